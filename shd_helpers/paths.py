@@ -1,0 +1,33 @@
+"""Where things are, whatever the working directory."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+RESULTS = ROOT / "results"
+
+
+def is_smoke() -> bool:
+    """Tell whether the environment asks for the tests' small versions (``SHD_SMOKE=1``)."""
+    return os.environ.get("SHD_SMOKE", "") not in ("", "0")
+
+
+def resolve(path: str | Path) -> Path:
+    """Take a relative path as relative to the repository root; expand ``~``."""
+    return ROOT / Path(path).expanduser()
+
+
+def data_dir() -> Path:
+    """Return the folder of downloads and caches (``data/``, or ``$SHD_DATA_DIR``)."""
+    return resolve(os.environ.get("SHD_DATA_DIR") or "data")
+
+
+def runs_dir() -> Path:
+    """Return the folder that holds the run folders (``runs/``; ``runs/smoke/`` in smoke tests)."""
+    return ROOT / "runs" / "smoke" if is_smoke() else ROOT / "runs"
+
+
+def img_dir() -> Path:
+    """Return the folder of the figures (``img/``; a throw-away folder in smoke tests)."""
+    return runs_dir() / "img" if is_smoke() else ROOT / "img"
