@@ -1,0 +1,230 @@
+"""Run folders: written while a run goes on, read by the analysis."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+
+from shd_helpers.files import atomic
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.paths import ROOT
+from shd_helpers.preprocessing import Events
+
+PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
+
+
+class RunError(ValueError):
+    """A run folder that can't be read; the message names the folder and the remedy."""
+
+
+class RunWriter:
+    """Writes one run folder: `run.json` and `weights.h5` after every epoch, the rest at the end.
+
+    `run.json` says ``"complete": false`` until `finish` has written everything else, so that a
+    run that was cut short is recognised as such and keeps the epochs it had.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing; what an earlier run left there is replaced.
+    parameters : mapping
+        The run's flat parameters; `seed` must be one of them.
+    model : SpikingNetwork
+        The network after initialisation: its weights are stored as epoch 0.
+    """
+
+    def __init__(self, folder: Path, parameters: Mapping, model: SpikingNetwork) -> None:
+        self.folder = folder
+        self._start = time.perf_counter()
+        self.run = {
+            "complete": False,
+            "parameters": dict(parameters),
+            "seed": parameters["seed"],
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
+            "threads": torch.get_num_threads(),
+            "git_commit": _git_commit(),
+            "wall_s": {},
+            "epochs": [],
+            "scores": {},
+        }
+        self._write_json()
+        self._weights = {name: [] for name, _ in model.named_parameters()}
+        self._keep_weights(model)
+
+    def epoch(self, model: SpikingNetwork, metrics: dict) -> None:
+        """Record the end of an epoch."""
+        self.run["epochs"].append(metrics)
+        self._keep_weights(model)
+        self._write_json()
+
+    def finish(
+        self,
+        model: SpikingNetwork,
+        scores: Mapping[str, float | None],
+        predictions: pd.DataFrame,
+        examples: Mapping[str, Mapping[str, np.ndarray]],
+    ) -> None:
+        """Write what the trained network did, and last that the run is complete.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            Its `state_dict` goes to `state_dict.pt`.
+        scores : mapping
+            Accuracies as fractions, None where there is no utterance to measure.
+        predictions : DataFrame
+            From `training.predict` on the test file; goes to `predictions.csv`.
+        examples : mapping
+            From `record_examples`; goes to `examples.h5`.
+        """
+        with atomic(self.folder / "state_dict.pt") as part:
+            torch.save(model.state_dict(), part)
+        with atomic(self.folder / "predictions.csv") as part:
+            predictions.to_csv(part, index=False)
+        with atomic(self.folder / "examples.h5") as part, h5py.File(part, "w") as file:
+            for word, arrays in examples.items():
+                for name, array in arrays.items():
+                    file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
+        self.run["scores"] = dict(scores)
+        training_s = sum(metrics["wall_s"] for metrics in self.run["epochs"])
+        self.run["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
+        self.run["complete"] = True
+        self._write_json()
+
+    def _keep_weights(self, model: SpikingNetwork) -> None:
+        for name, parameter in model.named_parameters():
+            self._weights[name].append(parameter.detach().numpy().copy())
+        with atomic(self.folder / "weights.h5") as part, h5py.File(part, "w") as file:
+            for name, epochs in self._weights.items():
+                file[name.replace(".", "/")] = np.stack(epochs)
+
+    def _write_json(self) -> None:
+        with atomic(self.folder / "run.json") as part:
+            part.write_text(json.dumps(self.run, indent=1) + "\n", encoding="utf-8")
+
+
+def _git_commit() -> str | None:
+    """Return the code's commit, with "-dirty" if it was changed since; None without git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def accuracy_by_hearing(predictions: pd.DataFrame, heard: np.ndarray) -> dict[str, float | None]:
+    """Return the test accuracy, over all speakers and split by who was heard in training.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `training.predict` on the test file.
+    heard : ndarray
+        Speakers of the utterances that the network was trained on.
+
+    Returns
+    -------
+    dict
+        `test`, `test_heard`, `test_unheard` as fractions, None where no such speaker exists.
+    """
+    correct = predictions.label == predictions.predicted
+    known = predictions.speaker.isin(heard)
+    parts = {"test": correct, "test_heard": correct[known], "test_unheard": correct[~known]}
+    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
+
+
+@torch.no_grad()
+def record_examples(model: SpikingNetwork, events: Events) -> dict[str, dict[str, np.ndarray]]:
+    """Record one utterance of each class, the first in the file, on its way through the network.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Trained network.
+    events : Events
+        Test utterances.
+
+    Returns
+    -------
+    dict
+        Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
+        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes).
+    """
+    examples = {}
+    classes, first = np.unique(events.labels, return_index=True)
+    for label, i in zip(classes, first, strict=True):
+        x = torch.from_numpy(events.dense([i]))
+        record = model(x, record_hidden=True)
+        examples[events.class_names[label]] = {
+            "utterance": np.array([i]),
+            "input": x[:, 0].bool().numpy(),
+            "hidden": record.hidden_spk[-1][:, 0].bool().numpy(),
+            "mem": record.mem[:, 0].numpy(),
+            "spk": record.spk[:, 0].bool().numpy(),
+        }
+    return examples
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a complete run folder holds."""
+
+    folder: Path
+    info: dict  # run.json
+    epochs: pd.DataFrame  # one row an epoch
+    weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
+    predictions: pd.DataFrame  # one row a test utterance
+    examples: dict[str, dict[str, np.ndarray]]  # by class name
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Written by `RunWriter`.
+
+    Returns
+    -------
+    Run
+        Its content.
+
+    Raises
+    ------
+    RunError
+        If the folder is no run folder or the run in it did not end.
+    """
+    remedy = "Run 03_model_training with this run_name first."
+    path = folder / "run.json"
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        complete = info["complete"]
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file. {remedy}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: damaged ({error!r}). {remedy}") from error
+    if not complete:
+        done = len(info["epochs"])
+        raise RunError(f"{path}: the run was cut short after {done} epochs. {remedy}")
+    weights, examples = {}, {}
+    with h5py.File(folder / "weights.h5") as file:
+        for layer, group in file.items():
+            weights |= {f"{layer}/{name}": values[:] for name, values in group.items()}
+    with h5py.File(folder / "examples.h5") as file:
+        for word, group in file.items():
+            examples[word] = {name: values[:] for name, values in group.items()}
+    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
