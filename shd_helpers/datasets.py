@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pooch
 
-from shd_helpers.files import atomic
+from shd_helpers.files import atomic, sha256
 from shd_helpers.paths import data_dir, resolve
 
 N_CHANNELS = 700
@@ -101,6 +101,21 @@ def locate(dataset: str) -> tuple[Path, Path]:
             f".h5.zip) found{': ' + ', '.join(pairs) if pairs else ''}; keep one pair in a folder."
         )
     return pairs.popitem()[1]
+
+
+def dataset_name(dataset: str) -> str:
+    """Return the name to put on figures and tables: what stands before ``_train`` in the file."""
+    return locate(dataset)[0].name.rpartition("_train")[0]
+
+
+def fingerprint(dataset: str) -> dict[str, str]:
+    """Return the data set's name and the SHA-256 of its two files, to be kept with results."""
+    train, test = locate(dataset)
+    return {
+        "name": dataset_name(dataset),
+        "train_sha256": sha256(train),
+        "test_sha256": sha256(test),
+    }
 
 
 def _download(name: str) -> Path:

@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,11 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import papermill
 import torch
+from scipy.stats import binomtest
 
 from shd_helpers.files import atomic
 from shd_helpers.model import SpikingNetwork
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.preprocessing import Events
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
@@ -39,17 +41,30 @@ class RunWriter:
         Made if it is missing; what an earlier run left there is replaced.
     parameters : mapping
         The run's flat parameters; `seed` must be one of them.
+    data : mapping
+        From `datasets.fingerprint`: the data set's name and the hashes of its files.
+    heard_speakers : ndarray
+        Speakers of the utterances that the network is trained on.
     model : SpikingNetwork
         The network after initialisation: its weights are stored as epoch 0.
     """
 
-    def __init__(self, folder: Path, parameters: Mapping, model: SpikingNetwork) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parameters: Mapping,
+        data: Mapping[str, str],
+        heard_speakers: np.ndarray,
+        model: SpikingNetwork,
+    ) -> None:
         self.folder = folder
         self._start = time.perf_counter()
-        self.run = {
+        self.info = {
             "complete": False,
             "parameters": dict(parameters),
             "seed": parameters["seed"],
+            "data": dict(data),
+            "heard_speakers": [int(speaker) for speaker in heard_speakers],
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
@@ -65,7 +80,7 @@ class RunWriter:
 
     def epoch(self, model: SpikingNetwork, metrics: dict) -> None:
         """Record the end of an epoch."""
-        self.run["epochs"].append(metrics)
+        self.info["epochs"].append(metrics)
         self._keep_weights(model)
         self._write_json()
 
@@ -97,10 +112,10 @@ class RunWriter:
             for word, arrays in examples.items():
                 for name, array in arrays.items():
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        self.run["scores"] = dict(scores)
-        training_s = sum(metrics["wall_s"] for metrics in self.run["epochs"])
-        self.run["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
-        self.run["complete"] = True
+        self.info["scores"] = dict(scores)
+        training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
+        self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
+        self.info["complete"] = True
         self._write_json()
 
     def _keep_weights(self, model: SpikingNetwork) -> None:
@@ -112,7 +127,7 @@ class RunWriter:
 
     def _write_json(self) -> None:
         with atomic(self.folder / "run.json") as part:
-            part.write_text(json.dumps(self.run, indent=1) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
 
 
 def _git_commit() -> str | None:
@@ -124,14 +139,28 @@ def _git_commit() -> str | None:
         return None
 
 
-def accuracy_by_hearing(predictions: pd.DataFrame, heard: np.ndarray) -> dict[str, float | None]:
+def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, object]:
+    """Return the values that the names in a notebook's parameters cell have now.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook, without folder and ending.
+    namespace : mapping
+        The notebook's variables: ``globals()``.
+    """
+    names = papermill.inspect_notebook(NOTEBOOKS / f"{notebook}.ipynb")
+    return {name: namespace[name] for name in names}
+
+
+def accuracy_by_hearing(predictions: pd.DataFrame, heard: Sequence[int]) -> dict[str, float | None]:
     """Return the test accuracy, over all speakers and split by who was heard in training.
 
     Parameters
     ----------
     predictions : DataFrame
         From `training.predict` on the test file.
-    heard : ndarray
+    heard : sequence of int
         Speakers of the utterances that the network was trained on.
 
     Returns
@@ -143,6 +172,31 @@ def accuracy_by_hearing(predictions: pd.DataFrame, heard: np.ndarray) -> dict[st
     known = predictions.speaker.isin(heard)
     parts = {"test": correct, "test_heard": correct[known], "test_unheard": correct[~known]}
     return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
+
+
+def accuracy_per_speaker(predictions: pd.DataFrame, heard: Sequence[int]) -> pd.DataFrame:
+    """Return each speaker's accuracy with its Wilson 95 % interval.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `training.predict`.
+    heard : sequence of int
+        Speakers of the utterances that the network was trained on.
+
+    Returns
+    -------
+    DataFrame
+        Columns `speaker`, `heard`, `utterances`, `accuracy`, `low`, `high` (percent).
+    """
+    rows = []
+    for speaker, group in predictions.groupby("speaker"):
+        correct = int((group.label == group.predicted).sum())
+        interval = binomtest(correct, len(group)).proportion_ci(method="wilson")
+        percent = [100 * x for x in (correct / len(group), interval.low, interval.high)]
+        rows.append((speaker, speaker in heard, len(group), *percent))
+    columns = ["speaker", "heard", "utterances", "accuracy", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @torch.no_grad()
@@ -187,6 +241,12 @@ class Run:
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     predictions: pd.DataFrame  # one row a test utterance
     examples: dict[str, dict[str, np.ndarray]]  # by class name
+
+    @property
+    def source(self) -> str:
+        """Return the line that names the data under a figure."""
+        p = self.info["parameters"]
+        return f"data: {self.info['data']['name']}, {p['language']}; seed {p['seed']}"
 
 
 def read_run(folder: Path) -> Run:

@@ -48,23 +48,26 @@ def split_validation(
     ValueError
         If the kind is unknown or either part would be empty.
     """
-    frame = pd.DataFrame({"label": events.labels, "speaker": events.speakers})
+    n, rng = len(events), np.random.default_rng(seed)
     if kind == "random":
-        groups = frame.groupby(["label", "speaker"])
-        validation = groups.sample(frac=fraction, random_state=seed).index.to_numpy()
+        # systematic sampling: sort by class and speaker, take every (1 / fraction)-th
+        order = rng.permutation(n)
+        order = order[np.lexsort((events.speakers[order], events.labels[order]))]
+        chosen = np.diff(np.floor(np.arange(n + 1) * fraction + rng.random())) > 0
+        validation = np.sort(order[chosen])
     elif kind == "speaker":
-        speakers = np.random.default_rng(seed).permutation(np.unique(events.speakers))
+        speakers = rng.permutation(np.unique(events.speakers))
         held_out = speakers[: max(1, round(fraction * len(speakers)))]
         validation = np.flatnonzero(np.isin(events.speakers, held_out))
     else:
         raise ValueError(f"validation {kind!r}: unknown; take 'random' or 'speaker'")
-    training = np.setdiff1d(np.arange(len(events)), validation)
+    training = np.setdiff1d(np.arange(n), validation)
     if len(training) == 0 or len(validation) == 0:
         raise ValueError(
             f"validation {kind!r} with fraction {fraction} leaves {len(training)} utterances for "
             f"training and {len(validation)} for validation; change the fraction or the kind"
         )
-    return training, np.sort(validation)
+    return training, validation
 
 
 def batches(
@@ -125,6 +128,31 @@ def train_epoch(
         loss_sum += loss.item() * len(labels)
         correct += (counts.argmax(1) == labels).sum().item()
     return Metrics(loss_sum / len(events), correct / len(events))
+
+
+def overfit(
+    model: SpikingNetwork, events: Events, updates: int, seed: int, lr: float = 2e-3
+) -> list[float]:
+    """Learn a few utterances by heart, all in one batch; return the loss before each update.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Changed in place.
+    events : Events
+        The utterances.
+    updates : int
+        Steps of Adam.
+    seed : int
+        Order of the utterances in the batch.
+    lr : float
+        Adam's learning rate.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    return [
+        train_epoch(model, events, optimizer, len(events), generator).loss for _ in range(updates)
+    ]
 
 
 @torch.no_grad()
