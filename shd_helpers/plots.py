@@ -18,6 +18,7 @@ _styled = plt.style.context(STYLE)  # works as a decorator: the style holds for 
 _INK = "0.15"
 
 
+@_styled
 def save(figure: Figure, name: str, source: str) -> Figure:
     """Write the data's name under a figure, save it as ``img/<name>.png`` and return it once.
 
