@@ -21,6 +21,7 @@ from shd_helpers.files import atomic
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.preprocessing import Events
+from shd_helpers.reference import record
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
 
@@ -219,14 +220,13 @@ def record_examples(model: SpikingNetwork, events: Events) -> dict[str, dict[str
     examples = {}
     classes, first = np.unique(events.labels, return_index=True)
     for label, i in zip(classes, first, strict=True):
-        x = torch.from_numpy(events.dense([i]))
-        record = model(x, record_hidden=True)
+        recording = record(model, events, [i])
         examples[events.class_names[label]] = {
             "utterance": np.array([i]),
-            "input": x[:, 0].bool().numpy(),
-            "hidden": record.hidden_spk[-1][:, 0].bool().numpy(),
-            "mem": record.mem[:, 0].numpy(),
-            "spk": record.spk[:, 0].bool().numpy(),
+            "input": events.dense([i])[:, 0].astype(bool),
+            "hidden": recording.hidden_spk[-1][:, 0].bool().numpy(),
+            "mem": recording.mem[:, 0].numpy(),
+            "spk": recording.spk[:, 0].bool().numpy(),
         }
     return examples
 

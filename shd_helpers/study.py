@@ -90,6 +90,8 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
             cwd=path.parent,
             kernel_name="python3",
             stdout_file=_Console(),
+            # the kernel's own log (a note on its transport, the end of its life) is no news here
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
 
 

@@ -1,17 +1,23 @@
 """Train and validate: one epoch, then many; in the end, one look at the test file."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.nn import functional
 
+from shd_helpers import engine as fused
+from shd_helpers import reference
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events
+
+
+ENGINES = ("fused", "snntorch")
 
 
 class Metrics(NamedTuple):
@@ -70,25 +76,46 @@ def split_validation(
     return training, validation
 
 
-def batches(
-    events: Events, batch_size: int, generator: torch.Generator | None = None
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield input (steps, batch, units) and labels (batch,) of all utterances, also the last few.
+def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
+    """Return the module that runs the network: `reference` or `engine`, same functions in both.
 
     Parameters
     ----------
-    events : Events
-        Utterances.
+    name : str
+        ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
+    model : SpikingNetwork
+        What the compiled engine can't do falls to the loop, with a warning that says why.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
+    reason = fused.why_not(model) if name == "fused" else None
+    if reason:
+        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
+    return reference if reason or name == "snntorch" else fused
+
+
+def batches(
+    n: int, batch_size: int, generator: torch.Generator | None = None
+) -> Iterator[np.ndarray]:
+    """Yield indices (batch,) until each of `n` utterances was in one batch, also the last few.
+
+    Parameters
+    ----------
+    n : int
+        Number of utterances.
     batch_size : int
         Utterances in a batch; the last one may be smaller.
     generator : torch.Generator, optional
         Shuffles; without it the order is the file's.
     """
-    n = len(events)
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
     for index in order.split(batch_size):
-        x = torch.from_numpy(events.dense(index.tolist()))
-        yield x, torch.from_numpy(events.labels[index.numpy()])
+        yield index.numpy()
 
 
 def train_epoch(
@@ -97,6 +124,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     batch_size: int,
     generator: torch.Generator,
+    engine: str = "fused",
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
@@ -112,26 +140,26 @@ def train_epoch(
         Utterances in a batch.
     generator : torch.Generator
         Shuffles.
+    engine : str
+        See `choose_engine`.
 
     Returns
     -------
     Metrics
         Weighted by batch size, measured before each update.
     """
+    run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
-    for x, labels in batches(events, batch_size, generator):
-        optimizer.zero_grad()
-        counts = model(x).spk.sum(0)
-        loss = functional.cross_entropy(counts, labels)
-        loss.backward()
+    for index in batches(len(events), batch_size, generator):
+        loss, counts = run.step(model, events, index)
         optimizer.step()
-        loss_sum += loss.item() * len(labels)
-        correct += (counts.argmax(1) == labels).sum().item()
-    return Metrics(loss_sum / len(events), correct / len(events))
+        loss_sum += loss * len(index)
+        correct += np.sum(counts.argmax(1).numpy() == events.labels[index])
+    return Metrics(loss_sum / len(events), float(correct) / len(events))
 
 
 def overfit(
-    model: SpikingNetwork, events: Events, updates: int, seed: int, lr: float = 2e-3
+    model: SpikingNetwork, events: Events, updates: int, engine: str = "fused", lr: float = 2e-3
 ) -> list[float]:
     """Learn a few utterances by heart, all in one batch; return the loss before each update.
 
@@ -143,27 +171,30 @@ def overfit(
         The utterances.
     updates : int
         Steps of Adam.
-    seed : int
-        Order of the utterances in the batch.
+    engine : str
+        See `choose_engine`.
     lr : float
         Adam's learning rate.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    return [
-        train_epoch(model, events, optimizer, len(events), generator).loss for _ in range(updates)
+    epochs = [
+        train_epoch(model, events, optimizer, len(events), generator, engine)
+        for _ in range(updates)
     ]
+    return [metrics.loss for metrics in epochs]
 
 
-@torch.no_grad()
-def validate_epoch(model: SpikingNetwork, events: Events, batch_size: int = 128) -> Metrics:
+def validate_epoch(
+    model: SpikingNetwork, events: Events, batch_size: int = 128, engine: str = "fused"
+) -> Metrics:
     """Return loss and accuracy over all utterances; nothing is updated."""
-    loss_sum, correct = 0.0, 0
-    for x, labels in batches(events, batch_size):
-        counts = model(x).spk.sum(0)
-        loss_sum += functional.cross_entropy(counts, labels, reduction="sum").item()
-        correct += (counts.argmax(1) == labels).sum().item()
-    return Metrics(loss_sum / len(events), correct / len(events))
+    run = choose_engine(engine, model)
+    indices = batches(len(events), batch_size)
+    counts = torch.cat([run.count_spikes(model, events, index)[0] for index in indices])
+    labels = torch.from_numpy(events.labels)
+    loss = functional.cross_entropy(counts, labels).item()
+    return Metrics(loss, (counts.argmax(1) == labels).double().mean().item())
 
 
 def fit(
@@ -176,7 +207,8 @@ def fit(
     lr_step: int,
     lr_gamma: float,
     generator: torch.Generator,
-    on_epoch: Callable[[nn.Module, dict], None],
+    engine: str,
+    on_epoch: Callable[[SpikingNetwork, dict], None],
 ) -> list[dict]:
     """Train with Adam and a stepwise falling learning rate; print one line an epoch.
 
@@ -196,6 +228,8 @@ def fit(
         `StepLR`: the learning rate is multiplied by `lr_gamma` every `lr_step` epochs.
     generator : torch.Generator
         Shuffles.
+    engine : str
+        See `choose_engine`.
     on_epoch : callable
         Takes the model and the epoch's metrics after every epoch.
 
@@ -210,8 +244,8 @@ def fit(
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
-        train = train_epoch(model, training, optimizer, batch_size, generator)
-        valid = validate_epoch(model, validation)
+        train = train_epoch(model, training, optimizer, batch_size, generator, engine)
+        valid = validate_epoch(model, validation, engine=engine)
         scheduler.step()
         metrics = {
             "epoch": epoch,
@@ -232,8 +266,9 @@ def fit(
     return history
 
 
-@torch.no_grad()
-def predict(model: SpikingNetwork, events: Events, batch_size: int = 128) -> pd.DataFrame:
+def predict(
+    model: SpikingNetwork, events: Events, batch_size: int = 128, engine: str = "fused"
+) -> pd.DataFrame:
     """Return what the network answers to each utterance.
 
     Parameters
@@ -244,6 +279,8 @@ def predict(model: SpikingNetwork, events: Events, batch_size: int = 128) -> pd.
         Utterances.
     batch_size : int
         Utterances in a batch.
+    engine : str
+        See `choose_engine`.
 
     Returns
     -------
@@ -251,21 +288,19 @@ def predict(model: SpikingNetwork, events: Events, batch_size: int = 128) -> pd.
         A row per utterance: `utterance` (index), `speaker`, `label` and `predicted` (class
         names), `input_events`, `hidden_spikes` (all hidden neurons, all steps), `output_spikes`.
     """
-    counts, hidden = [], []
-    for x, _ in batches(events, batch_size):
-        record = model(x, record_hidden=True)
-        counts.append(record.spk.sum(0))
-        hidden.append(sum(spk.sum((0, 2)) for spk in record.hidden_spk))
-    counts, hidden = torch.cat(counts), torch.cat(hidden)
+    run = choose_engine(engine, model)
+    indices = batches(len(events), batch_size)
+    parts = [run.count_spikes(model, events, index) for index in indices]
+    counts, spikes = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
     names = np.array(events.class_names)
     return pd.DataFrame(
         {
             "utterance": np.arange(len(events)),
             "speaker": events.speakers,
             "label": names[events.labels],
-            "predicted": names[counts.argmax(1).numpy()],
+            "predicted": names[counts.argmax(1)],
             "input_events": np.diff(events.offsets),
-            "hidden_spikes": hidden.numpy().astype(np.int64),
-            "output_spikes": counts.sum(1).numpy().astype(np.int64),
+            "hidden_spikes": spikes[:, :-1].sum(1).astype(np.int64),
+            "output_spikes": spikes[:, -1].astype(np.int64),
         }
     )

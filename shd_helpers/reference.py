@@ -1,0 +1,52 @@
+"""The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
+
+`shd_helpers.engine` computes the same compiled; both have the same three functions.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from shd_helpers.model import Recording, SpikingNetwork
+from shd_helpers.preprocessing import Events
+
+
+def step(
+    model: SpikingNetwork, events: Events, index: np.ndarray
+) -> tuple[float, torch.Tensor]:
+    """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its gradients are replaced.
+    events : Events
+        Utterances.
+    index : ndarray
+        Which of them are the batch, shape (batch,).
+
+    Returns
+    -------
+    tuple of float and Tensor
+        Mean cross-entropy on the output spike counts (nats), and the counts (batch, classes).
+    """
+    model.zero_grad()
+    counts = model(torch.from_numpy(events.dense(index))).spk.sum(0)
+    loss = functional.cross_entropy(counts, torch.from_numpy(events.labels[index]))
+    loss.backward()
+    return loss.item(), counts.detach()
+
+
+@torch.no_grad()
+def count_spikes(
+    model: SpikingNetwork, events: Events, index: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the output spike counts (batch, classes) and all spikes per layer (batch, layers)."""
+    recording = record(model, events, index)
+    layers = [*recording.hidden_spk, recording.spk]
+    return recording.spk.sum(0), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+
+
+def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> Recording:
+    """Return spikes and membranes of all layers at every step, shapes as in `Recording`."""
+    return model(torch.from_numpy(events.dense(index)), record_hidden=True)
