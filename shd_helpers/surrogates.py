@@ -52,7 +52,9 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
         If the name is unknown or the slope is not above 0.
     """
     _check(name, slope)
-    return _SNNTORCH[name](slope)
+    step = _SNNTORCH[name](slope)
+    step.surrogate, step.slope = name, slope  # snntorch hides them in a closure; engines need them
+    return step
 
 
 def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
