@@ -33,7 +33,7 @@ test: .venv/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
-	SHD_SMOKE=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	SHD_SMOKE=1 OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 notebooks: .venv/.installed
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace notebooks/0*.ipynb

@@ -11,9 +11,7 @@ from shd_helpers.model import Recording, SpikingNetwork
 from shd_helpers.preprocessing import Events
 
 
-def step(
-    model: SpikingNetwork, events: Events, index: np.ndarray
-) -> tuple[float, torch.Tensor]:
+def step(model: SpikingNetwork, events: Events, index: np.ndarray) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
     Parameters

@@ -16,7 +16,6 @@ from shd_helpers import reference
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events
 
-
 ENGINES = ("fused", "snntorch")
 
 

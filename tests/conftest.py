@@ -1,8 +1,11 @@
 """Shared fixtures; the real data lies beside the repository where it exists at all."""
 
 import pytest
+import torch
 
 from shd_helpers.paths import ROOT
+
+torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 FSDD_SPIKES = ROOT.parent / "shared" / "data" / "fsdd_spikes"
 
