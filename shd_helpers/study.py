@@ -1,0 +1,148 @@
+"""Run the whole study: execute the numbered notebooks into one run folder and show the scores."""
+
+import argparse
+import ast
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from shd_helpers.datasets import DatasetError, dataset_name, locate
+from shd_helpers.paths import NOTEBOOKS, runs_dir
+from shd_helpers.results import read_run
+
+SCORES = ("train", "validation", "test", "test_heard", "test_unheard")
+
+
+class _Console:
+    """Prints what a notebook prints without tearing papermill's progress bar."""
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, file=sys.stdout, end="")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def notebook_parameters(notebook: Path) -> dict[str, object]:
+    """Return the names and default values of a notebook's parameters cell."""
+    found = papermill.inspect_notebook(notebook)
+    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+
+
+def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+    """Refuse a name or type that the parameters cell doesn't have; papermill would only warn.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values by name.
+    defaults : mapping
+        From `notebook_parameters`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a value is of another type than the default (an integer may
+        stand for a float).
+    """
+    for name, value in parameters.items():
+        if name not in defaults:
+            raise ValueError(f"parameter {name!r}: unknown; there are {', '.join(defaults)}")
+        wanted = type(defaults[name])
+        if type(value) is not wanted and (type(value), wanted) != (int, float):
+            raise ValueError(
+                f"parameter {name!r}: {value!r} is of type {type(value).__name__}, "
+                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
+            )
+
+
+def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
+    """Execute every numbered notebook, giving each those of the parameters that it has.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values by name, for the notebooks' parameters cells.
+    folder : Path
+        Where the executed notebooks go.
+
+    Raises
+    ------
+    ValueError
+        If no notebook has such a parameter, before anything runs.
+    PapermillExecutionError
+        If a cell fails; the notebook up to there is in the folder.
+    """
+    defaults = {path: notebook_parameters(path) for path in sorted(NOTEBOOKS.glob("0*.ipynb"))}
+    check_parameters(parameters, {k: v for cell in defaults.values() for k, v in cell.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, cell in defaults.items():
+        print(f"\n{path.stem}", flush=True)
+        papermill.execute_notebook(
+            path,
+            folder / path.name,
+            {name: value for name, value in parameters.items() if name in cell},
+            cwd=path.parent,
+            kernel_name="python3",
+            stdout_file=_Console(),
+        )
+
+
+def score_table(run_info: Mapping) -> str:
+    """Return the accuracies of a run, in percent, as a table of text."""
+    scores = run_info["scores"]
+    row = {name: "-" if scores[name] is None else f"{scores[name]:.1%}" for name in SCORES}
+    return pd.DataFrame([row]).to_string(index=False)
+
+
+def _literal(text: str) -> object:
+    """Read a number or True/False; anything else is text (``1e-3`` is a number)."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def main() -> None:
+    """Run the study from the command line (``make study``)."""
+    parser = argparse.ArgumentParser(prog="python -m shd_helpers.study", description=__doc__)
+    parser.add_argument(
+        "--dataset",
+        help="'shd', or a folder with <name>_train.h5 and <name>_test.h5 (relative to the "
+        "repository root); default: what the notebooks say",
+    )
+    parser.add_argument("--name", help="run folder below runs/; default: the data set's name")
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="any parameter of the notebooks, for example: -p epochs 10 -p slope 5.0",
+    )
+    arguments = parser.parse_args()
+    parameters = {name: _literal(value) for name, value in arguments.p}
+    if arguments.dataset:
+        parameters["dataset"] = arguments.dataset
+    training = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+    dataset = parameters.get("dataset", training["dataset"])
+    try:
+        locate(dataset)
+        name = arguments.name or dataset_name(dataset)
+        folder = runs_dir() / name
+        print(f"Study of the data set {dataset_name(dataset)} -> {folder}", flush=True)
+        run_notebooks(parameters | {"run_name": name}, folder)
+    except (DatasetError, ValueError, PapermillExecutionError) as error:
+        sys.exit(f"\nThe study stopped.\n{error}")
+    print(f"\nAccuracy on {dataset_name(dataset)}, seed {read_run(folder).info['seed']}:")
+    print(score_table(read_run(folder).info))
+    print(f"Executed notebooks: {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The three surrogates by name: snntorch's own, and beside them the analytic curves.
+
+A surrogate leaves the spike what it is, a step of the membrane's distance from the threshold,
+and lends the backward pass the derivative of a smooth curve: Neftci, Mostafa, Zenke (2019),
+"Surrogate Gradient Learning in Spiking Neural Networks", IEEE Signal Processing Magazine 36(6).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from snntorch import surrogate
+
+_SNNTORCH = {
+    "fast_sigmoid": lambda slope: surrogate.fast_sigmoid(slope=slope),
+    "atan": lambda slope: surrogate.atan(alpha=slope),
+    "sigmoid": lambda slope: surrogate.sigmoid(slope=slope),
+}
+SURROGATES = tuple(_SNNTORCH)
+
+
+def true_step(x: torch.Tensor) -> torch.Tensor:
+    """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere."""
+    return (x > 0).to(x.dtype) + 0 * x
+
+
+def _check(name: str, slope: float) -> None:
+    if name not in SURROGATES:
+        raise ValueError(f"surrogate {name!r}: unknown; take one of {', '.join(SURROGATES)}")
+    if not slope > 0:
+        raise ValueError(f"slope {slope}: must be above 0")
+
+
+def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return snntorch's step function with the gradient of the named surrogate.
+
+    Parameters
+    ----------
+    name : str
+        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
+    slope : float
+        Steepness: snntorch's ``slope``, for atan its ``alpha``.
+
+    Returns
+    -------
+    callable
+        Takes the membrane's distance from the threshold, returns spikes (0 or 1).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the slope is not above 0.
+    """
+    _check(name, slope)
+    return _SNNTORCH[name](slope)
+
+
+def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
+    """Return the smooth curve whose derivative the surrogate lends to the step.
+
+    Parameters
+    ----------
+    name : str
+        Surrogate.
+    x : ndarray
+        Membrane potential minus threshold.
+    slope : float
+        Steepness (alpha for atan).
+
+    Returns
+    -------
+    ndarray
+        Same shape as `x`: x / (1 + k |x|); arctan(pi x alpha / 2) / pi; 1 / (1 + exp(-k x)).
+    """
+    _check(name, slope)
+    if name == "fast_sigmoid":
+        return x / (1 + slope * np.abs(x))
+    if name == "atan":
+        return np.arctan(np.pi * x * slope / 2) / np.pi
+    return 0.5 * (1 + np.tanh(slope * x / 2))  # the logistic function, without overflow
+
+
+def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
+    """Return the derivative of `smooth`, by its formula.
+
+    Parameters
+    ----------
+    name, x, slope
+        As in `smooth`.
+
+    Returns
+    -------
+    ndarray
+        Same shape as `x`.
+    """
+    _check(name, slope)
+    if name == "fast_sigmoid":
+        return 1 / (1 + slope * np.abs(x)) ** 2
+    if name == "atan":
+        return (slope / 2) / (1 + (np.pi * x * slope / 2) ** 2)
+    return slope / (4 * np.cosh(np.clip(slope * x / 2, -300, 300)) ** 2)
+
+
+def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what snntorch computes: the step and the gradient that autograd gives it.
+
+    Parameters
+    ----------
+    name, x, slope
+        As in `smooth`.
+
+    Returns
+    -------
+    tuple of ndarray
+        Spikes and gradients, each of the shape of `x`.
+    """
+    leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    spk = spike_grad(name, slope)(leaf)
+    spk.sum().backward()
+    return spk.detach().numpy(), leaf.grad.numpy()
