@@ -21,20 +21,24 @@ from scipy.special import hankel1, hankel2
 CHANNELS = 700
 FIBRES = 40
 SAMPLE_RATE_HZ = 24_000  # of the data sets made here; `encode` takes any
-MAX_DURATION_S = 5.0  # a word; the fade over the whole track makes no sense on longer ones
+MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word: the fade spans the whole track
 
 # Basilar membrane of Sieroka, Dosch and Rupp (2006), cgs units; place x from base to apex.
 STIFFNESS, STIFFNESS_OFFSET, STIFFNESS_DECAY, MASS = 1e9, 3500.0, 3.0, 0.05
 DAMPING = 0.15 * (STIFFNESS * MASS) ** 0.5
 FLUID_DENSITY, DUCT_HEIGHT, LENGTH_CM = 1.0, 0.1, 3.5
 
-# Where the response is tabulated: up to 3 x resonance, 1e-7 of the peak is left.
-TABLE_POINTS, TABLE_TOP = 2000, 3.0
+# Where the response is tabulated: up to 4 x resonance, 1e-8 of the peak is left.
+TABLE_POINTS, TABLE_TOP = 2500, 4.0
 
-BLOCK = 70  # channels a thread takes at once: their state stays in the fastest cache
 
 # Time constants of the nerve fibres and bushy cells (Cramer et al. 2020).
 TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
+
+
+# Without the lock of Python, so that threads can encode side by side; Python's check for a division
+# by zero would keep the loops from using vector instructions.
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 def encode(wave: np.ndarray, sample_rate_hz: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,17 +63,18 @@ def encode(wave: np.ndarray, sample_rate_hz: int, seed: int) -> tuple[np.ndarray
     Raises
     ------
     ValueError
-        If the wave is no finite mono sound, is silent, or is longer than ``MAX_DURATION_S``.
+        If the wave is no finite mono sound, is silent, or is shorter or longer than a word.
 
     Source: Cramer et al. (2020), arXiv:1910.07407; reference implementation ``lauscher`` 1.0.1.
     """
     wave = np.asarray(wave, dtype=float)
     if wave.ndim != 1:
         raise ValueError(f"a mono wave has one axis, this one has shape {wave.shape}")
-    if len(wave) > MAX_DURATION_S * sample_rate_hz:
+    duration_s = len(wave) / sample_rate_hz
+    if not MIN_DURATION_S <= duration_s <= MAX_DURATION_S:
         raise ValueError(
-            f"{len(wave) / sample_rate_hz:.1f} s of sound, but at most {MAX_DURATION_S:g} s are "
-            "encoded at once: cut it into words"
+            f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
+            f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
     velocity = membrane_velocity(fade(normalise(wave)), sample_rate_hz)
     rate_hz = sample_rate_hz // 2
@@ -77,7 +82,7 @@ def encode(wave: np.ndarray, sample_rate_hz: int, seed: int) -> tuple[np.ndarray
 
 
 def normalise(wave: np.ndarray, rms: float = 0.3) -> np.ndarray:
-    """Scale a wave to a root mean square of 0.3; ValueError if it is silent, empty or not finite."""
+    """Scale a wave to a root mean square of 0.3; ValueError if that can't be done."""
     wave = np.asarray(wave, dtype=float)
     power = np.mean(wave**2) if len(wave) else 0.0
     if not np.isfinite(power):
@@ -142,12 +147,12 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     x = np.linspace(0, LENGTH_CM, CHANNELS)
     tops_hz = np.minimum(TABLE_TOP * resonance_hz()[::2], top_hz)
     omega = 2 * np.pi * np.linspace(1, np.repeat(tops_hz, 2), TABLE_POINTS, axis=-1)
-    with ThreadPoolExecutor(numba.get_num_threads()) as threads:
+    with ThreadPoolExecutor() as threads:
         table = np.array(list(threads.map(membrane_response, omega, x)))
     return table, tops_hz
 
 
-@numba.njit(cache=True)
+@compiled
 def _response(row, at):
     """Read a row of the table between its points: the cubic through the four around ``at``."""
     i = min(max(int(at), 1), len(row) - 3)
@@ -157,35 +162,23 @@ def _response(row, at):
     return outer + (f - 1) * b * row[i] - f * b * row[i + 1]
 
 
-@numba.njit(cache=True)
-def _respond_at(k, tone, table, points_per_bin, out, mirrored):
-    """Add what frequency bin ``k`` of the sound moves, and its conjugate in the mirrored bin."""
-    for pair in range(len(out)):
-        at = k * points_per_bin[pair]
-        if at > table.shape[1] - 1 + 1e-6:
-            break  # nothing is left here, nor in the channels closer to the apex
-        even = tone * _response(table[2 * pair], at)
-        odd = tone * _response(table[2 * pair + 1], at)
-        out[pair] += complex(even.real - odd.imag, even.imag + odd.real)
-        mirrored[pair] += complex(even.real + odd.imag, odd.real - even.imag)
-
-
-@numba.njit(parallel=True, cache=True)
-def _respond(spectrum, table, tops_hz, top_hz):
-    """Return (steps, channels // 2): the spectrum of channel 2 j plus i times that of 2 j + 1.
+@compiled
+def _respond(spectrum, table, points_per_bin, out):
+    """Fill (steps, channels // 2) with the spectrum of channel 2 j plus i times that of 2 j + 1.
 
     The velocity is the real part of the response, so its spectrum is the mean of the response's
     and its mirrored conjugate; two real channels then share one complex Fourier transform.
     """
-    steps = len(spectrum)
-    out = np.zeros((steps, len(tops_hz)), dtype=np.complex128)
-    points_per_bin = (top_hz - 1) / (steps - 1) / (tops_hz - 1) * (table.shape[1] - 1)
-    for k in numba.prange(steps // 2 + 1):
-        m = -k % steps
-        _respond_at(k, spectrum[k] / 2, table, points_per_bin, out[k], out[m])
-        if m != k:
-            _respond_at(m, spectrum[m] / 2, table, points_per_bin, out[m], out[k])
-    return out
+    for k in range(len(spectrum)):
+        here, mirrored = out[k], out[-k]
+        for pair in range(len(here)):
+            at = k * points_per_bin[pair]
+            if at > table.shape[1] - 1 + 1e-6:
+                break  # nothing is left here, nor in the channels closer to the apex
+            even = spectrum[k] / 2 * _response(table[2 * pair], at)
+            odd = spectrum[k] / 2 * _response(table[2 * pair + 1], at)
+            here[pair] += complex(even.real - odd.imag, even.imag + odd.real)
+            mirrored[pair] += complex(even.real + odd.imag, odd.real - even.imag)
 
 
 def membrane_velocity(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -195,46 +188,48 @@ def membrane_velocity(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """
     top_hz = sample_rate_hz // 2
     spectrum = scipy.fft.rfft(np.asarray(wave, dtype=float))
-    pairs = _respond(spectrum, *_response_table(top_hz), top_hz)
-    pairs = scipy.fft.ifft(pairs, axis=0, overwrite_x=True, workers=numba.get_num_threads())
+    table, tops_hz = _response_table(top_hz)
+    points_per_bin = (top_hz - 1) / (len(spectrum) - 1) / (tops_hz - 1) * (TABLE_POINTS - 1)
+    pairs = np.zeros((len(spectrum), CHANNELS // 2), dtype=complex)
+    _respond(spectrum, table, points_per_bin, pairs)
+    pairs = scipy.fft.ifft(pairs, axis=0, overwrite_x=True)
     return np.ascontiguousarray(pairs).view(float)
 
 
-@numba.njit(parallel=True, cache=True)
+@compiled
+def _release(velocity, dt, probability):
+    a, b, release = 5.0, 300.0, 2000.0
+    replenish, loss, reuptake, reprocess, fire = 5.05, 2500.0, 6580.0, 66.3, 50_000.0
+    rest = release * a / (a + b)
+    cleft_at_rest = replenish * rest / (loss * rest + replenish * (loss + reuptake))
+    cleft = np.full(velocity.shape[1], cleft_at_rest)
+    free = cleft * (loss + reuptake) / rest
+    store = cleft * reuptake / reprocess
+    for step in range(len(velocity)):
+        speed, out = velocity[step], probability[step]
+        for c in range(len(cleft)):
+            drive = max(speed[c] + a, 0.0)
+            released = release * dt * drive / (drive + b) * free[c]
+            made = max(replenish * dt * (1.0 - free[c]), 0.0)
+            returned = reprocess * dt * store[c]
+            store[c] = max(store[c] + reuptake * dt * cleft[c] - returned, 0.0)
+            free[c] = max(free[c] + made - released + returned, 0.0)
+            cleft[c] = max(cleft[c] + released - (loss + reuptake) * dt * cleft[c], 0.0)
+            out[c] = fire * dt * cleft[c]
+
+
 def firing_probability(velocity: np.ndarray, rate_hz: float) -> np.ndarray:
     """Return each step's firing probability of a nerve fibre, shaped as the velocity.
 
     Transmitter moves between the hair cell's free pool, the cleft and a reprocessing store.
     Source: Meddis (1986), J. Acoust. Soc. Am. 79, 702; Meddis (1988), ibid. 83, 1056.
     """
-    a, b, release_rate = 5.0, 300.0, 2000.0
-    replenish, loss, reuptake, reprocess, fire = 5.05, 2500.0, 6580.0, 66.3, 50_000.0
-    dt = 1.0 / rate_hz
-    rest = release_rate * a / (a + b)
-    cleft_at_rest = replenish * rest / (loss * rest + replenish * (loss + reuptake))
-    probability = np.empty_like(velocity)
-    channels = velocity.shape[1]
-    for block in numba.prange((channels + BLOCK - 1) // BLOCK):
-        here = slice(block * BLOCK, min((block + 1) * BLOCK, channels))
-        width = here.stop - here.start
-        cleft = np.full(width, cleft_at_rest)
-        free = cleft * (loss + reuptake) / rest
-        store = cleft * reuptake / reprocess
-        for step in range(len(velocity)):
-            speed, out = velocity[step, here], probability[step, here]
-            for c in range(width):
-                drive = max(speed[c] + a, 0.0)
-                released = release_rate * dt * drive / (drive + b) * free[c]
-                made = max(replenish * dt * (1.0 - free[c]), 0.0)
-                returned = reprocess * dt * store[c]
-                store[c] = max(store[c] + reuptake * dt * cleft[c] - returned, 0.0)
-                free[c] = max(free[c] + made - released + returned, 0.0)
-                cleft[c] = max(cleft[c] + released - (loss + reuptake) * dt * cleft[c], 0.0)
-                out[c] = fire * dt * cleft[c]
+    probability = np.empty_like(velocity)  # by numpy: numba's own large arrays are slow to fill
+    _release(velocity, 1.0 / rate_hz, probability)
     return probability
 
 
-@numba.njit(cache=True)
+@compiled
 def _uniform(seed, n):
     """Return number ``n`` of the SplitMix64 sequence (Steele et al. 2014), uniform in [0, 1)."""
     z = seed + (n + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
@@ -243,7 +238,7 @@ def _uniform(seed, n):
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-@numba.njit(cache=True)
+@compiled
 def _binomial(n, p, u):
     """Turn a uniform number into the number of successes of ``n`` trials (inversion)."""
     if p >= 1.0:
@@ -257,26 +252,21 @@ def _binomial(n, p, u):
     return k
 
 
-@numba.njit(parallel=True, cache=True)
-def _draw(probability, blocked_steps, seed):
+@compiled
+def _draw(probability, blocked_steps, seed, counts):
     steps, channels = probability.shape
-    counts = np.zeros((steps, channels), dtype=np.uint8)
-    for block in numba.prange((channels + BLOCK - 1) // BLOCK):
-        first, stop = block * BLOCK, min((block + 1) * BLOCK, channels)
-        ready, u = np.full(stop - first, FIBRES), np.empty(stop - first)
-        for step in range(steps):
-            p, fired = probability[step, first:stop], counts[step, first:stop]
-            if step > blocked_steps:
-                rested = counts[step - blocked_steps - 1, first:stop]
-                for c in range(len(ready)):
-                    ready[c] += rested[c]
-            for c in range(len(ready)):
-                u[c] = _uniform(seed, np.uint64(step * channels + first + c))
-            for c in range(len(ready)):
-                if u[c] >= 1.0 - ready[c] * p[c]:  # else none fires: (1 - p)^n >= 1 - n p
-                    fired[c] = _binomial(ready[c], p[c], u[c])
-                    ready[c] -= fired[c]
-    return counts
+    ready = np.full(channels, FIBRES)
+    u = np.empty(channels)
+    for step in range(steps):
+        if step > blocked_steps:
+            for c in range(channels):
+                ready[c] += counts[step - blocked_steps - 1, c]
+        for c in range(channels):
+            u[c] = _uniform(seed, np.uint64(step * channels + c))
+        for c in range(channels):
+            if u[c] >= 1.0 - ready[c] * probability[step, c]:  # at most (1 - p)^n: else none fires
+                counts[step, c] = _binomial(ready[c], probability[step, c], u[c])
+                ready[c] -= counts[step, c]
 
 
 def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
@@ -286,29 +276,28 @@ def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarr
     enough to count those that are ready: the number that fires is binomial, exactly.
     """
     blocked_steps = ceil(TAU_REFRAC_S * rate_hz) - 1
-    start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-    return _draw(probability, blocked_steps, start)
+    counts = np.zeros(probability.shape, dtype=np.uint8)
+    _draw(
+        probability,
+        blocked_steps,
+        np.random.SeedSequence(seed).generate_state(1, np.uint64)[0],
+        counts,
+    )
+    return counts
 
 
-@numba.njit(parallel=True, cache=True)
-def _integrate(counts, keep_mem, keep_syn, charge, refrac_steps):
-    steps, channels = counts.shape
-    spikes = np.zeros((steps, channels), dtype=np.bool_)
-    for block in numba.prange((channels + BLOCK - 1) // BLOCK):
-        here = slice(block * BLOCK, min((block + 1) * BLOCK, channels))
-        width = here.stop - here.start
-        mem, syn, wait = np.zeros(width), np.zeros(width), np.zeros(width)
-        for step in range(steps):
-            fired, out = counts[step, here], spikes[step - 1, here]
-            for c in range(width):
-                spike = mem[c] >= 1.0  # seen one step later, so never in the last step
-                if step > 0:
-                    out[c] = spike
-                wait[c] = refrac_steps if spike else wait[c]
-                syn[c] = syn[c] * keep_syn + fired[c]
-                mem[c] = 0.0 if spike or wait[c] > 0.0 else mem[c] * keep_mem + syn[c] * charge
-                wait[c] -= 1.0
-    return spikes
+@compiled
+def _integrate(counts, keep_mem, keep_syn, charge, refrac_steps, spikes):
+    mem, syn, wait = np.zeros((3, counts.shape[1]))
+    for step in range(len(counts)):
+        fired, out = counts[step], spikes[step - 1]
+        for c in range(len(mem)):
+            spike = mem[c] >= 1.0  # seen one step later, so never in the last step
+            out[c] = spike
+            wait[c] = refrac_steps if spike else wait[c]
+            syn[c] = syn[c] * keep_syn + fired[c]
+            mem[c] = 0.0 if wait[c] > 0.0 else mem[c] * keep_mem + syn[c] * charge
+            wait[c] -= 1.0
 
 
 def bushy_spikes(counts: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -317,8 +306,8 @@ def bushy_spikes(counts: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
     Its 40 fibres' currents decay with 0.5 ms, its potential with 1 ms; it rests 1 ms after a spike.
     """
     dt = 1.0 / rate_hz
-    spikes = _integrate(
-        counts, exp(-dt / TAU_MEM_S), exp(-dt / TAU_SYN_S), WEIGHT * dt, TAU_REFRAC_S * rate_hz
-    )
-    steps, units = np.divmod(np.flatnonzero(spikes), spikes.shape[1])
+    keep_mem, keep_syn = exp(-dt / TAU_MEM_S), exp(-dt / TAU_SYN_S)
+    spikes = np.zeros(counts.shape, dtype=bool)
+    _integrate(counts, keep_mem, keep_syn, WEIGHT * dt, TAU_REFRAC_S * rate_hz, spikes)
+    steps, units = np.divmod(np.flatnonzero(spikes), counts.shape[1])
     return steps / rate_hz, units
