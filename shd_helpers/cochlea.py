@@ -12,6 +12,7 @@ the sampling rate: a wave of ``n`` samples becomes ``n // 2 + 1`` steps.
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from math import ceil, exp
+from threading import Lock
 
 import numba
 import numpy as np
@@ -135,6 +136,9 @@ def membrane_response(omega: np.ndarray, x: float) -> np.ndarray:
     return 2 * omega / impedance(decay) * input_impedance * pressure / pressure_at_base
 
 
+_one_table_at_a_time = Lock()
+
+
 @lru_cache(maxsize=2)
 def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """Tabulate every channel from 1 Hz to where nothing is left of its response.
@@ -188,7 +192,8 @@ def membrane_velocity(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """
     top_hz = sample_rate_hz // 2
     spectrum = scipy.fft.rfft(np.asarray(wave, dtype=float))
-    table, tops_hz = _response_table(top_hz)
+    with _one_table_at_a_time:
+        table, tops_hz = _response_table(top_hz)
     points_per_bin = (top_hz - 1) / (len(spectrum) - 1) / (tops_hz - 1) * (TABLE_POINTS - 1)
     pairs = np.zeros((len(spectrum), CHANNELS // 2), dtype=complex)
     _respond(spectrum, table, points_per_bin, pairs)

@@ -156,11 +156,11 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
     wave = synthesise(
         word.replace("fuenf", "fünf"),
         f"{language}+{variant}",
-        rate_wpm=int(generator.integers(130, 230)),
+        rate_wpm=int(generator.integers(150, 251)),
         pitch=int(generator.integers(30, 71)),
         pitch_range=int(generator.integers(20, 81)),
     )
-    before, after = (generator.uniform(0.0, 0.12, 2) * SAMPLE_RATE_HZ).astype(int)
+    before, after = (generator.uniform(0.0, 0.1, 2) * SAMPLE_RATE_HZ).astype(int)
     steps = (before + len(wave) + after) // 2 + 1
     samples = 2 * (scipy.fft.next_fast_len(int(steps)) - 1)
     wave = np.pad(wave, (before, samples - before - len(wave)))
