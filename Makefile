@@ -1,16 +1,42 @@
-# Every target sets up what it needs: .venv is made on first use.
+# Every target makes .venv and installs what it needs on first use.
+#   make study [DATASET=shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
 PYTHON ?= python3
-PY = .venv/bin/python
+PY := .venv/bin/python
+DATASET ?=
+NAME ?=
+ARGS ?=
 
-.PHONY: test
+.PHONY: help study test lab notebooks clean
+
+help:
+	@echo "make study      run the whole study: data, surrogates, training, analysis"
+	@echo "                DATASET=shd (official files) or DATASET=folder; NAME=run folder;"
+	@echo "                ARGS='-p epochs 10' sets any parameter of the notebooks"
+	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make test       lint, unit tests, notebooks in small"
+	@echo "make notebooks  run the committed notebooks again, in place"
+	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
 .venv/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --disable-pip-version-check -q -e '.[test]'
-	touch .venv/.installed
+	$(PY) -m pip install --disable-pip-version-check --progress-bar on -q -e '.[test]'
+	@touch .venv/.installed
+
+study: .venv/.installed
+	@$(PY) -m shd_helpers.study $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+lab: .venv/.installed
+	$(PY) -m jupyter lab --notebook-dir=notebooks
 
 test: .venv/.installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
+	SHD_SMOKE=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+notebooks: .venv/.installed
+	$(PY) -m jupyter nbconvert --to notebook --execute --inplace notebooks/0*.ipynb
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info

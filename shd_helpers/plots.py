@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from shd_helpers import surrogates
 from shd_helpers.datasets import N_CHANNELS
@@ -18,6 +19,7 @@ _styled = plt.style.context(STYLE)  # works as a decorator: the style holds for 
 _INK = "0.15"
 
 
+@_styled
 def save(figure: Figure, name: str, source: str) -> Figure:
     """Write the data's name under a figure, save it as ``img/<name>.png`` and return it once.
 
@@ -63,6 +65,7 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     for axis, (word, (times, units)) in zip(axes.flat, spikes.items(), strict=False):
         axis.plot(times, units, ".", markersize=0.6, color=_INK, rasterized=True)
         axis.set(title=word, xlim=(0, 1), ylim=(0, N_CHANNELS))
+        axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     figure.supylabel("unit (cochlea channel)", fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
@@ -80,12 +83,13 @@ def scatter_and_matrix(
     left.legend(loc="upper right")
     left.set(title=f"{len(times)} spikes", xlabel="time (ms)", ylabel="unit (cochlea channel)")
     steps, n_units = matrix.shape
-    extent = (0, steps, first_unit, first_unit + n_units)
-    right.imshow(matrix.T, origin="lower", cmap="Greys", extent=extent)
-    right.grid(False)
+    cells = np.nonzero(matrix)
+    right.plot(cells[0], cells[1] + first_unit, "s", markersize=0.8, color=_INK, rasterized=True)
+    right.axhline(first_unit, color="C1")
     right.set(
         title=f"{n_units} x {steps} cells, {int(matrix.sum())} active",
         xlabel="step (1 ms)",
+        xlim=left.get_xlim(),
         ylim=(0, N_CHANNELS),
     )
     return figure
@@ -94,12 +98,19 @@ def scatter_and_matrix(
 @_styled
 def pooling_thresholds(matrices: Mapping[str, np.ndarray]) -> Figure:
     """Pooled matrices (steps, units) side by side, one panel a threshold."""
-    figure, axes = plt.subplots(1, len(matrices), figsize=(11, 3.4), sharey=True)
-    for axis, (title, matrix) in zip(axes, matrices.items(), strict=True):
-        axis.imshow(matrix.T, origin="lower", cmap="Greys")
-        axis.grid(False)
-        axis.set(title=f"{title}\n{int(matrix.sum())} events", xlabel="step (3 ms)")
-    axes[0].set_ylabel("pooled unit (3 channels)")
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, sharey=True)
+    for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=True):
+        steps, units = np.nonzero(matrix)
+        axis.plot(steps, units, "s", markersize=1.1, color=_INK, rasterized=True)
+        axis.set(
+            title=f"{title}: {len(steps)} events",
+            xlim=(0, matrix.shape[0]),
+            ylim=(0, matrix.shape[1]),
+        )
+    for axis in axes[-1]:
+        axis.set_xlabel("step (3 ms)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("unit (3 channels)")
     return figure
 
 
@@ -114,25 +125,17 @@ def surrogate_curves(name: str, slopes: Sequence[float]) -> Figure:
     symbol = "alpha" if name == "atan" else "slope"
     figure, (left, right) = plt.subplots(1, 2)
     left.step(x, x > 0, color=_INK, linestyle="-", linewidth=1, label="spike (step)")
-    for i, slope in enumerate(slopes):
+    for slope in slopes:
         left.plot(x, surrogates.smooth(name, x, slope), label=f"{symbol} {slope:g}")
-        right.plot(x, surrogates.derivative(name, x, slope), label=f"{symbol} {slope:g}")
+        right.plot(x, surrogates.derivative(name, x, slope))
         _, gradient = surrogates.autograd(name, dots, slope)
-        label = "snntorch's autograd" if i == 0 else None
-        right.plot(dots, gradient, ".", color=_INK, markersize=3, linestyle="none", label=label)
-    left.set(
-        xlabel="membrane potential minus threshold",
-        ylabel="output",
-        title=f"{name}: step and smooth curve",
-    )
-    right.set(
-        xlabel="membrane potential minus threshold",
-        ylabel="derivative",
-        title=f"{name}: derivative",
-        yscale="log",
-    )
-    left.legend()
-    right.legend()
+        (points,) = right.plot(dots, gradient, ".", color=_INK, markersize=3, linestyle="none")
+    points.set_label("snntorch's autograd")
+    left.set(ylabel="output", title=f"{name}: step and smooth curve")
+    right.set(ylabel="derivative", title=f"{name}: derivative", yscale="log")
+    for axis in (left, right):
+        axis.set(xlabel="membrane potential minus threshold", xticks=(-1, -0.5, 0, 0.5, 1))
+        axis.legend(loc="upper left")
     return figure
 
 
@@ -171,6 +174,7 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
         for part in ("train", "validation"):
             axis.plot(epochs.epoch, scale * epochs[f"{part}_{quantity}"], label=_PART[part])
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].axhline(100 / n_classes, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes[0].set(ylabel="accuracy (%)", ylim=(0, 100))
     axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
@@ -196,6 +200,7 @@ def weights_over_epochs(weights: np.ndarray, layer: str) -> Figure:
     )
     left.plot(epochs, flat.min(1), label="minimum")
     left.set(xlabel="epoch (0: initial weights)", ylabel=f"{layer} weight")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(loc="center right")
     chosen = sorted({0, len(flat) // 2, len(flat) - 1})
     bins = np.linspace(flat[chosen].min(), flat[chosen].max(), 80)
@@ -238,20 +243,13 @@ def confusion(predictions: pd.DataFrame, class_names: Sequence[str], heard: pd.S
     for axis, (name, rows) in zip(axes[0], groups.items(), strict=True):
         table = pd.crosstab(rows.label, rows.predicted, normalize="index") * 100
         table = table.reindex(index=class_names, columns=class_names, fill_value=0)
-        sns.heatmap(
-            table,
-            annot=True,
-            fmt=".0f",
-            cmap="Blues",
-            vmin=0,
-            vmax=100,
-            cbar=False,
-            square=True,
-            annot_kws={"fontsize": 7},
-            ax=axis,
-        )
+        cells = table.map(lambda percent: f"{percent:.0f}" if percent >= 0.5 else "")
+        style = {"cmap": "Blues", "vmin": 0, "vmax": 100, "cbar": False, "square": True}
+        sns.heatmap(table, annot=cells, fmt="", annot_kws={"fontsize": 8}, **style, ax=axis)
+        axis.tick_params(axis="x", rotation=60)
+        axis.tick_params(axis="y", rotation=0)
         axis.set(
-            title=f"{name}, {len(rows)} utterances (% of the spoken word)",
+            title=f"{name} (% of {len(rows)} utterances' words)",
             xlabel="network's answer",
             ylabel="spoken word",
         )
@@ -270,25 +268,18 @@ def one_utterance(
     ):
         steps, neurons = np.nonzero(example[name])
         axis.plot(steps * step_ms, neurons, ".", markersize=1.2, color=_INK, rasterized=True)
-        axis.set(ylabel=label, title=f"{name}: {len(steps)} spikes")
+        axis.set(
+            ylabel=label, title=f"{name}: {len(steps)} spikes", ylim=(0, example[name].shape[1])
+        )
     time_ms = np.arange(len(example["mem"])) * step_ms
     counts = example["spk"].sum(0)
-    answer = int(counts.argmax())
-    for i, name in enumerate(class_names):
-        told = {class_names[answer]: ("C1", "-"), word: ("C0", "-")}.get(name)
-        color, width = (told[0], 1.6) if told else ("0.75", 0.7)
-        label = {word: f"spoken: {word}", class_names[answer]: f"answer: {class_names[answer]}"}
-        axes[2].plot(
-            time_ms,
-            example["mem"][:, i],
-            color=color,
-            linewidth=width,
-            linestyle="-",
-            zorder=3 if told else 2,
-            label=(f"spoken and answer: {word}" if class_names[answer] == word else label.get(name))
-            if told
-            else None,
-        )
+    answer = class_names[counts.argmax()]
+    axes[2].plot(time_ms, example["mem"], color="0.75", linewidth=0.7, linestyle="-")
+    if answer != word:
+        wrong = example["mem"][:, class_names.index(answer)]
+        axes[2].plot(time_ms, wrong, color="C1", label=f"wrong answer: {answer}")
+    right = example["mem"][:, class_names.index(word)]
+    axes[2].plot(time_ms, right, color="C0", linestyle="-", label=f"spoken word: {word}")
     axes[2].axhline(1, color=_INK, linestyle="--", linewidth=0.8, label="threshold")
     axes[2].set(ylabel="membrane", title="output membranes")
     axes[2].legend(loc="lower left", ncols=3)
@@ -328,13 +319,14 @@ def firing_rates(predictions: pd.DataFrame, n_hidden: int, n_classes: int, n_ste
             hue="answer",
             hue_order=["right", "wrong"],
             element="step",
-            stat="density",
+            stat="percent",
             common_norm=False,
             bins=30,
             ax=axis,
             legend=column == "output",
         )
-        axis.set(xlabel=label, ylabel="density" if column == "input_events" else "")
+        axis.set(xlabel=label, ylabel="")
+    axes[0].set_ylabel("share of the right or wrong answers (%)")
     return figure
 
 

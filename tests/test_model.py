@@ -1,0 +1,117 @@
+"""The network against closed forms and a loop over scalars."""
+
+import math
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+
+from shd_helpers.model import SpikingNetwork
+
+
+def network(sizes=(5, 7, 3), beta=0.95, surrogate="fast_sigmoid", slope=2.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return SpikingNetwork(sizes, beta, surrogate, slope, generator)
+
+
+def scalar_network(weights, biases, beta, x):
+    """Loop over steps, layers and neurons in Python floats; return the output spikes."""
+    mem = [[0.0] * len(b) for b in biases]
+    out = []
+    for row in x:
+        spk = list(row)
+        for layer, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            fired = []
+            for i in range(len(b)):
+                reset = 1.0 if mem[layer][i] > 1 else 0.0
+                cur = b[i] + sum(w[i][j] * spk[j] for j in range(len(spk)))
+                mem[layer][i] = beta * mem[layer][i] + cur - reset
+                fired.append(1.0 if mem[layer][i] > 1 else 0.0)
+            spk = fired
+        out.append(spk)
+    return np.array(out)
+
+
+@torch.no_grad()
+def test_constant_current_follows_the_closed_form():
+    """Below threshold U[t] = I (1 - beta^t) / (1 - beta)."""
+    net = network(sizes=(1, 1), beta=0.9)
+    net.fc1.weight.fill_(0.099)
+    mem = net(torch.ones(80, 1, 1)).mem[:, 0, 0]
+    t = torch.arange(1, 81, dtype=torch.float64)
+    torch.testing.assert_close(mem.double(), 0.099 * (1 - 0.9**t) / 0.1, rtol=1e-5, atol=0)
+    assert net(torch.ones(80, 1, 1)).spk.sum() == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cur", [0.15, 0.4, 0.95])
+def test_first_spike_time_and_delayed_reset(cur):
+    net = network(sizes=(1, 1), beta=0.9)
+    net.fc1.weight.fill_(cur)
+    record = net(torch.ones(60, 1, 1))
+    first = math.ceil(math.log(1 - 0.1 / cur) / math.log(0.9) - 1e-9)
+    assert int(record.spk[:, 0, 0].nonzero()[0]) == first - 1
+    at, after = record.mem[first - 1 : first + 1, 0, 0]
+    assert at > 1  # the recorded membrane is before the reset
+    assert after == pytest.approx(0.9 * float(at) + cur - 1, rel=1e-6)  # subtracted one step later
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sizes", [(5, 7, 3), (4, 6, 5, 2)])
+def test_whole_network_equals_loop_over_scalars(sizes):
+    net = network(sizes=sizes, seed=3)
+    generator = torch.Generator().manual_seed(4)
+    for fc, _ in net.layers:
+        fc.weight.mul_(2)
+        fc.bias.uniform_(0, 0.1, generator=generator)
+    x = (torch.rand(40, 2, sizes[0], generator=generator) < 0.3).float()
+    weights = [fc.weight.tolist() for fc, _ in net.layers]
+    biases = [fc.bias.tolist() for fc, _ in net.layers]
+    spk = net(x).spk
+    assert 0 < spk.mean() < 1
+    for column in range(2):
+        expected = scalar_network(weights, biases, 0.95, x[:, column].tolist())
+        np.testing.assert_array_equal(spk[:, column].numpy(), expected)
+
+
+@torch.no_grad()
+def test_recording_shapes_and_hidden_on_request():
+    net = network()
+    x = torch.ones(6, 4, 5)
+    record = net(x)
+    assert record.spk.shape == record.mem.shape == (6, 4, 3)
+    assert record.hidden_spk == record.hidden_mem == ()
+    full = net(x, record_hidden=True)
+    assert full.hidden_spk[0].shape == full.hidden_mem[0].shape == (6, 4, 7)
+    assert torch.equal(full.spk, record.spk)
+    assert torch.equal(full.hidden_spk[0], (full.hidden_mem[0] > 1).float())
+
+
+def test_initial_weights():
+    net = network(sizes=(183, 256, 10))
+    for fc, lif in net.layers:
+        n_out, n_in = fc.weight.shape
+        limit = math.sqrt(6 / (n_in + n_out))
+        weights = fc.weight.detach()
+        assert 0.95 * limit < weights.abs().max() <= limit
+        assert weights.std() == pytest.approx(limit / math.sqrt(3), rel=0.05)
+        assert not fc.bias.any()
+        assert isinstance(lif, snn.Leaky) and lif.reset_mechanism == "subtract"
+        assert float(lif.beta) == pytest.approx(0.95) and float(lif.threshold) == 1
+    assert torch.equal(net.fc1.weight, network(sizes=(183, 256, 10)).fc1.weight)
+    assert not torch.equal(net.fc1.weight, network(sizes=(183, 256, 10), seed=1).fc1.weight)
+
+
+def test_no_global_state():
+    state = torch.get_rng_state()
+    alive = len(snn.SpikingNeuron.instances)
+    network()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(snn.SpikingNeuron.instances) == alive
+
+
+@pytest.mark.parametrize("bad", [{"sizes": (5,)}, {"sizes": (5, 0, 3)}, {"beta": 1.5}])
+def test_bad_arguments(bad):
+    with pytest.raises(ValueError):
+        network(**bad)

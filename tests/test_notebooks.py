@@ -1,0 +1,92 @@
+"""Hygiene of the committed notebooks; nbval runs them."""
+
+import ast
+import re
+
+import nbformat
+import papermill
+import pytest
+
+from shd_helpers.paths import NOTEBOOKS
+
+PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_numbered_notebooks():
+    assert [path.name[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
+
+
+def test_starts_with_title_question_inputs_outputs_and_run_time(notebook):
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    for word in ("**Question.**", "inputs", "outputs", "run time", "expected"):
+        assert word in first.source
+
+
+def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
+    tagged = [c for c in code_cells(notebook) if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assigned = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(tagged[0].source).body
+    }
+    assert all(type(value) in (str, int, float, bool) for value in assigned.values())
+    assert set(papermill.inspect_notebook(path)) == set(assigned)
+
+
+def test_executed_in_order_from_a_clean_kernel(notebook):
+    assert [c.execution_count for c in code_cells(notebook)] == list(
+        range(1, len(code_cells(notebook)) + 1)
+    )
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+
+
+def test_kernel_and_size(notebook, path):
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < 1.5e6
+
+
+def test_cells_are_short_and_define_next_to_nothing(notebook):
+    for cell in code_cells(notebook):
+        assert len(cell.source.splitlines()) <= 25, cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
+
+
+def test_a_sentence_stands_before_each_code_cell_after_the_setup(notebook):
+    """Two code cells in a row are allowed where the second continues the first's thought."""
+    kinds = "".join("c" if cell.cell_type == "code" else "m" for cell in notebook.cells)
+    assert "ccc" not in kinds
+
+
+def test_no_paths_of_a_machine_and_no_installs(notebook):
+    for cell in notebook.cells:
+        text = cell.source + "".join(map(str, cell.get("outputs", [])))
+        assert not re.search(r"(?<![\w.:/])/(home|root|Users|work|tmp|usr|mnt)/", text), text[:300]
+        assert not re.search(r"[A-Z]:\\\\", cell.source)
+        assert "pip install" not in cell.source
+        assert "sys.path" not in cell.source
+
+
+def test_links_to_other_notebooks_lead_somewhere(notebook):
+    for cell in notebook.cells:
+        for target in re.findall(r"\]\(([\w./]+\.ipynb)\)", cell.source):
+            assert (NOTEBOOKS / target).is_file(), target

@@ -1,0 +1,204 @@
+"""Binning and pooling against nested loops; the cache against damage."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shd_helpers import preprocessing
+from shd_helpers.datasets import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.preprocessing import Events, Grid, downsize, load_events
+
+KEYS = ENGLISH + GERMAN
+
+
+def utterances(spikes, labels=None, keys=KEYS):
+    sizes = [len(times) for times, _ in spikes]
+    return Utterances(
+        np.concatenate([np.asarray(t, np.float16) for t, _ in spikes]),
+        np.concatenate([np.asarray(u, np.uint16) for _, u in spikes]),
+        np.cumsum([0, *sizes]),
+        np.asarray(labels if labels is not None else [0] * len(spikes)),
+        np.arange(len(spikes)),
+        keys,
+    )
+
+
+def naive(times, units, grid):
+    """Nested loops over blocks and cells, in exact arithmetic."""
+    cells = set()
+    for time, unit in zip(np.asarray(times, np.float16), units, strict=True):
+        cells.add((int(Fraction(float(time)) * 1000 / Fraction(grid.bin_ms)), unit))
+    out = np.zeros((grid.n_steps, grid.n_units))
+    for step in range(grid.n_steps):
+        for unit in range(grid.n_units):
+            active = 0
+            for i in range(grid.pool_steps):
+                for j in range(grid.pool_units):
+                    cell = (
+                        step * grid.pool_steps + i,
+                        grid.first_unit + unit * grid.pool_units + j,
+                    )
+                    active += cell in cells
+            out[step, unit] = active >= grid.threshold
+    return out
+
+
+spike_lists = st.lists(
+    st.lists(
+        st.tuples(st.floats(0, 0.046875, width=16), st.integers(660, 699)), min_size=0, max_size=150
+    ),
+    min_size=1,
+    max_size=3,
+)
+grids = st.builds(
+    Grid,
+    first_unit=st.integers(655, 670),
+    bin_ms=st.sampled_from([0.5, 1.0, 2.0]),
+    duration_s=st.sampled_from([0.02, 0.04]),
+    pool_units=st.integers(1, 4),
+    pool_steps=st.integers(1, 4),
+    threshold=st.just(1),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spike_lists, grids, st.integers(1, 4))
+def test_pooling_equals_nested_loops(spikes, grid, threshold):
+    threshold = min(threshold, grid.pool_units * grid.pool_steps)
+    grid = Grid(**{**vars(grid), "threshold": threshold})
+    pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
+    dense = downsize(utterances(pairs), grid).dense(range(len(pairs)))
+    for i, (times, units) in enumerate(pairs):
+        np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
+
+
+def test_study_grid_is_183_by_333():
+    grid = Grid()
+    assert (grid.n_units, grid.n_steps, grid.n_bins) == (183, 333, 1000)
+    # unit 699 and the last millisecond belong to no full block of three
+    events = downsize(utterances([([0.9995, 0.9995, 0.5, 0.5], [151, 152, 699, 698])]), grid)
+    assert len(events.steps) == 0
+    # two of nine cells are enough, one is not, the same cell twice is one
+    spikes = [([0.0, 0.002], [150, 152]), ([0.003, 0.003], [150, 150]), ([], [])]
+    events = downsize(utterances(spikes), grid)
+    assert events.offsets.tolist() == [0, 1, 1, 1]
+    assert (events.steps[0], events.units[0]) == (0, 0)
+
+
+def test_float16_times_are_widened_before_scaling():
+    """1026/2048 s are 500.98 ms, which float16 would round up to 501."""
+    time = np.float16(1026 / 2048)
+    assert int(time * np.float16(1000)) != int(float(time) * 1000)
+    grid = Grid(pool_units=1, pool_steps=1, threshold=1)
+    assert downsize(utterances([([time], [200])]), grid).steps[0] == int(float(time) * 1000)
+
+
+def test_language_picks_utterances_by_name():
+    keys = GERMAN + ENGLISH  # the German words come first here
+    data = utterances([([0.1], [300])] * 4, labels=[0, 10, 19, 5], keys=keys)
+    grid = Grid(threshold=1)
+    english = downsize(data, grid, "english")
+    assert english.labels.tolist() == [0, 9] and english.speakers.tolist() == [1, 2]
+    german = downsize(data, grid, "german")
+    assert german.labels.tolist() == [0, 5] and german.class_names[5] == "fuenf"
+    assert len(downsize(data, grid, "both")) == 4
+    only_english = utterances([([0.1], [300])], labels=[10], keys=keys)
+    with pytest.raises(DatasetError, match="no utterance"):
+        downsize(only_english, grid, "german")
+
+
+def test_take_and_dense():
+    spikes = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
+    events = downsize(utterances(spikes), Grid(threshold=1))
+    part = events.take(np.array([3, 0, 3]))
+    assert isinstance(part, Events) and part.speakers.tolist() == [3, 0, 3]
+    np.testing.assert_array_equal(part.dense([0, 1, 2]), events.dense([3, 0, 3]))
+    assert len(events.take(np.array([], dtype=int))) == 0
+    assert events.dense([0]).shape == (333, 1, 183) and events.dense([0]).sum() == 2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"threshold": 10},
+        {"threshold": 0},
+        {"first_unit": 700},
+        {"first_unit": -1},
+        {"bin_ms": 0},
+        {"pool_units": 0},
+        {"pool_units": 600},
+        {"pool_steps": 1001},
+        {"duration_s": -1.0},
+    ],
+)
+def test_impossible_grids(bad):
+    with pytest.raises(ValueError):
+        Grid(**bad)
+
+
+# ---- cache ----
+
+
+@pytest.fixture
+def folder(tmp_path, data_dir):
+    spikes = [([0.1, 0.1004, 0.3], [201, 202, 300])] * 4
+    for part in ("train", "test"):
+        times, units = zip(*spikes, strict=True)
+        write_shd(tmp_path / f"mini_{part}.h5", times, units, [0, 1, 2, 3], [0, 0, 1, 1])
+    return tmp_path
+
+
+def same(a, b):
+    return all(np.array_equal(x, vars(b)[name]) for name, x in vars(a).items())
+
+
+def test_cache_is_used(folder, data_dir, monkeypatch):
+    train, test = load_events(str(folder), Grid())
+    assert len(train.steps) == 4 and len(test) == 4
+    monkeypatch.setattr(preprocessing, "read_shd", None)  # reading again would fail
+    again, _ = load_events(str(folder), Grid())
+    assert same(train, again)
+
+
+def test_cache_knows_content_and_parameters(folder, data_dir):
+    load_events(str(folder), Grid())
+    n_entries = len(list((data_dir / "cache").iterdir()))
+    assert len(load_events(str(folder), Grid(threshold=1))[0].steps) == 8
+    assert len(list((data_dir / "cache").iterdir())) == n_entries + 2
+    write_shd(folder / "mini_train.h5", [[0.5, 0.5]], [[400, 401]], [7], [0])
+    train, _ = load_events(str(folder), Grid())
+    assert train.labels.tolist() == [7]
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
+def test_damaged_cache_is_made_again(folder, data_dir, damage):
+    train, _ = load_events(str(folder), Grid())
+    (entry,) = (data_dir / "cache").glob("mini_train_*")
+    content = bytearray(entry.read_bytes())
+    if damage == "flipped":
+        where = content.index(train.units.tobytes())
+        content[where] ^= 0xFF
+    entry.write_bytes({"empty": b"", "half": content[: len(content) // 2]}.get(damage, content))
+    if damage == "other":
+        with entry.open("wb") as file:
+            np.savez(file, steps=np.zeros(3))
+    with pytest.warns(UserWarning, match="damaged"):
+        again, _ = load_events(str(folder), Grid())
+    assert same(train, again)
+
+
+def test_error_in_cached_loading_names_the_file(folder, data_dir):
+    write_shd(folder / "mini_train.h5", [[0.5]], [[400]], [0], [0], keys=ENGLISH)
+    with pytest.raises(DatasetError, match=r"mini_train\.h5.*german"):
+        load_events(str(folder), Grid(), "german")
+
+
+def test_english_shd_fits_in_memory(fsdd_spikes, data_dir):
+    """4000 utterances, as the English training half of SHD, must stay below 100 MB."""
+    train, _ = load_events(fsdd_spikes, Grid())
+    nbytes = sum(a.nbytes for a in vars(train).values() if isinstance(a, np.ndarray))
+    assert len(train) == 1800 and train.n_units == 183
+    assert nbytes / len(train) * 8156 < 100e6

@@ -1,0 +1,143 @@
+"""Run folders: what is written is read back, what was cut short is recognised."""
+
+import json
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm
+
+from shd_helpers import results
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.results import RunError, RunWriter, read_run
+
+PREDICTIONS = pd.DataFrame(
+    {
+        "utterance": range(4),
+        "speaker": [0, 0, 1, 5],
+        "label": ["null", "eins", "null", "null"],
+        "predicted": ["null", "null", "null", "eins"],
+        "input_events": [5, 6, 7, 8],
+        "hidden_spikes": [1, 2, 3, 4],
+        "output_spikes": [1, 1, 1, 0],
+    }
+)
+EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
+
+
+def network():
+    return SpikingNetwork((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+
+
+def write_run(folder, finish=True):
+    model = network()
+    parameters = {"seed": 7, "language": "german", "lr": 1e-3}
+    run = RunWriter(folder, parameters, {"name": "hand"}, np.array([0, 1]), model)
+    with torch.no_grad():
+        model.fc1.weight.add_(1)
+    run.epoch(model, EPOCH)
+    if finish:
+        scores = results.accuracy_by_hearing(PREDICTIONS, [0, 1])
+        run.finish(model, scores, PREDICTIONS, {"null": {"spk": np.eye(3, dtype=bool)}})
+    return model
+
+
+def test_run_folder_is_read_back(tmp_path):
+    model = write_run(tmp_path / "a run")
+    run = read_run(tmp_path / "a run")
+    assert run.info["parameters"] == {"seed": 7, "language": "german", "lr": 1e-3}
+    assert run.info["seed"] == 7 and run.info["heard_speakers"] == [0, 1]
+    assert run.info["scores"] == {
+        "test": 0.5,
+        "test_heard": pytest.approx(2 / 3),
+        "test_unheard": 0,
+    }
+    assert run.info["wall_s"]["training"] == 1.5
+    assert run.info["versions"]["torch"] == version("torch")
+    assert run.epochs.train_loss.tolist() == [2.0]
+    assert run.weights["fc1/weight"].shape == (2, 3, 4)
+    np.testing.assert_allclose(np.diff(run.weights["fc1/weight"], axis=0), 1, rtol=1e-6)
+    np.testing.assert_array_equal(run.weights["fc2/weight"][1], model.fc2.weight.detach())
+    # the German word "null" is a word, not a missing value
+    pd.testing.assert_frame_equal(run.predictions, PREDICTIONS)
+    np.testing.assert_array_equal(run.examples["null"]["spk"], np.eye(3, dtype=bool))
+    assert run.source == "data: hand, german; seed 7"
+    loaded = network()
+    loaded.load_state_dict(torch.load(tmp_path / "a run" / "state_dict.pt", weights_only=True))
+    assert torch.equal(loaded.fc1.weight, model.fc1.weight)
+
+
+def test_half_written_run_is_recognised(tmp_path):
+    write_run(tmp_path, finish=False)
+    assert json.loads((tmp_path / "run.json").read_text())["epochs"] == [EPOCH]
+    with pytest.raises(RunError, match="cut short after 1 epochs") as error:
+        read_run(tmp_path)
+    assert str(tmp_path) in str(error.value) and "03_model_training" in str(error.value)
+
+
+def test_starting_again_marks_the_old_run_incomplete(tmp_path):
+    write_run(tmp_path)
+    write_run(tmp_path, finish=False)
+    with pytest.raises(RunError, match="cut short"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", '{"complete": tr', "[]", "{}"])
+def test_damaged_run(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError, match="damaged"):
+        read_run(tmp_path)
+
+
+def test_missing_run(tmp_path):
+    with pytest.raises(RunError, match="no such file"):
+        read_run(tmp_path / "absent")
+
+
+def test_killed_while_it_runs(tmp_path):
+    """SIGKILL at any write leaves a readable, incomplete run.json and a whole weights.h5."""
+    code = (
+        "import os, signal, sys, tests.test_results as t\n"
+        "from pathlib import Path\n"
+        "import shd_helpers.results as r\n"
+        "model = t.network()\n"
+        "run = r.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, [0], model)\n"
+        "run.epoch(model, t.EPOCH)\n"
+        "real = r.h5py.File.__setitem__\n"
+        "def killed(self, *a):\n"
+        "    real(self, *a); self.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "r.h5py.File.__setitem__ = killed\n"
+        "run.epoch(model, t.EPOCH)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=False, cwd=results.ROOT
+    )
+    assert ended.returncode == -signal.SIGKILL
+    info = json.loads((tmp_path / "run.json").read_text())
+    assert info["complete"] is False and len(info["epochs"]) == 1
+    with h5py.File(tmp_path / "weights.h5") as file:
+        assert file["fc1/weight"].shape == (2, 3, 4)  # initial and first epoch
+
+
+def test_accuracy_is_none_where_nobody_is():
+    scores = results.accuracy_by_hearing(PREDICTIONS, [0, 1, 5])
+    assert scores == {"test": 0.5, "test_heard": 0.5, "test_unheard": None}
+    assert results.accuracy_by_hearing(PREDICTIONS, [9])["test_heard"] is None
+
+
+def test_accuracy_per_speaker_with_wilson_interval():
+    table = results.accuracy_per_speaker(PREDICTIONS, [0, 1])
+    assert table.speaker.tolist() == [0, 1, 5]
+    assert table.heard.tolist() == [True, True, False]
+    assert table.accuracy.tolist() == [50, 100, 0]
+    z, p, n = norm.ppf(0.975), 0.5, 2  # Wilson (1927), by its formula
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert table.low[0] == pytest.approx(100 * (centre - half))
+    assert table.high[0] == pytest.approx(100 * (centre + half))
