@@ -136,10 +136,9 @@ def find_recordings(
     else:
         try:
             with Path(listing).open(newline="", encoding="utf-8-sig") as file:
-                rows = [
-                    (folder / r["file"], r["label"], r["speaker"]) for r in csv.DictReader(file)
-                ]
-        except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
+                lines = list(csv.DictReader(file))
+            rows = [(folder / r["file"], r["label"].strip(), r["speaker"].strip()) for r in lines]
+        except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise RecordingError(
                 f"{listing}: can't be read ({error!r}). It must be a CSV file in UTF-8 with the "
                 "columns file, label and speaker."
