@@ -12,6 +12,7 @@ from lauscher.transformations import basilar_membrane
 from scipy.signal import resample_poly
 
 from shd_helpers import cochlea
+from shd_helpers.membrane import membrane_velocity, resonance_hz
 from shd_helpers.paths import ROOT
 
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
@@ -60,7 +61,7 @@ def test_normalise_and_fade_are_the_reference(samples):
 def test_membrane_is_the_reference(samples, rate_hz, monkeypatch):
     wave = cochlea.fade(cochlea.normalise(excerpt(samples)))
     reference = reference_membrane(wave, rate_hz, monkeypatch)
-    velocity = cochlea.membrane_velocity(wave, rate_hz)
+    velocity = membrane_velocity(wave, rate_hz)
     assert velocity.shape == (samples // 2 + 1, 700)
     assert relative_to_peak(velocity, reference) < 1e-5
 
@@ -70,11 +71,11 @@ def test_membrane_is_the_reference_for_a_click(monkeypatch):
     wave = np.zeros(1200)
     wave[100] = 1.0
     reference = reference_membrane(wave, 24_000, monkeypatch)
-    assert relative_to_peak(cochlea.membrane_velocity(wave, 24_000), reference) < 1e-5
+    assert relative_to_peak(membrane_velocity(wave, 24_000), reference) < 1e-5
 
 
 def test_probability_is_the_reference():
-    velocity = cochlea.membrane_velocity(cochlea.fade(cochlea.normalise(excerpt())), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(excerpt())), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)[:, SOME]
     np.testing.assert_allclose(probability, reference_probability(velocity, SOME), rtol=1e-9)
 
@@ -151,7 +152,7 @@ def fibre_by_fibre(probability: np.ndarray, generator: np.random.Generator) -> n
 
 def test_spikes_equal_in_distribution(rng):
     wave = excerpt(1440)
-    velocity = cochlea.membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)
     plain = np.sum([fibre_by_fibre(probability, rng) for _ in range(20)], axis=0)
     mine = sum(np.bincount(cochlea.encode(wave, 24_000, s)[1], minlength=700) for s in range(20))
@@ -165,7 +166,7 @@ def test_whole_clip_equals_the_reference(monkeypatch):
     """A whole recording, all channels, 20 draws: some minutes, nearly all in the reference."""
     wave = recorded("6_nicolas_7")
     reference = reference_membrane(cochlea.fade(cochlea.normalise(wave)), 24_000, monkeypatch)
-    velocity = cochlea.membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
     assert relative_to_peak(velocity, reference) < 1e-5
     reference = reference_probability(reference, slice(None))
     assert relative_to_peak(cochlea.firing_probability(velocity, RATE_HZ), reference) < 1e-5
@@ -208,10 +209,10 @@ def test_higher_tones_move_the_membrane_nearer_to_its_base():
     t = np.arange(2400) / 24_000
     tones_hz = (200, 500, 1000, 2000, 4000)
     waves = [cochlea.fade(np.sin(2 * np.pi * hz * t)) for hz in tones_hz]
-    power = [np.square(cochlea.membrane_velocity(wave, 24_000)).sum(axis=0) for wave in waves]
+    power = [np.square(membrane_velocity(wave, 24_000)).sum(axis=0) for wave in waves]
     best = [int(p.argmax()) for p in power]
     assert best == sorted(best, reverse=True)
-    places_hz = cochlea.resonance_hz()[best]
+    places_hz = resonance_hz()[best]
     assert (np.abs(np.log2(places_hz / tones_hz)) < 0.5).all()  # within half an octave
 
 
