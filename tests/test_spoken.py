@@ -51,6 +51,10 @@ def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp
     few = three_speakers | {"train_takes": 1, "heard_test_takes": 0}
     files = make_spoken(tmp_path / "a", seed=3, **few)
     content = [path.read_bytes() for path in files]
+    other = make_spoken(tmp_path / "other seed", seed=4, **few)
+    assert [path.read_bytes() for path in other] != content
+    sizes = [np.diff(read_shd(path).offsets).tolist() for path in (files[0], other[0])]
+    assert sizes[0] != sizes[1]
     encode, calls = spoken.encode, []
 
     def break_down(*arguments, **settings):
@@ -62,12 +66,13 @@ def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp
     with monkeypatch.context() as broken:
         broken.setattr(spoken, "encode", break_down)
         with pytest.raises(KeyboardInterrupt):
-            make_spoken(tmp_path / "b", seed=3, **few)
-    assert not (tmp_path / "b" / "spoken.json").exists()
-    assert not list(tmp_path.glob("b/*.part"))
-    again = make_spoken(tmp_path / "b", seed=3, **few)
+            make_spoken(tmp_path / "a", seed=4, **few)
+    assert not list(tmp_path.glob("a/*.part"))
+    # the folder now holds a new training file beside an old test file; neither seed takes them
+    assert not (tmp_path / "a" / "spoken.json").exists()
+    again = make_spoken(tmp_path / "a", seed=3, **few)
     assert [path.read_bytes() for path in again] == content
-    assert json.loads((tmp_path / "b" / "spoken.json").read_text())["seed"] == 3
+    assert json.loads((tmp_path / "a" / "spoken.json").read_text())["seed"] == 3
 
 
 def test_unknown_language(tmp_path):
