@@ -163,20 +163,24 @@ def test_spikes_equal_in_distribution(rng):
 
 @pytest.mark.slow
 def test_whole_clip_equals_the_reference(monkeypatch):
-    """A whole recording, all channels, 20 draws: some minutes, nearly all in the reference."""
-    wave = recorded("6_nicolas_7")
-    reference = reference_membrane(cochlea.fade(cochlea.normalise(wave)), 24_000, monkeypatch)
-    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
+    """A whole recording, every fourth channel, 20 draws: minutes, nearly all in the reference."""
+    wave, some = recorded("2_theo_23"), slice(0, 700, 4)
+    faded = cochlea.fade(cochlea.normalise(wave))
+    reference = reference_membrane(faded, 24_000, monkeypatch)
+    velocity = membrane_velocity(faded, 24_000)
     assert relative_to_peak(velocity, reference) < 1e-5
-    reference = reference_probability(reference, slice(None))
-    assert relative_to_peak(cochlea.firing_probability(velocity, RATE_HZ), reference) < 1e-5
+    reference = reference_probability(reference, some)
+    probability = cochlea.firing_probability(velocity, RATE_HZ)[:, some]
+    assert relative_to_peak(probability, reference) < 1e-5
     cell = transformations.BushyCell()
     np.random.seed(0)  # noqa: NPY002 - the reference draws from there
-    lauscher = np.zeros(700)
+    lauscher = np.zeros(reference.shape[1])
     for channel, p in enumerate(reference.T):
         for _ in range(20):
             lauscher[channel] += cell._lif(cell._sample(p, RATE_HZ).astype(float), RATE_HZ).sum()
-    mine = sum(np.bincount(cochlea.encode(wave, 24_000, s)[1], minlength=700) for s in range(20))
+    units = np.concatenate([cochlea.encode(wave, 24_000, seed)[1] for seed in range(20)])
+    mine = np.bincount(units, minlength=700)[some]
+    print(mine.sum() / lauscher.sum(), np.corrcoef(mine, lauscher)[0, 1])
     assert abs(mine.sum() / lauscher.sum() - 1) < 0.03
     assert np.corrcoef(mine, lauscher)[0, 1] > 0.98
 
