@@ -1,0 +1,70 @@
+"""Time the cochlea beside its reference, ``lauscher``, on the same clip."""
+
+import time
+from statistics import median
+
+import numpy as np
+import soundfile
+from lauscher.audiowaves import MonoAudioWave
+from lauscher.transformations.wave2spike import Wave2Spike
+from scipy.signal import resample_poly
+
+from shd_helpers.cochlea import SAMPLE_RATE_HZ, encode
+from shd_helpers.parallel import in_threads
+from shd_helpers.paths import ROOT
+
+CLIP = ROOT.parent / "shared" / "data" / "fsdd_audio" / "2_theo_23.wav"  # 0.46 s
+
+
+def clip() -> np.ndarray:
+    """Return a real recording where there is one, else noise as long as it."""
+    if not CLIP.is_file():
+        return np.random.default_rng(0).standard_normal(11_046)
+    wave, rate_hz = soundfile.read(CLIP)
+    return resample_poly(wave, SAMPLE_RATE_HZ // rate_hz, 1)
+
+
+def seconds(action, repeats: int) -> float:
+    """Return the median time of an action."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
+    """Time one run of the reference (on all cores, about a minute), one clip and a batch of clips.
+
+    Returns
+    -------
+    list of dict
+        `benchmark`, `variant`, `batch` (clips), `median_s` for the batch, and `ratio`: how many
+        times faster a clip is done than by the reference.
+    """
+    wave = clip()
+    encode(wave, SAMPLE_RATE_HZ, 0)  # compiles, and makes the membrane's table
+    one_s = seconds(lambda: encode(wave, SAMPLE_RATE_HZ, 0), repeats)
+
+    def many():
+        list(in_threads(lambda i: encode(wave, SAMPLE_RATE_HZ, i), range(batch), "", False))
+
+    many_s = seconds(many, repeats)
+    reference_s = seconds(lambda: Wave2Spike(700)(MonoAudioWave(wave.copy(), SAMPLE_RATE_HZ)), 1)
+    timed = [("lauscher", 1, reference_s), ("encode", 1, one_s), ("encode", batch, many_s)]
+    return [
+        {
+            "benchmark": "cochlea",
+            "variant": variant,
+            "batch": n,
+            "median_s": time_s,
+            "ratio": reference_s * n / time_s,
+        }
+        for variant, n, time_s in timed
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row)

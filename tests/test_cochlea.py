@@ -1,0 +1,242 @@
+"""The cochlea against its reference implementation, `lauscher`, and against its own rules."""
+
+import multiprocessing.dummy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import scipy.stats
+import soundfile
+from lauscher import audiowaves, transformations
+from lauscher.transformations import basilar_membrane
+from scipy.signal import resample_poly
+
+from shd_helpers import cochlea
+from shd_helpers.membrane import membrane_velocity, resonance_hz
+from shd_helpers.paths import ROOT
+
+RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
+RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
+SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all
+
+
+def recorded(name: str) -> np.ndarray:
+    path = RECORDINGS / f"{name}.wav"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: recordings of FSDD")
+    wave, rate_hz = soundfile.read(path)
+    return resample_poly(wave, cochlea.SAMPLE_RATE_HZ // rate_hz, 1)
+
+
+def excerpt(samples: int = 1920) -> np.ndarray:
+    return recorded("2_theo_23")[4000 : 4000 + samples]
+
+
+def reference_membrane(wave: np.ndarray, rate_hz: int, monkeypatch) -> np.ndarray:
+    monkeypatch.setattr(basilar_membrane, "Pool", multiprocessing.dummy.Pool)  # no processes
+    sound = audiowaves.MonoAudioWave(wave.copy(), rate_hz)
+    return transformations.BasilarMembrane()(sound).channels.T
+
+
+def reference_probability(velocity: np.ndarray, channels) -> np.ndarray:
+    cell = transformations.HairCell()
+    return np.array([cell._meddis(row, RATE_HZ) for row in velocity.T[channels]]).T
+
+
+def relative_to_peak(value: np.ndarray, reference: np.ndarray) -> float:
+    return (np.abs(value - reference) / np.abs(reference).max(axis=0)).max()
+
+
+@pytest.mark.parametrize("samples", [1920, 1921])
+def test_normalise_and_fade_are_the_reference(samples):
+    wave = excerpt(samples)
+    sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
+    sound = transformations.HanningWindow()(transformations.RmsNormalizer(0.3)(sound))
+    mine = cochlea.fade(cochlea.normalise(wave))
+    np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
+
+
+# A length with a fast transform, an odd one and a prime; another rate with its own table.
+@pytest.mark.parametrize(("samples", "rate_hz"), [(1920, 24_000), (1201, 24_000), (1013, 16_000)])
+def test_membrane_is_the_reference(samples, rate_hz, monkeypatch):
+    wave = cochlea.fade(cochlea.normalise(excerpt(samples)))
+    reference = reference_membrane(wave, rate_hz, monkeypatch)
+    velocity = membrane_velocity(wave, rate_hz)
+    assert velocity.shape == (samples // 2 + 1, 700)
+    assert relative_to_peak(velocity, reference) < 1e-5
+
+
+def test_membrane_is_the_reference_for_a_click(monkeypatch):
+    """All frequencies at once, so that nothing hides what the table leaves out."""
+    wave = np.zeros(1200)
+    wave[100] = 1.0
+    reference = reference_membrane(wave, 24_000, monkeypatch)
+    assert relative_to_peak(membrane_velocity(wave, 24_000), reference) < 1e-5
+
+
+def test_probability_is_the_reference():
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(excerpt())), 24_000)
+    probability = cochlea.firing_probability(velocity, RATE_HZ)[:, SOME]
+    np.testing.assert_allclose(probability, reference_probability(velocity, SOME), rtol=1e-9)
+
+
+def test_bushy_cells_are_the_reference(rng):
+    probability = rng.uniform(0.0, 0.06, (600, 20))
+    fibres = rng.random((600, 20, 40)) < probability[..., None]
+    cell = transformations.BushyCell()
+    spikes = np.array([cell._lif(fibres[:, c].astype(float), RATE_HZ) for c in range(20)]).T
+    steps, units = np.nonzero(spikes)
+    assert len(steps) > 300
+    times, mine = cochlea.bushy_spikes(fibres.sum(axis=2).astype(np.uint8), RATE_HZ)
+    np.testing.assert_array_equal(times, steps / RATE_HZ)
+    np.testing.assert_array_equal(mine, units)
+
+
+@pytest.mark.parametrize("p", [0.003, 0.03, 0.4, 0.97])
+def test_number_of_firing_fibres_is_binomial(p):
+    counts = np.concatenate(
+        [cochlea.nerve_spikes(np.full((1, 700), p), RATE_HZ, s) for s in range(30)]
+    )
+    seen = np.bincount(counts.ravel(), minlength=41)
+    expected = scipy.stats.binom.pmf(np.arange(41), 40, p) * counts.size
+    common = expected >= 5
+    seen = [*seen[common], seen[~common].sum()]
+    expected = [*expected[common], expected[~common].sum()]
+    keep = np.array(expected) > 1e-9
+    chi2 = sum((np.array(seen) - expected)[keep] ** 2 / np.array(expected)[keep])
+    assert scipy.stats.chi2.sf(chi2, keep.sum() - 1) > 1e-4
+
+
+@pytest.mark.parametrize(("p", "fires"), [(0.0, 0), (1.0, 40), (1.5, 40)])
+def test_impossible_and_certain_spikes(p, fires):
+    counts = cochlea.nerve_spikes(np.full((50, 700), p), RATE_HZ, 0)
+    assert (counts[::12] == fires).all()
+    assert counts.sum() == counts[::12].sum()  # all fibres rest for 1 ms, 12 steps, after a spike
+
+
+@pytest.mark.parametrize("rate_hz", [12_000, 11_025, 4_000])
+@pytest.mark.parametrize("p", [0.02, 0.3])
+def test_fibres_rest_as_in_the_reference(p, rate_hz):
+    cell = transformations.BushyCell()
+    np.random.seed(0)  # noqa: NPY002 - the reference draws from there
+    reference = np.array([cell._sample(np.full(400, p), rate_hz).sum(axis=1) for _ in range(300)])
+    counts = cochlea.nerve_spikes(np.full((400, 300), p), rate_hz, 0)
+    error = np.hypot(reference.std(axis=0).mean(), counts.std(axis=1).mean()) / np.sqrt(300)
+    difference = reference.mean(axis=0) - counts.mean(axis=1)
+    assert np.abs(difference[:60]).max() < 5 * error  # the wave of rested fibres at the start
+    assert np.abs(difference[60:].mean()) < 0.01 * reference.mean()
+    rest = int(np.ceil(1e-3 * rate_hz))
+    in_1ms = np.array([counts[i : i + rest].sum(axis=0) for i in range(400 - rest)])
+    assert in_1ms.max() <= 40
+
+
+def fibre_by_fibre(probability: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Count a bushy cell's spikes from 40 single fibres, each with its own rest: the plain way."""
+    steps, channels = probability.shape
+    last = np.full((channels, 40), -np.inf)
+    mem, syn, bushy_last = np.zeros(channels), np.zeros(channels), np.full(channels, -np.inf)
+    total = np.zeros(channels, dtype=int)
+    for t in range(steps):
+        fire = generator.random((channels, 40), dtype=np.float32) < probability[t, :, None]
+        fire &= t - last >= 12
+        last[fire] = t
+        syn = syn * np.exp(-1 / 6) + fire.sum(axis=1)  # 0.5 ms are 6 steps, 1 ms are 12
+        awake = t - bushy_last > 12
+        mem = np.where(awake, mem * np.exp(-1 / 12) + syn * (13e3 / 40 / 12e3), 0.0)
+        spike = mem >= 1
+        if t < steps - 1:
+            total += spike
+        bushy_last[spike], mem[spike] = t, 0.0
+    return total
+
+
+def test_spikes_equal_in_distribution(rng):
+    wave = excerpt(1440)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
+    probability = cochlea.firing_probability(velocity, RATE_HZ)
+    plain = np.sum([fibre_by_fibre(probability, rng) for _ in range(20)], axis=0)
+    mine = sum(np.bincount(cochlea.encode(wave, 24_000, s)[1], minlength=700) for s in range(20))
+    assert plain.sum() > 5000
+    assert abs(mine.sum() / plain.sum() - 1) < 0.03
+    assert np.corrcoef(mine, plain)[0, 1] > 0.98
+
+
+@pytest.mark.slow
+def test_whole_clip_equals_the_reference(monkeypatch):
+    """A whole recording, every fourth channel, 20 draws: minutes, nearly all in the reference."""
+    wave, some = recorded("2_theo_23"), slice(0, 700, 4)
+    faded = cochlea.fade(cochlea.normalise(wave))
+    reference = reference_membrane(faded, 24_000, monkeypatch)
+    velocity = membrane_velocity(faded, 24_000)
+    assert relative_to_peak(velocity, reference) < 1e-5
+    reference = reference_probability(reference, some)
+    probability = cochlea.firing_probability(velocity, RATE_HZ)[:, some]
+    assert relative_to_peak(probability, reference) < 1e-5
+    cell = transformations.BushyCell()
+    np.random.seed(0)  # noqa: NPY002 - the reference draws from there
+    lauscher = np.zeros(reference.shape[1])
+    for channel, p in enumerate(reference.T):
+        for _ in range(20):
+            lauscher[channel] += cell._lif(cell._sample(p, RATE_HZ).astype(float), RATE_HZ).sum()
+    units = np.concatenate([cochlea.encode(wave, 24_000, seed)[1] for seed in range(20)])
+    mine = np.bincount(units, minlength=700)[some]
+    print(mine.sum() / lauscher.sum(), np.corrcoef(mine, lauscher)[0, 1])
+    assert abs(mine.sum() / lauscher.sum() - 1) < 0.03
+    assert np.corrcoef(mine, lauscher)[0, 1] > 0.98
+
+
+def test_a_unit_rests_a_millisecond():
+    times, units = cochlea.encode(excerpt(4800), 24_000, 0)
+    gaps = np.concatenate([np.diff(times[units == unit]) for unit in range(700)])
+    assert len(gaps) > 300
+    assert gaps.min() > 1e-3
+
+
+def test_seed_alone_decides(rng):
+    wave = rng.standard_normal(2400)
+    alone = [cochlea.encode(wave, 24_000, seed) for seed in (1, 1, 2)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda seed: cochlea.encode(wave, 24_000, seed), (1, 1, 2)))
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(alone[0], alone[1])
+    assert len(alone[2][0]) != len(alone[0][0]) or (alone[2][0] != alone[0][0]).any()
+
+
+def test_level_does_not_matter(rng):
+    wave = rng.standard_normal(2400)
+    loud, soft = (cochlea.encode(wave * level, 24_000, 0) for level in (1.0, 2.0**-10))
+    np.testing.assert_array_equal(loud, soft)
+
+
+def test_higher_tones_move_the_membrane_nearer_to_its_base():
+    t = np.arange(2400) / 24_000
+    tones_hz = (200, 500, 1000, 2000, 4000)
+    waves = [cochlea.fade(np.sin(2 * np.pi * hz * t)) for hz in tones_hz]
+    power = [np.square(membrane_velocity(wave, 24_000)).sum(axis=0) for wave in waves]
+    best = [int(p.argmax()) for p in power]
+    assert best == sorted(best, reverse=True)
+    places_hz = resonance_hz()[best]
+    assert (np.abs(np.log2(places_hz / tones_hz)) < 0.5).all()  # within half an octave
+
+
+@pytest.mark.parametrize(
+    ("wave", "message"),
+    [
+        (np.zeros(2400), "silent"),
+        (np.zeros(0), "0 samples"),
+        (np.ones(1), "1 samples"),
+        (np.ones((2, 2400)), "mono"),
+        (np.r_[np.ones(2400), np.nan], "not finite"),
+        (np.r_[np.ones(2400), np.inf], "not finite"),
+        (np.ones(20 * 60 * 24_000), "1.2e+03 s; a word takes 0.01 to 5 s"),
+    ],
+)
+def test_what_is_no_word_is_refused(wave, message):
+    with pytest.raises(ValueError, match=message.replace("+", r"\+")):
+        cochlea.encode(wave, 24_000, 0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

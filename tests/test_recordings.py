@@ -1,0 +1,233 @@
+"""A folder of recordings to SHD layout, and all that may be wrong with recordings."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from shd_helpers import recordings
+from shd_helpers.cochlea import encode
+from shd_helpers.datasets import read_shd
+from shd_helpers.paths import ROOT
+from shd_helpers.recordings import RecordingError, encode_recordings, read_wave
+
+RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
+
+
+def sound(
+    seed: int, rate_hz: int = 8000, duration_s: float = 0.1, noise: float = 0.005
+) -> np.ndarray:
+    """Return a chirp at -12 dB with some noise."""
+    t = np.arange(int(duration_s * rate_hz)) / rate_hz
+    chirp = 0.25 * np.sin(2 * np.pi * (300 + 50 * seed + 3000 * t) * t)
+    return chirp + noise * np.random.default_rng(seed).standard_normal(len(t))
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Four good recordings of two speakers."""
+    path = tmp_path / "recorded"
+    path.mkdir()
+    soundfile.write(path / "one_ann_0.wav", sound(0), 8000)
+    soundfile.write(path / "two_ann_0.flac", sound(1, 44_100), 44_100)
+    stereo = np.stack([sound(2, 48_000), np.zeros(4800)], axis=1)
+    soundfile.write(path / "2_bob_0.WAV", stereo, 48_000, subtype="FLOAT")
+    soundfile.write(path / "zero_bob_1.wav", sound(3, 24_000), 24_000)
+    (path / "notes.txt").write_text("not a recording")
+    return path
+
+
+def write(folder: Path, out: Path, **settings):
+    return encode_recordings(
+        folder, out, "mine", **({"test_speakers": ["bob"]} | settings), progress=False
+    )
+
+
+def test_folder(folder, tmp_path):
+    train, test = (read_shd(path) for path in write(folder, tmp_path))
+    assert [train.keys[label] for label in train.labels] == ["one", "two"]
+    assert [test.keys[label] for label in test.labels] == ["two", "zero"]
+    assert train.speakers.tolist() == [0, 0] and test.speakers.tolist() == [1, 1]
+    assert np.diff(train.offsets).min() > 100
+    assert not (tmp_path / "mine_parts").exists()
+
+
+def test_recording_at_24_khz_goes_through_unchanged(folder, tmp_path):
+    wave, _ = soundfile.read(folder / "zero_bob_1.wav")
+    np.testing.assert_array_equal(read_wave(folder / "zero_bob_1.wav"), wave)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 44_100, 48_000])
+def test_stereo_is_averaged_and_rates_are_converted(rate_hz, tmp_path):
+    path = tmp_path / "x.wav"
+    left = sound(2, rate_hz, noise=0)
+    soundfile.write(path, np.stack([left, np.zeros_like(left)], axis=1), rate_hz)
+    wave, ideal = read_wave(path), sound(2, 24_000, noise=0) / 2
+    assert abs(len(wave) - len(ideal)) <= 2
+    np.testing.assert_allclose(wave[100:2300], ideal[100:2300], atol=2e-3)
+
+
+def test_csv_listing(folder, tmp_path):
+    (folder / "x.wav").write_bytes((folder / "one_ann_0.wav").read_bytes())
+    listing = tmp_path / "list.csv"
+    listing.write_text(
+        "file,label,speaker,remark\nx.wav,yes,carl,\n2_bob_0.WAV,no,bob,first\n",
+        encoding="utf-8-sig",
+    )
+    paths = write(folder, tmp_path, listing=listing, keys=("no", "yes"))
+    train, test = (read_shd(path) for path in paths)
+    assert (train.labels.tolist(), test.labels.tolist()) == ([1], [0])
+    assert train.keys == ("no", "yes")
+    assert (train.speakers.tolist(), test.speakers.tolist()) == ([1], [0])
+
+
+def test_spikes_follow_from_file_name_and_seed_alone(folder, tmp_path):
+    whole = read_shd(write(folder, tmp_path / "a")[0])
+    other_seed = read_shd(write(folder, tmp_path / "b", seed=1)[0])
+    (folder / "two_ann_0.flac").unlink()
+    fewer = read_shd(write(folder, tmp_path / "c")[0])
+    first = slice(*whole.offsets[:2])
+    np.testing.assert_array_equal(fewer.times, whole.times[first])
+    np.testing.assert_array_equal(fewer.units, whole.units[first])
+    assert not np.array_equal(other_seed.units[:500], whole.units[:500])
+
+
+BAD = {
+    "seven_ann_1.wav": (lambda p: soundfile.write(p, np.zeros(800), 8000), "silent"),
+    "seven_ann_2.wav": (lambda p: soundfile.write(p, 1e-4 * sound(0), 8000, "FLOAT"), "silent"),
+    "seven_ann_3.wav": (lambda p: soundfile.write(p, np.zeros(0), 8000), "0 samples"),
+    "seven_ann_4.wav": (lambda p: p.write_bytes(b"no audio at all"), "no audio that can be read"),
+    "seven_ann_5.wav": (lambda p: p.write_bytes(b""), "no audio that can be read"),
+    "seven_ann_6.flac": (
+        lambda p: soundfile.write(p, np.zeros(20 * 60 * 8000), 8000),
+        r"1.2e\+03 s; a word takes .* Cut longer recordings into words",
+    ),
+    "eleven_ann_7.wav": (
+        lambda p: soundfile.write(p, sound(0), 8000),
+        "unknown label 'eleven'. Use one of zero, one, .*neun, or its index",
+    ),
+    "20_ann_8.wav": (lambda p: soundfile.write(p, sound(0), 8000), "unknown label '20'"),
+    "seven-ann.wav": (
+        lambda p: soundfile.write(p, sound(0), 8000),
+        "name is not .*Rename it, or list",
+    ),
+    "seven_ann_9.wav": (
+        lambda p: soundfile.write(p, np.full(800, np.nan), 8000, "FLOAT"),
+        "not finite",
+    ),
+    "seven_ann_10.wav": (
+        lambda p: soundfile.write(p, np.outer(sound(0), [1, -1]), 8000, "FLOAT"),
+        "silent .*of stereo the mean",
+    ),
+    "seven_ann_11.flac": (
+        lambda p: (soundfile.write(p, sound(0), 8000), os.truncate(p, p.stat().st_size // 2)),
+        "damaged|no audio",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_recording_is_named_with_a_remedy(name, folder, tmp_path):
+    make, message = BAD[name]
+    make(folder / name)
+    with pytest.raises(RecordingError, match=message) as error:
+        write(folder, tmp_path)
+    assert str(folder / name) in str(error.value)
+    assert not list(tmp_path.glob("mine*.h5"))
+
+
+def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
+    soundfile.write(folder / "seven_ann_1.wav", np.clip(8 * sound(0), -1, 1), 8000)
+    with pytest.warns(UserWarning, match="seven_ann_1.wav: clipped; encoded as it is"):
+        train, _ = write(folder, tmp_path)
+    assert len(read_shd(train)) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"test_speakers": ["zoe"]}, "name at least one of the speakers ann, bob"),
+        ({"test_speakers": []}, "name at least one of the speakers ann, bob"),
+        ({"test_speakers": ["ann", "bob"]}, "leave at least one for training"),
+        ({"listing": "absent.csv"}, "absent.csv: can't be read"),
+        ({"keys": ("one", "zero")}, "unknown label"),
+    ],
+)
+def test_bad_settings(settings, message, folder, tmp_path):
+    with pytest.raises(RecordingError, match=message):
+        write(folder, tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,word\nx.wav,one\n", "columns file, label and speaker"),
+        ("file,label,speaker\nx.wav,one\n", "columns file, label and speaker"),
+        ("file,label,speaker\n", "no recordings"),
+        ("file,label,speaker\nx.wav,one,ann\n", "x.wav: no audio that can be read"),
+        ("file,label,speaker\none_ann_0.wav,one,a\none_ann_0.wav,two,b\n", "listed twice"),
+    ],
+)
+def test_bad_listing(text, message, folder, tmp_path):
+    listing = tmp_path / "list.csv"
+    listing.write_text(text + "2_bob_0.WAV,two,bob\n" * (text.count("\n") > 1))
+    with pytest.raises(RecordingError, match=message):
+        write(folder, tmp_path, listing=listing)
+
+
+def test_no_folder_and_empty_folder(tmp_path):
+    with pytest.raises(RecordingError, match="no such folder"):
+        write(tmp_path / "absent", tmp_path)
+    with pytest.raises(RecordingError, match="no recordings"):
+        write(tmp_path, tmp_path)
+
+
+def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
+    folder, parts = tmp_path / "recorded", tmp_path / "out" / "mine_parts"
+    folder.mkdir()
+    for i in range(24):
+        soundfile.write(folder / f"{i % 10}_{'ab'[i % 2]}_{i}.wav", sound(i, duration_s=0.3), 8000)
+    arguments = f"({str(folder)!r}, {str(tmp_path / 'out')!r}, 'mine', ['b'], progress=False)"
+    code = f"from shd_helpers.recordings import encode_recordings; encode_recordings{arguments}"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while len(list(parts.glob("*.npz"))) < 4 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(parts.glob("*.npz")))
+    assert 4 <= done < 24
+    assert not list(tmp_path.glob("out/*.h5"))
+
+    calls = []
+
+    def count(*arguments):
+        calls.append(1)
+        return encode(*arguments)
+
+    monkeypatch.setattr(recordings, "encode", count)
+    resumed = encode_recordings(folder, tmp_path / "out", "mine", ["b"], progress=False)
+    assert len(calls) == 24 - done
+    clean = encode_recordings(folder, tmp_path / "clean", "mine", ["b"], progress=False)
+    assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mine_test.h5", "mine_train.h5"]
+
+
+def test_real_recordings(tmp_path):
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"{RECORDINGS} is not there: recordings of FSDD")
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(RECORDINGS.glob("[06]_*_7.wav")):
+        (few / path.name).write_bytes(path.read_bytes())
+    train, test = (read_shd(p) for p in write(few, tmp_path, test_speakers={"lucas"}))
+    assert (len(train), len(test)) == (8, 2)
+    assert set(test.speakers) == {2}
+    assert set(train.labels) == set(test.labels) == {0, 6}

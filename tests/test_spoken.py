@@ -1,0 +1,83 @@
+"""The data set `spoken`: layout, look, cache and repeatability, with three of its speakers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shd_helpers import spoken
+from shd_helpers.datasets import LANGUAGES, read_shd
+from shd_helpers.spoken import make_spoken
+
+
+@pytest.fixture
+def three_speakers(monkeypatch):
+    monkeypatch.setattr(spoken, "SPEAKERS", spoken.SPEAKERS[:3])
+    monkeypatch.setattr(spoken, "TEST_SPEAKERS", (1,))
+    return {"train_takes": 2, "heard_test_takes": 1, "unheard_test_takes": 1, "progress": False}
+
+
+def test_make_spoken(three_speakers, tmp_path, monkeypatch):
+    train, test = make_spoken(tmp_path / "a", seed=3, **three_speakers)
+    assert [train.name, test.name] == ["spoken_train.h5", "spoken_test.h5"]
+    a, b = read_shd(train), read_shd(test)
+    assert a.keys == b.keys == LANGUAGES["both"]
+    assert sorted(zip(a.speakers, a.labels, strict=True)) == sorted(
+        (speaker, label) for speaker in (0, 2) for label in range(10) for _ in range(2)
+    )
+    assert sorted(zip(b.speakers, b.labels, strict=True)) == [
+        (speaker, label) for speaker in range(3) for label in range(10)
+    ]
+    sizes = np.diff(a.offsets)
+    assert sizes.min() > 1000
+
+    utterances = [data.spikes(i)[1].tobytes() for data in (a, b) for i in range(len(data))]
+    assert len(set(utterances)) == len(utterances)  # none is in both files
+
+    # SHD's look: the base is nearly silent, the ridges lie above it, and all is over soon
+    share = np.histogram(a.units, [0, 200, 300, 700])[0] / len(a.units)
+    assert share[0] < 0.1 and share[2] > 0.8
+    assert np.mean(a.times < 0.6) > 0.95
+
+    def never(*_, **__):
+        raise AssertionError("made again")
+
+    with monkeypatch.context() as cached:
+        cached.setattr(spoken, "encode", never)
+        assert make_spoken(tmp_path / "a", seed=3, **three_speakers) == (train, test)
+        for other in ({"seed": 4}, {"seed": 3, "language": "german"}):
+            with pytest.raises(AssertionError, match="made again"):
+                make_spoken(tmp_path / "a", **other, **three_speakers)
+
+
+def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp_path, monkeypatch):
+    few = three_speakers | {"train_takes": 1, "heard_test_takes": 0}
+    files = make_spoken(tmp_path / "a", seed=3, **few)
+    content = [path.read_bytes() for path in files]
+    other = make_spoken(tmp_path / "other seed", seed=4, **few)
+    assert [path.read_bytes() for path in other] != content
+    sizes = [np.diff(read_shd(path).offsets).tolist() for path in (files[0], other[0])]
+    assert sizes[0] != sizes[1]
+    encode, calls = spoken.encode, []
+
+    def break_down(*arguments, **settings):
+        calls.append(1)
+        if len(calls) > 22:  # in the test file
+            raise KeyboardInterrupt
+        return encode(*arguments, **settings)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(spoken, "encode", break_down)
+        with pytest.raises(KeyboardInterrupt):
+            make_spoken(tmp_path / "a", seed=4, **few)
+    assert not list(tmp_path.glob("a/*.part"))
+    # the folder now holds a new training file beside an old test file; neither seed takes them
+    assert not (tmp_path / "a" / "spoken.json").exists()
+    again = make_spoken(tmp_path / "a", seed=3, **few)
+    assert [path.read_bytes() for path in again] == content
+    assert json.loads((tmp_path / "a" / "spoken.json").read_text())["seed"] == 3
+
+
+def test_unknown_language(tmp_path):
+    with pytest.raises(ValueError, match="language 'dutch': unknown; take one of english, german"):
+        make_spoken(tmp_path, language="dutch")
