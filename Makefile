@@ -1,17 +1,18 @@
 # Every target makes .venv and installs what it needs on first use.
-#   make study [DATASET=shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make study [DATASET=spoken|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
 PYTHON ?= python3
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
 ARGS ?=
 
-.PHONY: help study test lab notebooks clean
+.PHONY: help study data test lab notebooks clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
-	@echo "                DATASET=shd (official files) or DATASET=folder; NAME=run folder;"
+	@echo "                DATASET=spoken (default), shd (official) or a folder; NAME=run folder;"
 	@echo "                ARGS='-p epochs 10' sets any parameter of the notebooks"
+	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make notebooks  run the committed notebooks again, in place"
@@ -25,6 +26,9 @@ help:
 
 study: .venv/.installed
 	@$(PY) -m shd_helpers.study $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+data: .venv/.installed
+	@$(PY) -m shd_helpers.study --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: .venv/.installed
 	$(PY) -m jupyter lab --notebook-dir=notebooks

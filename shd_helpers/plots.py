@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from shd_helpers import surrogates
-from shd_helpers.datasets import N_CHANNELS
+from shd_helpers.layout import N_CHANNELS
 from shd_helpers.paths import img_dir
 
 STYLE = Path(__file__).with_name("study.mplstyle")
@@ -69,6 +69,35 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     figure.supylabel("unit (cochlea channel)", fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
+    return figure
+
+
+@_styled
+def word_to_spikes(
+    wave: np.ndarray,
+    rate_hz: int,
+    velocity: np.ndarray,
+    probability: np.ndarray,
+    times: np.ndarray,
+    units: np.ndarray,
+    channels: Sequence[int],
+) -> Figure:
+    """Sound (samples,), membrane and hair cells (steps, channels) at half its rate, and raster."""
+    figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.3, 2))
+    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=_INK, linewidth=0.5, linestyle="-")
+    axes[0].set(ylabel="sound\n(full scale 1)")
+    time_s = np.arange(len(velocity)) / (rate_hz // 2)
+    for i, channel in enumerate(channels):
+        style = {"color": f"C{i}", "linewidth": 0.6, "linestyle": "-"}
+        largest = np.abs(velocity[:, channels]).max()
+        axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
+        axes[2].plot(time_s, 1000 * probability[:, channel], label=f"unit {channel}", **style)
+    axes[1].set_yticks([-1.5 * i for i in range(len(channels))], [f"unit {c}" for c in channels])
+    axes[1].set_ylabel("membrane velocity\n(share of largest)")
+    axes[2].set_ylabel("firing probability\na step (1/1000)")
+    axes[2].legend(ncols=len(channels))
+    axes[3].plot(times, units, ".", markersize=1, color=_INK, rasterized=True)
+    axes[3].set(xlabel="time (s)", ylabel="unit (cochlea channel)", ylim=(0, N_CHANNELS))
     return figure
 
 

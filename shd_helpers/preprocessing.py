@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.datasets import (
+from shd_helpers.files import atomic, sha256
+from shd_helpers.layout import (
     LANGUAGES,
     N_CHANNELS,
     DatasetError,
     Utterances,
     language_classes,
-    locate,
     read_shd,
 )
-from shd_helpers.files import atomic, sha256
 from shd_helpers.paths import data_dir
 
 
@@ -180,7 +179,9 @@ def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> E
     )
 
 
-def load_events(dataset: str, grid: Grid, language: str = "english") -> tuple[Events, Events]:
+def load_events(
+    files: tuple[Path, Path], grid: Grid, language: str = "english"
+) -> tuple[Events, Events]:
     """Load a data set downsized, from the cache where the same was done before.
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and this
@@ -188,8 +189,8 @@ def load_events(dataset: str, grid: Grid, language: str = "english") -> tuple[Ev
 
     Parameters
     ----------
-    dataset : str
-        See `shd_helpers.datasets.locate`.
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
     grid : Grid
         Cut, bins, pooling.
     language : str
@@ -203,9 +204,9 @@ def load_events(dataset: str, grid: Grid, language: str = "english") -> tuple[Ev
     Raises
     ------
     DatasetError
-        If the data set can't be found, read or used.
+        If a file can't be read or used.
     """
-    return tuple(_load_file(path, grid, language) for path in locate(dataset))
+    return tuple(_load_file(path, grid, language) for path in files)
 
 
 def _load_file(path: Path, grid: Grid, language: str) -> Events:

@@ -14,8 +14,8 @@ import soundfile
 from scipy.signal import resample_poly
 
 from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, SAMPLE_RATE_HZ, encode
-from shd_helpers.datasets import LANGUAGES, write_shd
 from shd_helpers.files import atomic
+from shd_helpers.layout import LANGUAGES, write_shd
 from shd_helpers.parallel import in_threads
 
 SUFFIXES = (".wav", ".flac")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.datasets import ENGLISH, GERMAN, write_shd
+from shd_helpers.layout import ENGLISH, GERMAN, write_shd
 from shd_helpers.paths import is_smoke, runs_dir
 
 

@@ -8,15 +8,17 @@ utterance the same whatever was spoken before.
 
 import _ctypes
 import ctypes
+import os
 import threading
 
 import espeakng_loader
 import numpy as np
 import scipy.fft
+from IPython.display import Audio
 from scipy.signal import resample_poly
 
 from shd_helpers.cochlea import SAMPLE_RATE_HZ
-from shd_helpers.datasets import LANGUAGES
+from shd_helpers.layout import LANGUAGES
 
 ESPEAK_RATE_HZ = 22_050
 # English accent, voice variant (the German twin is ``de`` with the same variant) and gender.
@@ -134,7 +136,7 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
     Parameters
     ----------
     word : str
-        One of ``datasets.LANGUAGES["both"]``.
+        One of ``layout.LANGUAGES["both"]``.
     speaker : int
         Index into ``SPEAKERS``.
     generator : numpy.random.Generator
@@ -160,6 +162,12 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
     wave = np.pad(wave, (before, samples - before - len(wave)))
     level_db, noise_db = generator.uniform(-20, 0), generator.uniform(-60, -35)
     return wave * 10 ** (level_db / 20) + _noise(samples, generator) * 10 ** (noise_db / 20)
+
+
+def player(wave: np.ndarray) -> Audio | None:
+    """Return a player for a wave (24 kHz) in a live notebook, else None: no sound in files."""
+    live = "JPY_SESSION_NAME" in os.environ  # set by Jupyter's server, not by papermill or nbval
+    return Audio(wave, rate=SAMPLE_RATE_HZ) if live else None
 
 
 def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:

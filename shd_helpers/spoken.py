@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.cochlea import SAMPLE_RATE_HZ, encode
-from shd_helpers.datasets import LANGUAGES, write_shd
 from shd_helpers.files import atomic
+from shd_helpers.layout import LANGUAGES, write_shd
 from shd_helpers.parallel import in_threads
 from shd_helpers.speech import SPEAKERS, speak
 

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,17 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from shd_helpers.datasets import DatasetError, dataset_name, locate
+from shd_helpers.datasets import dataset_name, locate
+from shd_helpers.layout import DatasetError
 from shd_helpers.paths import NOTEBOOKS, runs_dir
+from shd_helpers.preprocessing import Grid, load_events
 from shd_helpers.results import read_run
 
+_DESCRIPTIONS = {
+    "spoken": "spoken (digits by eSpeak NG, made here; the official Spiking Heidelberg Digits run "
+    "with DATASET=shd)",
+    "shd": "shd (the official Spiking Heidelberg Digits)",
+}
 SCORES = ("train", "validation", "test", "test_heard", "test_unheard")
 
 
@@ -115,8 +123,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shd_helpers.study", description=__doc__)
     parser.add_argument(
         "--dataset",
-        help="'shd', or a folder with <name>_train.h5 and <name>_test.h5 (relative to the "
-        "repository root); default: what the notebooks say",
+        help="spoken, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to the "
+        "repository root; default: what the notebooks say",
     )
     parser.add_argument("--name", help="run folder below runs/; default: the data set's name")
     parser.add_argument(
@@ -127,23 +135,30 @@ def main() -> None:
         metavar=("NAME", "VALUE"),
         help="any parameter of the notebooks, for example: -p epochs 10 -p slope 5.0",
     )
+    parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
     arguments = parser.parse_args()
     parameters = {name: _literal(value) for name, value in arguments.p}
     if arguments.dataset:
         parameters["dataset"] = arguments.dataset
     training = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
-    dataset = parameters.get("dataset", training["dataset"])
+    dataset, language = (parameters.get(k, training[k]) for k in ("dataset", "language"))
     try:
-        locate(dataset)
-        name = arguments.name or dataset_name(dataset)
+        print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
+        files = locate(dataset, language)
+        if arguments.data_only:
+            parts = load_events(files, Grid(), language)
+            print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
+            print("\n".join(os.path.relpath(path) for path in files))
+            return
+        data = dataset_name(files)
+        name = arguments.name or data
         folder = runs_dir() / name
-        print(f"Study of the data set {dataset_name(dataset)} -> {folder}", flush=True)
         run_notebooks(parameters | {"run_name": name}, folder)
     except (DatasetError, ValueError, PapermillExecutionError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
-    print(f"\nAccuracy on {dataset_name(dataset)}, seed {read_run(folder).info['seed']}:")
-    print(score_table(read_run(folder).info))
-    print(f"Executed notebooks: {folder}")
+    info = read_run(folder).info
+    print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:\n{score_table(info)}")
+    print(f"Executed notebooks: {os.path.relpath(folder)}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers import datasets
-from shd_helpers.datasets import ENGLISH, GERMAN, DatasetError, language_classes, read_shd
+from shd_helpers import datasets, layout
+from shd_helpers.layout import ENGLISH, GERMAN, DatasetError, language_classes, read_shd
 
 KEYS = ENGLISH + GERMAN
 GOOD = {
@@ -73,7 +73,7 @@ def test_reads_more_rows_than_one_slice(tmp_path):
 
 def test_write_shd_is_read_back(tmp_path):
     path = tmp_path / "new folder" / "b_train.h5"
-    datasets.write_shd(
+    layout.write_shd(
         path, GOOD["times"], GOOD["units"], GOOD["labels"], GOOD["speaker"], gender=["m"] * 5
     )
     check_good(read_shd(path))
@@ -170,7 +170,7 @@ def test_locate_finds_one_pair(tmp_path):
         (tmp_path / name).touch()
     train, test = datasets.locate(str(tmp_path))
     assert (train.name, test.name) == ("x_train.h5.gz", "x_test.h5")
-    assert datasets.dataset_name(str(tmp_path)) == "x"
+    assert datasets.dataset_name((train, test)) == "x"
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*x, y"):
         datasets.locate(str(tmp_path))

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers import preprocessing
-from shd_helpers.datasets import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.datasets import locate
+from shd_helpers.layout import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
 from shd_helpers.preprocessing import Events, Grid, downsize, load_events
 
 KEYS = ENGLISH + GERMAN
@@ -156,26 +157,26 @@ def same(a, b):
 
 
 def test_cache_is_used(folder, data_dir, monkeypatch):
-    train, test = load_events(str(folder), Grid())
+    train, test = load_events(locate(str(folder)), Grid())
     assert len(train.steps) == 4 and len(test) == 4
     monkeypatch.setattr(preprocessing, "read_shd", None)  # reading again would fail
-    again, _ = load_events(str(folder), Grid())
+    again, _ = load_events(locate(str(folder)), Grid())
     assert same(train, again)
 
 
 def test_cache_knows_content_and_parameters(folder, data_dir):
-    load_events(str(folder), Grid())
+    load_events(locate(str(folder)), Grid())
     n_entries = len(list((data_dir / "cache").iterdir()))
-    assert len(load_events(str(folder), Grid(threshold=1))[0].steps) == 8
+    assert len(load_events(locate(str(folder)), Grid(threshold=1))[0].steps) == 8
     assert len(list((data_dir / "cache").iterdir())) == n_entries + 2
     write_shd(folder / "mini_train.h5", [[0.5, 0.5]], [[400, 401]], [7], [0])
-    train, _ = load_events(str(folder), Grid())
+    train, _ = load_events(locate(str(folder)), Grid())
     assert train.labels.tolist() == [7]
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
 def test_damaged_cache_is_made_again(folder, data_dir, damage):
-    train, _ = load_events(str(folder), Grid())
+    train, _ = load_events(locate(str(folder)), Grid())
     (entry,) = (data_dir / "cache").glob("mini_train_*")
     content = bytearray(entry.read_bytes())
     if damage == "flipped":
@@ -186,19 +187,19 @@ def test_damaged_cache_is_made_again(folder, data_dir, damage):
         with entry.open("wb") as file:
             np.savez(file, steps=np.zeros(3))
     with pytest.warns(UserWarning, match="damaged"):
-        again, _ = load_events(str(folder), Grid())
+        again, _ = load_events(locate(str(folder)), Grid())
     assert same(train, again)
 
 
 def test_error_in_cached_loading_names_the_file(folder, data_dir):
     write_shd(folder / "mini_train.h5", [[0.5]], [[400]], [0], [0], keys=ENGLISH)
     with pytest.raises(DatasetError, match=r"mini_train\.h5.*german"):
-        load_events(str(folder), Grid(), "german")
+        load_events(locate(str(folder)), Grid(), "german")
 
 
 def test_english_shd_fits_in_memory(fsdd_spikes, data_dir):
     """4000 utterances, as the English training half of SHD, must stay below 100 MB."""
-    train, _ = load_events(fsdd_spikes, Grid())
+    train, _ = load_events(locate(fsdd_spikes), Grid())
     nbytes = sum(a.nbytes for a in vars(train).values() if isinstance(a, np.ndarray))
     assert len(train) == 1800 and train.n_units == 183
     assert nbytes / len(train) * 8156 < 100e6

@@ -13,7 +13,7 @@ import soundfile
 
 from shd_helpers import recordings
 from shd_helpers.cochlea import encode
-from shd_helpers.datasets import read_shd
+from shd_helpers.layout import read_shd
 from shd_helpers.paths import ROOT
 from shd_helpers.recordings import RecordingError, encode_recordings, read_wave
 

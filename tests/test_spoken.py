@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shd_helpers import spoken
-from shd_helpers.datasets import LANGUAGES, read_shd
+from shd_helpers.layout import LANGUAGES, read_shd
 from shd_helpers.spoken import make_spoken
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shd_helpers import engine as engine_module
 from shd_helpers import reference
-from shd_helpers.datasets import read_shd
+from shd_helpers.layout import read_shd
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events, Grid, downsize
 from shd_helpers.smoke import write_toy
