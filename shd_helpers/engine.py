@@ -132,8 +132,9 @@ def _through_surrogate(kind, k, half, mem, theta, grad):
             grad[j] = (one / (d * d + one) * half) * grad[j]
     else:
         for j in range(len(grad)):
-            # Below -89 / k snntorch divides infinity by infinity. From -44 / k on we stop: e-19.
-            e = _exp(max(min(-k * (mem[j] - theta[j]), np.float32(44)), np.float32(-87)))
+            # An even function: with exp(-k x), as snntorch has it, it would be NaN (inf / inf)
+            # below x = -89 / k, where inhibited membranes often are.
+            e = _exp(max(-abs(k * (mem[j] - theta[j])), np.float32(-87)))
             d = e + one
             grad[j] = grad[j] * k * e / (d * d)
 
@@ -378,7 +379,7 @@ def _call(model, events, index, train=False, keep=False):
     if train and not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
         raise ValueError(f"training needs utterances and labels of 0..{n_classes - 1}")
     n_groups = min(GROUPS, -(-batch // 4)) if train else batch
-    n_workers = min(n_groups, torch.get_num_threads())
+    n_workers = max(1, min(n_groups, torch.get_num_threads()))
     n_states = (shape[-1, STATE] + shape[-1, WIDTH]) * (events.n_steps + 2)
     states = _aligned(batch if keep else n_workers, n_states)
     n_grads = params.size if train else 0

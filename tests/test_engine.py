@@ -1,0 +1,498 @@
+"""The compiled engine against snntorch's loop and against arithmetic in float64."""
+
+import copy
+
+import numpy as np
+import pytest
+import snntorch as snn
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from snntorch import surrogate as snn_surrogate
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from shd_helpers import engine
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.preprocessing import Events
+from shd_helpers.surrogates import SURROGATES, derivative, spike_grad
+
+
+def make_events(cells, n_classes, seed=0):
+    """Event lists of a boolean array (utterances, steps, units), with random labels."""
+    cells = np.asarray(cells, dtype=bool)
+    n, n_steps, n_units = cells.shape
+    _, steps, units = np.nonzero(cells)
+    return Events(
+        steps.astype(np.uint16),
+        units.astype(np.uint16),
+        np.concatenate([[0], np.cumsum(cells.sum((1, 2)))]).astype(np.int64),
+        np.random.default_rng(seed).integers(0, n_classes, n),
+        np.zeros(n, np.int64),
+        tuple(map(str, range(n_classes))),
+        n_steps,
+        n_units,
+    )
+
+
+def random_events(n, n_steps, n_units, n_classes, density, seed=0):
+    rng = np.random.default_rng(seed)
+    return make_events(rng.random((n, n_steps, n_units)) < density, n_classes, seed)
+
+
+def make_model(sizes, surrogate="fast_sigmoid", slope=25.0, beta=0.9, seed=0, gain=1.0):
+    model = SpikingNetwork(sizes, 0.5, surrogate, slope, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for fc, lif in model.layers:
+            fc.weight *= gain
+            fc.bias += 0.02
+            lif.beta = torch.as_tensor(beta)
+    return model
+
+
+def set_betas(model, kind, rng):
+    """Give each layer its betas: one number or one per neuron, fixed or learned, some beyond 1."""
+    for fc, lif in model.layers:
+        n = fc.out_features
+        beta = rng.uniform(0.3, 1.0, n if "neuron" in kind else ()).astype(np.float32)
+        if "beyond" in kind:
+            beta = np.where(rng.random(beta.shape) < 0.5, beta, beta * 3 - 1.5).astype(np.float32)
+        beta = torch.as_tensor(beta)
+        if "learned" in kind:
+            del lif.beta
+            lif.beta = nn.Parameter(beta)
+        else:
+            lif.beta = beta
+
+
+def reference_step(model, events, index):
+    """Take the readable way: snntorch's loop, the loss, autograd."""
+    model.zero_grad()
+    rec = model(torch.from_numpy(events.dense(index)), record_hidden=True)
+    loss = F.cross_entropy(rec.spk.sum(0), torch.from_numpy(events.labels[index]))
+    loss.backward()
+    return loss.item(), rec
+
+
+def gradients(model):
+    return {name: p.grad.detach().clone() for name, p in model.named_parameters()}
+
+
+def float64(model, events, index, spikes=None):
+    """Compute the network in float64 from its equations: spikes, mems, gradients, terms' sizes.
+
+    With `spikes` (one array a layer) the neurons reset and send what is given, so that the
+    gradients are those of one and the same spike trains.
+    """
+    x = events.dense(index).astype(np.float64)
+    layers, trace = model.layers, []
+    for i, (fc, lif) in enumerate(layers):
+        w, b = fc.weight.detach().double().numpy(), fc.bias.detach().double().numpy()
+        raw = lif.beta.detach().double().numpy()
+        beta, theta = np.clip(raw, 0, 1), lif.threshold.double().numpy()
+        cur = x @ w.T + b
+        mem, spk, before, reset = np.empty_like(cur), np.empty_like(cur), 0.0, 0.0
+        for t in range(len(cur)):
+            mem[t] = before = beta * before + cur[t] - reset * theta
+            spk[t] = before > theta if spikes is None else spikes[i][t]
+            reset = spk[t]
+        trace.append((x, w, raw, beta, theta, mem, spk))
+        x = spk
+    counts = x.sum(0)
+    p = np.exp(counts - counts.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    onehot = np.eye(counts.shape[1])[events.labels[index]]
+    d_spk = np.broadcast_to((p - onehot) / len(index), x.shape)
+    signed = _way_back(layers, trace, d_spk, lambda a: a)
+    return (
+        [t[6] for t in trace],
+        [t[5] for t in trace],
+        signed,
+        _way_back(layers, trace, d_spk, abs),
+    )
+
+
+def _way_back(layers, trace, d_spk, sign):
+    """Compute the gradients, or with sign=abs the size of the terms that they are sums of."""
+    grads = {}
+    for i in range(len(layers), 0, -1):
+        x, w, raw, beta, theta, mem, _ = trace[i - 1]
+        lif = layers[i - 1][1]
+        g = sign(d_spk) * derivative(lif.spike_grad.surrogate, mem - theta, lif.spike_grad.slope)
+        for t in range(len(g) - 2, -1, -1):
+            g[t] += beta * g[t + 1]
+        grads[f"fc{i}.weight"] = np.tensordot(g, x, ((0, 1), (0, 1)))
+        grads[f"fc{i}.bias"] = g.sum((0, 1))
+        d_beta = (g[1:] * sign(mem[:-1])).sum((0, 1)) * ((raw >= 0) & (raw <= 1))
+        grads[f"lif{i}.beta"] = d_beta if raw.ndim else d_beta.sum()
+        d_spk = g @ sign(w)
+    return grads
+
+
+def relative(a, b):
+    """Return the norm of the difference over the norm of b, which counts from 1e-30 on."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30)
+
+
+def layers_of(rec):
+    return [*zip((*rec.hidden_spk, rec.spk), (*rec.hidden_mem, rec.mem), strict=True)]
+
+
+# --- the same currents in: equal bit for bit ---------------------------------------------------
+
+
+def one_unit_a_step(cur):
+    """Make a network without hidden layer whose currents are exactly `cur` (steps, batch, n).
+
+    Every step of every utterance has an input unit of its own, whose weights are the current. A
+    weight's gradient is then the gradient of one current.
+    """
+    n_steps, batch, n = cur.shape
+    model = make_model([batch * n_steps, n])
+    with torch.no_grad():
+        model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
+        model.fc1.bias.zero_()
+    cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
+    return model, make_events(cells, n)
+
+
+def by_autograd(model, events, index):
+    """Return snntorch's states and weight gradient, with the engine's loss gradient put in."""
+    model.zero_grad()
+    rec = model(torch.from_numpy(events.dense(index)))
+    counts = rec.spk.detach().sum(0)
+    d = np.empty(counts.shape, np.float32)
+    for b, i in enumerate(index):
+        engine._loss(counts[b].numpy(), events.labels[i], len(index), d[b])
+    rec.spk.sum(0).backward(torch.from_numpy(d))
+    return rec, model.fc1.weight.grad.clone()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 4), st.integers(1, 40)),
+    ties=st.booleans(),
+    surrogate=st.sampled_from(["fast_sigmoid", "atan"]),
+    slope=st.floats(0.1, 200),
+    betas=st.sampled_from(["one", "neuron"]),
+    thresholds=st.sampled_from(["one", "neuron"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, thresholds, seed):
+    rng = np.random.default_rng(seed)
+    cur = rng.normal(0.3, 0.7, shape).astype(np.float32)
+    if ties:  # quarters and a beta of a half: membranes hit the threshold exactly, and often
+        cur = np.round(cur * 4) / np.float32(4)
+    model, events = one_unit_a_step(cur)
+    set_betas(model, betas, rng)
+    model.lif1.spike_grad = spike_grad(surrogate, slope)
+    if ties:
+        model.lif1.beta = torch.full_like(model.lif1.beta, 0.5)
+    elif thresholds == "neuron":
+        model.lif1.threshold = torch.from_numpy(rng.uniform(-0.2, 2, shape[2]).astype(np.float32))
+    index = np.arange(shape[1])
+    rec, grad = by_autograd(model, events, index)
+    assert torch.equal(engine.record(model, events, index).mem, rec.mem)
+    assert torch.equal(engine.record(model, events, index).spk, rec.spk)
+    _, counts = engine.step(model, events, index)
+    assert torch.equal(counts, rec.spk.sum(0))
+    assert torch.equal(model.fc1.weight.grad, grad)
+
+
+def test_exactly_at_the_threshold_is_no_spike():
+    cur = np.array([1.0, 0.5, 0.75, 2.0, 0.0], np.float32).reshape(-1, 1, 1)
+    model, events = one_unit_a_step(cur)
+    model.lif1.beta = torch.tensor(0.5)
+    rec = engine.record(model, events, [0])
+    assert rec.mem.flatten().tolist() == [1.0, 1.0, 1.25, 1.625, -0.1875]
+    assert rec.spk.flatten().tolist() == [0, 0, 1, 1, 0]
+
+
+def test_the_sigmoid_differs_by_its_exp_and_is_finite_where_snntorch_s_is_not():
+    x = np.linspace(-87, 0, 20_001, dtype=np.float32)
+    exact = np.exp(x.astype(np.float64))
+    ours = np.array([engine._exp(v) for v in x])
+    assert np.max(np.abs(ours - exact) / exact) < 1.2e-7  # one unit in the last place
+
+    cur = np.linspace(-3, 3, 1601, dtype=np.float32).reshape(1, 1, -1)
+    model, events = one_unit_a_step(cur)
+    model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
+    _, grad = by_autograd(model, events, [0])
+    engine.step(model, events, [0])
+    ours, grad, x = model.fc1.weight.grad.numpy().ravel(), grad.numpy().ravel(), cur.ravel() - 1
+    assert np.isfinite(ours).all()
+    np.testing.assert_array_equal(np.isfinite(grad), x > -np.log(np.finfo(np.float32).max) / 25)
+    # snntorch's own exp(-k x), and its square, leave float32's range on either side
+    inside = np.abs(25 * x) < 44
+    np.testing.assert_allclose(ours[inside], grad[inside], rtol=1e-6)
+    *_, exact, _ = float64(model, events, [0])
+    np.testing.assert_allclose(ours, exact["fc1.weight"].ravel(), rtol=1e-5, atol=1e-37)
+
+
+# --- whole networks ----------------------------------------------------------------------------
+
+
+def test_spikes_of_ten_million_neuron_steps():
+    """Fewer than 10 spikes differ from snntorch's, and from float64's, in 10^7 neuron-steps."""
+    model = make_model([183, 256, 10], "fast_sigmoid", 25.0, beta=0.95, gain=3.0)
+    events = random_events(114, 333, 183, 10, 0.022)
+    index = np.arange(len(events))
+    rec = engine.record(model, events, index)
+    with torch.no_grad():
+        want = model(torch.from_numpy(events.dense(index)), record_hidden=True)
+    spikes64, *_ = float64(model, events, index)
+    neuron_steps = sum(spk.numel() for spk, _ in layers_of(rec))
+    assert neuron_steps > 1e7
+    assert 0.02 < rec.hidden_spk[0].mean() < 0.5 and 0.02 < rec.spk.mean() < 0.9
+    from_snntorch = sum(
+        int((a != b).sum()) for (a, _), (b, _) in zip(layers_of(rec), layers_of(want), strict=True)
+    )
+    from_float64 = sum(
+        int((a.numpy() != b).sum()) for (a, _), b in zip(layers_of(rec), spikes64, strict=True)
+    )
+    print(f"of {neuron_steps}: {from_snntorch} from snntorch, {from_float64} from float64")
+    assert from_snntorch < 10
+    assert from_float64 < 10
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    n_steps=st.integers(1, 40),
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    batch=st.integers(1, 40),
+    density=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
+    surrogate=st.sampled_from(SURROGATES),
+    slope=st.floats(0.5, 60),
+    betas=st.sampled_from(
+        ["one", "neuron", "one learned", "neuron learned", "neuron learned beyond"]
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+@example(1, [1, 1], 1, 1.0, "atan", 2.0, "one learned", 0)
+@example(40, [30, 33, 17, 16, 12], 65, 0.1, "fast_sigmoid", 25.0, "neuron learned", 1)
+def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, seed):
+    rng = np.random.default_rng(seed)
+    model = make_model(sizes, surrogate, slope, seed=seed, gain=rng.uniform(1, 4))
+    set_betas(model, betas, rng)
+    for fc, _ in model.layers:  # no two neurons alike, whose gradients would cancel to nothing
+        fc.bias.data = torch.from_numpy(rng.uniform(-0.1, 0.2, fc.out_features)).float()
+    for fc, lif in model.layers[::2]:
+        lif.threshold = torch.as_tensor(rng.uniform(0.5, 1.5, fc.out_features)).float()
+    cells = rng.random((batch + 2, n_steps, sizes[0])) < density
+    cells[rng.random(batch + 2) < 0.1] = False  # empty utterances
+    events = make_events(cells, sizes[-1], seed)
+    index = rng.permutation(batch + 2)[:batch]
+
+    rec = engine.record(model, events, index)
+    counts, n_spikes = engine.count_spikes(model, events, index)
+    loss, counts_of_step = engine.step(model, events, index)
+    ours = gradients(model)
+    assert set(ours) == {name for name, _ in model.named_parameters()}
+    want_loss, want = reference_step(model, events, index)
+
+    # spikes: snntorch's, but where its membrane is at the threshold to within float32's rounding
+    same = True
+    for (spk, mem), (want_spk, want_mem), (_, lif) in zip(
+        layers_of(rec), layers_of(want), model.layers, strict=True
+    ):
+        assert spk.shape == want_spk.shape and spk.is_contiguous() and mem.is_contiguous()
+        if same and not torch.equal(spk, want_spk):
+            first = (spk != want_spk).flatten(1).any(1).nonzero()[0, 0]
+            off = (want_mem[first] - lif.threshold).abs()[spk[first] != want_spk[first]]
+            assert off.max() < 1e-5
+            same = False
+        if same:
+            torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
+    if same:
+        assert torch.equal(counts, want.spk.sum(0))
+        assert loss == pytest.approx(want_loss, rel=1e-5, abs=1e-6)
+    assert torch.equal(counts, rec.spk.sum(0)) and torch.equal(counts, counts_of_step)
+    assert torch.equal(n_spikes, torch.stack([s.sum((0, 2)) for s, _ in layers_of(rec)], 1).long())
+
+    # gradients: float64's for the same spikes, to 1e-5; or, where terms cancel, to what float32
+    # can know: a membrane to 6e-8 of its size, hence a surrogate to slope times that.
+    spikes = [spk.numpy() for spk, _ in layers_of(rec)]
+    *_, exact, terms = float64(model, events, index, spikes)
+    rounding = 1e-7 * (2 + slope * sum(mem.abs().max().item() for _, mem in layers_of(rec)))
+    for name, grad in ours.items():
+        assert grad.shape == model.get_parameter(name).shape and grad.is_contiguous()
+        off = np.linalg.norm(grad.numpy() - exact[name])
+        size, size_of_terms = np.linalg.norm(exact[name]), np.linalg.norm(terms[name])
+        assert off <= max(1e-5 * size, rounding * size_of_terms, 1e-35), name
+
+
+@pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 25), ("atan", 2), ("sigmoid", 5)])
+def test_gradients_of_the_study_s_network(surrogate, slope):
+    model = make_model([183, 256, 10], surrogate, slope, gain=2.0)
+    set_betas(model, "neuron learned", np.random.default_rng(0))
+    events = random_events(12, 333, 183, 10, 0.022)
+    index = np.arange(12)
+    loss, _ = engine.step(model, events, index)
+    ours = gradients(model)
+    want_loss, want = reference_step(model, events, index)
+    rec = engine.record(model, events, index)
+    for (spk, _), (want_spk, _) in zip(layers_of(rec), layers_of(want), strict=True):
+        assert torch.equal(spk, want_spk)  # true for this seed
+    *_, exact, _ = float64(model, events, index, [spk.numpy() for spk, _ in layers_of(rec)])
+    assert loss == pytest.approx(want_loss, rel=1e-6)
+    for name, grad in ours.items():
+        assert relative(grad, gradients(model)[name]) < 1e-5, name
+        assert relative(grad, exact[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("active", [False, True], ids=["silent", "all active"])
+def test_silent_and_all_active_input(active):
+    model = make_model([20, 30, 5], gain=3.0)
+    events = make_events(np.full((6, 25, 20), active), 5)
+    ours_loss, counts = engine.step(model, events, np.arange(6))
+    ours = gradients(model)
+    loss, want = reference_step(model, events, np.arange(6))
+    assert torch.equal(counts, want.spk.sum(0))
+    assert ours_loss == pytest.approx(loss, rel=1e-6)
+    for name, grad in gradients(model).items():
+        assert relative(ours[name], grad) < 1e-5
+    assert active == bool(ours["fc1.weight"].any())
+
+
+def test_every_neuron_spikes_at_every_step():
+    model = make_model([3, 37, 18])
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight.fill_(1.0)
+            fc.bias.fill_(3.0)
+    events = random_events(3, 21, 3, 18, 0.5)
+    counts, n_spikes = engine.count_spikes(model, events, [0, 1, 2])
+    assert (counts == 21).all()
+    assert n_spikes.tolist() == [[21 * 37, 21 * 18]] * 3
+
+
+# --- determinism, threads, what is left alone --------------------------------------------------
+
+
+def test_no_bit_depends_on_threads_or_neighbours():
+    model = make_model([40, 70, 5], "atan", 2.0)
+    set_betas(model, "neuron learned", np.random.default_rng(0))
+    events = random_events(70, 60, 40, 5, 0.1)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for n_threads in (1, 2, 2, 3, 7, 64):
+            torch.set_num_threads(n_threads)
+            results.append((engine.step(model, events, np.arange(70)), gradients(model)))
+    finally:
+        torch.set_num_threads(before)
+    (loss, counts), grads = results[0]
+    for (other_loss, other_counts), other in results[1:]:
+        assert loss == other_loss and torch.equal(counts, other_counts)
+        assert all(torch.equal(grads[name], other[name]) for name in grads)
+    alone, _ = engine.count_spikes(model, events, [33])
+    assert torch.equal(alone[0], counts[33])
+
+
+def test_replaces_gradients_and_leaves_frozen_parameters_alone():
+    model = make_model([12, 9, 4])
+    model.fc1.bias.requires_grad_(False)
+    model.fc2.weight.requires_grad_(False)
+    events = random_events(5, 20, 12, 4, 0.3)
+    engine.step(model, events, [0, 1, 2])
+    first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+    state = copy.deepcopy(model.state_dict())
+    engine.step(model, events, torch.tensor([0, 1, 2]))
+    assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
+    for name, grad in first.items():
+        assert torch.equal(model.get_parameter(name).grad, grad)
+        assert model.get_parameter(name).grad is not grad
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_an_optimiser_can_use_the_gradients():
+    model = make_model([12, 9, 4], gain=3.0)
+    events = random_events(16, 20, 12, 4, 0.3)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(40):
+        losses.append(engine.step(model, events, np.arange(16))[0])
+        optimiser.step()
+    assert losses[-1] < 0.7 * losses[0]
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def leaky(**kwargs):
+    return lambda model: setattr(
+        model, "lif1", snn.Leaky(**{"beta": 0.9, "spike_grad": spike_grad("atan", 2.0), **kwargs})
+    )
+
+
+def hooked(model):
+    model.fc1.register_forward_hook(lambda *_: None)
+
+
+class OtherNetwork(SpikingNetwork):
+    def forward(self, x, record_hidden=False):
+        return super().forward(x, record_hidden)
+
+
+REFUSED = {
+    "reset to zero": (leaky(reset_mechanism="zero"), "reset"),
+    "no reset": (leaky(reset_mechanism="none"), "reset"),
+    "immediate reset": (leaky(reset_delay=False), "reset"),
+    "inhibition": (leaky(inhibition=True), "inhibition"),
+    "quantised": (leaky(state_quant=lambda mem: mem), "quantised"),
+    "hidden state": (leaky(init_hidden=True), "hidden"),
+    "learned threshold": (leaky(learn_threshold=True), "learned"),
+    "graded": (leaky(graded_spikes_factor=0.5), "graded"),
+    "learned grade": (leaky(learn_graded_spikes_factor=True), "graded"),
+    "snntorch's surrogate": (leaky(spike_grad=snn_surrogate.triangular()), "surrogate"),
+    "no surrogate": (leaky(surrogate_disable=True), "surrogate"),
+    "float64 betas": (leaky(beta=torch.full((9,), 0.9, dtype=torch.float64)), "float32"),
+    "betas of another shape": (leaky(beta=torch.full((1, 9), 0.9)), "neither"),
+    "float64": (lambda model: model.double(), "float32"),
+    "other neuron": (lambda m: setattr(m, "lif1", snn.Lapicque(beta=0.9)), "Lapicque"),
+    "hook": (hooked, "hooks"),
+    "no bias": (lambda m: setattr(m, "fc1", nn.Linear(12, 9, bias=False)), "biases"),
+    "pruned": (lambda m: prune.random_unstructured(m.fc1, "weight", 0.5), "plain"),
+    "other forward": (lambda m: setattr(m, "__class__", OtherNetwork), "forward"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+@pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
+def test_says_why_not(change, reason):
+    model = make_model([12, 9, 4])
+    assert engine.why_not(model) is None
+    change(model)
+    assert reason in engine.why_not(model)
+    with pytest.raises(ValueError, match=reason):
+        engine.step(model, random_events(2, 5, 12, 4, 0.3), [0])
+
+
+def test_a_changed_reset_mechanism_does_nothing_in_snntorch_either():
+    model = make_model([12, 9, 4], gain=3.0)
+    model.lif1.reset_mechanism = "zero"
+    events = random_events(4, 20, 12, 4, 0.3)
+    _, want = reference_step(model, events, np.arange(4))
+    assert torch.equal(engine.record(model, events, np.arange(4)).spk, want.spk)
+
+
+def test_refuses_what_does_not_fit():
+    model, events = make_model([12, 9, 4]), random_events(4, 20, 12, 4, 0.3)
+    with pytest.raises(ValueError, match="13 units for 12 inputs"):
+        engine.step(model, random_events(4, 20, 13, 4, 0.3), [0])
+    for index in ([4], [-1]):
+        with pytest.raises(IndexError, match="4 utterances"):
+            engine.count_spikes(model, events, index)
+    with pytest.raises(ValueError, match="labels"):
+        engine.step(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
+    with pytest.raises(ValueError, match="needs utterances"):
+        engine.step(model, events, [])
+    counts, n_spikes = engine.count_spikes(model, events, [])
+    assert counts.shape == (0, 4) and n_spikes.shape == (0, 2)
+    for field in ("steps", "units"):
+        broken = copy.deepcopy(events)
+        getattr(broken, field)[:] = getattr(broken, field)[::-1] if field == "steps" else 12
+        with pytest.raises(ValueError, match="out of order or outside"):
+            engine.step(model, broken, [0, 1])
