@@ -1,17 +1,21 @@
 # Every target makes .venv and installs what it needs on first use.
 #   make study [DATASET=shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make sweep SWEEP=learning_rate_epochs [DATASET=shd|folder] [ARGS="--workers 4"]
 PYTHON ?= python3
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
+SWEEP ?=
 ARGS ?=
 
-.PHONY: help study test lab notebooks clean
+.PHONY: help study sweep test lab notebooks clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
 	@echo "                DATASET=shd (official files) or DATASET=folder; NAME=run folder;"
 	@echo "                ARGS='-p epochs 10' sets any parameter of the notebooks"
+	@echo "make sweep      run what is missing of a sweep: SWEEP=learning_rate_epochs or surrogates"
+	@echo "                DATASET=shd or folder; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make notebooks  run the committed notebooks again, in place"
@@ -25,6 +29,9 @@ help:
 
 study: .venv/.installed
 	@$(PY) -m shd_helpers.study $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+
+sweep: .venv/.installed
+	@$(PY) -m shd_helpers.sweeps $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 lab: .venv/.installed
 	$(PY) -m jupyter lab --notebook-dir=notebooks
