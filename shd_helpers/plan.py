@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,8 +101,13 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         if key in grid:
             raise SweepError(f"--set {key}: the grid of {path} has it")
         _check_values(f"--set {key}", key, [value], defaults)
-    base = defaults | fixed
-    changed = {key: value for key, value in overrides.items() if value != base[key]}
+
+    def typed(key: str, value: object) -> object:  # YAML's 1 for the notebook's 1.0
+        return float(value) if isinstance(defaults[key], float) else value
+
+    base = defaults | {key: typed(key, value) for key, value in fixed.items()}
+    changed = {key: typed(key, value) for key, value in overrides.items() if value != base[key]}
+    grid = {key: [typed(key, value) for value in values] for key, values in grid.items()}
     name = "_".join([content["name"], *(_words(*item) for item in changed.items())])
     points = list(_points(name, base | changed, grid, content["seeds"], code_version(notebook)))
     if len({point.run_name for point in points}) < len(points):
@@ -152,21 +157,18 @@ def _words(key: str, value: object) -> str:
     return f"{key}=" + re.sub(r"[^\w.+-]", "-", str(value))
 
 
-def _points(name, base, grid, seeds, code):
-    hashed = cache(fingerprint)  # reads the data set's files
+def _points(
+    name: str, base: Mapping, grid: Mapping, seeds: Sequence[int], code: str
+) -> Iterator[Point]:
+    hashed, small = cache(fingerprint), cache(smoke_sized)  # both read or write whole data sets
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         setting = ",".join(_words(*item) for item in chosen.items())
         for seed in seeds:
             run_name = f"sweeps/{name}/{setting},seed={seed}"
-            parameters = base | chosen | {"seed": seed, "run_name": run_name}
-            # YAML's 1 for the notebook's 1.0 makes no other run
-            parameters = {
-                key: float(value) if isinstance(base[key], float) else value
-                for key, value in parameters.items()
-            }
+            parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
             if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
-                small = smoke_sized(parameters["dataset"], parameters["epochs"])
-                parameters["dataset"], parameters["epochs"] = small
+                sizes = small(parameters["dataset"], parameters["epochs"])
+                parameters["dataset"], parameters["epochs"] = sizes
             data = hashed(parameters["dataset"]) if "dataset" in parameters else {}
             yield Point(setting, parameters, data, run_hash(parameters, data, code))

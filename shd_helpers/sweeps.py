@@ -30,6 +30,7 @@ SCORES = tuple(
     f"{part}_accuracy" for part in ("train", "validation", "test", "test_heard", "test_unheard")
 )
 TIMEOUT_S = 6 * 3600.0
+CONNECT_S = 30.0
 # A process a run, a thread a process: the cores are shared without quarrel, and a number doesn't
 # depend on how many the machine has.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
@@ -241,7 +242,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             yield client
     else:
         try:
-            client = Client(scheduler, timeout="30s")
+            client = Client(scheduler, timeout=CONNECT_S)
         except (OSError, ValueError) as error:
             raise SweepError(f"--scheduler {scheduler}: no answer ({error})") from error
         with client:
@@ -259,10 +260,10 @@ def _run(
     """Let the workers run the missing points, and keep bar, table and errors up to date."""
     environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")} | _ONE_THREAD
     points = {}
-    for point in todo:
+    for i, point in enumerate(todo):
         name = f"{point.run_name} {point.hash}"  # two sweeps on one cluster share what is the same
-        future = client.submit(execute, sweep.notebook, point, timeout_s, environment, key=name)
-        points[future] = point
+        task = (execute, sweep.notebook, point, timeout_s, environment)
+        points[client.submit(*task, key=name, priority=-i)] = point  # in the grid's order
     pending, table = set(points), collect(sweep, errors)
     start = {"initial": len(sweep.points) - len(todo), "total": len(sweep.points)}
     with tqdm(desc=sweep.name, bar_format=_BAR, disable=not progress, **start) as bar:
