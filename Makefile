@@ -1,18 +1,22 @@
 # Every target makes .venv and installs what it needs on first use.
 #   make study [DATASET=spoken|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4"]
 PYTHON ?= python3
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
+SWEEP ?=
 ARGS ?=
 
-.PHONY: help study data test lab notebooks clean
+.PHONY: help study data sweep bench test lab notebooks clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
 	@echo "                DATASET=spoken (default), shd (official) or a folder; NAME=run folder;"
 	@echo "                ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
+	@echo "make sweep      run what is missing of a sweep: SWEEP=learning_rate_epochs or surrogates"
+	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make notebooks  run the committed notebooks again, in place"
@@ -29,6 +33,9 @@ study: .venv/.installed
 
 data: .venv/.installed
 	@$(PY) -m shd_helpers.study --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+
+sweep: .venv/.installed
+	@$(PY) -m shd_helpers.sweeps $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 lab: .venv/.installed
 	$(PY) -m jupyter lab --notebook-dir=notebooks

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there when the block ends without error.
 
-    The temporary name holds the process id, so that two processes don't write into one file.
+    The temporary name holds machine and process id, so that two processes don't write into one
+    file, also where containers that share a disk have the same process ids.
 
     Parameters
     ----------
@@ -25,7 +27,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield part
         part.replace(path)

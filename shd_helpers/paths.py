@@ -5,7 +5,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-RESULTS = ROOT / "results"
 
 
 def is_smoke() -> bool:
@@ -24,10 +23,19 @@ def data_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Return the folder that holds the run folders (``runs/``; ``runs/smoke/`` in smoke tests)."""
-    return ROOT / "runs" / "smoke" if is_smoke() else ROOT / "runs"
+    """Return the folder that holds the run folders.
+
+    It is ``runs/``, or ``$SHD_RUNS_DIR``; in smoke tests ``smoke/`` below it.
+    """
+    folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
+    return folder / "smoke" if is_smoke() else folder
 
 
 def img_dir() -> Path:
     """Return the folder of the figures (``img/``; a throw-away folder in smoke tests)."""
     return runs_dir() / "img" if is_smoke() else ROOT / "img"
+
+
+def results_dir() -> Path:
+    """Return the folder of the tables (``results/``; a throw-away folder in smoke tests)."""
+    return runs_dir() / "results" if is_smoke() else ROOT / "results"

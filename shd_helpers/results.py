@@ -21,6 +21,7 @@ from shd_helpers.files import atomic
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.preprocessing import Events
+from shd_helpers.provenance import code_version, run_hash
 from shd_helpers.reference import record
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
@@ -48,6 +49,8 @@ class RunWriter:
         Speakers of the utterances that the network is trained on.
     model : SpikingNetwork
         The network after initialisation: its weights are stored as epoch 0.
+    notebook : str
+        Whose run it is; its code is part of the run's `hash`.
     """
 
     def __init__(
@@ -57,14 +60,18 @@ class RunWriter:
         data: Mapping[str, str],
         heard_speakers: np.ndarray,
         model: SpikingNetwork,
+        notebook: str = "03_model_training",
     ) -> None:
         self.folder = folder
         self._start = time.perf_counter()
+        code = code_version(NOTEBOOKS / f"{notebook}.ipynb")
         self.info = {
             "complete": False,
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
+            "code": code,
+            "hash": run_hash(parameters, data, code),
             "heard_speakers": [int(speaker) for speaker in heard_speakers],
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}

@@ -1,7 +1,6 @@
 """Run the whole study: execute the numbered notebooks into one run folder and show the scores."""
 
 import argparse
-import ast
 import os
 import sys
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from shd_helpers.datasets import dataset_name, locate
 from shd_helpers.layout import DatasetError
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.preprocessing import Grid, load_events
+from shd_helpers.provenance import check_parameters, literal, notebook_parameters
 from shd_helpers.results import read_run
 
 _DESCRIPTIONS = {
@@ -34,39 +34,6 @@ class _Console:
 
     def flush(self) -> None:
         sys.stdout.flush()
-
-
-def notebook_parameters(notebook: Path) -> dict[str, object]:
-    """Return the names and default values of a notebook's parameters cell."""
-    found = papermill.inspect_notebook(notebook)
-    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
-
-
-def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
-    """Refuse a name or type that the parameters cell doesn't have; papermill would only warn.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Values by name.
-    defaults : mapping
-        From `notebook_parameters`.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or a value is of another type than the default (an integer may
-        stand for a float).
-    """
-    for name, value in parameters.items():
-        if name not in defaults:
-            raise ValueError(f"parameter {name!r}: unknown; there are {', '.join(defaults)}")
-        wanted = type(defaults[name])
-        if type(value) is not wanted and (type(value), wanted) != (int, float):
-            raise ValueError(
-                f"parameter {name!r}: {value!r} is of type {type(value).__name__}, "
-                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
-            )
 
 
 def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
@@ -110,14 +77,6 @@ def score_table(run_info: Mapping) -> str:
     return pd.DataFrame([row]).to_string(index=False)
 
 
-def _literal(text: str) -> object:
-    """Read a number or True/False; anything else is text (``1e-3`` is a number)."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
 def main() -> None:
     """Run the study from the command line (``make study``)."""
     parser = argparse.ArgumentParser(prog="python -m shd_helpers.study", description=__doc__)
@@ -137,7 +96,7 @@ def main() -> None:
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
     arguments = parser.parse_args()
-    parameters = {name: _literal(value) for name, value in arguments.p}
+    parameters = {name: literal(value) for name, value in arguments.p}
     if arguments.dataset:
         parameters["dataset"] = arguments.dataset
     training = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
