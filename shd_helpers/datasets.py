@@ -15,6 +15,7 @@ SHD_FILES = {
     "shd_train.h5.zip": "md5:f3252aeb598ac776c1b526422d90eecb",
     "shd_test.h5.zip": "md5:1503a5064faa34311c398fb0a1ed0a6f",
 }
+NAMED = ("spoken", "shd")
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from shd_helpers.datasets import dataset_name, fingerprint
+from shd_helpers.datasets import NAMED, dataset_name, fingerprint, locate
 from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.provenance import check_parameters, code_version, notebook_parameters, run_hash
 from shd_helpers.smoke import smoke_sized
@@ -153,14 +153,15 @@ def _hint(value: object) -> str:
 def _words(key: str, value: object) -> str:
     """Return what a value is called in the name of a file."""
     if key == "dataset":
-        return dataset_name(value)
+        return value if value in NAMED else dataset_name(locate(value))
     return f"{key}=" + re.sub(r"[^\w.+-]", "-", str(value))
 
 
 def _points(
     name: str, base: Mapping, grid: Mapping, seeds: Sequence[int], code: str
 ) -> Iterator[Point]:
-    hashed, small = cache(fingerprint), cache(smoke_sized)  # both read or write whole data sets
+    small = cache(smoke_sized)  # both read or write whole data sets
+    hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         setting = ",".join(_words(*item) for item in chosen.items())
@@ -170,5 +171,7 @@ def _points(
             if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
                 sizes = small(parameters["dataset"], parameters["epochs"])
                 parameters["dataset"], parameters["epochs"] = sizes
-            data = hashed(parameters["dataset"]) if "dataset" in parameters else {}
+            data = {}
+            if "dataset" in parameters:
+                data = hashed(parameters["dataset"], parameters.get("language", "english"))
             yield Point(setting, parameters, data, run_hash(parameters, data, code))
