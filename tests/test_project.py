@@ -33,7 +33,7 @@ def test_conda_environment_is_the_same_list():
 def test_dependencies_have_major_minor_ranges(extra):
     requirements = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in requirements:
-        assert re.fullmatch(r"[\w.-]+>=\d+\.\d+,<\d+", requirement), requirement
+        assert re.fullmatch(r"[\w.-]+>=\d+\.\d+,<\d+(\.\d+)?", requirement), requirement
 
 
 def test_readme_names_every_notebook_and_only_files_that_exist():

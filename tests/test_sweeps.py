@@ -440,7 +440,7 @@ def test_the_study_s_sweeps(name, home):
     sweep = read_sweep(name)
     assert sweep.name == name and len(sweep.points) <= 40
     assert len(set(sweep.points[0].parameters)) == len(notebook_parameters(sweep.notebook))
-    assert {point.parameters["seed"] for point in sweep.points} == {0, 1, 2}
+    assert len({point.parameters["seed"] for point in sweep.points}) >= 3
 
 
 def test_the_real_notebook_in_small(home, scheduler):
