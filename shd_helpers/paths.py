@@ -37,5 +37,9 @@ def img_dir() -> Path:
 
 
 def results_dir() -> Path:
-    """Return the folder of the tables (``results/``; a throw-away folder in smoke tests)."""
-    return runs_dir() / "results" if is_smoke() else ROOT / "results"
+    """Return the folder of the tables.
+
+    It is ``results/``, or ``$SHD_RESULTS_DIR``; in smoke tests a throw-away folder.
+    """
+    folder = resolve(os.environ.get("SHD_RESULTS_DIR") or "results")
+    return runs_dir() / "results" if is_smoke() else folder

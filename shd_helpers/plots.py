@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.stats import t as student_t
 
 from shd_helpers import surrogates
 from shd_helpers.layout import N_CHANNELS
@@ -383,3 +384,81 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     unique = dict(zip(labels, handles, strict=True))
     axis.legend(unique.values(), unique.keys(), loc="upper right")
     return figure
+
+
+@_styled
+def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
+    """Heat map of validation accuracy (%), mean and standard deviation over seeds.
+
+    Takes `sweeps.by_setting` of a sweep over `lr` and `epochs`, and the setting to frame.
+    """
+    cells = settings.assign(mean=100 * settings.accuracy, sd=100 * settings.accuracy_sd)
+    mean, sd = (cells.pivot(index="lr", columns="epochs", values=name) for name in ("mean", "sd"))
+    text = mean.map("{:.1f}".format) + "\n± " + sd.map("{:.1f}".format)
+    figure, axis = plt.subplots(figsize=(1.6 + 1.2 * mean.shape[1], 1.2 + 0.7 * mean.shape[0]))
+    bar = {"label": "validation accuracy (%)"}
+    sns.heatmap(mean, annot=text, fmt="", cmap="viridis", cbar_kws=bar, linewidths=1, ax=axis)
+    best = settings[settings.setting == chosen].iloc[0]
+    place = mean.columns.get_loc(best.epochs), mean.index.get_loc(best.lr)
+    axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
+    axis.invert_yaxis()
+    axis.set(xlabel="epochs", ylabel="learning rate")
+    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds; framed: chosen")
+    axis.tick_params(axis="y", rotation=0)
+    return figure
+
+
+@_styled
+def accuracy_over_slope(settings: pd.DataFrame, chosen: str) -> Figure:
+    """Draw validation accuracy (%) over slope for each surrogate, with 95 % confidence bands.
+
+    Takes `sweeps.by_setting` of a sweep over `surrogate` and `slope`, and the setting to mark. The
+    bands are of the mean over seeds, by Student's t.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for i, (name, group) in enumerate(settings.groupby("surrogate", sort=False)):
+        group = group.sort_values("slope")
+        mean = 100 * group.accuracy
+        axis.plot(group.slope, mean, marker="osD"[i % 3], label=name)
+        half = 100 * group.accuracy_sd * student_t.ppf(0.975, group.seeds - 1) / group.seeds**0.5
+        axis.fill_between(group.slope, mean - half, mean + half, color=f"C{i}", alpha=0.15)
+    _mark(axis, settings, chosen, "slope")
+    axis.set(xscale="log", xlabel="slope of the surrogate (alpha of atan)")
+    axis.set_xticks(sorted(set(settings.slope)), [f"{x:g}" for x in sorted(set(settings.slope))])
+    axis.set_xticks([], minor=True)
+    axis.set(ylabel="validation accuracy (%)", ylim=(None, min(100, axis.get_ylim()[1])))
+    axis.set_title(f"mean and its 95 % confidence band, {settings.seeds.max()} seeds")
+    axis.legend()
+    return figure
+
+
+@_styled
+def cost_against_accuracy(settings: pd.DataFrame, chosen: str, by: str) -> Figure:
+    """Draw validation accuracy (%) over training time (s) of each setting, ± 1 sd over seeds.
+
+    Takes `sweeps.by_setting`, the setting to mark, and the column that chooses the colour.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4))
+    for i, (value, group) in enumerate(settings.groupby(by, sort=False)):
+        label = value if isinstance(value, str) else f"{by} {value:g}"
+        axis.errorbar(
+            group.training_s,
+            100 * group.accuracy,
+            yerr=100 * group.accuracy_sd,
+            fmt="osD^vP"[i % 6],
+            color=f"C{i}",
+            capsize=3,
+            linestyle="none",
+            label=label,
+        )
+    _mark(axis, settings, chosen, "training_s")
+    axis.set(xlabel="training time of a run (s)", ylabel="validation accuracy (%)", xlim=(0, None))
+    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds")
+    axis.legend()
+    return figure
+
+
+def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
+    best = settings[settings.setting == chosen]
+    style = {"markersize": 16, "markerfacecolor": "none", "markeredgecolor": _INK}
+    axis.plot(best[x], 100 * best.accuracy, "o", **style, linestyle="none", label="chosen")

@@ -146,12 +146,12 @@ def execute(notebook: Path, point: Point, timeout_s: float, environment: Mapping
     The lock on the run folder keeps two sweeps apart, and a sweep from the run that a cluster
     still works on for one that was killed: who comes later waits and finds the point done.
     """
-    for name in [name for name in os.environ if name.startswith("SHD_")]:
-        del os.environ[name]  # of an earlier sweep on this worker
-    os.environ.update(environment)  # the kernel inherits it
     try:
         if get_worker().state.nthreads != 1:
             raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
+        for name in [name for name in os.environ if name.startswith("SHD_")]:
+            del os.environ[name]  # of an earlier sweep on this worker
+        os.environ.update(environment)  # the kernel inherits it
         point.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(point.folder / ".lock"):
             end = time.monotonic() + timeout_s

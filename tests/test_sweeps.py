@@ -20,6 +20,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
+from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook
 
 from shd_helpers import plan, sweeps
@@ -38,9 +39,10 @@ STAND_IN = (
     "from pathlib import Path\n"
     'home = Path(os.environ["SHD_STAND_IN"])\n'
     'folder = Path(os.environ["SHD_RUNS_DIR"]) / "smoke" / run_name\n'
-    'threads = os.environ["OMP_NUM_THREADS"] + os.environ["NUMBA_NUM_THREADS"]\n'
+    'names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "SHD_MARK")\n'
+    'seen = "".join(os.environ.get(name, "-") for name in names)\n'
     'with (home / "log").open("a") as log:\n'
-    '    log.write(f"{x:g} {seed} {os.getpid()} {threads}\\n")\n'
+    '    log.write(f"{x:g} {seed} {os.getpid()} {seen}\\n")\n'
     'order = home / f"{x:g} {seed}"\n'
     'while order.exists() and order.read_text() == "wait":\n'
     "    time.sleep(0.02)\n"
@@ -108,7 +110,7 @@ class Home:
         (self.folder / f"{x:g} {seed}").write_text(what)
 
     def log(self):
-        """Return x, seed, process and threads of every execution that was begun."""
+        """Return x, seed, process and some environment of every execution that was begun."""
         path = self.folder / "log"
         lines = path.read_text().splitlines() if path.exists() else []
         return [(float(x), int(seed), int(pid), n) for x, seed, pid, n in map(str.split, lines)]
@@ -186,7 +188,7 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     far = run_sweep(home.yaml, scheduler=scheduler, progress=False)
     assert far.status.tolist() == ["done"] * 4
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
-    assert {n for *_, n in home.log()} == {"11"}  # one thread for OpenMP and for numba
+    assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
     first = home.table.read_text()
     for folder in home.runs.iterdir():
         assert (folder / "stand_in.ipynb").is_file()
@@ -218,6 +220,30 @@ def test_the_table(home, scheduler):
     stored = pd.read_csv(home.table, keep_default_na=False)
     assert stored.hash.tolist() == table.hash.tolist()
     assert stored.validation_accuracy.tolist() == table.validation_accuracy.tolist()
+
+
+def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monkeypatch):
+    monkeypatch.setenv("SHD_MARK", "!")
+    home.write(grid={"x": [1.0]})
+    home.order(1.0, 0, "wait")
+    home.order(1.0, 1, "wait")
+    command = home.command("--scheduler", scheduler)
+    wait_until(lambda: len(home.log()) == 2, "both workers are at it")
+    home.order(1.0, 0, "")
+    home.order(1.0, 1, "")
+    assert command.wait(LONG_S) == 0
+    monkeypatch.delenv("SHD_MARK")
+    home.write(grid={"x": [2.0]})
+    run_sweep(home.yaml, scheduler=scheduler, progress=False)
+    assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
+
+
+def test_worker_of_two_threads_is_refused(home):
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "threads_per_worker": 2}
+    with LocalCluster(n_workers=1, **options) as cluster:
+        table = run_sweep(home.yaml, scheduler=cluster.scheduler_address, progress=False)
+    assert table.status.tolist() == ["failed"] * 4
+    assert table.error.str.contains("--nthreads 1").all() and home.log() == []
 
 
 def test_one_failing_point_does_not_stop_the_rest(home, scheduler):

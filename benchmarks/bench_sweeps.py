@@ -1,0 +1,108 @@
+"""Time a sweep on a local cluster of two processes beside the same runs one after the other."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import papermill
+import yaml
+
+from shd_helpers import preprocessing
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.plan import read_sweep
+from shd_helpers.smoke import write_toy
+from shd_helpers.sweeps import run_sweep
+
+NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for a while; kernels and workers inherit them."""
+    before = dict(os.environ)
+    os.environ |= values
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def write_sweep(folder: Path, points: int, epochs: int) -> Path:
+    """Write toy data and a sweep of them."""
+    write_toy(folder / "toy", seed=0, takes=10)
+    fixed = {"dataset": str(folder / "toy"), "language": "both", "epochs": epochs}
+    sweep = {"name": "bench", "notebook": NOTEBOOK.stem, "fixed": fixed}
+    sweep |= {"grid": {"slope": [2.0]}, "seeds": list(range(points))}
+    path = folder / "bench.yaml"
+    path.write_text(yaml.safe_dump(sweep))
+    return path
+
+
+def one_after_the_other(path: Path) -> None:
+    """Execute a sweep's notebooks as a loop would."""
+    for point in read_sweep(path).points:
+        point.folder.mkdir(parents=True)
+        papermill.execute_notebook(
+            NOTEBOOK,
+            point.folder / NOTEBOOK.name,
+            point.parameters,
+            cwd=NOTEBOOK.parent,
+            kernel_name="python3",
+            progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],
+        )
+
+
+def sweep_on_two_workers(path: Path) -> None:
+    """Run a sweep, with the start and the end of its cluster."""
+    table = run_sweep(path, workers=2, progress=False)
+    assert (table.status == "done").all(), table.error.max()
+
+
+def rows(points: int = 8, epochs: int = 10) -> list[dict]:
+    """Time the same runs three ways, each once, some minutes in all.
+
+    Returns
+    -------
+    list of dict
+        `benchmark`, `variant`, `batch` (runs), `median_s` for all runs, and `ratio`: how many
+        times faster than one after the other with one thread. The loop with all threads says what
+        a single run gains from a second core.
+    """
+    one = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    variants = [
+        ("one after the other, 1 thread", one_after_the_other, one),
+        ("one after the other, all threads", one_after_the_other, {}),
+        ("sweep on 2 workers", sweep_on_two_workers, {}),
+    ]
+    timed = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = write_sweep(folder, points, epochs)
+        for i, (variant, run, threads) in enumerate(variants):
+            places = {f"SHD_{what}_DIR": str(folder / f"{i}") for what in ("RUNS", "RESULTS")}
+            with environment(**places, SHD_DATA_DIR=str(folder / "data"), **threads):
+                if i == 0:
+                    preprocessing.load_events(str(folder / "toy"), preprocessing.Grid(), "both")
+                start = time.perf_counter()
+                run(path)
+                timed.append((variant, time.perf_counter() - start))
+    return [
+        {
+            "benchmark": "sweeps",
+            "variant": variant,
+            "batch": points,
+            "median_s": time_s,
+            "ratio": timed[0][1] / time_s,
+        }
+        for variant, time_s in timed
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row)
