@@ -98,6 +98,42 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
     return reference if reason or name == "snntorch" else fused
 
 
+def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:
+    """Take one training step's gradients and spikes with each engine; nothing is updated.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Any network that the compiled engine can run.
+    events : Events
+        Utterances.
+    index : ndarray
+        Which of them are the batch, shape (batch,).
+
+    Returns
+    -------
+    DataFrame
+        A row per engine: `loss` (nats), `spikes` (all layers, neurons and steps), `gradient_error`
+        (distance from snntorch's gradients over their length), `step_s` (median of 3, seconds).
+    """
+    rows, gradients = {}, {}
+    for name in ENGINES:
+        run = choose_engine(name, model)
+        loss, _ = run.step(model, events, index)  # compiles on the first call ever
+        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()])
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            run.step(model, events, index)
+            times.append(time.perf_counter() - start)
+        spikes = int(run.count_spikes(model, events, index)[1].sum())
+        rows[name] = {"loss": loss, "spikes": spikes, "step_s": float(np.median(times))}
+    wanted = gradients["snntorch"]
+    for name, row in rows.items():
+        row["gradient_error"] = float((gradients[name] - wanted).norm() / wanted.norm())
+    return pd.DataFrame(rows).T
+
+
 def batches(
     n: int, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[np.ndarray]:
