@@ -18,6 +18,7 @@ help:
 	@echo "make sweep      run what is missing of a sweep: SWEEP=learning_rate_epochs or surrogates"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make notebooks  run the committed notebooks again, in place"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
@@ -45,6 +46,9 @@ test: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
 	SHD_SMOKE=1 OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+bench: .venv/.installed
+	$(PY) benchmarks/run.py $(ARGS)
 
 notebooks: .venv/.installed
 	$(PY) -m jupyter nbconvert --to notebook --execute --inplace notebooks/0*.ipynb

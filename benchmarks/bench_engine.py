@@ -22,7 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers import engine, reference
-from shd_helpers.datasets import DatasetError
+from shd_helpers.datasets import locate
+from shd_helpers.layout import DatasetError
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.paths import ROOT
 from shd_helpers.preprocessing import Events, Grid, load_events
@@ -48,7 +49,7 @@ def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) 
 def utterances() -> tuple[Events, str]:
     """Return spikes of real speech where they are at hand, else random ones, and which it was."""
     try:
-        events, what = load_events(str(DATA), Grid())[0], "spoken digits"
+        events, what = load_events(locate(str(DATA)), Grid())[0], "spoken digits"
     except DatasetError:
         events, what = synthetic(256), "random events"
     density = len(events.steps) / len(events) / events.n_steps / events.n_units

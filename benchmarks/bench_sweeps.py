@@ -10,7 +10,7 @@ from pathlib import Path
 import papermill
 import yaml
 
-from shd_helpers import preprocessing
+from shd_helpers import datasets, preprocessing
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.plan import read_sweep
 from shd_helpers.smoke import write_toy
@@ -87,7 +87,8 @@ def rows(points: int = 8, epochs: int = 10) -> list[dict]:
             places = {f"SHD_{what}_DIR": str(folder / f"{i}") for what in ("RUNS", "RESULTS")}
             with environment(**places, SHD_DATA_DIR=str(folder / "data"), **threads):
                 if i == 0:
-                    preprocessing.load_events(str(folder / "toy"), preprocessing.Grid(), "both")
+                    files = datasets.locate(str(folder / "toy"))
+                    preprocessing.load_events(files, preprocessing.Grid(), "both")
                 start = time.perf_counter()
                 run(path)
                 timed.append((variant, time.perf_counter() - start))
