@@ -64,7 +64,7 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         rows, 5, figsize=(10, 2.3 * rows), sharex=True, sharey=True, squeeze=False
     )
     for axis, (word, (times, units)) in zip(axes.flat, spikes.items(), strict=False):
-        axis.plot(times, units, ".", markersize=0.6, color=_INK, rasterized=True)
+        axis.plot(times, units, ".", markersize=0.3, color=_INK, rasterized=True)
         axis.set(title=word, xlim=(0, 1), ylim=(0, N_CHANNELS))
         axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     figure.supylabel("unit (cochlea channel)", fontsize=10)
@@ -110,7 +110,7 @@ def scatter_and_matrix(
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
     left.plot(times * 1000, units, ".", markersize=1.2, color=_INK, rasterized=True)
     left.axhline(first_unit, color="C1", label=f"cut at unit {first_unit}")
-    left.legend(loc="upper right")
+    left.legend(loc="lower right", frameon=True, framealpha=1)
     left.set(title=f"{len(times)} spikes", xlabel="time (ms)", ylabel="unit (cochlea channel)")
     steps, n_units = matrix.shape
     cells = np.nonzero(matrix)
@@ -175,7 +175,7 @@ def surrogate_reach(distance: np.ndarray, name: str, slopes: Sequence[float]) ->
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True)
     above.hist(distance, bins=np.linspace(-3, 1.5, 91), density=True, color="C0")
     above.axvline(0, color=_INK, linestyle="--", label="threshold")
-    above.set(ylabel="density", title="hidden membranes of an untrained network")
+    above.set(ylabel="density", yscale="log", title="hidden membranes of an untrained network")
     above.legend()
     x = np.linspace(-3, 1.5, 451)
     for slope in slopes:
@@ -382,7 +382,9 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     axis.set(xlabel="speaker (number in the file)", ylabel="test accuracy (%)", ylim=(0, 100))
     handles, labels = axis.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    axis.legend(unique.values(), unique.keys(), loc="upper right")
+    axis.legend(
+        unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2
+    )
     return figure
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shd_helpers import spoken
+from shd_helpers.datasets import locate
 from shd_helpers.layout import LANGUAGES, read_shd
 from shd_helpers.spoken import make_spoken
 
@@ -76,6 +77,19 @@ def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp
     again = make_spoken(tmp_path / "a", seed=3, **few)
     assert [path.read_bytes() for path in again] == content
     assert json.loads((tmp_path / "a" / "spoken.json").read_text())["seed"] == 3
+
+
+def test_looks_like_real_speech_and_like_shd(three_speakers, tmp_path, fsdd_spikes):
+    """Histograms side by side: made here, real speech, and what is published of SHD."""
+    made = read_shd(make_spoken(tmp_path, seed=3, **three_speakers)[0])
+    real = read_shd(locate(fsdd_spikes)[0])
+    for values, bins in (("units", np.arange(0, 701, 100)), ("times", np.arange(0, 1.5, 0.1))):
+        shares = [np.histogram(vars(d)[values], bins)[0] / len(d.units) for d in (made, real)]
+        assert np.abs(shares[0] - shares[1]).sum() / 2 < 0.35, (values, shares)
+    for data in (made, real):  # SHD: low units nearly silent, ridges at 300 to 700, soon over
+        assert np.mean(data.units < 200) < 0.1
+        assert np.mean(data.units >= 300) > 0.75
+        assert np.mean(data.times < 0.6) > 0.9
 
 
 def test_unknown_language(tmp_path):

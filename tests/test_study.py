@@ -1,0 +1,68 @@
+"""The command behind `make study`, in small and from a foreign working directory."""
+
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.smoke import write_toy
+
+
+def study(cwd, *arguments):
+    environment = os.environ | {
+        "SHD_SMOKE": "1",
+        "SHD_RUNS_DIR": str(cwd / "runs here"),
+        "SHD_DATA_DIR": str(cwd / "data here"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "shd_helpers.study", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_whole_study(tmp_path):
+    write_toy(tmp_path / "toy", seed=0)
+    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--name", "a b", "-p", "lr", "1e-2")
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    lines = ended.stdout.splitlines()
+    assert lines[0].startswith("Data set:")
+    assert any("epoch   2/2" in line for line in lines)  # progress while it works
+    assert lines[-3].split() == ["train", "validation", "test", "test_heard", "test_unheard"]
+    assert all(score.endswith("%") for score in lines[-2].split())
+    folder = tmp_path / "runs here" / "smoke" / "a b"
+    assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        executed = nbformat.read(folder / path.name, as_version=4)
+        assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
+    figures = {path.name for path in folder.with_name("img").glob("*.png")}
+    assert {"fast_sigmoid_func.png", "arctan_func.png", "sigmoid_func.png"} <= figures
+    assert {"accuracy_loss_plot.png", "epoch1_weight_matrix.png"} <= figures
+    assert {f"weights_SNN_change_over_epochs_FC{i}.png" for i in (1, 2)} <= figures
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dataset", "no/such/folder"), "no such folder"),
+        (("--dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
+        (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
+    ],
+)
+def test_mistakes_end_it_before_it_starts(tmp_path, arguments, message):
+    write_toy(tmp_path / "toy", seed=0)
+    ended = study(tmp_path, *(text.format(toy=tmp_path / "toy") for text in arguments))
+    assert ended.returncode == 1
+    assert message in ended.stderr and "Traceback" not in ended.stderr
+    assert not list(tmp_path.glob("runs here/**/*.ipynb"))
+
+
+def test_data_only(tmp_path):
+    write_toy(tmp_path / "toy", seed=0)
+    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--data-only")
+    assert ended.returncode == 0
+    assert "english: 120 training and 50 test utterances" in ended.stdout
+    assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2
