@@ -63,7 +63,7 @@ def sweep_on_two_workers(path: Path) -> None:
     assert (table.status == "done").all(), table.error.max()
 
 
-def rows(points: int = 8, epochs: int = 10) -> list[dict]:
+def rows(points: int = 8, epochs: int = 5) -> list[dict]:
     """Time the same runs three ways, each once, some minutes in all.
 
     Returns
