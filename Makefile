@@ -51,7 +51,7 @@ bench: .venv/.installed
 	$(PY) benchmarks/run.py $(ARGS)
 
 notebooks: .venv/.installed
-	$(PY) -m jupyter nbconvert --to notebook --execute --inplace notebooks/0*.ipynb
+	$(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info

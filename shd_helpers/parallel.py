@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 def in_threads(do: Callable, items: Sequence, what: str, progress: bool = True) -> Iterable:
