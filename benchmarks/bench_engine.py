@@ -459,7 +459,7 @@ def rows(rounds: int = 7) -> list[dict]:
     """
     events, _ = utterances()
     table = [row("setting", "", None, note=setting())]
-    for batch in (128, 32):
+    for batch in (128, 32, 8):
         table += pairwise(events, batch, rounds)
     step_s = next(
         r["median_s"] for r in table if (r["benchmark"], r["variant"]) == ("training step", "fused")

@@ -19,7 +19,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers import kernels
-from shd_helpers.kernels import ATAN, FAST_SIGMOID, LANES, N_IN, N_OUT, SIGMOID, STATE, WIDTH
+from shd_helpers.kernels import ATAN, FAST_SIGMOID, LANES, N_OUT, SIGMOID, STATE, WIDTH
 from shd_helpers.model import Recording, SpikingNetwork
 from shd_helpers.preprocessing import Events
 
@@ -68,7 +68,7 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     return np.array(shape, np.int64), np.array(constants, np.float32), *parts
 
 
-def why_not(model: SpikingNetwork) -> str | None:
+def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
     """Say what in a model this engine can't compute.
 
     Parameters
@@ -76,6 +76,8 @@ def why_not(model: SpikingNetwork) -> str | None:
     model : SpikingNetwork
         Any network; what it may have beyond the usual is per-neuron, learned or unequal betas,
         other fixed thresholds, a surrogate and slope of its own in each layer.
+    device : str
+        Where the model has to be.
 
     Returns
     -------
@@ -92,8 +94,8 @@ def why_not(model: SpikingNetwork) -> str | None:
             return f"lif{i} is {type(lif).__name__}, not Leaky"
         if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
             return f"layer {i} has forward hooks"
-        if any(tensor.device.type != "cpu" for tensor in state):
-            return f"layer {i} is not on the CPU"
+        if any(tensor.device.type != device for tensor in state):
+            return f"layer {i} is not on {device}"
         if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
             return f"layer {i} is not in float32"
         if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
@@ -121,16 +123,23 @@ def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
         other.result()
 
 
-def _call(model, events, index, train=False, keep=False):
-    reason = why_not(model)
+def checked_index(
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, reason: str | None
+) -> np.ndarray:
+    """Return the index as an array, or raise what `step` says; `reason` is `why_not`'s."""
     if reason:
         raise ValueError(f"the fused engine can't compute this network: {reason}")
-    index = np.asarray(index, dtype=np.int64)
-    shape, constants, params, matrices = _pack(model)
-    if events.n_units != shape[0, N_IN]:
-        raise ValueError(f"events of {events.n_units} units for {shape[0, N_IN]} inputs")
+    index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
+    if events.n_units != n_in:
+        raise ValueError(f"events of {events.n_units} units for {n_in} inputs")
     if len(index) and not 0 <= index.min() <= index.max() < len(events):
         raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
+    return index
+
+
+def _call(model, events, index, train=False, keep=False):
+    index = checked_index(model, events, index, why_not(model))
+    shape, constants, params, matrices = _pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
     if train and not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):

@@ -103,23 +103,24 @@ def exp(x):
 
 
 @compiled
-def through_surrogate(kind, k, half, mem, theta, grad):
-    """Multiply `grad` by the surrogate's derivative at mem - theta, rounded as snntorch does."""
+def step_back(kind, k, half, mem, later, theta, beta, grad):
+    """Let mem = grad surrogate'(mem - theta) + beta later, rounded as snntorch does."""
+    n = len(mem)
     if kind == FAST_SIGMOID:
-        for j in range(len(grad)):
+        for j in range(n):
             d = k * abs(mem[j] - theta[j]) + one
-            grad[j] = grad[j] / (d * d)
+            mem[j] = grad[j] / (d * d) + beta[j] * later[j]
     elif kind == ATAN:
-        for j in range(len(grad)):
+        for j in range(n):
             d = k * (mem[j] - theta[j])
-            grad[j] = (one / (d * d + one) * half) * grad[j]
+            mem[j] = (one / (d * d + one) * half) * grad[j] + beta[j] * later[j]
     else:
-        for j in range(len(grad)):
+        for j in range(n):
             # An even function: with exp(-k x), as snntorch has it, it would be NaN (inf / inf)
             # below x = -89 / k, where inhibited membranes often are.
             e = exp(max(-abs(k * (mem[j] - theta[j])), np.float32(-87)))
             d = e + one
-            grad[j] = grad[j] * k * e / (d * d)
+            mem[j] = grad[j] * k * e / (d * d) + beta[j] * later[j]
 
 
 @compiled
@@ -130,20 +131,15 @@ def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, lea
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     """
     beta, theta = block[n_in + 1], block[n_in + 2]
-    grad = np.empty_like(beta)
+    grad = np.empty_like(beta) if n_next else last
     n_steps = len(mem) - 2
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
         if n_next:
             vector_matrix(g_next[t], n_next, w, grad)
-        else:
-            for j in range(len(grad)):
-                grad[j] = last[j]
-        through_surrogate(kind, k, half, mem[t], theta, grad)
-        for j in range(len(grad)):
-            mem[t, j] = grad[j] + beta[j] * mem[t + 1, j]
+        step_back(kind, k, half, mem[t], mem[t + 1], theta, beta, grad)
         if learn_beta:
-            for j in range(len(grad)):
+            for j in range(mem.shape[1]):
                 d_beta[j] += mem[t, j] * mem[t - 1, j]
 
 
