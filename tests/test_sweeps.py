@@ -386,7 +386,12 @@ def test_full_disk_under_the_table_keeps_the_table(home, scheduler, monkeypatch)
 def test_ctrl_c_ends_cleanly(home):
     """The signal goes to the whole process group, as a terminal sends it."""
     home.order(1.0, 1, "wait")
-    command = home.command("--workers", "1")
+    # where the tests run in the background they ignore Ctrl-C, and a child would inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        command = home.command("--workers", "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_until(lambda: (1.0, 1) in home.begun(), "the second point is running")
     wait_until(lambda: len(home.rows()) == 1, "the first point is in the table")
     children = family(command)
