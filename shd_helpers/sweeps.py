@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import time
 import traceback
@@ -235,11 +236,15 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         # port 0 is one that is free, so that two sweeps don't meet
         options = {"scheduler_port": 0, "dashboard_address": "127.0.0.1:0"}
         options |= {"threads_per_worker": 1, "silence_logs": logging.ERROR}
-        with (
-            LocalCluster(n_workers=workers, **options) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+        # A terminal sends Ctrl-C to the workers, too; one that dies of it while the cluster is
+        # closed is started again. What starts while the signal is blocked never gets it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+                yield client
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     else:
         try:
             client = Client(scheduler, timeout=CONNECT_S)
