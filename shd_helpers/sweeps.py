@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pandas as pd
@@ -238,6 +239,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         options |= {"threads_per_worker": 1, "silence_logs": logging.ERROR}
         # A terminal sends Ctrl-C to the workers, too; one that dies of it while the cluster is
         # closed is started again. What starts while the signal is blocked never gets it.
+        resource_tracker.ensure_running()  # it would lift the block
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
