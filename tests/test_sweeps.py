@@ -23,7 +23,7 @@ import yaml
 from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shd_helpers import plan, sweeps
+from shd_helpers import plan, plots, sweeps
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.plan import SweepError, read_sweep
 from shd_helpers.provenance import code_version, notebook_parameters
@@ -515,3 +515,39 @@ def test_choose_takes_the_best_mean_over_all_seeds():
     np.testing.assert_allclose(means.accuracy_sd[:2], [np.sqrt(0.02), np.sqrt(0.32)])
     assert "test_accuracy" not in means
     assert len(choose(table_of([("lr=1", 0, np.nan, "failed")]))) == 0
+
+
+def settings_of(**columns):
+    """Make what `by_setting` returns; two values of the first column, two of the second."""
+    settings = pd.DataFrame(columns)
+    first, second = settings.columns[:2]
+    settings["setting"] = settings[first].astype(str) + "," + settings[second].astype(str)
+    numbers = {"accuracy": [0.5, 0.6, 0.7, 0.8], "accuracy_sd": [0.01, 0.02, 0.03, 0.04]}
+    return settings.assign(**numbers, seeds=3, training_s=[1.0, 2.0, 3.0, 4.0])
+
+
+def test_heat_map_shows_each_mean_in_its_place_and_frames_the_chosen():
+    settings = settings_of(lr=[1e-3, 1e-3, 2e-3, 2e-3], epochs=[10, 20, 10, 20])
+    axis = plots.learning_rate_epochs(settings, "0.002,10").axes[0]
+    cells = {text.get_position(): text.get_text() for text in axis.texts}
+    assert cells[(0.5, 0.5)] == "50.0\n± 1.0" and cells[(0.5, 1.5)] == "70.0\n± 3.0"
+    assert axis.patches[-1].get_xy() == (0, 1)
+
+
+def test_band_is_the_confidence_interval_of_the_mean():
+    settings = settings_of(surrogate=["atan", "atan", "sigmoid", "sigmoid"], slope=[1.0, 2.0] * 2)
+    axis = plots.accuracy_over_slope(settings, "sigmoid,2.0").axes[0]
+    low, high = axis.collections[0].get_paths()[0].get_extents().intervaly
+    t, n = 4.302653, 3  # Student's t, 97.5 %, two degrees of freedom, from a printed table
+    assert low == pytest.approx(min(50 - t * 1 / n**0.5, 60 - t * 2 / n**0.5), abs=1e-4)
+    assert high == pytest.approx(max(50 + t * 1 / n**0.5, 60 + t * 2 / n**0.5), abs=1e-4)
+    (mark,) = [line for line in axis.lines if line.get_label() == "chosen"]
+    assert mark.get_xydata().tolist() == [[2.0, 80.0]]
+
+
+def test_cost_is_the_training_time():
+    settings = settings_of(batch_size=[8, 8, 32, 32], slope=[1.0, 2.0] * 2)
+    axis = plots.cost_against_accuracy(settings, "8,2.0", "batch_size").axes[0]
+    (mark,) = [line for line in axis.lines if line.get_label() == "chosen"]
+    assert mark.get_xydata().tolist() == [[2.0, 60.0]]
+    assert axis.get_legend_handles_labels()[1] == ["chosen", "batch_size 8", "batch_size 32"]
