@@ -39,7 +39,7 @@ sweep: .venv/.installed
 	@$(PY) -m shd_helpers.sweeps $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 lab: .venv/.installed
-	$(PY) -m jupyter lab --notebook-dir=notebooks
+	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: .venv/.installed
 	$(PY) -m ruff check .
