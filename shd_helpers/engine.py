@@ -19,11 +19,12 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers import kernels
-from shd_helpers.kernels import ATAN, FAST_SIGMOID, LANES, N_OUT, SIGMOID, STATE, WIDTH
+from shd_helpers.kernels import ATAN, FAST_SIGMOID, LANES, N_OUT, READOUT, SIGMOID, STATE, WIDTH
 from shd_helpers.model import Recording, SpikingNetwork
 from shd_helpers.preprocessing import Events
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
+WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
 GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch in training
 
 
@@ -49,7 +50,7 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
         block[n_in, :n] = fc.bias.detach().numpy()
         block[n_in + 1, :n] = lif.beta.detach().clamp(0, 1).numpy()
         block[n_in + 2] = 1
-        block[n_in + 2, :n] = lif.threshold.numpy()
+        block[n_in + 2, :n] = lif.threshold.detach().numpy()
         blocks.append(block.ravel())
         if i:  # the way back through the weights needs them by row
             matrix = np.zeros((n, shape[-1][WIDTH]), np.float32)
@@ -58,7 +59,8 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
             matrix_at += matrix.size
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
-        kind, learn = KINDS[name], lif.beta.requires_grad
+        learn = lif.beta.requires_grad or lif.threshold.requires_grad
+        kind = READOUT if model.is_readout(lif) else KINDS[name]
         shape.append((n_in, n, width, block_at, state_at, matrix_at, kind, learn))
         block_at, state_at = block_at + block.size, state_at + width
     parts = []
@@ -74,8 +76,8 @@ def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
     Parameters
     ----------
     model : SpikingNetwork
-        Any network; what it may have beyond the usual is per-neuron, learned or unequal betas,
-        other fixed thresholds, a surrogate and slope of its own in each layer.
+        Any network; what it may have beyond the usual is per-neuron, learned or unequal betas and
+        thresholds, a surrogate and slope of its own in each layer.
     device : str
         Where the model has to be.
 
@@ -101,12 +103,11 @@ def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
         if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
             return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
         # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
-        if lif.state_function.__func__ is not Leaky._base_sub or not lif.reset_delay:
+        is_sub = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+        if not is_sub and not (i == model.n_layers and model.is_readout(lif)):
             return f"the reset of lif{i} is not a delayed subtraction"
         if lif.inhibition or lif.state_quant or lif.init_hidden:
             return f"lif{i} has inhibition, quantised states or hidden states"
-        if lif.threshold.requires_grad:
-            return f"the threshold of lif{i} is learned"
         if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
             return f"the spikes of lif{i} are graded"
         if getattr(lif.spike_grad, "surrogate", None) not in KINDS:
@@ -130,14 +131,15 @@ def checked_index(
     if reason:
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
-    if events.n_units != n_in:
-        raise ValueError(f"events of {events.n_units} units for {n_in} inputs")
+    if events.n_units * len(model.delays) != n_in:
+        late = f", each with {len(model.delays)} delays," if len(model.delays) > 1 else ""
+        raise ValueError(f"events of {events.n_units} units{late} for {n_in} inputs")
     if len(index) and not 0 <= index.min() <= index.max() < len(events):
         raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
     return index
 
 
-def _call(model, events, index, train=False, keep=False):
+def _call(model, events, index, train=False, keep=False, rate_cost=0.0):
     index = checked_index(model, events, index, why_not(model))
     shape, constants, params, matrices = _pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
@@ -145,31 +147,34 @@ def _call(model, events, index, train=False, keep=False):
     if train and not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
         raise ValueError(f"training needs utterances and labels of 0..{n_classes - 1}")
     n_groups = min(GROUPS, -(-batch // 4)) if train else batch
-    n_workers = max(1, min(n_groups, torch.get_num_threads()))
     n_states = (shape[-1, STATE] + shape[-1, WIDTH]) * (events.n_steps + 2)
+    n_workers = max(1, min(n_groups, torch.get_num_threads(), batch * n_states // WORTH_A_THREAD))
     states = _aligned(batch if keep else n_workers, n_states)
     n_grads = params.size if train else 0
     grads = _aligned(n_groups, n_grads)
-    losses, counts = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
+    losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
+    delays, cost = np.array(model.delays), np.float32(rate_cost / max(1, batch))
     n_spikes = np.empty((batch, len(shape)), np.int64)
 
     def work(worker):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, shape, constants, params, matrices, states, grads, losses, counts,
-            n_spikes,
+            events.n_steps, delays, cost, shape, constants, params, matrices, states, grads, losses,
+            scores, n_spikes,
         )  # fmt: skip
 
     _in_threads(work, n_workers)
     if (n_spikes < 0).any():
-        raise ValueError(
-            "events are out of order, twice the same, or outside of the grid of steps and units"
-        )
-    return shape, counts, n_spikes, states, losses, grads
+        raise ValueError("events are out of order, or outside of the grid of steps and units")
+    losses += rate_cost * n_spikes[:, :-1].sum(1)
+    return shape, scores, n_spikes, states, losses, grads
 
 
 def step(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+    model: SpikingNetwork,
+    events: Events,
+    index: Sequence[int] | np.ndarray,
+    rate_cost: float = 0.0,
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
@@ -181,13 +186,15 @@ def step(
         Utterances.
     index : sequence of int
         Those in the batch, shape (batch,).
+    rate_cost : float
+        What a hidden spike adds to its utterance's loss (nats).
 
     Returns
     -------
     loss : float
-        Mean over the batch of the cross-entropy of the softmax over the summed output spikes.
-    counts : Tensor
-        Output spikes summed over the steps, shape (batch, classes).
+        Mean over the batch of the cross-entropy of the softmax over the class scores, and costs.
+    scores : Tensor
+        Class scores as in `SpikingNetwork.scores`, shape (batch, classes).
 
     Raises
     ------
@@ -196,7 +203,9 @@ def step(
     IndexError
         If the index points at no utterance.
     """
-    shape, counts, _, _, losses, grads = _call(model, events, index, train=True)
+    shape, scores, _, _, losses, grads = _call(
+        model, events, index, train=True, rate_cost=rate_cost
+    )
     total = grads.sum(axis=0)  # numpy adds row after row
     for (fc, lif), layer in zip(model.layers, shape, strict=True):
         n_in, n, width, low = layer[:4]
@@ -209,13 +218,15 @@ def step(
             beta = lif.beta.detach()
             inside = (beta >= 0) & (beta <= 1)
             lif.beta.grad = torch.from_numpy(d[n_in + 1]).sum_to_size(beta.shape) * inside
-    return float(losses.mean()), torch.from_numpy(counts)
+        if lif.threshold.requires_grad:
+            lif.threshold.grad = torch.from_numpy(d[n_in + 2]).sum_to_size(lif.threshold.shape)
+    return float(losses.mean()), torch.from_numpy(scores)
 
 
 def count_spikes(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward and count.
+    """Run a batch forward; return class scores and numbers of spikes.
 
     Parameters
     ----------
@@ -224,13 +235,13 @@ def count_spikes(
 
     Returns
     -------
-    counts : Tensor
-        Output spikes summed over the steps, shape (batch, classes), float32.
+    scores : Tensor
+        Class scores as in `SpikingNetwork.scores`, shape (batch, classes), float32.
     n_spikes : Tensor
         Spikes of all steps and neurons, shape (batch, layers), int64; the output layer is last.
     """
-    _, counts, n_spikes, *_ = _call(model, events, index)
-    return torch.from_numpy(counts), torch.from_numpy(n_spikes)
+    _, scores, n_spikes, *_ = _call(model, events, index)
+    return torch.from_numpy(scores), torch.from_numpy(n_spikes)
 
 
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> Recording:

@@ -8,10 +8,11 @@ import numpy as np
 from numba import njit
 
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
-FAST_SIGMOID, ATAN, SIGMOID = range(3)  # here, for numba's cache sees changes of this file only
+# here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
+FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters are the rows of a block in one long array:
 # a row of weights for every input, then biases, betas, thresholds. Gradients lie the same way.
-N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN_BETA = range(8)
+N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN = range(8)
 zero, one = np.float32(0), np.float32(1)
 # numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
 compiled = njit(cache=True, error_model="numpy", nogil=True)
@@ -114,6 +115,9 @@ def step_back(kind, k, half, mem, later, theta, beta, grad):
         for j in range(n):
             d = k * (mem[j] - theta[j])
             mem[j] = (one / (d * d + one) * half) * grad[j] + beta[j] * later[j]
+    elif kind == READOUT:
+        for j in range(n):
+            mem[j] = grad[j] + beta[j] * later[j]
     else:
         for j in range(n):
             # An even function: with exp(-k x), as snntorch has it, it would be NaN (inf / inf)
@@ -124,11 +128,13 @@ def step_back(kind, k, half, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, learn_beta, d_beta):
+def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, cost, learn, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
-    dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
+    dL/dspk[t] is g_next[t] w, through the next layer's weights, plus what a hidden spike costs, or
+    `last` for the output layer. With `learn`, d gets the gradients of beta and threshold: what
+    is subtracted at a reset is the threshold, and only the moment of the reset is detached.
     """
     beta, theta = block[n_in + 1], block[n_in + 2]
     grad = np.empty_like(beta) if n_next else last
@@ -137,10 +143,16 @@ def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, lea
     for t in range(n_steps, 0, -1):
         if n_next:
             vector_matrix(g_next[t], n_next, w, grad)
+            if cost:
+                for j in range(len(grad)):
+                    grad[j] += cost
         step_back(kind, k, half, mem[t], mem[t + 1], theta, beta, grad)
-        if learn_beta:
+        if learn:
             for j in range(mem.shape[1]):
-                d_beta[j] += mem[t, j] * mem[t - 1, j]
+                g, before = mem[t, j], mem[t - 1, j]
+                d[n_in + 1, j] += g * before
+                d[n_in + 2, j] -= g - beta[j] * mem[t + 1, j]
+                d[n_in + 2, j] -= g if before - theta[j] > zero else zero
 
 
 @compiled
@@ -159,17 +171,17 @@ def by_unit(start, units, n_units, begin, rows):
 
 
 @compiled
-def loss(counts, label, batch, last):
-    """Return the cross-entropy of the summed spikes; `last` becomes its gradient over batch."""
-    top = counts.max()
+def loss(scores, label, batch, last):
+    """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
+    top = scores.max()
     total = 0.0
-    for c in range(len(counts)):
-        total += np.exp(np.float64(counts[c] - top))
+    for c in range(len(scores)):
+        total += np.exp(np.float64(scores[c] - top))
     last[:] = zero
-    for c in range(len(counts)):
-        p = np.exp(np.float64(counts[c] - top)) / total
+    for c in range(len(scores)):
+        p = np.exp(np.float64(scores[c] - top)) / total
         last[c] = (p - (1.0 if c == label else 0.0)) / batch
-    return np.log(total) + top - counts[label]
+    return np.log(total) + top - scores[label]
 
 
 @compiled
@@ -187,7 +199,19 @@ def membranes(shape, i, n_steps, state):
 
 
 @compiled
-def backward(shape, constants, params, matrices, state, start, units, last, begin, rows, grads):
+def mean_membrane(mem, mean):
+    """Let mean be the membranes' mean over the steps."""
+    for t in range(1, len(mem) - 1):
+        for j in range(len(mean)):
+            mean[j] += mem[t, j]
+    for j in range(len(mean)):
+        mean[j] /= np.float32(len(mem) - 2)
+
+
+@compiled
+def backward(
+    shape, constants, params, matrices, state, start, units, last, cost, begin, rows, grads
+):  # fmt: skip
     """Add the gradients of one utterance to `grads`, from the last layer to the first."""
     n_layers, n_steps = len(shape), start.shape[1] - 1
     steps = np.arange(n_steps + 2)
@@ -200,7 +224,7 @@ def backward(shape, constants, params, matrices, state, start, units, last, begi
         block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
         layer_backward(
             shape[i, SURROGATE], constants[i, 0], constants[i, 1], block, n_in, mem, last, g_next,
-            n_next, w, shape[i, LEARN_BETA], d[n_in + 1],
+            n_next, w, cost, shape[i, LEARN], d,
         )  # fmt: skip
         by_unit(start[i], units[i], n_in, begin, rows)
         for u in range(n_in):
@@ -209,29 +233,55 @@ def backward(shape, constants, params, matrices, state, start, units, last, begi
 
 
 @compiled
+def read_events(event_steps, event_units, first, end, n_units, delays, source, start, units):
+    """List an utterance's events by step, each once for every delay; tell whether all are sound.
+
+    The copy of unit u that is late by delays[k] is the input u + k n_units.
+    """
+    n_steps = len(start) - 1
+    e = first
+    for t in range(n_steps):
+        source[t] = e
+        before = 0
+        while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
+            before = event_units[e]
+            e += 1
+    source[n_steps] = e
+    found = 0
+    for t in range(n_steps):
+        start[t] = found
+        for k in range(len(delays)):
+            s = t - delays[k]
+            if s >= 0:
+                for i in range(source[s], source[s + 1]):
+                    units[found] = event_units[i] + k * n_units
+                    found += 1
+    start[n_steps] = found
+    return e == end
+
+
+@compiled
 def work(
-    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps,
-    shape, constants, params, matrices, states, grads, losses, counts, n_spikes,
+    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, delays, cost,
+    shape, constants, params, matrices, states, grads, losses, scores, n_spikes,
 ):  # fmt: skip
     """Take every n_workers-th group of utterances through the network, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
-    widest = max(n_inputs, shape[:, WIDTH].max())
+    n_units, source = n_inputs // len(delays), np.empty(n_steps + 1, np.int64)
+    widest, most = max(n_inputs, shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max() + 8
+    for b in range(batch):
+        most = max(most, len(delays) * (offsets[index[b] + 1] - offsets[index[b]]))
     start = np.empty((n_layers + 1, n_steps + 1), np.int32)
-    units = np.empty((n_layers + 1, n_steps * widest + 8), np.int32)
-    rows, begin = np.empty(n_steps * widest, np.int32), np.empty(widest + 2, np.int32)
+    units = np.empty((n_layers + 1, most), np.int32)
+    rows, begin = np.empty(most, np.int32), np.empty(widest + 2, np.int32)
     flags, last = np.empty(widest + 8, np.uint8), np.empty(widest, np.float32)
     for group in range(worker, n_groups, n_workers):
         grads[group] = zero
         for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
-            first, end = offsets[index[b]], offsets[index[b] + 1]
-            e = first
-            for t in range(n_steps):
-                start[0, t] = e - first
-                before = -1
-                while e < end and event_steps[e] == t and before < event_units[e] < n_inputs:
-                    before = units[0, e - first] = event_units[e]
-                    e += 1
-            start[0, n_steps] = e - first
+            sound = read_events(
+                event_steps, event_units, offsets[index[b]], offsets[index[b] + 1], n_units, delays,
+                source, start[0], units[0],
+            )  # fmt: skip
             state = states[b if len(states) == batch else worker]
             for i in range(n_layers):
                 layer_forward(
@@ -239,12 +289,17 @@ def work(
                     membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]],
                     start[i + 1], units[i + 1],
                 )  # fmt: skip
-                n_spikes[b, i] = start[i + 1, n_steps] if e == end else -1
+                n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
             for k in range(start[n_layers, n_steps]):
-                counts[b, units[n_layers, k]] += one
+                scores[b, units[n_layers, k]] += one
+            if shape[n_layers - 1, SURROGATE] == READOUT:
+                mean_membrane(membranes(shape, n_layers - 1, n_steps, state), scores[b])
             if len(labels):
-                losses[b] = loss(counts[b], labels[b], batch, last)
+                losses[b] = loss(scores[b], labels[b], batch, last)
+                if shape[n_layers - 1, SURROGATE] == READOUT:
+                    for j in range(len(last)):
+                        last[j] /= np.float32(n_steps)
                 backward(
-                    shape, constants, params, matrices, state, start, units, last, begin, rows,
-                    grads[group],
+                    shape, constants, params, matrices, state, start, units, last, cost, begin,
+                    rows, grads[group],
                 )  # fmt: skip

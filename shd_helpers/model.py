@@ -26,7 +26,9 @@ class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1.
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are
+    the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
+    membranes that never spike.
 
     Parameters
     ----------
@@ -40,6 +42,18 @@ class SpikingNetwork(nn.Module):
         The surrogate's steepness.
     generator : torch.Generator
         Draws the Xavier-uniform weights (biases start at zero).
+    readout : str
+        ``"spikes"`` or ``"membrane"``.
+    learn_neurons : bool
+        Give every neuron a beta of its own, and every spiking one a threshold, and learn them.
+    delays : sequence of int
+        Steps by which copies of the input arrive late; every copy has weights of its own, so
+        that a neuron can wait for an early event until a late one is there.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
     """
 
     def __init__(
@@ -49,19 +63,37 @@ class SpikingNetwork(nn.Module):
         surrogate: str,
         slope: float,
         generator: torch.Generator,
+        readout: str = "spikes",
+        learn_neurons: bool = False,
+        delays: Sequence[int] = (0,),
     ) -> None:
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes {list(sizes)}: give inputs, hidden layers and classes")
         if not 0 <= beta <= 1:
             raise ValueError(f"beta {beta}: must be 0..1")
-        self.n_layers = len(sizes) - 1
+        if readout not in ("spikes", "membrane"):
+            raise ValueError(f"readout {readout!r}: unknown; take 'spikes' or 'membrane'")
+        if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
+            raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
+        self.n_layers, self.readout, self.delays = len(sizes) - 1, readout, tuple(delays)
+        sizes = [sizes[0] * len(delays), *sizes[1:]]
         for i in range(self.n_layers):
             # skip_init: nn.Linear would draw weights from torch's global generator
             fc = nn.utils.skip_init(nn.Linear, sizes[i], sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
             nn.init.zeros_(fc.bias)
-            lif = snn.Leaky(beta=beta, spike_grad=spike_grad(surrogate, slope))
+            is_readout = readout == "membrane" and i == self.n_layers - 1
+            threshold = float("inf") if is_readout else 1.0
+            per_neuron = torch.ones(sizes[i + 1])
+            lif = snn.Leaky(
+                beta=beta * per_neuron if learn_neurons else beta,
+                threshold=threshold * per_neuron if learn_neurons else threshold,
+                learn_beta=learn_neurons,
+                learn_threshold=learn_neurons and not is_readout,
+                reset_mechanism="none" if is_readout else "subtract",
+                spike_grad=spike_grad(surrogate, slope),
+            )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
@@ -71,6 +103,24 @@ class SpikingNetwork(nn.Module):
         """Return the layers in order: (fc1, lif1), (fc2, lif2), ..."""
         names = range(1, self.n_layers + 1)
         return [(getattr(self, f"fc{i}"), getattr(self, f"lif{i}")) for i in names]
+
+    @staticmethod
+    def is_readout(lif: snn.Leaky) -> bool:
+        """Tell whether a layer's membranes only add up: no spike, no reset."""
+        return lif.state_function.__func__ is snn.Leaky._base_int and bool(
+            torch.isinf(lif.threshold).all()
+        )
+
+    def scores(self, recording: Recording) -> torch.Tensor:
+        """Return the class scores, shape (batch, classes)."""
+        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
+
+    def late(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input's delayed copies side by side: (steps, batch, delays x inputs)."""
+        late = x.new_zeros(*x.shape[:2], len(self.delays), x.shape[2])
+        for k, delay in enumerate(self.delays):
+            late[delay:, :, k] = x[: max(0, len(x) - delay)]
+        return late.flatten(2)
 
     def forward(self, x: torch.Tensor, record_hidden: bool = False) -> Recording:
         """Run all steps from resting potential.
@@ -89,7 +139,7 @@ class SpikingNetwork(nn.Module):
         """
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks, mems = [[] for _ in mem], [[] for _ in mem]
-        for spk in x.unbind(0):
+        for spk in self.late(x).unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
                 if record_hidden or i == self.n_layers - 1:

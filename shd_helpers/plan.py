@@ -88,17 +88,19 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
-    for key in fixed.keys() & grid.keys():
-        raise SweepError(f"{path}: grid.{key}: fixed has it too")
     for section, key, values in (
         *(("fixed", key, [value]) for key, value in fixed.items()),
-        *(("grid", key, values) for key, values in grid.items()),
         ("seeds", "seed", content["seeds"]),
     ):
         _check_values(f"{path}: {section}.{key}", key, values, defaults, section == "seeds")
+    axes = [_axis(f"{path}: grid.{key}", key, values, defaults) for key, values in grid.items()]
+    swept = [key for axis in axes for key in axis[0]]
+    for key in swept:
+        if key in fixed or swept.count(key) > 1:
+            raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
     overrides = overrides or {}
     for key, value in overrides.items():
-        if key in grid:
+        if key in swept:
             raise SweepError(f"--set {key}: the grid of {path} has it")
         _check_values(f"--set {key}", key, [value], defaults)
 
@@ -107,9 +109,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
     base = defaults | {key: typed(key, value) for key, value in fixed.items()}
     changed = {key: typed(key, value) for key, value in overrides.items() if value != base[key]}
-    grid = {key: [typed(key, value) for value in values] for key, values in grid.items()}
+    axes = [[{k: typed(k, x) for k, x in values.items()} for values in axis] for axis in axes]
     name = "_".join([content["name"], *(_words(*item) for item in changed.items())])
-    points = list(_points(name, base | changed, grid, content["seeds"], code_version(notebook)))
+    points = list(_points(name, base | changed, axes, content["seeds"], code_version(notebook)))
     if len({point.run_name for point in points}) < len(points):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     return Sweep(name, notebook.resolve(), points)
@@ -141,6 +143,25 @@ def _check_values(
             raise SweepError(f"{where}: {error}{_hint(value)}") from None
 
 
+def _axis(where: str, key: str, values: object, defaults: Mapping) -> list[dict[str, object]]:
+    """Return what an axis of the grid sets at each of its places, checked.
+
+    It is a list of values of one parameter, or, under a name that no parameter has, a list of
+    mappings, for parameters that go together.
+    """
+    together = isinstance(values, list) and all(isinstance(value, dict) for value in values)
+    if key in defaults or not together:
+        _check_values(where, key, values, defaults)
+        return [{key: value} for value in values]
+    _check_values(where, key, values, {key: {}})
+    for place in values:
+        if place.keys() != values[0].keys() or not place:
+            raise SweepError(f"{where}: {place!r} must set the same parameters as the others")
+        for name, value in place.items():
+            _check_values(f"{where}.{name}", name, [value], defaults)
+    return values
+
+
 def _hint(value: object) -> str:
     """Tell how to write a number so that YAML reads a number."""
     if not re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", str(value)):
@@ -158,12 +179,12 @@ def _words(key: str, value: object) -> str:
 
 
 def _points(
-    name: str, base: Mapping, grid: Mapping, seeds: Sequence[int], code: str
+    name: str, base: Mapping, axes: Sequence[list[dict]], seeds: Sequence[int], code: str
 ) -> Iterator[Point]:
     small = cache(smoke_sized)  # both read or write whole data sets
     hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
-    for values in itertools.product(*grid.values()):
-        chosen = dict(zip(grid, values, strict=True))
+    for places in itertools.product(*axes):
+        chosen = {key: value for place in places for key, value in place.items()}
         setting = ",".join(_words(*item) for item in chosen.items())
         for seed in seeds:
             run_name = f"sweeps/{name}/{setting},seed={seed}"

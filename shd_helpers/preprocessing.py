@@ -28,7 +28,8 @@ class Grid:
     Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
     `bin_ms`, a cell is 1 when at least one spike falls into it, and a block of `pool_units` x
     `pool_steps` cells becomes 1 when at least `threshold` of them are. What is left over at the
-    upper and late edge and fills no block is dropped.
+    upper and late edge and fills no block is dropped. With `counts`, a block keeps the number of
+    its active cells instead of a 1.
     """
 
     first_unit: int = 150
@@ -37,6 +38,7 @@ class Grid:
     pool_units: int = 3
     pool_steps: int = 3
     threshold: int = 2
+    counts: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave no cell or no event."""
@@ -51,6 +53,11 @@ class Grid:
                 f"threshold {self.threshold}: a block of {self.pool_units} x {self.pool_steps} "
                 f"cells can reach 1..{self.pool_units * self.pool_steps}"
             )
+
+    @property
+    def step_ms(self) -> float:
+        """Length of a time step after pooling, milliseconds."""
+        return self.bin_ms * self.pool_steps
 
     @property
     def n_units(self) -> int:
@@ -72,7 +79,8 @@ class Grid:
 class Events:
     """Downsized utterances as lists of active cells, ordered by step, then unit.
 
-    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``.
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``. A cell that counts n is listed n
+    times.
     """
 
     steps: np.ndarray  # (events,) uint16
@@ -89,7 +97,7 @@ class Events:
         return len(self.labels)
 
     def dense(self, index: np.ndarray | list[int]) -> np.ndarray:
-        """Return the utterances `index` as zeros and ones.
+        """Return the utterances `index` as zeros and ones, or counts.
 
         Parameters
         ----------
@@ -104,7 +112,7 @@ class Events:
         x = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
         for column, i in enumerate(index):
             part = slice(self.offsets[i], self.offsets[i + 1])
-            x[self.steps[part], column, self.units[part]] = 1.0
+            np.add.at(x[:, column], (self.steps[part], self.units[part]), 1.0)
         return x
 
     def take(self, index: np.ndarray) -> "Events":
@@ -166,6 +174,8 @@ def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> E
         cells[bins[keep].astype(np.int64) * n_cut + units[keep]] = True
         active = np.bincount(block_of_cell[np.flatnonzero(cells)])
         blocks.append(np.flatnonzero(active >= grid.threshold))
+        if grid.counts:
+            blocks[-1] = np.repeat(blocks[-1], active[blocks[-1]])
     steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
     return Events(
         steps.astype(np.uint16),

@@ -11,7 +11,7 @@ import papermill
 
 _PACKAGE = Path(__file__).parent
 # Modules that say where and how things are stored and drawn, but change no number of a run.
-_NO_NUMBERS = {"files", "paths", "plots", "provenance", "smoke"}
+_NO_NUMBERS = {"files", "paths", "plots", "provenance", "results", "smoke"}
 
 
 def notebook_parameters(notebook: Path) -> dict[str, object]:

@@ -11,7 +11,9 @@ from shd_helpers.model import Recording, SpikingNetwork
 from shd_helpers.preprocessing import Events
 
 
-def step(model: SpikingNetwork, events: Events, index: np.ndarray) -> tuple[float, torch.Tensor]:
+def step(
+    model: SpikingNetwork, events: Events, index: np.ndarray, rate_cost: float = 0.0
+) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
     Parameters
@@ -22,27 +24,32 @@ def step(model: SpikingNetwork, events: Events, index: np.ndarray) -> tuple[floa
         Utterances.
     index : ndarray
         Which of them are the batch, shape (batch,).
+    rate_cost : float
+        What a hidden spike adds to its utterance's loss (nats).
 
     Returns
     -------
     tuple of float and Tensor
-        Mean cross-entropy on the output spike counts (nats), and the counts (batch, classes).
+        Mean cross-entropy on the class scores (nats) with those costs, and scores (batch, classes).
     """
     model.zero_grad()
-    counts = model(torch.from_numpy(events.dense(index))).spk.sum(0)
-    loss = functional.cross_entropy(counts, torch.from_numpy(events.labels[index]))
+    recording = model(torch.from_numpy(events.dense(index)), record_hidden=rate_cost != 0)
+    scores = model.scores(recording)
+    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
+    for spk in recording.hidden_spk:
+        loss = loss + rate_cost * spk.sum() / len(index)
     loss.backward()
-    return loss.item(), counts.detach()
+    return loss.item(), scores.detach()
 
 
 @torch.no_grad()
 def count_spikes(
     model: SpikingNetwork, events: Events, index: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the output spike counts (batch, classes) and all spikes per layer (batch, layers)."""
+    """Return the class scores (batch, classes) and all spikes per layer (batch, layers)."""
     recording = record(model, events, index)
     layers = [*recording.hidden_spk, recording.spk]
-    return recording.spk.sum(0), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
 
 
 def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> Recording:

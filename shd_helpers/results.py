@@ -161,27 +161,6 @@ def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, o
     return {name: namespace[name] for name in names}
 
 
-def accuracy_by_hearing(predictions: pd.DataFrame, heard: Sequence[int]) -> dict[str, float | None]:
-    """Return the test accuracy, over all speakers and split by who was heard in training.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        From `training.predict` on the test file.
-    heard : sequence of int
-        Speakers of the utterances that the network was trained on.
-
-    Returns
-    -------
-    dict
-        `test`, `test_heard`, `test_unheard` as fractions, None where no such speaker exists.
-    """
-    correct = predictions.label == predictions.predicted
-    known = predictions.speaker.isin(heard)
-    parts = {"test": correct, "test_heard": correct[known], "test_unheard": correct[~known]}
-    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
-
-
 def accuracy_per_speaker(predictions: pd.DataFrame, heard: Sequence[int]) -> pd.DataFrame:
     """Return each speaker's accuracy with its Wilson 95 % interval.
 

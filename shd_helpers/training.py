@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from shd_helpers import engine as fused
 from shd_helpers import reference
+from shd_helpers.augmentation import Augmentation
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events
 
@@ -37,7 +39,8 @@ def split_validation(
         The training file.
     kind : str
         ``"random"``: the same share of every class of every speaker; ``"speaker"``: whole
-        speakers, at least one, so that validation hears strangers as the test file has them.
+        speakers, at least one, so that validation hears strangers as the test file has them;
+        ``"speaker 3"``: that one.
     fraction : float
         Share of the utterances (random) or of the speakers (speaker) for validation, 0..1.
     seed : int
@@ -64,8 +67,10 @@ def split_validation(
         speakers = rng.permutation(np.unique(events.speakers))
         held_out = speakers[: max(1, round(fraction * len(speakers)))]
         validation = np.flatnonzero(np.isin(events.speakers, held_out))
+    elif kind.startswith("speaker ") and kind[8:].isdecimal():
+        validation = np.flatnonzero(events.speakers == int(kind[8:]))
     else:
-        raise ValueError(f"validation {kind!r}: unknown; take 'random' or 'speaker'")
+        raise ValueError(f"validation {kind!r}: unknown; take 'random', 'speaker' or 'speaker 3'")
     training = np.setdiff1d(np.arange(n), validation)
     if len(training) == 0 or len(validation) == 0:
         raise ValueError(
@@ -134,6 +139,21 @@ def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) ->
     return pd.DataFrame(rows).T
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread for a moment.
+
+    For a few ten thousand weights more are slower, and OpenMP's threads spin for a while after
+    their work, on the cores that the compiled engine wants next.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def batches(
     n: int, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[np.ndarray]:
@@ -160,6 +180,7 @@ def train_epoch(
     batch_size: int,
     generator: torch.Generator,
     engine: str = "fused",
+    rate_cost: float = 0.0,
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
@@ -177,6 +198,8 @@ def train_epoch(
         Shuffles.
     engine : str
         See `choose_engine`.
+    rate_cost : float
+        What a hidden spike adds to the loss (nats).
 
     Returns
     -------
@@ -186,10 +209,11 @@ def train_epoch(
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), batch_size, generator):
-        loss, counts = run.step(model, events, index)
-        optimizer.step()
+        loss, class_scores = run.step(model, events, index, rate_cost)
+        with one_thread():
+            optimizer.step()
         loss_sum += loss * len(index)
-        correct += np.sum(counts.argmax(1).numpy() == events.labels[index])
+        correct += np.sum(class_scores.argmax(1).numpy() == events.labels[index])
     return Metrics(loss_sum / len(events), float(correct) / len(events))
 
 
@@ -226,10 +250,10 @@ def validate_epoch(
     """Return loss and accuracy over all utterances; nothing is updated."""
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
-    counts = torch.cat([run.count_spikes(model, events, index)[0] for index in indices])
+    class_scores = torch.cat([run.count_spikes(model, events, index)[0] for index in indices])
     labels = torch.from_numpy(events.labels)
-    loss = functional.cross_entropy(counts, labels).item()
-    return Metrics(loss, (counts.argmax(1) == labels).double().mean().item())
+    loss = functional.cross_entropy(class_scores, labels).item()
+    return Metrics(loss, (class_scores.argmax(1) == labels).double().mean().item())
 
 
 def fit(
@@ -244,6 +268,8 @@ def fit(
     generator: torch.Generator,
     engine: str,
     on_epoch: Callable[[SpikingNetwork, dict], None],
+    rate_cost: float = 0.0,
+    augmentation: Augmentation | None = None,
 ) -> list[dict]:
     """Train with Adam and a stepwise falling learning rate; print one line an epoch.
 
@@ -267,6 +293,10 @@ def fit(
         See `choose_engine`.
     on_epoch : callable
         Takes the model and the epoch's metrics after every epoch.
+    rate_cost : float
+        What a hidden spike adds to the loss (nats).
+    augmentation : Augmentation, optional
+        Changes the training utterances anew for every epoch.
 
     Returns
     -------
@@ -279,7 +309,8 @@ def fit(
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
-        train = train_epoch(model, training, optimizer, batch_size, generator, engine)
+        heard = augmentation(training, generator) if augmentation else training
+        train = train_epoch(model, heard, optimizer, batch_size, generator, engine, rate_cost)
         valid = validate_epoch(model, validation, engine=engine)
         scheduler.step()
         metrics = {
@@ -326,16 +357,37 @@ def predict(
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
     parts = [run.count_spikes(model, events, index) for index in indices]
-    counts, spikes = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
+    class_scores, spikes = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
     names = np.array(events.class_names)
     return pd.DataFrame(
         {
             "utterance": np.arange(len(events)),
             "speaker": events.speakers,
             "label": names[events.labels],
-            "predicted": names[counts.argmax(1)],
+            "predicted": names[class_scores.argmax(1)],
             "input_events": np.diff(events.offsets),
             "hidden_spikes": spikes[:, :-1].sum(1).astype(np.int64),
             "output_spikes": spikes[:, -1].astype(np.int64),
         }
     )
+
+
+def accuracy_by_hearing(predictions: pd.DataFrame, heard: Sequence[int]) -> dict[str, float | None]:
+    """Return the test accuracy, over all speakers and split by who was heard in training.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `predict` on the test file.
+    heard : sequence of int
+        Speakers of the utterances that the network was trained on.
+
+    Returns
+    -------
+    dict
+        `test`, `test_heard`, `test_unheard` as fractions, None where no such speaker exists.
+    """
+    correct = predictions.label == predictions.predicted
+    known = predictions.speaker.isin(heard)
+    parts = {"test": correct, "test_heard": correct[known], "test_unheard": correct[~known]}
+    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from shd_helpers import results
+from shd_helpers import results, training
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.results import RunError, RunWriter, read_run
 
@@ -43,7 +43,7 @@ def write_run(folder, finish=True):
         model.fc1.weight.add_(1)
     run.epoch(model, EPOCH)
     if finish:
-        scores = results.accuracy_by_hearing(PREDICTIONS, [0, 1])
+        scores = training.accuracy_by_hearing(PREDICTIONS, [0, 1])
         run.finish(model, scores, PREDICTIONS, {"null": {"spk": np.eye(3, dtype=bool)}})
     return model
 
@@ -126,9 +126,9 @@ def test_killed_while_it_runs(tmp_path):
 
 
 def test_accuracy_is_none_where_nobody_is():
-    scores = results.accuracy_by_hearing(PREDICTIONS, [0, 1, 5])
+    scores = training.accuracy_by_hearing(PREDICTIONS, [0, 1, 5])
     assert scores == {"test": 0.5, "test_heard": 0.5, "test_unheard": None}
-    assert results.accuracy_by_hearing(PREDICTIONS, [9])["test_heard"] is None
+    assert training.accuracy_by_hearing(PREDICTIONS, [9])["test_heard"] is None
 
 
 def test_accuracy_per_speaker_with_wilson_interval():
