@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers import engine, kernels
+from shd_helpers import engine, kernels, reference
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events
 from shd_helpers.surrogates import SURROGATES, derivative, spike_grad
@@ -418,6 +418,83 @@ def test_an_optimiser_can_use_the_gradients():
     assert losses[-1] < 0.7 * losses[0]
 
 
+# --- what a network may have beyond the usual, against snntorch's own autograd --------------------
+
+OPTIONS = {
+    "membrane readout": {"readout": "membrane"},
+    "learned neurons": {"learn_neurons": True},
+    "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
+    "one delay": {"delays": (2,)},
+    "all": {"readout": "membrane", "learn_neurons": True, "delays": (1, 4)},
+}
+
+
+@pytest.mark.parametrize("rate_cost", [0.0, 0.01])
+@pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+def test_options_against_snntorch(options, surrogate, slope, rate_cost):
+    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    model = SpikingNetwork([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
+    with torch.no_grad():
+        for fc, lif in model.layers:
+            fc.weight *= 3
+            fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, fc.out_features)).float()
+            if lif.threshold.requires_grad:
+                lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
+                lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
+    events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
+    loss, scores = engine.step(model, events, index, rate_cost)
+    ours, states = gradients(model), engine.record(model, events, index)
+    want_loss, want_scores = reference.step(model, events, index, rate_cost)
+    want_states = reference.record(model, events, index)
+    for (spk, mem), (want_spk, want_mem) in zip(
+        layers_of(states), layers_of(want_states), strict=True
+    ):
+        assert torch.equal(spk, want_spk)  # true for this seed
+        torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
+    assert states.hidden_spk[0].sum() > 100 and states.hidden_spk[1].sum() > 100
+    torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(engine.count_spikes(model, events, index)[0], scores)
+    assert loss == pytest.approx(want_loss, rel=1e-5)
+    assert set(ours) == {name for name, _ in model.named_parameters()}
+    for name, grad in gradients(model).items():
+        assert grad.abs().max() > 0, name
+        assert relative(ours[name], grad) < 1e-5, name
+
+
+def test_a_hidden_spike_costs_what_it_should():
+    model, events = make_model([20, 30, 6], gain=3.0), random_events(9, 30, 20, 6, 0.2)
+    free, _ = engine.step(model, events, np.arange(9))
+    loss, _ = engine.step(model, events, np.arange(9), 0.25)
+    hidden = engine.record(model, events, np.arange(9)).hidden_spk[0].sum().item()
+    assert hidden > 0 and loss - free == pytest.approx(0.25 * hidden / 9)
+
+
+def test_a_cell_that_counts_n_weighs_n_times():
+    n = np.random.default_rng(0).poisson(0.3, (8, 30, 20))
+    utterance, steps, units = np.nonzero(n)
+    repeats = n[utterance, steps, units]
+    events = Events(
+        np.repeat(steps, repeats).astype(np.uint16),
+        np.repeat(units, repeats).astype(np.uint16),
+        np.cumsum([0, *n.sum((1, 2))]),
+        np.arange(8) % 6,
+        np.zeros(8, np.int64),
+        tuple("abcdef"),
+        30,
+        20,
+    )
+    assert n.max() > 2
+    np.testing.assert_array_equal(events.dense(np.arange(8)), n.transpose(1, 0, 2))
+    model = make_model([20, 30, 6], slope=5.0, gain=2.0)
+    engine.step(model, events, np.arange(8))
+    ours = gradients(model)
+    _, want = reference_step(model, events, np.arange(8))
+    assert torch.equal(engine.record(model, events, np.arange(8)).spk, want.spk)
+    for name, grad in gradients(model).items():
+        assert relative(ours[name], grad) < 1e-5, name
+
+
 # --- refusals ----------------------------------------------------------------------------------
 
 
@@ -443,7 +520,7 @@ REFUSED = {
     "inhibition": (leaky(inhibition=True), "inhibition"),
     "quantised": (leaky(state_quant=lambda mem: mem), "quantised"),
     "hidden state": (leaky(init_hidden=True), "hidden"),
-    "learned threshold": (leaky(learn_threshold=True), "learned"),
+    "never spikes": (leaky(reset_mechanism="none", threshold=torch.inf), "reset"),
     "graded": (leaky(graded_spikes_factor=0.5), "graded"),
     "learned grade": (leaky(learn_graded_spikes_factor=True), "graded"),
     "snntorch's surrogate": (leaky(spike_grad=snn_surrogate.triangular()), "surrogate"),
@@ -494,7 +571,7 @@ def test_refuses_what_does_not_fit():
 
 
 @pytest.mark.parametrize("steps, units", [([1, 0], [0, 0]), ([0, 5], [0, 0]), ([0, 0], [0, 4]),
-                                          ([0, 0], [1, 1]), ([0, 0], [1, 0])])  # fmt: skip
+                                          ([0, 0], [1, 0])])  # fmt: skip
 def test_refuses_events_that_are_no_ordered_cells_of_the_grid(steps, units):
     steps, units = np.array(steps, np.uint16), np.array(units, np.uint16)
     one, names = np.zeros(1, np.int64), ("a", "b")

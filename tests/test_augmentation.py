@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.augmentation import Augmentation
+from tests.test_engine import random_events
+
+EVENTS = random_events(40, 50, 30, 5, 0.1)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def changed(seed=0, **limits):
+    return Augmentation(**limits)(EVENTS, generator(seed))
+
+
+def cells(events, i):
+    part = slice(events.offsets[i], events.offsets[i + 1])
+    return {*zip(events.steps[part].tolist(), events.units[part].tolist(), strict=True)}
+
+
+def moved(utterance, late, up):
+    """Move an utterance's cells by hand."""
+    all_cells = {(t + late, u + up) for t, u in utterance}
+    return {(t, u) for t, u in all_cells if 0 <= t < 50 and 0 <= u < 30}
+
+
+def test_nothing_is_changed_unless_asked():
+    assert not Augmentation() and Augmentation(dropout=0.1)
+    events = changed()
+    assert all(cells(events, i) == cells(EVENTS, i) for i in range(40))
+
+
+def test_shifts_move_every_utterance_by_its_own_whole_number():
+    events, found = changed(shift_units=3, shift_steps=4), set()
+    for i in range(40):
+        fits = [
+            (late, up)
+            for late in range(-4, 5)
+            for up in range(-3, 4)
+            if cells(events, i) == moved(cells(EVENTS, i), late, up)
+        ]
+        assert len(fits) == 1
+        found |= {*fits}
+    assert len(found) > 20
+    assert {late for late, _ in found} == set(range(-4, 5)) and len({up for _, up in found}) == 7
+
+
+def test_stretch_multiplies_times():
+    events = changed(stretch=0.5)
+    factors = []
+    for i in range(40):
+        fits = [
+            f
+            for f in np.linspace(0.5, 1.5, 20001)
+            if int(np.floor(0.5 * f)) >= 0
+            and cells(events, i)
+            == {(t, u) for t, u in ((int((t + 0.5) * f), u) for t, u in cells(EVENTS, i)) if t < 50}
+        ]
+        factors += [np.mean(fits)]
+    assert not np.isnan(factors).any()
+    assert min(factors) < 0.65 and max(factors) > 1.35
+
+
+def test_dropout_leaves_the_share_out():
+    events = changed(dropout=0.25)
+    assert all(cells(events, i) <= cells(EVENTS, i) for i in range(40))
+    kept, n = len(events.steps) / len(EVENTS.steps), len(EVENTS.steps)
+    assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
+
+
+def test_order_labels_and_seeds():
+    limits = {"shift_units": 5, "shift_steps": 5, "stretch": 0.3, "dropout": 0.2}
+    events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
+    np.testing.assert_array_equal(events.steps, again.steps)
+    assert len(events.steps) != len(other.steps)
+    np.testing.assert_array_equal(events.labels, EVENTS.labels)
+    assert events.offsets[0] == 0 and events.offsets[-1] == len(events.steps) == len(events.units)
+    for i in range(40):
+        part = slice(events.offsets[i], events.offsets[i + 1])
+        pairs = [*zip(events.steps[part].tolist(), events.units[part].tolist(), strict=True)]
+        assert pairs == sorted(set(pairs))  # what the engine asks for
+
+
+@pytest.mark.parametrize("bad", [{"shift_units": -1}, {"stretch": 1.0}, {"dropout": 1.0}])
+def test_impossible_limits(bad):
+    with pytest.raises(ValueError, match=r"must be below|below 0"):
+        Augmentation(**bad)
