@@ -98,6 +98,7 @@ class RunWriter:
         scores: Mapping[str, float | None],
         predictions: pd.DataFrame,
         examples: Mapping[str, Mapping[str, np.ndarray]],
+        costs: Mapping[str, float],
     ) -> None:
         """Write what the trained network did, and last that the run is complete.
 
@@ -111,6 +112,8 @@ class RunWriter:
             From `training.predict` on the test file; goes to `predictions.csv`.
         examples : mapping
             From `record_examples`; goes to `examples.h5`.
+        costs : mapping
+            From `costs.costs`.
         """
         with atomic(self.folder / "state_dict.pt") as part:
             torch.save(model.state_dict(), part)
@@ -120,7 +123,7 @@ class RunWriter:
             for word, arrays in examples.items():
                 for name, array in arrays.items():
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        self.info["scores"] = dict(scores)
+        self.info["scores"], self.info["costs"] = dict(scores), dict(costs)
         training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
         self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
         self.info["complete"] = True

@@ -37,13 +37,14 @@ CONNECT_S = 30.0
 # depend on how many the machine has.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 _DISK_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
+COSTS = ("parameters", "footprint_bytes", "accumulates", "input_events", "hidden_spikes")
 _TIMES = ("training_s", "total_s")
 _RESUME = "Runs that have ended are kept: the same command runs only the rest."
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 
 
 def read_point(point: Point) -> dict[str, float] | None:
-    """Return scores and wall times of a point's run, or None if the run is missing.
+    """Return scores, costs and wall times of a point's run, or None if the run is missing.
 
     A run counts when its `run.json` is complete and has the hash of the parameters, data and code
     that are wanted now. One that is unfinished, damaged or out of date is missing.
@@ -55,7 +56,9 @@ def read_point(point: Point) -> dict[str, float] | None:
             return None
         times = {name: info["wall_s"][name.removesuffix("_s")] for name in _TIMES}
         scores = {name: info["scores"].get(name.removesuffix("_accuracy")) for name in SCORES}
-        return {name: math.nan if x is None else x for name, x in (scores | times).items()}
+        costs = {name: info.get("costs", {}).get(name) for name in COSTS}
+        values = scores | costs | times
+        return {name: math.nan if x is None else x for name, x in values.items()}
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -64,8 +67,8 @@ def collect(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
     """Return the table: a row for every run that has ended, in the grid's order.
 
     Its columns are `setting` (the grid's values, the same for all seeds); the parameters, with
-    `dataset` as the data set's name; the accuracies in `SCORES`, as fractions; `training_s` and
-    `total_s`; `hash`; `status` (done or failed); `error`.
+    `dataset` as the data set's name; the accuracies in `SCORES`, as fractions; `COSTS`;
+    `training_s` and `total_s`; `hash`; `status` (done or failed); `error`.
 
     Parameters
     ----------
@@ -80,10 +83,11 @@ def collect(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
         if scores is not None or error:
             row = {"setting": point.setting, **point.parameters}
             row |= {"dataset": point.data["name"]} if point.data else {}
-            row |= scores or dict.fromkeys((*SCORES, *_TIMES), math.nan)
+            row |= scores or dict.fromkeys((*SCORES, *COSTS, *_TIMES), math.nan)
             row |= {"hash": point.hash, "status": "failed" if error else "done", "error": error}
             rows.append(row)
-    columns = ("setting", *sweep.points[0].parameters, *SCORES, *_TIMES, "hash", "status", "error")
+    measured = (*SCORES, *COSTS, *_TIMES)
+    columns = ("setting", *sweep.points[0].parameters, *measured, "hash", "status", "error")
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -110,10 +114,10 @@ def by_setting(table: pd.DataFrame) -> pd.DataFrame:
         `accuracy_sd` (on validation; fractions, sample standard deviation), `training_s` (mean).
     """
     groups = table[table.status == "done"].groupby("setting", sort=False)
-    drop = ["seed", "run_name", *SCORES, *_TIMES, "hash", "status", "error"]
+    drop = ["seed", "run_name", *SCORES, *COSTS, *_TIMES, "hash", "status", "error"]
     return (
         groups.head(1)
-        .drop(columns=drop)
+        .drop(columns=drop, errors="ignore")
         .set_index("setting")
         .assign(
             seeds=groups.size(),

@@ -15,6 +15,7 @@ from torch.nn import functional
 from shd_helpers import engine as fused
 from shd_helpers import reference
 from shd_helpers.augmentation import Augmentation
+from shd_helpers.costs import accumulates
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events
 
@@ -352,7 +353,8 @@ def predict(
     -------
     DataFrame
         A row per utterance: `utterance` (index), `speaker`, `label` and `predicted` (class
-        names), `input_events`, `hidden_spikes` (all hidden neurons, all steps), `output_spikes`.
+        names), `input_events`, `hidden_spikes` (all hidden neurons, all steps), `output_spikes`,
+        `accumulates` (see `costs.accumulates`).
     """
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
@@ -368,6 +370,7 @@ def predict(
             "input_events": np.diff(events.offsets),
             "hidden_spikes": spikes[:, :-1].sum(1).astype(np.int64),
             "output_spikes": spikes[:, -1].astype(np.int64),
+            "accumulates": accumulates(model, events, spikes),
         }
     )
 

@@ -1,0 +1,71 @@
+"""What an answer costs a circuit, counted as NeuroBench counts it.
+
+Yik et al. (2025), "The NeuroBench framework for benchmarking neuromorphic computing algorithms and
+systems", Nature Communications 16: an accumulate is a spike that meets a weight. `neurobench` is
+the tests' oracle.
+"""
+
+import numpy as np
+import pandas as pd
+
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.preprocessing import Events
+
+
+def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
+    """Return the effective accumulates of each utterance: events and spikes times their synapses.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its weights that are exactly 0 are no synapses.
+    events : Events
+        Utterances. A copy of an event that would arrive after the last step costs nothing.
+    n_spikes : ndarray
+        Spikes of each layer, shape (utterances, layers), from the engine's `count_spikes`.
+
+    Returns
+    -------
+    ndarray
+        Shape (utterances,). Where a layer has weights of 0, its presynaptic neurons count with
+        their mean number of synapses.
+    """
+    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    arrivals = np.zeros(len(events))
+    for delay in model.delays:
+        in_time = events.steps.astype(np.int64) + delay < events.n_steps
+        arrivals += np.bincount(of[in_time], minlength=len(events))
+    senders = [arrivals, *n_spikes[:, :-1].T]
+    synapses = [(fc.weight != 0).sum(0).double().mean().item() for fc, _ in model.layers]
+    return sum(spikes * n for spikes, n in zip(senders, synapses, strict=True))
+
+
+def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dict[str, float]:
+    """Return what the network costs, and an utterance on average.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Any network.
+    predictions : DataFrame
+        From `training.predict`.
+    n_steps : int
+        Steps of an utterance.
+
+    Returns
+    -------
+    dict
+        `parameters` (learned numbers), `footprint_bytes` (parameters and constants in float32),
+        `accumulates`, `input_events`, `hidden_spikes` (means over utterances),
+        `activation_sparsity` (share of silent neuron-steps, hidden and output layers).
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    spikes = predictions.hidden_spikes + predictions.output_spikes
+    neurons = sum(fc.out_features for fc, _ in model.layers)
+    means = ("accumulates", "input_events", "hidden_spikes")
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "footprint_bytes": sum(t.numel() * t.element_size() for t in tensors),
+        **{name: float(predictions[name].mean()) for name in means},
+        "activation_sparsity": float(1 - spikes.mean() / (neurons * n_steps)),
+    }
