@@ -28,8 +28,10 @@ def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> 
     -------
     ndarray
         Shape (utterances,). Where a layer has weights of 0, its presynaptic neurons count with
-        their mean number of synapses.
+        their mean number of synapses. A network without spikes has none: 0.
     """
+    if not isinstance(model, SpikingNetwork):
+        return np.zeros(len(events))
     of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
     arrivals = np.zeros(len(events))
     for delay in model.delays:
@@ -59,7 +61,7 @@ def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dic
         `accumulates`, `input_events`, `hidden_spikes` (means over utterances),
         `activation_sparsity` (share of silent neuron-steps, hidden and output layers).
     """
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = model.state_dict().values()
     spikes = predictions.hidden_spikes + predictions.output_spikes
     neurons = sum(fc.out_features for fc, _ in model.layers)
     means = ("accumulates", "input_events", "hidden_spikes")

@@ -464,3 +464,128 @@ def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
     best = settings[settings.setting == chosen]
     style = {"markersize": 16, "markerfacecolor": "none", "markeredgecolor": _INK}
     axis.plot(best[x], 100 * best.accuracy, "o", **style, linestyle="none", label="chosen")
+
+
+PARTS = {
+    "validation": "validation (heard speakers)",
+    "test_heard": "test, heard speakers",
+    "test_unheard": "test, stranger",
+}
+
+
+@_styled
+def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
+    """Draw test accuracy (%) over channels and steps, for heard speakers and for strangers.
+
+    Takes `comparison.over_seeds` and the (channels, steps) to frame.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+        mean, half = (
+            means.pivot(index="channels", columns="steps", values=name)
+            for name in (part, f"{part}_half")
+        )
+        text = mean.map("{:.0f}".format) + "\n± " + half.map("{:.0f}".format)
+        sns.heatmap(
+            mean, annot=text, fmt="", cmap="viridis", linewidths=1, annot_kws={"fontsize": 8},
+            cbar_kws={"label": "accuracy (%)"}, ax=axis,
+        )  # fmt: skip
+        place = mean.columns.get_loc(study[1]), mean.index.get_loc(study[0])
+        axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
+        axis.set(xlabel="steps in 1 s", ylabel="channels", title=PARTS[part])
+        axis.tick_params(axis="y", rotation=0)
+    axes[0].invert_yaxis()
+    axes[1].set_ylabel("")
+    figure.suptitle(f"mean ± half its 95 % interval, {means.seeds.max()} seeds", fontsize=10)
+    return figure
+
+
+@_styled
+def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
+    """Draw test accuracy (%) over the pooling threshold for each input size, with 95 % intervals.
+
+    Takes `comparison.over_seeds` by channels, steps and threshold.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
+    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+        for i, ((channels, steps), group) in enumerate(means.groupby(["channels", "steps"])):
+            group = group.sort_values("threshold")
+            axis.errorbar(
+                group.threshold + 0.04 * (i - 3), group[part], group[f"{part}_half"], capsize=2,
+                marker="osD^vPX"[i % 7], label=f"{channels} x {steps}",
+            )  # fmt: skip
+        axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[1].legend(title="channels x steps", fontsize=8)
+    return figure
+
+
+@_styled
+def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) -> Figure:
+    """Draw test accuracy (%) over synaptic operations (log axis), each part's Pareto front as line.
+
+    Takes `comparison.over_seeds` with a column `family` (colour) and optionally `label`, and for
+    each part which rows are on its front.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
+    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+        for i, (family, group) in enumerate(means.groupby("family", sort=False)):
+            axis.errorbar(
+                group.accumulates, group[part], group[f"{part}_half"], fmt="osD^v"[i],
+                color=f"C{i}",
+                markersize=5, elinewidth=0.7, alpha=0.9, label=family,
+            )  # fmt: skip
+        front = means[on_front[part]].sort_values("accumulates")
+        axis.plot(front.accumulates, front[part], color=_INK, linewidth=1, label="Pareto front")
+        for row in means[means.label != ""].itertuples():
+            axis.annotate(
+                row.label, (row.accumulates, getattr(row, part)), fontsize=8,
+                xytext=(5, 5), textcoords="offset points",
+            )  # fmt: skip
+        axis.set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
+        axis.set_title(PARTS[part])
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+@_styled
+def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Draw what different utterances say of the same runs: accuracies (%), a dot a run.
+
+    Takes, by kind of runs, what was measured and its values.
+    """
+    heights = [len(kinds) for kinds in accuracies.values()]
+    figure, axes = plt.subplots(
+        len(accuracies), 1, figsize=(8, 0.55 * sum(heights) + 1), sharex=True,
+        gridspec_kw={"height_ratios": heights}, squeeze=False,
+    )  # fmt: skip
+    for axis, (title, measured) in zip(axes[:, 0], accuracies.items(), strict=True):
+        for y, (_, values) in enumerate(measured.items()):
+            axis.plot(values, np.full(len(values), y), "o", alpha=0.5, color=f"C{y}")
+            axis.plot(np.mean(values), y, "|", markersize=18, markeredgewidth=2, color=_INK)
+            axis.annotate(
+                f"{np.mean(values):.1f}", (np.mean(values), y), fontsize=8, ha="center",
+                xytext=(0, 11), textcoords="offset points",
+            )  # fmt: skip
+        axis.set_yticks(range(len(measured)), list(measured))
+        axis.set(ylim=(len(measured) - 0.5, -0.7), title=title)
+    axes[-1, 0].set(xlabel="accuracy (%)")
+    return figure
+
+
+@_styled
+def accuracy_of_models(means: pd.DataFrame, ceiling: str) -> Figure:
+    """Draw each model's test accuracy (%), heard and stranger, with 95 % intervals over seeds.
+
+    Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the name
+    of the one whose means are drawn as lines.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.4 * len(means) + 1.4), sharey=True)
+    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+        y = np.arange(len(means))
+        axis.errorbar(means[part], y, xerr=means[f"{part}_half"], fmt="o", capsize=3)
+        axis.axvline(means[part][ceiling], color=_INK, linestyle="--", linewidth=1)
+        axis.set_yticks(y, means.index)
+        axis.set(xlabel="accuracy (%)", title=PARTS[part])
+    axes[0].invert_yaxis()
+    return figure

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from shd_helpers import convolutional, reference
 from shd_helpers import engine as fused
-from shd_helpers import reference
 from shd_helpers.augmentation import Augmentation
 from shd_helpers.costs import accumulates
 from shd_helpers.model import SpikingNetwork
@@ -82,14 +82,15 @@ def split_validation(
 
 
 def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
-    """Return the module that runs the network: `reference` or `engine`, same functions in both.
+    """Return the module that runs the network; all have the same functions.
 
     Parameters
     ----------
     name : str
         ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
-    model : SpikingNetwork
-        What the compiled engine can't do falls to the loop, with a warning that says why.
+    model : SpikingNetwork or ConvolutionalNetwork
+        What the compiled engine can't do falls to the loop, with a warning that says why. A
+        network without spikes is run by torch, whatever the name.
 
     Raises
     ------
@@ -98,6 +99,8 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
+    if isinstance(model, convolutional.ConvolutionalNetwork):
+        return convolutional
     reason = fused.why_not(model) if name == "fused" else None
     if reason:
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)

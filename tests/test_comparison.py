@@ -1,0 +1,58 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import bootstrap, ttest_1samp, ttest_rel
+
+from shd_helpers import comparison
+
+
+def runs(values, setting="a", **columns):
+    seeds = range(len(values))
+    return pd.DataFrame(
+        {"setting": setting, "seed": seeds, "test_heard_accuracy": values, **columns}
+    )
+
+
+def test_interval_is_student_s():
+    values = [0.71, 0.75, 0.74, 0.79, 0.7]
+    low, high = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert comparison.half_width(values) == pytest.approx((high - low) / 2)
+    many = np.random.default_rng(0).normal(0, 1, 400)
+    resampled = bootstrap((many,), np.mean, rng=0).confidence_interval
+    wide = (resampled.high - resampled.low) / 2
+    assert comparison.half_width(many) == pytest.approx(wide, rel=0.1)
+
+
+def test_difference_is_paired_by_seed_whatever_the_order():
+    a, b = runs([0.7, 0.8, 0.75]), runs([0.6, 0.75, 0.71], "b").iloc[::-1]
+    mean, half = comparison.difference(a, b, "test_heard_accuracy")
+    want = ttest_rel([0.7, 0.8, 0.75], [0.6, 0.75, 0.71]).confidence_interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx((100 * want.low, 100 * want.high))
+    with pytest.raises(ValueError, match="not paired"):
+        comparison.difference(a, b.iloc[:2], "test_heard_accuracy")
+
+
+def test_front_equals_pairwise_comparison():
+    rng = np.random.default_rng(0)
+    cost, accuracy = rng.integers(0, 8, 40), rng.integers(0, 8, 40)
+    points = [*zip(cost, accuracy, strict=True)]
+    want = [not any((c <= x and a > y) or (c < x and a >= y) for c, a in points) for x, y in points]
+    assert comparison.is_on_front(cost, accuracy).tolist() == want
+    assert 1 < sum(want) < 40
+
+
+def test_means_over_seeds():
+    same = {"channels": 183, "steps": 333, "accumulates": [10.0, 20.0], "hidden_spikes": 1.0}
+    same |= {"parameters": 5, "training_s": 2.0}
+    table = pd.concat([runs([0.5, 0.7], **same), runs([0.9, 0.9], "b", **same)])
+    table = table.assign(validation_accuracy=table.test_heard_accuracy, test_unheard_accuracy=0.1)
+    row = comparison.over_seeds(table).loc["a"]
+    assert row.test_heard == pytest.approx(60) and row.accumulates == 15 and row.seeds == 2
+    assert row.test_heard_half == pytest.approx(100 * comparison.half_width([0.5, 0.7]))
+
+
+def test_committed_tables_can_be_read():
+    table = comparison.read_table("downsizing_grid_fsdd_spikes")
+    assert {(700, 1000), (183, 333), (92, 200), (23, 50)} <= {
+        *zip(table.channels, table.steps, strict=True)
+    }

@@ -1,0 +1,68 @@
+"""Costs against NeuroBench's own count, and by hand."""
+
+import numpy as np
+import pytest
+import torch
+from neurobench.metrics.static import Footprint
+from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
+from neurobench.models import SNNTorchModel
+
+from shd_helpers import training
+from shd_helpers.costs import accumulates, costs
+from shd_helpers.model import SpikingNetwork
+from tests.test_engine import random_events
+
+EVENTS = random_events(40, 30, 20, 5, 0.1)
+
+
+@pytest.fixture(scope="module", params=[(0,), (0, 3, 29, 40)], ids=["plain", "delays"])
+def trained(request):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [20, 30, 12, 5]
+    model = SpikingNetwork(sizes, 0.9, "fast_sigmoid", 2.0, generator, delays=request.param)
+    training.overfit(model, EVENTS, 30)
+    return model
+
+
+class BatchFirst(torch.nn.Module):
+    """The network with NeuroBench's order of axes."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x.transpose(0, 1)).spk
+
+
+def test_counts_are_neurobench_s(trained):
+    predictions = training.predict(trained, EVENTS)
+    assert predictions.hidden_spikes.min() > 0
+    ours = costs(trained, predictions, EVENTS.n_steps)
+
+    wrapped = SNNTorchModel(BatchFirst(trained), custom_forward=True)
+    wrapped.register_hooks()
+    x = torch.from_numpy(EVENTS.dense(range(len(EVENTS)))).transpose(0, 1)
+    data = (x, torch.from_numpy(EVENTS.labels))
+    with torch.no_grad():
+        spikes = wrapped(x)
+    theirs = SynapticOperations()(wrapped, spikes, data)
+    assert theirs["Effective_MACs"] == 0
+    assert ours["accumulates"] == pytest.approx(theirs["Effective_ACs"], rel=1e-9)
+    sparsity = ActivationSparsity()(wrapped, spikes, data)
+    assert ours["activation_sparsity"] == pytest.approx(sparsity, rel=1e-9)
+    # NeuroBench also counts snntorch's hidden-state buffers, whose size is the last batch's
+    states = sum(lif.mem.numel() * 4 for _, lif in trained.layers)
+    assert ours["footprint_bytes"] == Footprint()(wrapped) - states
+    wrapped.cleanup_hooks()
+
+
+def test_weights_of_zero_are_no_synapses(trained):
+    n_spikes = np.array([[7, 3, 2]] * len(EVENTS))
+    with torch.no_grad():
+        kept = [fc.weight.clone() for fc, _ in trained.layers]
+        trained.fc2.weight[:, 10:] = 0  # 20 of 30 senders have none of their 12 synapses
+        now = accumulates(trained, EVENTS, n_spikes)
+        trained.fc2.weight.copy_(kept[1])
+    before = accumulates(trained, EVENTS, n_spikes)
+    np.testing.assert_allclose(before - now, 7 * (12 - 4))
