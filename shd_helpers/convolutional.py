@@ -13,7 +13,7 @@ from torch.nn import functional
 from shd_helpers.preprocessing import Events
 
 CHANNELS = (16, 32, 64)
-KERNELS = (7, 5, 3)
+KERNELS = (7, 3, 3)
 STRIDES = ((3, 3), (2, 2), (2, 2))  # steps, units
 PLACES = (8, 4)  # what is left is averaged to so many places in steps and units
 

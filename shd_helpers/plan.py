@@ -94,7 +94,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     ):
         _check_values(f"{path}: {section}.{key}", key, values, defaults, section == "seeds")
     axes = [_axis(f"{path}: grid.{key}", key, values, defaults) for key, values in grid.items()]
-    swept = [key for axis in axes for key in axis[0]]
+    swept = [key for axis in axes for key in {key for _, values in axis for key in values}]
     for key in swept:
         if key in fixed or swept.count(key) > 1:
             raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
@@ -109,7 +109,10 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
     base = defaults | {key: typed(key, value) for key, value in fixed.items()}
     changed = {key: typed(key, value) for key, value in overrides.items() if value != base[key]}
-    axes = [[{k: typed(k, x) for k, x in values.items()} for values in axis] for axis in axes]
+    axes = [
+        [(words, {k: typed(k, x) for k, x in values.items()}) for words, values in axis]
+        for axis in axes
+    ]
     name = "_".join([content["name"], *(_words(*item) for item in changed.items())])
     points = list(_points(name, base | changed, axes, content["seeds"], code_version(notebook)))
     if len({point.run_name for point in points}) < len(points):
@@ -143,23 +146,24 @@ def _check_values(
             raise SweepError(f"{where}: {error}{_hint(value)}") from None
 
 
-def _axis(where: str, key: str, values: object, defaults: Mapping) -> list[dict[str, object]]:
-    """Return what an axis of the grid sets at each of its places, checked.
+def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[str, dict]]:
+    """Return the places of an axis of the grid, checked: name and values of its parameters.
 
-    It is a list of values of one parameter, or, under a name that no parameter has, a list of
-    mappings, for parameters that go together.
+    It is a list of values of one parameter, or, under a name that no parameter has, a mapping from
+    the places' names to the values of parameters that go together; what a place leaves out keeps
+    its fixed or default value.
     """
-    together = isinstance(values, list) and all(isinstance(value, dict) for value in values)
-    if key in defaults or not together:
-        _check_values(where, key, values, defaults)
-        return [{key: value} for value in values]
-    _check_values(where, key, values, {key: {}})
-    for place in values:
-        if place.keys() != values[0].keys() or not place:
-            raise SweepError(f"{where}: {place!r} must set the same parameters as the others")
-        for name, value in place.items():
-            _check_values(f"{where}.{name}", name, [value], defaults)
-    return values
+    if key in defaults or not isinstance(axis, dict):
+        _check_values(where, key, axis, defaults)
+        return [(_words(key, value), {key: value}) for value in axis]
+    if not axis:
+        raise SweepError(f"{where}: {axis!r} has no places")
+    for name, values in axis.items():
+        if not isinstance(values, dict):
+            raise SweepError(f"{where}.{name}: {values!r} is no mapping of parameters")
+        for parameter, value in values.items():
+            _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
+    return [(_words(key, name), dict(values)) for name, values in axis.items()]
 
 
 def _hint(value: object) -> str:
@@ -179,13 +183,17 @@ def _words(key: str, value: object) -> str:
 
 
 def _points(
-    name: str, base: Mapping, axes: Sequence[list[dict]], seeds: Sequence[int], code: str
+    name: str,
+    base: Mapping,
+    axes: Sequence[list[tuple[str, dict]]],
+    seeds: Sequence[int],
+    code: str,
 ) -> Iterator[Point]:
     small = cache(smoke_sized)  # both read or write whole data sets
     hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
     for places in itertools.product(*axes):
-        chosen = {key: value for place in places for key, value in place.items()}
-        setting = ",".join(_words(*item) for item in chosen.items())
+        chosen = {key: value for _, values in places for key, value in values.items()}
+        setting = ",".join(words for words, _ in places)
         for seed in seeds:
             run_name = f"sweeps/{name}/{setting},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}

@@ -1,0 +1,420 @@
+"""Figures with controls: sliders in JupyterLab, one static figure everywhere else.
+
+Each explorer is a figure and an `update` that changes it; `explore` puts controls above it where
+somebody sits in front of the notebook. Papermill, nbconvert and nbval get the figure alone.
+"""
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from shd_helpers import engine, preprocessing, surrogates
+from shd_helpers.layout import LANGUAGES, N_CHANNELS, Utterances, language_classes
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.plots import STYLE
+from shd_helpers.preprocessing import Events, Grid
+
+_styled = plt.style.context(STYLE)
+_INK = "0.15"
+WAIT_S = 0.02  # events that come within it share one frame
+
+
+def is_live() -> bool:
+    """Tell whether a person's front end runs the cell: those name it, programs that run all don't.
+
+    JupyterLab, Notebook 7 and VS Code send the cell's id with the request.
+    """
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    return bool(kernel and kernel.get_parent().get("metadata", {}).get("cellId"))
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG file; quick to make rather than small."""
+    with io.BytesIO() as file:
+        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
+        return file.getvalue()
+
+
+class Frames:
+    """Draws when the controls have changed, at most one frame behind them.
+
+    Dragging sends many changes; while a frame is drawn they wait in the kernel's queue, and only
+    the last of them is drawn next.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws the present state.
+    """
+
+    def __init__(self, draw: Callable[[], None]) -> None:
+        self._draw, self._is_due = draw, False
+
+    def changed(self, *_: object) -> None:
+        """Ask for a frame, unless one is due already."""
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(WAIT_S, self._now)
+
+    def _now(self) -> None:
+        self._is_due = False
+        self._draw()
+
+
+def explore(
+    figure: Figure,
+    update: Callable[..., str],
+    controls: Mapping[str, tuple[str, object, object]],
+    sound: Callable[..., bytes | None] | None = None,
+) -> Figure | None:
+    """Show a figure under controls that change it, or without a person the figure alone.
+
+    Parameters
+    ----------
+    figure : Figure
+        What `update` changes.
+    update : callable
+        Takes the controls' values by name and returns a line of text about them.
+    controls : mapping
+        By name: label; start value; what it may be: (lowest, highest) or (lowest, highest, step)
+        for a slider, a list for a menu, None for a box to tick.
+    sound : callable, optional
+        Takes the same values; returns a WAV file to be heard, or None.
+
+    Returns
+    -------
+    Figure or None
+        The figure with the start values; None where it is shown with controls.
+    """
+    start = {name: value for name, (_, value, _) in controls.items()}
+    line = update(**start)
+    with _styled:
+        figure.canvas.draw()
+    figure.set_layout_engine("none")  # settled; doing it again for each frame is slow
+    plt.close(figure)  # else the notebook would show it a second time
+    if not is_live():
+        print(line)
+        return figure
+    boxes = {name: _control(*control) for name, control in controls.items()}
+    wide = widgets.Layout(max_width="100%")
+    image = widgets.Image(value=png(figure), layout=wide)
+    image.add_class("shd-figure")
+    text = widgets.HTML(f"<div role='status'>{line}</div>", layout=wide)
+    audio = widgets.Audio(value=sound(**start) or b"", autoplay=False) if sound else None
+
+    def draw() -> None:
+        values = {name: box.value for name, box in boxes.items()}
+        text.value = f"<div role='status'>{update(**values)}</div>"
+        image.value = png(figure)
+        if sound:
+            audio.value = sound(**values) or b""
+
+    frames = Frames(draw)
+    for box in boxes.values():
+        box.observe(frames.changed, "value")
+    row = widgets.Layout(flex_flow="row wrap", max_width="100%")
+    shown = [widgets.Box([*boxes.values()], layout=row), text, image]
+    display(widgets.VBox([*shown, *([audio] if sound else [])], layout=wide))
+    return None
+
+
+def _control(label: str, value: object, choices: object) -> widgets.Widget:
+    common = {
+        "value": value,
+        "description": label,
+        "style": {"description_width": "initial"},
+        "layout": widgets.Layout(width="21em", max_width="95%"),
+    }
+    if choices is None:
+        return widgets.Checkbox(indent=False, **common)
+    if isinstance(choices, list):
+        return widgets.Dropdown(options=choices, **common)
+    low, high, *step = choices
+    whole = isinstance(value, int)
+    kind = widgets.IntSlider if whole else widgets.FloatSlider
+    return kind(min=low, max=high, step=step[0] if step else (1 if whole else 0.1), **common)
+
+
+@_styled
+def downsizing(
+    data: Utterances,
+    grid: Grid,
+    language: str,
+    sound: Callable[[str, int, int], bytes | None] | None = None,
+) -> Figure | None:
+    """Explore how one utterance is cut, binned and pooled.
+
+    Parameters
+    ----------
+    data : Utterances
+        Any data set.
+    grid : Grid
+        Where the controls start; bins and duration stay.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+    sound : callable, optional
+        Takes word, speaker and take; returns the utterance as a WAV file.
+    """
+    words, class_of = list(LANGUAGES[language]), language_classes(data.keys, language)
+    key_of = {words[c]: key for key, c in class_of.items()}
+    speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
+    counts = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1]
+    takes = int(counts.max())
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
+    (dots,) = axes[0].plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+    cut = axes[0].axhline(0, color="C1", label="cut")
+    axes[0].legend(loc="lower right", frameon=True)
+    axes[0].set(xlabel="time (s)", ylabel="unit (cochlea channel)", xlim=(0, grid.duration_s))
+    axes[0].set(ylim=(0, N_CHANNELS))
+    images = [
+        axis.imshow(np.zeros((2, 2)), origin="lower", cmap="Greys", vmin=0, vmax=1, aspect="auto")
+        for axis in axes[1:]
+    ]
+    for axis in axes[1:]:
+        axis.set(xlabel="step", ylabel="unit")
+        axis.grid(False)
+
+    def update(word, speaker, take, first_unit, pool_units, pool_steps, threshold) -> str:
+        of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
+        if len(of) == 0:
+            return f"Speaker {speaker} doesn't say {word} in this file."
+        i = of[min(take, len(of)) - 1]
+        times, units = data.spikes(i)
+        threshold = min(threshold, pool_units * pool_steps)
+        part = slice(data.offsets[i], data.offsets[i + 1])
+        one = Utterances(
+            data.times[part], data.units[part], np.array([0, len(times)]), data.labels[[i]],
+            data.speakers[[i]], data.keys,
+        )  # fmt: skip
+        fixed = {"bin_ms": grid.bin_ms, "duration_s": grid.duration_s}
+        grids = (
+            Grid(first_unit, pool_units=1, pool_steps=1, threshold=1, **fixed),
+            Grid(first_unit, pool_units=pool_units, pool_steps=pool_steps, threshold=threshold,
+                 **fixed),
+        )  # fmt: skip
+        dots.set_data(times, units)
+        cut.set_ydata([first_unit, first_unit])
+        axes[0].set_title(f"{len(times)} spikes")
+        told = []
+        for axis, image, name, g in zip(
+            axes[1:], images, ("cut, binned", "pooled"), grids, strict=True
+        ):
+            events = preprocessing.downsize(one, g, language)
+            image.set_data(events.dense([0])[:, 0].T)
+            image.set_extent((0, g.n_steps, 0, g.n_units))
+            axis.set(xlim=(0, g.n_steps), ylim=(0, g.n_units))
+            axis.set_title(f"{name}: {g.n_units} x {g.n_steps}, {len(events.steps)} events")
+            told.append(f"{g.n_units} units x {g.n_steps} steps with {len(events.steps)} events")
+        share = len(events.steps) / max(1, len(times))
+        return (
+            f"<b>{word}</b>, speaker {speaker}, take {min(take, len(of))} of {len(of)}: "
+            f"{len(times)} spikes; {told[0]}; pooled at threshold {threshold} {told[1]}: "
+            f"{share:.0%} of the spikes"
+        )
+
+    controls = {
+        "word": ("word", words[0], words),
+        "speaker": ("speaker", speakers[0], speakers),
+        "take": ("take", 1, (1, takes)),
+        "first_unit": ("cut below unit", grid.first_unit, (0, 400, 10)),
+        "pool_units": ("units in a block", grid.pool_units, (1, 24)),
+        "pool_steps": ("steps in a block", grid.pool_steps, (1, 20)),
+        "threshold": ("threshold", grid.threshold, (1, 9)),
+    }
+    hear = (lambda word, speaker, take, **_: sound(word, speaker, take)) if sound else None
+    return explore(figure, update, controls, hear)
+
+
+@_styled
+def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
+    """Explore a surrogate's derivative, and for how many membranes it is of use.
+
+    Parameters
+    ----------
+    distance : ndarray
+        Membrane potentials minus threshold, of a batch, any shape.
+    surrogate, slope : str, float
+        Where the controls start.
+    """
+    distance, x = distance.ravel(), np.linspace(-3, 1.5, 901)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    left.plot(x, x > 0, color=_INK, linewidth=1, label="step")
+    (curve,) = left.plot(x, x, color="C0", label="smooth curve")
+    (derivative,) = left.plot(x, x, color="C1", label="its derivative")
+    left.set(xlabel="membrane potential minus threshold", ylabel="spike, derivative")
+    left.legend(loc="upper left")
+    heights, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91), density=True)
+    right.stairs(heights, edges, fill=True, color="0.75", label="all membranes")
+    middle = (edges[1:] + edges[:-1]) / 2
+    useful = right.bar(middle, heights, width=np.diff(edges), color="C1", label="useful gradient")
+    right.set(xlabel="membrane potential minus threshold", ylabel="density", yscale="log")
+    right.legend(loc="upper left")
+
+    def update(surrogate, log_slope) -> str:
+        slope = 2.0**log_slope
+        slopes = surrogates.derivative(surrogate, x, slope)
+        smooth = surrogates.smooth(surrogate, x, slope)
+        curve.set_ydata(smooth)
+        derivative.set_ydata(slopes)
+        low, high = min(0, smooth.min()), max(1, smooth.max(), slopes.max())
+        left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+        left.set_title(f"{surrogate}, slope {slope:.3g}")
+        reached = surrogates.derivative(surrogate, middle, slope) >= 0.1
+        for bar, is_reached in zip(useful, reached, strict=True):
+            bar.set_visible(bool(is_reached))
+        share = np.mean(surrogates.derivative(surrogate, distance, slope) >= 0.1)
+        right.set_title(f"a tenth of the error or more reaches {share:.1%}")
+        return (
+            f"{surrogate}, slope {slope:.3g}: the derivative is 0.1 or more for <b>{share:.1%}</b> "
+            f"of {distance.size:,} membranes"
+        )
+
+    controls = {
+        "surrogate": ("surrogate", surrogate, list(surrogates.SURROGATES)),
+        "log_slope": ("slope: 2 to the power", float(np.log2(slope)), (-1.0, 6.0, 0.1)),
+    }
+    return explore(figure, update, controls)
+
+
+@_styled
+def utterances(
+    network: SpikingNetwork, events: Events, predictions: pd.DataFrame, step_ms: float
+) -> Figure | None:
+    """Explore test utterances on their way through the network, votes adding up over time.
+
+    Parameters
+    ----------
+    network : SpikingNetwork
+        Trained network with one hidden layer or more; the last one is shown.
+    events : Events
+        Test utterances.
+    predictions : DataFrame
+        From `training.predict` on them.
+    step_ms : float
+        Length of a step, milliseconds.
+    """
+    wrong = np.flatnonzero(predictions.label != predictions.predicted)
+    lists = {False: np.arange(len(events)), True: wrong if len(wrong) else np.arange(len(events))}
+    names, end_ms = events.class_names, events.n_steps * step_ms
+    n_hidden = network.layers[-2][0].out_features
+    figure, axes = plt.subplots(2, 2, figsize=(11, 5.6))
+    rasters = []
+    for axis, label, n in zip(
+        axes[:, 0], ("input unit", "hidden neuron"), (events.n_units, n_hidden), strict=True
+    ):
+        (line,) = axis.plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+        axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
+        rasters.append(line)
+    time = np.arange(events.n_steps) * step_ms
+    membranes = axes[0, 1].plot(time, np.zeros((len(time), len(names))), "-", linewidth=0.8)
+    axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane", xlim=(0, end_ms))
+    bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)), color="0.6")
+    axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
+    axes[1, 1].set(xlabel="class score so far")
+    nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]
+    last: dict[int, object] = {}
+
+    def update(only_wrong, number, until) -> str:
+        chosen = lists[only_wrong]
+        i = int(chosen[min(number, len(chosen)) - 1])
+        if i not in last:
+            last.clear()
+            last[i] = engine.record(network, events, [i])
+            spikes = (events.dense([i])[:, 0], last[i].hidden_spk[-1][:, 0].numpy())
+            for axis, line, spk in zip(axes[:, 0], rasters, spikes, strict=True):
+                steps, neurons = np.nonzero(spk)
+                line.set_data(steps * step_ms, neurons)
+                axis.set_title(f"{len(steps)} spikes")
+            mem = last[i].mem[:, 0].numpy()
+            for line, values in zip(membranes, mem.T, strict=True):
+                line.set_ydata(values)
+            axes[0, 1].set_ylim(mem.min() - 0.5, mem.max() + 0.5)
+        step = max(1, min(events.n_steps, int(until / step_ms)))
+        kept = type(last[i])(last[i].spk[:step], last[i].mem[:step])
+        scores = network.scores(kept)[0].numpy()
+        word, ahead = names[events.labels[i]], names[int(scores.argmax())]
+        for k, bar in enumerate(bars):
+            bar.set_width(scores[k])
+            bar.set_color("C0" if names[k] == word else "C1" if names[k] == ahead else "0.6")
+        axes[1, 1].set_xlim(min(0, scores.min()), max(1, scores.max()) * 1.05)
+        axes[1, 1].set_title(f"ahead after {step * step_ms:.0f} ms: {ahead}")
+        axes[0, 1].set_title(f"spoken: {word}; answer at the end: {predictions.predicted[i]}")
+        for now in nows:
+            now.set_xdata([step * step_ms] * 2)
+        kind = "misclassified" if only_wrong else "all"
+        return (
+            f"utterance {i} ({min(number, len(chosen))} of {len(chosen)} {kind}), speaker "
+            f"{predictions.speaker[i]}: spoken <b>{word}</b>, answer {predictions.predicted[i]}; "
+            f"after {step * step_ms:.0f} ms {ahead} is ahead with {scores.max():g}"
+        )
+
+    controls = {
+        "only_wrong": ("only misclassified", False, None),
+        "number": ("utterance", 1, (1, len(events))),
+        "until": ("until (ms)", round(end_ms), (round(step_ms), round(end_ms), round(step_ms))),
+    }
+    return explore(figure, update, controls)
+
+
+@_styled
+def settings(
+    means: pd.DataFrame, confusions: pd.DataFrame, class_names: Sequence[str], start: str
+) -> Figure | None:
+    """Explore the points of the downsizing figure: a run's place, parameters and confusions.
+
+    Parameters
+    ----------
+    means : DataFrame
+        From `comparison.over_seeds`.
+    confusions : DataFrame
+        From `comparison.confusions`, of the same settings.
+    class_names : sequence of str
+        Words, in the order of the classes.
+    start : str
+        The setting to begin with.
+    """
+    n = len(class_names)
+    names = {f"{row.channels} x {row.steps}": row.Index for row in means.itertuples()}
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), width_ratios=(1.2, 1, 1))
+    for part, marker, label in (("test_heard", "o", "heard"), ("test_unheard", "s", "stranger")):
+        axes[0].plot(means.accumulates, means[part], marker, color="0.7", label=label)
+    axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
+    axes[0].legend()
+    (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")
+    images = []
+    for axis, title in zip(axes[1:], ("heard speakers", "stranger"), strict=True):
+        images.append(axis.imshow(np.zeros((n, n)), cmap="viridis", vmin=0, vmax=100))
+        axis.set_xticks(range(n), class_names, rotation=90, fontsize=8)
+        axis.set_yticks(range(n), class_names, fontsize=8)
+        axis.set(xlabel="answer", ylabel="spoken", title=title)
+        axis.grid(False)
+    figure.colorbar(images[1], ax=axes[2], label="share of the spoken word (%)")
+
+    def update(point) -> str:
+        row = means.loc[names[point]]
+        marks.set_data([row.accumulates] * 2, [row.test_heard, row.test_unheard])
+        axes[0].set_title(f"{point}")
+        for image, part in zip(images, ("heard", "unheard"), strict=True):
+            of = confusions[(confusions.setting == names[point]) & (confusions.part == part)]
+            counts = np.zeros((n, n))
+            counts[of.label, of.predicted] = of.utterances
+            image.set_data(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
+        return (
+            f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds: heard {row.test_heard:.1f} ± "
+            f"{row.test_heard_half:.1f} %, stranger {row.test_unheard:.1f} ± "
+            f"{row.test_unheard_half:.1f} %; {row.parameters:,.0f} parameters, "
+            f"{row.accumulates / 1e6:.2f} million accumulates and {row.hidden_spikes:,.0f} hidden "
+            "spikes per utterance"
+        )
+
+    chosen = next(label for label, setting in names.items() if setting == start)
+    return explore(figure, update, {"point": ("channels x steps", chosen, list(names))})
