@@ -22,6 +22,11 @@ class Recording(NamedTuple):
     hidden_mem: tuple[torch.Tensor, ...] = ()
 
 
+def delay_steps(n_delays: int, delay_ms: float, step_ms: float) -> list[int]:
+    """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps."""
+    return [round(k * delay_ms / step_ms) for k in range(n_delays)]
+
+
 class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
 

@@ -5,7 +5,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +18,10 @@ import torch
 from scipy.stats import binomtest
 
 from shd_helpers.files import atomic
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.layout import LANGUAGES
+from shd_helpers.model import SpikingNetwork, delay_steps
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.preprocessing import Events
+from shd_helpers.preprocessing import Events, Grid
 from shd_helpers.provenance import code_version, run_hash
 from shd_helpers.reference import record
 
@@ -277,3 +278,23 @@ def read_run(folder: Path) -> Run:
             examples[word] = {name: values[:] for name, values in group.items()}
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
+
+
+def grid_of(run: Run) -> Grid:
+    """Return the grid that a run's input was downsized with."""
+    p = run.info["parameters"]
+    return Grid(**{field.name: p[field.name] for field in fields(Grid)})
+
+
+def load_network(run: Run) -> SpikingNetwork:
+    """Return the trained network of a run folder."""
+    p, n_inputs = run.info["parameters"], run.weights["fc1/weight"].shape[2]
+    sizes = [n_inputs // p["n_delays"], p["n_hidden"], len(LANGUAGES[p["language"]])]
+    delays = delay_steps(p["n_delays"], p["delay_ms"], grid_of(run).step_ms)
+    network = SpikingNetwork(
+        sizes, p["beta"], p["surrogate"], p["slope"], torch.Generator(), p["readout"],
+        p["learn_neurons"], delays,
+    )  # fmt: skip
+    # betas and thresholds come with it
+    network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))
+    return network

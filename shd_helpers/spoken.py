@@ -1,9 +1,11 @@
 """The data set `spoken`: digits from eSpeak NG through the cochlea, in SHD layout, made offline."""
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from shd_helpers.cochlea import SAMPLE_RATE_HZ, encode
 from shd_helpers.files import atomic
@@ -87,8 +89,32 @@ def _takes(language, speakers, takes) -> list[tuple[int, int, int]]:
     return [(label, speaker, take) for take in takes for speaker in speakers for label in labels]
 
 
-def _hear(label, speaker, take, seed) -> tuple[np.ndarray, np.ndarray]:
+def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
+    """Return an utterance of the training file as a WAV file: the sound its spikes were made of.
+
+    Parameters
+    ----------
+    word : str
+        One of ``layout.LANGUAGES["both"]``.
+    speaker : int
+        Index into ``speech.SPEAKERS``.
+    take : int
+        From 1, as in the order of the file.
+    seed : int
+        The data set's.
+    """
+    wave, _ = _say(LANGUAGES["both"].index(word), speaker, take - 1, seed)
+    with io.BytesIO() as file:
+        soundfile.write(file, wave / np.abs(wave).max(), SAMPLE_RATE_HZ, format="WAV")
+        return file.getvalue()
+
+
+def _say(label, speaker, take, seed) -> tuple[np.ndarray, np.random.Generator]:
     generator = np.random.default_rng([seed, label, speaker, take])
-    wave = speak(LANGUAGES["both"][label], speaker, generator)
+    return speak(LANGUAGES["both"][label], speaker, generator), generator
+
+
+def _hear(label, speaker, take, seed) -> tuple[np.ndarray, np.ndarray]:
+    wave, generator = _say(label, speaker, take, seed)
     times, units = encode(wave, SAMPLE_RATE_HZ, seed=int(generator.integers(2**63)))
     return times.astype(np.float16), units.astype(np.uint16)  # as in the file
