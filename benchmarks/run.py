@@ -8,6 +8,7 @@ import argparse
 import bench_cochlea
 import bench_data
 import bench_engine
+import bench_explorers
 import bench_sweeps
 import pandas as pd
 
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "data": bench_data.rows,
     "engine": bench_engine.rows,
     "cochlea": bench_cochlea.rows,
+    "explorers": bench_explorers.rows,
     "sweeps": bench_sweeps.rows,
 }
 

@@ -6,6 +6,7 @@ somebody sits in front of the notebook. Papermill, nbconvert and nbval get the f
 
 import asyncio
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets as widgets
@@ -14,7 +15,9 @@ import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from shd_helpers import engine, preprocessing, surrogates
 from shd_helpers.layout import LANGUAGES, N_CHANNELS, Utterances, language_classes
@@ -39,8 +42,13 @@ def is_live() -> bool:
 
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG file; quick to make rather than small."""
+    canvas = figure.canvas
+    if not isinstance(canvas, FigureCanvasAgg):  # it was closed
+        canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # savefig lays every text out twice
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        picture.save(file, "PNG", compress_level=1)
         return file.getvalue()
 
 
@@ -97,7 +105,7 @@ def explore(
     """
     start = {name: value for name, (_, value, _) in controls.items()}
     line = update(**start)
-    with _styled:
+    with plt.style.context(STYLE):
         figure.canvas.draw()
     figure.set_layout_engine("none")  # settled; doing it again for each frame is slow
     plt.close(figure)  # else the notebook would show it a second time
@@ -246,6 +254,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         Where the controls start.
     """
     distance, x = distance.ravel(), np.linspace(-3, 1.5, 901)
+    nearest_first = np.sort(np.abs(distance))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.plot(x, x > 0, color=_INK, linewidth=1, label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
@@ -255,7 +264,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     heights, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91), density=True)
     right.stairs(heights, edges, fill=True, color="0.75", label="all membranes")
     middle = (edges[1:] + edges[:-1]) / 2
-    useful = right.bar(middle, heights, width=np.diff(edges), color="C1", label="useful gradient")
+    useful = right.stairs(heights, edges, fill=True, color="C1", label="useful gradient")
     right.set(xlabel="membrane potential minus threshold", ylabel="density", yscale="log")
     right.legend(loc="upper left")
 
@@ -269,9 +278,10 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         left.set_title(f"{surrogate}, slope {slope:.3g}")
         reached = surrogates.derivative(surrogate, middle, slope) >= 0.1
-        for bar, is_reached in zip(useful, reached, strict=True):
-            bar.set_visible(bool(is_reached))
-        share = np.mean(surrogates.derivative(surrogate, distance, slope) >= 0.1)
+        useful.set_data(np.where(reached, heights, np.nan))
+        # the derivative falls with the distance: look for the last one that it reaches
+        falling = lambda d: -surrogates.derivative(surrogate, d, slope)  # noqa: E731
+        share = bisect_right(nearest_first, -0.1, key=falling) / distance.size
         right.set_title(f"a tenth of the error or more reaches {share:.1%}")
         return (
             f"{surrogate}, slope {slope:.3g}: the derivative is 0.1 or more for <b>{share:.1%}</b> "

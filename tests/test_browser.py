@@ -1,0 +1,247 @@
+"""The notebooks in JupyterLab, driven in a browser: every control moved, figure and text watched.
+
+Run with ``make browser``. With ``SHD_SCREENSHOTS=folder`` it also leaves pictures of what it saw.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from shd_helpers.paths import NOTEBOOKS
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright isn't installed: make browser"
+)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+]
+LONG_MS = 120_000
+# all cells in the page, not only those in view
+SETTINGS = {"@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}'}
+SETTINGS |= {"@jupyterlab/apputils-extension/notification": '{"fetchNews": "false"}'}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start JupyterLab on a copy of the notebooks, and stop it with all that it started."""
+    home = tmp_path_factory.mktemp("a student")
+    (home / "notebooks").mkdir()
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":  # what is there afterwards was made here
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(notebook, home / "notebooks" / path.name)
+    for name, content in SETTINGS.items():
+        path = home / "settings" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    places = {"SHD_SMOKE": "1", "SHD_RUNS_DIR": str(home / "runs"), "OMP_NUM_THREADS": "1"}
+    places |= {
+        "SHD_DATA_DIR": str(home / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+    }
+    places |= {"JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTER_CONFIG_DIR": str(home)}
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1"]
+    command += [f"--port={port}", "--ServerApp.port_retries=0", "--allow-root"]
+    command += [f"--IdentityProvider.token={token}", f"--notebook-dir={home / 'notebooks'}"]
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            command, env=os.environ | places, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield Server(f"http://127.0.0.1:{port}", token, home / "log", server)
+    finally:
+        server.send_signal(signal.SIGTERM)  # it shuts its kernels down
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(20)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class Server:
+    """Where JupyterLab answers."""
+
+    def __init__(self, url, token, log, process):
+        self.url, self.token, self.log, self.process = url, token, log, process
+
+    def wait(self):
+        """Wait until it answers, or say why it doesn't."""
+        for _ in range(300):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                urllib.request.urlopen(f"{self.url}/api?token={self.token}", timeout=5).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(self.log.read_text())
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as p:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+class Notebook:
+    """One notebook in one page, all its cells run."""
+
+    def __init__(self, browser, lab, name, width=1366, height=768):
+        self.page = browser.new_page(viewport={"width": width, "height": height})
+        self.page.set_default_timeout(LONG_MS)
+        workspace = secrets.token_hex(4)  # a new one doesn't open what the last one had open
+        self.page.goto(f"{lab.url}/lab/workspaces/{workspace}/tree/{name}.ipynb?token={lab.token}")
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+        self.page.wait_for_selector(".jp-StatusBar-TextItem:has-text('| Idle')")
+        self.page.click("li.lm-MenuBar-item:has-text('Run')")
+        self.page.click("li.lm-Menu-item:has-text('Run All Cells') >> nth=0")
+        # a prompt is "[ ]:" before a cell has run, "[*]:" while it does, then a number
+        prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+        self.page.wait_for_function(
+            f"{prompts}.length > 1 && {prompts}.every(p => /\\[\\d+\\]/.test(p.textContent))"
+            " || document.querySelector('[data-mime-type=\"application/vnd.jupyter.error\"]')"
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.page.close()
+
+    def errors(self):
+        kinds = ("error", "stderr")
+        found = [f"[data-mime-type='application/vnd.jupyter.{kind}']" for kind in kinds]
+        return self.page.locator(", ".join(found)).all_inner_texts()
+
+    def state(self):
+        """Return the explorer's text and picture."""
+        text = self.page.locator("[role=status]").inner_text()
+        return text, self.page.locator("img.shd-figure").get_attribute("src")
+
+    def changes(self, act):
+        """Do something and return which of text and picture it changed."""
+        before = self.state()
+        act()
+        for _ in range(100):
+            self.page.wait_for_timeout(50)
+            if self.state()[1] != before[1]:
+                break
+        return tuple(a != b for a, b in zip(before, self.state(), strict=True))
+
+    def control(self, label):
+        return self.page.locator(f".jupyter-widgets:has(> .widget-label:text-is('{label}'))")
+
+    def press(self, label, key, times=1):
+        """Move a slider by its keyboard."""
+
+        def act():
+            self.control(label).locator(".noUi-handle").focus()
+            for _ in range(times):
+                self.page.keyboard.press(key)
+
+        return self.changes(act)
+
+    def choose(self, label, value):
+        return self.changes(lambda: self.control(label).locator("select").select_option(value))
+
+    def screenshot(self, name):
+        folder = os.environ.get("SHD_SCREENSHOTS")
+        if folder:
+            self.page.locator("img.shd-figure").scroll_into_view_if_needed()
+            self.page.wait_for_timeout(300)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def labelled(self):
+        """Every control has a label in words, and the picture fits the page."""
+        labels = self.page.locator(".jp-OutputArea .widget-label:visible").all_inner_texts()
+        assert labels and all(label.strip() for label in labels)
+        image = self.page.locator("img.shd-figure").bounding_box()
+        panel = self.page.locator(".jp-NotebookPanel").bounding_box()
+        assert image["x"] + image["width"] <= panel["x"] + panel["width"] + 1
+
+
+BOTH = (True, True)
+
+
+def test_01_downsizing(lab, browser):
+    lab.wait()
+    with Notebook(browser, lab, "01_data_preprocessing") as page:
+        assert page.errors() == []
+        page.labelled()
+        page.screenshot("01_explorer")
+        assert page.choose("word", "seven") == BOTH and "seven" in page.state()[0]
+        assert page.choose("speaker", "2") == BOTH
+        for label in ("take", "cut below unit", "units in a block", "steps in a block"):
+            assert page.press(label, "ArrowRight") == BOTH, label
+        assert page.press("threshold", "ArrowRight") == BOTH
+        assert "threshold 3" in page.state()[0]
+        # dragging: many changes, the last one is shown
+        assert page.press("units in a block", "ArrowRight", times=12) == BOTH
+        page.page.wait_for_timeout(1500)
+        assert "pooled at threshold 3 33 units" in page.state()[0], page.state()[0]
+        assert page.errors() == []
+
+
+def test_02_surrogates(lab, browser):
+    lab.wait()
+    with Notebook(browser, lab, "02_surrogate_visualization") as page:
+        assert page.errors() == []
+        page.labelled()
+        page.screenshot("02_explorer")
+        assert page.choose("surrogate", "atan") == BOTH
+        assert page.press("slope: 2 to the power", "ArrowRight", times=5) == BOTH
+        assert page.errors() == []
+
+
+def test_03_and_04_utterances(lab, browser):
+    lab.wait()
+    with Notebook(browser, lab, "03_model_training") as page:
+        assert page.errors() == []
+    with Notebook(browser, lab, "04_results_analysis") as page:
+        assert page.errors() == []
+        page.labelled()
+        page.screenshot("04_explorer")
+        assert page.press("utterance", "ArrowRight") == BOTH
+        assert page.press("until (ms)", "ArrowLeft", times=40) == BOTH
+        box = page.page.locator("label:has-text('only misclassified') input")
+        assert page.changes(box.click) == BOTH and "misclassified" in page.state()[0]
+        assert page.errors() == []
+
+
+def test_05_points(lab, browser):
+    lab.wait()
+    with Notebook(browser, lab, "05_downsizing_study") as page:
+        assert page.errors() == []
+        page.labelled()
+        page.screenshot("05_explorer")
+        assert page.choose("channels x steps", "23 x 50") == BOTH
+        assert page.errors() == []
+
+
+def test_a_narrow_window(lab, browser):
+    lab.wait()
+    with Notebook(browser, lab, "01_data_preprocessing", width=640, height=800) as page:
+        page.labelled()
+        page.screenshot("01_narrow")
+        assert page.press("threshold", "ArrowRight") == BOTH

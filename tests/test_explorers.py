@@ -1,0 +1,119 @@
+"""Explorers without a browser: the static form, what the controls change, and frames that wait."""
+
+import asyncio
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from shd_helpers import explorers, smoke, surrogates, training
+from shd_helpers.layout import read_shd
+from shd_helpers.model import SpikingNetwork
+from shd_helpers.preprocessing import Grid, downsize
+from tests.test_engine import random_events
+
+
+@pytest.fixture
+def caught(monkeypatch):
+    """Catch what an explorer hands to `explore`."""
+    seen = {}
+
+    def catch(figure, update, controls, sound=None):
+        start = {name: value for name, (_, value, _) in controls.items()}
+        seen.update(figure=figure, update=update, start=start, controls=controls, sound=sound)
+        return figure
+
+    monkeypatch.setattr(explorers, "explore", catch)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    smoke.write_toy(folder, seed=0)
+    return read_shd(folder / "toy_train.h5")
+
+
+def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, monkeypatch):
+    monkeypatch.setattr(explorers, "_control", None)  # would raise
+    figure = explorers.downsizing(toy, Grid(), "english")
+    assert isinstance(figure, Figure)
+    assert "183 units x 333 steps" in capsys.readouterr().out
+
+
+def test_downsizing_tells_what_downsize_does(toy, caught):
+    explorers.downsizing(toy, Grid(), "german")
+    values = caught["start"] | {"word": "drei", "speaker": 2, "take": 2, "pool_steps": 10}
+    line = caught["update"](**values)
+    i = np.flatnonzero((toy.labels == toy.keys.index("drei")) & (toy.speakers == 2))[1]
+    german = np.flatnonzero(toy.labels >= 10)
+    events = downsize(toy, Grid(pool_steps=10), "german").take([np.flatnonzero(german == i)[0]])
+    assert f"183 units x 100 steps with {len(events.steps)} events" in line
+    image = caught["figure"].axes[2].images[0].get_array()
+    np.testing.assert_array_equal(image, events.dense([0])[:, 0].T)
+    assert caught["update"](**values | {"threshold": 9, "pool_units": 1, "pool_steps": 1})
+
+
+def test_surrogate_s_share_is_the_share_of_membranes(caught):
+    distance = np.random.default_rng(0).normal(-0.8, 0.5, 5000)
+    explorers.surrogate_reach(distance, "fast_sigmoid", 2.0)
+    line = caught["update"]("atan", np.log2(8.0))
+    share = np.mean(surrogates.derivative("atan", distance, 8.0) >= 0.1)
+    assert f"{share:.1%}" in line and 0.01 < share < 0.9
+
+
+def test_votes_add_up_to_the_answer(caught):
+    events = random_events(12, 30, 20, 5, 0.1)
+    model = SpikingNetwork([20, 30, 5], 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+    training.overfit(model, events, 20)
+    predictions = training.predict(model, events)
+    wrong = predictions[predictions.label != predictions.predicted]
+    assert 0 < len(wrong) < 12
+    explorers.utterances(model, events, predictions, 3.0)
+    for i in range(12):
+        line = caught["update"](False, i + 1, 90)
+        assert f"answer {predictions.predicted[i]};" in line
+        assert f"90 ms {predictions.predicted[i]} is ahead" in line
+    assert f"utterance {wrong.index[0]} " in caught["update"](True, 1, 30)
+    assert f"1 of {len(wrong)} misclassified" in caught["update"](True, 1, 30)
+
+
+def test_point_shows_its_confusions(caught):
+    means = pd.DataFrame(
+        {"channels": [183, 61], "steps": [333, 100], "seeds": 3, "accumulates": [2e5, 1e5]},
+        index=["a", "b"],
+    )
+    for name in ("test_heard", "test_heard_half", "test_unheard", "test_unheard_half"):
+        means[name] = 50.0
+    means["parameters"], means["hidden_spikes"] = 10, 20
+    confusions = pd.DataFrame(
+        {"setting": ["b", "b"], "part": "heard", "label": [1, 1], "predicted": [1, 0],
+         "utterances": [3, 1]}
+    )  # fmt: skip
+    explorers.settings(means, confusions, ["no", "yes"], "a")
+    assert caught["start"] == {"point": "183 x 333"}
+    assert "61 x 100" in caught["update"]("61 x 100")
+    heard = caught["figure"].axes[1].images[0].get_array()
+    np.testing.assert_array_equal(heard, [[0, 0], [25, 75]])
+
+
+def test_fast_dragging_draws_few_frames_and_the_last_value():
+    value, drawn = [0], []
+
+    def draw():
+        time.sleep(0.05)  # while it blocks, changes wait as messages in a kernel's queue
+        drawn.append(value[0])
+
+    async def drag():
+        frames = explorers.Frames(draw)
+        for i in range(1, 201):
+            value[0] = i
+            frames.changed()
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.2)
+
+    asyncio.run(drag())
+    assert drawn[-1] == 200 and 1 < len(drawn) < 100
