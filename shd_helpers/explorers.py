@@ -183,10 +183,11 @@ def downsizing(
     axes[0].legend(loc="lower right", frameon=True)
     axes[0].set(xlabel="time (s)", ylabel="unit (cochlea channel)", xlim=(0, grid.duration_s))
     axes[0].set(ylim=(0, N_CHANNELS))
-    images = [
-        axis.imshow(np.zeros((2, 2)), origin="lower", cmap="Greys", vmin=0, vmax=1, aspect="auto")
-        for axis in axes[1:]
-    ]
+    (cells,) = axes[1].plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+    blocks = axes[2].imshow(
+        np.zeros((2, 2)), origin="lower", cmap="Greys", vmin=0, vmax=0.6, aspect="auto",
+        interpolation="auto",
+    )  # fmt: skip
     for axis in axes[1:]:
         axis.set(xlabel="step", ylabel="unit")
         axis.grid(False)
@@ -213,12 +214,13 @@ def downsizing(
         cut.set_ydata([first_unit, first_unit])
         axes[0].set_title(f"{len(times)} spikes")
         told = []
-        for axis, image, name, g in zip(
-            axes[1:], images, ("cut, binned", "pooled"), grids, strict=True
-        ):
+        for axis, name, g in zip(axes[1:], ("cut, binned", "pooled"), grids, strict=True):
             events = preprocessing.downsize(one, g, language)
-            image.set_data(events.dense([0])[:, 0].T)
-            image.set_extent((0, g.n_steps, 0, g.n_units))
+            if axis is axes[1]:
+                cells.set_data(events.steps, events.units)
+            else:
+                blocks.set_data(events.dense([0])[:, 0].T)
+                blocks.set_extent((0, g.n_steps, 0, g.n_units))
             axis.set(xlim=(0, g.n_steps), ylim=(0, g.n_units))
             axis.set_title(f"{name}: {g.n_units} x {g.n_steps}, {len(events.steps)} events")
             told.append(f"{g.n_units} units x {g.n_steps} steps with {len(events.steps)} events")
@@ -326,10 +328,11 @@ def utterances(
         rasters.append(line)
     time = np.arange(events.n_steps) * step_ms
     membranes = axes[0, 1].plot(time, np.zeros((len(time), len(names))), "-", linewidth=0.8)
+    colors = dict.fromkeys(names, "0.7")
     axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane", xlim=(0, end_ms))
     bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)), color="0.6")
     axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1, 1].set(xlabel="class score so far")
+    axes[1, 1].set(xlabel="class score so far (blue: spoken; orange: another word is ahead)")
     nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]
     last: dict[int, object] = {}
 
@@ -352,9 +355,10 @@ def utterances(
         kept = type(last[i])(last[i].spk[:step], last[i].mem[:step])
         scores = network.scores(kept)[0].numpy()
         word, ahead = names[events.labels[i]], names[int(scores.argmax())]
-        for k, bar in enumerate(bars):
-            bar.set_width(scores[k])
-            bar.set_color("C0" if names[k] == word else "C1" if names[k] == ahead else "0.6")
+        shades = colors | {ahead: "C1"} | {word: "C0"}
+        for name, bar, line, score in zip(names, bars, membranes, scores, strict=True):
+            bar.set(width=score, color=shades[name])
+            line.set(color=shades[name], zorder=3 if name in (word, ahead) else 2)
         axes[1, 1].set_xlim(min(0, scores.min()), max(1, scores.max()) * 1.05)
         axes[1, 1].set_title(f"ahead after {step * step_ms:.0f} ms: {ahead}")
         axes[0, 1].set_title(f"spoken: {word}; answer at the end: {predictions.predicted[i]}")
