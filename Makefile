@@ -8,7 +8,7 @@ NAME ?=
 SWEEP ?=
 ARGS ?=
 
-.PHONY: help study data sweep bench test lab notebooks clean
+.PHONY: help study data sweep downsizing bench test browser lab notebooks clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -17,9 +17,11 @@ help:
 	@echo "make data       prepare the data only, DATASET= as above"
 	@echo "make sweep      run what is missing of a sweep: SWEEP=learning_rate_epochs or surrogates"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
+	@echo "make downsizing run what is missing of all sweeps behind notebook 5 (hours); DATASET= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
+	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
 	@echo "make notebooks  run the committed notebooks again, in place"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
@@ -38,7 +40,11 @@ data: .venv/.installed
 sweep: .venv/.installed
 	@$(PY) -m shd_helpers.sweeps $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
+downsizing: .venv/.installed
+	@$(PY) -m shd_helpers.downsizing $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+
 lab: .venv/.installed
+	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 test: .venv/.installed
@@ -46,6 +52,10 @@ test: .venv/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
 	SHD_SMOKE=1 OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+browser: .venv/.installed
+	$(PY) -m pip install --disable-pip-version-check -q -e '.[browser]'
+	$(PY) -m pytest -m browser
 
 bench: .venv/.installed
 	$(PY) benchmarks/run.py $(ARGS)
