@@ -123,6 +123,10 @@ def _layers_forward(model: SpikingNetwork, x: torch.Tensor) -> list[tuple[torch.
 
 def why_not(model: SpikingNetwork) -> str | None:
     """Say what in a model this engine can't compute; see `engine.why_not`."""
+    if model.readout != "spikes" or model.delays != (0,):
+        return "on CUDA, scores must be spikes, and the input without delays"
+    if any(lif.threshold.requires_grad for _, lif in model.layers):
+        return "on CUDA, thresholds can't be learned"
     return engine.why_not(model, "cpu" if triton.knobs.runtime.interpret else "cuda")
 
 
@@ -135,13 +139,16 @@ def _run(model, events, index):
 
 @torch.no_grad()
 def step(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+    model: SpikingNetwork,
+    events: Events,
+    index: Sequence[int] | np.ndarray,
+    rate_cost: float = 0.0,
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
     Parameters
     ----------
-    model, events, index
+    model, events, index, rate_cost
         As in `engine.step`, the model on a CUDA device.
 
     Returns
@@ -164,6 +171,8 @@ def step(
     onehot = torch.nn.functional.one_hot(labels, counts.shape[1])
     d_spk = ((log_p.exp() - onehot) / len(counts)).float()
     stride, last = 0, d_spk  # the same at every step
+    cost = rate_cost / len(counts)
+    loss += cost * sum(spk.sum(dtype=torch.float64) for *_, spk in trace[:-1])
     for (fc, lif), (x, mem, _) in reversed([*zip(model.layers, trace, strict=True)]):
         n_steps, n_columns, n = len(mem), mem[0].numel(), mem.shape[2]
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
@@ -178,7 +187,7 @@ def step(
         inside = (lif.beta >= 0) & (lif.beta <= 1)
         with _full_precision():
             d_beta = d_beta.sum(0).sum_to_size(lif.beta.shape) * inside
-            d_weight, d_spk = flat.T @ x.reshape(-1, x.shape[2]), d_cur @ fc.weight
+            d_weight, d_spk = flat.T @ x.reshape(-1, x.shape[2]), d_cur @ fc.weight + cost
         for parameter, grad in (
             (fc.weight, d_weight), (fc.bias, flat.sum(0)), (lif.beta, d_beta)
         ):  # fmt: skip

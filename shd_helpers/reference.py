@@ -33,9 +33,10 @@ def step(
         Mean cross-entropy on the class scores (nats) with those costs, and scores (batch, classes).
     """
     model.zero_grad()
-    recording = model(torch.from_numpy(events.dense(index)), record_hidden=rate_cost != 0)
+    recording = model(_dense(model, events, index), record_hidden=rate_cost != 0)
     scores = model.scores(recording)
-    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
+    labels = torch.from_numpy(events.labels[index]).to(scores.device)
+    loss = functional.cross_entropy(scores, labels)
     for spk in recording.hidden_spk:
         loss = loss + rate_cost * spk.sum() / len(index)
     loss.backward()
@@ -54,4 +55,8 @@ def count_spikes(
 
 def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> Recording:
     """Return spikes and membranes of all layers at every step, shapes as in `Recording`."""
-    return model(torch.from_numpy(events.dense(index)), record_hidden=True)
+    return model(_dense(model, events, index), record_hidden=True)
+
+
+def _dense(model: SpikingNetwork, events: Events, index: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(events.dense(index)).to(model.fc1.weight.device)

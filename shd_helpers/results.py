@@ -132,7 +132,7 @@ class RunWriter:
 
     def _keep_weights(self, model: SpikingNetwork) -> None:
         for name, parameter in model.named_parameters():
-            self._weights[name].append(parameter.detach().numpy().copy())
+            self._weights[name].append(parameter.detach().cpu().numpy().copy())
         with atomic(self.folder / "weights.h5") as part, h5py.File(part, "w") as file:
             for name, epochs in self._weights.items():
                 file[name.replace(".", "/")] = np.stack(epochs)

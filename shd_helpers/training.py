@@ -89,8 +89,9 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
     name : str
         ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
     model : SpikingNetwork or ConvolutionalNetwork
-        What the compiled engine can't do falls to the loop, with a warning that says why. A
-        network without spikes is run by torch, whatever the name.
+        On a CUDA device the compiled engine is `engine_cuda`, else `engine`. What it can't do
+        falls to the loop, with a warning that says why. A network without spikes is run by torch,
+        whatever the name.
 
     Raises
     ------
@@ -101,10 +102,18 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
         raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
     if isinstance(model, convolutional.ConvolutionalNetwork):
         return convolutional
-    reason = fused.why_not(model) if name == "fused" else None
+    if name == "snntorch":
+        return reference
+    module = fused
+    if model.fc1.weight.is_cuda:
+        try:
+            from shd_helpers import engine_cuda as module
+        except ImportError:
+            module = None
+    reason = module.why_not(model) if module else "Triton is missing: pip install '.[cuda]'"
     if reason:
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
-    return reference if reason or name == "snntorch" else fused
+    return reference if reason else module
 
 
 def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:
@@ -129,7 +138,7 @@ def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) ->
     for name in ENGINES:
         run = choose_engine(name, model)
         loss, _ = run.step(model, events, index)  # compiles on the first call ever
-        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()])
+        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()]).cpu()
         times = []
         for _ in range(3):
             start = time.perf_counter()
@@ -217,7 +226,7 @@ def train_epoch(
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
-        correct += np.sum(class_scores.argmax(1).numpy() == events.labels[index])
+        correct += np.sum(class_scores.argmax(1).cpu().numpy() == events.labels[index])
     return Metrics(loss_sum / len(events), float(correct) / len(events))
 
 
@@ -254,7 +263,8 @@ def validate_epoch(
     """Return loss and accuracy over all utterances; nothing is updated."""
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
-    class_scores = torch.cat([run.count_spikes(model, events, index)[0] for index in indices])
+    parts = [run.count_spikes(model, events, index)[0] for index in indices]
+    class_scores = torch.cat(parts).cpu()
     labels = torch.from_numpy(events.labels)
     loss = functional.cross_entropy(class_scores, labels).item()
     return Metrics(loss, (class_scores.argmax(1) == labels).double().mean().item())
@@ -362,7 +372,9 @@ def predict(
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
     parts = [run.count_spikes(model, events, index) for index in indices]
-    class_scores, spikes = (torch.cat(tensors).numpy() for tensors in zip(*parts, strict=True))
+    class_scores, spikes = (
+        torch.cat(tensors).cpu().numpy() for tensors in zip(*parts, strict=True)
+    )
     names = np.array(events.class_names)
     return pd.DataFrame(
         {

@@ -12,6 +12,7 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 
 from shd_helpers import engine, engine_cuda  # noqa: E402
+from shd_helpers.model import SpikingNetwork  # noqa: E402
 from shd_helpers.surrogates import SURROGATES, spike_grad  # noqa: E402
 from tests.test_engine import (  # noqa: E402
     by_autograd,
@@ -50,17 +51,18 @@ def test_same_currents_same_bits(surrogate, ties):
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("betas", ["one learned", "neuron learned beyond"])
-def test_whole_network(surrogate, betas):
+@pytest.mark.parametrize("rate_cost", [0.0, 0.01])
+def test_whole_network(surrogate, betas, rate_cost):
     model = make_model([20, 30, 17, 6], surrogate, 5.0, gain=3.0)
     set_betas(model, betas, np.random.default_rng(1))
     model.lif1.threshold = torch.linspace(0.5, 1.5, 30)
     events, index = random_events(6, 15, 20, 6, 0.2), np.array([4, 0, 1, 5, 3])
-    loss, counts = engine.step(model, events, index)
+    loss, counts = engine.step(model, events, index, rate_cost)
     want, states = gradients(model), engine.record(model, events, index)
     _, n_spikes = engine.count_spikes(model, events, index)
     assert (n_spikes > 0).any(0).all()
 
-    our_loss, our_counts = on_device(engine_cuda.step, model, events, index)
+    our_loss, our_counts = on_device(engine_cuda.step, model, events, index, rate_cost)
     assert torch.equal(our_counts.cpu(), counts) and our_loss == pytest.approx(loss, rel=1e-6)
     for name, grad in gradients(model).items():
         assert relative(grad, want[name]) < 1e-5, name
@@ -74,6 +76,14 @@ def test_whole_network(surrogate, betas):
 def test_refusals():
     model, events = make_model([20, 30, 6]), random_events(2, 15, 20, 6, 0.2)
     model.lif1.spike_grad = torch.nn.Identity()
+    generator = torch.Generator().manual_seed(0)
+    for options, reason in (
+        ({"delays": (0, 2)}, "delays"),
+        ({"readout": "membrane"}, "scores must be spikes"),
+        ({"learn_neurons": True}, "thresholds"),
+    ):
+        other = SpikingNetwork([20, 30, 6], 0.9, "atan", 2.0, generator, **options)
+        assert reason in engine_cuda.why_not(other)
     with pytest.raises(ValueError, match="surrogate"):
         on_device(engine_cuda.step, model, events, [0])
     with pytest.raises(ValueError, match="20 units for 21 inputs"):

@@ -1,13 +1,17 @@
 """Splits, loops and determinism."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shd_helpers
 from shd_helpers import engine as engine_module
-from shd_helpers import reference
+from shd_helpers import reference, training
 from shd_helpers.layout import read_shd
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events, Grid, downsize
@@ -187,3 +191,22 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         assert choose_engine("fused", net) is reference
     with pytest.raises(ValueError, match="'jax': unknown"):
         choose_engine("jax", net)
+
+
+def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
+    monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", None)  # importing it fails
+    model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
+    with pytest.warns(UserWarning, match=r"Triton is missing: pip install '\.\[cuda\]'"):
+        assert training.choose_engine("fused", model) is reference
+
+
+def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
+    why = [None, "it is too hot"]
+    cuda = SimpleNamespace(why_not=lambda model: why[0])
+    monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", cuda)
+    monkeypatch.setattr(shd_helpers, "engine_cuda", cuda, raising=False)
+    model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
+    assert training.choose_engine("fused", model) is cuda
+    why.pop(0)
+    with pytest.warns(UserWarning, match="too hot"):
+        assert training.choose_engine("fused", model) is reference
