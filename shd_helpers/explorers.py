@@ -22,11 +22,9 @@ from PIL import Image
 from shd_helpers import engine, preprocessing, surrogates
 from shd_helpers.layout import LANGUAGES, N_CHANNELS, Utterances, language_classes
 from shd_helpers.model import SpikingNetwork
-from shd_helpers.plots import STYLE
+from shd_helpers.plots import INK, STYLE, styled
 from shd_helpers.preprocessing import Events, Grid
 
-_styled = plt.style.context(STYLE)
-_INK = "0.15"
 WAIT_S = 0.02  # events that come within it share one frame
 
 
@@ -152,7 +150,7 @@ def _control(label: str, value: object, choices: object) -> widgets.Widget:
     return kind(min=low, max=high, step=step[0] if step else (1 if whole else 0.1), **common)
 
 
-@_styled
+@styled
 def downsizing(
     data: Utterances,
     grid: Grid,
@@ -178,12 +176,12 @@ def downsizing(
     counts = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1]
     takes = int(counts.max())
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
-    (dots,) = axes[0].plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+    (dots,) = axes[0].plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
     cut = axes[0].axhline(0, color="C1", label="cut")
     axes[0].legend(loc="lower right", frameon=True)
     axes[0].set(xlabel="time (s)", ylabel="unit (cochlea channel)", xlim=(0, grid.duration_s))
     axes[0].set(ylim=(0, N_CHANNELS))
-    (cells,) = axes[1].plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+    (cells,) = axes[1].plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
     blocks = axes[2].imshow(
         np.zeros((2, 2)), origin="lower", cmap="Greys", vmin=0, vmax=0.6, aspect="auto",
         interpolation="auto",
@@ -244,7 +242,7 @@ def downsizing(
     return explore(figure, update, controls, hear)
 
 
-@_styled
+@styled
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
     """Explore a surrogate's derivative, and for how many membranes it is of use.
 
@@ -258,7 +256,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     distance, x = distance.ravel(), np.linspace(-3, 1.5, 901)
     nearest_first = np.sort(np.abs(distance))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
-    left.plot(x, x > 0, color=_INK, linewidth=1, label="step")
+    left.plot(x, x > 0, color=INK, linewidth=1, label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
     (derivative,) = left.plot(x, x, color="C1", label="its derivative")
     left.set(xlabel="membrane potential minus threshold", ylabel="spike, derivative")
@@ -297,7 +295,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     return explore(figure, update, controls)
 
 
-@_styled
+@styled
 def utterances(
     network: SpikingNetwork, events: Events, predictions: pd.DataFrame, step_ms: float
 ) -> Figure | None:
@@ -323,7 +321,7 @@ def utterances(
     for axis, label, n in zip(
         axes[:, 0], ("input unit", "hidden neuron"), (events.n_units, n_hidden), strict=True
     ):
-        (line,) = axis.plot([], [], ".", markersize=1.2, color=_INK, rasterized=True)
+        (line,) = axis.plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
         axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
         rasters.append(line)
     time = np.arange(events.n_steps) * step_ms
@@ -379,7 +377,7 @@ def utterances(
     return explore(figure, update, controls)
 
 
-@_styled
+@styled
 def settings(
     means: pd.DataFrame, confusions: pd.DataFrame, class_names: Sequence[str], start: str
 ) -> Figure | None:

@@ -9,18 +9,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.stats import t as student_t
 
 from shd_helpers import surrogates
 from shd_helpers.layout import N_CHANNELS
 from shd_helpers.paths import img_dir
 
 STYLE = Path(__file__).with_name("study.mplstyle")
-_styled = plt.style.context(STYLE)  # works as a decorator: the style holds for one figure only
-_INK = "0.15"
+styled = plt.style.context(STYLE)  # works as a decorator: the style holds for one figure only
+INK = "0.15"
 
 
-@_styled
+@styled
 def save(figure: Figure, name: str, source: str) -> Figure:
     """Write the data's name under a figure, save it as ``img/<name>.png`` and return it once.
 
@@ -41,22 +40,22 @@ def save(figure: Figure, name: str, source: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def spike_histograms(units: np.ndarray, times: np.ndarray, first_unit: int) -> Figure:
     """Histograms of cochlea channels and spike times (seconds) over many utterances."""
     figure, (left, right) = plt.subplots(1, 2)
     sns.histplot(x=units, bins=np.arange(0, N_CHANNELS + 1, 10), stat="percent", ax=left)
-    left.axvline(first_unit, color=_INK, linestyle="--", label=f"cut at unit {first_unit}")
+    left.axvline(first_unit, color=INK, linestyle="--", label=f"cut at unit {first_unit}")
     left.legend()
     left.set(xlabel="unit (cochlea channel)", ylabel="share of spikes (%)")
     sns.histplot(x=times, bins=np.arange(0, 1.42, 0.02), stat="percent", ax=right)
-    right.axvline(1.0, color=_INK, linestyle="--", label="end of the 1 s window")
+    right.axvline(1.0, color=INK, linestyle="--", label="end of the 1 s window")
     right.legend()
     right.set(xlabel="time (s)", ylabel="share of spikes (%)")
     return figure
 
 
-@_styled
+@styled
 def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Rasters of (times, units), one panel a word; times in seconds."""
     rows = -(-len(spikes) // 5)
@@ -64,7 +63,7 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         rows, 5, figsize=(10, 2.3 * rows), sharex=True, sharey=True, squeeze=False
     )
     for axis, (word, (times, units)) in zip(axes.flat, spikes.items(), strict=False):
-        axis.plot(times, units, ".", markersize=0.3, color=_INK, rasterized=True)
+        axis.plot(times, units, ".", markersize=0.3, color=INK, rasterized=True)
         axis.set(title=word, xlim=(0, 1), ylim=(0, N_CHANNELS))
         axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     figure.supylabel("unit (cochlea channel)", fontsize=10)
@@ -73,7 +72,7 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     return figure
 
 
-@_styled
+@styled
 def word_to_spikes(
     wave: np.ndarray,
     rate_hz: int,
@@ -85,7 +84,7 @@ def word_to_spikes(
 ) -> Figure:
     """Sound (samples,), membrane and hair cells (steps, channels) at half its rate, and raster."""
     figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.3, 2))
-    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=_INK, linewidth=0.5, linestyle="-")
+    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5, linestyle="-")
     axes[0].set(ylabel="sound\n(full scale 1)")
     time_s = np.arange(len(velocity)) / (rate_hz // 2)
     for i, channel in enumerate(channels):
@@ -97,24 +96,24 @@ def word_to_spikes(
     axes[1].set_ylabel("membrane velocity\n(share of largest)")
     axes[2].set_ylabel("firing probability\na step (1/1000)")
     axes[2].legend(ncols=len(channels))
-    axes[3].plot(times, units, ".", markersize=1, color=_INK, rasterized=True)
+    axes[3].plot(times, units, ".", markersize=1, color=INK, rasterized=True)
     axes[3].set(xlabel="time (s)", ylabel="unit (cochlea channel)", ylim=(0, N_CHANNELS))
     return figure
 
 
-@_styled
+@styled
 def scatter_and_matrix(
     times: np.ndarray, units: np.ndarray, matrix: np.ndarray, first_unit: int
 ) -> Figure:
     """Spikes (seconds, channels) beside the binary matrix (steps of 1 ms, units) made of them."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
-    left.plot(times * 1000, units, ".", markersize=1.2, color=_INK, rasterized=True)
+    left.plot(times * 1000, units, ".", markersize=1.2, color=INK, rasterized=True)
     left.axhline(first_unit, color="C1", label=f"cut at unit {first_unit}")
     left.legend(loc="lower right", frameon=True, framealpha=1)
     left.set(title=f"{len(times)} spikes", xlabel="time (ms)", ylabel="unit (cochlea channel)")
     steps, n_units = matrix.shape
     cells = np.nonzero(matrix)
-    right.plot(cells[0], cells[1] + first_unit, "s", markersize=0.8, color=_INK, rasterized=True)
+    right.plot(cells[0], cells[1] + first_unit, "s", markersize=0.8, color=INK, rasterized=True)
     right.axhline(first_unit, color="C1")
     right.set(
         title=f"{n_units} x {steps} cells, {int(matrix.sum())} active",
@@ -125,13 +124,13 @@ def scatter_and_matrix(
     return figure
 
 
-@_styled
+@styled
 def pooling_thresholds(matrices: Mapping[str, np.ndarray]) -> Figure:
     """Pooled matrices (steps, units) side by side, one panel a threshold."""
     figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, sharey=True)
     for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=True):
         steps, units = np.nonzero(matrix)
-        axis.plot(steps, units, "s", markersize=1.1, color=_INK, rasterized=True)
+        axis.plot(steps, units, "s", markersize=1.1, color=INK, rasterized=True)
         axis.set(
             title=f"{title}: {len(steps)} events",
             xlim=(0, matrix.shape[0]),
@@ -144,7 +143,7 @@ def pooling_thresholds(matrices: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def surrogate_curves(name: str, slopes: Sequence[float]) -> Figure:
     """Draw a surrogate and its derivative against the step, at several slopes.
 
@@ -154,12 +153,12 @@ def surrogate_curves(name: str, slopes: Sequence[float]) -> Figure:
     dots = np.linspace(-1, 1, 41)
     symbol = "alpha" if name == "atan" else "slope"
     figure, (left, right) = plt.subplots(1, 2)
-    left.step(x, x > 0, color=_INK, linestyle="-", linewidth=1, label="spike (step)")
+    left.step(x, x > 0, color=INK, linestyle="-", linewidth=1, label="spike (step)")
     for slope in slopes:
         left.plot(x, surrogates.smooth(name, x, slope), label=f"{symbol} {slope:g}")
         right.plot(x, surrogates.derivative(name, x, slope))
         _, gradient = surrogates.autograd(name, dots, slope)
-        (points,) = right.plot(dots, gradient, ".", color=_INK, markersize=3, linestyle="none")
+        (points,) = right.plot(dots, gradient, ".", color=INK, markersize=3, linestyle="none")
     points.set_label("snntorch's autograd")
     left.set(ylabel="output", title=f"{name}: step and smooth curve")
     right.set(ylabel="derivative", title=f"{name}: derivative", yscale="log")
@@ -169,12 +168,12 @@ def surrogate_curves(name: str, slopes: Sequence[float]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def surrogate_reach(distance: np.ndarray, name: str, slopes: Sequence[float]) -> Figure:
     """Distribution of membranes around the threshold, and the surrogate's derivative over it."""
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True)
     above.hist(distance, bins=np.linspace(-3, 1.5, 91), density=True, color="C0")
-    above.axvline(0, color=_INK, linestyle="--", label="threshold")
+    above.axvline(0, color=INK, linestyle="--", label="threshold")
     above.set(ylabel="density", yscale="log", title="hidden membranes of an untrained network")
     above.legend()
     x = np.linspace(-3, 1.5, 451)
@@ -185,7 +184,7 @@ def surrogate_reach(distance: np.ndarray, name: str, slopes: Sequence[float]) ->
     return figure
 
 
-@_styled
+@styled
 def learning_by_gradient(curves: Mapping[str, Sequence[float]]) -> Figure:
     """Training loss over updates for each kind of gradient."""
     figure, axis = plt.subplots(figsize=(6, 3.4))
@@ -196,7 +195,7 @@ def learning_by_gradient(curves: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
     """Accuracy and loss of training and validation over epochs."""
     figure, axes = plt.subplots(1, 2)
@@ -216,7 +215,7 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
 _PART = {"train": "training", "validation": "validation"}
 
 
-@_styled
+@styled
 def weights_over_epochs(weights: np.ndarray, layer: str) -> Figure:
     """Statistics of a layer's weights (epochs + 1, out, in) over epochs, and their distribution."""
     figure, (left, right) = plt.subplots(1, 2)
@@ -242,7 +241,7 @@ def weights_over_epochs(weights: np.ndarray, layer: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def weight_matrices(
     fc1: np.ndarray, fc2: np.ndarray, epoch: int, class_names: Sequence[str]
 ) -> Figure:
@@ -263,7 +262,7 @@ def weight_matrices(
     return figure
 
 
-@_styled
+@styled
 def confusion(predictions: pd.DataFrame, class_names: Sequence[str], heard: pd.Series) -> Figure:
     """Confusion matrices in percent of the spoken word, for heard and unheard speakers."""
     groups = {"heard speakers": predictions[heard], "unheard speakers": predictions[~heard]}
@@ -286,7 +285,7 @@ def confusion(predictions: pd.DataFrame, class_names: Sequence[str], heard: pd.S
     return figure
 
 
-@_styled
+@styled
 def one_utterance(
     example: Mapping[str, np.ndarray], class_names: Sequence[str], word: str, step_ms: float
 ) -> Figure:
@@ -297,7 +296,7 @@ def one_utterance(
         (axes[1], "hidden", "hidden neuron"),
     ):
         steps, neurons = np.nonzero(example[name])
-        axis.plot(steps * step_ms, neurons, ".", markersize=1.2, color=_INK, rasterized=True)
+        axis.plot(steps * step_ms, neurons, ".", markersize=1.2, color=INK, rasterized=True)
         axis.set(
             ylabel=label, title=f"{name}: {len(steps)} spikes", ylim=(0, example[name].shape[1])
         )
@@ -310,11 +309,11 @@ def one_utterance(
         axes[2].plot(time_ms, wrong, color="C1", label=f"wrong answer: {answer}")
     right = example["mem"][:, class_names.index(word)]
     axes[2].plot(time_ms, right, color="C0", linestyle="-", label=f"spoken word: {word}")
-    axes[2].axhline(1, color=_INK, linestyle="--", linewidth=0.8, label="threshold")
+    axes[2].axhline(1, color=INK, linestyle="--", linewidth=0.8, label="threshold")
     axes[2].set(ylabel="membrane", title="output membranes")
     axes[2].legend(loc="lower left", ncols=3)
     steps, neurons = np.nonzero(example["spk"])
-    axes[3].plot(steps * step_ms, neurons, "|", markersize=7, color=_INK)
+    axes[3].plot(steps * step_ms, neurons, "|", markersize=7, color=INK)
     axes[3].set_yticks(
         range(len(class_names)),
         [f"{n} ({c})" for n, c in zip(class_names, counts, strict=True)],
@@ -328,7 +327,7 @@ def one_utterance(
     return figure
 
 
-@_styled
+@styled
 def firing_rates(predictions: pd.DataFrame, n_hidden: int, n_classes: int, n_steps: int) -> Figure:
     """Distribution over utterances of input events and of spikes per neuron, by correctness."""
     frame = predictions.assign(
@@ -360,7 +359,7 @@ def firing_rates(predictions: pd.DataFrame, n_hidden: int, n_classes: int, n_ste
     return figure
 
 
-@_styled
+@styled
 def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     """Accuracy (%) of each speaker with its 95 % interval; heard and unheard speakers apart.
 
@@ -385,207 +384,4 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     axis.legend(
         unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2
     )
-    return figure
-
-
-@_styled
-def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
-    """Heat map of validation accuracy (%), mean and standard deviation over seeds.
-
-    Takes `sweeps.by_setting` of a sweep over `lr` and `epochs`, and the setting to frame.
-    """
-    cells = settings.assign(mean=100 * settings.accuracy, sd=100 * settings.accuracy_sd)
-    mean, sd = (cells.pivot(index="lr", columns="epochs", values=name) for name in ("mean", "sd"))
-    text = mean.map("{:.1f}".format) + "\n± " + sd.map("{:.1f}".format)
-    figure, axis = plt.subplots(figsize=(1.6 + 1.2 * mean.shape[1], 1.2 + 0.7 * mean.shape[0]))
-    bar = {"label": "validation accuracy (%)"}
-    sns.heatmap(mean, annot=text, fmt="", cmap="viridis", cbar_kws=bar, linewidths=1, ax=axis)
-    best = settings[settings.setting == chosen].iloc[0]
-    place = mean.columns.get_loc(best.epochs), mean.index.get_loc(best.lr)
-    axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
-    axis.invert_yaxis()
-    axis.set(xlabel="epochs", ylabel="learning rate")
-    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds; framed: chosen")
-    axis.tick_params(axis="y", rotation=0)
-    return figure
-
-
-@_styled
-def accuracy_over_slope(settings: pd.DataFrame, chosen: str) -> Figure:
-    """Draw validation accuracy (%) over slope for each surrogate, with 95 % confidence bands.
-
-    Takes `sweeps.by_setting` of a sweep over `surrogate` and `slope`, and the setting to mark. The
-    bands are of the mean over seeds, by Student's t.
-    """
-    figure, axis = plt.subplots(figsize=(7, 4))
-    for i, (name, group) in enumerate(settings.groupby("surrogate", sort=False)):
-        group = group.sort_values("slope")
-        mean = 100 * group.accuracy
-        axis.plot(group.slope, mean, marker="osD"[i % 3], label=name)
-        half = 100 * group.accuracy_sd * student_t.ppf(0.975, group.seeds - 1) / group.seeds**0.5
-        axis.fill_between(group.slope, mean - half, mean + half, color=f"C{i}", alpha=0.15)
-    _mark(axis, settings, chosen, "slope")
-    axis.set(xscale="log", xlabel="slope of the surrogate (alpha of atan)")
-    axis.set_xticks(sorted(set(settings.slope)), [f"{x:g}" for x in sorted(set(settings.slope))])
-    axis.set_xticks([], minor=True)
-    axis.set(ylabel="validation accuracy (%)", ylim=(None, min(100, axis.get_ylim()[1])))
-    axis.set_title(f"mean and its 95 % confidence band, {settings.seeds.max()} seeds")
-    axis.legend()
-    return figure
-
-
-@_styled
-def cost_against_accuracy(settings: pd.DataFrame, chosen: str, by: str) -> Figure:
-    """Draw validation accuracy (%) over training time (s) of each setting, ± 1 sd over seeds.
-
-    Takes `sweeps.by_setting`, the setting to mark, and the column that chooses the colour.
-    """
-    figure, axis = plt.subplots(figsize=(7, 4))
-    for i, (value, group) in enumerate(settings.groupby(by, sort=False)):
-        label = value if isinstance(value, str) else f"{by} {value:g}"
-        axis.errorbar(
-            group.training_s,
-            100 * group.accuracy,
-            yerr=100 * group.accuracy_sd,
-            fmt="osD^vP"[i % 6],
-            color=f"C{i}",
-            capsize=3,
-            linestyle="none",
-            label=label,
-        )
-    _mark(axis, settings, chosen, "training_s")
-    axis.set(xlabel="training time of a run (s)", ylabel="validation accuracy (%)", xlim=(0, None))
-    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds")
-    axis.legend()
-    return figure
-
-
-def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
-    best = settings[settings.setting == chosen]
-    style = {"markersize": 16, "markerfacecolor": "none", "markeredgecolor": _INK}
-    axis.plot(best[x], 100 * best.accuracy, "o", **style, linestyle="none", label="chosen")
-
-
-PARTS = {
-    "validation": "validation (heard speakers)",
-    "test_heard": "test, heard speakers",
-    "test_unheard": "test, stranger",
-}
-
-
-@_styled
-def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
-    """Draw test accuracy (%) over channels and steps, for heard speakers and for strangers.
-
-    Takes `comparison.over_seeds` and the (channels, steps) to frame.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
-        mean, half = (
-            means.pivot(index="channels", columns="steps", values=name)
-            for name in (part, f"{part}_half")
-        )
-        text = mean.map("{:.0f}".format) + "\n± " + half.map("{:.0f}".format)
-        sns.heatmap(
-            mean, annot=text, fmt="", cmap="viridis", linewidths=1, annot_kws={"fontsize": 8},
-            cbar_kws={"label": "accuracy (%)"}, ax=axis,
-        )  # fmt: skip
-        place = mean.columns.get_loc(study[1]), mean.index.get_loc(study[0])
-        axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
-        axis.set(xlabel="steps in 1 s", ylabel="channels", title=PARTS[part])
-        axis.tick_params(axis="y", rotation=0)
-    axes[0].invert_yaxis()
-    axes[1].set_ylabel("")
-    figure.suptitle(f"mean ± half its 95 % interval, {means.seeds.max()} seeds", fontsize=10)
-    return figure
-
-
-@_styled
-def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
-    """Draw test accuracy (%) over the pooling threshold for each input size, with 95 % intervals.
-
-    Takes `comparison.over_seeds` by channels, steps and threshold.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
-        for i, ((channels, steps), group) in enumerate(means.groupby(["channels", "steps"])):
-            group = group.sort_values("threshold")
-            axis.errorbar(
-                group.threshold + 0.04 * (i - 3), group[part], group[f"{part}_half"], capsize=2,
-                marker="osD^vPX"[i % 7], label=f"{channels} x {steps}",
-            )  # fmt: skip
-        axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[1].legend(title="channels x steps", fontsize=8)
-    return figure
-
-
-@_styled
-def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) -> Figure:
-    """Draw test accuracy (%) over synaptic operations (log axis), each part's Pareto front as line.
-
-    Takes `comparison.over_seeds` with a column `family` (colour) and optionally `label`, and for
-    each part which rows are on its front.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
-        for i, (family, group) in enumerate(means.groupby("family", sort=False)):
-            axis.errorbar(
-                group.accumulates, group[part], group[f"{part}_half"], fmt="osD^v"[i],
-                color=f"C{i}",
-                markersize=5, elinewidth=0.7, alpha=0.9, label=family,
-            )  # fmt: skip
-        front = means[on_front[part]].sort_values("accumulates")
-        axis.plot(front.accumulates, front[part], color=_INK, linewidth=1, label="Pareto front")
-        for row in means[means.label != ""].itertuples():
-            axis.annotate(
-                row.label, (row.accumulates, getattr(row, part)), fontsize=8,
-                xytext=(5, 5), textcoords="offset points",
-            )  # fmt: skip
-        axis.set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
-        axis.set_title(PARTS[part])
-    axes[0].legend(fontsize=8)
-    return figure
-
-
-@_styled
-def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Draw what different utterances say of the same runs: accuracies (%), a dot a run.
-
-    Takes, by kind of runs, what was measured and its values.
-    """
-    heights = [len(kinds) for kinds in accuracies.values()]
-    figure, axes = plt.subplots(
-        len(accuracies), 1, figsize=(8, 0.55 * sum(heights) + 1), sharex=True,
-        gridspec_kw={"height_ratios": heights}, squeeze=False,
-    )  # fmt: skip
-    for axis, (title, measured) in zip(axes[:, 0], accuracies.items(), strict=True):
-        for y, (_, values) in enumerate(measured.items()):
-            axis.plot(values, np.full(len(values), y), "o", alpha=0.5, color=f"C{y}")
-            axis.plot(np.mean(values), y, "|", markersize=18, markeredgewidth=2, color=_INK)
-            axis.annotate(
-                f"{np.mean(values):.1f}", (np.mean(values), y), fontsize=8, ha="center",
-                xytext=(0, 11), textcoords="offset points",
-            )  # fmt: skip
-        axis.set_yticks(range(len(measured)), list(measured))
-        axis.set(ylim=(len(measured) - 0.5, -0.7), title=title)
-    axes[-1, 0].set(xlabel="accuracy (%)")
-    return figure
-
-
-@_styled
-def accuracy_of_models(means: pd.DataFrame, ceiling: str) -> Figure:
-    """Draw each model's test accuracy (%), heard and stranger, with 95 % intervals over seeds.
-
-    Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the name
-    of the one whose means are drawn as lines.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 0.4 * len(means) + 1.4), sharey=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
-        y = np.arange(len(means))
-        axis.errorbar(means[part], y, xerr=means[f"{part}_half"], fmt="o", capsize=3)
-        axis.axvline(means[part][ceiling], color=_INK, linestyle="--", linewidth=1)
-        axis.set_yticks(y, means.index)
-        axis.set(xlabel="accuracy (%)", title=PARTS[part])
-    axes[0].invert_yaxis()
     return figure

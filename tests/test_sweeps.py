@@ -23,7 +23,7 @@ import yaml
 from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shd_helpers import plan, plots, sweeps
+from shd_helpers import comparison_plots, plan, sweeps
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.plan import SweepError, read_sweep
 from shd_helpers.provenance import code_version, notebook_parameters
@@ -556,7 +556,7 @@ def settings_of(**columns):
 
 def test_heat_map_shows_each_mean_in_its_place_and_frames_the_chosen():
     settings = settings_of(lr=[1e-3, 1e-3, 2e-3, 2e-3], epochs=[10, 20, 10, 20])
-    axis = plots.learning_rate_epochs(settings, "0.002,10").axes[0]
+    axis = comparison_plots.learning_rate_epochs(settings, "0.002,10").axes[0]
     cells = {text.get_position(): text.get_text() for text in axis.texts}
     assert cells[(0.5, 0.5)] == "50.0\n± 1.0" and cells[(0.5, 1.5)] == "70.0\n± 3.0"
     assert axis.patches[-1].get_xy() == (0, 1)
@@ -564,7 +564,7 @@ def test_heat_map_shows_each_mean_in_its_place_and_frames_the_chosen():
 
 def test_band_is_the_confidence_interval_of_the_mean():
     settings = settings_of(surrogate=["atan", "atan", "sigmoid", "sigmoid"], slope=[1.0, 2.0] * 2)
-    axis = plots.accuracy_over_slope(settings, "sigmoid,2.0").axes[0]
+    axis = comparison_plots.accuracy_over_slope(settings, "sigmoid,2.0").axes[0]
     low, high = axis.collections[0].get_paths()[0].get_extents().intervaly
     t, n = 4.302653, 3  # Student's t, 97.5 %, two degrees of freedom, from a printed table
     assert low == pytest.approx(min(50 - t * 1 / n**0.5, 60 - t * 2 / n**0.5), abs=1e-4)
@@ -575,7 +575,7 @@ def test_band_is_the_confidence_interval_of_the_mean():
 
 def test_cost_is_the_training_time():
     settings = settings_of(batch_size=[8, 8, 32, 32], slope=[1.0, 2.0] * 2)
-    axis = plots.cost_against_accuracy(settings, "8,2.0", "batch_size").axes[0]
+    axis = comparison_plots.cost_against_accuracy(settings, "8,2.0", "batch_size").axes[0]
     (mark,) = [line for line in axis.lines if line.get_label() == "chosen"]
     assert mark.get_xydata().tolist() == [[2.0, 60.0]]
     assert axis.get_legend_handles_labels()[1] == ["chosen", "batch_size 8", "batch_size 32"]
