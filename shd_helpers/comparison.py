@@ -9,6 +9,7 @@ from scipy.stats import t as student_t
 from shd_helpers.paths import ROOT
 from shd_helpers.preprocessing import Grid
 
+RESULTS = ROOT / "results"
 _GRID = ("first_unit", "bin_ms", "duration_s", "pool_units", "pool_steps", "threshold", "counts")
 
 
@@ -25,7 +26,7 @@ def read_table(name: str) -> pd.DataFrame:
     DataFrame
         As `sweeps.collect` makes it, with `channels` and `steps`.
     """
-    table = pd.read_csv(ROOT / "results" / f"{name}.csv")
+    table = pd.read_csv(RESULTS / f"{name}.csv")
     table = table[table.status == "done"]
     grids = [Grid(*row) for row in table[[*_GRID]].itertuples(index=False)]
     return table.assign(channels=[g.n_units for g in grids], steps=[g.n_steps for g in grids])
@@ -57,7 +58,7 @@ def over_seeds(table: pd.DataFrame, by: str | Sequence[str] = "setting") -> pd.D
     groups = table.groupby(by, sort=False)
     columns = {"seeds": groups.size(), "channels": groups.channels.first()}
     columns["steps"] = groups.steps.first()
-    for name in ("validation", "test_heard", "test_unheard"):
+    for name in ("train", "validation", "test_heard", "test_unheard"):
         percent = 100 * groups[f"{name}_accuracy"].mean()
         half = groups[f"{name}_accuracy"].agg(lambda x: 100 * half_width(x))
         columns |= {name: percent, f"{name}_half": half}

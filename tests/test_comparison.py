@@ -45,7 +45,11 @@ def test_means_over_seeds():
     same = {"channels": 183, "steps": 333, "accumulates": [10.0, 20.0], "hidden_spikes": 1.0}
     same |= {"parameters": 5, "training_s": 2.0}
     table = pd.concat([runs([0.5, 0.7], **same), runs([0.9, 0.9], "b", **same)])
-    table = table.assign(validation_accuracy=table.test_heard_accuracy, test_unheard_accuracy=0.1)
+    table = table.assign(
+        train_accuracy=1.0,
+        validation_accuracy=table.test_heard_accuracy,
+        test_unheard_accuracy=0.1,
+    )
     row = comparison.over_seeds(table).loc["a"]
     assert row.test_heard == pytest.approx(60) and row.accumulates == 15 and row.seeds == 2
     assert row.test_heard_half == pytest.approx(100 * comparison.half_width([0.5, 0.7]))
