@@ -7,7 +7,7 @@ import pytest
 import snntorch as snn
 import torch
 
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.model import SpikingNetwork, delay_steps
 
 
 def network(sizes=(5, 7, 3), beta=0.95, surrogate="fast_sigmoid", slope=2.0, seed=0):
@@ -115,3 +115,46 @@ def test_no_global_state():
 def test_bad_arguments(bad):
     with pytest.raises(ValueError):
         network(**bad)
+
+
+def test_delayed_copies_equal_nested_loops():
+    generator = torch.Generator().manual_seed(0)
+    net = SpikingNetwork((3, 4, 2), 0.9, "atan", 2.0, generator, delays=(0, 2, 9))
+    x = torch.rand(6, 2, 3)
+    late = net.late(x)
+    for t in range(6):
+        for k, delay in enumerate((0, 2, 9)):
+            for unit in range(3):
+                want = x[t - delay, :, unit] if t >= delay else torch.zeros(2)
+                assert torch.equal(late[t, :, 3 * k + unit], want)
+    assert net.fc1.in_features == 9
+    assert delay_steps(4, 30.0, 3.0) == [0, 10, 20, 30]
+    assert delay_steps(3, 25.0, 10.0) == [0, 2, 5]
+
+
+@torch.no_grad()
+def test_readout_membrane_adds_up_without_spikes():
+    """With a constant current the mean of U[t] = I (1 - beta^t) / (1 - beta) over the steps."""
+    generator = torch.Generator().manual_seed(0)
+    net = SpikingNetwork((1, 2), 0.9, "atan", 2.0, generator, readout="membrane")
+    net.fc1.weight.copy_(torch.tensor([[3.0], [-1.0]]))
+    recording = net(torch.ones(20, 1, 1))
+    assert recording.spk.sum() == 0
+    mean = np.mean([(1 - 0.9**t) / 0.1 for t in range(1, 21)])
+    np.testing.assert_allclose(net.scores(recording)[0], [3 * mean, -mean], rtol=1e-5)
+
+
+def test_every_neuron_learns_for_itself_where_asked():
+    generator = torch.Generator().manual_seed(0)
+    net = SpikingNetwork((5, 7, 3), 0.9, "atan", 2.0, generator, "membrane", learn_neurons=True)
+    shapes = {name: tuple(p.shape) for name, p in net.named_parameters() if "lif" in name}
+    assert shapes == {"lif1.beta": (7,), "lif1.threshold": (7,), "lif2.beta": (3,)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"readout": "max"}, "readout"), ({"delays": (2, 1)}, "delays"), ({"delays": ()}, "delays")],
+)
+def test_impossible_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        SpikingNetwork((5, 3), 0.9, "atan", 2.0, torch.Generator(), **options)

@@ -13,9 +13,11 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from shd_helpers import results, training
-from shd_helpers.model import SpikingNetwork
+from shd_helpers import engine, results, training
+from shd_helpers.model import SpikingNetwork, delay_steps
+from shd_helpers.preprocessing import Grid
 from shd_helpers.results import RunError, RunWriter, read_run
+from tests.test_engine import random_events
 
 PREDICTIONS = pd.DataFrame(
     {
@@ -142,3 +144,22 @@ def test_accuracy_per_speaker_with_wilson_interval():
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     assert table.low[0] == pytest.approx(100 * (centre - half))
     assert table.high[0] == pytest.approx(100 * (centre + half))
+
+
+@pytest.mark.parametrize("options", [{}, {"learn_neurons": True, "readout": "membrane"}])
+def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
+    events, grid = random_events(9, 50, 183, 10, 0.05), Grid(pool_steps=20)
+    sizes, delays = [183, 12, 10], delay_steps(3, 40.0, grid.step_ms)
+    generator = torch.Generator().manual_seed(1)
+    model = SpikingNetwork(sizes, 0.8, "atan", 3.0, generator, delays=delays, **options)
+    parameters = {"seed": 1, "language": "english", "beta": 0.95, "surrogate": "atan"}
+    parameters |= {"slope": 3.0, "n_hidden": 12, "n_delays": 3, "delay_ms": 40.0}
+    parameters |= {"readout": "spikes", "learn_neurons": False} | options | vars(grid)
+    run = RunWriter(tmp_path, parameters, {"name": "hand"}, np.array([0]), model)
+    training.overfit(model, events, 5)
+    run.epoch(model, EPOCH)
+    run.finish(model, {}, PREDICTIONS, {"null": {"spk": np.eye(3, dtype=bool)}}, {})
+    loaded = results.load_network(read_run(tmp_path))
+    assert results.grid_of(read_run(tmp_path)) == grid and loaded.delays == (0, 2, 4)
+    ours, want = (engine.count_spikes(m, events, range(9))[0] for m in (loaded, model))
+    assert torch.equal(ours, want) and want.any()

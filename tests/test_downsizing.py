@@ -1,0 +1,31 @@
+import json
+
+import pandas as pd
+
+from shd_helpers import downsizing
+from shd_helpers.plan import SWEEPS
+
+
+def test_confusions_are_counted_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    rows = []
+    for seed, answers in enumerate((["one", "two", "one"], ["one", "one", "two"])):
+        folder = tmp_path / f"run {seed}"
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({"heard_speakers": [3]}))
+        spoken = {"speaker": [3, 3, 5], "label": ["one", "two", "two"], "predicted": answers}
+        pd.DataFrame(spoken).to_csv(folder / "predictions.csv", index=False)
+        rows.append({"run_name": folder.name, "setting": "a", "language": "english"})
+    table = pd.DataFrame([*rows, rows[0]]).assign(status=["done", "done", "failed"])
+    found = {
+        (row.part, row.label, row.predicted): row.utterances
+        for row in downsizing.confusions(table).itertuples()
+    }
+    assert found == {
+        ("heard", 1, 1): 2, ("heard", 2, 2): 1, ("heard", 2, 1): 1,
+        ("unheard", 2, 1): 1, ("unheard", 2, 2): 1,
+    }  # fmt: skip
+
+
+def test_all_its_sweeps_exist():
+    assert all((SWEEPS / f"{name}.yaml").is_file() for name in downsizing.SWEEPS)
