@@ -6,6 +6,7 @@ somebody sits in front of the notebook. Papermill, nbconvert and nbval get the f
 
 import asyncio
 import io
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
@@ -108,7 +109,7 @@ def explore(
     figure.set_layout_engine("none")  # settled; doing it again for each frame is slow
     plt.close(figure)  # else the notebook would show it a second time
     if not is_live():
-        print(line)
+        print(re.sub("<[^>]+>", "", line))
         return figure
     boxes = {name: _control(*control) for name, control in controls.items()}
     wide = widgets.Layout(max_width="100%")

@@ -22,7 +22,9 @@ from shd_helpers.paths import NOTEBOOKS
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright isn't installed: make browser"
 )
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
