@@ -20,10 +20,8 @@ SWEEPS = (
     "downsizing_threshold",
     "downsizing_tuning",
     "downsizing_tuned",
-    "leave_one_speaker_out",
     "buying_back_validation",
     "buying_back",
-    "convolutional_validation",
     "convolutional_reference",
 )
 

@@ -499,7 +499,6 @@ def test_the_study_s_sweeps(name, home):
     seeds = {
         "downsizing_tuning": 2,
         "buying_back_validation": 1,
-        "convolutional_validation": 1,
     }  # these only choose
     assert len({point.parameters["seed"] for point in sweep.points}) >= seeds.get(name, 3)
 
