@@ -116,7 +116,9 @@ def explore(
     image = widgets.Image(value=png(figure), layout=wide)
     image.add_class("shd-figure")
     text = widgets.HTML(f"<div role='status'>{line}</div>", layout=wide)
-    audio = widgets.Audio(value=sound(**start) or b"", autoplay=False) if sound else None
+    audio = widgets.Audio(format="wav", autoplay=False) if sound else None
+    if sound:
+        audio.value = sound(**start) or b""
 
     def draw() -> None:
         values = {name: box.value for name, box in boxes.items()}
