@@ -69,7 +69,8 @@ def test_kernel_and_size(notebook, path):
 
 def test_cells_are_short_and_define_next_to_nothing(notebook):
     for cell in code_cells(notebook):
-        assert len(cell.source.splitlines()) <= 25, cell.source
+        is_parameters = "parameters" in cell.metadata.get("tags", [])
+        assert is_parameters or len(cell.source.splitlines()) <= 25, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
         assert not any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
 

@@ -60,7 +60,7 @@ def test_citation_and_licence():
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
-def test_ci_calls_make_test_only():
+def test_ci_calls_make_only():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == ["make test"]
+    assert [step["run"] for step in steps if "run" in step] == ["make test", "make browser"]
