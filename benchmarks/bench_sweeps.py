@@ -63,7 +63,7 @@ def sweep_on_two_workers(path: Path) -> None:
     assert (table.status == "done").all(), table.error.max()
 
 
-def rows(points: int = 8, epochs: int = 20) -> list[dict]:
+def rows(points: int = 8, epochs: int = 30) -> list[dict]:
     """Time the same runs both ways, once each, about four minutes on two cores.
 
     The loop's runs may use all cores, as notebook 3 by itself does; a worker's use one.

@@ -155,21 +155,24 @@ def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) 
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
     for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
         for i, (family, group) in enumerate(means.groupby("family", sort=False)):
-            axis.errorbar(
-                group.accumulates, group[part], group[f"{part}_half"], fmt="osD^v"[i],
-                color=f"C{i}",
-                markersize=5, elinewidth=0.7, alpha=0.9, label=family,
+            bars = group[group.label != ""]  # all of them would hide each other
+            axis.plot(
+                group.accumulates, group[part], "osD^v"[i], color=f"C{i}", markersize=5,
+                label=family,
             )  # fmt: skip
+            axis.errorbar(
+                bars.accumulates, bars[part], bars[f"{part}_half"], fmt="none", ecolor=f"C{i}"
+            )
         front = means[on_front[part]].sort_values("accumulates")
-        axis.plot(front.accumulates, front[part], color=INK, linewidth=1, label="Pareto front")
+        axis.plot(front.accumulates, front[part], "-", color=INK, linewidth=1, label="Pareto front")
         for row in means[means.label != ""].itertuples():
             axis.annotate(
                 row.label, (row.accumulates, getattr(row, part)), fontsize=8,
-                xytext=(5, 5), textcoords="offset points",
+                xytext=(6, -4 if row.label == "study" else 4), textcoords="offset points",
             )  # fmt: skip
         axis.set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
-        axis.set_title(PARTS[part])
-    axes[0].legend(fontsize=8)
+        axis.set(title=PARTS[part], xlim=(None, 6 * means.accumulates.max()))
+    axes[0].legend(fontsize=8, loc="lower right")
     return figure
 
 
