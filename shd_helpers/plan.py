@@ -104,15 +104,10 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
             raise SweepError(f"--set {key}: the grid of {path} has it")
         _check_values(f"--set {key}", key, [value], defaults)
 
-    def typed(key: str, value: object) -> object:  # YAML's 1 for the notebook's 1.0
-        return float(value) if isinstance(defaults[key], float) else value
-
-    base = defaults | {key: typed(key, value) for key, value in fixed.items()}
-    changed = {key: typed(key, value) for key, value in overrides.items() if value != base[key]}
-    axes = [
-        [(words, {k: typed(k, x) for k, x in values.items()}) for words, values in axis]
-        for axis in axes
-    ]
+    base = defaults | {key: _typed(value, defaults[key]) for key, value in fixed.items()}
+    changed = {
+        key: _typed(value, defaults[key]) for key, value in overrides.items() if value != base[key]
+    }
     name = "_".join([content["name"], *(_words(*item) for item in changed.items())])
     points = list(_points(name, base | changed, axes, content["seeds"], code_version(notebook)))
     if len({point.run_name for point in points}) < len(points):
@@ -155,7 +150,8 @@ def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[s
     """
     if key in defaults or not isinstance(axis, dict):
         _check_values(where, key, axis, defaults)
-        return [(_words(key, value), {key: value}) for value in axis]
+        values = [_typed(value, defaults[key]) for value in axis]
+        return [(_words(key, value), {key: value}) for value in values]
     if not axis:
         raise SweepError(f"{where}: {axis!r} has no places")
     for name, values in axis.items():
@@ -163,7 +159,15 @@ def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[s
             raise SweepError(f"{where}.{name}: {values!r} is no mapping of parameters")
         for parameter, value in values.items():
             _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
-    return [(_words(key, name), dict(values)) for name, values in axis.items()]
+    return [
+        (_words(key, name), {k: _typed(value, defaults[k]) for k, value in values.items()})
+        for name, values in axis.items()
+    ]
+
+
+def _typed(value: object, default: object) -> object:
+    """Return YAML's 1 as the notebook's 1.0."""
+    return float(value) if isinstance(default, float) else value
 
 
 def _hint(value: object) -> str:

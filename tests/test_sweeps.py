@@ -217,7 +217,13 @@ def test_the_table(home, scheduler):
     table = run_sweep(home.yaml, scheduler=scheduler, progress=False)
     assert table.columns.tolist() == [
         *("setting", "x", "word", "seed", "run_name", "train_accuracy", "validation_accuracy"),
-        *("test_accuracy", "test_heard_accuracy", "test_unheard_accuracy", "training_s"),
+        *(
+            "test_accuracy",
+            "test_heard_accuracy",
+            "test_unheard_accuracy",
+            *sweeps.COSTS,
+            "training_s",
+        ),
         *("total_s", "hash", "status", "error"),
     ]
     assert table.setting.tolist() == ["x=1.0,word=a-b"] * 2 + ["x=2.0,word=a-b"] * 2
