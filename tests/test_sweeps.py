@@ -226,6 +226,7 @@ def test_the_table(home, scheduler):
         ),
         *("total_s", "hash", "status", "error"),
     ]
+    assert (table.status == "done").all(), table.error.max()
     assert table.setting.tolist() == ["x=1.0,word=a-b"] * 2 + ["x=2.0,word=a-b"] * 2
     assert table.seed.tolist() == [0, 1, 0, 1]
     np.testing.assert_allclose(table.validation_accuracy, [0.1, 0.11, 0.2, 0.21])
