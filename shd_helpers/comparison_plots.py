@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
 from shd_helpers.plots import INK, styled
@@ -92,7 +91,6 @@ def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
 
 
 PARTS = {
-    "validation": "validation (heard speakers)",
     "test_heard": "test, heard speakers",
     "test_unheard": "test, stranger",
 }
@@ -122,26 +120,6 @@ def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
     axes[0].invert_yaxis()
     axes[1].set_ylabel("")
     figure.suptitle(f"mean ± half its 95 % interval, {means.seeds.max()} seeds", fontsize=10)
-    return figure
-
-
-@styled
-def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
-    """Draw test accuracy (%) over the pooling threshold for each input size, with 95 % intervals.
-
-    Takes `comparison.over_seeds` by channels, steps and threshold.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
-        for i, ((channels, steps), group) in enumerate(means.groupby(["channels", "steps"])):
-            group = group.sort_values("threshold")
-            axis.errorbar(
-                group.threshold + 0.04 * (i - 3), group[part], group[f"{part}_half"], capsize=2,
-                marker="osD^vPX"[i % 7], label=f"{channels} x {steps}",
-            )  # fmt: skip
-        axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[1].legend(title="channels x steps", fontsize=8)
     return figure
 
 
@@ -202,7 +180,7 @@ def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 @styled
-def accuracy_of_models(means: pd.DataFrame, ceiling: str) -> Figure:
+def accuracy_of_models(means: pd.DataFrame, baseline: str) -> Figure:
     """Draw each model's test accuracy (%), heard and stranger, with 95 % intervals over seeds.
 
     Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the name
@@ -212,7 +190,7 @@ def accuracy_of_models(means: pd.DataFrame, ceiling: str) -> Figure:
     for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
         y = np.arange(len(means))
         axis.errorbar(means[part], y, xerr=means[f"{part}_half"], fmt="o", capsize=3)
-        axis.axvline(means[part][ceiling], color=INK, linestyle="--", linewidth=1)
+        axis.axvline(means[part][baseline], color=INK, linestyle="--", linewidth=1)
         axis.set_yticks(y, means.index)
         axis.set(xlabel="accuracy (%)", title=PARTS[part])
     axes[0].invert_yaxis()

@@ -41,7 +41,7 @@ def split_validation(
     kind : str
         ``"random"``: the same share of every class of every speaker; ``"speaker"``: whole
         speakers, at least one, so that validation hears strangers as the test file has them;
-        ``"speaker 3"``: that one.
+        ``"speaker 3"``: the third in the training file, whatever its number there.
     fraction : float
         Share of the utterances (random) or of the speakers (speaker) for validation, 0..1.
     seed : int
@@ -69,7 +69,8 @@ def split_validation(
         held_out = speakers[: max(1, round(fraction * len(speakers)))]
         validation = np.flatnonzero(np.isin(events.speakers, held_out))
     elif kind.startswith("speaker ") and kind[8:].isdecimal():
-        validation = np.flatnonzero(events.speakers == int(kind[8:]))
+        held_out = np.unique(events.speakers)[int(kind[8:]) - 1 : int(kind[8:])]
+        validation = np.flatnonzero(np.isin(events.speakers, held_out))
     else:
         raise ValueError(f"validation {kind!r}: unknown; take 'random', 'speaker' or 'speaker 3'")
     training = np.setdiff1d(np.arange(n), validation)

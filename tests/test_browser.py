@@ -69,7 +69,9 @@ def lab(tmp_path_factory):
             command, env=os.environ | places, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        yield Server(f"http://127.0.0.1:{port}", token, home / "log", server)
+        lab = Server(f"http://127.0.0.1:{port}", token, home / "log", server)
+        lab.wait()
+        yield lab
     finally:
         server.send_signal(signal.SIGTERM)  # it shuts its kernels down
         try:
@@ -188,7 +190,6 @@ BOTH = (True, True)
 
 
 def test_01_downsizing(lab, browser):
-    lab.wait()
     with Notebook(browser, lab, "01_data_preprocessing") as page:
         assert page.errors() == []
         page.labelled()
@@ -209,7 +210,6 @@ def test_01_downsizing(lab, browser):
 
 
 def test_02_surrogates(lab, browser):
-    lab.wait()
     with Notebook(browser, lab, "02_surrogate_visualization") as page:
         assert page.errors() == []
         page.labelled()
@@ -220,7 +220,6 @@ def test_02_surrogates(lab, browser):
 
 
 def test_03_and_04_utterances(lab, browser):
-    lab.wait()
     with Notebook(browser, lab, "03_model_training") as page:
         assert page.errors() == []
     with Notebook(browser, lab, "04_results_analysis") as page:
@@ -235,7 +234,6 @@ def test_03_and_04_utterances(lab, browser):
 
 
 def test_05_points(lab, browser):
-    lab.wait()
     with Notebook(browser, lab, "05_downsizing_study") as page:
         assert page.errors() == []
         page.labelled()
@@ -245,7 +243,6 @@ def test_05_points(lab, browser):
 
 
 def test_a_narrow_window(lab, browser):
-    lab.wait()
     with Notebook(browser, lab, "01_data_preprocessing", width=640, height=800) as page:
         page.labelled()
         page.screenshot("explorer_narrow")

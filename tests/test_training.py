@@ -83,10 +83,12 @@ def test_speaker_split_holds_out_whole_speakers():
         assert not set(events.speakers[train]) & set(events.speakers[valid])
         held_out |= set(events.speakers[valid])
     assert held_out == {7, 8, 9, 11}
-    _, valid = split_validation(events, "speaker 8", 0.25, 0)
-    assert set(events.speakers[valid]) == {8} and len(valid) == 10
-    with pytest.raises(ValueError, match="0 for validation"):
-        split_validation(events, "speaker 5", 0.25, 0)
+    for number, speaker in enumerate((7, 8, 9, 11), start=1):
+        _, valid = split_validation(events, f"speaker {number}", 0.25, 0)
+        assert set(events.speakers[valid]) == {speaker} and len(valid) == 10
+    for number in (0, 5):
+        with pytest.raises(ValueError, match="0 for validation"):
+            split_validation(events, f"speaker {number}", 0.25, 0)
 
 
 def test_impossible_splits():
