@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from shd_helpers import explorers, smoke, training
+from shd_helpers import controls, explorers, smoke, training
 from shd_helpers.datasets import locate
 from shd_helpers.layout import read_shd
 from shd_helpers.model import SpikingNetwork
@@ -22,15 +22,15 @@ def step_s(explorer, *arguments, slider: str) -> float:
     """Return the median time of 20 steps of one slider, seconds, after the first picture."""
     caught = {}
 
-    def catch(figure, update, controls, sound=None):
-        caught.update(figure=figure, update=update, controls=controls)
-        return explore(figure, update, controls)
+    def catch(figure, update, choices, sound=None):
+        caught.update(figure=figure, update=update, choices=choices)
+        return explore(figure, update, choices)
 
     explore = explorers.explore
     with mock.patch.object(explorers, "explore", catch), contextlib.redirect_stdout(io.StringIO()):
         explorer(*arguments)
-    values = {name: start for name, (_, start, _) in caught["controls"].items()}
-    low, high, *step = caught["controls"][slider][2]
+    values = {name: start for name, (_, start, _) in caught["choices"].items()}
+    low, high, *step = caught["choices"][slider][2]
     times = []
     for k in range(20):
         values[slider] = low + k * (step[0] if step else 1)
@@ -38,7 +38,7 @@ def step_s(explorer, *arguments, slider: str) -> float:
             break
         start = time.perf_counter()
         caught["update"](**values)
-        explorers.png(caught["figure"])
+        controls.png(caught["figure"])
         times.append(time.perf_counter() - start)
     return median(times)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from shd_helpers import explorers, smoke, surrogates, training
+from shd_helpers import controls, explorers, smoke, surrogates, training
 from shd_helpers.layout import read_shd
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Grid, downsize
@@ -21,9 +21,9 @@ def caught(monkeypatch):
     """Catch what an explorer hands to `explore`."""
     seen = {}
 
-    def catch(figure, update, controls, sound=None):
-        start = {name: value for name, (_, value, _) in controls.items()}
-        seen.update(figure=figure, update=update, start=start, controls=controls, sound=sound)
+    def catch(figure, update, choices, sound=None):
+        start = {name: value for name, (_, value, _) in choices.items()}
+        seen.update(figure=figure, update=update, start=start, sound=sound)
         return figure
 
     monkeypatch.setattr(explorers, "explore", catch)
@@ -38,7 +38,7 @@ def toy(tmp_path_factory):
 
 
 def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, monkeypatch):
-    monkeypatch.setattr(explorers, "_control", None)  # would raise
+    monkeypatch.setattr(controls, "_control", None)  # would raise
     figure = explorers.downsizing(toy, Grid(), "english")
     assert isinstance(figure, Figure)
     out = capsys.readouterr().out
@@ -109,7 +109,7 @@ def test_fast_dragging_draws_few_frames_and_the_last_value():
         drawn.append(value[0])
 
     async def drag():
-        frames = explorers.Frames(draw)
+        frames = controls.Frames(draw)
         for i in range(1, 201):
             value[0] = i
             frames.changed()
