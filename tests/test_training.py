@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import shd_helpers
 from shd_helpers import engine as engine_module
-from shd_helpers import reference, training
+from shd_helpers import reference
+from shd_helpers.engines import choose_engine
 from shd_helpers.layout import read_shd
 from shd_helpers.model import SpikingNetwork
 from shd_helpers.preprocessing import Events, Grid, downsize
@@ -19,7 +20,6 @@ from shd_helpers.smoke import write_toy
 from shd_helpers.surrogates import true_step
 from shd_helpers.training import (
     batches,
-    choose_engine,
     fit,
     overfit,
     predict,
@@ -203,7 +203,7 @@ def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
     monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", None)  # importing it fails
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
     with pytest.warns(UserWarning, match=r"Triton is missing: pip install '\.\[cuda\]'"):
-        assert training.choose_engine("fused", model) is reference
+        assert choose_engine("fused", model) is reference
 
 
 def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
@@ -212,7 +212,7 @@ def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
     monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", cuda)
     monkeypatch.setattr(shd_helpers, "engine_cuda", cuda, raising=False)
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
-    assert training.choose_engine("fused", model) is cuda
+    assert choose_engine("fused", model) is cuda
     why.pop(0)
     with pytest.warns(UserWarning, match="too hot"):
-        assert training.choose_engine("fused", model) is reference
+        assert choose_engine("fused", model) is reference
