@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
 
+import dask
 import pandas as pd
 import papermill
 from distributed import Client, LocalCluster, get_worker, wait
@@ -241,12 +242,18 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         # port 0 is one that is free, so that two sweeps don't meet
         options = {"scheduler_port": 0, "dashboard_address": "127.0.0.1:0"}
         options |= {"threads_per_worker": 1, "silence_logs": logging.ERROR}
+        # A worker gets its next run when it is free: given two, it may keep one from another.
+        fair = dask.config.set({"distributed.scheduler.worker-saturation": 1.0})
         # A terminal sends Ctrl-C to the workers, too; one that dies of it while the cluster is
         # closed is started again. What starts while the signal is blocked never gets it.
         resource_tracker.ensure_running()  # it would lift the block
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
+            with (
+                fair,
+                LocalCluster(n_workers=workers, **options) as cluster,
+                Client(cluster) as client,
+            ):
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 yield client
         finally:
@@ -272,9 +279,11 @@ def _run(
     environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")} | _ONE_THREAD
     points = {}
     for i, point in enumerate(todo):
-        name = f"{point.run_name} {point.hash}"  # two sweeps on one cluster share what is the same
+        # Two sweeps on one cluster share what is the same. By the first part Dask knows that all
+        # take about as long; else it moves runs as if those that wait took no time.
+        key = ("run", point.run_name, point.hash)
         task = (execute, sweep.notebook, point, timeout_s, environment)
-        points[client.submit(*task, key=name, priority=-i)] = point  # in the grid's order
+        points[client.submit(*task, key=key, priority=-i)] = point  # in the grid's order
     pending, table = set(points), collect(sweep, errors)
     start = {"initial": len(sweep.points) - len(todo), "total": len(sweep.points)}
     with tqdm(desc=sweep.name, bar_format=_BAR, disable=not progress, **start) as bar:

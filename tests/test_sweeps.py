@@ -29,7 +29,7 @@ from shd_helpers.plan import SweepError, read_sweep
 from shd_helpers.provenance import code_version, notebook_parameters
 from shd_helpers.sweeps import by_setting, choose, run_sweep
 
-LONG_S = 120
+LONG_S = 30
 
 # Says in `log` that it has begun, does what the file named after its point tells, and leaves a
 # run.json whose hash is computed here a second time.
@@ -210,6 +210,16 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     assert "4 finished, 0 failed, 0 running, best validation 21.0%" in out
     assert "Validation chooses x=2.0: 20.5%" in out
     assert "50" not in out.split("Validation chooses")[1]  # no test score
+
+
+def test_a_long_run_holds_up_none_behind_it(home):
+    home.write(grid={"x": [1.0, 2.0, 3.0, 4.0]}, seeds=[0])
+    home.order(1.0, 0, "wait")
+    command = home.command("--workers", "2")
+    wait_until(lambda: len(home.rows()) == 3, "all others have ended")
+    home.order(1.0, 0, "")
+    assert command.wait(LONG_S) == 0
+    assert len(home.rows()) == 4
 
 
 def test_the_table(home, scheduler):
