@@ -13,13 +13,15 @@ from torch.nn import functional
 from shd_helpers.preprocessing import Events
 
 CHANNELS = (16, 32, 64)
-KERNELS = (7, 3, 3)
-STRIDES = ((3, 3), (2, 2), (2, 2))  # steps, units
-PLACES = (8, 4)  # what is left is averaged to so many places in steps and units
+BLOCK = (6, 3)  # steps x units whose mean the first convolution sees
+PLACES = (6, 7)  # what is left in steps and units
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Three convolutions over steps and units, averages over 8 x 4 places, a linear layer.
+    """Means over blocks of cells, three convolutions over steps and units, a linear layer.
+
+    Each convolution has windows of 3 x 3, batch normalisation and a maximum over 2 x 2; the last
+    maximum leaves 6 x 7 places of whatever size there is.
 
     Parameters
     ----------
@@ -31,24 +33,21 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(self, n_classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        layers, n_in = [], 1
-        for n, size, stride in zip(CHANNELS, KERNELS, STRIDES, strict=True):
-            convolution = nn.utils.skip_init(
-                nn.Conv2d, n_in, n, size, stride, padding=size // 2, bias=False
-            )
+        layers, n_in = [nn.AvgPool2d(BLOCK)], 1
+        for n in CHANNELS:
+            convolution = nn.utils.skip_init(nn.Conv2d, n_in, n, 3, padding=1, bias=False)
             nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
-            layers += [convolution, nn.BatchNorm2d(n), nn.ReLU()]
+            layers += [convolution, nn.BatchNorm2d(n), nn.ReLU(), nn.MaxPool2d(2)]
             n_in = n
+        layers[-1] = nn.AdaptiveMaxPool2d(PLACES)
         self.convolutions = nn.Sequential(*layers)
-        self.places = nn.AdaptiveAvgPool2d(PLACES)
         self.fc = nn.utils.skip_init(nn.Linear, n_in * PLACES[0] * PLACES[1], n_classes)
         nn.init.kaiming_uniform_(self.fc.weight, generator=generator)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class scores (batch, classes) of cells (steps, batch, units)."""
-        features = self.convolutions(x.transpose(0, 1)[:, None])
-        return self.fc(self.places(features).flatten(1))
+        return self.fc(self.convolutions(x.transpose(0, 1)[:, None]).flatten(1))
 
 
 def step(
@@ -84,9 +83,10 @@ def multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: int
     n_steps, n_units : int
         Size of the input.
     """
-    size, total = torch.tensor([n_steps, n_units]), 0
+    size, total = np.array([n_steps, n_units]), 0
     for layer in model.convolutions:
         if isinstance(layer, nn.Conv2d):
-            size = (size - 1) // torch.tensor(layer.stride) + 1
             total += layer.weight.numel() * int(size.prod())
+        elif isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
+            size = size // layer.kernel_size
     return total + model.fc.weight.numel()

@@ -8,7 +8,7 @@ the tests' oracle.
 import numpy as np
 import pandas as pd
 
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.model import SpikingNetwork, weight_and_bias
 from shd_helpers.preprocessing import Events
 
 
@@ -27,19 +27,20 @@ def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> 
     Returns
     -------
     ndarray
-        Shape (utterances,). Where a layer has weights of 0, its presynaptic neurons count with
-        their mean number of synapses. A network without spikes has none: 0.
+        Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
+        count with their mean number of synapses. A network without spikes has none: 0.
     """
     if not isinstance(model, SpikingNetwork):
         return np.zeros(len(events))
+    synapses = [(weight_and_bias(fc)[0] != 0).sum(0).double().numpy() for fc, _ in model.layers]
     of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    arrivals = np.zeros(len(events))
-    for delay in model.delays:
+    total = np.zeros(len(events))
+    for k, delay in enumerate(model.delays):
         in_time = events.steps.astype(np.int64) + delay < events.n_steps
-        arrivals += np.bincount(of[in_time], minlength=len(events))
-    senders = [arrivals, *n_spikes[:, :-1].T]
-    synapses = [(fc.weight != 0).sum(0).double().mean().item() for fc, _ in model.layers]
-    return sum(spikes * n for spikes, n in zip(senders, synapses, strict=True))
+        weights = synapses[0][events.units[in_time] + k * events.n_units]
+        total += np.bincount(of[in_time], weights, minlength=len(events))
+    hidden = [n * s.mean() for n, s in zip(n_spikes[:, :-1].T, synapses[1:], strict=True)]
+    return total + sum(hidden)
 
 
 def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dict[str, float]:

@@ -22,12 +22,13 @@ SWEEPS = (
     "downsizing_tuned",
     "buying_back_validation",
     "buying_back",
+    "convolutional_reference_validation",
     "convolutional_reference",
 )
 
 
-def confusions(table: pd.DataFrame) -> pd.DataFrame:
-    """Count from the run folders what was answered to what, seeds together.
+def answers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what every run of a sweep answered on the test file, from the run folders.
 
     Parameters
     ----------
@@ -37,26 +38,71 @@ def confusions(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `setting`, `part` (``heard`` or ``unheard`` speakers of the test file), `label` and
-        `predicted` (classes), `utterances` (how many; 0 is left out).
+        A row an utterance and run: `setting`, `seed`, `speaker`, `part` (``heard`` in training or
+        ``unheard``), `label` and `predicted` (classes).
     """
     parts = []
     for row in table[table.status == "done"].itertuples():
         folder, words = runs_dir() / row.run_name, LANGUAGES[row.language]
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        answers = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
-        heard = answers.speaker.isin(info["heard_speakers"])
-        counted = pd.DataFrame(
-            {
-                "setting": row.setting,
-                "part": np.where(heard, "heard", "unheard"),
-                "label": answers.label.map(words.index),
-                "predicted": answers.predicted.map(words.index),
-            }
+        given = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+        heard = given.speaker.isin(info["heard_speakers"])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "setting": row.setting,
+                    "seed": row.seed,
+                    "speaker": given.speaker,
+                    "part": np.where(heard, "heard", "unheard"),
+                    "label": given.label.map(words.index),
+                    "predicted": given.predicted.map(words.index),
+                }
+            )
         )
-        parts.append(counted.value_counts())
-    total = pd.concat(parts).groupby(level=[0, 1, 2, 3], sort=False).sum()
-    return total.rename("utterances").reset_index()
+    return pd.concat(parts)
+
+
+def confusions(table: pd.DataFrame) -> pd.DataFrame:
+    """Count what was answered to what, seeds together.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As in `answers`.
+
+    Returns
+    -------
+    DataFrame
+        `setting`, `part`, `label`, `predicted`, `utterances` (how many; 0 is left out).
+    """
+    columns = ["setting", "part", "label", "predicted"]
+    counted = answers(table).groupby(columns, sort=False).size()
+    return counted.rename("utterances").reset_index()
+
+
+def by_speaker(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the right answers to each speaker of the test file.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As in `answers`.
+
+    Returns
+    -------
+    DataFrame
+        `setting`, `seed`, `speaker`, `part`, `utterances` and `correct` (how many).
+    """
+    given = answers(table)
+    correct = (given.label == given.predicted).rename("correct")
+    counted = correct.groupby(
+        [given[c] for c in ("setting", "seed", "speaker", "part")], sort=False
+    )
+    return counted.agg(utterances="size", correct="sum").reset_index()
+
+
+# what is counted over the utterances of a sweep's runs, beside its table
+COUNTED = {"downsizing_grid": confusions, "buying_back": by_speaker}
 
 
 def main() -> None:
@@ -72,10 +118,10 @@ def main() -> None:
             table = run_sweep(name, overrides, workers=arguments.workers)
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
-            if name == "downsizing_grid":
-                path = read_sweep(name, overrides).table
-                with atomic(path.with_stem(f"{path.stem}_confusions")) as part:
-                    confusions(table).to_csv(part, index=False)
+            if name in COUNTED:
+                path, count = read_sweep(name, overrides).table, COUNTED[name]
+                with atomic(path.with_stem(f"{path.stem}_{count.__name__}")) as part:
+                    count(table).to_csv(part, index=False)
     except (SweepError, DatasetError) as error:
         sys.exit(f"The study stopped.\n{error}")
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from torch import nn
 
 from shd_helpers import kernels
 from shd_helpers.kernels import ATAN, FAST_SIGMOID, LANES, N_OUT, READOUT, SIGMOID, STATE, WIDTH
-from shd_helpers.model import Recording, SpikingNetwork
+from shd_helpers.model import Recording, SharedLinear, SpikingNetwork, weight_and_bias
 from shd_helpers.preprocessing import Events
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
@@ -41,13 +41,13 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     shape, constants, blocks, matrices = [], [], [], []
     block_at = state_at = matrix_at = 0
     for i, (fc, lif) in enumerate(model.layers):
-        n, n_in = fc.weight.shape
+        weight, bias = (tensor.detach().numpy() for tensor in weight_and_bias(fc))
+        n, n_in = weight.shape
         width = -(-n // LANES) * LANES
-        weight = fc.weight.detach().numpy()
         # padding: no current, no decay, threshold 1, hence no spike
         block = np.zeros((n_in + 3, width), np.float32)
         block[:n_in, :n] = weight.T
-        block[n_in, :n] = fc.bias.detach().numpy()
+        block[n_in, :n] = bias
         block[n_in + 1, :n] = lif.beta.detach().clamp(0, 1).numpy()
         block[n_in + 2] = 1
         block[n_in + 2, :n] = lif.threshold.detach().numpy()
@@ -90,7 +90,8 @@ def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
         return "its forward is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):
         state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        if type(fc) is not nn.Linear or not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
+        is_linear = type(fc) in (nn.Linear, SharedLinear) and isinstance(fc.weight, nn.Parameter)
+        if not is_linear or fc.bias is None:
             return f"fc{i} is not a plain Linear layer with biases"
         if type(lif) is not Leaky:
             return f"lif{i} is {type(lif).__name__}, not Leaky"
@@ -210,10 +211,13 @@ def step(
     for (fc, lif), layer in zip(model.layers, shape, strict=True):
         n_in, n, width, low = layer[:4]
         d = total[low : low + (n_in + 3) * width].reshape(-1, width)[:, :n]
+        weight, bias = torch.from_numpy(np.ascontiguousarray(d[:n_in].T)), torch.tensor(d[n_in])
+        if isinstance(fc, SharedLinear):
+            weight, bias = fc.folded(weight, bias)
         if fc.weight.requires_grad:
-            fc.weight.grad = torch.from_numpy(np.ascontiguousarray(d[:n_in].T))
+            fc.weight.grad = weight
         if fc.bias.requires_grad:
-            fc.bias.grad = torch.from_numpy(d[n_in].copy())
+            fc.bias.grad = bias
         if lif.beta.requires_grad:  # the clamp to 0..1 lets no gradient through from outside
             beta = lif.beta.detach()
             inside = (beta >= 0) & (beta <= 1)

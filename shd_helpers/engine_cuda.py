@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 
 from shd_helpers import engine
-from shd_helpers.model import Recording, SpikingNetwork
+from shd_helpers.model import Recording, SharedLinear, SpikingNetwork
 from shd_helpers.preprocessing import Events
 
 COLUMNS = 128  # neurons of a program; a column is one neuron of one utterance
@@ -125,6 +125,8 @@ def why_not(model: SpikingNetwork) -> str | None:
     """Say what in a model this engine can't compute; see `engine.why_not`."""
     if model.readout != "spikes" or model.delays != (0,):
         return "on CUDA, scores must be spikes, and the input without delays"
+    if isinstance(model.fc1, SharedLinear):
+        return "on CUDA, weights can't be shared"
     if any(lif.threshold.requires_grad for _, lif in model.layers):
         return "on CUDA, thresholds can't be learned"
     return engine.why_not(model, "cpu" if triton.knobs.runtime.interpret else "cuda")

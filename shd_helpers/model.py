@@ -27,6 +27,63 @@ def delay_steps(n_delays: int, delay_ms: float, step_ms: float) -> list[int]:
     return [round(k * delay_ms / step_ms) for k in range(n_delays)]
 
 
+class SharedLinear(nn.Module):
+    """A convolution over the units: at every place neurons see a window, with the same weights.
+
+    Channel c at place p is neuron p n_channels + c and sees the units from p stride on, of every
+    delayed copy; units above the last window are not seen.
+
+    Parameters
+    ----------
+    n_units, n_delays : int
+        Inputs, and copies of them.
+    n_channels : int
+        Neurons at a place.
+    window, stride : int
+        Units that a neuron sees, and units from one place to the next.
+
+    Raises
+    ------
+    ValueError
+        If no window fits.
+    """
+
+    def __init__(
+        self, n_units: int, n_delays: int, n_channels: int, window: int, stride: int
+    ) -> None:
+        super().__init__()
+        if not 1 <= window <= n_units or stride < 1:
+            raise ValueError(f"window {window}, stride {stride}: none fits {n_units} units")
+        self.weight = nn.Parameter(torch.empty(n_channels, n_delays * window))
+        self.bias = nn.Parameter(torch.empty(n_channels))
+        first = torch.arange(0, n_units - window + 1, stride)
+        seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(window)
+        columns = first[:, None] + seen.flatten()  # (places, delays x window)
+        self.register_buffer("columns", columns[:, None].expand(-1, n_channels, -1), False)
+        self.in_features, self.out_features = n_delays * n_units, len(first) * n_channels
+
+    def unfolded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight (neurons, inputs) and bias (neurons,) of the same layer without sharing."""
+        n_places = len(self.columns)
+        full = self.weight.new_zeros(n_places, len(self.bias), self.in_features)
+        full = full.scatter(2, self.columns, self.weight.expand(n_places, -1, -1))
+        return full.flatten(0, 1), self.bias.repeat(n_places)
+
+    def folded(self, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradients of the shared numbers from those of `unfolded`."""
+        weight = weight.view(len(self.columns), len(self.bias), self.in_features)
+        return weight.gather(2, self.columns).sum(0), bias.view(-1, len(self.bias)).sum(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the currents (batch, neurons) of inputs (batch, inputs)."""
+        return nn.functional.linear(x, *self.unfolded())
+
+
+def weight_and_bias(fc: nn.Linear | SharedLinear) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a layer's weight (neurons, inputs) and bias (neurons,), shared ones spread out."""
+    return fc.unfolded() if isinstance(fc, SharedLinear) else (fc.weight, fc.bias)
+
+
 class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
 
@@ -54,6 +111,9 @@ class SpikingNetwork(nn.Module):
     delays : sequence of int
         Steps by which copies of the input arrive late; every copy has weights of its own, so
         that a neuron can wait for an early event until a late one is there.
+    window, stride : int
+        With a window, the first layer's neurons see so many units each, and the number of them in
+        `sizes` is for every place; see `SharedLinear`. 0: all units.
 
     Raises
     ------
@@ -71,6 +131,8 @@ class SpikingNetwork(nn.Module):
         readout: str = "spikes",
         learn_neurons: bool = False,
         delays: Sequence[int] = (0,),
+        window: int = 0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
@@ -82,15 +144,18 @@ class SpikingNetwork(nn.Module):
         if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, readout, tuple(delays)
-        sizes = [sizes[0] * len(delays), *sizes[1:]]
         for i in range(self.n_layers):
-            # skip_init: nn.Linear would draw weights from torch's global generator
-            fc = nn.utils.skip_init(nn.Linear, sizes[i], sizes[i + 1])
+            if i == 0 and window:
+                fc = SharedLinear(sizes[0], len(delays), sizes[1], window, stride)
+            else:
+                n_in = fc.out_features if i else sizes[0] * len(delays)
+                # skip_init: nn.Linear would draw weights from torch's global generator
+                fc = nn.utils.skip_init(nn.Linear, n_in, sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
             nn.init.zeros_(fc.bias)
             is_readout = readout == "membrane" and i == self.n_layers - 1
             threshold = float("inf") if is_readout else 1.0
-            per_neuron = torch.ones(sizes[i + 1])
+            per_neuron = torch.ones(fc.out_features)
             lif = snn.Leaky(
                 beta=beta * per_neuron if learn_neurons else beta,
                 threshold=threshold * per_neuron if learn_neurons else threshold,

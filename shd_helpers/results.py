@@ -288,12 +288,12 @@ def grid_of(run: Run) -> Grid:
 
 def load_network(run: Run) -> SpikingNetwork:
     """Return the trained network of a run folder."""
-    p, n_inputs = run.info["parameters"], run.weights["fc1/weight"].shape[2]
-    sizes = [n_inputs // p["n_delays"], p["n_hidden"], len(LANGUAGES[p["language"]])]
-    delays = delay_steps(p["n_delays"], p["delay_ms"], grid_of(run).step_ms)
+    p, grid = run.info["parameters"], grid_of(run)
+    sizes = [grid.n_units, p["n_hidden"], len(LANGUAGES[p["language"]])]
+    delays = delay_steps(p["n_delays"], p["delay_ms"], grid.step_ms)
     network = SpikingNetwork(
         sizes, p["beta"], p["surrogate"], p["slope"], torch.Generator(), p["readout"],
-        p["learn_neurons"], delays,
+        p["learn_neurons"], delays, p["window"], p["stride"],
     )  # fmt: skip
     # betas and thresholds come with it
     network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))

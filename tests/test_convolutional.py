@@ -50,4 +50,4 @@ def test_multiplications_are_neurobench_s_but_for_the_padding():
         model(x)
     dense = SynapticOperations()(wrapped, None, (x.transpose(0, 1), None))["Dense"]
     wrapped.cleanup_hooks()
-    assert dense < multiply_accumulates(model, 333, 183) < 1.05 * dense
+    assert dense < multiply_accumulates(model, 333, 183) < 1.1 * dense

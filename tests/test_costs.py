@@ -9,19 +9,36 @@ from neurobench.models import SNNTorchModel
 
 from shd_helpers import training
 from shd_helpers.costs import accumulates, costs
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.model import SpikingNetwork, weight_and_bias
 from tests.test_engine import random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)
 
 
-@pytest.fixture(scope="module", params=[(0,), (0, 3, 29, 40)], ids=["plain", "delays"])
+OPTIONS = {
+    "plain": {},
+    "delays": {"delays": (0, 3, 29, 40)},
+    "shared weights": {"delays": (0, 4), "window": 8, "stride": 5},
+}
+SIZES = [20, 30, 12, 5]
+
+
+@pytest.fixture(scope="module", params=OPTIONS.values(), ids=OPTIONS.keys())
 def trained(request):
     generator = torch.Generator().manual_seed(0)
-    sizes = [20, 30, 12, 5]
-    model = SpikingNetwork(sizes, 0.9, "fast_sigmoid", 2.0, generator, delays=request.param)
+    model = SpikingNetwork(SIZES, 0.9, "fast_sigmoid", 2.0, generator, **request.param)
     training.overfit(model, EVENTS, 30)
     return model
+
+
+def spread_out(model):
+    """Return the same network with Linear layers only, which are all that NeuroBench knows."""
+    weight, bias = weight_and_bias(model.fc1)
+    sizes = [SIZES[0], len(bias), *SIZES[2:]]
+    generator = torch.Generator()
+    plain = SpikingNetwork(sizes, 0.9, "fast_sigmoid", 2.0, generator, delays=model.delays)
+    plain.load_state_dict(model.state_dict() | {"fc1.weight": weight, "fc1.bias": bias})
+    return plain
 
 
 class BatchFirst(torch.nn.Module):
@@ -40,7 +57,8 @@ def test_counts_are_neurobench_s(trained):
     assert predictions.hidden_spikes.min() > 0
     ours = costs(trained, predictions, EVENTS.n_steps)
 
-    wrapped = SNNTorchModel(BatchFirst(trained), custom_forward=True)
+    plain = spread_out(trained)
+    wrapped = SNNTorchModel(BatchFirst(plain), custom_forward=True)
     wrapped.register_hooks()
     x = torch.from_numpy(EVENTS.dense(range(len(EVENTS)))).transpose(0, 1)
     data = (x, torch.from_numpy(EVENTS.labels))
@@ -52,8 +70,9 @@ def test_counts_are_neurobench_s(trained):
     sparsity = ActivationSparsity()(wrapped, spikes, data)
     assert ours["activation_sparsity"] == pytest.approx(sparsity, rel=1e-9)
     # NeuroBench also counts snntorch's hidden-state buffers, whose size is the last batch's
-    states = sum(lif.mem.numel() * 4 for _, lif in trained.layers)
-    assert ours["footprint_bytes"] == Footprint()(wrapped) - states
+    states = sum(lif.mem.numel() for _, lif in plain.layers)
+    shared = sum(p.numel() for p in plain.parameters()) - ours["parameters"]
+    assert ours["footprint_bytes"] == Footprint()(wrapped) - 4 * (states + shared)
     wrapped.cleanup_hooks()
 
 
@@ -61,7 +80,8 @@ def test_weights_of_zero_are_no_synapses(trained):
     n_spikes = np.array([[7, 3, 2]] * len(EVENTS))
     with torch.no_grad():
         kept = [fc.weight.clone() for fc, _ in trained.layers]
-        trained.fc2.weight[:, 10:] = 0  # 20 of 30 senders have none of their 12 synapses
+        senders = trained.fc2.in_features
+        trained.fc2.weight[:, senders // 3 :] = 0  # two thirds have none of their 12 synapses
         now = accumulates(trained, EVENTS, n_spikes)
         trained.fc2.weight.copy_(kept[1])
     before = accumulates(trained, EVENTS, n_spikes)

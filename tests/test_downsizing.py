@@ -1,12 +1,15 @@
 import json
 
 import pandas as pd
+import pytest
 
 from shd_helpers import downsizing
 from shd_helpers.plan import SWEEPS
 
 
-def test_confusions_are_counted_by_hand(tmp_path, monkeypatch):
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Two runs of three utterances and one that failed."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     rows = []
     for seed, answers in enumerate((["one", "two", "one"], ["one", "one", "two"])):
@@ -15,8 +18,11 @@ def test_confusions_are_counted_by_hand(tmp_path, monkeypatch):
         (folder / "run.json").write_text(json.dumps({"heard_speakers": [3]}))
         spoken = {"speaker": [3, 3, 5], "label": ["one", "two", "two"], "predicted": answers}
         pd.DataFrame(spoken).to_csv(folder / "predictions.csv", index=False)
-        rows.append({"run_name": folder.name, "setting": "a", "language": "english"})
-    table = pd.DataFrame([*rows, rows[0]]).assign(status=["done", "done", "failed"])
+        rows.append({"run_name": folder.name, "setting": "a", "seed": seed, "language": "english"})
+    return pd.DataFrame([*rows, rows[0]]).assign(status=["done", "done", "failed"])
+
+
+def test_confusions_are_counted_by_hand(table):
     found = {
         (row.part, row.label, row.predicted): row.utterances
         for row in downsizing.confusions(table).itertuples()
@@ -25,6 +31,13 @@ def test_confusions_are_counted_by_hand(tmp_path, monkeypatch):
         ("heard", 1, 1): 2, ("heard", 2, 2): 1, ("heard", 2, 1): 1,
         ("unheard", 2, 1): 1, ("unheard", 2, 2): 1,
     }  # fmt: skip
+
+
+def test_speakers_are_counted_by_hand(table):
+    found = downsizing.by_speaker(table).set_index(["seed", "speaker"])
+    assert found.part.tolist() == ["heard", "unheard"] * 2
+    assert found.utterances.to_dict() == {(0, 3): 2, (0, 5): 1, (1, 3): 2, (1, 5): 1}
+    assert found.correct.to_dict() == {(0, 3): 2, (0, 5): 0, (1, 3): 1, (1, 5): 1}
 
 
 def test_all_its_sweeps_exist():

@@ -425,7 +425,14 @@ OPTIONS = {
     "learned neurons": {"learn_neurons": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "one delay": {"delays": (2,)},
-    "all": {"readout": "membrane", "learn_neurons": True, "delays": (1, 4)},
+    "shared weights": {"window": 8, "stride": 5},
+    "all": {
+        "readout": "membrane",
+        "learn_neurons": True,
+        "delays": (1, 4),
+        "window": 7,
+        "stride": 6,
+    },
 }
 
 
@@ -438,7 +445,7 @@ def test_options_against_snntorch(options, surrogate, slope, rate_cost):
     with torch.no_grad():
         for fc, lif in model.layers:
             fc.weight *= 3
-            fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, fc.out_features)).float()
+            fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, len(fc.bias))).float()
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()

@@ -79,6 +79,7 @@ def test_refusals():
     generator = torch.Generator().manual_seed(0)
     for options, reason in (
         ({"delays": (0, 2)}, "delays"),
+        ({"window": 8}, "shared"),
         ({"readout": "membrane"}, "scores must be spikes"),
         ({"learn_neurons": True}, "thresholds"),
     ):

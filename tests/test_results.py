@@ -146,7 +146,9 @@ def test_accuracy_per_speaker_with_wilson_interval():
     assert table.high[0] == pytest.approx(100 * (centre + half))
 
 
-@pytest.mark.parametrize("options", [{}, {"learn_neurons": True, "readout": "membrane"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"learn_neurons": True, "readout": "membrane"}, {"window": 30, "stride": 9}]
+)
 def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
     events, grid = random_events(9, 50, 183, 10, 0.05), Grid(pool_steps=20)
     sizes, delays = [183, 12, 10], delay_steps(3, 40.0, grid.step_ms)
@@ -154,7 +156,11 @@ def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
     model = SpikingNetwork(sizes, 0.8, "atan", 3.0, generator, delays=delays, **options)
     parameters = {"seed": 1, "language": "english", "beta": 0.95, "surrogate": "atan"}
     parameters |= {"slope": 3.0, "n_hidden": 12, "n_delays": 3, "delay_ms": 40.0}
-    parameters |= {"readout": "spikes", "learn_neurons": False} | options | vars(grid)
+    parameters |= (
+        {"readout": "spikes", "learn_neurons": False, "window": 0, "stride": 1}
+        | options
+        | vars(grid)
+    )
     run = RunWriter(tmp_path, parameters, {"name": "hand"}, np.array([0]), model)
     training.overfit(model, events, 5)
     run.epoch(model, EPOCH)
