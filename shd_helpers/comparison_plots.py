@@ -124,6 +124,52 @@ def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
 
 
 @styled
+def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int]) -> Figure:
+    """Draw test accuracy (%) over channels and over steps, through the study's size.
+
+    Takes `comparison.over_seeds` of each data set, by its name, and the (channels, steps) at which
+    the row and the column cross. Bands are 95 % intervals.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    for axis, name, other, value in zip(
+        axes, ("channels", "steps"), ("steps", "channels"), (study[1], study[0]), strict=True
+    ):
+        for color, (data, table) in enumerate(means.items()):
+            line = table[table[other] == value].sort_values(name)
+            for part, style in (("test_heard", "o-"), ("test_unheard", "s--")):
+                label = f"{data}, {PARTS[part].removeprefix('test, ')}"
+                axis.plot(line[name], line[part], style, color=f"C{color}", label=label)
+                low, high = line[part] - line[f"{part}_half"], line[part] + line[f"{part}_half"]
+                axis.fill_between(line[name], low, high, color=f"C{color}", alpha=0.15)
+        axis.set(xscale="log", xlabel=f"{name} (at {value} {other})")
+        axis.set_xticks(sorted(set(line[name])), [str(x) for x in sorted(set(line[name]))])
+        axis.set_xticks([], minor=True)
+    axes[0].set(ylabel="accuracy (%)")
+    axes[1].legend(fontsize=8)
+    return figure
+
+
+@styled
+def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
+    """Draw test accuracy (%) over the pooling threshold for each input size, with 95 % intervals.
+
+    Takes `comparison.over_seeds` by channels, steps and threshold.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
+    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+        for i, (size, group) in enumerate(means.groupby(level=["channels", "steps"], sort=False)):
+            threshold = group.index.get_level_values("threshold") + 0.05 * (i - 1.5)
+            axis.errorbar(
+                threshold, group[part], group[f"{part}_half"], marker="osD^"[i], capsize=2,
+                label=f"{size[0]} x {size[1]}",
+            )  # fmt: skip
+        axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
+        axis.set_xticks(sorted(set(means.index.get_level_values("threshold"))))
+    axes[0].legend(title="channels x steps", fontsize=8)
+    return figure
+
+
+@styled
 def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) -> Figure:
     """Draw test accuracy (%) over synaptic operations (log axis), each part's Pareto front as line.
 
@@ -180,17 +226,18 @@ def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 
 @styled
-def accuracy_of_models(means: pd.DataFrame, baseline: str) -> Figure:
+def accuracy_of_models(means: pd.DataFrame, lines: Mapping[str, str]) -> Figure:
     """Draw each model's test accuracy (%), heard and stranger, with 95 % intervals over seeds.
 
-    Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the name
-    of the one whose means are drawn as lines.
+    Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the names
+    of those whose means are drawn as lines, with the lines' styles.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 0.4 * len(means) + 1.4), sharey=True)
     for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
         y = np.arange(len(means))
         axis.errorbar(means[part], y, xerr=means[f"{part}_half"], fmt="o", capsize=3)
-        axis.axvline(means[part][baseline], color=INK, linestyle="--", linewidth=1)
+        for name, style in lines.items():
+            axis.axvline(means[part][name], color=INK, linestyle=style, linewidth=1)
         axis.set_yticks(y, means.index)
         axis.set(xlabel="accuracy (%)", title=PARTS[part])
     axes[0].invert_yaxis()

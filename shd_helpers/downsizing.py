@@ -20,6 +20,7 @@ SWEEPS = (
     "downsizing_threshold",
     "downsizing_tuning",
     "downsizing_tuned",
+    "speakers_left_out",
     "buying_back_validation",
     "buying_back",
     "convolutional_reference_validation",

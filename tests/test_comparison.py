@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap, ttest_1samp, ttest_rel
 
-from shd_helpers import comparison
+from shd_helpers import comparison, comparison_plots
 
 
 def runs(values, setting="a", **columns):
@@ -60,3 +60,38 @@ def test_committed_tables_can_be_read():
     assert {(700, 1000), (183, 333), (92, 200), (23, 50)} <= {
         *zip(table.channels, table.steps, strict=True)
     }
+
+
+def means_of(**columns):
+    """Four settings whose accuracies are 10, 20, 30, 40 % and whose intervals are ± 1, 2, 3, 4."""
+    values = {f"test_{part}": [10.0, 20.0, 30.0, 40.0] for part in ("heard", "unheard")}
+    halves = {f"{part}_half": [1.0, 2.0, 3.0, 4.0] for part in values}
+    return pd.DataFrame(values | halves | columns)
+
+
+def test_axes_cross_at_the_study_s_size():
+    means = means_of(channels=[183, 92, 183, 23], steps=[333, 333, 100, 50])
+    by_channels, by_steps = comparison_plots.accuracy_along_axes({"a": means}, (183, 333)).axes
+    assert by_channels.lines[0].get_xydata().tolist() == [[92, 20], [183, 10]]
+    assert by_steps.lines[0].get_xydata().tolist() == [[100, 30], [333, 10]]
+    assert len(by_channels.lines) == 2  # heard and unheard, each with a band
+    (low, high) = by_steps.collections[0].get_paths()[0].get_extents().get_points()[:, 1]
+    assert (low, high) == (9, 33)
+
+
+def test_a_line_for_each_size_over_its_thresholds():
+    sizes = {"channels": [183, 183, 61, 61], "steps": 333, "threshold": [1, 2, 1, 2]}
+    means = means_of(**sizes).set_index(["channels", "steps", "threshold"])
+    axis = comparison_plots.accuracy_over_threshold(means).axes[0]
+    handles, labels = axis.get_legend_handles_labels()
+    assert labels == ["183 x 333", "61 x 333"]
+    assert [h.lines[0].get_ydata().tolist() for h in handles] == [[10, 20], [30, 40]]
+
+
+def test_models_have_the_lines_of_those_named():
+    means = means_of().set_index(pd.Index(["a", "b", "c", "d"]))
+    for axis in comparison_plots.accuracy_of_models(means, {"b": "--", "d": ":"}).axes:
+        vertical = [
+            x for x in axis.lines if len(set(x.get_xdata())) == 1 and len(x.get_xdata()) == 2
+        ]
+        assert [(x.get_xdata()[0], x.get_linestyle()) for x in vertical] == [(20, "--"), (40, ":")]
