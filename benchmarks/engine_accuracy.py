@@ -2,7 +2,7 @@
 
 Runs of one seed start from the same weights and see the same batches. They part company as soon
 as one spike falls differently, so it is the distributions that have to agree: the table in
-``results/engine_accuracy.csv`` has every run, and the last line printed is a paired t-test.
+``results/engine_accuracy.csv`` has every run, and the last lines printed are paired differences.
 With the default 5 seeds and 30 epochs snntorch's runs take about a quarter of an hour.
 """
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from scipy.stats import ttest_rel
 
+from shd_helpers.comparison import half_width
 from shd_helpers.datasets import locate
 from shd_helpers.engines import ENGINES
 from shd_helpers.files import atomic
@@ -61,9 +62,9 @@ def main() -> None:
         table.to_csv(part, index=False, float_format="%.4g")
     print(table.to_string(index=False))
     for part in ("train", "validation", "test"):
-        a, b = (table[table.engine == engine][part].to_numpy() for engine in ENGINES)
-        difference, p = np.mean(a - b), ttest_rel(a, b).pvalue
-        print(f"{part}: {' - '.join(ENGINES)} = {difference:+.2%} on average, p = {p:.2f}")
+        a, b = (100 * table[table.engine == engine][part].to_numpy() for engine in ENGINES)
+        interval = f"{np.mean(a - b):+.1f} ± {half_width(a - b):.1f} points (95 % interval)"
+        print(f"{part}: {' - '.join(ENGINES)} = {interval}, p = {ttest_rel(a, b).pvalue:.2f}")
 
 
 if __name__ == "__main__":
