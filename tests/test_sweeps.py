@@ -513,10 +513,11 @@ def test_the_study_s_sweeps(name, home):
     sweep = read_sweep(name)
     assert sweep.name == name and len(sweep.points) <= 126
     assert len(set(sweep.points[0].parameters)) == len(notebook_parameters(sweep.notebook))
-    seeds = {
+    seeds = {  # these only choose
         "downsizing_tuning": 2,
         "buying_back_validation": 1,
-    }  # these only choose
+        "convolutional_reference_validation": 1,
+    }
     assert len({point.parameters["seed"] for point in sweep.points}) >= seeds.get(name, 3)
 
 
