@@ -29,7 +29,7 @@ from shd_helpers.plan import SweepError, read_sweep
 from shd_helpers.provenance import code_version, notebook_parameters
 from shd_helpers.sweeps import by_setting, choose, run_sweep
 
-LONG_S = 30
+LONG_S = 120
 
 # Says in `log` that it has begun, does what the file named after its point tells, and leaves a
 # run.json whose hash is computed here a second time.
