@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -63,47 +64,31 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def confusions(table: pd.DataFrame) -> pd.DataFrame:
-    """Count what was answered to what, seeds together.
+def count(given: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Count the answers, and the right ones.
 
     Parameters
     ----------
-    table : DataFrame
-        As in `answers`.
+    given : DataFrame
+        From `answers`.
+    columns : sequence of str
+        Columns of it; answers that agree in them are counted together.
 
     Returns
     -------
     DataFrame
-        `setting`, `part`, `label`, `predicted`, `utterances` (how many; 0 is left out).
+        The columns, `utterances` and `correct` (how many).
     """
-    columns = ["setting", "part", "label", "predicted"]
-    counted = answers(table).groupby(columns, sort=False).size()
-    return counted.rename("utterances").reset_index()
-
-
-def by_speaker(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the right answers to each speaker of the test file.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As in `answers`.
-
-    Returns
-    -------
-    DataFrame
-        `setting`, `seed`, `speaker`, `part`, `utterances` and `correct` (how many).
-    """
-    given = answers(table)
-    correct = (given.label == given.predicted).rename("correct")
-    counted = correct.groupby(
-        [given[c] for c in ("setting", "seed", "speaker", "part")], sort=False
-    )
+    given = given.assign(correct=given.label == given.predicted)
+    counted = given.groupby([*columns], sort=False).correct
     return counted.agg(utterances="size", correct="sum").reset_index()
 
 
-# what is counted over the utterances of a sweep's runs, beside its table
-COUNTED = {"downsizing_grid": confusions, "buying_back": by_speaker}
+# what is counted of a sweep's answers, for a table beside the sweep's
+COUNTED = {
+    "downsizing_grid": ("confusions", ("setting", "part", "label", "predicted")),
+    "buying_back": ("by_speaker", ("setting", "seed", "speaker", "part")),
+}
 
 
 def main() -> None:
@@ -120,9 +105,9 @@ def main() -> None:
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
             if name in COUNTED:
-                path, count = read_sweep(name, overrides).table, COUNTED[name]
-                with atomic(path.with_stem(f"{path.stem}_{count.__name__}")) as part:
-                    count(table).to_csv(part, index=False)
+                path, (what, columns) = read_sweep(name, overrides).table, COUNTED[name]
+                with atomic(path.with_stem(f"{path.stem}_{what}")) as part:
+                    count(answers(table), columns).to_csv(part, index=False)
     except (SweepError, DatasetError) as error:
         sys.exit(f"The study stopped.\n{error}")
     except KeyboardInterrupt:

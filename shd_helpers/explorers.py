@@ -254,7 +254,7 @@ def settings(
     means : DataFrame
         From `comparison.over_seeds`.
     confusions : DataFrame
-        From `comparison.confusions`, of the same settings.
+        Beside the table, from `make downsizing`, of the same settings.
     class_names : sequence of str
         Words, in the order of the classes.
     start : str

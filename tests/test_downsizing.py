@@ -7,6 +7,10 @@ from shd_helpers import downsizing
 from shd_helpers.plan import SWEEPS
 
 
+def counted(table, sweep):
+    return downsizing.count(downsizing.answers(table), downsizing.COUNTED[sweep][1])
+
+
 @pytest.fixture
 def table(tmp_path, monkeypatch):
     """Two runs of three utterances and one that failed."""
@@ -24,17 +28,17 @@ def table(tmp_path, monkeypatch):
 
 def test_confusions_are_counted_by_hand(table):
     found = {
-        (row.part, row.label, row.predicted): row.utterances
-        for row in downsizing.confusions(table).itertuples()
+        (row.part, row.label, row.predicted): (row.utterances, row.correct)
+        for row in counted(table, "downsizing_grid").itertuples()
     }
     assert found == {
-        ("heard", 1, 1): 2, ("heard", 2, 2): 1, ("heard", 2, 1): 1,
-        ("unheard", 2, 1): 1, ("unheard", 2, 2): 1,
+        ("heard", 1, 1): (2, 2), ("heard", 2, 2): (1, 1), ("heard", 2, 1): (1, 0),
+        ("unheard", 2, 1): (1, 0), ("unheard", 2, 2): (1, 1),
     }  # fmt: skip
 
 
 def test_speakers_are_counted_by_hand(table):
-    found = downsizing.by_speaker(table).set_index(["seed", "speaker"])
+    found = counted(table, "buying_back").set_index(["seed", "speaker"])
     assert found.part.tolist() == ["heard", "unheard"] * 2
     assert found.utterances.to_dict() == {(0, 3): 2, (0, 5): 1, (1, 3): 2, (1, 5): 1}
     assert found.correct.to_dict() == {(0, 3): 2, (0, 5): 0, (1, 3): 1, (1, 5): 1}
