@@ -32,16 +32,16 @@ help:
 	@touch .venv/.installed
 
 study: .venv/.installed
-	@$(PY) -m shd_helpers.study $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 data: .venv/.installed
-	@$(PY) -m shd_helpers.study --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 sweep: .venv/.installed
-	@$(PY) -m shd_helpers.sweeps $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 downsizing: .venv/.installed
-	@$(PY) -m shd_helpers.downsizing $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: .venv/.installed
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

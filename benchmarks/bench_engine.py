@@ -21,12 +21,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_helpers import engine, reference
-from shd_helpers.datasets import locate
-from shd_helpers.layout import DatasetError
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.engines import loop as reference
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import ROOT
-from shd_helpers.preprocessing import Events, Grid, load_events
+from shd_helpers.events.downsample import Events, Grid, load_events
 
 SIZES, BETA, SLOPE = (183, 256, 10), 0.95, 25.0
 DATA = ROOT.parent / "shared" / "data" / "fsdd_spikes"

@@ -11,11 +11,14 @@ from unittest import mock
 import numpy as np
 import torch
 
-from shd_helpers import controls, explorers, smoke, training
-from shd_helpers.datasets import locate
-from shd_helpers.layout import read_shd
-from shd_helpers.model import SpikingNetwork
-from shd_helpers.preprocessing import Grid, load_events
+from shd_helpers.figures import controls
+from shd_helpers.figures import explorers
+from shd_helpers.events import toy as smoke
+from shd_helpers.study import training
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import read_shd
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.events.downsample import Grid, load_events
 
 
 def step_s(explorer, *arguments, slider: str) -> float:

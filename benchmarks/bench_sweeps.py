@@ -10,11 +10,12 @@ from pathlib import Path
 import papermill
 import yaml
 
-from shd_helpers import datasets, preprocessing
+from shd_helpers.source import datasets
+from shd_helpers.events import downsample as preprocessing
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.plan import read_sweep
-from shd_helpers.smoke import write_toy
-from shd_helpers.sweeps import run_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.events.toy import write_toy
+from shd_helpers.sweeps.runner import run_sweep
 
 NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"
 

@@ -13,14 +13,14 @@ import pandas as pd
 import torch
 from scipy.stats import ttest_rel
 
-from shd_helpers.comparison import half_width
-from shd_helpers.datasets import locate
-from shd_helpers.engines import ENGINES
+from shd_helpers.study.tables import half_width
+from shd_helpers.source.datasets import locate
+from shd_helpers.network.engines import ENGINES
 from shd_helpers.files import atomic
-from shd_helpers.model import SpikingNetwork
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import results_dir
-from shd_helpers.preprocessing import Grid, load_events
-from shd_helpers.training import fit, split_validation, validate_epoch
+from shd_helpers.events.downsample import Grid, load_events
+from shd_helpers.study.training import fit, split_validation, validate_epoch
 
 
 def run(engine: str, seed: int, dataset: str, epochs: int, batch_size: int, lr: float) -> dict:

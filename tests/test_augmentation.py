@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.augmentation import Augmentation
+from shd_helpers.events.augmentation import Augmentation
 from tests.test_engine import random_events
 
 EVENTS = random_events(40, 50, 30, 5, 0.1)

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap, ttest_1samp, ttest_rel
 
-from shd_helpers import comparison, comparison_plots
+from shd_helpers.study import tables as comparison
+from shd_helpers.figures import comparisons as comparison_plots
 
 
 def runs(values, setting="a", **columns):

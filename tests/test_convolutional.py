@@ -5,8 +5,8 @@ import torch
 from neurobench.metrics.workload import SynapticOperations
 from neurobench.models import TorchModel
 
-from shd_helpers import training
-from shd_helpers.convolutional import ConvolutionalNetwork, multiply_accumulates
+from shd_helpers.study import training
+from shd_helpers.network.convolutional import ConvolutionalNetwork, multiply_accumulates
 from tests.test_engine import random_events
 
 

@@ -7,9 +7,9 @@ from neurobench.metrics.static import Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
-from shd_helpers import training
-from shd_helpers.costs import accumulates, costs
-from shd_helpers.model import SpikingNetwork, weight_and_bias
+from shd_helpers.study import training
+from shd_helpers.network.costs import accumulates, costs
+from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 from tests.test_engine import random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)

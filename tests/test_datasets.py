@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers import datasets, layout
-from shd_helpers.layout import ENGLISH, GERMAN, DatasetError, language_classes, read_shd
+from shd_helpers.source import datasets
+from shd_helpers.source import shd_file as layout
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, language_classes, read_shd
 
 KEYS = ENGLISH + GERMAN
 GOOD = {

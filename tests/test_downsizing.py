@@ -3,8 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from shd_helpers import downsizing
-from shd_helpers.plan import SWEEPS
+from shd_helpers.sweeps import evidence as downsizing
+from shd_helpers.sweeps.spec import SWEEPS
 
 
 def counted(table, sweep):

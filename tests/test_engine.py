@@ -13,10 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers import engine, kernels, reference
-from shd_helpers.model import SpikingNetwork
-from shd_helpers.preprocessing import Events
-from shd_helpers.surrogates import SURROGATES, derivative, spike_grad
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.engines import kernels
+from shd_helpers.network.engines import loop as reference
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.events.downsample import Events
+from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
 
 
 def make_events(cells, n_classes, seed=0):

@@ -11,9 +11,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 
-from shd_helpers import engine, engine_cuda  # noqa: E402
-from shd_helpers.model import SpikingNetwork  # noqa: E402
-from shd_helpers.surrogates import SURROGATES, spike_grad  # noqa: E402
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.engines import triton as engine_cuda# noqa: E402
+from shd_helpers.network.spiking import SpikingNetwork  # noqa: E402
+from shd_helpers.network.surrogates import SURROGATES, spike_grad  # noqa: E402
 from tests.test_engine import (  # noqa: E402
     by_autograd,
     gradients,

@@ -9,10 +9,14 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from shd_helpers import controls, explorers, smoke, surrogates, training
-from shd_helpers.layout import read_shd
-from shd_helpers.model import SpikingNetwork
-from shd_helpers.preprocessing import Grid, downsize
+from shd_helpers.figures import controls
+from shd_helpers.figures import explorers
+from shd_helpers.events import toy as smoke
+from shd_helpers.network import surrogates
+from shd_helpers.study import training
+from shd_helpers.source.shd_file import read_shd
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.events.downsample import Grid, downsize
 from tests.test_engine import random_events
 
 

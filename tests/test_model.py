@@ -7,7 +7,7 @@ import pytest
 import snntorch as snn
 import torch
 
-from shd_helpers.model import SpikingNetwork, delay_steps
+from shd_helpers.network.spiking import SpikingNetwork, delay_steps
 
 
 def network(sizes=(5, 7, 3), beta=0.95, surrogate="fast_sigmoid", slope=2.0, seed=0):

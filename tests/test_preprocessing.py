@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers import preprocessing
-from shd_helpers.datasets import locate
-from shd_helpers.layout import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
-from shd_helpers.preprocessing import Events, Grid, downsize, load_events
+from shd_helpers.events import downsample as preprocessing
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.events.downsample import Events, Grid, downsize, load_events
 
 KEYS = ENGLISH + GERMAN
 

@@ -13,10 +13,12 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from shd_helpers import engine, results, training
-from shd_helpers.model import SpikingNetwork, delay_steps
-from shd_helpers.preprocessing import Grid
-from shd_helpers.results import RunError, RunWriter, read_run
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.study import run_folder as results
+from shd_helpers.study import training
+from shd_helpers.network.spiking import SpikingNetwork, delay_steps
+from shd_helpers.events.downsample import Grid
+from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.test_engine import random_events
 
 PREDICTIONS = pd.DataFrame(
@@ -108,7 +110,7 @@ def test_killed_while_it_runs(tmp_path):
     code = (
         "import os, signal, sys, tests.test_results as t\n"
         "from pathlib import Path\n"
-        "import shd_helpers.results as r\n"
+        "import shd_helpers.study.run_folder as r\n"
         "model = t.network()\n"
         "run = r.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, [0], model)\n"
         "run.epoch(model, t.EPOCH)\n"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from shd_helpers import speech
-from shd_helpers.speech import SpeechError, speak, synthesise
+from shd_helpers.source import speech
+from shd_helpers.source.speech import SpeechError, speak, synthesise
 
 
 def generator(*seed: int) -> np.random.Generator:
@@ -49,7 +49,7 @@ def test_an_utterance_does_not_depend_on_those_before():
     synthesise("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
     np.testing.assert_array_equal(synthesise("seven", "en-us+f2", rate_wpm=200), first)
     code = (
-        "import sys; from shd_helpers.speech import synthesise;"
+        "import sys; from shd_helpers.source.speech import synthesise;"
         "sys.stdout.buffer.write(synthesise('seven', 'en-us+f2', rate_wpm=200).tobytes())"
     )
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout

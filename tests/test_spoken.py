@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from shd_helpers import spoken
-from shd_helpers.datasets import locate
-from shd_helpers.layout import LANGUAGES, read_shd
-from shd_helpers.spoken import make_spoken
+from shd_helpers.source import espeak_digits as spoken
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import LANGUAGES, read_shd
+from shd_helpers.source.espeak_digits import make_spoken
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.smoke import write_toy
+from shd_helpers.events.toy import write_toy
 
 
 def study(cwd, *arguments):
@@ -18,7 +18,7 @@ def study(cwd, *arguments):
         "SHD_DATA_DIR": str(cwd / "data here"),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "shd_helpers.study", *arguments]
+    command = [sys.executable, "-m", "shd_helpers.study.notebooks", *arguments]
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )

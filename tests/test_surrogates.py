@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers import surrogates
-from shd_helpers.surrogates import SURROGATES
+from shd_helpers.network import surrogates
+from shd_helpers.network.surrogates import SURROGATES
 
 X = np.linspace(-2, 2, 401)
 

@@ -23,11 +23,13 @@ import yaml
 from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook
 
-from shd_helpers import comparison_plots, plan, sweeps
+from shd_helpers.figures import comparisons as comparison_plots
+from shd_helpers.sweeps import spec as plan
+from shd_helpers.sweeps import runner as sweeps
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.plan import SweepError, read_sweep
-from shd_helpers.provenance import code_version, notebook_parameters
-from shd_helpers.sweeps import by_setting, choose, run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.study.identity import code_version, notebook_parameters
+from shd_helpers.sweeps.runner import by_setting, choose, run_sweep
 
 LONG_S = 120
 
@@ -125,7 +127,7 @@ class Home:
         """Start the command as a terminal does, in a process group of its own."""
         out = self.folder / f"out{len(self.commands)}"
         process = subprocess.Popen(
-            [sys.executable, "-m", "shd_helpers.sweeps", str(self.yaml), *arguments],
+            [sys.executable, "-m", "shd_helpers.sweeps.runner", str(self.yaml), *arguments],
             stdout=out.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,

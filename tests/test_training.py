@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shd_helpers
-from shd_helpers import engine as engine_module
-from shd_helpers import reference
-from shd_helpers.engines import choose_engine
-from shd_helpers.layout import read_shd
-from shd_helpers.model import SpikingNetwork
-from shd_helpers.preprocessing import Events, Grid, downsize
-from shd_helpers.smoke import write_toy
-from shd_helpers.surrogates import true_step
-from shd_helpers.training import (
+from shd_helpers.network.engines import fused as engine_module
+from shd_helpers.network.engines import loop as reference
+from shd_helpers.network.engines import choose_engine
+from shd_helpers.source.shd_file import read_shd
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.events.downsample import Events, Grid, downsize
+from shd_helpers.events.toy import write_toy
+from shd_helpers.network.surrogates import true_step
+from shd_helpers.study.training import (
     batches,
     fit,
     overfit,
@@ -200,7 +200,7 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
 
 
 def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
-    monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", None)  # importing it fails
+    monkeypatch.setitem(sys.modules, "shd_helpers.network.engines.triton", None)  # importing it fails
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
     with pytest.warns(UserWarning, match=r"Triton is missing: pip install '\.\[cuda\]'"):
         assert choose_engine("fused", model) is reference
@@ -209,7 +209,7 @@ def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
 def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
     why = [None, "it is too hot"]
     cuda = SimpleNamespace(why_not=lambda model: why[0])
-    monkeypatch.setitem(sys.modules, "shd_helpers.engine_cuda", cuda)
+    monkeypatch.setitem(sys.modules, "shd_helpers.network.engines.triton", cuda)
     monkeypatch.setattr(shd_helpers, "engine_cuda", cuda, raising=False)
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
     assert choose_engine("fused", model) is cuda

@@ -4,7 +4,7 @@ import sys
 
 from dask_jobqueue import SLURMCluster
 
-from shd_helpers.sweeps import run_sweep
+from shd_helpers.sweeps.runner import run_sweep
 
 
 def main(name: str, jobs: int = 8) -> None:

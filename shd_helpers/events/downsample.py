@@ -1,0 +1,247 @@
+"""Spikes to event lists: cut the silent units, bin, pool."""
+
+import hashlib
+import json
+import warnings
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shd_helpers.files import atomic, sha256
+from shd_helpers.source.shd_file import (
+    LANGUAGES,
+    N_CHANNELS,
+    DatasetError,
+    Utterances,
+    language_classes,
+    read_shd,
+)
+from shd_helpers.paths import data_dir
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How an utterance becomes a matrix of binary cells; the defaults are the study's 183 x 333.
+
+    Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
+    `bin_ms`, a cell is 1 when at least one spike falls into it, and a block of `pool_units` x
+    `pool_steps` cells becomes 1 when at least `threshold` of them are. What is left over at the
+    upper and late edge and fills no block is dropped. With `counts`, a block keeps the number of
+    its active cells instead of a 1.
+    """
+
+    first_unit: int = 150
+    bin_ms: float = 1.0
+    duration_s: float = 1.0
+    pool_units: int = 3
+    pool_steps: int = 3
+    threshold: int = 2
+    counts: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that leave no cell or no event."""
+        if not 0 <= self.first_unit < N_CHANNELS:
+            raise ValueError(f"first_unit {self.first_unit}: take 0..{N_CHANNELS - 1}")
+        if min(self.bin_ms, self.duration_s, self.pool_units, self.pool_steps) <= 0:
+            raise ValueError("bin_ms, duration_s, pool_units and pool_steps must be above 0")
+        if self.n_units < 1 or not 1 <= self.n_steps <= 65535:
+            raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
+        if not 1 <= self.threshold <= self.pool_units * self.pool_steps:
+            raise ValueError(
+                f"threshold {self.threshold}: a block of {self.pool_units} x {self.pool_steps} "
+                f"cells can reach 1..{self.pool_units * self.pool_steps}"
+            )
+
+    @property
+    def step_ms(self) -> float:
+        """Length of a time step after pooling, milliseconds."""
+        return self.bin_ms * self.pool_steps
+
+    @property
+    def n_units(self) -> int:
+        """Units after pooling."""
+        return (N_CHANNELS - self.first_unit) // self.pool_units
+
+    @property
+    def n_bins(self) -> int:
+        """Time bins before pooling."""
+        return int(self.duration_s * 1000 / self.bin_ms + 1e-9)
+
+    @property
+    def n_steps(self) -> int:
+        """Time steps after pooling."""
+        return self.n_bins // self.pool_steps
+
+
+@dataclass(frozen=True)
+class Events:
+    """Downsized utterances as lists of active cells, ordered by step, then unit.
+
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``. A cell that counts n is listed n
+    times.
+    """
+
+    steps: np.ndarray  # (events,) uint16
+    units: np.ndarray  # (events,) uint16
+    offsets: np.ndarray  # (utterances + 1,) int64
+    labels: np.ndarray  # (utterances,) class, index into class_names, int64
+    speakers: np.ndarray  # (utterances,) int64
+    class_names: tuple[str, ...]
+    n_steps: int
+    n_units: int
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.labels)
+
+    def dense(self, index: np.ndarray | list[int]) -> np.ndarray:
+        """Return the utterances `index` as zeros and ones, or counts.
+
+        Parameters
+        ----------
+        index : ndarray or list of int
+            Utterances, shape (batch,).
+
+        Returns
+        -------
+        ndarray
+            float32, shape (steps, batch, units): time first, as the network reads it.
+        """
+        x = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
+        for column, i in enumerate(index):
+            part = slice(self.offsets[i], self.offsets[i + 1])
+            np.add.at(x[:, column], (self.steps[part], self.units[part]), 1.0)
+        return x
+
+    def take(self, index: np.ndarray) -> "Events":
+        """Return the utterances `index`, shape (utterances,), as event lists of their own."""
+        index = np.asarray(index, dtype=np.int64)
+        sizes = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        source = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], sizes)
+        return Events(
+            self.steps[source],
+            self.units[source],
+            offsets,
+            self.labels[index],
+            self.speakers[index],
+            self.class_names,
+            self.n_steps,
+            self.n_units,
+        )
+
+
+def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> Events:
+    """Turn the utterances of one language into event lists.
+
+    Parameters
+    ----------
+    utterances : Utterances
+        Spikes in SHD layout.
+    grid : Grid
+        Cut, bins, pooling.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``, chosen by class name.
+
+    Returns
+    -------
+    Events
+        One entry per utterance of the language, in the given order.
+
+    Raises
+    ------
+    DatasetError
+        If the language is not in the data set or no utterance is spoken in it.
+    """
+    class_of = language_classes(utterances.keys, language)
+    chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
+    if len(chosen) == 0:
+        raise DatasetError(f"no utterance in language {language!r}. Choose another `language`.")
+    n_bins, n_cut = grid.n_steps * grid.pool_steps, grid.n_units * grid.pool_units
+    block_of_cell = (
+        np.arange(n_bins)[:, None] // grid.pool_steps * grid.n_units
+        + np.arange(n_cut) // grid.pool_units
+    ).ravel()
+    blocks = []
+    for i in chosen:
+        times, units = utterances.spikes(i)
+        bins = np.floor(times * 1000 / grid.bin_ms)
+        units = units.astype(np.int64) - grid.first_unit
+        keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
+        cells = np.zeros(n_bins * n_cut, dtype=bool)
+        cells[bins[keep].astype(np.int64) * n_cut + units[keep]] = True
+        active = np.bincount(block_of_cell[np.flatnonzero(cells)])
+        blocks.append(np.flatnonzero(active >= grid.threshold))
+        if grid.counts:
+            blocks[-1] = np.repeat(blocks[-1], active[blocks[-1]])
+    steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
+    return Events(
+        steps.astype(np.uint16),
+        units.astype(np.uint16),
+        np.cumsum([0, *map(len, blocks)]),
+        np.array([class_of[label] for label in utterances.labels[chosen]], dtype=np.int64),
+        utterances.speakers[chosen],
+        LANGUAGES[language],
+        grid.n_steps,
+        grid.n_units,
+    )
+
+
+def load_events(
+    files: tuple[Path, Path], grid: Grid, language: str = "english"
+) -> tuple[Events, Events]:
+    """Load a data set downsized, from the cache where the same was done before.
+
+    The cache (``data/cache``) is keyed by the content of the source file, the parameters and this
+    module's code; a damaged entry is made again, with a warning.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    grid : Grid
+        Cut, bins, pooling.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+
+    Returns
+    -------
+    tuple of Events
+        Training and test utterances.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read or used.
+    """
+    return tuple(_load_file(path, grid, language) for path in files)
+
+
+def _load_file(path: Path, grid: Grid, language: str) -> Events:
+    parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{sha256(path)} {parameters} {code}".encode()).hexdigest()[:20]
+    cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
+    if cache.exists():
+        try:
+            return _read_cache(cache)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            warnings.warn(f"{cache}: damaged ({error}); it is made again.", stacklevel=3)
+    try:
+        events = downsize(read_shd(path), grid, language)
+    except DatasetError as error:
+        message = str(error)
+        raise DatasetError(message if str(path) in message else f"{path}: {message}") from error
+    with atomic(cache) as part, part.open("wb") as file:
+        np.savez(file, **vars(events))
+    return events
+
+
+def _read_cache(cache: Path) -> Events:
+    with np.load(cache) as stored:
+        fields = {name: stored[name] for name in stored.files}
+    fields["class_names"] = tuple(fields["class_names"].tolist())
+    fields["n_steps"], fields["n_units"] = int(fields["n_steps"]), int(fields["n_units"])
+    return Events(**fields)

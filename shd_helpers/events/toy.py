@@ -1,0 +1,63 @@
+"""Small versions for the tests.
+
+nbval runs the committed notebooks as they are and can't inject parameters. Where the environment
+variable ``SHD_SMOKE`` is 1, each notebook therefore runs on toy data and only twice through its
+loop, and `shd_helpers.paths` sends runs and figures to ``runs/smoke``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
+from shd_helpers.paths import is_smoke, runs_dir
+
+
+def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
+    """Return the parameters unchanged; under ``SHD_SMOKE=1`` toy data and at most two repeats.
+
+    Parameters
+    ----------
+    dataset : str
+        The data set the notebook would use.
+    repeats : int
+        How often it would run its loop (epochs, updates).
+    """
+    if not is_smoke():
+        return dataset, repeats
+    folder = runs_dir() / "toy"
+    write_toy(folder, seed=0)
+    return str(folder), min(repeats, 2)
+
+
+def write_toy(folder: Path, seed: int, takes: int = 3) -> None:
+    """Write ``toy_train.h5`` and ``toy_test.h5``: words are ridges that rise or fall over units.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go.
+    seed : int
+        Same seed, same files.
+    takes : int
+        Training utterances of each of 20 words by each of 4 speakers; the test file has one of
+        each, and a fifth speaker.
+    """
+    rng = np.random.default_rng(seed)
+    for part, speakers, takes_here in (("train", range(4), takes), ("test", range(5), 1)):
+        rows = [
+            (word, speaker, *_ridge(word, speaker, rng))
+            for word in range(20)
+            for speaker in speakers
+            for _ in range(takes_here)
+        ]
+        labels, voices, times, units = zip(*rows, strict=True)
+        write_shd(folder / f"toy_{part}.h5", times, units, labels, voices, ENGLISH + GERMAN)
+
+
+def _ridge(word: int, speaker: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    n_spikes = rng.integers(1500, 2500)
+    times = np.sort(rng.uniform(0, 0.7, n_spikes))
+    start, end = 200 + 45 * (word % 10), 650 - 40 * (word % 10) * (1 if word < 10 else -0.5)
+    centre = start + (end - start) * times / 0.7 + 8 * speaker
+    return times, np.clip(np.round(rng.normal(centre, 12)), 0, 699).astype(np.int64)

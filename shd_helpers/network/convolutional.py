@@ -1,0 +1,92 @@
+"""The ceiling: a small convolutional network without spikes, on the same cells, trained alike.
+
+It has what the spiking network lacks, weights shared over units and steps and real-valued
+activations, and so tells how much the downsized cells still hold. The functions are those of the
+engines, so that `training` treats it as any network.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from shd_helpers.events.downsample import Events
+
+CHANNELS = (16, 32, 64)
+BLOCK = (6, 3)  # steps x units whose mean the first convolution sees
+PLACES = (6, 7)  # what is left in steps and units
+
+
+class ConvolutionalNetwork(nn.Module):
+    """Means over blocks of cells, three convolutions over steps and units, a linear layer.
+
+    Each convolution has windows of 3 x 3, batch normalisation and a maximum over 2 x 2; the last
+    maximum leaves 6 x 7 places of whatever size there is.
+
+    Parameters
+    ----------
+    n_classes : int
+        Classes.
+    generator : torch.Generator
+        Draws the weights (Kaiming-uniform; biases start at zero).
+    """
+
+    def __init__(self, n_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        layers, n_in = [nn.AvgPool2d(BLOCK)], 1
+        for n in CHANNELS:
+            convolution = nn.utils.skip_init(nn.Conv2d, n_in, n, 3, padding=1, bias=False)
+            nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
+            layers += [convolution, nn.BatchNorm2d(n), nn.ReLU(), nn.MaxPool2d(2)]
+            n_in = n
+        layers[-1] = nn.AdaptiveMaxPool2d(PLACES)
+        self.convolutions = nn.Sequential(*layers)
+        self.fc = nn.utils.skip_init(nn.Linear, n_in * PLACES[0] * PLACES[1], n_classes)
+        nn.init.kaiming_uniform_(self.fc.weight, generator=generator)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return class scores (batch, classes) of cells (steps, batch, units)."""
+        return self.fc(self.convolutions(x.transpose(0, 1)[:, None]).flatten(1))
+
+
+def step(
+    model: ConvolutionalNetwork, events: Events, index: np.ndarray, rate_cost: float = 0.0
+) -> tuple[float, torch.Tensor]:
+    """Run a batch forward and backward, as `reference.step`; there are no spikes to cost."""
+    model.train()
+    model.zero_grad()
+    scores = model(torch.from_numpy(events.dense(index)))
+    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
+    loss.backward()
+    return loss.item(), scores.detach()
+
+
+@torch.no_grad()
+def count_spikes(
+    model: ConvolutionalNetwork, events: Events, index: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return class scores (batch, classes), and the number of spikes (batch, 2): none."""
+    model.eval()
+    scores = model(torch.from_numpy(events.dense(index)))
+    return scores, torch.zeros(len(index), 2, dtype=torch.int64)
+
+
+@torch.no_grad()
+def multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
+    """Return the multiplications of an utterance, batch normalisation left out.
+
+    Parameters
+    ----------
+    model : ConvolutionalNetwork
+        Any.
+    n_steps, n_units : int
+        Size of the input.
+    """
+    size, total = np.array([n_steps, n_units]), 0
+    for layer in model.convolutions:
+        if isinstance(layer, nn.Conv2d):
+            total += layer.weight.numel() * int(size.prod())
+        elif isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
+            size = size // layer.kernel_size
+    return total + model.fc.weight.numel()

@@ -1,0 +1,74 @@
+"""What an answer costs a circuit, counted as NeuroBench counts it.
+
+Yik et al. (2025), "The NeuroBench framework for benchmarking neuromorphic computing algorithms and
+systems", Nature Communications 16: an accumulate is a spike that meets a weight. `neurobench` is
+the tests' oracle.
+"""
+
+import numpy as np
+import pandas as pd
+
+from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.events.downsample import Events
+
+
+def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
+    """Return the effective accumulates of each utterance: events and spikes times their synapses.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its weights that are exactly 0 are no synapses.
+    events : Events
+        Utterances. A copy of an event that would arrive after the last step costs nothing.
+    n_spikes : ndarray
+        Spikes of each layer, shape (utterances, layers), from the engine's `count_spikes`.
+
+    Returns
+    -------
+    ndarray
+        Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
+        count with their mean number of synapses. A network without spikes has none: 0.
+    """
+    if not isinstance(model, SpikingNetwork):
+        return np.zeros(len(events))
+    synapses = [(weight_and_bias(fc)[0] != 0).sum(0).double().numpy() for fc, _ in model.layers]
+    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    total = np.zeros(len(events))
+    for k, delay in enumerate(model.delays):
+        in_time = events.steps.astype(np.int64) + delay < events.n_steps
+        weights = synapses[0][events.units[in_time] + k * events.n_units]
+        total += np.bincount(of[in_time], weights, minlength=len(events))
+    hidden = [n * s.mean() for n, s in zip(n_spikes[:, :-1].T, synapses[1:], strict=True)]
+    return total + sum(hidden)
+
+
+def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dict[str, float]:
+    """Return what the network costs, and an utterance on average.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Any network.
+    predictions : DataFrame
+        From `training.predict`.
+    n_steps : int
+        Steps of an utterance.
+
+    Returns
+    -------
+    dict
+        `parameters` (learned numbers), `footprint_bytes` (parameters and constants in float32),
+        `accumulates`, `input_events`, `hidden_spikes` (means over utterances),
+        `activation_sparsity` (share of silent neuron-steps, hidden and output layers).
+    """
+    tensors = model.state_dict().values()
+    spikes = predictions.hidden_spikes + predictions.output_spikes
+    neurons = sum(fc.out_features for fc, _ in model.layers)
+    means = ("accumulates", "input_events", "hidden_spikes")
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "footprint_bytes": sum(t.numel() * t.element_size() for t in tensors),
+        **{name: float(predictions[name].mean()) for name in means},
+        "activation_sparsity": float(1 - spikes.mean() / (neurons * n_steps)),
+    }

@@ -1,0 +1,88 @@
+"""Which engine runs a network, and how two of them compare."""
+
+import time
+import warnings
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import torch
+
+from shd_helpers.network import convolutional
+from shd_helpers.network.engines import loop as reference
+from shd_helpers.network.engines import fused
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.events.downsample import Events
+
+ENGINES = ("fused", "snntorch")
+
+
+def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
+    """Return the module that runs the network; all have the same functions.
+
+    Parameters
+    ----------
+    name : str
+        ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
+    model : SpikingNetwork or ConvolutionalNetwork
+        On a CUDA device the compiled engine is `engine_cuda`, else `engine`. What it can't do
+        falls to the loop, with a warning that says why. A network without spikes is run by torch,
+        whatever the name.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
+    if isinstance(model, convolutional.ConvolutionalNetwork):
+        return convolutional
+    if name == "snntorch":
+        return reference
+    module = fused
+    if model.fc1.weight.is_cuda:
+        try:
+            from shd_helpers.network.engines import triton as module
+        except ImportError:
+            module = None
+    reason = module.why_not(model) if module else "Triton is missing: pip install '.[cuda]'"
+    if reason:
+        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
+    return reference if reason else module
+
+
+def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:
+    """Take one training step's gradients and spikes with each engine; nothing is updated.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Any network that the compiled engine can run.
+    events : Events
+        Utterances.
+    index : ndarray
+        Which of them are the batch, shape (batch,).
+
+    Returns
+    -------
+    DataFrame
+        A row per engine: `loss` (nats), `spikes` (all layers, neurons and steps), `gradient_error`
+        (distance from snntorch's gradients over their length), `step_s` (median of 3, seconds).
+    """
+    rows, gradients = {}, {}
+    for name in ENGINES:
+        run = choose_engine(name, model)
+        loss, _ = run.step(model, events, index)  # compiles on the first call ever
+        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()]).cpu()
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            run.step(model, events, index)
+            times.append(time.perf_counter() - start)
+        spikes = int(run.count_spikes(model, events, index)[1].sum())
+        rows[name] = {"loss": loss, "spikes": spikes, "step_s": float(np.median(times))}
+    wanted = gradients["snntorch"]
+    for name, row in rows.items():
+        row["gradient_error"] = float((gradients[name] - wanted).norm() / wanted.norm())
+    return pd.DataFrame(rows).T

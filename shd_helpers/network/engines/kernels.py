@@ -1,0 +1,305 @@
+"""The compiled loops of `shd_helpers.network.engines.fused`: one utterance through all layers, and back.
+
+A list of events says by step which units are active: ``units[start[t]:start[t + 1]]``. The first
+layer reads the utterance's own list, and every layer writes the next one's.
+"""
+
+import numpy as np
+from numba import njit
+
+LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
+# here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
+FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
+# Columns of `shape`, one row a layer. Its parameters are the rows of a block in one long array:
+# a row of weights for every input, then biases, betas, thresholds. Gradients lie the same way.
+N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN = range(8)
+zero, one = np.float32(0), np.float32(1)
+# numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
+compiled = njit(cache=True, error_model="numpy", nogil=True)
+
+
+@compiled
+def add_rows(rows, index, first, last, out, r):
+    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
+    k = first
+    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
+        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
+        for j in range(out.shape[1]):
+            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
+        k += 4
+    while k < last:
+        a = index[k]
+        for j in range(out.shape[1]):
+            out[r, j] += rows[a, j]
+        k += 1
+
+
+@compiled
+def vector_matrix(v, n, w, out):
+    """Let out = v[:n] w, up to five rows of w to a pass, as in `add_rows`."""
+    c = n % 5
+    if c == 0:
+        c = 5
+        v0, v1, v2, v3, v4 = v[0], v[1], v[2], v[3], v[4]
+        for j in range(len(out)):
+            s = (v0 * w[0, j] + v1 * w[1, j]) + v2 * w[2, j]
+            out[j] = (s + v3 * w[3, j]) + v4 * w[4, j]
+    else:
+        for j in range(len(out)):
+            out[j] = v[0] * w[0, j]
+        for k in range(1, c):
+            for j in range(len(out)):
+                out[j] += v[k] * w[k, j]
+    while c < n:
+        v0, v1, v2, v3, v4 = v[c], v[c + 1], v[c + 2], v[c + 3], v[c + 4]
+        for j in range(len(out)):
+            s = ((out[j] + v0 * w[c, j]) + v1 * w[c + 1, j]) + v2 * w[c + 2, j]
+            out[j] = (s + v3 * w[c + 3, j]) + v4 * w[c + 4, j]
+        c += 5
+
+
+@compiled
+def layer_forward(block, n_in, start, units, mem, flags, start_out, units_out):
+    """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
+
+    mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
+    """
+    bias, beta, theta = block[n_in], block[n_in + 1], block[n_in + 2]
+    n_steps, n = len(start) - 1, mem.shape[1]
+    words = flags.view(np.uint64)
+    mem[0] = zero
+    found = 0
+    for t in range(n_steps):
+        for j in range(n):  # numba's assignment of slices is many times slower
+            mem[t + 1, j] = bias[j]
+        add_rows(block, units, start[t], start[t + 1], mem, t + 1)
+        for j in range(n):
+            before = mem[t, j]
+            reset = theta[j] if before - theta[j] > zero else zero
+            now = (beta[j] * before + mem[t + 1, j]) - reset
+            mem[t + 1, j] = now
+            flags[j] = now - theta[j] > zero
+        start_out[t] = found
+        for word in range(n // 8):
+            if words[word]:  # few neurons spike: most groups of eight are passed over at once
+                for j in range(8 * word, 8 * word + 8):
+                    units_out[found] = j
+                    found += flags[j]
+    start_out[n_steps] = found
+
+
+@compiled
+def exp(x):
+    """Return exp(x) to about one unit in the last place; unlike libm's it runs in vectors."""
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)  # polynomial of Cephes' expf
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = (p * (r * r) + r) + one
+    return p * np.int32((np.int32(n) + 127) << 23).view(np.float32)  # p 2^n
+
+
+@compiled
+def step_back(kind, k, half, mem, later, theta, beta, grad):
+    """Let mem = grad surrogate'(mem - theta) + beta later, rounded as snntorch does."""
+    n = len(mem)
+    if kind == FAST_SIGMOID:
+        for j in range(n):
+            d = k * abs(mem[j] - theta[j]) + one
+            mem[j] = grad[j] / (d * d) + beta[j] * later[j]
+    elif kind == ATAN:
+        for j in range(n):
+            d = k * (mem[j] - theta[j])
+            mem[j] = (one / (d * d + one) * half) * grad[j] + beta[j] * later[j]
+    elif kind == READOUT:
+        for j in range(n):
+            mem[j] = grad[j] + beta[j] * later[j]
+    else:
+        for j in range(n):
+            # An even function: with exp(-k x), as snntorch has it, it would be NaN (inf / inf)
+            # below x = -89 / k, where inhibited membranes often are.
+            e = exp(max(-abs(k * (mem[j] - theta[j])), np.float32(-87)))
+            d = e + one
+            mem[j] = grad[j] * k * e / (d * d) + beta[j] * later[j]
+
+
+@compiled
+def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, cost, learn, d):
+    """Turn the membranes mem[t] into the gradients of the currents, in place.
+
+    g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
+    dL/dspk[t] is g_next[t] w, through the next layer's weights, plus what a hidden spike costs, or
+    `last` for the output layer. With `learn`, d gets the gradients of beta and threshold: what
+    is subtracted at a reset is the threshold, and only the moment of the reset is detached.
+    """
+    beta, theta = block[n_in + 1], block[n_in + 2]
+    grad = np.empty_like(beta) if n_next else last
+    n_steps = len(mem) - 2
+    mem[n_steps + 1] = zero
+    for t in range(n_steps, 0, -1):
+        if n_next:
+            vector_matrix(g_next[t], n_next, w, grad)
+            if cost:
+                for j in range(len(grad)):
+                    grad[j] += cost
+        step_back(kind, k, half, mem[t], mem[t + 1], theta, beta, grad)
+        if learn:
+            for j in range(mem.shape[1]):
+                g, before = mem[t, j], mem[t - 1, j]
+                d[n_in + 1, j] += g * before
+                d[n_in + 2, j] -= g - beta[j] * mem[t + 1, j]
+                d[n_in + 2, j] -= g if before - theta[j] > zero else zero
+
+
+@compiled
+def by_unit(start, units, n_units, begin, rows):
+    """Sort events by unit: unit u has its events in the rows[begin[u]:begin[u + 1]] of mem."""
+    n_steps = len(start) - 1
+    begin[: n_units + 2] = 0
+    for k in range(start[n_steps]):
+        begin[units[k] + 2] += 1
+    for u in range(2, n_units + 2):
+        begin[u] += begin[u - 1]
+    for t in range(n_steps):
+        for k in range(start[t], start[t + 1]):
+            rows[begin[units[k] + 1]] = t + 1
+            begin[units[k] + 1] += 1
+
+
+@compiled
+def loss(scores, label, batch, last):
+    """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
+    top = scores.max()
+    total = 0.0
+    for c in range(len(scores)):
+        total += np.exp(np.float64(scores[c] - top))
+    last[:] = zero
+    for c in range(len(scores)):
+        p = np.exp(np.float64(scores[c] - top)) / total
+        last[c] = (p - (1.0 if c == label else 0.0)) / batch
+    return np.log(total) + top - scores[label]
+
+
+@compiled
+def layer_block(shape, i, flat):
+    """Return the parameters of layer i, or their gradients, from the long array."""
+    low, rows, width = shape[i, BLOCK], shape[i, N_IN] + 3, shape[i, WIDTH]
+    return flat[low : low + rows * width].reshape(rows, width)
+
+
+@compiled
+def membranes(shape, i, n_steps, state):
+    """Return the membranes of layer i: a row before the first step, the steps, a row behind."""
+    low, rows, width = shape[i, STATE] * (n_steps + 2), n_steps + 2, shape[i, WIDTH]
+    return state[low : low + rows * width].reshape(rows, width)
+
+
+@compiled
+def mean_membrane(mem, mean):
+    """Let mean be the membranes' mean over the steps."""
+    for t in range(1, len(mem) - 1):
+        for j in range(len(mean)):
+            mean[j] += mem[t, j]
+    for j in range(len(mean)):
+        mean[j] /= np.float32(len(mem) - 2)
+
+
+@compiled
+def backward(
+    shape, constants, params, matrices, state, start, units, last, cost, begin, rows, grads
+):  # fmt: skip
+    """Add the gradients of one utterance to `grads`, from the last layer to the first."""
+    n_layers, n_steps = len(shape), start.shape[1] - 1
+    steps = np.arange(n_steps + 2)
+    for i in range(n_layers - 1, -1, -1):
+        n_in, width, n_next, w = shape[i, N_IN], shape[i, WIDTH], 0, matrices[:0].reshape(0, 0)
+        mem = g_next = membranes(shape, i, n_steps, state)
+        if i + 1 < n_layers:
+            g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
+            w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_next * width].reshape(n_next, width)
+        block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
+        layer_backward(
+            shape[i, SURROGATE], constants[i, 0], constants[i, 1], block, n_in, mem, last, g_next,
+            n_next, w, cost, shape[i, LEARN], d,
+        )  # fmt: skip
+        by_unit(start[i], units[i], n_in, begin, rows)
+        for u in range(n_in):
+            add_rows(mem, rows, begin[u], begin[u + 1], d, u)
+        add_rows(mem, steps, 1, n_steps + 1, d, n_in)
+
+
+@compiled
+def read_events(event_steps, event_units, first, end, n_units, delays, source, start, units):
+    """List an utterance's events by step, each once for every delay; tell whether all are sound.
+
+    The copy of unit u that is late by delays[k] is the input u + k n_units.
+    """
+    n_steps = len(start) - 1
+    e = first
+    for t in range(n_steps):
+        source[t] = e
+        before = 0
+        while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
+            before = event_units[e]
+            e += 1
+    source[n_steps] = e
+    found = 0
+    for t in range(n_steps):
+        start[t] = found
+        for k in range(len(delays)):
+            s = t - delays[k]
+            if s >= 0:
+                for i in range(source[s], source[s + 1]):
+                    units[found] = event_units[i] + k * n_units
+                    found += 1
+    start[n_steps] = found
+    return e == end
+
+
+@compiled
+def work(
+    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, delays, cost,
+    shape, constants, params, matrices, states, grads, losses, scores, n_spikes,
+):  # fmt: skip
+    """Take every n_workers-th group of utterances through the network, and back with `labels`."""
+    n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
+    n_units, source = n_inputs // len(delays), np.empty(n_steps + 1, np.int64)
+    widest, most = max(n_inputs, shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max() + 8
+    for b in range(batch):
+        most = max(most, len(delays) * (offsets[index[b] + 1] - offsets[index[b]]))
+    start = np.empty((n_layers + 1, n_steps + 1), np.int32)
+    units = np.empty((n_layers + 1, most), np.int32)
+    rows, begin = np.empty(most, np.int32), np.empty(widest + 2, np.int32)
+    flags, last = np.empty(widest + 8, np.uint8), np.empty(widest, np.float32)
+    for group in range(worker, n_groups, n_workers):
+        grads[group] = zero
+        for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
+            sound = read_events(
+                event_steps, event_units, offsets[index[b]], offsets[index[b] + 1], n_units, delays,
+                source, start[0], units[0],
+            )  # fmt: skip
+            state = states[b if len(states) == batch else worker]
+            for i in range(n_layers):
+                layer_forward(
+                    layer_block(shape, i, params), shape[i, N_IN], start[i], units[i],
+                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]],
+                    start[i + 1], units[i + 1],
+                )  # fmt: skip
+                n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
+            for k in range(start[n_layers, n_steps]):
+                scores[b, units[n_layers, k]] += one
+            if shape[n_layers - 1, SURROGATE] == READOUT:
+                mean_membrane(membranes(shape, n_layers - 1, n_steps, state), scores[b])
+            if len(labels):
+                losses[b] = loss(scores[b], labels[b], batch, last)
+                if shape[n_layers - 1, SURROGATE] == READOUT:
+                    for j in range(len(last)):
+                        last[j] /= np.float32(n_steps)
+                backward(
+                    shape, constants, params, matrices, state, start, units, last, cost, begin,
+                    rows, grads[group],
+                )  # fmt: skip

@@ -1,0 +1,62 @@
+"""The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
+
+`shd_helpers.network.engines.fused` computes the same compiled; both have the same three functions.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from shd_helpers.network.spiking import Recording, SpikingNetwork
+from shd_helpers.events.downsample import Events
+
+
+def step(
+    model: SpikingNetwork, events: Events, index: np.ndarray, rate_cost: float = 0.0
+) -> tuple[float, torch.Tensor]:
+    """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its gradients are replaced.
+    events : Events
+        Utterances.
+    index : ndarray
+        Which of them are the batch, shape (batch,).
+    rate_cost : float
+        What a hidden spike adds to its utterance's loss (nats).
+
+    Returns
+    -------
+    tuple of float and Tensor
+        Mean cross-entropy on the class scores (nats) with those costs, and scores (batch, classes).
+    """
+    model.zero_grad()
+    recording = model(_dense(model, events, index), record_hidden=rate_cost != 0)
+    scores = model.scores(recording)
+    labels = torch.from_numpy(events.labels[index]).to(scores.device)
+    loss = functional.cross_entropy(scores, labels)
+    for spk in recording.hidden_spk:
+        loss = loss + rate_cost * spk.sum() / len(index)
+    loss.backward()
+    return loss.item(), scores.detach()
+
+
+@torch.no_grad()
+def count_spikes(
+    model: SpikingNetwork, events: Events, index: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the class scores (batch, classes) and all spikes per layer (batch, layers)."""
+    recording = record(model, events, index)
+    layers = [*recording.hidden_spk, recording.spk]
+    return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+
+
+def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> Recording:
+    """Return spikes and membranes of all layers at every step, shapes as in `Recording`."""
+    return model(_dense(model, events, index), record_hidden=True)
+
+
+def _dense(model: SpikingNetwork, events: Events, index: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(events.dense(index)).to(model.fc1.weight.device)

@@ -1,0 +1,220 @@
+"""The network: two fully connected layers, each followed by leaky integrate-and-fire neurons."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import snntorch as snn
+import torch
+from torch import nn
+
+from shd_helpers.network.surrogates import spike_grad
+
+
+class Recording(NamedTuple):
+    """What the network did at every step; time first.
+
+    The hidden entries hold one tensor per hidden layer where they were asked for, else none.
+    """
+
+    spk: torch.Tensor  # (steps, batch, classes) spikes of the output layer
+    mem: torch.Tensor  # (steps, batch, classes) membrane potentials before the reset
+    hidden_spk: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
+    hidden_mem: tuple[torch.Tensor, ...] = ()
+
+
+def delay_steps(n_delays: int, delay_ms: float, step_ms: float) -> list[int]:
+    """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps."""
+    return [round(k * delay_ms / step_ms) for k in range(n_delays)]
+
+
+class SharedLinear(nn.Module):
+    """A convolution over the units: at every place neurons see a window, with the same weights.
+
+    Channel c at place p is neuron p n_channels + c and sees the units from p stride on, of every
+    delayed copy; units above the last window are not seen.
+
+    Parameters
+    ----------
+    n_units, n_delays : int
+        Inputs, and copies of them.
+    n_channels : int
+        Neurons at a place.
+    window, stride : int
+        Units that a neuron sees, and units from one place to the next.
+
+    Raises
+    ------
+    ValueError
+        If no window fits.
+    """
+
+    def __init__(
+        self, n_units: int, n_delays: int, n_channels: int, window: int, stride: int
+    ) -> None:
+        super().__init__()
+        if not 1 <= window <= n_units or stride < 1:
+            raise ValueError(f"window {window}, stride {stride}: none fits {n_units} units")
+        self.weight = nn.Parameter(torch.empty(n_channels, n_delays * window))
+        self.bias = nn.Parameter(torch.empty(n_channels))
+        first = torch.arange(0, n_units - window + 1, stride)
+        seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(window)
+        columns = first[:, None] + seen.flatten()  # (places, delays x window)
+        self.register_buffer("columns", columns[:, None].expand(-1, n_channels, -1), False)
+        self.in_features, self.out_features = n_delays * n_units, len(first) * n_channels
+
+    def unfolded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight (neurons, inputs) and bias (neurons,) of the same layer without sharing."""
+        n_places = len(self.columns)
+        full = self.weight.new_zeros(n_places, len(self.bias), self.in_features)
+        full = full.scatter(2, self.columns, self.weight.expand(n_places, -1, -1))
+        return full.flatten(0, 1), self.bias.repeat(n_places)
+
+    def folded(self, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradients of the shared numbers from those of `unfolded`."""
+        weight = weight.view(len(self.columns), len(self.bias), self.in_features)
+        return weight.gather(2, self.columns).sum(0), bias.view(-1, len(self.bias)).sum(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the currents (batch, neurons) of inputs (batch, inputs)."""
+        return nn.functional.linear(x, *self.unfolded())
+
+
+def weight_and_bias(fc: nn.Linear | SharedLinear) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a layer's weight (neurons, inputs) and bias (neurons,), shared ones spread out."""
+    return fc.unfolded() if isinstance(fc, SharedLinear) else (fc.weight, fc.bias)
+
+
+class SpikingNetwork(nn.Module):
+    """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
+
+    A layer's current is I = W x + b, its membrane follows
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are
+    the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
+    membranes that never spike.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, hidden neurons (one number a layer), classes.
+    beta : float
+        Share of the membrane potential that is left after one step, 0..1.
+    surrogate : str
+        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
+    slope : float
+        The surrogate's steepness.
+    generator : torch.Generator
+        Draws the Xavier-uniform weights (biases start at zero).
+    readout : str
+        ``"spikes"`` or ``"membrane"``.
+    learn_neurons : bool
+        Give every neuron a beta of its own, and every spiking one a threshold, and learn them.
+    delays : sequence of int
+        Steps by which copies of the input arrive late; every copy has weights of its own, so
+        that a neuron can wait for an early event until a late one is there.
+    window, stride : int
+        With a window, the first layer's neurons see so many units each, and the number of them in
+        `sizes` is for every place; see `SharedLinear`. 0: all units.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        beta: float,
+        surrogate: str,
+        slope: float,
+        generator: torch.Generator,
+        readout: str = "spikes",
+        learn_neurons: bool = False,
+        delays: Sequence[int] = (0,),
+        window: int = 0,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"sizes {list(sizes)}: give inputs, hidden layers and classes")
+        if not 0 <= beta <= 1:
+            raise ValueError(f"beta {beta}: must be 0..1")
+        if readout not in ("spikes", "membrane"):
+            raise ValueError(f"readout {readout!r}: unknown; take 'spikes' or 'membrane'")
+        if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
+            raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
+        self.n_layers, self.readout, self.delays = len(sizes) - 1, readout, tuple(delays)
+        for i in range(self.n_layers):
+            if i == 0 and window:
+                fc = SharedLinear(sizes[0], len(delays), sizes[1], window, stride)
+            else:
+                n_in = fc.out_features if i else sizes[0] * len(delays)
+                # skip_init: nn.Linear would draw weights from torch's global generator
+                fc = nn.utils.skip_init(nn.Linear, n_in, sizes[i + 1])
+            nn.init.xavier_uniform_(fc.weight, generator=generator)
+            nn.init.zeros_(fc.bias)
+            is_readout = readout == "membrane" and i == self.n_layers - 1
+            threshold = float("inf") if is_readout else 1.0
+            per_neuron = torch.ones(fc.out_features)
+            lif = snn.Leaky(
+                beta=beta * per_neuron if learn_neurons else beta,
+                threshold=threshold * per_neuron if learn_neurons else threshold,
+                learn_beta=learn_neurons,
+                learn_threshold=learn_neurons and not is_readout,
+                reset_mechanism="none" if is_readout else "subtract",
+                spike_grad=spike_grad(surrogate, slope),
+            )
+            snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
+            self.add_module(f"fc{i + 1}", fc)
+            self.add_module(f"lif{i + 1}", lif)
+
+    @property
+    def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
+        """Return the layers in order: (fc1, lif1), (fc2, lif2), ..."""
+        names = range(1, self.n_layers + 1)
+        return [(getattr(self, f"fc{i}"), getattr(self, f"lif{i}")) for i in names]
+
+    @staticmethod
+    def is_readout(lif: snn.Leaky) -> bool:
+        """Tell whether a layer's membranes only add up: no spike, no reset."""
+        return lif.state_function.__func__ is snn.Leaky._base_int and bool(
+            torch.isinf(lif.threshold).all()
+        )
+
+    def scores(self, recording: Recording) -> torch.Tensor:
+        """Return the class scores, shape (batch, classes)."""
+        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
+
+    def late(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input's delayed copies side by side: (steps, batch, delays x inputs)."""
+        late = x.new_zeros(*x.shape[:2], len(self.delays), x.shape[2])
+        for k, delay in enumerate(self.delays):
+            late[delay:, :, k] = x[: max(0, len(x) - delay)]
+        return late.flatten(2)
+
+    def forward(self, x: torch.Tensor, record_hidden: bool = False) -> Recording:
+        """Run all steps from resting potential.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input spikes, shape (steps, batch, inputs).
+        record_hidden : bool
+            Also keep the hidden layers' spikes and membranes.
+
+        Returns
+        -------
+        Recording
+            Spikes and membranes of every step.
+        """
+        mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
+        spks, mems = [[] for _ in mem], [[] for _ in mem]
+        for spk in self.late(x).unbind(0):
+            for i, (fc, lif) in enumerate(self.layers):
+                spk, mem[i] = lif(fc(spk), mem[i])
+                if record_hidden or i == self.n_layers - 1:
+                    spks[i].append(spk)
+                    mems[i].append(mem[i])
+        *hidden_spk, spk = [torch.stack(steps) for steps in spks if steps]
+        *hidden_mem, mem = [torch.stack(steps) for steps in mems if steps]
+        return Recording(spk, mem, tuple(hidden_spk), tuple(hidden_mem))

@@ -1,0 +1,177 @@
+"""Words to sound: digits spoken by eSpeak NG.
+
+eSpeak NG (GPL-3) comes as a C library with its voices in the package ``espeakng-loader``. It keeps
+global state: the settings of one utterance, the phase of its oscillators and its noise reach into
+the next. So the library is loaded afresh for each utterance, which takes 4 ms and makes an
+utterance the same whatever was spoken before.
+"""
+
+import _ctypes
+import ctypes
+import os
+import threading
+
+import espeakng_loader
+import numpy as np
+import scipy.fft
+from IPython.display import Audio
+from scipy.signal import resample_poly
+
+from shd_helpers.source.cochlea import SAMPLE_RATE_HZ
+from shd_helpers.source.shd_file import LANGUAGES
+
+ESPEAK_RATE_HZ = 22_050
+# English accent, voice variant (the German twin is ``de`` with the same variant) and gender.
+SPEAKERS = (
+    ("en-us", "m3", "male"),
+    ("en-us", "f2", "female"),
+    ("en", "m2", "male"),
+    ("en-us-nyc", "Annie", "female"),
+    ("en-gb-x-rp", "m7", "male"),
+    ("en-gb-scotland", "linda", "female"),
+    ("en-gb-scotland", "m4", "male"),
+    ("en-gb-x-gbclan", "f4", "female"),
+    ("en-029", "m5", "male"),
+    ("en-gb-x-rp", "f5", "female"),
+    ("en-us-nyc", "m8", "male"),
+    ("en-gb-x-gbcwmd", "steph", "female"),
+)
+
+_lock = threading.Lock()
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+
+
+class SpeechError(RuntimeError):
+    """eSpeak NG refused something; the message says what."""
+
+
+class _Voice(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_char_p) for name in ("name", "languages", "identifier")]
+
+
+def synthesise(
+    text: str, voice: str, rate_wpm: int = 175, pitch: int = 50, pitch_range: int = 50
+) -> np.ndarray:
+    """Speak a text.
+
+    Parameters
+    ----------
+    text : str
+        What to say.
+    voice : str
+        Accent, or accent and variant, such as ``"en-us+f2"``.
+    rate_wpm : int
+        Words per minute, 80 to 450.
+    pitch, pitch_range : int
+        Height and liveliness of the voice, 0 to 99.
+
+    Returns
+    -------
+    (samples,) float array
+        Sound at 24 kHz, peak 1.
+
+    Raises
+    ------
+    SpeechError
+        If eSpeak NG knows no such voice or variant, refuses a setting or stays silent.
+    """
+    ranges = {"rate_wpm": (rate_wpm, 80, 450), "pitch": (pitch, 0, 99)}
+    ranges["pitch_range"] = (pitch_range, 0, 99)
+    for name, (value, low, high) in ranges.items():
+        if not low <= value <= high:  # eSpeak takes any value without a word
+            raise SpeechError(f"{name} is {value}; it must lie between {low} and {high}")
+    chunks = []
+
+    @_CALLBACK
+    def collect(samples, n, _events):
+        if samples and n > 0:
+            chunks.append(np.ctypeslib.as_array(samples, (n,)).astype(float))
+        return 0
+
+    with _lock:
+        espeak = ctypes.CDLL(espeakng_loader.get_library_path())
+        try:
+            _speak(espeak, text, voice, (rate_wpm, pitch, pitch_range), collect)
+        finally:
+            espeak.espeak_Terminate()
+            unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # Windows
+            unload(espeak._handle)
+    wave = np.concatenate(chunks) if chunks else np.zeros(1)
+    if not wave.any():
+        raise SpeechError(f"{voice} says nothing for {text!r}")
+    wave = resample_poly(wave, SAMPLE_RATE_HZ, ESPEAK_RATE_HZ)
+    return wave / np.abs(wave).max()
+
+
+def _speak(espeak, text, voice, settings, collect) -> None:
+    def check(what, code):
+        if code != 0:
+            raise SpeechError(f"eSpeak NG: {what} failed with code {code}")
+
+    synchronous, dont_exit = 2, 1 << 15
+    path = espeakng_loader.get_data_path().encode()
+    rate_hz = espeak.espeak_Initialize(synchronous, 0, path, dont_exit)
+    if rate_hz != ESPEAK_RATE_HZ:
+        raise SpeechError(f"eSpeak NG could not start from {path.decode()} (returned {rate_hz})")
+    check("setting the seed", espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)))  # else: the clock
+    check(f"choosing the voice {voice}", espeak.espeak_SetVoiceByName(voice.encode()))
+    espeak.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
+    active = espeak.espeak_GetCurrentVoice().contents.identifier.decode()
+    if active.partition("+")[2] != voice.partition("+")[2]:  # an unknown variant is ignored
+        raise SpeechError(f"eSpeak NG has no such variant: asked for {voice}, got {active}")
+    for number, value in zip((2, 1, 3, 4), (70, *settings), strict=True):  # 2 is the volume:
+        check(f"setting {number}", espeak.espeak_SetParameter(number, value, 0))  # never clipped
+    espeak.espeak_SetSynthCallback(collect)
+    data, utf8 = text.encode() + b"\0", 1
+    size = ctypes.c_size_t(len(data))
+    check("speaking", espeak.espeak_Synth(data, size, 0, 1, 0, utf8, None, None))
+    check("ending", espeak.espeak_Synchronize())
+
+
+def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray:
+    """Speak a digit as a person would: never twice alike, with a pause before and noise behind.
+
+    Parameters
+    ----------
+    word : str
+        One of ``layout.LANGUAGES["both"]``.
+    speaker : int
+        Index into ``SPEAKERS``.
+    generator : numpy.random.Generator
+        Source of rate, pitch, pitch range, silence, level and noise.
+
+    Returns
+    -------
+    (samples,) float array
+        Sound at 24 kHz of 0.3 to 1 s, of a length whose Fourier transform is fast.
+    """
+    accent, variant, _ = SPEAKERS[speaker]
+    language = "de" if word in LANGUAGES["german"] else accent
+    wave = synthesise(
+        word.replace("fuenf", "fünf"),
+        f"{language}+{variant}",
+        rate_wpm=int(generator.integers(150, 251)),
+        pitch=int(generator.integers(30, 71)),
+        pitch_range=int(generator.integers(20, 81)),
+    )
+    before, after = (generator.uniform(0.0, 0.1, 2) * SAMPLE_RATE_HZ).astype(int)
+    steps = (before + len(wave) + after) // 2 + 1
+    samples = 2 * (scipy.fft.next_fast_len(int(steps)) - 1)
+    wave = np.pad(wave, (before, samples - before - len(wave)))
+    level_db, noise_db = generator.uniform(-20, 0), generator.uniform(-60, -35)
+    return wave * 10 ** (level_db / 20) + _noise(samples, generator) * 10 ** (noise_db / 20)
+
+
+def player(wave: np.ndarray) -> Audio | None:
+    """Return a player for a wave (24 kHz) in a live notebook, else None: no sound in files."""
+    live = "JPY_SESSION_NAME" in os.environ  # set by Jupyter's server, not by papermill or nbval
+    return Audio(wave, rate=SAMPLE_RATE_HZ) if live else None
+
+
+def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:
+    """Room noise of root mean square 1: as speech, it falls with frequency."""
+    hz = np.maximum(scipy.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ), 50.0)
+    noise = scipy.fft.irfft(scipy.fft.rfft(generator.standard_normal(samples)) / hz, n=samples)
+    return noise / noise.std()

@@ -1,0 +1,124 @@
+"""Run the whole study: execute the numbered notebooks into one run folder and show the scores."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from shd_helpers.source.datasets import dataset_name, locate
+from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.paths import NOTEBOOKS, runs_dir
+from shd_helpers.events.downsample import Grid, load_events
+from shd_helpers.study.identity import check_parameters, literal, notebook_parameters
+from shd_helpers.study.run_folder import read_run
+
+_DESCRIPTIONS = {
+    "spoken": "spoken (digits by eSpeak NG, made here; the official Spiking Heidelberg Digits run "
+    "with DATASET=shd)",
+    "shd": "shd (the official Spiking Heidelberg Digits)",
+}
+SCORES = ("train", "validation", "test", "test_heard", "test_unheard")
+
+
+class _Console:
+    """Prints what a notebook prints without tearing papermill's progress bar."""
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, file=sys.stdout, end="")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
+    """Execute every numbered notebook, giving each those of the parameters that it has.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values by name, for the notebooks' parameters cells.
+    folder : Path
+        Where the executed notebooks go.
+
+    Raises
+    ------
+    ValueError
+        If no notebook has such a parameter, before anything runs.
+    PapermillExecutionError
+        If a cell fails; the notebook up to there is in the folder.
+    """
+    defaults = {path: notebook_parameters(path) for path in sorted(NOTEBOOKS.glob("0*.ipynb"))}
+    check_parameters(parameters, {k: v for cell in defaults.values() for k, v in cell.items()})
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, cell in defaults.items():
+        print(f"\n{path.stem}", flush=True)
+        papermill.execute_notebook(
+            path,
+            folder / path.name,
+            {name: value for name, value in parameters.items() if name in cell},
+            cwd=path.parent,
+            kernel_name="python3",
+            stdout_file=_Console(),
+            # the kernel's own log (a note on its transport, the end of its life) is no news here
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+
+
+def score_table(run_info: Mapping) -> str:
+    """Return the accuracies of a run, in percent, as a table of text."""
+    scores = run_info["scores"]
+    row = {name: "-" if scores[name] is None else f"{scores[name]:.1%}" for name in SCORES}
+    return pd.DataFrame([row]).to_string(index=False)
+
+
+def main() -> None:
+    """Run the study from the command line (``make study``)."""
+    parser = argparse.ArgumentParser(prog="python -m shd_helpers.study.notebooks", description=__doc__)
+    parser.add_argument(
+        "--dataset",
+        help="spoken, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to the "
+        "repository root; default: what the notebooks say",
+    )
+    parser.add_argument("--name", help="run folder below runs/; default: the data set's name")
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="any parameter of the notebooks, for example: -p epochs 10 -p slope 5.0",
+    )
+    parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
+    arguments = parser.parse_args()
+    parameters = {name: literal(value) for name, value in arguments.p}
+    if arguments.dataset:
+        parameters["dataset"] = arguments.dataset
+    training = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+    dataset, language = (parameters.get(k, training[k]) for k in ("dataset", "language"))
+    try:
+        print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
+        files = locate(dataset, language)
+        if arguments.data_only:
+            parts = load_events(files, Grid(), language)
+            print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
+            print("\n".join(os.path.relpath(path) for path in files))
+            return
+        data = dataset_name(files)
+        name = arguments.name or data
+        folder = runs_dir() / name
+        run_notebooks(parameters | {"run_name": name}, folder)
+    except (DatasetError, ValueError, PapermillExecutionError) as error:
+        sys.exit(f"\nThe study stopped.\n{error}")
+    info = read_run(folder).info
+    print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:\n{score_table(info)}")
+    print(f"Executed notebooks: {os.path.relpath(folder)}")
+
+
+if __name__ == "__main__":
+    main()
