@@ -9,9 +9,9 @@ from lauscher.audiowaves import MonoAudioWave
 from lauscher.transformations.wave2spike import Wave2Spike
 from scipy.signal import resample_poly
 
+from shd_helpers.paths import ROOT
 from shd_helpers.source.cochlea import SAMPLE_RATE_HZ, encode
 from shd_helpers.source.parallel import in_threads
-from shd_helpers.paths import ROOT
 
 CLIP = ROOT.parent / "shared" / "data" / "fsdd_audio" / "2_theo_23.wav"  # 0.46 s
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.source.shd_file import LANGUAGES, Utterances
-from shd_helpers.events.downsample import Grid, downsize
+from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.source.espeak_digits import make_spoken
+from shd_helpers.source.shd_file import LANGUAGES, Utterances
 
 UTTERANCES, SPIKES = 8156, 8000
 
@@ -33,7 +33,7 @@ def rows() -> list[dict]:
         LANGUAGES["both"],
     )
     start = time.perf_counter()
-    events = downsize(speech, Grid())
+    events = downsize(speech, Downsampling())
     downsize_s = time.perf_counter() - start
     megabytes = sum(a.nbytes for a in vars(events).values() if isinstance(a, np.ndarray)) / 1e6
     with tempfile.TemporaryDirectory() as folder:

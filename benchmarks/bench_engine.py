@@ -21,13 +21,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from shd_helpers.events.downsample import Downsampling, Events, load_events
 from shd_helpers.network.engines import fused as engine
 from shd_helpers.network.engines import loop as reference
-from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import ROOT
-from shd_helpers.events.downsample import Events, Grid, load_events
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import DatasetError
 
 SIZES, BETA, SLOPE = (183, 256, 10), 0.95, 25.0
 DATA = ROOT.parent / "shared" / "data" / "fsdd_spikes"
@@ -50,7 +50,7 @@ def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) 
 def utterances() -> tuple[Events, str]:
     """Return spikes of real speech where they are at hand, else random ones, and which it was."""
     try:
-        events, what = load_events(locate(str(DATA)), Grid())[0], "spoken digits"
+        events, what = load_events(locate(str(DATA)), Downsampling())[0], "spoken digits"
     except DatasetError:
         events, what = synthetic(256), "random events"
     density = len(events.steps) / len(events) / events.n_steps / events.n_units
@@ -85,21 +85,21 @@ def fused(events: Events, index: np.ndarray):
     """Set up this repository's engine."""
     model = network()
     return (
-        lambda: engine.step(model, events, index),
-        lambda: engine.count_spikes(model, events, index),
+        lambda: engine.forward_backward(model, events, index),
+        lambda: engine.evaluate_batch(model, events, index),
         SNNTORCH,
     )
 
 
 def snntorch_loop(events: Events, index: np.ndarray):
     """Set up the readable loop."""
-    model, x, y = network(), *dense(events, index)
+    model, x, y = network(), *to_frames(events, index)
     return *by_torch(lambda x: model(x).spk.sum(0), model, x, y), SNNTORCH
 
 
 def snntorch_tuned(events: Events, index: np.ndarray):
     """Set up snntorch's neurons layer by layer, each layer's products over all steps in one."""
-    model, x, y = network(), *dense(events, index)
+    model, x, y = network(), *to_frames(events, index)
 
     def forward(x):
         for fc, lif in model.layers:
@@ -126,7 +126,7 @@ def spikingjelly(events: Events, index: np.ndarray):
             surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
         )  # fmt: skip
         layers += [linear, lif]
-    module, (x, y) = nn.Sequential(*layers), dense(events, index)
+    module, (x, y) = nn.Sequential(*layers), to_frames(events, index)
 
     def forward(x):
         functional.reset_net(module)
@@ -146,7 +146,7 @@ def norse(events: Events, index: np.ndarray):
         tau_mem_inv=torch.tensor((1 - BETA) / 1e-3), alpha=torch.tensor(SLOPE),
         reset_method=reset_subtract,
     )  # fmt: skip
-    module, (x, y) = network(), dense(events, index)
+    module, (x, y) = network(), to_frames(events, index)
     with torch.no_grad():
         for fc, _ in module.layers:
             fc.weight /= 1 - BETA
@@ -199,7 +199,7 @@ def jax_scan(events: Events, index: np.ndarray):
         return -log_p[jnp.arange(len(y)), y].mean()
 
     parameters = [tuple(p.detach().numpy() for p in fc.parameters()) for fc, _ in network().layers]
-    x, y = (jnp.asarray(a.numpy()) for a in dense(events, index))
+    x, y = (jnp.asarray(a.numpy()) for a in to_frames(events, index))
     train, infer = jax.jit(jax.value_and_grad(loss)), jax.jit(counts)
     return (
         lambda: jax.block_until_ready(train(parameters, x, y)),
@@ -208,9 +208,9 @@ def jax_scan(events: Events, index: np.ndarray):
     )
 
 
-def dense(events: Events, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def to_frames(events: Events, index: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """Return input (steps, batch, units) and labels (batch,)."""
-    return torch.from_numpy(events.dense(index)), torch.from_numpy(events.labels[index])
+    return torch.from_numpy(events.to_frames(index)), torch.from_numpy(events.labels[index])
 
 
 VARIANTS = {
@@ -277,7 +277,9 @@ def growth(rounds: int) -> list[dict]:
         times = [[] for _ in cases]
         for _ in range(rounds):
             for (_, events, batch), column in zip(cases, times, strict=True):
-                column.append(clock(lambda e=events, b=batch: engine.step(model, e, np.arange(b))))
+                column.append(
+                    clock(lambda e=events, b=batch: engine.forward_backward(model, e, np.arange(b)))
+                )
         x, y = np.array([n for n, *_ in cases], float), np.array([median(t) for t in times])
         line = np.polyval(np.polyfit(x, y, 1, w=1 / y), x)
         note = f"off a straight line by {np.max(np.abs(line / y - 1)):.0%} at most"
@@ -292,9 +294,9 @@ def growth(rounds: int) -> list[dict]:
 
 def task_memory(which: str) -> None:
     """Print by how many bytes one step raises the process's peak."""
-    step = {"fused": engine.step, "snntorch loop": reference.step}[which]
+    run = {"fused": engine, "snntorch loop": reference}[which]
     events, model = utterances()[0], network()
-    step(model, events, np.arange(2))
+    run.forward_backward(model, events, np.arange(2))
 
     def status(key):
         with open("/proc/self/status") as file:  # noqa: PTH123
@@ -303,7 +305,7 @@ def task_memory(which: str) -> None:
     with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123
         file.write("5")  # sets the peak back to what is in use now
     before = status("VmRSS")
-    step(model, events, np.arange(128))
+    run.forward_backward(model, events, np.arange(128))
     print(status("VmHWM") - before)
 
 
@@ -312,19 +314,19 @@ def task_first_call() -> None:
     events, model = synthetic(8), network()
     for _ in range(2):
         start = time.perf_counter()
-        engine.step(model, events, np.arange(8))
+        engine.forward_backward(model, events, np.arange(8))
         print(time.perf_counter() - start)
 
 
 def task_worker(seconds: float = 4.0) -> None:
     """Wait for a line, then print how many steps a second are done."""
     events, model = utterances()[0], network()
-    engine.step(model, events, np.arange(128))
+    engine.forward_backward(model, events, np.arange(128))
     print("ready", flush=True)
     sys.stdin.readline()
     start, n = time.perf_counter(), 0
     while time.perf_counter() < start + seconds:
-        engine.step(model, events, np.arange(128))
+        engine.forward_backward(model, events, np.arange(128))
         n += 1
     print(n / (time.perf_counter() - start), flush=True)
 
@@ -397,7 +399,7 @@ def floor(events: Events, step_s: float) -> list[dict]:
     bytes_s = n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
 
     batch, (_, hidden, classes) = 128, SIZES
-    _, n_spikes = engine.count_spikes(network(), events, np.arange(batch))
+    _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
     cells = batch * events.n_steps * hidden
     operations = (
@@ -459,7 +461,7 @@ def rows(rounds: int = 7) -> list[dict]:
         unless the note says other) and `note`: reset, tie and surrogate of each variant.
     """
     events, _ = utterances()
-    table = [row("setting", "", None, note=setting())]
+    table = [row("configuration", "", None, note=setting())]
     for batch in (128, 32, 8):
         table += pairwise(events, batch, rounds)
     step_s = next(

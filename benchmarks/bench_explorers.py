@@ -11,14 +11,13 @@ from unittest import mock
 import numpy as np
 import torch
 
-from shd_helpers.figures import controls
-from shd_helpers.figures import explorers
 from shd_helpers.events import toy as smoke
-from shd_helpers.study import training
+from shd_helpers.events.downsample import Downsampling, load_events
+from shd_helpers.figures import controls, explorers
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import read_shd
-from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.events.downsample import Grid, load_events
+from shd_helpers.study import training
 
 
 def step_s(explorer, *arguments, slider: str) -> float:
@@ -58,15 +57,15 @@ def rows() -> list[dict]:
         smoke.write_toy(Path(folder), seed=0)
         files = locate(folder)
         data = read_shd(files[0])
-        train, test = load_events(files, Grid())
+        train, test = load_events(files, Downsampling())
     generator = torch.Generator().manual_seed(0)
     sizes = (train.n_units, 256, len(train.class_names))
     network = SpikingNetwork(sizes, 0.95, "fast_sigmoid", 2.0, generator)
     predictions = training.predict(network, test)
     distance = np.random.default_rng(0).normal(-0.7, 0.4, 32 * 256 * 333)
     cases = [
-        (explorers.downsizing, (data, Grid(), "english"), "threshold"),
-        (explorers.downsizing, (data, Grid(), "english"), "pool_steps"),
+        (explorers.downsizing, (data, Downsampling(), "english"), "pool_threshold"),
+        (explorers.downsizing, (data, Downsampling(), "english"), "pool_steps"),
         (explorers.surrogate_reach, (distance, "fast_sigmoid", 2.0), "log_slope"),
         (explorers.utterances, (network, test, predictions, 3.0), "number"),
         (explorers.utterances, (network, test, predictions, 3.0), "until"),

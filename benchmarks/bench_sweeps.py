@@ -10,12 +10,12 @@ from pathlib import Path
 import papermill
 import yaml
 
-from shd_helpers.source import datasets
 from shd_helpers.events import downsample as preprocessing
-from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.events.toy import write_toy
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.source import datasets
 from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import read_sweep
 
 NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"
 
@@ -85,7 +85,9 @@ def rows(points: int = 8, epochs: int = 30) -> list[dict]:
         path = write_sweep(folder, points, epochs)
         with environment(SHD_DATA_DIR=str(folder / "data")):
             files = datasets.locate(str(folder / "toy"))
-            preprocessing.load_events(files, preprocessing.Grid(), "both")  # fills the cache
+            preprocessing.load_events(
+                files, preprocessing.Downsampling(), "both"
+            )  # fills the cache
             for variant, run in variants.items():
                 place = str(folder / variant)
                 with environment(SHD_RUNS_DIR=place, SHD_RESULTS_DIR=place):

@@ -13,19 +13,19 @@ import pandas as pd
 import torch
 from scipy.stats import ttest_rel
 
-from shd_helpers.study.tables import half_width
-from shd_helpers.source.datasets import locate
-from shd_helpers.network.engines import ENGINES
+from shd_helpers.events.downsample import Downsampling, load_events
 from shd_helpers.files import atomic
+from shd_helpers.network.engines import ENGINES
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import results_dir
-from shd_helpers.events.downsample import Grid, load_events
+from shd_helpers.source.datasets import locate
+from shd_helpers.study.tables import half_width
 from shd_helpers.study.training import fit, split_validation, validate_epoch
 
 
 def run(engine: str, seed: int, dataset: str, epochs: int, batch_size: int, lr: float) -> dict:
     """Train once; return the accuracies of the last epoch, and the loss of the first."""
-    events, test = load_events(locate(dataset), Grid())
+    events, test = load_events(locate(dataset), Downsampling())
     kept, held_out = split_validation(events, "random", 0.1, seed)
     train, valid = events.take(kept), events.take(held_out)
     generator = torch.Generator().manual_seed(seed)

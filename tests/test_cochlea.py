@@ -11,9 +11,9 @@ from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
 from scipy.signal import resample_poly
 
+from shd_helpers.paths import ROOT
 from shd_helpers.source import cochlea
 from shd_helpers.source.basilar_membrane import membrane_velocity, resonance_hz
-from shd_helpers.paths import ROOT
 
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz

@@ -3,14 +3,14 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap, ttest_1samp, ttest_rel
 
-from shd_helpers.study import tables as comparison
 from shd_helpers.figures import comparisons as comparison_plots
+from shd_helpers.study import tables as comparison
 
 
 def runs(values, setting="a", **columns):
     seeds = range(len(values))
     return pd.DataFrame(
-        {"setting": setting, "seed": seeds, "test_heard_accuracy": values, **columns}
+        {"configuration": setting, "seed": seeds, "test_seen_accuracy": values, **columns}
     )
 
 
@@ -26,11 +26,11 @@ def test_interval_is_student_s():
 
 def test_difference_is_paired_by_seed_whatever_the_order():
     a, b = runs([0.7, 0.8, 0.75]), runs([0.6, 0.75, 0.71], "b").iloc[::-1]
-    mean, half = comparison.difference(a, b, "test_heard_accuracy")
+    mean, half = comparison.difference(a, b, "test_seen_accuracy")
     want = ttest_rel([0.7, 0.8, 0.75], [0.6, 0.75, 0.71]).confidence_interval(0.95)
     assert (mean - half, mean + half) == pytest.approx((100 * want.low, 100 * want.high))
     with pytest.raises(ValueError, match="not paired"):
-        comparison.difference(a, b.iloc[:2], "test_heard_accuracy")
+        comparison.difference(a, b.iloc[:2], "test_seen_accuracy")
 
 
 def test_front_equals_pairwise_comparison():
@@ -43,17 +43,17 @@ def test_front_equals_pairwise_comparison():
 
 
 def test_means_over_seeds():
-    same = {"channels": 183, "steps": 333, "accumulates": [10.0, 20.0], "hidden_spikes": 1.0}
+    same = {"channels": 183, "steps": 333, "effective_acs": [10.0, 20.0], "hidden_spikes": 1.0}
     same |= {"parameters": 5, "training_s": 2.0}
     table = pd.concat([runs([0.5, 0.7], **same), runs([0.9, 0.9], "b", **same)])
     table = table.assign(
         train_accuracy=1.0,
-        validation_accuracy=table.test_heard_accuracy,
-        test_unheard_accuracy=0.1,
+        validation_accuracy=table.test_seen_accuracy,
+        test_unseen_accuracy=0.1,
     )
     row = comparison.over_seeds(table).loc["a"]
-    assert row.test_heard == pytest.approx(60) and row.accumulates == 15 and row.seeds == 2
-    assert row.test_heard_half == pytest.approx(100 * comparison.half_width([0.5, 0.7]))
+    assert row.test_seen == pytest.approx(60) and row.effective_acs == 15 and row.seeds == 2
+    assert row.test_seen_ci95 == pytest.approx(100 * comparison.half_width([0.5, 0.7]))
 
 
 def test_committed_tables_can_be_read():
@@ -66,7 +66,7 @@ def test_committed_tables_can_be_read():
 def means_of(**columns):
     """Four settings whose accuracies are 10, 20, 30, 40 % and whose intervals are ± 1, 2, 3, 4."""
     values = {f"test_{part}": [10.0, 20.0, 30.0, 40.0] for part in ("heard", "unheard")}
-    halves = {f"{part}_half": [1.0, 2.0, 3.0, 4.0] for part in values}
+    halves = {f"{part}_ci95": [1.0, 2.0, 3.0, 4.0] for part in values}
     return pd.DataFrame(values | halves | columns)
 
 
@@ -81,8 +81,8 @@ def test_axes_cross_at_the_study_s_size():
 
 
 def test_a_line_for_each_size_over_its_thresholds():
-    sizes = {"channels": [183, 183, 61, 61], "steps": 333, "threshold": [1, 2, 1, 2]}
-    means = means_of(**sizes).set_index(["channels", "steps", "threshold"])
+    sizes = {"channels": [183, 183, 61, 61], "steps": 333, "pool_threshold": [1, 2, 1, 2]}
+    means = means_of(**sizes).set_index(["channels", "steps", "pool_threshold"])
     axis = comparison_plots.accuracy_over_threshold(means).axes[0]
     handles, labels = axis.get_legend_handles_labels()
     assert labels == ["183 x 333", "61 x 333"]

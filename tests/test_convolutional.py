@@ -5,8 +5,8 @@ import torch
 from neurobench.metrics.workload import SynapticOperations
 from neurobench.models import TorchModel
 
-from shd_helpers.study import training
 from shd_helpers.network.convolutional import ConvolutionalNetwork, multiply_accumulates
+from shd_helpers.study import training
 from tests.test_engine import random_events
 
 
@@ -18,7 +18,7 @@ def test_learns_a_few_utterances_by_heart():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     answers = training.predict(model, events)
     assert np.mean(answers.label == answers.predicted) > 0.9
-    assert (answers.accumulates == 0).all()
+    assert (answers.effective_acs == 0).all()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name  # running means, too
 

@@ -7,9 +7,9 @@ from neurobench.metrics.static import Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
-from shd_helpers.study import training
-from shd_helpers.network.costs import accumulates, costs
+from shd_helpers.network.costs import costs, effective_acs
 from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.study import training
 from tests.test_engine import random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)
@@ -18,7 +18,7 @@ EVENTS = random_events(40, 30, 20, 5, 0.1)
 OPTIONS = {
     "plain": {},
     "delays": {"delays": (0, 3, 29, 40)},
-    "shared weights": {"delays": (0, 4), "window": 8, "stride": 5},
+    "shared weights": {"delays": (0, 4), "kernel_size": 8, "stride": 5},
 }
 SIZES = [20, 30, 12, 5]
 
@@ -60,13 +60,13 @@ def test_counts_are_neurobench_s(trained):
     plain = spread_out(trained)
     wrapped = SNNTorchModel(BatchFirst(plain), custom_forward=True)
     wrapped.register_hooks()
-    x = torch.from_numpy(EVENTS.dense(range(len(EVENTS)))).transpose(0, 1)
+    x = torch.from_numpy(EVENTS.to_frames(range(len(EVENTS)))).transpose(0, 1)
     data = (x, torch.from_numpy(EVENTS.labels))
     with torch.no_grad():
         spikes = wrapped(x)
     theirs = SynapticOperations()(wrapped, spikes, data)
     assert theirs["Effective_MACs"] == 0
-    assert ours["accumulates"] == pytest.approx(theirs["Effective_ACs"], rel=1e-9)
+    assert ours["effective_acs"] == pytest.approx(theirs["Effective_ACs"], rel=1e-9)
     sparsity = ActivationSparsity()(wrapped, spikes, data)
     assert ours["activation_sparsity"] == pytest.approx(sparsity, rel=1e-9)
     # NeuroBench also counts snntorch's hidden-state buffers, whose size is the last batch's
@@ -82,7 +82,7 @@ def test_weights_of_zero_are_no_synapses(trained):
         kept = [fc.weight.clone() for fc, _ in trained.layers]
         senders = trained.fc2.in_features
         trained.fc2.weight[:, senders // 3 :] = 0  # two thirds have none of their 12 synapses
-        now = accumulates(trained, EVENTS, n_spikes)
+        now = effective_acs(trained, EVENTS, n_spikes)
         trained.fc2.weight.copy_(kept[1])
-    before = accumulates(trained, EVENTS, n_spikes)
+    before = effective_acs(trained, EVENTS, n_spikes)
     np.testing.assert_allclose(before - now, 7 * (12 - 4))

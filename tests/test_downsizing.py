@@ -19,10 +19,12 @@ def table(tmp_path, monkeypatch):
     for seed, answers in enumerate((["one", "two", "one"], ["one", "one", "two"])):
         folder = tmp_path / f"run {seed}"
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"heard_speakers": [3]}))
+        (folder / "run.json").write_text(json.dumps({"seen_speakers": [3]}))
         spoken = {"speaker": [3, 3, 5], "label": ["one", "two", "two"], "predicted": answers}
         pd.DataFrame(spoken).to_csv(folder / "predictions.csv", index=False)
-        rows.append({"run_name": folder.name, "setting": "a", "seed": seed, "language": "english"})
+        rows.append(
+            {"run_name": folder.name, "configuration": "a", "seed": seed, "language": "english"}
+        )
     return pd.DataFrame([*rows, rows[0]]).assign(status=["done", "done", "failed"])
 
 

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
+from shd_helpers.events.downsample import Events
 from shd_helpers.network.engines import fused as engine
 from shd_helpers.network.engines import kernels
 from shd_helpers.network.engines import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.events.downsample import Events
 from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
 
 
@@ -71,7 +71,7 @@ def set_betas(model, kind, rng):
 def reference_step(model, events, index):
     """Take the readable way: snntorch's loop, the loss, autograd."""
     model.zero_grad()
-    rec = model(torch.from_numpy(events.dense(index)), record_hidden=True)
+    rec = model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
     loss = F.cross_entropy(rec.spk.sum(0), torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), rec
@@ -87,7 +87,7 @@ def float64(model, events, index, spikes=None):
     With `spikes` (one array a layer) the neurons reset and send what is given, so that the
     gradients are those of one and the same spike trains.
     """
-    x = events.dense(index).astype(np.float64)
+    x = events.to_frames(index).astype(np.float64)
     layers, trace = model.layers, []
     for i, (fc, lif) in enumerate(layers):
         w, b = fc.weight.detach().double().numpy(), fc.bias.detach().double().numpy()
@@ -163,7 +163,7 @@ def one_unit_a_step(cur):
 def by_autograd(model, events, index):
     """Return snntorch's states and weight gradient, with the engine's loss gradient put in."""
     model.zero_grad()
-    rec = model(torch.from_numpy(events.dense(index)))
+    rec = model(torch.from_numpy(events.to_frames(index)))
     counts = rec.spk.detach().sum(0)
     d = np.empty(counts.shape, np.float32)
     for b, i in enumerate(index):
@@ -198,7 +198,7 @@ def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, threshold
     rec, grad = by_autograd(model, events, index)
     assert torch.equal(engine.record(model, events, index).mem, rec.mem)
     assert torch.equal(engine.record(model, events, index).spk, rec.spk)
-    _, counts = engine.step(model, events, index)
+    _, counts = engine.forward_backward(model, events, index)
     assert torch.equal(counts, rec.spk.sum(0))
     assert torch.equal(model.fc1.weight.grad, grad)
 
@@ -222,7 +222,7 @@ def test_the_sigmoid_differs_by_its_exp_and_is_finite_where_snntorch_s_is_not():
     model, events = one_unit_a_step(cur)
     model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
     _, grad = by_autograd(model, events, [0])
-    engine.step(model, events, [0])
+    engine.forward_backward(model, events, [0])
     ours, grad, x = model.fc1.weight.grad.numpy().ravel(), grad.numpy().ravel(), cur.ravel() - 1
     assert np.isfinite(ours).all()
     np.testing.assert_array_equal(np.isfinite(grad), x > -np.log(np.finfo(np.float32).max) / 25)
@@ -243,7 +243,7 @@ def test_spikes_of_ten_million_neuron_steps():
     index = np.arange(len(events))
     rec = engine.record(model, events, index)
     with torch.no_grad():
-        want = model(torch.from_numpy(events.dense(index)), record_hidden=True)
+        want = model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
     spikes64, *_ = float64(model, events, index)
     neuron_steps = sum(spk.numel() for spk, _ in layers_of(rec))
     assert neuron_steps > 1e7
@@ -288,8 +288,8 @@ def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, se
     index = rng.permutation(batch + 2)[:batch]
 
     rec = engine.record(model, events, index)
-    counts, n_spikes = engine.count_spikes(model, events, index)
-    loss, counts_of_step = engine.step(model, events, index)
+    counts, n_spikes = engine.evaluate_batch(model, events, index)
+    loss, counts_of_step = engine.forward_backward(model, events, index)
     ours = gradients(model)
     assert set(ours) == {name for name, _ in model.named_parameters()}
     want_loss, want = reference_step(model, events, index)
@@ -331,7 +331,7 @@ def test_gradients_of_the_study_s_network(surrogate, slope):
     set_betas(model, "neuron learned", np.random.default_rng(0))
     events = random_events(12, 333, 183, 10, 0.022)
     index = np.arange(12)
-    loss, _ = engine.step(model, events, index)
+    loss, _ = engine.forward_backward(model, events, index)
     ours = gradients(model)
     want_loss, want = reference_step(model, events, index)
     rec = engine.record(model, events, index)
@@ -348,7 +348,7 @@ def test_gradients_of_the_study_s_network(surrogate, slope):
 def test_silent_and_all_active_input(active):
     model = make_model([20, 30, 5], gain=3.0)
     events = make_events(np.full((6, 25, 20), active), 5)
-    ours_loss, counts = engine.step(model, events, np.arange(6))
+    ours_loss, counts = engine.forward_backward(model, events, np.arange(6))
     ours = gradients(model)
     loss, want = reference_step(model, events, np.arange(6))
     assert torch.equal(counts, want.spk.sum(0))
@@ -365,7 +365,7 @@ def test_every_neuron_spikes_at_every_step():
             fc.weight.fill_(1.0)
             fc.bias.fill_(3.0)
     events = random_events(3, 21, 3, 18, 0.5)
-    counts, n_spikes = engine.count_spikes(model, events, [0, 1, 2])
+    counts, n_spikes = engine.evaluate_batch(model, events, [0, 1, 2])
     assert (counts == 21).all()
     assert n_spikes.tolist() == [[21 * 37, 21 * 18]] * 3
 
@@ -382,14 +382,16 @@ def test_no_bit_depends_on_threads_or_neighbours():
     try:
         for n_threads in (1, 2, 2, 3, 7, 64):
             torch.set_num_threads(n_threads)
-            results.append((engine.step(model, events, np.arange(70)), gradients(model)))
+            results.append(
+                (engine.forward_backward(model, events, np.arange(70)), gradients(model))
+            )
     finally:
         torch.set_num_threads(before)
     (loss, counts), grads = results[0]
     for (other_loss, other_counts), other in results[1:]:
         assert loss == other_loss and torch.equal(counts, other_counts)
         assert all(torch.equal(grads[name], other[name]) for name in grads)
-    alone, _ = engine.count_spikes(model, events, [33])
+    alone, _ = engine.evaluate_batch(model, events, [33])
     assert torch.equal(alone[0], counts[33])
 
 
@@ -398,10 +400,10 @@ def test_replaces_gradients_and_leaves_frozen_parameters_alone():
     model.fc1.bias.requires_grad_(False)
     model.fc2.weight.requires_grad_(False)
     events = random_events(5, 20, 12, 4, 0.3)
-    engine.step(model, events, [0, 1, 2])
+    engine.forward_backward(model, events, [0, 1, 2])
     first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     state = copy.deepcopy(model.state_dict())
-    engine.step(model, events, torch.tensor([0, 1, 2]))
+    engine.forward_backward(model, events, torch.tensor([0, 1, 2]))
     assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
     for name, grad in first.items():
         assert torch.equal(model.get_parameter(name).grad, grad)
@@ -415,7 +417,7 @@ def test_an_optimiser_can_use_the_gradients():
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
     for _ in range(40):
-        losses.append(engine.step(model, events, np.arange(16))[0])
+        losses.append(engine.forward_backward(model, events, np.arange(16))[0])
         optimiser.step()
     assert losses[-1] < 0.7 * losses[0]
 
@@ -427,21 +429,21 @@ OPTIONS = {
     "learned neurons": {"learn_neurons": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "one delay": {"delays": (2,)},
-    "shared weights": {"window": 8, "stride": 5},
+    "shared weights": {"kernel_size": 8, "stride": 5},
     "all": {
         "readout": "membrane",
         "learn_neurons": True,
         "delays": (1, 4),
-        "window": 7,
+        "kernel_size": 7,
         "stride": 6,
     },
 }
 
 
-@pytest.mark.parametrize("rate_cost", [0.0, 0.01])
+@pytest.mark.parametrize("l1_spikes", [0.0, 0.01])
 @pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
-def test_options_against_snntorch(options, surrogate, slope, rate_cost):
+def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
     rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
     model = SpikingNetwork([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
     with torch.no_grad():
@@ -452,9 +454,9 @@ def test_options_against_snntorch(options, surrogate, slope, rate_cost):
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
     events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
-    loss, scores = engine.step(model, events, index, rate_cost)
+    loss, scores = engine.forward_backward(model, events, index, l1_spikes)
     ours, states = gradients(model), engine.record(model, events, index)
-    want_loss, want_scores = reference.step(model, events, index, rate_cost)
+    want_loss, want_scores = reference.forward_backward(model, events, index, l1_spikes)
     want_states = reference.record(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
         layers_of(states), layers_of(want_states), strict=True
@@ -463,7 +465,7 @@ def test_options_against_snntorch(options, surrogate, slope, rate_cost):
         torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
     assert states.hidden_spk[0].sum() > 100 and states.hidden_spk[1].sum() > 100
     torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(engine.count_spikes(model, events, index)[0], scores)
+    torch.testing.assert_close(engine.evaluate_batch(model, events, index)[0], scores)
     assert loss == pytest.approx(want_loss, rel=1e-5)
     assert set(ours) == {name for name, _ in model.named_parameters()}
     for name, grad in gradients(model).items():
@@ -473,8 +475,8 @@ def test_options_against_snntorch(options, surrogate, slope, rate_cost):
 
 def test_a_hidden_spike_costs_what_it_should():
     model, events = make_model([20, 30, 6], gain=3.0), random_events(9, 30, 20, 6, 0.2)
-    free, _ = engine.step(model, events, np.arange(9))
-    loss, _ = engine.step(model, events, np.arange(9), 0.25)
+    free, _ = engine.forward_backward(model, events, np.arange(9))
+    loss, _ = engine.forward_backward(model, events, np.arange(9), 0.25)
     hidden = engine.record(model, events, np.arange(9)).hidden_spk[0].sum().item()
     assert hidden > 0 and loss - free == pytest.approx(0.25 * hidden / 9)
 
@@ -494,9 +496,9 @@ def test_a_cell_that_counts_n_weighs_n_times():
         20,
     )
     assert n.max() > 2
-    np.testing.assert_array_equal(events.dense(np.arange(8)), n.transpose(1, 0, 2))
+    np.testing.assert_array_equal(events.to_frames(np.arange(8)), n.transpose(1, 0, 2))
     model = make_model([20, 30, 6], slope=5.0, gain=2.0)
-    engine.step(model, events, np.arange(8))
+    engine.forward_backward(model, events, np.arange(8))
     ours = gradients(model)
     _, want = reference_step(model, events, np.arange(8))
     assert torch.equal(engine.record(model, events, np.arange(8)).spk, want.spk)
@@ -549,11 +551,11 @@ REFUSED = {
 @pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
 def test_says_why_not(change, reason):
     model = make_model([12, 9, 4])
-    assert engine.why_not(model) is None
+    assert engine.unsupported_reason(model) is None
     change(model)
-    assert reason in engine.why_not(model)
+    assert reason in engine.unsupported_reason(model)
     with pytest.raises(ValueError, match=reason):
-        engine.step(model, random_events(2, 5, 12, 4, 0.3), [0])
+        engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
 
 
 def test_a_changed_reset_mechanism_does_nothing_in_snntorch_either():
@@ -567,15 +569,15 @@ def test_a_changed_reset_mechanism_does_nothing_in_snntorch_either():
 def test_refuses_what_does_not_fit():
     model, events = make_model([12, 9, 4]), random_events(4, 20, 12, 4, 0.3)
     with pytest.raises(ValueError, match="13 units for 12 inputs"):
-        engine.step(model, random_events(4, 20, 13, 4, 0.3), [0])
+        engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):
-            engine.count_spikes(model, events, index)
+            engine.evaluate_batch(model, events, index)
     with pytest.raises(ValueError, match="labels"):
-        engine.step(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
+        engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
     with pytest.raises(ValueError, match="needs utterances"):
-        engine.step(model, events, [])
-    counts, n_spikes = engine.count_spikes(model, events, [])
+        engine.forward_backward(model, events, [])
+    counts, n_spikes = engine.evaluate_batch(model, events, [])
     assert counts.shape == (0, 4) and n_spikes.shape == (0, 2)
 
 
@@ -586,4 +588,4 @@ def test_refuses_events_that_are_no_ordered_cells_of_the_grid(steps, units):
     one, names = np.zeros(1, np.int64), ("a", "b")
     events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
     with pytest.raises(ValueError, match="out of order"):
-        engine.step(make_model([4, 2]), events, [0])
+        engine.forward_backward(make_model([4, 2]), events, [0])

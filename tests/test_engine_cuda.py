@@ -12,7 +12,7 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 
 from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.engines import triton as engine_cuda# noqa: E402
+from shd_helpers.network.engines import triton as engine_cuda  # noqa: E402
 from shd_helpers.network.spiking import SpikingNetwork  # noqa: E402
 from shd_helpers.network.surrogates import SURROGATES, spike_grad  # noqa: E402
 from tests.test_engine import (  # noqa: E402
@@ -52,22 +52,24 @@ def test_same_currents_same_bits(surrogate, ties):
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("betas", ["one learned", "neuron learned beyond"])
-@pytest.mark.parametrize("rate_cost", [0.0, 0.01])
-def test_whole_network(surrogate, betas, rate_cost):
+@pytest.mark.parametrize("l1_spikes", [0.0, 0.01])
+def test_whole_network(surrogate, betas, l1_spikes):
     model = make_model([20, 30, 17, 6], surrogate, 5.0, gain=3.0)
     set_betas(model, betas, np.random.default_rng(1))
     model.lif1.threshold = torch.linspace(0.5, 1.5, 30)
     events, index = random_events(6, 15, 20, 6, 0.2), np.array([4, 0, 1, 5, 3])
-    loss, counts = engine.step(model, events, index, rate_cost)
+    loss, counts = engine.forward_backward(model, events, index, l1_spikes)
     want, states = gradients(model), engine.record(model, events, index)
-    _, n_spikes = engine.count_spikes(model, events, index)
+    _, n_spikes = engine.evaluate_batch(model, events, index)
     assert (n_spikes > 0).any(0).all()
 
-    our_loss, our_counts = on_device(engine_cuda.step, model, events, index, rate_cost)
+    our_loss, our_counts = on_device(engine_cuda.step, model, events, index, l1_spikes)
     assert torch.equal(our_counts.cpu(), counts) and our_loss == pytest.approx(loss, rel=1e-6)
     for name, grad in gradients(model).items():
         assert relative(grad, want[name]) < 1e-5, name
-    assert torch.equal(on_device(engine_cuda.count_spikes, model, events, index)[1].cpu(), n_spikes)
+    assert torch.equal(
+        on_device(engine_cuda.evaluate_batch, model, events, index)[1].cpu(), n_spikes
+    )
     ours = on_device(engine_cuda.record, model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(layers_of(ours), layers_of(states), strict=True):
         assert torch.equal(spk.cpu(), want_spk)
@@ -80,15 +82,15 @@ def test_refusals():
     generator = torch.Generator().manual_seed(0)
     for options, reason in (
         ({"delays": (0, 2)}, "delays"),
-        ({"window": 8}, "shared"),
+        ({"kernel_size": 8}, "shared"),
         ({"readout": "membrane"}, "scores must be spikes"),
         ({"learn_neurons": True}, "thresholds"),
     ):
         other = SpikingNetwork([20, 30, 6], 0.9, "atan", 2.0, generator, **options)
-        assert reason in engine_cuda.why_not(other)
+        assert reason in engine_cuda.unsupported_reason(other)
     with pytest.raises(ValueError, match="surrogate"):
         on_device(engine_cuda.step, model, events, [0])
     with pytest.raises(ValueError, match="20 units for 21 inputs"):
         on_device(engine_cuda.step, make_model([21, 6]), events, [0])
     with pytest.raises(IndexError, match="2 utterances"):
-        on_device(engine_cuda.count_spikes, make_model([20, 6]), events, [-1])
+        on_device(engine_cuda.evaluate_batch, make_model([20, 6]), events, [-1])

@@ -9,14 +9,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from shd_helpers.figures import controls
-from shd_helpers.figures import explorers
 from shd_helpers.events import toy as smoke
+from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
-from shd_helpers.study import training
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.events.downsample import Grid, downsize
+from shd_helpers.source.shd_file import read_shd
+from shd_helpers.study import training
 from tests.test_engine import random_events
 
 
@@ -43,23 +42,25 @@ def toy(tmp_path_factory):
 
 def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, monkeypatch):
     monkeypatch.setattr(controls, "_control", None)  # would raise
-    figure = explorers.downsizing(toy, Grid(), "english")
+    figure = explorers.downsizing(toy, Downsampling(), "english")
     assert isinstance(figure, Figure)
     out = capsys.readouterr().out
     assert "183 units x 333 steps" in out and "<" not in out
 
 
 def test_downsizing_tells_what_downsize_does(toy, caught):
-    explorers.downsizing(toy, Grid(), "german")
+    explorers.downsizing(toy, Downsampling(), "german")
     values = caught["start"] | {"word": "drei", "speaker": 2, "take": 2, "pool_steps": 10}
     line = caught["update"](**values)
     i = np.flatnonzero((toy.labels == toy.keys.index("drei")) & (toy.speakers == 2))[1]
     german = np.flatnonzero(toy.labels >= 10)
-    events = downsize(toy, Grid(pool_steps=10), "german").take([np.flatnonzero(german == i)[0]])
+    events = downsize(toy, Downsampling(pool_steps=10), "german").take(
+        [np.flatnonzero(german == i)[0]]
+    )
     assert f"183 units x 100 steps with {len(events.steps)} events" in line
     image = caught["figure"].axes[2].images[0].get_array()
-    np.testing.assert_array_equal(image, events.dense([0])[:, 0].T)
-    assert caught["update"](**values | {"threshold": 9, "pool_units": 1, "pool_steps": 1})
+    np.testing.assert_array_equal(image, events.to_frames([0])[:, 0].T)
+    assert caught["update"](**values | {"pool_threshold": 9, "pool_units": 1, "pool_steps": 1})
 
 
 def test_surrogate_s_share_is_the_share_of_membranes(caught):
@@ -88,14 +89,14 @@ def test_votes_add_up_to_the_answer(caught):
 
 def test_point_shows_its_confusions(caught):
     means = pd.DataFrame(
-        {"channels": [183, 61], "steps": [333, 100], "seeds": 3, "accumulates": [2e5, 1e5]},
+        {"channels": [183, 61], "steps": [333, 100], "seeds": 3, "effective_acs": [2e5, 1e5]},
         index=["a", "b"],
     )
-    for name in ("test_heard", "test_heard_half", "test_unheard", "test_unheard_half"):
+    for name in ("test_seen", "test_seen_ci95", "test_unseen", "test_unseen_ci95"):
         means[name] = 50.0
     means["parameters"], means["hidden_spikes"] = 10, 20
     confusions = pd.DataFrame(
-        {"setting": ["b", "b"], "part": "heard", "label": [1, 1], "predicted": [1, 0],
+        {"configuration": ["b", "b"], "part": "heard", "label": [1, 1], "predicted": [1, 0],
          "utterances": [3, 1]}
     )  # fmt: skip
     explorers.settings(means, confusions, ["no", "yes"], "a")

@@ -132,16 +132,25 @@ def test_delayed_copies_equal_nested_loops():
     assert delay_steps(3, 25.0, 10.0) == [0, 2, 5]
 
 
-@pytest.mark.parametrize("units, window, stride", [(20, 7, 3), (20, 20, 1), (20, 1, 1), (20, 5, 6)])
-def test_shared_weights_are_a_convolution_s(units, window, stride):
+@pytest.mark.parametrize(
+    "units, kernel_size, stride", [(20, 7, 3), (20, 20, 1), (20, 1, 1), (20, 5, 6)]
+)
+def test_shared_weights_are_a_convolution_s(units, kernel_size, stride):
     generator = torch.Generator().manual_seed(0)
     net = SpikingNetwork(
-        (units, 4, 2), 0.9, "atan", 2.0, generator, delays=(0, 2), window=window, stride=stride
+        (units, 4, 2),
+        0.9,
+        "atan",
+        2.0,
+        generator,
+        delays=(0, 2),
+        kernel_size=kernel_size,
+        stride=stride,
     )
     with torch.no_grad():
         net.fc1.bias.copy_(torch.rand(4, generator=generator))
     x = torch.rand(3, 2, units, generator=generator)
-    kernel = net.fc1.weight.detach().view(4, 2, window).requires_grad_()
+    kernel = net.fc1.weight.detach().view(4, 2, kernel_size).requires_grad_()
     bias = net.fc1.bias.detach().clone().requires_grad_()
     want = torch.nn.functional.conv1d(x, kernel, bias, stride).transpose(1, 2).flatten(1)
     cur = net.fc1(x.flatten(1))
@@ -179,8 +188,8 @@ def test_every_neuron_learns_for_itself_where_asked():
         ({"readout": "max"}, "readout"),
         ({"delays": (2, 1)}, "delays"),
         ({"delays": ()}, "delays"),
-        ({"window": 6}, "window"),
-        ({"window": 2, "stride": 0}, "stride"),
+        ({"kernel_size": 6}, "kernel_size"),
+        ({"kernel_size": 2, "stride": 0}, "stride"),
     ],
 )
 def test_impossible_options(options, message):

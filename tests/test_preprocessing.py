@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.events import downsample as preprocessing
+from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
-from shd_helpers.events.downsample import Events, Grid, downsize, load_events
 
 KEYS = ENGLISH + GERMAN
 
@@ -43,7 +43,7 @@ def naive(times, units, grid):
                         grid.first_unit + unit * grid.pool_units + j,
                     )
                     active += cell in cells
-            out[step, unit] = active >= grid.threshold
+            out[step, unit] = active >= grid.pool_threshold
     return out
 
 
@@ -55,23 +55,23 @@ spike_lists = st.lists(
     max_size=3,
 )
 grids = st.builds(
-    Grid,
+    Downsampling,
     first_unit=st.integers(655, 670),
     bin_ms=st.sampled_from([0.5, 1.0, 2.0]),
     duration_s=st.sampled_from([0.02, 0.04]),
     pool_units=st.integers(1, 4),
     pool_steps=st.integers(1, 4),
-    threshold=st.just(1),
+    pool_threshold=st.just(1),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(spike_lists, grids, st.integers(1, 4))
-def test_pooling_equals_nested_loops(spikes, grid, threshold):
-    threshold = min(threshold, grid.pool_units * grid.pool_steps)
-    grid = Grid(**{**vars(grid), "threshold": threshold})
+def test_pooling_equals_nested_loops(spikes, grid, pool_threshold):
+    pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
+    grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
     pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    dense = downsize(utterances(pairs), grid).dense(range(len(pairs)))
+    dense = downsize(utterances(pairs), grid).to_frames(range(len(pairs)))
     for i, (times, units) in enumerate(pairs):
         np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
 
@@ -81,15 +81,17 @@ def test_pooling_equals_nested_loops(spikes, grid, threshold):
 def test_counts_equal_nested_loops(spikes, grid):
     """A block's count is the number of thresholds that it reaches."""
     pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    counts = downsize(utterances(pairs), Grid(**{**vars(grid), "counts": True}))
+    counts = downsize(utterances(pairs), Downsampling(**{**vars(grid), "counts": True}))
     for i, (times, units) in enumerate(pairs):
         levels = range(1, grid.pool_units * grid.pool_steps + 1)
-        want = sum(naive(times, units, Grid(**{**vars(grid), "threshold": n})) for n in levels)
-        np.testing.assert_array_equal(counts.dense([i])[:, 0], want)
+        want = sum(
+            naive(times, units, Downsampling(**{**vars(grid), "pool_threshold": n})) for n in levels
+        )
+        np.testing.assert_array_equal(counts.to_frames([i])[:, 0], want)
 
 
 def test_study_grid_is_183_by_333():
-    grid = Grid()
+    grid = Downsampling()
     assert (grid.n_units, grid.n_steps, grid.n_bins) == (183, 333, 1000)
     # unit 699 and the last millisecond belong to no full block of three
     events = downsize(utterances([([0.9995, 0.9995, 0.5, 0.5], [151, 152, 699, 698])]), grid)
@@ -105,14 +107,14 @@ def test_float16_times_are_widened_before_scaling():
     """1026/2048 s are 500.98 ms, which float16 would round up to 501."""
     time = np.float16(1026 / 2048)
     assert int(time * np.float16(1000)) != int(float(time) * 1000)
-    grid = Grid(pool_units=1, pool_steps=1, threshold=1)
+    grid = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
     assert downsize(utterances([([time], [200])]), grid).steps[0] == int(float(time) * 1000)
 
 
 def test_language_picks_utterances_by_name():
     keys = GERMAN + ENGLISH  # the German words come first here
     data = utterances([([0.1], [300])] * 4, labels=[0, 10, 19, 5], keys=keys)
-    grid = Grid(threshold=1)
+    grid = Downsampling(pool_threshold=1)
     english = downsize(data, grid, "english")
     assert english.labels.tolist() == [0, 9] and english.speakers.tolist() == [1, 2]
     german = downsize(data, grid, "german")
@@ -125,19 +127,19 @@ def test_language_picks_utterances_by_name():
 
 def test_take_and_dense():
     spikes = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
-    events = downsize(utterances(spikes), Grid(threshold=1))
+    events = downsize(utterances(spikes), Downsampling(pool_threshold=1))
     part = events.take(np.array([3, 0, 3]))
     assert isinstance(part, Events) and part.speakers.tolist() == [3, 0, 3]
-    np.testing.assert_array_equal(part.dense([0, 1, 2]), events.dense([3, 0, 3]))
+    np.testing.assert_array_equal(part.to_frames([0, 1, 2]), events.to_frames([3, 0, 3]))
     assert len(events.take(np.array([], dtype=int))) == 0
-    assert events.dense([0]).shape == (333, 1, 183) and events.dense([0]).sum() == 2
+    assert events.to_frames([0]).shape == (333, 1, 183) and events.to_frames([0]).sum() == 2
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        {"threshold": 10},
-        {"threshold": 0},
+        {"pool_threshold": 10},
+        {"pool_threshold": 0},
         {"first_unit": 700},
         {"first_unit": -1},
         {"bin_ms": 0},
@@ -149,7 +151,7 @@ def test_take_and_dense():
 )
 def test_impossible_grids(bad):
     with pytest.raises(ValueError):
-        Grid(**bad)
+        Downsampling(**bad)
 
 
 # ---- cache ----
@@ -169,26 +171,26 @@ def same(a, b):
 
 
 def test_cache_is_used(folder, data_dir, monkeypatch):
-    train, test = load_events(locate(str(folder)), Grid())
+    train, test = load_events(locate(str(folder)), Downsampling())
     assert len(train.steps) == 4 and len(test) == 4
     monkeypatch.setattr(preprocessing, "read_shd", None)  # reading again would fail
-    again, _ = load_events(locate(str(folder)), Grid())
+    again, _ = load_events(locate(str(folder)), Downsampling())
     assert same(train, again)
 
 
 def test_cache_knows_content_and_parameters(folder, data_dir):
-    load_events(locate(str(folder)), Grid())
+    load_events(locate(str(folder)), Downsampling())
     n_entries = len(list((data_dir / "cache").iterdir()))
-    assert len(load_events(locate(str(folder)), Grid(threshold=1))[0].steps) == 8
+    assert len(load_events(locate(str(folder)), Downsampling(pool_threshold=1))[0].steps) == 8
     assert len(list((data_dir / "cache").iterdir())) == n_entries + 2
     write_shd(folder / "mini_train.h5", [[0.5, 0.5]], [[400, 401]], [7], [0])
-    train, _ = load_events(locate(str(folder)), Grid())
+    train, _ = load_events(locate(str(folder)), Downsampling())
     assert train.labels.tolist() == [7]
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
 def test_damaged_cache_is_made_again(folder, data_dir, damage):
-    train, _ = load_events(locate(str(folder)), Grid())
+    train, _ = load_events(locate(str(folder)), Downsampling())
     (entry,) = (data_dir / "cache").glob("mini_train_*")
     content = bytearray(entry.read_bytes())
     if damage == "flipped":
@@ -199,19 +201,19 @@ def test_damaged_cache_is_made_again(folder, data_dir, damage):
         with entry.open("wb") as file:
             np.savez(file, steps=np.zeros(3))
     with pytest.warns(UserWarning, match="damaged"):
-        again, _ = load_events(locate(str(folder)), Grid())
+        again, _ = load_events(locate(str(folder)), Downsampling())
     assert same(train, again)
 
 
 def test_error_in_cached_loading_names_the_file(folder, data_dir):
     write_shd(folder / "mini_train.h5", [[0.5]], [[400]], [0], [0], keys=ENGLISH)
     with pytest.raises(DatasetError, match=r"mini_train\.h5.*german"):
-        load_events(locate(str(folder)), Grid(), "german")
+        load_events(locate(str(folder)), Downsampling(), "german")
 
 
 def test_english_shd_fits_in_memory(fsdd_spikes, data_dir):
     """4000 utterances, as the English training half of SHD, must stay below 100 MB."""
-    train, _ = load_events(locate(fsdd_spikes), Grid())
+    train, _ = load_events(locate(fsdd_spikes), Downsampling())
     nbytes = sum(a.nbytes for a in vars(train).values() if isinstance(a, np.ndarray))
     assert len(train) == 1800 and train.n_units == 183
     assert nbytes / len(train) * 8156 < 100e6

@@ -6,8 +6,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from shd_helpers.study import identity as provenance
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study import identity as provenance
 from shd_helpers.study.identity import check_parameters, code_version, literal, run_hash
 
 

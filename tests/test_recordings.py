@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from shd_helpers.paths import ROOT
 from shd_helpers.source import recordings
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.shd_file import read_shd
-from shd_helpers.paths import ROOT
 from shd_helpers.source.recordings import RecordingError, encode_recordings, read_wave
+from shd_helpers.source.shd_file import read_shd
 
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
 
@@ -194,7 +194,9 @@ def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
     for i in range(24):
         soundfile.write(folder / f"{i % 10}_{'ab'[i % 2]}_{i}.wav", sound(i, duration_s=0.3), 8000)
     arguments = f"({str(folder)!r}, {str(tmp_path / 'out')!r}, 'mine', ['b'], progress=False)"
-    code = f"from shd_helpers.source.recordings import encode_recordings; encode_recordings{arguments}"
+    code = (
+        f"from shd_helpers.source.recordings import encode_recordings; encode_recordings{arguments}"
+    )
     process = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 120
     while len(list(parts.glob("*.npz"))) < 4 and process.poll() is None:

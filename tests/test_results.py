@@ -13,11 +13,11 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.spiking import SpikingNetwork, delay_steps
 from shd_helpers.study import run_folder as results
 from shd_helpers.study import training
-from shd_helpers.network.spiking import SpikingNetwork, delay_steps
-from shd_helpers.events.downsample import Grid
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.test_engine import random_events
 
@@ -47,7 +47,7 @@ def write_run(folder, finish=True):
         model.fc1.weight.add_(1)
     run.epoch(model, EPOCH)
     if finish:
-        scores = training.accuracy_by_hearing(PREDICTIONS, [0, 1])
+        scores = training.seen_and_unseen_accuracy(PREDICTIONS, [0, 1])
         examples = {"null": {"spk": np.eye(3, dtype=bool)}}
         run.finish(model, scores, PREDICTIONS, examples, {"parameters": 57})
     return model
@@ -57,11 +57,11 @@ def test_run_folder_is_read_back(tmp_path):
     model = write_run(tmp_path / "a run")
     run = read_run(tmp_path / "a run")
     assert run.info["parameters"] == {"seed": 7, "language": "german", "lr": 1e-3}
-    assert run.info["seed"] == 7 and run.info["heard_speakers"] == [0, 1]
+    assert run.info["seed"] == 7 and run.info["seen_speakers"] == [0, 1]
     assert run.info["scores"] == {
         "test": 0.5,
-        "test_heard": pytest.approx(2 / 3),
-        "test_unheard": 0,
+        "test_seen": pytest.approx(2 / 3),
+        "test_unseen": 0,
     }
     assert run.info["wall_s"]["training"] == 1.5
     assert run.info["versions"]["torch"] == version("torch")
@@ -131,9 +131,9 @@ def test_killed_while_it_runs(tmp_path):
 
 
 def test_accuracy_is_none_where_nobody_is():
-    scores = training.accuracy_by_hearing(PREDICTIONS, [0, 1, 5])
-    assert scores == {"test": 0.5, "test_heard": 0.5, "test_unheard": None}
-    assert training.accuracy_by_hearing(PREDICTIONS, [9])["test_heard"] is None
+    scores = training.seen_and_unseen_accuracy(PREDICTIONS, [0, 1, 5])
+    assert scores == {"test": 0.5, "test_seen": 0.5, "test_unseen": None}
+    assert training.seen_and_unseen_accuracy(PREDICTIONS, [9])["test_seen"] is None
 
 
 def test_accuracy_per_speaker_with_wilson_interval():
@@ -149,17 +149,18 @@ def test_accuracy_per_speaker_with_wilson_interval():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"learn_neurons": True, "readout": "membrane"}, {"window": 30, "stride": 9}]
+    "options",
+    [{}, {"learn_neurons": True, "readout": "membrane"}, {"kernel_size": 30, "stride": 9}],
 )
 def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
-    events, grid = random_events(9, 50, 183, 10, 0.05), Grid(pool_steps=20)
+    events, grid = random_events(9, 50, 183, 10, 0.05), Downsampling(pool_steps=20)
     sizes, delays = [183, 12, 10], delay_steps(3, 40.0, grid.step_ms)
     generator = torch.Generator().manual_seed(1)
     model = SpikingNetwork(sizes, 0.8, "atan", 3.0, generator, delays=delays, **options)
     parameters = {"seed": 1, "language": "english", "beta": 0.95, "surrogate": "atan"}
     parameters |= {"slope": 3.0, "n_hidden": 12, "n_delays": 3, "delay_ms": 40.0}
     parameters |= (
-        {"readout": "spikes", "learn_neurons": False, "window": 0, "stride": 1}
+        {"readout": "spikes", "learn_neurons": False, "kernel_size": 0, "stride": 1}
         | options
         | vars(grid)
     )
@@ -168,6 +169,6 @@ def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
     run.epoch(model, EPOCH)
     run.finish(model, {}, PREDICTIONS, {"null": {"spk": np.eye(3, dtype=bool)}}, {})
     loaded = results.load_network(read_run(tmp_path))
-    assert results.grid_of(read_run(tmp_path)) == grid and loaded.delays == (0, 2, 4)
-    ours, want = (engine.count_spikes(m, events, range(9))[0] for m in (loaded, model))
+    assert results.downsampling_of(read_run(tmp_path)) == grid and loaded.delays == (0, 2, 4)
+    ours, want = (engine.evaluate_batch(m, events, range(9))[0] for m in (loaded, model))
     assert torch.equal(ours, want) and want.any()

@@ -7,15 +7,15 @@ import pytest
 
 from shd_helpers.source import espeak_digits as spoken
 from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import LANGUAGES, read_shd
 from shd_helpers.source.espeak_digits import make_spoken
+from shd_helpers.source.shd_file import LANGUAGES, read_shd
 
 
 @pytest.fixture
 def three_speakers(monkeypatch):
     monkeypatch.setattr(spoken, "SPEAKERS", spoken.SPEAKERS[:3])
     monkeypatch.setattr(spoken, "TEST_SPEAKERS", (1,))
-    return {"train_takes": 1, "heard_test_takes": 1, "unheard_test_takes": 1, "progress": False}
+    return {"train_takes": 1, "seen_test_takes": 1, "unseen_test_takes": 1, "progress": False}
 
 
 def test_make_spoken(three_speakers, tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_make_spoken(three_speakers, tmp_path, monkeypatch):
 
 
 def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp_path, monkeypatch):
-    few = three_speakers | {"train_takes": 1, "heard_test_takes": 0}
+    few = three_speakers | {"train_takes": 1, "seen_test_takes": 0}
     files = make_spoken(tmp_path / "a", seed=3, **few)
     content = [path.read_bytes() for path in files]
     other = make_spoken(tmp_path / "other seed", seed=4, **few)

@@ -7,8 +7,8 @@ import sys
 import nbformat
 import pytest
 
-from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.events.toy import write_toy
+from shd_helpers.paths import NOTEBOOKS
 
 
 def study(cwd, *arguments):
@@ -31,7 +31,7 @@ def test_whole_study(tmp_path):
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
     assert any("epoch   2/2" in line for line in lines)  # progress while it works
-    assert lines[-3].split() == ["train", "validation", "test", "test_heard", "test_unheard"]
+    assert lines[-3].split() == ["train", "validation", "test", "test_seen", "test_unseen"]
     assert all(score.endswith("%") for score in lines[-2].split())
     folder = tmp_path / "runs here" / "smoke" / "a b"
     assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"

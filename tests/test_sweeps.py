@@ -24,12 +24,12 @@ from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook
 
 from shd_helpers.figures import comparisons as comparison_plots
-from shd_helpers.sweeps import spec as plan
-from shd_helpers.sweeps import runner as sweeps
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.sweeps.spec import SweepError, read_sweep
 from shd_helpers.study.identity import code_version, notebook_parameters
-from shd_helpers.sweeps.runner import by_setting, choose, run_sweep
+from shd_helpers.sweeps import runner as sweeps
+from shd_helpers.sweeps import spec as plan
+from shd_helpers.sweeps.runner import by_configuration, choose, run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 
 LONG_S = 120
 
@@ -63,7 +63,7 @@ STAND_IN = (
     "text = json.dumps([counted, {}, code], sort_keys=True)\n"
     "info = {'complete': True, 'parameters': {**counted, 'run_name': run_name}, 'data': {}}\n"
     "info |= {'code': code, 'hash': hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
-    "info |= {'scores': {'validation': x / 10 + seed / 100, 'test': 0.5, 'test_heard': None}}\n"
+    "info |= {'scores': {'validation': x / 10 + seed / 100, 'test': 0.5, 'test_seen': None}}\n"
     "info |= {'wall_s': {'training': 1.0, 'total': 2.0}}\n"
     '(folder / "run.json").write_text(json.dumps(info))\n',
 )
@@ -228,21 +228,29 @@ def test_the_table(home, scheduler):
     home.write(grid={"x": [1, 2.0], "word": ["a/b"]})
     table = run_sweep(home.yaml, scheduler=scheduler, progress=False)
     assert table.columns.tolist() == [
-        *("setting", "x", "word", "seed", "run_name", "train_accuracy", "validation_accuracy"),
+        *(
+            "configuration",
+            "x",
+            "word",
+            "seed",
+            "run_name",
+            "train_accuracy",
+            "validation_accuracy",
+        ),
         *(
             "test_accuracy",
-            "test_heard_accuracy",
-            "test_unheard_accuracy",
+            "test_seen_accuracy",
+            "test_unseen_accuracy",
             *sweeps.COSTS,
             "training_s",
         ),
         *("total_s", "hash", "status", "error"),
     ]
     assert (table.status == "done").all(), table.error.max()
-    assert table.setting.tolist() == ["x=1.0,word=a-b"] * 2 + ["x=2.0,word=a-b"] * 2
+    assert table.configuration.tolist() == ["x=1.0,word=a-b"] * 2 + ["x=2.0,word=a-b"] * 2
     assert table.seed.tolist() == [0, 1, 0, 1]
     np.testing.assert_allclose(table.validation_accuracy, [0.1, 0.11, 0.2, 0.21])
-    assert table.test_heard_accuracy.isna().all() and (table.test_accuracy == 0.5).all()
+    assert table.test_seen_accuracy.isna().all() and (table.test_accuracy == 0.5).all()
     assert table.run_name[3] == "sweeps/trial/x=2.0,word=a-b,seed=1"
     stored = pd.read_csv(home.table, keep_default_na=False)
     assert stored.hash.tolist() == table.hash.tolist()
@@ -350,14 +358,14 @@ def test_only_a_complete_run_of_the_same_hash_counts(home, scheduler):
     # the same file with another parameter in it, or without a score
     for key, value in (("parameters", {"x": 3.0}), ("scores", None), ("complete", 1)):
         good["x=1.0,seed=0"].write_text(json.dumps(json.loads(text) | {key: value}))
-        assert sweeps.read_point(read_sweep(home.yaml).points[0]) is None
+        assert sweeps.read_finished(read_sweep(home.yaml).points[0]) is None
     good["x=1.0,seed=0"].write_text(text)
-    assert sweeps.read_point(read_sweep(home.yaml).points[0]) is not None
+    assert sweeps.read_finished(read_sweep(home.yaml).points[0]) is not None
     # other code
     notebook = nbformat.read(home.notebook, as_version=4)
     notebook.cells[-1].source += "\nx = 5"
     nbformat.write(notebook, home.notebook)
-    assert all(sweeps.read_point(point) is None for point in read_sweep(home.yaml).points)
+    assert all(sweeps.read_finished(point) is None for point in read_sweep(home.yaml).points)
 
 
 def test_notebook_that_leaves_no_such_run_fails(home, scheduler):
@@ -493,7 +501,7 @@ def test_parameters_that_go_together_are_one_axis(home):
     home.write(grid={"pair": {"low": {"x": 1, "word": "b"}, "high one": {"x": 2.0}}})
     points = [p for p in read_sweep(home.yaml).points if p.parameters["seed"] == 0]
     default = notebook_parameters(home.notebook)["word"]
-    found = [(p.setting, p.parameters["x"], p.parameters["word"]) for p in points]
+    found = [(p.configuration, p.parameters["x"], p.parameters["word"]) for p in points]
     assert default != "b" and isinstance(found[0][1], float)
     assert found == [("pair=low", 1.0, "b"), ("pair=high-one", 2.0, default)]
     with pytest.raises(SweepError, match="--set word: the grid"):
@@ -543,8 +551,8 @@ def test_the_real_notebook_in_small(home, scheduler):
 
 def table_of(rows):
     """Make a table of (setting, seed, validation, status)."""
-    table = pd.DataFrame(rows, columns=["setting", "seed", "validation_accuracy", "status"])
-    table["lr"] = table.setting.str.removeprefix("lr=").astype(float)
+    table = pd.DataFrame(rows, columns=["configuration", "seed", "validation_accuracy", "status"])
+    table["lr"] = table.configuration.str.removeprefix("lr=").astype(float)
     rest = (*sweeps.SCORES, "training_s", "total_s", "run_name", "hash", "error")
     return table.assign(**{name: 0.0 for name in rest if name not in table})
 
@@ -554,9 +562,13 @@ def test_choose_takes_the_best_mean_over_all_seeds():
     rows += [("lr=2", 0, 0.1, "done"), ("lr=2", 1, 0.9, "done")]  # the best single run
     rows += [("lr=3", 0, 0.8, "done"), ("lr=3", 1, np.nan, "failed")]  # one seed only
     table = table_of(rows)
-    assert choose(table).setting.tolist() == ["lr=1", "lr=1"]
-    means = by_setting(table)
-    assert means.setting.tolist() == ["lr=1", "lr=2", "lr=3"] and means.lr.tolist() == [1, 2, 3]
+    assert choose(table).configuration.tolist() == ["lr=1", "lr=1"]
+    means = by_configuration(table)
+    assert means.configuration.tolist() == ["lr=1", "lr=2", "lr=3"] and means.lr.tolist() == [
+        1,
+        2,
+        3,
+    ]
     assert means.seeds.tolist() == [2, 2, 1]
     np.testing.assert_allclose(means.accuracy, [0.6, 0.5, 0.8])
     np.testing.assert_allclose(means.accuracy_sd[:2], [np.sqrt(0.02), np.sqrt(0.32)])
@@ -565,10 +577,10 @@ def test_choose_takes_the_best_mean_over_all_seeds():
 
 
 def settings_of(**columns):
-    """Make what `by_setting` returns; two values of the first column, two of the second."""
+    """Make what `by_configuration` returns; two values of the first column, two of the second."""
     settings = pd.DataFrame(columns)
     first, second = settings.columns[:2]
-    settings["setting"] = settings[first].astype(str) + "," + settings[second].astype(str)
+    settings["configuration"] = settings[first].astype(str) + "," + settings[second].astype(str)
     numbers = {"accuracy": [0.5, 0.6, 0.7, 0.8], "accuracy_sd": [0.01, 0.02, 0.03, 0.04]}
     return settings.assign(**numbers, seeds=3, training_s=[1.0, 2.0, 3.0, 4.0])
 

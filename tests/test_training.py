@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shd_helpers
+from shd_helpers.events.downsample import Downsampling, Events, downsize
+from shd_helpers.events.toy import write_toy
+from shd_helpers.network.engines import choose_engine
 from shd_helpers.network.engines import fused as engine_module
 from shd_helpers.network.engines import loop as reference
-from shd_helpers.network.engines import choose_engine
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.events.downsample import Events, Grid, downsize
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network.surrogates import true_step
+from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.training import (
     batches,
     fit,
@@ -35,7 +35,7 @@ both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     write_toy(folder, seed=0)
-    grid = Grid(pool_units=10, pool_steps=20, threshold=2)  # small and quick
+    grid = Downsampling(pool_units=10, pool_steps=20, pool_threshold=2)  # small and quick
     return downsize(read_shd(folder / "toy_train.h5"), grid)
 
 
@@ -114,7 +114,7 @@ def test_batches_hold_every_utterance_once():
 def test_means_are_weighted_by_batch_size(toy, engine):
     net = network(toy)
     with torch.no_grad():
-        counts = net(torch.from_numpy(toy.dense(range(len(toy))))).spk.sum(0)
+        counts = net(torch.from_numpy(toy.to_frames(range(len(toy))))).spk.sum(0)
     # cross-entropy by its definition
     log_sum = torch.log(torch.exp(counts.double()).sum(1))
     loss = (log_sum - counts.double()[range(len(toy)), toy.labels]).mean()
@@ -179,7 +179,7 @@ def test_predictions(toy, engine):
     net = network(toy)
     table = predict(net, toy, batch_size=50, engine=engine)
     with torch.no_grad():
-        record = net(torch.from_numpy(toy.dense(range(len(toy)))), record_hidden=True)
+        record = net(torch.from_numpy(toy.to_frames(range(len(toy)))), record_hidden=True)
     names = np.array(toy.class_names)
     assert table.label.tolist() == names[toy.labels].tolist()
     assert table.predicted.tolist() == names[record.spk.sum(0).argmax(1).numpy()].tolist()
@@ -200,7 +200,9 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
 
 
 def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
-    monkeypatch.setitem(sys.modules, "shd_helpers.network.engines.triton", None)  # importing it fails
+    monkeypatch.setitem(
+        sys.modules, "shd_helpers.network.engines.triton", None
+    )  # importing it fails
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
     with pytest.warns(UserWarning, match=r"Triton is missing: pip install '\.\[cuda\]'"):
         assert choose_engine("fused", model) is reference
@@ -208,7 +210,7 @@ def test_on_cuda_without_triton_the_loop_runs_loudly(monkeypatch):
 
 def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
     why = [None, "it is too hot"]
-    cuda = SimpleNamespace(why_not=lambda model: why[0])
+    cuda = SimpleNamespace(unsupported_reason=lambda model: why[0])
     monkeypatch.setitem(sys.modules, "shd_helpers.network.engines.triton", cuda)
     monkeypatch.setattr(shd_helpers, "engine_cuda", cuda, raising=False)
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.files import atomic, sha256
+from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
     N_CHANNELS,
@@ -18,16 +19,15 @@ from shd_helpers.source.shd_file import (
     language_classes,
     read_shd,
 )
-from shd_helpers.paths import data_dir
 
 
 @dataclass(frozen=True)
-class Grid:
+class Downsampling:
     """How an utterance becomes a matrix of binary cells; the defaults are the study's 183 x 333.
 
     Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
     `bin_ms`, a cell is 1 when at least one spike falls into it, and a block of `pool_units` x
-    `pool_steps` cells becomes 1 when at least `threshold` of them are. What is left over at the
+    `pool_steps` cells becomes 1 when at least `pool_threshold` of them are. What is left over at the
     upper and late edge and fills no block is dropped. With `counts`, a block keeps the number of
     its active cells instead of a 1.
     """
@@ -37,7 +37,7 @@ class Grid:
     duration_s: float = 1.0
     pool_units: int = 3
     pool_steps: int = 3
-    threshold: int = 2
+    pool_threshold: int = 2
     counts: bool = False
 
     def __post_init__(self) -> None:
@@ -48,9 +48,9 @@ class Grid:
             raise ValueError("bin_ms, duration_s, pool_units and pool_steps must be above 0")
         if self.n_units < 1 or not 1 <= self.n_steps <= 65535:
             raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
-        if not 1 <= self.threshold <= self.pool_units * self.pool_steps:
+        if not 1 <= self.pool_threshold <= self.pool_units * self.pool_steps:
             raise ValueError(
-                f"threshold {self.threshold}: a block of {self.pool_units} x {self.pool_steps} "
+                f"pool_threshold {self.pool_threshold}: a block of {self.pool_units} x {self.pool_steps} "
                 f"cells can reach 1..{self.pool_units * self.pool_steps}"
             )
 
@@ -96,7 +96,7 @@ class Events:
         """Return the number of utterances."""
         return len(self.labels)
 
-    def dense(self, index: np.ndarray | list[int]) -> np.ndarray:
+    def to_frames(self, index: np.ndarray | list[int]) -> np.ndarray:
         """Return the utterances `index` as zeros and ones, or counts.
 
         Parameters
@@ -133,14 +133,14 @@ class Events:
         )
 
 
-def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> Events:
+def downsize(utterances: Utterances, grid: Downsampling, language: str = "english") -> Events:
     """Turn the utterances of one language into event lists.
 
     Parameters
     ----------
     utterances : Utterances
         Spikes in SHD layout.
-    grid : Grid
+    grid : Downsampling
         Cut, bins, pooling.
     language : str
         ``"english"``, ``"german"`` or ``"both"``, chosen by class name.
@@ -173,7 +173,7 @@ def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> E
         cells = np.zeros(n_bins * n_cut, dtype=bool)
         cells[bins[keep].astype(np.int64) * n_cut + units[keep]] = True
         active = np.bincount(block_of_cell[np.flatnonzero(cells)])
-        blocks.append(np.flatnonzero(active >= grid.threshold))
+        blocks.append(np.flatnonzero(active >= grid.pool_threshold))
         if grid.counts:
             blocks[-1] = np.repeat(blocks[-1], active[blocks[-1]])
     steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
@@ -190,7 +190,7 @@ def downsize(utterances: Utterances, grid: Grid, language: str = "english") -> E
 
 
 def load_events(
-    files: tuple[Path, Path], grid: Grid, language: str = "english"
+    files: tuple[Path, Path], grid: Downsampling, language: str = "english"
 ) -> tuple[Events, Events]:
     """Load a data set downsized, from the cache where the same was done before.
 
@@ -201,7 +201,7 @@ def load_events(
     ----------
     files : tuple of Path
         Training file and test file, from `datasets.locate`.
-    grid : Grid
+    grid : Downsampling
         Cut, bins, pooling.
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
@@ -219,7 +219,7 @@ def load_events(
     return tuple(_load_file(path, grid, language) for path in files)
 
 
-def _load_file(path: Path, grid: Grid, language: str) -> Events:
+def _load_file(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     key = hashlib.sha256(f"{sha256(path)} {parameters} {code}".encode()).hexdigest()[:20]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
 from shd_helpers.paths import is_smoke, runs_dir
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
 
 
 def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from shd_helpers.figures.runs import INK, styled
 def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
     """Heat map of validation accuracy (%), mean and standard deviation over seeds.
 
-    Takes `sweeps.by_setting` of a sweep over `lr` and `epochs`, and the setting to frame.
+    Takes `sweeps.by_configuration` of a sweep over `lr` and `epochs`, and the setting to frame.
     """
     cells = settings.assign(mean=100 * settings.accuracy, sd=100 * settings.accuracy_sd)
     mean, sd = (cells.pivot(index="lr", columns="epochs", values=name) for name in ("mean", "sd"))
@@ -24,7 +24,7 @@ def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
     figure, axis = plt.subplots(figsize=(1.6 + 1.2 * mean.shape[1], 1.2 + 0.7 * mean.shape[0]))
     bar = {"label": "validation accuracy (%)"}
     sns.heatmap(mean, annot=text, fmt="", cmap="viridis", cbar_kws=bar, linewidths=1, ax=axis)
-    best = settings[settings.setting == chosen].iloc[0]
+    best = settings[settings.configuration == chosen].iloc[0]
     place = mean.columns.get_loc(best.epochs), mean.index.get_loc(best.lr)
     axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
     axis.invert_yaxis()
@@ -38,7 +38,7 @@ def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
 def accuracy_over_slope(settings: pd.DataFrame, chosen: str) -> Figure:
     """Draw validation accuracy (%) over slope for each surrogate, with 95 % confidence bands.
 
-    Takes `sweeps.by_setting` of a sweep over `surrogate` and `slope`, and the setting to mark. The
+    Takes `sweeps.by_configuration` of a sweep over `surrogate` and `slope`, and the setting to mark. The
     bands are of the mean over seeds, by Student's t.
     """
     figure, axis = plt.subplots(figsize=(7, 4))
@@ -62,7 +62,7 @@ def accuracy_over_slope(settings: pd.DataFrame, chosen: str) -> Figure:
 def cost_against_accuracy(settings: pd.DataFrame, chosen: str, by: str) -> Figure:
     """Draw validation accuracy (%) over training time (s) of each setting, ± 1 sd over seeds.
 
-    Takes `sweeps.by_setting`, the setting to mark, and the column that chooses the colour.
+    Takes `sweeps.by_configuration`, the setting to mark, and the column that chooses the colour.
     """
     figure, axis = plt.subplots(figsize=(7, 4))
     for i, (value, group) in enumerate(settings.groupby(by, sort=False)):
@@ -85,14 +85,14 @@ def cost_against_accuracy(settings: pd.DataFrame, chosen: str, by: str) -> Figur
 
 
 def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
-    best = settings[settings.setting == chosen]
+    best = settings[settings.configuration == chosen]
     style = {"markersize": 16, "markerfacecolor": "none", "markeredgecolor": INK}
     axis.plot(best[x], 100 * best.accuracy, "o", **style, linestyle="none", label="chosen")
 
 
 PARTS = {
-    "test_heard": "test, heard speakers",
-    "test_unheard": "test, stranger",
+    "test_seen": "test, heard speakers",
+    "test_unseen": "test, stranger",
 }
 
 
@@ -103,10 +103,10 @@ def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
     Takes `comparison.over_seeds` and the (channels, steps) to frame.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
         mean, half = (
             means.pivot(index="channels", columns="steps", values=name)
-            for name in (part, f"{part}_half")
+            for name in (part, f"{part}_ci95")
         )
         text = mean.map("{:.0f}".format) + "\n± " + half.map("{:.0f}".format)
         sns.heatmap(
@@ -136,10 +136,10 @@ def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int
     ):
         for color, (data, table) in enumerate(means.items()):
             line = table[table[other] == value].sort_values(name)
-            for part, style in (("test_heard", "o-"), ("test_unheard", "s--")):
+            for part, style in (("test_seen", "o-"), ("test_unseen", "s--")):
                 label = f"{data}, {PARTS[part].removeprefix('test, ')}"
                 axis.plot(line[name], line[part], style, color=f"C{color}", label=label)
-                low, high = line[part] - line[f"{part}_half"], line[part] + line[f"{part}_half"]
+                low, high = line[part] - line[f"{part}_ci95"], line[part] + line[f"{part}_ci95"]
                 axis.fill_between(line[name], low, high, color=f"C{color}", alpha=0.15)
         axis.set(xscale="log", xlabel=f"{name} (at {value} {other})")
         axis.set_xticks(sorted(set(line[name])), [str(x) for x in sorted(set(line[name]))])
@@ -156,15 +156,15 @@ def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
     Takes `comparison.over_seeds` by channels, steps and threshold.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
         for i, (size, group) in enumerate(means.groupby(level=["channels", "steps"], sort=False)):
-            threshold = group.index.get_level_values("threshold") + 0.05 * (i - 1.5)
+            threshold = group.index.get_level_values("pool_threshold") + 0.05 * (i - 1.5)
             axis.errorbar(
-                threshold, group[part], group[f"{part}_half"], marker="osD^"[i], capsize=2,
+                threshold, group[part], group[f"{part}_ci95"], marker="osD^"[i], capsize=2,
                 label=f"{size[0]} x {size[1]}",
             )  # fmt: skip
         axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
-        axis.set_xticks(sorted(set(means.index.get_level_values("threshold"))))
+        axis.set_xticks(sorted(set(means.index.get_level_values("pool_threshold"))))
     axes[0].legend(title="channels x steps", fontsize=8)
     return figure
 
@@ -177,25 +177,27 @@ def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) 
     each part which rows are on its front.
     """
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
         for i, (family, group) in enumerate(means.groupby("family", sort=False)):
             bars = group[group.label != ""]  # all of them would hide each other
             axis.plot(
-                group.accumulates, group[part], "osD^v"[i], color=f"C{i}", markersize=5,
+                group.effective_acs, group[part], "osD^v"[i], color=f"C{i}", markersize=5,
                 label=family,
             )  # fmt: skip
             axis.errorbar(
-                bars.accumulates, bars[part], bars[f"{part}_half"], fmt="none", ecolor=f"C{i}"
+                bars.effective_acs, bars[part], bars[f"{part}_ci95"], fmt="none", ecolor=f"C{i}"
             )
-        front = means[on_front[part]].sort_values("accumulates")
-        axis.plot(front.accumulates, front[part], "-", color=INK, linewidth=1, label="Pareto front")
+        front = means[on_front[part]].sort_values("effective_acs")
+        axis.plot(
+            front.effective_acs, front[part], "-", color=INK, linewidth=1, label="Pareto front"
+        )
         for row in means[means.label != ""].itertuples():
             axis.annotate(
-                row.label, (row.accumulates, getattr(row, part)), fontsize=8,
+                row.label, (row.effective_acs, getattr(row, part)), fontsize=8,
                 xytext=(6, -4 if row.label == "study" else 4), textcoords="offset points",
             )  # fmt: skip
         axis.set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
-        axis.set(title=PARTS[part], xlim=(None, 6 * means.accumulates.max()))
+        axis.set(title=PARTS[part], xlim=(None, 6 * means.effective_acs.max()))
     axes[0].legend(fontsize=8, loc="lower right")
     return figure
 
@@ -233,9 +235,9 @@ def accuracy_of_models(means: pd.DataFrame, lines: Mapping[str, str]) -> Figure:
     of those whose means are drawn as lines, with the lines' styles.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10, 0.4 * len(means) + 1.4), sharey=True)
-    for axis, part in zip(axes, ("test_heard", "test_unheard"), strict=True):
+    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
         y = np.arange(len(means))
-        axis.errorbar(means[part], y, xerr=means[f"{part}_half"], fmt="o", capsize=3)
+        axis.errorbar(means[part], y, xerr=means[f"{part}_ci95"], fmt="o", capsize=3)
         for name, style in lines.items():
             axis.axvline(means[part][name], color=INK, linestyle=style, linewidth=1)
         axis.set_yticks(y, means.index)

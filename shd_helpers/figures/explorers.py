@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.network.engines import fused as engine
 from shd_helpers.events import downsample as preprocessing
-from shd_helpers.network import surrogates
+from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.figures.controls import explore
-from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.figures.runs import INK, styled
-from shd_helpers.events.downsample import Events, Grid
+from shd_helpers.network import surrogates
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 
 
 @styled
 def downsizing(
     data: Utterances,
-    grid: Grid,
+    grid: Downsampling,
     language: str,
     sound: Callable[[str, int, int], bytes | None] | None = None,
 ) -> Figure | None:
@@ -31,7 +31,7 @@ def downsizing(
     ----------
     data : Utterances
         Any data set.
-    grid : Grid
+    grid : Downsampling
         Where the controls start; bins and duration stay.
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
@@ -58,13 +58,13 @@ def downsizing(
         axis.set(xlabel="step", ylabel="unit")
         axis.grid(False)
 
-    def update(word, speaker, take, first_unit, pool_units, pool_steps, threshold) -> str:
+    def update(word, speaker, take, first_unit, pool_units, pool_steps, pool_threshold) -> str:
         of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
         if len(of) == 0:
             return f"Speaker {speaker} doesn't say {word} in this file."
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
-        threshold = min(threshold, pool_units * pool_steps)
+        pool_threshold = min(pool_threshold, pool_units * pool_steps)
         part = slice(data.offsets[i], data.offsets[i + 1])
         one = Utterances(
             data.times[part], data.units[part], np.array([0, len(times)]), data.labels[[i]],
@@ -72,8 +72,8 @@ def downsizing(
         )  # fmt: skip
         fixed = {"bin_ms": grid.bin_ms, "duration_s": grid.duration_s}
         grids = (
-            Grid(first_unit, pool_units=1, pool_steps=1, threshold=1, **fixed),
-            Grid(first_unit, pool_units=pool_units, pool_steps=pool_steps, threshold=threshold,
+            Downsampling(first_unit, pool_units=1, pool_steps=1, pool_threshold=1, **fixed),
+            Downsampling(first_unit, pool_units=pool_units, pool_steps=pool_steps, pool_threshold=pool_threshold,
                  **fixed),
         )  # fmt: skip
         dots.set_data(times, units)
@@ -85,7 +85,7 @@ def downsizing(
             if axis is axes[1]:
                 cells.set_data(events.steps, events.units)
             else:
-                blocks.set_data(events.dense([0])[:, 0].T)
+                blocks.set_data(events.to_frames([0])[:, 0].T)
                 blocks.set_extent((0, g.n_steps, 0, g.n_units))
             axis.set(xlim=(0, g.n_steps), ylim=(0, g.n_units))
             axis.set_title(f"{name}: {g.n_units} x {g.n_steps}, {len(events.steps)} events")
@@ -93,7 +93,7 @@ def downsizing(
         share = len(events.steps) / max(1, len(times))
         return (
             f"<b>{word}</b>, speaker {speaker}, take {min(take, len(of))} of {len(of)}: "
-            f"{len(times)} spikes; {told[0]}; pooled at threshold {threshold} {told[1]}: "
+            f"{len(times)} spikes; {told[0]}; pooled at threshold {pool_threshold} {told[1]}: "
             f"{share:.0%} of the spikes"
         )
 
@@ -104,7 +104,7 @@ def downsizing(
         "first_unit": ("cut below unit", grid.first_unit, (0, 400, 10)),
         "pool_units": ("units in a block", grid.pool_units, (1, 24)),
         "pool_steps": ("steps in a block", grid.pool_steps, (1, 20)),
-        "threshold": ("threshold", grid.threshold, (1, 9)),
+        "pool_threshold": ("threshold", grid.pool_threshold, (1, 9)),
     }
     hear = (lambda word, speaker, take, **_: sound(word, speaker, take)) if sound else None
     return explore(figure, update, controls, hear)
@@ -208,7 +208,7 @@ def utterances(
         if i not in last:
             last.clear()
             last[i] = engine.record(network, events, [i])
-            spikes = (events.dense([i])[:, 0], last[i].hidden_spk[-1][:, 0].numpy())
+            spikes = (events.to_frames([i])[:, 0], last[i].hidden_spk[-1][:, 0].numpy())
             for axis, line, spk in zip(axes[:, 0], rasters, spikes, strict=True):
                 steps, neurons = np.nonzero(spk)
                 line.set_data(steps * step_ms, neurons)
@@ -265,8 +265,8 @@ def settings(
     n = len(class_names)
     names = {f"{row.channels} x {row.steps}": row.Index for row in means.itertuples()}
     figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), width_ratios=(1.2, 1, 1))
-    for part, marker, label in (("test_heard", "o", "heard"), ("test_unheard", "s", "stranger")):
-        axes[0].plot(means.accumulates, means[part], marker, color="0.7", label=label)
+    for part, marker, label in (("test_seen", "o", "heard"), ("test_unseen", "s", "stranger")):
+        axes[0].plot(means.effective_acs, means[part], marker, color="0.7", label=label)
     axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
     axes[0].legend()
     (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")
@@ -281,18 +281,18 @@ def settings(
 
     def update(point) -> str:
         row = means.loc[names[point]]
-        marks.set_data([row.accumulates] * 2, [row.test_heard, row.test_unheard])
+        marks.set_data([row.effective_acs] * 2, [row.test_seen, row.test_unseen])
         axes[0].set_title(f"{point}")
         for image, part in zip(images, ("heard", "unheard"), strict=True):
-            of = confusions[(confusions.setting == names[point]) & (confusions.part == part)]
+            of = confusions[(confusions.configuration == names[point]) & (confusions.part == part)]
             counts = np.zeros((n, n))
             counts[of.label, of.predicted] = of.utterances
             image.set_data(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
         return (
-            f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds: heard {row.test_heard:.1f} ± "
-            f"{row.test_heard_half:.1f} %, stranger {row.test_unheard:.1f} ± "
-            f"{row.test_unheard_half:.1f} %; {row.parameters:,.0f} parameters, "
-            f"{row.accumulates / 1e6:.2f} million accumulates and {row.hidden_spikes:,.0f} hidden "
+            f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds: heard {row.test_seen:.1f} ± "
+            f"{row.test_seen_ci95:.1f} %, stranger {row.test_unseen:.1f} ± "
+            f"{row.test_unseen_ci95:.1f} %; {row.parameters:,.0f} parameters, "
+            f"{row.effective_acs / 1e6:.2f} million accumulates and {row.hidden_spikes:,.0f} hidden "
             "spikes per utterance"
         )
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from shd_helpers.network import surrogates
-from shd_helpers.source.shd_file import N_CHANNELS
 from shd_helpers.paths import img_dir
+from shd_helpers.source.shd_file import N_CHANNELS
 
 STYLE = Path(__file__).with_name("study.mplstyle")
 styled = plt.style.context(STYLE)  # works as a decorator: the style holds for one figure only

@@ -50,25 +50,25 @@ class ConvolutionalNetwork(nn.Module):
         return self.fc(self.convolutions(x.transpose(0, 1)[:, None]).flatten(1))
 
 
-def step(
-    model: ConvolutionalNetwork, events: Events, index: np.ndarray, rate_cost: float = 0.0
+def forward_backward(
+    model: ConvolutionalNetwork, events: Events, index: np.ndarray, l1_spikes: float = 0.0
 ) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward, as `reference.step`; there are no spikes to cost."""
+    """Run a batch forward and backward, as `loop.forward_backward`; there are no spikes to cost."""
     model.train()
     model.zero_grad()
-    scores = model(torch.from_numpy(events.dense(index)))
+    scores = model(torch.from_numpy(events.to_frames(index)))
     loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), scores.detach()
 
 
 @torch.no_grad()
-def count_spikes(
+def evaluate_batch(
     model: ConvolutionalNetwork, events: Events, index: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class scores (batch, classes), and the number of spikes (batch, 2): none."""
     model.eval()
-    scores = model(torch.from_numpy(events.dense(index)))
+    scores = model(torch.from_numpy(events.to_frames(index)))
     return scores, torch.zeros(len(index), 2, dtype=torch.int64)
 
 

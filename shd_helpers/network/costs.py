@@ -8,11 +8,11 @@ the tests' oracle.
 import numpy as np
 import pandas as pd
 
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 
 
-def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
+def effective_acs(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
     """Return the effective accumulates of each utterance: events and spikes times their synapses.
 
     Parameters
@@ -22,7 +22,7 @@ def accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> 
     events : Events
         Utterances. A copy of an event that would arrive after the last step costs nothing.
     n_spikes : ndarray
-        Spikes of each layer, shape (utterances, layers), from the engine's `count_spikes`.
+        Spikes of each layer, shape (utterances, layers), from the engine's `evaluate_batch`.
 
     Returns
     -------
@@ -59,13 +59,13 @@ def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dic
     -------
     dict
         `parameters` (learned numbers), `footprint_bytes` (parameters and constants in float32),
-        `accumulates`, `input_events`, `hidden_spikes` (means over utterances),
+        `effective_acs`, `input_events`, `hidden_spikes` (means over utterances),
         `activation_sparsity` (share of silent neuron-steps, hidden and output layers).
     """
     tensors = model.state_dict().values()
     spikes = predictions.hidden_spikes + predictions.output_spikes
     neurons = sum(fc.out_features for fc, _ in model.layers)
-    means = ("accumulates", "input_events", "hidden_spikes")
+    means = ("effective_acs", "input_events", "hidden_spikes")
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "footprint_bytes": sum(t.numel() * t.element_size() for t in tensors),

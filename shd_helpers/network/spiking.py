@@ -10,7 +10,7 @@ from torch import nn
 from shd_helpers.network.surrogates import spike_grad
 
 
-class Recording(NamedTuple):
+class LayerStates(NamedTuple):
     """What the network did at every step; time first.
 
     The hidden entries hold one tensor per hidden layer where they were asked for, else none.
@@ -27,7 +27,7 @@ def delay_steps(n_delays: int, delay_ms: float, step_ms: float) -> list[int]:
     return [round(k * delay_ms / step_ms) for k in range(n_delays)]
 
 
-class SharedLinear(nn.Module):
+class ChannelConv1d(nn.Module):
     """A convolution over the units: at every place neurons see a window, with the same weights.
 
     Channel c at place p is neuron p n_channels + c and sees the units from p stride on, of every
@@ -39,7 +39,7 @@ class SharedLinear(nn.Module):
         Inputs, and copies of them.
     n_channels : int
         Neurons at a place.
-    window, stride : int
+    kernel_size, stride : int
         Units that a neuron sees, and units from one place to the next.
 
     Raises
@@ -49,16 +49,18 @@ class SharedLinear(nn.Module):
     """
 
     def __init__(
-        self, n_units: int, n_delays: int, n_channels: int, window: int, stride: int
+        self, n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
     ) -> None:
         super().__init__()
-        if not 1 <= window <= n_units or stride < 1:
-            raise ValueError(f"window {window}, stride {stride}: none fits {n_units} units")
-        self.weight = nn.Parameter(torch.empty(n_channels, n_delays * window))
+        if not 1 <= kernel_size <= n_units or stride < 1:
+            raise ValueError(
+                f"kernel_size {kernel_size}, stride {stride}: none fits {n_units} units"
+            )
+        self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
-        first = torch.arange(0, n_units - window + 1, stride)
-        seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(window)
-        columns = first[:, None] + seen.flatten()  # (places, delays x window)
+        first = torch.arange(0, n_units - kernel_size + 1, stride)
+        seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(kernel_size)
+        columns = first[:, None] + seen.flatten()  # (places, delays x kernel_size)
         self.register_buffer("columns", columns[:, None].expand(-1, n_channels, -1), False)
         self.in_features, self.out_features = n_delays * n_units, len(first) * n_channels
 
@@ -79,9 +81,9 @@ class SharedLinear(nn.Module):
         return nn.functional.linear(x, *self.unfolded())
 
 
-def weight_and_bias(fc: nn.Linear | SharedLinear) -> tuple[torch.Tensor, torch.Tensor]:
+def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a layer's weight (neurons, inputs) and bias (neurons,), shared ones spread out."""
-    return fc.unfolded() if isinstance(fc, SharedLinear) else (fc.weight, fc.bias)
+    return fc.unfolded() if isinstance(fc, ChannelConv1d) else (fc.weight, fc.bias)
 
 
 class SpikingNetwork(nn.Module):
@@ -111,9 +113,9 @@ class SpikingNetwork(nn.Module):
     delays : sequence of int
         Steps by which copies of the input arrive late; every copy has weights of its own, so
         that a neuron can wait for an early event until a late one is there.
-    window, stride : int
-        With a window, the first layer's neurons see so many units each, and the number of them in
-        `sizes` is for every place; see `SharedLinear`. 0: all units.
+    kernel_size, stride : int
+        With a kernel size, the first layer's neurons see so many units each, and the number of them in
+        `sizes` is for every place; see `ChannelConv1d`. 0: all units.
 
     Raises
     ------
@@ -131,7 +133,7 @@ class SpikingNetwork(nn.Module):
         readout: str = "spikes",
         learn_neurons: bool = False,
         delays: Sequence[int] = (0,),
-        window: int = 0,
+        kernel_size: int = 0,
         stride: int = 1,
     ) -> None:
         super().__init__()
@@ -145,8 +147,8 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, readout, tuple(delays)
         for i in range(self.n_layers):
-            if i == 0 and window:
-                fc = SharedLinear(sizes[0], len(delays), sizes[1], window, stride)
+            if i == 0 and kernel_size:
+                fc = ChannelConv1d(sizes[0], len(delays), sizes[1], kernel_size, stride)
             else:
                 n_in = fc.out_features if i else sizes[0] * len(delays)
                 # skip_init: nn.Linear would draw weights from torch's global generator
@@ -181,18 +183,18 @@ class SpikingNetwork(nn.Module):
             torch.isinf(lif.threshold).all()
         )
 
-    def scores(self, recording: Recording) -> torch.Tensor:
+    def scores(self, recording: LayerStates) -> torch.Tensor:
         """Return the class scores, shape (batch, classes)."""
         return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
 
-    def late(self, x: torch.Tensor) -> torch.Tensor:
+    def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input's delayed copies side by side: (steps, batch, delays x inputs)."""
-        late = x.new_zeros(*x.shape[:2], len(self.delays), x.shape[2])
+        copies = x.new_zeros(*x.shape[:2], len(self.delays), x.shape[2])
         for k, delay in enumerate(self.delays):
-            late[delay:, :, k] = x[: max(0, len(x) - delay)]
-        return late.flatten(2)
+            copies[delay:, :, k] = x[: max(0, len(x) - delay)]
+        return copies.flatten(2)
 
-    def forward(self, x: torch.Tensor, record_hidden: bool = False) -> Recording:
+    def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
         """Run all steps from resting potential.
 
         Parameters
@@ -204,12 +206,12 @@ class SpikingNetwork(nn.Module):
 
         Returns
         -------
-        Recording
+        LayerStates
             Spikes and membranes of every step.
         """
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks, mems = [[] for _ in mem], [[] for _ in mem]
-        for spk in self.late(x).unbind(0):
+        for spk in self.delayed_copies(x).unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
                 if record_hidden or i == self.n_layers - 1:
@@ -217,4 +219,4 @@ class SpikingNetwork(nn.Module):
                     mems[i].append(mem[i])
         *hidden_spk, spk = [torch.stack(steps) for steps in spks if steps]
         *hidden_mem, mem = [torch.stack(steps) for steps in mems if steps]
-        return Recording(spk, mem, tuple(hidden_spk), tuple(hidden_mem))
+        return LayerStates(spk, mem, tuple(hidden_spk), tuple(hidden_mem))

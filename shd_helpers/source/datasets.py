@@ -6,9 +6,9 @@ from pathlib import Path
 import pooch
 
 from shd_helpers.files import sha256
-from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.source.espeak_digits import make_spoken
+from shd_helpers.source.shd_file import DatasetError
 
 SHD_URL = "https://zenkelab.org/datasets/"
 SHD_FILES = {

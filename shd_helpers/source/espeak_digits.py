@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from shd_helpers.source.cochlea import SAMPLE_RATE_HZ, encode
 from shd_helpers.files import atomic
-from shd_helpers.source.shd_file import LANGUAGES, write_shd
+from shd_helpers.source.cochlea import SAMPLE_RATE_HZ, encode
 from shd_helpers.source.parallel import in_threads
+from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.speech import SPEAKERS, speak
 
 TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
@@ -22,8 +22,8 @@ def make_spoken(
     seed: int = 0,
     language: str = "english",
     train_takes: int = 10,
-    heard_test_takes: int = 2,
-    unheard_test_takes: int = 8,
+    seen_test_takes: int = 2,
+    unseen_test_takes: int = 8,
     progress: bool = True,
 ) -> tuple[Path, Path]:
     """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
@@ -40,7 +40,7 @@ def make_spoken(
         Seed of the takes and of the nerve fibres.
     language : str
         ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
-    train_takes, heard_test_takes, unheard_test_takes : int
+    train_takes, seen_test_takes, unseen_test_takes : int
         Takes per word and speaker.
     progress : bool
         Whether to show a progress bar.
@@ -61,7 +61,7 @@ def make_spoken(
         raise ValueError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
     folder = Path(folder)
     made = {"recipe": RECIPE, "seed": seed, "language": language, "train_takes": train_takes}
-    made |= {"heard_test_takes": heard_test_takes, "unheard_test_takes": unheard_test_takes}
+    made |= {"seen_test_takes": seen_test_takes, "unseen_test_takes": unseen_test_takes}
     paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
     receipt = folder / "spoken.json"
     if receipt.is_file() and json.loads(receipt.read_text()) == made:
@@ -71,8 +71,8 @@ def make_spoken(
 
     heard = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
     train = _takes(language, heard, range(train_takes))
-    test = _takes(language, heard, range(train_takes, train_takes + heard_test_takes))
-    test += _takes(language, TEST_SPEAKERS, range(unheard_test_takes))
+    test = _takes(language, heard, range(train_takes, train_takes + seen_test_takes))
+    test += _takes(language, TEST_SPEAKERS, range(unseen_test_takes))
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
         spikes = in_threads(lambda take: _hear(*take, seed), takes, path.stem, progress)

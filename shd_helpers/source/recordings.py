@@ -13,10 +13,10 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, SAMPLE_RATE_HZ, encode
 from shd_helpers.files import atomic
-from shd_helpers.source.shd_file import LANGUAGES, write_shd
+from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, SAMPLE_RATE_HZ, encode
 from shd_helpers.source.parallel import in_threads
+from shd_helpers.source.shd_file import LANGUAGES, write_shd
 
 SUFFIXES = (".wav", ".flac")
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
@@ -28,7 +28,7 @@ class RecordingError(ValueError):
 
 
 @dataclass(frozen=True)
-class Recording:
+class SoundFile:
     """One word of one speaker in one sound file."""
 
     path: Path
@@ -125,7 +125,7 @@ def encode_recordings(
 
 def find_recordings(
     folder: str | Path, listing: str | Path | None, keys: Sequence[str]
-) -> list[Recording]:
+) -> list[SoundFile]:
     """List a folder's recordings by name, or those of a CSV file; see `encode_recordings`."""
     folder = Path(folder)
     if listing is None:
@@ -150,7 +150,7 @@ def find_recordings(
         if path in seen:
             raise RecordingError(f"{path}: listed twice in {listing}. Remove one of the lines.")
         seen.add(path)
-    return [Recording(path, _label(path, label, keys), speaker) for path, label, speaker in rows]
+    return [SoundFile(path, _label(path, label, keys), speaker) for path, label, speaker in rows]
 
 
 def _split_name(path: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Training, run folders, tables, and the notebooks as one command."""

@@ -11,10 +11,10 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from shd_helpers.events.downsample import Downsampling, load_events
+from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.paths import NOTEBOOKS, runs_dir
-from shd_helpers.events.downsample import Grid, load_events
 from shd_helpers.study.identity import check_parameters, literal, notebook_parameters
 from shd_helpers.study.run_folder import read_run
 
@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
     "with DATASET=shd)",
     "shd": "shd (the official Spiking Heidelberg Digits)",
 }
-SCORES = ("train", "validation", "test", "test_heard", "test_unheard")
+SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
 
 
 class _Console:
@@ -79,7 +79,9 @@ def score_table(run_info: Mapping) -> str:
 
 def main() -> None:
     """Run the study from the command line (``make study``)."""
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.study.notebooks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.study.notebooks", description=__doc__
+    )
     parser.add_argument(
         "--dataset",
         help="spoken, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to the "
@@ -105,7 +107,7 @@ def main() -> None:
         print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
         files = locate(dataset, language)
         if arguments.data_only:
-            parts = load_events(files, Grid(), language)
+            parts = load_events(files, Downsampling(), language)
             print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
             print("\n".join(os.path.relpath(path) for path in files))
             return

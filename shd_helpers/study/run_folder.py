@@ -17,13 +17,13 @@ import papermill
 import torch
 from scipy.stats import binomtest
 
+from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.files import atomic
-from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.network.engines.loop import record
 from shd_helpers.network.spiking import SpikingNetwork, delay_steps
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.events.downsample import Events, Grid
+from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import code_version, run_hash
-from shd_helpers.network.engines.loop import record
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
 
@@ -46,7 +46,7 @@ class RunWriter:
         The run's flat parameters; `seed` must be one of them.
     data : mapping
         From `datasets.fingerprint`: the data set's name and the hashes of its files.
-    heard_speakers : ndarray
+    seen_speakers : ndarray
         Speakers of the utterances that the network is trained on.
     model : SpikingNetwork
         The network after initialisation: its weights are stored as epoch 0.
@@ -59,7 +59,7 @@ class RunWriter:
         folder: Path,
         parameters: Mapping,
         data: Mapping[str, str],
-        heard_speakers: np.ndarray,
+        seen_speakers: np.ndarray,
         model: SpikingNetwork,
         notebook: str = "03_model_training",
     ) -> None:
@@ -73,7 +73,7 @@ class RunWriter:
             "data": dict(data),
             "code": code,
             "hash": run_hash(parameters, data, code),
-            "heard_speakers": [int(speaker) for speaker in heard_speakers],
+            "seen_speakers": [int(speaker) for speaker in seen_speakers],
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
@@ -213,7 +213,7 @@ def record_examples(model: SpikingNetwork, events: Events) -> dict[str, dict[str
         recording = record(model, events, [i])
         examples[events.class_names[label]] = {
             "utterance": np.array([i]),
-            "input": events.dense([i])[:, 0].astype(bool),
+            "input": events.to_frames([i])[:, 0].astype(bool),
             "hidden": recording.hidden_spk[-1][:, 0].bool().numpy(),
             "mem": recording.mem[:, 0].numpy(),
             "spk": recording.spk[:, 0].bool().numpy(),
@@ -280,20 +280,20 @@ def read_run(folder: Path) -> Run:
     return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
 
 
-def grid_of(run: Run) -> Grid:
+def downsampling_of(run: Run) -> Downsampling:
     """Return the grid that a run's input was downsized with."""
     p = run.info["parameters"]
-    return Grid(**{field.name: p[field.name] for field in fields(Grid)})
+    return Downsampling(**{field.name: p[field.name] for field in fields(Downsampling)})
 
 
 def load_network(run: Run) -> SpikingNetwork:
     """Return the trained network of a run folder."""
-    p, grid = run.info["parameters"], grid_of(run)
+    p, grid = run.info["parameters"], downsampling_of(run)
     sizes = [grid.n_units, p["n_hidden"], len(LANGUAGES[p["language"]])]
     delays = delay_steps(p["n_delays"], p["delay_ms"], grid.step_ms)
     network = SpikingNetwork(
         sizes, p["beta"], p["surrogate"], p["slope"], torch.Generator(), p["readout"],
-        p["learn_neurons"], delays, p["window"], p["stride"],
+        p["learn_neurons"], delays, p["kernel_size"], p["stride"],
     )  # fmt: skip
     # betas and thresholds come with it
     network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))

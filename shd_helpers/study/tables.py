@@ -6,11 +6,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
+from shd_helpers.events.downsample import Downsampling
 from shd_helpers.paths import ROOT
-from shd_helpers.events.downsample import Grid
 
 RESULTS = ROOT / "results"
-_GRID = ("first_unit", "bin_ms", "duration_s", "pool_units", "pool_steps", "threshold", "counts")
+_GRID = (
+    "first_unit",
+    "bin_ms",
+    "duration_s",
+    "pool_units",
+    "pool_steps",
+    "pool_threshold",
+    "counts",
+)
 
 
 def read_table(name: str) -> pd.DataFrame:
@@ -28,7 +36,7 @@ def read_table(name: str) -> pd.DataFrame:
     """
     table = pd.read_csv(RESULTS / f"{name}.csv")
     table = table[table.status == "done"]
-    grids = [Grid(*row) for row in table[[*_GRID]].itertuples(index=False)]
+    grids = [Downsampling(*row) for row in table[[*_GRID]].itertuples(index=False)]
     return table.assign(channels=[g.n_units for g in grids], steps=[g.n_steps for g in grids])
 
 
@@ -38,7 +46,7 @@ def half_width(values: Sequence[float]) -> float:
     return float(student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
 
 
-def over_seeds(table: pd.DataFrame, by: str | Sequence[str] = "setting") -> pd.DataFrame:
+def over_seeds(table: pd.DataFrame, by: str | Sequence[str] = "configuration") -> pd.DataFrame:
     """Return mean and interval over the seeds of each setting.
 
     Parameters
@@ -53,16 +61,16 @@ def over_seeds(table: pd.DataFrame, by: str | Sequence[str] = "setting") -> pd.D
     DataFrame
         Indexed by `by`: `seeds` (how many), `channels`, `steps`; for each accuracy its mean in
         percent under its name without ``_accuracy``, and half its 95 % interval under
-        ``<name>_half``; `accumulates`, `hidden_spikes`, `parameters` and `training_s` (means).
+        ``<name>_ci95``; `effective_acs`, `hidden_spikes`, `parameters` and `training_s` (means).
     """
     groups = table.groupby(by, sort=False)
     columns = {"seeds": groups.size(), "channels": groups.channels.first()}
     columns["steps"] = groups.steps.first()
-    for name in ("train", "validation", "test_heard", "test_unheard"):
+    for name in ("train", "validation", "test_seen", "test_unseen"):
         percent = 100 * groups[f"{name}_accuracy"].mean()
         half = groups[f"{name}_accuracy"].agg(lambda x: 100 * half_width(x))
-        columns |= {name: percent, f"{name}_half": half}
-    for name in ("accumulates", "hidden_spikes", "parameters", "training_s"):
+        columns |= {name: percent, f"{name}_ci95": half}
+    for name in ("effective_acs", "hidden_spikes", "parameters", "training_s"):
         columns[name] = groups[name].mean()
     return pd.DataFrame(columns)
 

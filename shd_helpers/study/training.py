@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.network.costs import accumulates
+from shd_helpers.events.downsample import Events
+from shd_helpers.network.costs import effective_acs
 from shd_helpers.network.engines import choose_engine
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.events.downsample import Events
 
 
 class Metrics(NamedTuple):
@@ -118,7 +118,7 @@ def train_epoch(
     batch_size: int,
     generator: torch.Generator,
     engine: str = "fused",
-    rate_cost: float = 0.0,
+    l1_spikes: float = 0.0,
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
@@ -136,7 +136,7 @@ def train_epoch(
         Shuffles.
     engine : str
         See `choose_engine`.
-    rate_cost : float
+    l1_spikes : float
         What a hidden spike adds to the loss (nats).
 
     Returns
@@ -147,7 +147,7 @@ def train_epoch(
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), batch_size, generator):
-        loss, class_scores = run.step(model, events, index, rate_cost)
+        loss, class_scores = run.forward_backward(model, events, index, l1_spikes)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
@@ -188,7 +188,7 @@ def validate_epoch(
     """Return loss and accuracy over all utterances; nothing is updated."""
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
-    parts = [run.count_spikes(model, events, index)[0] for index in indices]
+    parts = [run.evaluate_batch(model, events, index)[0] for index in indices]
     class_scores = torch.cat(parts).cpu()
     labels = torch.from_numpy(events.labels)
     loss = functional.cross_entropy(class_scores, labels).item()
@@ -207,7 +207,7 @@ def fit(
     generator: torch.Generator,
     engine: str,
     on_epoch: Callable[[SpikingNetwork, dict], None],
-    rate_cost: float = 0.0,
+    l1_spikes: float = 0.0,
     augmentation: Augmentation | None = None,
 ) -> list[dict]:
     """Train with Adam and a stepwise falling learning rate; print one line an epoch.
@@ -232,7 +232,7 @@ def fit(
         See `choose_engine`.
     on_epoch : callable
         Takes the model and the epoch's metrics after every epoch.
-    rate_cost : float
+    l1_spikes : float
         What a hidden spike adds to the loss (nats).
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
@@ -249,7 +249,7 @@ def fit(
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
         heard = augmentation(training, generator) if augmentation else training
-        train = train_epoch(model, heard, optimizer, batch_size, generator, engine, rate_cost)
+        train = train_epoch(model, heard, optimizer, batch_size, generator, engine, l1_spikes)
         valid = validate_epoch(model, validation, engine=engine)
         scheduler.step()
         metrics = {
@@ -292,11 +292,11 @@ def predict(
     DataFrame
         A row per utterance: `utterance` (index), `speaker`, `label` and `predicted` (class
         names), `input_events`, `hidden_spikes` (all hidden neurons, all steps), `output_spikes`,
-        `accumulates` (see `costs.accumulates`).
+        `effective_acs` (see `costs.effective_acs`).
     """
     run = choose_engine(engine, model)
     indices = batches(len(events), batch_size)
-    parts = [run.count_spikes(model, events, index) for index in indices]
+    parts = [run.evaluate_batch(model, events, index) for index in indices]
     class_scores, spikes = (
         torch.cat(tensors).cpu().numpy() for tensors in zip(*parts, strict=True)
     )
@@ -310,12 +310,14 @@ def predict(
             "input_events": np.diff(events.offsets),
             "hidden_spikes": spikes[:, :-1].sum(1).astype(np.int64),
             "output_spikes": spikes[:, -1].astype(np.int64),
-            "accumulates": accumulates(model, events, spikes),
+            "effective_acs": effective_acs(model, events, spikes),
         }
     )
 
 
-def accuracy_by_hearing(predictions: pd.DataFrame, heard: Sequence[int]) -> dict[str, float | None]:
+def seen_and_unseen_accuracy(
+    predictions: pd.DataFrame, heard: Sequence[int]
+) -> dict[str, float | None]:
     """Return the test accuracy, over all speakers and split by who was heard in training.
 
     Parameters
@@ -328,9 +330,9 @@ def accuracy_by_hearing(predictions: pd.DataFrame, heard: Sequence[int]) -> dict
     Returns
     -------
     dict
-        `test`, `test_heard`, `test_unheard` as fractions, None where no such speaker exists.
+        `test`, `test_seen`, `test_unseen` as fractions, None where no such speaker exists.
     """
     correct = predictions.label == predictions.predicted
     known = predictions.speaker.isin(heard)
-    parts = {"test": correct, "test_heard": correct[known], "test_unheard": correct[~known]}
+    parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
     return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}

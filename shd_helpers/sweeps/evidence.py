@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from shd_helpers.source.datasets import DatasetError
 from shd_helpers.files import atomic
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.paths import runs_dir
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.source.datasets import DatasetError
+from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 
 SWEEPS = (
     "downsizing_grid",
@@ -40,7 +40,7 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row an utterance and run: `setting`, `seed`, `speaker`, `part` (``heard`` in training or
+        A row an utterance and run: `configuration`, `seed`, `speaker`, `part` (``heard`` in training or
         ``unheard``), `label` and `predicted` (classes).
     """
     parts = []
@@ -48,11 +48,11 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
         folder, words = runs_dir() / row.run_name, LANGUAGES[row.language]
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         given = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
-        heard = given.speaker.isin(info["heard_speakers"])
+        heard = given.speaker.isin(info["seen_speakers"])
         parts.append(
             pd.DataFrame(
                 {
-                    "setting": row.setting,
+                    "configuration": row.configuration,
                     "seed": row.seed,
                     "speaker": given.speaker,
                     "part": np.where(heard, "heard", "unheard"),
@@ -86,14 +86,16 @@ def count(given: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 # what is counted of a sweep's answers, for a table beside the sweep's
 COUNTED = {
-    "downsizing_grid": ("confusions", ("setting", "part", "label", "predicted")),
-    "buying_back": ("by_speaker", ("setting", "seed", "speaker", "part")),
+    "downsizing_grid": ("confusions", ("configuration", "part", "label", "predicted")),
+    "buying_back": ("by_speaker", ("configuration", "seed", "speaker", "part")),
 }
 
 
 def main() -> None:
     """Run what is missing of every sweep; stop at the first with a run that failed."""
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.sweeps.evidence", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.sweeps.evidence", description=__doc__
+    )
     parser.add_argument("--dataset", help="as for make study; default: what the sweeps say")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     arguments = parser.parse_args()

@@ -24,13 +24,13 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from shd_helpers.source.datasets import DatasetError
 from shd_helpers.files import atomic
-from shd_helpers.sweeps.spec import Point, Sweep, SweepError, read_sweep
+from shd_helpers.source.datasets import DatasetError
 from shd_helpers.study.identity import literal, run_hash
+from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
 
 SCORES = tuple(
-    f"{part}_accuracy" for part in ("train", "validation", "test", "test_heard", "test_unheard")
+    f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
 )
 TIMEOUT_S = 6 * 3600.0
 CONNECT_S = 30.0
@@ -38,13 +38,13 @@ CONNECT_S = 30.0
 # depend on how many the machine has.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 _DISK_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
-COSTS = ("parameters", "footprint_bytes", "accumulates", "input_events", "hidden_spikes")
+COSTS = ("parameters", "footprint_bytes", "effective_acs", "input_events", "hidden_spikes")
 _TIMES = ("training_s", "total_s")
 _RESUME = "Runs that have ended are kept: the same command runs only the rest."
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 
 
-def read_point(point: Point) -> dict[str, float] | None:
+def read_finished(point: RunSpec) -> dict[str, float] | None:
     """Return scores, costs and wall times of a point's run, or None if the run is missing.
 
     A run counts when its `run.json` is complete and has the hash of the parameters, data and code
@@ -67,7 +67,7 @@ def read_point(point: Point) -> dict[str, float] | None:
 def collect(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
     """Return the table: a row for every run that has ended, in the grid's order.
 
-    Its columns are `setting` (the grid's values, the same for all seeds); the parameters, with
+    Its columns are `configuration` (the grid's values, the same for all seeds); the parameters, with
     `dataset` as the data set's name; the accuracies in `SCORES`, as fractions; `COSTS`;
     `training_s` and `total_s`; `hash`; `status` (done or failed); `error`.
 
@@ -80,15 +80,15 @@ def collect(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
     """
     rows = []
     for point in sweep.points:
-        scores, error = read_point(point), errors.get(point.run_name, "")
+        scores, error = read_finished(point), errors.get(point.run_name, "")
         if scores is not None or error:
-            row = {"setting": point.setting, **point.parameters}
+            row = {"configuration": point.configuration, **point.parameters}
             row |= {"dataset": point.data["name"]} if point.data else {}
             row |= scores or dict.fromkeys((*SCORES, *COSTS, *_TIMES), math.nan)
             row |= {"hash": point.hash, "status": "failed" if error else "done", "error": error}
             rows.append(row)
     measured = (*SCORES, *COSTS, *_TIMES)
-    columns = ("setting", *sweep.points[0].parameters, *measured, "hash", "status", "error")
+    columns = ("configuration", *sweep.points[0].parameters, *measured, "hash", "status", "error")
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -100,7 +100,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
         raise SweepError(f"{path}: {error.strerror or error}. {_RESUME}") from error
 
 
-def by_setting(table: pd.DataFrame) -> pd.DataFrame:
+def by_configuration(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each setting: its parameters, and validation and cost over its seeds.
 
     Parameters
@@ -111,15 +111,15 @@ def by_setting(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `setting`, the parameters but `seed` and `run_name`, `seeds` (how many), `accuracy` and
+        `configuration`, the parameters but `seed` and `run_name`, `seeds` (how many), `accuracy` and
         `accuracy_sd` (on validation; fractions, sample standard deviation), `training_s` (mean).
     """
-    groups = table[table.status == "done"].groupby("setting", sort=False)
+    groups = table[table.status == "done"].groupby("configuration", sort=False)
     drop = ["seed", "run_name", *SCORES, *COSTS, *_TIMES, "hash", "status", "error"]
     return (
         groups.head(1)
         .drop(columns=drop, errors="ignore")
-        .set_index("setting")
+        .set_index("configuration")
         .assign(
             seeds=groups.size(),
             accuracy=groups.validation_accuracy.mean(),
@@ -141,13 +141,13 @@ def choose(table: pd.DataFrame) -> pd.DataFrame:
     table : DataFrame
         From `run_sweep`, or its CSV file.
     """
-    means = by_setting(table)
+    means = by_configuration(table)
     whole = means[means.seeds == means.seeds.max()]
-    best = whole.setting[whole.accuracy.idxmax()] if len(whole) else None
-    return table[(table.setting == best) & (table.status == "done")]
+    best = whole.configuration[whole.accuracy.idxmax()] if len(whole) else None
+    return table[(table.configuration == best) & (table.status == "done")]
 
 
-def execute(notebook: Path, point: Point, timeout_s: float, environment: Mapping) -> str:
+def execute(notebook: Path, point: RunSpec, timeout_s: float, environment: Mapping) -> str:
     """Run a point, on a worker; return the traceback of what failed, else nothing.
 
     The lock on the run folder keeps two sweeps apart, and a sweep from the run that a cluster
@@ -162,7 +162,7 @@ def execute(notebook: Path, point: Point, timeout_s: float, environment: Mapping
         point.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(point.folder / ".lock"):
             end = time.monotonic() + timeout_s
-            if read_point(point) is None:
+            if read_finished(point) is None:
                 papermill.execute_notebook(
                     notebook,
                     point.folder / notebook.name,
@@ -174,7 +174,7 @@ def execute(notebook: Path, point: Point, timeout_s: float, environment: Mapping
                     # a fixed limit would hold for each cell; 0 would mean none
                     timeout_func=lambda cell: max(0.1, end - time.monotonic()),
                 )
-        if read_point(point) is None:
+        if read_finished(point) is None:
             raise RuntimeError("run.json is not complete, or of other parameters, data or code")
     except PapermillExecutionError as error:
         return str(error)  # holds the cell's traceback
@@ -221,7 +221,7 @@ def run_sweep(
         If the sweep can't start, the scheduler is lost or the disk is full.
     """
     sweep = read_sweep(name, overrides)
-    todo = [point for point in sweep.points if read_point(point) is None]
+    todo = [point for point in sweep.points if read_finished(point) is None]
     errors: dict[str, str] = {}
     if todo:
         with _client(scheduler, workers) as client:
@@ -270,7 +270,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 def _run(
     client: Client,
     sweep: Sweep,
-    todo: Sequence[Point],
+    todo: Sequence[RunSpec],
     errors: dict[str, str],
     timeout_s: float,
     progress: bool,
@@ -318,7 +318,7 @@ def _report(table: pd.DataFrame) -> str:
     if len(chosen):
         mean, spread = chosen.validation_accuracy.mean(), chosen.validation_accuracy.std()
         lines.append(
-            f"Validation chooses {chosen.setting.iloc[0]}: {mean:.1%}, standard deviation "
+            f"Validation chooses {chosen.configuration.iloc[0]}: {mean:.1%}, standard deviation "
             f"{spread:.1%} over {len(chosen)} seeds."
         )
     failed = table[table.status == "failed"]
@@ -331,7 +331,9 @@ def _report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run a sweep from the command line (``make sweep``)."""
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.sweeps.runner", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.sweeps.runner", description=__doc__
+    )
     parser.add_argument("name", help="a file in sweeps/ without .yaml, or the path of a .yaml file")
     parser.add_argument(
         "--set",

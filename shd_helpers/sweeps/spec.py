@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
-from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.study.identity import check_parameters, code_version, notebook_parameters, run_hash
 from shd_helpers.events.toy import smoke_sized
+from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
+from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
+from shd_helpers.study.identity import check_parameters, code_version, notebook_parameters, run_hash
 
 SWEEPS = ROOT / "sweeps"
 
@@ -22,7 +22,7 @@ class SweepError(ValueError):
 
 
 @dataclass(frozen=True)
-class Point:
+class RunSpec:
     """One run of a sweep."""
 
     setting: str  # the point of the grid in words, the same for all seeds
@@ -47,7 +47,7 @@ class Sweep:
 
     name: str
     notebook: Path
-    points: list[Point]
+    points: list[RunSpec]
 
     @property
     def table(self) -> Path:
@@ -192,7 +192,7 @@ def _points(
     axes: Sequence[list[tuple[str, dict]]],
     seeds: Sequence[int],
     code: str,
-) -> Iterator[Point]:
+) -> Iterator[RunSpec]:
     small = cache(smoke_sized)  # both read or write whole data sets
     hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
     for places in itertools.product(*axes):
@@ -207,4 +207,4 @@ def _points(
             data = {}
             if "dataset" in parameters:
                 data = hashed(parameters["dataset"], parameters.get("language", "english"))
-            yield Point(setting, parameters, data, run_hash(parameters, data, code))
+            yield RunSpec(setting, parameters, data, run_hash(parameters, data, code))

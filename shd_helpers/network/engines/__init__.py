@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from shd_helpers.network import convolutional
-from shd_helpers.network.engines import loop as reference
-from shd_helpers.network.engines import fused
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network import convolutional
+from shd_helpers.network.engines import fused
+from shd_helpers.network.engines import loop as reference
+from shd_helpers.network.spiking import SpikingNetwork
 
 ENGINES = ("fused", "snntorch")
 
@@ -46,7 +46,9 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
             from shd_helpers.network.engines import triton as module
         except ImportError:
             module = None
-    reason = module.why_not(model) if module else "Triton is missing: pip install '.[cuda]'"
+    reason = (
+        module.unsupported_reason(model) if module else "Triton is missing: pip install '.[cuda]'"
+    )
     if reason:
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
     return reference if reason else module
@@ -73,14 +75,14 @@ def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) ->
     rows, gradients = {}, {}
     for name in ENGINES:
         run = choose_engine(name, model)
-        loss, _ = run.step(model, events, index)  # compiles on the first call ever
+        loss, _ = run.forward_backward(model, events, index)  # compiles on the first call ever
         gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()]).cpu()
         times = []
         for _ in range(3):
             start = time.perf_counter()
-            run.step(model, events, index)
+            run.forward_backward(model, events, index)
             times.append(time.perf_counter() - start)
-        spikes = int(run.count_spikes(model, events, index)[1].sum())
+        spikes = int(run.evaluate_batch(model, events, index)[1].sum())
         rows[name] = {"loss": loss, "spikes": spikes, "step_s": float(np.median(times))}
     wanted = gradients["snntorch"]
     for name, row in rows.items():

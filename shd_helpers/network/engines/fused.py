@@ -18,10 +18,19 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.network.engines import kernels
-from shd_helpers.network.engines.kernels import ATAN, FAST_SIGMOID, LANES, N_OUT, READOUT, SIGMOID, STATE, WIDTH
-from shd_helpers.network.spiking import Recording, SharedLinear, SpikingNetwork, weight_and_bias
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.engines import kernels
+from shd_helpers.network.engines.kernels import (
+    ATAN,
+    FAST_SIGMOID,
+    LANES,
+    N_OUT,
+    READOUT,
+    SIGMOID,
+    STATE,
+    WIDTH,
+)
+from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork, weight_and_bias
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
 WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
@@ -70,7 +79,7 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     return np.array(shape, np.int64), np.array(constants, np.float32), *parts
 
 
-def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
+def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None:
     """Say what in a model this engine can't compute.
 
     Parameters
@@ -90,7 +99,7 @@ def why_not(model: SpikingNetwork, device: str = "cpu") -> str | None:
         return "its forward is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):
         state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        is_linear = type(fc) in (nn.Linear, SharedLinear) and isinstance(fc.weight, nn.Parameter)
+        is_linear = type(fc) in (nn.Linear, ChannelConv1d) and isinstance(fc.weight, nn.Parameter)
         if not is_linear or fc.bias is None:
             return f"fc{i} is not a plain Linear layer with biases"
         if type(lif) is not Leaky:
@@ -128,7 +137,7 @@ def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
 def checked_index(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, reason: str | None
 ) -> np.ndarray:
-    """Return the index as an array, or raise what `step` says; `reason` is `why_not`'s."""
+    """Return the index as an array, or raise what `forward_backward` says; `reason` is `unsupported_reason`'s."""
     if reason:
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
@@ -140,8 +149,8 @@ def checked_index(
     return index
 
 
-def _call(model, events, index, train=False, keep=False, rate_cost=0.0):
-    index = checked_index(model, events, index, why_not(model))
+def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
+    index = checked_index(model, events, index, unsupported_reason(model))
     shape, constants, params, matrices = _pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
@@ -154,7 +163,7 @@ def _call(model, events, index, train=False, keep=False, rate_cost=0.0):
     n_grads = params.size if train else 0
     grads = _aligned(n_groups, n_grads)
     losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
-    delays, cost = np.array(model.delays), np.float32(rate_cost / max(1, batch))
+    delays, cost = np.array(model.delays), np.float32(l1_spikes / max(1, batch))
     n_spikes = np.empty((batch, len(shape)), np.int64)
 
     def work(worker):
@@ -167,15 +176,15 @@ def _call(model, events, index, train=False, keep=False, rate_cost=0.0):
     _in_threads(work, n_workers)
     if (n_spikes < 0).any():
         raise ValueError("events are out of order, or outside of the grid of steps and units")
-    losses += rate_cost * n_spikes[:, :-1].sum(1)
+    losses += l1_spikes * n_spikes[:, :-1].sum(1)
     return shape, scores, n_spikes, states, losses, grads
 
 
-def step(
+def forward_backward(
     model: SpikingNetwork,
     events: Events,
     index: Sequence[int] | np.ndarray,
-    rate_cost: float = 0.0,
+    l1_spikes: float = 0.0,
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
@@ -187,7 +196,7 @@ def step(
         Utterances.
     index : sequence of int
         Those in the batch, shape (batch,).
-    rate_cost : float
+    l1_spikes : float
         What a hidden spike adds to its utterance's loss (nats).
 
     Returns
@@ -200,19 +209,19 @@ def step(
     Raises
     ------
     ValueError
-        If the model is beyond this engine (see `why_not`), or the events don't fit it.
+        If the model is beyond this engine (see `unsupported_reason`), or the events don't fit it.
     IndexError
         If the index points at no utterance.
     """
     shape, scores, _, _, losses, grads = _call(
-        model, events, index, train=True, rate_cost=rate_cost
+        model, events, index, train=True, l1_spikes=l1_spikes
     )
     total = grads.sum(axis=0)  # numpy adds row after row
     for (fc, lif), layer in zip(model.layers, shape, strict=True):
         n_in, n, width, low = layer[:4]
         d = total[low : low + (n_in + 3) * width].reshape(-1, width)[:, :n]
         weight, bias = torch.from_numpy(np.ascontiguousarray(d[:n_in].T)), torch.tensor(d[n_in])
-        if isinstance(fc, SharedLinear):
+        if isinstance(fc, ChannelConv1d):
             weight, bias = fc.folded(weight, bias)
         if fc.weight.requires_grad:
             fc.weight.grad = weight
@@ -227,7 +236,7 @@ def step(
     return float(losses.mean()), torch.from_numpy(scores)
 
 
-def count_spikes(
+def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a batch forward; return class scores and numbers of spikes.
@@ -235,7 +244,7 @@ def count_spikes(
     Parameters
     ----------
     model, events, index
-        As in `step`, which also says what is raised; labels are not read.
+        As in `forward_backward`, which also says what is raised; labels are not read.
 
     Returns
     -------
@@ -248,17 +257,17 @@ def count_spikes(
     return torch.from_numpy(scores), torch.from_numpy(n_spikes)
 
 
-def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> Recording:
+def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
     """Run a batch forward and keep the states: ``model(x, record_hidden=True)``.
 
     Parameters
     ----------
     model, events, index
-        As in `count_spikes`.
+        As in `evaluate_batch`.
 
     Returns
     -------
-    Recording
+    LayerStates
         Spikes and membranes of all layers, (steps, batch, neurons) each.
     """
     shape, _, _, states, *_ = _call(model, events, index, keep=True)
@@ -268,4 +277,4 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
         state = states[:, low : low + width * rows].reshape(-1, rows, width)
         mems.append(torch.from_numpy(state[:, 1:-1, :n]).transpose(0, 1).contiguous())
         spks.append((mems[-1] - lif.threshold > 0).float())
-    return Recording(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))
+    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))

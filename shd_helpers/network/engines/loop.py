@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from shd_helpers.network.spiking import Recording, SpikingNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
-def step(
-    model: SpikingNetwork, events: Events, index: np.ndarray, rate_cost: float = 0.0
+def forward_backward(
+    model: SpikingNetwork, events: Events, index: np.ndarray, l1_spikes: float = 0.0
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
@@ -24,7 +24,7 @@ def step(
         Utterances.
     index : ndarray
         Which of them are the batch, shape (batch,).
-    rate_cost : float
+    l1_spikes : float
         What a hidden spike adds to its utterance's loss (nats).
 
     Returns
@@ -33,18 +33,18 @@ def step(
         Mean cross-entropy on the class scores (nats) with those costs, and scores (batch, classes).
     """
     model.zero_grad()
-    recording = model(_dense(model, events, index), record_hidden=rate_cost != 0)
+    recording = model(_frames(model, events, index), record_hidden=l1_spikes != 0)
     scores = model.scores(recording)
     labels = torch.from_numpy(events.labels[index]).to(scores.device)
     loss = functional.cross_entropy(scores, labels)
     for spk in recording.hidden_spk:
-        loss = loss + rate_cost * spk.sum() / len(index)
+        loss = loss + l1_spikes * spk.sum() / len(index)
     loss.backward()
     return loss.item(), scores.detach()
 
 
 @torch.no_grad()
-def count_spikes(
+def evaluate_batch(
     model: SpikingNetwork, events: Events, index: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the class scores (batch, classes) and all spikes per layer (batch, layers)."""
@@ -53,10 +53,10 @@ def count_spikes(
     return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
 
 
-def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> Recording:
-    """Return spikes and membranes of all layers at every step, shapes as in `Recording`."""
-    return model(_dense(model, events, index), record_hidden=True)
+def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> LayerStates:
+    """Return spikes and membranes of all layers at every step, shapes as in `LayerStates`."""
+    return model(_frames(model, events, index), record_hidden=True)
 
 
-def _dense(model: SpikingNetwork, events: Events, index: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(events.dense(index)).to(model.fc1.weight.device)
+def _frames(model: SpikingNetwork, events: Events, index: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(events.to_frames(index)).to(model.fc1.weight.device)

@@ -16,9 +16,9 @@ import torch
 import triton
 import triton.language as tl
 
-from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.spiking import Recording, SharedLinear, SpikingNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork
 
 COLUMNS = 128  # neurons of a program; a column is one neuron of one utterance
 
@@ -88,7 +88,7 @@ def _full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _dense(events: Events, index: Sequence[int] | np.ndarray, device: torch.device):
+def _frames(events: Events, index: Sequence[int] | np.ndarray, device: torch.device):
     """Return the input (steps, batch, units), set on the device from the event lists."""
     part = events.take(index)
     column = np.repeat(np.arange(len(part)), np.diff(part.offsets))
@@ -121,36 +121,36 @@ def _layers_forward(model: SpikingNetwork, x: torch.Tensor) -> list[tuple[torch.
     return trace
 
 
-def why_not(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute; see `engine.why_not`."""
+def unsupported_reason(model: SpikingNetwork) -> str | None:
+    """Say what in a model this engine can't compute; see `engine.unsupported_reason`."""
     if model.readout != "spikes" or model.delays != (0,):
         return "on CUDA, scores must be spikes, and the input without delays"
-    if isinstance(model.fc1, SharedLinear):
+    if isinstance(model.fc1, ChannelConv1d):
         return "on CUDA, weights can't be shared"
     if any(lif.threshold.requires_grad for _, lif in model.layers):
         return "on CUDA, thresholds can't be learned"
-    return engine.why_not(model, "cpu" if triton.knobs.runtime.interpret else "cuda")
+    return engine.unsupported_reason(model, "cpu" if triton.knobs.runtime.interpret else "cuda")
 
 
 @torch.no_grad()
 def _run(model, events, index):
-    index = engine.checked_index(model, events, index, why_not(model))
+    index = engine.checked_index(model, events, index, unsupported_reason(model))
     with _full_precision():
-        return _layers_forward(model, _dense(events, index, model.fc1.weight.device))
+        return _layers_forward(model, _frames(events, index, model.fc1.weight.device))
 
 
 @torch.no_grad()
-def step(
+def forward_backward(
     model: SpikingNetwork,
     events: Events,
     index: Sequence[int] | np.ndarray,
-    rate_cost: float = 0.0,
+    l1_spikes: float = 0.0,
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
     Parameters
     ----------
-    model, events, index, rate_cost
+    model, events, index, l1_spikes
         As in `engine.step`, the model on a CUDA device.
 
     Returns
@@ -163,7 +163,7 @@ def step(
     Raises
     ------
     ValueError
-        If the model is beyond this engine (see `why_not`), or the events don't fit it.
+        If the model is beyond this engine (see `unsupported_reason`), or the events don't fit it.
     """
     trace = _run(model, events, index)
     counts = trace[-1][2].sum(0)
@@ -173,7 +173,7 @@ def step(
     onehot = torch.nn.functional.one_hot(labels, counts.shape[1])
     d_spk = ((log_p.exp() - onehot) / len(counts)).float()
     stride, last = 0, d_spk  # the same at every step
-    cost = rate_cost / len(counts)
+    cost = l1_spikes / len(counts)
     loss += cost * sum(spk.sum(dtype=torch.float64) for *_, spk in trace[:-1])
     for (fc, lif), (x, mem, _) in reversed([*zip(model.layers, trace, strict=True)]):
         n_steps, n_columns, n = len(mem), mem[0].numel(), mem.shape[2]
@@ -199,10 +199,10 @@ def step(
     return loss.item(), counts
 
 
-def count_spikes(
+def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward and count, as `engine.count_spikes`.
+    """Run a batch forward and count, as `engine.evaluate_batch`.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def count_spikes(
     return spks[-1].sum(0), torch.stack([spk.sum((0, 2)) for spk in spks], dim=1).long()
 
 
-def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> Recording:
+def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
     """Run a batch forward and keep the states of all layers, as `engine.record`."""
     _, mems, spks = zip(*_run(model, events, index), strict=True)
-    return Recording(spks[-1], mems[-1], spks[:-1], mems[:-1])
+    return LayerStates(spks[-1], mems[-1], spks[:-1], mems[:-1])
