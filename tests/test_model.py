@@ -121,7 +121,7 @@ def test_delayed_copies_equal_nested_loops():
     generator = torch.Generator().manual_seed(0)
     net = SpikingNetwork((3, 4, 2), 0.9, "atan", 2.0, generator, delays=(0, 2, 9))
     x = torch.rand(6, 2, 3)
-    late = net.late(x)
+    late = net.delayed_copies(x)
     for t in range(6):
         for k, delay in enumerate((0, 2, 9)):
             for unit in range(3):
