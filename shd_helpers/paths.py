@@ -32,8 +32,13 @@ def runs_dir() -> Path:
 
 
 def img_dir() -> Path:
-    """Return the folder of the figures (``img/``; a throw-away folder in smoke tests)."""
-    return runs_dir() / "img" if is_smoke() else ROOT / "img"
+    """Return the folder of the figures: ``$SHD_IMG_DIR``, or ``img/`` beside the run folders.
+
+    The committed ``img/`` is written by ``make notebooks`` alone, which names it; a study's figures
+    go into its own run folder.
+    """
+    folder = os.environ.get("SHD_IMG_DIR")
+    return resolve(folder) if folder else runs_dir() / "img"
 
 
 def results_dir() -> Path:

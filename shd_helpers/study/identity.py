@@ -1,17 +1,70 @@
-"""What a run is made of: the notebook's parameters, the data and the code that counts."""
+"""What makes two runs the same run: what it is trained on, its parameters, and `NUMERICS`.
+
+The text of the code doesn't count, nor does its place: see `shd_helpers.versions`.
+"""
 
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import nbformat
 import papermill
 
-_PACKAGE = Path(__file__).parent
-# Modules that say where and how things are stored and drawn, but change no number of a run.
-_NO_NUMBERS = {"files", "paths", "plots", "provenance", "results", "smoke"}
+from shd_helpers.versions import NUMERICS
+
+# Say where data lie and where results go. The data count by their content.
+_PLACES = {"dataset", "run_name"}
+# Parameters that the study did not have from its beginning, each with the value at which it changes
+# nothing. They count elsewhere only, so that a new one leaves earlier runs valid. The values are
+# fixed for good: they are not the defaults, which may change.
+NEUTRAL = {
+    "counts": False,
+    "network": "spiking",
+    "readout": "spikes",
+    "learn_beta": False,
+    "learn_threshold": False,
+    "n_delays": 1,
+    "kernel_size": 0,
+    "l1_spikes": 0.0,
+    "shift_units": 0,
+    "shift_ms": 0.0,
+    "stretch": 0.0,
+    "dropout": 0.0,
+    "protocol": "official",
+    "validation_speakers": "",
+    "score_test": True,
+    "engine": "fused",
+    "device": "cpu",
+}
+# A parameter that changes nothing while another one is neutral.
+_IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
+
+
+def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
+    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    parameters : mapping
+        All parameters of the notebook.
+    data : mapping
+        From `datasets.fingerprint`; the hashes count, the name doesn't.
+    """
+    counted = {
+        name: value
+        for name, value in parameters.items()
+        if name not in _PLACES
+        and not _is_neutral(name, parameters)
+        and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
+    }
+    contents = {name: value for name, value in data.items() if name != "name"}
+    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_neutral(name: str, parameters: Mapping[str, object]) -> bool:
+    return name in NEUTRAL and parameters.get(name, NEUTRAL[name]) == NEUTRAL[name]
 
 
 def notebook_parameters(notebook: Path) -> dict[str, object]:
@@ -53,68 +106,3 @@ def literal(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def code_version(notebook: Path) -> str:
-    """Return a hash of the code that determines a run's numbers, as 16 hexadecimal digits.
-
-    It covers the notebook's code cells but the parameters cell (whose values count by
-    themselves), and the modules of this package that they import, directly or not, except those
-    that only store and draw. Comments, docstrings and layout don't count, nor does the commit:
-    editing prose or a figure leaves earlier runs valid.
-
-    Parameters
-    ----------
-    notebook : Path
-        Its cells are plain Python.
-    """
-    cells = nbformat.read(notebook, as_version=4).cells
-    source = "\n".join(
-        cell.source
-        for cell in cells
-        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])
-    )
-    code, todo = {"": ast.parse(source)}, [""]
-    while todo:
-        new = set(_imported(code[todo.pop()])) - _NO_NUMBERS - set(code)
-        code |= {name: ast.parse((_PACKAGE / f"{name}.py").read_bytes()) for name in new}
-        todo += new
-    text = "\n".join(f"{name}\n{_without_docstrings(tree)}" for name, tree in sorted(code.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _imported(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "shd_helpers":
-            names = [f"shd_helpers.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        else:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name.split(".")[1] for name in names if name.startswith("shd_helpers."))
-
-
-def _without_docstrings(tree: ast.Module) -> str:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
-
-
-def run_hash(parameters: Mapping[str, object], data: Mapping[str, str], code: str) -> str:
-    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook. `run_name` doesn't count, and `dataset`, a path, counts by
-        the files' content.
-    data : mapping
-        From `datasets.fingerprint`.
-    code : str
-        From `code_version`.
-    """
-    counted = {k: v for k, v in parameters.items() if k not in ("run_name", "dataset")}
-    text = json.dumps([counted, dict(data), code], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
