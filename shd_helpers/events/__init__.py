@@ -1,1 +1,18 @@
-"""Spikes downsized to lists of events, their augmentation, and toy data for tests."""
+"""Spikes downsized to lists of events, their split and augmentation, and toy data for tests."""
+
+from shd_helpers.events.augmentation import Augmentation
+from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events
+from shd_helpers.events.split import Parts, Split, load_parts
+from shd_helpers.events.toy import smoke_sized
+
+__all__ = [
+    "Augmentation",
+    "Downsampling",
+    "Events",
+    "Parts",
+    "Split",
+    "downsize",
+    "load_events",
+    "load_parts",
+    "smoke_sized",
+]

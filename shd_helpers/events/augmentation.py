@@ -4,11 +4,12 @@ What is changed follows how speakers differ: a shift in units is another length 
 (or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.downsample import Events
 
 
@@ -17,23 +18,23 @@ class Augmentation:
     """Limits of the changes; each utterance draws its own, uniformly. All zero changes nothing."""
 
     shift_units: int = 0  # up or down by up to so many units
-    shift_steps: int = 0  # earlier or later by up to so many steps
+    shift_ms: float = 0.0  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = 0.0  # times from 1 - stretch to 1 + stretch
     dropout: float = 0.0  # share of the events that are left out
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
-        if min(self.shift_units, self.shift_steps, self.stretch, self.dropout) < 0:
-            raise ValueError(f"{self}: nothing may be below 0")
-        if max(self.stretch, self.dropout) >= 1:
-            raise ValueError(f"{self}: stretch and dropout must be below 1")
+        check_whole("shift_units", self.shift_units, 0, 700)
+        check_number("shift_ms", self.shift_ms, 0, 60_000)
+        check_number("stretch", self.stretch, 0, 0.99)
+        check_number("dropout", self.dropout, 0, 0.99)
 
     def __bool__(self) -> bool:
         """Tell whether anything is changed."""
         return self != Augmentation()
 
     def __call__(self, events: Events, generator: torch.Generator) -> Events:
-        """Return changed utterances; cells that fall together or off the grid are lost.
+        """Return changed utterances; entries that fall together or beyond the edges are lost.
 
         Parameters
         ----------
@@ -43,31 +44,27 @@ class Augmentation:
             One draw of it seeds all changes.
         """
         rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
-        sizes = np.diff(events.offsets)
+        sizes, shift_steps = np.diff(events.offsets), round(self.shift_ms / events.step_ms)
 
         def drawn(low: float, high: float) -> np.ndarray:
             return np.repeat(rng.uniform(low, high, len(events)), sizes)
 
         of = np.repeat(np.arange(len(events)), sizes)
         factor = drawn(1 - self.stretch, 1 + self.stretch)
-        late = np.rint(drawn(-self.shift_steps, self.shift_steps))
+        late = np.rint(drawn(-shift_steps, shift_steps))
         steps = np.floor((events.steps + 0.5) * factor + late).astype(np.int64)
         up = np.rint(drawn(-self.shift_units, self.shift_units)).astype(np.int64)
         units = events.units + up
         keep = (0 <= steps) & (steps < events.n_steps) & (0 <= units) & (units < events.n_units)
         keep &= rng.random(len(keep)) >= self.dropout
-        cell = ((of * events.n_steps + steps) * events.n_units + units)[keep]
-        cell.sort(kind="stable")  # nearly sorted already: fast
-        cell = cell[np.diff(cell, prepend=-1) > 0]
-        of, cell = np.divmod(cell, events.n_steps * events.n_units)
-        steps, units = np.divmod(cell, events.n_units)
-        return Events(
-            steps.astype(np.uint16),
-            units.astype(np.uint16),
-            np.searchsorted(of, np.arange(len(events) + 1)),
-            events.labels,
-            events.speakers,
-            events.class_names,
-            events.n_steps,
-            events.n_units,
+        entry = ((of * events.n_steps + steps) * events.n_units + units)[keep]
+        entry.sort(kind="stable")  # nearly sorted already: fast
+        entry = entry[np.diff(entry, prepend=-1) > 0]
+        of, entry = np.divmod(entry, events.n_steps * events.n_units)
+        steps, units = np.divmod(entry, events.n_units)
+        return replace(
+            events,
+            steps=steps.astype(np.uint16),
+            units=units.astype(np.uint16),
+            offsets=np.searchsorted(of, np.arange(len(events) + 1)),
         )

@@ -4,11 +4,12 @@ import hashlib
 import json
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from shd_helpers.checks import check_number, check_switch, check_whole
 from shd_helpers.files import atomic, sha256
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
@@ -19,17 +20,18 @@ from shd_helpers.source.shd_file import (
     language_classes,
     read_shd,
 )
+from shd_helpers.versions import NUMERICS
 
 
 @dataclass(frozen=True)
 class Downsampling:
-    """How an utterance becomes a matrix of binary cells; the defaults are the study's 183 x 333.
+    """How an utterance becomes a matrix of zeros and ones; the defaults are the study's 183 x 333.
 
     Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
-    `bin_ms`, a cell is 1 when at least one spike falls into it, and a block of `pool_units` x
-    `pool_steps` cells becomes 1 when at least `pool_threshold` of them are. What is left over at the
-    upper and late edge and fills no block is dropped. With `counts`, a block keeps the number of
-    its active cells instead of a 1.
+    `bin_ms`, an entry is 1 when at least one spike falls into it, and a block of `pool_units` x
+    `pool_steps` entries becomes 1 when at least `pool_threshold` of them are. What is left over at
+    the upper and late edge and fills no block is dropped. With `counts`, a block keeps the number
+    of its active entries instead of a 1.
     """
 
     first_unit: int = 150
@@ -41,17 +43,20 @@ class Downsampling:
     counts: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse numbers that leave no cell or no event."""
-        if not 0 <= self.first_unit < N_CHANNELS:
-            raise ValueError(f"first_unit {self.first_unit}: take 0..{N_CHANNELS - 1}")
-        if min(self.bin_ms, self.duration_s, self.pool_units, self.pool_steps) <= 0:
-            raise ValueError("bin_ms, duration_s, pool_units and pool_steps must be above 0")
+        """Refuse numbers that leave no entry or no event."""
+        check_whole("first_unit", self.first_unit, 0, N_CHANNELS - 1)
+        check_number("bin_ms", self.bin_ms, 0, 1000, above=True)
+        check_number("duration_s", self.duration_s, 0, 60, above=True)
+        check_whole("pool_units", self.pool_units, 1, N_CHANNELS)
+        check_whole("pool_steps", self.pool_steps, 1, 65535)
+        check_whole("pool_threshold", self.pool_threshold, 1)
+        check_switch("counts", self.counts)
         if self.n_units < 1 or not 1 <= self.n_steps <= 65535:
             raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
-        if not 1 <= self.pool_threshold <= self.pool_units * self.pool_steps:
+        if self.pool_threshold > self.pool_units * self.pool_steps:
             raise ValueError(
-                f"pool_threshold {self.pool_threshold}: a block of {self.pool_units} x {self.pool_steps} "
-                f"cells can reach 1..{self.pool_units * self.pool_steps}"
+                f"pool_threshold {self.pool_threshold}: a block of {self.pool_units} x "
+                f"{self.pool_steps} entries can reach 1..{self.pool_units * self.pool_steps}"
             )
 
     @property
@@ -77,10 +82,10 @@ class Downsampling:
 
 @dataclass(frozen=True)
 class Events:
-    """Downsized utterances as lists of active cells, ordered by step, then unit.
+    """Downsized utterances as lists of active matrix entries, ordered by step, then unit.
 
-    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``. A cell that counts n is listed n
-    times.
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``. An entry that counts n is
+    listed n times.
     """
 
     steps: np.ndarray  # (events,) uint16
@@ -91,6 +96,9 @@ class Events:
     class_names: tuple[str, ...]
     n_steps: int
     n_units: int
+    step_ms: float = 3.0  # length of a step
+    rows: np.ndarray | None = None  # (utterances,) where each is in its file
+    part: np.ndarray | None = None  # (utterances,) 0 in the training file, 1 in the test file
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -121,15 +129,15 @@ class Events:
         sizes = np.diff(self.offsets)[index]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         source = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], sizes)
-        return Events(
-            self.steps[source],
-            self.units[source],
-            offsets,
-            self.labels[index],
-            self.speakers[index],
-            self.class_names,
-            self.n_steps,
-            self.n_units,
+        return replace(
+            self,
+            steps=self.steps[source],
+            units=self.units[source],
+            offsets=offsets,
+            labels=self.labels[index],
+            speakers=self.speakers[index],
+            rows=None if self.rows is None else self.rows[index],
+            part=None if self.part is None else self.part[index],
         )
 
 
@@ -160,7 +168,7 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     if len(chosen) == 0:
         raise DatasetError(f"no utterance in language {language!r}. Choose another `language`.")
     n_bins, n_cut = grid.n_steps * grid.pool_steps, grid.n_units * grid.pool_units
-    block_of_cell = (
+    block_of_entry = (
         np.arange(n_bins)[:, None] // grid.pool_steps * grid.n_units
         + np.arange(n_cut) // grid.pool_units
     ).ravel()
@@ -170,9 +178,9 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         bins = np.floor(times * 1000 / grid.bin_ms)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
-        cells = np.zeros(n_bins * n_cut, dtype=bool)
-        cells[bins[keep].astype(np.int64) * n_cut + units[keep]] = True
-        active = np.bincount(block_of_cell[np.flatnonzero(cells)])
+        entries = np.zeros(n_bins * n_cut, dtype=bool)
+        entries[bins[keep].astype(np.int64) * n_cut + units[keep]] = True
+        active = np.bincount(block_of_entry[np.flatnonzero(entries)])
         blocks.append(np.flatnonzero(active >= grid.pool_threshold))
         if grid.counts:
             blocks[-1] = np.repeat(blocks[-1], active[blocks[-1]])
@@ -186,6 +194,8 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         LANGUAGES[language],
         grid.n_steps,
         grid.n_units,
+        grid.step_ms,
+        chosen,
     )
 
 
@@ -194,8 +204,8 @@ def load_events(
 ) -> tuple[Events, Events]:
     """Load a data set downsized, from the cache where the same was done before.
 
-    The cache (``data/cache``) is keyed by the content of the source file, the parameters and this
-    module's code; a damaged entry is made again, with a warning.
+    The cache (``data/cache``) is keyed by the content of the source file, the parameters and
+    `NUMERICS`; a damaged entry is made again, with a warning.
 
     Parameters
     ----------
@@ -216,13 +226,21 @@ def load_events(
     DatasetError
         If a file can't be read or used.
     """
-    return tuple(_load_file(path, grid, language) for path in files)
+    train, test = (load_file(files, part, grid, language) for part in (0, 1))
+    return train, test
 
 
-def _load_file(path: Path, grid: Downsampling, language: str) -> Events:
+def load_file(
+    files: tuple[Path, Path], part: int, grid: Downsampling, language: str = "english"
+) -> Events:
+    """Load the training file (part 0) or the test file (part 1) alone; see `load_events`."""
+    events = _load_cached(files[part], grid, language)
+    return replace(events, part=np.full(len(events), part, np.uint8))
+
+
+def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    key = hashlib.sha256(f"{sha256(path)} {parameters} {code}".encode()).hexdigest()[:20]
+    key = hashlib.sha256(f"{sha256(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
     if cache.exists():
         try:
@@ -235,7 +253,7 @@ def _load_file(path: Path, grid: Downsampling, language: str) -> Events:
         message = str(error)
         raise DatasetError(message if str(path) in message else f"{path}: {message}") from error
     with atomic(cache) as part, part.open("wb") as file:
-        np.savez(file, **vars(events))
+        np.savez(file, **{name: value for name, value in vars(events).items() if name != "part"})
     return events
 
 
@@ -243,5 +261,5 @@ def _read_cache(cache: Path) -> Events:
     with np.load(cache) as stored:
         fields = {name: stored[name] for name in stored.files}
     fields["class_names"] = tuple(fields["class_names"].tolist())
-    fields["n_steps"], fields["n_units"] = int(fields["n_steps"]), int(fields["n_units"])
+    fields |= {name: fields[name].item() for name in ("n_steps", "n_units", "step_ms")}
     return Events(**fields)

@@ -1,1 +1,40 @@
-"""The spiking network, its surrogates and costs, and the convolutional network it is compared with."""
+"""The spiking network, its surrogates and costs, and the convolutional network beside it."""
+
+import torch
+
+from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.costs import costs
+from shd_helpers.network.engines import Network, choose_engine, compare_engines
+from shd_helpers.network.spiking import SpikingNetwork
+
+__all__ = [
+    "Network",
+    "NetworkConfig",
+    "SpikingNetwork",
+    "build_network",
+    "choose_engine",
+    "compare_engines",
+    "costs",
+]
+
+
+def build_network(
+    config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
+) -> Network:
+    """Return a network with fresh weights.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        Its settings.
+    n_units, n_classes : int
+        Inputs and classes.
+    step_ms : float
+        Length of a time step, milliseconds.
+    generator : torch.Generator
+        Draws the weights.
+    """
+    if config.network == "convolutional":
+        return ConvolutionalNetwork(n_classes, generator)
+    return SpikingNetwork((n_units, config.n_hidden, n_classes), config, generator, step_ms)

@@ -1,7 +1,7 @@
-"""The ceiling: a small convolutional network without spikes, on the same cells, trained alike.
+"""The comparison: a small convolutional network without spikes, on the same input, trained alike.
 
 It has what the spiking network lacks, weights shared over units and steps and real-valued
-activations, and so tells how much the downsized cells still hold. The functions are those of the
+activations, and so tells how much the downsized input still holds. The functions are those of the
 engines, so that `training` treats it as any network.
 """
 
@@ -18,7 +18,7 @@ PLACES = (6, 7)  # what is left in steps and units
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Means over blocks of cells, three convolutions over steps and units, a linear layer.
+    """Means over blocks of the input, three convolutions over steps and units, a linear layer.
 
     Each convolution has windows of 3 x 3, batch normalisation and a maximum over 2 x 2; the last
     maximum leaves 6 x 7 places of whatever size there is.
@@ -46,7 +46,7 @@ class ConvolutionalNetwork(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return class scores (batch, classes) of cells (steps, batch, units)."""
+        """Return class scores (batch, classes) of an input (steps, batch, units)."""
         return self.fc(self.convolutions(x.transpose(0, 1)[:, None]).flatten(1))
 
 
@@ -70,23 +70,3 @@ def evaluate_batch(
     model.eval()
     scores = model(torch.from_numpy(events.to_frames(index)))
     return scores, torch.zeros(len(index), 2, dtype=torch.int64)
-
-
-@torch.no_grad()
-def multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
-    """Return the multiplications of an utterance, batch normalisation left out.
-
-    Parameters
-    ----------
-    model : ConvolutionalNetwork
-        Any.
-    n_steps, n_units : int
-        Size of the input.
-    """
-    size, total = np.array([n_steps, n_units]), 0
-    for layer in model.convolutions:
-        if isinstance(layer, nn.Conv2d):
-            total += layer.weight.numel() * int(size.prod())
-        elif isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
-            size = size // layer.kernel_size
-    return total + model.fc.weight.numel()

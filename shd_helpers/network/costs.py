@@ -7,12 +7,16 @@ the tests' oracle.
 
 import numpy as np
 import pandas as pd
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.engines import Network
+from shd_helpers.network.spiking import weight_and_bias
 
 
-def effective_acs(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
+def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
     """Return the effective accumulates of each utterance: events and spikes times their synapses.
 
     Parameters
@@ -30,7 +34,7 @@ def effective_acs(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -
         Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
         count with their mean number of synapses. A network without spikes has none: 0.
     """
-    if not isinstance(model, SpikingNetwork):
+    if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
     synapses = [(weight_and_bias(fc)[0] != 0).sum(0).double().numpy() for fc, _ in model.layers]
     of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
@@ -43,32 +47,46 @@ def effective_acs(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -
     return total + sum(hidden)
 
 
-def costs(model: SpikingNetwork, predictions: pd.DataFrame, n_steps: int) -> dict[str, float]:
+def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int) -> dict:
     """Return what the network costs, and an utterance on average.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    model : SpikingNetwork or ConvolutionalNetwork
         Any network.
     predictions : DataFrame
-        From `training.predict`.
-    n_steps : int
-        Steps of an utterance.
+        From `training.Evaluation.predictions`.
+    n_steps, n_units : int
+        Size of the input.
 
     Returns
     -------
-    dict
+    dict of str to float
         `parameters` (learned numbers), `footprint_bytes` (parameters and constants in float32),
-        `effective_acs`, `input_events`, `hidden_spikes` (means over utterances),
-        `activation_sparsity` (share of silent neuron-steps, hidden and output layers).
+        `input_events` (mean over utterances). With spikes also `effective_acs`, `hidden_spikes`
+        (means over utterances) and `activation_sparsity` (share of silent neuron-steps, hidden and
+        output layers); without spikes `macs`, the multiply-accumulates of an utterance, batch
+        normalisation left out.
     """
     tensors = model.state_dict().values()
-    spikes = predictions.hidden_spikes + predictions.output_spikes
-    neurons = sum(fc.out_features for fc, _ in model.layers)
-    means = ("effective_acs", "input_events", "hidden_spikes")
-    return {
+    found = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "footprint_bytes": sum(t.numel() * t.element_size() for t in tensors),
-        **{name: float(predictions[name].mean()) for name in means},
-        "activation_sparsity": float(1 - spikes.mean() / (neurons * n_steps)),
+        "input_events": float(predictions.input_events.mean()),
     }
+    if isinstance(model, ConvolutionalNetwork):
+        return found | {"macs": _macs(model, n_steps, n_units)}
+    spikes = predictions.hidden_spikes + predictions.output_spikes
+    neurons = sum(fc.out_features for fc, _ in model.layers)
+    means = ("effective_acs", "hidden_spikes")
+    found |= {name: float(predictions[name].mean()) for name in means}
+    return found | {"activation_sparsity": float(1 - spikes.mean() / (neurons * n_steps))}
+
+
+@torch.no_grad()
+def _macs(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
+    """Return the multiply-accumulates of one utterance: half the operations that torch counts."""
+    model.eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(n_steps, 1, n_units))
+    return counter.get_total_flops() // 2

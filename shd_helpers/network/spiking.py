@@ -7,6 +7,7 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.surrogates import spike_grad
 
 
@@ -20,11 +21,6 @@ class LayerStates(NamedTuple):
     mem: torch.Tensor  # (steps, batch, classes) membrane potentials before the reset
     hidden_spk: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
     hidden_mem: tuple[torch.Tensor, ...] = ()
-
-
-def delay_steps(n_delays: int, delay_ms: float, step_ms: float) -> list[int]:
-    """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps."""
-    return [round(k * delay_ms / step_ms) for k in range(n_delays)]
 
 
 class ChannelConv1d(nn.Module):
@@ -54,7 +50,7 @@ class ChannelConv1d(nn.Module):
         super().__init__()
         if not 1 <= kernel_size <= n_units or stride < 1:
             raise ValueError(
-                f"kernel_size {kernel_size}, stride {stride}: none fits {n_units} units"
+                f"kernel_size {kernel_size}, stride {stride}: no window fits {n_units} units"
             )
         self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
@@ -97,25 +93,18 @@ class SpikingNetwork(nn.Module):
     Parameters
     ----------
     sizes : sequence of int
-        Inputs, hidden neurons (one number a layer), classes.
-    beta : float
-        Share of the membrane potential that is left after one step, 0..1.
-    surrogate : str
-        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
-    slope : float
-        The surrogate's steepness.
+        Inputs, hidden neurons (one number a layer), classes. Where the first layer's neurons have
+        a window (`kernel_size`), their number is for every place: see `ChannelConv1d`.
+    config : NetworkConfig
+        Neurons, surrogate, readout, delays, window.
     generator : torch.Generator
         Draws the Xavier-uniform weights (biases start at zero).
-    readout : str
-        ``"spikes"`` or ``"membrane"``.
-    learn_neurons : bool
-        Give every neuron a beta of its own, and every spiking one a threshold, and learn them.
-    delays : sequence of int
-        Steps by which copies of the input arrive late; every copy has weights of its own, so
-        that a neuron can wait for an early event until a late one is there.
-    kernel_size, stride : int
-        With a kernel size, the first layer's neurons see so many units each, and the number of them in
-        `sizes` is for every place; see `ChannelConv1d`. 0: all units.
+    step_ms : float
+        Length of a time step; betas keep the time constant that `config` has at 3 ms.
+    delays : sequence of int, optional
+        Steps by which copies of the input arrive late, instead of those of `config`. Every copy
+        has weights of its own, so that a neuron can wait for an early event until a late one is
+        there.
 
     Raises
     ------
@@ -126,45 +115,40 @@ class SpikingNetwork(nn.Module):
     def __init__(
         self,
         sizes: Sequence[int],
-        beta: float,
-        surrogate: str,
-        slope: float,
+        config: NetworkConfig,
         generator: torch.Generator,
-        readout: str = "spikes",
-        learn_neurons: bool = False,
-        delays: Sequence[int] = (0,),
-        kernel_size: int = 0,
-        stride: int = 1,
+        step_ms: float = STUDY_STEP_MS,
+        delays: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        delays = config.delays(step_ms) if delays is None else tuple(delays)
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes {list(sizes)}: give inputs, hidden layers and classes")
-        if not 0 <= beta <= 1:
-            raise ValueError(f"beta {beta}: must be 0..1")
-        if readout not in ("spikes", "membrane"):
-            raise ValueError(f"readout {readout!r}: unknown; take 'spikes' or 'membrane'")
         if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
-        self.n_layers, self.readout, self.delays = len(sizes) - 1, readout, tuple(delays)
+        self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
+        beta = config.step_beta(step_ms)
         for i in range(self.n_layers):
-            if i == 0 and kernel_size:
-                fc = ChannelConv1d(sizes[0], len(delays), sizes[1], kernel_size, stride)
+            if i == 0 and config.kernel_size:
+                window = config.kernel_size, config.stride
+                fc = ChannelConv1d(sizes[0], len(delays), sizes[1], *window)
             else:
                 n_in = fc.out_features if i else sizes[0] * len(delays)
                 # skip_init: nn.Linear would draw weights from torch's global generator
                 fc = nn.utils.skip_init(nn.Linear, n_in, sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
             nn.init.zeros_(fc.bias)
-            is_readout = readout == "membrane" and i == self.n_layers - 1
+            is_readout = config.readout == "membrane" and i == self.n_layers - 1
             threshold = float("inf") if is_readout else 1.0
             per_neuron = torch.ones(fc.out_features)
+            learn_threshold = config.learn_threshold and not is_readout
             lif = snn.Leaky(
-                beta=beta * per_neuron if learn_neurons else beta,
-                threshold=threshold * per_neuron if learn_neurons else threshold,
-                learn_beta=learn_neurons,
-                learn_threshold=learn_neurons and not is_readout,
+                beta=beta * per_neuron if config.learn_beta else beta,
+                threshold=threshold * per_neuron if learn_threshold else threshold,
+                learn_beta=config.learn_beta,
+                learn_threshold=learn_threshold,
                 reset_mechanism="none" if is_readout else "subtract",
-                spike_grad=spike_grad(surrogate, slope),
+                spike_grad=spike_grad(config.surrogate, config.slope),
             )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)

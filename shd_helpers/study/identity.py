@@ -7,11 +7,16 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import papermill
 
+from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
+
+Settings = TypeVar("Settings")
 
 # Say where data lie and where results go. The data count by their content.
 _PLACES = {"dataset", "run_name"}
@@ -71,6 +76,38 @@ def notebook_parameters(notebook: Path) -> dict[str, object]:
     """Return the names and default values of a notebook's parameters cell."""
     found = papermill.inspect_notebook(notebook)
     return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+
+
+def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, object]:
+    """Return the values that the names in a notebook's parameters cell have now.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook, without folder and ending.
+    namespace : mapping
+        The notebook's variables: ``globals()``.
+    """
+    names = papermill.inspect_notebook(NOTEBOOKS / f"{notebook}.ipynb")
+    return {name: namespace[name] for name in names}
+
+
+def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings:
+    """Return the settings of one kind among a run's flat parameters.
+
+    Parameters
+    ----------
+    kind : type
+        `Downsampling`, `Split`, `NetworkConfig`, `TrainConfig` or `Augmentation`.
+    parameters : mapping
+        All parameters; those with the names of the kind's fields are taken.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+    """
+    return kind(**{field.name: parameters[field.name] for field in fields(kind)})
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:

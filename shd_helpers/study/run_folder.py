@@ -4,8 +4,8 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +13,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-import papermill
 import torch
-from scipy.stats import binomtest
 
-from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.events import Parts
 from shd_helpers.files import atomic
-from shd_helpers.network.engines.loop import record
-from shd_helpers.network.spiking import SpikingNetwork, delay_steps
-from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.study.identity import code_version, run_hash
+from shd_helpers.network import Network
+from shd_helpers.paths import ROOT
+from shd_helpers.study.identity import run_hash
+from shd_helpers.study.training import origin
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
 
@@ -46,12 +43,10 @@ class RunWriter:
         The run's flat parameters; `seed` must be one of them.
     data : mapping
         From `datasets.fingerprint`: the data set's name and the hashes of its files.
-    seen_speakers : ndarray
-        Speakers of the utterances that the network is trained on.
-    model : SpikingNetwork
+    parts : Parts
+        The utterances; which are for what goes to `utterances.csv.gz`.
+    model : SpikingNetwork or ConvolutionalNetwork
         The network after initialisation: its weights are stored as epoch 0.
-    notebook : str
-        Whose run it is; its code is part of the run's `hash`.
     """
 
     def __init__(
@@ -59,21 +54,18 @@ class RunWriter:
         folder: Path,
         parameters: Mapping,
         data: Mapping[str, str],
-        seen_speakers: np.ndarray,
-        model: SpikingNetwork,
-        notebook: str = "03_model_training",
+        parts: Parts,
+        model: Network,
     ) -> None:
         self.folder = folder
         self._start = time.perf_counter()
-        code = code_version(NOTEBOOKS / f"{notebook}.ipynb")
         self.info = {
             "complete": False,
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
-            "code": code,
-            "hash": run_hash(parameters, data, code),
-            "seen_speakers": [int(speaker) for speaker in seen_speakers],
+            "hash": run_hash(parameters, data),
+            "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
@@ -84,10 +76,12 @@ class RunWriter:
             "scores": {},
         }
         self._write_json()
+        with atomic(folder / "utterances.csv.gz") as part:
+            _utterances(parts).to_csv(part, index=False, compression="gzip")
         self._weights = {name: [] for name, _ in model.named_parameters()}
         self._keep_weights(model)
 
-    def epoch(self, model: SpikingNetwork, metrics: dict) -> None:
+    def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._keep_weights(model)
@@ -95,7 +89,7 @@ class RunWriter:
 
     def finish(
         self,
-        model: SpikingNetwork,
+        model: Network,
         scores: Mapping[str, float | None],
         predictions: pd.DataFrame,
         examples: Mapping[str, Mapping[str, np.ndarray]],
@@ -105,12 +99,12 @@ class RunWriter:
 
         Parameters
         ----------
-        model : SpikingNetwork
+        model : SpikingNetwork or ConvolutionalNetwork
             Its `state_dict` goes to `state_dict.pt`.
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
         predictions : DataFrame
-            From `training.predict` on the test file; goes to `predictions.csv`.
+            From `training.Evaluation.predictions`; goes to `predictions.csv`.
         examples : mapping
             From `record_examples`; goes to `examples.h5`.
         costs : mapping
@@ -130,7 +124,7 @@ class RunWriter:
         self.info["complete"] = True
         self._write_json()
 
-    def _keep_weights(self, model: SpikingNetwork) -> None:
+    def _keep_weights(self, model: Network) -> None:
         for name, parameter in model.named_parameters():
             self._weights[name].append(parameter.detach().cpu().numpy().copy())
         with atomic(self.folder / "weights.h5") as part, h5py.File(part, "w") as file:
@@ -142,6 +136,17 @@ class RunWriter:
             part.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
 
 
+def _utterances(parts: Parts) -> pd.DataFrame:
+    """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
+    tables = []
+    for role, events in parts._asdict().items():
+        if events is not None:
+            words = np.array(events.class_names)[events.labels]
+            columns = {**origin(events), "speaker": events.speakers, "label": words}
+            tables.append(pd.DataFrame(columns).assign(role=role))
+    return pd.concat(tables)
+
+
 def _git_commit() -> str | None:
     """Return the code's commit, with "-dirty" if it was changed since; None without git."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--match="]
@@ -149,76 +154,6 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, object]:
-    """Return the values that the names in a notebook's parameters cell have now.
-
-    Parameters
-    ----------
-    notebook : str
-        Name of the notebook, without folder and ending.
-    namespace : mapping
-        The notebook's variables: ``globals()``.
-    """
-    names = papermill.inspect_notebook(NOTEBOOKS / f"{notebook}.ipynb")
-    return {name: namespace[name] for name in names}
-
-
-def accuracy_per_speaker(predictions: pd.DataFrame, heard: Sequence[int]) -> pd.DataFrame:
-    """Return each speaker's accuracy with its Wilson 95 % interval.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        From `training.predict`.
-    heard : sequence of int
-        Speakers of the utterances that the network was trained on.
-
-    Returns
-    -------
-    DataFrame
-        Columns `speaker`, `heard`, `utterances`, `accuracy`, `low`, `high` (percent).
-    """
-    rows = []
-    for speaker, group in predictions.groupby("speaker"):
-        correct = int((group.label == group.predicted).sum())
-        interval = binomtest(correct, len(group)).proportion_ci(method="wilson")
-        percent = [100 * x for x in (correct / len(group), interval.low, interval.high)]
-        rows.append((speaker, speaker in heard, len(group), *percent))
-    columns = ["speaker", "heard", "utterances", "accuracy", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-@torch.no_grad()
-def record_examples(model: SpikingNetwork, events: Events) -> dict[str, dict[str, np.ndarray]]:
-    """Record one utterance of each class, the first in the file, on its way through the network.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Trained network.
-    events : Events
-        Test utterances.
-
-    Returns
-    -------
-    dict
-        Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
-        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes).
-    """
-    examples = {}
-    classes, first = np.unique(events.labels, return_index=True)
-    for label, i in zip(classes, first, strict=True):
-        recording = record(model, events, [i])
-        examples[events.class_names[label]] = {
-            "utterance": np.array([i]),
-            "input": events.to_frames([i])[:, 0].astype(bool),
-            "hidden": recording.hidden_spk[-1][:, 0].bool().numpy(),
-            "mem": recording.mem[:, 0].numpy(),
-            "spk": recording.spk[:, 0].bool().numpy(),
-        }
-    return examples
 
 
 @dataclass(frozen=True)
@@ -278,23 +213,3 @@ def read_run(folder: Path) -> Run:
             examples[word] = {name: values[:] for name, values in group.items()}
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
-
-
-def downsampling_of(run: Run) -> Downsampling:
-    """Return the grid that a run's input was downsized with."""
-    p = run.info["parameters"]
-    return Downsampling(**{field.name: p[field.name] for field in fields(Downsampling)})
-
-
-def load_network(run: Run) -> SpikingNetwork:
-    """Return the trained network of a run folder."""
-    p, grid = run.info["parameters"], downsampling_of(run)
-    sizes = [grid.n_units, p["n_hidden"], len(LANGUAGES[p["language"]])]
-    delays = delay_steps(p["n_delays"], p["delay_ms"], grid.step_ms)
-    network = SpikingNetwork(
-        sizes, p["beta"], p["surrogate"], p["slope"], torch.Generator(), p["readout"],
-        p["learn_neurons"], delays, p["kernel_size"], p["stride"],
-    )  # fmt: skip
-    # betas and thresholds come with it
-    network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))
-    return network

@@ -1,8 +1,9 @@
-"""Train and validate: one epoch, then many; in the end, one look at the test file."""
+"""Train and evaluate: one epoch, then many."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,71 +11,100 @@ import pandas as pd
 import torch
 from torch.nn import functional
 
+from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import effective_acs
-from shd_helpers.network.engines import choose_engine
-from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.network.engines import ENGINES, Network, choose_engine
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained: Adam with a stepwise falling learning rate; the study's defaults.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it.
+    """
+
+    epochs: int = 30  # passes over the training utterances
+    batch_size: int = 8
+    lr: float = 1e-3  # learning rate of Adam
+    lr_step: int = 10  # epochs between two drops of the learning rate
+    lr_gamma: float = 0.5  # factor of each drop
+    l1_spikes: float = 0.0  # what a hidden spike adds to its utterance's loss (nats)
+    engine: str = "fused"  # see `choose_engine`
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained with."""
+        check_whole("epochs", self.epochs, 1, 100_000)
+        check_whole("batch_size", self.batch_size, 1, 100_000)
+        check_number("lr", self.lr, 0, 1, above=True)
+        check_whole("lr_step", self.lr_step, 1, 100_000)
+        check_number("lr_gamma", self.lr_gamma, 0, 1, above=True)
+        check_number("l1_spikes", self.l1_spikes, 0, 1)
+        check_choice("engine", self.engine, ENGINES)
+        try:
+            torch.device(self.device)
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device {self.device!r}: take 'cpu' or 'cuda'") from None
 
 
 class Metrics(NamedTuple):
     """Means over utterances."""
 
-    loss: float  # cross-entropy on spike counts, nats
+    loss: float  # cross-entropy of the class scores, nats
     accuracy: float  # fraction, 0..1
 
 
-def split_validation(
-    events: Events, kind: str, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split the training file's utterances into training and validation.
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network made of utterances; nothing is updated."""
 
-    Parameters
-    ----------
-    events : Events
-        The training file.
-    kind : str
-        ``"random"``: the same share of every class of every speaker; ``"speaker"``: whole
-        speakers, at least one, so that validation hears strangers as the test file has them;
-        ``"speaker 3"``: the third in the training file, whatever its number there.
-    fraction : float
-        Share of the utterances (random) or of the speakers (speaker) for validation, 0..1.
-    seed : int
-        Chooses them.
+    model: Network
+    events: Events
+    class_scores: torch.Tensor  # (utterances, classes)
+    n_spikes: np.ndarray  # (utterances, layers)
 
-    Returns
-    -------
-    tuple of ndarray
-        Indices of training and of validation utterances, ascending.
+    @property
+    def loss(self) -> float:
+        """Return the mean cross-entropy of the class scores, nats."""
+        labels = torch.from_numpy(self.events.labels)
+        return functional.cross_entropy(self.class_scores, labels).item()
 
-    Raises
-    ------
-    ValueError
-        If the kind is unknown or either part would be empty.
-    """
-    n, rng = len(events), np.random.default_rng(seed)
-    if kind == "random":
-        # systematic sampling: sort by class and speaker, take every (1 / fraction)-th
-        order = rng.permutation(n)
-        order = order[np.lexsort((events.speakers[order], events.labels[order]))]
-        chosen = np.diff(np.floor(np.arange(n + 1) * fraction + rng.random())) > 0
-        validation = np.sort(order[chosen])
-    elif kind == "speaker":
-        speakers = rng.permutation(np.unique(events.speakers))
-        held_out = speakers[: max(1, round(fraction * len(speakers)))]
-        validation = np.flatnonzero(np.isin(events.speakers, held_out))
-    elif kind.startswith("speaker ") and kind[8:].isdecimal():
-        held_out = np.unique(events.speakers)[int(kind[8:]) - 1 : int(kind[8:])]
-        validation = np.flatnonzero(np.isin(events.speakers, held_out))
-    else:
-        raise ValueError(f"validation {kind!r}: unknown; take 'random', 'speaker' or 'speaker 3'")
-    training = np.setdiff1d(np.arange(n), validation)
-    if len(training) == 0 or len(validation) == 0:
-        raise ValueError(
-            f"validation {kind!r} with fraction {fraction} leaves {len(training)} utterances for "
-            f"training and {len(validation)} for validation; change the fraction or the kind"
-        )
-    return training, validation
+    @property
+    def accuracy(self) -> float:
+        """Return the share of utterances that were classified correctly, 0..1."""
+        return float(np.mean(self.class_scores.argmax(1).numpy() == self.events.labels))
+
+    def predictions(self) -> pd.DataFrame:
+        """Return a row for each utterance.
+
+        Returns
+        -------
+        DataFrame
+            `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
+            `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
+            hidden neurons and steps), `output_spikes`, `effective_acs` (see `costs`).
+        """
+        events, names = self.events, np.array(self.events.class_names)
+        columns = {"utterance": np.arange(len(events)), **origin(events)}
+        columns |= {"speaker": events.speakers, "label": names[events.labels]}
+        columns |= {"predicted": names[self.class_scores.argmax(1).numpy()]}
+        columns |= {"input_events": np.diff(events.offsets)}
+        columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
+        columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
+        columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
+        return pd.DataFrame(columns)
+
+
+def origin(events: Events) -> dict[str, np.ndarray]:
+    """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
+    if events.rows is None or events.part is None:
+        return {}
+    return {"part": np.array(["train", "test"])[events.part], "row": events.rows}
 
 
 @contextmanager
@@ -112,42 +142,36 @@ def batches(
 
 
 def train_epoch(
-    model: SpikingNetwork,
+    model: Network,
     events: Events,
     optimizer: torch.optim.Optimizer,
-    batch_size: int,
+    config: TrainConfig,
     generator: torch.Generator,
-    engine: str = "fused",
-    l1_spikes: float = 0.0,
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    model : SpikingNetwork or ConvolutionalNetwork
         Changed in place.
     events : Events
         Training utterances.
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
-    batch_size : int
-        Utterances in a batch.
+    config : TrainConfig
+        Its batch size, engine and cost of spikes count.
     generator : torch.Generator
         Shuffles.
-    engine : str
-        See `choose_engine`.
-    l1_spikes : float
-        What a hidden spike adds to the loss (nats).
 
     Returns
     -------
     Metrics
-        Weighted by batch size, measured before each update.
+        Weighted by batch size, measured before each update; the loss with the cost of spikes.
     """
-    run = choose_engine(engine, model)
+    run = choose_engine(config.engine, model)
     loss_sum, correct = 0.0, 0
-    for index in batches(len(events), batch_size, generator):
-        loss, class_scores = run.forward_backward(model, events, index, l1_spikes)
+    for index in batches(len(events), config.batch_size, generator):
+        loss, class_scores = run.forward_backward(model, events, index, config.l1_spikes)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
@@ -156,13 +180,13 @@ def train_epoch(
 
 
 def overfit(
-    model: SpikingNetwork, events: Events, updates: int, engine: str = "fused", lr: float = 2e-3
+    model: Network, events: Events, updates: int, engine: str = "fused", lr: float = 2e-3
 ) -> list[float]:
     """Learn a few utterances by heart, all in one batch; return the loss before each update.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    model : SpikingNetwork or ConvolutionalNetwork
         Changed in place.
     events : Events
         The utterances.
@@ -174,83 +198,74 @@ def overfit(
         Adam's learning rate.
     """
     generator = torch.Generator().manual_seed(0)
+    config = TrainConfig(batch_size=len(events), engine=engine)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    epochs = [
-        train_epoch(model, events, optimizer, len(events), generator, engine)
-        for _ in range(updates)
-    ]
-    return [metrics.loss for metrics in epochs]
+    return [train_epoch(model, events, optimizer, config, generator).loss for _ in range(updates)]
 
 
-def validate_epoch(
-    model: SpikingNetwork, events: Events, batch_size: int = 128, engine: str = "fused"
-) -> Metrics:
-    """Return loss and accuracy over all utterances; nothing is updated."""
-    run = choose_engine(engine, model)
-    indices = batches(len(events), batch_size)
-    parts = [run.evaluate_batch(model, events, index)[0] for index in indices]
-    class_scores = torch.cat(parts).cpu()
-    labels = torch.from_numpy(events.labels)
-    loss = functional.cross_entropy(class_scores, labels).item()
-    return Metrics(loss, (class_scores.argmax(1) == labels).double().mean().item())
-
-
-def fit(
-    model: SpikingNetwork,
-    training: Events,
-    validation: Events,
-    epochs: int,
-    batch_size: int,
-    lr: float,
-    lr_step: int,
-    lr_gamma: float,
-    generator: torch.Generator,
-    engine: str,
-    on_epoch: Callable[[SpikingNetwork, dict], None],
-    l1_spikes: float = 0.0,
-    augmentation: Augmentation | None = None,
-) -> list[dict]:
-    """Train with Adam and a stepwise falling learning rate; print one line an epoch.
+def evaluate(
+    model: Network, events: Events, engine: str = "fused", batch_size: int = 128
+) -> Evaluation:
+    """Run all utterances through the network; nothing is updated.
 
     Parameters
     ----------
-    model : SpikingNetwork
+    model : SpikingNetwork or ConvolutionalNetwork
+        Any network.
+    events : Events
+        Utterances.
+    engine : str
+        See `choose_engine`.
+    batch_size : int
+        Utterances in a batch; changes no result.
+    """
+    run = choose_engine(engine, model)
+    parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
+    scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
+    return Evaluation(model, events, scores, spikes.numpy())
+
+
+def fit(
+    model: Network,
+    training: Events,
+    validation: Events,
+    config: TrainConfig,
+    generator: torch.Generator,
+    *,
+    augmentation: Augmentation | None = None,
+    on_epoch: Callable[[Network, dict], None] | None = None,
+) -> list[dict]:
+    """Train a network; print one line an epoch.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
         Changed in place.
     training, validation : Events
         Utterances to learn from, and to watch only.
-    epochs : int
-        Passes over the training utterances.
-    batch_size : int
-        Utterances in a batch.
-    lr : float
-        Adam's learning rate.
-    lr_step, lr_gamma : int, float
-        `StepLR`: the learning rate is multiplied by `lr_gamma` every `lr_step` epochs.
+    config : TrainConfig
+        Epochs, batch size, learning rate, engine.
     generator : torch.Generator
-        Shuffles.
-    engine : str
-        See `choose_engine`.
-    on_epoch : callable
-        Takes the model and the epoch's metrics after every epoch.
-    l1_spikes : float
-        What a hidden spike adds to the loss (nats).
+        Shuffles, and seeds the augmentation.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
+    on_epoch : callable, optional
+        Takes the model and the epoch's metrics after every epoch.
 
     Returns
     -------
     list of dict
         The metrics of each epoch.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=lr_step, gamma=lr_gamma)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, config.lr_gamma)
     history = []
-    for epoch in range(1, epochs + 1):
+    for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
-        heard = augmentation(training, generator) if augmentation else training
-        train = train_epoch(model, heard, optimizer, batch_size, generator, engine, l1_spikes)
-        valid = validate_epoch(model, validation, engine=engine)
+        shown = augmentation(training, generator) if augmentation else training
+        train = train_epoch(model, shown, optimizer, config, generator)
+        valid = evaluate(model, validation, config.engine)
         scheduler.step()
         metrics = {
             "epoch": epoch,
@@ -262,77 +277,12 @@ def fit(
             "wall_s": time.perf_counter() - start,
         }
         history.append(metrics)
-        on_epoch(model, metrics)
+        if on_epoch:
+            on_epoch(model, metrics)
         print(
-            f"epoch {epoch:3d}/{epochs}  loss {train.loss:.3f}  training {train.accuracy:6.1%}  "
-            f"validation {valid.accuracy:6.1%}  {metrics['wall_s']:5.1f} s",
+            f"epoch {epoch:3d}/{config.epochs}  loss {train.loss:.3f}  "
+            f"training {train.accuracy:6.1%}  validation {valid.accuracy:6.1%}  "
+            f"{metrics['wall_s']:5.1f} s",
             flush=True,
         )
     return history
-
-
-def predict(
-    model: SpikingNetwork, events: Events, batch_size: int = 128, engine: str = "fused"
-) -> pd.DataFrame:
-    """Return what the network answers to each utterance.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Trained network.
-    events : Events
-        Utterances.
-    batch_size : int
-        Utterances in a batch.
-    engine : str
-        See `choose_engine`.
-
-    Returns
-    -------
-    DataFrame
-        A row per utterance: `utterance` (index), `speaker`, `label` and `predicted` (class
-        names), `input_events`, `hidden_spikes` (all hidden neurons, all steps), `output_spikes`,
-        `effective_acs` (see `costs.effective_acs`).
-    """
-    run = choose_engine(engine, model)
-    indices = batches(len(events), batch_size)
-    parts = [run.evaluate_batch(model, events, index) for index in indices]
-    class_scores, spikes = (
-        torch.cat(tensors).cpu().numpy() for tensors in zip(*parts, strict=True)
-    )
-    names = np.array(events.class_names)
-    return pd.DataFrame(
-        {
-            "utterance": np.arange(len(events)),
-            "speaker": events.speakers,
-            "label": names[events.labels],
-            "predicted": names[class_scores.argmax(1)],
-            "input_events": np.diff(events.offsets),
-            "hidden_spikes": spikes[:, :-1].sum(1).astype(np.int64),
-            "output_spikes": spikes[:, -1].astype(np.int64),
-            "effective_acs": effective_acs(model, events, spikes),
-        }
-    )
-
-
-def seen_and_unseen_accuracy(
-    predictions: pd.DataFrame, heard: Sequence[int]
-) -> dict[str, float | None]:
-    """Return the test accuracy, over all speakers and split by who was heard in training.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        From `predict` on the test file.
-    heard : sequence of int
-        Speakers of the utterances that the network was trained on.
-
-    Returns
-    -------
-    dict
-        `test`, `test_seen`, `test_unseen` as fractions, None where no such speaker exists.
-    """
-    correct = predictions.label == predictions.predicted
-    known = predictions.speaker.isin(heard)
-    parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
-    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from types import ModuleType
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -10,24 +11,40 @@ import torch
 
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import convolutional
-from shd_helpers.network.engines import fused
-from shd_helpers.network.engines import loop as reference
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.engines import fused, loop
 from shd_helpers.network.spiking import SpikingNetwork
 
 ENGINES = ("fused", "snntorch")
+Network = SpikingNetwork | ConvolutionalNetwork
+Index = Sequence[int] | np.ndarray
 
 
-def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
-    """Return the module that runs the network; all have the same functions.
+class Engine(Protocol):
+    """What a module must have to run networks."""
+
+    def forward_backward(
+        self, model: Network, events: Events, index: Index, l1_spikes: float = 0.0
+    ) -> tuple[float, torch.Tensor]:
+        """Leave the gradients in the parameters; return mean loss and scores (batch, classes)."""
+
+    def evaluate_batch(
+        self, model: Network, events: Events, index: Index
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class scores (batch, classes) and numbers of spikes (batch, layers)."""
+
+
+def choose_engine(name: str, model: Network) -> Engine:
+    """Return the module that runs the network.
 
     Parameters
     ----------
     name : str
         ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
     model : SpikingNetwork or ConvolutionalNetwork
-        On a CUDA device the compiled engine is `engine_cuda`, else `engine`. What it can't do
-        falls to the loop, with a warning that says why. A network without spikes is run by torch,
-        whatever the name.
+        On a CUDA device the compiled engine is `engines.triton`, else `engines.fused`. What it
+        can't do is done by the loop, with a warning that says why. A network without spikes is run
+        by torch, whatever the name.
 
     Raises
     ------
@@ -36,22 +53,21 @@ def choose_engine(name: str, model: SpikingNetwork) -> ModuleType:
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
-    if isinstance(model, convolutional.ConvolutionalNetwork):
-        return convolutional
+    if isinstance(model, ConvolutionalNetwork):
+        return cast(Engine, convolutional)
     if name == "snntorch":
-        return reference
+        return cast(Engine, loop)
     module = fused
     if model.fc1.weight.is_cuda:
         try:
             from shd_helpers.network.engines import triton as module
         except ImportError:
             module = None
-    reason = (
-        module.unsupported_reason(model) if module else "Triton is missing: pip install '.[cuda]'"
-    )
+    no_triton = "Triton is missing: pip install '.[cuda]'"
+    reason = module.unsupported_reason(model) if module else no_triton
     if reason:
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
-    return reference if reason else module
+    return cast(Engine, loop if reason else module)
 
 
 def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 snntorch's loop passes over memory once for every operation of every step. Here a worker takes one
 utterance through all steps, the loss and all steps back while its membranes stay in the cache, and
-adds a row of weights only where there is an event; the loops are in `shd_helpers.network.engines.kernels`. The
-numbers are snntorch's: the same operations in float32, rounded in the same order; only sums over
-inputs, steps and utterances are added up in another order than a matrix product does.
+adds a row of weights only where there is an event; the loops are in `engines.kernels`. The numbers
+are snntorch's: the same operations in float32, rounded in the same order; only sums over inputs,
+steps and utterances are added up in another order than a matrix product does.
 
 There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, or the caller's
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
@@ -137,7 +137,10 @@ def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
 def checked_index(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, reason: str | None
 ) -> np.ndarray:
-    """Return the index as an array, or raise what `forward_backward` says; `reason` is `unsupported_reason`'s."""
+    """Return the index as an array; raise what `forward_backward` says it raises.
+
+    `reason` is from `unsupported_reason`.
+    """
     if reason:
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features

@@ -1,4 +1,4 @@
-"""The compiled loops of `shd_helpers.network.engines.fused`: one utterance through all layers, and back.
+"""The compiled loops of the fused engine: one utterance through all layers, and back.
 
 A list of events says by step which units are active: ``units[start[t]:start[t + 1]]``. The first
 layer reads the utterance's own list, and every layer writes the next one's.

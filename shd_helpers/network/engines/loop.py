@@ -1,6 +1,6 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engines.fused` computes the same compiled; both have the same three functions.
+`shd_helpers.network.engines.fused` computes the same compiled, with the same functions.
 """
 
 import numpy as np

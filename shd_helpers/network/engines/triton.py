@@ -122,7 +122,7 @@ def _layers_forward(model: SpikingNetwork, x: torch.Tensor) -> list[tuple[torch.
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute; see `engine.unsupported_reason`."""
+    """Say what in a model this engine can't compute; see `fused.unsupported_reason`."""
     if model.readout != "spikes" or model.delays != (0,):
         return "on CUDA, scores must be spikes, and the input without delays"
     if isinstance(model.fc1, ChannelConv1d):
@@ -151,7 +151,7 @@ def forward_backward(
     Parameters
     ----------
     model, events, index, l1_spikes
-        As in `engine.step`, the model on a CUDA device.
+        As in `fused.forward_backward`, the model on a CUDA device.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def forward_backward(
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward and count, as `engine.evaluate_batch`.
+    """Run a batch forward and count, as `fused.evaluate_batch`.
 
     Returns
     -------

@@ -1,0 +1,44 @@
+"""Checks of parameters: one line that names the parameter, its value and what is allowed."""
+
+from math import inf, isfinite
+
+
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise ValueError if a value is not among the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} {value!r}: unknown; take one of {', '.join(choices)}")
+
+
+def check_number(
+    name: str, value: float, low: float = -inf, high: float = inf, above: bool = False
+) -> None:
+    """Raise ValueError if a number is not finite or outside of low..high.
+
+    Parameters
+    ----------
+    name : str
+        Parameter.
+    value, low, high : float
+        The number and its limits.
+    above : bool
+        Whether it must be above `low`, not equal to it.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(f"{name} {value!r}: must be a finite number")
+    if low <= value <= high and not (above and value == low):
+        return
+    start = f"above {low:g}" if above else f"at least {low:g}"
+    raise ValueError(f"{name} {value}: must be {start}{f', at most {high:g}' * isfinite(high)}")
+
+
+def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
+    """Raise ValueError if a value is no whole number of low..high."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} {value!r}: must be a whole number")
+    check_number(name, value, low, high)
+
+
+def check_switch(name: str, value: bool) -> None:
+    """Raise ValueError if a value is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} {value!r}: must be True or False")

@@ -1,0 +1,201 @@
+"""Who trains, who validates and who tests: two protocols over the two files of a data set."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole
+from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
+
+PROTOCOLS = ("official", "leave_one_out")
+VALIDATIONS = ("random", "speaker")
+SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_out
+
+
+class Parts(NamedTuple):
+    """The utterances of a run by what they are for."""
+
+    training: Events
+    validation: Events
+    test: Events | None  # None where the run doesn't score it
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a data set's utterances are split; the defaults are the study's.
+
+    ``protocol="official"``: the training file trains and validates, the test file tests.
+    ``"leave_one_out"``: all utterances of the speaker `held_out`, and a tenth of every other
+    speaker's utterances of each word, test; the rest of both files trains and validates.
+
+    ``validation="random"``: the same share of every word of every training speaker validates.
+    ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``), or, where
+    it is empty, so many as the fraction says, drawn by the seed.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it.
+    """
+
+    protocol: str = "official"
+    held_out: int = -1  # a speaker's number; -1: none
+    validation: str = "random"
+    validation_fraction: float = 0.1  # of the utterances (random) or of the speakers (speaker)
+    validation_speakers: str = ""
+    score_test: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and those that don't go together."""
+        check_choice("protocol", self.protocol, PROTOCOLS)
+        check_whole("held_out", self.held_out, -1, 65535)
+        check_choice("validation", self.validation, VALIDATIONS)
+        check_number("validation_fraction", self.validation_fraction, 0, 0.9, above=True)
+        check_switch("score_test", self.score_test)
+        if (self.held_out >= 0) != (self.protocol == "leave_one_out"):
+            raise ValueError(
+                f"held_out {self.held_out}: protocol 'leave_one_out' needs a speaker's number, "
+                "'official' needs -1"
+            )
+        if self.validation_speakers and self.validation != "speaker":
+            raise ValueError(
+                f"validation_speakers {self.validation_speakers!r}: needs validation 'speaker'"
+            )
+        self.speakers()
+
+    def speakers(self) -> list[int]:
+        """Return the numbers in `validation_speakers`."""
+        try:
+            return [int(number) for number in self.validation_speakers.split(",") if number]
+        except (ValueError, AttributeError):
+            raise ValueError(
+                f"validation_speakers {self.validation_speakers!r}: must be speakers' numbers with "
+                "commas between them"
+            ) from None
+
+
+def load_parts(
+    files: tuple[Path, Path],
+    grid: Downsampling,
+    language: str,
+    split: Split,
+    seed: int,
+) -> Parts:
+    """Load a data set downsized, and split it.
+
+    With ``score_test=False`` what is held back for testing isn't returned, and under the official
+    protocol the test file isn't opened.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    grid : Downsampling
+        Cut, bins, pooling.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+    split : Split
+        Protocol and validation.
+    seed : int
+        Draws the utterances, or speakers, that validate, and those of seen speakers that test.
+
+    Returns
+    -------
+    Parts
+        Training, validation and test utterances.
+
+    Raises
+    ------
+    ValueError
+        If a speaker isn't there, or a part would be empty.
+    DatasetError
+        If a file can't be read or used.
+    """
+    if split.protocol == "official":
+        rest = load_file(files, 0, grid, language)
+        test = load_file(files, 1, grid, language) if split.score_test else None
+    else:
+        both = join(*load_events(files, grid, language))
+        _check_speakers("held_out", [split.held_out], both)
+        seen = np.flatnonzero(both.speakers != split.held_out)
+        drawn = _draw(both.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
+        is_test = both.speakers == split.held_out
+        is_test[seen[drawn]] = True
+        rest = both.take(np.flatnonzero(~is_test))
+        test = both.take(np.flatnonzero(is_test)) if split.score_test else None
+    training, validation = split_validation(rest, split, seed)
+    return Parts(rest.take(training), rest.take(validation), test)
+
+
+def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Split what isn't for testing into training and validation.
+
+    Parameters
+    ----------
+    events : Events
+        Utterances.
+    split : Split
+        Its three `validation` settings count.
+    seed : int
+        Chooses utterances, or speakers where none are named.
+
+    Returns
+    -------
+    tuple of ndarray
+        Indices of training and of validation utterances, ascending.
+
+    Raises
+    ------
+    ValueError
+        If a speaker isn't there, or either part would be empty.
+    """
+    rng = np.random.default_rng(seed)
+    if split.validation == "random":
+        validation = _draw(events, split.validation_fraction, rng)
+    else:
+        chosen = np.array(split.speakers(), dtype=int)
+        if len(chosen):
+            _check_speakers("validation_speakers", chosen, events)
+        else:
+            speakers = rng.permutation(np.unique(events.speakers))
+            chosen = speakers[: max(1, round(split.validation_fraction * len(speakers)))]
+        validation = np.flatnonzero(np.isin(events.speakers, chosen))
+    training = np.setdiff1d(np.arange(len(events)), validation)
+    if len(training) == 0 or len(validation) == 0:
+        raise ValueError(
+            f"validation {split.validation!r} with validation_fraction "
+            f"{split.validation_fraction} leaves {len(training)} utterances for training and "
+            f"{len(validation)} for validation; change one of them"
+        )
+    return training, validation
+
+
+def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the same share of every word of every speaker: systematic sampling, indices ascend."""
+    n = len(events)
+    order = rng.permutation(n)
+    order = order[np.lexsort((events.speakers[order], events.labels[order]))]
+    return np.sort(order[np.diff(np.floor(np.arange(n + 1) * fraction + rng.random())) > 0])
+
+
+def _check_speakers(name: str, wanted: list[int] | np.ndarray, events: Events) -> None:
+    there = np.unique(events.speakers)
+    absent = sorted(set(map(int, wanted)) - set(there.tolist()))
+    if absent:
+        raise ValueError(
+            f"{name} {', '.join(map(str, absent))}: no such speaker here; there are "
+            f"{', '.join(map(str, there))}"
+        )
+
+
+def join(first: Events, second: Events) -> Events:
+    """Return the utterances of two event lists of the same size and words as one."""
+    joined = {
+        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
+        for field in fields(Events)
+        if isinstance(getattr(first, field.name), np.ndarray) and field.name != "offsets"
+    }
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
+    return replace(first, **joined, offsets=offsets)

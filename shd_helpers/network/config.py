@@ -1,0 +1,68 @@
+"""The settings of a network: names, ranges, and what follows from them at a step's length."""
+
+from dataclasses import dataclass
+
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole
+from shd_helpers.network.surrogates import SURROGATES
+
+STUDY_STEP_MS = 3.0  # at which `beta` is given
+NETWORKS = ("spiking", "convolutional")
+READOUTS = ("spikes", "membrane")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A network's settings; the defaults are the study's.
+
+    With ``network="convolutional"`` the other settings change nothing.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it.
+    """
+
+    network: str = "spiking"
+    n_hidden: int = 256  # at every place where neurons have a window
+    beta: float = 0.95  # share of the membrane potential that is left after 3 ms
+    surrogate: str = "fast_sigmoid"
+    slope: float = 2.0  # steepness of the surrogate
+    readout: str = "spikes"  # class scores: output spikes, or the mean membrane potential
+    learn_beta: bool = False  # a beta for every neuron, learned
+    learn_threshold: bool = False  # a threshold for every spiking neuron, learned
+    n_delays: int = 1  # copies of the input, each with weights of its own
+    delay_ms: float = 30.0  # by which each copy is later than the one before
+    kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
+    stride: int = 8  # units from one place to the next
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be built."""
+        check_choice("network", self.network, NETWORKS)
+        check_choice("surrogate", self.surrogate, SURROGATES)
+        check_choice("readout", self.readout, READOUTS)
+        check_whole("n_hidden", self.n_hidden, 1, 100_000)
+        check_number("beta", self.beta, 0, 1)
+        check_number("slope", self.slope, 0, 1e6, above=True)
+        check_switch("learn_beta", self.learn_beta)
+        check_switch("learn_threshold", self.learn_threshold)
+        check_whole("n_delays", self.n_delays, 1, 1000)
+        check_number("delay_ms", self.delay_ms, 0, 60_000, above=True)
+        check_whole("kernel_size", self.kernel_size, 0, 700)
+        check_whole("stride", self.stride, 1, 700)
+
+    def step_beta(self, step_ms: float) -> float:
+        """Return the share of the potential that is left after one step: same time constant."""
+        return self.beta ** (step_ms / STUDY_STEP_MS)
+
+    def delays(self, step_ms: float) -> tuple[int, ...]:
+        """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps.
+
+        Raises
+        ------
+        ValueError
+            If two of them fall on the same step.
+        """
+        steps = tuple(round(k * self.delay_ms / step_ms) for k in range(self.n_delays))
+        if len(set(steps)) < len(steps):
+            raise ValueError(f"delay_ms {self.delay_ms}: shorter than half a step ({step_ms:g} ms)")
+        return steps

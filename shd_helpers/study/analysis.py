@@ -1,0 +1,133 @@
+"""What a trained network does: accuracies, examples, and a run folder's network and utterances."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import binomtest
+
+from shd_helpers.events import Downsampling, Events, Split, load_parts
+from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_network
+from shd_helpers.network.engines.loop import record
+from shd_helpers.source.datasets import fingerprint, locate
+from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.study.identity import settings
+from shd_helpers.study.run_folder import Run, RunError
+from shd_helpers.study.training import Evaluation
+
+
+def seen_and_unseen_accuracy(
+    tested: Evaluation | None, seen: Sequence[int]
+) -> dict[str, float | None]:
+    """Return the test accuracy, over all speakers, seen and unseen ones.
+
+    Parameters
+    ----------
+    tested : Evaluation or None
+        On the test utterances; None if they aren't scored.
+    seen : sequence of int
+        Speakers of the training utterances.
+
+    Returns
+    -------
+    dict
+        `test`, `test_seen`, `test_unseen` as fractions, None where nothing was measured.
+    """
+    if tested is None:
+        return dict.fromkeys(("test", "test_seen", "test_unseen"))
+    correct = tested.class_scores.argmax(1).numpy() == tested.events.labels
+    known = np.isin(tested.events.speakers, seen)
+    parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
+    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
+
+
+def accuracy_per_speaker(predictions: pd.DataFrame, seen: Sequence[int]) -> pd.DataFrame:
+    """Return each speaker's accuracy with its Wilson 95 % interval.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `training.Evaluation.predictions`.
+    seen : sequence of int
+        Speakers of the training utterances.
+
+    Returns
+    -------
+    DataFrame
+        Columns `speaker`, `seen`, `utterances`, `accuracy`, `low`, `high` (percent).
+    """
+    rows = []
+    for speaker, group in predictions.groupby("speaker"):
+        correct = int((group.label == group.predicted).sum())
+        interval = binomtest(correct, len(group)).proportion_ci(method="wilson")
+        percent = [100 * x for x in (correct / len(group), interval.low, interval.high)]
+        rows.append((speaker, speaker in seen, len(group), *percent))
+    columns = ["speaker", "seen", "utterances", "accuracy", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@torch.no_grad()
+def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
+    """Record one utterance of each class, the first in the file, on its way through the network.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Trained network.
+    events : Events
+        Test utterances.
+
+    Returns
+    -------
+    dict
+        Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
+        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes).
+        Nothing for a network without spikes.
+    """
+    examples: dict[str, dict[str, np.ndarray]] = {}
+    if not isinstance(model, SpikingNetwork):
+        return examples
+    classes, first = np.unique(events.labels, return_index=True)
+    for label, i in zip(classes, first, strict=True):
+        recording = record(model, events, [i])
+        examples[events.class_names[label]] = {
+            "utterance": np.array([i]),
+            "input": events.to_frames([i])[:, 0].astype(bool),
+            "hidden": recording.hidden_spk[-1][:, 0].bool().numpy(),
+            "mem": recording.mem[:, 0].numpy(),
+            "spk": recording.spk[:, 0].bool().numpy(),
+        }
+    return examples
+
+
+def load_network(run: Run) -> Network:
+    """Return the trained network of a run folder."""
+    p = run.info["parameters"]
+    grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
+    n_classes = len(LANGUAGES[p["language"]])
+    network = build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+    # betas and thresholds come with it
+    network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))
+    return network
+
+
+def load_predicted(run: Run) -> Events:
+    """Return the utterances that a run's predictions are of, in their order.
+
+    They are the test utterances, or, if the run didn't score them, the validation utterances.
+
+    Raises
+    ------
+    RunError
+        If the data set's content is not the run's.
+    DatasetError
+        If the data set isn't there any more.
+    """
+    p, data = run.info["parameters"], run.info["data"]
+    files = locate(p["dataset"], p["language"])
+    if fingerprint(files) | {"name": data["name"]} != data:
+        raise RunError(f"{files[0].parent}: not the data of {run.folder}. Run the training again.")
+    grid, split = settings(Downsampling, p), settings(Split, p)
+    parts = load_parts(files, grid, p["language"], split, p["seed"])
+    return parts.validation if parts.test is None else parts.test
