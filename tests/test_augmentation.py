@@ -16,31 +16,31 @@ def changed(seed=0, **limits):
     return Augmentation(**limits)(EVENTS, generator(seed))
 
 
-def cells(events, i):
+def entries(events, i):
     part = slice(events.offsets[i], events.offsets[i + 1])
     return {*zip(events.steps[part].tolist(), events.units[part].tolist(), strict=True)}
 
 
 def moved(utterance, late, up):
-    """Move an utterance's cells by hand."""
-    all_cells = {(t + late, u + up) for t, u in utterance}
-    return {(t, u) for t, u in all_cells if 0 <= t < 50 and 0 <= u < 30}
+    """Move an utterance's entries by hand."""
+    all_entries = {(t + late, u + up) for t, u in utterance}
+    return {(t, u) for t, u in all_entries if 0 <= t < 50 and 0 <= u < 30}
 
 
 def test_nothing_is_changed_unless_asked():
     assert not Augmentation() and Augmentation(dropout=0.1)
     events = changed()
-    assert all(cells(events, i) == cells(EVENTS, i) for i in range(40))
+    assert all(entries(events, i) == entries(EVENTS, i) for i in range(40))
 
 
 def test_shifts_move_every_utterance_by_its_own_whole_number():
-    events, found = changed(shift_units=3, shift_steps=4), set()
+    events, found = changed(shift_units=3, shift_ms=12.0), set()
     for i in range(40):
         fits = [
             (late, up)
             for late in range(-4, 5)
             for up in range(-3, 4)
-            if cells(events, i) == moved(cells(EVENTS, i), late, up)
+            if entries(events, i) == moved(entries(EVENTS, i), late, up)
         ]
         assert len(fits) == 1
         found |= {*fits}
@@ -56,8 +56,12 @@ def test_stretch_multiplies_times():
             f
             for f in np.linspace(0.5, 1.5, 20001)
             if int(np.floor(0.5 * f)) >= 0
-            and cells(events, i)
-            == {(t, u) for t, u in ((int((t + 0.5) * f), u) for t, u in cells(EVENTS, i)) if t < 50}
+            and entries(events, i)
+            == {
+                (t, u)
+                for t, u in ((int((t + 0.5) * f), u) for t, u in entries(EVENTS, i))
+                if t < 50
+            }
         ]
         factors += [np.mean(fits)]
     assert not np.isnan(factors).any()
@@ -66,13 +70,13 @@ def test_stretch_multiplies_times():
 
 def test_dropout_leaves_the_share_out():
     events = changed(dropout=0.25)
-    assert all(cells(events, i) <= cells(EVENTS, i) for i in range(40))
+    assert all(entries(events, i) <= entries(EVENTS, i) for i in range(40))
     kept, n = len(events.steps) / len(EVENTS.steps), len(EVENTS.steps)
     assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
 
 
 def test_order_labels_and_seeds():
-    limits = {"shift_units": 5, "shift_steps": 5, "stretch": 0.3, "dropout": 0.2}
+    limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
     events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)
@@ -84,7 +88,15 @@ def test_order_labels_and_seeds():
         assert pairs == sorted(set(pairs))  # what the engine asks for
 
 
-@pytest.mark.parametrize("bad", [{"shift_units": -1}, {"stretch": 1.0}, {"dropout": 1.0}])
-def test_impossible_limits(bad):
-    with pytest.raises(ValueError, match=r"must be below|below 0"):
-        Augmentation(**bad)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("shift_units", value) for value in (-1, 0.5, 1000)),
+        *(("shift_ms", value) for value in (-1.0, float("nan"))),
+        *(("stretch", value) for value in (-0.1, 1.0)),
+        *(("dropout", value) for value in (-0.1, 1.0, float("nan"))),
+    ],
+)
+def test_impossible_limits(name, value):
+    with pytest.raises(ValueError, match=f"^{name} {value}"):
+        Augmentation(**{name: value})

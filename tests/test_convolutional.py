@@ -1,11 +1,13 @@
 """The reference without spikes: it learns, evaluating changes nothing, its costs are counted."""
 
 import numpy as np
+import pandas as pd
 import torch
 from neurobench.metrics.workload import SynapticOperations
 from neurobench.models import TorchModel
 
-from shd_helpers.network.convolutional import ConvolutionalNetwork, multiply_accumulates
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.costs import costs
 from shd_helpers.study import training
 from tests.test_engine import random_events
 
@@ -16,9 +18,9 @@ def test_learns_a_few_utterances_by_heart():
     losses = training.overfit(model, events, 40)
     assert losses[-1] < 0.3 * losses[0]
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    answers = training.predict(model, events)
-    assert np.mean(answers.label == answers.predicted) > 0.9
-    assert (answers.effective_acs == 0).all()
+    predictions = training.evaluate(model, events).predictions()
+    assert np.mean(predictions.label == predictions.predicted) > 0.9
+    assert (predictions.effective_acs == 0).all()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name  # running means, too
 
@@ -29,6 +31,13 @@ def test_same_seed_same_network():
         assert torch.equal(p, q)
 
 
+NO_SPIKES = pd.DataFrame({"input_events": [3]})
+
+
+def macs(model):
+    return costs(model, NO_SPIKES, 333, 183)["macs"]
+
+
 def test_multiplications_are_those_of_what_it_puts_out():
     model, counted = ConvolutionalNetwork(10, torch.Generator().manual_seed(0)), []
     for layer in model.convolutions:
@@ -36,8 +45,7 @@ def test_multiplications_are_those_of_what_it_puts_out():
             layer.register_forward_hook(
                 lambda layer, _, out: counted.append(out.numel() * layer.weight[0].numel())
             )
-    model(torch.zeros(333, 1, 183))
-    ours = multiply_accumulates(model, 333, 183)
+    ours = macs(model)  # one utterance through it
     assert len(counted) == 3 and ours == sum(counted) + model.fc.weight.numel()
 
 
@@ -50,4 +58,4 @@ def test_multiplications_are_neurobench_s_but_for_the_padding():
         model(x)
     dense = SynapticOperations()(wrapped, None, (x.transpose(0, 1), None))["Dense"]
     wrapped.cleanup_hooks()
-    assert dense < multiply_accumulates(model, 333, 183) < 1.1 * dense
+    assert dense < macs(model) < 1.1 * dense

@@ -8,8 +8,9 @@ from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
 from shd_helpers.network.costs import costs, effective_acs
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.network.spiking import weight_and_bias
 from shd_helpers.study import training
+from tests.networks import spiking_network
 from tests.test_engine import random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)
@@ -26,7 +27,7 @@ SIZES = [20, 30, 12, 5]
 @pytest.fixture(scope="module", params=OPTIONS.values(), ids=OPTIONS.keys())
 def trained(request):
     generator = torch.Generator().manual_seed(0)
-    model = SpikingNetwork(SIZES, 0.9, "fast_sigmoid", 2.0, generator, **request.param)
+    model = spiking_network(SIZES, 0.9, "fast_sigmoid", 2.0, generator, **request.param)
     training.overfit(model, EVENTS, 30)
     return model
 
@@ -36,7 +37,7 @@ def spread_out(model):
     weight, bias = weight_and_bias(model.fc1)
     sizes = [SIZES[0], len(bias), *SIZES[2:]]
     generator = torch.Generator()
-    plain = SpikingNetwork(sizes, 0.9, "fast_sigmoid", 2.0, generator, delays=model.delays)
+    plain = spiking_network(sizes, 0.9, "fast_sigmoid", 2.0, generator, delays=model.delays)
     plain.load_state_dict(model.state_dict() | {"fc1.weight": weight, "fc1.bias": bias})
     return plain
 
@@ -53,9 +54,9 @@ class BatchFirst(torch.nn.Module):
 
 
 def test_counts_are_neurobench_s(trained):
-    predictions = training.predict(trained, EVENTS)
+    predictions = training.evaluate(trained, EVENTS).predictions()
     assert predictions.hidden_spikes.min() > 0
-    ours = costs(trained, predictions, EVENTS.n_steps)
+    ours = costs(trained, predictions, EVENTS.n_steps, EVENTS.n_units)
 
     plain = spread_out(trained)
     wrapped = SNNTorchModel(BatchFirst(plain), custom_forward=True)

@@ -19,6 +19,7 @@ from shd_helpers.network.engines import kernels
 from shd_helpers.network.engines import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
+from tests.networks import spiking_network
 
 
 def make_events(cells, n_classes, seed=0):
@@ -44,7 +45,7 @@ def random_events(n, n_steps, n_units, n_classes, density, seed=0):
 
 
 def make_model(sizes, surrogate="fast_sigmoid", slope=25.0, beta=0.9, seed=0, gain=1.0):
-    model = SpikingNetwork(sizes, 0.5, surrogate, slope, torch.Generator().manual_seed(seed))
+    model = spiking_network(sizes, 0.5, surrogate, slope, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for fc, lif in model.layers:
             fc.weight *= gain
@@ -426,13 +427,14 @@ def test_an_optimiser_can_use_the_gradients():
 
 OPTIONS = {
     "membrane readout": {"readout": "membrane"},
-    "learned neurons": {"learn_neurons": True},
+    "learned neurons": {"learn_beta": True, "learn_threshold": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "one delay": {"delays": (2,)},
     "shared weights": {"kernel_size": 8, "stride": 5},
     "all": {
         "readout": "membrane",
-        "learn_neurons": True,
+        "learn_beta": True,
+        "learn_threshold": True,
         "delays": (1, 4),
         "kernel_size": 7,
         "stride": 6,
@@ -445,7 +447,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
     rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
-    model = SpikingNetwork([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
+    model = spiking_network([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
     with torch.no_grad():
         for fc, lif in model.layers:
             fc.weight *= 3

@@ -11,10 +11,10 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined
 
-from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.engines import fused as engine  # noqa: E402
 from shd_helpers.network.engines import triton as engine_cuda  # noqa: E402
-from shd_helpers.network.spiking import SpikingNetwork  # noqa: E402
 from shd_helpers.network.surrogates import SURROGATES, spike_grad  # noqa: E402
+from tests.networks import spiking_network  # noqa: E402
 from tests.test_engine import (  # noqa: E402
     by_autograd,
     gradients,
@@ -46,7 +46,7 @@ def test_same_currents_same_bits(surrogate, ties):
     rec, grad = by_autograd(model, events, [0, 1])
     ours = on_device(engine_cuda.record, model, events, [0, 1])
     assert torch.equal(ours.mem.cpu(), rec.mem) and torch.equal(ours.spk.cpu(), rec.spk)
-    on_device(engine_cuda.step, model, events, [0, 1])
+    on_device(engine_cuda.forward_backward, model, events, [0, 1])
     assert torch.equal(model.fc1.weight.grad, grad)
 
 
@@ -63,7 +63,7 @@ def test_whole_network(surrogate, betas, l1_spikes):
     _, n_spikes = engine.evaluate_batch(model, events, index)
     assert (n_spikes > 0).any(0).all()
 
-    our_loss, our_counts = on_device(engine_cuda.step, model, events, index, l1_spikes)
+    our_loss, our_counts = on_device(engine_cuda.forward_backward, model, events, index, l1_spikes)
     assert torch.equal(our_counts.cpu(), counts) and our_loss == pytest.approx(loss, rel=1e-6)
     for name, grad in gradients(model).items():
         assert relative(grad, want[name]) < 1e-5, name
@@ -84,13 +84,13 @@ def test_refusals():
         ({"delays": (0, 2)}, "delays"),
         ({"kernel_size": 8}, "shared"),
         ({"readout": "membrane"}, "scores must be spikes"),
-        ({"learn_neurons": True}, "thresholds"),
+        ({"learn_beta": True, "learn_threshold": True}, "thresholds"),
     ):
-        other = SpikingNetwork([20, 30, 6], 0.9, "atan", 2.0, generator, **options)
+        other = spiking_network([20, 30, 6], 0.9, "atan", 2.0, generator, **options)
         assert reason in engine_cuda.unsupported_reason(other)
     with pytest.raises(ValueError, match="surrogate"):
-        on_device(engine_cuda.step, model, events, [0])
+        on_device(engine_cuda.forward_backward, model, events, [0])
     with pytest.raises(ValueError, match="20 units for 21 inputs"):
-        on_device(engine_cuda.step, make_model([21, 6]), events, [0])
+        on_device(engine_cuda.forward_backward, make_model([21, 6]), events, [0])
     with pytest.raises(IndexError, match="2 utterances"):
         on_device(engine_cuda.evaluate_batch, make_model([20, 6]), events, [-1])

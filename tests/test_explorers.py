@@ -13,9 +13,9 @@ from shd_helpers.events import toy as smoke
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import training
+from tests.networks import spiking_network
 from tests.test_engine import random_events
 
 
@@ -73,9 +73,9 @@ def test_surrogate_s_share_is_the_share_of_membranes(caught):
 
 def test_votes_add_up_to_the_answer(caught):
     events = random_events(12, 30, 20, 5, 0.1)
-    model = SpikingNetwork([20, 30, 5], 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+    model = spiking_network([20, 30, 5], 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
     training.overfit(model, events, 20)
-    predictions = training.predict(model, events)
+    predictions = training.evaluate(model, events).predictions()
     wrong = predictions[predictions.label != predictions.predicted]
     assert 0 < len(wrong) < 12
     explorers.utterances(model, events, predictions, 3.0)

@@ -6,27 +6,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import shd_helpers
-from shd_helpers.events.downsample import Downsampling, Events, downsize
+from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network.engines import choose_engine
 from shd_helpers.network.engines import fused as engine_module
 from shd_helpers.network.engines import loop as reference
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.training import (
+    TrainConfig,
     batches,
+    evaluate,
     fit,
     overfit,
-    predict,
-    split_validation,
     train_epoch,
-    validate_epoch,
 )
+from tests.networks import spiking_network
 
 both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 
@@ -39,66 +36,9 @@ def toy(tmp_path_factory):
     return downsize(read_shd(folder / "toy_train.h5"), grid)
 
 
-def labelled(labels, speakers):
-    n, empty = len(labels), np.zeros(0, np.uint16)
-    names = tuple(map(str, range(10)))
-    offsets = np.zeros(n + 1, np.int64)
-    return Events(empty, empty, offsets, np.array(labels), np.array(speakers), names, 3, 3)
-
-
 def network(events, seed=0, slope=2.0):
     generator = torch.Generator().manual_seed(seed)
-    return SpikingNetwork((events.n_units, 32, 10), 0.9, "fast_sigmoid", slope, generator)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 12), st.integers(1, 4), st.floats(0.1, 0.6), st.integers(0, 99))
-def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fraction, seed):
-    rng = np.random.default_rng(seed)
-    rows = rng.permutation([(c, s) for c in range(10) for s in range(speakers)] * takes)
-    events = labelled(rows[:, 0], rows[:, 1])
-    train, valid = split_validation(events, "random", fraction, seed)
-    assert sorted([*train, *valid]) == list(range(len(rows)))
-    assert abs(len(valid) - fraction * len(rows)) < 1
-    for c in range(10):
-        for s in range(speakers):
-            share = np.sum((events.labels[valid] == c) & (events.speakers[valid] == s))
-            assert abs(share - fraction * takes) < 1
-    again = split_validation(events, "random", fraction, seed)
-    assert np.array_equal(valid, again[1])
-
-
-def test_random_split_depends_on_the_seed():
-    events = labelled([0] * 100, [0] * 100)
-    splits = {tuple(split_validation(events, "random", 0.2, seed)[1]) for seed in range(5)}
-    assert len(splits) == 5
-
-
-def test_speaker_split_holds_out_whole_speakers():
-    events = labelled([0, 1] * 20, [7, 7, 8, 8, 9, 9, 11, 11] * 5)
-    held_out = set()
-    for seed in range(20):
-        train, valid = split_validation(events, "speaker", 0.25, seed)
-        assert len(train) == 30 and len(valid) == 10
-        assert not set(events.speakers[train]) & set(events.speakers[valid])
-        held_out |= set(events.speakers[valid])
-    assert held_out == {7, 8, 9, 11}
-    for number, speaker in enumerate((7, 8, 9, 11), start=1):
-        _, valid = split_validation(events, f"speaker {number}", 0.25, 0)
-        assert set(events.speakers[valid]) == {speaker} and len(valid) == 10
-    for number in (0, 5):
-        with pytest.raises(ValueError, match="0 for validation"):
-            split_validation(events, f"speaker {number}", 0.25, 0)
-
-
-def test_impossible_splits():
-    one_speaker = labelled([0, 1], [3, 3])
-    with pytest.raises(ValueError, match="leaves 0 utterances for training"):
-        split_validation(one_speaker, "speaker", 0.25, 0)
-    with pytest.raises(ValueError, match="0 for validation"):
-        split_validation(one_speaker, "random", 0.0, 0)
-    with pytest.raises(ValueError, match="'words': unknown"):
-        split_validation(one_speaker, "words", 0.5, 0)
+    return spiking_network((events.n_units, 32, 10), 0.9, "fast_sigmoid", slope, generator)
 
 
 def test_batches_hold_every_utterance_once():
@@ -120,11 +60,12 @@ def test_means_are_weighted_by_batch_size(toy, engine):
     loss = (log_sum - counts.double()[range(len(toy)), toy.labels]).mean()
     accuracy = np.mean(counts.numpy().argmax(1) == toy.labels)
     for batch_size in (7, 50, 120):
-        metrics = validate_epoch(net, toy, batch_size, engine)
+        metrics = evaluate(net, toy, engine, batch_size)
         assert metrics.loss == pytest.approx(float(loss), rel=1e-5)
         assert metrics.accuracy == pytest.approx(accuracy)
     still = torch.optim.SGD(net.parameters(), lr=0.0)
-    metrics = train_epoch(net, toy, still, 50, torch.Generator().manual_seed(1), engine)
+    config = TrainConfig(batch_size=50, engine=engine)
+    metrics = train_epoch(net, toy, still, config, torch.Generator().manual_seed(1))
     assert metrics.loss == pytest.approx(float(loss), rel=1e-5)
     assert metrics.accuracy == pytest.approx(accuracy)
 
@@ -132,8 +73,7 @@ def test_means_are_weighted_by_batch_size(toy, engine):
 def test_validation_updates_nothing(toy):
     net = network(toy)
     before = [p.clone() for p in net.parameters()]
-    validate_epoch(net, toy)
-    predict(net, toy)
+    evaluate(net, toy).predictions()
     assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
@@ -142,7 +82,7 @@ def test_learns_twenty_utterances_by_heart(toy):
     net = network(few)
     losses = overfit(net, few, updates=80, lr=1e-2)
     assert losses[-1] < 0.2 * losses[0]
-    assert validate_epoch(net, few).accuracy == 1.0
+    assert evaluate(net, few).accuracy == 1.0
 
 
 def run_fit(events, seed, engine="fused"):
@@ -150,9 +90,8 @@ def run_fit(events, seed, engine="fused"):
     generator = torch.Generator().manual_seed(seed)
     seen = []
     train, valid = events.take(np.arange(0, 120, 2)), events.take(np.arange(1, 120, 2))
-    history = fit(
-        net, train, valid, 5, 16, 1e-2, 2, 0.5, generator, engine, lambda _, m: seen.append(m)
-    )
+    config = TrainConfig(epochs=5, batch_size=16, lr=1e-2, lr_step=2, lr_gamma=0.5, engine=engine)
+    history = fit(net, train, valid, config, generator, on_epoch=lambda _, m: seen.append(m))
     assert seen == history
     return net, history
 
@@ -177,7 +116,7 @@ def test_same_seed_same_numbers(toy, engine):
 @both_engines
 def test_predictions(toy, engine):
     net = network(toy)
-    table = predict(net, toy, batch_size=50, engine=engine)
+    table = evaluate(net, toy, engine, batch_size=50).predictions()
     with torch.no_grad():
         record = net(torch.from_numpy(toy.to_frames(range(len(toy)))), record_hidden=True)
     names = np.array(toy.class_names)
@@ -212,9 +151,27 @@ def test_on_cuda_the_cuda_engine_runs_what_it_can(monkeypatch):
     why = [None, "it is too hot"]
     cuda = SimpleNamespace(unsupported_reason=lambda model: why[0])
     monkeypatch.setitem(sys.modules, "shd_helpers.network.engines.triton", cuda)
-    monkeypatch.setattr(shd_helpers, "engine_cuda", cuda, raising=False)
+    monkeypatch.setattr(shd_helpers.network.engines, "triton", cuda, raising=False)
     model = SimpleNamespace(fc1=SimpleNamespace(weight=SimpleNamespace(is_cuda=True)))
     assert choose_engine("fused", model) is cuda
     why.pop(0)
     with pytest.warns(UserWarning, match="too hot"):
         assert choose_engine("fused", model) is reference
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("epochs", value) for value in (0, -1, 1.5, True)),
+        *(("batch_size", value) for value in (0, "8")),
+        *(("lr", value) for value in (0.0, -1e-3, float("inf"), float("nan"))),
+        *(("lr_step", value) for value in (0, -1)),
+        *(("lr_gamma", value) for value in (0.0, -1.0, 1.5)),
+        *(("l1_spikes", value) for value in (-1.0, float("nan"))),
+        ("engine", "jax"),
+        ("device", "abacus"),
+    ],
+)
+def test_training_settings_out_of_range(name, value):
+    with pytest.raises(ValueError, match=f"^{name} {value!r}".replace("'", ".")):
+        TrainConfig(**{name: value})

@@ -11,8 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-import papermill
-
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
 
@@ -74,6 +72,8 @@ def _is_neutral(name: str, parameters: Mapping[str, object]) -> bool:
 
 def notebook_parameters(notebook: Path) -> dict[str, object]:
     """Return the names and default values of a notebook's parameters cell."""
+    import papermill  # slow to import, and a hash needs only the standard library
+
     found = papermill.inspect_notebook(notebook)
     return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
 
@@ -88,7 +88,7 @@ def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, o
     namespace : mapping
         The notebook's variables: ``globals()``.
     """
-    names = papermill.inspect_notebook(NOTEBOOKS / f"{notebook}.ipynb")
+    names = notebook_parameters(NOTEBOOKS / f"{notebook}.ipynb")
     return {name: namespace[name] for name in names}
 
 

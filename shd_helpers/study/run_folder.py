@@ -206,10 +206,13 @@ def read_run(folder: Path) -> Run:
         raise RunError(f"{path}: the run was cut short after {done} epochs. {remedy}")
     weights, examples = {}, {}
     with h5py.File(folder / "weights.h5") as file:
-        for layer, group in file.items():
-            weights |= {f"{layer}/{name}": values[:] for name, values in group.items()}
+        file.visititems(lambda name, item: weights.update(_values(name, item)))
     with h5py.File(folder / "examples.h5") as file:
         for word, group in file.items():
             examples[word] = {name: values[:] for name, values in group.items()}
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
     return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
+
+
+def _values(name: str, item: h5py.Dataset | h5py.Group) -> dict[str, np.ndarray]:
+    return {name: item[:]} if isinstance(item, h5py.Dataset) else {}

@@ -7,12 +7,14 @@ import pytest
 import snntorch as snn
 import torch
 
-from shd_helpers.network.spiking import SpikingNetwork, delay_steps
+from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.spiking import SpikingNetwork
+from tests.networks import spiking_network
 
 
 def network(sizes=(5, 7, 3), beta=0.95, surrogate="fast_sigmoid", slope=2.0, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return SpikingNetwork(sizes, beta, surrogate, slope, generator)
+    return spiking_network(sizes, beta, surrogate, slope, generator)
 
 
 def scalar_network(weights, biases, beta, x):
@@ -119,7 +121,7 @@ def test_bad_arguments(bad):
 
 def test_delayed_copies_equal_nested_loops():
     generator = torch.Generator().manual_seed(0)
-    net = SpikingNetwork((3, 4, 2), 0.9, "atan", 2.0, generator, delays=(0, 2, 9))
+    net = spiking_network((3, 4, 2), 0.9, "atan", 2.0, generator, delays=(0, 2, 9))
     x = torch.rand(6, 2, 3)
     late = net.delayed_copies(x)
     for t in range(6):
@@ -128,8 +130,10 @@ def test_delayed_copies_equal_nested_loops():
                 want = x[t - delay, :, unit] if t >= delay else torch.zeros(2)
                 assert torch.equal(late[t, :, 3 * k + unit], want)
     assert net.fc1.in_features == 9
-    assert delay_steps(4, 30.0, 3.0) == [0, 10, 20, 30]
-    assert delay_steps(3, 25.0, 10.0) == [0, 2, 5]
+    assert NetworkConfig(n_delays=4, delay_ms=30.0).delays(3.0) == (0, 10, 20, 30)
+    assert NetworkConfig(n_delays=3, delay_ms=25.0).delays(10.0) == (0, 2, 5)
+    with pytest.raises(ValueError, match="delay_ms 1"):
+        NetworkConfig(n_delays=3, delay_ms=1.0).delays(3.0)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,7 @@ def test_delayed_copies_equal_nested_loops():
 )
 def test_shared_weights_are_a_convolution_s(units, kernel_size, stride):
     generator = torch.Generator().manual_seed(0)
-    net = SpikingNetwork(
+    net = spiking_network(
         (units, 4, 2),
         0.9,
         "atan",
@@ -167,7 +171,7 @@ def test_shared_weights_are_a_convolution_s(units, kernel_size, stride):
 def test_readout_membrane_adds_up_without_spikes():
     """With a constant current the mean of U[t] = I (1 - beta^t) / (1 - beta) over the steps."""
     generator = torch.Generator().manual_seed(0)
-    net = SpikingNetwork((1, 2), 0.9, "atan", 2.0, generator, readout="membrane")
+    net = spiking_network((1, 2), 0.9, "atan", 2.0, generator, readout="membrane")
     net.fc1.weight.copy_(torch.tensor([[3.0], [-1.0]]))
     recording = net(torch.ones(20, 1, 1))
     assert recording.spk.sum() == 0
@@ -177,7 +181,16 @@ def test_readout_membrane_adds_up_without_spikes():
 
 def test_every_neuron_learns_for_itself_where_asked():
     generator = torch.Generator().manual_seed(0)
-    net = SpikingNetwork((5, 7, 3), 0.9, "atan", 2.0, generator, "membrane", learn_neurons=True)
+    net = spiking_network(
+        (5, 7, 3),
+        0.9,
+        "atan",
+        2.0,
+        generator,
+        readout="membrane",
+        learn_beta=True,
+        learn_threshold=True,
+    )
     shapes = {name: tuple(p.shape) for name, p in net.named_parameters() if "lif" in name}
     assert shapes == {"lif1.beta": (7,), "lif1.threshold": (7,), "lif2.beta": (3,)}
 
@@ -194,4 +207,43 @@ def test_every_neuron_learns_for_itself_where_asked():
 )
 def test_impossible_options(options, message):
     with pytest.raises(ValueError, match=message):
-        SpikingNetwork((5, 3), 0.9, "atan", 2.0, torch.Generator(), **options)
+        spiking_network((5, 3), 0.9, "atan", 2.0, torch.Generator(), **options)
+
+
+def test_beta_keeps_its_time_constant_whatever_the_step():
+    config = NetworkConfig(beta=0.95)
+    assert config.step_beta(3.0) == 0.95
+    for step_ms in (1.0, 3.0, 10.0):  # exp(-step / tau) with the tau of 0.95 in 3 ms
+        tau_ms = -3.0 / np.log(0.95)
+        assert config.step_beta(step_ms) == pytest.approx(np.exp(-step_ms / tau_ms))
+    net = SpikingNetwork((5, 4, 3), config, torch.Generator(), 10.0)
+    assert net.lif1.beta.item() == pytest.approx(0.95 ** (10 / 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("network", "deep"),
+        *(("n_hidden", value) for value in (0, 2.0, True)),
+        *(("beta", value) for value in (-0.1, 1.1, float("nan"))),
+        ("surrogate", "step"),
+        *(("slope", value) for value in (0.0, -1.0, float("inf"), 1e9)),
+        ("readout", "max"),
+        ("learn_beta", 1),
+        ("n_delays", 0),
+        ("delay_ms", 0.0),
+        ("kernel_size", -1),
+        ("stride", 0),
+    ],
+)
+def test_network_settings_out_of_range(name, value):
+    with pytest.raises(ValueError, match=f"^{name} {value!r}"):
+        NetworkConfig(**{name: value})
+
+
+def test_thresholds_and_betas_are_learned_separately():
+    for name in ("beta", "threshold"):
+        config = NetworkConfig(**{f"learn_{name}": True})
+        net = SpikingNetwork((5, 7, 3), config, torch.Generator())
+        learned = {key for key, _ in net.named_parameters() if "lif" in key}
+        assert learned == {f"lif1.{name}", f"lif2.{name}"}

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 import h5py
@@ -13,14 +14,29 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from shd_helpers.events.downsample import Downsampling
-from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.spiking import SpikingNetwork, delay_steps
+from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
+from shd_helpers.events.toy import write_toy
+from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.source.datasets import fingerprint, locate
+from shd_helpers.study import (
+    accuracy_per_speaker,
+    load_network,
+    load_predicted,
+    record_examples,
+    seen_and_unseen_accuracy,
+    settings,
+    training,
+)
 from shd_helpers.study import run_folder as results
-from shd_helpers.study import training
+from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from tests.networks import spiking_network
 from tests.test_engine import random_events
 
+EVENTS = random_events(8, 5, 4, 2, 0.1)
+EVENTS = replace(EVENTS, speakers=np.arange(8) % 2)
+PARTS = Parts(EVENTS.take(np.arange(4)), EVENTS.take(np.arange(4, 8)), None)
 PREDICTIONS = pd.DataFrame(
     {
         "utterance": range(4),
@@ -36,18 +52,18 @@ EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 
 
 def network():
-    return SpikingNetwork((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+    return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
 
 
 def write_run(folder, finish=True):
     model = network()
     parameters = {"seed": 7, "language": "german", "lr": 1e-3}
-    run = RunWriter(folder, parameters, {"name": "hand"}, np.array([0, 1]), model)
+    run = RunWriter(folder, parameters, {"name": "hand"}, PARTS, model)
     with torch.no_grad():
         model.fc1.weight.add_(1)
     run.epoch(model, EPOCH)
     if finish:
-        scores = training.seen_and_unseen_accuracy(PREDICTIONS, [0, 1])
+        scores = {"test": 0.5, "test_seen": 2 / 3, "test_unseen": 0}
         examples = {"null": {"spk": np.eye(3, dtype=bool)}}
         run.finish(model, scores, PREDICTIONS, examples, {"parameters": 57})
     return model
@@ -108,11 +124,11 @@ def test_missing_run(tmp_path):
 def test_killed_while_it_runs(tmp_path):
     """SIGKILL at any write leaves a readable, incomplete run.json and a whole weights.h5."""
     code = (
-        "import os, signal, sys, tests.test_results as t\n"
+        "import os, signal, sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
         "import shd_helpers.study.run_folder as r\n"
         "model = t.network()\n"
-        "run = r.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, [0], model)\n"
+        "run = r.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, t.PARTS, model)\n"
         "run.epoch(model, t.EPOCH)\n"
         "real = r.h5py.File.__setitem__\n"
         "def killed(self, *a):\n"
@@ -131,15 +147,25 @@ def test_killed_while_it_runs(tmp_path):
 
 
 def test_accuracy_is_none_where_nobody_is():
-    scores = training.seen_and_unseen_accuracy(PREDICTIONS, [0, 1, 5])
-    assert scores == {"test": 0.5, "test_seen": 0.5, "test_unseen": None}
-    assert training.seen_and_unseen_accuracy(PREDICTIONS, [9])["test_seen"] is None
+    events = replace(random_events(4, 5, 4, 2, 0.1), speakers=np.array([0, 0, 1, 5]))
+    scores = torch.nn.functional.one_hot(torch.from_numpy(events.labels), 2).float()
+    scores[[1, 3]] = scores[[1, 3]].flip(1)  # the second and the last are wrong
+    tested = training.Evaluation(None, events, scores, np.zeros((4, 2)))
+    third = pytest.approx(2 / 3)
+    for seen, wanted in (
+        ([0, 1], (0.5, third, 0.0)),
+        ([0, 1, 5], (0.5, 0.5, None)),
+        ([9], (0.5, None, 0.5)),
+    ):
+        found = seen_and_unseen_accuracy(tested, seen)
+        assert found == dict(zip(("test", "test_seen", "test_unseen"), wanted, strict=True))
+    assert set(seen_and_unseen_accuracy(None, [0]).values()) == {None}
 
 
 def test_accuracy_per_speaker_with_wilson_interval():
-    table = results.accuracy_per_speaker(PREDICTIONS, [0, 1])
+    table = accuracy_per_speaker(PREDICTIONS, [0, 1])
     assert table.speaker.tolist() == [0, 1, 5]
-    assert table.heard.tolist() == [True, True, False]
+    assert table.seen.tolist() == [True, True, False]
     assert table.accuracy.tolist() == [50, 100, 0]
     z, p, n = norm.ppf(0.975), 0.5, 2  # Wilson (1927), by its formula
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -150,25 +176,57 @@ def test_accuracy_per_speaker_with_wilson_interval():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"learn_neurons": True, "readout": "membrane"}, {"kernel_size": 30, "stride": 9}],
+    [
+        {},
+        {"learn_beta": True, "learn_threshold": True, "readout": "membrane"},
+        {"n_delays": 3, "delay_ms": 40.0},
+        {"kernel_size": 30, "stride": 9},
+        {"network": "convolutional"},
+    ],
 )
-def test_network_of_a_run_folder_answers_as_before(tmp_path, options):
-    events, grid = random_events(9, 50, 183, 10, 0.05), Downsampling(pool_steps=20)
-    sizes, delays = [183, 12, 10], delay_steps(3, 40.0, grid.step_ms)
+def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
+    events, grid = random_events(9, 100, 183, 10, 0.2), Downsampling(pool_steps=10)
+    config = NetworkConfig(beta=0.8, surrogate="atan", slope=3.0, n_hidden=12, **options)
     generator = torch.Generator().manual_seed(1)
-    model = SpikingNetwork(sizes, 0.8, "atan", 3.0, generator, delays=delays, **options)
-    parameters = {"seed": 1, "language": "english", "beta": 0.95, "surrogate": "atan"}
-    parameters |= {"slope": 3.0, "n_hidden": 12, "n_delays": 3, "delay_ms": 40.0}
-    parameters |= (
-        {"readout": "spikes", "learn_neurons": False, "kernel_size": 0, "stride": 1}
-        | options
-        | vars(grid)
-    )
-    run = RunWriter(tmp_path, parameters, {"name": "hand"}, np.array([0]), model)
+    model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
+    parameters = {"seed": 1, "language": "english", **vars(grid), **vars(config)}
+    run = RunWriter(tmp_path, parameters, {"name": "hand"}, PARTS, model)
     training.overfit(model, events, 5)
     run.epoch(model, EPOCH)
-    run.finish(model, {}, PREDICTIONS, {"null": {"spk": np.eye(3, dtype=bool)}}, {})
-    loaded = results.load_network(read_run(tmp_path))
-    assert results.downsampling_of(read_run(tmp_path)) == grid and loaded.delays == (0, 2, 4)
-    ours, want = (engine.evaluate_batch(m, events, range(9))[0] for m in (loaded, model))
+    run.finish(model, {}, PREDICTIONS, record_examples(model, events), {})
+    loaded = load_network(read_run(tmp_path))
+    ours, want = (training.evaluate(m, events).class_scores for m in (loaded, model))
     assert torch.equal(ours, want) and want.any()
+
+
+@pytest.mark.parametrize("score_test", [True, False])
+def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
+    write_toy(tmp_path, seed=0)
+    files = locate(str(tmp_path))
+    grid = Downsampling(pool_units=50, pool_steps=100)
+    split = Split(protocol="leave_one_out", held_out=1, score_test=score_test)
+    p = {"dataset": str(tmp_path), "language": "english", "seed": 3, **vars(grid), **vars(split)}
+    parts = load_parts(files, grid, "english", split, 3)
+    evaluated = parts.test if score_test else parts.validation
+    model = build_network(NetworkConfig(), grid.n_units, 10, grid.step_ms, torch.Generator())
+    run = RunWriter(tmp_path / "run", p, fingerprint(files), parts, model)
+    run.finish(model, {}, training.evaluate(model, evaluated).predictions(), {}, {})
+    found = read_run(tmp_path / "run")
+    events = load_predicted(found)
+    assert found.predictions.row.tolist() == events.rows.tolist()
+    assert found.predictions.part.tolist() == [("train", "test")[k] for k in events.part]
+    listed = pd.read_csv(tmp_path / "run" / "utterances.csv.gz", keep_default_na=False)
+    assert len(listed) == (170 if score_test else 117)
+    of_role = listed[listed.role == ("test" if score_test else "validation")]
+    assert of_role.row.tolist() == events.rows.tolist()
+    write_toy(tmp_path, seed=1)
+    with pytest.raises(RunError, match="not the data of"):
+        load_predicted(found)
+
+
+@pytest.mark.parametrize(
+    "kind", [Downsampling, Split, NetworkConfig, training.TrainConfig, Augmentation]
+)
+def test_the_notebook_s_defaults_are_those_of_the_settings(kind):
+    defaults = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+    assert settings(kind, defaults) == kind()

@@ -1,0 +1,165 @@
+"""Who trains, who validates, who tests: nobody twice, nobody lost, nothing read unasked."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shd_helpers.events.downsample import Downsampling, Events, load_events
+from shd_helpers.events.split import Split, join, load_parts, split_validation
+from shd_helpers.events.toy import write_toy
+from shd_helpers.source.shd_file import read_shd
+
+
+def labelled(labels, speakers):
+    n, empty = len(labels), np.zeros(0, np.uint16)
+    names = tuple(map(str, range(10)))
+    offsets = np.zeros(n + 1, np.int64)
+    return Events(empty, empty, offsets, np.array(labels), np.array(speakers), names, 3, 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 4), st.floats(0.1, 0.6), st.integers(0, 99))
+def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fraction, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation([(c, s) for c in range(10) for s in range(speakers)] * takes)
+    events = labelled(rows[:, 0], rows[:, 1])
+    train, valid = split_validation(events, Split(validation_fraction=fraction), seed)
+    assert sorted([*train, *valid]) == list(range(len(rows)))
+    assert abs(len(valid) - fraction * len(rows)) < 1
+    for c in range(10):
+        for s in range(speakers):
+            share = np.sum((events.labels[valid] == c) & (events.speakers[valid] == s))
+            assert abs(share - fraction * takes) < 1
+    again = split_validation(events, Split(validation_fraction=fraction), seed)
+    assert np.array_equal(valid, again[1])
+
+
+def test_random_split_depends_on_the_seed():
+    events = labelled([0] * 100, [0] * 100)
+    splits = {
+        tuple(split_validation(events, Split(validation_fraction=0.2), seed)[1])
+        for seed in range(5)
+    }
+    assert len(splits) == 5
+
+
+def test_speaker_split_holds_out_whole_speakers():
+    events = labelled([0, 1] * 20, [7, 7, 8, 8, 9, 9, 11, 11] * 5)
+    held_out = set()
+    for seed in range(20):
+        split = Split(validation="speaker", validation_fraction=0.25)
+        train, valid = split_validation(events, split, seed)
+        assert len(train) == 30 and len(valid) == 10
+        assert not set(events.speakers[train]) & set(events.speakers[valid])
+        held_out |= set(events.speakers[valid])
+    assert held_out == {7, 8, 9, 11}
+    for named in ({8}, {7, 11}):
+        text = ",".join(map(str, named))
+        split = Split(validation="speaker", validation_speakers=text)
+        _, valid = split_validation(events, split, 0)
+        assert set(events.speakers[valid]) == named and len(valid) == 10 * len(named)
+
+
+def test_impossible_splits():
+    one_speaker = labelled([0, 1], [3, 3])
+    with pytest.raises(ValueError, match="leaves 0 utterances for training"):
+        split_validation(one_speaker, Split(validation="speaker"), 0)
+    with pytest.raises(ValueError, match="0 for validation"):
+        split_validation(one_speaker, Split(validation_fraction=1e-9), 0)
+    split = Split(validation="speaker", validation_speakers="3,8,9")
+    with pytest.raises(ValueError, match="validation_speakers 8, 9: no such speaker here"):
+        split_validation(one_speaker, split, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("protocol", {"protocol": "mine"}),
+        ("held_out", {"held_out": 3}),
+        ("held_out", {"protocol": "leave_one_out"}),
+        ("held_out", {"protocol": "leave_one_out", "held_out": -2}),
+        ("validation", {"validation": "words"}),
+        ("validation_fraction", {"validation_fraction": 0.0}),
+        ("validation_fraction", {"validation_fraction": float("nan")}),
+        ("validation_speakers", {"validation_speakers": "3"}),
+        ("validation_speakers", {"validation": "speaker", "validation_speakers": "3;4"}),
+        ("score_test", {"score_test": 1}),
+    ],
+)
+def test_settings_out_of_range(name, options):
+    with pytest.raises(ValueError, match=f"^{name} "):
+        Split(**options)
+
+
+def rows(events):
+    return {*zip(events.part.tolist(), events.rows.tolist(), strict=True)}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Toy data: four speakers in the training file, the same and a fifth in the test file."""
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy(folder, seed=0)
+    return folder / "toy_train.h5", folder / "toy_test.h5"
+
+
+COARSE = Downsampling(pool_units=50, pool_steps=100)
+
+
+def test_official_protocol_keeps_the_files_apart(files, data_dir):
+    training, validation, test = load_parts(files, COARSE, "english", Split(), 0)
+    assert set(training.part) == set(validation.part) == {0} and set(test.part) == {1}
+    assert len(rows(training) | rows(validation)) == len(training) + len(validation) == 120
+    assert len(test) == 50
+    original = read_shd(files[1])
+    np.testing.assert_array_equal(original.speakers[test.rows], test.speakers)
+    words = [original.keys[label] for label in original.labels[test.rows]]
+    assert words == [test.class_names[label] for label in test.labels]
+
+
+def test_leave_one_out_by_hand(files, data_dir):
+    everything = set()
+    for speaker in range(5):
+        split = Split(protocol="leave_one_out", held_out=speaker)
+        training, validation, test = load_parts(files, COARSE, "english", split, speaker)
+        parts = [rows(training), rows(validation), rows(test)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 170  # nobody twice, nobody lost
+        assert speaker not in {*training.speakers, *validation.speakers}
+        of_speaker = 10 if speaker == 4 else 40
+        assert (test.speakers == speaker).sum() == of_speaker
+        seen = test.speakers[test.speakers != speaker]
+        for other in set(range(5)) - {speaker}:  # a tenth of everyone's utterances, to within one
+            share = 0.1 * (10 if other == 4 else 40)
+            assert abs((seen == other).sum() - share) <= 1
+        everything |= {rows_ for rows_ in rows(test) if rows_ in parts[2]}
+    assert len(everything) > 150
+
+
+def test_events_of_joined_files_are_those_of_the_files(files, data_dir):
+    train, test = load_events(files, COARSE)
+    both = join(train, test)
+    assert len(both) == len(train) + len(test)
+    for i in (0, len(train) - 1, len(train), len(both) - 1):
+        file, k = (train, i) if i < len(train) else (test, i - len(train))
+        np.testing.assert_array_equal(both.to_frames([i]), file.to_frames([k]))
+        assert (both.rows[i], both.labels[i]) == (file.rows[k], file.labels[k])
+
+
+def test_what_is_not_scored_is_not_read(files, tmp_path, data_dir):
+    missing = files[0], tmp_path / "absent_test.h5"
+    parts = load_parts(missing, COARSE, "english", Split(score_test=False), 0)
+    scored = load_parts(files, COARSE, "english", Split(), 0)
+    assert parts.test is None and rows(parts.training) == rows(scored.training)
+    for score_test in (True, False):  # the same utterances are held back
+        split = Split(protocol="leave_one_out", held_out=2, score_test=score_test)
+        parts = load_parts(files, COARSE, "english", split, 0)
+        assert len(parts.training) + len(parts.validation) == 117
+        assert 2 not in parts.training.speakers
+    assert parts.test is None
+
+
+def test_a_held_out_speaker_who_is_not_there(files, data_dir):
+    split = Split(protocol="leave_one_out", held_out=9)
+    with pytest.raises(ValueError, match="held_out 9: no such speaker here; there are 0, 1, 2, 3"):
+        load_parts(files, COARSE, "english", split, 0)
