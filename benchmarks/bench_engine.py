@@ -22,9 +22,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.events.downsample import Downsampling, Events, load_events
+from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.network.engines import fused as engine
 from shd_helpers.network.engines import loop as reference
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import ROOT
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError
@@ -59,7 +59,8 @@ def utterances() -> tuple[Events, str]:
 
 def network() -> SpikingNetwork:
     """Return the study's network with a hidden rate of a few per cent."""
-    model = SpikingNetwork(SIZES, BETA, "fast_sigmoid", SLOPE, torch.Generator().manual_seed(0))
+    config = NetworkConfig(beta=BETA, slope=SLOPE)
+    model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.fc1.weight *= 2
     return model

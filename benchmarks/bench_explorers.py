@@ -14,7 +14,7 @@ import torch
 from shd_helpers.events import toy as smoke
 from shd_helpers.events.downsample import Downsampling, load_events
 from shd_helpers.figures import controls, explorers
-from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import training
@@ -60,8 +60,8 @@ def rows() -> list[dict]:
         train, test = load_events(files, Downsampling())
     generator = torch.Generator().manual_seed(0)
     sizes = (train.n_units, 256, len(train.class_names))
-    network = SpikingNetwork(sizes, 0.95, "fast_sigmoid", 2.0, generator)
-    predictions = training.predict(network, test)
+    network = SpikingNetwork(sizes, NetworkConfig(), generator)
+    predictions = training.evaluate(network, test).predictions()
     distance = np.random.default_rng(0).normal(-0.7, 0.4, 32 * 256 * 333)
     cases = [
         (explorers.downsizing, (data, Downsampling(), "english"), "pool_threshold"),

@@ -13,33 +13,31 @@ import pandas as pd
 import torch
 from scipy.stats import ttest_rel
 
-from shd_helpers.events.downsample import Downsampling, load_events
+from shd_helpers.events import Downsampling, Split, load_parts
 from shd_helpers.files import atomic
+from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network.engines import ENGINES
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.paths import results_dir
 from shd_helpers.source.datasets import locate
+from shd_helpers.study import TrainConfig, evaluate, fit
 from shd_helpers.study.tables import half_width
-from shd_helpers.study.training import fit, split_validation, validate_epoch
 
 
 def run(engine: str, seed: int, dataset: str, epochs: int, batch_size: int, lr: float) -> dict:
     """Train once; return the accuracies of the last epoch, and the loss of the first."""
-    events, test = load_events(locate(dataset), Downsampling())
-    kept, held_out = split_validation(events, "random", 0.1, seed)
-    train, valid = events.take(kept), events.take(held_out)
+    files, grid, split = locate(dataset), Downsampling(), Split()
+    train, valid, test = load_parts(files, grid, "english", split, seed)
     generator = torch.Generator().manual_seed(seed)
-    sizes = (train.n_units, 256, len(train.class_names))
-    model = SpikingNetwork(sizes, 0.95, "fast_sigmoid", 2.0, generator)
-    history = fit(
-        model, train, valid, epochs, batch_size, lr, 10, 0.5, generator, engine, lambda *_: None
-    )
+    size = train.n_units, len(train.class_names), train.step_ms
+    model = build_network(NetworkConfig(), *size, generator)
+    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, engine=engine)
+    history = fit(model, train, valid, config, generator)
     return {
         "engine": engine,
         "seed": seed,
         "train": history[-1]["train_accuracy"],
         "validation": history[-1]["validation_accuracy"],
-        "test": validate_epoch(model, test, engine=engine).accuracy,
+        "test": evaluate(model, test, engine).accuracy,
         "loss_after_epoch_1": history[0]["train_loss"],
     }
 

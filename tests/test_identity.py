@@ -123,4 +123,5 @@ def test_wrong_parameters_are_refused(parameters):
 
 def test_right_parameters_pass():
     check_parameters({"x": 1, "n": 2}, {"x": 1.0, "n": 1, "more": ""})
+    assert literal("3", "") == "3"
     assert [literal(text) for text in ("1e-3", "3", "True", "shd")] == [0.001, 3, True, "shd"]

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from shd_helpers.events.toy import write_toy
-from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study.notebooks import OF_A_RUN
 
 
 def study(cwd, *arguments):
@@ -35,10 +35,11 @@ def test_whole_study(tmp_path):
     assert all(score.endswith("%") for score in lines[-2].split())
     folder = tmp_path / "runs here" / "smoke" / "a b"
     assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"
-    for path in NOTEBOOKS.glob("0*.ipynb"):
+    assert len(OF_A_RUN) == 4
+    for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
-    figures = {path.name for path in folder.with_name("img").glob("*.png")}
+    figures = {path.name for path in folder.joinpath("img").glob("*.png")}
     assert {"fast_sigmoid_func.png", "arctan_func.png", "sigmoid_func.png"} <= figures
     assert {"accuracy_loss_plot.png", "epoch1_weight_matrix.png"} <= figures
     assert {f"weights_SNN_change_over_epochs_FC{i}.png" for i in (1, 2)} <= figures
@@ -50,6 +51,9 @@ def test_whole_study(tmp_path):
         (("--dataset", "no/such/folder"), "no such folder"),
         (("--dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
         (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
+        (("--dataset", "{toy}", "-p", "epochs", "0"), "epochs 0: must be at least 1"),
+        (("--dataset", "{toy}", "-p", "bin_ms", "0.0"), "bin_ms 0.0: must be above 0"),
+        (("--dataset", "{toy}", "-p", "held_out", "3"), "held_out 3: protocol 'leave_one_out'"),
     ],
 )
 def test_mistakes_end_it_before_it_starts(tmp_path, arguments, message):

@@ -137,8 +137,18 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
             )
 
 
-def literal(text: str) -> object:
-    """Read a number or True/False; anything else is text (``1e-3`` is a number)."""
+def literal(text: str, default: object = None) -> object:
+    """Read a number or True/False (``1e-3`` is a number); all else, and what has a text, is text.
+
+    Parameters
+    ----------
+    text : str
+        From a command line.
+    default : object
+        The parameter's default; where it is a text, nothing is read.
+    """
+    if isinstance(default, str):
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -11,18 +11,29 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from shd_helpers.events.downsample import Downsampling, load_events
+from shd_helpers.events import Augmentation, Downsampling, Split, load_events
+from shd_helpers.network.config import NetworkConfig
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.identity import check_parameters, literal, notebook_parameters
+from shd_helpers.study.identity import check_parameters, literal, notebook_parameters, settings
 from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.training import TrainConfig
 
 _DESCRIPTIONS = {
-    "spoken": "spoken (digits by eSpeak NG, made here; the official Spiking Heidelberg Digits run "
-    "with DATASET=shd)",
+    "spoken": "spoken (digits by eSpeak NG, made here; people's speech with DATASET=hd)",
+    "hd": "hd (the Heidelberg Digits, turned into spikes here)",
     "shd": "shd (the official Spiking Heidelberg Digits)",
 }
+OF_A_RUN = tuple(
+    NOTEBOOKS / f"{name}.ipynb"
+    for name in (
+        "01_data_preprocessing",
+        "02_surrogate_visualization",
+        "03_model_training",
+        "04_results_analysis",
+    )
+)
 SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
 
 
@@ -36,26 +47,40 @@ class _Console:
         sys.stdout.flush()
 
 
+def known_parameters() -> dict[str, object]:
+    """Return names and defaults of all parameters that a run's notebooks have."""
+    return {k: v for path in OF_A_RUN for k, v in notebook_parameters(path).items()}
+
+
+def check_run(parameters: Mapping[str, object]) -> None:
+    """Raise ValueError if a run has no such parameter, or a value is out of its range."""
+    known = known_parameters()
+    check_parameters(parameters, known)
+    for kind in (Downsampling, Split, NetworkConfig, TrainConfig, Augmentation):
+        settings(kind, known | dict(parameters))
+
+
 def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
-    """Execute every numbered notebook, giving each those of the parameters that it has.
+    """Execute the notebooks of a run, giving each those of the parameters that it has.
 
     Parameters
     ----------
     parameters : mapping
         Values by name, for the notebooks' parameters cells.
     folder : Path
-        Where the executed notebooks go.
+        Where the executed notebooks go, and their figures (``img/`` in it).
 
     Raises
     ------
     ValueError
-        If no notebook has such a parameter, before anything runs.
+        If no notebook has such a parameter, or a value is out of range, before anything runs.
     PapermillExecutionError
         If a cell fails; the notebook up to there is in the folder.
     """
-    defaults = {path: notebook_parameters(path) for path in sorted(NOTEBOOKS.glob("0*.ipynb"))}
-    check_parameters(parameters, {k: v for cell in defaults.values() for k, v in cell.items()})
+    check_run(parameters)
+    defaults = {path: notebook_parameters(path) for path in OF_A_RUN}
     folder.mkdir(parents=True, exist_ok=True)
+    os.environ["SHD_IMG_DIR"] = str(folder / "img")  # the kernels inherit it
     for path, cell in defaults.items():
         print(f"\n{path.stem}", flush=True)
         papermill.execute_notebook(
@@ -84,8 +109,8 @@ def main() -> None:
     )
     parser.add_argument(
         "--dataset",
-        help="spoken, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to the "
-        "repository root; default: what the notebooks say",
+        help="spoken, hd, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to "
+        "the repository root; default: what the notebooks say",
     )
     parser.add_argument("--name", help="run folder below runs/; default: the data set's name")
     parser.add_argument(
@@ -98,12 +123,13 @@ def main() -> None:
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
     arguments = parser.parse_args()
-    parameters = {name: literal(value) for name, value in arguments.p}
+    known = known_parameters()
+    parameters = {name: literal(text, known.get(name)) for name, text in arguments.p}
     if arguments.dataset:
         parameters["dataset"] = arguments.dataset
-    training = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
-    dataset, language = (parameters.get(k, training[k]) for k in ("dataset", "language"))
+    dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
     try:
+        check_run(parameters)
         print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
         files = locate(dataset, language)
         if arguments.data_only:
