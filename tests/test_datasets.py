@@ -1,18 +1,23 @@
 """Reading, checking and finding data sets, against files made by hand."""
 
+import errno
 import gzip
 import hashlib
-import threading
+import os
+import subprocess
+import sys
+import tracemalloc
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.source import datasets
+from shd_helpers import source
+from shd_helpers.source import datasets, download
 from shd_helpers.source import shd_file as layout
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, language_classes, read_shd
+from tests.loopback import serve
 
 KEYS = ENGLISH + GERMAN
 GOOD = {
@@ -33,7 +38,7 @@ def write(path, **changes):
             data = file.create_dataset(f"spikes/{name}", (len(rows),), h5py.vlen_dtype(dtype))
             for i, row in enumerate(rows):
                 data[i] = row
-        file["labels"] = np.array(content["labels"], dtype="i4")
+        file["labels"] = np.array(content["labels"], dtype=changes.get("label_type", "i4"))
         if content["speaker"] is not None:
             file["extra/speaker"] = np.array(content["speaker"], dtype="u2")
         file["extra/keys"] = content["keys"]
@@ -96,9 +101,14 @@ def test_write_shd_is_read_back(tmp_path):
         ({"times": [[0, 0, 0], [], [np.inf]]}, "utterance 2: a time that is not finite"),
         ({"labels": [3, 20, 0]}, "utterance 1: a label without a name"),
         ({"labels": [-1, 2, 0]}, "utterance 0: a label without a name"),
+        ({"labels": [3, 1.5, 0], "label_type": "f4"}, "utterance 1: a label without a name"),
+        ({"units": [[0, 1.5, 2], [], [7]], "unit_type": "f4"}, "utterance 0: a unit outside"),
+        ({"times": [[0, 1, 2], [], [350]]}, "utterance 2: a time above 10; times are seconds"),
+        ({"labels": [[3, 1, 2]]}, "labels is a table or group, and SHD layout has numbers"),
+        ({"labels": [b"one"] * 3, "label_type": "S3"}, "labels is text"),
         ({"labels": [3, 1]}, "2 labels"),
-        ({"speaker": [4]}, "1 speakers"),
-        ({"speaker": None}, "extra/speaker missing"),
+        ({"speaker": [4]}, "1 extra/speaker"),
+        ({"speaker": None}, "extra/speaker is missing"),
     ],
 )
 def test_bad_content_names_file_utterance_and_remedy(tmp_path, changes, message):
@@ -161,9 +171,58 @@ def test_language_absent_or_unknown():
         language_classes(KEYS, "french")
 
 
-def test_keys_with_umlaut(tmp_path):
-    keys = [("fünf" if key == "fuenf" else key).encode() for key in KEYS]
-    assert read_shd(write(tmp_path / "u.h5", keys=keys)).keys == KEYS
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_keys_in_an_older_encoding(tmp_path, encoding):
+    keys = [("Fünf" if key == "fuenf" else key).encode(encoding) for key in KEYS]
+    assert read_shd(write(tmp_path / "l.h5", keys=keys)).keys == KEYS
+
+
+def test_names_of_recordings(tmp_path):
+    path = tmp_path / "f.h5"
+    arguments = (GOOD["times"], GOOD["units"], GOOD["labels"], GOOD["speaker"])
+    layout.write_shd(path, *arguments, files=["a.flac", "b.flac", "ü.flac"])
+    check_good(read_shd(path))
+    assert read_shd(path).files == ("a.flac", "b.flac", "ü.flac")
+    layout.write_shd(path, *arguments)
+    assert read_shd(path).files == ()
+    with h5py.File(path, "a") as file:
+        file["extra/file"] = [b"a.flac"]
+    with pytest.raises(DatasetError, match=r"3 labels.*1 extra/file"):
+        read_shd(path)
+
+
+def test_groups_and_dead_links_are_no_lists(tmp_path):
+    path = write(tmp_path / "g.h5")
+    with h5py.File(path, "a") as file:
+        del file["labels"]
+        file["labels"] = h5py.ExternalLink("gone.h5", "labels")
+    with pytest.raises(DatasetError, match=f"{path}: .*labels"):
+        read_shd(path)
+    with h5py.File(path, "a") as file:
+        del file["labels"]
+        file.create_group("labels")
+    with pytest.raises(DatasetError, match="labels is a table or group"):
+        read_shd(path)
+
+
+def test_neither_folder_nor_pipe_is_read(tmp_path):
+    (tmp_path / "a.h5").mkdir()
+    os.mkfifo(tmp_path / "b.h5")
+    for name in ("a.h5", "b.h5"):
+        with pytest.raises(DatasetError, match=f"{name}: not a file"):
+            read_shd(tmp_path / name)
+
+
+def test_memory_for_reading(tmp_path):
+    n, size = 4096, 500
+    times, units = np.full(size, 0.5, np.float16), np.arange(size, dtype=np.uint16)
+    layout.write_shd(tmp_path / "big.h5", [times] * n, [units] * n, [0] * n, [0] * n)
+    tracemalloc.start()
+    read = read_shd(tmp_path / "big.h5")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(read.times) == n * size
+    assert peak < 2.8 * (read.times.nbytes + read.units.nbytes)
 
 
 def test_locate_finds_one_pair(tmp_path):
@@ -184,74 +243,195 @@ def test_locate_without_pair_or_folder(tmp_path):
         datasets.locate(str(tmp_path / "absent"))
 
 
+def test_locate_takes_no_folder_or_dead_link_for_a_file(tmp_path):
+    (tmp_path / "x_train.h5").mkdir()
+    (tmp_path / "y_train.h5").symlink_to(tmp_path / "gone.h5")
+    for name in ("x_test.h5", "y_test.h5"):
+        (tmp_path / name).touch()
+    with pytest.raises(DatasetError, match="0 pairs"):
+        datasets.locate(str(tmp_path))
+
+
+def test_fingerprint_is_of_the_unpacked_bytes(tmp_path):
+    plain = write(tmp_path / "x_train.h5")
+    content = plain.read_bytes()
+    (tmp_path / "x_train.h5.gz").write_bytes(gzip.compress(content))
+    with zipfile.ZipFile(tmp_path / "x_train.h5.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain)
+    digest = hashlib.sha256(content).hexdigest()
+    for suffix in datasets.SUFFIXES:
+        path = tmp_path / f"x_train{suffix}"
+        assert datasets.fingerprint((path, plain)) == {
+            "name": "x",
+            "train_sha256": digest,
+            "test_sha256": digest,
+        }
+    (tmp_path / "x_train.h5.gz").write_bytes(gzip.compress(content)[:-20])
+    with pytest.raises(DatasetError, match="not a complete HDF5 file"):
+        layout.content_hash(tmp_path / "x_train.h5.gz")
+
+
+def test_names_for_notebooks_load_nothing_heavy():
+    for name in source.__all__:
+        assert getattr(source, name).__class__ is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = source.nothing
+    code = (
+        "import sys; from shd_helpers.source import locate, read_shd, LANGUAGES; "
+        "print({'numba', 'scipy', 'pandas', 'requests', 'torch'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
 # ---- download, from a server on loopback ----
-
-BODY = bytes(range(256)) * 4000
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        server.requests.append(self.path)
-        mode = server.mode
-        if mode == "404":
-            self.send_error(404)
-            return
-        body = BODY if mode != "wrong" else BODY[::-1]
-        self.send_response(200)
-        if mode != "truncated":  # without a length only the hash can tell
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body if mode in ("good", "wrong") else body[: len(body) // 2])
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
-def server(monkeypatch, data_dir):
-    digest = f"md5:{hashlib.md5(BODY).hexdigest()}"
-    monkeypatch.setattr(datasets, "SHD_FILES", dict.fromkeys(datasets.SHD_FILES, digest))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.requests = []
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_address[1]}/mirror"
-        monkeypatch.setenv("SHD_BASE_URL", address)
-        yield server
-        server.shutdown()
-        thread.join()
+def site(monkeypatch, data_dir, tmp_path):
+    """Two small files stand for the official ones, as .zip and as .gz."""
+    with serve() as site:
+        md5 = {}
+        for name in ("shd_train", "shd_test"):
+            content = write(tmp_path / f"{name}.h5").read_bytes()
+            md5[f"{name}.h5"] = hashlib.md5(content).hexdigest()
+            with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+                archive.writestr(f"{name}.h5", content)
+                archive.writestr(f"__MACOSX/._{name}.h5", b"remarks")
+            site.files[f"{name}.h5.zip"] = (tmp_path / "x.zip").read_bytes()
+            site.files[f"{name}.h5.gz"] = gzip.compress(content)
+        monkeypatch.setattr(datasets, "SHD_MD5", md5)
+        monkeypatch.setenv("SHD_BASE_URL", site.address)
+        yield site
 
 
-def test_download_then_second_run_without_network(server, data_dir, monkeypatch):
-    server.mode = "good"
+def names(folder):
+    return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+
+
+def test_download_then_second_run_without_network(site, data_dir, monkeypatch):
     files = datasets.locate("shd")
     assert [path.name for path in files] == ["shd_train.h5.zip", "shd_test.h5.zip"]
-    assert all(path.read_bytes() == BODY for path in files)
-    assert server.requests == ["/mirror/shd_train.h5.zip", "/mirror/shd_test.h5.zip"]
+    for path in files:
+        assert path.read_bytes() == site.files[path.name]
+        check_good(read_shd(path))
+    assert site.asked == [("shd_train.h5.zip", 0), ("shd_test.h5.zip", 0)]
+    assert names(data_dir / "shd") == ["shd_test.h5.zip", "shd_train.h5.zip"]
     monkeypatch.setenv("SHD_BASE_URL", "http://127.0.0.1:9/closed")
     assert datasets.locate("shd") == files
 
 
-@pytest.mark.parametrize("mode", ["truncated", "wrong", "404", "cut"])
-def test_failed_download_leaves_nothing(server, data_dir, mode):
-    server.mode = mode
-    with pytest.raises(DatasetError, match="SHD_BASE_URL") as error:
+def test_gz_where_there_is_no_zip(site):
+    del site.files["shd_train.h5.zip"], site.files["shd_test.h5.zip"]
+    files = datasets.locate("shd")
+    assert [path.name for path in files] == ["shd_train.h5.gz", "shd_test.h5.gz"]
+    check_good(read_shd(files[0]))
+
+
+def test_second_address(site, monkeypatch):
+    monkeypatch.delenv("SHD_BASE_URL")
+    monkeypatch.setattr(download, "SITES", ("http://127.0.0.1:9/closed/", f"{site.address}/"))
+    check_good(read_shd(datasets.locate("shd")[0]))
+
+
+def test_official_addresses():
+    assert download.SITES == ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".h5.gz"])
+def test_files_fetched_by_hand(site, data_dir, tmp_path, suffix):
+    folder = data_dir / "shd"
+    folder.mkdir(parents=True)
+    for name in ("shd_train", "shd_test"):
+        plain = (tmp_path / f"{name}.h5").read_bytes()
+        content = plain if suffix == ".h5" else site.files[f"{name}.h5.gz"]
+        (folder / f"{name}{suffix}").write_bytes(content)
+    assert datasets.locate("shd") == (folder / f"shd_train{suffix}", folder / f"shd_test{suffix}")
+    assert site.asked == []
+
+
+def test_cut_download_goes_on_at_once(site):
+    site.cut = [1000, 700]
+    path = datasets.locate("shd")[0]
+    assert path.read_bytes() == site.files[path.name]
+    assert site.asked[:3] == [(path.name, 0), (path.name, 1000), (path.name, 1700)]
+
+
+def test_cut_download_goes_on_in_the_next_call(site, data_dir, monkeypatch):
+    monkeypatch.setattr(download, "TRIES", 1)
+    site.cut = [1000]
+    with pytest.raises(DatasetError, match=r"shd_train.h5.zip: .*it goes on where it was"):
         datasets.locate("shd")
-    assert "shd_train.h5.zip" in str(error.value)
-    assert not list((data_dir / "shd").glob("*"))
-    server.mode = "good"  # and the next try succeeds
-    assert datasets.locate("shd")[0].read_bytes() == BODY
+    assert names(data_dir / "shd") == ["unfinished"]
+    site.asked.clear()
+    path = datasets.locate("shd")[0]
+    assert path.read_bytes() == site.files[path.name]
+    assert site.asked[0] == (path.name, 1000)
+
+
+def test_site_without_ranges_starts_again(site):
+    site.cut, site.knows_ranges = [1000], False
+    path = datasets.locate("shd")[0]
+    assert path.read_bytes() == site.files[path.name]
+
+
+@pytest.mark.parametrize("extra", [0, 10])
+def test_killed_before_the_file_was_checked(site, data_dir, extra):
+    """A whole file, or one that is longer than the site's, waits in `unfinished`."""
+    unfinished, whole = data_dir / "shd" / "unfinished", site.files["shd_train.h5.zip"]
+    unfinished.mkdir(parents=True)
+    (unfinished / "shd_train.h5.zip").write_bytes(whole + bytes(extra))
+    assert datasets.locate("shd")[0].read_bytes() == whole
+
+
+@pytest.mark.parametrize("fault", ["cut without length", "a page", "nothing"])
+def test_failed_download_leaves_nothing_under_a_final_name(site, data_dir, fault):
+    good = dict(site.files)
+    if fault == "cut without length":  # only the content can tell
+        site.tells_length, site.cut = False, [2000]
+    elif fault == "a page":
+        site.files = dict.fromkeys(good, b"<html>moved</html>" * 100)
+    else:
+        site.files = {}
+    with pytest.raises(DatasetError, match=r"shd_train\.h5"):
+        datasets.locate("shd")
+    assert names(data_dir / "shd") == ["unfinished"]
+    site.files = good  # and the next try succeeds
+    assert datasets.locate("shd")[0].read_bytes() == good["shd_train.h5.zip"]
 
 
 def test_no_network_at_all(data_dir, monkeypatch):
     monkeypatch.setenv("SHD_BASE_URL", "http://127.0.0.1:9/closed")
-    with pytest.raises(DatasetError, match="by hand"):
+    with pytest.raises(DatasetError, match=r"SHD_BASE_URL to a mirror.*by hand.*'spoken'"):
         datasets.locate("shd")
 
 
+def test_full_disk(site, data_dir, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "tqdm", full)
+        with pytest.raises(DatasetError, match=r"No space left.*SHD_DATA_DIR"):
+            datasets.locate("shd")
+    check_good(read_shd(datasets.locate("shd")[0]))
+
+
+def test_other_md5_names_both_values_and_the_way_on(site, data_dir, monkeypatch):
+    found = datasets.SHD_MD5["shd_train.h5"]
+    monkeypatch.setattr(datasets, "SHD_MD5", dict.fromkeys(datasets.SHD_MD5, 32 * "0"))
+    with pytest.raises(DatasetError, match=f"{found}; {32 * '0'} was expected") as error:
+        datasets.locate("shd")
+    folder = data_dir / "shd"
+    assert f"DATASET={str(folder)!r}" in str(error.value)
+    (folder / "shd_test.h5.gz").write_bytes(site.files["shd_test.h5.gz"])
+    assert datasets.dataset_name(datasets.locate(str(folder))) == "shd"
+
+
 def test_official_hashes():
-    assert datasets.SHD_FILES == {
-        "shd_train.h5.zip": "md5:f3252aeb598ac776c1b526422d90eecb",
-        "shd_test.h5.zip": "md5:1503a5064faa34311c398fb0a1ed0a6f",
+    assert datasets.SHD_MD5 == {
+        "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
+        "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
+        "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
+        "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
     }

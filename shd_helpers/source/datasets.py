@@ -1,21 +1,19 @@
 """Get a data set by name: download it, make it, or find it in a folder."""
 
-import os
+import hashlib
+import shutil
 from pathlib import Path
 
-import pooch
-
-from shd_helpers.files import sha256
 from shd_helpers.paths import data_dir, resolve
-from shd_helpers.source.espeak_digits import make_spoken
-from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.source.shd_file import DatasetError, content_hash
 
-SHD_URL = "https://zenkelab.org/datasets/"
-SHD_FILES = {
-    "shd_train.h5.zip": "md5:f3252aeb598ac776c1b526422d90eecb",
-    "shd_test.h5.zip": "md5:1503a5064faa34311c398fb0a1ed0a6f",
+SHD_MD5 = {  # the zip files as they are; the HDF5 files in .gz or .zip, from public loaders
+    "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
+    "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
+    "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
+    "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
 }
-NAMED = ("spoken", "shd")
+NAMED = ("spoken", "hd", "shd")
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 
 
@@ -25,10 +23,12 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     Parameters
     ----------
     dataset : str
-        ``"spoken"`` for digits spoken by eSpeak NG, made once into ``data/spoken``; ``"shd"`` for
-        the official files, downloaded once into ``data/shd`` (base address: ``$SHD_BASE_URL``);
+        ``"spoken"`` for digits spoken by eSpeak NG, made once into ``data/spoken``; ``"hd"`` for
+        the Heidelberg Digits, downloaded as sound and turned into spikes once into ``data/hd``;
+        ``"shd"`` for the official spikes of the same sound, downloaded once into ``data/shd``;
         or a folder with ``<name>_train.h5`` and ``<name>_test.h5``, each also as ``.h5.gz`` or
-        ``.h5.zip``, relative to the repository root.
+        ``.h5.zip``, relative to the repository root. ``$SHD_BASE_URL`` replaces the addresses
+        of downloads.
     language : str
         What ``"spoken"`` is to speak; the other data sets are what they are.
 
@@ -40,24 +40,31 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     Raises
     ------
     DatasetError
-        If the download fails or the folder holds no such pair, or more than one.
+        If a download fails or isn't what it should be, or the folder holds no such pair, or more
+        than one.
     """
     if dataset == "spoken":
+        from shd_helpers.source.espeak_digits import make_spoken  # numba and scipy load slowly
+
         return make_spoken(data_dir() / "spoken" / language, language=language)
+    if dataset == "hd":
+        from shd_helpers.source import heidelberg
+
+        return heidelberg.make_heidelberg(data_dir() / "hd", heidelberg.HD_AUDIO)
     if dataset == "shd":
-        return tuple(_download(name) for name in SHD_FILES)
+        return _official("shd_train"), _official("shd_test")
     folder = resolve(dataset)
     if not folder.is_dir():
         raise DatasetError(
-            f"{folder}: no such folder. Set `dataset` to 'spoken', 'shd' or a folder that holds "
-            "<name>_train.h5 and <name>_test.h5; a relative path counts from the repository root."
+            f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
+            "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "
+            "root."
         )
     pairs = {}
     for train in sorted(folder.glob("*_train.h5*")):
         name, _, suffix = train.name.rpartition("_train")
-        tests = [folder / f"{name}_test{s}" for s in SUFFIXES]
-        test = next((path for path in tests if path.is_file()), None)
-        if suffix in SUFFIXES and test is not None:
+        test = _packed_or_not(folder / f"{name}_test")
+        if suffix in SUFFIXES and train.is_file() and test is not None:
             pairs.setdefault(name, (train, test))
     if len(pairs) != 1:
         raise DatasetError(
@@ -73,21 +80,50 @@ def dataset_name(files: tuple[Path, Path]) -> str:
 
 
 def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
-    """Return a data set's name and the SHA-256 of its two files, to be kept with results."""
-    train, test = files
-    name = dataset_name(files)
-    return {"name": name, "train_sha256": sha256(train), "test_sha256": sha256(test)}
+    """Return a data set's name and the SHA-256 of its two files, to be kept with results.
+
+    The bytes of the HDF5 files count: packing them as ``.gz`` or ``.zip`` changes nothing.
+    """
+    train, test = map(content_hash, files)
+    return {"name": dataset_name(files), "train_sha256": train, "test_sha256": test}
 
 
-def _download(name: str) -> Path:
-    base = os.environ.get("SHD_BASE_URL") or SHD_URL
+def _packed_or_not(path: Path) -> Path | None:
+    paths = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
+    return next((p for p in paths if p.is_file()), None)
+
+
+def _official(name: str) -> Path:
+    """Return an official file, packed or not; download it where it is missing; check it always."""
     folder = data_dir() / "shd"
-    files = pooch.create(folder, base_url=base.rstrip("/") + "/", registry=SHD_FILES)
-    try:
-        return Path(files.fetch(name, progressbar=True))
-    # pooch raises ValueError for a wrong hash; every failure of requests is an OSError
-    except (OSError, ValueError) as error:
+    path = _packed_or_not(folder / name)
+    if path is None:
+        from shd_helpers.source.download import exclusive  # requests loads slowly
+
+        with exclusive(folder):
+            path = _packed_or_not(folder / name) or _download(name, folder)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "md5").hexdigest() == SHD_MD5.get(path.name):
+            return path
+    found, expected = content_hash(path, "md5"), SHD_MD5[f"{name}.h5"]
+    if found != expected:
         raise DatasetError(
-            f"{folder / name}: the download from {base} failed ({error}). Try again; or set "
-            "SHD_BASE_URL to a mirror; or fetch both zip files by hand into that folder."
-        ) from error
+            f"{path}: the HDF5 file has the MD5 {found}; {expected} was expected of {name}.h5. "
+            "Remove it to download it again; or, if you trust it, name its folder as the data "
+            f"set: DATASET={str(folder)!r}."
+        )
+    return path
+
+
+def _download(name: str, folder: Path) -> Path:
+    from shd_helpers.source.download import download
+
+    path = download([f"{name}.h5.zip", f"{name}.h5.gz"], folder / "unfinished")
+    try:
+        content_hash(path)  # can it be unpacked?
+    except DatasetError:
+        path.unlink()
+        raise
+    path = path.replace(folder / path.name)
+    shutil.rmtree(folder / "unfinished")
+    return path

@@ -5,12 +5,17 @@ Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7)
 """
 
 import gzip
+import hashlib
 import io
+import shutil
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -18,6 +23,7 @@ import numpy as np
 from shd_helpers.files import atomic
 
 N_CHANNELS = 700
+LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
@@ -40,6 +46,7 @@ class Utterances:
     labels: np.ndarray  # (utterances,) index into keys, int64
     speakers: np.ndarray  # (utterances,) int64
     keys: tuple[str, ...]  # class names
+    files: tuple[str, ...] = ()  # name of each recording, where the file has ``extra/file``
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -70,84 +77,154 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout; the message names the
         file, the utterance and the remedy. The file itself is never changed.
     """
+    path, parts = Path(path), []
+    with _named_errors(path), _open_hdf5(path) as file:
+        _check_layout(path, file)
+        labels, speakers = file["labels"][:], file["extra/speaker"][:].astype(np.int64)
+        keys = tuple(_text(key).lower().replace("ü", "ue") for key in file["extra/keys"][:])
+        files = tuple(map(_text, file["extra/file"][:])) if "extra/file" in file else ()
+        utterances = np.arange(len(labels))
+        known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
+        _refuse(path, ~known, utterances, "a label without a name in extra/keys")
+        for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
+            parts.append(_read_rows(path, file, utterances[i : i + 512]))
+    sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Utterances(times, units, offsets, labels.astype(np.int64), speakers, keys, files)
+
+
+def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
+    """Return the hash of an HDF5 file's bytes: the same for ``.h5``, ``.h5.gz`` and ``.h5.zip``.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`.
+    algorithm : str
+        Name of the hash, as `hashlib` has it.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or can't be unpacked.
+    """
     path = Path(path)
+    with _named_errors(path), _unpacked(path) as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+_LAYOUT = {
+    "spikes/times": "rows of numbers",
+    "spikes/units": "rows of numbers",
+    "labels": "numbers",
+    "extra/keys": "text",
+    "extra/speaker": "numbers",
+}
+_NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading into a DatasetError that names the file and the remedy."""
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{path}: not a file. Check `dataset`.")
     try:
-        with h5py.File(_open(path), "r") as file:
-            missing = [k for k in _LAYOUT if k not in file]
-            if missing:
-                raise DatasetError(
-                    f"{path}: {', '.join(missing)} missing. SHD layout needs {', '.join(_LAYOUT)}; "
-                    "write the file with shd_helpers.source.shd_file.write_shd."
-                )
-            times, sizes = _concatenate(file["spikes/times"], np.float16)
-            units, n_units = _concatenate(file["spikes/units"], np.int64)
-            labels = file["labels"][:].astype(np.int64)
-            speakers = file["extra/speaker"][:].astype(np.int64)
-            keys = tuple(_text(key) for key in file["extra/keys"][:])
+        yield
     except FileNotFoundError:
-        raise DatasetError(
-            f"{path}: no such file. Check `dataset`, or get the file again."
-        ) from None
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
+        raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.") from None
+    except (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         raise DatasetError(
             f"{path}: not a complete HDF5 file ({error}). Copy or download it again."
         ) from error
-    _check(path, times, units, sizes, n_units, labels, speakers, keys)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Utterances(times, units.astype(np.uint16), offsets, labels, speakers, keys)
 
 
-_LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/keys", "extra/speaker")
-
-
-def _open(path: Path) -> Path | io.BytesIO:
-    """Unpack in memory: no second file on the disk that a crash could leave half-written."""
+@contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
     if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            return io.BytesIO(file.read())
-    if path.suffix == ".zip":
+        with gzip.open(path) as stream:
+            yield stream
+    elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            members = [name for name in archive.namelist() if name.endswith(".h5")]
+            members = [n for n in archive.namelist() if n.endswith(".h5")]
+            members = [n for n in members if not Path(n).name.startswith("._")]  # from macOS
             if len(members) != 1:
                 raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
-            return io.BytesIO(archive.read(members[0]))
-    return path
+            with archive.open(members[0]) as stream:
+                yield stream
+    else:
+        with path.open("rb") as stream:
+            yield stream
 
 
-def _concatenate(dataset: h5py.Dataset, dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    """Join variable-length rows, read in slices (row by row is slow); return rows and lengths."""
-    rows = [row for i in range(0, len(dataset), 512) for row in dataset[i : i + 512]]
-    sizes = np.array([len(row) for row in rows], dtype=np.int64)
-    return np.concatenate([np.empty(0, dtype), *rows]).astype(dtype, copy=False), sizes
+@contextmanager
+def _open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Unpack in memory: no second file on the disk that a crash could leave half-written."""
+    with io.BytesIO() as memory:
+        if path.suffix in (".gz", ".zip"):
+            with _unpacked(path) as stream:
+                shutil.copyfileobj(stream, memory)
+        with h5py.File(memory if memory.tell() else path, "r") as file:
+            yield file
 
 
-def _text(key: bytes | str) -> str:
-    text = key.decode("utf-8") if isinstance(key, bytes) else str(key)
-    return text.lower().replace("ü", "ue")
-
-
-def _check(path, times, units, n_times, n_units, labels, speakers, keys) -> None:
-    if not len(n_times) == len(n_units) == len(labels) == len(speakers):
-        raise DatasetError(
-            f"{path}: {len(n_times)} rows of times, {len(n_units)} of units, {len(labels)} labels "
-            f"and {len(speakers)} speakers; each utterance needs one of each."
-        )
-    owner = np.repeat(np.arange(len(n_times)), n_times)  # utterance of each spike
-    rules = [
-        (n_times != n_units, None, "times and units of different length; drop or mend it"),
-        (~np.isfinite(times), owner, "a time that is not finite; times are seconds"),
-        (times < 0, owner, "a negative time; times are seconds from the start of the utterance"),
-        ((units < 0) | (units >= N_CHANNELS), owner, f"a unit outside 0..{N_CHANNELS - 1}"),
-        ((labels < 0) | (labels >= len(keys)), None, "a label without a name in extra/keys"),
-    ]
-    for broken, utterance_of, reason in rules:
-        if broken.any():
-            where = np.flatnonzero(broken)[0]
-            utterance = where if utterance_of is None else utterance_of[where]
+def _check_layout(path: Path, file: h5py.File) -> None:
+    optional = {"extra/file": "text"} if "extra/file" in file else {}
+    for name, expected in (_LAYOUT | optional).items():
+        found = _kind(file.get(name))
+        if found != expected:
             raise DatasetError(
-                f"{path}: utterance {utterance}: {reason}. Correct the program that wrote the "
-                f"file ({np.count_nonzero(broken)} such entries)."
+                f"{path}: {name} is {found}, and SHD layout has {expected} there. "
+                "Write the file with shd_helpers.source.shd_file.write_shd."
             )
+    rows = {name: len(file[name]) for name in (_LAYOUT | optional) if name != "extra/keys"}
+    if len(set(rows.values())) > 1:
+        found = ", ".join(f"{n} {name}" for name, n in rows.items())
+        raise DatasetError(f"{path}: {found}; each utterance needs one of each.")
+
+
+def _kind(data: h5py.Dataset | h5py.Group | None) -> str:
+    if data is None:
+        return "missing"
+    if not isinstance(data, h5py.Dataset) or data.ndim != 1:
+        return "a table or group"
+    if h5py.check_string_dtype(data.dtype):
+        return "text"
+    row = h5py.check_vlen_dtype(data.dtype)
+    return "numbers" if row is None else "rows of numbers"
+
+
+def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the sizes, times and units of some utterances on end, checked."""
+    part = slice(utterances[0], utterances[-1] + 1)
+    times, units = file["spikes/times"][part], file["spikes/units"][part]
+    sizes, n_units = (np.array([len(row) for row in rows]) for rows in (times, units))
+    _refuse(path, sizes != n_units, utterances, "times and units of different length")
+    times, units, owner = np.concatenate(times), np.concatenate(units), np.repeat(utterances, sizes)
+    _refuse(path, ~np.isfinite(times), owner, "a time that is not finite; times are seconds")
+    _refuse(path, times < 0, owner, "a negative time; times are seconds from the start")
+    _refuse(path, times > LONGEST_S, owner, f"a time above {LONGEST_S:g}; times are seconds")
+    known = (units >= 0) & (units < N_CHANNELS) & (units % 1 == 0)
+    _refuse(path, ~known, owner, f"a unit outside 0..{N_CHANNELS - 1}")
+    return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
+
+
+def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> None:
+    if broken.any():
+        raise DatasetError(
+            f"{path}: utterance {owner[broken][0]}: {reason}. "
+            "Correct the program that wrote the file."
+        )
+
+
+def _text(name: bytes | str) -> str:
+    """Decode UTF-8, else Latin-1, which older programs write; letters as one character each."""
+    if isinstance(name, bytes):
+        try:
+            name = name.decode("utf-8")
+        except UnicodeDecodeError:
+            name = name.decode("latin-1")
+    return unicodedata.normalize("NFC", name)
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
@@ -189,6 +266,7 @@ def write_shd(
     speakers: Sequence[int],
     keys: Sequence[str] = LANGUAGES["both"],
     gender: Sequence[str] | None = None,
+    files: Sequence[str] | None = None,
 ) -> None:
     """Write utterances in SHD layout, atomically.
 
@@ -204,6 +282,8 @@ def write_shd(
         Class names.
     gender : sequence of str, optional
         Gender of each speaker number, as ``extra/meta_info/gender``.
+    files : sequence of str, optional
+        Name of each utterance's recording, as ``extra/file``, which official SHD doesn't have.
     """
     with atomic(path) as part, h5py.File(part, "w") as file:
         for name, rows, dtype in (("times", times, np.float16), ("units", units, np.uint16)):
@@ -215,3 +295,5 @@ def write_shd(
         file["extra/keys"] = np.array([key.encode() for key in keys])
         if gender is not None:
             file["extra/meta_info/gender"] = np.array([text.encode() for text in gender])
+        if files is not None:
+            file["extra/file"] = np.array([text.encode() for text in files])
