@@ -412,7 +412,7 @@ def test_official_archive():
 
 
 @pytest.mark.parametrize(
-    "every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["12 recordings", "all 92"]
+    "every", [16, pytest.param(1, marks=pytest.mark.slow)], ids=["6 recordings", "all 92"]
 )
 def test_shared_recordings_have_the_shared_spikes(every, site, monkeypatch):
     if not (SHARED / "hd_audio").is_dir():

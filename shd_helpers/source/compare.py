@@ -149,16 +149,17 @@ def main() -> None:
         parts = ("train", "test") if len(sides[0]) == 2 else ("file",)
         measures, classes = {}, {}
         for part, path_a, path_b in zip(parts, *sides, strict=True):
-            print(f"{part}: A is {path_a}, B is {path_b}", flush=True)
+            print(f"{part}\n  A: {path_a}\n  B: {path_b}", flush=True)
             values, table = compare_utterances(read_shd(path_a), read_shd(path_b))
             measures[part] = {label: form.format(values[k]) for k, (label, form) in _SHOWN.items()}
-            classes[part] = table.assign(spikes_ratio=table.spikes_b / table.spikes_a)
+            table["ratio"] = table.spikes_b / table.spikes_a
+            classes[part] = table.set_axis(["n A", "spikes A", "n B", "spikes B", "B/A"], axis=1)
     except DatasetError as error:
         sys.exit(f"{error}")
     measures = pd.DataFrame(measures).replace("nan", "-")
     width = max(map(len, measures.index))
     measures.index = measures.index.str.ljust(width)
-    print(f"\n{measures.to_string()}\n")
+    print(f"\n{measures.to_string()}\n\nutterances (n) and spikes an utterance, by class")
     print(pd.concat(classes, axis=1).to_string(float_format="{:.2f}".format, na_rep="-"))
 
 

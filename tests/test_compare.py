@@ -1,0 +1,214 @@
+"""Two data sets held against each other: numbers by hand, and which differences they show."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from shd_helpers.source import compare
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.compare import compare_utterances
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.source.speech import SPEECH_RATE_HZ, speak
+
+KEYS = ENGLISH + GERMAN
+
+
+def utterances(rows, labels, speakers=None, keys=KEYS, files=()) -> Utterances:
+    """Build a data set of rows of (times, units)."""
+    times, units = ([np.array(row[i]) for row in rows] for i in (0, 1))
+    return Utterances(
+        np.concatenate([*times, []]).astype(np.float16),
+        np.concatenate([*units, []]).astype(np.uint16),
+        np.cumsum([0, *map(len, times)]),
+        np.array(labels, dtype=np.int64),
+        np.array([0] * len(rows) if speakers is None else speakers, dtype=np.int64),
+        keys,
+        tuple(files),
+    )
+
+
+def draw(rows, seed) -> list:
+    """Return random utterances of 200 to 300 spikes, in some of the entries of `rows`' kind."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(200, 300, rows)
+    return [(np.sort(rng.uniform(0, 0.5, n)), rng.integers(0, 700, n)) for n in sizes]
+
+
+def test_numbers_by_hand():
+    """Against whole matrices, and means of sorted times."""
+    rows_a, rows_b = draw(4, 0), draw(4, 1)
+    a, b = utterances(rows_a, [0, 1, 1, 3]), utterances(rows_b, [0, 1, 1, 3])
+    measures, classes = compare_utterances(a, b)
+    active = np.zeros((2, 4, 60, 700))
+    spikes = np.zeros((2, 60, 700))
+    for side, rows in enumerate((rows_a, rows_b)):
+        for i, (times, units) in enumerate(rows):
+            for time, unit in zip(times.astype(np.float16).astype(float), units, strict=True):
+                active[side, i, int(time / 0.01), unit] = 1
+                spikes[side, int(time / 0.01), unit] += 1 / 4
+    blocks = active[:, :, :51].reshape(2, 4, 51, 140, 5).sum(axis=-1)[:, :, :50]
+    expected = np.mean(
+        [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(*blocks, strict=True)]
+    )
+    assert measures["correlation"] == pytest.approx(expected, abs=1e-3)
+    assert measures["active_ratio"] == pytest.approx(active[1].sum() / active[0].sum())
+    assert measures["spikes_ratio"] == pytest.approx(spikes[1].sum() / spikes[0].sum())
+    bands = spikes.sum(axis=1).reshape(2, 140, 5).sum(axis=-1)
+    difference = np.abs(bands[0] - bands[1]).sum() / bands[0].sum()
+    assert measures["units_difference"] == pytest.approx(difference)
+    steps = spikes.sum(axis=2)
+    difference = np.abs(steps[0] - steps[1]).sum() / steps[0].sum()
+    assert measures["time_difference"] == pytest.approx(difference)
+    for side, rows in (("a", rows_a), ("b", rows_b)):
+        edges = [
+            np.quantile(times.astype(np.float16).astype(float), [0.05, 0.95]) for times, _ in rows
+        ]
+        onset, end = 1000 * np.mean(edges, axis=0)
+        assert measures[f"onset_ms_{side}"] == pytest.approx(onset)
+        assert measures[f"end_ms_{side}"] == pytest.approx(end)
+        assert measures[f"utterances_{side}"] == measures["matched"] == 4
+        assert classes.index.tolist() == ["zero", "one", "three"]
+        assert classes[f"utterances_{side}"].tolist() == [1, 2, 1]
+        one = np.mean([len(times) for times, _ in rows[1:3]])
+        assert classes.loc["one", f"spikes_{side}"] == one
+
+
+def test_a_set_is_like_itself():
+    a = utterances([*draw(3, 0), ([], [])], [0, 1, 2, 3])
+    measures, _ = compare_utterances(a, a)
+    for name in ("units_difference", "time_difference"):
+        assert measures[name] == 0
+    for name in ("spikes_ratio", "active_ratio", "correlation"):
+        assert measures[name] == pytest.approx(1)
+
+
+def test_later_spikes_and_other_units_show():
+    rows = draw(3, 0)
+    a = utterances(rows, [0, 1, 2])
+    late = utterances([(times + 0.0625, units) for times, units in rows], [0, 1, 2])
+    measures, _ = compare_utterances(a, late)
+    assert measures["onset_ms_b"] - measures["onset_ms_a"] == pytest.approx(62.5, abs=0.5)
+    assert measures["time_difference"] > 0.2 and measures["units_difference"] == 0
+    assert measures["correlation"] < 0.1
+    turned = utterances([(times, 699 - units) for times, units in rows], [0, 1, 2])
+    measures, _ = compare_utterances(a, turned)
+    assert measures["units_difference"] > 0.2 and measures["time_difference"] == 0
+    assert measures["correlation"] < 0.1
+
+
+def test_matched_by_name_in_any_order():
+    rows = draw(3, 0)
+    a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])
+    b = utterances([rows[2], rows[0], draw(1, 5)[0]], [2, 0, 7], files=["z", "x", "other"])
+    measures, classes = compare_utterances(a, b)
+    assert measures["matched"] == 2
+    assert measures["correlation"] == pytest.approx(1)
+    assert classes.index.tolist() == ["zero", "one", "two", "seven"]
+    assert classes.utterances_b.tolist() == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "speakers", "files"),
+    [([0, 1, 3], [0, 0, 0], ()), ([0, 1, 2], [0, 0, 1], ()), ([0, 1, 2], [0, 0, 0], "abc")],
+)
+def test_no_match(labels, speakers, files):
+    rows = draw(3, 0)
+    a = utterances(rows, [0, 1, 2], files="xyz" if files else ())
+    measures, _ = compare_utterances(a, utterances(rows, labels, speakers, files=files))
+    assert measures["matched"] == 0
+    assert np.isnan(measures["correlation"]) and np.isnan(measures["active_ratio"])
+    assert measures["spikes_ratio"] == 1
+
+
+def test_classes_go_by_name():
+    rows = draw(2, 0)
+    a, b = utterances(rows, [0, 11]), utterances(rows, [10, 1], keys=GERMAN + ENGLISH)
+    measures, classes = compare_utterances(a, b)
+    assert measures["matched"] == 2
+    assert classes.index.tolist() == ["zero", "eins"]
+    assert classes.utterances_a.tolist() == classes.utterances_b.tolist() == [1, 1]
+
+
+def test_nothing_to_compare():
+    a, nothing = utterances(draw(1, 0), [0]), utterances([], [])
+    for pair in ((a, nothing), (nothing, a)):
+        with pytest.raises(DatasetError, match="without utterances"):
+            compare_utterances(*pair)
+
+
+# ---- what the cochlea makes of words ----
+
+WORDS = (0, 2, 4, 6, 8)
+
+
+@pytest.fixture(scope="module")
+def spoken() -> dict[str, list]:
+    """The same ten words three times: two draws, and with a window over the whole track."""
+    waves = [
+        speak(ENGLISH[label], speaker, np.random.default_rng([label, speaker]))
+        for speaker in (0, 4)
+        for label in WORDS
+    ]
+    settings = {"one": (0, 30.0), "two": (100, 30.0), "window": (200, None)}
+    return {
+        name: [
+            encode(wave, SPEECH_RATE_HZ, seed=first + i, ramp_ms=ramp_ms)
+            for i, wave in enumerate(waves)
+        ]
+        for name, (first, ramp_ms) in settings.items()
+    }
+
+
+def test_two_draws_are_alike_and_the_wrong_window_is_told_apart(spoken):
+    one, two, window = (
+        utterances(spoken[name], [*WORDS, *WORDS], [0] * 5 + [4] * 5)
+        for name in ("one", "two", "window")
+    )
+    same, _ = compare_utterances(one, two)
+    other, classes = compare_utterances(one, window)
+    assert same["matched"] == other["matched"] == 10
+    assert same["spikes_ratio"] == pytest.approx(1, abs=0.02)
+    assert same["active_ratio"] == pytest.approx(1, abs=0.02)
+    assert same["units_difference"] < 0.08 and same["time_difference"] < 0.05
+    assert same["onset_ms_b"] == pytest.approx(same["onset_ms_a"], abs=2)
+    assert same["correlation"] > 0.75
+    assert other["spikes_ratio"] < 0.9 and other["active_ratio"] < 0.9
+    assert other["units_difference"] > 2 * same["units_difference"]
+    assert other["time_difference"] > 3 * same["time_difference"]
+    assert other["onset_ms_b"] > other["onset_ms_a"] + 10
+    assert other["correlation"] < same["correlation"] - 0.05
+    assert (classes.spikes_b < classes.spikes_a).all()
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, arguments)])
+    compare.main()
+
+
+def test_command(spoken, tmp_path, monkeypatch, capsys):
+    for name in ("one", "two"):
+        for part in ("train", "test"):
+            path = tmp_path / name / f"{name}_{part}.h5"
+            write_shd(path, *zip(*spoken[name], strict=True), [*WORDS, *WORDS], [0] * 5 + [4] * 5)
+    run(monkeypatch, tmp_path / "one", tmp_path / "two")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "train" and lines[2].endswith("two_train.h5")
+    matched = next(line for line in lines if line.startswith("utterances matched"))
+    assert matched.split()[-2:] == ["10", "10"]
+    eight = next(line for line in lines if line.startswith("eight")).split()
+    assert (eight[1], eight[3]) == ("2", "2") and float(eight[5]) == pytest.approx(1, abs=0.02)
+    assert len(lines) < 40 and max(map(len, lines[6:])) < 100
+    assert len(lines) < 40 and max(map(len, lines)) < 130
+    run(monkeypatch, tmp_path / "one" / "one_test.h5", tmp_path / "two" / "two_train.h5")
+    assert capsys.readouterr().out.startswith("file\n  A: ")
+
+
+def test_command_with_something_else(tmp_path, monkeypatch):
+    path = tmp_path / "x_train.h5"
+    write_shd(path, [[0.5]], [[3]], [0], [0])
+    with pytest.raises(SystemExit, match="no such folder"):
+        run(monkeypatch, path, tmp_path / "absent")
+    write_shd(tmp_path / "x_test.h5", [[0.5]], [[3]], [0], [0])
+    with pytest.raises(SystemExit, match="two data sets or two files"):
+        run(monkeypatch, path, tmp_path)
