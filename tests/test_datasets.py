@@ -90,6 +90,20 @@ def test_write_shd_is_read_back(tmp_path):
         assert len(file["extra/meta_info/gender"]) == 5
 
 
+def test_no_room_for_a_file(tmp_path):
+    """HDF5 itself crashes where the disk is full; a limit on the size of files is as full."""
+    code = (
+        "import resource, sys; from shd_helpers.source.shd_file import write_shd\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "rows = [[0.5] * 5000] * 100\n"
+        "try: write_shd(sys.argv[1], rows, rows, [0] * 100, [0] * 100)\n"
+        "except OSError: print('no room')"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "x.h5"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "no room\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

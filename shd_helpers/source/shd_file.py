@@ -211,10 +211,8 @@ def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.
 
 def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> None:
     if broken.any():
-        raise DatasetError(
-            f"{path}: utterance {owner[broken][0]}: {reason}. "
-            "Correct the program that wrote the file."
-        )
+        where = f"{path}: utterance {owner[broken][0]}"
+        raise DatasetError(f"{where}: {reason}. Correct the program that wrote the file.")
 
 
 def _text(name: bytes | str) -> str:
@@ -285,15 +283,16 @@ def write_shd(
     files : sequence of str, optional
         Name of each utterance's recording, as ``extra/file``, which official SHD doesn't have.
     """
-    with atomic(path) as part, h5py.File(part, "w") as file:
+    memory = io.BytesIO()  # written at once: HDF5 brings the process down on a full disk
+    with h5py.File(memory, "w") as file:
         for name, rows, dtype in (("times", times, np.float16), ("units", units, np.uint16)):
             data = file.create_dataset(f"spikes/{name}", (len(rows),), h5py.vlen_dtype(dtype))
             for i, row in enumerate(rows):
                 data[i] = np.asarray(row, dtype)
         file["labels"] = np.asarray(labels, np.uint16)
         file["extra/speaker"] = np.asarray(speakers, np.uint16)
-        file["extra/keys"] = np.array([key.encode() for key in keys])
-        if gender is not None:
-            file["extra/meta_info/gender"] = np.array([text.encode() for text in gender])
-        if files is not None:
-            file["extra/file"] = np.array([text.encode() for text in files])
+        for name, texts in (("keys", keys), ("meta_info/gender", gender), ("file", files)):
+            if texts is not None:
+                file[f"extra/{name}"] = np.array([text.encode() for text in texts])
+    with atomic(path) as part:
+        part.write_bytes(memory.getbuffer())
