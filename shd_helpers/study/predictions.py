@@ -9,10 +9,9 @@ import pandas as pd
 
 from shd_helpers.files import atomic
 from shd_helpers.paths import runs_dir
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
-_KEPT = ("file", "utterance", "speaker", "seen", "label", "predicted")
+_KEPT = ("part", "row", "speaker", "seen", "label", "predicted")
 
 
 def predictions_path(table: Path) -> Path:
@@ -78,14 +77,17 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row an utterance and run: `hash`, `configuration` and `seed` of the run; `utterance` and
-        `speaker`; `part` (``seen`` in training or ``unseen``); `label` and `predicted` (classes).
+        A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
+        file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
+        `label` and `predicted` (classes).
 
     Raises
     ------
     TableError
         If only the scores of a run are at hand; the message says how to repeat it.
     """
+    from shd_helpers.source.shd_file import LANGUAGES  # takes a second, and sweeps don't need it
+
     path = table_path(name)
     table, kept = read_rows(path), predictions_path(path)
     of = dict(iter(_read(kept).groupby("hash"))) if kept.exists() else {}
@@ -96,14 +98,11 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
         except (OSError, ValueError, LookupError):
             raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
         words = LANGUAGES[row.language].index
-        part = found.seen.map({True: "seen", False: "unseen"})
         label, predicted = found.label.map(words), found.predicted.map(words)
-        found = found.assign(part=part, label=label, predicted=predicted)
+        found = found.assign(label=label, predicted=predicted)
         parts.append(found.assign(hash=row.hash, configuration=row.configuration, seed=row.seed))
-    run = ["hash", "configuration", "seed"]
-    utterance = ["file", "utterance", "speaker", "part", "label", "predicted"]
     whole = pd.concat(parts, ignore_index=True)
-    return whole[[name for name in (*run, *utterance) if name in whole]]
+    return whole[["hash", "configuration", "seed", *(name for name in _KEPT if name in whole)]]
 
 
 def _how_to_repeat(table: str, row: tuple) -> str:

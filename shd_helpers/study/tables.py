@@ -24,7 +24,7 @@ COSTS = (
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
-# columns that pandas must not take for numbers, nor empty ones for missing
+# columns that aren't numbers, even where they look so
 _TEXT = ("configuration", "validation_speakers", "run_name", *DATA, "hash", "status", "error")
 RESTORE = "Restore it (git restore results), or move it away and run the sweep again."
 
@@ -81,22 +81,34 @@ def read_rows(path: Path) -> pd.DataFrame:
     TableError
         If the file is no such table.
     """
+    table = _read(path)
+    return table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table's file as text; empty where there is none."""
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
     try:
-        table = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(_TEXT, str),
-            float_precision="round_trip",
-            keep_default_na=False,
-            na_values=[""],
-        )
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: no table ({error}). {RESTORE}") from error
     missing = [name for name in ("run_name", "hash", "status") if name not in table]
     if missing:
         raise TableError(f"{path}: without a column {', '.join(missing)}. {RESTORE}")
-    return table.fillna({name: "" for name in _TEXT if name in table})
+    return table
+
+
+def _as_values(texts: pd.Series) -> pd.Series:
+    """Return truth values or numbers, to the last bit, where all are such; "" is a missing one."""
+    if set(texts) <= {"True", "False"}:
+        return texts == "True"
+    for kind in (int, float):
+        try:
+            return texts.map(lambda text, kind=kind: kind(text or "nan"))
+        except ValueError:  # int() knows no "nan"
+            continue
+    return texts
 
 
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
@@ -118,7 +130,7 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
         return
     new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
     with locked(path):
-        old = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else new[:0]
+        old = _read(path) if path.exists() else new[:0]
         done = old.run_name[old.status == "done"]
         new = new[(new.status == "done") | ~new.run_name.isin(done)]
         kept = old[~old.run_name.isin(new.run_name)]

@@ -22,15 +22,15 @@ SWEEPS = (
     "downsizing_tuning",
     "downsizing_tuned",
     "speakers_left_out",
-    "buying_back_validation",
-    "buying_back",
+    "models_validation",
+    "models",
     "convolutional_reference_validation",
     "convolutional_reference",
 )
 # What is counted of a sweep's predictions, for a table beside the sweep's. Its columns are these.
 COUNTED = {
-    "downsizing_grid": ("confusions", ("configuration", "part", "label", "predicted")),
-    "buying_back": ("by_speaker", ("configuration", "seed", "speaker", "part")),
+    "downsizing_grid": ("confusions", ("configuration", "seen", "label", "predicted")),
+    "models": ("by_speaker", ("configuration", "seed", "speaker", "seen")),
 }
 
 

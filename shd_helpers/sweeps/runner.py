@@ -17,7 +17,6 @@ import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
-from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.identity import literal
 from shd_helpers.study.tables import TableError, finished_run, read_rows
 from shd_helpers.sweeps.clusters import connect
@@ -159,7 +158,7 @@ def _submit(
     for i, (run, again) in enumerate(todo.items()):
         # Two sweeps on one cluster share what is the same. By the first part Dask knows that all
         # take about as long; else it moves runs as if those that wait took no time.
-        key = ("run", run.run_name, run.hash, again)
+        key = ("again" if again else "run", run.run_name, run.hash)
         task = (execute, sweep.notebook, run, timeout_s, environment, again)
         futures[client.submit(*task, key=key, priority=-i)] = run
     return futures
@@ -237,6 +236,8 @@ def _report(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run a sweep from the command line (``make sweep``)."""
+    from shd_helpers.source.shd_file import DatasetError
+
     parser = argparse.ArgumentParser(
         prog="python -m shd_helpers.sweeps.runner", description=__doc__
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import yaml
 
-from shd_helpers.events.toy import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.study.identity import check_parameters, notebook_parameters, run_hash
 from shd_helpers.study.predictions import predictions_path
@@ -216,7 +215,7 @@ def _hint(value: object) -> str:
 
 def _words(key: str, value: object) -> str:
     """Return what a value is called in the name of a file."""
-    from shd_helpers.source.datasets import NAMED, dataset_name, locate  # takes a second to import
+    from shd_helpers.source.datasets import NAMED, dataset_name, locate
 
     if key == "dataset":
         return value if value in NAMED else dataset_name(locate(value))
@@ -226,6 +225,7 @@ def _words(key: str, value: object) -> str:
 def _runs(
     name: str, base: Mapping, axes: Mapping[str, list[tuple[str, dict]]], seeds: Sequence[int]
 ) -> Iterator[RunSpec]:
+    from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
     from shd_helpers.source.datasets import fingerprint, locate
 
     small = cache(smoke_sized)  # both read or write whole data sets
