@@ -1,50 +1,58 @@
-import json
+"""All sweeps of the study, one after the other: stopped, resumed, counted."""
+
+import sys
 
 import pandas as pd
 import pytest
 
-from shd_helpers.sweeps import evidence as downsizing
-from shd_helpers.sweeps.spec import SWEEPS
+from shd_helpers.study.tables import RESULTS
+from shd_helpers.sweeps import evidence
 
 
-def counted(table, sweep):
-    return downsizing.count(downsizing.answers(table), downsizing.COUNTED[sweep][1])
+def call(monkeypatch, *arguments):
+    """Run the command; return its exit status or message, None where it ends well."""
+    monkeypatch.setattr(sys, "argv", ["evidence", *arguments])
+    try:
+        evidence.main()
+    except SystemExit as end:
+        return end.code
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    """Two runs of three utterances and one that failed."""
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    rows = []
-    for seed, answers in enumerate((["one", "two", "one"], ["one", "one", "two"])):
-        folder = tmp_path / f"run {seed}"
-        folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"seen_speakers": [3]}))
-        spoken = {"speaker": [3, 3, 5], "label": ["one", "two", "two"], "predicted": answers}
-        pd.DataFrame(spoken).to_csv(folder / "predictions.csv", index=False)
-        rows.append(
-            {"run_name": folder.name, "configuration": "a", "seed": seed, "language": "english"}
-        )
-    return pd.DataFrame([*rows, rows[0]]).assign(status=["done", "done", "failed"])
+def ran(monkeypatch):
+    """What was asked for, in order; no sweep is run."""
+    asked = []
+    monkeypatch.setattr(evidence, "SWEEPS", ("a", "b", "c"))
+    monkeypatch.setattr(evidence, "COUNTED", {"b": None})
+    status = {"a": "done", "b": "done", "c": "done"}
+
+    def run(name, overrides, workers):
+        asked.append((name, overrides, workers))
+        return pd.DataFrame({"status": [status[name]]})
+
+    monkeypatch.setattr(evidence, "run_sweep", run)
+    monkeypatch.setattr(evidence, "count", lambda name, overrides: asked.append("counted"))
+    return asked, status
 
 
-def test_confusions_are_counted_by_hand(table):
-    found = {
-        (row.part, row.label, row.predicted): (row.utterances, row.correct)
-        for row in counted(table, "downsizing_grid").itertuples()
-    }
-    assert found == {
-        ("heard", 1, 1): (2, 2), ("heard", 2, 2): (1, 1), ("heard", 2, 1): (1, 0),
-        ("unheard", 2, 1): (1, 0), ("unheard", 2, 2): (1, 1),
-    }  # fmt: skip
+def test_all_sweeps_run_and_some_are_counted(ran, monkeypatch):
+    asked, _ = ran
+    assert call(monkeypatch, "--dataset", "hd", "--workers", "3") is None
+    assert asked == [
+        ("a", {"dataset": "hd"}, 3), ("b", {"dataset": "hd"}, 3), "counted",
+        ("c", {"dataset": "hd"}, 3),
+    ]  # fmt: skip
 
 
-def test_speakers_are_counted_by_hand(table):
-    found = counted(table, "buying_back").set_index(["seed", "speaker"])
-    assert found.part.tolist() == ["heard", "unheard"] * 2
-    assert found.utterances.to_dict() == {(0, 3): 2, (0, 5): 1, (1, 3): 2, (1, 5): 1}
-    assert found.correct.to_dict() == {(0, 3): 2, (0, 5): 0, (1, 3): 1, (1, 5): 1}
+def test_a_failed_run_stops_the_rest(ran, monkeypatch):
+    asked, status = ran
+    status["b"] = "failed"
+    assert "b: a run failed" in call(monkeypatch)
+    assert asked == [("a", {}, None), ("b", {}, None)]
 
 
-def test_all_its_sweeps_exist():
-    assert all((SWEEPS / f"{name}.yaml").is_file() for name in downsizing.SWEEPS)
+def test_what_is_counted_is_what_the_notebook_reads():
+    """The tables that are committed, by name and columns."""
+    for sweep, (what, columns) in evidence.COUNTED.items():
+        table = pd.read_csv(RESULTS / f"{sweep}_fsdd_spikes_{what}.csv")
+        assert table.columns.tolist() == [*columns, "utterances", "correct"]
