@@ -92,6 +92,12 @@ def test_overrides_are_part_of_the_name(home):
         read_sweep(home.yaml, {"x": 3.0})
 
 
+def test_a_value_out_of_its_range_is_named(home):
+    home.write(notebook="03_model_training", grid={"slope": [2.0], "beta": [0.9, 1.5]})
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0,beta=1\.5: beta 1\.5: must"):
+        read_sweep(home.yaml)
+
+
 def test_a_table_is_named_after_its_data_set(home, tmp_path):
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
     assert read_sweep(home.yaml).name == "trial_spoken"

@@ -115,6 +115,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     runs = list(_runs(name, base, axes, content["seeds"]))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
+    _check_ranges(path, notebook, runs)
     return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
 
 
@@ -154,6 +155,19 @@ def _read_yaml(path: Path) -> dict:
     if not re.fullmatch(r"\w[\w-]*", content["name"]):
         raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
     return content
+
+
+def _check_ranges(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
+    """Refuse values that the study's settings refuse."""
+    from shd_helpers.study.notebooks import OF_A_RUN, check_settings  # takes seconds to import
+
+    if notebook not in OF_A_RUN:
+        return
+    for run in {run.configuration: run for run in runs}.values():
+        try:
+            check_settings(run.parameters)
+        except ValueError as error:
+            raise SweepError(f"{path}: {run.configuration}: {error}") from None
 
 
 def _check_values(
