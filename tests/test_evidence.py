@@ -7,6 +7,8 @@ import pytest
 
 from shd_helpers.study.tables import RESULTS
 from shd_helpers.sweeps import evidence
+from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import read_sweep
 
 
 def call(monkeypatch, *arguments):
@@ -56,3 +58,18 @@ def test_what_is_counted_is_what_the_notebook_reads():
     for sweep, (what, columns) in evidence.COUNTED.items():
         table = pd.read_csv(RESULTS / f"{sweep}_fsdd_spikes_{what}.csv")
         assert table.columns.tolist() == [*columns, "utterances", "correct"]
+
+
+def test_counts_are_written_beside_the_table(home, monkeypatch):
+    home.write(grid={"x": [1.0]}, seeds=[0])
+    (run,) = read_sweep(home.yaml).runs
+    home.finish(run, predicted=["one", "one"])
+    run_sweep(home.yaml, progress=False)
+    rows = pd.read_csv(home.table).assign(dataset="digits", language="english")
+    rows.to_csv(home.table, index=False)
+    monkeypatch.setitem(evidence.COUNTED, str(home.yaml), ("by_speaker", ("seed", "speaker")))
+    evidence.count(str(home.yaml), {})
+    counted = pd.read_csv(home.table.with_name("trial_by_speaker.csv"))
+    assert counted.to_dict("list") == {
+        "seed": [0, 0], "speaker": [3, 5], "utterances": [1, 1], "correct": [1, 0],
+    }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import tables
 from shd_helpers.study.identity import notebook_parameters, run_hash
-from shd_helpers.study.tables import DATA, RESULTS, TableError, read_rows, read_table
+from shd_helpers.study.tables import DATA, RESULTS, SCORES, TableError, read_rows, read_table
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -49,6 +49,17 @@ def test_one_data_set_has_one_content():
         for key, of in rows.groupby(["dataset", "language"]):
             found.setdefault(key, set()).update(of[[*DATA]].itertuples(index=False, name=None))
     assert all(len(contents) == 1 for contents in found.values()), found
+
+
+def test_one_hash_has_one_result_in_all_tables():
+    """What several sweeps ran, each for itself, ended with the same scores to the last bit."""
+    found, repeated = {}, 0
+    for name in SWEEPS:
+        for _, row in read_rows(RESULTS / f"{name}.csv").iterrows():
+            result = tuple(row[[*SCORES]].fillna(-1))
+            repeated += row["hash"] in found
+            assert found.setdefault(row["hash"], result) == result, row.run_name
+    assert repeated > 0
 
 
 @pytest.mark.parametrize("name", SWEEPS)
