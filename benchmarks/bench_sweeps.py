@@ -45,12 +45,12 @@ def write_sweep(folder: Path, points: int, epochs: int) -> Path:
 
 def one_after_the_other(path: Path) -> None:
     """Execute a sweep's notebooks as a loop would."""
-    for point in read_sweep(path).points:
-        point.folder.mkdir(parents=True)
+    for run in read_sweep(path).runs:
+        run.folder.mkdir(parents=True)
         papermill.execute_notebook(
             NOTEBOOK,
-            point.folder / NOTEBOOK.name,
-            point.parameters,
+            run.folder / NOTEBOOK.name,
+            run.parameters,
             cwd=NOTEBOOK.parent,
             kernel_name="python3",
             progress_bar=False,

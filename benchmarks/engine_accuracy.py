@@ -20,7 +20,6 @@ from shd_helpers.network.engines import ENGINES
 from shd_helpers.paths import results_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.study import TrainConfig, evaluate, fit
-from shd_helpers.study.tables import half_width
 
 
 def run(engine: str, seed: int, dataset: str, epochs: int, batch_size: int, lr: float) -> dict:
@@ -61,8 +60,10 @@ def main() -> None:
     print(table.to_string(index=False))
     for part in ("train", "validation", "test"):
         a, b = (100 * table[table.engine == engine][part].to_numpy() for engine in ENGINES)
-        interval = f"{np.mean(a - b):+.1f} ± {half_width(a - b):.1f} points (95 % interval)"
-        print(f"{part}: {' - '.join(ENGINES)} = {interval}, p = {ttest_rel(a, b).pvalue:.2f}")
+        test = ttest_rel(a, b)
+        low, high = test.confidence_interval(0.95)
+        interval = f"{np.mean(a - b):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+        print(f"{part}: {' - '.join(ENGINES)} = {interval}, p = {test.pvalue:.2f}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from shd_helpers.paths import ROOT
+from tests.sweep_home import Home, stopped
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
@@ -23,3 +24,14 @@ def fsdd_spikes():
     if not FSDD_SPIKES.is_dir():
         pytest.skip("real speech is not here: no folder ../shared/data/fsdd_spikes")
     return str(FSDD_SPIKES)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder with a sweep of a small notebook."""
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_SMOKE", "1")  # the table goes below SHD_RUNS_DIR, too
+    monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
+    home = Home(tmp_path)
+    with stopped(home.commands):
+        yield home

@@ -1,29 +1,37 @@
-"""Training, run folders, tables, and the notebooks as one command."""
+"""Training, run folders, tables, and the notebooks as one command.
 
-from shd_helpers.study.analysis import (
-    accuracy_per_speaker,
-    load_network,
-    load_predicted,
-    record_examples,
-    seen_and_unseen_accuracy,
-)
-from shd_helpers.study.identity import parameters_of, settings
-from shd_helpers.study.run_folder import RunWriter, read_run
-from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit
+The names below are imported when they are asked for: tables and sweeps don't need torch.
+"""
 
-__all__ = [
-    "RunWriter",
-    "TrainConfig",
-    "accuracy_per_speaker",
-    "batches",
-    "evaluate",
-    "fit",
-    "load_network",
-    "load_predicted",
-    "overfit",
-    "parameters_of",
-    "read_run",
-    "record_examples",
-    "seen_and_unseen_accuracy",
-    "settings",
-]
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "analysis": (
+        "accuracy_per_speaker",
+        "load_network",
+        "load_predicted",
+        "record_examples",
+        "seen_and_unseen_accuracy",
+    ),
+    "identity": ("parameters_of", "settings"),
+    "predictions": ("collect_predictions", "count_correct"),
+    "run_folder": ("RunWriter", "read_run"),
+    "statistics": ("choose", "difference", "equivalence", "holm", "is_on_front", "summarise"),
+    "tables": ("RESULTS", "read_table"),
+    "training": ("TrainConfig", "batches", "evaluate", "fit", "overfit"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of `__all__` on first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List what `__all__` promises, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -56,8 +56,13 @@ def check_run(parameters: Mapping[str, object]) -> None:
     """Raise ValueError if a run has no such parameter, or a value is out of its range."""
     known = known_parameters()
     check_parameters(parameters, known)
+    check_settings(known | dict(parameters))
+
+
+def check_settings(parameters: Mapping[str, object]) -> None:
+    """Raise ValueError if a value among all parameters of a run is out of its range."""
     for kind in (Downsampling, Split, NetworkConfig, TrainConfig, Augmentation):
-        settings(kind, known | dict(parameters))
+        settings(kind, parameters)
 
 
 def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:

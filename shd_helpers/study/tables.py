@@ -1,116 +1,192 @@
-"""Compare settings over their seeds: means, 95 % intervals, paired differences, what is best."""
+"""Tables of runs: rows are made of run folders, merged into ``results/*.csv``, read again."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
+from filelock import FileLock
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT
+from shd_helpers.study.identity import NEUTRAL, run_hash
 
 RESULTS = ROOT / "results"
-_GRID = (
-    "first_unit",
-    "bin_ms",
-    "duration_s",
-    "pool_units",
-    "pool_steps",
-    "pool_threshold",
-    "counts",
+SCORES = tuple(
+    f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
 )
+COSTS = (
+    *("parameters", "footprint_bytes", "effective_acs", "macs"),
+    *("input_events", "hidden_spikes"),
+)
+TIMES = ("training_s", "total_s")
+MEASURED = (*SCORES, *COSTS, *TIMES)
+DATA = ("train_sha256", "test_sha256")
+# columns that aren't numbers, even where they look so
+_TEXT = ("configuration", "validation_speakers", "run_name", *DATA, "hash", "status", "error")
+RESTORE = "Restore it (git restore results), or move it away and run the sweep again."
 
 
-def read_table(name: str) -> pd.DataFrame:
-    """Return the runs of a committed sweep table that have ended, with the input's size.
+class TableError(ValueError):
+    """A table that can't give what is asked of it; the message names the file and the remedy."""
+
+
+def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
+    """Return what a run folder says was measured, or None if the run is missing.
+
+    A run counts when its `run.json` is complete and has the wanted hash. One that is unfinished,
+    damaged or of other parameters or data is missing.
 
     Parameters
     ----------
-    name : str
-        A file in ``results/``, without its ending.
+    folder : Path
+        The run folder.
+    wanted : str
+        From `identity.run_hash`.
 
     Returns
     -------
-    DataFrame
-        As `sweeps.collect` makes it, with `channels` and `steps`.
+    dict or None
+        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
+        measured.
     """
-    table = pd.read_csv(RESULTS / f"{name}.csv")
-    table = table[table.status == "done"]
-    grids = [Downsampling(*row) for row in table[[*_GRID]].itertuples(index=False)]
-    return table.assign(channels=[g.n_units for g in grids], steps=[g.n_steps for g in grids])
+    try:
+        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        content = run_hash(info["parameters"], info["data"])
+        if info["complete"] is not True or not info["hash"] == content == wanted:
+            return None
+        scores = {name: info["scores"].get(name.removesuffix("_accuracy")) for name in SCORES}
+        if not all(0 <= score <= 1 for score in scores.values() if score is not None):
+            return None
+        costs = {name: info.get("costs", {}).get(name) for name in COSTS}
+        times = {name: info["wall_s"][name.removesuffix("_s")] for name in TIMES}
+        values = scores | costs | times
+        return {name: math.nan if x is None else x for name, x in values.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
-def half_width(values: Sequence[float]) -> float:
-    """Return half the width of the 95 % interval of a mean, by Student's t."""
-    n = len(values)
-    return float(student_t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
-
-
-def over_seeds(table: pd.DataFrame, by: str | Sequence[str] = "configuration") -> pd.DataFrame:
-    """Return mean and interval over the seeds of each setting.
+def read_rows(path: Path) -> pd.DataFrame:
+    """Return all rows of a table's file, numbers with all their digits.
 
     Parameters
     ----------
-    table : DataFrame
-        From `read_table`.
-    by : str or sequence of str
-        Columns that make a setting.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by `by`: `seeds` (how many), `channels`, `steps`; for each accuracy its mean in
-        percent under its name without ``_accuracy``, and half its 95 % interval under
-        ``<name>_ci95``; `effective_acs`, `hidden_spikes`, `parameters` and `training_s` (means).
-    """
-    groups = table.groupby(by, sort=False)
-    columns = {"seeds": groups.size(), "channels": groups.channels.first()}
-    columns["steps"] = groups.steps.first()
-    for name in ("train", "validation", "test_seen", "test_unseen"):
-        percent = 100 * groups[f"{name}_accuracy"].mean()
-        half = groups[f"{name}_accuracy"].agg(lambda x: 100 * half_width(x))
-        columns |= {name: percent, f"{name}_ci95": half}
-    for name in ("effective_acs", "hidden_spikes", "parameters", "training_s"):
-        columns[name] = groups[name].mean()
-    return pd.DataFrame(columns)
-
-
-def difference(a: pd.DataFrame, b: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Return the mean of a - b and half its 95 % interval, paired by seed.
-
-    Parameters
-    ----------
-    a, b : DataFrame
-        The runs of one setting each, from `read_table`.
-    column : str
-        An accuracy; differences are in percent points.
+    path : Path
+        Written by `merge_rows`; where there is none, the table is empty.
 
     Raises
     ------
-    ValueError
-        If the seeds are not the same.
+    TableError
+        If the file is no such table.
     """
-    a, b = (runs.set_index("seed")[column].sort_index() for runs in (a, b))
-    if not a.index.equals(b.index) or not a.index.is_unique:
-        raise ValueError(f"not paired: seeds {[*a.index]} and {[*b.index]}")
-    points = 100 * (a - b)
-    return float(points.mean()), half_width(points)
+    table = _read(path)
+    return table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
 
 
-def is_on_front(cost: Sequence[float], accuracy: Sequence[float]) -> np.ndarray:
-    """Tell for each point whether no other is both cheaper and as accurate (Pareto front).
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table's file as text; empty where there is none."""
+    if not path.exists():
+        return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: no table ({error}). {RESTORE}") from error
+    missing = [name for name in ("run_name", "hash", "status") if name not in table]
+    if missing:
+        raise TableError(f"{path}: without a column {', '.join(missing)}. {RESTORE}")
+    return table
+
+
+def _as_values(texts: pd.Series) -> pd.Series:
+    """Return truth values or numbers, to the last bit, where all are such; "" is a missing one."""
+    if set(texts) <= {"True", "False"}:
+        return texts == "True"
+    for kind in (int, float):
+        try:
+            return texts.map(lambda text, kind=kind: kind(text or "nan"))
+        except ValueError:  # int() knows no "nan"
+            continue
+    return texts
+
+
+def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
+    """Put rows into a table's file; those that are there already stay as they are, to the letter.
+
+    A row replaces the one of the same `run_name`. One that failed replaces none that is done: a
+    result stays until its successor has ended well.
 
     Parameters
     ----------
-    cost, accuracy : sequence of float
-        Of each point; equal points are on the front together.
+    path : Path
+        The CSV file; made if it is missing.
+    rows : sequence of mapping
+        With the same keys, among them `run_name` and `status` (done or failed).
+    order : iterable of str
+        Run names; the rows of other runs stand behind them.
+    """
+    if not rows:
+        return
+    new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
+    with locked(path):
+        old = _read(path) if path.exists() else new[:0]
+        done = old.run_name[old.status == "done"]
+        new = new[(new.status == "done") | ~new.run_name.isin(done)]
+        kept = old[~old.run_name.isin(new.run_name)]
+        columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
+        # a parameter that is younger than a row had its neutral value then
+        absent = {name: _as_text(NEUTRAL.get(name)) for name in columns}
+        merged = pd.concat([new, kept])[columns].fillna(absent)
+        place = {name: i for i, name in enumerate(order)}
+        ranks = merged.run_name.map(lambda name: place.get(name, len(place)))
+        with atomic(path) as part:
+            merged.iloc[ranks.argsort(kind="stable")].to_csv(part, index=False)
+
+
+def _as_text(value: object) -> str:
+    """Return a value as it stands in the file: a float with all its digits."""
+    return "" if value is None or value != value else str(value)
+
+
+def locked(path: Path) -> FileLock:
+    """Return a lock on a folder of tables: two sweeps at once may write the same one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / ".lock")
+
+
+def table_path(name: str | Path) -> Path:
+    """Return the file of a table that must be there."""
+    path = name if isinstance(name, Path) else RESULTS / f"{name}.csv"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
+        raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
+    return path
+
+
+def read_table(name: str | Path) -> pd.DataFrame:
+    """Return the runs of a sweep that have ended well, with the input's size.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file in ``results/``, without its ending (the sweep's name and its data set's), or the
+        path of a table.
 
     Returns
     -------
-    ndarray
-        Booleans, in the given order.
+    DataFrame
+        As `sweeps.run_sweep` makes it, with `channels` and `steps`.
+
+    Raises
+    ------
+    TableError
+        If there is no such table.
     """
-    cost, accuracy = np.asarray(cost), np.asarray(accuracy)
-    no_worse = (cost <= cost[:, None]) & (accuracy >= accuracy[:, None])
-    better = (cost < cost[:, None]) | (accuracy > accuracy[:, None])
-    return ~(no_worse & better).any(1)
+    from shd_helpers.events.downsample import Downsampling  # takes a second to import
+
+    table = read_rows(table_path(name))
+    table = table[table.status == "done"]
+    names = [field.name for field in fields(Downsampling)]
+    inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
+    return table.assign(channels=[i.n_units for i in inputs], steps=[i.n_steps for i in inputs])

@@ -9,26 +9,28 @@ from pathlib import Path
 
 import yaml
 
-from shd_helpers.events.toy import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
-from shd_helpers.study.identity import check_parameters, code_version, notebook_parameters, run_hash
+from shd_helpers.study.identity import check_parameters, notebook_parameters, run_hash
+from shd_helpers.study.predictions import predictions_path
+from shd_helpers.study.tables import DATA, MEASURED
 
 SWEEPS = ROOT / "sweeps"
+_COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
 
 
 class SweepError(ValueError):
     """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunSpec:
     """One run of a sweep."""
 
-    setting: str  # the point of the grid in words, the same for all seeds
+    configuration: str  # the place in the grid in words, the same for all seeds
+    places: dict[str, str]  # on the axes that have a name of their own
     parameters: dict[str, object]  # all that the notebook has, with `run_name`
     data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
-    hash: str  # from provenance.run_hash
+    hash: str  # from identity.run_hash
 
     @property
     def run_name(self) -> str:
@@ -47,12 +49,18 @@ class Sweep:
 
     name: str
     notebook: Path
-    points: list[RunSpec]
+    runs: list[RunSpec]
+    predictions_are_kept: bool
 
     @property
     def table(self) -> Path:
         """Return the table's file."""
         return results_dir() / f"{self.name}.csv"
+
+    @property
+    def predictions(self) -> Path | None:
+        """Return the file of the runs' predictions, None where they aren't kept."""
+        return predictions_path(self.table) if self.predictions_are_kept else None
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
@@ -65,7 +73,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         `notebook` is one of the study's, or the path of an ``.ipynb`` from where the file is.
     overrides : mapping, optional
         Values to replace those in the file that are not in the grid. They become part of the
-        sweep's name, a data set by its own name, so that nothing is overwritten.
+        sweep's name, as the name of its data set always is, so that nothing is overwritten.
 
     Raises
     ------
@@ -75,14 +83,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         If a data set can't be found.
     """
     path = Path(name) if str(name).endswith(".yaml") else SWEEPS / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path}: not YAML ({error})") from error
-    _check_layout(path, content)
+    content = _read_yaml(path)
     fixed, grid, notebook = content["fixed"], content["grid"], content["notebook"]
     notebook = path.parent / notebook if ".ipynb" in notebook else NOTEBOOKS / f"{notebook}.ipynb"
     if not notebook.is_file():
@@ -93,8 +94,8 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         ("seeds", "seed", content["seeds"]),
     ):
         _check_values(f"{path}: {section}.{key}", key, values, defaults, section == "seeds")
-    axes = [_axis(f"{path}: grid.{key}", key, values, defaults) for key, values in grid.items()]
-    swept = [key for axis in axes for key in {key for _, values in axis for key in values}]
+    axes = {key: _axis(f"{path}: grid.{key}", key, axis, defaults) for key, axis in grid.items()}
+    swept = [key for axis in axes.values() for key in {key for place in axis for key in place[1]}]
     for key in swept:
         if key in fixed or swept.count(key) > 1:
             raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
@@ -108,23 +109,65 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     changed = {
         key: _typed(value, defaults[key]) for key, value in overrides.items() if value != base[key]
     }
-    name = "_".join([content["name"], *(_words(*item) for item in changed.items())])
-    points = list(_points(name, base | changed, axes, content["seeds"], code_version(notebook)))
-    if len({point.run_name for point in points}) < len(points):
+    base |= changed
+    named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
+    name = "_".join([content["name"], *(_words(*item) for item in named.items())])
+    runs = list(_runs(name, base, axes, content["seeds"]))
+    if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
-    return Sweep(name, notebook.resolve(), points)
+    _check_ranges(path, notebook, runs)
+    return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
 
 
-def _check_layout(path: Path, content: object) -> None:
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice; YAML's own loader would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Return a mapping with different keys."""
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                problem = f"the key {key.value} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SweepError(f"{path}: not YAML ({error})") from error
     wanted = {"name": str, "notebook": str, "fixed": dict, "grid": dict, "seeds": list}
+    wanted["keep_predictions"] = bool
+    if isinstance(content, dict):
+        content = {"keep_predictions": False} | content
     if not isinstance(content, dict) or set(content) != set(wanted):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
-        raise SweepError(f"{path}: the keys must be {', '.join(wanted)}; found: {found}")
+        raise SweepError(
+            f"{path}: the keys must be {', '.join(wanted)} (may be left out); found: {found}"
+        )
     for key, kind in wanted.items():
         if not isinstance(content[key], kind):
             raise SweepError(f"{path}: {key}: {content[key]!r} is no {kind.__name__}")
     if not re.fullmatch(r"\w[\w-]*", content["name"]):
         raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
+    return content
+
+
+def _check_ranges(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
+    """Refuse values that the study's settings refuse."""
+    from shd_helpers.study.notebooks import OF_A_RUN, check_settings  # takes seconds to import
+
+    if notebook not in OF_A_RUN:
+        return
+    for run in {run.configuration: run for run in runs}.values():
+        try:
+            check_settings(run.parameters)
+        except ValueError as error:
+            raise SweepError(f"{path}: {run.configuration}: {error}") from None
 
 
 def _check_values(
@@ -142,7 +185,7 @@ def _check_values(
 
 
 def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[str, dict]]:
-    """Return the places of an axis of the grid, checked: name and values of its parameters.
+    """Return the places of an axis of the grid, checked: name, and values of its parameters.
 
     It is a list of values of one parameter, or, under a name that no parameter has, a mapping from
     the places' names to the values of parameters that go together; what a place leaves out keeps
@@ -151,7 +194,12 @@ def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[s
     if key in defaults or not isinstance(axis, dict):
         _check_values(where, key, axis, defaults)
         values = [_typed(value, defaults[key]) for value in axis]
-        return [(_words(key, value), {key: value}) for value in values]
+        return [(str(value), {key: value}) for value in values]
+    if not re.fullmatch(r"\w[\w -]*", str(key)) or key in _COLUMNS:
+        raise SweepError(
+            f"{where}: the axis needs another name: letters, digits, _ and -, not one of the "
+            f"table's own columns ({', '.join(_COLUMNS)})"
+        )
     if not axis:
         raise SweepError(f"{where}: {axis!r} has no places")
     for name, values in axis.items():
@@ -160,7 +208,7 @@ def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[s
         for parameter, value in values.items():
             _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
     return [
-        (_words(key, name), {k: _typed(value, defaults[k]) for k, value in values.items()})
+        (str(name), {k: _typed(value, defaults[k]) for k, value in values.items()})
         for name, values in axis.items()
     ]
 
@@ -181,25 +229,27 @@ def _hint(value: object) -> str:
 
 def _words(key: str, value: object) -> str:
     """Return what a value is called in the name of a file."""
+    from shd_helpers.source.datasets import NAMED, dataset_name, locate
+
     if key == "dataset":
         return value if value in NAMED else dataset_name(locate(value))
     return f"{key}=" + re.sub(r"[^\w.+-]", "-", str(value))
 
 
-def _points(
-    name: str,
-    base: Mapping,
-    axes: Sequence[list[tuple[str, dict]]],
-    seeds: Sequence[int],
-    code: str,
+def _runs(
+    name: str, base: Mapping, axes: Mapping[str, list[tuple[str, dict]]], seeds: Sequence[int]
 ) -> Iterator[RunSpec]:
+    from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
+    from shd_helpers.source.datasets import fingerprint, locate
+
     small = cache(smoke_sized)  # both read or write whole data sets
     hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
-    for places in itertools.product(*axes):
+    for places in itertools.product(*axes.values()):
         chosen = {key: value for _, values in places for key, value in values.items()}
-        setting = ",".join(words for words, _ in places)
+        at = dict(zip(axes, (place for place, _ in places), strict=True))
+        configuration = ",".join(_words(key, chosen.get(key, place)) for key, place in at.items())
         for seed in seeds:
-            run_name = f"sweeps/{name}/{setting},seed={seed}"
+            run_name = f"sweeps/{name}/{configuration},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
             if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
                 sizes = small(parameters["dataset"], parameters["epochs"])
@@ -207,4 +257,10 @@ def _points(
             data = {}
             if "dataset" in parameters:
                 data = hashed(parameters["dataset"], parameters.get("language", "english"))
-            yield RunSpec(setting, parameters, data, run_hash(parameters, data, code))
+            yield RunSpec(
+                configuration,
+                {key: place for key, place in at.items() if key not in base},
+                parameters,
+                data,
+                run_hash(parameters, data),
+            )

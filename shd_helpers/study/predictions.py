@@ -1,0 +1,135 @@
+"""What runs predicted for each utterance: kept beside a sweep's table, collected, counted."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from shd_helpers.files import atomic
+from shd_helpers.paths import runs_dir
+from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
+
+_KEPT = ("part", "row", "speaker", "seen", "label", "predicted")
+
+
+def predictions_path(table: Path) -> Path:
+    """Return where the predictions of a table's runs are kept."""
+    return table.with_name(f"{table.stem}_predictions.csv.gz")
+
+
+def keep_predictions(path: Path, folder: Path, run_hash: str) -> None:
+    """Put a run's predictions beside its sweep's table, in place of those of the same hash.
+
+    Parameters
+    ----------
+    path : Path
+        From `predictions_path`: a compressed CSV file with a row an utterance and run.
+    folder : Path
+        The run folder.
+    run_hash : str
+        The run's.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
+    new = _of_folder(folder).assign(hash=run_hash)
+    with locked(path):
+        if path.exists():
+            old = _read(path)
+            new = pd.concat([old[old.hash != run_hash], new])
+        columns = [name for name in ("hash", *_KEPT) if name in new]
+        with atomic(path) as part:  # no time stamp: the same runs make the same file
+            new[columns].to_csv(part, index=False, compression={"method": "gzip", "mtime": 0})
+
+
+def kept_hashes(path: Path) -> set[str]:
+    """Return the hashes of the runs whose predictions are in a file from `predictions_path`."""
+    return set(_read(path).hash) if path.exists() else set()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        text = {"hash": str, "label": str, "predicted": str}
+        return pd.read_csv(path, dtype=text, keep_default_na=False, compression="gzip")
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise TableError(f"{path}: damaged ({error}). {RESTORE}") from error
+
+
+def _of_folder(folder: Path) -> pd.DataFrame:
+    """Return a run folder's predictions, and of each speaker whether it was seen in training."""
+    seen = json.loads((folder / "run.json").read_text(encoding="utf-8"))["seen_speakers"]
+    table = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    return table.assign(seen=table.speaker.isin(seen))
+
+
+def collect_predictions(name: str | Path) -> pd.DataFrame:
+    """Return what every run of a table predicted: as kept beside it, else from the run folders.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `tables.read_table`.
+
+    Returns
+    -------
+    DataFrame
+        A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
+        file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
+        `label` and `predicted` (classes).
+
+    Raises
+    ------
+    TableError
+        If only the scores of a run are at hand; the message says how to repeat it.
+    """
+    from shd_helpers.source.shd_file import LANGUAGES  # takes a second, and sweeps don't need it
+
+    path = table_path(name)
+    table, kept = read_rows(path), predictions_path(path)
+    of = dict(iter(_read(kept).groupby("hash"))) if kept.exists() else {}
+    parts = []
+    for row in table[table.status == "done"].itertuples():
+        try:
+            found = of[row.hash] if row.hash in of else _of_folder(runs_dir() / row.run_name)
+        except (OSError, ValueError, LookupError):
+            raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
+        words = LANGUAGES[row.language].index
+        label, predicted = found.label.map(words), found.predicted.map(words)
+        found = found.assign(label=label, predicted=predicted)
+        parts.append(found.assign(hash=row.hash, configuration=row.configuration, seed=row.seed))
+    whole = pd.concat(parts, ignore_index=True)
+    return whole[["hash", "configuration", "seed", *(name for name in _KEPT if name in whole)]]
+
+
+def _how_to_repeat(table: str, row: tuple) -> str:
+    run = row.run_name.rpartition("/")[2]
+    sweep = table.removesuffix(f"_{row.dataset}")
+    return (
+        f"of {row.run_name} there are scores, but no predictions and no run folder. Repeat the "
+        f"run: make sweep SWEEP={sweep} DATASET=({row.dataset} or its folder) "
+        f"ARGS=\"--again '{run}'\""
+    )
+
+
+def count_correct(predictions: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Count the predictions, and the correct ones.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `collect_predictions`.
+    columns : sequence of str
+        Columns of it; predictions that agree in them are counted together.
+
+    Returns
+    -------
+    DataFrame
+        The columns, `utterances` and `correct` (how many).
+    """
+    correct = predictions.assign(correct=predictions.label == predictions.predicted)
+    counted = correct.groupby([*columns], sort=False).correct
+    return counted.agg(utterances="size", correct="sum").reset_index()

@@ -1,0 +1,80 @@
+"""Which runs of a sweep are there already, and what is stored when others end."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from shd_helpers.study.predictions import keep_predictions, kept_hashes
+from shd_helpers.study.tables import DATA, MEASURED, finished_run, merge_rows, read_rows
+from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError
+
+RESUME = "Runs that have ended are kept: the same command runs only the rest."
+
+
+def row_of(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]:
+    """Return a run's row in the table.
+
+    Parameters
+    ----------
+    run : RunSpec
+        Its `configuration` and places on named axes come first, then its parameters, with
+        `dataset` as the data set's name; after what was measured come the data's and the run's
+        hash.
+    result : mapping or str
+        From `tables.finished_run`, or the traceback of what failed, which becomes `error`; `status`
+        is ``done`` or ``failed``.
+    """
+    error = result if isinstance(result, str) else ""
+    row = {"configuration": run.configuration, **run.places, **run.parameters}
+    row |= {"dataset": run.data["name"]} if run.data else {}
+    row |= dict.fromkeys(MEASURED, math.nan) if error else result
+    row |= {name: run.data.get(name, "") for name in DATA}
+    return row | {"hash": run.hash, "status": "failed" if error else "done", "error": error}
+
+
+def own_rows(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
+    """Return the sweep's own rows: of the file, and those of the runs that failed just now."""
+    stored = read_rows(sweep.table)
+    wanted = {run.run_name: run.hash for run in sweep.runs}
+    is_own = (stored.run_name.map(wanted) == stored.hash) & ~stored.run_name.isin(errors)
+    failed = [row_of(run, errors[run.run_name]) for run in sweep.runs if run.run_name in errors]
+    table = pd.concat([stored[is_own], pd.DataFrame(failed, columns=stored.columns)])
+    return table.set_index("run_name", drop=False).loc[[*wanted]].reset_index(drop=True)
+
+
+def missing(sweep: Sweep, again: str | None) -> dict[RunSpec, bool]:
+    """Return the runs to execute, each with whether a finished run folder doesn't count.
+
+    Those that only a run folder has are put into the table.
+    """
+    stored = read_rows(sweep.table)
+    stored = stored[stored.status == "done"]
+    done = set(zip(stored.run_name, stored.hash, strict=True))
+    kept = kept_hashes(sweep.predictions) if sweep.predictions else None
+    found, todo = {}, {}
+    for run in sweep.runs:
+        asked = again is not None and again in run.run_name
+        is_kept = kept is None or run.hash in kept
+        if not asked and is_kept and (run.run_name, run.hash) in done:
+            continue
+        measured = None if asked else finished_run(run.folder, run.hash)
+        is_kept = kept is None or (run.folder / "predictions.csv").is_file()
+        if measured is not None and is_kept:
+            found[run] = measured
+        else:
+            todo[run] = asked or not is_kept
+    store(sweep, found)
+    return todo
+
+
+def store(sweep: Sweep, rows: Mapping[RunSpec, Mapping[str, float] | str]) -> None:
+    """Put runs into the sweep's files: what was measured, or the traceback of one that failed."""
+    try:
+        for run, measured in rows.items():
+            if sweep.predictions and not isinstance(measured, str):
+                keep_predictions(sweep.predictions, run.folder, run.hash)
+        written = [row_of(run, measured) for run, measured in rows.items()]
+        merge_rows(sweep.table, written, [run.run_name for run in sweep.runs])
+    except OSError as error:  # the table on the disk is as it was
+        raise SweepError(f"{sweep.table}: {error.strerror or error}. {RESUME}") from error

@@ -1,0 +1,159 @@
+"""A folder with a small stand-in for notebook 3 and a sweep of it, for the tests of sweeps."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pandas as pd
+import psutil
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
+
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.versions import NUMERICS
+
+LONG_S = 120
+
+# Says in `log` that it has begun, does what the file named after its x and seed tells, and leaves a
+# run.json whose hash is computed here a second time.
+STAND_IN = (
+    'x = 1.0\nword = "a"\nseed = 0\nrun_name = "default"',
+    "import hashlib, json, os, time\n"
+    "from pathlib import Path\n"
+    'home = Path(os.environ["SHD_STAND_IN"])\n'
+    'folder = Path(os.environ["SHD_RUNS_DIR"]) / "smoke" / run_name\n'
+    'names = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "SHD_MARK")\n'
+    'seen = "".join(os.environ.get(name, "-") for name in names)\n'
+    'with (home / "log").open("a") as log:\n'
+    '    log.write(f"{x:g} {seed} {os.getpid()} {seen}\\n")\n'
+    'order = home / f"{x:g} {seed}"\n'
+    'while order.exists() and order.read_text() == "wait":\n'
+    "    time.sleep(0.02)\n"
+    'order = order.read_text() if order.exists() else ""\n'
+    'if order == "slow":\n'
+    "    time.sleep(2)\n",
+    'if order == "slow":\n'
+    "    time.sleep(2)\n"
+    'if order == "fail":\n'
+    '    raise ZeroDivisionError("no luck: No space left on device")\n'
+    'if order == "disk":\n'
+    '    with open("/dev/full", "w") as full:\n'
+    '        full.write("x")\n',
+    "counted = {'x': x, 'word': word, 'seed': seed}\n"
+    f"text = json.dumps([counted, {{}}, {NUMERICS}], sort_keys=True)\n"
+    "info = {'complete': True, 'parameters': {**counted, 'run_name': run_name}, 'data': {}}\n"
+    "info |= {'hash': hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
+    'if order == "other":\n'
+    "    info |= {'hash': 'of yesterday'}\n"
+    "info |= {'scores': {'validation': x / 10 + seed / 100, 'test': 0.5, 'test_seen': None}}\n"
+    "info |= {'wall_s': {'training': 1.0, 'total': 2.0}}\n"
+    '(folder / "run.json").write_text(json.dumps(info))\n',
+)
+
+
+def wait_until(condition, what):
+    """Wait until a file or a word says that something is where it is wanted."""
+    end = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < end, f"waited too long until {what}"
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def nothing_left(pids):
+    wait_until(lambda: not any(map(is_alive, pids)), f"the processes {pids} have ended")
+
+
+def family(process):
+    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+
+
+@contextlib.contextmanager
+def stopped(processes):
+    """Stop what is still running, with its children, whatever happened."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            left = [process.pid, *family(process)] if process.poll() is None else []
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait(LONG_S)
+
+
+class Home:
+    """The folder, orders for its runs, and the commands that were started."""
+
+    def __init__(self, folder):
+        self.folder, self.commands = folder, []
+        tagged = {"metadata": {"tags": ["parameters"]}}
+        cells = [new_code_cell(s, **(tagged if i == 0 else {})) for i, s in enumerate(STAND_IN)]
+        self.notebook = folder / "stand_in.ipynb"
+        python = {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}}
+        nbformat.write(new_notebook(cells=cells, metadata=python), self.notebook)
+        self.runs = folder / "runs" / "smoke" / "sweeps" / "trial"
+        self.table = folder / "runs" / "smoke" / "results" / "trial.csv"
+        self.predictions = self.table.with_name("trial_predictions.csv.gz")
+        self.yaml = folder / "a sweep.yaml"
+        self.write()
+
+    def write(self, **changes):
+        content = {"name": "trial", "notebook": self.notebook.name, "fixed": {}}
+        content |= {"grid": {"x": [1.0, 2.0]}, "seeds": [0, 1]} | changes
+        self.yaml.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def order(self, x, seed, what):
+        (self.folder / f"{x:g} {seed}").write_text(what)
+
+    def log(self):
+        """Return x, seed, process and some environment of every execution that was begun."""
+        path = self.folder / "log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(float(x), int(seed), int(pid), n) for x, seed, pid, n in map(str.split, lines)]
+
+    def begun(self):
+        return sorted((x, seed) for x, seed, _, _ in self.log())
+
+    def rows(self):
+        return pd.read_csv(self.table) if self.table.exists() else pd.DataFrame()
+
+    def finish(self, run, validation=0.5, predicted=()):
+        """Leave a finished run folder without running anything; words are "one" and "two"."""
+        run.folder.mkdir(parents=True, exist_ok=True)
+        info = {"complete": True, "parameters": run.parameters, "data": run.data}
+        info |= {"hash": run.hash, "scores": {"validation": validation}, "seen_speakers": [3]}
+        info |= {"wall_s": {"training": 0.1 + 0.2, "total": 1.0}}
+        (run.folder / "run.json").write_text(json.dumps(info))
+        if predicted:
+            columns = {"part": "test", "row": range(len(predicted)), "speaker": [3, 5]}
+            columns |= {"label": ["one", "two"], "predicted": predicted, "input_events": 7}
+            pd.DataFrame(columns).to_csv(run.folder / "predictions.csv", index=False)
+
+    def finish_all(self, **values):
+        for run in read_sweep(self.yaml).runs:
+            self.finish(run, **values)
+
+    def command(self, *arguments):
+        """Start the command as a terminal does, in a process group of its own."""
+        out = self.folder / f"out{len(self.commands)}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shd_helpers.sweeps.runner", str(self.yaml), *arguments],
+            stdout=out.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        process.out = out
+        self.commands.append(process)
+        return process

@@ -1,0 +1,135 @@
+"""A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
+
+import pytest
+import yaml
+
+from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.sweeps import spec
+from shd_helpers.sweeps.evidence import SWEEPS
+from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grid": {"lx": [1.0]}}, "grid.lx: parameter 'lx': unknown"),
+        ({"fixed": {"wort": "b"}}, "fixed.wort: parameter 'wort': unknown"),
+        ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' is of type str"),
+        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
+        ({"grid": {"x": 1.0}}, "grid.x: 1.0 must be a list"),
+        ({"grid": {"x": []}}, "grid.x: .* must be a list"),
+        ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
+        ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values that give the same name"),
+        ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
+        ({"fixed": {"run_name": "a"}}, "fixed.run_name: the sweep itself sets it"),
+        ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
+        ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
+        ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
+        ({"grid": {"both": {"a": {"x": "1e-3"}}}}, "grid.both.a.x: .* is of type str"),
+        ({"grid": {"both": {"a": 1.0}}}, "grid.both.a: 1.0 is no mapping"),
+        ({"grid": {"x": {"a": {"x": 1.0}}}}, "grid.x: .* must be a list"),
+        ({"seeds": [0.5]}, "seeds.seed: parameter 'seed': 0.5"),
+        ({"seeds": [0, 0]}, "seeds.seed: .* different"),
+        ({"seeds": 3}, "seeds: 3 is no list"),
+        ({"name": "../up"}, "name: '../up' must be letters"),
+        ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
+        ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
+        ({"keep_predictions": "yes"}, "keep_predictions: 'yes' is no bool"),
+        ({"grid": {"../q": {"a": {"x": 1.0}}}}, "grid.../q: the axis needs another name"),
+        ({"grid": {"test_accuracy": {"a": {"x": 1.0}}}}, "grid.test_accuracy: .* another name"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_starts(home, changes, message):
+    home.write(**changes)
+    with pytest.raises(SweepError, match=message) as error:
+        run_sweep(home.yaml)
+    assert str(home.yaml) in str(error.value)
+    assert home.log() == [] and not home.runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "better"), [("1e-3", "1.0e-3"), ("2.5e4", "2.5e+4"), ("-3E5", "-3.0e+5")]
+)
+def test_number_that_yaml_reads_as_text(home, written, better):
+    home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
+    with pytest.raises(SweepError, match=r"grid\.x: .*as text") as error:
+        read_sweep(home.yaml)
+    assert str(error.value).endswith(f"write {better}")
+    assert yaml.safe_load(better) == float(written)
+
+
+@pytest.mark.parametrize("section", ["grid", "seeds", "- x"])
+def test_a_key_that_stands_twice_is_refused(home, section):
+    text = "name: t\nnotebook: stand_in.ipynb\nfixed: {}\ngrid:\n  x: [1.0]\nseeds: [0]\n"
+    more = {"grid": "grid: {}", "seeds": "seeds: [1]", "- x": "fixed: {word: a, word: b}"}[section]
+    text = text.replace("fixed: {}", more) if section == "- x" else text + more
+    home.yaml.write_text(text)
+    with pytest.raises(SweepError, match=r"the key \w+ stands twice\n.*line \d"):
+        read_sweep(home.yaml)
+
+
+def test_parameters_that_go_together_are_one_axis(home):
+    home.write(grid={"pair": {"low": {"x": 1, "word": "b"}, "high one": {"x": 2.0}}})
+    runs = [run for run in read_sweep(home.yaml).runs if run.parameters["seed"] == 0]
+    default = notebook_parameters(home.notebook)["word"]
+    found = [(r.configuration, r.places, r.parameters["x"], r.parameters["word"]) for r in runs]
+    assert default != "b" and isinstance(found[0][2], float)
+    low, high = {"pair": "low"}, {"pair": "high one"}
+    assert found == [("pair=low", low, 1.0, "b"), ("pair=high-one", high, 2.0, default)]
+    with pytest.raises(SweepError, match="--set word: the grid"):
+        read_sweep(home.yaml, {"word": "c"})
+
+
+def test_overrides_are_part_of_the_name(home):
+    sweep = read_sweep(home.yaml, {"word": "b"})
+    assert sweep.name == "trial_word=b" and sweep.runs[0].parameters["word"] == "b"
+    assert sweep.runs[0].folder.parent.name == "trial_word=b"
+    assert sweep.runs[0].hash != read_sweep(home.yaml).runs[0].hash
+    assert read_sweep(home.yaml, {"word": "a"}).name == "trial"
+    assert sweep.runs[0].places == {}  # the axis x is a parameter
+    with pytest.raises(SweepError, match="--set x: the grid of"):
+        read_sweep(home.yaml, {"x": 3.0})
+
+
+def test_a_value_out_of_its_range_is_named(home):
+    home.write(notebook="03_model_training", grid={"slope": [2.0], "beta": [0.9, 1.5]})
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0,beta=1\.5: beta 1\.5: must"):
+        read_sweep(home.yaml)
+
+
+def test_a_table_is_named_after_its_data_set(home, tmp_path):
+    home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
+    assert read_sweep(home.yaml).name == "trial_spoken"
+    (tmp_path / "speech").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "speech" / f"mine_{part}.h5").touch()
+    sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "speech")})
+    assert sweep.name == "trial_mine" and sweep.table.name == "trial_mine.csv"
+
+
+STUDY = [path.stem for path in spec.SWEEPS.glob("*.yaml")]
+CHOOSE = {
+    *("surrogates", "learning_rate_epochs", "batch_size", "downsizing_tuning"),
+    *("models_validation", "convolutional_reference_validation"),
+}
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_the_study_s_sweeps(name, home):
+    sweep = read_sweep(name)
+    assert sweep.name == f"{name}_spoken" and len(sweep.runs) <= 126
+    assert len(set(sweep.runs[0].parameters)) == len(notebook_parameters(sweep.notebook))
+    few = {"downsizing_tuning": 2, "models_validation": 1, "convolutional_reference_validation": 1}
+    assert len({run.parameters["seed"] for run in sweep.runs}) >= few.get(name, 3)
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_what_chooses_does_not_see_what_tests(name, home):
+    """Each run, by the parameter that notebook 3 gets."""
+    scored = {run.parameters["score_test"] for run in read_sweep(name).runs}
+    assert scored == {name not in CHOOSE}
+
+
+def test_all_sweeps_of_the_evidence_exist():
+    assert set(SWEEPS) <= set(STUDY) and CHOOSE <= set(STUDY)

@@ -1,0 +1,243 @@
+"""What a sweep skips and what its table keeps, without executing anything."""
+
+import errno
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from shd_helpers.study import identity, tables
+from shd_helpers.study.tables import COSTS, SCORES, TableError, finished_run, read_rows
+from shd_helpers.sweeps import state
+from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
+
+
+def missing(home, again=None):
+    return [run.configuration for run in state.missing(read_sweep(home.yaml), again)]
+
+
+def store(home, results):
+    """Store what runs measured, or their tracebacks, by their place in the sweep."""
+    sweep = read_sweep(home.yaml)
+    state.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
+
+
+def measured(home, validation):
+    """Return what a finished run folder says; one that is not in the sweep's way."""
+    run = read_sweep(home.yaml).runs[0]
+    home.finish(run, validation)
+    found = finished_run(run.folder, run.hash)
+    shutil.rmtree(run.folder)
+    return found
+
+
+def test_the_table(home):
+    home.write(grid={"x": [1, 2.0], "kind": {"low one": {"word": "a/b"}, "high": {}}}, seeds=[3])
+    home.finish_all(validation=0.1 + 0.2)
+    table = run_sweep(home.yaml, progress=False)
+    assert table.columns.tolist() == [
+        *("configuration", "kind", "x", "word", "seed", "run_name"),
+        *(*SCORES, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
+        *("hash", "status", "error"),
+    ]
+    assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
+    assert table.kind.tolist() == ["low one", "high"] * 2 and table.word[:2].tolist() == [
+        "a/b",
+        "a",
+    ]
+    assert table.run_name[3] == "sweeps/trial/x=2.0,kind=high,seed=3"
+    assert (table.validation_accuracy == 0.1 + 0.2).all() and table.test_seen_accuracy.isna().all()
+    assert (table.status == "done").all() and (table.error == "").all()
+    stored = read_rows(home.table)
+    assert stored.validation_accuracy.tolist() == [0.30000000000000004] * 4
+    assert stored.hash.tolist() == [run.hash for run in read_sweep(home.yaml).runs]
+
+
+@pytest.mark.parametrize("value", [0.1 + 0.2, 2 / 3, 1e-300, 5e-324, 0.7555555555555555])
+def test_numbers_come_back_to_the_last_bit(home, value):
+    store(home, {0: measured(home, 0.5) | {"training_s": value}})
+    before = home.table.read_text()
+    assert read_rows(home.table).training_s[0] == value
+    store(home, {1: measured(home, 0.5)})
+    assert before.splitlines()[1] in home.table.read_text().splitlines()
+
+
+def test_a_row_is_a_done_run_without_its_folder(home):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    shutil.rmtree(home.runs)
+    assert missing(home) == []
+    assert run_sweep(home.yaml, progress=False).status.tolist() == ["done"] * 4
+    home.table.unlink()
+    assert missing(home) == ["x=1.0", "x=1.0", "x=2.0", "x=2.0"]
+
+
+def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
+    store(home, dict.fromkeys(range(3), measured(home, 0.5)) | {3: "no luck"})
+    assert missing(home) == ["x=2.0"]
+    home.write(grid={"x": [1.0, 3.0]})
+    assert missing(home) == ["x=3.0", "x=3.0"]
+    home.write()
+    monkeypatch.setattr(identity, "NUMERICS", -1)  # the code gives other results
+    assert len(missing(home)) == 4
+
+
+def test_again_takes_runs_whose_name_contains_the_text(home):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
+    assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
+    assert len(missing(home, "")) == 4
+    assert all(state.missing(read_sweep(home.yaml), "seed=0").values())  # folders don't count
+
+
+def test_rows_of_other_runs_stay_to_the_letter(home):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    before = home.table.read_text().splitlines()
+    home.write(grid={"x": [2.0, 7.0]}, seeds=[1])
+    home.finish_all(validation=0.9)
+    table = run_sweep(home.yaml, progress=False)
+    assert table.x.tolist() == [2.0, 7.0]  # the sweep's own
+    after = home.table.read_text().splitlines()
+    assert set(before) <= set(after) and len(after) == len(before) + 1
+    x, seed = read_rows(home.table).x.tolist(), read_rows(home.table).seed.tolist()
+    assert list(zip(x, seed, strict=True)) == [(2, 1), (7, 1), (1, 0), (1, 1), (2, 0)]
+
+
+def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
+    store(home, {0: measured(home, 0.5)})
+    before = home.table.read_text()
+    monkeypatch.setattr(identity, "NUMERICS", -1)
+    store(home, {0: "no luck", 1: "no luck either"})
+    rows = read_rows(home.table)
+    assert rows.status.tolist() == ["done", "failed"] and before.splitlines()[1] in (
+        home.table.read_text().splitlines()
+    )
+    sweep = read_sweep(home.yaml)
+    own = state.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
+    assert own.status.tolist() == ["failed"] * 4  # what has just happened is told
+    store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
+    rows = read_rows(home.table)
+    assert rows.validation_accuracy.tolist() == [0.75, 0.25] and (rows.status == "done").all()
+
+
+def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
+    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
+    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
+    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "another"}
+    tables.merge_rows(home.table, [row | {"status": "done"}])
+    assert read_rows(home.table).more.tolist() == [8, 7, 7]
+
+
+def test_run_json_is_read_once_for_each_run(home, monkeypatch):
+    calls = []
+
+    def counted(folder, wanted):
+        calls.append(folder)
+        return finished_run(folder, wanted)
+
+    monkeypatch.setattr(state, "finished_run", counted)
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    assert len(calls) == 4
+    run_sweep(home.yaml, progress=False)
+    assert len(calls) == 4  # the table has them
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("complete", False), ("complete", 1), ("parameters", {"x": 3.0}), ("scores", None)),
+        *(("scores", {"validation": 97}), ("scores", {"validation": "0.5"}), ("hash", "0")),
+    ],
+)
+def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
+    run, other, *_ = read_sweep(home.yaml).runs
+    home.finish(run)
+    path = run.folder / "run.json"
+    good = path.read_text()
+    assert finished_run(run.folder, run.hash) is not None
+    assert finished_run(run.folder, other.hash) is None
+    path.write_text(json.dumps(json.loads(good) | {key: value}))
+    assert finished_run(run.folder, run.hash) is None
+    path.write_text(good[: len(good) // 2])  # damaged
+    assert finished_run(run.folder, run.hash) is None
+    path.unlink()
+    path.mkdir()
+    assert finished_run(run.folder, run.hash) is None
+
+
+def test_predictions_are_kept_and_never_lost(home):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    first, second = read_sweep(home.yaml).runs
+    home.finish(first, predicted=["one", "one"])
+    home.finish(second, predicted=["one", "two"])
+    run_sweep(home.yaml, progress=False)
+    kept = pd.read_csv(home.predictions)
+    assert kept.columns.tolist() == ["hash", "part", "row", "speaker", "seen", "label", "predicted"]
+    assert kept.hash.tolist() == [first.hash] * 2 + [second.hash] * 2
+    assert kept.predicted.tolist() == ["one", "one", "one", "two"]
+    assert kept.seen.tolist() == [True, False] * 2  # speaker 3 was seen in training, 5 wasn't
+    shutil.rmtree(home.runs)
+    assert missing(home) == []
+    # another sweep's runs in the same file, and one of them anew
+    home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
+    for run in read_sweep(home.yaml).runs:
+        home.finish(run, predicted=["two", "two"])
+    state.store(sweep := read_sweep(home.yaml), {
+        run: finished_run(run.folder, run.hash) for run in sweep.runs
+    })  # fmt: skip
+    kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
+    assert kept == {
+        first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
+    }  # fmt: skip
+
+
+def test_a_run_without_its_predictions_is_missing(home):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    first, second = read_sweep(home.yaml).runs
+    store(home, {})
+    home.write(grid={"x": [1.0, 2.0]}, seeds=[0])
+    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    home.finish(first)  # scores, but no predictions.csv
+    home.finish(second, predicted=["one", "two"])
+    todo = state.missing(read_sweep(home.yaml), None)
+    assert {run.configuration: again for run, again in todo.items()} == {"x=1.0": True}
+    assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
+
+
+def test_damaged_files_are_named(home):
+    home.table.parent.mkdir(parents=True)
+    home.table.write_text("a,b\n1,2\n")
+    with pytest.raises(TableError, match=r"trial\.csv: without a column run_name.*git restore"):
+        run_sweep(home.yaml, progress=False)
+    home.table.unlink()
+    home.write(keep_predictions=True)
+    home.predictions.write_bytes(gzip.compress(b"hash,part\n" + b"a,train\n" * 999)[:40])
+    with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged"):
+        run_sweep(home.yaml, progress=False)
+
+
+def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    before = home.table.read_text()
+
+    def full(frame, path, **options):
+        Path(path).write_text("configuration,x")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    home.write(grid={"x": [1.0, 2.0, 3.0]})
+    home.finish_all()
+    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
+        run_sweep(home.yaml, progress=False)
+    assert home.table.read_text() == before
+    assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]

@@ -1,0 +1,86 @@
+"""The committed tables: read as they were written, and made by the present code."""
+
+import re
+
+import pytest
+
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study import tables
+from shd_helpers.study.identity import notebook_parameters, run_hash
+from shd_helpers.study.tables import DATA, RESULTS, SCORES, TableError, read_rows, read_table
+
+SWEEPS = sorted(
+    path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
+)
+WHY = (RESULTS / "README.md").read_text()
+DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+
+
+def hash_now(row):
+    """Return the hash that the present code gives a row's parameters and data."""
+    parameters = {name: type(default)(row[name]) for name, default in DEFAULTS.items()}
+    return run_hash(parameters, {name: row[name] for name in DATA})
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_present_code_makes_each_table_or_it_says_why_not(name):
+    """A table that no longer follows from code and data stands with a line in results/README.md."""
+    rows = read_rows(RESULTS / f"{name}.csv")
+    assert len(rows) and (rows.status == "done").all()
+    made = [hash_now(row) == row["hash"] and row["test_sha256"] != "" for _, row in rows.iterrows()]
+    if not all(made):
+        assert re.search(rf"^\| `{name}\.csv` \| .{{20}}", WHY, re.MULTILINE), (
+            f"{name}.csv: {made.count(False)} of {len(made)} rows are of other code or data; run "
+            "the sweep again, or say in results/README.md why the table still stands"
+        )
+
+
+def test_only_tables_that_are_there_stand_for_a_reason():
+    named = re.findall(r"^\| `(\w+)\.csv` \|", WHY, re.MULTILINE)
+    assert set(named) <= set(SWEEPS) and len(named) == len(set(named))
+
+
+def test_one_data_set_has_one_content():
+    """Tables of the same data set were made of the same files, else they don't go together."""
+    found = {}
+    for name in SWEEPS:
+        rows = read_rows(RESULTS / f"{name}.csv")
+        rows = rows[rows.train_sha256 != ""]
+        for key, of in rows.groupby(["dataset", "language"]):
+            found.setdefault(key, set()).update(of[[*DATA]].itertuples(index=False, name=None))
+    assert all(len(contents) == 1 for contents in found.values()), found
+
+
+def test_one_hash_has_one_result_in_all_tables():
+    """What several sweeps ran, each for itself, ended with the same scores to the last bit."""
+    found, repeated = {}, 0
+    for name in SWEEPS:
+        for _, row in read_rows(RESULTS / f"{name}.csv").iterrows():
+            result = tuple(row[[*SCORES]].fillna(-1))
+            repeated += row["hash"] in found
+            assert found.setdefault(row["hash"], result) == result, row.run_name
+    assert repeated > 0
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_rows_are_what_their_sweep_calls_them(name):
+    rows = read_rows(RESULTS / f"{name}.csv")
+    assert rows.run_name.is_unique
+    expected = "sweeps/" + name + "/" + rows.configuration + ",seed=" + rows.seed.astype(str)
+    assert rows.run_name.tolist() == expected.tolist()
+    assert name.endswith(tuple(f"_{dataset}" for dataset in set(rows.dataset)))
+
+
+def test_a_table_is_read_with_the_size_of_its_input():
+    table = read_table("downsizing_grid_fsdd_spikes")
+    assert {(700, 1000), (183, 333), (92, 200), (23, 50)} <= {
+        *zip(table.channels, table.steps, strict=True)
+    }
+    assert table.counts.dtype == bool and table.lr.dtype == float and table.seed.dtype == int
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    (tmp_path / "other.csv").touch()
+    with pytest.raises(TableError, match=r"mine\.csv: no such table.*There are other"):
+        read_table("mine")
