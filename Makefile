@@ -37,7 +37,7 @@ help:
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --progress-bar on -q -e '.[test]'
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[test]'
 	@touch $(INSTALLED)
 
 study: $(INSTALLED)
@@ -81,9 +81,9 @@ browser: $(INSTALLED)
 notebooks: $(INSTALLED)
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
 
-# PyPI has no local versions such as torch's +cpu
+# without local versions such as torch's +cpu, for PyPI has none
 lock: $(INSTALLED)
-	$(PY) -m pip freeze --disable-pip-version-check --exclude-editable | sed 's/+.*//' > constraints.txt
+	$(PY) -m pip freeze --all --exclude-editable | sed -e 's/+.*//' -e '/^pip==/d' > constraints.txt
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info
