@@ -1,67 +1,89 @@
 # Every target makes .venv and installs what it needs on first use.
-#   make study [DATASET=spoken|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
+#   make study [DATASET=spoken|hd|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
 #   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4"]
+#   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
 SWEEP ?=
 ARGS ?=
+LOCKED ?=
 
-.PHONY: help study data sweep downsizing bench test browser lab notebooks clean
+INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
+INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
+
+.PHONY: help study data compare sweep evidence lab bench test lint slow browser notebooks lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
-	@echo "                DATASET=spoken (default), shd (official) or a folder; NAME=run folder;"
-	@echo "                ARGS='-p epochs 10' sets any parameter of the notebooks"
+	@echo "                DATASET=spoken (default), hd or shd (official), or a folder;"
+	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
-	@echo "make sweep      run what is missing of a sweep: SWEEP=learning_rate_epochs or surrogates"
+	@echo "make compare    compare two data sets, A= and B=: names or folders"
+	@echo "make sweep      run what is missing of a sweep: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
-	@echo "make downsizing run what is missing of all sweeps behind notebook 5 (hours); DATASET= as above"
+	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
+	@echo "make lint       style, types, and which room imports which"
+	@echo "make slow       the tests that take minutes"
 	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
-	@echo "make notebooks  run the committed notebooks again, in place"
+	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
+	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
-.venv/.installed: pyproject.toml
+$(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --disable-pip-version-check --progress-bar on -q -e '.[test]'
-	@touch .venv/.installed
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[test]'
+	@touch $(INSTALLED)
 
-study: .venv/.installed
+study: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
 
-data: .venv/.installed
+data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
-sweep: .venv/.installed
+compare: $(INSTALLED)
+	@$(PY) -m shd_helpers.source.compare "$(A)" "$(B)" $(ARGS)
+
+sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
-downsizing: .venv/.installed
+evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
-lab: .venv/.installed
+lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-test: .venv/.installed
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m pytest
-	SHD_SMOKE=1 OMP_NUM_THREADS=1 $(PY) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
-
-browser: .venv/.installed
-	$(PY) -m pip install --disable-pip-version-check -q -e '.[browser]'
-	$(PY) -m pytest -m browser
-
-bench: .venv/.installed
+bench: $(INSTALLED)
 	$(PY) benchmarks/run.py $(ARGS)
 
-notebooks: .venv/.installed
-	$(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m mypy
+
+test: lint
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
+
+slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow
+
+browser: $(INSTALLED)
+	$(INSTALL) -q -e '.[browser]'
+	$(PY) -m pytest -m browser
+
+notebooks: $(INSTALLED)
+	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
+
+# without local versions such as torch's +cpu, for PyPI has none
+lock: $(INSTALLED)
+	$(PY) -m pip freeze --all --exclude-editable | sed -e 's/+.*//' -e '/^pip==/d' > constraints.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
@@ -36,6 +37,15 @@ def test_dependencies_have_major_minor_ranges(extra):
         assert re.fullmatch(r"[\w.-]+>=\d+\.\d+,<\d+(\.\d+)?", requirement), requirement
 
 
+def test_locked_versions_are_in_range_and_on_pypi():
+    locked = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    assert not any("+" in version for version in locked.values())  # PyPI has no local versions
+    extras = PROJECT["optional-dependencies"]
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
+        version = locked[requirement.name]
+        assert requirement.specifier.contains(version), (requirement, version)
+
+
 def test_readme_names_every_notebook_and_only_files_that_exist():
     readme = (ROOT / "README.md").read_text()
     for path in NOTEBOOKS.glob("*.ipynb"):
@@ -44,13 +54,21 @@ def test_readme_names_every_notebook_and_only_files_that_exist():
         assert (ROOT / target).exists(), target
 
 
-def test_make_targets_in_readme_exist():
+def test_make_targets_in_readme_and_help_exist():
     makefile = (ROOT / "Makefile").read_text()
     readme = (ROOT / "README.md").read_text()
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.M))
     assert {"study", "test", "lab"} <= named
-    for target in named:
-        assert re.search(rf"^{target}:", makefile, re.M), target
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    assert named <= targets
+    assert set(re.findall(r'@echo "make ([a-z]+)', makefile)) == targets - {"help"}
+
+
+def test_hooks_run_what_make_has_installed():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]  # nothing is fetched
+    for hook in hooks["repos"][0]["hooks"]:
+        assert hook["language"] == "system" and hook["entry"].startswith(".venv/bin/")
 
 
 def test_citation_and_licence():
@@ -63,4 +81,7 @@ def test_citation_and_licence():
 def test_ci_calls_make_only():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    assert [step["run"] for step in steps if "run" in step] == ["make test", "make browser"]
+    targets = ["make test", "make slow", "make browser"]
+    assert [step["run"] for step in steps if "run" in step] == targets
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert [line for line in lines if line.startswith("make")] == targets

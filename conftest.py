@@ -1,0 +1,28 @@
+"""What unit tests and notebooks share: small notebooks, and who runs what on several cores."""
+
+import os
+from unittest import mock
+
+import pytest
+
+ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Let nbval start a notebook's kernel where ``SHD_SMOKE`` asks for the small version."""
+    small = {"SHD_SMOKE": "1"} if item.path.suffix == ".ipynb" else {}
+    with mock.patch.dict(os.environ, small):
+        return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a file's tests in one process and in order, for they share fixtures or a kernel."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduler(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "run" if nodeid.startswith(ONE_RUN) else nodeid.split("::")[0]
+
+    return Scheduler(config, log)

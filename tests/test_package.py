@@ -1,0 +1,71 @@
+"""A built wheel holds the whole package and works away from the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from shd_helpers.paths import ROOT
+
+PACKAGE = ROOT / "shd_helpers"
+BUILD = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]))"
+IMPORT = "import importlib, sys; [print(importlib.import_module(n).__file__) for n in sys.argv[1:]]"
+
+
+def run(*command, cwd):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    ended = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout.splitlines()
+
+
+def package_files():
+    """Return the path of every file of the package, relative to the repository."""
+    files = [path for path in PACKAGE.rglob("*") if path.is_file()]
+    return {path.relative_to(ROOT).as_posix() for path in files if path.parent.name[:2] != "__"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build from a copy, for a build leaves folders behind."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "a copy"
+    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    return folder / run(sys.executable, "-c", BUILD, folder, cwd=source)[-1]
+
+
+def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert names == package_files()
+
+
+def test_every_module_imports_in_a_fresh_environment(wheel, tmp_path):
+    """The environment is new and away from the repository; it borrows the dependencies of ours."""
+    venv.create(tmp_path, with_pip=False)
+    places = {"base": str(tmp_path), "platbase": str(tmp_path)}
+    site = Path(sysconfig.get_path("purelib", "venv", places))
+    zipfile.ZipFile(wheel).extractall(site)  # what an installer does with a wheel of pure Python
+    # .pth files in a folder named in a .pth file are not read, and one leads to the repository
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    names = [name.removesuffix(".py") for name in sorted(package_files()) if name.endswith(".py")]
+    names.remove("shd_helpers/network/engines/triton")  # needs a package that needs a GPU
+    modules = [name.replace("/", ".").removesuffix(".__init__") for name in names]
+    python = Path(sysconfig.get_path("scripts", "venv", places)) / Path(sys.executable).name
+    files = run(python, "-c", IMPORT, *modules, cwd=tmp_path)
+    assert len(files) == len(modules)
+    assert all(Path(file).is_relative_to(site) for file in files)
