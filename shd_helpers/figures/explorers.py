@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from shd_helpers.events import downsample as preprocessing
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.runs import INK, styled
+from shd_helpers.figures.style import INK, styled
 from shd_helpers.network import surrogates
 from shd_helpers.network.engines import fused as engine
 from shd_helpers.network.spiking import SpikingNetwork
