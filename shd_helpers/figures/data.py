@@ -28,8 +28,8 @@ def label_hz(axis: Axes) -> None:
 
 
 def end_of(times_s: np.ndarray, duration_s: float = np.inf) -> float:
-    """Return where an axis of time can end: the last spike, rounded up to 0.1 s."""
-    last = ceil(10 * float(times_s.max()) + 1e-9) / 10 if len(times_s) else 0.1
+    """Return where an axis of time can end: the last spike, rounded up to 0.05 s."""
+    last = ceil(20 * float(times_s.max()) + 1e-9) / 20 if len(times_s) else 0.05
     return min(last, duration_s)
 
 
@@ -61,7 +61,7 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
     )
     end = max(end_of(times) for times, _ in spikes.values())
     for axis, (word, (times, units)) in zip(axes.flat, spikes.items(), strict=False):
-        axis.plot(times, units, **DOT)
+        axis.plot(times, units, **DOT | {"markersize": 0.5})  # small panels
         axis.set(title=word, xlim=(0, end), ylim=(0, N_CHANNELS))
         axis.xaxis.set_major_locator(MaxNLocator(3, prune="upper"))
     figure.supylabel(CHANNEL, fontsize=10)

@@ -194,7 +194,8 @@ def utterances(
     axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
     axes[1, 1].set_xlabel("class score so far")
     spoken, first = (
-        Patch(color=color, label=label) for color, label in (("C0", "spoken"), ("C1", "ahead"))
+        Patch(color=color, label=label)
+        for color, label in (("C0", "spoken word"), ("C1", "other word, ahead"))
     )
     axes[1, 1].legend(handles=[spoken, first], loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]

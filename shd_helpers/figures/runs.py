@@ -278,6 +278,6 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
             )
     axis.set_xticks(places, table.speaker)
     axis.set_xlabel("speaker (number in the file)")
-    percent_axis(axis, "test accuracy")
+    percent_axis(axis, "accuracy")
     legend_above(axis)
     return figure

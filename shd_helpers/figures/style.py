@@ -60,7 +60,7 @@ def save(figure: Figure, name: str, source: str) -> Figure:
 
 def percent_axis(axis: Axes, label: str, chance: float | None = None) -> None:
     """Label an axis of percentages from 0 to 100, and draw the level of chance (percent)."""
-    axis.set(ylabel=f"{label} (%)", ylim=(0, 100))
+    axis.set(ylabel=f"{label} (%)", ylim=(0, 102))  # a cap or a line at 100 stays whole
     if chance is not None:
         axis.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
 
