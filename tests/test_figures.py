@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.events.toy import write_toy
 from shd_helpers.figures import data, explorers, runs, style
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, read_shd
+from tests.networks import spiking_network
 from tests.overlaps import overlaps
 from tests.test_engine import random_events
 
@@ -111,16 +111,15 @@ def toy_explorer(grid):
 
 def utterance_explorer(n_classes):
     events = random_events(4, 30, 20, n_classes, 0.1)
-    network = SpikingNetwork(
-        [20, 30, n_classes], 0.9, "atan", 2.0, torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    network = spiking_network([20, 30, n_classes], 0.9, "atan", 2.0, generator)
     names = [events.class_names[label] for label in events.labels]
     answers = pd.DataFrame({"speaker": 11, "label": names, "predicted": names[::-1]})
     return explorers.utterances(network, events, answers, 3.0)
 
 
 def settings_explorer(class_names):
-    rng, n = np.random.default_rng(0), len(class_names)
+    n = len(class_names)
     means = pd.DataFrame(
         {"channels": [700, 61], "steps": [1000, 100], "seeds": 3}, index=["a", "b"]
     )
@@ -130,7 +129,7 @@ def settings_explorer(class_names):
     label, predicted = np.indices((n, n)).reshape(2, -1)
     parts = [
         pd.DataFrame({"configuration": "a", "part": part, "label": label, "predicted": predicted,
-                      "utterances": rng.integers(0, 9, n * n) + 40 * (label == predicted)})
+                      "utterances": np.clip(100 - 40 * abs(label - predicted), 0, 99)})
         for part in ("seen", "unseen")
     ]  # fmt: skip
     return explorers.settings(means, pd.concat(parts), class_names, "a")
