@@ -1,6 +1,7 @@
 """Explorers without a browser: the static form, what the controls change, and frames that wait."""
 
 import asyncio
+import re
 import time
 
 import numpy as np
@@ -63,15 +64,21 @@ def test_downsizing_tells_what_downsize_does(toy, caught):
     assert caught["update"](**values | {"pool_threshold": 9, "pool_units": 1, "pool_steps": 1})
 
 
-def test_surrogate_s_share_is_the_share_of_membranes(caught):
-    distance = np.random.default_rng(0).normal(-0.8, 0.5, 5000)
+@pytest.mark.parametrize("surrogate", surrogates.SURROGATES)
+@pytest.mark.parametrize("log_slope", [-1.0, 3.0, 6.0])
+def test_surrogate_s_mean_is_that_of_the_membranes(caught, surrogate, log_slope):
+    distance = np.random.default_rng(0).normal(-0.8, 0.5, (5, 1000))
     explorers.surrogate_reach(distance, "fast_sigmoid", 2.0)
-    line = caught["update"]("atan", np.log2(8.0))
-    share = np.mean(surrogates.derivative("atan", distance, 8.0) >= 0.1)
-    assert f"{share:.1%}" in line and 0.01 < share < 0.9
+    line = caught["update"](surrogate, log_slope)
+    mean, typical = (float(value) for value in re.findall("<b>([0-9.]+)</b>", line))
+    derivative = surrogates.derivative(surrogate, distance, 2.0**log_slope)
+    assert mean == pytest.approx(derivative.mean(), rel=1e-3, abs=6e-5)
+    at_median = surrogates.derivative(surrogate, np.median(distance), 2.0**log_slope)
+    assert typical == pytest.approx(at_median, abs=6e-5)
+    assert f"{len(distance.ravel()):,} membranes" in line
 
 
-def test_votes_add_up_to_the_answer(caught):
+def test_scores_add_up_to_the_answer(caught):
     events = random_events(12, 30, 20, 5, 0.1)
     model = spiking_network([20, 30, 5], 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
     training.overfit(model, events, 20)
@@ -96,14 +103,18 @@ def test_point_shows_its_confusions(caught):
         means[name] = 50.0
     means["parameters"], means["hidden_spikes"] = 10, 20
     confusions = pd.DataFrame(
-        {"configuration": ["b", "b"], "part": "heard", "label": [1, 1], "predicted": [1, 0],
+        {"configuration": ["b", "b"], "part": "seen", "label": [1, 1], "predicted": [1, 0],
          "utterances": [3, 1]}
     )  # fmt: skip
     explorers.settings(means, confusions, ["no", "yes"], "a")
     assert caught["start"] == {"point": "183 x 333"}
     assert "61 x 100" in caught["update"]("61 x 100")
-    heard = caught["figure"].axes[1].images[0].get_array()
-    np.testing.assert_array_equal(heard, [[0, 0], [25, 75]])
+    seen, unseen = caught["figure"].axes[1:]
+    np.testing.assert_array_equal(seen.images[0].get_array(), [[0, 0], [25, 75]])
+    assert [text.get_text() for text in seen.texts] == ["25", "75"]
+    assert "most frequent answer yes (75%)" in caught["update"]("61 x 100")
+    caught["update"]("183 x 333")  # without confusions: the numbers go
+    assert not seen.texts and not unseen.texts
 
 
 def test_fast_dragging_draws_few_frames_and_the_last_value():

@@ -1,5 +1,46 @@
 """Figures and controls of the notebooks; nothing else imports this."""
 
-from shd_helpers.figures.runs import accuracy_loss, save
+from shd_helpers.figures import comparisons, explorers
+from shd_helpers.figures.data import (
+    digit_rasters,
+    pooling_thresholds,
+    scatter_and_matrix,
+    spike_histograms,
+    windows,
+    word_to_spikes,
+)
+from shd_helpers.figures.runs import (
+    accuracy_loss,
+    accuracy_per_speaker,
+    confusion,
+    firing_rates,
+    learning_by_gradient,
+    one_utterance,
+    surrogate_curves,
+    surrogate_reach,
+    weight_matrices,
+    weights_over_epochs,
+)
+from shd_helpers.figures.style import save
 
-__all__ = ["accuracy_loss", "save"]
+__all__ = [
+    "accuracy_loss",
+    "accuracy_per_speaker",
+    "comparisons",
+    "confusion",
+    "digit_rasters",
+    "explorers",
+    "firing_rates",
+    "learning_by_gradient",
+    "one_utterance",
+    "pooling_thresholds",
+    "save",
+    "scatter_and_matrix",
+    "spike_histograms",
+    "surrogate_curves",
+    "surrogate_reach",
+    "weight_matrices",
+    "weights_over_epochs",
+    "windows",
+    "word_to_spikes",
+]

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
-from shd_helpers.figures.runs import INK, styled
+from shd_helpers.figures.style import INK, styled
 
 
 @styled

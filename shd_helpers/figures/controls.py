@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from shd_helpers.figures.runs import STYLE
+from shd_helpers.figures.style import STYLE
 
 WAIT_S = 0.02  # events that come within it share one frame
 

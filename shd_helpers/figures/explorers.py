@@ -1,19 +1,20 @@
 """The notebooks' figures with controls: each is a figure and an `update` that changes it."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from shd_helpers.events import downsample as preprocessing
-from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.runs import INK, styled
+from shd_helpers.figures.data import CHANNEL, end_of, extent
+from shd_helpers.figures.runs import PercentMatrix
+from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
 from shd_helpers.network import surrogates
-from shd_helpers.network.engines import fused as engine
+from shd_helpers.network.engines.fused import record
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 
@@ -43,20 +44,17 @@ def downsizing(
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
     counts = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1]
     takes = int(counts.max())
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8))
-    (dots,) = axes[0].plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
-    cut = axes[0].axhline(0, color="C1", label="cut")
-    axes[0].legend(loc="lower right", frameon=True)
-    axes[0].set(xlabel="time (s)", ylabel="unit (cochlea channel)", xlim=(0, grid.duration_s))
-    axes[0].set(ylim=(0, N_CHANNELS))
-    (cells,) = axes[1].plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
+    (spikes,) = axes[0].plot([], [], **DOT)
+    (entries,) = axes[1].plot([], [], **DOT)
     blocks = axes[2].imshow(
-        np.zeros((2, 2)), origin="lower", cmap="Greys", vmin=0, vmax=0.6, aspect="auto",
-        interpolation="auto",
-    )  # fmt: skip
-    for axis in axes[1:]:
-        axis.set(xlabel="step", ylabel="unit")
-        axis.grid(False)
+        np.zeros((2, 2)), cmap="Greys", vmin=0, vmax=1, origin="lower", interpolation="auto"
+    )
+    axes[2].grid(False)
+    axes[0].set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
+    cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
+    for axis in axes:
+        axis.set_xlabel("time (ms)")
 
     def update(word, speaker, take, first_unit, pool_units, pool_steps, pool_threshold) -> str:
         of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
@@ -70,26 +68,23 @@ def downsizing(
             data.times[part], data.units[part], np.array([0, len(times)]), data.labels[[i]],
             data.speakers[[i]], data.keys,
         )  # fmt: skip
-        fixed = {"bin_ms": grid.bin_ms, "duration_s": grid.duration_s}
-        grids = (
-            Downsampling(first_unit, pool_units=1, pool_steps=1, pool_threshold=1, **fixed),
-            Downsampling(first_unit, pool_units=pool_units, pool_steps=pool_steps, pool_threshold=pool_threshold,
-                 **fixed),
-        )  # fmt: skip
-        dots.set_data(times, units)
-        cut.set_ydata([first_unit, first_unit])
-        axes[0].set_title(f"{len(times)} spikes")
+        fine, pooled = (
+            Downsampling(first_unit, grid.bin_ms, grid.duration_s, *pooling)
+            for pooling in ((1, 1, 1), (pool_units, pool_steps, pool_threshold))
+        )
+        binned, events = (downsize(one, g, language) for g in (fine, pooled))
+        spikes.set_data(times * 1000, units)
+        entries.set_data(binned.steps * fine.step_ms, binned.units + first_unit)
+        blocks.set_data(events.to_frames([0])[:, 0].T)
+        blocks.set_extent(extent(pooled))
+        for cut in cuts:
+            cut.set_ydata([first_unit, first_unit])
+        axes[0].set(xlim=(0, 1000 * end_of(times, grid.duration_s)), ylim=(0, N_CHANNELS))
+        axes[0].set_title(f"{len(times):,} spikes")
         told = []
-        for axis, name, g in zip(axes[1:], ("cut, binned", "pooled"), grids, strict=True):
-            events = preprocessing.downsize(one, g, language)
-            if axis is axes[1]:
-                cells.set_data(events.steps, events.units)
-            else:
-                blocks.set_data(events.to_frames([0])[:, 0].T)
-                blocks.set_extent((0, g.n_steps, 0, g.n_units))
-            axis.set(xlim=(0, g.n_steps), ylim=(0, g.n_units))
-            axis.set_title(f"{name}: {g.n_units} x {g.n_steps}, {len(events.steps)} events")
-            told.append(f"{g.n_units} units x {g.n_steps} steps with {len(events.steps)} events")
+        for axis, g, e in zip(axes[1:], (fine, pooled), (binned, events), strict=True):
+            axis.set_title(f"{g.n_units} x {g.n_steps}: {len(e.steps):,} active")
+            told.append(f"{g.n_units} units x {g.n_steps} steps with {len(e.steps)} events")
         share = len(events.steps) / max(1, len(times))
         return (
             f"<b>{word}</b>, speaker {speaker}, take {min(take, len(of))} of {len(of)}: "
@@ -112,7 +107,7 @@ def downsizing(
 
 @styled
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
-    """Explore a surrogate's derivative, and for how many membranes it is of use.
+    """Explore a surrogate's derivative, and how much of an error it passes on to which membranes.
 
     Parameters
     ----------
@@ -121,20 +116,24 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     surrogate, slope : str, float
         Where the controls start.
     """
-    distance, x = distance.ravel(), np.linspace(-3, 1.5, 901)
-    nearest_first = np.sort(np.abs(distance))
+    x, median = np.linspace(-3, 1.5, 901), float(np.median(distance))
+    # the mean over some million membranes, by a histogram fine enough for the steepest surrogate
+    number, edges = np.histogram(distance, bins=2**16)
+    centre, number = (edges[1:] + edges[:-1]) / 2, number / distance.size
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
-    left.plot(x, x > 0, color=INK, linewidth=1, label="step")
+    left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
-    (derivative,) = left.plot(x, x, color="C1", label="its derivative")
-    left.set(xlabel="membrane potential minus threshold", ylabel="spike, derivative")
-    left.legend(loc="upper left")
+    (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
+    left.set(xlabel="membrane potential minus threshold", ylabel="output, derivative")
+    legend_above(left)
     heights, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91), density=True)
-    right.stairs(heights, edges, fill=True, color="0.75", label="all membranes")
-    middle = (edges[1:] + edges[:-1]) / 2
-    useful = right.stairs(heights, edges, fill=True, color="C1", label="useful gradient")
+    right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
+    passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
+    top = 30 * heights.max()
     right.set(xlabel="membrane potential minus threshold", ylabel="density", yscale="log")
-    right.legend(loc="upper left")
+    right.set_ylim(1e-5 * top, top)
+    legend_above(right)
+    middle = (edges[1:] + edges[:-1]) / 2
 
     def update(surrogate, log_slope) -> str:
         slope = 2.0**log_slope
@@ -144,16 +143,13 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         derivative.set_ydata(slopes)
         low, high = min(0, smooth.min()), max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
-        left.set_title(f"{surrogate}, slope {slope:.3g}")
-        reached = surrogates.derivative(surrogate, middle, slope) >= 0.1
-        useful.set_data(np.where(reached, heights, np.nan))
-        # the derivative falls with the distance: look for the last one that it reaches
-        falling = lambda d: -surrogates.derivative(surrogate, d, slope)  # noqa: E731
-        share = bisect_right(nearest_first, -0.1, key=falling) / distance.size
-        right.set_title(f"a tenth of the error or more reaches {share:.1%}")
+        passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
+        mean = float(number @ surrogates.derivative(surrogate, centre, slope))
+        typical = float(surrogates.derivative(surrogate, np.array(median), slope))
         return (
-            f"{surrogate}, slope {slope:.3g}: the derivative is 0.1 or more for <b>{share:.1%}</b> "
-            f"of {distance.size:,} membranes"
+            f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "
+            f"is <b>{mean:.4f}</b>; at the median membrane, {-median:.2f} below the threshold, it "
+            f"is <b>{typical:.4f}</b>"
         )
 
     controls = {
@@ -167,7 +163,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 def utterances(
     network: SpikingNetwork, events: Events, predictions: pd.DataFrame, step_ms: float
 ) -> Figure | None:
-    """Explore test utterances on their way through the network, votes adding up over time.
+    """Explore test utterances on their way through the network, class scores adding up over time.
 
     Parameters
     ----------
@@ -176,7 +172,7 @@ def utterances(
     events : Events
         Test utterances.
     predictions : DataFrame
-        From `training.predict` on them.
+        What the network answers to them, with the columns `speaker`, `label`, `predicted`.
     step_ms : float
         Length of a step, milliseconds.
     """
@@ -184,21 +180,24 @@ def utterances(
     lists = {False: np.arange(len(events)), True: wrong if len(wrong) else np.arange(len(events))}
     names, end_ms = events.class_names, events.n_steps * step_ms
     n_hidden = network.layers[-2][0].out_features
-    figure, axes = plt.subplots(2, 2, figsize=(11, 5.6))
+    figure, axes = plt.subplots(2, 2, figsize=(11, max(5.6, 0.38 * len(names))))
     rasters = []
     for axis, label, n in zip(
         axes[:, 0], ("input unit", "hidden neuron"), (events.n_units, n_hidden), strict=True
     ):
-        (line,) = axis.plot([], [], ".", markersize=1.2, color=INK, rasterized=True)
+        rasters += axis.plot([], [], **DOT)
         axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
-        rasters.append(line)
     time = np.arange(events.n_steps) * step_ms
     membranes = axes[0, 1].plot(time, np.zeros((len(time), len(names))), "-", linewidth=0.8)
-    colors = dict.fromkeys(names, "0.7")
     axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane", xlim=(0, end_ms))
-    bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)), color="0.6")
+    bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)))
     axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1, 1].set(xlabel="class score so far (blue: spoken; orange: another word is ahead)")
+    axes[1, 1].set_xlabel("class score so far")
+    spoken, first = (
+        Patch(color=color, label=label)
+        for color, label in (("C0", "spoken word"), ("C1", "other word, ahead"))
+    )
+    axes[1, 1].legend(handles=[spoken, first], loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]
     last: dict[int, object] = {}
 
@@ -207,12 +206,12 @@ def utterances(
         i = int(chosen[min(number, len(chosen)) - 1])
         if i not in last:
             last.clear()
-            last[i] = engine.record(network, events, [i])
+            last[i] = record(network, events, [i])
             spikes = (events.to_frames([i])[:, 0], last[i].hidden_spk[-1][:, 0].numpy())
             for axis, line, spk in zip(axes[:, 0], rasters, spikes, strict=True):
                 steps, neurons = np.nonzero(spk)
                 line.set_data(steps * step_ms, neurons)
-                axis.set_title(f"{len(steps)} spikes")
+                axis.set_title(f"{len(steps):,} spikes")
             mem = last[i].mem[:, 0].numpy()
             for line, values in zip(membranes, mem.T, strict=True):
                 line.set_ydata(values)
@@ -221,12 +220,12 @@ def utterances(
         kept = type(last[i])(last[i].spk[:step], last[i].mem[:step])
         scores = network.scores(kept)[0].numpy()
         word, ahead = names[events.labels[i]], names[int(scores.argmax())]
-        shades = colors | {ahead: "C1"} | {word: "C0"}
+        shades = dict.fromkeys(names, "0.8") | {ahead: "C1"} | {word: "C0"}
         for name, bar, line, score in zip(names, bars, membranes, scores, strict=True):
             bar.set(width=score, color=shades[name])
             line.set(color=shades[name], zorder=3 if name in (word, ahead) else 2)
         axes[1, 1].set_xlim(min(0, scores.min()), max(1, scores.max()) * 1.05)
-        axes[1, 1].set_title(f"ahead after {step * step_ms:.0f} ms: {ahead}")
+        axes[1, 1].set_title(f"after {step * step_ms:.0f} ms")
         axes[0, 1].set_title(f"spoken: {word}; answer at the end: {predictions.predicted[i]}")
         for now in nows:
             now.set_xdata([step * step_ms] * 2)
@@ -249,52 +248,49 @@ def utterances(
 def settings(
     means: pd.DataFrame, confusions: pd.DataFrame, class_names: Sequence[str], start: str
 ) -> Figure | None:
-    """Explore the points of the downsizing figure: a run's place, parameters and confusions.
+    """Explore the input sizes of a sweep: accuracy over cost, and which words are confused.
 
     Parameters
     ----------
     means : DataFrame
-        From `comparison.over_seeds`.
+        A row a configuration: means over its seeds.
     confusions : DataFrame
-        Beside the table, from `make downsizing`, of the same settings.
+        Numbers of utterances by `configuration`, `part` (seen, unseen), `label`, `predicted`.
     class_names : sequence of str
         Words, in the order of the classes.
     start : str
-        The setting to begin with.
+        The configuration to begin with.
     """
     n = len(class_names)
     names = {f"{row.channels} x {row.steps}": row.Index for row in means.itertuples()}
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), width_ratios=(1.2, 1, 1))
-    for part, marker, label in (("test_seen", "o", "heard"), ("test_unseen", "s", "stranger")):
-        axes[0].plot(means.effective_acs, means[part], marker, color="0.7", label=label)
-    axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
-    axes[0].legend()
+    parts = {"seen": SEEN, "unseen": UNSEEN}
+    figure, axes = plt.subplots(1, 3, figsize=(13, max(4.4, 0.3 * n)), width_ratios=(1, 1, 1))
+    for (part, label), marker in zip(parts.items(), "os", strict=True):
+        axes[0].plot(means.effective_acs, means[f"test_{part}"], marker, color="0.7", label=label)
+    axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="test accuracy (%)")
+    legend_above(axes[0])
     (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")
-    images = []
-    for axis, title in zip(axes[1:], ("heard speakers", "stranger"), strict=True):
-        images.append(axis.imshow(np.zeros((n, n)), cmap="viridis", vmin=0, vmax=100))
-        axis.set_xticks(range(n), class_names, rotation=90, fontsize=8)
-        axis.set_yticks(range(n), class_names, fontsize=8)
-        axis.set(xlabel="answer", ylabel="spoken", title=title)
-        axis.grid(False)
-    figure.colorbar(images[1], ax=axes[2], label="share of the spoken word (%)")
+    matrices = [PercentMatrix(axis, class_names) for axis in axes[1:]]
+    for axis, label in zip(axes[1:], parts.values(), strict=True):
+        axis.set_title(f"{label}; % of a spoken word")
 
     def update(point) -> str:
         row = means.loc[names[point]]
         marks.set_data([row.effective_acs] * 2, [row.test_seen, row.test_unseen])
-        axes[0].set_title(f"{point}")
-        for image, part in zip(images, ("heard", "unheard"), strict=True):
+        told = [f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds"]
+        for matrix, (part, label) in zip(matrices, parts.items(), strict=True):
             of = confusions[(confusions.configuration == names[point]) & (confusions.part == part)]
             counts = np.zeros((n, n))
             counts[of.label, of.predicted] = of.utterances
-            image.set_data(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
-        return (
-            f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds: heard {row.test_seen:.1f} ± "
-            f"{row.test_seen_ci95:.1f} %, stranger {row.test_unseen:.1f} ± "
-            f"{row.test_unseen_ci95:.1f} %; {row.parameters:,.0f} parameters, "
-            f"{row.effective_acs / 1e6:.2f} million accumulates and {row.hidden_spikes:,.0f} hidden "
-            "spikes per utterance"
+            matrix.show(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
+            accuracy = f"{label} {row[f'test_{part}']:.1f} ± {row[f'test_{part}_ci95']:.1f} %"
+            share, most = counts.sum(0) / max(1, counts.sum()), int(counts.sum(0).argmax())
+            told.append(f"{accuracy}, most frequent answer {class_names[most]} ({share[most]:.0%})")
+        told.append(
+            f"{row.parameters:,.0f} parameters, {row.effective_acs / 1e6:.2f} million accumulates "
+            f"and {row.hidden_spikes:,.0f} hidden spikes per utterance"
         )
+        return "; ".join(told)
 
-    chosen = next(label for label, setting in names.items() if setting == start)
+    chosen = next(label for label, configuration in names.items() if configuration == start)
     return explore(figure, update, {"point": ("channels x steps", chosen, list(names))})

@@ -1,243 +1,127 @@
-"""One function a figure; each takes data and returns the figure."""
+"""Figures of surrogates and runs; each takes data and returns the figure."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from shd_helpers.figures.style import (
+    DOT,
+    INK,
+    SEEN,
+    UNSEEN,
+    legend_above,
+    legend_beside,
+    percent_axis,
+    styled,
+)
 from shd_helpers.network import surrogates
-from shd_helpers.paths import img_dir
-from shd_helpers.source.shd_file import N_CHANNELS
-
-STYLE = Path(__file__).with_name("study.mplstyle")
-styled = plt.style.context(STYLE)  # works as a decorator: the style holds for one figure only
-INK = "0.15"
-
-
-@styled
-def save(figure: Figure, name: str, source: str) -> Figure:
-    """Write the data's name under a figure, save it as ``img/<name>.png`` and return it once.
-
-    Parameters
-    ----------
-    figure : Figure
-        From one of this module's functions.
-    name : str
-        File name without ending.
-    source : str
-        Which data and run the figure shows.
-    """
-    figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
-    path = img_dir() / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)  # the notebook shows the returned figure; open ones it would show twice
-    return figure
-
-
-@styled
-def spike_histograms(units: np.ndarray, times: np.ndarray, first_unit: int) -> Figure:
-    """Histograms of cochlea channels and spike times (seconds) over many utterances."""
-    figure, (left, right) = plt.subplots(1, 2)
-    sns.histplot(x=units, bins=np.arange(0, N_CHANNELS + 1, 10), stat="percent", ax=left)
-    left.axvline(first_unit, color=INK, linestyle="--", label=f"cut at unit {first_unit}")
-    left.legend()
-    left.set(xlabel="unit (cochlea channel)", ylabel="share of spikes (%)")
-    sns.histplot(x=times, bins=np.arange(0, 1.42, 0.02), stat="percent", ax=right)
-    right.axvline(1.0, color=INK, linestyle="--", label="end of the 1 s window")
-    right.legend()
-    right.set(xlabel="time (s)", ylabel="share of spikes (%)")
-    return figure
-
-
-@styled
-def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """Rasters of (times, units), one panel a word; times in seconds."""
-    rows = -(-len(spikes) // 5)
-    figure, axes = plt.subplots(
-        rows, 5, figsize=(10, 2.3 * rows), sharex=True, sharey=True, squeeze=False
-    )
-    for axis, (word, (times, units)) in zip(axes.flat, spikes.items(), strict=False):
-        axis.plot(times, units, ".", markersize=0.3, color=INK, rasterized=True)
-        axis.set(title=word, xlim=(0, 1), ylim=(0, N_CHANNELS))
-        axis.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
-    figure.supylabel("unit (cochlea channel)", fontsize=10)
-    for axis in axes[-1]:
-        axis.set_xlabel("time (s)")
-    return figure
-
-
-@styled
-def word_to_spikes(
-    wave: np.ndarray,
-    rate_hz: int,
-    velocity: np.ndarray,
-    probability: np.ndarray,
-    times: np.ndarray,
-    units: np.ndarray,
-    channels: Sequence[int],
-) -> Figure:
-    """Sound (samples,), membrane and hair cells (steps, channels) at half its rate, and raster."""
-    figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.3, 2))
-    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5, linestyle="-")
-    axes[0].set(ylabel="sound\n(full scale 1)")
-    time_s = np.arange(len(velocity)) / (rate_hz // 2)
-    for i, channel in enumerate(channels):
-        style = {"color": f"C{i}", "linewidth": 0.6, "linestyle": "-"}
-        largest = np.abs(velocity[:, channels]).max()
-        axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
-        axes[2].plot(time_s, 1000 * probability[:, channel], label=f"unit {channel}", **style)
-    axes[1].set_yticks([-1.5 * i for i in range(len(channels))], [f"unit {c}" for c in channels])
-    axes[1].set_ylabel("membrane velocity\n(share of largest)")
-    axes[2].set_ylabel("firing probability\na step (1/1000)")
-    axes[2].legend(ncols=len(channels))
-    axes[3].plot(times, units, ".", markersize=1, color=INK, rasterized=True)
-    axes[3].set(xlabel="time (s)", ylabel="unit (cochlea channel)", ylim=(0, N_CHANNELS))
-    return figure
-
-
-@styled
-def scatter_and_matrix(
-    times: np.ndarray, units: np.ndarray, matrix: np.ndarray, first_unit: int
-) -> Figure:
-    """Spikes (seconds, channels) beside the binary matrix (steps of 1 ms, units) made of them."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
-    left.plot(times * 1000, units, ".", markersize=1.2, color=INK, rasterized=True)
-    left.axhline(first_unit, color="C1", label=f"cut at unit {first_unit}")
-    left.legend(loc="lower right", frameon=True, framealpha=1)
-    left.set(title=f"{len(times)} spikes", xlabel="time (ms)", ylabel="unit (cochlea channel)")
-    steps, n_units = matrix.shape
-    cells = np.nonzero(matrix)
-    right.plot(cells[0], cells[1] + first_unit, "s", markersize=0.8, color=INK, rasterized=True)
-    right.axhline(first_unit, color="C1")
-    right.set(
-        title=f"{n_units} x {steps} cells, {int(matrix.sum())} active",
-        xlabel="step (1 ms)",
-        xlim=left.get_xlim(),
-        ylim=(0, N_CHANNELS),
-    )
-    return figure
-
-
-@styled
-def pooling_thresholds(matrices: Mapping[str, np.ndarray]) -> Figure:
-    """Pooled matrices (steps, units) side by side, one panel a threshold."""
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6), sharex=True, sharey=True)
-    for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=True):
-        steps, units = np.nonzero(matrix)
-        axis.plot(steps, units, "s", markersize=1.1, color=INK, rasterized=True)
-        axis.set(
-            title=f"{title}: {len(steps)} events",
-            xlim=(0, matrix.shape[0]),
-            ylim=(0, matrix.shape[1]),
-        )
-    for axis in axes[-1]:
-        axis.set_xlabel("step (3 ms)")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("unit (3 channels)")
-    return figure
 
 
 @styled
 def surrogate_curves(name: str, slopes: Sequence[float]) -> Figure:
     """Draw a surrogate and its derivative against the step, at several slopes.
 
-    The lines are formulas; the dots are what snntorch's autograd returns.
+    The lines are formulas; the dots are what snntorch's autograd returns. The axes are the same
+    for every surrogate.
     """
     x = np.linspace(-1, 1, 801)
     dots = np.linspace(-1, 1, 41)
     symbol = "alpha" if name == "atan" else "slope"
     figure, (left, right) = plt.subplots(1, 2)
-    left.step(x, x > 0, color=INK, linestyle="-", linewidth=1, label="spike (step)")
+    left.step(x, x > 0, color=INK, linestyle="-", linewidth=1, label="step")
     for slope in slopes:
         left.plot(x, surrogates.smooth(name, x, slope), label=f"{symbol} {slope:g}")
         right.plot(x, surrogates.derivative(name, x, slope))
         _, gradient = surrogates.autograd(name, dots, slope)
         (points,) = right.plot(dots, gradient, ".", color=INK, markersize=3, linestyle="none")
     points.set_label("snntorch's autograd")
-    left.set(ylabel="output", title=f"{name}: step and smooth curve")
-    right.set(ylabel="derivative", title=f"{name}: derivative", yscale="log")
+    left.set(ylabel=f"output of {name}", ylim=(-0.6, 1.1))
+    right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 10))
     for axis in (left, right):
         axis.set(xlabel="membrane potential minus threshold", xticks=(-1, -0.5, 0, 0.5, 1))
-        axis.legend(loc="upper left")
+    legend_above(left)
+    legend_above(right)
     return figure
 
 
 @styled
 def surrogate_reach(distance: np.ndarray, name: str, slopes: Sequence[float]) -> Figure:
-    """Distribution of membranes around the threshold, and the surrogate's derivative over it."""
+    """Draw how membranes spread around the threshold, and the surrogate's derivative over it.
+
+    Takes membrane potentials minus threshold, of any shape.
+    """
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True)
-    above.hist(distance, bins=np.linspace(-3, 1.5, 91), density=True, color="C0")
+    above.hist(distance.ravel(), bins=np.linspace(-3, 1.5, 91), density=True, color="C0")
     above.axvline(0, color=INK, linestyle="--", label="threshold")
-    above.set(ylabel="density", yscale="log", title="hidden membranes of an untrained network")
-    above.legend()
+    above.set(ylabel="density", yscale="log")
+    legend_above(above, "hidden membranes of an untrained network")
     x = np.linspace(-3, 1.5, 451)
     for slope in slopes:
-        below.plot(x, surrogates.derivative(name, x, slope), label=f"{name}, slope {slope:g}")
-    below.set(xlabel="membrane potential minus threshold", ylabel="derivative")
-    below.legend()
+        below.plot(x, surrogates.derivative(name, x, slope), label=f"slope {slope:g}")
+    below.set(xlabel="membrane potential minus threshold", ylabel="derivative", ylim=(0, None))
+    legend_above(below, name)
     return figure
 
 
 @styled
 def learning_by_gradient(curves: Mapping[str, Sequence[float]]) -> Figure:
-    """Training loss over updates for each kind of gradient."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
+    """Draw the training loss over updates for each kind of gradient."""
+    figure, axis = plt.subplots(figsize=(8, 3.4))
     for name, losses in curves.items():
         axis.plot(np.arange(1, len(losses) + 1), losses, label=name)
     axis.set(xlabel="update", ylabel="cross-entropy (nats)", ylim=(0, None))
-    axis.legend()
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_beside(axis)
     return figure
 
 
 @styled
 def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
-    """Accuracy and loss of training and validation over epochs."""
+    """Draw accuracy and loss of training and validation over epochs.
+
+    Takes the columns `epoch`, and `accuracy` (fraction) and `loss` (nats) after `train_` and
+    `validation_`.
+    """
     figure, axes = plt.subplots(1, 2)
     for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
-        for part in ("train", "validation"):
-            axis.plot(epochs.epoch, scale * epochs[f"{part}_{quantity}"], label=_PART[part])
+        for part, label in (("train", "training"), ("validation", "validation")):
+            axis.plot(epochs.epoch, scale * epochs[f"{part}_{quantity}"], label=label)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].axhline(100 / n_classes, color="0.5", linestyle=":", linewidth=1, label="chance")
-    axes[0].set(ylabel="accuracy (%)", ylim=(0, 100))
+    percent_axis(axes[0], "accuracy", chance=100 / n_classes)
     axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
     for axis in axes:
-        axis.legend()
+        legend_above(axis)
     return figure
-
-
-_PART = {"train": "training", "validation": "validation"}
 
 
 @styled
 def weights_over_epochs(weights: np.ndarray, layer: str) -> Figure:
-    """Statistics of a layer's weights (epochs + 1, out, in) over epochs, and their distribution."""
+    """Draw statistics of a layer's weights (epochs + 1, out, in), and their distribution."""
     figure, (left, right) = plt.subplots(1, 2)
     flat = weights.reshape(len(weights), -1)
     epochs = np.arange(len(flat))
     mean, deviation = flat.mean(1), flat.std(1)
+    band = {"alpha": 0.25, "color": "C1", "label": "± 1 sd"}
     left.plot(epochs, flat.max(1), label="maximum")
     left.plot(epochs, mean, label="mean")
-    left.fill_between(
-        epochs, mean - deviation, mean + deviation, alpha=0.25, color="C1", label="± 1 sd"
-    )
+    left.fill_between(epochs, mean - deviation, mean + deviation, **band)
     left.plot(epochs, flat.min(1), label="minimum")
     left.set(xlabel="epoch (0: initial weights)", ylabel=f"{layer} weight")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(loc="center right")
     chosen = sorted({0, len(flat) // 2, len(flat) - 1})
     bins = np.linspace(flat[chosen].min(), flat[chosen].max(), 80)
     for epoch in chosen:
         density, _ = np.histogram(flat[epoch], bins, density=True)
         right.plot((bins[1:] + bins[:-1]) / 2, density, label=f"epoch {epoch}")
     right.set(xlabel=f"{layer} weight", ylabel="density", yscale="log")
-    right.legend()
+    for axis in (left, right):
+        legend_above(axis)
     return figure
 
 
@@ -245,43 +129,64 @@ def weights_over_epochs(weights: np.ndarray, layer: str) -> Figure:
 def weight_matrices(
     fc1: np.ndarray, fc2: np.ndarray, epoch: int, class_names: Sequence[str]
 ) -> Figure:
-    """Both weight matrices (out, in) after one epoch, each with its histogram."""
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6), width_ratios=(3, 1), height_ratios=(1.6, 1))
+    """Draw both weight matrices (out, in) after one epoch, each with its histogram."""
+    below = max(1.9, 0.15 * len(class_names))
+    figure, axes = plt.subplots(
+        2, 2, figsize=(10, 4.2 + below), width_ratios=(3, 1), height_ratios=(3, below)
+    )
     for (matrix, histogram), weights, layer in zip(axes, (fc1, fc2), ("fc1", "fc2"), strict=True):
         limit = np.quantile(np.abs(weights), 0.999)
-        image = matrix.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        # its lightness rises from the lowest to the highest value: the sign survives grey print
+        image = matrix.imshow(weights, cmap="cividis", vmin=-limit, vmax=limit)
         matrix.grid(False)
+        matrix.set_title(f"{layer} after epoch {epoch}")
         figure.colorbar(image, ax=matrix, label="weight", extend="both")
         histogram.hist(weights.ravel(), bins=60, color="C0")
         histogram.set(xlabel=f"{layer} weight", ylabel="number of weights")
-    axes[0, 0].set(
-        title=f"fc1 after epoch {epoch}", xlabel="input (pooled unit)", ylabel="hidden neuron"
-    )
-    axes[1, 0].set(title=f"fc2 after epoch {epoch}", xlabel="hidden neuron", ylabel="output neuron")
+    axes[0, 0].set(xlabel="input (pooled unit)", ylabel="hidden neuron")
+    axes[1, 0].set(xlabel="hidden neuron", ylabel="output neuron")
     axes[1, 0].set_yticks(range(len(class_names)), class_names, fontsize=8)
     return figure
 
 
+class PercentMatrix:
+    """A matrix of percentages, rows and columns by class, with its numbers; it can be replaced."""
+
+    def __init__(self, axis: Axes, class_names: Sequence[str]) -> None:
+        self._axis, n = axis, len(class_names)
+        self._image = axis.imshow(np.zeros((n, n)), cmap="Blues", vmin=0, vmax=100, aspect="equal")
+        axis.set_xticks(range(n), class_names, rotation=90, fontsize=8)
+        axis.set_yticks(range(n), class_names, fontsize=8)
+        axis.set(xlabel="network's answer", ylabel="spoken word")
+        axis.grid(False)
+
+    def show(self, percent: np.ndarray) -> None:
+        """Show these percentages, (spoken word, answer); numbers below 0.5 stay away."""
+        self._image.set_data(percent)
+        for text in [*self._axis.texts]:
+            text.remove()
+        style = {"ha": "center", "va": "center", "fontsize": 7}
+        for row, column in zip(*np.nonzero(percent >= 0.5), strict=True):
+            value = percent[row, column]
+            color = "white" if value > 50 else INK
+            self._axis.text(column, row, f"{value:.0f}", color=color, **style)
+
+
 @styled
-def confusion(predictions: pd.DataFrame, class_names: Sequence[str], heard: pd.Series) -> Figure:
-    """Confusion matrices in percent of the spoken word, for heard and unheard speakers."""
-    groups = {"heard speakers": predictions[heard], "unheard speakers": predictions[~heard]}
+def confusion(predictions: pd.DataFrame, class_names: Sequence[str], seen: pd.Series) -> Figure:
+    """Draw confusion matrices in percent of each spoken word, of seen and of unseen speakers.
+
+    Takes `label` and `predicted` of each utterance, and whether its speaker was trained on.
+    """
+    groups = {SEEN: predictions[seen], UNSEEN: predictions[~seen]}
     groups = {name: rows for name, rows in groups.items() if len(rows)}
-    size = max(4.6, 0.42 * len(class_names))
+    size = max(4.8, 0.32 * len(class_names))
     figure, axes = plt.subplots(1, len(groups), figsize=(size * len(groups), size), squeeze=False)
     for axis, (name, rows) in zip(axes[0], groups.items(), strict=True):
         table = pd.crosstab(rows.label, rows.predicted, normalize="index") * 100
         table = table.reindex(index=class_names, columns=class_names, fill_value=0)
-        cells = table.map(lambda percent: f"{percent:.0f}" if percent >= 0.5 else "")
-        style = {"cmap": "Blues", "vmin": 0, "vmax": 100, "cbar": False, "square": True}
-        sns.heatmap(table, annot=cells, fmt="", annot_kws={"fontsize": 8}, **style, ax=axis)
-        axis.tick_params(axis="x", rotation=60)
-        axis.tick_params(axis="y", rotation=0)
-        axis.set(
-            title=f"{name} (% of {len(rows)} utterances' words)",
-            xlabel="network's answer",
-            ylabel="spoken word",
-        )
+        PercentMatrix(axis, class_names).show(table.to_numpy())
+        axis.set(title=f"{name}: {len(rows):,} utterances; % of a spoken word")
     return figure
 
 
@@ -289,99 +194,90 @@ def confusion(predictions: pd.DataFrame, class_names: Sequence[str], heard: pd.S
 def one_utterance(
     example: Mapping[str, np.ndarray], class_names: Sequence[str], word: str, step_ms: float
 ) -> Figure:
-    """One utterance's way: input raster, hidden raster, output membranes, output spikes."""
-    figure, axes = plt.subplots(4, 1, figsize=(9, 8.5), sharex=True, height_ratios=(2, 2, 1.4, 1.4))
-    for axis, name, label in (
-        (axes[0], "input", "input unit"),
-        (axes[1], "hidden", "hidden neuron"),
-    ):
+    """Draw one utterance's way: input raster, hidden raster, output membranes, output spikes.
+
+    Takes one entry of `run_folder.record_examples`.
+    """
+    last = max(1.6, 0.16 * len(class_names))
+    figure, axes = plt.subplots(
+        4, 1, figsize=(9, 7 + last), sharex=True, height_ratios=(2.2, 2.2, 1.6, last)
+    )
+    for axis, name, label in zip(axes, ("input", "hidden"), ("input unit", "hidden neuron")):  # noqa: B905
         steps, neurons = np.nonzero(example[name])
-        axis.plot(steps * step_ms, neurons, ".", markersize=1.2, color=INK, rasterized=True)
-        axis.set(
-            ylabel=label, title=f"{name}: {len(steps)} spikes", ylim=(0, example[name].shape[1])
-        )
+        axis.plot(steps * step_ms, neurons, **DOT)
+        axis.set(ylabel=label, title=f"{name}: {len(steps):,} spikes")
+        axis.set(ylim=(0, example[name].shape[1]))
     time_ms = np.arange(len(example["mem"])) * step_ms
     counts = example["spk"].sum(0)
     answer = class_names[counts.argmax()]
     axes[2].plot(time_ms, example["mem"], color="0.75", linewidth=0.7, linestyle="-")
     if answer != word:
         wrong = example["mem"][:, class_names.index(answer)]
-        axes[2].plot(time_ms, wrong, color="C1", label=f"wrong answer: {answer}")
+        axes[2].plot(time_ms, wrong, color="C1", linestyle="-.", label=f"wrong answer: {answer}")
     right = example["mem"][:, class_names.index(word)]
     axes[2].plot(time_ms, right, color="C0", linestyle="-", label=f"spoken word: {word}")
     axes[2].axhline(1, color=INK, linestyle="--", linewidth=0.8, label="threshold")
-    axes[2].set(ylabel="membrane", title="output membranes")
-    axes[2].legend(loc="lower left", ncols=3)
+    axes[2].set(ylabel="membrane potential", xlim=(0, len(example["mem"]) * step_ms))
+    legend_above(axes[2], "output membranes")
     steps, neurons = np.nonzero(example["spk"])
     axes[3].plot(steps * step_ms, neurons, "|", markersize=7, color=INK)
-    axes[3].set_yticks(
-        range(len(class_names)),
-        [f"{n} ({c})" for n, c in zip(class_names, counts, strict=True)],
-        fontsize=8,
-    )
-    axes[3].set(
-        xlabel="time (ms)",
-        title="output spikes (count in brackets)",
-        ylim=(-0.6, len(class_names) - 0.4),
-    )
+    counted = [f"{word} ({n})" for word, n in zip(class_names, counts, strict=True)]
+    axes[3].set_yticks(range(len(class_names)), counted, fontsize=8)
+    axes[3].set(xlabel="time (ms)", ylim=(-0.6, len(class_names) - 0.4))
+    axes[3].set(title="output spikes (their number in brackets)", ylabel="output neuron")
     return figure
 
 
 @styled
 def firing_rates(predictions: pd.DataFrame, n_hidden: int, n_classes: int, n_steps: int) -> Figure:
-    """Distribution over utterances of input events and of spikes per neuron, by correctness."""
-    frame = predictions.assign(
-        answer=np.where(predictions.label == predictions.predicted, "right", "wrong"),
-        hidden=predictions.hidden_spikes / n_hidden / n_steps * 100,
-        output=predictions.output_spikes / n_classes / n_steps * 100,
-    )
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4))
-    titles = {
-        "input_events": "input events an utterance",
-        "hidden": "hidden: spikes per 100 neuron-steps",
-        "output": "output: spikes per 100 neuron-steps",
+    """Draw how input events and spikes per neuron spread over utterances, by correctness."""
+    correct = predictions.label == predictions.predicted
+    quantities = {
+        "input events per utterance": predictions.input_events,
+        "hidden spikes per 100 neuron-steps": predictions.hidden_spikes / n_hidden / n_steps * 100,
+        "output spikes per 100 neuron-steps": predictions.output_spikes / n_classes / n_steps * 100,
     }
-    for axis, (column, label) in zip(axes, titles.items(), strict=True):
-        sns.histplot(
-            frame,
-            x=column,
-            hue="answer",
-            hue_order=["right", "wrong"],
-            element="step",
-            stat="percent",
-            common_norm=False,
-            bins=30,
-            ax=axis,
-            legend=column == "output",
-        )
-        axis.set(xlabel=label, ylabel="")
-    axes[0].set_ylabel("share of the right or wrong answers (%)")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
+    for axis, (label, values) in zip(axes, quantities.items(), strict=True):
+        bins = np.histogram_bin_edges(values, 30)
+        for of, name, color, line in (
+            (correct, "right answers", "C0", "-"),
+            (~correct, "wrong answers", "C1", "--"),
+        ):
+            share = np.histogram(values[of], bins)[0] / max(1, of.sum()) * 100
+            axis.stairs(share, bins, fill=True, color=color, alpha=0.25)
+            axis.stairs(share, bins, color=color, linestyle=line, linewidth=1.4, label=name)
+        axis.set(xlabel=label, ylabel="share of the answers (%)")
+    legend_above(axes[0])
     return figure
 
 
 @styled
 def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
-    """Accuracy (%) of each speaker with its 95 % interval; heard and unheard speakers apart.
+    """Draw each speaker's accuracy (%) with its 95 % interval, seen and unseen speakers apart.
 
-    Takes the columns `speaker`, `heard`, `accuracy`, `low`, `high` (percent).
+    Takes the columns `speaker`, `seen`, `accuracy`, `low`, `high` (percent).
     """
     figure, axis = plt.subplots(figsize=(7, 3.4))
-    for place, row in enumerate(table.itertuples()):
-        axis.bar(
-            place,
-            row.accuracy,
-            color="C0" if row.heard else "white",
-            edgecolor="C0",
-            hatch=None if row.heard else "//",
-            yerr=[[row.accuracy - row.low], [row.high - row.accuracy]],
-            capsize=4,
-            label="heard in training" if row.heard else "not heard",
-        )
-    axis.set_xticks(range(len(table)), table.speaker)
-    axis.set(xlabel="speaker (number in the file)", ylabel="test accuracy (%)", ylim=(0, 100))
-    handles, labels = axis.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axis.legend(
-        unique.values(), unique.keys(), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2
-    )
+    places = np.arange(len(table))
+    for of, label, style in (
+        (table.seen, SEEN, {"color": "C0"}),
+        (~table.seen, UNSEEN, {"color": "white", "hatch": "//"}),
+    ):
+        rows = table[of]
+        bars = [rows.accuracy - rows.low, rows.high - rows.accuracy]
+        if len(rows):
+            axis.bar(
+                places[of],
+                rows.accuracy,
+                yerr=bars,
+                capsize=4,
+                label=label,
+                edgecolor="C0",
+                **style,
+            )
+    axis.set_xticks(places, table.speaker)
+    axis.set_xlabel("speaker (number in the file)")
+    percent_axis(axis, "accuracy")
+    legend_above(axis)
     return figure

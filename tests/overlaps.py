@@ -1,0 +1,77 @@
+"""Find texts of a figure that collide, leave the canvas, or are crossed by what is drawn."""
+
+from collections.abc import Callable
+from itertools import combinations
+from unittest.mock import patch
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+SLACK = 1  # pixels that the boxes of two texts may share
+
+
+def overlaps(figure: Figure, draw: Callable[[], object] | None = None) -> list[str]:
+    """Draw a figure, or call what draws it, and return what is wrong, a line each.
+
+    The boxes are those of the Agg renderer, taken while it draws: texts that are not drawn, such
+    as tick labels beyond the axes, don't count.
+    """
+    texts: dict[Text, Bbox] = {}
+    legends: dict[Legend, Bbox] = {}
+    found: list[str] = []
+    size = []
+
+    def draw_text(self, renderer, *args, **kwargs):
+        if self.get_visible() and self.get_text().strip():
+            texts[self] = Text.get_window_extent(self, renderer).padded(-SLACK / 2)
+            size[:] = renderer.get_canvas_width_height()
+        return original_text(self, renderer, *args, **kwargs)
+
+    def draw_legend(self, renderer, *args, **kwargs):
+        legends[self] = self.get_window_extent(renderer).padded(-SLACK / 2)
+        found.extend(_crossed(figure, legends[self]))
+        return original_legend(self, renderer, *args, **kwargs)
+
+    original_text, original_legend = Text.draw, Legend.draw
+    with patch.object(Text, "draw", draw_text), patch.object(Legend, "draw", draw_legend):
+        draw() if draw else FigureCanvasAgg(figure).draw()
+    for text, box in texts.items():
+        if box.x0 < 0 or box.y0 < 0 or box.x1 > size[0] or box.y1 > size[1]:
+            found.append(f"{text.get_text()!r} leaves the canvas")
+    for (one, box), (other, its_box) in combinations(texts.items(), 2):
+        if box.overlaps(its_box):
+            found.append(f"{one.get_text()!r} overlaps {other.get_text()!r}")
+    for legend, box in legends.items():
+        own = set(legend.findobj(Text))
+        for text, its_box in texts.items():
+            if text not in own and box.overlaps(its_box):
+                found.append(f"{text.get_text()!r} overlaps a legend")
+    for box, its_box in combinations(legends.values(), 2):
+        if box.overlaps(its_box):
+            found.append("two legends overlap")
+    return found
+
+
+def _crossed(figure: Figure, legend: Bbox) -> list[str]:
+    """Tell which lines, areas and bars of a figure reach into the box of a legend."""
+    found = []
+    for axis in figure.axes:
+        inside = Bbox.intersection(legend, axis.bbox)
+        if inside is None or inside.width <= 0 or inside.height <= 0:
+            continue
+        paths = [(line, line.get_path(), False) for line in axis.lines]
+        paths += [(bar, bar.get_path(), True) for bar in axis.patches]
+        paths += [(area, path, True) for area in axis.collections for path in area.get_paths()]
+        for artist, path, filled in paths:
+            drawn = artist.get_transform().transform_path(path)
+            points = drawn.vertices
+            if getattr(artist, "get_linestyle", str)() in ("None", ""):  # markers alone
+                meets = inside.count_contains(points) > 0
+            else:
+                meets = drawn.intersects_bbox(inside, filled=filled)
+            if meets:
+                found.append(f"{artist.get_label()!r} runs through a legend")
+    return found
