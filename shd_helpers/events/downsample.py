@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.checks import check_number, check_switch, check_whole
-from shd_helpers.files import atomic, sha256
+from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
     N_CHANNELS,
     DatasetError,
     Utterances,
+    content_hash,
     language_classes,
     read_shd,
 )
@@ -240,7 +241,7 @@ def load_file(
 
 def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
-    key = hashlib.sha256(f"{sha256(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
+    key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
     if cache.exists():
         try:
