@@ -38,7 +38,8 @@ def test_dependencies_have_major_minor_ranges(extra):
 
 
 def test_locked_versions_are_in_range_and_on_pypi():
-    locked = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    lines = (ROOT / "constraints.txt").read_text().lower().split()
+    locked = dict(line.split("==") for line in lines)
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     extras = PROJECT["optional-dependencies"]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
