@@ -25,7 +25,7 @@ def recorded(name: str) -> np.ndarray:
     if not path.is_file():
         pytest.skip(f"{path} is not there: recordings of FSDD")
     wave, rate_hz = soundfile.read(path)
-    return resample_poly(wave, cochlea.SAMPLE_RATE_HZ // rate_hz, 1)
+    return resample_poly(wave, 24_000 // rate_hz, 1)
 
 
 def excerpt(samples: int = 1920) -> np.ndarray:
@@ -52,14 +52,14 @@ def test_normalise_and_fade_are_the_reference(samples):
     wave = excerpt(samples)
     sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
     sound = transformations.HanningWindow()(transformations.RmsNormalizer(0.3)(sound))
-    mine = cochlea.fade(cochlea.normalise(wave))
+    mine = cochlea.fade(cochlea.normalise(wave, rms=0.3), 24_000, ramp_ms=None)
     np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
 
 
 # A length with a fast transform, an odd one and a prime; another rate with its own table.
 @pytest.mark.parametrize(("samples", "rate_hz"), [(1920, 24_000), (1201, 24_000), (1013, 16_000)])
 def test_membrane_is_the_reference(samples, rate_hz, monkeypatch):
-    wave = cochlea.fade(cochlea.normalise(excerpt(samples)))
+    wave = cochlea.fade(cochlea.normalise(excerpt(samples)), rate_hz)
     reference = reference_membrane(wave, rate_hz, monkeypatch)
     velocity = membrane_velocity(wave, rate_hz)
     assert velocity.shape == (samples // 2 + 1, 700)
@@ -75,7 +75,7 @@ def test_membrane_is_the_reference_for_a_click(monkeypatch):
 
 
 def test_probability_is_the_reference():
-    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(excerpt())), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(excerpt()), 24_000), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)[:, SOME]
     np.testing.assert_allclose(probability, reference_probability(velocity, SOME), rtol=1e-9)
 
@@ -152,7 +152,7 @@ def fibre_by_fibre(probability: np.ndarray, generator: np.random.Generator) -> n
 
 def test_spikes_equal_in_distribution(rng):
     wave = excerpt(1440)
-    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave)), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave), 24_000), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)
     plain = np.sum([fibre_by_fibre(probability, rng) for _ in range(20)], axis=0)
     mine = sum(np.bincount(cochlea.encode(wave, 24_000, s)[1], minlength=700) for s in range(20))
@@ -165,7 +165,7 @@ def test_spikes_equal_in_distribution(rng):
 def test_whole_clip_equals_the_reference(monkeypatch):
     """A whole recording, every fourth channel, 20 draws: minutes, nearly all in the reference."""
     wave, some = recorded("2_theo_23"), slice(0, 700, 4)
-    faded = cochlea.fade(cochlea.normalise(wave))
+    faded = cochlea.fade(cochlea.normalise(wave), 24_000)
     reference = reference_membrane(faded, 24_000, monkeypatch)
     velocity = membrane_velocity(faded, 24_000)
     assert relative_to_peak(velocity, reference) < 1e-5
@@ -212,7 +212,7 @@ def test_level_does_not_matter(rng):
 def test_higher_tones_move_the_membrane_nearer_to_its_base():
     t = np.arange(2400) / 24_000
     tones_hz = (200, 500, 1000, 2000, 4000)
-    waves = [cochlea.fade(np.sin(2 * np.pi * hz * t)) for hz in tones_hz]
+    waves = [cochlea.fade(np.sin(2 * np.pi * hz * t), 24_000) for hz in tones_hz]
     power = [np.square(membrane_velocity(wave, 24_000)).sum(axis=0) for wave in waves]
     best = [int(p.argmax()) for p in power]
     assert best == sorted(best, reverse=True)

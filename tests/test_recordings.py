@@ -1,5 +1,7 @@
 """A folder of recordings to SHD layout, and all that may be wrong with recordings."""
 
+import gzip
+import io
 import os
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
@@ -14,10 +17,11 @@ import soundfile
 from shd_helpers.paths import ROOT
 from shd_helpers.source import recordings
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.recordings import RecordingError, encode_recordings, read_wave
+from shd_helpers.source.recordings import RecordingError, encode_file, encode_recordings, read_wave
 from shd_helpers.source.shd_file import read_shd
 
-RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
+SHARED = ROOT.parent / "shared" / "data"
+RECORDINGS = SHARED / "fsdd_audio"
 
 
 def sound(
@@ -58,19 +62,24 @@ def test_folder(folder, tmp_path):
     assert not (tmp_path / "mine_parts").exists()
 
 
-def test_recording_at_24_khz_goes_through_unchanged(folder, tmp_path):
-    wave, _ = soundfile.read(folder / "zero_bob_1.wav")
-    np.testing.assert_array_equal(read_wave(folder / "zero_bob_1.wav"), wave)
+@pytest.mark.parametrize("rate_hz", [24_000, 44_100, 48_000])
+def test_recordings_go_through_at_their_own_rate(rate_hz, tmp_path):
+    path = tmp_path / "x.wav"
+    soundfile.write(path, sound(2, rate_hz), rate_hz, subtype="DOUBLE")
+    wave, own_hz = read_wave(path)
+    assert own_hz == rate_hz
+    np.testing.assert_array_equal(wave, sound(2, rate_hz))
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 44_100, 48_000])
-def test_stereo_is_averaged_and_rates_are_converted(rate_hz, tmp_path):
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 22_050, 48_000])
+def test_stereo_is_averaged_and_low_rates_become_48_khz(rate_hz, tmp_path):
     path = tmp_path / "x.wav"
     left = sound(2, rate_hz, noise=0)
     soundfile.write(path, np.stack([left, np.zeros_like(left)], axis=1), rate_hz)
-    wave, ideal = read_wave(path), sound(2, 24_000, noise=0) / 2
-    assert abs(len(wave) - len(ideal)) <= 2
-    np.testing.assert_allclose(wave[100:2300], ideal[100:2300], atol=2e-3)
+    (wave, new_hz), ideal = read_wave(path), sound(2, 48_000, noise=0) / 2
+    assert new_hz == 48_000
+    assert abs(len(wave) - len(ideal)) <= 6
+    np.testing.assert_allclose(wave[200:4600], ideal[200:4600], atol=2e-3)
 
 
 def test_csv_listing(folder, tmp_path):
@@ -210,9 +219,9 @@ def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
 
     calls = []
 
-    def count(*arguments):
+    def count(*arguments, **settings):
         calls.append(1)
-        return encode(*arguments)
+        return encode(*arguments, **settings)
 
     monkeypatch.setattr(recordings, "encode", count)
     resumed = encode_recordings(folder, tmp_path / "out", "mine", ["b"], progress=False)
@@ -220,6 +229,24 @@ def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
     clean = encode_recordings(folder, tmp_path / "clean", "mine", ["b"], progress=False)
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mine_test.h5", "mine_train.h5"]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_heidelberg_digits_have_exactly_the_spikes_that_were_made_of_them(part):
+    """Spikes of the 10,420 recordings were made once, by a slower version of this code."""
+    audio, spikes = SHARED / "hd_audio", SHARED / "hd_spikes" / f"hd_{part}.h5.gz"
+    if not audio.is_dir() or not spikes.is_file():
+        pytest.skip(f"{audio} or {spikes} is not there: recordings of the Heidelberg Digits")
+    with gzip.open(spikes) as packed, h5py.File(io.BytesIO(packed.read())) as file:
+        rows = {name.decode(): row for row, name in enumerate(file["extra/file"][:])}
+        paths = [path for path in sorted(audio.glob("*.flac")) if path.name in rows]
+        assert len(paths) > 20
+        for path in paths:
+            times, units = encode_file(path)
+            assert (times.dtype, units.dtype) == (np.float16, np.uint16)
+            row = rows[path.name]
+            np.testing.assert_array_equal(times, file["spikes/times"][row], err_msg=path.name)
+            np.testing.assert_array_equal(units, file["spikes/units"][row], err_msg=path.name)
 
 
 def test_real_recordings(tmp_path):

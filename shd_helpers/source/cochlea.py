@@ -14,24 +14,33 @@ import numpy as np
 
 from shd_helpers.source.basilar_membrane import compiled, membrane_velocity
 
-SAMPLE_RATE_HZ = 24_000  # of the data sets made here; `encode` takes any
-MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word: the fade spans the whole track
+MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word
+# With these, the spikes of the Heidelberg Digits are as like the published ones as two draws are.
+RMS, RAMP_MS = 0.32, 30.0
 # Nerve fibres and bushy cells (Cramer et al. 2020)
 FIBRES = 40
 TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
 
 
-def encode(wave: np.ndarray, sample_rate_hz: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def encode(
+    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS, rms: float = RMS
+) -> tuple[np.ndarray, np.ndarray]:
     """Turn one sound into the spikes of 700 bushy cells.
 
     Parameters
     ----------
     wave : (samples,) array
         Mono sound; its level does not matter.
-    sample_rate_hz : int
-        Sampling rate of the wave.
+    rate_hz : int
+        Sampling rate of the wave. From 24 kHz on: at lower rates the hair cell's step is too long
+        and it fires too often (at 8 kHz by 57 %), so resample such a wave to 48 kHz first.
     seed : int
         Seed of the nerve fibres; the result depends on it, not on the number of threads.
+    ramp_ms : float or None
+        Duration of the fade in and out. SHD has 30 ms; None fades over the whole track, which is
+        what ``lauscher`` does unless told otherwise.
+    rms : float
+        Root mean square that the wave is scaled to before it is faded.
 
     Returns
     -------
@@ -50,19 +59,19 @@ def encode(wave: np.ndarray, sample_rate_hz: int, seed: int) -> tuple[np.ndarray
     wave = np.asarray(wave, dtype=float)
     if wave.ndim != 1:
         raise ValueError(f"a mono wave has one axis, this one has shape {wave.shape}")
-    duration_s = len(wave) / sample_rate_hz
+    duration_s = len(wave) / rate_hz
     if not MIN_DURATION_S <= duration_s <= MAX_DURATION_S:
         raise ValueError(
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    velocity = membrane_velocity(fade(normalise(wave)), sample_rate_hz)
-    rate_hz = sample_rate_hz // 2
-    return bushy_spikes(nerve_spikes(firing_probability(velocity, rate_hz), rate_hz, seed), rate_hz)
+    velocity = membrane_velocity(fade(normalise(wave, rms), rate_hz, ramp_ms), rate_hz)
+    step_hz = rate_hz // 2
+    return bushy_spikes(nerve_spikes(firing_probability(velocity, step_hz), step_hz, seed), step_hz)
 
 
-def normalise(wave: np.ndarray, rms: float = 0.3) -> np.ndarray:
-    """Scale a wave to a root mean square of 0.3; ValueError if that can't be done."""
+def normalise(wave: np.ndarray, rms: float = RMS) -> np.ndarray:
+    """Scale a wave to a root mean square; ValueError if that can't be done."""
     wave = np.asarray(wave, dtype=float)
     power = np.mean(wave**2) if len(wave) else 0.0
     if not np.isfinite(power):
@@ -72,11 +81,16 @@ def normalise(wave: np.ndarray, rms: float = 0.3) -> np.ndarray:
     return wave * (rms / np.sqrt(power))
 
 
-def fade(wave: np.ndarray) -> np.ndarray:
-    """Apply a Hanning window over the whole track (the middle sample of an odd number stays)."""
+def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.ndarray:
+    """Fade a wave in and out with halves of a Hann window.
+
+    Each takes ``ramp_ms``, or half the track if that is shorter or ``ramp_ms`` is None (the middle
+    sample of an odd number stays).
+    """
     half = len(wave) // 2
-    ramp = np.hanning(2 * half)[:half]
-    return wave * np.concatenate([ramp, np.ones(len(wave) % 2), ramp[::-1]])
+    samples = half if ramp_ms is None else min(round(ramp_ms / 1000 * rate_hz), half)
+    ramp = np.hanning(2 * samples)[:samples]
+    return wave * np.concatenate([ramp, np.ones(len(wave) - 2 * samples), ramp[::-1]])
 
 
 @compiled

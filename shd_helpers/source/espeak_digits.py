@@ -4,17 +4,19 @@ import io
 import json
 from pathlib import Path
 
+import numba
 import numpy as np
 import soundfile
+from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import SAMPLE_RATE_HZ, encode
-from shd_helpers.source.parallel import in_threads
+from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
-from shd_helpers.source.speech import SPEAKERS, speak
+from shd_helpers.source.speech import SPEAKERS, SPEECH_RATE_HZ, speak
+from shd_helpers.versions import SPIKES
 
 TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
-RECIPE = 1  # raise it when the same seed starts to give other utterances
 
 
 def make_spoken(
@@ -60,7 +62,7 @@ def make_spoken(
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
     folder = Path(folder)
-    made = {"recipe": RECIPE, "seed": seed, "language": language, "train_takes": train_takes}
+    made = {"spikes": SPIKES, "seed": seed, "language": language, "train_takes": train_takes}
     made |= {"seen_test_takes": seen_test_takes, "unseen_test_takes": unseen_test_takes}
     paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
     receipt = folder / "spoken.json"
@@ -69,13 +71,20 @@ def make_spoken(
             return paths
     receipt.unlink(missing_ok=True)
 
-    heard = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
-    train = _takes(language, heard, range(train_takes))
-    test = _takes(language, heard, range(train_takes, train_takes + seen_test_takes))
+    seen = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
+    train = _takes(language, seen, range(train_takes))
+    test = _takes(language, seen, range(train_takes, train_takes + seen_test_takes))
     test += _takes(language, TEST_SPEAKERS, range(unseen_test_takes))
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
-        spikes = in_threads(lambda take: _hear(*take, seed), takes, path.stem, progress)
+        spikes = thread_map(
+            lambda take: _hear(*take, seed),
+            takes,
+            max_workers=numba.get_num_threads(),
+            tqdm_class=tqdm,
+            desc=path.stem,
+            disable=not progress,
+        )
         times, units = zip(*spikes, strict=True)
         labels, speakers, _ = zip(*takes, strict=True)
         write_shd(path, times, units, labels, speakers, gender=genders)
@@ -105,7 +114,7 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
     """
     wave, _ = _say(LANGUAGES["both"].index(word), speaker, take - 1, seed)
     with io.BytesIO() as file:
-        soundfile.write(file, wave / np.abs(wave).max(), SAMPLE_RATE_HZ, format="WAV")
+        soundfile.write(file, wave / np.abs(wave).max(), SPEECH_RATE_HZ, format="WAV")
         return file.getvalue()
 
 
@@ -116,5 +125,5 @@ def _say(label, speaker, take, seed) -> tuple[np.ndarray, np.random.Generator]:
 
 def _hear(label, speaker, take, seed) -> tuple[np.ndarray, np.ndarray]:
     wave, generator = _say(label, speaker, take, seed)
-    times, units = encode(wave, SAMPLE_RATE_HZ, seed=int(generator.integers(2**63)))
+    times, units = encode(wave, SPEECH_RATE_HZ, seed=int(generator.integers(2**63)))
     return times.astype(np.float16), units.astype(np.uint16)  # as in the file

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import shutil
 import warnings
 from collections.abc import Collection, Sequence
@@ -9,16 +10,20 @@ from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 
+import numba
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
+from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, SAMPLE_RATE_HZ, encode
-from shd_helpers.source.parallel import in_threads
+from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
+from shd_helpers.versions import SPIKES
 
 SUFFIXES = (".wav", ".flac")
+LOWEST_RATE_HZ, INSTEAD_HZ = 24_000, 48_000  # recordings of a lower rate are resampled
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
 
@@ -90,24 +95,8 @@ def encode_recordings(
             f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
             f"speakers {', '.join(speakers)} and leave at least one for training."
         )
-    for recording in recordings:
-        check_header(recording.path)
     parts = out / f"{name}_parts"
-
-    def encode_one(recording):
-        data = recording.path.read_bytes()
-        identity = f"{recording.path.name} {seed} {hashlib.sha256(data).hexdigest()}".encode()
-        digest = hashlib.sha256(identity).hexdigest()
-        part = parts / f"{digest}.npz"
-        if not part.is_file():
-            wave = read_wave(recording.path)
-            times, units = encode(wave, SAMPLE_RATE_HZ, int(digest[:16], 16))
-            with atomic(part) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, times=times.astype(np.float16), units=units.astype(np.uint16))
-        with np.load(part) as spikes:
-            return spikes["times"], spikes["units"]
-
-    encoded = list(in_threads(encode_one, recordings, f"encoding {name}", progress))
+    encoded = encode_files([r.path for r in recordings], parts, seed, f"encoding {name}", progress)
     paths = out / f"{name}_train.h5", out / f"{name}_test.h5"
     for path, is_test in zip(paths, (False, True), strict=True):
         rows = [i for i, r in enumerate(recordings) if (r.speaker in test_speakers) == is_test]
@@ -121,6 +110,94 @@ def encode_recordings(
         )
     shutil.rmtree(parts)
     return paths
+
+
+def encode_files(
+    paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", progress: bool = True
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Encode sound files on all cores; killed half-way and called again, go on where it was.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The sound files.
+    parts : Path
+        Folder that keeps the spikes of each file that is done, for the next call; the caller
+        removes it.
+    seed : int
+        Seed of the nerve fibres.
+    what, progress : str, bool
+        Text of the progress bar, and whether to show it.
+
+    Returns
+    -------
+    list of tuple
+        Times and units of each file, as `encode_file` returns them.
+
+    Raises
+    ------
+    RecordingError
+        If a file can't be used. Durations and formats are looked at before the first is encoded.
+    """
+    for path in paths:
+        check_header(path)
+
+    def encode_one(path):
+        data = path.read_bytes()
+        part = parts / f"{_identity(path, seed, data)}_{SPIKES}.npz"
+        if not part.is_file():
+            times, units = _encode(path, seed, data)
+            with atomic(part) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, times=times, units=units)
+        with np.load(part) as spikes:
+            return spikes["times"], spikes["units"]
+
+    return thread_map(
+        encode_one,
+        paths,
+        max_workers=numba.get_num_threads(),
+        tqdm_class=tqdm,
+        desc=what,
+        disable=not progress,
+    )
+
+
+def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Turn one sound file into spikes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A wav or flac file that holds one word. It is encoded at its own sampling rate from 24 kHz
+        on; a lower rate is resampled to 48 kHz. Of stereo the mean is taken.
+    seed : int
+        Seed of the nerve fibres. The spikes depend on it, the file's name and its content alone.
+
+    Returns
+    -------
+    times : (spikes,) float16 array
+        Seconds, ascending.
+    units : (spikes,) uint16 array
+        0 is the base of the cochlea (highest frequency), 699 the apex.
+
+    Raises
+    ------
+    RecordingError
+        If the file can't be used.
+    """
+    path = Path(path)
+    check_header(path)
+    return _encode(path, seed, path.read_bytes())
+
+
+def _identity(path: Path, seed: int, data: bytes) -> str:
+    text = f"{path.name} {seed} {hashlib.sha256(data).hexdigest()}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _encode(path: Path, seed: int, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    times, units = encode(*read_wave(path, data), seed=int(_identity(path, seed, data)[:16], 16))
+    return times.astype(np.float16), units.astype(np.uint16)
 
 
 def find_recordings(
@@ -190,10 +267,19 @@ def check_header(path: Path) -> None:
         )
 
 
-def read_wave(path: Path) -> np.ndarray:
-    """Read a sound file as mono at 24 kHz, (samples,); see `encode_recordings` for the rules."""
+def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
+    """Read a sound file (or its content) as mono; see `encode_file` for the rules.
+
+    Returns
+    -------
+    wave : (samples,) float array
+        Sound.
+    rate_hz : int
+        Its sampling rate, 24 kHz or more.
+    """
     try:
-        wave, rate_hz = soundfile.read(path, always_2d=True)
+        source = path if data is None else io.BytesIO(data)
+        wave, rate_hz = soundfile.read(source, always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         raise RecordingError(
             f"{path}: damaged ({error}). Record or copy it again, or remove it."
@@ -208,5 +294,7 @@ def read_wave(path: Path) -> np.ndarray:
         )
     if np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE:
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
-    common = gcd(SAMPLE_RATE_HZ, rate_hz)
-    return resample_poly(wave, SAMPLE_RATE_HZ // common, rate_hz // common)
+    if rate_hz >= LOWEST_RATE_HZ:
+        return wave, rate_hz
+    common = gcd(INSTEAD_HZ, rate_hz)
+    return resample_poly(wave, INSTEAD_HZ // common, rate_hz // common), INSTEAD_HZ

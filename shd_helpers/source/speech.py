@@ -17,10 +17,9 @@ import scipy.fft
 from IPython.display import Audio
 from scipy.signal import resample_poly
 
-from shd_helpers.source.cochlea import SAMPLE_RATE_HZ
 from shd_helpers.source.shd_file import LANGUAGES
 
-ESPEAK_RATE_HZ = 22_050
+ESPEAK_RATE_HZ, SPEECH_RATE_HZ = 22_050, 24_000
 # English accent, voice variant (the German twin is ``de`` with the same variant) and gender.
 SPEAKERS = (
     ("en-us", "m3", "male"),
@@ -101,7 +100,7 @@ def synthesise(
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():
         raise SpeechError(f"{voice} says nothing for {text!r}")
-    wave = resample_poly(wave, SAMPLE_RATE_HZ, ESPEAK_RATE_HZ)
+    wave = resample_poly(wave, SPEECH_RATE_HZ, ESPEAK_RATE_HZ)
     return wave / np.abs(wave).max()
 
 
@@ -136,7 +135,7 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
     Parameters
     ----------
     word : str
-        One of ``layout.LANGUAGES["both"]``.
+        One of ``shd_file.LANGUAGES["both"]``.
     speaker : int
         Index into ``SPEAKERS``.
     generator : numpy.random.Generator
@@ -156,7 +155,7 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
         pitch=int(generator.integers(30, 71)),
         pitch_range=int(generator.integers(20, 81)),
     )
-    before, after = (generator.uniform(0.0, 0.1, 2) * SAMPLE_RATE_HZ).astype(int)
+    before, after = (generator.uniform(0.0, 0.1, 2) * SPEECH_RATE_HZ).astype(int)
     steps = (before + len(wave) + after) // 2 + 1
     samples = 2 * (scipy.fft.next_fast_len(int(steps)) - 1)
     wave = np.pad(wave, (before, samples - before - len(wave)))
@@ -167,11 +166,11 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
 def player(wave: np.ndarray) -> Audio | None:
     """Return a player for a wave (24 kHz) in a live notebook, else None: no sound in files."""
     live = "JPY_SESSION_NAME" in os.environ  # set by Jupyter's server, not by papermill or nbval
-    return Audio(wave, rate=SAMPLE_RATE_HZ) if live else None
+    return Audio(wave, rate=SPEECH_RATE_HZ) if live else None
 
 
 def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:
     """Room noise of root mean square 1: as speech, it falls with frequency."""
-    hz = np.maximum(scipy.fft.rfftfreq(samples, 1 / SAMPLE_RATE_HZ), 50.0)
+    hz = np.maximum(scipy.fft.rfftfreq(samples, 1 / SPEECH_RATE_HZ), 50.0)
     noise = scipy.fft.irfft(scipy.fft.rfft(generator.standard_normal(samples)) / hz, n=samples)
     return noise / noise.std()
