@@ -6,6 +6,7 @@ import tomllib
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
@@ -38,8 +39,8 @@ def test_dependencies_have_major_minor_ranges(extra):
 
 
 def test_locked_versions_are_in_range_and_on_pypi():
-    lines = (ROOT / "constraints.txt").read_text().lower().split()
-    locked = dict(line.split("==") for line in lines)
+    pairs = [line.split("==") for line in (ROOT / "constraints.txt").read_text().split()]
+    locked = {canonicalize_name(name): version for name, version in pairs}
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     extras = PROJECT["optional-dependencies"]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
