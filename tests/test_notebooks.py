@@ -2,6 +2,8 @@
 
 import ast
 import re
+from importlib import import_module
+from importlib.util import find_spec
 
 import nbformat
 import papermill
@@ -27,10 +29,7 @@ def code_cells(notebook):
 
 
 def test_there_are_numbered_notebooks():
-    numbered = [path.name[:3] for path in PATHS if path.name[0].isdecimal()]
-    assert numbered == [f"{i:02d}_" for i in range(1, len(numbered) + 1)]
-    others = {path.stem for path in PATHS if not path.name[0].isdecimal()}
-    assert others == {"convolutional_reference"}  # only sweeps run it
+    assert [path.name[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
 
 
 def test_starts_with_title_question_inputs_outputs_and_run_time(notebook):
@@ -73,6 +72,24 @@ def test_cells_are_short_and_define_next_to_nothing(notebook):
         assert is_parameters or len(cell.source.splitlines()) <= 25, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
         assert not any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
+
+
+def test_imports_fit_in_eight_lines_and_come_from_rooms(notebook):
+    """A room hands on the names in `__all__`, and its modules."""
+    found = [
+        (cell, node)
+        for cell in code_cells(notebook)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert len({id(cell) for cell, _ in found}) == 1
+    assert len(found) <= 8 and found[-1][1].end_lineno <= 8
+    for _, node in found:
+        module = getattr(node, "module", "") or ""
+        assert module.count(".") <= 1, f"{module}: import from the room instead"
+        if module.startswith("shd_helpers."):
+            names = {alias.name for alias in node.names} - {*import_module(module).__all__}
+            assert all(find_spec(f"{module}.{name}") for name in names), (module, names)
 
 
 def test_a_sentence_stands_before_each_code_cell_after_the_setup(notebook):

@@ -19,7 +19,7 @@ IMPORT = "import importlib, sys; [print(importlib.import_module(n).__file__) for
 
 
 def run(*command, cwd):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment = {k: v for k, v in os.environ.items() if k[:3] not in ("PYT", "SHD")}
     ended = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
@@ -54,18 +54,30 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     assert names == package_files()
 
 
-def test_every_module_imports_in_a_fresh_environment(wheel, tmp_path):
-    """The environment is new and away from the repository; it borrows the dependencies of ours."""
-    venv.create(tmp_path, with_pip=False)
-    places = {"base": str(tmp_path), "platbase": str(tmp_path)}
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """Return Python and packages of a new environment that borrows the dependencies of ours."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    places = {"base": str(folder), "platbase": str(folder)}
     site = Path(sysconfig.get_path("purelib", "venv", places))
     zipfile.ZipFile(wheel).extractall(site)  # what an installer does with a wheel of pure Python
     # .pth files in a folder named in a .pth file are not read, and one leads to the repository
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
+    return Path(sysconfig.get_path("scripts", "venv", places)) / Path(sys.executable).name, site
+
+
+def test_every_module_imports(installed, tmp_path):
+    python, site = installed
     names = [name.removesuffix(".py") for name in sorted(package_files()) if name.endswith(".py")]
     names.remove("shd_helpers/network/engines/triton")  # needs a package that needs a GPU
     modules = [name.replace("/", ".").removesuffix(".__init__") for name in names]
-    python = Path(sysconfig.get_path("scripts", "venv", places)) / Path(sys.executable).name
     files = run(python, "-c", IMPORT, *modules, cwd=tmp_path)
     assert len(files) == len(modules)
     assert all(Path(file).is_relative_to(site) for file in files)
+
+
+def test_folders_are_where_one_works(installed, tmp_path):
+    python, _ = installed
+    code = "from shd_helpers import paths as p; print(p.data_dir(), p.runs_dir(), sep='\\n')"
+    assert run(python, "-c", code, cwd=tmp_path) == [str(tmp_path / "data"), str(tmp_path / "runs")]

@@ -39,12 +39,12 @@ def test_dependencies_have_major_minor_ranges(extra):
 
 
 def test_locked_versions_are_in_range_and_on_pypi():
-    lines = (ROOT / "constraints.txt").read_text().split()
-    locked = {canonicalize_name(name): version for name, version in (x.split("==") for x in lines)}
+    pairs = [line.split("==") for line in (ROOT / "constraints.txt").read_text().split()]
+    locked = {canonicalize_name(name): version for name, version in pairs}
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     extras = PROJECT["optional-dependencies"]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
-        version = locked[canonicalize_name(requirement.name)]
+        version = locked[requirement.name]
         assert requirement.specifier.contains(version), (requirement, version)
 
 

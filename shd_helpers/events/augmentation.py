@@ -43,7 +43,7 @@ class Augmentation:
         generator : torch.Generator
             One draw of it seeds all changes.
         """
-        rng = np.random.default_rng(torch.randint(2**62, (1,), generator=generator).item())
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         sizes, shift_steps = np.diff(events.offsets), round(self.shift_ms / events.step_ms)
 
         def drawn(low: float, high: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -105,7 +106,7 @@ class Events:
         """Return the number of utterances."""
         return len(self.labels)
 
-    def to_frames(self, index: np.ndarray | list[int]) -> np.ndarray:
+    def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the utterances `index` as zeros and ones, or counts.
 
         Parameters
@@ -124,7 +125,7 @@ class Events:
             np.add.at(x[:, column], (self.steps[part], self.units[part]), 1.0)
         return x
 
-    def take(self, index: np.ndarray) -> "Events":
+    def take(self, index: Sequence[int] | np.ndarray) -> "Events":
         """Return the utterances `index`, shape (utterances,), as event lists of their own."""
         index = np.asarray(index, dtype=np.int64)
         sizes = np.diff(self.offsets)[index]
@@ -175,7 +176,7 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     ).ravel()
     blocks = []
     for i in chosen:
-        times, units = utterances.spikes(i)
+        times, units = utterances.spikes(int(i))
         bins = np.floor(times * 1000 / grid.bin_ms)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)

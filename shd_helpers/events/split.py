@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -192,7 +192,7 @@ def _check_speakers(name: str, wanted: list[int] | np.ndarray, events: Events) -
 
 def join(first: Events, second: Events) -> Events:
     """Return the utterances of two event lists of the same size and words as one."""
-    joined = {
+    joined: dict[str, Any] = {
         field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
         for field in fields(Events)
         if isinstance(getattr(first, field.name), np.ndarray) and field.name != "offsets"

@@ -15,7 +15,7 @@ from shd_helpers.figures.runs import PercentMatrix
 from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
 from shd_helpers.network import surrogates
 from shd_helpers.network.engines.fused import record
-from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 
 
@@ -199,7 +199,7 @@ def utterances(
     )
     axes[1, 1].legend(handles=[spoken, first], loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]
-    last: dict[int, object] = {}
+    last: dict[int, LayerStates] = {}
 
     def update(only_wrong, number, until) -> str:
         chosen = lists[only_wrong]

@@ -1,6 +1,7 @@
 """Figures of surrogates and runs; each takes data and returns the figure."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -165,7 +166,7 @@ class PercentMatrix:
         self._image.set_data(percent)
         for text in [*self._axis.texts]:
             text.remove()
-        style = {"ha": "center", "va": "center", "fontsize": 7}
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
         for row, column in zip(*np.nonzero(percent >= 0.5), strict=True):
             value = percent[row, column]
             color = "white" if value > 50 else INK
@@ -260,10 +261,8 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(7, 3.4))
     places = np.arange(len(table))
-    for of, label, style in (
-        (table.seen, SEEN, {"color": "C0"}),
-        (~table.seen, UNSEEN, {"color": "white", "hatch": "//"}),
-    ):
+    styles: tuple[dict[str, Any], ...] = ({"color": "C0"}, {"color": "white", "hatch": "//"})
+    for of, label, style in zip((table.seen, ~table.seen), (SEEN, UNSEEN), styles, strict=True):
         rows = table[of]
         bars = [rows.accuracy - rows.low, rows.high - rows.accuracy]
         if len(rows):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -68,8 +68,13 @@ def percent_axis(axis: Axes, label: str, chance: float | None = None) -> None:
 def legend_above(axis: Axes, title: str = "") -> None:
     """Put the legend in one row above the axes, where no line crosses it, right of the title."""
     handles, labels = axis.get_legend_handles_labels()
-    place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    row = {"ncols": len(labels), "columnspacing": 1.2, "handlelength": 1.8, "handletextpad": 0.5}
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    row: dict[str, Any] = {
+        "ncols": len(labels),
+        "columnspacing": 1.2,
+        "handlelength": 1.8,
+        "handletextpad": 0.5,
+    }
     axis.legend(handles, labels, **place, **row)
     axis.set_title(title, loc="left")
 

@@ -5,6 +5,8 @@ activations, and so tells how much the downsized input still holds. The function
 engines, so that `training` treats it as any network.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import nn
@@ -33,7 +35,8 @@ class ConvolutionalNetwork(nn.Module):
 
     def __init__(self, n_classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        layers, n_in = [nn.AvgPool2d(BLOCK)], 1
+        layers: list[nn.Module] = [nn.AvgPool2d(BLOCK)]
+        n_in = 1
         for n in CHANNELS:
             convolution = nn.utils.skip_init(nn.Conv2d, n_in, n, 3, padding=1, bias=False)
             nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
@@ -51,7 +54,10 @@ class ConvolutionalNetwork(nn.Module):
 
 
 def forward_backward(
-    model: ConvolutionalNetwork, events: Events, index: np.ndarray, l1_spikes: float = 0.0
+    model: ConvolutionalNetwork,
+    events: Events,
+    index: Sequence[int] | np.ndarray,
+    l1_spikes: float = 0.0,
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward, as `loop.forward_backward`; there are no spikes to cost."""
     model.train()
@@ -64,7 +70,7 @@ def forward_backward(
 
 @torch.no_grad()
 def evaluate_batch(
-    model: ConvolutionalNetwork, events: Events, index: np.ndarray
+    model: ConvolutionalNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class scores (batch, classes), and the number of spikes (batch, 2): none."""
     model.eval()

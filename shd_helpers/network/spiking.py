@@ -57,6 +57,7 @@ class ChannelConv1d(nn.Module):
         first = torch.arange(0, n_units - kernel_size + 1, stride)
         seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(kernel_size)
         columns = first[:, None] + seen.flatten()  # (places, delays x kernel_size)
+        self.columns: torch.Tensor
         self.register_buffer("columns", columns[:, None].expand(-1, n_channels, -1), False)
         self.in_features, self.out_features = n_delays * n_units, len(first) * n_channels
 
@@ -121,6 +122,7 @@ class SpikingNetwork(nn.Module):
         delays: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        self.fc1: nn.Linear | ChannelConv1d
         delays = config.delays(step_ms) if delays is None else tuple(delays)
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes {list(sizes)}: give inputs, hidden layers and classes")
@@ -194,13 +196,14 @@ class SpikingNetwork(nn.Module):
             Spikes and membranes of every step.
         """
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
-        spks, mems = [[] for _ in mem], [[] for _ in mem]
+        spks: list[list[torch.Tensor]] = [[] for _ in mem]
+        mems: list[list[torch.Tensor]] = [[] for _ in mem]
         for spk in self.delayed_copies(x).unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
                 if record_hidden or i == self.n_layers - 1:
                     spks[i].append(spk)
                     mems[i].append(mem[i])
-        *hidden_spk, spk = [torch.stack(steps) for steps in spks if steps]
-        *hidden_mem, mem = [torch.stack(steps) for steps in mems if steps]
-        return LayerStates(spk, mem, tuple(hidden_spk), tuple(hidden_mem))
+        *hidden_spk, last_spk = [torch.stack(steps) for steps in spks if steps]
+        *hidden_mem, last_mem = [torch.stack(steps) for steps in mems if steps]
+        return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))

@@ -119,5 +119,5 @@ def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.nda
     """
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     spk = spike_grad(name, slope)(leaf)
-    spk.sum().backward()
-    return spk.detach().numpy(), leaf.grad.numpy()
+    (gradient,) = torch.autograd.grad(spk.sum(), leaf)
+    return spk.detach().numpy(), gradient.numpy()

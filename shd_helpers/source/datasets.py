@@ -60,7 +60,7 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "
             "root."
         )
-    pairs = {}
+    pairs: dict[str, tuple[Path, Path]] = {}
     for train in sorted(folder.glob("*_train.h5*")):
         name, _, suffix = train.name.rpartition("_train")
         test = _packed_or_not(folder / f"{name}_test")

@@ -78,7 +78,7 @@ def make_spoken(
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
         spikes = thread_map(
-            lambda take: _hear(*take, seed),
+            lambda take: _hear(take[0], take[1], take[2], seed),
             takes,
             max_workers=numba.get_num_threads(),
             tqdm_class=tqdm,

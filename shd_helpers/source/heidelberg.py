@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import numba
 import numpy as np
@@ -237,7 +238,7 @@ def _encode(
             disable=not progress,
         )
     for path, of_file in zip(files, chunks, strict=True):
-        spikes = []
+        spikes: list[tuple[np.ndarray, np.ndarray]] = []
         for part in done[: len(of_file)]:
             read = read_shd(part)
             cuts = read.offsets[1:-1]
@@ -259,6 +260,6 @@ def _encode_chunk(recordings: Sequence[Path], parts: Path) -> Path:
 
 def _write(path: Path, names: Sequence[str], spikes: Sequence[tuple]) -> None:
     times, units = zip(*spikes, strict=True)
-    rules = [NAME.fullmatch(name) for name in names]
+    rules: list[Any] = [NAME.fullmatch(name) for name in names]
     labels = [10 * (rule[1] == "german") + int(rule[3]) for rule in rules]
     write_shd(path, times, units, labels, [int(rule[2]) for rule in rules], files=names)

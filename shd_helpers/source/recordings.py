@@ -230,14 +230,14 @@ def find_recordings(
     return [SoundFile(path, _label(path, label, keys), speaker) for path, label, speaker in rows]
 
 
-def _split_name(path: Path) -> list[str]:
+def _split_name(path: Path) -> tuple[str, str]:
     fields = path.stem.split("_")
     if len(fields) != 3 or not all(fields):
         raise RecordingError(
             f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it, or "
             "list the files in a CSV file (`listing`)."
         )
-    return fields[:2]
+    return fields[0], fields[1]
 
 
 def _label(path: Path, label: str, keys: Sequence[str]) -> int:

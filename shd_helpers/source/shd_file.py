@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -139,7 +139,7 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
+def _unpacked(path: Path) -> Iterator[Any]:
     """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
     if path.suffix == ".gz":
         with gzip.open(path) as stream:
@@ -217,12 +217,14 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
 
 def _text(name: bytes | str) -> str:
     """Decode UTF-8, else Latin-1, which older programs write; letters as one character each."""
-    if isinstance(name, bytes):
+    if isinstance(name, str):
+        text = name
+    else:
         try:
-            name = name.decode("utf-8")
+            text = name.decode("utf-8")
         except UnicodeDecodeError:
-            name = name.decode("latin-1")
-    return unicodedata.normalize("NFC", name)
+            text = name.decode("latin-1")
+    return unicodedata.normalize("NFC", text)
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:

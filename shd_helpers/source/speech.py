@@ -95,7 +95,7 @@ def synthesise(
             _speak(espeak, text, voice, (rate_wpm, pitch, pitch_range), collect)
         finally:
             espeak.espeak_Terminate()
-            unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # Windows
+            unload = getattr(_ctypes, "dlclose", None) or _ctypes.FreeLibrary  # type: ignore[attr-defined]
             unload(espeak._handle)
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():

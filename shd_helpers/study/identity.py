@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
@@ -70,7 +70,7 @@ def _is_neutral(name: str, parameters: Mapping[str, object]) -> bool:
     return name in NEUTRAL and parameters.get(name, NEUTRAL[name]) == NEUTRAL[name]
 
 
-def notebook_parameters(notebook: Path) -> dict[str, object]:
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
     """Return the names and default values of a notebook's parameters cell."""
     import papermill  # slow to import, and a hash needs only the standard library
 
@@ -78,7 +78,7 @@ def notebook_parameters(notebook: Path) -> dict[str, object]:
     return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
 
 
-def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, object]:
+def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, Any]:
     """Return the values that the names in a notebook's parameters cell have now.
 
     Parameters
@@ -107,7 +107,7 @@ def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings
     ValueError
         If a value is out of its range.
     """
-    return kind(**{field.name: parameters[field.name] for field in fields(kind)})
+    return kind(**{field.name: parameters[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
@@ -137,7 +137,7 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
             )
 
 
-def literal(text: str, default: object = None) -> object:
+def literal(text: str, default: object = None) -> Any:
     """Read a number or True/False (``1e-3`` is a number); all else, and what has a text, is text.
 
     Parameters

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import papermill
@@ -47,7 +48,7 @@ class _Console:
         sys.stdout.flush()
 
 
-def known_parameters() -> dict[str, object]:
+def known_parameters() -> dict[str, Any]:
     """Return names and defaults of all parameters that a run's notebooks have."""
     return {k: v for path in OF_A_RUN for k, v in notebook_parameters(path).items()}
 

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -105,7 +106,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     return whole[["hash", "configuration", "seed", *(name for name in _KEPT if name in whole)]]
 
 
-def _how_to_repeat(table: str, row: tuple) -> str:
+def _how_to_repeat(table: str, row: Any) -> str:
     run = row.run_name.rpartition("/")[2]
     sweep = table.removesuffix(f"_{row.dataset}")
     return (

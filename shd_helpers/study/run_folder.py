@@ -78,7 +78,9 @@ class RunWriter:
         self._write_json()
         with atomic(folder / "utterances.csv.gz") as part:
             _utterances(parts).to_csv(part, index=False, compression="gzip")
-        self._weights = {name: [] for name, _ in model.named_parameters()}
+        self._weights: dict[str, list[np.ndarray]] = {
+            name: [] for name, _ in model.named_parameters()
+        }
         self._keep_weights(model)
 
     def epoch(self, model: Network, metrics: dict) -> None:

@@ -161,7 +161,7 @@ def _paired(
     return first, second
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return p-values adjusted for having made several tests (Holm 1979).
 
     Parameters
@@ -181,7 +181,9 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def is_on_front(cost: Sequence[float], accuracy: Sequence[float]) -> np.ndarray:
+def is_on_front(
+    cost: Sequence[float] | np.ndarray, accuracy: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Tell for each point whether no other is both cheaper and as accurate (Pareto front).
 
     Parameters
@@ -197,4 +199,4 @@ def is_on_front(cost: Sequence[float], accuracy: Sequence[float]) -> np.ndarray:
     cost, accuracy = np.asarray(cost), np.asarray(accuracy)
     no_worse = (cost <= cost[:, None]) & (accuracy >= accuracy[:, None])
     better = (cost < cost[:, None]) | (accuracy > accuracy[:, None])
-    return ~(no_worse & better).any(1)
+    return ~np.any(no_worse & better, axis=1)

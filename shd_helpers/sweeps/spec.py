@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,7 +29,7 @@ class RunSpec:
 
     configuration: str  # the place in the grid in words, the same for all seeds
     places: dict[str, str]  # on the axes that have a name of their own
-    parameters: dict[str, object]  # all that the notebook has, with `run_name`
+    parameters: dict[str, Any]  # all that the notebook has, with `run_name`
     data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
     hash: str  # from identity.run_hash
 
@@ -140,7 +141,13 @@ def _read_yaml(path: Path) -> dict:
         raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise SweepError(f"{path}: not YAML ({error})") from error
-    wanted = {"name": str, "notebook": str, "fixed": dict, "grid": dict, "seeds": list}
+    wanted: dict[str, type] = {
+        "name": str,
+        "notebook": str,
+        "fixed": dict,
+        "grid": dict,
+        "seeds": list,
+    }
     wanted["keep_predictions"] = bool
     if isinstance(content, dict):
         content = {"keep_predictions": False} | content
@@ -184,7 +191,7 @@ def _check_values(
             raise SweepError(f"{where}: {error}{_hint(value)}") from None
 
 
-def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[str, dict]]:
+def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str, dict]]:
     """Return the places of an axis of the grid, checked: name, and values of its parameters.
 
     It is a list of values of one parameter, or, under a name that no parameter has, a mapping from
@@ -213,7 +220,7 @@ def _axis(where: str, key: str, axis: object, defaults: Mapping) -> list[tuple[s
     ]
 
 
-def _typed(value: object, default: object) -> object:
+def _typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
     return float(value) if isinstance(default, float) else value
 
@@ -227,7 +234,7 @@ def _hint(value: object) -> str:
     return f"; YAML reads {value} as text, write {digits}{point}e{int(exponent):+d}"
 
 
-def _words(key: str, value: object) -> str:
+def _words(key: str, value: Any) -> str:
     """Return what a value is called in the name of a file."""
     from shd_helpers.source.datasets import NAMED, dataset_name, locate
 

@@ -26,9 +26,9 @@ def row_of(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]
         is ``done`` or ``failed``.
     """
     error = result if isinstance(result, str) else ""
-    row = {"configuration": run.configuration, **run.places, **run.parameters}
+    row: dict[str, object] = {"configuration": run.configuration, **run.places, **run.parameters}
     row |= {"dataset": run.data["name"]} if run.data else {}
-    row |= dict.fromkeys(MEASURED, math.nan) if error else result
+    row |= dict.fromkeys(MEASURED, math.nan) if isinstance(result, str) else result
     row |= {name: run.data.get(name, "") for name in DATA}
     return row | {"hash": run.hash, "status": "failed" if error else "done", "error": error}
 

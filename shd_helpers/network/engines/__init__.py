@@ -3,7 +3,8 @@
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Protocol, cast
+from contextlib import suppress
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,15 +22,15 @@ Index = Sequence[int] | np.ndarray
 
 
 class Engine(Protocol):
-    """What a module must have to run networks."""
+    """What a module must have to run the kinds of network that it can run."""
 
     def forward_backward(
-        self, model: Network, events: Events, index: Index, l1_spikes: float = 0.0
+        self, model: Any, events: Events, index: Index, l1_spikes: float = 0.0
     ) -> tuple[float, torch.Tensor]:
         """Leave the gradients in the parameters; return mean loss and scores (batch, classes)."""
 
     def evaluate_batch(
-        self, model: Network, events: Events, index: Index
+        self, model: Any, events: Events, index: Index
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return class scores (batch, classes) and numbers of spikes (batch, layers)."""
 
@@ -54,20 +55,22 @@ def choose_engine(name: str, model: Network) -> Engine:
     if name not in ENGINES:
         raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
     if isinstance(model, ConvolutionalNetwork):
-        return cast(Engine, convolutional)
+        return convolutional
     if name == "snntorch":
-        return cast(Engine, loop)
-    module = fused
-    if model.fc1.weight.is_cuda:
-        try:
-            from shd_helpers.network.engines import triton as module
-        except ImportError:
-            module = None
-    no_triton = "Triton is missing: pip install '.[cuda]'"
-    reason = module.unsupported_reason(model) if module else no_triton
+        return loop
+    reason: str | None = "Triton is missing: pip install '.[cuda]'"
+    compiled: Engine = fused
+    if not model.fc1.weight.is_cuda:
+        reason = fused.unsupported_reason(model)
+    else:
+        with suppress(ImportError):
+            from shd_helpers.network.engines import triton
+
+            compiled, reason = triton, triton.unsupported_reason(model)
     if reason:
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
-    return cast(Engine, loop if reason else module)
+        return loop
+    return compiled
 
 
 def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:
@@ -92,7 +95,9 @@ def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) ->
     for name in ENGINES:
         run = choose_engine(name, model)
         loss, _ = run.forward_backward(model, events, index)  # compiles on the first call ever
-        gradients[name] = torch.cat([p.grad.flatten() for p in model.parameters()]).cpu()
+        gradients[name] = torch.cat(
+            [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        ).cpu()
         times = []
         for _ in range(3):
             start = time.perf_counter()

@@ -45,9 +45,12 @@ def _aligned(*shape: int) -> np.ndarray:
     return memory[first : first + size].reshape(shape)
 
 
-def _pack(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     """Lay the parameters out: shape, surrogates' constants, blocks, weights by row."""
-    shape, constants, blocks, matrices = [], [], [], []
+    shape: list[tuple[int, ...]] = []
+    constants: list[tuple[float, float]] = []
+    blocks: list[np.ndarray] = []
+    matrices: list[np.ndarray] = []
     block_at = state_at = matrix_at = 0
     for i, (fc, lif) in enumerate(model.layers):
         weight, bias = (tensor.detach().numpy() for tensor in weight_and_bias(fc))

@@ -3,6 +3,8 @@
 `shd_helpers.network.engines.fused` computes the same compiled, with the same functions.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -12,7 +14,7 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def forward_backward(
-    model: SpikingNetwork, events: Events, index: np.ndarray, l1_spikes: float = 0.0
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, l1_spikes: float = 0.0
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
@@ -45,7 +47,7 @@ def forward_backward(
 
 @torch.no_grad()
 def evaluate_batch(
-    model: SpikingNetwork, events: Events, index: np.ndarray
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the class scores (batch, classes) and all spikes per layer (batch, layers)."""
     recording = record(model, events, index)
@@ -53,10 +55,12 @@ def evaluate_batch(
     return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
 
 
-def record(model: SpikingNetwork, events: Events, index: np.ndarray) -> LayerStates:
+def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
     """Return spikes and membranes of all layers at every step, shapes as in `LayerStates`."""
     return model(_frames(model, events, index), record_hidden=True)
 
 
-def _frames(model: SpikingNetwork, events: Events, index: np.ndarray) -> torch.Tensor:
+def _frames(
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+) -> torch.Tensor:
     return torch.from_numpy(events.to_frames(index)).to(model.fc1.weight.device)

@@ -104,7 +104,7 @@ def _per_neuron(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def _layers_forward(model: SpikingNetwork, x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
     """Return input, membranes and spikes of every layer, (steps, batch, neurons) each."""
-    trace = []
+    trace: list[tuple[torch.Tensor, ...]] = []
     for fc, lif in model.layers:
         n_in = fc.in_features
         cur = torch.addmm(fc.bias, x.reshape(-1, n_in), fc.weight.T).view(*x.shape[:2], -1)
