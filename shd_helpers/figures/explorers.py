@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.data import CHANNEL, end_of, extent
+from shd_helpers.figures.data import CHANNEL, end_of, extent, show_blocks
 from shd_helpers.figures.runs import PercentMatrix
 from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
 from shd_helpers.network import surrogates
@@ -47,10 +47,7 @@ def downsizing(
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
     (spikes,) = axes[0].plot([], [], **DOT)
     (entries,) = axes[1].plot([], [], **DOT)
-    blocks = axes[2].imshow(
-        np.zeros((2, 2)), cmap="Greys", vmin=0, vmax=1, origin="lower", interpolation="auto"
-    )
-    axes[2].grid(False)
+    blocks = show_blocks(axes[2])
     axes[0].set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
     for axis in axes:
