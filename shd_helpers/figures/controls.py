@@ -7,6 +7,7 @@ import asyncio
 import io
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -73,7 +74,7 @@ class Frames:
 def explore(
     figure: Figure,
     update: Callable[..., str],
-    controls: Mapping[str, tuple[str, object, object]],
+    controls: Mapping[str, tuple[str, object, Any]],
     sound: Callable[..., bytes | None] | None = None,
 ) -> Figure | None:
     """Show a figure under controls that change it, or without a person the figure alone.
@@ -109,7 +110,7 @@ def explore(
     image = widgets.Image(value=png(figure), layout=wide)
     image.add_class("shd-figure")
     text = widgets.HTML(f"<div role='status'>{line}</div>", layout=wide)
-    audio = widgets.Audio(format="wav", autoplay=False) if sound else None
+    audio = widgets.Audio(format="wav", autoplay=False)
     if sound:
         audio.value = sound(**start) or b""
 
@@ -129,7 +130,7 @@ def explore(
     return None
 
 
-def _control(label: str, value: object, choices: object) -> widgets.Widget:
+def _control(label: str, value: object, choices: Any) -> widgets.Widget:
     common = {
         "value": value,
         "description": label,

@@ -171,8 +171,10 @@ def scatter_and_matrix(
 def show_blocks(axis: Axes) -> AxesImage:
     """Return an image for a matrix of zeros and ones; entries finer than a pixel come out grey."""
     axis.grid(False)
-    blank, style = np.zeros((1, 1)), {"cmap": "Greys", "origin": "lower", "interpolation": "antialiased"}
-    return axis.imshow(blank, vmin=0, vmax=0.8, **style)
+    return axis.imshow(
+        np.zeros((1, 1)), cmap="Greys", vmin=0, vmax=0.8, origin="lower",
+        interpolation="antialiased",
+    )  # fmt: skip
 
 
 def extent(grid: Downsampling) -> tuple[float, float, float, float]:
