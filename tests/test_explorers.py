@@ -103,7 +103,7 @@ def test_point_shows_its_confusions(caught):
         means[name] = 50.0
     means["parameters"], means["hidden_spikes"] = 10, 20
     confusions = pd.DataFrame(
-        {"configuration": ["b", "b"], "part": "seen", "label": [1, 1], "predicted": [1, 0],
+        {"configuration": ["b", "b"], "seen": True, "label": [1, 1], "predicted": [1, 0],
          "utterances": [3, 1]}
     )  # fmt: skip
     explorers.settings(means, confusions, ["no", "yes"], "a")

@@ -128,9 +128,9 @@ def settings_explorer(class_names):
     means["effective_acs"], means["parameters"], means["hidden_spikes"] = [2e6, 1e5], 49_674, 800
     label, predicted = np.indices((n, n)).reshape(2, -1)
     parts = [
-        pd.DataFrame({"configuration": "a", "part": part, "label": label, "predicted": predicted,
+        pd.DataFrame({"configuration": "a", "seen": seen, "label": label, "predicted": predicted,
                       "utterances": np.clip(100 - 40 * abs(label - predicted), 0, 99)})
-        for part in ("seen", "unseen")
+        for seen in (True, False)
     ]  # fmt: skip
     return explorers.settings(means, pd.concat(parts), class_names, "a")
 

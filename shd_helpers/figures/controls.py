@@ -74,7 +74,7 @@ class Frames:
 def explore(
     figure: Figure,
     update: Callable[..., str],
-    controls: Mapping[str, tuple[str, object, object]],
+    controls: Mapping[str, tuple[str, object, Any]],
     sound: Callable[..., bytes | None] | None = None,
 ) -> Figure | None:
     """Show a figure under controls that change it, or without a person the figure alone.
@@ -110,7 +110,7 @@ def explore(
     image = widgets.Image(value=png(figure), layout=wide)
     image.add_class("shd-figure")
     text = widgets.HTML(f"<div role='status'>{line}</div>", layout=wide)
-    audio: Any = widgets.Audio(format="wav", autoplay=False) if sound else None
+    audio = widgets.Audio(format="wav", autoplay=False)
     if sound:
         audio.value = sound(**start) or b""
 

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from shd_helpers.events.downsample import Downsampling
@@ -167,6 +168,15 @@ def scatter_and_matrix(
     return figure
 
 
+def show_blocks(axis: Axes) -> AxesImage:
+    """Return an image for a matrix of zeros and ones; entries finer than a pixel come out grey."""
+    axis.grid(False)
+    return axis.imshow(
+        np.zeros((1, 1)), cmap="Greys", vmin=0, vmax=0.8, origin="lower",
+        interpolation="antialiased",
+    )  # fmt: skip
+
+
 def extent(grid: Downsampling) -> tuple[float, float, float, float]:
     """Return the edges of a pooled matrix, two in ms and two in cochlea channels, for `imshow`."""
     top = grid.first_unit + grid.n_units * grid.pool_units
@@ -183,7 +193,7 @@ def pooling_thresholds(matrices: Mapping[int, np.ndarray], grid: Downsampling) -
     steps = np.concatenate([np.flatnonzero(matrix.any(1)) for matrix in matrices.values()])
     end_ms = 1000 * end_of((steps + 1) * grid.step_ms / 1000, grid.duration_s)
     for axis, (threshold, matrix) in zip(axes.flat, matrices.items(), strict=True):
-        axis.imshow(matrix.T, cmap="Greys", vmin=0, vmax=1, origin="lower", extent=extent(grid))
+        show_blocks(axis).set(data=matrix.T, extent=extent(grid))
         axis.set(title=f"threshold {threshold}: {np.count_nonzero(matrix):,} events")
         axis.set(xlim=(0, end_ms), ylim=(0, N_CHANNELS))
     for axis in axes[-1]:

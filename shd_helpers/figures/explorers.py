@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.data import CHANNEL, end_of, extent
+from shd_helpers.figures.data import CHANNEL, end_of, extent, show_blocks
 from shd_helpers.figures.runs import PercentMatrix
 from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
 from shd_helpers.network import surrogates
@@ -47,10 +47,7 @@ def downsizing(
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
     (spikes,) = axes[0].plot([], [], **DOT)
     (entries,) = axes[1].plot([], [], **DOT)
-    blocks = axes[2].imshow(
-        np.zeros((2, 2)), cmap="Greys", vmin=0, vmax=1, origin="lower", interpolation="auto"
-    )
-    axes[2].grid(False)
+    blocks = show_blocks(axes[2])
     axes[0].set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
     for axis in axes:
@@ -217,7 +214,7 @@ def utterances(
                 line.set_ydata(values)
             axes[0, 1].set_ylim(mem.min() - 0.5, mem.max() + 0.5)
         step = max(1, min(events.n_steps, int(until / step_ms)))
-        kept = type(last[i])(last[i].spk[:step], last[i].mem[:step])
+        kept = LayerStates(last[i].spk[:step], last[i].mem[:step])
         scores = network.scores(kept)[0].numpy()
         word, ahead = names[events.labels[i]], names[int(scores.argmax())]
         shades = dict.fromkeys(names, "0.8") | {ahead: "C1"} | {word: "C0"}
@@ -253,9 +250,9 @@ def settings(
     Parameters
     ----------
     means : DataFrame
-        A row a configuration: means over its seeds.
+        From `statistics.summarise`, by configuration.
     confusions : DataFrame
-        Numbers of utterances by `configuration`, `part` (seen, unseen), `label`, `predicted`.
+        Numbers of `utterances` by `configuration`, `seen`, `label`, `predicted`.
     class_names : sequence of str
         Words, in the order of the classes.
     start : str
@@ -263,23 +260,23 @@ def settings(
     """
     n = len(class_names)
     names = {f"{row.channels} x {row.steps}": row.Index for row in means.itertuples()}
-    parts = {"seen": SEEN, "unseen": UNSEEN}
+    parts = {"seen": (True, SEEN), "unseen": (False, UNSEEN)}
     figure, axes = plt.subplots(1, 3, figsize=(13, max(4.4, 0.3 * n)), width_ratios=(1, 1, 1))
-    for (part, label), marker in zip(parts.items(), "os", strict=True):
+    for (part, (_, label)), marker in zip(parts.items(), "os", strict=True):
         axes[0].plot(means.effective_acs, means[f"test_{part}"], marker, color="0.7", label=label)
     axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="test accuracy (%)")
     legend_above(axes[0])
     (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")
     matrices = [PercentMatrix(axis, class_names) for axis in axes[1:]]
-    for axis, label in zip(axes[1:], parts.values(), strict=True):
+    for axis, (_, label) in zip(axes[1:], parts.values(), strict=True):
         axis.set_title(f"{label}; % of a spoken word")
 
     def update(point) -> str:
         row = means.loc[names[point]]
         marks.set_data([row.effective_acs] * 2, [row.test_seen, row.test_unseen])
         told = [f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds"]
-        for matrix, (part, label) in zip(matrices, parts.items(), strict=True):
-            of = confusions[(confusions.configuration == names[point]) & (confusions.part == part)]
+        for matrix, (part, (seen, label)) in zip(matrices, parts.items(), strict=True):
+            of = confusions[(confusions.configuration == names[point]) & (confusions.seen == seen)]
             counts = np.zeros((n, n))
             counts[of.label, of.predicted] = of.utterances
             matrix.show(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))

@@ -1,7 +1,6 @@
 """Figures of surrogates and runs; each takes data and returns the figure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -166,11 +165,11 @@ class PercentMatrix:
         self._image.set_data(percent)
         for text in [*self._axis.texts]:
             text.remove()
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7}
         for row, column in zip(*np.nonzero(percent >= 0.5), strict=True):
             value = percent[row, column]
             color = "white" if value > 50 else INK
-            self._axis.text(column, row, f"{value:.0f}", color=color, **style)
+            text = self._axis.text(column, row, f"{value:.0f}", color=color, fontsize=7)
+            text.set(ha="center", va="center")
 
 
 @styled
@@ -261,20 +260,17 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     """
     figure, axis = plt.subplots(figsize=(7, 3.4))
     places = np.arange(len(table))
-    styles: tuple[dict[str, Any], ...] = ({"color": "C0"}, {"color": "white", "hatch": "//"})
-    for of, label, style in zip((table.seen, ~table.seen), (SEEN, UNSEEN), styles, strict=True):
+    for of, label, color, hatch in (
+        (table.seen, SEEN, "C0", None),
+        (~table.seen, UNSEEN, "white", "//"),
+    ):
         rows = table[of]
         bars = [rows.accuracy - rows.low, rows.high - rows.accuracy]
         if len(rows):
             axis.bar(
-                places[of],
-                rows.accuracy,
-                yerr=bars,
-                capsize=4,
-                label=label,
-                edgecolor="C0",
-                **style,
-            )
+                places[of], rows.accuracy, yerr=bars, label=label, color=color, edgecolor="C0",
+                hatch=hatch, capsize=4,
+            )  # fmt: skip
     axis.set_xticks(places, table.speaker)
     axis.set_xlabel("speaker (number in the file)")
     percent_axis(axis, "accuracy")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -68,17 +68,12 @@ def percent_axis(axis: Axes, label: str, chance: float | None = None) -> None:
 def legend_above(axis: Axes, title: str = "") -> None:
     """Put the legend in one row above the axes, where no line crosses it, right of the title."""
     handles, labels = axis.get_legend_handles_labels()
-    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    row: dict[str, Any] = {
-        "ncols": len(labels),
-        "columnspacing": 1.2,
-        "handlelength": 1.8,
-        "handletextpad": 0.5,
-    }
-    axis.legend(handles, labels, **place, **row)
+    row = {"ncols": len(labels), "columnspacing": 1.2, "handlelength": 1.8, "handletextpad": 0.5}
+    place = {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    axis.legend(handles, labels, loc="lower right", **place, **row)
     axis.set_title(title, loc="left")
 
 
-def legend_beside(axis: Axes, **options: object) -> None:
+def legend_beside(axis: Axes) -> None:
     """Put the legend to the right of the axes, where no line crosses it."""
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0, **options)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
