@@ -4,6 +4,7 @@ Error bars are 95 % intervals of the mean, percentages end at 0 and 100.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,9 +17,14 @@ from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
 from shd_helpers.study.statistics import FEW
 
 PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
-_BAR = {"capsize": 3, "linewidth": 1.2, "elinewidth": 1}
-_FRAME = {"fill": False, "edgecolor": "C3", "linewidth": 3}
-_RING = {"markersize": 15, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "none"}
+_BAR: dict[str, Any] = {"capsize": 3, "linewidth": 1.2, "elinewidth": 1}
+_FRAME: dict[str, Any] = {"fill": False, "edgecolor": "C3", "linewidth": 3}
+_RING: dict[str, Any] = {
+    "markersize": 15,
+    "markerfacecolor": "none",
+    "markeredgecolor": INK,
+    "linestyle": "none",
+}
 
 
 @styled
@@ -67,7 +73,10 @@ def cost_against_accuracy(means: pd.DataFrame, chosen: str) -> Figure:
     figure, axis = plt.subplots(figsize=(7.5, 4))
     sizes, rates = [*means.batch_size.unique()], [*means.lr.unique()]
     for row in means.itertuples():
-        look = {"color": f"C{sizes.index(row.batch_size)}", "marker": "osD^"[rates.index(row.lr)]}
+        look: dict[str, Any] = {
+            "color": f"C{sizes.index(row.batch_size)}",
+            "marker": "osD^"[rates.index(row.lr)],
+        }
         label = f"batch {row.batch_size}, rate {row.lr:g}"
         half = row.validation_ci95
         axis.errorbar(row.training_s, row.validation, half, **_BAR, **look, ls="none", label=label)
@@ -155,14 +164,19 @@ def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, Sequence[bool
         front = means[on_front[part]].sort_values("effective_acs")
         axis.plot(front.effective_acs, front[part], color=INK, linewidth=1, label="Pareto front")
         for family, group in means[means.label == ""].groupby("family", sort=False):
-            look = {"color": colors[family], "markersize": 5, "label": family}
+            look: dict[str, Any] = {"color": colors[family], "markersize": 5, "label": family}
             axis.plot(group.effective_acs, group[part], "o", **look)
         for row in named.itertuples():
             x, y = row.effective_acs, getattr(row, part)
             color = colors[row.family]
             axis.errorbar(x, y, getattr(row, f"{part}_ci95"), ecolor=color, elinewidth=1)
             axis.plot(x, y, "o", color=color, markersize=10, label=f"    {row.label}")
-            inside = {"ha": "center", "va": "center_baseline", "color": "white", "fontsize": 6.5}
+            inside: dict[str, Any] = {
+                "ha": "center",
+                "va": "center_baseline",
+                "color": "white",
+                "fontsize": 6.5,
+            }
             axis.annotate(str(numbers[row.Index]), (x, y), **inside)
         axis.set(xscale="log", xlabel="accumulates per utterance", title=title)
     axes[0].set_ylabel("test accuracy (%)")
@@ -217,7 +231,7 @@ def accuracy_of_models(means: pd.DataFrame, lines: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: object) -> None:
+def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) -> None:
     """Draw means as a line, with their intervals cut at 0 and 100 %."""
     mean, half = means[part].to_numpy(), means[f"{part}_ci95"].to_numpy()
     reach = np.minimum(half, mean), np.minimum(half, 100 - mean)
@@ -239,7 +253,11 @@ def _map(axis: Axes, means: pd.DataFrame, part: str, names: tuple[str, str], fra
     for (y, x), value in np.ndenumerate(mean.to_numpy()):
         light = np.dot(np.array(colors(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
         text = f"{value:.{digits}f}" + f"\n± {half.iloc[y, x]:.{digits}f}" * (not same)
-        look = {"ha": "center", "va": "center", "color": "black" if light > 0.18 else "white"}
+        look: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "color": "black" if light > 0.18 else "white",
+        }
         axis.text(x, y, text, **look)
     axis.set_xticks(range(mean.shape[1]), [f"{x:g}" for x in mean.columns])
     axis.set_yticks(range(mean.shape[0]), [f"{y:g}" for y in mean.index])
@@ -260,8 +278,7 @@ def _log_ticks(axis: Axes, values: pd.Series) -> None:
 
 def _numbered_legend(axis: Axes, numbers: Mapping[object, int]) -> None:
     """Put a legend beside the axes, with the numbers of the points that have one."""
-    legend_beside(axis, fontsize=8, markerscale=0.8)
-    texts = axis.get_legend().get_texts()
+    texts = legend_beside(axis, fontsize=8, markerscale=0.8).get_texts()
     for number, text in zip(numbers.values(), texts[len(texts) - len(numbers) :], strict=True):
         text.set_text(f"{number}  {text.get_text().strip()}")
 
