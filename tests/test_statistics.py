@@ -36,6 +36,13 @@ def test_fewer_seeds_pool_their_standard_deviation():
     assert found.seeds.tolist() == found.units.tolist() == [2, 2, 1]
 
 
+@pytest.mark.parametrize(("seeds", "alike"), [(4, True), (5, False)])
+def test_from_five_seeds_on_nothing_is_pooled(seeds, alike):
+    near, far = runs([0.5, 0.52] * 3).iloc[:seeds], runs([0.1, 0.9] * 3, "b").iloc[:seeds]
+    found = summarise(pd.concat([near, far])).test_seen_ci95
+    assert (found["a"] == pytest.approx(found["b"])) == alike
+
+
 def test_one_run_alone_has_no_interval_and_what_was_not_measured_none():
     assert np.isnan(summarise(runs([0.5])).test_seen_ci95["a"])
     found = summarise(runs([0.5, 0.7], test_unseen_accuracy=[0.4, np.nan])).loc["a"]
@@ -106,6 +113,9 @@ def test_difference_is_paired_by_seed_whatever_the_order():
 def test_what_is_not_paired_is_refused(other):
     with pytest.raises(ValueError, match="not paired"):
         difference(runs(A), other, "test_seen_accuracy")
+    twice = runs(A).assign(seed=[0, 1, 2, 2])
+    with pytest.raises(ValueError, match="not paired"):
+        difference(twice, twice, "test_seen_accuracy")
     with pytest.raises(ValueError, match="needs two"):
         difference(runs(A[:1]), runs(B[:1]), "test_seen_accuracy")
 

@@ -1,204 +1,187 @@
-"""Figures that compare settings over their seeds; each takes data and returns the figure."""
+"""Figures that compare configurations; each takes `study.summarise` and returns the figure.
 
-from collections.abc import Mapping
+Error bars are 95 % intervals of the mean, percentages end at 0 and 100.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student_t
 
-from shd_helpers.figures.style import INK, styled
+from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
+from shd_helpers.study.statistics import FEW
 
-
-@styled
-def learning_rate_epochs(settings: pd.DataFrame, chosen: str) -> Figure:
-    """Heat map of validation accuracy (%), mean and standard deviation over seeds.
-
-    Takes `sweeps.by_configuration` of a sweep over `lr` and `epochs`, and the setting to frame.
-    """
-    cells = settings.assign(mean=100 * settings.accuracy, sd=100 * settings.accuracy_sd)
-    mean, sd = (cells.pivot(index="lr", columns="epochs", values=name) for name in ("mean", "sd"))
-    text = mean.map("{:.1f}".format) + "\n± " + sd.map("{:.1f}".format)
-    figure, axis = plt.subplots(figsize=(1.6 + 1.2 * mean.shape[1], 1.2 + 0.7 * mean.shape[0]))
-    bar = {"label": "validation accuracy (%)"}
-    sns.heatmap(mean, annot=text, fmt="", cmap="viridis", cbar_kws=bar, linewidths=1, ax=axis)
-    best = settings[settings.configuration == chosen].iloc[0]
-    place = mean.columns.get_loc(best.epochs), mean.index.get_loc(best.lr)
-    axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
-    axis.invert_yaxis()
-    axis.set(xlabel="epochs", ylabel="learning rate")
-    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds; framed: chosen")
-    axis.tick_params(axis="y", rotation=0)
-    return figure
-
-
-@styled
-def accuracy_over_slope(settings: pd.DataFrame, chosen: str) -> Figure:
-    """Draw validation accuracy (%) over slope for each surrogate, with 95 % confidence bands.
-
-    Takes `sweeps.by_configuration` of a sweep over `surrogate` and `slope`, and the setting to mark. The
-    bands are of the mean over seeds, by Student's t.
-    """
-    figure, axis = plt.subplots(figsize=(7, 4))
-    for i, (name, group) in enumerate(settings.groupby("surrogate", sort=False)):
-        group = group.sort_values("slope")
-        mean = 100 * group.accuracy
-        axis.plot(group.slope, mean, marker="osD"[i % 3], label=name)
-        half = 100 * group.accuracy_sd * student_t.ppf(0.975, group.seeds - 1) / group.seeds**0.5
-        axis.fill_between(group.slope, mean - half, mean + half, color=f"C{i}", alpha=0.15)
-    _mark(axis, settings, chosen, "slope")
-    axis.set(xscale="log", xlabel="slope of the surrogate (alpha of atan)")
-    axis.set_xticks(sorted(set(settings.slope)), [f"{x:g}" for x in sorted(set(settings.slope))])
-    axis.set_xticks([], minor=True)
-    axis.set(ylabel="validation accuracy (%)", ylim=(None, min(100, axis.get_ylim()[1])))
-    axis.set_title(f"mean and its 95 % confidence band, {settings.seeds.max()} seeds")
-    axis.legend()
-    return figure
-
-
-@styled
-def cost_against_accuracy(settings: pd.DataFrame, chosen: str, by: str) -> Figure:
-    """Draw validation accuracy (%) over training time (s) of each setting, ± 1 sd over seeds.
-
-    Takes `sweeps.by_configuration`, the setting to mark, and the column that chooses the colour.
-    """
-    figure, axis = plt.subplots(figsize=(7, 4))
-    for i, (value, group) in enumerate(settings.groupby(by, sort=False)):
-        label = value if isinstance(value, str) else f"{by} {value:g}"
-        axis.errorbar(
-            group.training_s,
-            100 * group.accuracy,
-            yerr=100 * group.accuracy_sd,
-            fmt="osD^vP"[i % 6],
-            color=f"C{i}",
-            capsize=3,
-            linestyle="none",
-            label=label,
-        )
-    _mark(axis, settings, chosen, "training_s")
-    axis.set(xlabel="training time of a run (s)", ylabel="validation accuracy (%)", xlim=(0, None))
-    axis.set_title(f"mean ± sd over {settings.seeds.max()} seeds")
-    axis.legend()
-    return figure
-
-
-def _mark(axis: plt.Axes, settings: pd.DataFrame, chosen: str, x: str) -> None:
-    best = settings[settings.configuration == chosen]
-    style = {"markersize": 16, "markerfacecolor": "none", "markeredgecolor": INK}
-    axis.plot(best[x], 100 * best.accuracy, "o", **style, linestyle="none", label="chosen")
-
-
-PARTS = {
-    "test_seen": "test, heard speakers",
-    "test_unseen": "test, stranger",
+PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
+_BAR: dict[str, Any] = {"capsize": 3, "linewidth": 1.2, "elinewidth": 1}
+_FRAME: dict[str, Any] = {"fill": False, "edgecolor": "C3", "linewidth": 3}
+_RING: dict[str, Any] = {
+    "markersize": 15,
+    "markerfacecolor": "none",
+    "markeredgecolor": INK,
+    "linestyle": "none",
 }
 
 
 @styled
-def accuracy_over_grid(means: pd.DataFrame, study: tuple[int, int]) -> Figure:
-    """Draw test accuracy (%) over channels and steps, for heard speakers and for strangers.
+def learning_rate_epochs(means: pd.DataFrame, chosen: str) -> Figure:
+    """Map validation accuracy (%) over learning rate and epochs.
 
-    Takes `comparison.over_seeds` and the (channels, steps) to frame.
+    Takes the summary of a sweep over `lr` and `epochs`, and the configuration to frame.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
-        mean, half = (
-            means.pivot(index="channels", columns="steps", values=name)
-            for name in (part, f"{part}_ci95")
-        )
-        text = mean.map("{:.0f}".format) + "\n± " + half.map("{:.0f}".format)
-        sns.heatmap(
-            mean, annot=text, fmt="", cmap="viridis", linewidths=1, annot_kws={"fontsize": 8},
-            cbar_kws={"label": "accuracy (%)"}, ax=axis,
-        )  # fmt: skip
-        place = mean.columns.get_loc(study[1]), mean.index.get_loc(study[0])
-        axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor="C3", linewidth=3))
-        axis.set(xlabel="steps in 1 s", ylabel="channels", title=PARTS[part])
-        axis.tick_params(axis="y", rotation=0)
-    axes[0].invert_yaxis()
-    axes[1].set_ylabel("")
-    figure.suptitle(f"mean ± half its 95 % interval, {means.seeds.max()} seeds", fontsize=10)
+    best = means.loc[chosen]
+    figure, axis = plt.subplots(figsize=(5.2, 4))
+    _map(axis, means, "validation", ("lr", "epochs"), (best.lr, best.epochs))
+    axis.set(xlabel="epochs", ylabel="learning rate")
+    _say(figure, means, "framed: chosen")
+    return figure
+
+
+@styled
+def accuracy_over_slope(means: pd.DataFrame, chosen: str) -> Figure:
+    """Draw validation accuracy (%) over slope for each surrogate.
+
+    Takes the summary of a sweep over `surrogate` and `slope`, and the configuration to mark.
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 4))
+    names = means.surrogate.unique()
+    for i, name in enumerate(names):
+        line = means[means.surrogate == name].sort_values("slope")
+        shifted = line.slope * 1.05 ** (i - (len(names) - 1) / 2)  # side by side
+        _bars(axis, shifted, line, "validation", marker="osD"[i % 3], label=name)
+        if chosen in line.index:
+            place = shifted[chosen], line.validation[chosen]
+    axis.plot(*place, "o", **_RING, label="chosen")
+    _log_ticks(axis, means.slope)
+    axis.set(xlabel="slope of the surrogate (alpha of atan)", ylabel="validation accuracy (%)")
+    axis.set_ylim(0, 100)
+    legend_beside(axis)
+    _say(figure, means)
+    return figure
+
+
+@styled
+def cost_against_accuracy(means: pd.DataFrame, chosen: str) -> Figure:
+    """Draw validation accuracy (%) over training time (s); colour: batch size, marker: rate.
+
+    Takes the summary of a sweep over `batch_size` and `lr`, and the configuration to mark.
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 4))
+    sizes, rates = [*means.batch_size.unique()], [*means.lr.unique()]
+    for row in means.itertuples():
+        look: dict[str, Any] = {
+            "color": f"C{sizes.index(row.batch_size)}",
+            "marker": "osD^"[rates.index(row.lr)],
+        }
+        label = f"batch {row.batch_size}, rate {row.lr:g}"
+        half = row.validation_ci95
+        axis.errorbar(row.training_s, row.validation, half, **_BAR, **look, ls="none", label=label)
+    best = means.loc[chosen]
+    axis.plot(best.training_s, best.validation, "o", **_RING, label="chosen")
+    axis.set(xlabel="training time of a run (s)", ylabel="validation accuracy (%)", xlim=(0, None))
+    legend_beside(axis)
+    _say(figure, means)
+    return figure
+
+
+@styled
+def accuracy_over_grid(means: pd.DataFrame, framed: tuple[int, int]) -> Figure:
+    """Map test accuracy (%) over channels and steps, for seen and for unseen speakers.
+
+    Takes a summary with `channels` and `steps`, and the (channels, steps) to frame.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True)
+    for axis, part in zip(axes, PARTS, strict=True):
+        _map(axis, means, part, ("channels", "steps"), framed)
+        axis.set(xlabel="steps", ylabel="channels" if axis is axes[0] else "")
+    thresholds = "/".join(map(str, means.pool_threshold.unique()))
+    channels, steps = framed
+    _say(figure, means, f"pool_threshold {thresholds}; framed: {channels} x {steps}")
     return figure
 
 
 @styled
 def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int]) -> Figure:
-    """Draw test accuracy (%) over channels and over steps, through the study's size.
+    """Draw test accuracy (%) over channels and over steps, a row of panels for each data set.
 
-    Takes `comparison.over_seeds` of each data set, by its name, and the (channels, steps) at which
-    the row and the column cross. Bands are 95 % intervals.
+    Takes a summary with `channels` and `steps` of each data set, by its name, and the (channels,
+    steps) at which the two lines cross.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    for axis, name, other, value in zip(
-        axes, ("channels", "steps"), ("steps", "channels"), (study[1], study[0]), strict=True
-    ):
-        for color, (data, table) in enumerate(means.items()):
+    names = {"channels": ("steps", study[1]), "steps": ("channels", study[0])}
+    figure, axes = plt.subplots(
+        len(means), 2, figsize=(10, 2.9 * len(means) + 0.3), sharey=True, squeeze=False
+    )
+    for panels, (data, table) in zip(axes, means.items(), strict=True):
+        for axis, (name, (other, value)) in zip(panels, names.items(), strict=True):
             line = table[table[other] == value].sort_values(name)
-            for part, style in (("test_seen", "o-"), ("test_unseen", "s--")):
-                label = f"{data}, {PARTS[part].removeprefix('test, ')}"
-                axis.plot(line[name], line[part], style, color=f"C{color}", label=label)
-                low, high = line[part] - line[f"{part}_ci95"], line[part] + line[f"{part}_ci95"]
-                axis.fill_between(line[name], low, high, color=f"C{color}", alpha=0.15)
-        axis.set(xscale="log", xlabel=f"{name} (at {value} {other})")
-        axis.set_xticks(sorted(set(line[name])), [str(x) for x in sorted(set(line[name]))])
-        axis.set_xticks([], minor=True)
-    axes[0].set(ylabel="accuracy (%)")
-    axes[1].legend(fontsize=8)
+            for i, (part, label) in enumerate(PARTS.items()):
+                _bars(axis, line[name], line, part, marker="os"[i], label=label)
+            _log_ticks(axis, line[name])
+            axis.set(xlabel=f"{name} (at {value} {other})", ylim=(0, 100), title=data)
+        panels[0].set_ylabel("test accuracy (%)")
+    legend_beside(axes[0, 1])
+    _say(figure, pd.concat(means.values()))
     return figure
 
 
 @styled
 def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
-    """Draw test accuracy (%) over the pooling threshold for each input size, with 95 % intervals.
+    """Draw test accuracy (%) over the pooling threshold for each input size.
 
-    Takes `comparison.over_seeds` by channels, steps and threshold.
+    Takes a summary by `channels`, `steps` and `pool_threshold`.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True)
-    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
-        for i, (size, group) in enumerate(means.groupby(level=["channels", "steps"], sort=False)):
-            threshold = group.index.get_level_values("pool_threshold") + 0.05 * (i - 1.5)
-            axis.errorbar(
-                threshold, group[part], group[f"{part}_ci95"], marker="osD^"[i], capsize=2,
-                label=f"{size[0]} x {size[1]}",
-            )  # fmt: skip
-        axis.set(xlabel="active cells that a block needs", ylabel="accuracy (%)", title=PARTS[part])
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharex=True)
+    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
+        groups = means.groupby(level=["channels", "steps"], sort=False)
+        for i, ((channels, steps), line) in enumerate(groups):
+            shift = 0.06 * (i - (len(groups) - 1) / 2)  # side by side
+            threshold = line.index.get_level_values("pool_threshold") + shift
+            _bars(axis, threshold, line, part, marker="osD^v"[i], label=f"{channels} x {steps}")
+        axis.set(xlabel="active matrix entries that a block needs", title=title)
         axis.set_xticks(sorted(set(means.index.get_level_values("pool_threshold"))))
-    axes[0].legend(title="channels x steps", fontsize=8)
+    axes[0].set_ylabel("test accuracy (%)")
+    legend_beside(axes[1], title="channels x steps", alignment="left")
+    _say(figure, means)
     return figure
 
 
 @styled
-def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, np.ndarray]) -> Figure:
-    """Draw test accuracy (%) over synaptic operations (log axis), each part's Pareto front as line.
+def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, Sequence[bool]]) -> Figure:
+    """Draw test accuracy (%) over accumulates (log axis), with each part's Pareto front as line.
 
-    Takes `comparison.over_seeds` with a column `family` (colour) and optionally `label`, and for
-    each part which rows are on its front.
+    Takes a summary with columns `family` (colour) and `label` (what the legend calls a point, ""
+    for one without a number), and for each part which rows are on its front.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5))
-    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
-        for i, (family, group) in enumerate(means.groupby("family", sort=False)):
-            bars = group[group.label != ""]  # all of them would hide each other
-            axis.plot(
-                group.effective_acs, group[part], "osD^v"[i], color=f"C{i}", markersize=5,
-                label=family,
-            )  # fmt: skip
-            axis.errorbar(
-                bars.effective_acs, bars[part], bars[f"{part}_ci95"], fmt="none", ecolor=f"C{i}"
-            )
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 5.4))
+    named = means[means.label != ""]
+    numbers = dict(zip(named.index, range(1, len(named) + 1), strict=True))
+    colors = {family: f"C{i}" for i, family in enumerate(means.family.unique())}
+    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
         front = means[on_front[part]].sort_values("effective_acs")
-        axis.plot(
-            front.effective_acs, front[part], "-", color=INK, linewidth=1, label="Pareto front"
-        )
-        for row in means[means.label != ""].itertuples():
-            axis.annotate(
-                row.label, (row.effective_acs, getattr(row, part)), fontsize=8,
-                xytext=(6, -4 if row.label == "study" else 4), textcoords="offset points",
-            )  # fmt: skip
-        axis.set(xscale="log", xlabel="accumulates per utterance", ylabel="accuracy (%)")
-        axis.set(title=PARTS[part], xlim=(None, 6 * means.effective_acs.max()))
-    axes[0].legend(fontsize=8, loc="lower right")
+        axis.plot(front.effective_acs, front[part], color=INK, linewidth=1, label="Pareto front")
+        for family, group in means[means.label == ""].groupby("family", sort=False):
+            look: dict[str, Any] = {"color": colors[family], "markersize": 5, "label": family}
+            axis.plot(group.effective_acs, group[part], "o", **look)
+        for row in named.itertuples():
+            x, y = row.effective_acs, getattr(row, part)
+            color = colors[row.family]
+            axis.errorbar(x, y, getattr(row, f"{part}_ci95"), ecolor=color, elinewidth=1)
+            axis.plot(x, y, "o", color=color, markersize=10, label=f"    {row.label}")
+            inside: dict[str, Any] = {
+                "ha": "center",
+                "va": "center_baseline",
+                "color": "white",
+                "fontsize": 6.5,
+            }
+            axis.annotate(str(numbers[row.Index]), (x, y), **inside)
+        axis.set(xscale="log", xlabel="accumulates per utterance", title=title)
+    axes[0].set_ylabel("test accuracy (%)")
+    _numbered_legend(axes[1], numbers)
+    _say(figure, named)
     return figure
 
 
@@ -223,24 +206,86 @@ def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
             )  # fmt: skip
         axis.set_yticks(range(len(measured)), list(measured))
         axis.set(ylim=(len(measured) - 0.5, -0.7), title=title)
-    axes[-1, 0].set(xlabel="accuracy (%)")
+    axes[-1, 0].set(xlabel="accuracy (%); line: mean", xlim=(0, 100))
     return figure
 
 
 @styled
 def accuracy_of_models(means: pd.DataFrame, lines: Mapping[str, str]) -> Figure:
-    """Draw each model's test accuracy (%), heard and stranger, with 95 % intervals over seeds.
+    """Draw each model's test accuracy (%) for seen and for unseen speakers.
 
-    Takes `comparison.over_seeds` indexed by the model's name, the last at the bottom, and the names
-    of those whose means are drawn as lines, with the lines' styles.
+    Takes a summary indexed by the model's name, the last at the bottom, and the names of those
+    whose means are drawn as lines, with the lines' styles.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 0.4 * len(means) + 1.4), sharey=True)
-    for axis, part in zip(axes, ("test_seen", "test_unseen"), strict=True):
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.4 * len(means) + 1.6), sharey=True)
+    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
         y = np.arange(len(means))
         axis.errorbar(means[part], y, xerr=means[f"{part}_ci95"], fmt="o", capsize=3)
         for name, style in lines.items():
-            axis.axvline(means[part][name], color=INK, linestyle=style, linewidth=1)
+            axis.axvline(means[part][name], color=INK, linestyle=style, linewidth=1, label=name)
         axis.set_yticks(y, means.index)
-        axis.set(xlabel="accuracy (%)", title=PARTS[part])
+        axis.set(xlabel="test accuracy (%)", title=title)
     axes[0].invert_yaxis()
+    legend_beside(axes[1])
+    _say(figure, means)
     return figure
+
+
+def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) -> None:
+    """Draw means as a line, with their intervals cut at 0 and 100 %."""
+    mean, half = means[part].to_numpy(), means[f"{part}_ci95"].to_numpy()
+    reach = np.minimum(half, mean), np.minimum(half, 100 - mean)
+    axis.errorbar(x, mean, reach, **_BAR, **look)
+
+
+def _map(axis: Axes, means: pd.DataFrame, part: str, names: tuple[str, str], framed: tuple) -> None:
+    """Draw means as a table of colours, rows and columns by name, one entry framed.
+
+    An interval that all share stands in the title, else each stands below its mean.
+    """
+    mean, half = (
+        means.pivot(index=names[0], columns=names[1], values=name)
+        for name in (part, f"{part}_ci95")
+    )
+    colors, digits = colormaps["viridis"], 0 if mean.size > 16 else 1
+    image = axis.imshow(mean, cmap=colors, aspect="auto", origin="lower")
+    same = np.allclose(half, half.iloc[0, 0])
+    for (y, x), value in np.ndenumerate(mean.to_numpy()):
+        light = np.dot(np.array(colors(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
+        text = f"{value:.{digits}f}" + f"\n± {half.iloc[y, x]:.{digits}f}" * (not same)
+        look: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "color": "black" if light > 0.18 else "white",
+        }
+        axis.text(x, y, text, **look)
+    axis.set_xticks(range(mean.shape[1]), [f"{x:g}" for x in mean.columns])
+    axis.set_yticks(range(mean.shape[0]), [f"{y:g}" for y in mean.index])
+    axis.grid(False)
+    axis.set_title(f"{PARTS.get(part, part)}{f', each ± {half.iloc[0, 0]:.1f}' * same}")
+    place = mean.columns.get_loc(framed[1]), mean.index.get_loc(framed[0])
+    axis.add_patch(plt.Rectangle((place[0] - 0.5, place[1] - 0.5), 1, 1, **_FRAME))
+    axis.figure.colorbar(image, ax=axis, label="accuracy (%)")
+
+
+def _log_ticks(axis: Axes, values: pd.Series) -> None:
+    """Make x logarithmic, with a tick at each value."""
+    axis.set(xscale="log")
+    ticks = sorted(set(values))
+    axis.set_xticks(ticks, [f"{x:g}" for x in ticks], fontsize=8)
+    axis.set_xticks([], minor=True)
+
+
+def _numbered_legend(axis: Axes, numbers: Mapping[object, int]) -> None:
+    """Put a legend beside the axes, with the numbers of the points that have one."""
+    texts = legend_beside(axis, fontsize=8, markerscale=0.8).get_texts()
+    for number, text in zip(numbers.values(), texts[len(texts) - len(numbers) :], strict=True):
+        text.set_text(f"{number}  {text.get_text().strip()}")
+
+
+def _say(figure: Figure, means: pd.DataFrame, more: str = "") -> None:
+    """Write above a figure what its intervals are."""
+    units = f"{means.units.min()}" + f" to {means.units.max()}" * (means.units.nunique() > 1)
+    pooled = ", spread pooled" if means.units.min() < FEW else ""
+    text = f"mean ± 95 % interval, {units} seeds{pooled}"
+    figure.suptitle(f"{text}; {more}" if more else text, fontsize=9, x=0.01, ha="left")

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from shd_helpers.paths import img_dir
 
@@ -74,6 +75,6 @@ def legend_above(axis: Axes, title: str = "") -> None:
     axis.set_title(title, loc="left")
 
 
-def legend_beside(axis: Axes) -> None:
-    """Put the legend to the right of the axes, where no line crosses it."""
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+def legend_beside(axis: Axes, **look: Any) -> Legend:
+    """Put the legend, with matplotlib's options, right of the axes, where no line crosses it."""
+    return axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0, **look)
