@@ -222,10 +222,10 @@ def _report(table: pd.DataFrame) -> str:
     if len(chosen):
         name = chosen.configuration.iloc[0]
         mean = summarise(table[table.status == "done"]).loc[name]
-        lines.append(
-            f"Validation chooses {name}: {mean.validation:.1f} ± {mean.validation_ci95:.1f} %, "
-            f"95 % interval over {mean.seeds} seeds."
-        )
+        line = f"Validation chooses {name}: {mean.validation:.1f} %"
+        if mean.validation_ci95 == mean.validation_ci95:  # one run alone has none
+            line += f" ± {mean.validation_ci95:.1f}, 95 % interval, {mean.seeds} seeds"
+        lines.append(f"{line}.")
     failed = table[table.status == "failed"]
     lines += [f"{len(failed)} failed; the column error has the tracebacks:"] * bool(len(failed))
     lines += [
