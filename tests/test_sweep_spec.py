@@ -111,17 +111,18 @@ def test_a_table_is_named_after_its_data_set(home, tmp_path):
 STUDY = [path.stem for path in spec.SWEEPS.glob("*.yaml")]
 CHOOSE = {
     *("surrogates", "learning_rate_epochs", "batch_size", "downsizing_tuning"),
-    *("models_validation", "convolutional_reference_validation"),
+    *("models_validation", "convolutional_reference_validation", "search"),
 }
 
 
 @pytest.mark.parametrize("name", STUDY)
 def test_the_study_s_sweeps(name, home):
     sweep = read_sweep(name)
-    assert sweep.name == f"{name}_spoken" and len(sweep.runs) <= 126
+    data = yaml.safe_load((spec.SWEEPS / f"{name}.yaml").read_text())["fixed"]["dataset"]
+    assert sweep.name == f"{name}_{data}" and len(sweep.runs) <= 126
     assert len(set(sweep.runs[0].parameters)) == len(notebook_parameters(sweep.notebook))
-    few = {"downsizing_tuning": 2, "models_validation": 1, "convolutional_reference_validation": 1}
-    assert len({run.parameters["seed"] for run in sweep.runs}) >= few.get(name, 3)
+    seeds = len({run.parameters["seed"] for run in sweep.runs})
+    assert seeds >= (1 if name in CHOOSE else 3)
 
 
 @pytest.mark.parametrize("name", STUDY)
