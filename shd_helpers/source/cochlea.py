@@ -12,11 +12,23 @@ from math import ceil, exp
 
 import numpy as np
 
-from shd_helpers.source.basilar_membrane import compiled, membrane_velocity
+from shd_helpers.source.basilar_membrane import (
+    BLOCK,
+    CHANNELS,
+    compiled,
+    interpolation_kernel,
+    membrane_grids,
+    read_grid,
+)
 
 MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word
+LOWEST_RATE_HZ = 24_000  # below, the hair cell's step is too long: at 8 kHz it fires 57 % too often
 # With these, the spikes of the Heidelberg Digits are as like the published ones as two draws are.
 RMS, RAMP_MS = 0.32, 30.0
+ROWS = 128  # steps that all stages take together, while they are in a processor's cache
+# Hair cells (Meddis 1986, 1988)
+DRIVE, HALF_DRIVE, RELEASE, FIRE = 5.0, 300.0, 2000.0, 50_000.0
+REPLENISH, LOSS, REUPTAKE, REPROCESS = 5.05, 2500.0, 6580.0, 66.3
 # Nerve fibres and bushy cells (Cramer et al. 2020)
 FIBRES = 40
 TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
@@ -32,8 +44,7 @@ def encode(
     wave : (samples,) array
         Mono sound; its level does not matter.
     rate_hz : int
-        Sampling rate of the wave. From 24 kHz on: at lower rates the hair cell's step is too long
-        and it fires too often (at 8 kHz by 57 %), so resample such a wave to 48 kHz first.
+        Sampling rate of the wave, 24 kHz or more. SHD was made at 48 kHz.
     seed : int
         Seed of the nerve fibres; the result depends on it, not on the number of threads.
     ramp_ms : float or None
@@ -52,22 +63,36 @@ def encode(
     Raises
     ------
     ValueError
-        If the wave is no finite mono sound, is silent, or is shorter or longer than a word.
+        If the wave is no finite mono sound, is silent, is shorter or longer than a word, or its
+        sampling rate is too low.
 
     Source: Cramer et al. (2020), arXiv:1910.07407; reference implementation ``lauscher`` 1.0.1.
     """
     wave = np.asarray(wave, dtype=float)
     if wave.ndim != 1:
         raise ValueError(f"a mono wave has one axis, this one has shape {wave.shape}")
+    if rate_hz < LOWEST_RATE_HZ:
+        raise ValueError(
+            f"a sampling rate of {rate_hz} Hz is too low for the hair cells: resample the wave to "
+            f"{LOWEST_RATE_HZ} Hz or more"
+        )
     duration_s = len(wave) / rate_hz
     if not MIN_DURATION_S <= duration_s <= MAX_DURATION_S:
         raise ValueError(
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    velocity = membrane_velocity(fade(normalise(wave, rms), rate_hz, ramp_ms), rate_hz)
+    wave = fade(normalise(wave, rms), rate_hz, ramp_ms)
     step_hz = rate_hz // 2
-    return bushy_spikes(nerve_spikes(firing_probability(velocity, step_hz), step_hz, seed), step_hz)
+    nerve, bushy = _nerve(step_hz, seed), _bushy(step_hz)
+    steps, found = len(wave) // 2 + 1, []
+    for first, grid in membrane_grids(wave, rate_hz):
+        spikes = np.zeros((steps, min(BLOCK, CHANNELS - first)), dtype=bool)
+        _listen(grid, interpolation_kernel(), 1 / step_hz, nerve, bushy, first, spikes)
+        step, channel = np.divmod(np.flatnonzero(spikes), spikes.shape[1])
+        found.append(step * CHANNELS + first + channel)
+    step, units = np.divmod(np.sort(np.concatenate(found)), CHANNELS)
+    return step / step_hz, units
 
 
 def normalise(wave: np.ndarray, rms: float = RMS) -> np.ndarray:
@@ -85,34 +110,45 @@ def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.
     """Fade a wave in and out with halves of a Hann window.
 
     Each takes ``ramp_ms``, or half the track if that is shorter or ``ramp_ms`` is None (the middle
-    sample of an odd number stays).
+    sample of an odd number stays). ValueError if ``ramp_ms`` is negative.
     """
+    if ramp_ms is not None and ramp_ms < 0:
+        raise ValueError(f"ramp_ms is {ramp_ms:g}; it must be 0 or more, or None")
     half = len(wave) // 2
     samples = half if ramp_ms is None else min(round(ramp_ms / 1000 * rate_hz), half)
     ramp = np.hanning(2 * samples)[:samples]
     return wave * np.concatenate([ramp, np.ones(len(wave) - 2 * samples), ramp[::-1]])
 
 
+# The kernels go through the channels innermost, which become vector instructions. They work on
+# copies of the cells' state: only of arrays of its own does the compiler know that none overlap.
+
+
 @compiled
-def _release(velocity, dt, probability):
-    a, b, release = 5.0, 300.0, 2000.0
-    replenish, loss, reuptake, reprocess, fire = 5.05, 2500.0, 6580.0, 66.3, 50_000.0
-    rest = release * a / (a + b)
-    cleft_at_rest = replenish * rest / (loss * rest + replenish * (loss + reuptake))
-    cleft = np.full(velocity.shape[1], cleft_at_rest)
-    free = cleft * (loss + reuptake) / rest
-    store = cleft * reuptake / reprocess
+def _cells_at_rest(channels):
+    cleft, free, store = cells = np.empty((3, channels))
+    rest = RELEASE * DRIVE / (DRIVE + HALF_DRIVE)
+    cleft[:] = REPLENISH * rest / (LOSS * rest + REPLENISH * (LOSS + REUPTAKE))
+    free[:] = cleft * (LOSS + REUPTAKE) / rest
+    store[:] = cleft * REUPTAKE / REPROCESS
+    return cells
+
+
+@compiled
+def _release(velocity, dt, cells, probability):
+    cleft, free, store = cells[0].copy(), cells[1].copy(), cells[2].copy()
     for step in range(len(velocity)):
         speed, out = velocity[step], probability[step]
         for c in range(len(cleft)):
-            drive = max(speed[c] + a, 0.0)
-            released = release * dt * drive / (drive + b) * free[c]
-            made = max(replenish * dt * (1.0 - free[c]), 0.0)
-            returned = reprocess * dt * store[c]
-            store[c] = max(store[c] + reuptake * dt * cleft[c] - returned, 0.0)
+            drive = max(speed[c] + DRIVE, 0.0)
+            released = RELEASE * dt * drive / (drive + HALF_DRIVE) * free[c]
+            made = max(REPLENISH * dt * (1.0 - free[c]), 0.0)
+            returned = REPROCESS * dt * store[c]
+            store[c] = max(store[c] + REUPTAKE * dt * cleft[c] - returned, 0.0)
             free[c] = max(free[c] + made - released + returned, 0.0)
-            cleft[c] = max(cleft[c] + released - (loss + reuptake) * dt * cleft[c], 0.0)
-            out[c] = fire * dt * cleft[c]
+            cleft[c] = max(cleft[c] + released - (LOSS + REUPTAKE) * dt * cleft[c], 0.0)
+            out[c] = FIRE * dt * cleft[c]
+    cells[0], cells[1], cells[2] = cleft, free, store
 
 
 def firing_probability(velocity: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -122,7 +158,7 @@ def firing_probability(velocity: np.ndarray, rate_hz: float) -> np.ndarray:
     Source: Meddis (1986), J. Acoust. Soc. Am. 79, 702; Meddis (1988), ibid. 83, 1056.
     """
     probability = np.empty_like(velocity)  # by numpy: numba's own large arrays are slow to fill
-    _release(velocity, 1.0 / rate_hz, probability)
+    _release(velocity, 1.0 / rate_hz, _cells_at_rest(velocity.shape[1]), probability)
     return probability
 
 
@@ -150,20 +186,35 @@ def _binomial(n, p, u):
 
 
 @compiled
-def _draw(probability, blocked_steps, seed, counts):
-    steps, channels = probability.shape
-    ready = np.full(channels, FIBRES)
-    u = np.empty(channels)
-    for step in range(steps):
+def _draw(probability, first, nerve, fibres, first_channel, of_channels, counts):
+    seed, blocked_steps = nerve
+    ready = fibres.copy()
+    channels = len(ready)
+    v, fired = np.empty(channels), np.empty(channels, np.uint8)
+    unsure = np.empty(channels, np.bool_)
+    for row in range(len(probability)):
+        step, p = first + row, probability[row]
         if step > blocked_steps:
+            recovered = counts[step - blocked_steps - 1]
             for c in range(channels):
-                ready[c] += counts[step - blocked_steps - 1, c]
+                ready[c] += recovered[c]
+        number = np.uint64(step * of_channels + first_channel)
         for c in range(channels):
-            u[c] = _uniform(seed, np.uint64(step * channels + c))
+            v[c] = 1.0 - _uniform(seed, number + np.uint64(c))
         for c in range(channels):
-            if u[c] >= 1.0 - ready[c] * probability[step, c]:  # at most (1 - p)^n: else none fires
-                counts[step, c] = _binomial(ready[c], probability[step, c], u[c])
-                ready[c] -= counts[step, c]
+            # P(k >= 1) is between one - two and one, P(k >= 2) at most two: nearly always enough.
+            one = ready[c] * p[c]
+            two = one * p[c] * (ready[c] - 1.0) / 2.0
+            fired[c] = v[c] <= one
+            unsure[c] = (v[c] <= one) & ((v[c] <= two) | (v[c] >= one - two))
+        for c in range(channels):
+            if unsure[c]:
+                fired[c] = _binomial(int(ready[c]), p[c], 1.0 - v[c])
+        now = counts[step]
+        for c in range(channels):
+            now[c] = fired[c]
+            ready[c] -= fired[c]
+    fibres[:] = ready
 
 
 def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
@@ -172,21 +223,23 @@ def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarr
     A fibre that fired within the last 1 ms can't fire. The fibres of a channel are alike, so it is
     enough to count those that are ready: the number that fires is binomial, exactly.
     """
-    blocked_steps = ceil(TAU_REFRAC_S * rate_hz) - 1
+    channels = probability.shape[1]
     counts = np.zeros(probability.shape, dtype=np.uint8)
-    _draw(
-        probability,
-        blocked_steps,
-        np.random.SeedSequence(seed).generate_state(1, np.uint64)[0],
-        counts,
-    )
+    ready = np.full(channels, float(FIBRES))
+    _draw(probability, 0, _nerve(rate_hz, seed), ready, 0, channels, counts)
     return counts
 
 
+def _nerve(rate_hz: float, seed: int) -> tuple[np.uint64, int]:
+    state = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    return state, ceil(TAU_REFRAC_S * rate_hz) - 1
+
+
 @compiled
-def _integrate(counts, keep_mem, keep_syn, charge, refrac_steps, spikes):
-    mem, syn, wait = np.zeros((3, counts.shape[1]))
-    for step in range(len(counts)):
+def _integrate(counts, first, stop, bushy, cells, spikes):
+    keep_mem, keep_syn, charge, refrac_steps = bushy
+    mem, syn, wait = cells[0].copy(), cells[1].copy(), cells[2].copy()
+    for step in range(first, stop):
         fired, out = counts[step], spikes[step - 1]
         for c in range(len(mem)):
             spike = mem[c] >= 1.0  # seen one step later, so never in the last step
@@ -195,6 +248,7 @@ def _integrate(counts, keep_mem, keep_syn, charge, refrac_steps, spikes):
             syn[c] = syn[c] * keep_syn + fired[c]
             mem[c] = 0.0 if wait[c] > 0.0 else mem[c] * keep_mem + syn[c] * charge
             wait[c] -= 1.0
+    cells[0], cells[1], cells[2] = mem, syn, wait
 
 
 def bushy_spikes(counts: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -202,9 +256,30 @@ def bushy_spikes(counts: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
 
     Its 40 fibres' currents decay with 0.5 ms, its potential with 1 ms; it rests 1 ms after a spike.
     """
-    dt = 1.0 / rate_hz
-    keep_mem, keep_syn = exp(-dt / TAU_MEM_S), exp(-dt / TAU_SYN_S)
     spikes = np.zeros(counts.shape, dtype=bool)
-    _integrate(counts, keep_mem, keep_syn, WEIGHT * dt, TAU_REFRAC_S * rate_hz, spikes)
+    cells = np.zeros((3, counts.shape[1]))
+    _integrate(counts, 0, len(counts), _bushy(rate_hz), cells, spikes)
     steps, units = np.divmod(np.flatnonzero(spikes), counts.shape[1])
     return steps / rate_hz, units
+
+
+def _bushy(rate_hz: float) -> tuple[float, float, float, float]:
+    dt = 1.0 / rate_hz
+    return exp(-dt / TAU_MEM_S), exp(-dt / TAU_SYN_S), WEIGHT * dt, TAU_REFRAC_S * rate_hz
+
+
+@compiled
+def _listen(grid, kernel, dt, nerve, bushy, first_channel, spikes):
+    """All stages from the membrane on for a block of channels, some steps at a time."""
+    steps, channels = spikes.shape
+    velocity, probability = np.empty((ROWS, grid.shape[1])), np.empty((ROWS, channels))
+    counts = np.zeros((steps, channels), np.uint8)
+    hair_cells, bushy_cells = _cells_at_rest(channels), np.zeros((3, channels))
+    fibres = np.full(channels, float(FIBRES))
+    for first in range(0, steps, ROWS):
+        stop = min(first + ROWS, steps)
+        v, p = velocity[: stop - first], probability[: stop - first]
+        read_grid(grid, kernel, steps, first, v)
+        _release(v, dt, hair_cells, p)
+        _draw(p, first, nerve, fibres, first_channel, CHANNELS, counts)
+        _integrate(counts, first, stop, bushy, bushy_cells, spikes)

@@ -18,12 +18,12 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode
+from shd_helpers.source.cochlea import LOWEST_RATE_HZ, MAX_DURATION_S, MIN_DURATION_S, encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.versions import SPIKES
 
 SUFFIXES = (".wav", ".flac")
-LOWEST_RATE_HZ, INSTEAD_HZ = 24_000, 48_000  # recordings of a lower rate are resampled
+INSTEAD_HZ = 48_000  # recordings of too low a rate are resampled
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
 
