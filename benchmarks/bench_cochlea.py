@@ -1,8 +1,10 @@
 """Time the cochlea beside its reference, ``lauscher``, on the same clip."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
+import numba
 import numpy as np
 import soundfile
 from lauscher.audiowaves import MonoAudioWave
@@ -10,8 +12,8 @@ from lauscher.transformations.wave2spike import Wave2Spike
 from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source.cochlea import SAMPLE_RATE_HZ, encode
-from shd_helpers.source.parallel import in_threads
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.speech import SPEECH_RATE_HZ
 
 CLIP = ROOT.parent / "shared" / "data" / "fsdd_audio" / "2_theo_23.wav"  # 0.46 s
 
@@ -21,7 +23,7 @@ def clip() -> np.ndarray:
     if not CLIP.is_file():
         return np.random.default_rng(0).standard_normal(11_046)
     wave, rate_hz = soundfile.read(CLIP)
-    return resample_poly(wave, SAMPLE_RATE_HZ // rate_hz, 1)
+    return resample_poly(wave, SPEECH_RATE_HZ // rate_hz, 1)
 
 
 def seconds(action, repeats: int) -> float:
@@ -44,14 +46,15 @@ def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
         times faster a clip is done than by the reference.
     """
     wave = clip()
-    encode(wave, SAMPLE_RATE_HZ, 0)  # compiles, and makes the membrane's table
-    one_s = seconds(lambda: encode(wave, SAMPLE_RATE_HZ, 0), repeats)
+    encode(wave, SPEECH_RATE_HZ, 0)  # compiles, and makes the membrane's table
+    one_s = seconds(lambda: encode(wave, SPEECH_RATE_HZ, 0), repeats)
 
     def many():
-        list(in_threads(lambda i: encode(wave, SAMPLE_RATE_HZ, i), range(batch), "", False))
+        with ThreadPoolExecutor(numba.get_num_threads()) as threads:
+            list(threads.map(lambda i: encode(wave, SPEECH_RATE_HZ, i), range(batch)))
 
     many_s = seconds(many, repeats)
-    reference_s = seconds(lambda: Wave2Spike(700)(MonoAudioWave(wave.copy(), SAMPLE_RATE_HZ)), 1)
+    reference_s = seconds(lambda: Wave2Spike(700)(MonoAudioWave(wave.copy(), SPEECH_RATE_HZ)), 1)
     timed = [("lauscher", 1, reference_s), ("encode", 1, one_s), ("encode", batch, many_s)]
     return [
         {

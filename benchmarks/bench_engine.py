@@ -150,8 +150,8 @@ def norse(events: Events, index: np.ndarray):
     module, (x, y) = network(), to_frames(events, index)
     with torch.no_grad():
         for fc, _ in module.layers:
-            fc.weight /= 1 - BETA
-            fc.bias /= 1 - BETA
+            fc.weight.div_(1 - BETA)
+            fc.bias.div_(1 - BETA)
     cell = nt.LIFBoxCell(p)
 
     def forward(x):
@@ -237,7 +237,7 @@ def row(benchmark, variant, batch, median_s=None, ratio=None, note="") -> dict:
 def clock(action: Callable, at_least_s: float = 0.1) -> float:
     """Return the median time of a call, after one untimed: the last variant left cold caches."""
     action()
-    times = []
+    times: list[float] = []
     while sum(times) < at_least_s:
         start = time.perf_counter()
         action()
@@ -256,7 +256,7 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
             continue
         ready[name] = make(events, index)
     for which, benchmark in enumerate(["training step", "inference"]):
-        times = {name: [] for name in ready}
+        times: dict[str, list[float]] = {name: [] for name in ready}
         for _ in range(rounds):
             for name, variant in ready.items():
                 times[name].append(clock(variant[which]))  # the first call of all compiles, unseen
@@ -275,7 +275,7 @@ def growth(rounds: int) -> list[dict]:
     }
     out, model = [], network()
     for what, cases in sizes.items():
-        times = [[] for _ in cases]
+        times: list[list[float]] = [[] for _ in cases]
         for _ in range(rounds):
             for (_, events, batch), column in zip(cases, times, strict=True):
                 column.append(
@@ -366,11 +366,12 @@ def processes() -> list[dict]:
     out, rates = [], {}
     for n in (1, 2):
         workers = [spawn("worker", OMP_NUM_THREADS="1") for _ in range(n)]
-        for worker in workers:
-            worker.stdout.readline()
-        for worker in workers:
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
+        pipes: list = [(worker.stdin, worker.stdout) for worker in workers]
+        for _, out_pipe in pipes:
+            out_pipe.readline()
+        for in_pipe, _ in pipes:
+            in_pipe.write("go\n")
+            in_pipe.flush()
         rates[n] = sum(float(worker.communicate()[0]) for worker in workers)
         variant = f"{n} process{'es' * (n > 1)} of 1 thread"
         note = f"{rates[n]:.0f} steps a second in all"

@@ -22,7 +22,7 @@ from shd_helpers.study import training
 
 def step_s(explorer, *arguments, slider: str) -> float:
     """Return the median time of 20 steps of one slider, seconds, after the first picture."""
-    caught = {}
+    caught: dict = {}
 
     def catch(figure, update, choices, sound=None):
         caught.update(figure=figure, update=update, choices=choices)

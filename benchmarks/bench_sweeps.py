@@ -36,7 +36,7 @@ def write_sweep(folder: Path, points: int, epochs: int) -> Path:
     """Write toy data and a sweep of them."""
     write_toy(folder / "toy", seed=0, takes=10)
     fixed = {"dataset": str(folder / "toy"), "language": "both", "epochs": epochs}
-    sweep = {"name": "bench", "notebook": NOTEBOOK.stem, "fixed": fixed}
+    sweep: dict = {"name": "bench", "notebook": NOTEBOOK.stem, "fixed": fixed}
     sweep |= {"grid": {"slope": [2.0]}, "seeds": list(range(points))}
     path = folder / "bench.yaml"
     path.write_text(yaml.safe_dump(sweep))

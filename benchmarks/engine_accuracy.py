@@ -55,8 +55,8 @@ def main() -> None:
         for seed in range(args.seeds)
         for engine in ENGINES
     )
-    with atomic(results_dir() / "engine_accuracy.csv") as part:
-        table.to_csv(part, index=False, float_format="%.4g")
+    with atomic(results_dir() / "engine_accuracy.csv") as file:
+        table.to_csv(file, index=False, float_format="%.4g")
     print(table.to_string(index=False))
     for part in ("train", "validation", "test"):
         a, b = (100 * table[table.engine == engine][part].to_numpy() for engine in ENGINES)

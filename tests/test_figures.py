@@ -36,7 +36,7 @@ def wave(n=2400):
 def word_to_spikes():
     velocity = np.random.default_rng(0).normal(size=(1201, N_CHANNELS))
     return data.word_to_spikes(
-        wave(), 24_000, velocity, abs(velocity) / 30, *spikes(0, 0.1), (300, 450, 600)
+        wave(), 24_000, velocity, abs(velocity) / 30, *spikes(0, 0.1), channels=(300, 450, 600)
     )
 
 

@@ -79,6 +79,7 @@ def word_to_spikes(
     probability: np.ndarray,
     times: np.ndarray,
     units: np.ndarray,
+    *,
     channels: Sequence[int],
 ) -> Figure:
     """Draw a word's way through the cochlea: sound, membrane, hair cells, spikes.

@@ -53,7 +53,7 @@ def downsizing(
     for axis in axes:
         axis.set_xlabel("time (ms)")
 
-    def update(word, speaker, take, first_unit, pool_units, pool_steps, pool_threshold) -> str:
+    def update(word, speaker, take, *, first_unit, pool_units, pool_steps, pool_threshold) -> str:
         of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
         if len(of) == 0:
             return f"Speaker {speaker} doesn't say {word} in this file."

@@ -27,6 +27,7 @@ _MODULES = {
         "nerve_spikes",
         "normalise",
     ),
+    "espeak_digits": ("wav",),
     "recordings": ("encode_file", "encode_recordings", "read_wave"),
     "speech": ("SPEECH_RATE_HZ", "player", "speak"),
     "compare": ("compare_utterances",),

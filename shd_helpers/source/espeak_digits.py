@@ -23,6 +23,7 @@ def make_spoken(
     folder: str | Path,
     seed: int = 0,
     language: str = "english",
+    *,
     train_takes: int = 10,
     seen_test_takes: int = 2,
     unseen_test_takes: int = 8,

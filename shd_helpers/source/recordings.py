@@ -7,7 +7,6 @@ import shutil
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 
 import numba
@@ -48,6 +47,7 @@ def encode_recordings(
     test_speakers: Collection[str],
     listing: str | Path | None = None,
     keys: Sequence[str] = LANGUAGES["both"],
+    *,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[Path, Path]:
@@ -296,5 +296,4 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
     if rate_hz >= LOWEST_RATE_HZ:
         return wave, rate_hz
-    common = gcd(INSTEAD_HZ, rate_hz)
-    return resample_poly(wave, INSTEAD_HZ // common, rate_hz // common), INSTEAD_HZ
+    return resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ

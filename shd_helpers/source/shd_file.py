@@ -265,6 +265,7 @@ def write_shd(
     labels: Sequence[int],
     speakers: Sequence[int],
     keys: Sequence[str] = LANGUAGES["both"],
+    *,
     gender: Sequence[str] | None = None,
     files: Sequence[str] | None = None,
 ) -> None:

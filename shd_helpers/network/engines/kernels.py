@@ -65,10 +65,9 @@ def layer_forward(block, n_in, start, units, mem, flags, start_out, units_out):
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
     """
     bias, beta, theta = block[n_in], block[n_in + 1], block[n_in + 2]
-    n_steps, n = len(start) - 1, mem.shape[1]
+    n_steps, n, found = len(start) - 1, mem.shape[1], 0
     words = flags.view(np.uint64)
     mem[0] = zero
-    found = 0
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
@@ -93,12 +92,10 @@ def exp(x):
     """Return exp(x) to about one unit in the last place; unlike libm's it runs in vectors."""
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)  # polynomial of Cephes' expf
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
+    # polynomial of Cephes' expf
+    p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+    p = (p * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
+    p = (p * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
     p = (p * (r * r) + r) + one
     return p * np.int32((np.int32(n) + 127) << 23).view(np.float32)  # p 2^n
 
@@ -173,8 +170,7 @@ def by_unit(start, units, n_units, begin, rows):
 @compiled
 def loss(scores, label, batch, last):
     """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
-    top = scores.max()
-    total = 0.0
+    top, total = scores.max(), 0.0
     for c in range(len(scores)):
         total += np.exp(np.float64(scores[c] - top))
     last[:] = zero
@@ -238,8 +234,7 @@ def read_events(event_steps, event_units, first, end, n_units, delays, source, s
 
     The copy of unit u that is late by delays[k] is the input u + k n_units.
     """
-    n_steps = len(start) - 1
-    e = first
+    n_steps, e = len(start) - 1, first
     for t in range(n_steps):
         source[t] = e
         before = 0
