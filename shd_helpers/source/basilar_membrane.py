@@ -153,7 +153,7 @@ def _kernel_spectrum(bins: np.ndarray, points: int) -> np.ndarray:
 
 
 @compiled
-def read_grid(grid, kernel, steps, first, velocity):
+def read_grid(grid, kernel, steps, first, velocity) -> None:
     """Fill (rows, channels) with the velocity at steps ``first``, ``first + 1``, ... of ``steps``.
 
     A grid, (points, channels), spans the same time as the steps and is periodic. Source: Fessler
