@@ -72,10 +72,14 @@ test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
 slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
-browser: $(INSTALLED)
+# installs the package anew: not while something runs
+$(INSTALLED)-browser: $(INSTALLED)
 	$(INSTALL) -q -e '.[browser]'
+	@touch $(INSTALLED)-browser
+
+browser: $(INSTALLED)-browser
 	$(PY) -m pytest -m browser
 
 notebooks: $(INSTALLED)

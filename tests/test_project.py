@@ -95,7 +95,7 @@ def test_citation_and_licence():
 def test_ci_calls_make_only():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    targets = ["make test", "make slow", "make browser"]
-    assert [step["run"] for step in steps if "run" in step] == targets
-    lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert [line for line in lines if line.startswith("make")] == targets
+    targets = ["test", "slow", "browser"]
+    assert [step["run"] for step in steps if "run" in step] == [f"make {t}" for t in targets]
+    calls = re.findall("^make (.*)", (ROOT / ".ci/run").read_text(), re.M)
+    assert {*targets} <= {*" ".join(calls).split()}

@@ -217,13 +217,11 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
 
 def _text(name: bytes | str) -> str:
     """Decode UTF-8, else Latin-1, which older programs write; letters as one character each."""
-    if isinstance(name, str):
-        text = name
-    else:
-        try:
-            text = name.decode("utf-8")
-        except UnicodeDecodeError:
-            text = name.decode("latin-1")
+    encoded = name.encode() if isinstance(name, str) else name
+    try:
+        text = encoded.decode("utf-8")
+    except UnicodeDecodeError:
+        text = encoded.decode("latin-1")
     return unicodedata.normalize("NFC", text)
 
 
