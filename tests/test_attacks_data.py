@@ -130,7 +130,7 @@ def repacked(train):
 def microseconds(file, train):
     times = file.create_dataset("spikes/times", (N,), h5py.vlen_dtype(np.dtype("f4")))
     for i in range(N):
-        times[i] = [100_000, 200_000, 700_000]
+        times[i] = [100_000, 200_000, 300_000, 400_000, 700_000]
 
 
 def linked(train):

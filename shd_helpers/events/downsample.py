@@ -179,7 +179,7 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     end_s = max(grid.duration_s, Downsampling.duration_s)  # a shorter window is meant to cut words
     for i in chosen:
         times, units = utterances.spikes(int(i))
-        late += np.count_nonzero(times >= end_s)
+        late += int(np.count_nonzero(times >= end_s))
         bins = np.floor(times * 1000 / grid.bin_ms)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
