@@ -59,15 +59,7 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
     rate_hz : int
         Its sampling rate, 24 kHz or more.
     """
-    wave, rate_hz = _decode(path, path.read_bytes() if data is None else data)
-    if not np.isfinite(wave).all():
-        raise RecordingError(f"{path}: holds values that are not finite. Export it again.")
-    if np.abs(wave).max() < SILENCE:
-        raise RecordingError(
-            f"{path}: silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts). "
-            "Record it again or remove it."
-        )
-    _check_speech(path, wave, rate_hz)
+    wave, rate_hz = _checked(path, path.read_bytes() if data is None else data)
     if np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE:
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
     if rate_hz >= LOWEST_RATE_HZ:
@@ -77,12 +69,12 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
 
 
 def sound_hash(path: Path) -> str:
-    """Return the hash of a file's rate and samples: one take is one, whatever it is packed as."""
-    wave, rate_hz = _decode(path, path.read_bytes())
+    """Return the hash of a file's rate and samples: the same for wav and flac; checks them, too."""
+    wave, rate_hz = _checked(path, path.read_bytes())
     return hashlib.sha256(f"{rate_hz} ".encode() + wave.tobytes()).hexdigest()
 
 
-def _decode(path: Path, data: bytes) -> tuple[np.ndarray, int]:
+def _checked(path: Path, data: bytes) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             wave, rate_hz, n_claimed = file.read(always_2d=True), file.samplerate, file.frames
@@ -95,7 +87,16 @@ def _decode(path: Path, data: bytes) -> tuple[np.ndarray, int]:
             f"{path}: cut short: it is shorter than its header says. Record or copy it again, or "
             "remove it."
         )
-    return wave.mean(axis=1), rate_hz
+    wave = wave.mean(axis=1)
+    if not np.isfinite(wave).all():
+        raise RecordingError(f"{path}: holds values that are not finite. Export it again.")
+    if np.abs(wave).max() < SILENCE:
+        raise RecordingError(
+            f"{path}: silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts). "
+            "Record it again or remove it."
+        )
+    _check_speech(path, wave, rate_hz)
+    return wave, rate_hz
 
 
 def _missing_bytes(data: bytes) -> int:
