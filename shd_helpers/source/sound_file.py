@@ -4,16 +4,15 @@ import hashlib
 import io
 import struct
 import warnings
-from math import gcd
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S
+from shd_helpers.source.cochlea import LOWEST_RATE_HZ, MAX_DURATION_S, MIN_DURATION_S
 
-LOWEST_RATE_HZ, INSTEAD_HZ = 24_000, 48_000  # recordings of a lower rate are resampled
+INSTEAD_HZ = 48_000  # recordings of too low a rate are resampled
 HIGHEST_RATE_HZ = 192_000  # the cochlea's memory grows with the rate
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
@@ -64,8 +63,7 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
     if rate_hz >= LOWEST_RATE_HZ:
         return wave, rate_hz
-    common = gcd(INSTEAD_HZ, rate_hz)
-    return resample_poly(wave, INSTEAD_HZ // common, rate_hz // common), INSTEAD_HZ
+    return resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ
 
 
 def sound_hash(path: Path) -> str:
