@@ -159,10 +159,10 @@ def test_impossible_grids(bad):
 
 @pytest.fixture
 def folder(tmp_path, data_dir):
-    spikes = [([0.1, 0.1004, 0.3], [201, 202, 300])] * 4
-    for part in ("train", "test"):
+    spikes = [([0.1, 0.1004, 0.3], [201, 202, 300])] * 20
+    for part, speaker in (("train", 0), ("test", 1)):
         times, units = zip(*spikes, strict=True)
-        write_shd(tmp_path / f"mini_{part}.h5", times, units, [0, 1, 2, 3], [0, 0, 1, 1])
+        write_shd(tmp_path / f"mini_{part}.h5", times, units, range(20), [speaker] * 20)
     return tmp_path
 
 
@@ -172,7 +172,7 @@ def same(a, b):
 
 def test_cache_is_used(folder, data_dir, monkeypatch):
     train, test = load_events(locate(str(folder)), Downsampling())
-    assert len(train.steps) == 4 and len(test) == 4
+    assert len(train.steps) == 10 and len(test) == 10
     monkeypatch.setattr(preprocessing, "read_shd", None)  # reading again would fail
     again, _ = load_events(locate(str(folder)), Downsampling())
     assert same(train, again)
@@ -181,11 +181,12 @@ def test_cache_is_used(folder, data_dir, monkeypatch):
 def test_cache_knows_content_and_parameters(folder, data_dir):
     load_events(locate(str(folder)), Downsampling())
     n_entries = len(list((data_dir / "cache").iterdir()))
-    assert len(load_events(locate(str(folder)), Downsampling(pool_threshold=1))[0].steps) == 8
+    assert len(load_events(locate(str(folder)), Downsampling(pool_threshold=1))[0].steps) == 20
     assert len(list((data_dir / "cache").iterdir())) == n_entries + 2
-    write_shd(folder / "mini_train.h5", [[0.5, 0.5]], [[400, 401]], [7], [0])
+    rows = [[0.5, 0.5]] * 10, [[400, 401]] * 10, range(9, -1, -1), [0] * 10
+    write_shd(folder / "mini_train.h5", *rows)
     train, _ = load_events(locate(str(folder)), Downsampling())
-    assert train.labels.tolist() == [7]
+    assert train.labels.tolist() == list(range(9, -1, -1))
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])

@@ -163,7 +163,8 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     Raises
     ------
     DatasetError
-        If the language is not in the data set or no utterance is spoken in it.
+        If the language is not in the data set or no utterance is spoken in it, or if most spikes
+        come too late to be seconds.
     """
     class_of = language_classes(utterances.keys, language)
     chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
@@ -174,9 +175,11 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         np.arange(n_bins)[:, None] // grid.pool_steps * grid.n_units
         + np.arange(n_cut) // grid.pool_units
     ).ravel()
-    blocks = []
+    blocks, late = [], 0
+    end_s = max(grid.duration_s, Downsampling.duration_s)  # a shorter window is meant to cut words
     for i in chosen:
         times, units = utterances.spikes(int(i))
+        late += int(np.count_nonzero(times >= end_s))
         bins = np.floor(times * 1000 / grid.bin_ms)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
@@ -186,6 +189,12 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         blocks.append(np.flatnonzero(active >= grid.pool_threshold))
         if grid.counts:
             blocks[-1] = np.repeat(blocks[-1], active[blocks[-1]])
+    n_spikes = np.diff(utterances.offsets)[chosen].sum()
+    if late > n_spikes / 2:
+        raise DatasetError(
+            f"{late / n_spikes:.0%} of the spikes come after {end_s:g} s; are the times seconds? "
+            "Correct the program that wrote the file, or raise `duration_s`."
+        )
     steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
     return Events(
         steps.astype(np.uint16),
@@ -226,9 +235,18 @@ def load_events(
     Raises
     ------
     DatasetError
-        If a file can't be read or used.
+        If a file can't be read or used, a word has no training utterance, or both files hold the
+        same utterances.
     """
     train, test = (load_file(files, part, grid, language) for part in (0, 1))
+    if all(
+        np.array_equal(getattr(train, name), getattr(test, name))
+        for name in ("offsets", "labels", "speakers", "steps", "units")
+    ):
+        raise DatasetError(
+            f"{files[1]}: the same utterances as in the training file {files[0].name}, so a test "
+            "would say nothing. Replace one of the two."
+        )
     return train, test
 
 
@@ -237,6 +255,18 @@ def load_file(
 ) -> Events:
     """Load the training file (part 0) or the test file (part 1) alone; see `load_events`."""
     events = _load_cached(files[part], grid, language)
+    spoken = set(events.labels.tolist())
+    absent = [word for i, word in enumerate(events.class_names) if i not in spoken]
+    if part == 0 and absent:
+        raise DatasetError(
+            f"{files[0]}: no training utterance of {', '.join(absent)}. Add some, or choose "
+            "another `language`."
+        )
+    if len(events.steps) == 0:
+        raise DatasetError(
+            f"{files[part]}: downsizing leaves no event. Check the file, and lower `pool_threshold`"
+            " or `first_unit`."
+        )
     return replace(events, part=np.full(len(events), part, np.uint8))
 
 

@@ -67,9 +67,13 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         if suffix in SUFFIXES and train.is_file() and test is not None:
             pairs.setdefault(name, (train, test))
     if len(pairs) != 1:
+        named = [*folder.glob("*_train.h5*"), *folder.glob("*_test.h5*")]
+        broken = [p.name for p in named if p.name.endswith(SUFFIXES) and not p.is_file()]
         raise DatasetError(
             f"{folder}: {len(pairs)} pairs of <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
             f".h5.zip) found{': ' + ', '.join(pairs) if pairs else ''}; keep one pair in a folder."
+            + f" {', '.join(broken)}: no file, or a link to nowhere."
+            * bool(broken)
         )
     return pairs.popitem()[1]
 
@@ -83,8 +87,18 @@ def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
     """Return a data set's name and the SHA-256 of its two files, to be kept with results.
 
     The bytes of the HDF5 files count: packing them as ``.gz`` or ``.zip`` changes nothing.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read, or both have the same content.
     """
     train, test = map(content_hash, files)
+    if train == test:
+        raise DatasetError(
+            f"{files[1]}: has the same content as the training file {files[0].name}, so a test "
+            "would say nothing. Replace one of the two."
+        )
     return {"name": dataset_name(files), "train_sha256": train, "test_sha256": test}
 
 

@@ -2,33 +2,27 @@
 
 import csv
 import hashlib
-import io
-import shutil
-import warnings
+import re
+import zipfile
+import zlib
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numba
 import numpy as np
-import soundfile
-from scipy.signal import resample_poly
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import LOWEST_RATE_HZ, MAX_DURATION_S, MIN_DURATION_S, encode
+from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
+from shd_helpers.source.sound_file import RecordingError, check_header, read_wave, sound_hash
 from shd_helpers.versions import SPIKES
 
 SUFFIXES = (".wav", ".flac")
-INSTEAD_HZ = 48_000  # recordings of too low a rate are resampled
-SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
-FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
-
-
-class RecordingError(ValueError):
-    """A recording that can't be used; the message names the file and the remedy."""
+PART = re.compile(r"[0-9a-f]{64}_\d+\.npz(\..*\.part)?")  # spikes of one recording, kept
 
 
 @dataclass(frozen=True)
@@ -84,9 +78,11 @@ def encode_recordings(
     Raises
     ------
     RecordingError
-        If a recording or its name can't be used, or one of the two files would be empty.
+        If a recording or its name can't be used, two recordings are the same sound, or one of the
+        two files would be empty.
     """
     out = Path(out)
+    _check_settings(name, test_speakers, keys)
     recordings = find_recordings(folder, listing, keys)
     speakers = sorted({r.speaker for r in recordings})
     unknown = set(test_speakers) - set(speakers)
@@ -97,19 +93,34 @@ def encode_recordings(
         )
     parts = out / f"{name}_parts"
     encoded = encode_files([r.path for r in recordings], parts, seed, f"encoding {name}", progress)
-    paths = out / f"{name}_train.h5", out / f"{name}_test.h5"
-    for path, is_test in zip(paths, (False, True), strict=True):
-        rows = [i for i, r in enumerate(recordings) if (r.speaker in test_speakers) == is_test]
-        write_shd(
-            path,
-            times=[encoded[i][0] for i in rows],
-            units=[encoded[i][1] for i in rows],
-            labels=[recordings[i].label for i in rows],
-            speakers=[speakers.index(recordings[i].speaker) for i in rows],
-            keys=keys,
-        )
-    shutil.rmtree(parts)
-    return paths
+    train, test = out / f"{name}_train.h5", out / f"{name}_test.h5"
+    with atomic(train) as new_train, atomic(test) as new_test:
+        for path, is_test in ((new_train, False), (new_test, True)):
+            rows = [i for i, r in enumerate(recordings) if (r.speaker in test_speakers) == is_test]
+            write_shd(
+                path,
+                times=[encoded[i][0] for i in rows],
+                units=[encoded[i][1] for i in rows],
+                labels=[recordings[i].label for i in rows],
+                speakers=[speakers.index(recordings[i].speaker) for i in rows],
+                keys=keys,
+            )
+        train.unlink(missing_ok=True)  # an old one, which must never stand beside the new test file
+    for part in [path for path in parts.iterdir() if PART.fullmatch(path.name)]:
+        part.unlink(missing_ok=True)
+    with suppress(OSError):  # something else is in it
+        parts.rmdir()
+    return train, test
+
+
+def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[str]) -> None:
+    for what, values in (("test_speakers", test_speakers), ("keys", keys)):
+        if isinstance(values, str) or not isinstance(values, Collection):
+            raise RecordingError(f"{what} {values!r}: must be a list, such as [{values!r}].")
+    if len(set(keys)) < len(keys):
+        raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
+    if not re.fullmatch(r"\w[\w.,=+-]*", name):
+        raise RecordingError(f"name {name!r}: must be of letters, digits and _ . , = + - only.")
 
 
 def encode_files(
@@ -137,20 +148,26 @@ def encode_files(
     Raises
     ------
     RecordingError
-        If a file can't be used. Durations and formats are looked at before the first is encoded.
+        If a file can't be used, or two are the same sound. Durations, formats and samples are
+        looked at before the first is encoded.
     """
+    first: dict[str, Path] = {}
     for path in paths:
         check_header(path)
+    for path in paths:
+        same = first.setdefault(sound_hash(path), path)
+        if same is not path:
+            raise RecordingError(f"{path}: the same sound as {same}. Remove one of the two.")
 
     def encode_one(path):
         data = path.read_bytes()
         part = parts / f"{_identity(path, seed, data)}_{SPIKES}.npz"
-        if not part.is_file():
-            times, units = _encode(path, seed, data)
+        spikes = _read_part(part)
+        if spikes is None:
+            spikes = _encode(path, seed, data)
             with atomic(part) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, times=times, units=units)
-        with np.load(part) as spikes:
-            return spikes["times"], spikes["units"]
+                np.savez(file, times=spikes[0], units=spikes[1])
+        return spikes
 
     return thread_map(
         encode_one,
@@ -160,6 +177,17 @@ def encode_files(
         desc=what,
         disable=not progress,
     )
+
+
+def _read_part(part: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the spikes that a part keeps; None where it is missing or damaged."""
+    try:
+        with np.load(part) as kept:
+            times, units = kept["times"], kept["units"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    right = times.dtype == np.float16 and units.dtype == np.uint16 and times.ndim == 1
+    return (times, units) if right and times.shape == units.shape else None
 
 
 def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -212,10 +240,19 @@ def find_recordings(
         rows = [(path, *_split_name(path)) for path in paths]
     else:
         try:
+            if Path(listing).exists() and not Path(listing).is_file():
+                raise OSError("not a file")
             with Path(listing).open(newline="", encoding="utf-8-sig") as file:
                 lines = list(csv.DictReader(file))
             rows = [(folder / r["file"], r["label"].strip(), r["speaker"].strip()) for r in lines]
-        except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            csv.Error,
+            UnicodeDecodeError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise RecordingError(
                 f"{listing}: can't be read ({error!r}). It must be a CSV file in UTF-8 with the "
                 "columns file, label and speaker."
@@ -249,51 +286,3 @@ def _label(path: Path, label: str, keys: Sequence[str]) -> int:
         f"{path}: unknown label {label!r}. Use one of {', '.join(keys)}, or its index; or pass "
         "your own class names as `keys`."
     )
-
-
-def check_header(path: Path) -> None:
-    """Raise RecordingError if a file is no audio, holds 0 samples or is no single word."""
-    try:
-        info = soundfile.info(path)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise RecordingError(
-            f"{path}: no audio that can be read ({error}). Replace or remove it."
-        ) from error
-    duration_s = info.frames / info.samplerate
-    if not MIN_DURATION_S <= duration_s <= MAX_DURATION_S:
-        raise RecordingError(
-            f"{path}: {info.frames} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} "
-            f"to {MAX_DURATION_S:g} s. Cut longer recordings into words, remove empty ones."
-        )
-
-
-def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
-    """Read a sound file (or its content) as mono; see `encode_file` for the rules.
-
-    Returns
-    -------
-    wave : (samples,) float array
-        Sound.
-    rate_hz : int
-        Its sampling rate, 24 kHz or more.
-    """
-    try:
-        source = path if data is None else io.BytesIO(data)
-        wave, rate_hz = soundfile.read(source, always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise RecordingError(
-            f"{path}: damaged ({error}). Record or copy it again, or remove it."
-        ) from error
-    wave = wave.mean(axis=1)
-    if not np.isfinite(wave).all():
-        raise RecordingError(f"{path}: holds values that are not finite. Export it again.")
-    if np.abs(wave).max() < SILENCE:
-        raise RecordingError(
-            f"{path}: silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts). "
-            "Record it again or remove it."
-        )
-    if np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE:
-        warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
-    if rate_hz >= LOWEST_RATE_HZ:
-        return wave, rate_hz
-    return resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ

@@ -4,33 +4,33 @@ The layout is described in Cramer, Stradmann, Schemmel, Zenke (2022), "The Heide
 Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
 """
 
-import gzip
 import hashlib
 import io
-import shutil
 import unicodedata
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from shd_helpers.files import atomic
+from shd_helpers.source.hdf5_file import (
+    DatasetError,
+    find,
+    n_bytes,
+    named_errors,
+    open_hdf5,
+    refuse_size,
+    unpacked,
+)
 
 N_CHANNELS = 700
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
-
-
-class DatasetError(ValueError):
-    """A data set that can't be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,31 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout; the message names the
         file, the utterance and the remedy. The file itself is never changed.
     """
-    path, parts = Path(path), []
-    with _named_errors(path), _open_hdf5(path) as file:
-        _check_layout(path, file)
-        labels, speakers = file["labels"][:], file["extra/speaker"][:].astype(np.int64)
+    path, parts, n_read = Path(path), [], 0
+    with named_errors(path), open_hdf5(path) as (file, raw):
+        _check_layout(path, file, raw)
+        labels, speakers = file["labels"][:], file["extra/speaker"][:]
         keys = tuple(_text(key).lower().replace("ü", "ue") for key in file["extra/keys"][:])
         files = tuple(map(_text, file["extra/file"][:])) if "extra/file" in file else ()
         utterances = np.arange(len(labels))
         known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
         _refuse(path, ~known, utterances, "a label without a name in extra/keys")
+        whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
+        _refuse(path, ~whole, utterances, "a speaker that is no whole number from 0")
+        if len(set(keys)) < len(keys):
+            raise DatasetError(
+                f"{path}: a class name stands twice in extra/keys ({', '.join(keys)}). Correct "
+                "the program that wrote the file."
+            )
         for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
             parts.append(_read_rows(path, file, utterances[i : i + 512]))
+            n_read += sum(part.nbytes for part in parts[-1])
+            refuse_size(path, "what its rows hold", n_read, n_bytes(raw))
     sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Utterances(times, units, offsets, labels.astype(np.int64), speakers, keys, files)
+    return Utterances(
+        times, units, offsets, labels.astype(np.int64), speakers.astype(np.int64), keys, files
+    )
 
 
 def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
@@ -109,7 +120,7 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
         If the file is missing or can't be unpacked.
     """
     path = Path(path)
-    with _named_errors(path), _unpacked(path) as stream:
+    with named_errors(path), unpacked(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
@@ -123,55 +134,10 @@ _LAYOUT = {
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
 
 
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turn errors of reading into a DatasetError that names the file and the remedy."""
-    if path.exists() and not path.is_file():
-        raise DatasetError(f"{path}: not a file. Check `dataset`.")
-    try:
-        yield
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.") from None
-    except (OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
-        raise DatasetError(
-            f"{path}: not a complete HDF5 file ({error}). Copy or download it again."
-        ) from error
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Any]:
-    """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
-    if path.suffix == ".gz":
-        with gzip.open(path) as stream:
-            yield stream
-    elif path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            members = [n for n in archive.namelist() if n.endswith(".h5")]
-            members = [n for n in members if not Path(n).name.startswith("._")]  # from macOS
-            if len(members) != 1:
-                raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
-            with archive.open(members[0]) as stream:
-                yield stream
-    else:
-        with path.open("rb") as stream:
-            yield stream
-
-
-@contextmanager
-def _open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Unpack in memory: no second file on the disk that a crash could leave half-written."""
-    with io.BytesIO() as memory:
-        if path.suffix in (".gz", ".zip"):
-            with _unpacked(path) as stream:
-                shutil.copyfileobj(stream, memory)
-        with h5py.File(memory if memory.tell() else path, "r") as file:
-            yield file
-
-
-def _check_layout(path: Path, file: h5py.File) -> None:
-    optional = {"extra/file": "text"} if "extra/file" in file else {}
+def _check_layout(path: Path, file: h5py.File, raw: BinaryIO) -> None:
+    optional = {} if find(path, file, "extra/file", raw) is None else {"extra/file": "text"}
     for name, expected in (_LAYOUT | optional).items():
-        found = _kind(file.get(name))
+        found = _kind(find(path, file, name, raw))
         if found != expected:
             raise DatasetError(
                 f"{path}: {name} is {found}, and SHD layout has {expected} there. "
@@ -191,6 +157,8 @@ def _kind(data: h5py.Dataset | h5py.Group | None) -> str:
     if h5py.check_string_dtype(data.dtype):
         return "text"
     row = h5py.check_vlen_dtype(data.dtype)
+    if np.dtype(row or data.dtype).kind not in "iuf":
+        return "neither text nor numbers"
     return "numbers" if row is None else "rows of numbers"
 
 
