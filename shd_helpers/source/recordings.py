@@ -12,7 +12,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
@@ -95,8 +94,10 @@ def encode_recordings(
             f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
             f"speakers {', '.join(speakers)} and leave at least one for training."
         )
+    for recording in recordings:
+        check_header(recording.path)
     parts = out / f"{name}_parts"
-    encoded = encode_files([r.path for r in recordings], parts, seed, f"encoding {name}", progress)
+    encoded = _encode_all([r.path for r in recordings], parts, seed, f"encoding {name}", progress)
     paths = out / f"{name}_train.h5", out / f"{name}_test.h5"
     for path, is_test in zip(paths, (False, True), strict=True):
         rows = [i for i, r in enumerate(recordings) if (r.speaker in test_speakers) == is_test]
@@ -110,56 +111,6 @@ def encode_recordings(
         )
     shutil.rmtree(parts)
     return paths
-
-
-def encode_files(
-    paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", progress: bool = True
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Encode sound files on all cores; killed half-way and called again, go on where it was.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        The sound files.
-    parts : Path
-        Folder that keeps the spikes of each file that is done, for the next call; the caller
-        removes it.
-    seed : int
-        Seed of the nerve fibres.
-    what, progress : str, bool
-        Text of the progress bar, and whether to show it.
-
-    Returns
-    -------
-    list of tuple
-        Times and units of each file, as `encode_file` returns them.
-
-    Raises
-    ------
-    RecordingError
-        If a file can't be used. Durations and formats are looked at before the first is encoded.
-    """
-    for path in paths:
-        check_header(path)
-
-    def encode_one(path):
-        data = path.read_bytes()
-        part = parts / f"{_identity(path, seed, data)}_{SPIKES}.npz"
-        if not part.is_file():
-            times, units = _encode(path, seed, data)
-            with atomic(part) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, times=times, units=units)
-        with np.load(part) as spikes:
-            return spikes["times"], spikes["units"]
-
-    return thread_map(
-        encode_one,
-        paths,
-        max_workers=numba.get_num_threads(),
-        tqdm_class=tqdm,
-        desc=what,
-        disable=not progress,
-    )
 
 
 def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +149,31 @@ def _identity(path: Path, seed: int, data: bytes) -> str:
 def _encode(path: Path, seed: int, data: bytes) -> tuple[np.ndarray, np.ndarray]:
     times, units = encode(*read_wave(path, data), seed=int(_identity(path, seed, data)[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
+
+
+def _encode_all(
+    paths: Sequence[Path], parts: Path, seed: int, what: str, progress: bool
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Encode sound files on all cores, keeping what is done in a folder for the next call."""
+
+    def encode_one(path):
+        data = path.read_bytes()
+        part = parts / f"{_identity(path, seed, data)}_{SPIKES}.npz"
+        if not part.is_file():
+            times, units = _encode(path, seed, data)
+            with atomic(part) as unfinished, unfinished.open("wb") as file:
+                np.savez(file, times=times, units=units)
+        with np.load(part) as spikes:
+            return spikes["times"], spikes["units"]
+
+    return thread_map(
+        encode_one,
+        paths,
+        max_workers=numba.get_num_threads(),
+        tqdm_class=tqdm,
+        desc=what,
+        disable=not progress,
+    )
 
 
 def find_recordings(
@@ -296,4 +272,6 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
     if rate_hz >= LOWEST_RATE_HZ:
         return wave, rate_hz
+    from scipy.signal import resample_poly  # takes 0.4 s to import
+
     return resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ
