@@ -56,7 +56,7 @@ def test_an_utterance_does_not_depend_on_those_before():
     assert fresh == first.tobytes()
 
 
-def test_settings_are_heard():
+def test_settings_change_the_sound():
     slow, fast = (synthesise("seven", "en-us", rate_wpm=rate) for rate in (100, 300))
     assert len(slow) > 1.5 * len(fast)
     low, high = (synthesise("nine", "en+m2", pitch=pitch, pitch_range=0) for pitch in (10, 90))

@@ -74,7 +74,7 @@ def membrane_response(omega: np.ndarray, x: float) -> np.ndarray:
 _one_table_at_a_time = Lock()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # rates, of 28 MB each
 def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """Tabulate every channel from 1 Hz to where nothing is left of its response.
 

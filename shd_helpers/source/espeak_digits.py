@@ -105,7 +105,7 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
     Parameters
     ----------
     word : str
-        One of ``layout.LANGUAGES["both"]``.
+        One of ``shd_file.LANGUAGES["both"]``.
     speaker : int
         Index into ``speech.SPEAKERS``.
     take : int

@@ -15,7 +15,6 @@ import espeakng_loader
 import numpy as np
 import scipy.fft
 from IPython.display import Audio
-from scipy.signal import resample_poly
 
 from shd_helpers.source.shd_file import LANGUAGES
 
@@ -100,6 +99,8 @@ def synthesise(
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():
         raise SpeechError(f"{voice} says nothing for {text!r}")
+    from scipy.signal import resample_poly  # takes 0.4 s to import
+
     wave = resample_poly(wave, SPEECH_RATE_HZ, ESPEAK_RATE_HZ)
     return wave / np.abs(wave).max()
 
