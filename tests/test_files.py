@@ -1,9 +1,12 @@
 """Nothing half-written under the final name, also when the process is killed."""
 
 import hashlib
+import os
+import platform
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +39,35 @@ def test_killed_in_the_middle_of_writing(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    (left,) = tmp_path.glob("*.part")
+    elsewhere = path.with_name("x.txt.another-machine.1.part")
+    other = path.with_name(left.name.replace("x.txt", "y.txt"))
+    alive = path.with_name(f"x.txt.{platform.node()}.{os.getppid()}.part")
+    for kept in (elsewhere, other, alive):
+        kept.write_text("of a writer that may live, or of another file")
+    with atomic(path) as part:
+        part.write_text("new")
+    assert set(tmp_path.iterdir()) == {path, elsewhere, other, alive}
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    """What a power cut leaves can't be tried here, but the order of the calls can."""
+    path, calls = tmp_path / "x.txt", []
+    sync, move = os.fsync, type(path).replace
+
+    def fsync(number):
+        calls.append(Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        sync(number)
+
+    def replace(part, target):
+        calls.append("moved")
+        return move(part, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(type(path), "replace", replace)
+    with atomic(path) as part:
+        part.write_text("new")
+    assert calls == [part.name, "moved", tmp_path.name]
 
 
 def test_sha256(tmp_path):
