@@ -56,11 +56,11 @@ def sync_folder(folder: Path) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Remove the temporary files of `path` whose process on this machine is dead."""
     start = f"{path.name}.{platform.node()}."
-    for name in os.listdir(path.parent):
-        pid = name.removeprefix(start).removesuffix(".part")
-        if name == f"{start}{pid}.part" and pid.isdecimal() and not _is_alive(int(pid)):
+    for part in path.parent.iterdir():
+        pid = part.name.removeprefix(start).removesuffix(".part")
+        if part.name == f"{start}{pid}.part" and pid.isdecimal() and not _is_alive(int(pid)):
             with contextlib.suppress(OSError):  # another writer was faster, or it isn't ours
-                path.with_name(name).unlink()
+                part.unlink()
 
 
 def _is_alive(pid: int) -> bool:

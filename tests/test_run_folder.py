@@ -1,6 +1,5 @@
 """Run folders: what is written is read back, what was cut short is recognised."""
 
-import json
 import signal
 import subprocess
 import sys

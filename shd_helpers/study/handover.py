@@ -56,7 +56,7 @@ def locked(folder: Path) -> FileLock:
         lock.acquire(timeout=WAIT_S)
     except Timeout:
         raise RunError(
-            f"{folder}: another process writes this run. Wait for its end, or take another run_name."
+            f"{folder}: another process writes this run. Wait for it, or take another run_name."
         ) from None
     except OSError as error:
         raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error

@@ -26,6 +26,7 @@ from shd_helpers.study.identity import run_hash
 from shd_helpers.study.training import origin
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
+_OPEN: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()  # of this process
 
 
 class RunWriter:
@@ -55,8 +56,6 @@ class RunWriter:
         process takes the first one's place.
     """
 
-    _open: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()
-
     def __init__(
         self,
         folder: Path,
@@ -66,11 +65,11 @@ class RunWriter:
         model: Network,
     ) -> None:
         self.folder = folder
-        earlier = self._open.pop(folder.absolute(), None)
+        earlier = _OPEN.pop(folder.absolute(), None)
         if earlier is not None:
             earlier._lock.release()
         self._lock = handover.locked(folder)
-        self._open[folder.absolute()] = self
+        _OPEN[folder.absolute()] = self
         if said := handover.begin(folder):
             print(said)
         self._start = time.perf_counter()
