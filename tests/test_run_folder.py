@@ -19,6 +19,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.study import (
     accuracy_per_speaker,
+    handover,
     load_network,
     load_predicted,
     record_examples,
@@ -26,7 +27,6 @@ from shd_helpers.study import (
     settings,
     training,
 )
-from shd_helpers.study import handover
 from shd_helpers.study import run_folder as results
 from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run, read_unfinished
@@ -47,6 +47,7 @@ PREDICTIONS = pd.DataFrame(
         "output_spikes": [1, 1, 1, 0],
     }
 )
+WHEN = ("before", "after")
 EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 
 
@@ -255,36 +256,44 @@ def test_missing_run(tmp_path):
         read_run(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("at", ["epochs/000002.npz", "run.json", "weights.h5"])
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_while_it_runs(tmp_path, at, moment):
-    """SIGKILL before and after any file gets its name leaves weights in step with run.json."""
+def test_killed_while_it_runs(tmp_path):
+    """SIGKILL before and after a file gets its name leaves weights in step with run.json.
+
+    One process imports everything, and its forks are killed.
+    """
     code = (
         "import os, signal, sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
-        "folder, at, moment = Path(sys.argv[1]), *sys.argv[2:]\n"
-        "model = t.network()\n"
-        "run = t.RunWriter(folder, {'seed': 0}, {}, t.PARTS, model)\n"
-        "run.epoch(model, t.EPOCH)\n"
-        "real = type(folder).replace\n"
-        "def killed(path, target):\n"
-        "    if moment == 'after': real(path, target)\n"
-        "    if str(target).endswith(at): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return real(path, target) if moment == 'before' else target\n"
-        "type(folder).replace = killed\n"
-        "run.epoch(model, t.EPOCH)\n"
-        "run.finish(model, {}, t.PREDICTIONS, {}, {})\n"
+        "real = Path.replace\n"
+        "def run(folder, at, moment):\n"
+        "    run = t.RunWriter(folder, {'seed': 0}, {}, t.PARTS, t.network())\n"
+        "    run.epoch(t.network(), t.EPOCH)\n"
+        "    def killed(path, target):\n"
+        "        if moment == 'after': real(path, target)\n"
+        "        if str(target).endswith(at): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return real(path, target) if moment == 'before' else target\n"
+        "    Path.replace = type(folder).replace = killed\n"
+        "    run.epoch(t.network(), t.EPOCH)\n"
+        "    run.finish(t.network(), {}, t.PREDICTIONS, {}, {})\n"
+        "for place in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    if not (pid := os.fork()):\n"
+        "        run(place / 'run', *place.name.split())\n"
+        "        os._exit(0)\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
-    folder = tmp_path / "run"
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(folder), at, moment], check=False, cwd=results.ROOT
-    )
-    assert ended.returncode == -signal.SIGKILL
-    late = at == "weights.h5" or (at, moment) == ("run.json", "after")
-    weights = weights_in_step(tmp_path / ".run.unfinished", 2 if late else 1)
-    assert weights["fc1/weight"].shape[1:] == (3, 4)
-    write_run(folder)  # the lock is free
-    assert len(read_run(folder).epochs) == 1
+    cases = [(at, moment) for at in ("2.npz", "run.json", "weights.h5") for moment in WHEN]
+    for at, moment in cases:
+        (tmp_path / f"{at} {moment}").mkdir()
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    ended = subprocess.run(command, check=True, cwd=results.ROOT, capture_output=True, text=True)
+    assert ended.stdout.split() == [str(-signal.SIGKILL)] * len(cases)
+    for at, moment in cases:
+        place = tmp_path / f"{at} {moment}"
+        late = at == "weights.h5" or (at, moment) == ("run.json", "after")
+        weights = weights_in_step(place / ".run.unfinished", 2 if late else 1)
+        assert weights["fc1/weight"].shape[1:] == (3, 4)
+        write_run(place / "run")  # the lock is free
+        assert len(read_run(place / "run").epochs) == 1
 
 
 def test_accuracy_is_none_where_nobody_is():

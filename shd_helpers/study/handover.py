@@ -63,30 +63,24 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def begin(folder: Path) -> str:
+def begin(folder: Path) -> None:
     """Make the empty folder for a new run, by the lock's holder.
 
-    What an earlier run left there is kept as `interrupted` if it has an epoch.
-
-    Returns
-    -------
-    str
-        What became of the earlier run; empty if there was none.
+    What an earlier run left there is kept as `interrupted` if it has an epoch; a line says so.
     """
     _move_if_complete(folder)
-    place, kept, said = unfinished(folder), interrupted(folder), ""
+    place, kept = unfinished(folder), interrupted(folder)
     n = len(info_of(place).get("epochs", []))
     if n:
         shutil.rmtree(kept, ignore_errors=True)
         place.rename(kept)
-        said = f"The run before was cut short after {n} epochs; they are kept in {kept}"
+        print(f"The run before was cut short after {n} epochs; they are kept in {kept}")
     try:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
-    return said
 
 
 def hand_over(folder: Path) -> None:

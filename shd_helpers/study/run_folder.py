@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from shd_helpers.events import Parts
 from shd_helpers.files import atomic
@@ -65,13 +66,11 @@ class RunWriter:
         model: Network,
     ) -> None:
         self.folder = folder
-        earlier = _OPEN.pop(folder.absolute(), None)
-        if earlier is not None:
+        if earlier := _OPEN.pop(folder.absolute(), None):
             earlier._lock.release()
-        self._lock = handover.locked(folder)
+        self._lock: FileLock = handover.locked(folder)
         _OPEN[folder.absolute()] = self
-        if said := handover.begin(folder):
-            print(said)
+        handover.begin(folder)
         self._start = time.perf_counter()
         self.info = {
             "complete": False,
@@ -153,17 +152,16 @@ class RunWriter:
 
     def _keep_weights(self, model: Network) -> None:
         weights = {name.replace(".", "/"): p.detach().cpu() for name, p in model.named_parameters()}
-        with atomic(_epoch_files(self._place, len(self.info["epochs"]))[-1]) as part:
-            with part.open("wb") as file:
-                np.savez(file, **weights)
+        path = _epoch_files(self._place, len(self.info["epochs"]))[-1]
+        with atomic(path) as part, part.open("wb") as file:
+            np.savez(file, **weights)  # type: ignore[arg-type]
 
     def _write_json(self) -> None:
         try:
             text = json.dumps(self.info, indent=1, allow_nan=False)
         except ValueError:
-            raise RunError(
-                f"{self.folder}: a parameter, loss, score or cost is no finite number"
-            ) from None
+            what = "a parameter, loss, score or cost is no finite number"
+            raise RunError(f"{self.folder}: {what}") from None
         with atomic(self._place / "run.json") as part:
             part.write_text(text + "\n", encoding="utf-8")
 
