@@ -296,6 +296,45 @@ def test_killed_while_it_runs(tmp_path):
         assert len(read_run(place / "run").epochs) == 1
 
 
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_lose_no_complete_run(tmp_path):
+    """Every run has its own number in all of its files, so that a mixture would be seen."""
+    code = (
+        "import os, random, signal, sys, time, torch, tests.test_run_folder as t\n"
+        "from pathlib import Path\n"
+        "folder, drawn = Path(sys.argv[1]), random.Random(0)\n"
+        "def run(number):\n"
+        "    model = t.network()\n"
+        "    for p in model.parameters(): p.data.fill_(number)\n"
+        "    run = t.RunWriter(folder, {'seed': number}, {}, t.PARTS, model)\n"
+        "    for _ in range(4): run.epoch(model, t.EPOCH)\n"
+        "    run.finish(model, {}, t.PREDICTIONS.assign(row=number), {}, {})\n"
+        "run(0); kept = 1\n"
+        "start = time.monotonic(); run(1); span = time.monotonic() - start\n"
+        "for kill in range(2, 22):\n"
+        "    if not (pid := os.fork()):\n"
+        "        while True: run(kill)\n"
+        "    time.sleep(drawn.uniform(0, 2 * span))\n"
+        "    os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)\n"
+        "    found = t.read_run(folder)\n"
+        "    number = found.info['seed']\n"
+        "    assert number in (kill, kept), (kill, number)\n"
+        "    assert (found.weights['fc1/weight'] == number).all()\n"
+        "    assert len(found.weights['fc1/weight']) == 5 == len(found.epochs) + 1\n"
+        "    assert (found.predictions.row == number).all()\n"
+        "    kept = number\n"
+        "    place = folder.with_name('.run.unfinished')\n"
+        "    if (place / 'run.json').exists():\n"
+        "        info, weights = t.read_unfinished(place)\n"
+        "        assert len(weights['fc1/weight']) == len(info['epochs']) + 1\n"
+        "    print(number, len(list(place.rglob('*'))))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    ended = subprocess.run(command, check=False, cwd=results.ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) >= 20
+
+
 def test_accuracy_is_none_where_nobody_is():
     events = replace(random_events(4, 5, 4, 2, 0.1), speakers=np.array([0, 0, 1, 5]))
     scores = torch.nn.functional.one_hot(torch.from_numpy(events.labels), 2).float()

@@ -92,7 +92,11 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
             place = folder.with_name(f".{folder.name}.notebooks")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
-            _execute(parameters, place)
+            try:
+                _execute(parameters, place)
+            except PapermillExecutionError:
+                print(f"\nThe executed notebooks up to the error are in {place}")
+                raise
             for path in [path for path in place.rglob("*") if path.is_file()]:
                 target = folder / path.relative_to(place)
                 target.parent.mkdir(exist_ok=True)
