@@ -1,5 +1,6 @@
-"""Write files so that a crash never leaves half a file under the final name."""
+"""Write files so that neither a crash nor a power cut leaves half a file under the final name."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -13,7 +14,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there when the block ends without error.
 
     The temporary name holds machine and process id, so that two processes don't write into one
-    file, also where containers that share a disk have the same process ids.
+    file, also where containers that share a disk have the same process ids. What killed processes
+    of this machine left of the same file is removed. The content is on the disk before it gets the
+    final name, and the name is when the block has ended.
 
     Parameters
     ----------
@@ -27,12 +30,49 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     part = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(path)
+        sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names onto the disk; where folders can't be opened, do nothing."""
+    if os.name != "posix":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` whose process on this machine is dead."""
+    start = f"{path.name}.{platform.node()}."
+    for part in path.parent.iterdir():
+        pid = part.name.removeprefix(start).removesuffix(".part")
+        if part.name == f"{start}{pid}.part" and pid.isdecimal() and not _is_alive(int(pid)):
+            with contextlib.suppress(OSError):  # another writer was faster, or it isn't ours
+                part.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 would end the process there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def sha256(path: str | Path) -> str:

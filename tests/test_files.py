@@ -1,6 +1,8 @@
 """Nothing half-written under the final name, also when the process is killed."""
 
 import hashlib
+import os
+import platform
 import signal
 import subprocess
 import sys
@@ -36,6 +38,36 @@ def test_killed_in_the_middle_of_writing(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+    (left,) = tmp_path.glob("*.part")
+    elsewhere = path.with_name("x.txt.another-machine.1.part")
+    other = path.with_name(left.name.replace("x.txt", "y.txt"))
+    alive = path.with_name(f"x.txt.{platform.node()}.{os.getppid()}.part")
+    for kept in (elsewhere, other, alive):
+        kept.write_text("of a writer that may live, or of another file")
+    with atomic(path) as part:
+        part.write_text("new")
+    assert set(tmp_path.iterdir()) == {path, elsewhere, other, alive}
+
+
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    """What a power cut leaves can't be tried here, but the order of the calls can."""
+    path, calls, names = tmp_path / "x.txt", [], {tmp_path.stat().st_ino: "folder"}
+    sync, move = os.fsync, type(path).replace
+
+    def fsync(number):
+        calls.append(names[os.fstat(number).st_ino])
+        sync(number)
+
+    def replace(part, target):
+        calls.append("moved")
+        return move(part, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(type(path), "replace", replace)
+    with atomic(path) as part:
+        part.write_text("new")
+        names[part.stat().st_ino] = "content"
+    assert calls == ["content", "moved", "folder"]
 
 
 def test_sha256(tmp_path):

@@ -67,6 +67,8 @@ def runs() -> dict:
     found = {}
     for engine in ("fused", "snntorch"):
         for name, network in NETWORKS.items():
+            if (engine, name) == ("snntorch", "sigmoid"):
+                network = {**network, "slope": 1.0}  # snntorch's own overflows at 5
             found[f"{engine}, {name}"] = (engine, network, {}, Augmentation())
         for name, training in TRAININGS.items():
             found[f"{engine}, {name}"] = (engine, {}, training, Augmentation())

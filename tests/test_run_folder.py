@@ -1,13 +1,11 @@
 """Run folders: what is written is read back, what was cut short is recognised."""
 
-import json
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import version
 
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +19,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.study import (
     accuracy_per_speaker,
+    handover,
     load_network,
     load_predicted,
     record_examples,
@@ -30,7 +29,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study import run_folder as results
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from shd_helpers.study.run_folder import RunError, RunWriter, read_run, read_unfinished
 from tests.networks import spiking_network
 from tests.test_engine import random_events
 
@@ -48,6 +47,7 @@ PREDICTIONS = pd.DataFrame(
         "output_spikes": [1, 1, 1, 0],
     }
 )
+WHEN = ("before", "after")
 EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 
 
@@ -55,13 +55,14 @@ def network():
     return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
 
 
-def write_run(folder, finish=True):
+def write_run(folder, finish=True, epochs=1):
     model = network()
     parameters = {"seed": 7, "language": "german", "lr": 1e-3}
     run = RunWriter(folder, parameters, {"name": "hand"}, PARTS, model)
     with torch.no_grad():
         model.fc1.weight.add_(1)
-    run.epoch(model, EPOCH)
+    for _ in range(epochs):
+        run.epoch(model, EPOCH)
     if finish:
         scores = {"test": 0.5, "test_seen": 2 / 3, "test_unseen": 0}
         examples = {"null": {"spk": np.eye(3, dtype=bool)}}
@@ -94,19 +95,153 @@ def test_run_folder_is_read_back(tmp_path):
     assert torch.equal(loaded.fc1.weight, model.fc1.weight)
 
 
+def weights_in_step(place, n_epochs):
+    """Read what was cut short; its entries are the initial weights and one for each epoch."""
+    info, weights = read_unfinished(place)
+    assert info["complete"] is False and len(info["epochs"]) == n_epochs
+    assert {len(values) for values in weights.values()} == {n_epochs + 1}
+    return weights
+
+
 def test_half_written_run_is_recognised(tmp_path):
-    write_run(tmp_path, finish=False)
-    assert json.loads((tmp_path / "run.json").read_text())["epochs"] == [EPOCH]
+    model = write_run(tmp_path / "run", finish=False)
+    place = tmp_path / ".run.unfinished"
+    weights = weights_in_step(place, 1)["fc1/weight"]
+    np.testing.assert_array_equal(weights[1], model.fc1.weight.detach())
     with pytest.raises(RunError, match="cut short after 1 epochs") as error:
-        read_run(tmp_path)
-    assert str(tmp_path) in str(error.value) and "03_model_training" in str(error.value)
+        read_run(tmp_path / "run")
+    for text in (str(tmp_path / "run"), str(place), "03_model_training"):
+        assert text in str(error.value)
 
 
-def test_starting_again_marks_the_old_run_incomplete(tmp_path):
-    write_run(tmp_path)
-    write_run(tmp_path, finish=False)
-    with pytest.raises(RunError, match="cut short"):
-        read_run(tmp_path)
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_complete_run_stays_until_its_successor_is_complete(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder)
+    (folder / "03_model_training.ipynb").write_text("executed")
+    before = contents(folder)
+    write_run(folder, finish=False)
+    assert contents(folder) == before and read_run(folder).info["complete"] is True
+    write_run(folder, finish=False, epochs=2)
+    weights_in_step(tmp_path / ".run.interrupted", 1)
+    assert contents(folder) == before
+    write_run(folder, epochs=3)
+    assert len(read_run(folder).epochs) == 3
+    weights_in_step(tmp_path / ".run.interrupted", 2)
+    assert set(contents(folder)) == set(before)
+    assert (folder / "03_model_training.ipynb").read_text() == "executed"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.interrupted", ".run.lock"}
+
+
+@pytest.mark.parametrize("n_moved", range(5))
+def test_a_handover_that_was_killed_is_finished_by_whoever_comes_next(
+    tmp_path, monkeypatch, n_moved
+):
+    """A stand-in for the kill: the move of the next file fails."""
+    folder, moved = tmp_path / "run", []
+    real = type(folder).replace
+
+    def replace_file(path, target):
+        if path.parent.name == ".run.unfinished" and target.parent == folder:
+            if len(moved) == n_moved:
+                raise OSError("killed")
+            moved.append(path)
+        return real(path, target)
+
+    write_run(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(folder), "replace", replace_file)
+        with pytest.raises(RunError, match=r"killed.*complete run waits in"):
+            write_run(folder, epochs=2)
+    assert len(moved) == n_moved
+    run = read_run(folder)
+    assert len(run.epochs) == 2 and len(run.weights["fc1/weight"]) == 3
+    assert not (tmp_path / ".run.unfinished").exists()
+
+
+def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    code = (
+        "import sys, tests.test_run_folder as t\n"
+        "from pathlib import Path\n"
+        "run = t.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, t.PARTS, t.network())\n"
+        "run.epoch(t.network(), t.EPOCH)\n"
+        "print('begun', flush=True)\n"
+        "sys.stdin.read()\n"
+        "run.finish(t.network(), {}, t.PREDICTIONS, {}, {})\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=results.ROOT,
+    ) as first:  # fmt: skip
+        assert first.stdout.readline() == b"begun\n"
+        monkeypatch.setattr(handover, "WAIT_S", 0.1)
+        with pytest.raises(RunError, match=r"run: another process writes this run\."):
+            write_run(folder)
+        with pytest.raises(RunError, match="a run goes on and has ended 1 epochs"):
+            read_run(folder)
+        first.stdin.close()
+    assert first.returncode == 0 and len(read_run(folder).epochs) == 1
+    write_run(folder, epochs=2)
+    assert len(read_run(folder).epochs) == 2
+
+
+def test_in_one_process_the_second_writer_takes_the_place_of_the_first(tmp_path):
+    """So that a notebook's cell can be run again."""
+    first = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
+    second = RunWriter(tmp_path / "run", {"seed": 1}, {}, PARTS, network())
+    with pytest.raises(RunError, match="a later one took its place"):
+        first.epoch(network(), EPOCH)
+    second.finish(network(), {}, PREDICTIONS, {}, {})
+    assert read_run(tmp_path / "run").info["seed"] == 1
+    with pytest.raises(RunError, match="has ended"):
+        second.epoch(network(), EPOCH)
+
+
+def test_each_epoch_writes_the_same_amount(tmp_path):
+    run = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
+    for _ in range(4):
+        before = {
+            path: path.stat().st_ino for path in (tmp_path / ".run.unfinished").rglob("*.npz")
+        }
+        run.epoch(network(), EPOCH)
+        after = {path: path.stat().st_ino for path in (tmp_path / ".run.unfinished").rglob("*.npz")}
+        assert before.items() < after.items() and len(after) == len(before) + 1
+    assert len({path.stat().st_size for path in after}) == 1
+    assert not list(tmp_path.rglob("weights.h5"))
+
+
+def test_numbers_that_are_not_finite_are_no_run(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder)
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    with pytest.raises(RunError, match="run: a parameter, loss, score or cost is no finite number"):
+        run.epoch(network(), EPOCH | {"train_loss": float("nan")})
+    with pytest.raises(RunError, match="no finite number"):
+        run.finish(network(), {"test": float("nan")}, PREDICTIONS, {}, {})
+    assert read_run(folder).info["seed"] == 7
+    info, _ = read_unfinished(tmp_path / ".run.unfinished")
+    assert info["complete"] is False and info["epochs"] == []
+
+
+@pytest.mark.parametrize("what", ["folder", "run.json"])
+def test_what_is_in_the_way(tmp_path, what):
+    folder = tmp_path / "run"
+    if what == "folder":
+        folder.write_text("a file")
+        with pytest.raises(RunError, match="can't be written"):
+            write_run(folder)
+        return
+    (folder / what).mkdir(parents=True)
+    with pytest.raises(RunError, match=r"run\.json: damaged"):
+        read_run(folder)
+    with pytest.raises(RunError, match=r"complete run waits in .*\.run\.unfinished"):
+        write_run(folder)
+    (folder / what).rmdir()
+    assert len(read_run(folder).epochs) == 1
 
 
 @pytest.mark.parametrize("content", ["", '{"complete": tr', "[]", "{}"])
@@ -122,28 +257,82 @@ def test_missing_run(tmp_path):
 
 
 def test_killed_while_it_runs(tmp_path):
-    """SIGKILL at any write leaves a readable, incomplete run.json and a whole weights.h5."""
+    """SIGKILL before and after a file gets its name leaves weights in step with run.json.
+
+    One process imports everything, and its forks are killed.
+    """
     code = (
         "import os, signal, sys, tests.test_run_folder as t\n"
         "from pathlib import Path\n"
-        "import shd_helpers.study.run_folder as r\n"
-        "model = t.network()\n"
-        "run = r.RunWriter(Path(sys.argv[1]), {'seed': 0}, {}, t.PARTS, model)\n"
-        "run.epoch(model, t.EPOCH)\n"
-        "real = r.h5py.File.__setitem__\n"
-        "def killed(self, *a):\n"
-        "    real(self, *a); self.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "r.h5py.File.__setitem__ = killed\n"
-        "run.epoch(model, t.EPOCH)\n"
+        "real = Path.replace\n"
+        "def run(folder, at, moment):\n"
+        "    run = t.RunWriter(folder, {'seed': 0}, {}, t.PARTS, t.network())\n"
+        "    run.epoch(t.network(), t.EPOCH)\n"
+        "    def killed(path, target):\n"
+        "        if moment == 'after': real(path, target)\n"
+        "        if str(target).endswith(at): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return real(path, target) if moment == 'before' else target\n"
+        "    Path.replace = type(folder).replace = killed\n"
+        "    run.epoch(t.network(), t.EPOCH)\n"
+        "    run.finish(t.network(), {}, t.PREDICTIONS, {}, {})\n"
+        "for place in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    if not (pid := os.fork()):\n"
+        "        run(place / 'run', *place.name.split())\n"
+        "        os._exit(0)\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=False, cwd=results.ROOT
+    cases = [(at, moment) for at in ("2.npz", "run.json", "weights.h5") for moment in WHEN]
+    for at, moment in cases:
+        (tmp_path / f"{at} {moment}").mkdir()
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    ended = subprocess.run(command, check=True, cwd=results.ROOT, capture_output=True, text=True)
+    assert ended.stdout.split() == [str(-signal.SIGKILL)] * len(cases)
+    for at, moment in cases:
+        place = tmp_path / f"{at} {moment}"
+        late = at == "weights.h5" or (at, moment) == ("run.json", "after")
+        weights = weights_in_step(place / ".run.unfinished", 2 if late else 1)
+        assert weights["fc1/weight"].shape[1:] == (3, 4)
+        write_run(place / "run")  # the lock is free
+        assert len(read_run(place / "run").epochs) == 1
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_lose_no_complete_run(tmp_path):
+    """Every run has its own number in all of its files, so that a mixture would be seen."""
+    code = (
+        "import os, random, signal, sys, time, torch, tests.test_run_folder as t\n"
+        "from pathlib import Path\n"
+        "folder, drawn = Path(sys.argv[1]), random.Random(0)\n"
+        "def run(number):\n"
+        "    model = t.network()\n"
+        "    for p in model.parameters(): p.data.fill_(number)\n"
+        "    run = t.RunWriter(folder, {'seed': number}, {}, t.PARTS, model)\n"
+        "    for _ in range(4): run.epoch(model, t.EPOCH)\n"
+        "    run.finish(model, {}, t.PREDICTIONS.assign(row=number), {}, {})\n"
+        "run(0); kept = 1\n"
+        "start = time.monotonic(); run(1); span = time.monotonic() - start\n"
+        "for kill in range(2, 22):\n"
+        "    if not (pid := os.fork()):\n"
+        "        while True: run(kill)\n"
+        "    time.sleep(drawn.uniform(0, 2 * span))\n"
+        "    os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)\n"
+        "    found = t.read_run(folder)\n"
+        "    number = found.info['seed']\n"
+        "    assert number in (kill, kept), (kill, number)\n"
+        "    assert (found.weights['fc1/weight'] == number).all()\n"
+        "    assert len(found.weights['fc1/weight']) == 5 == len(found.epochs) + 1\n"
+        "    assert (found.predictions.row == number).all()\n"
+        "    kept = number\n"
+        "    place = folder.with_name('.run.unfinished')\n"
+        "    if (place / 'run.json').exists():\n"
+        "        info, weights = t.read_unfinished(place)\n"
+        "        assert len(weights['fc1/weight']) == len(info['epochs']) + 1\n"
+        "    print(number, len(list(place.rglob('*'))))\n"
     )
-    assert ended.returncode == -signal.SIGKILL
-    info = json.loads((tmp_path / "run.json").read_text())
-    assert info["complete"] is False and len(info["epochs"]) == 1
-    with h5py.File(tmp_path / "weights.h5") as file:
-        assert file["fc1/weight"].shape == (2, 3, 4)  # initial and first epoch
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    ended = subprocess.run(command, check=False, cwd=results.ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) >= 20
 
 
 def test_accuracy_is_none_where_nobody_is():

@@ -4,12 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
+from filelock import FileLock
+from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study.notebooks import OF_A_RUN, main
+from shd_helpers.study.notebooks import OF_A_RUN, main, run_notebooks
 
 
 def study(cwd, *arguments):
@@ -28,16 +32,17 @@ def study(cwd, *arguments):
 @pytest.mark.slow
 def test_whole_study(tmp_path):
     write_toy(tmp_path / "toy", seed=0)
-    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--name", "a b", "-p", "lr", "1e-2")
+    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--name", "a_b", "-p", "lr", "1e-2")
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
     assert any("epoch   2/2" in line for line in lines)  # progress while it works
     assert lines[-3].split() == ["train", "validation", "test", "test_seen", "test_unseen"]
     assert all(score.endswith("%") for score in lines[-2].split())
-    folder = tmp_path / "runs here" / "smoke" / "a b"
+    folder = tmp_path / "runs here" / "smoke" / "a_b"
     assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"
     assert len(OF_A_RUN) == 4
+    assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock"]
     for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
@@ -55,6 +60,12 @@ def test_whole_study(tmp_path):
         (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
         (("--dataset", "{toy}", "-p", "epochs", "0"), "epochs 0: must be at least 1"),
         (("--dataset", "{toy}", "-p", "bin_ms", "0.0"), "bin_ms 0.0: must be above 0"),
+        (("--dataset", "{toy}", "-p", "batch_size", "0"), "batch_size 0: must be at least 1"),
+        (("--dataset", "{toy}", "-p", "seed", "-1"), "seed -1: must be at least 0"),
+        (("--dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
+        (("--dataset", "{toy}", "--name", "a b"), "run_name 'a b': must be letters"),
+        (("--dataset", "{toy}", "--name", "../evil"), "run_name '../evil': must be letters"),
+        (("--dataset", "{toy}", "-p", "run_name", ""), "run_name '': must be letters"),
         (("--dataset", "{toy}", "-p", "held_out", "3"), "held_out 3: protocol 'leave_one_out'"),
     ],
 )
@@ -67,7 +78,43 @@ def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, argum
     monkeypatch.setattr(sys, "argv", ["study", *given])
     with pytest.raises(SystemExit, match=re.escape(message)):
         main()
-    assert not list(tmp_path.glob("runs here/**/*.ipynb"))
+    assert not (tmp_path / "runs here").exists()
+
+
+def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
+    """In the place of papermill stands a function that writes the file and may fail."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    orders = [""] * 4
+
+    def execute(path, out, *_, **__):
+        out.write_text(orders[OF_A_RUN.index(path)])
+        img = Path(os.environ["SHD_IMG_DIR"])
+        img.mkdir(exist_ok=True)
+        (img / "figure.png").write_text(orders[0])
+        if orders[OF_A_RUN.index(path)] == "fail":
+            raise PapermillExecutionError(0, 0, "", "ZeroDivisionError", "no luck", [])
+
+    def contents():
+        return [(folder / path.name).read_text() for path in OF_A_RUN] + [
+            (folder / "img" / "figure.png").read_text()
+        ]
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    folder, place = tmp_path / "run", tmp_path / ".run.notebooks"
+    run_notebooks({}, folder)
+    (folder / "run.json").write_text("another's")
+    assert contents() == [""] * 5
+    orders[:] = ["2", "2", "fail", "2"]
+    with pytest.raises(PapermillExecutionError):
+        run_notebooks({}, folder)
+    assert contents() == [""] * 5
+    assert [path.name for path in OF_A_RUN[:3]] == sorted(p.name for p in place.glob("*.ipynb"))
+    orders[2] = "2"
+    run_notebooks({}, folder)
+    assert contents() == ["2"] * 5 and not place.exists()
+    assert (folder / "run.json").read_text() == "another's"
+    with FileLock(folder / ".lock"), pytest.raises(ValueError, match=r"run: another process runs"):
+        run_notebooks({}, folder)
 
 
 def test_data_only(tmp_path):

@@ -98,6 +98,25 @@ def test_a_value_out_of_its_range_is_named(home):
         read_sweep(home.yaml)
 
 
+def test_every_point_is_checked(home):
+    home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0, -1, 1])
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0: seed -1: must be at least 0"):
+        read_sweep(home.yaml)
+    home.write(notebook="03_model_training", grid={"delay_ms": [30.0, 5e3]}, fixed={"n_delays": 2})
+    with pytest.raises(SweepError, match=r"delay_ms=5000\.0: delay_ms 5000: with n_delays 2"):
+        read_sweep(home.yaml)
+
+
+def test_names_of_runs_are_names(home, tmp_path):
+    (tmp_path / "speech").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "speech" / f"my words;_{part}.h5").touch()
+    grid = {"which one": {"a b/../c": {"slope": 3.0}}}
+    home.write(notebook="03_model_training", grid=grid, seeds=[0])
+    (run,) = read_sweep(home.yaml, {"dataset": str(tmp_path / "speech")}).runs
+    assert run.run_name == "sweeps/trial_my-words-/which-one=a-b-..-c,seed=0"
+
+
 def test_a_table_is_named_after_its_data_set(home, tmp_path):
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0])
     assert read_sweep(home.yaml).name == "trial_spoken"

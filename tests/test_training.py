@@ -104,6 +104,24 @@ def test_fit_steps_the_learning_rate_and_improves(toy, capsys):
     assert "epoch   5/5" in capsys.readouterr().out
 
 
+def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
+    """With a steep slope snntorch's sigmoid divides infinity by infinity."""
+    generator = torch.Generator().manual_seed(0)
+    net = spiking_network((toy.n_units, 32, 10), 0.9, "sigmoid", 1e4, generator)
+    config, seen = TrainConfig(epochs=2, batch_size=60, lr=0.5, engine="snntorch"), []
+    with pytest.raises(ValueError, match=r"epoch 1: .*finite.* lr 0\.5 is too large, or slope"):
+        fit(net, toy, toy, config, generator, on_epoch=lambda *args: seen.append(args))
+    assert not seen  # nothing of that epoch is kept
+
+
+@pytest.mark.parametrize("name", ["fc1.weight", "fc2.bias"])
+def test_one_number_that_is_not_finite_is_enough(toy, name):
+    net = network(toy)
+    net.get_parameter(name).data.view(-1)[1] = float("inf")
+    with pytest.raises(ValueError, match="epoch 1: a loss or weight is no finite number"):
+        fit(net, toy, toy, TrainConfig(epochs=1), torch.Generator().manual_seed(0))
+
+
 @both_engines
 def test_same_seed_same_numbers(toy, engine):
     first, again, other = (run_fit(toy, seed, engine) for seed in (1, 1, 2))

@@ -6,6 +6,7 @@ The text of the code doesn't count, nor does its place: see `shd_helpers.version
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -42,6 +43,7 @@ NEUTRAL = {
 }
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
+_NAME = r"(?!\.)[\w.,=+-]+"
 
 
 def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
@@ -135,6 +137,34 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
                 f"parameter {name!r}: {value!r} is of type {type(value).__name__}, "
                 f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
             )
+
+
+def check_run_name(name: object) -> None:
+    """Refuse what is no run folder below ``runs/``.
+
+    Parameters
+    ----------
+    name : object
+        A name, or a sweep's own ``sweeps/<sweep>/<configuration>``.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, too long, or has anything but letters, digits and ``_.,=+-``.
+    """
+    parts = name.split("/") if isinstance(name, str) else []
+    is_one = len(parts) == 1 or (len(parts) == 3 and parts[0] == "sweeps")
+    is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
+    if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
+        raise ValueError(
+            f"run_name {name!r}: must be letters, digits and _ . , = + - (200 at most, no dot at "
+            "the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+        )
+
+
+def as_run_name(text: str) -> str:
+    """Return a text with "-" in the place of what a run's name can't have."""
+    return re.sub(r"^\.|[^\w.,=+-]", "-", text)
 
 
 def literal(text: str, default: object = None) -> Any:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +10,23 @@ from typing import Any
 
 import pandas as pd
 import papermill
+from filelock import FileLock, Timeout
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from shd_helpers.events import Augmentation, Downsampling, Split, load_events
-from shd_helpers.network.config import NetworkConfig
+from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.identity import check_parameters, literal, notebook_parameters, settings
+from shd_helpers.study.gate import check_settings
+from shd_helpers.study.handover import RunError
+from shd_helpers.study.identity import (
+    as_run_name,
+    check_parameters,
+    literal,
+    notebook_parameters,
+)
 from shd_helpers.study.run_folder import read_run
-from shd_helpers.study.training import TrainConfig
 
 _DESCRIPTIONS = {
     "spoken": "spoken (digits by eSpeak NG, made here; people's speech with DATASET=hd)",
@@ -60,12 +67,6 @@ def check_run(parameters: Mapping[str, object]) -> None:
     check_settings(known | dict(parameters))
 
 
-def check_settings(parameters: Mapping[str, object]) -> None:
-    """Raise ValueError if a value among all parameters of a run is out of its range."""
-    for kind in (Downsampling, Split, NetworkConfig, TrainConfig, Augmentation):
-        settings(kind, parameters)
-
-
 def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
     """Execute the notebooks of a run, giving each those of the parameters that it has.
 
@@ -74,24 +75,47 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
     parameters : mapping
         Values by name, for the notebooks' parameters cells.
     folder : Path
-        Where the executed notebooks go, and their figures (``img/`` in it).
+        Where the executed notebooks go, and their figures (``img/`` in it), once all have ended.
 
     Raises
     ------
     ValueError
-        If no notebook has such a parameter, or a value is out of range, before anything runs.
+        If no notebook has such a parameter, or a value is out of range, before anything runs; if
+        another process is at this folder.
     PapermillExecutionError
-        If a cell fails; the notebook up to there is in the folder.
+        If a cell fails; the notebooks up to there are kept in ``.<name>.notebooks`` beside.
     """
     check_run(parameters)
-    defaults = {path: notebook_parameters(path) for path in OF_A_RUN}
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["SHD_IMG_DIR"] = str(folder / "img")  # the kernels inherit it
+    try:
+        with FileLock(folder / ".lock", timeout=0):  # a sweep's worker takes it, too
+            place = folder.with_name(f".{folder.name}.notebooks")
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            try:
+                _execute(parameters, place)
+            except PapermillExecutionError:
+                print(f"\nThe executed notebooks up to the error are in {place}")
+                raise
+            for path in [path for path in place.rglob("*") if path.is_file()]:
+                target = folder / path.relative_to(place)
+                target.parent.mkdir(exist_ok=True)
+                path.replace(target)
+            shutil.rmtree(place)
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process runs the study there. Wait for it, or take another name."
+        ) from None
+
+
+def _execute(parameters: Mapping[str, object], place: Path) -> None:
+    defaults = {path: notebook_parameters(path) for path in OF_A_RUN}
+    os.environ["SHD_IMG_DIR"] = str(place / "img")  # the kernels inherit it
     for path, cell in defaults.items():
         print(f"\n{path.stem}", flush=True)
         papermill.execute_notebook(
             path,
-            folder / path.name,
+            place / path.name,
             {name: value for name, value in parameters.items() if name in cell},
             cwd=path.parent,
             kernel_name="python3",
@@ -133,6 +157,8 @@ def main() -> None:
     parameters = {name: literal(text, known.get(name)) for name, text in arguments.p}
     if arguments.dataset:
         parameters["dataset"] = arguments.dataset
+    if arguments.name is not None:
+        parameters["run_name"] = arguments.name
     dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
     try:
         check_run(parameters)
@@ -144,9 +170,8 @@ def main() -> None:
             print("\n".join(os.path.relpath(path) for path in files))
             return
         data = dataset_name(files)
-        name = arguments.name or data
-        folder = runs_dir() / name
-        run_notebooks(parameters | {"run_name": name}, folder)
+        folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
+        run_notebooks(parameters, folder)
     except (DatasetError, ValueError, PapermillExecutionError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
     info = read_run(folder).info

@@ -1,4 +1,4 @@
-"""Run folders: written while a run goes on, read by the analysis."""
+"""Run folders: written beside while a run goes on, read by the analysis; see `handover`."""
 
 import json
 import platform
@@ -9,36 +9,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import h5py
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from shd_helpers.events import Parts
 from shd_helpers.files import atomic
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
+from shd_helpers.study import handover
+from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.training import origin
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
-
-
-class RunError(ValueError):
-    """A run folder that can't be read; the message names the folder and the remedy."""
+_OPEN: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()  # of this process
 
 
 class RunWriter:
-    """Writes one run folder: `run.json` and `weights.h5` after every epoch, the rest at the end.
+    """Writes one run beside its run folder, and moves it into place when it is complete.
 
-    `run.json` says ``"complete": false`` until `finish` has written everything else, so that a
-    run that was cut short is recognised as such and keeps the epochs it had.
+    Until `finish` has ended, the run folder keeps the complete run that it may hold. After each
+    epoch its weights and then `run.json` (``"complete": false``) are on the disk, so that a run
+    that was cut short keeps the epochs it had: see `read_unfinished`.
 
     Parameters
     ----------
     folder : Path
-        Made if it is missing; what an earlier run left there is replaced.
+        Made if it is missing; `finish` replaces the run in it and leaves all other files.
     parameters : mapping
         The run's flat parameters; `seed` must be one of them.
     data : mapping
@@ -47,6 +49,12 @@ class RunWriter:
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
         The network after initialisation: its weights are stored as epoch 0.
+
+    Raises
+    ------
+    RunError
+        If another process writes the run, or it can't be written. A second writer in the same
+        process takes the first one's place.
     """
 
     def __init__(
@@ -58,6 +66,11 @@ class RunWriter:
         model: Network,
     ) -> None:
         self.folder = folder
+        if earlier := _OPEN.pop(folder.absolute(), None):
+            earlier._lock.release()
+        self._lock: FileLock = handover.locked(folder)
+        _OPEN[folder.absolute()] = self
+        handover.begin(folder)
         self._start = time.perf_counter()
         self.info = {
             "complete": False,
@@ -75,13 +88,10 @@ class RunWriter:
             "epochs": [],
             "scores": {},
         }
-        self._write_json()
-        with atomic(folder / "utterances.csv.gz") as part:
+        with atomic(self._place / "utterances.csv.gz") as part:
             _utterances(parts).to_csv(part, index=False, compression="gzip")
-        self._weights: dict[str, list[np.ndarray]] = {
-            name: [] for name, _ in model.named_parameters()
-        }
         self._keep_weights(model)
+        self._write_json()
 
     def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch."""
@@ -97,7 +107,7 @@ class RunWriter:
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
-        """Write what the trained network did, and last that the run is complete.
+        """Write what the trained network did, and move the complete run into the run folder.
 
         Parameters
         ----------
@@ -112,30 +122,58 @@ class RunWriter:
         costs : mapping
             From `costs.costs`.
         """
-        with atomic(self.folder / "state_dict.pt") as part:
+        with atomic(self._place / "state_dict.pt") as part:
             torch.save(model.state_dict(), part)
-        with atomic(self.folder / "predictions.csv") as part:
+        with atomic(self._place / "predictions.csv") as part:
             predictions.to_csv(part, index=False)
-        with atomic(self.folder / "examples.h5") as part, h5py.File(part, "w") as file:
+        with atomic(self._place / "examples.h5") as part, h5py.File(part, "w") as file:
             for word, arrays in examples.items():
                 for name, array in arrays.items():
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
+        with atomic(self._place / "weights.h5") as part, h5py.File(part, "w") as file:
+            epochs = _epoch_files(self._place, len(self.info["epochs"]))
+            for i, weights in enumerate(map(_load, epochs)):
+                for name, values in weights.items():
+                    shape = (len(epochs), *values.shape)
+                    file.require_dataset(name, shape, values.dtype)[i] = values
         self.info["scores"], self.info["costs"] = dict(scores), dict(costs)
         training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
         self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
         self.info["complete"] = True
         self._write_json()
+        handover.hand_over(self.folder)
+        self._lock.release()
+
+    @property
+    def _place(self) -> Path:
+        if not self._lock.is_locked:
+            raise RunError(f"{self.folder}: this run has ended, or a later one took its place")
+        return handover.unfinished(self.folder)
 
     def _keep_weights(self, model: Network) -> None:
-        for name, parameter in model.named_parameters():
-            self._weights[name].append(parameter.detach().cpu().numpy().copy())
-        with atomic(self.folder / "weights.h5") as part, h5py.File(part, "w") as file:
-            for name, epochs in self._weights.items():
-                file[name.replace(".", "/")] = np.stack(epochs)
+        weights = {name.replace(".", "/"): p.detach().cpu() for name, p in model.named_parameters()}
+        path = _epoch_files(self._place, len(self.info["epochs"]))[-1]
+        with atomic(path) as part, part.open("wb") as file:
+            np.savez(file, **weights)  # type: ignore[arg-type]
 
     def _write_json(self) -> None:
-        with atomic(self.folder / "run.json") as part:
-            part.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
+        try:
+            text = json.dumps(self.info, indent=1, allow_nan=False)
+        except ValueError:
+            what = "a parameter, loss, score or cost is no finite number"
+            raise RunError(f"{self.folder}: {what}") from None
+        with atomic(self._place / "run.json") as part:
+            part.write_text(text + "\n", encoding="utf-8")
+
+
+def _epoch_files(place: Path, n_epochs: int) -> list[Path]:
+    """Return the files of the weights: the initial ones, and those after each epoch."""
+    return [place / "epochs" / f"{epoch:06d}.npz" for epoch in range(n_epochs + 1)]
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
 
 
 def _utterances(parts: Parts) -> pd.DataFrame:
@@ -195,17 +233,18 @@ def read_run(folder: Path) -> Run:
         If the folder is no run folder or the run in it did not end.
     """
     remedy = "Run 03_model_training with this run_name first."
+    handover.settle(folder)
     path = folder / "run.json"
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        info = json.loads(text)
         complete = info["complete"]
     except FileNotFoundError:
-        raise RunError(f"{path}: no such file. {remedy}") from None
-    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: no such file{_cut_short(folder)}. {remedy}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: damaged ({error!r}). {remedy}") from error
-    if not complete:
-        done = len(info["epochs"])
-        raise RunError(f"{path}: the run was cut short after {done} epochs. {remedy}")
+    if complete is not True:
+        raise RunError(f"{path}: the run is not complete{_cut_short(folder)}. {remedy}")
     weights, examples = {}, {}
     with h5py.File(folder / "weights.h5") as file:
         file.visititems(lambda name, item: weights.update(_values(name, item)))
@@ -213,7 +252,48 @@ def read_run(folder: Path) -> Run:
         for word, group in file.items():
             examples[word] = {name: values[:] for name, values in group.items()}
     predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+    if handover.is_waiting(folder) or path.read_text(encoding="utf-8") != text:
+        return read_run(folder)  # another run took its place meanwhile
     return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
+
+
+def read_unfinished(place: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what a run that was cut short has left.
+
+    Parameters
+    ----------
+    place : Path
+        The folder that `read_run` names: ``.<name>.unfinished``, or ``.<name>.interrupted`` once
+        another run of that name has begun.
+
+    Returns
+    -------
+    info : dict
+        Content of its `run.json`.
+    weights : dict
+        As in `Run`, of the epochs that `info` has.
+
+    Raises
+    ------
+    RunError
+        If there is no such run.
+    """
+    info = handover.info_of(place)
+    if "epochs" not in info:
+        raise RunError(f"{place}: no run that was cut short")
+    epochs = [_load(path) for path in _epoch_files(place, len(info["epochs"]))]
+    return info, {name: np.stack([weights[name] for weights in epochs]) for name in epochs[0]}
+
+
+def _cut_short(folder: Path) -> str:
+    """Tell about a run that is not complete; nothing if there is none."""
+    place = handover.unfinished(folder)
+    done = len(handover.info_of(place).get("epochs", []))
+    if not place.is_dir():
+        return ""
+    if handover.is_written(folder):
+        return f"; a run goes on and has ended {done} epochs"
+    return f"; the run was cut short after {done} epochs, which are kept in {place}"
 
 
 def _values(name: str, item: h5py.Dataset | h5py.Group) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT
+from shd_helpers.study.handover import settle
 from shd_helpers.study.identity import NEUTRAL, run_hash
 
 RESULTS = ROOT / "results"
@@ -53,6 +54,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
         measured.
     """
     try:
+        settle(folder)
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         content = run_hash(info["parameters"], info["data"])
         if info["complete"] is not True or not info["hash"] == content == wanted:

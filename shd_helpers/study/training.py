@@ -256,6 +256,11 @@ def fit(
     -------
     list of dict
         The metrics of each epoch.
+
+    Raises
+    ------
+    ValueError
+        If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, config.lr_gamma)
@@ -266,6 +271,12 @@ def fit(
         shown = augmentation(training, generator) if augmentation else training
         train = train_epoch(model, shown, optimizer, config, generator)
         valid = evaluate(model, validation, config.engine)
+        numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]
+        if not all(bool(torch.isfinite(values).all()) for values in numbers):
+            raise ValueError(
+                f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
+                f"{rate:g} is too large, or slope: snntorch's sigmoid overflows where it's steep"
+            )
         scheduler.step()
         metrics = {
             "epoch": epoch,

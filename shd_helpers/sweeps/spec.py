@@ -11,7 +11,12 @@ from typing import Any
 import yaml
 
 from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.study.identity import check_parameters, notebook_parameters, run_hash
+from shd_helpers.study.identity import (
+    as_run_name,
+    check_parameters,
+    notebook_parameters,
+    run_hash,
+)
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.tables import DATA, MEASURED
 
@@ -166,11 +171,12 @@ def _read_yaml(path: Path) -> dict:
 
 def _check_ranges(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
     """Refuse values that the study's settings refuse."""
-    from shd_helpers.study.notebooks import OF_A_RUN, check_settings  # takes seconds to import
+    from shd_helpers.study.gate import check_settings  # these two take seconds to import
+    from shd_helpers.study.notebooks import OF_A_RUN
 
     if notebook not in OF_A_RUN:
         return
-    for run in {run.configuration: run for run in runs}.values():
+    for run in runs:
         try:
             check_settings(run.parameters)
         except ValueError as error:
@@ -239,8 +245,8 @@ def _words(key: str, value: Any) -> str:
     from shd_helpers.source.datasets import NAMED, dataset_name, locate
 
     if key == "dataset":
-        return value if value in NAMED else dataset_name(locate(value))
-    return f"{key}=" + re.sub(r"[^\w.+-]", "-", str(value))
+        return value if value in NAMED else as_run_name(dataset_name(locate(value)))
+    return f"{as_run_name(key)}=" + re.sub(r"[^\w.+-]", "-", str(value))
 
 
 def _runs(

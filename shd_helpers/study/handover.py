@@ -1,0 +1,139 @@
+"""Where a run is written, and how it takes the place of the one before it.
+
+A run is written into the hidden folder ``.<name>.unfinished`` beside its run folder ``<name>``. It
+counts from the moment that `run.json` there says that it is complete. Its files are then moved
+into the run folder, `run.json` last, and whoever comes after a kill in between moves the rest. So
+what is complete stays until its successor is complete, and what else lies in the run folder
+(executed notebooks, figures) stays where it is.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from shd_helpers.files import sync_folder
+
+WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
+
+
+class RunError(ValueError):
+    """A run folder that can't be read or written; the message names the folder and the remedy."""
+
+
+def unfinished(folder: Path) -> Path:
+    """Return where the run of a run folder is written."""
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def interrupted(folder: Path) -> Path:
+    """Return where the last run that was cut short is kept once another one has begun."""
+    return folder.with_name(f".{folder.name}.interrupted")
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f".{folder.name}.lock"), thread_local=False)
+
+
+def locked(folder: Path) -> FileLock:
+    """Return the lock of a run's name, acquired; only its holder writes beside or moves.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+
+    Raises
+    ------
+    RunError
+        If another writer holds it for longer than `WAIT_S`, or the run folder can't be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+        lock.acquire(timeout=WAIT_S)
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process writes this run. Wait for it, or take another run_name."
+        ) from None
+    except OSError as error:
+        raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
+    return lock
+
+
+def begin(folder: Path) -> None:
+    """Make the empty folder for a new run, by the lock's holder.
+
+    What an earlier run left there is kept as `interrupted` if it has an epoch; a line says so.
+    """
+    _move_if_complete(folder)
+    place, kept = unfinished(folder), interrupted(folder)
+    n = len(info_of(place).get("epochs", []))
+    if n:
+        shutil.rmtree(kept, ignore_errors=True)
+        place.rename(kept)
+        print(f"The run before was cut short after {n} epochs; they are kept in {kept}")
+    try:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
+
+
+def hand_over(folder: Path) -> None:
+    """Move the files of a complete run into the run folder, by the lock's holder."""
+    place = unfinished(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+        files = [path for path in place.iterdir() if path.is_file() and path.name != "run.json"]
+        for path in files:
+            path.replace(folder / path.name)
+        sync_folder(folder)
+        (place / "run.json").replace(folder / "run.json")
+        sync_folder(folder)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: can't be written ({error}). The complete run waits in {place}: remove what "
+            "is in its way, and read it again."
+        ) from error
+    shutil.rmtree(place)
+
+
+def settle(folder: Path) -> None:
+    """Finish a handover that a kill has stopped; where there is none, do nothing."""
+    if is_waiting(folder):
+        with locked(folder):
+            _move_if_complete(folder)
+
+
+def is_waiting(folder: Path) -> bool:
+    """Tell whether a complete run has yet to be moved into its run folder."""
+    return info_of(unfinished(folder)).get("complete") is True
+
+
+def _move_if_complete(folder: Path) -> None:
+    if is_waiting(folder):
+        hand_over(folder)
+
+
+def info_of(place: Path) -> dict[str, Any]:
+    """Return the content of a folder's `run.json`; empty if there is none that can be read."""
+    try:
+        info = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def is_written(folder: Path) -> bool:
+    """Tell whether a process writes the run at this moment."""
+    try:
+        with _lock(folder).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read
+        return False

@@ -1,0 +1,113 @@
+"""The gate: whatever a parameter's value, it passes or is refused by a line that names it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study.gate import check_parts, check_settings
+from shd_helpers.study.identity import as_run_name, check_run_name, notebook_parameters
+
+DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+VALUES = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
+    *(st.integers(0, 3), st.floats(0, 2), st.sampled_from([v for v in DEFAULTS.values() if v])),
+)
+NAMES = ("a", "Größe_1.5", "lr=0.1,seed=+1-", "sweeps/trial_spoken/x=1.0,seed=0", "a" * 200)
+NO_NAMES = (
+    *(
+        "",
+        ".",
+        "..",
+        "../evil",
+        "a/../../b",
+        "a/b",
+        "/abs",
+        "a b",
+        "a\n",
+        "a\\b",
+        "~",
+        "a:b",
+        "a\0",
+    ),
+    *(".a.unfinished", "sweeps/", "sweeps/a", "sweeps/a/..", "sweeps/../a", "sweeps//a"),
+    *("sweeps/a/b/c", "runs/a/b", "a" * 201, "ö" * 101, None, 3, b"a"),
+)
+
+
+def test_the_defaults_pass():
+    check_settings(DEFAULTS)
+
+
+@given(st.sampled_from(sorted(set(DEFAULTS) - {"dataset"})), VALUES)
+@example("shift_units", 500)
+@example("bin_ms", float("nan"))
+@example("validation_speakers", None)
+def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
+    try:
+        check_settings({**DEFAULTS, name: value})
+    except ValueError as error:
+        assert name in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_delays": 2, "delay_ms": 5000.0}, "delay_ms 5000: .* utterance ends after 999 ms"),
+        ({"n_delays": 34, "delay_ms": 30.0}, "delay_ms 30: .* 34 the last copy is 990 ms"),
+        ({"n_delays": 2, "delay_ms": 1.0}, "delay_ms 1.0: shorter than half a step"),
+        ({"kernel_size": 184}, "kernel_size 184: the input has 183 units"),
+        ({"shift_units": 183}, "shift_units 183: must be below the input's 183 units"),
+        ({"shift_units": 20, "pool_units": 50}, "shift_units 20: must be below the input's 11"),
+        ({"shift_ms": 999.0}, "shift_ms 999: the utterance ends after 999 ms"),
+        ({"seed": -1}, "seed -1: must be at least 0"),
+        ({"language": "latin"}, "language 'latin': unknown"),
+    ],
+)
+def test_what_goes_together(changes, message):
+    if changes.get("n_delays") == 34:
+        check_settings({**DEFAULTS, **changes})  # 990 ms are within 999
+        changes = {**changes, "duration_s": 0.99}
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check_settings({**DEFAULTS, **changes})
+    if not {"seed", "language"} & set(changes):
+        idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
+        check_settings({**DEFAULTS, **changes, **idle})
+
+
+def test_a_batch_is_no_larger_than_what_there_is_to_train_on():
+    parts = SimpleNamespace(training=range(100))
+    check_parts({**DEFAULTS, "batch_size": 100}, parts)
+    with pytest.raises(ValueError, match=r"^batch_size 101: there are 100 training utterances"):
+        check_parts({**DEFAULTS, "batch_size": 101}, parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(name):
+    check_run_name(name)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_what_is_no_name_is_refused_with_the_rule(name):
+    with pytest.raises(ValueError, match=r"^run_name .*: must be letters, digits"):
+        check_run_name(name)
+
+
+@given(st.text(st.sampled_from("ab./\\= ~\0"), max_size=12))
+def test_no_name_leaves_its_folder(name):
+    try:
+        check_run_name(name)
+    except ValueError:
+        return
+    runs = Path("/somewhere/runs")
+    assert (
+        (runs / name).is_relative_to(runs) and (runs / name) != runs and ".." not in name.split("/")
+    )
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_data_set_s_name_becomes_a_run_s_name(text):
+    check_run_name(as_run_name(text))
