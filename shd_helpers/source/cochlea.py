@@ -84,11 +84,11 @@ def encode(
         )
     wave = fade(normalise(wave, rms), rate_hz, ramp_ms)
     step_hz = rate_hz // 2
-    nerve, bushy = _nerve(step_hz, seed), _bushy(step_hz)
+    settings = 1.0 / step_hz, _nerve(step_hz, seed), _bushy(step_hz)
     steps, found = len(wave) // 2 + 1, []
     for first, grid in membrane_grids(wave, rate_hz):
         spikes = np.zeros((steps, min(BLOCK, CHANNELS - first)), dtype=bool)
-        _listen(grid, interpolation_kernel(), 1 / step_hz, nerve, bushy, first, spikes)
+        _listen(grid, interpolation_kernel(), settings, first, spikes)
         step, channel = np.divmod(np.flatnonzero(spikes), spikes.shape[1])
         found.append(step * CHANNELS + first + channel)
     step, units = np.divmod(np.sort(np.concatenate(found)), CHANNELS)
@@ -186,8 +186,8 @@ def _binomial(n, p, u):
 
 
 @compiled
-def _draw(probability, first, nerve, fibres, first_channel, of_channels, counts):
-    seed, blocked_steps = nerve
+def _draw(probability, first, nerve, block, fibres, counts):
+    (seed, blocked_steps), (first_channel, of_channels) = nerve, block
     ready = fibres.copy()
     channels = len(ready)
     v, fired = np.empty(channels), np.empty(channels, np.uint8)
@@ -226,7 +226,7 @@ def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarr
     channels = probability.shape[1]
     counts = np.zeros(probability.shape, dtype=np.uint8)
     ready = np.full(channels, float(FIBRES))
-    _draw(probability, 0, _nerve(rate_hz, seed), ready, 0, channels, counts)
+    _draw(probability, 0, _nerve(rate_hz, seed), (0, channels), ready, counts)
     return counts
 
 
@@ -269,8 +269,9 @@ def _bushy(rate_hz: float) -> tuple[float, float, float, float]:
 
 
 @compiled
-def _listen(grid, kernel, dt, nerve, bushy, first_channel, spikes):
+def _listen(grid, kernel, settings, first_channel, spikes):
     """All stages from the membrane on for a block of channels, some steps at a time."""
+    dt, nerve, bushy = settings
     steps, channels = spikes.shape
     velocity, probability = np.empty((ROWS, grid.shape[1])), np.empty((ROWS, channels))
     counts = np.zeros((steps, channels), np.uint8)
@@ -281,5 +282,5 @@ def _listen(grid, kernel, dt, nerve, bushy, first_channel, spikes):
         v, p = velocity[: stop - first], probability[: stop - first]
         read_grid(grid, kernel, steps, first, v)
         _release(v, dt, hair_cells, p)
-        _draw(p, first, nerve, fibres, first_channel, CHANNELS, counts)
+        _draw(p, first, nerve, (first_channel, CHANNELS), fibres, counts)
         _integrate(counts, first, stop, bushy, bushy_cells, spikes)
