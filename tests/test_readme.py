@@ -79,3 +79,10 @@ def test_speed():
     steps = bench[bench.variant == "fused"].groupby("benchmark").get_group("training step")
     ratios = steps.set_index("batch").ratio
     assert [int(claim) for claim in claims.groups()] == [round(ratios[b]) for b in (128, 32, 8)]
+
+
+def test_surrogates_of_notebook_6():
+    means = summarise(read_table("surrogates_spoken")).query("slope == 2").set_index("surrogate")
+    three = [f"{means.validation[name]:.1f}" for name in ("sigmoid", "fast_sigmoid", "atan")]
+    sentence = "{}, {} and {} % for sigmoid, fast sigmoid and atan at slope 2".format(*three)
+    assert sentence in (ROOT / "notebooks" / "06_recipe_sweeps.ipynb").read_text(encoding="utf-8")
