@@ -86,3 +86,17 @@ def test_surrogates_of_notebook_6():
     three = [f"{means.validation[name]:.1f}" for name in ("sigmoid", "fast_sigmoid", "atan")]
     sentence = "{}, {} and {} % for sigmoid, fast sigmoid and atan at slope 2".format(*three)
     assert sentence in (ROOT / "notebooks" / "06_recipe_sweeps.ipynb").read_text(encoding="utf-8")
+
+
+def test_the_cross_on_spoken_of_notebook_5():
+    means = summarise(read_table("downsizing_cross_spoken"), "size").test_seen.round()
+    steps = [means[f"183 x {n}"] for n in (1000, 500, 333, 200, 100)]
+    channels = [means[f"{n} x 333"] for n in (550, 275, 183, 92, 61)]
+    text = (ROOT / "notebooks" / "05_downsizing_study.ipynb").read_text(encoding="utf-8")
+    for claim in (
+        f"From 1000 to 100 steps seen speakers stay between {min(steps):.0f} and {max(steps):.0f}",
+        f"50 steps ({means['183 x 50']:.0f} %) hurt",
+        f"From 550 to 61 channels they stay between {min(channels):.0f} and {max(channels):.0f}",
+        f"23 channels get {means['23 x 333']:.0f} %, and 700 channels {means['700 x 333']:.0f} %",
+    ):
+        assert claim in text, claim

@@ -157,7 +157,7 @@ class PercentMatrix:
         self._image = axis.imshow(np.zeros((n, n)), cmap="Blues", vmin=0, vmax=100, aspect="equal")
         axis.set_xticks(range(n), class_names, rotation=90, fontsize=8)
         axis.set_yticks(range(n), class_names, fontsize=8)
-        axis.set(xlabel="network's answer", ylabel="spoken word")
+        axis.set(xlabel="predicted word", ylabel="spoken word")
         axis.grid(False)
 
     def show(self, percent: np.ndarray) -> None:
