@@ -95,7 +95,7 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
 @compiled
 def _cubic(f):
     """Return the weights of the points -1, 0, 1 and 2 in the cubic through them, read at ``f``."""
-    a, b = f * (f - 1.0) / 6.0, (f + 1.0) * (f - 2.0) / 2.0
+    a, b = f * (f - 1.0) * (1.0 / 6.0), (f + 1.0) * (f - 2.0) / 2.0
     return (2.0 - f) * a, (f - 1.0) * b, -f * b, (f + 1.0) * a
 
 

@@ -202,11 +202,13 @@ def _draw(probability, first, nerve, block, fibres, counts):
         for c in range(channels):
             v[c] = 1.0 - _uniform(seed, number + np.uint64(c))
         for c in range(channels):
-            # P(k >= 1) is between one - two and one, P(k >= 2) at most two: nearly always enough.
+            # P(k >= 1) lies between one - two and one - two + three, P(k >= 2) is two or less
+            # (Bonferroni): that settles nearly all.
             one = ready[c] * p[c]
             two = one * p[c] * (ready[c] - 1.0) / 2.0
-            fired[c] = v[c] <= one
-            unsure[c] = (v[c] <= one) & ((v[c] <= two) | (v[c] >= one - two))
+            three = two * p[c] * (ready[c] - 2.0) * (1.0 / 3.0)
+            fired[c] = v[c] < one - two
+            unsure[c] = (v[c] <= two) | ((v[c] >= one - two) & (v[c] <= one - two + three))
         for c in range(channels):
             if unsure[c]:
                 fired[c] = _binomial(int(ready[c]), p[c], 1.0 - v[c])
