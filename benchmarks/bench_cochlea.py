@@ -3,7 +3,6 @@
 import time
 from statistics import median
 
-import numba
 import numpy as np
 import soundfile
 from lauscher.audiowaves import MonoAudioWave
@@ -11,6 +10,7 @@ from lauscher.transformations.wave2spike import Wave2Spike
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.paths import ROOT
+from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.cochlea import encode
 
 NAME, RATE_HZ = "lang-english_speaker-00_trial-0_digit-1.flac", 48_000  # 0.67 s
@@ -48,7 +48,7 @@ def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
     one_s = seconds(lambda: encode(wave, RATE_HZ, 0), repeats)
 
     def many():
-        cores = numba.get_num_threads()
+        cores = N_THREADS
         thread_map(
             lambda i: encode(wave, RATE_HZ, i), range(batch), max_workers=cores, disable=True
         )

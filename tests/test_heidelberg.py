@@ -323,7 +323,7 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     write_shd = heidelberg.write_shd
     with monkeypatch.context() as patch:
         patch.setattr(heidelberg, "write_shd", fill)
-        patch.setattr(heidelberg.numba, "get_num_threads", lambda: 1)
+        patch.setattr(heidelberg, "N_THREADS", 1)
         with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it goes on"):
             datasets.locate("hd")
     assert names(data_dir / "hd") == ["hd_audio.tar.gz", "unfinished"]

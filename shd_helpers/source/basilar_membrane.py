@@ -30,6 +30,9 @@ BLOCK, OVERSAMPLING, TAPS = 64, 1.5, 16
 KERNEL_POINTS = 1024  # of the table, from one grid point to the next
 KERNEL_SHAPE = np.pi * TAPS * (1 - 0.5 / OVERSAMPLING)
 
+# Not numba.get_num_threads(): it starts numba's own threads, which nothing here uses, and makes
+# torch share every small product of this process among as many.
+N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 # Without Python's lock, so that threads can encode side by side; Python's check for a division by
 # zero would keep the loops from using vector instructions.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -86,7 +89,7 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     x = np.linspace(0, LENGTH_CM, CHANNELS)
     tops_hz = np.minimum(TABLE_TOP * resonance_hz()[::2], top_hz)
     omega = 2 * np.pi * np.linspace(1, np.repeat(tops_hz, 2), TABLE_POINTS, axis=-1)
-    with ThreadPoolExecutor(numba.get_num_threads()) as threads:
+    with ThreadPoolExecutor(N_THREADS) as threads:
         response = np.array(list(threads.map(membrane_response, omega, x)))
     even, odd = response[::2], 1j * response[1::2]
     return np.stack([even + odd, even - odd], axis=-1), tops_hz

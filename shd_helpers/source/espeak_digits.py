@@ -4,13 +4,13 @@ import io
 import json
 from pathlib import Path
 
-import numba
 import numpy as np
 import soundfile
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
+from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.speech import SPEAKERS, SPEECH_RATE_HZ, speak
@@ -81,7 +81,7 @@ def make_spoken(
         spikes = thread_map(
             lambda take: _hear(take[0], take[1], take[2], seed),
             takes,
-            max_workers=numba.get_num_threads(),
+            max_workers=N_THREADS,
             tqdm_class=tqdm,
             desc=path.stem,
             disable=not progress,

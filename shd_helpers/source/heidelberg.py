@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import numba
 import numpy as np
 import requests
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic, sha256
+from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.download import TIMEOUT_S, download, exclusive, sites
 from shd_helpers.source.recordings import RecordingError, encode_file
 from shd_helpers.source.shd_file import DatasetError, read_shd, write_shd
@@ -231,7 +231,7 @@ def _encode(
         done = thread_map(
             lambda chunk: _encode_chunk(chunk, parts),
             [chunk for of_file in chunks for chunk in of_file],
-            max_workers=numba.get_num_threads(),
+            max_workers=N_THREADS,
             tqdm_class=tqdm,
             desc="encoding hd",
             unit=f" x {CHUNK} recordings",

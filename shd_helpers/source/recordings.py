@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
+from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.sound_file import RecordingError, check_header, read_wave, sound_hash
@@ -172,7 +172,7 @@ def encode_files(
     return thread_map(
         encode_one,
         paths,
-        max_workers=numba.get_num_threads(),
+        max_workers=N_THREADS,
         tqdm_class=tqdm,
         desc=what,
         disable=not progress,
