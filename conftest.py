@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 
+LONG = {f"test_{name}.py" for name in ("cochlea", "engine", "recordings", "spoken", "sweeps")}
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 
 
@@ -16,10 +17,17 @@ def pytest_runtest_protocol(item):
         return (yield)
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what takes long, so that no process waits for another at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Keep a file's tests in one process and in order, for they share fixtures or a kernel."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False
 
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid):
