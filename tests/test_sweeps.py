@@ -196,7 +196,8 @@ def test_two_sweeps_at_once_run_everything_once(home, scheduler):
         other = pool.submit(run_sweep, home.yaml, scheduler=scheduler, progress=False)
         wait_until(lambda: (1.0, 1) in home.begun(), "the other works, too")
         home.order(1.0, 0, "")
-        assert other.result(LONG_S).status.tolist() == ["done"] * 4
+        ended = other.result(LONG_S)
+        assert ended.status.tolist() == ["done"] * 4, ended.error.tolist()
     assert command.wait(LONG_S) == 0
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert home.rows().status.tolist() == ["done"] * 4
