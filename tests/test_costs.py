@@ -1,5 +1,7 @@
 """Costs against NeuroBench's own count, and by hand."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,11 @@ from neurobench.metrics.static import Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
-from shd_helpers.network.costs import costs, effective_acs
+from shd_helpers.network.costs import costs, effective_acs, late_spikes
 from shd_helpers.network.spiking import weight_and_bias
 from shd_helpers.study import training
 from tests.networks import spiking_network
-from tests.test_engine import random_events
+from tests.test_engine import make_events, random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)
 
@@ -87,3 +89,33 @@ def test_weights_of_zero_are_no_synapses(trained):
         trained.fc2.weight.copy_(kept[1])
     before = effective_acs(trained, EVENTS, n_spikes)
     np.testing.assert_allclose(before - now, 7 * (12 - 4))
+
+
+def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
+    """Words of different lengths, one of them silent, step after step through snntorch's loop."""
+    rng = np.random.default_rng(0)
+    active = rng.random((6, 30, 20)) < 0.3
+    for i, end in enumerate((30, 20, 9, 0, 25, 12)):
+        active[i, end:] = False
+    events = make_events(active, 5, 0)
+    trained = copy.deepcopy(trained)
+    with torch.no_grad():
+        for fc, _ in trained.layers:
+            fc.bias += 0.2  # so that neurons spike without input
+    wanted, states = [], None
+    for i in range(len(events)):
+        with torch.no_grad():
+            states = trained(torch.from_numpy(events.to_frames([i])), record_hidden=True)
+        heard = np.flatnonzero(active[i].any(1))
+        after = range(max(heard, default=-1) + 1, events.n_steps)
+        layers = (*states.hidden_spk, states.spk)
+        wanted.append(sum(int(spk[t].sum()) for spk in layers for t in after))
+    assert late_spikes(trained, events, batch_size=4).tolist() == wanted
+    assert max(wanted) > wanted[0] == 0
+
+    predictions = training.evaluate(trained, events).predictions()
+    found = costs(trained, predictions, events.n_steps, events.n_units)
+    assert found["late_spikes"] == pytest.approx(np.mean(wanted))
+    assert found["neuron_updates"] == sum(m.numel() for m in (*states.hidden_mem, states.mem))
+    synapses = [p for name, p in spread_out(trained).named_parameters() if "weight" in name]
+    assert found["unrolled_synapses"] == sum(int((w != 0).sum()) for w in synapses)

@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.sweeps import spec
 from shd_helpers.sweeps.evidence import SWEEPS
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.yaml_file import SWEEPS as FOLDER
+from shd_helpers.sweeps.yaml_file import SweepError
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,13 @@ from shd_helpers.sweeps.spec import SweepError, read_sweep
         ({"grid": {"both": {"a": {"x": "1e-3"}}}}, "grid.both.a.x: .* is of type str"),
         ({"grid": {"both": {"a": 1.0}}}, "grid.both.a: 1.0 is no mapping"),
         ({"grid": {"x": {"a": {"x": 1.0}}}}, "grid.x: .* must be a list"),
-        ({"seeds": [0.5]}, "seeds.seed: parameter 'seed': 0.5"),
-        ({"seeds": [0, 0]}, "seeds.seed: .* different"),
-        ({"seeds": 3}, "seeds: 3 is no list"),
+        ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
+        ({"seeds": [0, 0]}, "seeds.others: .* different"),
+        ({"seeds": 3}, "seeds: 3 is no list or dict"),
+        ({"seeds": {"x": [0], "others": [1]}}, "seeds.x: must be a place of one axis"),
+        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
+        ({"seeds": {"1.0": 3, "others": [1]}}, "seeds.1.0: 3 must be a list"),
+        ({"plan": ["x"]}, "plan: .* is no dict"),
         ({"name": "../up"}, "name: '../up' must be letters"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
@@ -81,6 +86,25 @@ def test_parameters_that_go_together_are_one_axis(home):
         read_sweep(home.yaml, {"word": "c"})
 
 
+def test_a_place_may_have_seeds_of_its_own(home):
+    pair = {"low": {"x": 1.0}, "high": {"x": 2.0}}
+    home.write(grid={"pair": pair, "word": ["a", "b"]}, seeds={"high": [3, 4, 5], "others": [0]})
+    found = [
+        (r.places["pair"], r.parameters["word"], r.parameters["seed"])
+        for r in read_sweep(home.yaml).runs
+    ]
+    assert found == [
+        *(("low", word, 0) for word in "ab"),
+        *(("high", word, seed) for word in "ab" for seed in (3, 4, 5)),
+    ]
+
+
+def test_the_plan_changes_no_run(home):
+    before = read_sweep(home.yaml).runs
+    home.write(plan={"margin": 3})
+    assert [run.hash for run in read_sweep(home.yaml).runs] == [run.hash for run in before]
+
+
 def test_overrides_are_part_of_the_name(home):
     sweep = read_sweep(home.yaml, {"word": "b"})
     assert sweep.name == "trial_word=b" and sweep.runs[0].parameters["word"] == "b"
@@ -127,7 +151,7 @@ def test_a_table_is_named_after_its_data_set(home, tmp_path):
     assert sweep.name == "trial_mine" and sweep.table.name == "trial_mine.csv"
 
 
-STUDY = [path.stem for path in spec.SWEEPS.glob("*.yaml")]
+STUDY = [path.stem for path in FOLDER.glob("*.yaml")]
 CHOOSE = {
     *("surrogates", "learning_rate_epochs", "batch_size", "downsizing_tuning"),
     *("models_validation", "convolutional_reference_validation", "search"),
@@ -137,7 +161,7 @@ CHOOSE = {
 @pytest.mark.parametrize("name", STUDY)
 def test_the_study_s_sweeps(name, home):
     sweep = read_sweep(name)
-    data = yaml.safe_load((spec.SWEEPS / f"{name}.yaml").read_text())["fixed"]["dataset"]
+    data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}" and len(sweep.runs) <= 126
     assert len(set(sweep.runs[0].parameters)) == len(notebook_parameters(sweep.notebook))
     seeds = len({run.parameters["seed"] for run in sweep.runs})

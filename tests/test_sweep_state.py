@@ -14,7 +14,8 @@ from shd_helpers.study import identity, tables
 from shd_helpers.study.tables import COSTS, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.yaml_file import SweepError
 
 
 def missing(home, again=None):

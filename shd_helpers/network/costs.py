@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engines import Network
+from shd_helpers.network.engines import Network, fused, loop
 from shd_helpers.network.spiking import weight_and_bias
 
 
@@ -47,6 +47,39 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
     return total + sum(hidden)
 
 
+def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndarray:
+    """Return how often each utterance's neurons, hidden and output, spike after its last event.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        One without spikes has none: 0.
+    events : Events
+        Utterances. In the step of the last event itself a spike is not late.
+    batch_size : int
+        Utterances in a batch; changes no result.
+
+    Returns
+    -------
+    ndarray
+        Shape (utterances,), int64.
+    """
+    late = np.zeros(len(events), np.int64)
+    if isinstance(model, ConvolutionalNetwork):
+        return late
+    run = loop if fused.unsupported_reason(model) else fused
+    end = np.full(len(events), -1)  # an utterance without events is over before it begins
+    spoken = np.flatnonzero(np.diff(events.offsets))
+    end[spoken] = events.steps[events.offsets[spoken + 1] - 1]
+    for low in range(0, len(events), batch_size):
+        index = np.arange(low, min(low + batch_size, len(events)))
+        states = run.record(model, events, index)
+        is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(end[index])
+        for spk in (*states.hidden_spk, states.spk):
+            late[index] += (spk.detach().cpu().sum(2) * is_late).sum(0).numpy().astype(np.int64)
+    return late
+
+
 def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int) -> dict:
     """Return what the network costs, and an utterance on average.
 
@@ -63,9 +96,11 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     -------
     dict of str to float
         `parameters` (learned numbers), `footprint_bytes` (parameters and constants in float32),
-        `input_events` (mean over utterances). With spikes also `effective_acs`, `hidden_spikes`
-        (means over utterances) and `activation_sparsity` (share of silent neuron-steps, hidden and
-        output layers); without spikes `macs`, the multiply-accumulates of an utterance, batch
+        `input_events` (mean over utterances). With spikes also `unrolled_synapses` (weights that
+        are not 0, a shared one counted at each of its places), `neuron_updates` (of a membrane, by
+        leak and current: neurons x steps), `effective_acs`, `hidden_spikes`, `late_spikes` (means
+        over utterances) and `activation_sparsity` (share of silent neuron-steps, hidden and output
+        layers); without spikes `macs`, the multiply-accumulates of an utterance, batch
         normalisation left out.
     """
     tensors = model.state_dict().values()
@@ -77,10 +112,12 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     if isinstance(model, ConvolutionalNetwork):
         return found | {"macs": _macs(model, n_steps, n_units)}
     spikes = predictions.hidden_spikes + predictions.output_spikes
-    neurons = sum(fc.out_features for fc, _ in model.layers)
-    means = ("effective_acs", "hidden_spikes")
+    updates = n_steps * sum(fc.out_features for fc, _ in model.layers)
+    synapses = sum(int((weight_and_bias(fc)[0] != 0).sum()) for fc, _ in model.layers)
+    means = ("effective_acs", "hidden_spikes", "late_spikes")
+    found |= {"unrolled_synapses": synapses, "neuron_updates": updates}
     found |= {name: float(predictions[name].mean()) for name in means}
-    return found | {"activation_sparsity": float(1 - spikes.mean() / (neurons * n_steps))}
+    return found | {"activation_sparsity": float(1 - spikes.mean() / updates)}
 
 
 @torch.no_grad()

@@ -19,8 +19,8 @@ SCORES = tuple(
     f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
 )
 COSTS = (
-    *("parameters", "footprint_bytes", "effective_acs", "macs"),
-    *("input_events", "hidden_spikes"),
+    *("parameters", "footprint_bytes", "unrolled_synapses", "neuron_updates"),
+    *("effective_acs", "macs", "input_events", "hidden_spikes", "late_spikes"),
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *COSTS, *TIMES)

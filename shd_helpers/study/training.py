@@ -14,7 +14,7 @@ from torch.nn import functional
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.costs import effective_acs
+from shd_helpers.network.costs import effective_acs, late_spikes
 from shd_helpers.network.engines import ENGINES, Network, choose_engine
 
 
@@ -87,7 +87,8 @@ class Evaluation:
         DataFrame
             `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
             `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
-            hidden neurons and steps), `output_spikes`, `effective_acs` (see `costs`).
+            hidden neurons and steps), `output_spikes`, `late_spikes` and
+            `effective_acs` (see `costs`).
         """
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
@@ -96,6 +97,7 @@ class Evaluation:
         columns |= {"input_events": np.diff(events.offsets)}
         columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
+        columns |= {"late_spikes": late_spikes(self.model, events)}
         columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
         return pd.DataFrame(columns)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
-from shd_helpers.sweeps.spec import SweepError
+from shd_helpers.sweeps.yaml_file import SweepError
 
 if TYPE_CHECKING:
     from distributed import Client

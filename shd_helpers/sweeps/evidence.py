@@ -8,7 +8,8 @@ from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.predictions import collect_predictions, count_correct
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.yaml_file import SweepError
 
 SWEEPS = (
     "surrogates",

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from shd_helpers.study.identity import literal
 from shd_helpers.study.tables import TableError, finished_run, read_rows
 from shd_helpers.sweeps.clusters import connect
-from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.state import RESUME, missing, own_rows, store
+from shd_helpers.sweeps.yaml_file import SweepError
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -8,9 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from shd_helpers.paths import NOTEBOOKS, ROOT, is_smoke, results_dir, runs_dir
+from shd_helpers.paths import NOTEBOOKS, is_smoke, results_dir, runs_dir
 from shd_helpers.study.identity import (
     as_run_name,
     check_parameters,
@@ -19,13 +17,10 @@ from shd_helpers.study.identity import (
 )
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.tables import DATA, MEASURED
+from shd_helpers.sweeps.yaml_file import SWEEPS, SweepError, read_yaml
 
-SWEEPS = ROOT / "sweeps"
+OTHERS = "others"  # under `seeds`: the places that aren't named there
 _COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
-
-
-class SweepError(ValueError):
-    """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,18 +84,16 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         If a data set can't be found.
     """
     path = Path(name) if str(name).endswith(".yaml") else SWEEPS / f"{name}.yaml"
-    content = _read_yaml(path)
+    content = read_yaml(path)
     fixed, grid, notebook = content["fixed"], content["grid"], content["notebook"]
     notebook = path.parent / notebook if ".ipynb" in notebook else NOTEBOOKS / f"{notebook}.ipynb"
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
-    for section, key, values in (
-        *(("fixed", key, [value]) for key, value in fixed.items()),
-        ("seeds", "seed", content["seeds"]),
-    ):
-        _check_values(f"{path}: {section}.{key}", key, values, defaults, section == "seeds")
+    for key, value in fixed.items():
+        _check_values(f"{path}: fixed.{key}", key, [value], defaults)
     axes = {key: _axis(f"{path}: grid.{key}", key, axis, defaults) for key, axis in grid.items()}
+    seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
     swept = [key for axis in axes.values() for key in {key for place in axis for key in place[1]}]
     for key in swept:
         if key in fixed or swept.count(key) > 1:
@@ -118,55 +111,11 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base |= changed
     named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
     name = "_".join([content["name"], *(_words(*item) for item in named.items())])
-    runs = list(_runs(name, base, axes, content["seeds"]))
+    runs = list(_runs(name, base, axes, seeds))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     _check_ranges(path, notebook, runs)
     return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; YAML's own loader would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """Return a mapping with different keys."""
-        keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
-                problem = f"the key {key.value} stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> dict:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError:
-        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path}: not YAML ({error})") from error
-    wanted: dict[str, type] = {
-        "name": str,
-        "notebook": str,
-        "fixed": dict,
-        "grid": dict,
-        "seeds": list,
-    }
-    wanted["keep_predictions"] = bool
-    if isinstance(content, dict):
-        content = {"keep_predictions": False} | content
-    if not isinstance(content, dict) or set(content) != set(wanted):
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
-        raise SweepError(
-            f"{path}: the keys must be {', '.join(wanted)} (may be left out); found: {found}"
-        )
-    for key, kind in wanted.items():
-        if not isinstance(content[key], kind):
-            raise SweepError(f"{path}: {key}: {content[key]!r} is no {kind.__name__}")
-    if not re.fullmatch(r"\w[\w-]*", content["name"]):
-        raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
-    return content
 
 
 def _check_ranges(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
@@ -226,6 +175,19 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     ]
 
 
+def _seeds(where: str, seeds: Any, axes: Mapping, defaults: Mapping) -> dict[str, list[int]]:
+    """Return the seeds of the places that have some of their own, and those of all others."""
+    seeds = {OTHERS: seeds} if isinstance(seeds, list) else {str(k): v for k, v in seeds.items()}
+    places = [name for axis in axes.values() for name, _ in axis]
+    for name, values in seeds.items():
+        if name != OTHERS and places.count(name) != 1:
+            raise SweepError(f"{where}.{name}: must be a place of one axis of the grid")
+        _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
+    if OTHERS not in seeds:
+        raise SweepError(f"{where}: without {OTHERS}, the seeds of the places that aren't named")
+    return seeds
+
+
 def _typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
     return float(value) if isinstance(default, float) else value
@@ -250,7 +212,10 @@ def _words(key: str, value: Any) -> str:
 
 
 def _runs(
-    name: str, base: Mapping, axes: Mapping[str, list[tuple[str, dict]]], seeds: Sequence[int]
+    name: str,
+    base: Mapping,
+    axes: Mapping[str, list[tuple[str, dict]]],
+    seeds: Mapping[str, Sequence[int]],
 ) -> Iterator[RunSpec]:
     from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
     from shd_helpers.source.datasets import fingerprint, locate
@@ -261,7 +226,8 @@ def _runs(
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
         configuration = ",".join(_words(key, chosen.get(key, place)) for key, place in at.items())
-        for seed in seeds:
+        own = [place for place in at.values() if place in seeds]
+        for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
             if is_smoke() and {"dataset", "epochs"} <= parameters.keys():

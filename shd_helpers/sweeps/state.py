@@ -7,7 +7,8 @@ import pandas as pd
 
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.tables import DATA, MEASURED, finished_run, merge_rows, read_rows
-from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError
+from shd_helpers.sweeps.spec import RunSpec, Sweep
+from shd_helpers.sweeps.yaml_file import SweepError
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 

@@ -1,0 +1,77 @@
+"""The YAML file of a sweep, or the line that says what is wrong with it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shd_helpers.paths import ROOT
+
+SWEEPS = ROOT / "sweeps"
+
+
+class SweepError(ValueError):
+    """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice; YAML's own loader would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Return a mapping with different keys."""
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                problem = f"the key {key.value} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return a sweep's file, its keys and their kinds checked; what may be absent is filled in.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its `plan` isn't read by the sweep: it says what will be compared with what, and
+        is written before the runs.
+
+    Raises
+    ------
+    SweepError
+        If it isn't there or isn't such a file.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SweepError(f"{path}: not YAML ({error})") from error
+    wanted: dict[str, type | tuple[type, ...]] = {
+        "name": str,
+        "notebook": str,
+        "fixed": dict,
+        "grid": dict,
+        "seeds": (list, dict),
+        "keep_predictions": bool,
+        "plan": dict,
+    }
+    may_be_absent = {"keep_predictions": False, "plan": {}}
+    if isinstance(content, dict):
+        content = may_be_absent | content
+    if not isinstance(content, dict) or set(content) != set(wanted):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
+        raise SweepError(
+            f"{path}: the keys must be {', '.join(wanted)} ({' and '.join(may_be_absent)} may be "
+            f"left out); found: {found}"
+        )
+    for key, kind in wanted.items():
+        if not isinstance(content[key], kind):
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            named = " or ".join(kind.__name__ for kind in kinds)
+            raise SweepError(f"{path}: {key}: {content[key]!r} is no {named}")
+    if not re.fullmatch(r"\w[\w-]*", content["name"]):
+        raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
+    return content
