@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from shd_helpers.study import collect_predictions, count_correct
+from shd_helpers.study import collect_predictions, count_correct, speaker_accuracies
+from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -60,3 +61,28 @@ def test_counts_are_those_of_the_hand(table):
     by_speaker = count_correct(collect_predictions(table), ["speaker"]).set_index("speaker")
     assert by_speaker.utterances.to_dict() == {3: 2, 5: 2}
     assert by_speaker.correct.to_dict() == {3: 1, 5: 1}
+
+
+def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
+    """Three speakers, counted by hand."""
+    table, columns = tmp_path / "t.csv", {"dataset": "hd", "language": "english", "status": "done"}
+    runs = pd.DataFrame({"hash": [*"abc"], "held_out": [0, 1, 2]}).assign(**columns)
+    runs = runs.assign(input="small", seed=4, configuration="x", run_name="y", error="")
+    runs.to_csv(table, index=False)
+    said = [  # run, speaker, right answers, wrong ones
+        *(("a", 0, 1, 1), ("a", 1, 1, 0), ("a", 2, 0, 1)),
+        *(("b", 1, 2, 2), ("b", 0, 1, 1), ("b", 2, 3, 0)),
+        *(("c", 2, 0, 4), ("c", 0, 1, 0), ("c", 1, 0, 3)),
+    ]
+    held_out = dict(zip(runs["hash"], runs.held_out, strict=True))
+    rows = [
+        (run, "test", 0, speaker, held_out[run] != speaker, "one", word)
+        for run, speaker, right, wrong in said
+        for word in ["one"] * right + ["two"] * wrong
+    ]
+    names = ["hash", "part", "row", "speaker", "seen", "label", "predicted"]
+    pd.DataFrame(rows, columns=names).to_csv(predictions_path(table), index=False)
+    found = speaker_accuracies(table).set_index("speaker").sort_index()
+    assert found.input.unique() == ["small"] and found.seed.unique() == [4]
+    assert found.test_unseen_accuracy.tolist() == [1 / 2, 2 / 4, 0]
+    assert found.test_seen_accuracy.tolist() == [2 / 3, 1 / 4, 3 / 4]

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from shd_helpers.study import choose, difference, equivalence, holm, is_on_front, summarise
+from shd_helpers.study import (
+    choose,
+    contrasts,
+    difference,
+    equivalence,
+    holm,
+    is_on_front,
+    summarise,
+)
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
 T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 6: 2.446912}
@@ -166,3 +174,28 @@ def test_front_equals_pairwise_comparison():
     want = [not any((c <= x and a > y) or (c < x and a >= y) for c, a in points) for x, y in points]
     assert is_on_front(cost, accuracy).tolist() == want
     assert 1 < sum(want) < 40
+
+
+def test_contrasts_are_paired_by_speaker_over_common_seeds():
+    """Against scipy on means made by hand; a third seed of one input alone doesn't count."""
+    rng = np.random.default_rng(0)
+    values = {"a": rng.random((6, 2)), "b": rng.random((6, 3)), "c": rng.random((6, 2))}
+    rows = [
+        (name, seed, speaker, x)
+        for name, table in values.items()
+        for speaker, line in enumerate(table)
+        for seed, x in enumerate(line)
+    ]
+    columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
+    table = pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
+    found = contrasts(table, [("a", "b"), ["c", "b"]], "test_unseen_accuracy")
+    tests = []
+    for name in "ac":
+        first, second = 100 * values[name].mean(1), 100 * values["b"][:, :2].mean(1)
+        tests.append(stats.ttest_rel(first, second))
+        row, interval = found.loc[name, "b"], tests[-1].confidence_interval(0.95)
+        assert row["mean"] == pytest.approx(np.mean(first - second))
+        assert row.ci95 == pytest.approx((interval.high - interval.low) / 2)
+        assert row.p == pytest.approx(tests[-1].pvalue)
+    low, high = sorted(test.pvalue for test in tests)
+    assert sorted(found.p_holm) == pytest.approx([min(1, 2 * low), max(min(1, 2 * low), high)])

@@ -134,3 +134,32 @@ def count_correct(predictions: pd.DataFrame, columns: Sequence[str]) -> pd.DataF
     correct = predictions.assign(correct=predictions.label == predictions.predicted)
     counted = correct.groupby([*columns], sort=False).correct
     return counted.agg(utterances="size", correct="sum").reset_index()
+
+
+def speaker_accuracies(name: str | Path) -> pd.DataFrame:
+    """Return what each speaker got where all were left out in turn: as an unseen and a seen one.
+
+    Parameters
+    ----------
+    name : str or Path
+        As for `tables.read_table`: a sweep over `held_out` with an axis `input`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each input, seed and speaker: `test_unseen_accuracy`, a fraction of all the
+        speaker's utterances, in the run that left the speaker out; `test_seen_accuracy`, a fraction
+        of those that the other runs held back.
+
+    Raises
+    ------
+    TableError
+        As `collect_predictions`.
+    """
+    inputs = read_rows(table_path(name))[["hash", "input"]]
+    columns = ("input", "seed", "speaker", "seen")
+    counted = count_correct(collect_predictions(name).merge(inputs, on="hash"), columns)
+    counted["accuracy"] = counted.correct / counted.utterances
+    wide = counted.pivot_table("accuracy", columns[:3], "seen", sort=False)
+    names = {False: "test_unseen_accuracy", True: "test_seen_accuracy"}
+    return wide.rename(columns=names).rename_axis(columns=None).reset_index()

@@ -121,6 +121,36 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed"
     return Difference(mean, half, float(test.pvalue), -float(one_sided.low))
 
 
+def contrasts(
+    table: pd.DataFrame, pairs: Sequence[Sequence[str]], column: str, over: str = "speaker"
+) -> pd.DataFrame:
+    """Compare pairs of inputs, paired by speaker, with the seeds that both have.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `input`, `seed`, the unit's column and accuracies: from `speaker_accuracies`.
+    pairs : sequence of pair
+        Names of inputs; the second is subtracted from the first.
+    column, over
+        As for `difference`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the pairs, with the columns of `Difference` and `p_holm`, adjusted for all of
+        them.
+    """
+    found = []
+    for names in pairs:
+        first, second = (table[table.input == name] for name in names)
+        common = set(first.seed) & set(second.seed)
+        first, second = (runs[runs.seed.isin(common)] for runs in (first, second))
+        found.append(difference(first, second, column, over))
+    index = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs], names=("input", "against"))
+    return pd.DataFrame(found, index=index).assign(p_holm=holm([each.p for each in found]))
+
+
 def equivalence(
     a: pd.DataFrame, b: pd.DataFrame, column: str, margin: float, over: str = "seed"
 ) -> float:
