@@ -1,0 +1,44 @@
+"""Voices measured from spikes, against spikes and sounds whose pitch, rate and level are known."""
+
+import numpy as np
+import pytest
+
+from shd_helpers.source import Utterances, encode
+from shd_helpers.source.shd_file import ENGLISH
+from shd_helpers.source.voices import describe_voices, pitch_hz
+
+
+@pytest.mark.parametrize("hz", [80, 125, 200, 250])
+def test_pitch_of_pulses(hz):
+    """Bursts at a known rate, a fifth of them missing, in noise."""
+    rng = np.random.default_rng(hz)
+    pulses = np.arange(0.05, 0.6, 1 / hz)
+    pulses = pulses[rng.random(len(pulses)) < 0.8]
+    times = np.concatenate([rng.normal(pulse, 3e-4, 60) for pulse in pulses])
+    times = np.concatenate([times, rng.uniform(0, 0.7, 1000)]).astype(np.float16).astype(float)
+    assert pitch_hz(times) == pytest.approx(hz, rel=0.07)
+
+
+@pytest.mark.parametrize("hz", [110, 220])
+def test_pitch_through_the_cochlea(hz):
+    """A buzz of harmonics, as vocal folds make it."""
+    t = np.arange(0, 0.4, 1 / 48000)
+    wave = sum(np.sin(2 * np.pi * n * hz * t) / n for n in range(1, 20))
+    times, _ = encode(wave, 48000, seed=0)
+    assert pitch_hz(times) == pytest.approx(hz, rel=0.07)
+
+
+def test_each_utterance_has_its_row():
+    """Ten spikes a millisecond apart from 0.1 s on; one silent word; one of another language."""
+    times = np.concatenate([0.1 + np.arange(1001) / 1000 / 4, [0.5] * 3])
+    units = np.concatenate([np.arange(1001) % 3, [7, 7, 7]])
+    found = describe_voices(
+        Utterances(
+            times, units, np.array([0, 1001, 1001, 1004]), np.array([1, 0, 10]),
+            np.array([5, 6, 7]), (*ENGLISH, "null"),
+        )
+    )  # fmt: skip
+    assert found.speaker.tolist() == [5] and found.label.tolist() == [1]
+    assert found.spikes.tolist() == [1001]
+    assert found.duration_s[0] == pytest.approx(0.98 * 0.25)
+    assert found.centre_unit[0] == pytest.approx(np.mean(units[:1001]))
