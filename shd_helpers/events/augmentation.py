@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numba import njit
 
 from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.downsample import Events
@@ -44,27 +45,44 @@ class Augmentation:
             One draw of it seeds all changes.
         """
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        sizes, shift_steps = np.diff(events.offsets), round(self.shift_ms / events.step_ms)
+        n, shift_steps = len(events), round(self.shift_ms / events.step_ms)
+        factor = rng.uniform(1 - self.stretch, 1 + self.stretch, n)
+        late = np.rint(rng.uniform(-shift_steps, shift_steps, n))
+        up = np.rint(rng.uniform(-self.shift_units, self.shift_units, n)).astype(np.int64)
+        is_kept = rng.random(len(events.steps)) >= self.dropout
+        steps, units = np.empty_like(events.steps), np.empty_like(events.units)
+        offsets = np.zeros_like(events.offsets)
+        _change(
+            events.steps, events.units, events.offsets, events.n_steps, events.n_units,
+            factor, late, up, is_kept, steps, units, offsets,
+        )  # fmt: skip
+        n_left = offsets[-1]
+        return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
 
-        def drawn(low: float, high: float) -> np.ndarray:
-            return np.repeat(rng.uniform(low, high, len(events)), sizes)
 
-        of = np.repeat(np.arange(len(events)), sizes)
-        factor = drawn(1 - self.stretch, 1 + self.stretch)
-        late = np.rint(drawn(-shift_steps, shift_steps))
-        steps = np.floor((events.steps + 0.5) * factor + late).astype(np.int64)
-        up = np.rint(drawn(-self.shift_units, self.shift_units)).astype(np.int64)
-        units = events.units + up
-        keep = (0 <= steps) & (steps < events.n_steps) & (0 <= units) & (units < events.n_units)
-        keep &= rng.random(len(keep)) >= self.dropout
-        entry = ((of * events.n_steps + steps) * events.n_units + units)[keep]
-        entry.sort(kind="stable")  # nearly sorted already: fast
-        entry = entry[np.diff(entry, prepend=-1) > 0]
-        of, entry = np.divmod(entry, events.n_steps * events.n_units)
-        steps, units = np.divmod(entry, events.n_units)
-        return replace(
-            events,
-            steps=steps.astype(np.uint16),
-            units=units.astype(np.uint16),
-            offsets=np.searchsorted(of, np.arange(len(events) + 1)),
-        )
+@njit(cache=True, nogil=True)
+def _change(
+    steps, units, offsets, n_steps, n_units, factor, late, up, is_kept,
+    steps_out, units_out, offsets_out,
+):  # fmt: skip
+    """Move the events of all utterances; what falls together in a step is put in order there."""
+    found = 0
+    for i in range(len(factor)):
+        first = found  # of the events in the step that is being filled
+        for e in range(offsets[i], offsets[i + 1]):
+            step = int(np.floor((steps[e] + 0.5) * factor[i] + late[i]))
+            unit = units[e] + up[i]
+            if not (is_kept[e] and 0 <= step < n_steps and 0 <= unit < n_units):
+                continue
+            if found > first and steps_out[found - 1] != step:
+                first = found
+            k = found  # where it belongs: nearly always behind the others
+            while k > first and units_out[k - 1] > unit:
+                k -= 1
+            if k > first and units_out[k - 1] == unit:
+                continue
+            for j in range(found, k, -1):
+                units_out[j] = units_out[j - 1]
+            units_out[k], steps_out[found] = unit, step
+            found += 1
+        offsets_out[i + 1] = found
