@@ -6,26 +6,18 @@ import yaml
 from scipy.stats import qmc
 
 from shd_helpers.sweeps import search
-from shd_helpers.sweeps.spec import SWEEPS
-
-# Sweeps behind a choice: of a recipe, an input, a model.
-CHOOSING = (
-    "search",
-    "surrogates",
-    "learning_rate_epochs",
-    "batch_size",
-    "downsizing_tuning",
-    "models_validation",
-    "convolutional_reference_validation",
-)
+from shd_helpers.sweeps.yaml_file import SWEEPS
 
 
 def content(name):
     return yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
 
 
-def test_the_committed_sweep_is_the_search_s():
-    assert content("search") == search.sweep(), "run python -m shd_helpers.sweeps.search"
+@pytest.mark.parametrize("step", search.STEPS)
+def test_the_committed_sweep_is_what_the_step_before_it_says(step):
+    """Nobody chose by hand: the files follow from the committed tables."""
+    make, _ = search.STEPS[step]
+    assert content(step) == make(), f"run python -m shd_helpers.sweeps.search {step}"
 
 
 def test_points_are_sobol_s_spread_over_the_ranges():
@@ -47,9 +39,14 @@ def test_recipes_are_chosen_on_two_training_speakers():
     first, second = search.tuning_speakers()
     assert first < second and {first, second} <= set(search.TRAINING_SPEAKERS)
     assert not {4, 5} & set(search.TRAINING_SPEAKERS)  # new speakers of the official test file
-    assert content("search")["fixed"]["validation_speakers"] == f"{first},{second}"
+    for name in ("search", "finalists"):
+        fixed = content(name)["fixed"]
+        assert fixed["validation_speakers"] == f"{first},{second}"
+        assert fixed["score_test"] is False
+    assert not {first, second} & set(content("final")["plan"]["strangers"])
 
 
-@pytest.mark.parametrize("name", CHOOSING)
-def test_what_chooses_scores_no_test_utterance(name):
-    assert content(name)["fixed"]["score_test"] is False
+@pytest.mark.parametrize("name", ["downsizing_grid", "downsizing_window", "downsizing_input"])
+def test_the_map_has_the_recipe_of_the_study_s_input(name):
+    recipe = content("final")["grid"]["input"]["183 x 333"]
+    assert recipe.items() <= content(name)["fixed"].items() and len(recipe) == 5

@@ -3,36 +3,29 @@
 import argparse
 import sys
 
+import pandas as pd
+
 from shd_helpers.files import atomic
+from shd_helpers.paths import results_dir
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.predictions import collect_predictions, count_correct
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
-SWEEPS = (
+EVIDENCE = (
+    "search",
+    "finalists",
+    "final",
+    "downsizing_grid",
+    "downsizing_window",
+    "downsizing_input",
     "surrogates",
     "learning_rate_epochs",
     "batch_size",
-    "chosen",
     "original",
-    "downsizing_grid",
-    "downsizing_input",
-    "downsizing_threshold",
-    "downsizing_tuning",
-    "downsizing_tuned",
-    "speakers_left_out",
-    "models_validation",
-    "models",
-    "convolutional_reference_validation",
-    "convolutional_reference",
+    "original_left_out",
 )
-# What is counted of a sweep's predictions, for a table beside the sweep's. Its columns are these.
-COUNTED = {
-    "downsizing_grid": ("confusions", ("configuration", "seen", "label", "predicted")),
-    "models": ("by_speaker", ("configuration", "seed", "speaker", "seen")),
-}
+ON_SPOKEN = "downsizing_cross"  # synthetic speech, whatever the data set of the others
 
 
 def main() -> None:
@@ -40,18 +33,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m shd_helpers.sweeps.evidence", description=__doc__
     )
-    parser.add_argument("--dataset", help="as for make study; default: what the sweeps say")
+    parser.add_argument("--dataset", help="as for make study; default: hd")
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     arguments = parser.parse_args()
     overrides = {"dataset": arguments.dataset} if arguments.dataset else {}
     try:
-        for number, name in enumerate(SWEEPS, start=1):
-            print(f"\n{name} ({number} of {len(SWEEPS)})", flush=True)
-            table = run_sweep(name, overrides, workers=arguments.workers)
+        write_voices(arguments.dataset or "hd")
+        for number, name in enumerate((*EVIDENCE, ON_SPOKEN), start=1):
+            print(f"\n{name} ({number} of {len(EVIDENCE) + 1})", flush=True)
+            changed = {} if name == ON_SPOKEN else overrides
+            table = run_sweep(name, changed, workers=arguments.workers)
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
-            if name in COUNTED:
-                count(name, overrides)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The evidence is not complete.\n{error}")
     except KeyboardInterrupt:
@@ -59,12 +52,27 @@ def main() -> None:
         sys.exit(130)
 
 
-def count(name: str, overrides: dict[str, object]) -> None:
-    """Write what is counted of a sweep's predictions."""
-    table, (what, columns) = read_sweep(name, overrides).table, COUNTED[name]
-    counted = count_correct(collect_predictions(table), columns)
-    with atomic(table.with_stem(f"{table.stem}_{what}")) as part:
-        counted.to_csv(part, index=False)
+def write_voices(dataset: str) -> None:
+    """Write ``results/voices_<data set>.csv``: what each speaker's voice is like.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `datasets.locate`.
+    """
+    from shd_helpers.source.datasets import dataset_name, locate
+    from shd_helpers.source.shd_file import read_shd
+    from shd_helpers.source.voices import VOICE, describe_voices
+
+    files = locate(dataset)
+    path = results_dir() / f"voices_{dataset_name(files)}.csv"
+    if path.exists():
+        return
+    voices = pd.concat([describe_voices(read_shd(file)) for file in files])
+    speakers = voices.groupby("speaker")
+    table = speakers[[*VOICE]].median().round(3).assign(utterances=speakers.size())
+    with atomic(path) as part:
+        table.to_csv(part)
 
 
 if __name__ == "__main__":

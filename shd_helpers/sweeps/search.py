@@ -112,7 +112,8 @@ def final(table: pd.DataFrame) -> dict:
     small, full = PRIMARY
     places: dict[str, dict] = {name: INPUTS[name] | recipe_of[name] for name in (*PRIMARY, *INPUTS)}
     for name, other in (PRIMARY, PRIMARY[::-1]):
-        places[f"{name}, recipe of {other}"] = INPUTS[name] | recipe_of[other]
+        if recipe_of[name] != recipe_of[other]:  # else input and recipe are apart already
+            places[f"{name}, recipe of {other}"] = INPUTS[name] | recipe_of[other]
         places[f"{name}, German"] = places[name] | {"language": "german"}
     others = [name for name in INPUTS if name not in PRIMARY]
     return {

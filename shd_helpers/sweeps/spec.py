@@ -94,6 +94,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         _check_values(f"{path}: fixed.{key}", key, [value], defaults)
     axes = {key: _axis(f"{path}: grid.{key}", key, axis, defaults) for key, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
+    without = _without(f"{path}: without", content["without"], axes)
     swept = [key for axis in axes.values() for key in {key for place in axis for key in place[1]}]
     for key in swept:
         if key in fixed or swept.count(key) > 1:
@@ -111,7 +112,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base |= changed
     named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
     name = "_".join([content["name"], *(_words(*item) for item in named.items())])
-    runs = list(_runs(name, base, axes, seeds))
+    runs = list(_runs(name, base, axes, seeds, without))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     _check_ranges(path, notebook, runs)
@@ -188,6 +189,18 @@ def _seeds(where: str, seeds: Any, axes: Mapping, defaults: Mapping) -> dict[str
     return seeds
 
 
+def _without(where: str, rules: Sequence, axes: Mapping) -> list[dict[str, str]]:
+    """Return the combinations of places that aren't run."""
+    found = []
+    for rule in rules:
+        named = {str(k): str(v) for k, v in rule.items()} if isinstance(rule, dict) else {}
+        wrong = [k for k, v in named.items() if v not in {name for name, _ in axes.get(k, [])}]
+        if wrong or not named:
+            raise SweepError(f"{where}: {rule!r}: must be places by their axes of the grid")
+        found.append(named)
+    return found
+
+
 def _typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
     return float(value) if isinstance(default, float) else value
@@ -216,6 +229,7 @@ def _runs(
     base: Mapping,
     axes: Mapping[str, list[tuple[str, dict]]],
     seeds: Mapping[str, Sequence[int]],
+    without: Sequence[Mapping[str, str]],
 ) -> Iterator[RunSpec]:
     from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
     from shd_helpers.source.datasets import fingerprint, locate
@@ -226,6 +240,8 @@ def _runs(
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
         configuration = ",".join(_words(key, chosen.get(key, place)) for key, place in at.items())
+        if any(rule.items() <= at.items() for rule in without):
+            continue
         own = [place for place in at.values() if place in seeds]
         for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"

@@ -55,16 +55,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         "fixed": dict,
         "grid": dict,
         "seeds": (list, dict),
+        "without": list,
         "keep_predictions": bool,
         "plan": dict,
     }
-    may_be_absent = {"keep_predictions": False, "plan": {}}
+    may_be_absent = {"without": [], "keep_predictions": False, "plan": {}}
     if isinstance(content, dict):
         content = may_be_absent | content
     if not isinstance(content, dict) or set(content) != set(wanted):
         found = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
         raise SweepError(
-            f"{path}: the keys must be {', '.join(wanted)} ({' and '.join(may_be_absent)} may be "
+            f"{path}: the keys must be {', '.join(wanted)} ({', '.join(may_be_absent)} may be "
             f"left out); found: {found}"
         )
     for key, kind in wanted.items():
@@ -75,3 +76,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not re.fullmatch(r"\w[\w-]*", content["name"]):
         raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
     return content
+
+
+def plan_of(sweep: str) -> dict[str, Any]:
+    """Return what a sweep of the study says will be compared: the `plan` in its file.
+
+    Raises
+    ------
+    SweepError
+        As `read_yaml`.
+    """
+    return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
