@@ -22,7 +22,7 @@ from shd_helpers.sweeps import clusters
 from shd_helpers.sweeps import runner as sweeps
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
-from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
+from tests.sweep_home import LONG_S, Home, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
 
@@ -100,14 +100,6 @@ def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monk
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
-def test_worker_of_two_threads_is_refused(home):
-    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "threads_per_worker": 2}
-    with LocalCluster(n_workers=1, **options) as cluster:
-        table = run_sweep(home.yaml, scheduler=cluster.scheduler_address, progress=False)
-    assert table.status.tolist() == ["failed"] * 4
-    assert table.error.str.contains("--nthreads 1").all() and home.log() == []
-
-
 def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
@@ -179,13 +171,6 @@ def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
     assert (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns == before
 
 
-def test_notebook_that_leaves_no_such_run_fails(home, scheduler):
-    home.write(grid={"x": [1.0]}, seeds=[0])
-    home.order(1.0, 0, "other")
-    table = run_sweep(home.yaml, scheduler=scheduler, progress=False)
-    assert table.status.tolist() == ["failed"] and "run.json" in table.error[0]
-
-
 def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     """One has begun a run, the other waits for it and takes its result."""
     home.order(1.0, 0, "wait")
@@ -201,6 +186,26 @@ def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     assert command.wait(LONG_S) == 0
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert home.rows().status.tolist() == ["done"] * 4
+
+
+def test_the_same_sweep_in_two_folders_shares_a_cluster_but_no_run(
+    home, scheduler, tmp_path, monkeypatch
+):
+    """The second doesn't take what the first does elsewhere for its own."""
+    home.order(2.0, 1, "wait")
+    home.command("--scheduler", scheduler)
+    wait_until(lambda: len(home.rows()) == 3, "the first has all but one")
+    second = tmp_path / "second"
+    second.mkdir()
+    monkeypatch.setenv("SHD_RUNS_DIR", str(second / "runs"))
+    monkeypatch.setenv("SHD_STAND_IN", str(second))
+    second = Home(second)
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(run_sweep, second.yaml, scheduler=scheduler, progress=False)
+        wait_until(lambda: len(second.rows()) >= 3, "the second has all but one, too")
+        home.order(2.0, 1, "")
+        assert (ended.result(LONG_S).status == "done").all()
+    assert second.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
 def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, scheduler):

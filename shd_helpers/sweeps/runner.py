@@ -7,14 +7,12 @@ import os
 import re
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
 
 from shd_helpers.study.identity import literal
@@ -22,6 +20,7 @@ from shd_helpers.study.tables import TableError, finished_run, read_rows
 from shd_helpers.sweeps.clusters import connect
 from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
 from shd_helpers.sweeps.state import RESUME, missing, own_rows, store
+from shd_helpers.sweeps.worker import execute
 from shd_helpers.sweeps.yaml_file import SweepError
 
 if TYPE_CHECKING:
@@ -34,62 +33,6 @@ NO_WORKER_S = 120.0
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
 _DISK_FULL = "|".join(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
-
-
-def execute(
-    notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping, again: bool
-) -> str:
-    """Execute a run, on a worker; return the traceback of what failed, else nothing.
-
-    Only one process executes a run; others wait and reuse its result.
-
-    Parameters
-    ----------
-    notebook : Path
-        What is executed.
-    run : RunSpec
-        Its parameters, and where it goes.
-    timeout_s : float
-        Seconds that it may take.
-    environment : mapping
-        The sweep's environment variables.
-    again : bool
-        Whether it is executed although a run folder has it already.
-    """
-    import papermill
-    from distributed import get_worker
-    from papermill.exceptions import PapermillExecutionError
-
-    try:
-        if get_worker().state.nthreads != 1:
-            raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
-        for name in [name for name in os.environ if name.startswith("SHD_")]:
-            del os.environ[name]  # of an earlier sweep on this worker
-        os.environ.update(environment)  # the kernel inherits it
-        run.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(run.folder / ".lock"):
-            end = time.monotonic() + timeout_s
-            if again or finished_run(run.folder, run.hash) is None:
-                papermill.execute_notebook(
-                    notebook,
-                    run.folder / notebook.name,
-                    run.parameters,
-                    kernel_name="python3",
-                    cwd=notebook.parent,
-                    progress_bar=False,
-                    extra_arguments=["--log-level=ERROR"],
-                    # a fixed limit would hold for each cell; 0 would mean none
-                    timeout_func=lambda cell: max(0.1, end - time.monotonic()),
-                )
-        if finished_run(run.folder, run.hash) is None:
-            raise RuntimeError("run.json is not complete, or of other parameters or data")
-    except PapermillExecutionError as error:
-        return str(error)  # holds the cell's traceback
-    except TimeoutError as error:
-        return f"time-out: more than {timeout_s:g} s\n{error}"
-    except Exception:  # whatever a run dies of, the others go on and the table tells
-        return traceback.format_exc()
-    return ""
 
 
 def run_sweep(
@@ -157,9 +100,10 @@ def _submit(
     environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")} | _ONE_THREAD
     futures = {}
     for i, (run, again) in enumerate(todo.items()):
-        # Two sweeps on one cluster share what is the same. By the first part Dask knows that all
-        # take about as long; else it moves runs as if those that wait took no time.
-        key = ("again" if again else "run", run.run_name, run.hash)
+        # Two sweeps on one cluster share what is the same, in the same folder. By the first part
+        # Dask knows that all take about as long; else it moves runs as if those that wait took no
+        # time.
+        key = ("again" if again else "run", str(run.folder), run.hash)
         task = (execute, sweep.notebook, run, timeout_s, environment, again)
         futures[client.submit(*task, key=key, priority=-i)] = run
     return futures

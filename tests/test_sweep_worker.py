@@ -1,0 +1,95 @@
+"""What a worker does with one run, without a cluster around it."""
+
+import json
+import os
+import sys
+from types import SimpleNamespace
+
+import distributed
+import pytest
+
+from shd_helpers.sweeps import worker
+from shd_helpers.sweeps.spec import read_sweep
+
+# A kernel that, as long as the file `occupied` has a line left, finds a port in use that was free
+# when it was chosen.
+KERNEL = """
+import json, os, socket, sys
+from pathlib import Path
+home = Path(os.environ["SHD_STAND_IN"])
+with (home / "starts").open("a") as starts:
+    starts.write("+")
+left = (home / "occupied").read_text().splitlines()
+(home / "occupied").write_text("\\n".join(left[1:]))
+if left:
+    port = json.loads(Path(sys.argv[2]).read_text())[left[0]]
+    taken = socket.create_server(("127.0.0.1", port))
+from ipykernel.kernelapp import IPKernelApp
+IPKernelApp.launch_instance()
+"""
+
+
+@pytest.fixture
+def execute(home, monkeypatch):
+    """Execute the sweep's first run as a worker of one thread does."""
+
+    def executed(threads=1):
+        state = SimpleNamespace(nthreads=threads)
+        monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(state=state))
+        environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")}
+        return worker.execute(
+            home.notebook, read_sweep(home.yaml).runs[0], 60.0, environment, False
+        )
+
+    return executed
+
+
+@pytest.fixture
+def occupy(home, monkeypatch):
+    """Let kernels find these of their ports in use, one a start."""
+    kernel = home.folder / "jupyter" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.py").write_text(KERNEL)
+    argv = [sys.executable, str(kernel / "kernel.py"), "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": "Python", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(home.folder / "jupyter"))
+
+    def occupied(*ports):
+        (home.folder / "occupied").write_text("\n".join(ports))
+
+    return occupied
+
+
+def starts(home):
+    return len((home.folder / "starts").read_text())
+
+
+def test_kernel_that_dies_at_its_start_is_started_again(home, execute, occupy):
+    occupy("shell_port", "control_port")
+    assert execute() == ""
+    assert starts(home) == 3 and home.begun() == [(1.0, 0)]
+
+
+def test_kernel_that_always_dies_at_its_start_ends_the_run(home, execute, occupy):
+    occupy(*["stdin_port"] * 9)
+    assert "Kernel died before replying" in execute()
+    assert starts(home) == worker.STARTS and home.begun() == []
+
+
+def test_kernel_that_dies_in_a_cell_is_not_started_again(home, execute, occupy):
+    occupy()
+    home.order(1.0, 0, "die")
+    assert "Kernel died" in execute()
+    assert starts(home) == 1 and home.begun() == [(1.0, 0)]
+
+
+def test_worker_of_two_threads_is_refused(home, execute):
+    assert "--nthreads 1" in execute(threads=2)
+    assert home.log() == []
+
+
+def test_notebook_that_leaves_no_such_run_fails(home, execute):
+    home.order(1.0, 0, "other")
+    assert "run.json" in execute()
+    assert home.begun() == [(1.0, 0)]
