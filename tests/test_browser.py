@@ -233,12 +233,12 @@ def test_03_and_04_utterances(lab, browser):
         assert page.errors() == []
 
 
-def test_05_points(lab, browser):
-    with Notebook(browser, lab, "05_downsizing_study") as page:
+def test_06_inputs(lab, browser):
+    with Notebook(browser, lab, "06_downsizing_study") as page:
         assert page.errors() == []
         page.labelled()
         page.screenshot("explorer_05")
-        assert page.choose("channels x steps", "23 x 50") == BOTH
+        assert page.choose("input", "61 x 333") == BOTH
         assert page.errors() == []
 
 

@@ -1,12 +1,14 @@
 """Figures that compare configurations show the numbers they are given, and no text collides."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from shd_helpers.figures import comparisons
-from shd_helpers.study import choose, is_on_front, read_table, summarise
+from shd_helpers.figures import comparisons, speakers
+from shd_helpers.study import is_on_front
 from tests.overlaps import overlaps
 
 
@@ -35,17 +37,6 @@ def texts(axis):
     return {text.get_position(): text.get_text() for text in axis.texts}
 
 
-def test_a_map_shows_each_mean_in_its_place_and_frames_the_chosen():
-    means = means_of(lr=[1e-3, 1e-3, 2e-3, 2e-3], epochs=[10, 20, 10, 20])
-    axis = comparisons.learning_rate_epochs(means, "c").axes[0]
-    assert texts(axis) == {
-        (0, 0): "10.0\n± 15.0", (1, 0): "20.0\n± 2.0", (0, 1): "30.0\n± 3.0", (1, 1): "40.0\n± 4.0",
-    }  # fmt: skip
-    assert axis.patches[-1].get_xy() == (-0.5, 0.5)  # the entry at (0, 1)
-    axis = comparisons.learning_rate_epochs(means.assign(validation_ci95=2.5), "c").axes[0]
-    assert texts(axis)[0, 1] == "30.0" and "each ± 2.5" in axis.get_title("left")
-
-
 def contrast(one, other):
     """Return the contrast of two colours as the Web Content Accessibility Guidelines define it."""
     light = []
@@ -56,9 +47,45 @@ def contrast(one, other):
     return (max(light) + 0.05) / (min(light) + 0.05)
 
 
+def grid(**columns):
+    """A summary of every combination of the columns' values, its accuracies spread over 5..95 %."""
+    rows = pd.DataFrame(itertools.product(*columns.values()), columns=[*columns])
+    values = np.linspace(5, 95, len(rows)).round(1)
+    for part in ("validation", "test_seen", "test_unseen"):
+        rows[part], rows[f"{part}_ci95"] = values, 2.5
+    rows["effective_acs"] = np.geomspace(1e4, 3e6, len(rows))
+    rows["neuron_updates"], rows["training_s"] = 9e4, np.linspace(20, 300, len(rows))
+    return rows.assign(seeds=2, units=2)
+
+
+VALIDATIONS = ["utterances", "speakers"]
+
+
+def test_a_map_shows_each_mean_in_its_place_and_frames_the_best():
+    means = means_of(lr=[1e-3, 1e-3, 2e-3, 2e-3], epochs=[10, 20, 10, 20], validated_on="speakers")
+    axis = comparisons.learning_rate_epochs(means).axes[0]
+    assert texts(axis) == {
+        (0, 0): "10.0\n± 15.0", (1, 0): "20.0\n± 2.0", (0, 1): "30.0\n± 3.0", (1, 1): "40.0\n± 4.0",
+    }  # fmt: skip
+    assert axis.patches[-1].get_xy() == (0.5, 0.5)  # the entry at (1, 1)
+    axis = comparisons.learning_rate_epochs(means.assign(validation_ci95=2.5)).axes[0]
+    assert texts(axis)[0, 1] == "30.0" and "each ± 2.5" in axis.get_title("left")
+
+
+def test_the_map_has_a_panel_a_threshold_and_leaves_what_was_not_measured_empty():
+    means = grid(channels=[700, 183], steps=[1000, 333], pool_threshold=[1, 2])
+    means = means[~((means.channels == 700) & (means.steps == 1000) & (means.pool_threshold == 2))]
+    figure = comparisons.accuracy_over_grid(means, (183, 333))
+    first, second = figure.axes[:2]
+    assert "pool_threshold 1" in first.get_title("left")
+    assert len(first.texts) == 4 and len(second.texts) == 3 and (1, 1) not in texts(second)
+    assert texts(first)[0, 1] == f"{means.validation[2]:.1f}"  # 700 x 333
+    assert first.patches[-1].get_xy() == second.patches[-1].get_xy() == (-0.5, -0.5)
+
+
 def test_numbers_on_a_map_can_be_read():
-    table = summarise(read_table("downsizing_grid_fsdd_spikes"))
-    axis = comparisons.accuracy_over_grid(table, (183, 333)).axes[0]
+    means = grid(channels=range(5), steps=range(8), pool_threshold=[1])
+    axis = comparisons.accuracy_over_grid(means, (1, 1)).axes[0]
     (image,) = axis.images
     for text in axis.texts:
         x, y = text.get_position()
@@ -66,26 +93,28 @@ def test_numbers_on_a_map_can_be_read():
         assert contrast(text.get_color(), ground) > 4.5  # the guidelines' level AA
 
 
-def test_intervals_end_at_0_and_100_percent():
-    means = means_of(surrogate=["atan", "atan", "sigmoid", "sigmoid"], slope=[1.0, 2.0] * 2)
-    axis = comparisons.accuracy_over_slope(means, "d").axes[0]
+def test_intervals_end_at_0_and_100_percent_and_the_best_is_marked():
+    means = means_of(
+        surrogate=["atan", "atan", "sigmoid", "sigmoid"], slope=[1.0, 2.0] * 2, validated_on="x"
+    )
+    axis = comparisons.accuracy_over_slope(means).axes[0]
     x, mean, low, high = bars(axis)["atan"]
     assert mean == [10, 20] and low == [0, 18] and high == [25, 22]
     assert x == pytest.approx([1, 2], rel=0.06)  # moved a little, for neighbours stand side by side
-    (mark,) = [line for line in axis.lines if line.get_label() == "chosen"]
+    (mark,) = [line for line in axis.lines if line.get_label() == "the best"]
     assert mark.get_ydata().tolist() == [40] and mark.get_xdata()[0] == pytest.approx(2, rel=0.06)
     above = means.assign(validation=95.0)
-    *_, high = bars(comparisons.accuracy_over_slope(above, "d").axes[0])["atan"]
+    *_, high = bars(comparisons.accuracy_over_slope(above).axes[0])["atan"]
     assert high == [100, 97]
 
 
 def test_cost_is_the_training_time_and_colour_and_marker_tell_the_recipe():
     means = means_of(
-        batch_size=[8, 8, 32, 32], lr=[1e-3, 2e-3] * 2, training_s=[1.0, 2.0, 3.0, 4.0]
-    )
-    axis = comparisons.cost_against_accuracy(means, "b").axes[0]
-    (mark,) = [line for line in axis.lines if line.get_label() == "chosen"]
-    assert mark.get_xydata().tolist() == [[2.0, 20.0]]
+        batch_size=[8, 8, 32, 32], lr=[1e-3, 2e-3] * 2, training_s=[1.0, 2.0, 3.0, 4.0],
+        validated_on="x",
+    )  # fmt: skip
+    axis = comparisons.cost_against_accuracy(means).axes[0]
+    assert bars(axis)["batch 8, rate 0.002"][:2] == ([2.0], [20.0])
     looks = {
         c.get_label(): (c.lines[0].get_color(), c.lines[0].get_marker()) for c in axis.containers
     }
@@ -104,65 +133,107 @@ def test_axes_cross_at_the_study_s_size_with_a_row_a_data_set():
     assert len(second) == 2
 
 
-def test_a_line_for_each_size_over_its_thresholds():
-    sizes = {"channels": [183, 183, 61, 61], "steps": 333, "pool_threshold": [1, 2, 1, 2]}
-    means = means_of(**sizes).set_index(["channels", "steps", "pool_threshold"])
-    found = bars(comparisons.accuracy_over_threshold(means).axes[0])
-    assert list(found) == ["183 x 333", "61 x 333"]
-    assert [mean for _, mean, *_ in found.values()] == [[10, 20], [30, 40]]
+def test_the_window_s_accuracy_and_costs_are_in_order():
+    means = grid(duration_s=[1.0, 0.4, 0.7])
+    left, right = comparisons.accuracy_over_window(means).axes
+    (series,) = bars(left).values()
+    assert series[:2] == ([0.4, 0.7, 1.0], [50.0, 95.0, 5.0])
+    lines = {line.get_label().split(" (")[0]: line.get_ydata() for line in right.lines}
+    assert lines["accumulates"].tolist() == pytest.approx(means.effective_acs[[1, 2, 0]] / 1e6)
+    assert lines["neuron updates"].tolist() == [0.09] * 3
 
 
-def test_models_have_the_lines_of_those_named_and_a_legend_that_says_so():
-    figure = comparisons.accuracy_of_models(means_of(), {"b": "--", "d": ":"})
-    for axis in figure.axes:
-        lines = {line.get_label(): line for line in axis.lines if len(set(line.get_xdata())) == 1}
-        found = {n: (x.get_xdata()[0], x.get_linestyle()) for n, x in lines.items() if n in "bd"}
-        assert found == {"b": (20, "--"), "d": (40, ":")}
-    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()] == ["b", "d"]
+def test_the_front_is_drawn_through_its_points_only():
+    validated = grid(channels=[700, 183], steps=[1000, 333], pool_threshold=[1, 2])
+    validated.loc[2, "validation"] = 1.0
+    front = is_on_front(validated.effective_acs, validated.validation)
+    tested = grid(input=["a", "b"]).set_index("input")
+    left, right = comparisons.accuracy_over_cost(validated, front, tested).axes
+    (line,) = [line for line in left.lines if line.get_label() == "Pareto front"]
+    assert len(line.get_xdata()) == 7 and 1.0 not in line.get_ydata()
+    assert bars(right)["b"][1] == [95.0]
 
 
-def test_named_points_have_the_numbers_of_the_legend():
-    means = means_of(effective_acs=[1.0, 2.0, 3.0, 4.0], family=[*"mmnn"], label=["", "", "x", "y"])
-    front = {part: is_on_front(means.effective_acs, means[part]) for part in comparisons.PARTS}
-    left, right = comparisons.accuracy_over_cost(means, front).axes
-    assert {text.xy: text.get_text() for text in left.texts} == {(3, 30): "1", (4, 40): "2"}
-    assert [t.get_text() for t in right.get_legend().get_texts()][-2:] == ["1  x", "2  y"]
+def accuracies(inputs=("small", "large"), n_speakers=12):
+    rng = np.random.default_rng(0)
+    rows = [(name, seed, s) for name in inputs for seed in (0, 1) for s in range(n_speakers)]
+    table = pd.DataFrame(rows, columns=["input", "seed", "speaker"])
+    for part in ("test_unseen_accuracy", "test_seen_accuracy"):
+        table[part] = rng.uniform(0.4, 1, len(table))
+    return table
+
+
+def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
+    table = accuracies(n_speakers=3)
+    figure = speakers.speakers_by_input(table, ["small", "large"], {1: "(tuned on)"})
+    left = figure.axes[0]
+    means = 100 * table.groupby(["input", "speaker"]).test_unseen_accuracy.mean()
+    order = means["small"].sort_values().index
+    labels = [text.get_text().split()[0] for text in left.get_yticklabels()]
+    assert labels == [str(s) for s in order]
+    assert any("(tuned on)" in text.get_text() for text in left.get_yticklabels())
+    drawn = {line.get_label(): line.get_xdata() for line in left.lines if len(line.get_xdata()) > 2}
+    for name in ("small", "large"):
+        np.testing.assert_allclose(drawn[name], means[name].loc[order])
+
+
+def test_differences_stand_in_order_beside_the_margin():
+    pairs = pd.MultiIndex.from_tuples([("a", "b"), ("c", "b")])
+    contrasts = pd.DataFrame({"mean": [-2.0, 1.0], "ci95": [1.0, 0.5]}, index=pairs)
+    (axis,) = speakers.differences(contrasts, 3.0).axes
+    (container,) = axis.containers
+    line, _, (reach,) = container.lines
+    assert line.get_xydata().tolist() == [[-2.0, 1], [1.0, 0]]
+    assert reach.get_segments()[0][:, 0].tolist() == [-3.0, -1.0]
+    labels = {
+        t: text.get_text()
+        for t, text in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
+    }
+    assert labels[1].split() == ["a", "against", "b"]
+    assert -3.0 in [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
+
+
+def test_each_speaker_stands_at_its_voice():
+    table = pd.DataFrame({"accuracy": [50.0, 90], "pitch_hz": [100.0, 200]}, index=[4, 7])
+    (axis,) = speakers.accuracy_over_voice(table, {"pitch_hz": "pitch (Hz)"}).axes
+    assert {text.get_text(): text.xy for text in axis.texts} == {"4": (100, 50), "7": (200, 90)}
 
 
 def figures_of_the_study():
-    """Yield a name and each kind of figure, from the committed tables."""
-    tables = {
-        name: read_table(f"{name}_fsdd_spikes")
-        for name in (
-            "surrogates",
-            "learning_rate_epochs",
-            "batch_size",
-            "downsizing_grid",
-            "models",
-        )
-    }
-    means = {name: summarise(table) for name, table in tables.items()}
-    for name, draw in (
-        ("surrogates", comparisons.accuracy_over_slope),
-        ("learning_rate_epochs", comparisons.learning_rate_epochs),
-        ("batch_size", comparisons.cost_against_accuracy),
-    ):
-        yield name, draw(means[name], choose(tables[name]).configuration.iloc[0])
-    grid, models = means["downsizing_grid"], summarise(tables["models"], "model")
-    yield "grid", comparisons.accuracy_over_grid(grid, (183, 333))
-    yield "axes", comparisons.accuracy_along_axes({"a": grid, "b": grid}, (183, 333))
-    by = summarise(tables["downsizing_grid"].query("channels > 200"), [
-        "channels", "steps", "pool_threshold",
-    ])  # fmt: skip
-    yield "threshold", comparisons.accuracy_over_threshold(by.groupby("channels").head(1))
-    yield "models", comparisons.accuracy_of_models(models, {"study": "--", "delays": ":"})
-    every = pd.concat([grid.assign(family="map", label=""), models.assign(family="m", label="")])
-    front = {part: is_on_front(every.effective_acs, every[part]) for part in comparisons.PARTS}
-    yield "cost", comparisons.accuracy_over_cost(every, front)
+    """Yield a name and each kind of figure, of about the study's sizes."""
+    names = ["fast_sigmoid", "atan", "sigmoid"]
+    slopes = grid(validated_on=VALIDATIONS, surrogate=names, slope=[0.5, 2.0, 8.0, 25.0])
+    yield "slope", comparisons.accuracy_over_slope(slopes)
+    rates = grid(validated_on=VALIDATIONS, lr=[2.5e-4, 5e-4, 1e-3, 2e-3], epochs=[10, 20, 30])
+    yield "rate", comparisons.learning_rate_epochs(rates)
+    batches = grid(validated_on=VALIDATIONS, batch_size=[8, 32, 128], lr=[1e-3, 2e-3])
+    yield "batch", comparisons.cost_against_accuracy(batches)
+    sizes = {"channels": [700, 275, 183, 61, 23], "steps": [1000, 333, 100, 50]}
+    whole = grid(**sizes, pool_threshold=[1, 2])
+    yield "grid", comparisons.accuracy_over_grid(whole, (183, 333))
+    yield "axes", comparisons.accuracy_along_axes({"a": whole, "b": whole}, (183, 333))
+    yield (
+        "window",
+        comparisons.accuracy_over_window(grid(duration_s=[0.4, 0.6, 0.8, 1.0, 1.2, 1.4])),
+    )
+    inputs = ["183 x 333", "700 x 1000", "183 x 333, threshold 1", "183 x 100", "61 x 333"]
+    tested = grid(input=inputs).set_index("input")
+    front = is_on_front(whole.effective_acs, whole.validation)
+    front &= whole.index % 5 == 0  # a front has few points
+    yield "cost", comparisons.accuracy_over_cost(whole, front, tested)
     values = {"validation": np.array([70.0, 72]), "test, seen speakers": np.array([30.0, 90])}
     yield "protocols", comparisons.protocols({"random": values, "speaker": values})
+    table = accuracies(inputs[:2])
+    yield "speakers", speakers.speakers_by_input(table, inputs[:2], {8: "(tuned on)"})
+    pairs = pd.MultiIndex.from_tuples(
+        [(first, inputs[1]) for first in inputs if first != inputs[1]]
+    )
+    contrasts = pd.DataFrame({"mean": [-2.0, 1, 3, -6], "ci95": 2.0}, index=pairs)
+    yield "differences", speakers.differences(contrasts, 3.0)
+    voices = pd.DataFrame({"accuracy": np.linspace(40, 95, 12), "a": range(12), "b": range(12)})
+    yield "voices", speakers.accuracy_over_voice(voices, {"a": "pitch (Hz)", "b": "duration (s)"})
 
 
 def test_no_text_collides_or_leaves_the_figure():
     found = {name: overlaps(figure) for name, figure in figures_of_the_study()}
-    assert len(found) == 9 and not any(found.values()), found
+    assert len(found) == 11 and not any(found.values()), found

@@ -1,14 +1,15 @@
-"""All sweeps of the study, one after the other: stopped, resumed, counted."""
+"""All sweeps of the study, one after the other: stopped, resumed; and the speakers' voices."""
 
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers.study.tables import RESULTS
+from shd_helpers.events.toy import write_toy
+from shd_helpers.source import read_shd
+from shd_helpers.source.shd_file import ENGLISH
 from shd_helpers.sweeps import evidence
-from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
 
 
 def call(monkeypatch, *arguments):
@@ -24,52 +25,42 @@ def call(monkeypatch, *arguments):
 def ran(monkeypatch):
     """What was asked for, in order; no sweep is run."""
     asked = []
-    monkeypatch.setattr(evidence, "SWEEPS", ("a", "b", "c"))
-    monkeypatch.setattr(evidence, "COUNTED", {"b": None})
-    status = {"a": "done", "b": "done", "c": "done"}
+    monkeypatch.setattr(evidence, "EVIDENCE", ("a", "b"))
+    status = {"a": "done", "b": "done", evidence.ON_SPOKEN: "done"}
 
     def run(name, overrides, workers):
         asked.append((name, overrides, workers))
         return pd.DataFrame({"status": [status[name]]})
 
     monkeypatch.setattr(evidence, "run_sweep", run)
-    monkeypatch.setattr(evidence, "count", lambda name, overrides: asked.append("counted"))
+    monkeypatch.setattr(evidence, "write_voices", lambda dataset: asked.append(dataset))
     return asked, status
 
 
-def test_all_sweeps_run_and_some_are_counted(ran, monkeypatch):
+def test_all_sweeps_run_one_of_them_on_synthetic_speech(ran, monkeypatch):
     asked, _ = ran
-    assert call(monkeypatch, "--dataset", "hd", "--workers", "3") is None
-    assert asked == [
-        ("a", {"dataset": "hd"}, 3), ("b", {"dataset": "hd"}, 3), "counted",
-        ("c", {"dataset": "hd"}, 3),
-    ]  # fmt: skip
+    assert call(monkeypatch, "--dataset", "my data", "--workers", "3") is None
+    mine = {"dataset": "my data"}
+    assert asked == ["my data", ("a", mine, 3), ("b", mine, 3), (evidence.ON_SPOKEN, {}, 3)]
 
 
 def test_a_failed_run_stops_the_rest(ran, monkeypatch):
     asked, status = ran
-    status["b"] = "failed"
-    assert "b: a run failed" in call(monkeypatch)
-    assert asked == [("a", {}, None), ("b", {}, None)]
+    status["a"] = "failed"
+    assert "a: a run failed" in call(monkeypatch)
+    assert asked == ["hd", ("a", {}, None)]
 
 
-def test_what_is_counted_is_what_the_notebook_reads():
-    """The tables that are committed, by name and columns."""
-    for sweep, (what, columns) in evidence.COUNTED.items():
-        table = pd.read_csv(RESULTS / f"{sweep}_fsdd_spikes_{what}.csv")
-        assert table.columns.tolist() == [*columns, "utterances", "correct"]
-
-
-def test_counts_are_written_beside_the_table(home, monkeypatch):
-    home.write(grid={"x": [1.0]}, seeds=[0])
-    (run,) = read_sweep(home.yaml).runs
-    home.finish(run, predicted=["one", "one"])
-    run_sweep(home.yaml, progress=False)
-    rows = pd.read_csv(home.table).assign(dataset="digits", language="english")
-    rows.to_csv(home.table, index=False)
-    monkeypatch.setitem(evidence.COUNTED, str(home.yaml), ("by_speaker", ("seed", "speaker")))
-    evidence.count(str(home.yaml), {})
-    counted = pd.read_csv(home.table.with_name("trial_by_speaker.csv"))
-    assert counted.to_dict("list") == {
-        "seed": [0, 0], "speaker": [3, 5], "utterances": [1, 1], "correct": [1, 0],
-    }  # fmt: skip
+def test_voices_are_medians_of_all_english_utterances_of_a_speaker(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    write_toy(tmp_path / "toy", seed=0)
+    evidence.write_voices(str(tmp_path / "toy"))
+    table = pd.read_csv(tmp_path / "results" / "voices_toy.csv").set_index("speaker")
+    counts = {}
+    for part in ("train", "test"):
+        data = read_shd(tmp_path / "toy" / f"toy_{part}.h5")
+        for i, speaker in enumerate(data.speakers.tolist()):
+            if data.keys[data.labels[i]] in ENGLISH:
+                counts.setdefault(speaker, []).append(len(data.spikes(i)[0]))
+    assert table.spikes.to_dict() == {s: np.median(n) for s, n in counts.items()}
+    assert table.utterances.to_dict() == {s: len(n) for s, n in counts.items()}

@@ -96,17 +96,16 @@ def test_scores_add_up_to_the_answer(caught):
 
 def test_point_shows_its_confusions(caught):
     means = pd.DataFrame(
-        {"channels": [183, 61], "steps": [333, 100], "seeds": 3, "effective_acs": [2e5, 1e5]},
-        index=["a", "b"],
+        {"units": 12, "seeds": 3, "effective_acs": [2e5, 1e5]}, index=["183 x 333", "61 x 100"]
     )
     for name in ("test_seen", "test_seen_ci95", "test_unseen", "test_unseen_ci95"):
         means[name] = 50.0
     means["parameters"], means["hidden_spikes"] = 10, 20
     confusions = pd.DataFrame(
-        {"configuration": ["b", "b"], "seen": True, "label": [1, 1], "predicted": [1, 0],
+        {"input": ["61 x 100"] * 2, "seen": True, "label": [1, 1], "predicted": [1, 0],
          "utterances": [3, 1]}
     )  # fmt: skip
-    explorers.settings(means, confusions, ["no", "yes"], "a")
+    explorers.inputs(means, confusions, ["no", "yes"], "183 x 333")
     assert caught["start"] == {"point": "183 x 333"}
     assert "61 x 100" in caught["update"]("61 x 100")
     seen, unseen = caught["figure"].axes[1:]

@@ -118,21 +118,19 @@ def utterance_explorer(n_classes):
     return explorers.utterances(network, events, answers, 3.0)
 
 
-def settings_explorer(class_names):
+def inputs_explorer(class_names):
     n = len(class_names)
-    means = pd.DataFrame(
-        {"channels": [700, 61], "steps": [1000, 100], "seeds": 3}, index=["a", "b"]
-    )
+    means = pd.DataFrame({"units": 12, "seeds": 3}, index=["a", "b"])
     for name in ("test_seen", "test_unseen", "test_seen_ci95", "test_unseen_ci95"):
         means[name] = [70.0, 40.0]
     means["effective_acs"], means["parameters"], means["hidden_spikes"] = [2e6, 1e5], 49_674, 800
     label, predicted = np.indices((n, n)).reshape(2, -1)
     parts = [
-        pd.DataFrame({"configuration": "a", "seen": seen, "label": label, "predicted": predicted,
+        pd.DataFrame({"input": "a", "seen": seen, "label": label, "predicted": predicted,
                       "utterances": np.clip(100 - 40 * abs(label - predicted), 0, 99)})
         for seen in (True, False)
     ]  # fmt: skip
-    return explorers.settings(means, pd.concat(parts), class_names, "a")
+    return explorers.inputs(means, pd.concat(parts), class_names, "a")
 
 
 distance = np.random.default_rng(0).normal(-0.8, 0.5, 5000)
@@ -204,7 +202,7 @@ EXPLORERS = {
     "downsizing": [lambda: toy_explorer(STUDY), lambda: toy_explorer(blocks_of_3)],
     "surrogate_reach": [lambda: explorers.surrogate_reach(distance, "fast_sigmoid", 2.0)],
     "utterances": [lambda: utterance_explorer(10), lambda: utterance_explorer(20)],
-    "settings": [lambda: settings_explorer(ENGLISH), lambda: settings_explorer(BOTH)],
+    "inputs": [lambda: inputs_explorer(ENGLISH), lambda: inputs_explorer(BOTH)],
 }
 
 

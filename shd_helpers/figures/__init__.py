@@ -1,6 +1,6 @@
 """Figures and controls of the notebooks; nothing else imports this."""
 
-from shd_helpers.figures import comparisons, explorers
+from shd_helpers.figures import comparisons, explorers, speakers
 from shd_helpers.figures.data import (
     digit_rasters,
     pooling_thresholds,
@@ -36,6 +36,7 @@ __all__ = [
     "pooling_thresholds",
     "save",
     "scatter_and_matrix",
+    "speakers",
     "spike_histograms",
     "surrogate_curves",
     "surrogate_reach",

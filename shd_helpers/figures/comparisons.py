@@ -17,6 +17,7 @@ from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
 from shd_helpers.study.statistics import FEW
 
 PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
+VALIDATED = "validated on "
 _BAR: dict[str, Any] = {"capsize": 3, "linewidth": 1.2, "elinewidth": 1}
 _FRAME: dict[str, Any] = {"fill": False, "edgecolor": "C3", "linewidth": 3}
 _RING: dict[str, Any] = {
@@ -28,79 +29,114 @@ _RING: dict[str, Any] = {
 
 
 @styled
-def learning_rate_epochs(means: pd.DataFrame, chosen: str) -> Figure:
-    """Map validation accuracy (%) over learning rate and epochs.
+def learning_rate_epochs(means: pd.DataFrame) -> Figure:
+    """Map validation accuracy (%) over learning rate and epochs, the best one framed.
 
-    Takes the summary of a sweep over `lr` and `epochs`, and the configuration to frame.
+    Takes the summary of a sweep over `lr`, `epochs` and `validated_on`, which has a panel each.
     """
-    best = means.loc[chosen]
-    figure, axis = plt.subplots(figsize=(5.2, 4))
-    _map(axis, means, "validation", ("lr", "epochs"), (best.lr, best.epochs))
-    axis.set(xlabel="epochs", ylabel="learning rate")
-    _say(figure, means, "framed: chosen")
+    figure, axes = _panels(means, "validated_on")
+    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
+        best = part.loc[part.validation.idxmax()]
+        _map(
+            axis,
+            part,
+            "validation",
+            ("lr", "epochs"),
+            (best.lr, best.epochs),
+            f"{VALIDATED}{title}",
+        )
+        axis.set(xlabel="epochs", ylabel="learning rate" if axis is axes[0] else "")
+    _say(figure, means, "framed: the best")
     return figure
 
 
 @styled
-def accuracy_over_slope(means: pd.DataFrame, chosen: str) -> Figure:
-    """Draw validation accuracy (%) over slope for each surrogate.
+def accuracy_over_slope(means: pd.DataFrame) -> Figure:
+    """Draw validation accuracy (%) over slope for each surrogate, the best one marked.
 
-    Takes the summary of a sweep over `surrogate` and `slope`, and the configuration to mark.
+    Takes the summary of a sweep over `surrogate`, `slope` and `validated_on`, which has a panel
+    each.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 4))
+    figure, axes = _panels(means, "validated_on")
     names = means.surrogate.unique()
-    for i, name in enumerate(names):
-        line = means[means.surrogate == name].sort_values("slope")
-        shifted = line.slope * 1.05 ** (i - (len(names) - 1) / 2)  # side by side
-        _bars(axis, shifted, line, "validation", marker="osD"[i % 3], label=name)
-        if chosen in line.index:
-            place = shifted[chosen], line.validation[chosen]
-    axis.plot(*place, "o", **_RING, label="chosen")
-    _log_ticks(axis, means.slope)
-    axis.set(xlabel="slope of the surrogate (alpha of atan)", ylabel="validation accuracy (%)")
-    axis.set_ylim(0, 100)
-    legend_beside(axis)
+    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
+        for i, name in enumerate(names):
+            line = part[part.surrogate == name].sort_values("slope")
+            shifted = line.slope * 1.05 ** (i - (len(names) - 1) / 2)  # side by side
+            _bars(axis, shifted, line, "validation", marker="osD"[i % 3], label=name)
+            if part.validation.idxmax() in line.index:
+                place = shifted[part.validation.idxmax()], part.validation.max()
+        axis.plot(*place, "o", **_RING, label="the best")
+        _log_ticks(axis, part.slope)
+        axis.set(xlabel="slope of the surrogate (alpha of atan)", ylim=(0, 100))
+        axis.set_title(f"{VALIDATED}{title}", loc="left")
+    axes[0].set_ylabel("validation accuracy (%)")
+    legend_beside(axes[-1])
     _say(figure, means)
     return figure
 
 
 @styled
-def cost_against_accuracy(means: pd.DataFrame, chosen: str) -> Figure:
+def cost_against_accuracy(means: pd.DataFrame) -> Figure:
     """Draw validation accuracy (%) over training time (s); colour: batch size, marker: rate.
 
-    Takes the summary of a sweep over `batch_size` and `lr`, and the configuration to mark.
+    Takes the summary of a sweep over `batch_size`, `lr` and `validated_on`, which has a panel each.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 4))
+    figure, axes = _panels(means, "validated_on")
     sizes, rates = [*means.batch_size.unique()], [*means.lr.unique()]
-    for row in means.itertuples():
-        look: dict[str, Any] = {
-            "color": f"C{sizes.index(row.batch_size)}",
-            "marker": "osD^"[rates.index(row.lr)],
-        }
-        label = f"batch {row.batch_size}, rate {row.lr:g}"
-        half = row.validation_ci95
-        axis.errorbar(row.training_s, row.validation, half, **_BAR, **look, ls="none", label=label)
-    best = means.loc[chosen]
-    axis.plot(best.training_s, best.validation, "o", **_RING, label="chosen")
-    axis.set(xlabel="training time of a run (s)", ylabel="validation accuracy (%)", xlim=(0, None))
-    legend_beside(axis)
+    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
+        for row in part.itertuples():
+            look: dict[str, Any] = {
+                "color": f"C{sizes.index(row.batch_size)}",
+                "marker": "osD^"[rates.index(row.lr)],
+            }
+            label = f"batch {row.batch_size}, rate {row.lr:g}"
+            half = row.validation_ci95
+            axis.errorbar(
+                row.training_s, row.validation, half, **_BAR, **look, ls="none", label=label
+            )
+        axis.set(xlabel="training time of a run (s)", xlim=(0, None))
+        axis.set_title(f"{VALIDATED}{title}", loc="left")
+    axes[0].set_ylabel("validation accuracy (%)")
+    legend_beside(axes[-1])
     _say(figure, means)
     return figure
 
 
 @styled
 def accuracy_over_grid(means: pd.DataFrame, framed: tuple[int, int]) -> Figure:
-    """Map test accuracy (%) over channels and steps, for seen and for unseen speakers.
+    """Map validation accuracy (%) over channels and steps, a panel for each pooling threshold.
 
-    Takes a summary with `channels` and `steps`, and the (channels, steps) to frame.
+    Takes a summary with `channels`, `steps` and `pool_threshold`, and the (channels, steps) to
+    frame.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True)
-    for axis, part in zip(axes, PARTS, strict=True):
-        _map(axis, means, part, ("channels", "steps"), framed)
+    figure, axes = _panels(means, "pool_threshold")
+    for axis, (threshold, part) in zip(axes, means.groupby("pool_threshold"), strict=True):
+        _map(axis, part, "validation", ("channels", "steps"), framed, f"pool_threshold {threshold}")
         axis.set(xlabel="steps", ylabel="channels" if axis is axes[0] else "")
-    thresholds = "/".join(map(str, means.pool_threshold.unique()))
-    channels, steps = framed
-    _say(figure, means, f"pool_threshold {thresholds}; framed: {channels} x {steps}")
+    _say(figure, means, f"framed: {framed[0]} x {framed[1]}")
+    return figure
+
+
+@styled
+def accuracy_over_window(means: pd.DataFrame) -> Figure:
+    """Draw validation accuracy (%) and accumulates over the time that is kept of a word.
+
+    Takes the summary of a sweep over `duration_s`.
+    """
+    line = means.sort_values("duration_s")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    _bars(axes[0], line.duration_s, line, "validation", marker="o")
+    axes[0].set(ylabel="validation accuracy (%)", ylim=(0, 100))
+    axes[1].plot(line.duration_s, line.effective_acs / 1e6, "o-", label="accumulates (millions)")
+    axes[1].plot(
+        line.duration_s, line.neuron_updates / 1e6, "s--", label="neuron updates (millions)"
+    )
+    axes[1].set(ylabel="per utterance", ylim=(0, None))
+    axes[1].legend(loc="upper left")
+    for axis in axes:
+        axis.set_xlabel("duration_s, what is kept of a word (s)")
+    _say(figure, means)
     return figure
 
 
@@ -129,59 +165,40 @@ def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int
 
 
 @styled
-def accuracy_over_threshold(means: pd.DataFrame) -> Figure:
-    """Draw test accuracy (%) over the pooling threshold for each input size.
+def accuracy_over_cost(
+    validated: pd.DataFrame, on_front: Sequence[bool], tested: pd.DataFrame
+) -> Figure:
+    """Draw accuracy (%) over accumulates (log axis): validation with its Pareto front, and test.
 
-    Takes a summary by `channels`, `steps` and `pool_threshold`.
+    Takes a summary of many configurations, which of them are on the front, and the summary by
+    input of the few that were tested.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharex=True)
-    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
-        groups = means.groupby(level=["channels", "steps"], sort=False)
-        for i, ((channels, steps), line) in enumerate(groups):
-            shift = 0.06 * (i - (len(groups) - 1) / 2)  # side by side
-            threshold = line.index.get_level_values("pool_threshold") + shift
-            _bars(axis, threshold, line, part, marker="osD^v"[i], label=f"{channels} x {steps}")
-        axis.set(xlabel="active matrix entries that a block needs", title=title)
-        axis.set_xticks(sorted(set(means.index.get_level_values("pool_threshold"))))
-    axes[0].set_ylabel("test accuracy (%)")
-    legend_beside(axes[1], title="channels x steps", alignment="left")
-    _say(figure, means)
-    return figure
-
-
-@styled
-def accuracy_over_cost(means: pd.DataFrame, on_front: Mapping[str, Sequence[bool]]) -> Figure:
-    """Draw test accuracy (%) over accumulates (log axis), with each part's Pareto front as line.
-
-    Takes a summary with columns `family` (colour) and `label` (what the legend calls a point, ""
-    for one without a number), and for each part which rows are on its front.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(12.5, 5.4))
-    named = means[means.label != ""]
-    numbers = dict(zip(named.index, range(1, len(named) + 1), strict=True))
-    colors = {family: f"C{i}" for i, family in enumerate(means.family.unique())}
-    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
-        front = means[on_front[part]].sort_values("effective_acs")
-        axis.plot(front.effective_acs, front[part], color=INK, linewidth=1, label="Pareto front")
-        for family, group in means[means.label == ""].groupby("family", sort=False):
-            look: dict[str, Any] = {"color": colors[family], "markersize": 5, "label": family}
-            axis.plot(group.effective_acs, group[part], "o", **look)
-        for row in named.itertuples():
-            x, y = row.effective_acs, getattr(row, part)
-            color = colors[row.family]
-            axis.errorbar(x, y, getattr(row, f"{part}_ci95"), ecolor=color, elinewidth=1)
-            axis.plot(x, y, "o", color=color, markersize=10, label=f"    {row.label}")
-            inside: dict[str, Any] = {
-                "ha": "center",
-                "va": "center_baseline",
-                "color": "white",
-                "fontsize": 6.5,
-            }
-            axis.annotate(str(numbers[row.Index]), (x, y), **inside)
-        axis.set(xscale="log", xlabel="accumulates per utterance", title=title)
-    axes[0].set_ylabel("test accuracy (%)")
-    _numbered_legend(axes[1], numbers)
-    _say(figure, named)
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), sharex=True)
+    front = validated[on_front].sort_values("effective_acs")
+    axes[0].plot(
+        front.effective_acs, front.validation, color=INK, linewidth=1, label="Pareto front"
+    )
+    for i, (threshold, group) in enumerate(validated.groupby("pool_threshold")):
+        label = f"pool_threshold {threshold}"
+        axes[0].plot(group.effective_acs, group.validation, "os^"[i], color=f"C{i}", label=label)
+    for row in front.itertuples():
+        axes[0].annotate(
+            f"{row.channels} x {row.steps}", (row.effective_acs, row.validation), fontsize=7,
+            xytext=(-3, 4), textcoords="offset points", ha="right",
+        )  # fmt: skip
+    axes[0].set(ylabel="validation accuracy (%)")
+    axes[0].set_title("validation: speakers 8 and 9", loc="left")
+    axes[0].legend(loc="lower right")
+    for i, row in enumerate(tested.itertuples()):
+        look: dict[str, Any] = {"fmt": "osD^v"[i % 5], "color": f"C{i}", "label": row.Index}
+        axes[1].errorbar(
+            row.effective_acs, row.test_unseen, row.test_unseen_ci95, capsize=3, **look
+        )
+    axes[1].set(ylabel="test accuracy of a new speaker (%)")
+    axes[1].set_title("each input with its own recipe", loc="left")
+    legend_beside(axes[1])
+    for axis in axes:
+        axis.set(xscale="log", xlabel="accumulates per utterance")
     return figure
 
 
@@ -210,27 +227,6 @@ def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     return figure
 
 
-@styled
-def accuracy_of_models(means: pd.DataFrame, lines: Mapping[str, str]) -> Figure:
-    """Draw each model's test accuracy (%) for seen and for unseen speakers.
-
-    Takes a summary indexed by the model's name, the last at the bottom, and the names of those
-    whose means are drawn as lines, with the lines' styles.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.4 * len(means) + 1.6), sharey=True)
-    for axis, (part, title) in zip(axes, PARTS.items(), strict=True):
-        y = np.arange(len(means))
-        axis.errorbar(means[part], y, xerr=means[f"{part}_ci95"], fmt="o", capsize=3)
-        for name, style in lines.items():
-            axis.axvline(means[part][name], color=INK, linestyle=style, linewidth=1, label=name)
-        axis.set_yticks(y, means.index)
-        axis.set(xlabel="test accuracy (%)", title=title)
-    axes[0].invert_yaxis()
-    legend_beside(axes[1])
-    _say(figure, means)
-    return figure
-
-
 def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) -> None:
     """Draw means as a line, with their intervals cut at 0 and 100 %."""
     mean, half = means[part].to_numpy(), means[f"{part}_ci95"].to_numpy()
@@ -238,21 +234,38 @@ def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) 
     axis.errorbar(x, mean, reach, **_BAR, **look)
 
 
-def _map(axis: Axes, means: pd.DataFrame, part: str, names: tuple[str, str], framed: tuple) -> None:
+def _panels(means: pd.DataFrame, by: str) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a panel for each value in a column."""
+    n = means[by].nunique()
+    figure, axes = plt.subplots(1, n, figsize=(5.5 * n, 4.2), sharey=True, squeeze=False)
+    return figure, axes[0]
+
+
+def _map(
+    axis: Axes,
+    means: pd.DataFrame,
+    part: str,
+    names: tuple[str, str],
+    framed: tuple,
+    title: str,
+) -> None:
     """Draw means as a table of colours, rows and columns by name, one entry framed.
 
-    An interval that all share stands in the title, else each stands below its mean.
+    An interval that all share stands in the title, else each stands below its mean. An entry that
+    was not measured stays empty.
     """
     mean, half = (
         means.pivot(index=names[0], columns=names[1], values=name)
         for name in (part, f"{part}_ci95")
     )
-    colors, digits = colormaps["viridis"], 0 if mean.size > 16 else 1
+    colors, first = colormaps["viridis"], half.stack().iloc[0]
     image = axis.imshow(mean, cmap=colors, aspect="auto", origin="lower")
-    same = np.allclose(half, half.iloc[0, 0])
+    same = np.allclose(half.stack(), first)
     for (y, x), value in np.ndenumerate(mean.to_numpy()):
+        if np.isnan(value):
+            continue
         light = np.dot(np.array(colors(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
-        text = f"{value:.{digits}f}" + f"\n± {half.iloc[y, x]:.{digits}f}" * (not same)
+        text = f"{value:.1f}" + f"\n± {half.iloc[y, x]:.1f}" * (not same)
         look: dict[str, Any] = {
             "ha": "center",
             "va": "center",
@@ -262,7 +275,7 @@ def _map(axis: Axes, means: pd.DataFrame, part: str, names: tuple[str, str], fra
     axis.set_xticks(range(mean.shape[1]), [f"{x:g}" for x in mean.columns])
     axis.set_yticks(range(mean.shape[0]), [f"{y:g}" for y in mean.index])
     axis.grid(False)
-    axis.set_title(f"{PARTS.get(part, part)}{f', each ± {half.iloc[0, 0]:.1f}' * same}")
+    axis.set_title(f"{title}{f', each ± {first:.1f}' * same}", loc="left")
     place = mean.columns.get_loc(framed[1]), mean.index.get_loc(framed[0])
     axis.add_patch(plt.Rectangle((place[0] - 0.5, place[1] - 0.5), 1, 1, **_FRAME))
     axis.figure.colorbar(image, ax=axis, label="accuracy (%)")
@@ -274,13 +287,6 @@ def _log_ticks(axis: Axes, values: pd.Series) -> None:
     ticks = sorted(set(values))
     axis.set_xticks(ticks, [f"{x:g}" for x in ticks], fontsize=8)
     axis.set_xticks([], minor=True)
-
-
-def _numbered_legend(axis: Axes, numbers: Mapping[object, int]) -> None:
-    """Put a legend beside the axes, with the numbers of the points that have one."""
-    texts = legend_beside(axis, fontsize=8, markerscale=0.8).get_texts()
-    for number, text in zip(numbers.values(), texts[len(texts) - len(numbers) :], strict=True):
-        text.set_text(f"{number}  {text.get_text().strip()}")
 
 
 def _say(figure: Figure, means: pd.DataFrame, more: str = "") -> None:

@@ -242,24 +242,23 @@ def utterances(
 
 
 @styled
-def settings(
+def inputs(
     means: pd.DataFrame, confusions: pd.DataFrame, class_names: Sequence[str], start: str
 ) -> Figure | None:
-    """Explore the input sizes of a sweep: accuracy over cost, and which words are confused.
+    """Explore the inputs of a sweep: accuracy over cost, and which words are confused.
 
     Parameters
     ----------
     means : DataFrame
-        From `statistics.summarise`, by configuration.
+        From `statistics.summarise`, by `input`, over speakers.
     confusions : DataFrame
-        Numbers of `utterances` by `configuration`, `seen`, `label`, `predicted`.
+        Numbers of `utterances` by `input`, `seen`, `label`, `predicted`.
     class_names : sequence of str
         Words, in the order of the classes.
     start : str
-        The configuration to begin with.
+        The input to begin with.
     """
     n = len(class_names)
-    names = {f"{row.channels} x {row.steps}": row.Index for row in means.itertuples()}
     parts = {"seen": (True, SEEN), "unseen": (False, UNSEEN)}
     figure, axes = plt.subplots(1, 3, figsize=(13, max(4.4, 0.3 * n)), width_ratios=(1, 1, 1))
     for (part, (_, label)), marker in zip(parts.items(), "os", strict=True):
@@ -272,11 +271,11 @@ def settings(
         axis.set_title(f"{label}; % of a spoken word")
 
     def update(point) -> str:
-        row = means.loc[names[point]]
+        row = means.loc[point]
         marks.set_data([row.effective_acs] * 2, [row.test_seen, row.test_unseen])
-        told = [f"<b>{point}</b> ({names[point]}), {row.seeds:.0f} seeds"]
+        told = [f"<b>{point}</b>, {row.units:.0f} speakers, {row.seeds:.0f} seeds"]
         for matrix, (part, (seen, label)) in zip(matrices, parts.items(), strict=True):
-            of = confusions[(confusions.configuration == names[point]) & (confusions.seen == seen)]
+            of = confusions[(confusions.input == point) & (confusions.seen == seen)]
             counts = np.zeros((n, n))
             counts[of.label, of.predicted] = of.utterances
             matrix.show(100 * counts / np.maximum(counts.sum(1, keepdims=True), 1))
@@ -289,5 +288,4 @@ def settings(
         )
         return "; ".join(told)
 
-    chosen = next(label for label, configuration in names.items() if configuration == start)
-    return explore(figure, update, {"point": ("channels x steps", chosen, list(names))})
+    return explore(figure, update, {"point": ("input", start, list(means.index))})

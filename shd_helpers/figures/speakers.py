@@ -1,0 +1,80 @@
+"""Figures of what single speakers get; each returns the figure."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, styled
+
+_PARTS = {"test_unseen": f"{UNSEEN}: left out", "test_seen": f"{SEEN}: utterances held back"}
+
+
+@styled
+def speakers_by_input(
+    accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
+) -> Figure:
+    """Draw each speaker's accuracy (%) with two inputs or more, a row a speaker.
+
+    Takes `study.speaker_accuracies`, the inputs' names, and a note for some speakers' labels. The
+    lines are means over speakers.
+    """
+    columns = [f"{part}_accuracy" for part in _PARTS]
+    means = 100 * accuracies.groupby(["input", "speaker"])[columns].mean()
+    order = means.loc[inputs[0]].sort_values(columns[0]).index
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.32 * len(order) + 1.6), sharey=True)
+    y = np.arange(len(order))
+    for axis, (part, title) in zip(axes, _PARTS.items(), strict=True):
+        drawn = [means.loc[name][f"{part}_accuracy"].loc[order].to_numpy() for name in inputs]
+        axis.hlines(y, np.min(drawn, axis=0), np.max(drawn, axis=0), color="0.7", linewidth=1)
+        for i, (name, values) in enumerate(zip(inputs, drawn, strict=True)):
+            axis.plot(values, y, "osD^v"[i], color=f"C{i}", label=name)
+            axis.axvline(values.mean(), color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4])
+        axis.set(xlabel="test accuracy (%)")
+        axis.set_title(title, loc="left")
+    labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
+    axes[0].set_yticks(y, labels)
+    axes[0].set_ylabel("speaker")
+    legend_above(axes[1], axes[1].get_title(loc="left"))
+    return figure
+
+
+@styled
+def differences(contrasts: pd.DataFrame, margin: float) -> Figure:
+    """Draw differences (percent points) with their 95 % intervals, a row each, the first on top.
+
+    Takes `study.contrasts`, and the loss that would matter.
+    """
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(contrasts) + 1.4))
+    y = np.arange(len(contrasts))[::-1]
+    axis.axvline(0, color=INK, linewidth=1)
+    axis.axvline(
+        -margin, color="C3", linestyle="--", linewidth=1, label=f"margin, {margin:g} points"
+    )
+    axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
+    axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
+    axis.set(xlabel="difference for a new speaker (percent points)", ylim=(-0.7, len(y) - 0.3))
+    legend_above(axis)
+    return figure
+
+
+@styled
+def accuracy_over_voice(speakers: pd.DataFrame, voices: Mapping[str, str]) -> Figure:
+    """Draw each speaker's accuracy (%) over what the voice is like, a panel a quantity.
+
+    Takes a table by speaker with `accuracy` and the quantities, and the quantities' axis labels.
+    """
+    figure, axes = plt.subplots(1, len(voices), figsize=(3 * len(voices), 3.2), sharey=True)
+    for axis, (name, label) in zip(np.atleast_1d(axes), voices.items(), strict=True):
+        axis.plot(speakers[name], speakers.accuracy, "o", color="C0", markersize=13)
+        for speaker, row in speakers.iterrows():
+            axis.annotate(
+                str(speaker), (row[name], row.accuracy), color="white", fontsize=7.5,
+                ha="center", va="center_baseline",
+            )  # fmt: skip
+        axis.set_xlabel(label)
+        axis.margins(0.12)
+    np.atleast_1d(axes)[0].set_ylabel("accuracy as a new speaker (%)")
+    return figure
