@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, Split, load_events, load_parts
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.source.shd_file import DatasetError, write_shd
 
@@ -241,6 +241,17 @@ def test_fingerprint_refuses_a_test_file_equal_to_the_training_file(attack, trai
     ATTACKS[attack][0](train)
     with pytest.raises(DatasetError, match="same content as the training file"):
         fingerprint(locate(str(train.parent)))
+
+
+def test_a_repacked_test_file_is_refused_under_both_protocols(train):
+    repacked(train)
+    files = locate(str(train.parent))
+    fingerprint(files)  # the bytes differ
+    for split in (Split(), Split(protocol="leave_one_out", held_out=0)):
+        with pytest.raises(DatasetError, match="same utterances as in the training file"):
+            load_parts(files, Downsampling(), "english", split, 0)
+    unscored = load_parts(files, Downsampling(), "english", Split(score_test=False), 0)
+    assert unscored.test is None  # nor read
 
 
 def test_a_test_file_may_lack_a_word(train):

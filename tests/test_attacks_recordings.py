@@ -7,13 +7,15 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.source import recordings
+from shd_helpers.source import download, recordings
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.recordings import RecordingError, encode_recordings, read_wave
 from shd_helpers.source.shd_file import DatasetError, read_shd
@@ -188,7 +190,7 @@ def test_damaged_part_is_made_again(damage, folder, quick, monkeypatch):
         raise OSError("killed")
 
     out = folder.parent / "out"
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="killed"):
+    with monkeypatch.context() as patched, pytest.raises(DatasetError, match="killed"):
         patched.setattr(recordings, "write_shd", fail)
         encoded(folder)
     part, *others = sorted((out / "mine_parts").iterdir())
@@ -213,6 +215,30 @@ def test_no_file_is_deleted_that_was_not_written(folder, quick):
         (parts / name).write_text("of the user, or of a run before")
     encoded(folder)
     assert sorted(path.name for path in parts.iterdir()) == ["mine.npz", "thesis.txt"]
+
+
+def test_of_two_at_once_one_waits(folder, quick, monkeypatch):
+    """The first holds on in the middle until the second has said that it waits."""
+    said = threading.Event()
+
+    def wait_and_encode(wave, rate_hz, seed, encode=recordings.encode):
+        assert said.wait(60)
+        return encode(wave, rate_hz, seed)
+
+    def watched(text, was=print, **settings):
+        was(text, **settings)
+        if "another process makes these files; waiting" in text:
+            said.set()
+
+    monkeypatch.setattr(recordings, "encode", wait_and_encode)
+    monkeypatch.setattr(download, "print", watched, raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        pairs = [pool.submit(encoded, folder) for _ in range(2)]
+        assert pairs[0].result() == pairs[1].result()
+    assert len(quick) == 6  # each encoded all three; none took the other's parts away
+    assert sorted(path.name for path in (folder.parent / "out").iterdir()) == [
+        *(".mine.lock", "mine_test.h5", "mine_train.h5")
+    ]
 
 
 KILLED_AT = """

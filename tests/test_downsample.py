@@ -1,5 +1,6 @@
 """Binning and pooling against nested loops; the cache against damage."""
 
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -88,6 +89,24 @@ def test_counts_equal_nested_loops(spikes, grid):
             naive(times, units, Downsampling(**{**vars(grid), "pool_threshold": n})) for n in levels
         )
         np.testing.assert_array_equal(counts.to_frames([i])[:, 0], want)
+
+
+def test_fine_bins_take_no_more_memory_than_coarse_ones():
+    """A power of two, so that floating point doesn't move a spike to the next bin."""
+    rng = np.random.default_rng(0)
+    data = utterances([(np.sort(rng.uniform(0, 1, 3000)), rng.integers(0, 700, 3000))] * 3)
+    coarse, fine = (
+        Downsampling(0, bin_ms, 1.0, 1, pool_steps, 1)
+        for bin_ms, pool_steps in ((1.0, 1), (2.0**-15, 2**15))
+    )
+    assert fine.n_steps * fine.pool_steps * fine.n_units > 2e10
+    tracemalloc.start()
+    events = downsize(data, fine)
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+    wanted = downsize(data, coarse)
+    for name in ("steps", "units", "offsets"):
+        np.testing.assert_array_equal(getattr(events, name), getattr(wanted, name))
 
 
 def test_study_grid_is_183_by_333():

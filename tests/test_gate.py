@@ -3,10 +3,13 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.gate import check_parts, check_settings
 from shd_helpers.study.identity import as_run_name, check_run_name, notebook_parameters
@@ -42,7 +45,14 @@ def test_the_defaults_pass():
     check_settings(DEFAULTS)
 
 
-@given(st.sampled_from(sorted(set(DEFAULTS) - {"dataset"})), VALUES)
+def test_a_notebook_may_have_some_of_the_parameters():
+    check_settings({"language": "german", "updates": 3})
+    for name, value in (("language", "latin"), ("updates", 0), ("beta", 2.0), ("run_name", "")):
+        with pytest.raises(ValueError, match=f"^{name} "):
+            check_settings({name: value})
+
+
+@given(st.sampled_from(sorted(DEFAULTS)), VALUES)
 @example("shift_units", 500)
 @example("bin_ms", float("nan"))
 @example("validation_speakers", None)
@@ -76,6 +86,51 @@ def test_what_goes_together(changes, message):
     if not {"seed", "language"} & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
+
+
+@pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])
+def test_convolutions_need_room(steps_units):
+    """The oracle is torch: the network itself, one utterance to train on."""
+    steps, units = steps_units
+    grid = {"first_unit": 700 - units, "pool_units": 1, "bin_ms": 1000 / steps, "pool_steps": 1}
+    grid |= {"network": "convolutional", "pool_threshold": 1}
+    with pytest.raises(ValueError, match=f"^network 'convolutional': .* has {steps} x {units}$"):
+        check_settings({**DEFAULTS, **grid})
+    model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
+    with pytest.raises((RuntimeError, ValueError)):
+        model(torch.zeros(steps, 1, units))
+    for enough in ((24, 24), (48, 12)):
+        check_settings(
+            {**DEFAULTS, **grid, "bin_ms": 1000 / enough[0], "first_unit": 700 - enough[1]}
+        )
+        model(torch.zeros(enough[0], 1, enough[1]))
+
+
+def test_a_gpu_that_is_not_there(monkeypatch):
+    cuda = {**DEFAULTS, "device": "cuda"}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    check_settings(cuda, elsewhere=True)
+    with pytest.raises(ValueError, match=r"^device 'cuda': this machine has 0 GPUs .* take 'cpu'$"):
+        check_settings(cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    check_settings(cuda)
+    with pytest.raises(ValueError, match=r"^device 'cuda:1': this machine has 1 GPUs"):
+        check_settings({**cuda, "device": "cuda:1"})
+    with pytest.raises(
+        ValueError, match=r"^device 'cuda': network 'convolutional' runs on the cpu"
+    ):
+        check_settings({**cuda, "network": "convolutional"})
+
+
+def test_a_network_larger_than_the_memory(monkeypatch):
+    """At the study's size a run takes 55 MB for certain; the measured peak is above."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=60e6))
+    check_settings(DEFAULTS)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=50e6))
+    check_settings({**DEFAULTS, "network": "convolutional"})
+    check_settings(DEFAULTS, elsewhere=True)
+    with pytest.raises(ValueError, match=r"^n_hidden 256, .*183 units x 333 steps .* of memory"):
+        check_settings(DEFAULTS)
 
 
 def test_a_batch_is_no_larger_than_what_there_is_to_train_on():

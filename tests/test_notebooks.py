@@ -9,6 +9,7 @@ import nbformat
 import papermill
 import pytest
 
+from shd_helpers import paths
 from shd_helpers.paths import NOTEBOOKS
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -111,3 +112,30 @@ def test_links_to_other_notebooks_lead_somewhere(notebook):
     for cell in notebook.cells:
         for target in re.findall(r"\]\(([\w./]+\.ipynb)\)", cell.source):
             assert (NOTEBOOKS / target).is_file(), target
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "value", "message"),
+    [
+        (1, "bin_ms", float("nan"), "bin_ms nan: must be a finite number"),
+        (1, "language", "latin", "language 'latin': unknown"),
+        (2, "updates", 0, "updates 0: must be at least 1"),
+        (2, "seed", -1, "seed -1: must be at least 0"),
+        (3, "batch_size", 0, "batch_size 0: must be at least 1"),
+        (4, "run_name", "../evil", "run_name '../evil': must be letters"),
+    ],
+)
+def test_a_bad_parameter_is_refused_before_anything_is_read(
+    number, name, value, message, data_dir, monkeypatch
+):
+    """In the second cell after the parameters, whose code is executed here."""
+    monkeypatch.setattr(paths, "runs_dir", lambda: pytest.fail("a run is looked for"))
+    first, imports, cell = code_cells(nbformat.read(PATHS[number - 1], as_version=4))[:3]
+    namespace = {}
+    exec(first.source, namespace)
+    assert name in namespace
+    namespace[name] = value
+    exec(imports.source, namespace)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as error:
+        exec(cell.source, namespace)
+    assert "\n" not in str(error.value) and not data_dir.exists()

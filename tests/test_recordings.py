@@ -228,7 +228,8 @@ def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
     assert len(calls) == 24 - done
     clean = encode_recordings(folder, tmp_path / "clean", "mine", ["b"], progress=False)
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mine_test.h5", "mine_train.h5"]
+    left = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert left == [".mine.lock", "mine_test.h5", "mine_train.h5"]
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

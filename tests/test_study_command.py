@@ -13,7 +13,7 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study.notebooks import OF_A_RUN, main, run_notebooks
+from shd_helpers.study.notebooks import OF_A_RUN, NotebookError, main, run_notebooks
 
 
 def study(cwd, *arguments):
@@ -81,6 +81,22 @@ def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, argum
     assert not (tmp_path / "runs here").exists()
 
 
+def test_what_the_data_have_no_room_for_is_refused_first(tmp_path, monkeypatch, data_dir):
+    write_toy(tmp_path / "toy", seed=0)
+    monkeypatch.delenv("SHD_SMOKE", raising=False)
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    arguments = ["study", "--dataset", str(tmp_path / "toy"), "-p"]
+    for name, value, message in (
+        ("batch_size", "109", "batch_size 109: there are 108 training utterances"),
+        ("validation_speakers", "7", "validation_speakers 7: no such speaker here"),
+    ):
+        chosen = ["-p", "validation", "speaker"] if name == "validation_speakers" else []
+        monkeypatch.setattr(sys, "argv", [*arguments, name, value, *chosen])
+        with pytest.raises(SystemExit, match=f"The study stopped.\n{message}"):
+            main()
+    assert not (tmp_path / "runs").exists()
+
+
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
     """In the place of papermill stands a function that writes the file and may fail."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -92,7 +108,7 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
         img.mkdir(exist_ok=True)
         (img / "figure.png").write_text(orders[0])
         if orders[OF_A_RUN.index(path)] == "fail":
-            raise PapermillExecutionError(0, 0, "", "ZeroDivisionError", "no luck", [])
+            raise PapermillExecutionError(3, 7, "", "ZeroDivisionError", "no luck", [])
 
     def contents():
         return [(folder / path.name).read_text() for path in OF_A_RUN] + [
@@ -105,7 +121,8 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     (folder / "run.json").write_text("another's")
     assert contents() == [""] * 5
     orders[:] = ["2", "2", "fail", "2"]
-    with pytest.raises(PapermillExecutionError):
+    failed = rf"^03_model_training, cell 7: ZeroDivisionError: no luck\n.* {place}/03_model"
+    with pytest.raises(NotebookError, match=failed):
         run_notebooks({}, folder)
     assert contents() == [""] * 5
     assert [path.name for path in OF_A_RUN[:3]] == sorted(p.name for p in place.glob("*.ipynb"))

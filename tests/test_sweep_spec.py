@@ -1,9 +1,14 @@
 """A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
 
 import pytest
+import torch
 import yaml
 
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.events import Downsampling, Split, load_parts
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.source import locate
+from shd_helpers.study.gate import check_parts
+from shd_helpers.study.identity import notebook_parameters, settings
 from shd_helpers.sweeps.evidence import EVIDENCE, ON_SPOKEN
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -141,6 +146,31 @@ def test_every_point_is_checked(home):
         read_sweep(home.yaml)
 
 
+@pytest.mark.parametrize("number", [1, 4, 5])
+def test_a_notebook_that_leaves_no_run_is_refused(home, number):
+    (path,) = NOTEBOOKS.glob(f"0{number}_*.ipynb")
+    home.write(notebook=path.stem, grid={next(iter(notebook_parameters(path))): ["a"]})
+    with pytest.raises(SweepError, match=rf"a sweep\.yaml: notebook: {path.name} leaves no run"):
+        read_sweep(home.yaml)
+
+
+def test_a_gpu_must_be_where_the_runs_are_executed(home, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    home.write(notebook="03_model_training", grid={"slope": [2.0]}, fixed={"device": "cuda"})
+    read_sweep(home.yaml)  # the workers may be elsewhere
+    with pytest.raises(SweepError, match=r"slope=2\.0: device 'cuda': this machine has 0 GPUs"):
+        run_sweep(home.yaml)
+    assert not home.runs.exists()
+
+
+def test_what_the_data_have_no_room_for_is_refused_before_the_first_run(home, data_dir):
+    grid = {"pool_steps": [3, 4], "batch_size": [8, 144, 145]}
+    home.write(notebook="03_model_training", grid=grid)
+    with pytest.raises(SweepError, match=r"batch_size=145: batch_size 145: there are 144 training"):
+        run_sweep(home.yaml)
+    assert not home.runs.exists()
+
+
 def test_names_of_runs_are_names(home, tmp_path):
     (tmp_path / "speech").mkdir()
     for part in ("train", "test"):
@@ -169,11 +199,24 @@ CHOOSE = {
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_the_study_s_sweeps(name, home):
+def test_the_study_s_sweeps(name, home, data_dir):
     sweep = read_sweep(name)
     data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     assert len(set(sweep.runs[0].parameters)) == len(notebook_parameters(sweep.notebook))
+    _can_run_in_small(sweep.runs)
+
+
+def _can_run_in_small(runs):
+    """The toy data have the speakers that validate, and enough utterances for every batch."""
+    kinds = {}
+    for run in runs:
+        kinds.setdefault((settings(Split, run.parameters), run.parameters["batch_size"]), run)
+    for (split, _), run in kinds.items():
+        p = run.parameters
+        grid = Downsampling(pool_units=50, pool_steps=100)  # the split doesn't depend on it
+        parts = load_parts(locate(p["dataset"]), grid, p["language"], split, p["seed"])
+        check_parts(p, parts)
 
 
 @pytest.mark.parametrize("name", STUDY)

@@ -113,9 +113,12 @@ def load_parts(
     DatasetError
         If a file can't be read or used.
     """
+    test: Events | None
     if split.protocol == "official":
-        rest = load_file(files, 0, grid, language)
-        test = load_file(files, 1, grid, language) if split.score_test else None
+        if split.score_test:
+            rest, test = load_events(files, grid, language)
+        else:
+            rest, test = load_file(files, 0, grid, language), None
     else:
         both = join(*load_events(files, grid, language))
         _check_speakers("held_out", [split.held_out], both)

@@ -16,6 +16,9 @@ from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
 def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
     """Return the parameters unchanged; under ``SHD_SMOKE=1`` toy data and at most two repeats.
 
+    The toy data have the speakers that any sweep of the study names (0 to 11) and, when two of
+    them validate, as many training utterances as its largest batch (128).
+
     Parameters
     ----------
     dataset : str
@@ -26,11 +29,11 @@ def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
     if not is_smoke():
         return dataset, repeats
     folder = runs_dir() / "toy"
-    write_toy(folder, seed=0)
+    write_toy(folder, seed=0, takes=1, speakers=16)
     return str(folder), min(repeats, 2)
 
 
-def write_toy(folder: Path, seed: int, takes: int = 3) -> None:
+def write_toy(folder: Path, seed: int, takes: int = 3, speakers: int = 4) -> None:
     """Write ``toy_train.h5`` and ``toy_test.h5``: words are ridges that rise or fall over units.
 
     Parameters
@@ -39,16 +42,17 @@ def write_toy(folder: Path, seed: int, takes: int = 3) -> None:
         Where the files go.
     seed : int
         Same seed, same files.
-    takes : int
-        Training utterances of each of 20 words by each of 4 speakers; the test file has one of
-        each, and a fifth speaker.
+    takes, speakers : int
+        Training utterances of each of 20 words by each speaker, and number of speakers, at least 4.
+        The test file has one of each word by the first four and by another speaker.
     """
     rng = np.random.default_rng(seed)
-    for part, speakers, takes_here in (("train", range(4), takes), ("test", range(5), 1)):
+    tested = (*range(4), speakers)
+    for part, voices_here, takes_here in (("train", range(speakers), takes), ("test", tested, 1)):
         rows = [
             (word, speaker, *_ridge(word, speaker, rng))
             for word in range(20)
-            for speaker in speakers
+            for speaker in voices_here
             for _ in range(takes_here)
         ]
         labels, voices, times, units = zip(*rows, strict=True)

@@ -18,13 +18,15 @@ TRIES = 5  # at one address, as long as each brings a piece
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
     """Let one process at a time make the files of a folder; others wait.
 
     Parameters
     ----------
     folder : Path
-        Made if it is missing. The lock is the file ``.lock`` in it.
+        Made if it is missing.
+    lock_name : str
+        File in it that is the lock.
 
     Raises
     ------
@@ -33,7 +35,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / lock_name)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -45,8 +47,8 @@ def exclusive(folder: Path) -> Iterator[None]:
             lock.release()
     except OSError as error:
         raise DatasetError(
-            f"{folder}: a file can't be written or read ({error}). Free some space, or set "
-            "SHD_DATA_DIR to another folder, and start again: it goes on where it was."
+            f"{folder}: a file can't be written or read ({error}). Free some space, or take "
+            "another folder (SHD_DATA_DIR), and start again: it goes on where it was."
         ) from error
 
 

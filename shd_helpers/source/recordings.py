@@ -91,26 +91,36 @@ def encode_recordings(
             f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
             f"speakers {', '.join(speakers)} and leave at least one for training."
         )
-    parts = out / f"{name}_parts"
-    encoded = encode_files([r.path for r in recordings], parts, seed, f"encoding {name}", progress)
-    train, test = out / f"{name}_train.h5", out / f"{name}_test.h5"
-    with atomic(train) as new_train, atomic(test) as new_test:
-        for path, is_test in ((new_train, False), (new_test, True)):
-            rows = [i for i, r in enumerate(recordings) if (r.speaker in test_speakers) == is_test]
-            write_shd(
-                path,
-                times=[encoded[i][0] for i in rows],
-                units=[encoded[i][1] for i in rows],
-                labels=[recordings[i].label for i in rows],
-                speakers=[speakers.index(recordings[i].speaker) for i in rows],
-                keys=keys,
-            )
-        train.unlink(missing_ok=True)  # an old one, which must never stand beside the new test file
-    for part in [path for path in parts.iterdir() if PART.fullmatch(path.name)]:
-        part.unlink(missing_ok=True)
-    with suppress(OSError):  # something else is in it
-        parts.rmdir()
-    return train, test
+    from shd_helpers.source.download import exclusive  # requests loads slowly
+
+    paths = [r.path for r in recordings]
+    _check_sounds(paths)
+    parts, pair = out / f"{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
+    with exclusive(out, f".{name}.lock"):
+        encoded = encode_files(paths, parts, seed, f"encoding {name}", progress)
+        rows = [
+            (*spikes, recording.label, speakers.index(recording.speaker))
+            for spikes, recording in zip(encoded, recordings, strict=True)
+        ]
+        is_test = [recording.speaker in test_speakers for recording in recordings]
+        _write_pair(pair, rows, is_test, keys)
+        for part in [path for path in parts.iterdir() if PART.fullmatch(path.name)]:
+            part.unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            parts.rmdir()
+    return pair
+
+
+def _write_pair(
+    pair: tuple[Path, Path], rows: Sequence[tuple], is_test: Sequence[bool], keys: Sequence[str]
+) -> None:
+    """Write training and test file; at no time does one of them stand beside an older other one."""
+    with atomic(pair[0]) as new_train, atomic(pair[1]) as new_test:
+        for path, wanted in ((new_train, False), (new_test, True)):
+            chosen = [row for row, test in zip(rows, is_test, strict=True) if test == wanted]
+            times, units, labels, speakers = zip(*chosen, strict=True)
+            write_shd(path, times, units, labels, speakers, keys)
+        pair[0].unlink(missing_ok=True)
 
 
 def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[str]) -> None:
@@ -121,6 +131,17 @@ def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[st
         raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
     if not re.fullmatch(r"\w[\w.,=+-]*", name):
         raise RecordingError(f"name {name!r}: must be of letters, digits and _ . , = + - only.")
+
+
+def _check_sounds(paths: Sequence[Path]) -> None:
+    """Raise RecordingError if a sound file can't be used, or two hold the same sound."""
+    first: dict[str, Path] = {}
+    for path in paths:
+        check_header(path)
+    for path in paths:
+        same = first.setdefault(sound_hash(path), path)
+        if same is not path:
+            raise RecordingError(f"{path}: the same sound as {same}. Remove one of the two.")
 
 
 def encode_files(
@@ -148,16 +169,8 @@ def encode_files(
     Raises
     ------
     RecordingError
-        If a file can't be used, or two are the same sound. Durations, formats and samples are
-        looked at before the first is encoded.
+        If a file can't be used.
     """
-    first: dict[str, Path] = {}
-    for path in paths:
-        check_header(path)
-    for path in paths:
-        same = first.setdefault(sound_hash(path), path)
-        if same is not path:
-            raise RecordingError(f"{path}: the same sound as {same}. Remove one of the two.")
 
     def encode_one(path):
         data = path.read_bytes()
@@ -245,14 +258,7 @@ def find_recordings(
             with Path(listing).open(newline="", encoding="utf-8-sig") as file:
                 lines = list(csv.DictReader(file))
             rows = [(folder / r["file"], r["label"].strip(), r["speaker"].strip()) for r in lines]
-        except (
-            OSError,
-            csv.Error,
-            UnicodeDecodeError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:
+        except (OSError, csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RecordingError(
                 f"{listing}: can't be read ({error!r}). It must be a CSV file in UTF-8 with the "
                 "columns file, label and speaker."

@@ -1,39 +1,66 @@
 """The gate that a run's parameters pass before anything is read or written."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+
+import psutil
+import torch
 
 from shd_helpers.checks import check_choice, check_whole
-from shd_helpers.events import Augmentation, Downsampling, Parts, Split
+from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
 from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.convolutional import BLOCK
+from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import check_run_name, settings
 from shd_helpers.study.training import TrainConfig
 
+_KINDS: tuple[type, ...] = (Downsampling, Split, NetworkConfig, TrainConfig, Augmentation)
+# what a notebook that hasn't all of the parameters takes for the others
+_OTHERS = {field.name: field.default for kind in _KINDS for field in fields(kind)}
+_OTHERS |= {"dataset": "spoken", "language": "english", "seed": 0, "run_name": "default"}
+_OTHERS |= {"updates": 1}  # of notebook 2's demonstration
 
-def check_settings(parameters: Mapping[str, object]) -> None:
+
+def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False) -> None:
     """Refuse a value that is out of its range, or that another one leaves no room for.
 
     Parameters
     ----------
     parameters : mapping
-        All parameters of a run.
+        The parameters of a run, or of a notebook that has only some of them.
+    elsewhere : bool
+        Whether another machine may execute the run; else a GPU and the memory that the run needs
+        must be here.
 
     Raises
     ------
     ValueError
         The message names parameter, value and what is allowed.
     """
+    parameters = {**_OTHERS, **parameters}
     grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
     settings(Split, parameters)
-    settings(TrainConfig, parameters)
+    training = settings(TrainConfig, parameters)
+    dataset = parameters["dataset"]
+    if not isinstance(dataset, str) or not dataset or "\0" in dataset:
+        raise ValueError(f"dataset {dataset!r}: must be spoken, hd, shd or the path of a folder")
     check_choice("language", parameters["language"], tuple(LANGUAGES))
     check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]
+    check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
     check_run_name(parameters["run_name"])
     _check_together(grid, config, settings(Augmentation, parameters))
+    if config.network == "convolutional" and training.device != "cpu":
+        raise ValueError(
+            f"device {training.device!r}: network 'convolutional' runs on the cpu only"
+        )
+    if not elsewhere:
+        _check_device(training.device)
+        _check_memory(grid, config, training)
 
 
 def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Augmentation) -> None:
-    """Refuse delays, windows and shifts that the utterance has no room for."""
+    """Refuse what the utterance has no room for: delays, windows, shifts, convolutions."""
     n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
     if config.network == "spiking":
         late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
@@ -44,6 +71,12 @@ def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Aug
             )
         if config.kernel_size > n_units:
             raise ValueError(f"kernel_size {config.kernel_size}: the input has {n_units} units")
+    # halved twice before the last convolution, whose batch normalisation needs two places
+    elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
+        raise ValueError(
+            f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
+            f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x {n_units}"
+        )
     if augmentation.shift_units >= n_units:
         raise ValueError(
             f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
@@ -52,6 +85,36 @@ def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Aug
         raise ValueError(
             f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms "
             "(duration_s)"
+        )
+
+
+def _check_device(device: str) -> None:
+    """Refuse a GPU that isn't there."""
+    number = torch.device(device).index or 0
+    if device != "cpu" and number >= torch.cuda.device_count():
+        there = f"{torch.cuda.device_count()} GPUs that torch can use; take 'cpu'"
+        raise ValueError(f"device {device!r}: this machine has {there}")
+
+
+def _check_memory(grid: Downsampling, config: NetworkConfig, training: TrainConfig) -> None:
+    """Refuse a network that can't fit into the machine's memory, by an estimate from below.
+
+    What takes most are the states that snntorch's loop keeps for the way back: by measurement
+    twice the input and 3.5 times the hidden neurons of each step; and a weight with its gradients.
+    """
+    if config.network != "spiking":
+        return
+    n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
+    if config.kernel_size:
+        n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
+    batch = 32 if training.engine == "fused" else max(128, training.batch_size)  # fused: a look
+    n_bytes = 4 * batch * grid.n_steps * (2 * n_inputs + 3.5 * n_hidden) + 80 * n_inputs * n_hidden
+    there = psutil.virtual_memory().total
+    if n_bytes > there:
+        raise ValueError(
+            f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: with {grid.n_units} units x "
+            f"{grid.n_steps} steps (bin_ms, duration_s, pool_units, pool_steps) a run takes about "
+            f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
         )
 
 
@@ -73,3 +136,24 @@ def check_parts(parameters: Mapping[str, object], parts: Parts) -> None:
     batch_size, n_training = settings(TrainConfig, parameters).batch_size, len(parts.training)
     if batch_size > n_training:
         raise ValueError(f"batch_size {batch_size}: there are {n_training} training utterances")
+
+
+def check_data(parameters: Mapping[str, object]) -> None:
+    """Refuse data that a run can't use, and parameters that don't go with them; see `check_parts`.
+
+    The data set is made or downloaded if it isn't there, and downsized into the cache.
+
+    Parameters
+    ----------
+    parameters : mapping
+        All parameters of a run, checked by `check_settings`.
+
+    Raises
+    ------
+    ValueError
+        The message names the parameter, or the file and the remedy.
+    """
+    dataset, language, seed = (parameters[name] for name in ("dataset", "language", "seed"))
+    files = locate(dataset, language)  # type: ignore[arg-type]
+    grid, split = settings(Downsampling, parameters), settings(Split, parameters)
+    check_parts(parameters, load_parts(files, grid, language, split, seed))  # type: ignore[arg-type]

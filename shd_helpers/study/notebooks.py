@@ -14,11 +14,11 @@ from filelock import FileLock, Timeout
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_events, smoke_sized
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.gate import check_settings
+from shd_helpers.study.gate import check_data, check_settings
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import (
     as_run_name,
@@ -43,6 +43,10 @@ OF_A_RUN = tuple(
     )
 )
 SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
+
+
+class NotebookError(Exception):
+    """A cell that failed; the message names it and its error, and where the traceback is."""
 
 
 class _Console:
@@ -82,7 +86,7 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
     ValueError
         If no notebook has such a parameter, or a value is out of range, before anything runs; if
         another process is at this folder.
-    PapermillExecutionError
+    NotebookError
         If a cell fails; the notebooks up to there are kept in ``.<name>.notebooks`` beside.
     """
     check_run(parameters)
@@ -94,9 +98,12 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
             place.mkdir()
             try:
                 _execute(parameters, place)
-            except PapermillExecutionError:
-                print(f"\nThe executed notebooks up to the error are in {place}")
-                raise
+            except PapermillExecutionError as error:
+                failed = max(place.glob("*.ipynb"))
+                raise NotebookError(
+                    f"{failed.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                    f"The traceback is in {failed}"
+                ) from error
             for path in [path for path in place.rglob("*") if path.is_file()]:
                 target = folder / path.relative_to(place)
                 target.parent.mkdir(exist_ok=True)
@@ -169,10 +176,11 @@ def main() -> None:
             print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
             print("\n".join(os.path.relpath(path) for path in files))
             return
+        check_data({**known, **parameters, "dataset": smoke_sized(dataset, 1)[0]})
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         run_notebooks(parameters, folder)
-    except (DatasetError, ValueError, PapermillExecutionError) as error:
+    except (DatasetError, ValueError, NotebookError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
     info = read_run(folder).info
     print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:\n{score_table(info)}")

@@ -1,5 +1,6 @@
 """Train and evaluate: one epoch, then many."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,10 +47,8 @@ class TrainConfig:
         check_number("lr_gamma", self.lr_gamma, 0, 1, above=True)
         check_number("l1_spikes", self.l1_spikes, 0, 1)
         check_choice("engine", self.engine, ENGINES)
-        try:
-            torch.device(self.device)
-        except (RuntimeError, TypeError):
-            raise ValueError(f"device {self.device!r}: take 'cpu' or 'cuda'") from None
+        if not isinstance(self.device, str) or not re.fullmatch("cpu|cuda(:[0-9])?", self.device):
+            raise ValueError(f"device {self.device!r}: take 'cpu' or 'cuda'")
 
 
 class Metrics(NamedTuple):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from shd_helpers.study.identity import literal
 from shd_helpers.study.tables import TableError, finished_run, read_rows
 from shd_helpers.sweeps.clusters import connect
-from shd_helpers.sweeps.spec import RunSpec, Sweep, read_sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep, check_todo, read_sweep
 from shd_helpers.sweeps.state import RESUME, missing, own_rows, store
 from shd_helpers.sweeps.worker import execute
 from shd_helpers.sweeps.yaml_file import SweepError
@@ -79,6 +79,7 @@ def run_sweep(
     """
     sweep = read_sweep(name, overrides)
     todo = missing(sweep, again)
+    check_todo(sweep, todo, elsewhere=scheduler is not None)
     errors = {}
     if todo:
         with connect(scheduler, workers) as client:

@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,11 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
+    if not {"seed", "run_name"} <= defaults.keys():
+        raise SweepError(
+            f"{path}: notebook: {notebook.name} leaves no run to measure: it has no parameters "
+            "seed and run_name. Take 03_model_training"
+        )
     for key, value in fixed.items():
         _check_values(f"{path}: fixed.{key}", key, [value], defaults)
     axes = {key: _axis(f"{path}: grid.{key}", key, axis, defaults) for key, axis in grid.items()}
@@ -115,22 +121,66 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     runs = list(_runs(name, base, axes, seeds, without))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
-    _check_ranges(path, notebook, runs)
+    if _is_known(notebook.resolve()):
+        from shd_helpers.study.gate import check_settings  # takes seconds to import
+
+        for run in runs:
+            with _named(path, run):
+                check_settings(run.parameters, elsewhere=True)
     return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
 
 
-def _check_ranges(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
-    """Refuse values that the study's settings refuse."""
-    from shd_helpers.study.gate import check_settings  # these two take seconds to import
-    from shd_helpers.study.notebooks import OF_A_RUN
+def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
+    """Refuse runs that the machine has no room for, or that don't go with their data.
 
-    if notebook not in OF_A_RUN:
+    Parameters
+    ----------
+    sweep : Sweep
+        Of which only the study's own notebooks are known.
+    runs : iterable of RunSpec
+        Those of its runs that will be executed.
+    elsewhere : bool
+        Whether other machines execute them: see `gate.check_settings`.
+
+    Raises
+    ------
+    SweepError
+        The message names run and parameter, or file and remedy.
+    """
+    from shd_helpers.events import Downsampling, Split  # these two take seconds to import
+    from shd_helpers.study.gate import check_data, check_settings
+
+    if not _is_known(sweep.notebook):
         return
+    largest: dict[tuple, RunSpec] = {}  # batch of each split
     for run in runs:
-        try:
-            check_settings(run.parameters)
-        except ValueError as error:
-            raise SweepError(f"{path}: {run.configuration}: {error}") from None
+        with _named(sweep.name, run):
+            check_settings(run.parameters, elsewhere=elsewhere)
+        p = run.parameters
+        split = p["dataset"], p["language"], *(p[field.name] for field in fields(Split))
+        found = largest.setdefault(split, run)
+        if p["batch_size"] > found.parameters["batch_size"]:
+            largest[split] = run
+    grids: dict[str, dict] = {}  # of the first run with these data: no split depends on it
+    for (dataset, *_), run in largest.items():
+        grid = {field.name: run.parameters[field.name] for field in fields(Downsampling)}
+        with _named(sweep.name, run):
+            check_data(run.parameters | grids.setdefault(dataset, grid))
+
+
+def _is_known(notebook: Path) -> bool:
+    from shd_helpers.study.notebooks import OF_A_RUN  # takes seconds to import
+
+    return notebook in OF_A_RUN
+
+
+@contextmanager
+def _named(where: object, run: RunSpec) -> Iterator[None]:
+    """Turn what the gate refuses into a SweepError that names the run."""
+    try:
+        yield
+    except ValueError as error:
+        raise SweepError(f"{where}: {run.configuration}: {error}") from None
 
 
 def _check_values(
