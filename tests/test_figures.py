@@ -149,6 +149,7 @@ CASES = {
         lambda: data.digit_rasters({w: spikes(i, 1.2) for i, w in enumerate(BOTH)}),
     ],
     "word_to_spikes": [word_to_spikes],
+    "one_neuron": [lambda: data.one_neuron(np.arange(333) % 9, np.arange(333) % 13 / 10, 3.0)],
     "windows": [
         lambda: data.windows(
             {

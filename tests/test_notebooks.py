@@ -72,7 +72,8 @@ def test_cells_are_short_and_define_next_to_nothing(notebook):
         is_parameters = "parameters" in cell.metadata.get("tags", [])
         assert is_parameters or len(cell.source.splitlines()) <= 25, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
-        assert not any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
+        defines = any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
+        assert not defines or "by-hand" in cell.metadata.get("tags", [])  # what a student builds
 
 
 def test_imports_fit_in_eight_lines_and_come_from_rooms(notebook):

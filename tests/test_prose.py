@@ -8,8 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.study import difference, read_table, summarise
-from shd_helpers.sweeps.search import recipes
+from shd_helpers.study import difference, holm, read_table, speaker_accuracies, summarise
+from shd_helpers.study.tables import COSTS, RESULTS
+from shd_helpers.sweeps import plan_of, recipes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -32,42 +33,56 @@ def table_rows(first_column):
     return {first: rest for first, *rest in cells}
 
 
+class Final:
+    """The final runs: accuracies by speaker, of ten and of all twelve, costs by input."""
+
+    def __init__(self):
+        self.plan, runs = plan_of("final"), read_table("final_hd")
+        self.speakers = speaker_accuracies("final_hd")
+        self.ten = self.speakers[self.speakers.speaker.isin(self.plan["strangers"])]
+        self.means = summarise(self.ten, "input", over="speaker")
+        self.costs = runs.groupby("input")[[*COSTS]].mean()
+        self.small, self.full = self.plan["primary"]
+
+    def difference(self, part):
+        pair = (self.ten[self.ten.input == name] for name in self.plan["primary"])
+        return difference(*pair, f"test_{part}_accuracy", over="speaker")
+
+
 @pytest.fixture(scope="module")
-def tuned():
-    return read_table("downsizing_tuned_fsdd_spikes")
+def final():
+    return Final()
 
 
-def test_the_table_of_inputs(tuned):
-    by_input = summarise(tuned, "input")
-    models = summarise(read_table("models_fsdd_spikes"), "model")
-    delays = models.loc["delays and 60 epochs"]
-    wanted = {
-        "700 x 1000": by_input.loc["700 x 1000"],
-        "183 x 333": by_input.loc["183 x 333"],
-        "183 x 333, eight synaptic delays, augmentation, 60 epochs": delays,
-    }
-    found = table_rows("input (fsdd_spikes)")
-    assert found.keys() == wanted.keys()
-    for name, row in wanted.items():
+def test_the_table_of_inputs(final):
+    found = table_rows("input (hd)")
+    assert {final.small, final.full} <= found.keys() <= {*final.means.index}
+    for name, cells in found.items():
+        row, cost = final.means.loc[name], final.costs.loc[name]
         accuracies = [f"{percent(row, part)} %" for part in ("test_seen", "test_unseen")]
-        assert found[name] == [*accuracies, f"{row.parameters:,.0f}"], name
+        accumulates = f"{cost.effective_acs / 1e6:.2f} million"
+        assert cells == [*accuracies, f"{cost.parameters:,.0f}", accumulates], name
 
 
-def test_the_paired_difference(tuned):
-    small, full = (tuned[tuned.input == name] for name in ("183 x 333", "700 x 1000"))
-    found = difference(small, full, "test_seen_accuracy")
-    assert f"differs by {found.mean:+.1f} ± {found.ci95:.1f} points" in README
-    assert f"a loss of more than {found.excluded_loss:.1f} points is excluded" in README
-
-
-def test_the_table_of_recipes():
-    found = table_rows("recipe")
-    for (name, cells), sweep in zip(found.items(), ("chosen", "original"), strict=True):
-        table = read_table(f"{sweep}_spoken")
-        row = summarise(table).iloc[0]
-        assert cells == [percent(row, p) for p in ("validation", "test_seen", "test_unseen")], name
-        assert f"slope {table.slope[0]:g}, batch {table.batch_size[0]}" in name
-        assert f"{table.lr[0]:g} halved every {table.lr_step[0]} epochs" in name
+def test_the_answer_in_readme_and_notebook_6(final):
+    unseen, seen = final.difference("unseen"), final.difference("seen")
+    small, full = (final.means.loc[name] for name in final.plan["primary"])
+    saved = 100 * (1 - final.costs.loc[final.small] / final.costs.loc[final.full])
+    for sentence in (
+        f"Downsizing costs a new speaker {-unseen.mean:.1f} ± {unseen.ci95:.1f} points: "
+        f"{small.test_unseen:.1f} % of the words are classified correctly on 183 x 333 instead of "
+        f"{full.test_unseen:.1f} % on 700 x 1000.",
+        f"A loss is shown, one above {unseen.excluded_loss:.1f} points is excluded (one-sided, 95 "
+        "%), and the margin of 3 points is undecided; speakers that were trained on lose "
+        f"{-seen.mean:.1f} ± {seen.ci95:.1f} points.",
+        f"Saved are {saved.parameters:.0f} % of the parameters and {saved.effective_acs:.0f} % of "
+        "the accumulates",
+        f"which costs {small.test_seen - small.test_unseen:.0f} points",
+    ):
+        assert sentence in README, sentence
+        says("06_downsizing_study", sentence)
+    assert -unseen.mean > unseen.ci95  # a loss is shown
+    assert -unseen.mean - unseen.ci95 < final.plan["margin"] == 3 < unseen.excluded_loss
 
 
 def test_what_make_study_prints():
@@ -153,3 +168,43 @@ def test_the_cross_on_spoken_of_notebook_6():
         f"23 channels get {means['23 x 333']:.0f} %, and 700 channels {means['700 x 333']:.0f} %",
     ):
         says("06_downsizing_study", claim)
+
+
+def test_the_speakers_of_notebook_6(final):
+    table = final.speakers.groupby(["input", "speaker"]).test_unseen_accuracy.mean().unstack(0)
+    small, full = (100 * table[name] for name in final.plan["primary"])
+    loss, seen = final.difference("unseen"), final.difference("seen")
+    for sentence in (
+        f"the twelve get from {small.min():.0f} to {small.max():.0f} % on 183 x 333",
+        "all twelve new speakers are understood better with the full input",
+        f"the full input is better by {-loss.mean:.1f} ± {loss.ci95:.1f} points (p {loss.p:.4f})",
+        f"the interval reaches from {-loss.mean - loss.ci95:.1f} to {-loss.mean + loss.ci95:.1f}",
+        f"For seen speakers the difference is {seen.mean:+.1f} ± {seen.ci95:.1f}",
+        f"lie {small.max() - small.min():.0f} points",
+        f"spread by {(small - full).std():.1f} (standard deviation)",
+    ):
+        says("06_downsizing_study", sentence)
+    assert (small < full).all() and len(small) == 12
+    voices = pd.read_csv(RESULTS / "voices_hd.csv", index_col="speaker")
+    quantities = ["pitch_hz", "duration_s", "spikes", "centre_unit"]
+    away = (voices[quantities] - voices[quantities].median()).abs()
+    tests = [spearmanr(of[name], small) for of in (voices, away) for name in quantities]
+    assert holm([test.pvalue for test in tests]).min() > 0.05
+    pitch, spikes = tests[4].statistic, tests[6].statistic
+    says(
+        "06_downsizing_study",
+        f"of pitch ({pitch:+.2f}) and of the number of spikes ({spikes:+.2f})",
+    )
+    worst = small.idxmin()
+    says("06_downsizing_study", f"The worst speaker, {worst}, has the highest pitch and the fewest")
+    assert worst == voices.pitch_hz.idxmax() == voices.spikes.idxmin()
+
+
+def test_the_costs_of_notebook_6(final):
+    small, full = (final.costs.loc[name] for name in final.plan["primary"])
+    for sentence in (
+        f"a word makes {small.hidden_spikes:.0f} hidden spikes, and {small.late_spikes:.0f} spikes",
+        f"updated {small.neuron_updates / 1e3:.0f} thousand times a word, a third of what",
+    ):
+        says("06_downsizing_study", sentence)
+    assert full.neuron_updates == pytest.approx(3 * small.neuron_updates, rel=0.01)

@@ -3,6 +3,7 @@
 from shd_helpers.figures import comparisons, explorers, speakers
 from shd_helpers.figures.data import (
     digit_rasters,
+    one_neuron,
     pooling_thresholds,
     scatter_and_matrix,
     spike_histograms,
@@ -32,6 +33,7 @@ __all__ = [
     "explorers",
     "firing_rates",
     "learning_by_gradient",
+    "one_neuron",
     "one_utterance",
     "pooling_thresholds",
     "save",

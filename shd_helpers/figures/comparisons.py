@@ -184,7 +184,7 @@ def accuracy_over_cost(
     for row in front.itertuples():
         axes[0].annotate(
             f"{row.channels} x {row.steps}", (row.effective_acs, row.validation), fontsize=7,
-            xytext=(-3, 4), textcoords="offset points", ha="right",
+            xytext=(0, 6), textcoords="offset points", ha="center",
         )  # fmt: skip
     axes[0].set(ylabel="validation accuracy (%)")
     axes[0].set_title("validation: speakers 8 and 9", loc="left")
@@ -199,6 +199,7 @@ def accuracy_over_cost(
     legend_beside(axes[1])
     for axis in axes:
         axis.set(xscale="log", xlabel="accumulates per utterance")
+        axis.margins(x=0.15, y=0.1)
     return figure
 
 

@@ -169,6 +169,24 @@ def scatter_and_matrix(
     return figure
 
 
+@styled
+def one_neuron(inputs: np.ndarray, mem: np.ndarray, step_ms: float) -> Figure:
+    """Draw a neuron's input in each step, and its membrane, which spikes above the threshold 1."""
+    figure, axes = plt.subplots(
+        2, 1, figsize=(8, 4), sharex=True, gridspec_kw={"height_ratios": (1, 2)}
+    )
+    time, mem = np.arange(len(mem)) * step_ms, np.asarray(mem)
+    spikes = mem > 1
+    axes[0].bar(time, inputs, width=step_ms, color="C0")
+    axes[0].set_ylabel("active inputs")
+    axes[1].plot(time, mem, color=INK, linewidth=1, label="membrane")
+    axes[1].axhline(1, color="C3", linestyle="--", linewidth=1, label="threshold")
+    axes[1].plot(time[spikes], mem[spikes], "v", color="C1", label=f"{spikes.sum()} spikes")
+    axes[1].set(xlabel="time (ms)", ylabel="membrane potential")
+    legend_above(axes[1])
+    return figure
+
+
 def show_blocks(axis: Axes) -> AxesImage:
     """Return an image for a matrix of zeros and ones; entries finer than a pixel come out grey."""
     axis.grid(False)

@@ -24,7 +24,8 @@ def speakers_by_input(
     columns = [f"{part}_accuracy" for part in _PARTS]
     means = 100 * accuracies.groupby(["input", "speaker"])[columns].mean()
     order = means.loc[inputs[0]].sort_values(columns[0]).index
-    figure, axes = plt.subplots(1, 2, figsize=(11, 0.32 * len(order) + 1.6), sharey=True)
+    size = (11, 0.32 * len(order) + 1.6)
+    figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
     y = np.arange(len(order))
     for axis, (part, title) in zip(axes, _PARTS.items(), strict=True):
         drawn = [means.loc[name][f"{part}_accuracy"].loc[order].to_numpy() for name in inputs]
