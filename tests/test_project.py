@@ -40,7 +40,10 @@ def test_dependencies_have_major_minor_ranges(extra):
 
 
 def is_compiled(function):
-    return any(ast.unparse(d) in ("compiled", "triton.jit") for d in function.decorator_list)
+    return any(
+        ast.unparse(d).startswith(("compiled", "njit", "triton.jit"))
+        for d in function.decorator_list
+    )
 
 
 def test_modules_are_short_and_functions_take_few_positional_arguments():
