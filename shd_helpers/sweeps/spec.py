@@ -18,7 +18,7 @@ from shd_helpers.study.identity import (
 )
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.tables import DATA, MEASURED
-from shd_helpers.sweeps.yaml_file import SWEEPS, SweepError, read_yaml
+from shd_helpers.sweeps.yaml_file import SWEEPS, SweepError, hint, read_yaml, typed
 
 OTHERS = "others"  # under `seeds`: the places that aren't named there
 _COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
@@ -111,9 +111,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
             raise SweepError(f"--set {key}: the grid of {path} has it")
         _check_values(f"--set {key}", key, [value], defaults)
 
-    base = defaults | {key: _typed(value, defaults[key]) for key, value in fixed.items()}
+    base = defaults | {key: typed(value, defaults[key]) for key, value in fixed.items()}
     changed = {
-        key: _typed(value, defaults[key]) for key, value in overrides.items() if value != base[key]
+        key: typed(value, defaults[key]) for key, value in overrides.items() if value != base[key]
     }
     base |= changed
     named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
@@ -194,7 +194,7 @@ def _check_values(
         try:
             check_parameters({key: value}, defaults)
         except ValueError as error:
-            raise SweepError(f"{where}: {error}{_hint(value)}") from None
+            raise SweepError(f"{where}: {error}{hint(value)}") from None
 
 
 def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str, dict]]:
@@ -206,7 +206,7 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     """
     if key in defaults or not isinstance(axis, dict):
         _check_values(where, key, axis, defaults)
-        values = [_typed(value, defaults[key]) for value in axis]
+        values = [typed(value, defaults[key]) for value in axis]
         return [(str(value), {key: value}) for value in values]
     if not re.fullmatch(r"\w[\w -]*", str(key)) or key in _COLUMNS:
         raise SweepError(
@@ -221,7 +221,7 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
         for parameter, value in values.items():
             _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
     return [
-        (str(name), {k: _typed(value, defaults[k]) for k, value in values.items()})
+        (str(name), {k: typed(value, defaults[k]) for k, value in values.items()})
         for name, values in axis.items()
     ]
 
@@ -249,20 +249,6 @@ def _without(where: str, rules: Sequence, axes: Mapping) -> list[dict[str, str]]
             raise SweepError(f"{where}: {rule!r}: must be places by their axes of the grid")
         found.append(named)
     return found
-
-
-def _typed(value: Any, default: object) -> Any:
-    """Return YAML's 1 as the notebook's 1.0."""
-    return float(value) if isinstance(default, float) else value
-
-
-def _hint(value: object) -> str:
-    """Tell how to write a number so that YAML reads a number."""
-    if not re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", str(value)):
-        return ""
-    digits, exponent = re.split("[eE]", str(value))
-    point = "" if "." in digits else ".0"
-    return f"; YAML reads {value} as text, write {digits}{point}e{int(exponent):+d}"
 
 
 def _words(key: str, value: Any) -> str:

@@ -87,3 +87,17 @@ def plan_of(sweep: str) -> dict[str, Any]:
         As `read_yaml`.
     """
     return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
+
+
+def typed(value: Any, default: object) -> Any:
+    """Return YAML's 1 as the notebook's 1.0."""
+    return float(value) if isinstance(default, float) else value
+
+
+def hint(value: object) -> str:
+    """Tell how to write a number so that YAML reads a number."""
+    if not re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", str(value)):
+        return ""
+    digits, exponent = re.split("[eE]", str(value))
+    point = "" if "." in digits else ".0"
+    return f"; YAML reads {value} as text, write {digits}{point}e{int(exponent):+d}"
