@@ -238,7 +238,7 @@ def test_06_inputs(lab, browser):
         assert page.errors() == []
         page.labelled()
         page.screenshot("explorer_05")
-        assert page.choose("input", "61 x 333") == BOTH
+        assert page.choose("input", "700 x 1000") == BOTH
         assert page.errors() == []
 
 
