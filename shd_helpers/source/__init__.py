@@ -3,8 +3,7 @@
 The names below are imported when they are asked for: the cochlea alone loads numba and scipy.
 """
 
-from importlib import import_module
-from typing import Any
+from shd_helpers.lazy import hand_on
 
 _MODULES = {
     "shd_file": (
@@ -32,17 +31,4 @@ _MODULES = {
     "speech": ("SPEECH_RATE_HZ", "player", "speak"),
     "compare": ("compare_utterances",),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name of `__all__` on first use."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List what `__all__` promises, imported or not."""
-    return sorted({*globals(), *__all__})
+__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
