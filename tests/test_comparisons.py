@@ -221,8 +221,6 @@ def figures_of_the_study():
     front = is_on_front(whole.effective_acs, whole.validation)
     front &= whole.index % 5 == 0  # a front has few points
     yield "cost", comparisons.accuracy_over_cost(whole, front, tested)
-    values = {"validation": np.array([70.0, 72]), "test, seen speakers": np.array([30.0, 90])}
-    yield "protocols", comparisons.protocols({"random": values, "speaker": values})
     table = accuracies(inputs[:2])
     yield "speakers", speakers.speakers_by_input(table, inputs[:2], {8: "(tuned on)"})
     pairs = pd.MultiIndex.from_tuples(
@@ -236,4 +234,4 @@ def figures_of_the_study():
 
 def test_no_text_collides_or_leaves_the_figure():
     found = {name: overlaps(figure) for name, figure in figures_of_the_study()}
-    assert len(found) == 11 and not any(found.values()), found
+    assert len(found) == 10 and not any(found.values()), found

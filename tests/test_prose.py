@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.study import difference, holm, read_table, speaker_accuracies, summarise
+from shd_helpers.study import contrasts, difference, holm, read_table, speaker_accuracies, summarise
 from shd_helpers.study.tables import COSTS, RESULTS
 from shd_helpers.sweeps import plan_of, recipes
 
@@ -161,7 +161,9 @@ def test_the_cross_on_spoken_of_notebook_6():
     means = summarise(read_table("downsizing_cross_spoken"), "size").test_seen.round()
     steps = [means[f"183 x {n}"] for n in (1000, 500, 333, 200, 100)]
     channels = [means[f"{n} x 333"] for n in (550, 275, 183, 92, 61)]
+    both = summarise(read_table("downsizing_cross_spoken"), "size").loc["183 x 333"]
     for claim in (
+        f"being unseen costs {both.test_seen - both.test_unseen:.0f} points",
         f"From 1000 to 100 steps seen speakers stay between {min(steps):.0f} and {max(steps):.0f}",
         f"50 steps ({means['183 x 50']:.0f} %) hurt",
         f"From 550 to 61 channels they stay between {min(channels):.0f} and {max(channels):.0f}",
@@ -198,6 +200,27 @@ def test_the_speakers_of_notebook_6(final):
     worst = small.idxmin()
     says("06_downsizing_study", f"The worst speaker, {worst}, has the highest pitch and the fewest")
     assert worst == voices.pitch_hz.idxmax() == voices.spikes.idxmin()
+
+
+def test_the_other_inputs_of_notebook_6(final):
+    pairs = [pair for pair in final.plan["secondary"] if {*pair} <= {*final.ten.input}]
+    found = contrasts(final.ten, pairs, "test_unseen_accuracy")
+    assert len(final.plan["secondary"]) == 6 and (found.p_holm > 0.05).all()
+    says("06_downsizing_study", f"Six such comparisons are planned; these {len(pairs)} have run")
+    one, small = final.costs.loc["183 x 333, threshold 1"], final.costs.loc[final.small]
+    against = [found.loc["183 x 333, threshold 1", name] for name in final.plan["primary"]]
+    for sentence in (
+        f"{against[0]['mean']:+.1f} ± {against[0].ci95:.1f} points against the study's input",
+        f"{against[1]['mean']:+.1f} ± {against[1].ci95:.1f} against the full one",
+        f"{one.effective_acs / 1e6:.2f} million accumulates where threshold 2 takes "
+        f"{small.effective_acs / 1e6:.2f}.",
+    ):
+        says("06_downsizing_study", sentence)
+    loss, row = final.difference("unseen").mean, final.means.loc[final.small]
+    gap = row.test_seen - row.test_unseen
+    says(
+        "06_downsizing_study", f"costs a new speaker {-loss:.1f} points; being new costs {gap:.0f}."
+    )
 
 
 def test_the_costs_of_notebook_6(final):

@@ -9,7 +9,6 @@ from shd_helpers.study import (
     choose,
     contrasts,
     difference,
-    equivalence,
     holm,
     is_on_front,
     summarise,
@@ -136,22 +135,6 @@ def test_differences_over_speakers_average_seeds_first():
     assert found.mean == pytest.approx(10) and found.p == pytest.approx(want.pvalue)
     with pytest.raises(ValueError, match="not paired"):
         difference(a, b[b.seed == 0], "test_unseen_accuracy", over="held_out")
-
-
-@pytest.mark.parametrize(("margin", "equal"), [(3.0, False), (10.0, True)])
-def test_equivalence_is_an_interval_within_the_margin(margin, equal):
-    """Two one-sided tests at 5 % are the 90 % interval's inclusion in the margin."""
-    a, b = runs([0.70, 0.80, 0.75, 0.78]), runs([0.71, 0.75, 0.74, 0.77], "b")
-    d = 100 * (a.test_seen_accuracy - b.test_seen_accuracy)
-    low, high = stats.ttest_1samp(d, 0).confidence_interval(0.90)
-    assert (-margin < low and high < margin) == equal
-    p = equivalence(a, b, "test_seen_accuracy", margin)
-    assert (p < 0.05) == equal
-    error = d.std(ddof=1) / 2  # of four
-    assert p == pytest.approx(
-        max(stats.t.sf((d.mean() + margin) / error, 3), stats.t.sf((margin - d.mean()) / error, 3))
-    )
-    assert p == pytest.approx(equivalence(b, a, "test_seen_accuracy", margin))
 
 
 def test_holm_by_hand_and_by_its_definition():

@@ -203,31 +203,6 @@ def accuracy_over_cost(
     return figure
 
 
-@styled
-def protocols(accuracies: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Draw what different utterances say of the same runs: accuracies (%), a dot a run.
-
-    Takes, by kind of runs, what was measured and its values.
-    """
-    heights = [len(kinds) for kinds in accuracies.values()]
-    figure, axes = plt.subplots(
-        len(accuracies), 1, figsize=(8, 0.55 * sum(heights) + 1), sharex=True,
-        gridspec_kw={"height_ratios": heights}, squeeze=False,
-    )  # fmt: skip
-    for axis, (title, measured) in zip(axes[:, 0], accuracies.items(), strict=True):
-        for y, (_, values) in enumerate(measured.items()):
-            axis.plot(values, np.full(len(values), y), "o", alpha=0.5, color=f"C{y}")
-            axis.plot(np.mean(values), y, "|", markersize=18, markeredgewidth=2, color=INK)
-            axis.annotate(
-                f"{np.mean(values):.1f}", (np.mean(values), y), fontsize=8, ha="center",
-                xytext=(0, 11), textcoords="offset points",
-            )  # fmt: skip
-        axis.set_yticks(range(len(measured)), list(measured))
-        axis.set(ylim=(len(measured) - 0.5, -0.7), title=title)
-    axes[-1, 0].set(xlabel="accuracy (%); line: mean", xlim=(0, 100))
-    return figure
-
-
 def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) -> None:
     """Draw means as a line, with their intervals cut at 0 and 100 %."""
     mean, half = means[part].to_numpy(), means[f"{part}_ci95"].to_numpy()

@@ -182,7 +182,8 @@ def one_neuron(inputs: np.ndarray, mem: np.ndarray, step_ms: float) -> Figure:
     axes[1].plot(time, mem, color=INK, linewidth=1, label="membrane")
     axes[1].axhline(1, color="C3", linestyle="--", linewidth=1, label="threshold")
     axes[1].plot(time[spikes], mem[spikes], "v", color="C1", label=f"{spikes.sum()} spikes")
-    axes[1].set(xlabel="time (ms)", ylabel="membrane potential")
+    end_ms = time[np.flatnonzero(inputs)[-1]] + 200  # and a look at the leak
+    axes[1].set(xlabel="time (ms)", ylabel="membrane potential", xlim=(0, min(end_ms, time[-1])))
     legend_above(axes[1])
     return figure
 

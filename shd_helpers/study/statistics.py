@@ -151,32 +151,6 @@ def contrasts(
     return pd.DataFrame(found, index=index).assign(p_holm=holm([each.p for each in found]))
 
 
-def equivalence(
-    a: pd.DataFrame, b: pd.DataFrame, column: str, margin: float, over: str = "seed"
-) -> float:
-    """Return the p of two one-sided t-tests that a and b differ by less than a margin.
-
-    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach for
-    assessing the equivalence of average bioavailability, J. Pharmacokinet. Biopharm. 15.
-
-    Parameters
-    ----------
-    a, b, column, over
-        As for `difference`.
-    margin : float
-        Percent points, stated before the result is known.
-
-    Raises
-    ------
-    ValueError
-        As `difference`.
-    """
-    first, second = _paired(a, b, column, over)
-    above = stats.ttest_rel(first, second - margin, alternative="greater")
-    below = stats.ttest_rel(first, second + margin, alternative="less")
-    return float(max(above.pvalue, below.pvalue))
-
-
 def _paired(
     a: pd.DataFrame, b: pd.DataFrame, column: str, over: str
 ) -> tuple[np.ndarray, np.ndarray]:
