@@ -84,11 +84,11 @@ def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.
 
 
 class SpikingNetwork(nn.Module):
-    """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
+    """Fully connected layers of snntorch's `Leaky` neurons (threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are
-    the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. With the reset "zero"
+    it is U[t] = I[t] after a spike instead. The class scores are the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
     membranes that never spike.
 
     Parameters
@@ -149,7 +149,7 @@ class SpikingNetwork(nn.Module):
                 threshold=threshold * per_neuron if learn_threshold else threshold,
                 learn_beta=config.learn_beta,
                 learn_threshold=learn_threshold,
-                reset_mechanism="none" if is_readout else "subtract",
+                reset_mechanism="none" if is_readout else config.reset,
                 spike_grad=spike_grad(config.surrogate, config.slope),
             )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
