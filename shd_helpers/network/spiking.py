@@ -87,9 +87,9 @@ class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. With the reset "zero"
-    it is U[t] = I[t] after a spike instead. The class scores are the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
-    membranes that never spike.
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
+    a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
+    or, with the readout "membrane", the means over the steps of membranes that never spike.
 
     Parameters
     ----------
