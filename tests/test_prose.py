@@ -202,20 +202,38 @@ def test_the_speakers_of_notebook_6(final):
     assert worst == voices.pitch_hz.idxmax() == voices.spikes.idxmin()
 
 
+def points(row):
+    return f"{row['mean']:+.1f} ± {row.ci95:.1f}"
+
+
 def test_the_other_inputs_of_notebook_6(final):
-    pairs = [pair for pair in final.plan["secondary"] if {*pair} <= {*final.ten.input}]
-    found = contrasts(final.ten, pairs, "test_unseen_accuracy")
-    assert len(final.plan["secondary"]) == 6 and (found.p_holm > 0.05).all()
-    says("06_downsizing_study", f"Six such comparisons are planned; these {len(pairs)} have run")
-    one, small = final.costs.loc["183 x 333, threshold 1"], final.costs.loc[final.small]
-    against = [found.loc["183 x 333, threshold 1", name] for name in final.plan["primary"]]
+    small, full = final.plan["primary"]
+    one, fewer_steps, fewer_channels = "183 x 333, threshold 1", "183 x 100", "61 x 333"
+    unseen = contrasts(final.ten, final.plan["secondary"], "test_unseen_accuracy")
+    seen = contrasts(final.ten, final.plan["secondary"], "test_seen_accuracy")
+    assert len(unseen) == 6 and (unseen.p_holm > 0.05).all()
+    excluded = [unseen.loc[name, small].excluded_loss for name in (fewer_steps, fewer_channels)]
+    lost = seen.loc[fewer_channels, small]
+    assert max(excluded) < final.plan["margin"] and abs(lost["mean"]) < lost.ci95
+    german = contrasts(final.ten, [final.plan["replication"]], "test_unseen_accuracy").iloc[0]
     for sentence in (
-        f"{against[0]['mean']:+.1f} ± {against[0].ci95:.1f} points against the study's input",
-        f"{against[1]['mean']:+.1f} ± {against[1].ci95:.1f} against the full one",
-        f"{one.effective_acs / 1e6:.2f} million accumulates where threshold 2 takes "
-        f"{small.effective_acs / 1e6:.2f}.",
+        f"against the study's input 183 x 100 gets {points(unseen.loc[fewer_steps, small])} points",
+        f"61 x 333 gets {points(unseen.loc[fewer_channels, small])}.",
+        f"a loss above {max(excluded):.1f} points is excluded",
+        f"lose {-lost['mean']:.1f} ± {lost.ci95:.1f} points with 61 channels",
+        f"183 x 333 gets {points(unseen.loc[one, small])} points against the study's "
+        f"input, {points(unseen.loc[one, full])} against the full",
+        f"{final.costs.loc[one].effective_acs / 1e6:.2f} million accumulates where threshold 2 "
+        f"takes {final.costs.loc[small].effective_acs / 1e6:.2f}.",
+        f"The loss is found again: {-german['mean']:.1f} ± {german.ci95:.1f} points (p "
+        f"{german.p:.4f}), where English loses {-final.difference('unseen').mean:.1f}.",
     ):
         says("06_downsizing_study", sentence)
+    assert german["mean"] + german.ci95 < 0
+    assert f"In German the loss is found again: {-german['mean']:.1f} ± {german.ci95:.1f}" in README
+
+
+def test_the_price_of_being_new_in_notebook_6(final):
     loss, row = final.difference("unseen").mean, final.means.loc[final.small]
     gap = row.test_seen - row.test_unseen
     says(
@@ -225,7 +243,17 @@ def test_the_other_inputs_of_notebook_6(final):
 
 def test_the_costs_of_notebook_6(final):
     small, full = (final.costs.loc[name] for name in final.plan["primary"])
+    fewer_steps, fewer_channels = (final.costs.loc[name] for name in ("183 x 100", "61 x 333"))
+    with_two = [small.effective_acs, fewer_steps.effective_acs, fewer_channels.effective_acs]
+    assert max(with_two) < 0.55e6 and min(with_two) > 0.4e6
+    assert full.effective_acs == pytest.approx(4 * small.effective_acs, rel=0.05)
+    updates = 100 * fewer_steps.neuron_updates / small.neuron_updates
+    spikes = fewer_channels.hidden_spikes / small.hidden_spikes
     for sentence in (
+        f"at 183 x 100 {fewer_steps.neuron_updates / 1e3:.0f} thousand times",
+        f"with {updates:.0f} % of the neuron updates",
+        f"needs {100 * fewer_channels.parameters / small.parameters:.0f} % of the parameters",
+        f"makes {spikes:.1f} times as many hidden spikes",
         f"a word makes {small.hidden_spikes:.0f} hidden spikes, and {small.late_spikes:.0f} spikes",
         f"updated {small.neuron_updates / 1e3:.0f} thousand times a word, a third of what",
     ):
