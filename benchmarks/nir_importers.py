@@ -2,16 +2,17 @@
 
 Each framework gets an environment of its own, made on first use below the system's folder for
 temporary files, that borrows torch from this one. What can't read the file says so in the table.
+Rows that are in the table already are passed over; remove it to read anew.
 """
 
 import argparse
-import importlib.metadata
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import venv
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,11 @@ from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
 from shd_helpers.study.identity import settings
 
+PYTHON = Path(sys.executable)
+COLUMNS = (
+    *("run_name", "reset", "utterances", "own_accuracy", "own_spikes", "reader", "version", "nir"),
+    *("accuracy", "spikes", "same_answers", "same_counts", "problem"),
+)
 SCRIPT = Path(__file__).with_name("nir_readers.py")
 ENVIRONMENTS = Path(tempfile.gettempdir()) / "nir_readers"
 
@@ -41,6 +47,7 @@ class Reader(NamedTuple):
 
 
 READERS = {
+    "here": Reader("here", ()),
     "snntorch": Reader("snntorch", ("snntorch", "nir", "nirtorch")),
     "snntorch, steps of 3 ms": Reader("snntorch", ("snntorch", "nir", "nirtorch"), 3e-3),
     "SpikingJelly": Reader("spikingjelly", ("spikingjelly", "nir", "nirtorch")),
@@ -91,60 +98,56 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
         return found, counts["counts"]
 
 
-def rows(name: str) -> list[dict]:
-    """Return a row for each reader of a run's network."""
+def rows(name: str, done: set[str]) -> Iterator[dict]:
+    """Yield a row for each reader of a run's network that isn't done yet."""
     run = read_run(runs_dir() / name)
     model, events = load_network(run), load_predicted(run)
     grid = settings(Downsampling, run.info["parameters"])
-    own = fused.evaluate_batch(model, events, np.arange(len(events)))[0].numpy()
-    about = {
-        "run_name": name,
-        "reset": settings(NetworkConfig, run.info["parameters"]).reset,
-        "utterances": len(events),
-    }
+    everything = np.arange(len(events))
+    own = fused.evaluate_batch(model, events, everything)[0].numpy()
+    reset = settings(NetworkConfig, run.info["parameters"]).reset
+    about = {"run_name": name, "reset": reset, "utterances": len(events)}
     about |= {
         "own_accuracy": np.mean(own.argmax(1) == events.labels),
         "own_spikes": own.sum(1).mean(),
     }
-
-    def row(reader: str, found: dict, counts: np.ndarray | None) -> dict:
-        if counts is None:
-            return about | {"reader": reader} | found
-        answers = counts.argmax(1)
-        return about | {
-            "reader": reader,
-            "accuracy": np.mean(answers == events.labels),
-            "spikes": counts.sum(1).mean(),
-            "same_answers": np.mean(answers == own.argmax(1)),
-            "same_counts": np.mean((counts == own).all(1)),
-            **found,
-        }
-
-    table = []
     with tempfile.TemporaryDirectory() as folder:
         inputs, file = Path(folder) / "input.npz", Path(folder) / "network.nir"
-        np.savez(inputs, x=events.to_frames(np.arange(len(events))).astype(bool))
+        np.savez(inputs, x=events.to_frames(everything).astype(bool))
         for label, reader in tqdm(READERS.items(), desc=name):
+            if label in done:
+                continue
             with warnings.catch_warnings(action="ignore"):
                 write_nir(model, grid, file, reader.time_step_s)
-            table.append(row(label, *read(reader, file, inputs)))
-        again = fused.evaluate_batch(read_nir(file)[0], events, np.arange(len(events)))[0].numpy()
-    here = {
-        "version": importlib.metadata.version("snntorch"),
-        "nir": importlib.metadata.version("nir"),
-    }
-    return [row("here", here, again), *table]
+            if reader.function == "here":
+                found = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
+                counts = fused.evaluate_batch(read_nir(file)[0], events, everything)[0].numpy()
+            else:
+                found, counts = read(reader, file, inputs)
+            row = about | {"reader": label} | found
+            if counts is not None:
+                answers = counts.argmax(1)
+                row["accuracy"] = np.mean(answers == events.labels)
+                row["spikes"] = counts.sum(1).mean()
+                row["same_answers"] = np.mean(answers == own.argmax(1))
+                row["same_counts"] = np.mean((counts == own).all(1))
+            yield {k: x if isinstance(x, str | int) else f"{x:.6g}" for k, x in row.items()}
 
 
 def main() -> None:
-    """Print and write the table."""
+    """Write the table row by row, and print it; rows that are there already stay."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", help="run folders below runs/, one for each reset")
-    table = pd.DataFrame([row for name in parser.parse_args().runs for row in rows(name)])
-    with atomic(results_dir() / "nir_importers.csv") as path:
-        table.to_csv(path, index=False, float_format="%.6g")
-    print(table.to_string(index=False))
+    path = results_dir() / "nir_importers.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else None
+    for name in parser.parse_args().runs:
+        done = set() if table is None else set(table.reader[table.run_name == name])
+        for row in rows(name, done):
+            table = pd.concat([table, pd.DataFrame([row])]).reindex(columns=list(COLUMNS))
+            with atomic(path) as part:
+                table.to_csv(part, index=False)
+    print(path.read_text())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,7 +18,7 @@ DT = 1e-4  # seconds, the step that snntorch and SpikingJelly expect
 
 def with_state(network: Callable, x: torch.Tensor) -> torch.Tensor:
     """Run a network that takes and returns its state, step by step; return the spike counts."""
-    state, counts = None, 0
+    state, counts = None, torch.zeros(())
     for now in x:
         out, state = network(now, state)
         counts = counts + out

@@ -83,7 +83,7 @@ def unwritable_reason(
             return f"the reset of lif{i} is neither a subtraction nor to zero, one step late"
         if (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
             return f"lif{i} has a beta that no float32 time constant gives back"
-    if _reset(model.lif1) != _reset(model.lif2):  # type: ignore[arg-type]
+    if _reset(model.lif1) != _reset(model.lif2):
         return "its layers have different resets"
     return None
 
@@ -117,7 +117,7 @@ def write_nir(
     if reason:
         raise ValueError(f"NIR can't hold this network: {reason}")
     assert isinstance(model, SpikingNetwork)
-    reset = _reset(model.lif1)  # type: ignore[arg-type]
+    reset = _reset(model.lif1)
     metadata = {
         "time_step_s": time_step_s,
         "step_ms": grid.step_ms,
@@ -143,7 +143,7 @@ def write_nir(
         nodes[f"lif{i}"] = nir.LIF(
             v_threshold=_vector(lif.threshold, fc), metadata={"reset": reset}, **neuron
         )
-    nodes["output"] = nir.Output({"output": np.array([model.fc2.out_features])})
+    nodes["output"] = nir.Output({"output": np.array([fc.out_features])})
     names = list(nodes)
     graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
     with atomic(path) as part:
@@ -204,8 +204,8 @@ def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:
 
 
 def _taus(betas: np.ndarray, step_s: float) -> np.ndarray:
-    return np.float32(step_s / (1 - np.float64(betas)))
+    return (step_s / (1 - betas.astype(np.float64))).astype(np.float32)
 
 
 def _betas(taus: np.ndarray, step_s: float) -> np.ndarray:
-    return np.float32(1 - step_s / np.float64(taus))
+    return (1 - step_s / taus.astype(np.float64)).astype(np.float32)

@@ -44,9 +44,7 @@ class Progress:
     """What a network has done by the end of each step."""
 
     votes: np.ndarray  # (utterances, steps, classes) int64, output spikes so far
-    silence: (
-        np.ndarray
-    )  # (utterances, steps) int64, steps since the last event; -1 before the first
+    silence: np.ndarray  # (utterances, steps) int64, steps since the last event; -1: none yet
     accumulates: np.ndarray  # (utterances, steps), events and spikes that met a weight so far
     bias_votes: np.ndarray  # (steps + 1, classes) int64, row r: the votes of r steps without input
     neurons: int

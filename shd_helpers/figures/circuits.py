@@ -1,6 +1,7 @@
 """Figures of the circuit: bits, disturbances, stopping, budget; each returns the figure."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,17 +19,23 @@ def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
     """Draw each circuit's accuracy (%) and bytes of weights, a row a circuit, the first on top.
 
     Takes a table by circuit with `accuracy` and `ci95` (half the 95 % interval; both in percent)
-    and `bytes`, and the accuracy of the network of floats.
+    and `bytes`, and the accuracy of the network of floats. A circuit is named by its bits: of a
+    weight in the first and second layer, and of a membrane.
     """
     size = (10, 0.32 * len(circuits) + 1.5)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(2, 1))
     y = np.arange(len(circuits))[::-1]
     axes[0].axvline(floats, color="C1", linestyle="--", linewidth=1.2, label="floats")
-    look = {"fmt": "o", "color": "C0", "capsize": 3, "label": "integers, mean ± 95 % interval"}
+    look: dict[str, Any] = {
+        "fmt": "o",
+        "color": "C0",
+        "capsize": 3,
+        "label": "integers, mean ± 95 % interval",
+    }
     axes[0].errorbar(circuits.accuracy, y, xerr=circuits.ci95, **look)
     axes[0].set_xlabel("accuracy (%)")
     axes[0].set_yticks(y, [str(name) for name in circuits.index])
-    axes[0].set_ylabel("circuit: bits of a weight\n(first / second layer) / membrane")
+    axes[0].set_ylabel("circuit")
     axes[0].set_ylim(-0.7, len(circuits) - 0.3)
     legend_above(axes[0])
     axes[1].barh(y, circuits.bytes / 1000, height=0.6, color="C0")
@@ -44,11 +51,12 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_uns
     fraction), one a network and draw. The rows of kind ``"none"`` are where all lines begin. Lines
     are means, bands go from the 10th to the 90th percentile of networks and draws.
     """
+    look: dict[str, Any]
     begin = disturbances[disturbances.kind == "none"]
     kinds = [kind for kind in disturbances.kind.unique() if kind != "none"]
     names, n_columns = disturbances.trained_with.unique(), min(5, len(kinds))
     n_rows = math.ceil(len(kinds) / n_columns)
-    size = (2.5 * n_columns + 0.6, 2.5 * n_rows + 0.6)
+    size = (max(6.5, 2.5 * n_columns + 0.6), 2.5 * n_rows + 0.6)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=size, sharey=True, squeeze=False)
     for axis, kind in zip(axes.flat, kinds, strict=False):
         for i, name in enumerate(names):
@@ -81,6 +89,7 @@ def accuracy_over_steps(stopping: pd.DataFrame, recommended: tuple[int, int]) ->
     ``<part>_accuracy`` (fractions) and ``<part>_steps``, one a network and rule, and the (margin,
     silence) that was chosen on validation. Points are means over networks.
     """
+    look: dict[str, Any]
     parts = {"validation": "validation, by which was chosen", "test_unseen": "new speakers"}
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), sharex=True, sharey=True)
     means = stopping.groupby(["margin", "silence"]).mean(numeric_only=True)
@@ -116,6 +125,7 @@ def budget(memory: pd.DataFrame, operations: pd.DataFrame) -> Figure:
     Takes the bytes by circuit (rows) and kind of number (columns), and what is counted by circuit
     (rows) and kind of operation (columns).
     """
+    look: dict[str, Any]
     size = (11, 0.55 * len(memory) + 2.2)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     y, left = np.arange(len(memory))[::-1], np.zeros(len(memory))
@@ -132,6 +142,11 @@ def budget(memory: pd.DataFrame, operations: pd.DataFrame) -> Figure:
         axes[1].barh(place, values / 1000, height=0.9 * height, color=f"C{i % 6}", label=name)
     axes[1].set_xlabel("an utterance (thousands)")
     for axis in axes:
-        columns = {"ncols": 2, "loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        columns: dict[str, Any] = {
+            "ncols": 2,
+            "loc": "lower left",
+            "bbox_to_anchor": (0, 1),
+            "borderaxespad": 0.2,
+        }
         axis.legend(**columns)
     return figure
