@@ -65,11 +65,11 @@ def environment(packages: tuple[str, ...]) -> Path:
     python, ready = place / "bin" / "python", place / "ready"
     if not ready.exists():
         venv.create(place, with_pip=True, clear=True)
-        ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
         (site / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
         for package in packages:
-            pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", package]
+            pip = [str(python), *"-m pip install -q --disable-pip-version-check".split(), package]
             subprocess.run(pip, capture_output=True, check=True)
         ready.touch()
     return python
@@ -90,7 +90,7 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
     found = {"version": version(python, reader.packages[0]), "nir": version(python, "nir")}
     out = inputs.with_name("counts.npz")
     out.unlink(missing_ok=True)
-    command = [python, SCRIPT, reader.function, file, inputs, out]
+    command = [str(x) for x in (python, SCRIPT, reader.function, file, inputs, out)]
     done = subprocess.run(command, capture_output=True, text=True)
     if not out.exists():
         return found | {"problem": (done.stderr.strip() or "no answer").splitlines()[-1]}, None
@@ -119,6 +119,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
                 continue
             with warnings.catch_warnings(action="ignore"):
                 write_nir(model, grid, file, reader.time_step_s)
+            counts: np.ndarray | None
             if reader.function == "here":
                 found = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
                 counts = fused.evaluate_batch(read_nir(file)[0], events, everything)[0].numpy()

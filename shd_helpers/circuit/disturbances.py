@@ -71,9 +71,9 @@ def _lost_events(
     model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
     kept = rng.random(len(events.steps)) >= strength
-    n_kept = np.concatenate([[0], np.cumsum(kept)])
-    lists = {"steps": events.steps[kept], "units": events.units[kept]}
-    return model, replace(events, offsets=n_kept[events.offsets], **lists)
+    offsets = np.concatenate([[0], np.cumsum(kept)])[events.offsets]
+    steps, units = events.steps[kept], events.units[kept]
+    return model, replace(events, steps=steps, units=units, offsets=offsets)
 
 
 def _spurious_events(
