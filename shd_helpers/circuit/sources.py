@@ -51,7 +51,7 @@ def verilog_parameters(network: IntegerNetwork) -> str:
         Of two layers.
     """
     values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
-    values |= {f"{name.upper()}_BITS": bits for name, bits in _memory_bits(network).items()}
+    values |= {f"{name.upper()}_BITS": bits for name, bits in memory_bits(network).items()}
     values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
@@ -63,7 +63,7 @@ def memories(network: IntegerNetwork) -> dict[str, str]:
     `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem` and `threshold.mem` a number a
     line, hidden neurons first; `delay.mem` the delays in steps.
     """
-    layers, bits = network.layers, _memory_bits(network)
+    layers, bits = network.layers, memory_bits(network)
     columns = {
         "weight1": layers[0].weight,
         "weight2": layers[1].weight,
@@ -100,7 +100,7 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
     }
 
 
-def _memory_bits(network: IntegerNetwork) -> dict[str, int]:
+def memory_bits(network: IntegerNetwork) -> dict[str, int]:
     """Return the bits of a number in each memory; thresholds are positive, one bit less."""
     bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
     biases = np.concatenate([layer.bias for layer in network.layers])

@@ -1,13 +1,14 @@
 // Drives the simulated core with the events that reference.c reads, and prints what it prints;
 // at the end, on stderr, the clock cycles. -DTRACE=n prints the steps as well, as reference.c does
 // (without i, the input spikes, which the core doesn't show).
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <vector>
 
 #define CXXRTL_ASSERT(x) // an address beyond a memory may be looked up; what it gives isn't used
 #include "core.cpp"
-#include "sizes.h"
+#include "network.h"
 
 static cxxrtl_design::p_core core;
 static unsigned long long cycles;
@@ -20,7 +21,8 @@ static void look_on() {
         return;
     long neuron = core.p_mon__neuron.get<long>(), layer = neuron >= N_HIDDEN;
     long mem = core.p_mon__mem.get<unsigned long>();
-    mem -= mem >> (MEM_BITS - 1) << MEM_BITS;
+    if (mem > MEM_HIGH) // two's complement
+        mem -= 2L * MEM_HIGH + 2;
     membranes[layer] += " " + std::to_string(mem);
     if (core.p_mon__spike.get<bool>())
         spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
