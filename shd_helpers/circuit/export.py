@@ -186,10 +186,11 @@ def _scored(run: Run, events: Events, predicted: np.ndarray, answers: np.ndarray
     return text + f". Both give the same answer to {agreement:.1%}."
 
 
-def main() -> None:
-    """Export from the command line (``make export``)."""
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.circuit.export", description=__doc__)
-    parser.add_argument("run", help="a run's name below runs/, or the path of its folder")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what to export, and where to."""
+    parser.add_argument(
+        "run", help="a run's name below runs/, or the path of its folder, or an exported folder"
+    )
     parser.add_argument("--out", help="the folder to write; default: circuit/ in the run's folder")
     parser.add_argument("--utterances", type=int, default=20, help="test vectors (20)")
     parser.add_argument("--membranes", type=int, default=1, help="of them with membranes (1)")
@@ -201,18 +202,38 @@ def main() -> None:
         metavar=("NAME", "VALUE"),
         help="bits and rule other than the run's, for example: -p fc1_bits 4 -p mem_bits 12",
     )
-    given = parser.parse_args()
-    try:
-        folder = run_folder(given.run)
-        out = resolve(given.out) if given.out else folder / "circuit"
-        defaults = {field.name: field.default for field in fields(Quantisation)}
-        options = {name: literal(text, defaults.get(name)) for name, text in given.p}
-        told = export(read_run(folder), out, options, given.utterances, given.membranes)
-    except (ExportError, RunError, DatasetError) as error:
-        sys.exit(f"\nNothing was exported.\n{error}")
+
+
+def out_folder(given: argparse.Namespace) -> Path:
+    """Return the folder that the arguments name: an export, there already or not."""
+    if given.out:
+        return resolve(given.out)
+    if (resolve(given.run) / "core.v").is_file():
+        return resolve(given.run)
+    return run_folder(given.run) / "circuit"
+
+
+def export_from(given: argparse.Namespace) -> None:
+    """Export as the arguments say, and print the accuracies."""
+    folder, out = run_folder(given.run), out_folder(given)
+    defaults = {field.name: field.default for field in fields(Quantisation)}
+    options = {name: literal(text, defaults.get(name)) for name, text in given.p}
+    told = export(read_run(folder), out, options, given.utterances, given.membranes)
     for name, (correct, n) in told.accuracies.items():
         print(f"{name}: {correct / n:.1%} of {n} utterances")
     print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
+
+
+def main() -> None:
+    """Export from the command line (``make export``)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.circuit.export", description=__doc__
+    )
+    add_arguments(parser)
+    try:
+        export_from(parser.parse_args())
+    except (ExportError, RunError, DatasetError) as error:
+        sys.exit(f"\nNothing was exported.\n{error}")
 
 
 if __name__ == "__main__":
