@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +53,11 @@ def quantisation_of(run: Run, options: dict[str, Any]) -> Quantisation:
         message says why.
     """
     parameters = run.info["parameters"]
-    config, grid = settings(NetworkConfig, parameters), settings(Downsampling, parameters)
     known = [field.name for field in fields(Quantisation)]
     if unknown := options.keys() - set(known):
         raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
     try:
+        config, grid = settings(NetworkConfig, parameters), settings(Downsampling, parameters)
         own = settings(Quantisation, parameters)
         if not own:
             own = replace(own, **BITS)
@@ -122,8 +121,8 @@ def export(
         network = circuit_of(run, quantisation)
     except ValueError as error:
         raise ExportError(f"{run.folder}: can't be exported: {error}") from error
-    events, model, grid = load_predicted(run), load_network(run), network.grid
-    predicted = evaluate(model, events).class_scores.argmax(1).numpy()
+    events = load_predicted(run)
+    predicted = evaluate(load_network(run), events).class_scores.argmax(1).numpy()
     answers = network.count(events)[0].argmax(1)
     described = Description(
         name=run.folder.name,
@@ -139,13 +138,7 @@ def export(
     )
     words = read_words(run, events, choose(events.labels, n_words))
 
-    def write_graph(path: Path) -> None:
-        from shd_helpers.circuit.nir_file import write_nir  # needs an extra: nir
-
-        with warnings.catch_warnings(action="ignore"):  # the README and the file tell the same
-            write_nir(model, grid, path)
-
-    write_folder(out, network, words, described, n_membranes, write_graph)
+    write_folder(out, network, words, described, n_membranes)
     return described
 
 

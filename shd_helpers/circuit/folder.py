@@ -12,6 +12,7 @@ import pandas as pd
 
 from shd_helpers.circuit import budget
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
+from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
 from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
 from shd_helpers.source.shd_file import N_CHANNELS
@@ -170,15 +171,16 @@ def readme(
 def _rule(network: IntegerNetwork) -> dict[str, object]:
     """Return the words of the update rule, as far as they depend on the network."""
     shift, factor, rule = network.leak_shift, network.leak_factor, network
-    half = f" + {1 << ((shift or 8) - 1)}" * (rule.rounding == "nearest")
-    leak = f"U becomes U - ((U{half}) >> {shift})." if shift else (
-        f"U becomes (U x {factor}{half}) >> 8."
-    )  # fmt: skip
+    divisor_bits = shift or FACTOR_BITS
+    half = f" + {1 << (divisor_bits - 1)}" * (rule.rounding == "nearest")
+    leak = f"U x {factor}{half}" if not shift else f"U{half}"
+    leak = f"({leak})" if not shift or half else leak
+    leak = f"{'U - (' * bool(shift)}{leak} >> {divisor_bits}{')' * bool(shift)}"
     to_zero = rule.reset == "zero"
     shifts = [layer.shift for layer in rule.layers]
     late = ", ".join(map(str, rule.delays))
     return {
-        "leak": leak,
+        "leak": f"U becomes {leak}.",
         "reset": "Then U counts as 0." if to_zero else "Then T is subtracted in point 3; U stays.",
         "subtraction": "" if to_zero else "; subtract T after a spike in the step before",
         "shifts": f" (shifted left by {shifts[0]} bits in the first layer, by {shifts[1]} in the "
@@ -194,9 +196,7 @@ def _rule(network: IntegerNetwork) -> dict[str, object]:
     }
 
 
-def count_line(
-    network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]
-) -> str:
+def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
     """Return what `reference.c` prints with ``-DCOUNT``."""
     n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
     n_steps = network.grid.n_steps

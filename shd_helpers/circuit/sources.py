@@ -6,7 +6,8 @@ this network.
 
 import numpy as np
 
-from shd_helpers.circuit.integer import FACTOR_BITS, IntegerNetwork
+from shd_helpers.circuit.integer import IntegerNetwork
+from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.source.shd_file import N_CHANNELS
 
 

@@ -24,7 +24,8 @@ def main() -> None:
         done = simulate(folder)
         if done.output != (folder / "expected.txt").read_text(encoding="utf-8"):
             sys.exit(f"{folder}: the core doesn't print expected.txt. Export the run again.")
-        print(f"{done.words} words, all counts as expected; {done.cycles // done.words:,} clock cycles a word")
+        cycles = done.cycles // done.words
+        print(f"{done.words} words, all counts as expected; {cycles:,} clock cycles a word")
         cells = resources(folder)
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
