@@ -1,6 +1,7 @@
 """A run's circuit as a folder, from training on toy data to gcc in an empty directory."""
 
 import gzip
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -118,6 +119,8 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     labels = [int(line) for line in (alone / "labels.txt").read_text().split()]
     assert len(labels) == N_WORDS == len(set(labels))
     assert re.search(r"integers, as exported: [\d.]+% of 50 utterances", said)
+    has_nir = importlib.util.find_spec("nir") is not None
+    assert (alone / "network.nir").exists() == ("network.nir" in text) == has_nir
     scores = info.info["scores"]
     assert f"float, as trained | 50 | {scores['test']:.1%}" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"

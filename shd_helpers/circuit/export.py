@@ -1,8 +1,11 @@
 """From a run to a folder that tools read (``make export``); see `folder`."""
 
 import argparse
+import importlib.util
 import os
 import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from shd_helpers.circuit.integer import milliseconds
 from shd_helpers.circuit.quantise import circuit_of
 from shd_helpers.circuit.vectors import Word
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import NetworkConfig, Quantisation
+from shd_helpers.network import Network, NetworkConfig, Quantisation
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
@@ -121,8 +124,8 @@ def export(
         network = circuit_of(run, quantisation)
     except ValueError as error:
         raise ExportError(f"{run.folder}: can't be exported: {error}") from error
-    events = load_predicted(run)
-    predicted = evaluate(load_network(run), events).class_scores.argmax(1).numpy()
+    events, model = load_predicted(run), load_network(run)
+    predicted = evaluate(model, events).class_scores.argmax(1).numpy()
     answers = network.count(events)[0].argmax(1)
     described = Description(
         name=run.folder.name,
@@ -138,8 +141,26 @@ def export(
     )
     words = read_words(run, events, choose(events.labels, n_words))
 
-    write_folder(out, network, words, described, n_membranes)
+    write_folder(out, network, words, described, n_membranes, _graph_writer(model, network.grid))
     return described
+
+
+def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
+    """Return what writes the NIR graph; None, and print why, where there can't be one."""
+    if importlib.util.find_spec("nir") is None:
+        print("Without network.nir: it needs the package nir (pip install nir).")
+        return None
+    from shd_helpers.circuit.nir_file import unwritable_reason, write_nir
+
+    if reason := unwritable_reason(model, grid):
+        print(f"Without network.nir, for {reason}.")
+        return None
+
+    def write(path: Path) -> None:
+        with warnings.catch_warnings(action="ignore"):  # the file says the same
+            write_nir(model, grid, path)
+
+    return write
 
 
 def read_words(run: Run, events: Events, index: np.ndarray) -> list[Word]:

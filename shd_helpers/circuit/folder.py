@@ -146,8 +146,8 @@ def readme(
         "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
         "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes,
         "membranes": f"; membranes of the first {n_membranes} (`u`, `v`)" * bool(n_membranes),
-        "nir_row": "| `network.nir` | the float network, before it was rounded, as a NIR graph |\n"
-        * has_graph,
+        "nir_row": "| `network.nir` | the float network, before it was rounded, as a NIR graph, "
+        "with its step, reset and units in the metadata |\n" * has_graph,
         "memory_rows": "\n".join(
             f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
             for name, row in stored.iterrows()

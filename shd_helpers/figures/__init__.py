@@ -1,6 +1,6 @@
 """Figures and controls of the notebooks; nothing else imports this."""
 
-from shd_helpers.figures import comparisons, explorers, speakers
+from shd_helpers.figures import circuits, comparisons, explorers, speakers
 from shd_helpers.figures.data import (
     digit_rasters,
     one_neuron,
@@ -27,6 +27,7 @@ from shd_helpers.figures.style import save
 __all__ = [
     "accuracy_loss",
     "accuracy_per_speaker",
+    "circuits",
     "comparisons",
     "confusion",
     "digit_rasters",

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from shd_helpers.events import Downsampling, Events, Split, load_parts
+from shd_helpers.events import Downsampling, Events, Parts, Split, load_parts
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_network
 from shd_helpers.network.engines.loop import record
 from shd_helpers.source.datasets import fingerprint, locate
@@ -112,10 +112,8 @@ def load_network(run: Run) -> Network:
     return network
 
 
-def load_predicted(run: Run) -> Events:
-    """Return the utterances that a run's predictions are of, in their order.
-
-    They are the test utterances, or, if the run didn't score them, the validation utterances.
+def load_utterances(run: Run) -> Parts:
+    """Return the utterances that a run was trained, validated and tested with.
 
     Raises
     ------
@@ -129,5 +127,14 @@ def load_predicted(run: Run) -> Events:
     if fingerprint(files) | {"name": data["name"]} != data:
         raise RunError(f"{files[0].parent}: not the data of {run.folder}. Run the training again.")
     grid, split = settings(Downsampling, p), settings(Split, p)
-    parts = load_parts(files, grid, p["language"], split, p["seed"])
+    return load_parts(files, grid, p["language"], split, p["seed"])
+
+
+def load_predicted(run: Run) -> Events:
+    """Return the utterances that a run's predictions are of, in their order.
+
+    They are the test utterances, or, if the run didn't score them, the validation utterances. What
+    `load_utterances` raises is raised.
+    """
+    parts = load_utterances(run)
     return parts.validation if parts.test is None else parts.test
