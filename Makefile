@@ -7,13 +7,15 @@ PY := .venv/bin/python
 DATASET ?=
 NAME ?=
 SWEEP ?=
+RUN ?=
+OUT ?=
 ARGS ?=
 LOCKED ?=
 
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
-.PHONY: help study data compare sweep evidence lab bench test lint slow browser notebooks lock clean
+.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser notebooks lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -24,6 +26,9 @@ help:
 	@echo "make sweep      run what is missing of a sweep: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
+	@echo "make export     write a run's circuit: integers, C, Verilog, test vectors, README;"
+	@echo "                RUN=run folder; OUT=folder to write; ARGS='-p fc1_bits 4 --utterances 50'"
+	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
@@ -54,6 +59,16 @@ sweep: $(INSTALLED)
 
 evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+
+$(INSTALLED)-circuit: $(INSTALLED)
+	$(INSTALL) -q -e '.[circuit]'
+	@touch $(INSTALLED)-circuit
+
+export: $(INSTALLED)-circuit
+	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+rtl: $(INSTALLED)-circuit
+	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."
