@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import identity, tables
-from shd_helpers.study.tables import COSTS, SCORES, TableError, finished_run, read_rows
+from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -43,7 +43,7 @@ def test_the_table(home):
     table = run_sweep(home.yaml, progress=False)
     assert table.columns.tolist() == [
         *("configuration", "kind", "x", "word", "seed", "run_name"),
-        *(*SCORES, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
+        *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
