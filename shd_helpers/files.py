@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -73,6 +74,49 @@ def _is_alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         pass
     return True
+
+
+@contextmanager
+def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
+    """Yield an open file that becomes `path`, see `atomic`; name what the disk refuses.
+
+    Parameters
+    ----------
+    path : Path
+        The final name.
+    kind : type
+        Of the error.
+    """
+    try:
+        with atomic(path) as part, part.open("wb") as file:
+            yield file
+    except OSError as error:
+        remedy = "Free some space, or remove what is in its way."
+        raise kind(f"{path}: can't be written ({error}). {remedy}") from error
+
+
+@contextmanager
+def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
+    """Turn whatever a damaged file raises when it is read into an error that names it.
+
+    Parameters
+    ----------
+    path : Path
+        The file. A folder, a pipe or a device in its place is refused: they may never end.
+    kind : type
+        Of the error; one of this kind passes as it is.
+    remedy : str
+        The end of the message.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a file")
+        yield
+    except kind:
+        raise
+    except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
+        why = (str(error).splitlines() or [""])[0]
+        raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
 
 
 def sha256(path: str | Path) -> str:
