@@ -66,8 +66,10 @@ class Home:
             os.environ[f"SHD_{name.upper()}_DIR"] = str(folder / name)
         os.environ["SHD_IMG_DIR"] = str(folder / "img")
 
-    def make(self) -> dict[str, float]:
+    def make(self, again: bool = False) -> dict[str, float]:
         """Do everything once, as it should go; return how many seconds it took."""
+        if again:
+            shutil.rmtree(self.folder)
         write_toy(self.toy, seed=0, takes=1)
         (self.folder / "recorded").mkdir()
         for i, name in enumerate(("one_ann_0", "two_ann_0", "zero_bob_0", "six_bob_0")):

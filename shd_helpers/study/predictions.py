@@ -9,6 +9,7 @@ import pandas as pd
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import runs_dir
 from shd_helpers.study.handover import info_of
+from shd_helpers.study.run_files import read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
 _KEPT = ("part", "row", "speaker", "seen", "label", "predicted")
@@ -61,9 +62,10 @@ def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
     path = folder / "predictions.csv"
     with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
-        seen = info_of(folder)["seen_speakers"]
-        table = pd.read_csv(path, keep_default_na=False)
-        return table.assign(seen=table.speaker.isin(seen))
+        info = info_of(folder)
+        table = read_predictions(path, info["scores"].get("test"))
+        seen = table.speaker.isin(info["seen_speakers"])
+        return table.assign(part=table["part"], row=table["row"], seen=seen)
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:

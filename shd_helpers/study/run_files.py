@@ -34,11 +34,28 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Return what a run predicted, a row an utterance."""
-    numbers = ("utterance", "speaker", "input_events", "hidden_spikes", "output_spikes")
+def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
+    """Return what a run predicted, a row an utterance.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    test : float or None
+        The accuracy that `run.json` says the test utterances had.
+
+    Raises
+    ------
+    RunError
+        If the file is damaged, or has another accuracy.
+    """
+    numbers = ("speaker", "utterance", "row", "input_events", "hidden_spikes", "output_spikes")
     kinds = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(numbers, np.int64)
     with reading(path, RunError, f"{REMEDY} again."):
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
-        table[[*kinds]]  # all of them are there
+        if table[["label", "predicted", "speaker"]].isna().any(axis=None):
+            raise ValueError("a line was cut")
+        found = (table.label == table.predicted).mean()
+        if test is not None and abs(found - test) > 1e-9:
+            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {test:.1%}")
     return table

@@ -246,7 +246,7 @@ def read_run(folder: Path) -> Run:
     for name, values in read_arrays(folder / "examples.h5").items():
         word, _, name = name.partition("/")
         examples.setdefault(word, {})[name] = values
-    predictions = read_predictions(folder / "predictions.csv")
+    predictions = read_predictions(folder / "predictions.csv", info["scores"].get("test"))
     if handover.is_waiting(folder) or path.read_text(encoding="utf-8") != text:
         return read_run(folder)  # another run took its place meanwhile
     return Run(folder, info, epochs, weights, predictions, examples)
