@@ -1,6 +1,7 @@
 """Checks of parameters: one line that names the parameter, its value and what is allowed."""
 
 from math import inf, isfinite
+from pathlib import Path
 
 
 def shown(value: object) -> str:
@@ -48,6 +49,12 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} {shown(value)}: must be a whole number")
     check_number(name, value, low, high)
+
+
+def check_path(name: str, value: str | Path) -> None:
+    """Raise ValueError if a value is no path."""
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError(f"{name} {shown(value)}: must be a path")
 
 
 def check_switch(name: str, value: bool) -> None:

@@ -1,13 +1,18 @@
 """Write files so that neither a crash nor a power cut leaves half a file under the final name."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 
 
 @contextmanager
@@ -117,6 +122,34 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
         why = (str(error).splitlines() or [""])[0]
         raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
+
+
+def is_disk_full(error: str, folder: Path) -> bool:
+    """Tell whether something failed for want of disk: by the error's number, and by trying.
+
+    An error's text alone may speak of anything, and of another disk.
+
+    Parameters
+    ----------
+    error : str
+        A traceback.
+    folder : Path
+        Where it was written.
+    """
+    numbers = "|".join(map(str, FULL))
+    if not re.search(rf"^OSError: .*(\[Errno|errno =) ({numbers})\b", error, re.MULTILINE):
+        return False
+    probe = folder / f".{platform.node()}.{os.getpid()}.part"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(ROOM_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        return False
+    except OSError as refused:
+        return refused.errno in FULL
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def sha256(path: str | Path) -> str:

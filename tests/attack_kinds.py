@@ -137,7 +137,7 @@ def of_parameters(rng: random.Random, home: Home) -> Attack:
     else:
         names = ["test_speakers", "name", "keys", "seed", "recorded", "listing", "folder", "out"]
         given = {rng.choice(names[:-1]): rng.choice([*VALUES, ["ann"], "ann", ["bob", "x"]])}
-        names += [*given]
+        names += [*given, *map(str, given.values())]
         drawn = given = {"folder" if k == "recorded" else k: v for k, v in given.items()}
         act = lambda: home.encode(**given)  # noqa: E731
     return Attack("parameters", f"{way} {drawn!r}", act, tuple(names))

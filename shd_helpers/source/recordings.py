@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import check_path, check_whole, shown
 from shd_helpers.files import atomic, reading
 from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.cochlea import encode
@@ -78,9 +78,12 @@ def encode_recordings(
     ------
     RecordingError
         If a recording or its name can't be used, two recordings are the same sound, or one of the
-        two files would be empty.
+        two files would be empty. ValueError, if a path is none or the seed no whole number from 0.
     """
-    _check_settings(name, test_speakers, keys, seed)
+    _check_settings(name, test_speakers, keys)
+    check_whole("seed", seed, 0)
+    for what, path in (("folder", folder), ("out", out), ("listing", listing or folder)):
+        check_path(what, path)
     recordings = find_recordings(folder, listing, keys)
     speakers = sorted({r.speaker for r in recordings})
     unknown = set(test_speakers) - set(speakers)
@@ -121,9 +124,7 @@ def _write_pair(
         pair[0].unlink(missing_ok=True)
 
 
-def _check_settings(
-    name: str, test_speakers: Collection[str], keys: Sequence[str], seed: int
-) -> None:
+def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[str]) -> None:
     for what, values in (("test_speakers", test_speakers), ("keys", keys)):
         if isinstance(values, str) or not isinstance(values, Collection):
             raise RecordingError(f"{what} {values!r}: must be a list, such as [{values!r}].")
@@ -135,8 +136,6 @@ def _check_settings(
         raise RecordingError(
             f"name {shown(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
         )
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise RecordingError(f"seed {shown(seed)}: must be a whole number.")
 
 
 def _check_sounds(paths: Sequence[Path]) -> None:

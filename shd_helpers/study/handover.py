@@ -73,6 +73,8 @@ def begin(folder: Path) -> None:
     n = len(info_of(place).get("epochs", []))
     try:
         if n:
+            for part in place.rglob("*.part"):  # of what was killed
+                part.unlink()
             shutil.rmtree(kept, ignore_errors=True)
             place.rename(kept)
             print(f"The run before was cut short after {n} epochs; they are kept in {kept}")

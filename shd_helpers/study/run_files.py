@@ -53,9 +53,9 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
     kinds = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(numbers, np.int64)
     with reading(path, RunError, f"{REMEDY} again."):
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
-        if table[["label", "predicted", "speaker"]].isna().any(axis=None):
-            raise ValueError("a line was cut")
+        if not len(table) or table[["label", "predicted", "speaker"]].isna().any(axis=None):
+            raise ValueError("it was cut")
         found = (table.label == table.predicted).mean()
-        if test is not None and abs(found - test) > 1e-9:
+        if test is not None and not abs(found - test) <= 1e-9:
             raise ValueError(f"its accuracy is {found:.1%}, that in run.json {test:.1%}")
     return table

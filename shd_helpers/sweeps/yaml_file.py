@@ -96,7 +96,8 @@ def plan_of(sweep: str) -> dict[str, Any]:
 
 def typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
-    return float(value) if isinstance(default, float) else value
+    is_number = isinstance(default, float) and abs(value) < 1e300  # beyond it may be no float
+    return float(value) if is_number else value
 
 
 def hint(value: object) -> str:
