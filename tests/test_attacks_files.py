@@ -254,7 +254,7 @@ def test_predictions_of_words_that_there_are_not(home):
     run_sweep(home.yaml, progress=False)
     rows = read_rows(home.table).assign(language="english")
     rows.to_csv(home.table, index=False)
-    with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged"):
+    with pytest.raises(TableError, match=r"predictions\.csv\.gz: .*x=1.* another language"):
         collect_predictions(home.table)
 
 

@@ -181,14 +181,17 @@ def by_autograd(model, events, index):
     slope=st.floats(0.1, 200),
     betas=st.sampled_from(["one", "neuron"]),
     thresholds=st.sampled_from(["one", "neuron"]),
+    reset=st.sampled_from(["subtract", "zero"]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, thresholds, seed):
+def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, thresholds, reset, seed):
     rng = np.random.default_rng(seed)
     cur = rng.normal(0.3, 0.7, shape).astype(np.float32)
     if ties:  # quarters and a beta of a half: membranes hit the threshold exactly, and often
         cur = np.round(cur * 4) / np.float32(4)
     model, events = one_unit_a_step(cur)
+    if reset == "zero":
+        model.lif1.state_function = model.lif1._base_zero
     set_betas(model, betas, rng)
     model.lif1.spike_grad = spike_grad(surrogate, slope)
     if ties:
@@ -431,6 +434,8 @@ OPTIONS = {
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "one delay": {"delays": (2,)},
     "shared weights": {"kernel_size": 8, "stride": 5},
+    "reset to zero": {"reset": "zero"},
+    "reset to zero, learned": {"reset": "zero", "learn_beta": True, "learn_threshold": True},
     "all": {
         "readout": "membrane",
         "learn_beta": True,
@@ -527,7 +532,6 @@ class OtherNetwork(SpikingNetwork):
 
 
 REFUSED = {
-    "reset to zero": (leaky(reset_mechanism="zero"), "reset"),
     "no reset": (leaky(reset_mechanism="none"), "reset"),
     "immediate reset": (leaky(reset_delay=False), "reset"),
     "inhibition": (leaky(inhibition=True), "inhibition"),

@@ -15,6 +15,7 @@ from shd_helpers.study.gate import check_parts, check_settings
 from shd_helpers.study.identity import as_run_name, check_run_name, notebook_parameters
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
+BITS = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "beta": 0.9375}
 VALUES = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
     *(st.integers(0, 3), st.floats(0, 2), st.sampled_from([v for v in DEFAULTS.values() if v])),
@@ -79,6 +80,16 @@ def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
         ({"shift_units": 20, "pool_units": 50}, "shift_units 20: must be below the input's 11"),
         ({"shift_ms": 999.0}, "shift_ms 999: the utterance ends after 999 ms"),
         ({"seed": -1}, "seed -1: must be at least 0"),
+        ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
+        ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
+        ({**BITS, "network": "convolutional"}, "network 'convolutional': mem_bits 12"),
+        ({**BITS, "readout": "membrane"}, "readout 'membrane': mem_bits 12 need output spikes"),
+        ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits 12 need a full first layer"),
+        ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits 12 need one leak"),
+        ({**BITS, "counts": True}, "counts True: mem_bits 12 need input spikes"),
+        ({**BITS, "bin_ms": 1.5, "leak": "product"}, "bin_ms 1.5: mem_bits 12 need whole"),
+        ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
+        ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
         ({"language": "latin"}, "language 'latin': unknown"),
     ],
 )
@@ -88,7 +99,7 @@ def test_what_goes_together(changes, message):
         changes = {**changes, "duration_s": 0.99}
     with pytest.raises(ValueError, match=f"^{message}"):
         check_settings({**DEFAULTS, **changes})
-    if not {"seed", "language"} & set(changes):
+    if not {"seed", "language", "fc1_bits", "mismatch"} & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
 

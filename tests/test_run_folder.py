@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.study import (
@@ -416,7 +416,8 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
 
 
 @pytest.mark.parametrize(
-    "kind", [Downsampling, Split, NetworkConfig, training.TrainConfig, Augmentation]
+    "kind",
+    [Downsampling, Split, NetworkConfig, training.TrainConfig, Quantisation, Augmentation],
 )
 def test_the_notebook_s_defaults_are_those_of_the_settings(kind):
     defaults = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")

@@ -22,6 +22,7 @@ class Augmentation:
     shift_ms: float = 0.0  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = 0.0  # times from 1 - stretch to 1 + stretch
     dropout: float = 0.0  # share of the events that are left out
+    spurious: float = 0.0  # events added to each unit, per second
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
@@ -29,6 +30,7 @@ class Augmentation:
         check_number("shift_ms", self.shift_ms, 0, 60_000)
         check_number("stretch", self.stretch, 0, 0.99)
         check_number("dropout", self.dropout, 0, 0.99)
+        check_number("spurious", self.spurious, 0, 1000)
 
     def __bool__(self) -> bool:
         """Tell whether anything is changed."""
@@ -57,7 +59,33 @@ class Augmentation:
             factor, late, up, is_kept, steps, units, offsets,
         )  # fmt: skip
         n_left = offsets[-1]
-        return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
+        events = replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
+        return add_spurious(events, self.spurious, rng) if self.spurious else events
+
+
+def add_spurious(events: Events, rate: float, rng: np.random.Generator) -> Events:
+    """Return utterances with events that have no cause: Poisson, the same rate everywhere.
+
+    Parameters
+    ----------
+    events : Events
+        Utterances; counts above 1 become 1.
+    rate : float
+        Events added to each unit, per second. One that falls on another changes nothing.
+    rng : numpy.random.Generator
+        Draws them.
+    """
+    n_cells = events.n_steps * events.n_units
+    mean = rate * events.step_ms / 1000 * n_cells * len(events)
+    drawn = rng.integers(0, n_cells * len(events), rng.poisson(mean))
+    own = np.repeat(np.arange(len(events)), np.diff(events.offsets)) * n_cells
+    own += events.steps.astype(np.int64) * events.n_units + events.units
+    cells = np.unique(np.concatenate([own, drawn]))
+    offsets = np.searchsorted(cells, np.arange(len(events) + 1) * n_cells)
+    steps, units = np.divmod(cells % n_cells, events.n_units)
+    return replace(
+        events, steps=steps.astype(np.uint16), units=units.astype(np.uint16), offsets=offsets
+    )
 
 
 @njit(cache=True, nogil=True)

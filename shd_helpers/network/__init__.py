@@ -6,11 +6,13 @@ from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.network.engines import Network, choose_engine, compare_engines
+from shd_helpers.network.quantisation import Quantisation
 from shd_helpers.network.spiking import SpikingNetwork
 
 __all__ = [
     "Network",
     "NetworkConfig",
+    "Quantisation",
     "SpikingNetwork",
     "build_network",
     "choose_engine",

@@ -8,6 +8,7 @@ from shd_helpers.network.surrogates import SURROGATES
 STUDY_STEP_MS = 3.0  # at which `beta` is given
 NETWORKS = ("spiking", "convolutional")
 READOUTS = ("spikes", "membrane")
+RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class NetworkConfig:
     delay_ms: float = 30.0  # by which each copy is later than the one before
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
+    reset: str = "subtract"  # after a spike the membrane loses the threshold, or all it has
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
@@ -49,6 +51,7 @@ class NetworkConfig:
         check_number("delay_ms", self.delay_ms, 0, 60_000, above=True)
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
+        check_choice("reset", self.reset, RESETS)
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the potential that is left after one step: same time constant."""

@@ -88,7 +88,7 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     model : SpikingNetwork or ConvolutionalNetwork
         Any network.
     predictions : DataFrame
-        From `training.Evaluation.predictions`.
+        From `evaluation.Evaluation.predictions`.
     n_steps, n_units : int
         Size of the input.
 

@@ -84,12 +84,12 @@ def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.
 
 
 class SpikingNetwork(nn.Module):
-    """Fully connected layers of snntorch's `Leaky` neurons (reset by subtraction, threshold 1).
+    """Fully connected layers of snntorch's `Leaky` neurons (threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are
-    the output neurons' spike counts, or, with the readout "membrane", the means over the steps of
-    membranes that never spike.
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
+    a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
+    or, with the readout "membrane", the means over the steps of membranes that never spike.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class SpikingNetwork(nn.Module):
                 threshold=threshold * per_neuron if learn_threshold else threshold,
                 learn_beta=config.learn_beta,
                 learn_threshold=learn_threshold,
-                reset_mechanism="none" if is_readout else "subtract",
+                reset_mechanism="none" if is_readout else config.reset,
                 spike_grad=spike_grad(config.surrogate, config.slope),
             )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever

@@ -13,6 +13,7 @@ _MODULES = {
         "record_examples",
         "seen_and_unseen_accuracy",
     ),
+    "evaluation": ("batches", "evaluate"),
     "gate": ("check_parts", "check_settings"),
     "identity": ("parameters_of", "settings"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
@@ -26,6 +27,6 @@ _MODULES = {
         "summarise",
     ),
     "tables": ("RESULTS", "read_table"),
-    "training": ("TrainConfig", "batches", "evaluate", "fit", "overfit"),
+    "training": ("TrainConfig", "fit", "overfit"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

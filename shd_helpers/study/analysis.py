@@ -13,10 +13,10 @@ from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_ne
 from shd_helpers.network.engines.loop import record
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.identity import settings
 from shd_helpers.study.run_files import REMEDY
 from shd_helpers.study.run_folder import Run, RunError
-from shd_helpers.study.training import Evaluation
 
 
 def seen_and_unseen_accuracy(
@@ -50,7 +50,7 @@ def accuracy_per_speaker(predictions: pd.DataFrame, seen: Sequence[int]) -> pd.D
     Parameters
     ----------
     predictions : DataFrame
-        From `training.Evaluation.predictions`.
+        From `evaluation.Evaluation.predictions`.
     seen : sequence of int
         Speakers of the training utterances.
 

@@ -8,6 +8,7 @@ import torch
 
 from shd_helpers.checks import check_choice, check_whole, shown
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
+from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import BLOCK
 from shd_helpers.source.datasets import locate
@@ -15,7 +16,9 @@ from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import check_run_name, settings
 from shd_helpers.study.training import TrainConfig
 
-_KINDS: tuple[type, ...] = (Downsampling, Split, NetworkConfig, TrainConfig, Augmentation)
+_KINDS: tuple[type, ...] = (
+    *(Downsampling, Split, NetworkConfig, TrainConfig, Quantisation, Augmentation),
+)
 # what a notebook that hasn't all of the parameters takes for the others
 _OTHERS = {field.name: field.default for kind in _KINDS for field in fields(kind)}
 _OTHERS |= {"dataset": "spoken", "language": "english", "seed": 0, "run_name": "default"}
@@ -56,6 +59,10 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
         raise ValueError(
             f"device {training.device!r}: network 'convolutional' runs on the cpu only"
         )
+    if config.network == "convolutional" and training.mismatch:
+        raise ValueError(f"mismatch {training.mismatch:g}: network 'convolutional' has no neurons")
+    if quantisation := settings(Quantisation, parameters):
+        quantisation.check(config, grid)
     if not elsewhere:
         _check_device(training.device)
         _check_memory(grid, config, training)

@@ -36,6 +36,13 @@ NEUTRAL = {
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
+    "spurious": 0.0,
+    "mismatch": 0.0,
+    "reset": "subtract",
+    "fc1_bits": 0,
+    "fc2_bits": 0,
+    "mem_bits": 0,
+    "quantised_epochs": 0,
     "protocol": "official",
     "validation_speakers": "",
     "score_test": True,
@@ -44,6 +51,8 @@ NEUTRAL = {
 }
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
+_IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
+_LATER = {*NEUTRAL, *_IDLE}
 _NAME = r"(?!\.)[\w.,=+-]+"
 
 
@@ -101,16 +110,19 @@ def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings
     Parameters
     ----------
     kind : type
-        `Downsampling`, `Split`, `NetworkConfig`, `TrainConfig` or `Augmentation`.
+        `Downsampling`, `Split`, `NetworkConfig`, `TrainConfig`, `Quantisation` or `Augmentation`.
     parameters : mapping
-        All parameters; those with the names of the kind's fields are taken.
+        All parameters; those with the names of the kind's fields are taken. A run that is older
+        than a parameter had its neutral value.
 
     Raises
     ------
     ValueError
         If a value is out of its range.
     """
-    return kind(**{field.name: parameters[field.name] for field in fields(kind)})  # type: ignore[arg-type]
+    later = {f.name: NEUTRAL.get(f.name, f.default) for f in fields(kind) if f.name in _LATER}  # type: ignore[arg-type]
+    values = later | dict(parameters)
+    return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:

@@ -12,7 +12,7 @@ from shd_helpers.study.handover import info_of
 from shd_helpers.study.run_files import read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
-_KEPT = ("part", "row", "speaker", "seen", "label", "predicted")
+_KEPT = ("part", "row", "speaker", "seen", "label", "predicted", "integer_predicted")
 
 
 def predictions_path(table: Path) -> Path:
@@ -54,7 +54,7 @@ def kept_hashes(path: Path) -> set[str]:
 
 def _read(path: Path) -> pd.DataFrame:
     with reading(path, TableError, RESTORE):
-        text = {"hash": str, "label": str, "predicted": str}
+        text = dict.fromkeys(("hash", "label", "predicted", "integer_predicted"), str)
         return pd.read_csv(path, dtype=text, keep_default_na=False, compression="gzip")
 
 
@@ -81,7 +81,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     DataFrame
         A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
         file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
-        `label` and `predicted` (classes).
+        `label` and `predicted` (classes), and, if a run has a circuit, `integer_predicted`.
 
     Raises
     ------
@@ -99,12 +99,15 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
             found = of[row.hash] if row.hash in of else _of_folder(runs_dir() / row.run_name)
         except (OSError, ValueError, LookupError):  # a TableError, too
             raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
-        with reading(kept if row.hash in of else path, TableError, RESTORE):
-            words = LANGUAGES[row.language].index
-            label, predicted = found.label.map(words), found.predicted.map(words)
-            found = found.assign(label=label, predicted=predicted)
+        classes = {word: i for i, word in enumerate(LANGUAGES[row.language])}
+        heard = [name for name in ("label", "predicted", "integer_predicted") if name in found]
+        found = found.assign(**{name: found[name].map(classes) for name in heard})
+        if found[["label", "predicted"]].isna().any(axis=None):
+            raise TableError(f"{kept}: {row.run_name}: a word of another language. {RESTORE}")
         parts.append(found.assign(hash=row.hash, configuration=row.configuration, seed=row.seed))
     whole = pd.concat(parts, ignore_index=True)
+    if "integer_predicted" in whole:  # -1: a network of floats only
+        whole = whole.assign(integer_predicted=whole.integer_predicted.fillna(-1).astype(int))
     return whole[["hash", "configuration", "seed", *(name for name in _KEPT if name in whole)]]
 
 

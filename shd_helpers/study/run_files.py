@@ -50,7 +50,9 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
         If the file is damaged, or has another accuracy.
     """
     numbers = ("speaker", "utterance", "row", "input_events", "hidden_spikes", "output_spikes")
-    kinds = dict.fromkeys(("label", "predicted"), str) | dict.fromkeys(numbers, np.int64)
+    kinds = dict.fromkeys(("label", "predicted", "integer_predicted"), str) | dict.fromkeys(
+        numbers, np.int64
+    )
     with reading(path, RunError, f"{REMEDY} again."):
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
         if not len(table) or table[["label", "predicted", "speaker"]].isna().any(axis=None):

@@ -22,10 +22,10 @@ from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study import handover
+from shd_helpers.study.evaluation import origin
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.run_files import REMEDY, read_arrays, read_epoch, read_predictions
-from shd_helpers.study.training import origin
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
 _INSIDE = {"parameters": dict, "data": dict, "scores": dict, "epochs": list, "seen_speakers": list}
@@ -118,7 +118,7 @@ class RunWriter:
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
         predictions : DataFrame
-            From `training.Evaluation.predictions`; goes to `predictions.csv`.
+            From `evaluation.Evaluation.predictions`; goes to `predictions.csv`.
         examples : mapping
             From `record_examples`; goes to `examples.h5`.
         costs : mapping

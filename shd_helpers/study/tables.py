@@ -18,12 +18,13 @@ RESULTS = ROOT / "results"
 SCORES = tuple(
     f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
 )
+INTEGER = (*(f"integer_{name}" for name in SCORES[1:]), "integer_agreement")  # of a circuit
 COSTS = (
     *("parameters", "footprint_bytes", "unrolled_synapses", "neuron_updates"),
     *("effective_acs", "macs", "input_events", "hidden_spikes", "late_spikes"),
 )
 TIMES = ("training_s", "total_s")
-MEASURED = (*SCORES, *COSTS, *TIMES)
+MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
 # columns that aren't numbers, even where they look so
 _TEXT = ("configuration", "validation_speakers", "run_name", *DATA, "hash", "status", "error")
@@ -59,7 +60,8 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
         content = run_hash(info["parameters"], info["data"])
         if info["complete"] is not True or not info["hash"] == content == wanted:
             return None
-        scores = {name: info["scores"].get(name.removesuffix("_accuracy")) for name in SCORES}
+        names = (*SCORES, *INTEGER)
+        scores = {name: info["scores"].get(name.removesuffix("_accuracy")) for name in names}
         if not all(0 <= score <= 1 for score in scores.values() if score is not None):
             return None
         costs = {name: info.get("costs", {}).get(name) for name in COSTS}

@@ -3,20 +3,20 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from torch.nn import functional
 
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.costs import effective_acs, late_spikes
+from shd_helpers.network import Quantisation
 from shd_helpers.network.engines import ENGINES, Network, choose_engine
+from shd_helpers.network.mismatch import mismatched
+from shd_helpers.study.evaluation import batches, evaluate
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class TrainConfig:
     lr_step: int = 10  # epochs between two drops of the learning rate
     lr_gamma: float = 0.5  # factor of each drop
     l1_spikes: float = 0.0  # what a hidden spike adds to its utterance's loss (nats)
+    mismatch: float = 0.0  # relative deviation of weights, thresholds and leaks, drawn every batch
     engine: str = "fused"  # see `choose_engine`
     device: str = "cpu"
 
@@ -46,6 +47,7 @@ class TrainConfig:
         check_whole("lr_step", self.lr_step, 1, 100_000)
         check_number("lr_gamma", self.lr_gamma, 0, 1, above=True)
         check_number("l1_spikes", self.l1_spikes, 0, 1)
+        check_number("mismatch", self.mismatch, 0, 1)
         check_choice("engine", self.engine, ENGINES)
         if not isinstance(self.device, str) or not re.fullmatch("cpu|cuda(:[0-9])?", self.device):
             raise ValueError(f"device {self.device!r}: take 'cpu' or 'cuda'")
@@ -56,56 +58,6 @@ class Metrics(NamedTuple):
 
     loss: float  # cross-entropy of the class scores, nats
     accuracy: float  # fraction, 0..1
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a network made of utterances; nothing is updated."""
-
-    model: Network
-    events: Events
-    class_scores: torch.Tensor  # (utterances, classes)
-    n_spikes: np.ndarray  # (utterances, layers)
-
-    @property
-    def loss(self) -> float:
-        """Return the mean cross-entropy of the class scores, nats."""
-        labels = torch.from_numpy(self.events.labels)
-        return functional.cross_entropy(self.class_scores, labels).item()
-
-    @property
-    def accuracy(self) -> float:
-        """Return the share of utterances that were classified correctly, 0..1."""
-        return float(np.mean(self.class_scores.argmax(1).numpy() == self.events.labels))
-
-    def predictions(self) -> pd.DataFrame:
-        """Return a row for each utterance.
-
-        Returns
-        -------
-        DataFrame
-            `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
-            `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
-            hidden neurons and steps), `output_spikes`, `late_spikes` and
-            `effective_acs` (see `costs`).
-        """
-        events, names = self.events, np.array(self.events.class_names)
-        columns = {"utterance": np.arange(len(events)), **origin(events)}
-        columns |= {"speaker": events.speakers, "label": names[events.labels]}
-        columns |= {"predicted": names[self.class_scores.argmax(1).numpy()]}
-        columns |= {"input_events": np.diff(events.offsets)}
-        columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
-        columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
-        columns |= {"late_spikes": late_spikes(self.model, events)}
-        columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
-        return pd.DataFrame(columns)
-
-
-def origin(events: Events) -> dict[str, np.ndarray]:
-    """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
-    if events.rows is None or events.part is None:
-        return {}
-    return {"part": np.array(["train", "test"])[events.part], "row": events.rows}
 
 
 @contextmanager
@@ -123,31 +75,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def batches(
-    n: int, batch_size: int, generator: torch.Generator | None = None
-) -> Iterator[np.ndarray]:
-    """Yield indices (batch,) until each of `n` utterances was in one batch, also the last few.
-
-    Parameters
-    ----------
-    n : int
-        Number of utterances.
-    batch_size : int
-        Utterances in a batch; the last one may be smaller.
-    generator : torch.Generator, optional
-        Shuffles; without it the order is the file's.
-    """
-    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
-    for index in order.split(batch_size):
-        yield index.numpy()
-
-
 def train_epoch(
     model: Network,
     events: Events,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     generator: torch.Generator,
+    quantisation: Quantisation | None = None,
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
@@ -160,9 +94,11 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size, engine and cost of spikes count.
+        Its batch size, engine, cost of spikes and mismatch count.
     generator : torch.Generator
-        Shuffles.
+        Shuffles, and draws the mismatch.
+    quantisation : Quantisation, optional
+        Every batch runs with few-bit weights; the gradients go to the model's own.
 
     Returns
     -------
@@ -172,7 +108,12 @@ def train_epoch(
     run = choose_engine(config.engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        loss, class_scores = run.forward_backward(model, events, index, config.l1_spikes)
+        with ExitStack() as built:  # the network as it may be built; its own numbers come back
+            if quantisation:
+                built.enter_context(quantisation.few_bit_weights(model))
+            if config.mismatch:
+                built.enter_context(mismatched(model, config.mismatch, generator))
+            loss, class_scores = run.forward_backward(model, events, index, config.l1_spikes)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
@@ -204,28 +145,6 @@ def overfit(
     return [train_epoch(model, events, optimizer, config, generator).loss for _ in range(updates)]
 
 
-def evaluate(
-    model: Network, events: Events, engine: str = "fused", batch_size: int = 128
-) -> Evaluation:
-    """Run all utterances through the network; nothing is updated.
-
-    Parameters
-    ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Any network.
-    events : Events
-        Utterances.
-    engine : str
-        See `choose_engine`.
-    batch_size : int
-        Utterances in a batch; changes no result.
-    """
-    run = choose_engine(engine, model)
-    parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
-    scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
-    return Evaluation(model, events, scores, spikes.numpy())
-
-
 def fit(
     model: Network,
     training: Events,
@@ -234,6 +153,7 @@ def fit(
     generator: torch.Generator,
     *,
     augmentation: Augmentation | None = None,
+    quantisation: Quantisation | None = None,
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
     """Train a network; print one line an epoch.
@@ -247,9 +167,11 @@ def fit(
     config : TrainConfig
         Epochs, batch size, learning rate, engine.
     generator : torch.Generator
-        Shuffles, and seeds the augmentation.
+        Shuffles, seeds the augmentation and draws the mismatch.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
+    quantisation : Quantisation, optional
+        The last `quantised_epochs` train, and end, with few-bit weights.
     on_epoch : callable, optional
         Takes the model and the epoch's metrics after every epoch.
 
@@ -270,8 +192,11 @@ def fit(
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
         shown = augmentation(training, generator) if augmentation else training
-        train = train_epoch(model, shown, optimizer, config, generator)
-        valid = evaluate(model, validation, config.engine)
+        left = config.epochs - epoch
+        tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
+        train = train_epoch(model, shown, optimizer, config, generator, tuned)
+        with tuned.few_bit_weights(model) if tuned else nullcontext():
+            valid = evaluate(model, validation, config.engine)
         numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
             raise ValueError(
@@ -297,4 +222,6 @@ def fit(
             f"{metrics['wall_s']:5.1f} s",
             flush=True,
         )
+    if tuned:
+        tuned.round_weights(model)
     return history

@@ -1,4 +1,4 @@
-"""Run what is missing of the sweeps behind notebooks 5 and 6, one after the other."""
+"""Run what is missing of the sweeps behind notebooks 5, 6 and 8, one after the other."""
 
 import argparse
 import sys
@@ -24,6 +24,10 @@ EVIDENCE = (
     "batch_size",
     "original",
     "original_left_out",
+    "circuit_bits_validation",
+    "circuit_bits",
+    "circuit_reset",
+    "circuit_noise",
 )
 ON_SPOKEN = "downsizing_cross"  # synthetic speech, whatever the data set of the others
 

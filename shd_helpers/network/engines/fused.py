@@ -73,7 +73,8 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
-        shape.append((n_in, n, width, block_at, state_at, matrix_at, kind, learn))
+        to_zero = lif.state_function.__func__ is Leaky._base_zero
+        shape.append((n_in, n, width, block_at, state_at, matrix_at, kind, learn, to_zero))
         block_at, state_at = block_at + block.size, state_at + width
     parts = []
     for arrays in (blocks, matrices):
@@ -116,9 +117,10 @@ def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None
         if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
             return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
         # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
-        is_sub = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
-        if not is_sub and not (i == model.n_layers and model.is_readout(lif)):
-            return f"the reset of lif{i} is not a delayed subtraction"
+        reset = lif.state_function.__func__
+        is_late = reset in (Leaky._base_sub, Leaky._base_zero) and lif.reset_delay
+        if not is_late and not (i == model.n_layers and model.is_readout(lif)):
+            return f"the reset of lif{i} is not late by a step"
         if lif.inhibition or lif.state_quant or lif.init_hidden:
             return f"lif{i} has inhibition, quantised states or hidden states"
         if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():

@@ -12,7 +12,7 @@ LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache 
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters are the rows of a block in one long array:
 # a row of weights for every input, then biases, betas, thresholds. Gradients lie the same way.
-N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN = range(8)
+N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(9)
 zero, one = np.float32(0), np.float32(1)
 # numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
 compiled = njit(cache=True, error_model="numpy", nogil=True)
@@ -59,7 +59,7 @@ def vector_matrix(v, n, w, out):
 
 
 @compiled
-def layer_forward(block, n_in, start, units, mem, flags, start_out, units_out):
+def layer_forward(block, n_in, to_zero, start, units, mem, flags, start_out, units_out):
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
@@ -72,12 +72,19 @@ def layer_forward(block, n_in, start, units, mem, flags, start_out, units_out):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
         add_rows(block, units, start[t], start[t + 1], mem, t + 1)
-        for j in range(n):
-            before = mem[t, j]
-            reset = theta[j] if before - theta[j] > zero else zero
-            now = (beta[j] * before + mem[t + 1, j]) - reset
-            mem[t + 1, j] = now
-            flags[j] = now - theta[j] > zero
+        if to_zero:
+            for j in range(n):
+                kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
+                now = beta[j] * kept + mem[t + 1, j]
+                mem[t + 1, j] = now
+                flags[j] = now - theta[j] > zero
+        else:
+            for j in range(n):
+                before = mem[t, j]
+                reset = theta[j] if before - theta[j] > zero else zero
+                now = (beta[j] * before + mem[t + 1, j]) - reset
+                mem[t + 1, j] = now
+                flags[j] = now - theta[j] > zero
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -125,16 +132,20 @@ def step_back(kind, k, half, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, cost, learn, d):
+def layer_backward(
+    kind, k, half, block, n_in, mem, last, g_next, n_next, w, cost, learn, to_zero, d
+):  # fmt: skip
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is g_next[t] w, through the next layer's weights, plus what a hidden spike costs, or
     `last` for the output layer. With `learn`, d gets the gradients of beta and threshold: what
-    is subtracted at a reset is the threshold, and only the moment of the reset is detached.
+    is subtracted at a reset is the threshold, and only the moment of the reset is detached. With
+    `to_zero` a membrane that a reset has cleared has no later gradient.
     """
     beta, theta = block[n_in + 1], block[n_in + 2]
     grad = np.empty_like(beta) if n_next else last
+    kept = np.empty_like(beta)
     n_steps = len(mem) - 2
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
@@ -143,13 +154,19 @@ def layer_backward(kind, k, half, block, n_in, mem, last, g_next, n_next, w, cos
             if cost:
                 for j in range(len(grad)):
                     grad[j] += cost
-        step_back(kind, k, half, mem[t], mem[t + 1], theta, beta, grad)
+        later = mem[t + 1]
+        if to_zero:
+            for j in range(len(kept)):
+                kept[j] = zero if mem[t, j] - theta[j] > zero else later[j]
+            later = kept
+        step_back(kind, k, half, mem[t], later, theta, beta, grad)
         if learn:
-            for j in range(mem.shape[1]):
+            for j in range(len(later)):
                 g, before = mem[t, j], mem[t - 1, j]
-                d[n_in + 1, j] += g * before
-                d[n_in + 2, j] -= g - beta[j] * mem[t + 1, j]
-                d[n_in + 2, j] -= g if before - theta[j] > zero else zero
+                fired = before - theta[j] > zero
+                d[n_in + 1, j] += zero if to_zero and fired else g * before
+                d[n_in + 2, j] -= g - beta[j] * later[j]
+                d[n_in + 2, j] -= g if fired and not to_zero else zero
 
 
 @compiled
@@ -220,7 +237,7 @@ def backward(
         block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
         layer_backward(
             shape[i, SURROGATE], constants[i, 0], constants[i, 1], block, n_in, mem, last, g_next,
-            n_next, w, cost, shape[i, LEARN], d,
+            n_next, w, cost, shape[i, LEARN], shape[i, TO_ZERO], d,
         )  # fmt: skip
         by_unit(start[i], units[i], n_in, begin, rows)
         for u in range(n_in):
@@ -280,8 +297,8 @@ def work(
             state = states[b if len(states) == batch else worker]
             for i in range(n_layers):
                 layer_forward(
-                    layer_block(shape, i, params), shape[i, N_IN], start[i], units[i],
-                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]],
+                    layer_block(shape, i, params), shape[i, N_IN], shape[i, TO_ZERO], start[i],
+                    units[i], membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]],
                     start[i + 1], units[i + 1],
                 )  # fmt: skip
                 n_spikes[b, i] = start[i + 1, n_steps] if sound else -1

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
+from snntorch import Leaky
 
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.engines import fused as engine
@@ -127,6 +128,8 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
         return "on CUDA, scores must be spikes, and the input without delays"
     if isinstance(model.fc1, ChannelConv1d):
         return "on CUDA, weights can't be shared"
+    if any(lif.state_function.__func__ is Leaky._base_zero for _, lif in model.layers):
+        return "on CUDA, resets can't be to zero"
     if any(lif.threshold.requires_grad for _, lif in model.layers):
         return "on CUDA, thresholds can't be learned"
     return engine.unsupported_reason(model, "cpu" if triton.knobs.runtime.interpret else "cuda")

@@ -1,0 +1,92 @@
+"""From a trained network's floats to the circuit's integers."""
+
+import math
+
+import numpy as np
+import torch
+
+from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
+from shd_helpers.circuit.kernels import FACTOR_BITS
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
+from shd_helpers.study.identity import settings
+from shd_helpers.study.run_folder import Run
+
+
+def integer_network(
+    model: Network, config: NetworkConfig, grid: Downsampling, quantisation: Quantisation
+) -> IntegerNetwork:
+    """Return the circuit of a trained network.
+
+    Weights become whole multiples of `Quantisation.scales`. A layer's membranes count in 2^-shift
+    of such a scale, with the largest shift at which every threshold, times the headroom, fits.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Two layers.
+    config : NetworkConfig
+        Of which it was built.
+    grid : Downsampling
+        Its input.
+    quantisation : Quantisation
+        The circuit's bits.
+
+    Raises
+    ------
+    ValueError
+        If no circuit is made of such a network; the message says why.
+    """
+    if not quantisation:
+        raise ValueError("mem_bits 0: a circuit needs fc1_bits, fc2_bits and mem_bits")
+    quantisation.check(config, grid)
+    assert isinstance(model, SpikingNetwork)
+    if model.n_layers != 2:
+        raise ValueError(f"{model.n_layers} layers: a circuit has two")
+    bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
+    for (fc, lif), b in zip(model.layers, bits, strict=True):
+        whole, scale = quantisation.integers(fc.weight, lif.threshold, b)
+        theta = (lif.threshold.detach().double() / scale).expand(len(scale))
+        shift = math.floor(math.log2(quantisation.high / quantisation.headroom / theta.max()))
+        shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
+        fine = 2.0**shift / scale
+        bias = torch.round(fc.bias.detach().double() * fine)
+        bias = bias.clamp(-quantisation.high, quantisation.high)
+        threshold = torch.round(lif.threshold.detach().double() * fine).clamp(min=1)
+        integers = [numbers.numpy().astype(np.int64) for numbers in (whole, bias, threshold)]
+        layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift))
+    beta = config.step_beta(grid.step_ms)
+    by_shift = quantisation.leak == "shift"
+    return IntegerNetwork(
+        grid,
+        model.delays,
+        tuple(layers),
+        quantisation.mem_bits,
+        quantisation.leak_shift(beta) if by_shift else 0,
+        0 if by_shift else round(beta * (1 << FACTOR_BITS)),
+        quantisation.rounding,
+        config.reset,
+    )
+
+
+def circuit_of(run: Run, quantisation: Quantisation | None = None) -> IntegerNetwork:
+    """Return the circuit of a run folder's network.
+
+    Parameters
+    ----------
+    run : Run
+        From `study.read_run`.
+    quantisation : Quantisation, optional
+        Other bits than the run's parameters say.
+
+    Raises
+    ------
+    ValueError
+        As `integer_network`.
+    """
+    from shd_helpers.study.analysis import load_network
+
+    p = run.info["parameters"]
+    config, grid = settings(NetworkConfig, p), settings(Downsampling, p)
+    quantisation = quantisation or settings(Quantisation, p)
+    return integer_network(load_network(run), config, grid, quantisation)

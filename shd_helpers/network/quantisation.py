@@ -1,0 +1,175 @@
+"""Weights in few bits: the rule by which a circuit's integers are made, and training with it.
+
+snntorch's `state_quant` rounds membranes to a list of levels, by a search at each step of its loop,
+and knows neither weights nor a leak by shift. Brevitas quantises weights well, but its scales are
+floats that a matrix product's output is multiplied by, its layers replace torch's and the compiled
+engine, and it has no neuron. What the circuit needs is these few lines: weights that are whole
+multiples of a scale which the neuron's threshold absorbs. Training with them is Hubara et al.
+(2018), "Quantized Neural Networks", JMLR 18: the step runs with few-bit weights, and its gradient
+goes straight through to the float weights behind them.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from shd_helpers.checks import check_choice, check_number, check_whole
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.engines import Network
+from shd_helpers.network.spiking import SpikingNetwork
+
+SCALES = ("neuron", "layer")
+LEAKS = ("shift", "product")
+ROUNDINGS = ("floor", "nearest")
+SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
+SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """A circuit's bits; all of them 0 is a network of floats.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range, or only some of the bits are 0.
+    """
+
+    fc1_bits: int = 0  # of a weight of the first layer, sign included
+    fc2_bits: int = 0
+    mem_bits: int = 0  # of a membrane, which saturates
+    weight_scale: str = "neuron"  # a scale for each neuron, or for a layer
+    headroom: float = 4.0  # thresholds that a membrane holds at least
+    leak: str = "shift"  # U - (U >> k), or product: U times a factor of 8 bits
+    rounding: str = "floor"  # of the leak, or nearest
+    quantised_epochs: int = 0  # the last so many train with few-bit weights
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no circuit."""
+        bits = self.fc1_bits, self.fc2_bits, self.mem_bits
+        check_whole("fc1_bits", self.fc1_bits, 0, 16)
+        check_whole("fc2_bits", self.fc2_bits, 0, 16)
+        check_whole("mem_bits", self.mem_bits, 0, 32)
+        check_choice("weight_scale", self.weight_scale, SCALES)
+        check_number("headroom", self.headroom, 1, 1000)
+        check_choice("leak", self.leak, LEAKS)
+        check_choice("rounding", self.rounding, ROUNDINGS)
+        check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
+        if any(bits) and not (all(bits) and min(bits) >= 2):
+            raise ValueError(
+                f"fc1_bits {bits[0]}, fc2_bits {bits[1]}, mem_bits {bits[2]}: all 0 for floats, or "
+                "each at least 2"
+            )
+        if self and self.headroom >= self.high:
+            raise ValueError(f"headroom {self.headroom:g}: mem_bits {self.mem_bits} hold less")
+        if self.quantised_epochs and not self:
+            raise ValueError(f"quantised_epochs {self.quantised_epochs}: needs fc1_bits and others")
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a circuit."""
+        return self.mem_bits > 0
+
+    def check(self, config: NetworkConfig, grid: Downsampling) -> None:
+        """Refuse a network or an input of which no circuit is made; the message says why.
+
+        Parameters
+        ----------
+        config : NetworkConfig
+            The network that is trained.
+        grid : Downsampling
+            Its input.
+
+        Raises
+        ------
+        ValueError
+            If a circuit can't do what a setting asks for.
+        """
+        of = f"mem_bits {self.mem_bits}"
+        if config.network != "spiking":
+            raise ValueError(f"network {config.network!r}: {of} need spiking neurons")
+        if config.readout != "spikes":
+            raise ValueError(f"readout {config.readout!r}: {of} need output spikes to count")
+        if config.kernel_size:
+            raise ValueError(f"kernel_size {config.kernel_size}: {of} need a full first layer (0)")
+        if config.learn_beta:
+            raise ValueError(f"learn_beta True: {of} need one leak for all neurons")
+        if grid.counts:
+            raise ValueError(f"counts True: {of} need input spikes, not numbers")
+        if grid.bin_ms % 1:
+            raise ValueError(f"bin_ms {grid.bin_ms:g}: {of} need whole milliseconds")
+        if self.leak == "shift":
+            self.leak_shift(config.step_beta(grid.step_ms))
+
+    @property
+    def high(self) -> int:
+        """Return the highest membrane, in the circuit's units."""
+        return (1 << max(0, self.mem_bits - 1)) - 1
+
+    def leak_shift(self, beta: float) -> int:
+        """Return the k with which 1 - 2^-k is a step's beta.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        k = round(-math.log2(1 - beta)) if 0.4 < beta < 1 else 0
+        if k < 1 or abs(1 - 2.0**-k - beta) > SHIFT_ERROR:
+            raise ValueError(
+                f"beta {beta:.4f} a step: leak 'shift' needs 1 - 2^-k, such as 0.875 or 0.9375; "
+                "take another beta, or leak 'product'"
+            )
+        return k
+
+    def scales(self, weight: torch.Tensor, threshold: torch.Tensor, bits: int) -> torch.Tensor:
+        """Return what a weight's integer 1 means, for each neuron; shape (neurons,).
+
+        A neuron's largest weight is the largest integer. But the threshold, times the headroom,
+        has to fit into the membrane, and no neuron's scale, counted in thresholds, is below a
+        `SPREAD`th of the layer's largest: else it would take bits from all others' membranes.
+
+        Parameters
+        ----------
+        weight : Tensor
+            Shape (neurons, inputs).
+        threshold : Tensor
+            One number, or one a neuron.
+        bits : int
+            Of a weight.
+        """
+        theta = threshold.detach().expand(len(weight)).double()
+        share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)
+        floor = share.max() if self.weight_scale == "layer" else share.max() / SPREAD
+        floor = floor.clamp(min=self.headroom / self.high)
+        return share.clamp(min=floor) * theta
+
+    def integers(
+        self, weight: torch.Tensor, threshold: torch.Tensor, bits: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a layer's weights as integers, shape (neurons, inputs), and `scales`."""
+        scale = self.scales(weight, threshold, bits)
+        return torch.round(weight.detach().double() / scale[:, None]), scale
+
+    @contextmanager
+    def few_bit_weights(self, model: Network) -> Iterator[None]:
+        """Put few-bit weights into a model that `check` lets pass; its own come back."""
+        assert isinstance(model, SpikingNetwork)
+        own = [fc.weight.detach().clone() for fc, _ in model.layers]
+        try:
+            self.round_weights(model)
+            yield
+        finally:
+            for (fc, _), weight in zip(model.layers, own, strict=True):
+                fc.weight.data.copy_(weight)
+
+    def round_weights(self, model: Network) -> None:
+        """Put few-bit weights into a model: whole multiples of `scales`, in float32."""
+        assert isinstance(model, SpikingNetwork)
+        bits = self.fc1_bits, self.fc2_bits
+        for (fc, lif), b in zip(model.layers, bits, strict=True):
+            whole, scale = self.integers(fc.weight, lif.threshold, b)
+            fc.weight.data.copy_(whole * scale[:, None])

@@ -1,0 +1,104 @@
+"""What a network makes of utterances; nothing is updated."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+
+from shd_helpers.events.downsample import Events
+from shd_helpers.network.costs import effective_acs, late_spikes
+from shd_helpers.network.engines import Network, choose_engine
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network made of utterances; nothing is updated."""
+
+    model: Network
+    events: Events
+    class_scores: torch.Tensor  # (utterances, classes)
+    n_spikes: np.ndarray  # (utterances, layers)
+
+    @property
+    def loss(self) -> float:
+        """Return the mean cross-entropy of the class scores, nats."""
+        labels = torch.from_numpy(self.events.labels)
+        return functional.cross_entropy(self.class_scores, labels).item()
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of utterances that were classified correctly, 0..1."""
+        return float(np.mean(self.class_scores.argmax(1).numpy() == self.events.labels))
+
+    def predictions(self) -> pd.DataFrame:
+        """Return a row for each utterance.
+
+        Returns
+        -------
+        DataFrame
+            `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
+            `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
+            hidden neurons and steps), `output_spikes`, `late_spikes` and
+            `effective_acs` (see `costs`).
+        """
+        events, names = self.events, np.array(self.events.class_names)
+        columns = {"utterance": np.arange(len(events)), **origin(events)}
+        columns |= {"speaker": events.speakers, "label": names[events.labels]}
+        columns |= {"predicted": names[self.class_scores.argmax(1).numpy()]}
+        columns |= {"input_events": np.diff(events.offsets)}
+        columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
+        columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
+        columns |= {"late_spikes": late_spikes(self.model, events)}
+        columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
+        return pd.DataFrame(columns)
+
+
+def origin(events: Events) -> dict[str, np.ndarray]:
+    """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
+    if events.rows is None or events.part is None:
+        return {}
+    return {"part": np.array(["train", "test"])[events.part], "row": events.rows}
+
+
+def batches(
+    n: int, batch_size: int, generator: torch.Generator | None = None
+) -> Iterator[np.ndarray]:
+    """Yield indices (batch,) until each of `n` utterances was in one batch, also the last few.
+
+    Parameters
+    ----------
+    n : int
+        Number of utterances.
+    batch_size : int
+        Utterances in a batch; the last one may be smaller.
+    generator : torch.Generator, optional
+        Shuffles; without it the order is the file's.
+    """
+    order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
+    for index in order.split(batch_size):
+        yield index.numpy()
+
+
+def evaluate(
+    model: Network, events: Events, engine: str = "fused", batch_size: int = 128
+) -> Evaluation:
+    """Run all utterances through the network; nothing is updated.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        Any network.
+    events : Events
+        Utterances.
+    engine : str
+        See `choose_engine`.
+    batch_size : int
+        Utterances in a batch; changes no result.
+    """
+    run = choose_engine(engine, model)
+    parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
+    scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
+    return Evaluation(model, events, scores, spikes.numpy())

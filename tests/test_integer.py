@@ -1,0 +1,209 @@
+"""The integer model against plain Python integers, and its front against the study's downsizing."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shd_helpers.circuit import IntegerLayer, IntegerNetwork, milliseconds
+from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.events.toy import write_toy
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, Utterances, read_shd
+
+GRID = Downsampling(first_unit=688, duration_s=0.06, pool_units=2, pool_steps=3, pool_threshold=2)
+RAW = st.lists(st.tuples(st.integers(0, 70), st.integers(680, 699)), max_size=200).map(sorted)
+
+
+def network(seed=0, grid=GRID, delays=(0, 4), hidden=7, classes=4, mem_bits=8, **options):
+    rng = np.random.default_rng(seed)
+    sizes = grid.n_units * len(delays), hidden, classes
+    layers = tuple(
+        IntegerLayer(
+            rng.integers(-4, 4, (n, n_in)), rng.integers(-3, 9, n), rng.integers(20, 60, n), shift
+        )
+        for n_in, n, shift in zip(sizes, sizes[1:], (2, 3), strict=False)
+    )
+    rule = {"leak_shift": 4} | options
+    return IntegerNetwork(grid, tuple(delays), layers, mem_bits, **rule)
+
+
+def naive(net, events):
+    """The circuit in Python's own integers, cell by cell and input by input."""
+    g = net.grid
+    cells = {(ms // int(g.bin_ms), unit - g.first_unit) for ms, unit in events}
+    inputs = [
+        [
+            sum(
+                (t * g.pool_steps + i, u * g.pool_units + j) in cells
+                for i in range(g.pool_steps)
+                for j in range(g.pool_units)
+            )
+            >= g.pool_threshold
+            for u in range(g.n_units)
+        ]
+        for t in range(g.n_steps)
+    ]
+    low, high = -(2 ** (net.mem_bits - 1)), 2 ** (net.mem_bits - 1) - 1
+    mem = [[0] * len(layer.threshold) for layer in net.layers]
+    spikes, mems = ([[] for _ in net.layers] for _ in range(2))
+    for t in range(g.n_steps):
+        x = [t >= d and inputs[t - d][u] for d in net.delays for u in range(g.n_units)]
+        for i, layer in enumerate(net.layers):
+            for j, theta in enumerate(layer.threshold.tolist()):
+                u = mem[i][j]
+                fired = u > theta
+                if fired and net.reset == "zero":
+                    u = 0
+                nearest = net.rounding == "nearest"
+                if net.leak_shift:
+                    divisor = 2**net.leak_shift
+                    u -= (u + (divisor // 2 if nearest else 0)) // divisor
+                else:
+                    u = (u * net.leak_factor + (128 if nearest else 0)) // 256
+                u += int(layer.bias[j])
+                for k, on in enumerate(x):
+                    u += int(layer.weight[j, k]) * 2**layer.shift if on else 0
+                if fired and net.reset == "subtract":
+                    u -= theta
+                mem[i][j] = max(low, min(high, u))
+            x = [u > theta for u, theta in zip(mem[i], layer.threshold.tolist(), strict=True)]
+            spikes[i].append(x)
+            mems[i].append(list(mem[i]))
+    return spikes, mems
+
+
+@settings(max_examples=12, deadline=None)
+@given(RAW, st.integers(0, 99), st.sampled_from([4, 1, 0]), st.booleans(), st.booleans())
+def test_equals_a_loop_over_integers(events, seed, shift, nearest, zero):
+    rule = {"leak_shift": shift, "leak_factor": 0 if shift else 243}
+    rule |= {"rounding": "nearest" if nearest else "floor", "reset": "zero" if zero else "subtract"}
+    net = network(seed, **rule)
+    got = net.run([ms for ms, _ in events], [unit for _, unit in events])
+    spikes, mems = naive(net, events)
+    for i in range(2):
+        np.testing.assert_array_equal(got.spk[i], spikes[i])
+        np.testing.assert_array_equal(got.mem[i], mems[i])
+    totals = np.sum(spikes[1], 0).tolist()
+    assert got.counts.tolist() == totals and got.answer == totals.index(max(totals))
+
+
+GRIDS = st.builds(
+    Downsampling,
+    first_unit=st.integers(655, 690),
+    bin_ms=st.sampled_from([1.0, 2.0]),
+    duration_s=st.sampled_from([0.02, 0.04]),
+    pool_units=st.integers(1, 4),
+    pool_steps=st.integers(1, 4),
+    pool_threshold=st.just(1),
+)
+TIMES = st.lists(
+    st.tuples(st.floats(0, 0.046875, width=16), st.integers(640, 699)), min_size=1, max_size=150
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TIMES, GRIDS, st.integers(1, 4))
+def test_front_equals_downsizing(spikes, grid, pool_threshold):
+    pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
+    grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
+    times, units = zip(*spikes, strict=True)
+    rows = Utterances(
+        np.array(times, np.float16), np.array(units, np.uint16), np.array([0, len(times)]),
+        np.array([0]), np.array([0]), ENGLISH + GERMAN,
+    )  # fmt: skip
+    wanted = downsize(rows, grid)
+    steps, pooled = network(grid=grid, delays=(0,)).pool(*milliseconds(rows, 0))
+    assert steps.tolist() == wanted.steps.tolist() and pooled.tolist() == wanted.units.tolist()
+
+
+@pytest.mark.parametrize("grid", [Downsampling(), Downsampling(150, 2.0, 0.5, 9, 5, 1)])
+def test_front_and_batch_on_utterances(tmp_path, grid):
+    write_toy(tmp_path, seed=0, takes=1)
+    rows = read_shd(tmp_path / "toy_test.h5")
+    net = network(grid=grid, delays=(0, 10), hidden=20, classes=10)
+    events = downsize(rows, grid, "both")
+    counts, n_spikes = net.count(events)
+    for i in range(0, len(rows), 9):
+        steps, units = net.pool(*milliseconds(rows, i))
+        part = slice(events.offsets[i], events.offsets[i + 1])
+        assert np.array_equal(steps, events.steps[part]), i
+        assert np.array_equal(units, events.units[part]), i
+        run = net.run(*milliseconds(rows, i))
+        assert run.counts.tolist() == counts[i].tolist()
+        assert [int(spk.sum()) for spk in run.spk] == n_spikes[i].tolist()
+    assert n_spikes.min() > 0
+    np.testing.assert_array_equal(net.count(events, [5, 2])[0], counts[[5, 2]])
+
+
+def lone(weight, threshold=50, bias=0, **rule):
+    """One input, one hidden neuron, and one output neuron that repeats its spikes."""
+    grid = Downsampling(first_unit=699, duration_s=0.006, pool_units=1, pool_steps=1,
+                        pool_threshold=1)  # fmt: skip
+    first = IntegerLayer(np.array([[weight]]), np.array([bias]), np.array([threshold]))
+    second = IntegerLayer(np.array([[3]]), np.array([0]), np.array([2]))
+    return IntegerNetwork(grid, (0,), (first, second), **{"mem_bits": 8, "leak_shift": 4} | rule)
+
+
+def test_membranes_saturate_after_all_additions():
+    net = lone(500)
+    mem = net.run([0, 1, 2], [699] * 3).mem[0][:, 0].tolist()
+    # 127 - 7 - 50 = 70, - 4 - 50 = 16, ...: an event's 500 on top of it is cut to 127
+    assert mem == [127, 127, 127, 70, 16, 15]
+    mem = lone(-500).run([0], [699]).mem[0][:, 0].tolist()
+    assert mem == [-128, -120, -112, -105, -98, -91]
+    # in between a sum may be beyond: 127 - 7 + 100 - 50 - 100
+    assert lone(100, bias=-100, threshold=10).run([0], [699]).mem[0][0, 0] == 0
+
+
+def test_reset_is_strict_and_one_step_late():
+    assert lone(50).run([0], [699]).spk[0].sum() == 0  # at the threshold
+    run = lone(51).run([0], [699])
+    assert run.mem[0][:2, 0].tolist() == [51, 51 - 3 - 50] and run.counts.tolist() == [1]
+    assert lone(51, reset="zero").run([0], [699]).mem[0][1, 0] == 0
+
+
+def test_of_a_tie_the_lowest_class_answers():
+    first = network().layers[0]
+    for bias, answer in (([0, 61, 61, 0], 1), ([0, 0, 0, 0], 0)):
+        last = IntegerLayer(np.zeros((4, 7), np.int64), np.array(bias), np.full(4, 60))
+        run = IntegerNetwork(GRID, (0, 4), (first, last), 8, 4).run([], [])
+        assert (run.counts > 0).tolist() == [on > 0 for on in bias] and run.answer == answer
+
+
+def test_sums_fit_into_their_bits():
+    net = network()
+    for i, layer in enumerate(net.layers):
+        most = 128 + (np.abs(layer.weight).sum(1) << layer.shift) + np.abs(layer.bias)
+        most = int((most + layer.threshold).max())
+        assert 2 ** (net.sum_bits(i) - 2) <= most < 2 ** (net.sum_bits(i) - 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"grid": Downsampling(bin_ms=1.5)}, "bin_ms 1.5: a circuit needs whole milliseconds"),
+        ({"grid": Downsampling(counts=True)}, "counts True"),
+        ({"leak_factor": 240}, "the leak is one of the two"),
+        ({"delays": (4, 0)}, "delays .4, 0.: give steps"),
+        ({"mem_bits": 5}, "no membrane gets above it"),
+        ({"mem_bits": 1}, "mem_bits 1: must be at least 2"),
+        ({"reset": "none"}, "reset 'none'"),
+    ],
+)
+def test_refuses_what_is_no_circuit(change, match):
+    with pytest.raises(ValueError, match=match):
+        IntegerNetwork(**{**vars(network()), **change})
+
+
+@pytest.mark.parametrize(
+    ("events", "match"),
+    [
+        (([3, 2], [699, 699]), "out of order"),
+        (([-1], [699]), "out of order"),
+        (([0.5], [699]), "must be integers"),
+        (([0], [700]), "a unit is not in 0..699"),
+    ],
+)
+def test_refuses_wrong_events(events, match):
+    with pytest.raises(ValueError, match=match):
+        network().run(*events)

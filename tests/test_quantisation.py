@@ -1,0 +1,255 @@
+"""From floats to the circuit's integers, and training with few-bit weights, mismatch and noise."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.circuit import circuit_scores, circuit_words, integer_network
+from shd_helpers.events import Augmentation, Downsampling
+from shd_helpers.network import NetworkConfig, Quantisation, build_network
+from shd_helpers.network.engines import fused
+from shd_helpers.network.mismatch import LEAST, mismatched
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.training import TrainConfig, fit
+from tests.test_engine import random_events
+
+BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12)
+FINE = Quantisation(fc1_bits=16, fc2_bits=16, mem_bits=28, headroom=64.0, rounding="nearest")
+# 183 units become 40 and 333 steps 60, of 3 ms
+GRID = Downsampling(first_unit=540, duration_s=0.18, pool_units=4, pool_steps=3)
+
+
+def network(seed=3, gain=4.0, **options):
+    """A network with spikes in both layers, and some events that drive it."""
+    config = NetworkConfig(**{"n_hidden": 24, "beta": 0.9375, "slope": 2.0} | options)
+    model = build_network(config, 40, 4, 3.0, torch.Generator().manual_seed(seed))
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight *= gain * torch.from_numpy(rng.uniform(0.4, 1, (fc.out_features, 1)))
+            fc.bias += torch.from_numpy(rng.uniform(-0.05, 0.1, fc.out_features))
+    return model, config, random_events(12, 60, 40, 4, 0.1)
+
+
+@pytest.mark.parametrize("scale", ["neuron", "layer"])
+@pytest.mark.parametrize("bits", [2, 3, 8])
+def test_integers_are_the_nearest_multiples_of_a_scale_that_fits(scale, bits):
+    weight = network()[0].fc1.weight.detach()
+    rule = replace(BITS, fc1_bits=bits, weight_scale=scale)
+    whole, step = rule.integers(weight, torch.tensor(1.0), bits)
+    most = 2 ** (bits - 1) - 1
+    assert torch.equal(whole, whole.round()) and whole.abs().max() == most
+    assert ((whole * step[:, None] - weight).abs() <= step[:, None] / 2 + 1e-9).all()
+    assert len(step.unique()) == (1 if scale == "layer" else len(step))
+    # the largest weight of a neuron is its largest integer, unless its scale is raised to a quarter
+    raised = step > weight.abs().amax(1).double() / most * (1 + 1e-9)
+    assert (whole.abs().amax(1)[~raised] == most).all()
+    if scale == "neuron":
+        torch.testing.assert_close(step[raised], (step.max() / 4).expand(int(raised.sum())))
+
+
+def test_a_threshold_with_its_headroom_fits_into_the_membrane():
+    model, config, _ = network()
+    for rule in (BITS, replace(BITS, mem_bits=8, headroom=8.0), replace(BITS, fc2_bits=16)):
+        made = integer_network(model, config, GRID, rule)
+        for layer in made.layers:
+            # and with one bit more of shift it would not, unless a weight's last bit is in use
+            assert layer.threshold.max() * rule.headroom <= rule.high + rule.headroom
+            assert 2 * layer.threshold.max() * rule.headroom > rule.high
+    with pytest.raises(ValueError, match=r"headroom 200: mem_bits 8"):
+        replace(BITS, mem_bits=8, headroom=200.0)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("n_delays", [1, 3])
+def test_with_many_bits_the_circuit_does_what_the_floats_do(reset, n_delays):
+    model, config, events = network(reset=reset, n_delays=n_delays)
+    rule = replace(FINE, leak="shift")
+    counts, n_spikes = integer_network(model, config, GRID, rule).count(events)
+    floats, spikes = fused.evaluate_batch(model, events, np.arange(12))
+    assert spikes.sum(0).min() > 50
+    assert abs(counts - floats.numpy()).max() <= 1 and abs(n_spikes - spikes.numpy()).max() <= 2
+    assert (counts == floats.numpy()).mean() > 0.9
+    # and the leak by product is off by 1/512 at most, its factor is 240 of 256
+    product = integer_network(model, config, GRID, replace(rule, leak="product"))
+    assert (product.leak_shift, product.leak_factor) == (0, 240)
+    np.testing.assert_allclose(product.count(events)[0], counts, atol=2)
+
+
+def test_the_circuit_of_few_bit_weights_is_the_same_circuit():
+    """What training ends with is what the integers are made of, whoever makes them, and when."""
+    for scale in ("neuron", "layer"):
+        model, config, _ = network()
+        rule = replace(BITS, weight_scale=scale)
+        first = integer_network(model, config, GRID, rule)
+        rule.round_weights(model)
+        again = integer_network(model, config, GRID, rule)
+        for a, b in zip(first.layers, again.layers, strict=True):
+            assert a.shift == b.shift
+            for name in ("weight", "bias", "threshold"):
+                np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def test_learned_thresholds_scale_with_the_weights():
+    model, config, events = network(learn_threshold=True)
+    with torch.no_grad():
+        for fc, lif in model.layers:
+            factor = torch.rand(fc.out_features, generator=torch.Generator().manual_seed(1)) + 0.5
+            fc.weight *= factor[:, None]
+            fc.bias *= factor
+            lif.threshold *= factor
+    counts, _ = integer_network(model, config, GRID, FINE).count(events)
+    floats, _ = fused.evaluate_batch(model, events, np.arange(12))
+    assert floats.sum() > 100 and abs(counts - floats.numpy()).max() <= 1
+
+
+def test_a_step_goes_straight_through_to_the_floats():
+    """The gradients are those at the few-bit weights; the float weights stay, and learn."""
+    model, _, events = network()
+    tuned = copy.deepcopy(model)
+    BITS.round_weights(tuned)
+    fused.forward_backward(tuned, events, np.arange(12))
+    own = model.fc1.weight.detach().clone()
+    with BITS.few_bit_weights(model):
+        assert torch.equal(model.fc1.weight, tuned.fc1.weight)
+        fused.forward_backward(model, events, np.arange(12))
+    assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter.grad, tuned.get_parameter(name).grad), name
+        assert parameter.grad.abs().max() > 0
+
+
+def train(rule=None, epochs=3, augmentation=None, **options):
+    model, config, events = network()
+    settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01, **options)
+    history = fit(
+        model, events, events, settings, torch.Generator().manual_seed(0),
+        quantisation=rule, augmentation=augmentation,
+    )  # fmt: skip
+    return model, config, events, history
+
+
+def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
+    plain, *_, before = train()
+    tuned, _, events, history = train(replace(BITS, quantised_epochs=1))
+    losses = [[epoch["train_loss"] for epoch in run] for run in (before, history)]
+    assert losses[0][:2] == losses[1][:2] and losses[0][2] != losses[1][2]
+    weight = tuned.fc1.weight.detach()
+    assert max(len(row.unique()) for row in weight) <= 7 < len(plain.fc1.weight[0].unique())
+    assert history[-1]["validation_accuracy"] == evaluate(tuned, events).accuracy
+    untouched, *_, same = train(BITS)  # bits alone change nothing in training
+    assert [e["train_loss"] for e in same] == losses[0]
+    assert torch.equal(untouched.fc1.weight, plain.fc1.weight)
+    # more than there are: all of them
+    assert train(replace(BITS, quantised_epochs=9))[3][0]["train_loss"] != losses[0][0]
+
+
+def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
+    model, config, events, _ = train()
+    events = replace(events, speakers=np.arange(12) % 3)
+    made = integer_network(model, config, GRID, BITS)
+    part, rest = events.take(np.arange(8)), events.take(np.arange(8, 12))
+    validated, tested = evaluate(model, rest), evaluate(model, part)
+    answers = made.count(part)[0].argmax(1)
+    right, floats = answers == part.labels, tested.class_scores.argmax(1).numpy()
+    scores = circuit_scores(made, validated, tested, seen=[0, 2])
+    seen = part.speakers != 1
+    assert scores == {
+        "integer_validation": (made.count(rest)[0].argmax(1) == rest.labels).mean(),
+        "integer_test": right.mean(),
+        "integer_test_seen": right[seen].mean(),
+        "integer_test_unseen": right[~seen].mean(),
+        "integer_agreement": (answers == floats).mean(),
+    }
+    unscored = circuit_scores(made, tested, None, seen=[0, 2])
+    assert unscored["integer_test"] is None is unscored["integer_test_unseen"]
+    assert unscored["integer_agreement"] == scores["integer_agreement"]
+    words = np.array(part.class_names)[answers]
+    assert circuit_words(made, part).tolist() == words.tolist()
+
+
+# --- mismatch and spurious events ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_mismatch_multiplies_every_number_and_goes_again(learned):
+    model, _, events = network(learn_beta=learned, learn_threshold=learned)
+    before = copy.deepcopy(model.state_dict())
+    factors = []
+    with mismatched(model, 0.1, torch.Generator().manual_seed(0)):
+        for i, (fc, lif) in enumerate(model.layers, start=1):
+            old = {name.split(".")[1]: x for name, x in before.items() if f"{i}." in name}
+            factors += [(fc.weight / old["weight"]).flatten(), fc.bias / old["bias"]]
+            factors += [(1 - lif.beta) / (1 - old["beta"]), lif.threshold / old["threshold"]]
+            assert len(factors[-1]) == len(factors[-2]) == fc.out_features
+        fused.forward_backward(model, events, [0, 1])  # the engine takes it
+    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
+    drawn = torch.cat(factors).detach()
+    assert abs(drawn.mean() - 1) < 0.01 and abs(drawn.std() - 0.1) < 0.01
+    assert min(len(x.unique()) for x in factors) > 1
+    with mismatched(model, 1.0, torch.Generator().manual_seed(0)):
+        ratio = model.fc1.weight.detach() / before["fc1.weight"]
+    assert ratio.min().item() == pytest.approx(LEAST, rel=1e-4)
+
+
+def test_training_with_mismatch_draws_anew_and_keeps_the_design(capsys):
+    plain, *_, before = train(epochs=1)
+    model, *_, history = train(epochs=1, mismatch=0.2)
+    assert history[0]["train_loss"] != before[0]["train_loss"]
+    assert not torch.equal(plain.fc1.weight, model.fc1.weight)
+    assert model.lif1.beta == plain.lif1.beta and model.lif1.threshold == 1
+    again = train(epochs=1, mismatch=0.2)[0]
+    assert torch.equal(again.fc1.weight, model.fc1.weight)
+
+
+def test_spurious_events_come_at_their_rate_and_displace_none():
+    events = random_events(30, 100, 50, 3, 0.05)
+    noisy = Augmentation(spurious=20.0)(events, torch.Generator().manual_seed(0))
+    before, after = (e.to_frames(np.arange(30)) for e in (events, noisy))
+    assert (after >= before).all() and after.max() == 1
+    added = (after - before).sum() / (1 - before).sum()  # of the empty cells
+    assert added == pytest.approx(1 - np.exp(-20 * 0.003), rel=0.05)
+    order = noisy.steps.astype(int) * 50 + noisy.units
+    for i in range(30):
+        assert (np.diff(order[noisy.offsets[i] : noisy.offsets[i + 1]]) > 0).all()
+    again = Augmentation(spurious=20.0)(events, torch.Generator().manual_seed(1))
+    assert not np.array_equal(again.offsets, noisy.offsets)
+    empty = events.take([])
+    assert len(Augmentation(spurious=20.0)(empty, torch.Generator())) == 0
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"fc1_bits": 3}, "fc1_bits 3, fc2_bits 0, mem_bits 0: all 0 for floats, or each"),
+        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "fc1_bits 1"),
+        ({"quantised_epochs": 3}, "quantised_epochs 3: needs fc1_bits"),
+        ({"weight_scale": "column"}, "weight_scale 'column'"),
+        ({"leak": "none"}, "leak 'none'"),
+    ],
+)
+def test_refuses_wrong_bits(settings, match):
+    with pytest.raises(ValueError, match=match):
+        Quantisation(**settings)
+
+
+@pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])
+def test_the_leak_by_shift_needs_its_beta(beta, k):
+    assert BITS.leak_shift(beta) == k
+    for other in (beta + 0.005, beta - 0.005, 0.3, 1.0, 0.0):
+        with pytest.raises(ValueError, match="needs 1 - 2"):
+            BITS.leak_shift(other)
+
+
+def test_no_circuit_is_made_of_other_networks():
+    model, config, _ = network()
+    with pytest.raises(ValueError, match="mem_bits 0"):
+        integer_network(model, config, GRID, Quantisation())
+    with pytest.raises(ValueError, match="readout 'membrane'"):
+        integer_network(model, replace(config, readout="membrane"), GRID, BITS)
