@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import papermill
 import soundfile
 import yaml
@@ -180,7 +181,10 @@ class Home:
         """Tell whether a folder holds a complete run whose parts belong together."""
         run = read_run(self.folder / folder)
         epochs = {len(values) for values in run.weights.values()}
-        return epochs == {len(run.epochs) + 1} and len(run.predictions) > 0
+        losses = run.epochs[["train_loss", "validation_loss"]].to_numpy()
+        scores = [score for score in run.info["scores"].values() if score is not None]
+        is_right = np.isfinite(losses).all() and all(0 <= score <= 1 for score in scores)
+        return epochs == {len(run.epochs) + 1} and len(run.predictions) > 0 and bool(is_right)
 
     @staticmethod
     def lines(folder: Path) -> set[str]:

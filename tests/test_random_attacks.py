@@ -22,3 +22,8 @@ def test_some_attacks():
 @pytest.mark.slow
 def test_minutes_of_attacks():
     attacked("--minutes", 3, "--seed", 100)
+
+
+@pytest.mark.slow
+def test_many_kills():
+    attacked("--count", 80, "--seed", 500, "--kinds", "kills")

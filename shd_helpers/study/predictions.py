@@ -99,7 +99,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
             found = of[row.hash] if row.hash in of else _of_folder(runs_dir() / row.run_name)
         except (OSError, ValueError, LookupError):  # a TableError, too
             raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
-        classes = {word: i for i, word in enumerate(LANGUAGES[row.language])}
+        classes = {word: i for i, word in enumerate(LANGUAGES.get(row.language, ()))}
         heard = [name for name in ("label", "predicted", "integer_predicted") if name in found]
         found = found.assign(**{name: found[name].map(classes) for name in heard})
         if found[["label", "predicted"]].isna().any(axis=None):
