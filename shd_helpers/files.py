@@ -1,12 +1,18 @@
 """Write files so that neither a crash nor a power cut leaves half a file under the final name."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 
 
 @contextmanager
@@ -73,6 +79,77 @@ def _is_alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         pass
     return True
+
+
+@contextmanager
+def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
+    """Yield an open file that becomes `path`, see `atomic`; name what the disk refuses.
+
+    Parameters
+    ----------
+    path : Path
+        The final name.
+    kind : type
+        Of the error.
+    """
+    try:
+        with atomic(path) as part, part.open("wb") as file:
+            yield file
+    except OSError as error:
+        remedy = "Free some space, or remove what is in its way."
+        raise kind(f"{path}: can't be written ({error}). {remedy}") from error
+
+
+@contextmanager
+def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
+    """Turn whatever a damaged file raises when it is read into an error that names it.
+
+    Parameters
+    ----------
+    path : Path
+        The file. A folder, a pipe or a device in its place is refused: they may never end.
+    kind : type
+        Of the error; one of this kind passes as it is.
+    remedy : str
+        The end of the message.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a file")
+        yield
+    except kind:
+        raise
+    except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
+        why = (str(error).splitlines() or [""])[0]
+        raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
+
+
+def is_disk_full(error: str, folder: Path) -> bool:
+    """Tell whether something failed for want of disk: by the error's number, and by trying.
+
+    An error's text alone may speak of anything, and of another disk.
+
+    Parameters
+    ----------
+    error : str
+        A traceback.
+    folder : Path
+        Where it was written.
+    """
+    numbers = "|".join(map(str, FULL))
+    if not re.search(rf"^OSError: .*(\[Errno|errno =) ({numbers})\b", error, re.MULTILINE):
+        return False
+    probe = folder / f".{platform.node()}.{os.getpid()}.part"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(ROOM_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        return False
+    except OSError as refused:
+        return refused.errno in FULL
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def sha256(path: str | Path) -> str:

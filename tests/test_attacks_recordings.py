@@ -51,7 +51,9 @@ def quick(monkeypatch):
 
 
 def encoded(folder: Path, **settings):
-    defaults = {"out": folder.parent / "out", "name": "mine", "test_speakers": ["bob"]}
+    defaults = {"name": "mine", "test_speakers": ["bob"]}
+    if "out" not in settings:
+        defaults["out"] = folder.parent / "out"
     return encode_recordings(folder, progress=False, **defaults | settings)
 
 
@@ -133,6 +135,14 @@ SETTINGS = {
     "a number": ({"test_speakers": 3}, "test_speakers 3: must be a list"),
     "keys as a string": ({"keys": "zero"}, "keys 'zero': must be a list"),
     "one key twice": ({"keys": ("one", "two", "zero", "one")}, "a class name stands twice"),
+    "speakers as numbers": ({"test_speakers": [3]}, r"test_speakers \[3\]: must be texts"),
+    "keys as numbers": ({"keys": [[1], 2]}, "keys .*: must be texts"),
+    "a number for a name": ({"name": 3.5}, "name 3.5: must be of letters"),
+    "a long name": ({"name": "x" * 300}, "name 'xxx.*: must be of letters.* 200 at most"),
+    "a text for a seed": ({"seed": "x"}, "seed 'x': must be a whole number"),
+    "no folder": ({"folder": False}, "folder False: must be a path"),
+    "no path to write to": ({"out": ""}, "out '': must be a path"),
+    "no listing": ({"listing": [1]}, r"listing \[1\]: must be a path"),
     "a path": ({"name": "../evil"}, r"name '\.\./evil': must be of letters"),
     "no name": ({"name": ""}, "name '': must be of letters"),
 }
@@ -141,8 +151,8 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings_are_refused(name, folder, quick):
     settings, message = SETTINGS[name]
-    with pytest.raises(RecordingError, match=message):
-        encoded(folder, **settings)
+    with pytest.raises(ValueError, match=message):
+        encoded(**{"folder": folder, "out": folder.parent / "out"} | settings)
     assert not quick
 
 

@@ -1,5 +1,6 @@
 """Nothing half-written under the final name, also when the process is killed."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -9,7 +10,8 @@ import sys
 
 import pytest
 
-from shd_helpers.files import atomic, sha256
+from shd_helpers.files import atomic, is_disk_full, sha256
+from shd_helpers.paths import ROOT
 
 
 def test_error_leaves_the_old_file(tmp_path):
@@ -68,6 +70,32 @@ def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_
         part.write_text("new")
         names[part.stat().st_ino] = "content"
     assert calls == ["content", "moved", "folder"]
+
+
+ERRORS = {
+    f"OSError: [Errno {errno.ENOSPC}] No space left on device: 'x'": True,
+    f"OSError: Can't write data (file write failed: errno = {errno.ENOSPC}, error message)": True,
+    f"OSError: [Errno {errno.EDQUOT}] Disk quota exceeded": True,
+    "OSError: [Errno 2] No space left on device": False,
+    "OSError: No space left on device": False,
+    f"ValueError: [Errno {errno.ENOSPC}] No space left on device": False,
+}
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, error):
+    text = f"Traceback:\n{error}\n"
+    assert not is_disk_full(text, tmp_path)  # there is room
+    code = "import sys; from pathlib import Path; from shd_helpers.files import is_disk_full\n"
+    code += "print(is_disk_full(sys.argv[1], Path(sys.argv[2])), *Path(sys.argv[2]).iterdir())"
+    mounted = f'mount -t tmpfs -o size=1M none "{tmp_path}" && exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mounted, "sh", sys.executable, "-c", code, text, tmp_path],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    if "mount:" in ended.stderr or "unshare:" in ended.stderr:
+        pytest.skip("no small disk can be mounted here")
+    assert ended.stdout == f"{ERRORS[error]}\n", ended.stderr
 
 
 def test_sha256(tmp_path):

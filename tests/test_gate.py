@@ -3,16 +3,23 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from shd_helpers import study
+from shd_helpers.events import Augmentation, Downsampling, Split
+from shd_helpers.events.split import split_validation
+from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study import TrainConfig, fit
 from shd_helpers.study.gate import check_parts, check_settings
 from shd_helpers.study.identity import as_run_name, check_run_name, notebook_parameters
+from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 BITS = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "beta": 0.9375}
@@ -57,11 +64,44 @@ def test_a_notebook_may_have_some_of_the_parameters():
 @example("shift_units", 500)
 @example("bin_ms", float("nan"))
 @example("validation_speakers", None)
+@example("validation_speakers", "9" * 30)
+@example("bin_ms", 5e-324)
+@example("slope", 10**400)
+@example("seed", 10**5000)
+@example("language", "x" * 5000)
 def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
     try:
         check_settings({**DEFAULTS, name: value})
     except ValueError as error:
-        assert name in str(error) and "\n" not in str(error)
+        assert name in str(error) and "\n" not in str(error) and len(str(error)) < 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(DEFAULTS)), VALUES)
+@example("l1_spikes", 1.0)
+@example("slope", 1e6)
+@example("beta", 0)
+def test_what_passes_ends_in_numbers_that_are_finite(name, value):
+    """Or in a line that says which epoch diverged; on noise of the size that is asked for."""
+    p = {**DEFAULTS, "pool_units": 50, "pool_steps": 50, "n_hidden": 8, "epochs": 1, name: value}
+    generator = torch.Generator().manual_seed(0)
+    try:
+        check_settings(p)
+        grid, split = (study.settings(kind, p) for kind in (Downsampling, Split))
+        config, training = (study.settings(kind, p) for kind in (NetworkConfig, TrainConfig))
+        assume(grid.n_steps * grid.n_units * config.n_hidden * training.epochs < 1e5)
+        events = random_events(40, grid.n_steps, grid.n_units, 10, 0.1)
+        parts = [events.take(part) for part in split_validation(events, split, 0)]
+        check_parts(p, SimpleNamespace(training=parts[0]))
+        model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
+        changed = study.settings(Augmentation, p)
+        history = fit(model, *parts, training, generator, augmentation=changed)
+    except ValueError as error:
+        assert name in str(error) or "epoch 1: a loss" in str(error)
+        return
+    for epoch in history:
+        assert all(np.isfinite(number) for number in epoch.values())
+        assert 0 <= epoch["train_accuracy"] <= 1 and 0 <= epoch["validation_accuracy"] <= 1
 
 
 @pytest.mark.parametrize(

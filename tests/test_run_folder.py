@@ -125,8 +125,10 @@ def test_a_complete_run_stays_until_its_successor_is_complete(tmp_path):
     before = contents(folder)
     write_run(folder, finish=False)
     assert contents(folder) == before and read_run(folder).info["complete"] is True
+    (tmp_path / ".run.unfinished" / "examples.h5.host.7.part").write_text("of a kill")
     write_run(folder, finish=False, epochs=2)
     weights_in_step(tmp_path / ".run.interrupted", 1)
+    assert not [*tmp_path.rglob("*.part")]
     assert contents(folder) == before
     write_run(folder, epochs=3)
     assert len(read_run(folder).epochs) == 3

@@ -141,6 +141,9 @@ def test_every_point_is_checked(home):
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0, -1, 1])
     with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0: seed -1: must be at least 0"):
         read_sweep(home.yaml)
+    home.write(notebook="03_model_training", grid={"slope": [2.0, 10**400]})
+    with pytest.raises(SweepError, match=r"slope=10{57}.*slope 10+\.\.\.: must be above 0"):
+        read_sweep(home.yaml)
     home.write(notebook="03_model_training", grid={"delay_ms": [30.0, 5e3]}, fixed={"n_delays": 2})
     with pytest.raises(SweepError, match=r"delay_ms=5000\.0: delay_ms 5000: with n_delays 2"):
         read_sweep(home.yaml)

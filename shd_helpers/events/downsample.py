@@ -3,7 +3,6 @@
 import hashlib
 import json
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.checks import check_number, check_switch, check_whole
-from shd_helpers.files import atomic
+from shd_helpers.files import reading, writing
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
@@ -47,7 +46,7 @@ class Downsampling:
     def __post_init__(self) -> None:
         """Refuse numbers that leave no entry or no event."""
         check_whole("first_unit", self.first_unit, 0, N_CHANNELS - 1)
-        check_number("bin_ms", self.bin_ms, 0, 1000, above=True)
+        check_number("bin_ms", self.bin_ms, 1e-6, 1000)
         check_number("duration_s", self.duration_s, 0, 60, above=True)
         check_whole("pool_units", self.pool_units, 1, N_CHANNELS)
         check_whole("pool_steps", self.pool_steps, 1, 65535)
@@ -279,15 +278,15 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
     if cache.exists():
         try:
-            return _read_cache(cache)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{cache}: damaged ({error}); it is made again.", stacklevel=3)
+            with reading(cache, DatasetError, "It is made again."):
+                return _read_cache(cache)
+        except DatasetError as error:
+            warnings.warn(str(error), stacklevel=3)
     try:
         events = downsize(read_shd(path), grid, language)
     except DatasetError as error:
-        message = str(error)
-        raise DatasetError(message if str(path) in message else f"{path}: {message}") from error
-    with atomic(cache) as part, part.open("wb") as file:
+        raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    with writing(cache, DatasetError) as file:
         np.savez(file, **{name: value for name, value in vars(events).items() if name != "part"})
     return events
 

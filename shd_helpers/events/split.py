@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_choice, check_number, check_switch, check_whole
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, shown
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 
 PROTOCOLS = ("official", "leave_one_out")
@@ -61,17 +61,20 @@ class Split:
             )
         if self.validation_speakers and self.validation != "speaker":
             raise ValueError(
-                f"validation_speakers {self.validation_speakers!r}: needs validation 'speaker'"
+                f"validation_speakers {shown(self.validation_speakers)}: needs validation 'speaker'"
             )
         self.speakers()
 
     def speakers(self) -> list[int]:
         """Return the numbers in `validation_speakers`."""
         try:
-            return [int(number) for number in self.validation_speakers.split(",") if number]
+            numbers = [int(number) for number in self.validation_speakers.split(",") if number]
+            if not all(0 <= number < 2**31 for number in numbers):
+                raise ValueError
+            return numbers
         except (ValueError, AttributeError):
             raise ValueError(
-                f"validation_speakers {self.validation_speakers!r}: must be speakers' numbers with "
+                f"validation_speakers {shown(self.validation_speakers)}: must be numbers with "
                 "commas between them"
             ) from None
 

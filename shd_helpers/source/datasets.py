@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from shd_helpers.checks import shown
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.source.shd_file import DatasetError, content_hash
 
@@ -53,8 +54,12 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         return heidelberg.make_heidelberg(data_dir() / "hd", heidelberg.HD_AUDIO)
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
-    folder = resolve(dataset)
-    if not folder.is_dir():
+    try:
+        folder = resolve(dataset)
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long, or of a home that isn't there
+        raise DatasetError(f"dataset {shown(dataset)}: no folder ({error}).") from error
+    if not is_folder:
         raise DatasetError(
             f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
             "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "

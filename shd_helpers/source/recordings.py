@@ -3,8 +3,6 @@
 import csv
 import hashlib
 import re
-import zipfile
-import zlib
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +12,8 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
-from shd_helpers.files import atomic
+from shd_helpers.checks import check_path, check_whole, shown
+from shd_helpers.files import atomic, reading
 from shd_helpers.source.basilar_membrane import N_THREADS
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
@@ -79,10 +78,12 @@ def encode_recordings(
     ------
     RecordingError
         If a recording or its name can't be used, two recordings are the same sound, or one of the
-        two files would be empty.
+        two files would be empty. ValueError, if a path is none or the seed no whole number from 0.
     """
-    out = Path(out)
     _check_settings(name, test_speakers, keys)
+    check_whole("seed", seed, 0)
+    for what, path in (("folder", folder), ("out", out), ("listing", listing or folder)):
+        check_path(what, path)
     recordings = find_recordings(folder, listing, keys)
     speakers = sorted({r.speaker for r in recordings})
     unknown = set(test_speakers) - set(speakers)
@@ -93,7 +94,7 @@ def encode_recordings(
         )
     from shd_helpers.source.download import exclusive  # requests loads slowly
 
-    paths = [r.path for r in recordings]
+    out, paths = Path(out), [r.path for r in recordings]
     _check_sounds(paths)
     parts, pair = out / f"{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
     with exclusive(out, f".{name}.lock"):
@@ -127,10 +128,14 @@ def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[st
     for what, values in (("test_speakers", test_speakers), ("keys", keys)):
         if isinstance(values, str) or not isinstance(values, Collection):
             raise RecordingError(f"{what} {values!r}: must be a list, such as [{values!r}].")
+        if not all(isinstance(value, str) for value in values):
+            raise RecordingError(f"{what} {values!r}: must be texts.")
     if len(set(keys)) < len(keys):
         raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
-    if not re.fullmatch(r"\w[\w.,=+-]*", name):
-        raise RecordingError(f"name {name!r}: must be of letters, digits and _ . , = + - only.")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.,=+-]{0,199}", name):
+        raise RecordingError(
+            f"name {shown(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
+        )
 
 
 def _check_sounds(paths: Sequence[Path]) -> None:
@@ -195,9 +200,9 @@ def encode_files(
 def _read_part(part: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the spikes that a part keeps; None where it is missing or damaged."""
     try:
-        with np.load(part) as kept:
+        with reading(part, RecordingError, "It is made again."), np.load(part) as kept:
             times, units = kept["times"], kept["units"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except RecordingError:
         return None
     right = times.dtype == np.float16 and units.dtype == np.uint16 and times.ndim == 1
     return (times, units) if right and times.shape == units.shape else None

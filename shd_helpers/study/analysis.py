@@ -8,12 +8,14 @@ import torch
 from scipy.stats import binomtest
 
 from shd_helpers.events import Downsampling, Events, Parts, Split, load_parts
+from shd_helpers.files import reading
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_network
 from shd_helpers.network.engines.loop import record
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.identity import settings
+from shd_helpers.study.run_files import REMEDY
 from shd_helpers.study.run_folder import Run, RunError
 
 
@@ -102,13 +104,22 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
 
 
 def load_network(run: Run) -> Network:
-    """Return the trained network of a run folder."""
+    """Return the trained network of a run folder.
+
+    Raises
+    ------
+    RunError
+        If a file is damaged.
+    """
     p = run.info["parameters"]
-    grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
-    n_classes = len(LANGUAGES[p["language"]])
-    network = build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
-    # betas and thresholds come with it
-    network.load_state_dict(torch.load(run.folder / "state_dict.pt", weights_only=True))
+    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
+        grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
+        n_classes = len(LANGUAGES[p["language"]])
+        network = build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+    path = run.folder / "state_dict.pt"
+    with reading(path, RunError, f"{REMEDY} again."):
+        # betas and thresholds come with it
+        network.load_state_dict(torch.load(path, weights_only=True))
     return network
 
 
@@ -123,11 +134,13 @@ def load_utterances(run: Run) -> Parts:
         If the data set isn't there any more.
     """
     p, data = run.info["parameters"], run.info["data"]
-    files = locate(p["dataset"], p["language"])
-    if fingerprint(files) | {"name": data["name"]} != data:
+    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
+        grid, split = settings(Downsampling, p), settings(Split, p)
+        dataset, language, seed, name = p["dataset"], p["language"], p["seed"], data["name"]
+    files = locate(dataset, language)
+    if fingerprint(files) | {"name": name} != data:
         raise RunError(f"{files[0].parent}: not the data of {run.folder}. Run the training again.")
-    grid, split = settings(Downsampling, p), settings(Split, p)
-    return load_parts(files, grid, p["language"], split, p["seed"])
+    return load_parts(files, grid, language, split, seed)
 
 
 def load_predicted(run: Run) -> Events:

@@ -6,7 +6,7 @@ from dataclasses import fields
 import psutil
 import torch
 
-from shd_helpers.checks import check_choice, check_whole
+from shd_helpers.checks import check_choice, check_whole, shown
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
 from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
@@ -47,7 +47,9 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     training = settings(TrainConfig, parameters)
     dataset = parameters["dataset"]
     if not isinstance(dataset, str) or not dataset or "\0" in dataset:
-        raise ValueError(f"dataset {dataset!r}: must be spoken, hd, shd or the path of a folder")
+        raise ValueError(
+            f"dataset {shown(dataset)}: must be spoken, hd, shd or the path of a folder"
+        )
     check_choice("language", parameters["language"], tuple(LANGUAGES))
     check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]
     check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from shd_helpers.files import sync_folder
+from shd_helpers.files import reading, sync_folder
 
 WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
 
@@ -71,11 +71,13 @@ def begin(folder: Path) -> None:
     _move_if_complete(folder)
     place, kept = unfinished(folder), interrupted(folder)
     n = len(info_of(place).get("epochs", []))
-    if n:
-        shutil.rmtree(kept, ignore_errors=True)
-        place.rename(kept)
-        print(f"The run before was cut short after {n} epochs; they are kept in {kept}")
     try:
+        if n:
+            for part in place.rglob("*.part"):  # of what was killed
+                part.unlink()
+            shutil.rmtree(kept, ignore_errors=True)
+            place.rename(kept)
+            print(f"The run before was cut short after {n} epochs; they are kept in {kept}")
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         folder.mkdir(exist_ok=True)
@@ -121,11 +123,13 @@ def _move_if_complete(folder: Path) -> None:
 
 def info_of(place: Path) -> dict[str, Any]:
     """Return the content of a folder's `run.json`; empty if there is none that can be read."""
+    path = place / "run.json"
     try:
-        info = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with reading(path, RunError, ""):
+            info = json.loads(path.read_text(encoding="utf-8"))
+    except RunError:
         return {}
-    return info if isinstance(info, dict) else {}
+    return info if isinstance(info, dict) and isinstance(info.get("epochs", []), list) else {}
 
 
 def is_written(folder: Path) -> bool:

@@ -180,9 +180,9 @@ def main() -> None:
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         run_notebooks(parameters, folder)
-    except (DatasetError, ValueError, NotebookError) as error:
+        info = read_run(folder).info
+    except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
-    info = read_run(folder).info
     print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:\n{score_table(info)}")
     print(f"Executed notebooks: {os.path.relpath(folder)}")
 

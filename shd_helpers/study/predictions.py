@@ -1,15 +1,15 @@
 """What runs predicted for each utterance: kept beside a sweep's table, collected, counted."""
 
-import json
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from shd_helpers.files import atomic
+from shd_helpers.files import atomic, reading
 from shd_helpers.paths import runs_dir
+from shd_helpers.study.handover import info_of
+from shd_helpers.study.run_files import read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
 _KEPT = ("part", "row", "speaker", "seen", "label", "predicted", "integer_predicted")
@@ -53,18 +53,19 @@ def kept_hashes(path: Path) -> set[str]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
+    with reading(path, TableError, RESTORE):
         text = dict.fromkeys(("hash", "label", "predicted", "integer_predicted"), str)
         return pd.read_csv(path, dtype=text, keep_default_na=False, compression="gzip")
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise TableError(f"{path}: damaged ({error}). {RESTORE}") from error
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
-    seen = json.loads((folder / "run.json").read_text(encoding="utf-8"))["seen_speakers"]
-    table = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
-    return table.assign(seen=table.speaker.isin(seen))
+    path = folder / "predictions.csv"
+    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+        info = info_of(folder)
+        table = read_predictions(path, info["scores"].get("test"))
+        seen = table.speaker.isin(info["seen_speakers"])
+        return table.assign(part=table["part"], row=table["row"], seen=seen)
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
@@ -96,11 +97,13 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     for row in table[table.status == "done"].itertuples():
         try:
             found = of[row.hash] if row.hash in of else _of_folder(runs_dir() / row.run_name)
-        except (OSError, ValueError, LookupError):
+        except (OSError, ValueError, LookupError):  # a TableError, too
             raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
-        classes = {word: i for i, word in enumerate(LANGUAGES[row.language])}
+        classes = {word: i for i, word in enumerate(LANGUAGES.get(row.language, ()))}
         heard = [name for name in ("label", "predicted", "integer_predicted") if name in found]
         found = found.assign(**{name: found[name].map(classes) for name in heard})
+        if found[["label", "predicted"]].isna().any(axis=None):
+            raise TableError(f"{kept}: {row.run_name}: a word of another language. {RESTORE}")
         parts.append(found.assign(hash=row.hash, configuration=row.configuration, seed=row.seed))
     whole = pd.concat(parts, ignore_index=True)
     if "integer_predicted" in whole:  # -1: a network of floats only

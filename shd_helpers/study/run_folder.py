@@ -18,15 +18,17 @@ import torch
 from filelock import FileLock
 
 from shd_helpers.events import Parts
-from shd_helpers.files import atomic
+from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study import handover
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import run_hash
+from shd_helpers.study.run_files import REMEDY, read_arrays, read_epoch, read_predictions
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
+_INSIDE = {"parameters": dict, "data": dict, "scores": dict, "epochs": list, "seen_speakers": list}
 _OPEN: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()  # of this process
 
 
@@ -132,7 +134,7 @@ class RunWriter:
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
         with atomic(self._place / "weights.h5") as part, h5py.File(part, "w") as file:
             epochs = _epoch_files(self._place, len(self.info["epochs"]))
-            for i, weights in enumerate(map(_load, epochs)):
+            for i, weights in enumerate(map(read_epoch, epochs)):
                 for name, values in weights.items():
                     shape = (len(epochs), *values.shape)
                     file.require_dataset(name, shape, values.dtype)[i] = values
@@ -169,11 +171,6 @@ class RunWriter:
 def _epoch_files(place: Path, n_epochs: int) -> list[Path]:
     """Return the files of the weights: the initial ones, and those after each epoch."""
     return [place / "epochs" / f"{epoch:06d}.npz" for epoch in range(n_epochs + 1)]
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return dict(file)
 
 
 def _utterances(parts: Parts) -> pd.DataFrame:
@@ -232,29 +229,27 @@ def read_run(folder: Path) -> Run:
     RunError
         If the folder is no run folder or the run in it did not end.
     """
-    remedy = "Run 03_model_training with this run_name first."
     handover.settle(folder)
     path = folder / "run.json"
-    try:
+    with reading(path, RunError, f"{REMEDY} again."):
+        if not path.exists():
+            raise RunError(f"{path}: no such file{_cut_short(folder)}. {REMEDY} first.")
         text = path.read_text(encoding="utf-8")
         info = json.loads(text)
-        complete = info["complete"]
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file{_cut_short(folder)}. {remedy}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: damaged ({error!r}). {remedy}") from error
-    if complete is not True:
-        raise RunError(f"{path}: the run is not complete{_cut_short(folder)}. {remedy}")
-    weights, examples = {}, {}
-    with h5py.File(folder / "weights.h5") as file:
-        file.visititems(lambda name, item: weights.update(_values(name, item)))
-    with h5py.File(folder / "examples.h5") as file:
-        for word, group in file.items():
-            examples[word] = {name: values[:] for name, values in group.items()}
-    predictions = pd.read_csv(folder / "predictions.csv", keep_default_na=False)
+        if info["complete"] is not True:
+            raise RunError(f"{path}: the run is not complete{_cut_short(folder)}. {REMEDY} first.")
+        if {key: type(info[key]) for key in _INSIDE} != _INSIDE:
+            raise RunError(f"{path}: damaged. {REMEDY} again.")
+        epochs = pd.DataFrame(info["epochs"])
+    weights = read_arrays(folder / "weights.h5")
+    examples: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in read_arrays(folder / "examples.h5").items():
+        word, _, name = name.partition("/")
+        examples.setdefault(word, {})[name] = values
+    predictions = read_predictions(folder / "predictions.csv", info["scores"].get("test"))
     if handover.is_waiting(folder) or path.read_text(encoding="utf-8") != text:
         return read_run(folder)  # another run took its place meanwhile
-    return Run(folder, info, pd.DataFrame(info["epochs"]), weights, predictions, examples)
+    return Run(folder, info, epochs, weights, predictions, examples)
 
 
 def read_unfinished(place: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -281,8 +276,11 @@ def read_unfinished(place: Path) -> tuple[dict, dict[str, np.ndarray]]:
     info = handover.info_of(place)
     if "epochs" not in info:
         raise RunError(f"{place}: no run that was cut short")
-    epochs = [_load(path) for path in _epoch_files(place, len(info["epochs"]))]
-    return info, {name: np.stack([weights[name] for weights in epochs]) for name in epochs[0]}
+    epochs = [read_epoch(path) for path in _epoch_files(place, len(info["epochs"]))]
+    try:
+        return info, {name: np.stack([weights[name] for weights in epochs]) for name in epochs[0]}
+    except (ValueError, KeyError) as error:
+        raise RunError(f"{place}: epochs don't go together ({error}). {REMEDY} again.") from error
 
 
 def _cut_short(folder: Path) -> str:
@@ -294,7 +292,3 @@ def _cut_short(folder: Path) -> str:
     if handover.is_written(folder):
         return f"; a run goes on and has ended {done} epochs"
     return f"; the run was cut short after {done} epochs, which are kept in {place}"
-
-
-def _values(name: str, item: h5py.Dataset | h5py.Group) -> dict[str, np.ndarray]:
-    return {name: item[:]} if isinstance(item, h5py.Dataset) else {}

@@ -1,6 +1,5 @@
 """Tables of runs: rows are made of run folders, merged into ``results/*.csv``, read again."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -9,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from shd_helpers.files import atomic
+from shd_helpers.checks import shown
+from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT
-from shd_helpers.study.handover import settle
+from shd_helpers.study.handover import info_of, settle
 from shd_helpers.study.identity import NEUTRAL, run_hash
 
 RESULTS = ROOT / "results"
@@ -56,7 +56,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     """
     try:
         settle(folder)
-        info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        info = info_of(folder)
         content = run_hash(info["parameters"], info["data"])
         if info["complete"] is not True or not info["hash"] == content == wanted:
             return None
@@ -66,6 +66,8 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
             return None
         costs = {name: info.get("costs", {}).get(name) for name in COSTS}
         times = {name: info["wall_s"][name.removesuffix("_s")] for name in TIMES}
+        if not all(0 <= x < math.inf for x in (costs | times).values() if x is not None):
+            return None
         values = scores | costs | times
         return {name: math.nan if x is None else x for name, x in values.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -86,17 +88,33 @@ def read_rows(path: Path) -> pd.DataFrame:
         If the file is no such table.
     """
     table = _read(path)
-    return table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
+    table = table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
+    _check(path, table)
+    return table
+
+
+def _check(path: Path, table: pd.DataFrame) -> None:
+    """Refuse values that no run has left: another status, a score that is no fraction."""
+    wrong = {"status": (~table.status.isin(["done", "failed"]), "done or failed")}
+    for name in [name for name in MEASURED if name in table]:
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        high, allowed = (1, "from 0 to 1") if name in SCORES else (math.inf, "of 0 or more")
+        is_right = (0 <= numbers) & (numbers <= high) & (numbers < math.inf)
+        is_absent = numbers.isna() & table[name].isin(["", math.nan])
+        wrong[name] = (~(is_right | is_absent), f"a number {allowed}")
+    for name, (rows, allowed) in wrong.items():
+        if rows.any():
+            row = table[rows].iloc[0]
+            value = f"{row.run_name}: {name} {shown(row[name])}"
+            raise TableError(f"{path}: {value}: must be {allowed}. {RESTORE}")
 
 
 def _read(path: Path) -> pd.DataFrame:
     """Return a table's file as text; empty where there is none."""
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
-    try:
+    with reading(path, TableError, RESTORE):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: no table ({error}). {RESTORE}") from error
     missing = [name for name in ("run_name", "hash", "status") if name not in table]
     if missing:
         raise TableError(f"{path}: without a column {', '.join(missing)}. {RESTORE}")
@@ -189,8 +207,10 @@ def read_table(name: str | Path) -> pd.DataFrame:
     """
     from shd_helpers.events.downsample import Downsampling  # takes a second to import
 
-    table = read_rows(table_path(name))
+    path = table_path(name)
+    table = read_rows(path)
     table = table[table.status == "done"]
     names = [field.name for field in fields(Downsampling)]
-    inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
+    with reading(path, TableError, RESTORE):
+        inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
     return table.assign(channels=[i.n_units for i in inputs], steps=[i.n_steps for i in inputs])

@@ -4,7 +4,6 @@ import argparse
 import errno
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
+from shd_helpers.files import is_disk_full
 from shd_helpers.study.identity import literal
 from shd_helpers.study.tables import TableError, finished_run, read_rows
 from shd_helpers.sweeps.clusters import connect
@@ -31,7 +31,6 @@ NO_WORKER_S = 120.0
 # A process a run, a thread a process: the cores are shared without quarrel, and a number doesn't
 # depend on how many the machine has.
 _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-_DISK_FULL = "|".join(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 
 
@@ -154,7 +153,7 @@ def _result(future: "Future", run: RunSpec) -> dict[str, float] | str:
     """Return what an ended run measured, or the traceback of what failed."""
     # a future fails only if it has lost its worker again and again
     error = future.result() if future.status == "finished" else repr(future.exception())
-    if re.search(rf"^OSError: .*({_DISK_FULL})", error, re.MULTILINE):
+    if is_disk_full(error, run.folder):
         raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
     return error or finished_run(run.folder, run.hash) or "the run folder is gone"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from shd_helpers.checks import shown
 from shd_helpers.paths import ROOT
 
 SWEEPS = ROOT / "sweeps"
@@ -43,11 +44,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If it isn't there or isn't such a file.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("not a file")
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
         raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SweepError(f"{path}: not YAML ({error})") from error
     wanted: dict[str, type | tuple[type, ...]] = {
         "name": str,
@@ -72,9 +75,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not isinstance(content[key], kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
             named = " or ".join(kind.__name__ for kind in kinds)
-            raise SweepError(f"{path}: {key}: {content[key]!r} is no {named}")
-    if not re.fullmatch(r"\w[\w-]*", content["name"]):
-        raise SweepError(f"{path}: name: {content['name']!r} must be letters, digits, _ and -")
+            raise SweepError(f"{path}: {key}: {shown(content[key])} is no {named}")
+    if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
+        raise SweepError(
+            f"{path}: name: {shown(content['name'])} must be letters, digits, _ and -, 100 at most"
+        )
     return content
 
 
@@ -91,7 +96,8 @@ def plan_of(sweep: str) -> dict[str, Any]:
 
 def typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
-    return float(value) if isinstance(default, float) else value
+    is_number = isinstance(default, float) and abs(value) < 1e300  # beyond it may be no float
+    return float(value) if is_number else value
 
 
 def hint(value: object) -> str:

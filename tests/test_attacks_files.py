@@ -1,0 +1,278 @@
+"""Damaged files of the study's own: each is named, with the remedy, or made again; none hangs."""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from shd_helpers.events import Downsampling, load_events
+from shd_helpers.source import locate
+from shd_helpers.source.recordings import encode_files
+from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.study import load_network
+from shd_helpers.study.predictions import collect_predictions, keep_predictions
+from shd_helpers.study.run_folder import RunError, read_run, read_unfinished
+from shd_helpers.study.tables import TableError, finished_run, read_rows, read_table
+from shd_helpers.sweeps import state
+from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.yaml_file import SweepError
+from tests.test_attacks_data import make
+from tests.test_run_folder import network, write_run
+
+
+def replaced(create):
+    def attack(path):
+        path.unlink()
+        create(path)
+
+    return attack
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path):
+    """Some bits of every seventh byte."""
+    content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    content[::7] ^= 0x55
+    path.write_bytes(content.tobytes())
+
+
+WAYS = {
+    "gone": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": cut,
+    "flipped": flipped,
+    "a folder": replaced(Path.mkdir),
+    "a pipe": replaced(os.mkfifo),
+    "a device": replaced(lambda path: path.symlink_to("/dev/zero")),
+    "a link to nowhere": replaced(lambda path: path.symlink_to("gone")),
+    "a link to itself": replaced(lambda path: path.symlink_to(path)),
+}
+of_all_ways = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "run")
+    write_run(folder / "cut", finish=False)
+    return folder
+
+
+@pytest.fixture
+def runs(good, tmp_path):
+    return shutil.copytree(good, tmp_path / "runs")
+
+
+@of_all_ways
+@pytest.mark.parametrize("name", ["run.json", "weights.h5", "examples.h5", "predictions.csv"])
+def test_a_run_that_is_damaged_is_named(runs, way, name):
+    path = runs / "run" / name
+    WAYS[way](path)
+    with pytest.raises(RunError) as error:
+        read_run(runs / "run")
+    text = str(error.value)
+    assert str(path) in text and "Run 03_model_training" in text and "\n" not in text
+
+
+@of_all_ways
+def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
+    monkeypatch.setattr("shd_helpers.study.analysis.build_network", lambda *_: network())
+    monkeypatch.setattr("shd_helpers.study.analysis.settings", lambda *_: Downsampling())
+    run = read_run(runs / "run")
+    load_network(run)
+    WAYS[way](runs / "run" / "state_dict.pt")
+    with pytest.raises(RunError, match=r"state_dict\.pt: damaged .*Run 03_model_training"):
+        load_network(run)
+
+
+@of_all_ways
+def test_an_interrupted_run_that_is_damaged_is_named(runs, way):
+    WAYS[way](runs / ".cut.unfinished" / "epochs" / "000001.npz")
+    with pytest.raises(RunError, match=r"000001\.npz: damaged"):
+        read_unfinished(runs / ".cut.unfinished")
+    WAYS[way](runs / ".cut.unfinished" / "run.json")
+    write_run(runs / "cut")  # another run is not in its way
+    assert len(read_run(runs / "cut").epochs) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [*((key, 97) for key in ("parameters", "data", "scores", "epochs")), ("seen_speakers", "3")],
+)
+def test_a_run_whose_content_is_of_a_wrong_type_is_named(runs, key, value):
+    path = runs / "run" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(RunError, match=r"run\.json: damaged"):
+        read_run(runs / "run")
+
+
+def test_a_network_of_parameters_that_cannot_be(runs):
+    run = read_run(runs / "run")
+    for language in (97, "latin"):
+        run.info["parameters"]["language"] = language
+        with pytest.raises(RunError, match=r"run\.json: damaged"):
+            load_network(run)
+
+
+def test_weights_that_claim_more_than_is_in_the_file(runs):
+    with h5py.File(runs / "run" / "weights.h5", "a") as file:
+        file.create_dataset("more", (10**10,), "f4", chunks=(1000,))
+    with pytest.raises(RunError, match=r"weights\.h5: .*more takes more than can be in the file"):
+        read_run(runs / "run")
+
+
+@of_all_ways
+def test_a_cache_that_is_damaged_is_made_again_or_named(tmp_path, data_dir, way):
+    make(tmp_path / "x_test.h5", seed=1)
+    make(tmp_path / "x_train.h5")
+    files, grid = locate(str(tmp_path)), Downsampling()
+    first = load_events(files, grid)
+    cache = sorted((data_dir / "cache").iterdir())[1]
+    WAYS[way](cache)
+    if way == "a folder":
+        with pytest.raises(
+            DatasetError, match=r"x_train_.*npz: can't be written .*Free some space"
+        ):
+            load_events(files, grid)
+    else:
+        warned = pytest.warns(UserWarning, match="It is made again")
+        with warned if cache.exists() else contextlib.nullcontext():
+            again = load_events(files, grid)
+        assert np.array_equal(again[0].steps, first[0].steps)
+
+
+@of_all_ways
+def test_a_part_of_an_encoding_that_is_damaged_is_made_again(tmp_path, way, monkeypatch):
+    monkeypatch.setattr(
+        "shd_helpers.source.recordings._encode",
+        lambda *_: (np.full(9, 0.5, np.float16), np.arange(9, dtype=np.uint16)),
+    )
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    call = ([tmp_path / "a.wav"], tmp_path / "parts")
+    first = encode_files(*call, progress=False)
+    (part,) = (tmp_path / "parts").iterdir()
+    WAYS[way](part)
+    if way == "a folder":
+        with pytest.raises(OSError, match=part.name):
+            encode_files(*call, progress=False)
+    else:
+        assert np.array_equal(encode_files(*call, progress=False)[0][0], first[0][0])
+
+
+@of_all_ways
+def test_a_table_that_is_damaged_is_named(home, way):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    WAYS[way](home.table)
+    if way in ("gone", "a link to nowhere", "a link to itself"):
+        with pytest.raises(TableError, match=r"trial\.csv: no such table; run its sweep"):
+            read_table(home.table)
+        return
+    with pytest.raises(TableError, match=r"trial\.csv: .*Restore it"):
+        read_table(home.table)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("validation_accuracy", "97", "'97'|97.* must be a number from 0 to 1"),
+        ("test_accuracy", "-0.1", "must be a number from 0 to 1"),
+        ("train_accuracy", "high", "'high': must be a number from 0 to 1"),
+        ("train_accuracy", "inf", "must be a number from 0 to 1"),
+        ("training_s", "-3", "must be a number of 0 or more"),
+        ("parameters", "many", "'many': must be a number of 0 or more"),
+        ("status", "perfect", "'perfect': must be done or failed"),
+        ("status", "", "'': must be done or failed"),
+    ],
+)
+def test_a_value_that_no_run_has_left_is_named(home, column, value, message):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    rows = read_rows(home.table).astype(object)
+    rows.loc[2, column] = value
+    rows.to_csv(home.table, index=False)
+    before = home.table.read_bytes()
+    with pytest.raises(
+        TableError, match=rf"trial\.csv: sweeps/trial/x=2\.0,seed=0: {column}.*{message}"
+    ):
+        read_rows(home.table)
+    with pytest.raises(TableError, match="Restore it"):
+        run_sweep(home.yaml, progress=False)
+    assert home.table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("costs", {"macs": "x"}), ("costs", {"macs": -1}), ("wall_s", {"training": 1, "total": "x"})],
+)
+def test_a_run_with_costs_that_are_no_numbers_does_not_count(home, key, value):
+    run = read_sweep(home.yaml).runs[0]
+    home.finish(run)
+    path = run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert finished_run(run.folder, run.hash) is None
+
+
+@of_all_ways
+def test_a_run_json_in_the_way_of_a_sweep_does_not_hang(home, way):
+    run = read_sweep(home.yaml).runs[0]
+    home.finish(run)
+    WAYS[way](run.folder / "run.json")
+    assert finished_run(run.folder, run.hash) is None
+    assert len(state.missing(read_sweep(home.yaml), None)) == 4
+
+
+@of_all_ways
+def test_predictions_that_are_damaged_are_named(home, way):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    home.finish_all(predicted=["one", "one"])
+    run_sweep(home.yaml, progress=False)
+    run = read_sweep(home.yaml).runs[0]
+    path = run.folder / "run.json"
+    path.write_text(path.read_text().replace('"validation": 0.5', '"test": 0.5'))
+    WAYS[way](run.folder / "predictions.csv")
+    with pytest.raises(TableError, match=r"predictions\.csv: damaged .*Remove .*runs it again"):
+        keep_predictions(home.predictions, run.folder, run.hash)
+    if way not in ("gone", "a link to nowhere", "a link to itself"):
+        WAYS[way](home.predictions)
+        with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged .*Restore"):
+            run_sweep(home.yaml, progress=False)
+
+
+def test_predictions_of_words_that_there_are_not(home):
+    home.write(keep_predictions=True, grid={"x": [1.0]}, seeds=[0], fixed={})
+    home.finish_all(predicted=["one", "eleven"])
+    run_sweep(home.yaml, progress=False)
+    rows = read_rows(home.table).assign(language="english")
+    rows.to_csv(home.table, index=False)
+    with pytest.raises(TableError, match=r"predictions\.csv\.gz: .*x=1.* another language"):
+        collect_predictions(home.table)
+
+
+@of_all_ways
+def test_a_sweep_s_file_that_is_damaged_is_named(home, way):
+    WAYS[way](home.yaml)
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: "):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5000, "a: &x [*x]", "name: " + "x" * 300, "? [1]\n: 2", "{a: {b: 2}: 3}", "x: !!int x"],
+)
+def test_a_sweep_s_file_of_strange_content_is_named(home, text):
+    good = home.yaml.read_text()
+    for content in (text, good.replace("name: trial", text) if "name" in text else text):
+        home.yaml.write_text(content)
+        with pytest.raises(SweepError, match=r"a sweep\.yaml: ") as error:
+            read_sweep(home.yaml)
+        assert len(str(error.value)) < 1000

@@ -1,0 +1,29 @@
+"""A few of the random attacks; an hour of them is a command of its own, see docs/attacks.md."""
+
+import subprocess
+import sys
+
+import pytest
+
+from shd_helpers.paths import ROOT
+
+
+def attacked(*arguments):
+    command = [sys.executable, "-m", "tests.random_attacks", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout[-8000:] + ended.stderr[-2000:]
+    return ended.stdout
+
+
+def test_some_attacks():
+    assert "attacks 0 to 19\n" in attacked("--count", 20)
+
+
+@pytest.mark.slow
+def test_minutes_of_attacks():
+    attacked("--minutes", 3, "--seed", 100)
+
+
+@pytest.mark.slow
+def test_many_kills():
+    attacked("--count", 80, "--seed", 500, "--kinds", "kills")
