@@ -31,7 +31,7 @@ help:
 	@echo "make slow       the tests that take minutes"
 	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
-	@echo "make site       README, docs and notebooks as pages to read: build/site/README.html"
+	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
@@ -93,7 +93,8 @@ $(INSTALLED)-site: $(INSTALLED)
 # nothing is executed: the pages show what is committed
 site: $(INSTALLED)-site
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
-	@echo "Open build/site/README.html"
+	@cp build/site/README.html build/site/index.html
+	@echo "Open build/site/index.html"
 
 # without local versions such as torch's +cpu, for PyPI has none
 lock: $(INSTALLED)

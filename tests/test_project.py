@@ -122,5 +122,7 @@ def test_ci_calls_make_only():
     steps = workflow["jobs"]["test"]["steps"]
     targets = ["test", "slow", "browser"]
     assert [step["run"] for step in steps if "run" in step] == [f"make {t}" for t in targets]
+    site = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text())
+    assert [s["run"] for s in site["jobs"]["publish"]["steps"] if "run" in s] == ["make site"]
     calls = re.findall("^make (.*)", (ROOT / ".ci/run").read_text(), re.M)
     assert {*targets} <= {*" ".join(calls).split()}

@@ -54,8 +54,8 @@ def spike_histograms(
         axis.set(xlabel=label, ylabel="share of spikes (%)", xlim=(0, bins[-1]))
         legend_above(axis)
     channels, hz = np.arange(0, N_CHANNELS, 100), resonance_hz(N_CHANNELS)
-    axes[0].set_xticks(channels, [f"{c}\n{hz[c]:,.0f} Hz" for c in channels], fontsize=8)
-    axes[0].set_xlabel(f"{CHANNEL} and its resonance")
+    axes[0].set_xticks(channels, [f"{c}\n{hz[c] / 1000:.2g}" for c in channels])
+    axes[0].set_xlabel(f"{CHANNEL}; below, its resonance (kHz)")
     return figure
 
 
