@@ -294,6 +294,7 @@ def test_check_finds_what_is_broken(what, finding):
 
 def test_labels_and_grey_are_checked():
     figure = broken("nothing")
+    assert overlaps(figure) == []  # drawn
     axis = figure.axes[0]
     assert unlabelled(figure) == ["an x axis has no label", "a y axis has no label"]
     axis.set(xlabel="time (ms)", ylabel="share (%)")

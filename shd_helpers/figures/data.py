@@ -112,7 +112,8 @@ def word_to_spikes(
     largest = np.abs(velocity[:, channels]).max()
     hz = resonance_hz(N_CHANNELS)
     for i, channel in enumerate(channels):
-        style = {"color": f"C{i}", "linewidth": 0.6, "linestyle": "-"}
+        color = ("C0", "C1", INK)[i % 3]  # these differ in grey, too
+        style = {"color": color, "linewidth": 0.6, "linestyle": "-"}
         axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
         label = f"unit {channel}: {hz[channel]:,.0f} Hz"
         axes[2].plot(time_s, 1000 * probability[:, channel], label=label, **style)
@@ -266,9 +267,9 @@ def word_to_digit(
         axis.plot(
             np.arange(len(wave)) / rate_hz * 1000, wave, color=INK, linestyle="-", linewidth=0.5
         )
-        axis.set(title="sound", ylabel="share of full scale")
+        axis.set_ylabel("share of full scale")
     channels.plot(spikes[0] * 1000, spikes[1], **DOT)
-    channels.set(title=f"{N_CHANNELS} channels", ylabel="channel", ylim=(0, N_CHANNELS))
+    channels.set(ylabel="channel", ylim=(0, N_CHANNELS))
     for axis, name, label in (
         (pooled, "input", "input unit"),
         (hidden, "hidden", "hidden neuron"),
@@ -277,16 +278,19 @@ def word_to_digit(
         axis.plot(steps * step_ms, neurons, **DOT | {"markersize": 2})
         axis.set(ylabel=label, ylim=(0, example[name].shape[1]))
     n_steps, n_units = example["input"].shape
-    pooled.set_title(f"{n_units} x {n_steps}")
-    hidden.set_title(f"{example['hidden'].shape[1]} neurons")
     for axis in (*first, channels, pooled, hidden):
         axis.set(xlabel="time (ms)", xlim=(0, end_ms))
         axis.xaxis.set_major_locator(MaxNLocator(3, prune="upper"))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
     counts = example["spk"].sum(0)
     colors = [INK if count == counts.max() else "0.75" for count in counts]
     votes.barh(range(len(counts)), counts, color=colors)
     size = 11 if len(counts) <= 10 else 7
     votes.set_yticks(range(len(counts)), class_names, fontsize=size)
-    votes.set(title="votes", xlabel="output spikes", ylim=(len(counts) - 0.4, -0.6))
+    votes.set(xlabel="votes (output spikes)", ylim=(len(counts) - 0.4, -0.6))
     votes.grid(False)
+    titles = [f"{N_CHANNELS} channels →", f"{n_units} x {n_steps} →"]
+    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[counts.argmax()]]
+    for axis, title in zip(axes, ["sound →"] * len(first) + titles, strict=True):
+        axis.set_title(title, fontsize=14)
     return figure

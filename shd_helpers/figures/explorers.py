@@ -190,7 +190,7 @@ def utterances(
     axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane (in thresholds)", xlim=(0, end_ms))
     bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)))
     axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1, 1].set_xlabel("class score so far")
+    axes[1, 1].set(xlabel="class score so far", ylabel="word")
     spoken, first = (
         Patch(color=color, label=label)
         for color, label in (("C0", "spoken word"), ("C1", "other word, ahead"))
