@@ -15,7 +15,7 @@ LOCKED ?=
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
-.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser notebooks lock clean
+.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -36,6 +36,7 @@ help:
 	@echo "make slow       the tests that take minutes"
 	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
+	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
@@ -86,7 +87,7 @@ lint: $(INSTALLED)
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
-slow: $(INSTALLED)
+slow: $(INSTALLED)-site
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
 # installs the package anew: not while something runs
@@ -99,6 +100,16 @@ browser: $(INSTALLED)-browser
 
 notebooks: $(INSTALLED)
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
+
+$(INSTALLED)-site: $(INSTALLED)
+	$(INSTALL) -q -e '.[site]'
+	@touch $(INSTALLED)-site
+
+# nothing is executed: the pages show what is committed
+site: $(INSTALLED)-site
+	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
+	@cp build/site/README.html build/site/index.html
+	@echo "Open build/site/index.html"
 
 # without local versions such as torch's +cpu, for PyPI has none
 lock: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""Every result in the prose of README and notebooks 5 and 6, computed from committed tables."""
+"""Every result in the prose of README, docs and notebooks, computed from committed tables."""
 
 import re
 
@@ -13,6 +13,7 @@ from shd_helpers.study.tables import COSTS, RESULTS
 from shd_helpers.sweeps import plan_of, recipes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
 def says(notebook, sentence):
@@ -96,17 +97,44 @@ def test_what_make_study_prints():
 
 def test_speed():
     bench = pd.read_csv(ROOT / "results" / "bench.csv")
-    claims = re.search(
-        r"takes 1/(\d+) of snntorch's time with 128 utterances, 1/(\d+) with 32 and 1/(\d+) with 8",
-        README,
-    )
-    assert claims, "the README's sentence on speed has changed"
+    claims = re.findall(r"^\| (\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
     steps = bench[bench.variant == "fused"].groupby("benchmark").get_group("training step")
     ratios = steps.set_index("batch").ratio
+    assert claims == [(str(batch), str(round(ratios[batch]))) for batch in (128, 32, 8)]
     cochlea = bench[(bench.benchmark == "cochlea") & (bench.variant == "encode")]
     ratio = cochlea[cochlea.batch == 1].ratio.iloc[0]
-    assert f"{ratio:.0f} times as fast as its reference" in README
-    assert [int(claim) for claim in claims.groups()] == [round(ratios[b]) for b in (128, 32, 8)]
+    assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
+
+
+def sentences(text):
+    """Return the sentences of a text in Markdown, without code; a table's cell is one, too."""
+    text = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.S)
+    return re.split(r"(?<=[.:;?!])\s|\n\s*\n|\n[*|#]|\|", text)
+
+
+def numbers(sentence):
+    """Return a sentence's numbers; a size, and a mean with its interval, are one each."""
+    amount = r"\d+(?:[,.]\d+)*"
+    return re.findall(rf"\b{amount}(?: x {amount}| ± {amount})*", sentence)
+
+
+@pytest.mark.parametrize("name", ["README", *DOCS])
+def test_no_sentence_has_more_than_four_numbers(name):
+    for sentence in sentences({"README": README, **DOCS}[name]):
+        assert len(numbers(sentence)) <= 4, sentence
+
+
+def test_numbers_are_counted():
+    assert numbers("3 of 183 x 333, 4.5 ± 2.1 points, n_1") == ["3", "183 x 333", "4.5 ± 2.1"]
+    assert sentences("One. Two: 3.5 `4 5` [six](7.md)") == ["One.", "Two:", "3.5   [six "]
+
+
+def test_readme_is_short():
+    def words(text):
+        return sum(bool(re.search(r"\w", word)) for word in text.split())
+
+    assert words(README) <= 1200
+    assert words(README[: README.index("## Notebooks")]) <= 700
 
 
 @pytest.fixture(scope="module")

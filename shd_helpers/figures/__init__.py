@@ -8,6 +8,7 @@ from shd_helpers.figures.data import (
     scatter_and_matrix,
     spike_histograms,
     windows,
+    word_to_digit,
     word_to_spikes,
 )
 from shd_helpers.figures.runs import (
@@ -46,5 +47,6 @@ __all__ = [
     "weight_matrices",
     "weights_over_epochs",
     "windows",
+    "word_to_digit",
     "word_to_spikes",
 ]
