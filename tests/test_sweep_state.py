@@ -18,14 +18,21 @@ from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
 
+def todo(home, again=None):
+    sweep = read_sweep(home.yaml)
+    return state.missing(sweep, again, read_rows(sweep.table))
+
+
 def missing(home, again=None):
-    return [run.configuration for run in state.missing(read_sweep(home.yaml), again)]
+    return [run.configuration for run in todo(home, again)]
 
 
 def store(home, results):
     """Store what runs measured, or their tracebacks, by their place in the sweep."""
     sweep = read_sweep(home.yaml)
-    state.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
+    rows = {sweep.runs[i]: result for i, result in results.items()}
+    state.store(sweep, rows)
+    state.settle(sweep, [run for run, result in rows.items() if not isinstance(result, str)])
 
 
 def measured(home, validation):
@@ -94,7 +101,7 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     assert len(missing(home, "")) == 4
-    assert all(state.missing(read_sweep(home.yaml), "seed=0").values())  # folders don't count
+    assert all(todo(home, "seed=0").values())  # folders don't count
 
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
@@ -191,9 +198,9 @@ def test_predictions_are_kept_and_never_lost(home):
     home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
     for run in read_sweep(home.yaml).runs:
         home.finish(run, predicted=["two", "two"])
-    state.store(sweep := read_sweep(home.yaml), {
-        run: finished_run(run.folder, run.hash) for run in sweep.runs
-    })  # fmt: skip
+    sweep = read_sweep(home.yaml)
+    state.store(sweep, {run: finished_run(run.folder, run.hash) for run in sweep.runs})
+    state.settle(sweep, sweep.runs)
     kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
     assert kept == {
         first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
@@ -209,8 +216,7 @@ def test_a_run_without_its_predictions_is_missing(home):
     home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
     home.finish(first)  # scores, but no predictions.csv
     home.finish(second, predicted=["one", "two"])
-    todo = state.missing(read_sweep(home.yaml), None)
-    assert {run.configuration: again for run, again in todo.items()} == {"x=1.0": True}
+    assert {run.configuration: again for run, again in todo(home).items()} == {"x=1.0": True}
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import distributed
 import pytest
 
+from shd_helpers.study import kernels
 from shd_helpers.sweeps import worker
 from shd_helpers.sweeps.spec import read_sweep
 
@@ -33,13 +34,12 @@ IPKernelApp.launch_instance()
 def execute(home, monkeypatch):
     """Execute the sweep's first run as a worker of one thread does."""
 
-    def executed(threads=1):
+    def executed(threads=1, code=worker.CODE):
         state = SimpleNamespace(nthreads=threads)
         monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(state=state))
         environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")}
-        return worker.execute(
-            home.notebook, read_sweep(home.yaml).runs[0], 60.0, environment, False
-        )
+        run = read_sweep(home.yaml).runs[0]
+        return worker.execute(home.notebook, run, 60.0, environment, False, code)
 
     return executed
 
@@ -67,14 +67,14 @@ def starts(home):
 
 def test_kernel_that_dies_at_its_start_is_started_again(home, execute, occupy):
     occupy("shell_port", "control_port")
-    assert execute() == ""
+    assert execute()["validation_accuracy"] == 0.1
     assert starts(home) == 3 and home.begun() == [(1.0, 0)]
 
 
 def test_kernel_that_always_dies_at_its_start_ends_the_run(home, execute, occupy):
     occupy(*["stdin_port"] * 9)
     assert "Kernel died before replying" in execute()
-    assert starts(home) == worker.STARTS and home.begun() == []
+    assert starts(home) == kernels.STARTS and home.begun() == []
 
 
 def test_kernel_that_dies_in_a_cell_is_not_started_again(home, execute, occupy):
