@@ -1,6 +1,7 @@
 """Two sites with SLURM for the tests: three small commands, or the real daemons on loopback."""
 
 import contextlib
+import getpass
 import os
 import shutil
 import socket
@@ -25,7 +26,8 @@ SlurmdPort={ports[1]}
 AuthType=auth/munge
 CredType=cred/munge
 AuthInfo=socket={folder}/munge.socket
-SlurmUser=root
+SlurmUser={user}
+SlurmdUser={user}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -103,7 +105,9 @@ def real(folder):
     for name in ("state", "spool"):
         (folder / name).mkdir()
     node = socket.gethostname().partition(".")[0]
-    text = CONFIGURATION.format(node=node, folder=folder, ports=free_ports(2))
+    text = CONFIGURATION.format(
+        node=node, folder=folder, ports=free_ports(2), user=getpass.getuser()
+    )
     (folder / "slurm.conf").write_text(text)
     (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     key = folder / "munge.key"

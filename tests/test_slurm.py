@@ -25,7 +25,7 @@ runner.main()
 @pytest.fixture(scope="module")
 def daemons(tmp_path_factory):
     if absent := slurm_site.missing():
-        pytest.fail(f"there is no {', '.join(absent)}. Install them: {slurm_site.INSTALL}")
+        pytest.exit(f"there is no {', '.join(absent)}. As root: {slurm_site.INSTALL}", 1)
     with slurm_site.real(tmp_path_factory.mktemp("slurm")) as site:
         yield site
 

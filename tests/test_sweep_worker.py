@@ -1,14 +1,16 @@
 """What a worker does with one run, without a cluster around it."""
 
+import asyncio
 import json
 import os
 import sys
+import time
 from types import SimpleNamespace
 
 import distributed
 import pytest
 
-from shd_helpers.study import kernels
+from shd_helpers.study import identity, kernels
 from shd_helpers.sweeps import worker
 from shd_helpers.sweeps.spec import read_sweep
 
@@ -34,11 +36,11 @@ IPKernelApp.launch_instance()
 def execute(home, monkeypatch):
     """Execute the sweep's first run as a worker of one thread does."""
 
-    def executed(threads=1, code=worker.CODE):
+    def executed(threads=1, code=worker.CODE, run=None):
         state = SimpleNamespace(nthreads=threads)
         monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(state=state))
         environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")}
-        run = read_sweep(home.yaml).runs[0]
+        run = run or read_sweep(home.yaml).runs[0]
         return worker.execute(home.notebook, run, 60.0, environment, False, code)
 
     return executed
@@ -93,3 +95,46 @@ def test_notebook_that_leaves_no_such_run_fails(home, execute):
     home.order(1.0, 0, "other")
     assert "run.json" in execute()
     assert home.begun() == [(1.0, 0)]
+
+
+def test_worker_of_other_code_says_so_before_it_begins(home, execute, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr(identity, "NUMERICS", -1)
+        run = read_sweep(home.yaml).runs[0]
+    assert execute(code="ddb4", run=run) == (
+        f"this worker has code {worker.CODE}, the sweep wants ddb4: restart the workers"
+    )
+    assert home.log() == []
+
+
+def test_other_code_that_gives_the_same_runs_counts(home, execute):
+    assert execute(code="ddb4")["validation_accuracy"] == 0.1
+
+
+def test_a_failed_run_names_the_other_code_in_its_last_line(home, execute):
+    home.order(1.0, 0, "other")
+    first, last = execute(code="ddb4").splitlines()
+    assert first.startswith("run.json") and last.endswith(
+        "the sweep wants ddb4: restart the workers"
+    )
+
+
+def test_a_job_s_worker_takes_no_run_when_its_time_is_short():
+    """It ends the run that it is at, and goes; another worker does the rest."""
+
+    async def sweep():
+        async with (
+            distributed.Scheduler(port=0, dashboard=False, host="127.0.0.1") as scheduler,
+            distributed.Worker(scheduler.address, nthreads=1, name="old") as old,
+            distributed.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            await client.register_plugin(worker.LastStart(10.0, 9.5), name="last start")
+            long = client.submit(time.sleep, 1.0)
+            others = client.map(lambda i: i, range(3), priority=-1)
+            await old.finished()
+            assert long.status == "finished" and {f.status for f in others} == {"pending"}
+            await client.unregister_worker_plugin("last start")
+            async with distributed.Worker(scheduler.address, nthreads=1):
+                return await client.gather(others)
+
+    assert asyncio.run(sweep()) == [0, 1, 2]

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.checks import check_number, check_switch, check_whole
-from shd_helpers.files import atomic
+from shd_helpers.events.cache import made_once
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
@@ -277,19 +275,20 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
-    if cache.exists():
-        try:
-            return _read_cache(cache)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{cache}: damaged ({error}); it is made again.", stacklevel=3)
+    return made_once(cache, _read_cache, lambda: _downsized(path, grid, language), _write_cache)
+
+
+def _downsized(path: Path, grid: Downsampling, language: str) -> Events:
     try:
-        events = downsize(read_shd(path), grid, language)
+        return downsize(read_shd(path), grid, language)
     except DatasetError as error:
         message = str(error)
         raise DatasetError(message if str(path) in message else f"{path}: {message}") from error
-    with atomic(cache) as part, part.open("wb") as file:
+
+
+def _write_cache(events: Events, cache: Path) -> None:
+    with cache.open("wb") as file:
         np.savez(file, **{name: value for name, value in vars(events).items() if name != "part"})
-    return events
 
 
 def _read_cache(cache: Path) -> Events:

@@ -67,14 +67,14 @@ class Jobs:
         n_left : int
             Runs that have not ended.
         workers : collection of str
-            Names of the workers that there are: their jobs'.
+            Names of the workers that there are.
 
         Raises
         ------
         SweepError
             If sbatch refuses the first jobs, or all jobs died before a worker came.
         """
-        came = set(workers) & self._queue.keys() - self._worked
+        came = {name.removeprefix("job ") for name in workers} & self._queue.keys() - self._worked
         if came:
             self._worked |= came
             self._fruitless, self._pause_s = [], POLL_S
@@ -113,8 +113,11 @@ class Jobs:
             "\n"
         )
         jobs = {job: (state, reason) for job, state, reason in (s.split("|") for s in lines if s)}
-        own = {j for j in jobs if j.partition("_")[0] in self._arrays or not self._arrays}
-        return {job: jobs[job] for job in own if jobs[job][0] != "COMPLETING"}
+        return {
+            job: (state, why)
+            for job, (state, why) in jobs.items()
+            if state != "COMPLETING" and (not self._arrays or job.partition("_")[0] in self._arrays)
+        }
 
     def _submit(self, n: int) -> None:
         """Submit jobs, as arrays."""
@@ -150,7 +153,8 @@ class Jobs:
         # SLURM limits the memory and replaces the job: no nanny is needed beside the worker
         worker += ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"]
         worker += ["--death-timeout", f"{slurm.ANSWER_S:g}"]
-        name = '--name "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
+        # not the job's number alone: Dask would read 12_0 as 120
+        name = '--name "job ${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
         return f"#!/bin/sh\nexec {shlex.join(worker)} {name}\n"
 
     def cancel(self, jobs: Sequence[str] | None = None) -> None:
