@@ -48,10 +48,10 @@ async def serve(address: str, n: int) -> None:
 @contextmanager
 def many(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]:
     """Stand in for `clusters.connect`: a scheduler here, the workers in one process beside."""
-    with clusters._own(n_workers=0, host="127.0.0.1") as (client, dask_cluster):
+    with clusters._own(n_workers=0, host="127.0.0.1") as (client, scheduler):
         n = places.workers or 1
-        command = [sys.executable, __file__, dask_cluster.scheduler.address, str(n)]
-        beside = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        command = [sys.executable, __file__, scheduler.address, str(n)]
+        beside = subprocess.Popen(command)
         try:
             client.wait_for_workers(n)
             yield Cluster(client, lambda: "none")
@@ -82,7 +82,7 @@ def rows(n_runs: int = RUNS, workers: tuple[int, ...] = WORKERS) -> list[dict]:
         with environment(**places), mock.patch("shd_helpers.sweeps.runner.connect", many):
             for n in workers:
                 shutil.rmtree(folder / "RESULTS", ignore_errors=True)
-                spent = []
+                spent: list[float] = []
                 run = follow.Follower.run
 
                 def timed(follower, todo, timeout_s, run=run, spent=spent):
@@ -109,5 +109,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         asyncio.run(serve(sys.argv[1], int(sys.argv[2])))
     else:
-        for row in rows(*map(int, sys.argv[1:2])):
+        for row in rows():
             print(row)

@@ -120,21 +120,33 @@ def test_a_failed_run_names_the_other_code_in_its_last_line(home, execute):
 
 
 def test_a_job_s_worker_takes_no_run_when_its_time_is_short():
-    """It ends the run that it is at, and goes; another worker does the rest."""
+    """It ends the run that it is at, its first in any case, and goes; another does the rest."""
 
-    async def sweep():
+    async def sweep(late_s):
         async with (
             distributed.Scheduler(port=0, dashboard=False, host="127.0.0.1") as scheduler,
             distributed.Worker(scheduler.address, nthreads=1, name="old") as old,
             distributed.Client(scheduler.address, asynchronous=True) as client,
         ):
-            await client.register_plugin(worker.LastStart(10.0, 9.5), name="last start")
+            await client.register_plugin(worker.LastStart(10.0, 10.0 - late_s), name="last start")
             long = client.submit(time.sleep, 1.0)
             others = client.map(lambda i: i, range(3), priority=-1)
+            await long
+            del long
             await old.finished()
-            assert long.status == "finished" and {f.status for f in others} == {"pending"}
+            assert {future.status for future in others} == {"pending"}
             await client.unregister_worker_plugin("last start")
             async with distributed.Worker(scheduler.address, nthreads=1):
                 return await client.gather(others)
 
-    assert asyncio.run(sweep()) == [0, 1, 2]
+    assert asyncio.run(sweep(0.5)) == [0, 1, 2]
+    assert asyncio.run(sweep(-5.0)) == [0, 1, 2]  # its start has taken too long for a second run
+
+
+def test_a_run_ends_before_its_job(home, execute, monkeypatch):
+    home.order(1.0, 0, "wait")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + worker.FETCH_S + 5))
+    told = execute().splitlines()[-1]
+    assert told.startswith("time-out: more than") and told.endswith("--sbatch time=, --timeout")
+    assert home.begun() == [(1.0, 0)]

@@ -16,7 +16,7 @@ from shd_helpers.sweeps.worker import LastStart
 from shd_helpers.sweeps.yaml_file import SweepError
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 CONNECT_S = 30.0
 NO_WORKER_S = 120.0
@@ -107,8 +107,8 @@ def connect(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]
 
 
 @contextmanager
-def _own(**options: Any) -> Iterator[tuple["Client", "LocalCluster"]]:
-    """Yield client and cluster of a scheduler in this process."""
+def _own(**options: Any) -> Iterator[tuple["Client", Any]]:
+    """Yield a client of a scheduler in this process, and the scheduler."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -124,7 +124,7 @@ def _own(**options: Any) -> Iterator[tuple["Client", "LocalCluster"]]:
     try:
         with fair, LocalCluster(**options) as cluster, Client(cluster) as client:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            yield client, cluster
+            yield client, cluster.scheduler
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -147,8 +147,7 @@ def _on_slurm(places: Places, n_jobs: int, sweep: Sweep, timeout_s: float) -> It
 
     options = slurm.read_options(places.sbatch)
     host, time_s = options.pop("host", None) or get_ip(), slurm.seconds(options["time"])
-    with _own(n_workers=0, host=host) as (client, dask_cluster):
-        scheduler = dask_cluster.scheduler
+    with _own(n_workers=0, host=host) as (client, scheduler):
         client.register_plugin(LastStart(time_s, timeout_s + slurm.MARGIN_S))
         jobs = Jobs(sweep, n_jobs, options, scheduler.address)
         if left_over := jobs.left_over():

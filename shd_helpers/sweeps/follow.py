@@ -4,6 +4,7 @@ import errno
 import os
 import queue
 import re
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -54,7 +55,8 @@ class Follower:
     def __init__(self, sweep: Sweep, cluster: Cluster, best: float, progress: bool) -> None:
         self._sweep, self._cluster, self._best, self._progress = sweep, cluster, best, progress
         self._futures: dict[Future, RunSpec] = {}
-        self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Future | None] = queue.SimpleQueue()  # None: no more
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
         self._alive = self._told = time.monotonic()
         self._line = ""
         self.errors: dict[str, str] = {}
@@ -80,13 +82,17 @@ class Follower:
         with tqdm(desc=self._sweep.name, bar_format=_BAR, **options) as bar:
             self._cluster.tend(len(todo))
             self._submit(todo, timeout_s)
-            tick = 0.0
-            while self._futures:
-                if time.monotonic() >= tick:  # not for each run: it asks the scheduler
-                    self._look(bar)
-                    tick = time.monotonic() + TICK_S
-                bar.update(self._store(self._wait(tick)))
-            self._look(bar)
+            threading.Thread(target=self._fetch, daemon=True).start()
+            try:
+                tick = 0.0
+                while self._futures:
+                    if time.monotonic() >= tick:  # not for each run: it asks the scheduler
+                        self._look(bar)
+                        tick = time.monotonic() + TICK_S
+                    bar.update(self._store(self._wait(tick)))
+                self._look(bar)
+            finally:
+                self._ended.put(None)
 
     def _submit(self, todo: Mapping[RunSpec, bool], timeout_s: float) -> None:
         """Hand the runs to the workers, in the grid's order."""
@@ -101,21 +107,37 @@ class Follower:
             self._futures[future] = run
             future.add_done_callback(self._ended.put)
 
-    def _wait(self, until: float) -> list["Future"]:
-        """Return what has ended, once something has or a time is over."""
-        found = []
-        try:
-            found.append(self._ended.get(timeout=max(0.0, until - time.monotonic())))
-            while True:
-                found.append(self._ended.get_nowait())
-        except queue.Empty:
-            return found
+    def _fetch(self) -> None:
+        """Fetch what ended runs return, many by one request; in a thread of its own.
 
-    def _store(self, ended: list["Future"]) -> int:
+        A result that is lost with its worker comes when the run has been done again, and jobs must
+        be replaced meanwhile.
+        """
+        while (ended := _all_of(self._ended)) and None not in ended:
+            try:
+                found = self._cluster.client.gather(dict(enumerate(ended)), errors="skip")
+                if any(future.status == "cancelled" for future in ended):
+                    raise ConnectionError("no connection")
+                # a future fails only if it has lost its worker again and again
+                results = [found[i] or repr(ended[i].exception()) for i in range(len(ended))]
+                self._results.put([*zip(ended, results, strict=True)])
+                del ended, found, results  # else the workers keep them
+            except BaseException as error:  # of a client that is closed, too
+                return self._results.put(error)
+
+    def _wait(self, until: float) -> list[tuple["Future", dict[str, float] | str]]:
+        """Return what has ended, once something has or a time is over."""
+        try:
+            found = self._results.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return []
+        if isinstance(found, BaseException):
+            raise SweepError(f"the scheduler is lost ({found!r}). {RESUME}") from found
+        return found
+
+    def _store(self, ended: list[tuple["Future", dict[str, float] | str]]) -> int:
         """Put ended runs into the table; return how many."""
-        results = {
-            self._futures.pop(f): r for f, r in zip(ended, self._results(ended), strict=True)
-        }
+        results = {self._futures.pop(future): result for future, result in ended}
         for run, result in results.items():
             if isinstance(result, str):
                 self._refuse(run, result)
@@ -125,15 +147,6 @@ class Follower:
                 self._best = float(np.fmax(self._best, result["validation_accuracy"]))
         store(self._sweep, results)
         return len(results)
-
-    def _results(self, ended: list["Future"]) -> list[dict[str, float] | str]:
-        """Return what each run measured, or the traceback of what failed; one request for all."""
-        if any(future.status in ("cancelled", "lost") for future in ended):
-            raise SweepError(f"the scheduler is lost. {RESUME}")
-        finished = {i: f for i, f in enumerate(ended) if f.status == "finished"}
-        found = self._cluster.client.gather(finished, errors="skip")
-        # a future fails only if it has lost its worker again and again
-        return [found.get(i) or repr(future.exception()) for i, future in enumerate(ended)]
 
     def _refuse(self, run: RunSpec, error: str) -> None:
         """End the sweep where all other runs would fail, too."""
@@ -172,3 +185,11 @@ class Follower:
             if line != self._line:
                 bar.write(f"No worker for {now - self._alive:.0f} s: {line}")
             self._line = line
+
+
+def _all_of(waiting: queue.SimpleQueue) -> list:
+    """Return what is in a queue, once there is something."""
+    found = [waiting.get()]
+    while not waiting.empty():
+        found.append(waiting.get_nowait())
+    return found

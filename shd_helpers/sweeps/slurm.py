@@ -118,8 +118,8 @@ def held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
+        for stop in came:
+            signal.raise_signal(stop)
 
 
 def call(*command: str, script: str | None = None) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 RESTART = "restart the workers"
+FETCH_S = 10.0
 
 
 def _code() -> str:
@@ -63,6 +64,7 @@ def execute(
     from distributed import get_worker
     from papermill.exceptions import PapermillExecutionError
 
+    limit_s = timeout_s
     stale = f"this worker has code {CODE}, the sweep wants {code}: {RESTART}"
     try:
         if get_worker().state.nthreads != 1:
@@ -75,17 +77,24 @@ def execute(
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock"):
             if again or finished_run(run.folder, run.hash) is None:
-                _execute_notebook(notebook, run, time.monotonic() + timeout_s)
+                limit_s = _limit(timeout_s)
+                _execute_notebook(notebook, run, time.monotonic() + limit_s)
         if measured := finished_run(run.folder, run.hash):
             return measured
         error = "run.json is not complete, or of other parameters or data"
     except PapermillExecutionError as caught:
         error = str(caught)  # holds the cell's traceback
     except TimeoutError as caught:
-        error = f"{caught}\ntime-out: more than {timeout_s:g} s{_what_limits()}"
+        error = f"{caught}\ntime-out: more than {limit_s:.4g} s{_what_limits()}"
     except Exception:  # whatever a run dies of, the others go on and the table tells
         error = traceback.format_exc()
     return error if code == CODE else f"{error.rstrip()}\n{stale}"
+
+
+def _limit(timeout_s: float) -> float:
+    """Return how long a run may take: less than its job, or it would start for ever."""
+    end = os.environ.get("SLURM_JOB_END_TIME")
+    return min(timeout_s, float(end) - FETCH_S - time.time()) if end else timeout_s
 
 
 def _what_limits() -> str:
@@ -129,7 +138,13 @@ class LastStart(WorkerPlugin):
     async def _go(self, worker: "Worker") -> None:
         from distributed.core import Status
 
+        state = worker.state
+        while not state.executing_count + state.executed_count:
+            await asyncio.sleep(0.2)  # a start may take long, and each job must bring a sweep on
         worker.status = Status.paused  # gets no other run
-        while worker.state.executing_count or worker.state.ready:
+        while state.executing_count or state.ready:
+            await asyncio.sleep(0.2)
+        end = time.monotonic() + FETCH_S
+        while worker.data and time.monotonic() < end:  # what the last run measured is fetched
             await asyncio.sleep(0.2)
         await worker.close_gracefully(reason="no time for another run")
