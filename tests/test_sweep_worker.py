@@ -5,10 +5,12 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import distributed
 import pytest
+from distributed.core import Status
 
 from shd_helpers.study import identity, kernels
 from shd_helpers.sweeps import worker
@@ -119,18 +121,31 @@ def test_a_failed_run_names_the_other_code_in_its_last_line(home, execute):
     )
 
 
-def test_a_job_s_worker_takes_no_run_when_its_time_is_short():
+def wait_for(path):
+    import time
+    from pathlib import Path
+
+    while not Path(path).exists():
+        time.sleep(0.05)
+
+
+def test_a_job_s_worker_takes_no_run_when_its_time_is_short(tmp_path):
     """It ends the run that it is at, its first in any case, and goes; another does the rest."""
 
     async def sweep(late_s):
         async with (
-            distributed.Scheduler(port=0, dashboard=False, host="127.0.0.1") as scheduler,
-            distributed.Worker(scheduler.address, nthreads=1, name="old") as old,
+            distributed.Scheduler(
+                port=0, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+            ) as scheduler,
+            distributed.Worker(scheduler.address, nthreads=1, memory_limit=0) as old,
             distributed.Client(scheduler.address, asynchronous=True) as client,
         ):
             await client.register_plugin(worker.LastStart(10.0, 10.0 - late_s), name="last start")
-            long = client.submit(time.sleep, 1.0)
+            long = client.submit(wait_for, path := str(tmp_path / f"go {late_s}"))
             others = client.map(lambda i: i, range(3), priority=-1)
+            while old.status != Status.paused:
+                await asyncio.sleep(0.05)
+            Path(path).touch()
             await long
             del long
             await old.finished()

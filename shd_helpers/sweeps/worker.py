@@ -141,8 +141,9 @@ class LastStart(WorkerPlugin):
         state = worker.state
         while not state.executing_count + state.executed_count:
             await asyncio.sleep(0.2)  # a start may take long, and each job must bring a sweep on
-        worker.status = Status.paused  # gets no other run
-        while state.executing_count or state.ready:
+        # begins no other run; with a memory limit of its own, Dask would lift that again
+        worker.status = Status.paused
+        while state.executing_count:
             await asyncio.sleep(0.2)
         end = time.monotonic() + FETCH_S
         while worker.data and time.monotonic() < end:  # what the last run measured is fetched
