@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import identity, predictions, tables
-from shd_helpers.study.tables import COSTS, SCORES, TableError, finished_run, read_rows
+from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -52,7 +52,7 @@ def test_the_table(home):
     table = run_sweep(home.yaml, progress=False)
     assert table.columns.tolist() == [
         *("configuration", "kind", "x", "word", "seed", "run_name"),
-        *(*SCORES, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
+        *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
@@ -327,3 +327,17 @@ def test_predictions_take_the_memory_of_some_runs_however_many_there_are(home, m
     assert peak(sweep.runs[10:]) < 1.5 * few
     kept = pd.read_csv(home.predictions).hash
     assert kept.value_counts().to_dict() == {run.hash: 500 for run in sweep.runs}
+
+
+def test_a_column_that_some_runs_have_is_kept_for_them(home):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    sweep = read_sweep(home.yaml)
+    for run in sweep.runs:
+        home.finish(run, predicted=["one", "two"])
+    state.settle(sweep, sweep.runs[:1])
+    file = sweep.runs[1].folder / "predictions.csv"
+    pd.read_csv(file).assign(integer_predicted="one").to_csv(file, index=False)
+    state.settle(sweep, sweep.runs[1:])
+    kept = pd.read_csv(home.predictions, keep_default_na=False)
+    assert kept.integer_predicted.tolist() == ["", "", "one", "one"]
+    assert kept.predicted.tolist() == ["one", "two"] * 2
