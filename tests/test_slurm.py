@@ -172,12 +172,12 @@ def test_all_runs_fail(there, site):
 
 
 def test_jobs_end_before_their_time_and_others_go_on(there, site):
-    """A job of a minute begins runs in its first seconds only; one that is too long fails."""
+    """A job of two minutes begins runs in its first seconds only; one that is too long fails."""
     there.write(grid={"x": [1.0]}, seeds=[0, 1, 2])
     there.order(1.0, 0, "wait")  # as long as it may
     there.order(1.0, 1, "slow")
     there.order(1.0, 2, "slow")
-    command = there.sweep("--timeout", "20", jobs=1, sbatch="time=1")
+    command = there.sweep("--timeout", "60", jobs=1, sbatch="time=2")
     assert command.wait(LONG_S) == 1
     assert there.rows().status.tolist() == ["failed", "done", "done"], command.out.read_text()
     assert "what a job's time leaves for one run" in there.rows().error[0]
