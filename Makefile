@@ -1,6 +1,6 @@
 # Every target makes .venv and installs what it needs on first use.
 #   make study [DATASET=spoken|hd|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
-#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4"]
+#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--slurm 20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -15,7 +15,7 @@ LOCKED ?=
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
-.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -35,6 +35,7 @@ help:
 	@echo "make lint       style, types, and which room imports which"
 	@echo "make slow       the tests that take minutes"
 	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
+	@echo "make slurm      sweeps on a small SLURM that is started for it (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
 	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
@@ -97,6 +98,9 @@ $(INSTALLED)-browser: $(INSTALLED)
 
 browser: $(INSTALLED)-browser
 	$(PY) -m pytest -m browser
+
+slurm: $(INSTALLED)
+	$(PY) -m pytest -m slurm tests/test_slurm.py
 
 notebooks: $(INSTALLED)
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
+from tests.slurm_site import INSTALL
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -117,11 +118,13 @@ def test_citation_and_licence():
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
-def test_ci_calls_make_only():
+def test_ci_calls_make_and_installs_what_its_targets_name():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    targets = ["test", "slow", "browser"]
-    assert [step["run"] for step in steps if "run" in step] == [f"make {t}" for t in targets]
+    targets = ["test", "slow", "browser", "slurm"]
+    lines = [step["run"] for step in steps if "run" in step]
+    assert [line for line in lines if "apt-get" not in line] == [f"make {t}" for t in targets]
+    assert any(INSTALL in line for line in lines) and INSTALL.split()[-2:] == ["slurm-wlm", "munge"]
     site = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text())
     assert [s["run"] for s in site["jobs"]["publish"]["steps"] if "run" in s] == ["make site"]
     calls = re.findall("^make (.*)", (ROOT / ".ci/run").read_text(), re.M)
