@@ -262,12 +262,11 @@ def word_to_digit(
         figure, axes = plt.subplots(1, 5 if sound else 4, figsize=(13 if sound else 10.6, 3.5))
     *first, channels, pooled, hidden, votes = axes
     end_ms = 1000 * end_of(spikes[0])
-    for axis in first:
+    if sound:
         wave, rate_hz = soundfile.read(BytesIO(sound))
-        axis.plot(
-            np.arange(len(wave)) / rate_hz * 1000, wave, color=INK, linestyle="-", linewidth=0.5
-        )
-        axis.set_ylabel("share of full scale")
+        times_ms = np.arange(len(wave)) / rate_hz * 1000
+        first[0].plot(times_ms, wave, color=INK, linestyle="-", linewidth=0.5)
+        first[0].set_ylabel("share of full scale")
     channels.plot(spikes[0] * 1000, spikes[1], **DOT)
     channels.set(ylabel="channel", ylim=(0, N_CHANNELS))
     for axis, name, label in (
