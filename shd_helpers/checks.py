@@ -55,6 +55,10 @@ def check_path(name: str, value: str | Path) -> None:
     """Raise ValueError if a value is no path."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise ValueError(f"{name} {shown(value)}: must be a path")
+    try:
+        Path(value).exists()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{name} {shown(value)}: must be a path ({error.strerror})") from None
 
 
 def check_switch(name: str, value: bool) -> None:

@@ -61,10 +61,11 @@ def sync_folder(folder: Path) -> None:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove the temporary files of `path` whose process on this machine is dead."""
-    start = f"{path.name}.{platform.node()}."
+    start = re.escape(f"{path.name}.{platform.node()}.")
     for part in path.parent.iterdir():
-        pid = part.name.removeprefix(start).removesuffix(".part")
-        if part.name == f"{start}{pid}.part" and pid.isdecimal() and not _is_alive(int(pid)):
+        # the second ending has what was written in turn beside a temporary file
+        found = re.fullmatch(rf"{start}(\d+)\.part(\..*\.part)?", part.name)
+        if found and not _is_alive(int(found[1])):
             with contextlib.suppress(OSError):  # another writer was faster, or it isn't ours
                 part.unlink()
 

@@ -187,10 +187,11 @@ class Home:
         return epochs == {len(run.epochs) + 1} and len(run.predictions) > 0 and bool(is_right)
 
     @staticmethod
-    def lines(folder: Path) -> set[str]:
-        """Return the rows of the table."""
+    def rows(folder: Path) -> set[str]:
+        """Return the names of the runs that the table has."""
         path = folder / "results" / "trial_toy.csv"
-        return set(path.read_text(errors="replace").splitlines()) if path.is_file() else set()
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        return {line.split('"')[1] for line in text.splitlines() if ",done," in line}
 
 
 def execute(path: Path, out: Path | None, parameters: dict, stop: str = "") -> None:

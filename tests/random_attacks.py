@@ -173,7 +173,7 @@ class Arena:
                     json.loads(path.read_text(), parse_constant=lambda word: 1 / 0)
                 except (ValueError, ZeroDivisionError):
                     return f"{name}: no JSON"
-        lines = self.home.lines(self.good) - self.home.lines(self.home.folder)
+        lines = self.home.rows(self.good) - self.home.rows(self.home.folder)
         table = "results/trial_toy.csv"
         if lines and table in before and table not in touched:
             return f"rows are lost: {lines}"

@@ -142,6 +142,7 @@ SETTINGS = {
     "a text for a seed": ({"seed": "x"}, "seed 'x': must be a whole number"),
     "no folder": ({"folder": False}, "folder False: must be a path"),
     "no path to write to": ({"out": ""}, "out '': must be a path"),
+    "a long folder": ({"folder": "x" * 5000}, "folder 'xxx.*: must be a path .File name too long"),
     "no listing": ({"listing": [1]}, r"listing \[1\]: must be a path"),
     "a path": ({"name": "../evil"}, r"name '\.\./evil': must be of letters"),
     "no name": ({"name": ""}, "name '': must be of letters"),

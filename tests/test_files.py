@@ -41,6 +41,7 @@ def test_killed_in_the_middle_of_writing(tmp_path):
     assert ended.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
     (left,) = tmp_path.glob("*.part")
+    left.with_name(left.name + left.name.removeprefix("x.txt")).write_text("of one in the other")
     elsewhere = path.with_name("x.txt.another-machine.1.part")
     other = path.with_name(left.name.replace("x.txt", "y.txt"))
     alive = path.with_name(f"x.txt.{platform.node()}.{os.getppid()}.part")
