@@ -1,19 +1,21 @@
 # Every target makes .venv and installs what it needs on first use.
 #   make study [DATASET=spoken|hd|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
-#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4"]
+#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--slurm 20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
 SWEEP ?=
+RUN ?=
+OUT ?=
 ARGS ?=
 LOCKED ?=
 
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
-.PHONY: help study data compare sweep evidence lab bench test lint slow browser notebooks lock clean
+.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -24,13 +26,18 @@ help:
 	@echo "make sweep      run what is missing of a sweep: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
+	@echo "make export     write a run's circuit: integers, C, Verilog, test vectors, README;"
+	@echo "                RUN=run folder; OUT=folder to write; ARGS='-p fc1_bits 4 --utterances 50'"
+	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, and which room imports which"
 	@echo "make slow       the tests that take minutes"
 	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
+	@echo "make slurm      sweeps on a small SLURM that is started for it (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
+	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
 
@@ -55,6 +62,16 @@ sweep: $(INSTALLED)
 evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
+$(INSTALLED)-circuit: $(INSTALLED)
+	$(INSTALL) -q -e '.[circuit]'
+	@touch $(INSTALLED)-circuit
+
+export: $(INSTALLED)-circuit
+	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+rtl: $(INSTALLED)-circuit
+	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
@@ -71,7 +88,7 @@ lint: $(INSTALLED)
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
-slow: $(INSTALLED)
+slow: $(INSTALLED)-site
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
 # installs the package anew: not while something runs
@@ -82,8 +99,21 @@ $(INSTALLED)-browser: $(INSTALLED)
 browser: $(INSTALLED)-browser
 	$(PY) -m pytest -m browser
 
+slurm: $(INSTALLED)
+	$(PY) -m pytest -m slurm tests/test_slurm.py
+
 notebooks: $(INSTALLED)
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
+
+$(INSTALLED)-site: $(INSTALLED)
+	$(INSTALL) -q -e '.[site]'
+	@touch $(INSTALLED)-site
+
+# nothing is executed: the pages show what is committed
+site: $(INSTALLED)-site
+	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
+	@cp build/site/README.html build/site/index.html
+	@echo "Open build/site/index.html"
 
 # without local versions such as torch's +cpu, for PyPI has none
 lock: $(INSTALLED)

@@ -14,6 +14,7 @@ from shd_helpers.events import downsample as preprocessing
 from shd_helpers.events.toy import write_toy
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import datasets
+from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 
@@ -60,7 +61,7 @@ def one_after_the_other(path: Path) -> None:
 
 def sweep_on_two_workers(path: Path) -> None:
     """Run a sweep, with the start and the end of its cluster."""
-    table = run_sweep(path, workers=2, progress=False)
+    table = run_sweep(path, places=Places(workers=2), progress=False)
     assert (table.status == "done").all(), table.error.max()
 
 

@@ -7,22 +7,18 @@ import pytest
 import torch
 
 from shd_helpers.paths import ROOT
+from shd_helpers.study.kernels import again_if_it_dies
 from tests.sweep_home import Home, stopped
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
 def patient(start):
-    """Start a kernel again that dies at its start: its ports were taken (see `sweeps.worker`)."""
+    """Start nbval's kernels as papermill's."""
 
     @functools.wraps(start)
     def started(*args, **kwargs):
-        for starts_left in (2, 1, 0):
-            try:
-                return start(*args, **kwargs)
-            except RuntimeError:
-                if not starts_left:
-                    raise
+        return again_if_it_dies(lambda: start(*args, **kwargs))
 
     return started
 

@@ -1,12 +1,21 @@
-"""Find texts of a figure that collide, leave the canvas, or are crossed by what is drawn."""
+"""Find what a reader stumbles over in a figure.
 
+Texts that collide, leave the canvas or are crossed; axes without a label; lines alike in grey.
+"""
+
+import re
 from collections.abc import Callable
 from itertools import combinations
 from unittest.mock import patch
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -75,3 +84,50 @@ def _crossed(figure: Figure, legend: Bbox) -> list[str]:
             if meets:
                 found.append(f"{artist.get_label()!r} runs through a legend")
     return found
+
+
+def unlabelled(figure: Figure) -> list[str]:
+    """Return which axes have numbers but no label; a shared one has it once."""
+    found = []
+    for axis in figure.axes:
+        for name, its, other in (
+            ("an x", axis.xaxis, "_supxlabel"),
+            ("a y", axis.yaxis, "_supylabel"),
+        ):
+            numbers = [
+                tick.label1.get_text()
+                for tick in its.get_major_ticks()
+                if tick.label1.get_visible() or tick.label2.get_visible()
+            ]
+            is_read = any(re.fullmatch(r"[\d.,\u2212-]+", text) for text in numbers)
+            shared = getattr(figure, other) is not None and name == "a y"
+            if is_read and not shared and not _has_label(axis, its, figure):
+                found.append(f"{name} axis has no label")
+    return found
+
+
+def _has_label(axis: Axes, its: Axis, figure: Figure) -> bool:
+    """Tell whether an axis has a label, or one beside it that it shares its numbers with."""
+    if its.get_label().get_text():
+        return True
+    group = axis.get_shared_y_axes() if its is axis.yaxis else axis.get_shared_x_axes()
+    others = [other for other in figure.axes if other is not axis and group.joined(axis, other)]
+    labels = [(o.yaxis if its is axis.yaxis else o.xaxis).get_label().get_text() for o in others]
+    return any(labels)
+
+
+def same_in_grey(figure: Figure) -> list[str]:
+    """Return the pairs of lines in a legend that look the same when printed in grey."""
+    found = []
+    for axis in figure.axes:
+        lines = [line for line in axis.lines if not line.get_label().startswith("_")]
+        for one, other in combinations(lines, 2):
+            looks = [(line.get_linestyle(), line.get_marker()) for line in (one, other)]
+            if looks[0] == looks[1] and abs(_grey(one) - _grey(other)) < 0.1:
+                found.append(f"{one.get_label()!r} and {other.get_label()!r} look the same in grey")
+    return found
+
+
+def _grey(line: Line2D) -> float:
+    """Return how light a line is, 0 to 1 (ITU-R BT.601)."""
+    return float(np.dot(to_rgb(line.get_color()), (0.299, 0.587, 0.114)))

@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.versions import NUMERICS
 
-LONG_S = 120
+LONG_S = 300
 
 # Says in `log` that it has begun, does what the file named after its x and seed tells, and leaves a
 # run.json whose hash is computed here a second time.

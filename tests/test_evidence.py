@@ -28,8 +28,8 @@ def ran(monkeypatch):
     monkeypatch.setattr(evidence, "EVIDENCE", ("a", "b"))
     status = {"a": "done", "b": "done", evidence.ON_SPOKEN: "done"}
 
-    def run(name, overrides, workers):
-        asked.append((name, overrides, workers))
+    def run(name, overrides, places):
+        asked.append((name, overrides, places.workers))
         return pd.DataFrame({"status": [status[name]]})
 
     monkeypatch.setattr(evidence, "run_sweep", run)

@@ -1,6 +1,7 @@
 """Every figure on small data: no text collides or leaves the canvas, and each is shown once."""
 
 import inspect
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from matplotlib.figure import Figure
 
@@ -16,7 +18,7 @@ from shd_helpers.events.toy import write_toy
 from shd_helpers.figures import data, explorers, runs, style
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, read_shd
 from tests.networks import spiking_network
-from tests.overlaps import overlaps
+from tests.overlaps import overlaps, same_in_grey, unlabelled
 from tests.test_engine import random_events
 
 ENGLISH, BOTH = LANGUAGES["english"], LANGUAGES["both"]
@@ -139,6 +141,17 @@ curves |= {f"fast_sigmoid, slope {k}": np.linspace(5.8, k / 30, 60) for k in (25
 blocks_of_3 = Downsampling(bin_ms=10.0, pool_steps=1, pool_threshold=1)
 blocks_of_1 = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
 
+
+def word_to_digit(class_names, sound=True):
+    rng = np.random.default_rng(0)
+    example = {"input": rng.random((333, 183)) < 0.02, "hidden": rng.random((333, 256)) < 0.01}
+    example["spk"] = rng.random((333, len(class_names))) < 0.05
+    with BytesIO() as file:
+        soundfile.write(file, wave(), 24_000, format="WAV")
+        wav = file.getvalue()
+    return data.word_to_digit(wav if sound else None, spikes(0, 0.36), example, class_names, 3.0)
+
+
 CASES = {
     "spike_histograms": [
         lambda: data.spike_histograms(spikes(0)[1], spikes(0)[0], 150, 1.0),
@@ -149,6 +162,7 @@ CASES = {
         lambda: data.digit_rasters({w: spikes(i, 1.2) for i, w in enumerate(BOTH)}),
     ],
     "word_to_spikes": [word_to_spikes],
+    "word_to_digit": [lambda: word_to_digit(ENGLISH), lambda: word_to_digit(BOTH, sound=False)],
     "one_neuron": [lambda: data.one_neuron(np.arange(333) % 9, np.arange(333) % 13 / 10, 3.0)],
     "windows": [
         lambda: data.windows(
@@ -220,6 +234,7 @@ def test_figure_is_legible_as_it_is_saved(name, img):
         assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
         assert overlaps(figure, lambda figure=figure: style.save(figure, name, SOURCE)) == []
         assert (img / f"{name}.png").stat().st_size > 1000
+        assert unlabelled(figure) == [] and same_in_grey(figure) == []
 
 
 @pytest.mark.parametrize("name", EXPLORERS)
@@ -228,6 +243,7 @@ def test_explorer_is_legible(name):
         figure = draw()
         assert plt.get_fignums() == []
         assert overlaps(figure) == []
+        assert unlabelled(figure) == [] and same_in_grey(figure) == []
 
 
 def test_no_figure_is_forgotten():
@@ -274,3 +290,18 @@ def broken(what):
 def test_check_finds_what_is_broken(what, finding):
     found = overlaps(broken(what))
     assert any(finding in line for line in found) if finding else found == []
+
+
+def test_labels_and_grey_are_checked():
+    figure = broken("nothing")
+    assert overlaps(figure) == []  # drawn
+    axis = figure.axes[0]
+    assert unlabelled(figure) == ["an x axis has no label", "a y axis has no label"]
+    axis.set(xlabel="time (ms)", ylabel="share (%)")
+    assert unlabelled(figure) == []
+    axis.plot([0, 1], [1, 0], color="C1", label="falling")
+    axis.lines[0].set_color("C1")
+    axis.lines[1].set_linestyle(axis.lines[0].get_linestyle())
+    assert same_in_grey(figure) == ["'rising' and 'falling' look the same in grey"]
+    axis.lines[1].set_linestyle("--")
+    assert same_in_grey(figure) == []

@@ -15,7 +15,7 @@ import torch
 
 from shd_helpers.events import Augmentation, Downsampling, Split, downsize, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import TrainConfig, evaluate, fit
 from shd_helpers.versions import NUMERICS
@@ -33,15 +33,24 @@ NETWORKS = {
     "delays": {"n_delays": 3},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
+    "reset to zero": {"reset": "zero"},
 }
 TRAININGS = {
     "cost of spikes": {"l1_spikes": 0.01},
     "schedule": {"epochs": 3, "lr_step": 1, "lr_gamma": 0.1},
+    "mismatch": {"mismatch": 0.1},
 }
+FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
 
 
-def trained(engine: str, network: dict, training: dict, augmentation: Augmentation) -> dict:
+def trained(
+    engine: str,
+    network: dict,
+    training: dict,
+    augmentation: Augmentation,
+    quantisation: Quantisation | None = None,
+) -> dict:
     """Train on 12 utterances for two epochs; return a few numbers that any change would move."""
     events = random_events(18, 60, 40, 4, 0.1)
     generator = torch.Generator().manual_seed(5)
@@ -52,7 +61,10 @@ def trained(engine: str, network: dict, training: dict, augmentation: Augmentati
             model.fc1.weight *= 3  # enough spikes for gradients everywhere
     settings = TrainConfig(**{"epochs": 2, "batch_size": 6, "engine": engine, **training})
     train, valid = events.take(np.arange(12)), events.take(np.arange(12, 18))
-    history = fit(model, train, valid, settings, generator, augmentation=augmentation)
+    history = fit(
+        model, train, valid, settings, generator,
+        augmentation=augmentation, quantisation=quantisation,
+    )  # fmt: skip
     scores = evaluate(model, valid, engine).class_scores
     numbers = {"loss": [epoch["train_loss"] for epoch in history], "scores": scores.tolist()}
     for name, parameter in model.named_parameters():
@@ -73,6 +85,8 @@ def runs() -> dict:
         for name, training in TRAININGS.items():
             found[f"{engine}, {name}"] = (engine, {}, training, Augmentation())
         found[f"{engine}, augmentation"] = (engine, {}, {}, AUGMENTATION)
+        found[f"{engine}, spurious events"] = (engine, {}, {}, Augmentation(spurious=5.0))
+        found[f"{engine}, few bits"] = (engine, {}, {}, Augmentation(), FEW_BITS)
     return found
 
 

@@ -4,8 +4,10 @@ import ast
 import re
 from importlib import import_module
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 
@@ -69,8 +71,9 @@ def test_kernel_and_size(notebook, path):
 
 def test_cells_are_short_and_define_next_to_nothing(notebook):
     for cell in code_cells(notebook):
-        is_parameters = "parameters" in cell.metadata.get("tags", [])
-        assert is_parameters or len(cell.source.splitlines()) <= 25, cell.source
+        tags = {*cell.metadata.get("tags", [])}
+        limit = 26 if "by-hand" in tags else 15
+        assert "parameters" in tags or len(cell.source.splitlines()) <= limit, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
         defines = any(isinstance(node, ast.ClassDef | ast.FunctionDef) for node in nodes)
         assert not defines or "by-hand" in cell.metadata.get("tags", [])  # what a student builds
@@ -109,10 +112,48 @@ def test_no_paths_of_a_machine_and_no_installs(notebook):
         assert "sys.path" not in cell.source
 
 
-def test_links_to_other_notebooks_lead_somewhere(notebook):
+def test_links_lead_somewhere(notebook):
     for cell in notebook.cells:
-        for target in re.findall(r"\]\(([\w./]+\.ipynb)\)", cell.source):
-            assert (NOTEBOOKS / target).is_file(), target
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!http)([^)#\s]+)\)", cell.source):
+                assert (NOTEBOOKS / target).exists(), target
+
+
+def exercise(notebook):
+    """Return the text of a notebook's exercise and its cell."""
+    cells = notebook.cells
+    (i,) = [i for i, cell in enumerate(cells) if "**Exercise.**" in cell.source]
+    return cells[i].source, cells[i + 1].source
+
+
+def test_ends_with_take_aways_and_an_exercise_that_checks_itself(notebook):
+    text, code = exercise(notebook)
+    assert text.startswith("## Take-aways") or "\n## Take-aways" in text
+    assert re.findall(r"^(\d)\. ", text, re.M) == ["1", "2", "3"]
+    first, *_, last = ast.parse(code).body
+    assert isinstance(first, ast.Assign) and first.value.value is None
+    assert isinstance(last, ast.Assert) and len(last.msg.value) > 10  # the hint
+    rest = notebook.cells[[c.source for c in notebook.cells].index(code) + 1 :]
+    assert all(cell.source.startswith("Next: ") for cell in rest)
+
+
+RIGHT = pd.DataFrame({"label": [*"aabb"], "predicted": [*"aaba"]})
+EXERCISES = [
+    (1, {"final": SimpleNamespace(n_units=183)}, 132_352, 46_848),
+    (2, {}, 0.5, 0.25),
+    (3, {"parts": SimpleNamespace(training=range(900)), "batch_size": 8, "epochs": 30}, 3390, 3375),
+    (4, {"predictions": RIGHT}, "b", "a"),
+]
+
+
+@pytest.mark.parametrize(("number", "there", "right", "wrong"), EXERCISES)
+def test_an_exercise_takes_the_right_answer_and_hints_at_a_wrong_one(number, there, right, wrong):
+    _, code = exercise(nbformat.read(PATHS[number - 1], as_version=4))
+    assert code.count(" = None") == 1
+    exec(code, {**there})
+    exec(code.replace("None", repr(right), 1), {**there})
+    with pytest.raises(AssertionError, match=r"\w"):
+        exec(code.replace("None", repr(wrong), 1), {**there})
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,22 @@ def test_or_from_beside_the_table(table, home):
     pd.testing.assert_frame_equal(collect_predictions(table), before)
 
 
+def test_a_circuit_s_answers_come_along(table, home):
+    """One of two runs has a circuit."""
+    path = home.runs / "x=1.0,seed=1" / "predictions.csv"
+    pd.read_csv(path).assign(integer_predicted=["one", "two"]).to_csv(path, index=False)
+    home.write(grid={"x": [1.0]}, keep_predictions=True)
+    for kept in (False, True):
+        if kept:
+            run_sweep(home.yaml, progress=False)
+            rows = pd.read_csv(home.table)
+            rows.assign(dataset="digits", language="english").to_csv(home.table, index=False)
+            path.unlink()
+        found = collect_predictions(table)
+        assert found.integer_predicted.tolist() == [-1, -1, 1, 2]
+        assert found.predicted.tolist() == [1, 2, 2, 1]
+
+
 def test_a_run_that_has_its_row_alone_is_named_with_the_way_to_repeat_it(table, home):
     (home.runs / "x=1.0,seed=1" / "predictions.csv").unlink()
     with pytest.raises(TableError) as error:
@@ -67,7 +83,8 @@ def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
     """Three speakers, counted by hand."""
     table, columns = tmp_path / "t.csv", {"dataset": "hd", "language": "english", "status": "done"}
     runs = pd.DataFrame({"hash": [*"abc"], "held_out": [0, 1, 2]}).assign(**columns)
-    runs = runs.assign(input="small", seed=4, configuration="x", run_name="y", error="")
+    runs = runs.assign(input="small", seed=4, configuration="x", error="")
+    runs = runs.assign(run_name=runs.hash)
     runs.to_csv(table, index=False)
     said = [  # run, speaker, right answers, wrong ones
         *(("a", 0, 1, 1), ("a", 1, 1, 0), ("a", 2, 0, 1)),

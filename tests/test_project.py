@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
+from tests.slurm_site import INSTALL
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -67,21 +68,39 @@ def test_locked_versions_are_in_range_and_on_pypi():
         assert requirement.specifier.contains(version), (requirement, version)
 
 
-def test_readme_names_every_notebook_and_only_files_that_exist():
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES += [ROOT / folder / "README.md" for folder in ("sweeps", "results")]
+
+
+def test_readme_names_every_notebook_and_every_page():
     readme = (ROOT / "README.md").read_text()
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        assert f"notebooks/{path.name}" in readme
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", readme):
-        assert (ROOT / target).exists(), target
+    for path in [*NOTEBOOKS.glob("*.ipynb"), *PAGES[1:]]:
+        assert f"]({path.relative_to(ROOT).as_posix()})" in readme
 
 
-def test_make_targets_in_readme_and_help_exist():
+def headings(text):
+    """Return the anchors that GitHub gives to a page's headings."""
+    found = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in headings(path.read_text()), anchor
+
+
+def test_make_targets_in_prose_and_help_exist():
     makefile = (ROOT / "Makefile").read_text()
-    readme = (ROOT / "README.md").read_text()
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.M))
-    assert {"study", "test", "lab"} <= named
+    readme, *others = (page.read_text() for page in PAGES)
+    named, elsewhere = (
+        {*re.findall(r"(?:^|`)make ([a-z]+)", text, re.M)} for text in (readme, "\n".join(others))
+    )
+    assert {"study", "test", "lab", "site"} <= named
     targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
-    assert named <= targets
+    assert named | elsewhere <= targets
     assert set(re.findall(r'@echo "make ([a-z]+)', makefile)) == targets - {"help"}
 
 
@@ -99,10 +118,14 @@ def test_citation_and_licence():
     assert (ROOT / "LICENSE").read_text().startswith("MIT License")
 
 
-def test_ci_calls_make_only():
+def test_ci_calls_make_and_installs_what_its_targets_name():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     steps = workflow["jobs"]["test"]["steps"]
-    targets = ["test", "slow", "browser"]
-    assert [step["run"] for step in steps if "run" in step] == [f"make {t}" for t in targets]
+    targets = ["test", "slow", "browser", "slurm"]
+    lines = [step["run"] for step in steps if "run" in step]
+    assert [line for line in lines if "apt-get" not in line] == [f"make {t}" for t in targets]
+    assert any(INSTALL in line for line in lines) and INSTALL.split()[-2:] == ["slurm-wlm", "munge"]
+    site = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text())
+    assert [s["run"] for s in site["jobs"]["publish"]["steps"] if "run" in s] == ["make site"]
     calls = re.findall("^make (.*)", (ROOT / ".ci/run").read_text(), re.M)
     assert {*targets} <= {*" ".join(calls).split()}

@@ -1,4 +1,4 @@
-"""Every result in the prose of README and notebooks 5 and 6, computed from committed tables."""
+"""Every result in the prose of README, docs and notebooks, computed from committed tables."""
 
 import re
 
@@ -13,6 +13,7 @@ from shd_helpers.study.tables import COSTS, RESULTS
 from shd_helpers.sweeps import plan_of, recipes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 
 
 def says(notebook, sentence):
@@ -96,17 +97,44 @@ def test_what_make_study_prints():
 
 def test_speed():
     bench = pd.read_csv(ROOT / "results" / "bench.csv")
-    claims = re.search(
-        r"takes 1/(\d+) of snntorch's time with 128 utterances, 1/(\d+) with 32 and 1/(\d+) with 8",
-        README,
-    )
-    assert claims, "the README's sentence on speed has changed"
+    claims = re.findall(r"^\| (\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
     steps = bench[bench.variant == "fused"].groupby("benchmark").get_group("training step")
     ratios = steps.set_index("batch").ratio
+    assert claims == [(str(batch), str(round(ratios[batch]))) for batch in (128, 32, 8)]
     cochlea = bench[(bench.benchmark == "cochlea") & (bench.variant == "encode")]
     ratio = cochlea[cochlea.batch == 1].ratio.iloc[0]
-    assert f"{ratio:.0f} times as fast as its reference" in README
-    assert [int(claim) for claim in claims.groups()] == [round(ratios[b]) for b in (128, 32, 8)]
+    assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
+
+
+def sentences(text):
+    """Return the sentences of a text in Markdown, without code; a table's cell is one, too."""
+    text = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.S)
+    return re.split(r"(?<=[.:;?!])\s|\n\s*\n|\n[*|#]|\|", text)
+
+
+def numbers(sentence):
+    """Return a sentence's numbers; a size, and a mean with its interval, are one each."""
+    amount = r"\d+(?:[,.]\d+)*"
+    return re.findall(rf"\b{amount}(?: x {amount}| ± {amount})*", sentence)
+
+
+@pytest.mark.parametrize("name", ["README", *DOCS])
+def test_no_sentence_has_more_than_four_numbers(name):
+    for sentence in sentences({"README": README, **DOCS}[name]):
+        assert len(numbers(sentence)) <= 4, sentence
+
+
+def test_numbers_are_counted():
+    assert numbers("3 of 183 x 333, 4.5 ± 2.1 points, n_1") == ["3", "183 x 333", "4.5 ± 2.1"]
+    assert sentences("One. Two: 3.5 `4 5` [six](7.md)") == ["One.", "Two:", "3.5   [six "]
+
+
+def test_readme_is_short():
+    def words(text):
+        return sum(bool(re.search(r"\w", word)) for word in text.split())
+
+    assert words(README) <= 1200
+    assert words(README[: README.index("## Notebooks")]) <= 700
 
 
 @pytest.fixture(scope="module")
@@ -202,20 +230,38 @@ def test_the_speakers_of_notebook_6(final):
     assert worst == voices.pitch_hz.idxmax() == voices.spikes.idxmin()
 
 
+def points(row):
+    return f"{row['mean']:+.1f} ± {row.ci95:.1f}"
+
+
 def test_the_other_inputs_of_notebook_6(final):
-    pairs = [pair for pair in final.plan["secondary"] if {*pair} <= {*final.ten.input}]
-    found = contrasts(final.ten, pairs, "test_unseen_accuracy")
-    assert len(final.plan["secondary"]) == 6 and (found.p_holm > 0.05).all()
-    says("06_downsizing_study", f"Six such comparisons are planned; these {len(pairs)} have run")
-    one, small = final.costs.loc["183 x 333, threshold 1"], final.costs.loc[final.small]
-    against = [found.loc["183 x 333, threshold 1", name] for name in final.plan["primary"]]
+    small, full = final.plan["primary"]
+    one, fewer_steps, fewer_channels = "183 x 333, threshold 1", "183 x 100", "61 x 333"
+    unseen = contrasts(final.ten, final.plan["secondary"], "test_unseen_accuracy")
+    seen = contrasts(final.ten, final.plan["secondary"], "test_seen_accuracy")
+    assert len(unseen) == 6 and (unseen.p_holm > 0.05).all()
+    excluded = [unseen.loc[name, small].excluded_loss for name in (fewer_steps, fewer_channels)]
+    lost = seen.loc[fewer_channels, small]
+    assert max(excluded) < final.plan["margin"] and abs(lost["mean"]) < lost.ci95
+    german = contrasts(final.ten, [final.plan["replication"]], "test_unseen_accuracy").iloc[0]
     for sentence in (
-        f"{against[0]['mean']:+.1f} ± {against[0].ci95:.1f} points against the study's input",
-        f"{against[1]['mean']:+.1f} ± {against[1].ci95:.1f} against the full one",
-        f"{one.effective_acs / 1e6:.2f} million accumulates where threshold 2 takes "
-        f"{small.effective_acs / 1e6:.2f}.",
+        f"against the study's input 183 x 100 gets {points(unseen.loc[fewer_steps, small])} points",
+        f"61 x 333 gets {points(unseen.loc[fewer_channels, small])}.",
+        f"a loss above {max(excluded):.1f} points is excluded",
+        f"lose {-lost['mean']:.1f} ± {lost.ci95:.1f} points with 61 channels",
+        f"183 x 333 gets {points(unseen.loc[one, small])} points against the study's "
+        f"input, {points(unseen.loc[one, full])} against the full",
+        f"{final.costs.loc[one].effective_acs / 1e6:.2f} million accumulates where threshold 2 "
+        f"takes {final.costs.loc[small].effective_acs / 1e6:.2f}.",
+        f"The loss is found again: {-german['mean']:.1f} ± {german.ci95:.1f} points (p "
+        f"{german.p:.4f}), where English loses {-final.difference('unseen').mean:.1f}.",
     ):
         says("06_downsizing_study", sentence)
+    assert german["mean"] + german.ci95 < 0
+    assert f"In German the loss is found again: {-german['mean']:.1f} ± {german.ci95:.1f}" in README
+
+
+def test_the_price_of_being_new_in_notebook_6(final):
     loss, row = final.difference("unseen").mean, final.means.loc[final.small]
     gap = row.test_seen - row.test_unseen
     says(
@@ -225,7 +271,17 @@ def test_the_other_inputs_of_notebook_6(final):
 
 def test_the_costs_of_notebook_6(final):
     small, full = (final.costs.loc[name] for name in final.plan["primary"])
+    fewer_steps, fewer_channels = (final.costs.loc[name] for name in ("183 x 100", "61 x 333"))
+    with_two = [small.effective_acs, fewer_steps.effective_acs, fewer_channels.effective_acs]
+    assert max(with_two) < 0.55e6 and min(with_two) > 0.4e6
+    assert full.effective_acs == pytest.approx(4 * small.effective_acs, rel=0.05)
+    updates = 100 * fewer_steps.neuron_updates / small.neuron_updates
+    spikes = fewer_channels.hidden_spikes / small.hidden_spikes
     for sentence in (
+        f"at 183 x 100 {fewer_steps.neuron_updates / 1e3:.0f} thousand times",
+        f"with {updates:.0f} % of the neuron updates",
+        f"needs {100 * fewer_channels.parameters / small.parameters:.0f} % of the parameters",
+        f"makes {spikes:.1f} times as many hidden spikes",
         f"a word makes {small.hidden_spikes:.0f} hidden spikes, and {small.late_spikes:.0f} spikes",
         f"updated {small.neuron_updates / 1e3:.0f} thousand times a word, a third of what",
     ):

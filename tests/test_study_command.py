@@ -134,6 +134,26 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
         run_notebooks({}, folder)
 
 
+def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
+    """In the place of papermill stands a function that fails as it does then, or later."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    calls = []
+
+    def execute(path, out, *_, on_notebook_start, **__):
+        calls.append(path)
+        if len(calls) == 5:  # the third notebook, for the second time
+            on_notebook_start(notebook=None)
+        if len(calls) in (1, 4, 5):
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        out.write_text("")
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    first, second, third, *_ = OF_A_RUN
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        run_notebooks({}, tmp_path / "run")
+    assert calls == [first, first, second, third, third]
+
+
 def test_data_only(tmp_path):
     write_toy(tmp_path / "toy", seed=0)
     ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--data-only")

@@ -1,31 +1,40 @@
 """What a sweep skips and what its table keeps, without executing anything."""
 
+import csv
 import errno
 import gzip
 import json
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from shd_helpers.study import identity, tables
-from shd_helpers.study.tables import COSTS, SCORES, TableError, finished_run, read_rows
+from shd_helpers.study import identity, predictions, tables
+from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
 
+def todo(home, again=None):
+    sweep = read_sweep(home.yaml)
+    return state.missing(sweep, again, read_rows(sweep.table))
+
+
 def missing(home, again=None):
-    return [run.configuration for run in state.missing(read_sweep(home.yaml), again)]
+    return [run.configuration for run in todo(home, again)]
 
 
 def store(home, results):
     """Store what runs measured, or their tracebacks, by their place in the sweep."""
     sweep = read_sweep(home.yaml)
-    state.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
+    rows = {sweep.runs[i]: result for i, result in results.items()}
+    state.store(sweep, rows)
+    state.settle(sweep, [run for run, result in rows.items() if not isinstance(result, str)])
 
 
 def measured(home, validation):
@@ -43,7 +52,7 @@ def test_the_table(home):
     table = run_sweep(home.yaml, progress=False)
     assert table.columns.tolist() == [
         *("configuration", "kind", "x", "word", "seed", "run_name"),
-        *(*SCORES, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
+        *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
@@ -94,7 +103,7 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     assert len(missing(home, "")) == 4
-    assert all(state.missing(read_sweep(home.yaml), "seed=0").values())  # folders don't count
+    assert all(todo(home, "seed=0").values())  # folders don't count
 
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
@@ -191,9 +200,9 @@ def test_predictions_are_kept_and_never_lost(home):
     home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
     for run in read_sweep(home.yaml).runs:
         home.finish(run, predicted=["two", "two"])
-    state.store(sweep := read_sweep(home.yaml), {
-        run: finished_run(run.folder, run.hash) for run in sweep.runs
-    })  # fmt: skip
+    sweep = read_sweep(home.yaml)
+    state.store(sweep, {run: finished_run(run.folder, run.hash) for run in sweep.runs})
+    state.settle(sweep, sweep.runs)
     kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
     assert kept == {
         first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
@@ -209,8 +218,7 @@ def test_a_run_without_its_predictions_is_missing(home):
     home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
     home.finish(first)  # scores, but no predictions.csv
     home.finish(second, predicted=["one", "two"])
-    todo = state.missing(read_sweep(home.yaml), None)
-    assert {run.configuration: again for run, again in todo.items()} == {"x=1.0": True}
+    assert {run.configuration: again for run, again in todo(home).items()} == {"x=1.0": True}
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
 
 
@@ -240,5 +248,96 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     home.finish_all()
     with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
         run_sweep(home.yaml, progress=False)
-    assert home.table.read_text() == before
+    assert home.table.read_text().startswith(before)  # the new rows are behind, out of order
+    assert len(read_rows(home.table)) == 6
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
+
+
+def test_a_row_is_appended_without_reading_the_others(home, monkeypatch):
+    """Rows of other runs, with a column that this sweep hasn't, stay before it to the letter."""
+    sweep, row = read_sweep(home.yaml), measured(home, 0.5)
+    store(home, {0: row})
+    tables.merge_rows(home.table, [{"run_name": "b", "status": "done", "word": "x", "older": "y"}])
+    before = home.table.read_text()
+    monkeypatch.setattr(tables, "_read", None)
+    state.store(sweep, {run: row for run in sweep.runs[1:3]})
+    assert home.table.read_text().startswith(before)
+    monkeypatch.undo()
+    assert len(read_rows(home.table)) == 4
+
+
+def test_what_a_killed_process_left_of_a_row_is_no_row(home):
+    row = measured(home, 0.5)
+    store(home, {0: row, 1: row})
+    whole = home.table.read_text()
+    for n in (1, 2, 20, len(whole.splitlines()[-1]) - 1):
+        home.table.write_text(whole[:-n])
+        assert len(read_rows(home.table)) == 1
+        state.store(read_sweep(home.yaml), {read_sweep(home.yaml).runs[2]: row})
+        assert len(read_rows(home.table)) == 2
+        assert len(pd.read_csv(home.table)) == 2  # nothing is left of it in the file
+
+
+def test_of_a_run_s_rows_the_last_one_that_is_done_counts(home):
+    sweep, first = read_sweep(home.yaml), measured(home, 0.5)
+    state.store(sweep, {sweep.runs[0]: first, sweep.runs[1]: first})
+    state.store(sweep, {sweep.runs[0]: first | {"validation_accuracy": 0.75}})
+    assert len(home.table.read_text().splitlines()) == 4
+    assert read_rows(home.table).validation_accuracy.tolist() == [0.5, 0.75]
+    state.settle(sweep, [])
+    assert len(home.table.read_text().splitlines()) == 3
+    assert pd.read_csv(home.table).validation_accuracy.tolist() == [0.75, 0.5]
+
+
+def test_full_disk_under_an_appended_row_leaves_no_part_of_it(home, monkeypatch):
+    store(home, {0: measured(home, 0.5)})
+    before = home.table.read_text()
+
+    def full(writer, rows):
+        writer.writer.writerow(["half"])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", full)
+    sweep = read_sweep(home.yaml)
+    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
+        state.store(sweep, {sweep.runs[1]: measured(home, 0.5)})
+    assert home.table.read_text() == before
+
+
+def test_predictions_take_the_memory_of_some_runs_however_many_there_are(home, monkeypatch):
+    """Once for all runs that ended, in pieces; once each run read and wrote all before it."""
+    monkeypatch.setattr(predictions, "PIECE", 500)
+    home.write(keep_predictions=True, grid={"x": [1.0]}, seeds=list(range(50)))
+    sweep = read_sweep(home.yaml)
+    lines = "test,0,3,one,two,7\n" * 500
+    for run in sweep.runs:
+        home.finish(run)
+        text = f"part,row,speaker,label,predicted,input_events\n{lines}"
+        (run.folder / "predictions.csv").write_text(text)
+
+    def peak(runs):
+        tracemalloc.start()
+        state.settle(sweep, runs)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    state.settle(sweep, sweep.runs[:5])
+    few = peak(sweep.runs[5:10])
+    assert peak(sweep.runs[10:]) < 1.5 * few
+    kept = pd.read_csv(home.predictions).hash
+    assert kept.value_counts().to_dict() == {run.hash: 500 for run in sweep.runs}
+
+
+def test_a_column_that_some_runs_have_is_kept_for_them(home):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    sweep = read_sweep(home.yaml)
+    for run in sweep.runs:
+        home.finish(run, predicted=["one", "two"])
+    state.settle(sweep, sweep.runs[:1])
+    file = sweep.runs[1].folder / "predictions.csv"
+    pd.read_csv(file).assign(integer_predicted="one").to_csv(file, index=False)
+    state.settle(sweep, sweep.runs[1:])
+    kept = pd.read_csv(home.predictions, keep_default_na=False)
+    assert kept.integer_predicted.tolist() == ["", "", "one", "one"]
+    assert kept.predicted.tolist() == ["one", "two"] * 2

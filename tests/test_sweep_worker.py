@@ -1,13 +1,18 @@
 """What a worker does with one run, without a cluster around it."""
 
+import asyncio
 import json
 import os
 import sys
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import distributed
 import pytest
+from distributed.core import Status
 
+from shd_helpers.study import identity, kernels
 from shd_helpers.sweeps import worker
 from shd_helpers.sweeps.spec import read_sweep
 
@@ -33,13 +38,12 @@ IPKernelApp.launch_instance()
 def execute(home, monkeypatch):
     """Execute the sweep's first run as a worker of one thread does."""
 
-    def executed(threads=1):
+    def executed(threads=1, code=worker.CODE, run=None):
         state = SimpleNamespace(nthreads=threads)
         monkeypatch.setattr(distributed, "get_worker", lambda: SimpleNamespace(state=state))
         environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")}
-        return worker.execute(
-            home.notebook, read_sweep(home.yaml).runs[0], 60.0, environment, False
-        )
+        run = run or read_sweep(home.yaml).runs[0]
+        return worker.execute(home.notebook, run, 60.0, environment, False, code)
 
     return executed
 
@@ -67,14 +71,14 @@ def starts(home):
 
 def test_kernel_that_dies_at_its_start_is_started_again(home, execute, occupy):
     occupy("shell_port", "control_port")
-    assert execute() == ""
+    assert execute()["validation_accuracy"] == 0.1
     assert starts(home) == 3 and home.begun() == [(1.0, 0)]
 
 
 def test_kernel_that_always_dies_at_its_start_ends_the_run(home, execute, occupy):
     occupy(*["stdin_port"] * 9)
     assert "Kernel died before replying" in execute()
-    assert starts(home) == worker.STARTS and home.begun() == []
+    assert starts(home) == kernels.STARTS and home.begun() == []
 
 
 def test_kernel_that_dies_in_a_cell_is_not_started_again(home, execute, occupy):
@@ -92,4 +96,72 @@ def test_worker_of_two_threads_is_refused(home, execute):
 def test_notebook_that_leaves_no_such_run_fails(home, execute):
     home.order(1.0, 0, "other")
     assert "run.json" in execute()
+    assert home.begun() == [(1.0, 0)]
+
+
+def test_worker_of_other_code_says_so_before_it_begins(home, execute, monkeypatch):
+    with monkeypatch.context() as newer:
+        newer.setattr(identity, "NUMERICS", -1)
+        run = read_sweep(home.yaml).runs[0]
+    assert execute(code="ddb4", run=run) == (
+        f"this worker has code {worker.CODE}, the sweep wants ddb4: restart the workers"
+    )
+    assert home.log() == []
+
+
+def test_other_code_that_gives_the_same_runs_counts(home, execute):
+    assert execute(code="ddb4")["validation_accuracy"] == 0.1
+
+
+def test_a_failed_run_names_the_other_code_in_its_last_line(home, execute):
+    home.order(1.0, 0, "other")
+    first, last = execute(code="ddb4").splitlines()
+    assert first.startswith("run.json") and last.endswith(
+        "the sweep wants ddb4: restart the workers"
+    )
+
+
+def wait_for(path):
+    import time
+    from pathlib import Path
+
+    while not Path(path).exists():
+        time.sleep(0.05)
+
+
+def test_a_job_s_worker_takes_no_run_when_its_time_is_short(tmp_path):
+    """It ends the run that it is at, its first in any case, and goes; another does the rest."""
+
+    async def sweep(late_s):
+        async with (
+            distributed.Scheduler(
+                port=0, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+            ) as scheduler,
+            distributed.Worker(scheduler.address, nthreads=1, memory_limit=0) as old,
+            distributed.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            await client.register_plugin(worker.LastStart(10.0, 10.0 - late_s), name="last start")
+            long = client.submit(wait_for, path := str(tmp_path / f"go {late_s}"))
+            others = client.map(lambda i: i, range(3), priority=-1)
+            while old.status != Status.paused:
+                await asyncio.sleep(0.05)
+            Path(path).touch()
+            await long
+            del long
+            await old.finished()
+            assert {future.status for future in others} == {"pending"}
+            await client.unregister_worker_plugin("last start")
+            async with distributed.Worker(scheduler.address, nthreads=1):
+                return await client.gather(others)
+
+    assert asyncio.run(sweep(0.5)) == [0, 1, 2]
+    assert asyncio.run(sweep(-5.0)) == [0, 1, 2]  # its start has taken too long for a second run
+
+
+def test_a_run_ends_before_its_job(home, execute, monkeypatch):
+    home.order(1.0, 0, "wait")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + worker.FETCH_S + 5))
+    told = execute().splitlines()[-1]
+    assert told.startswith("time-out: more than") and told.endswith("--sbatch time=, --timeout")
     assert home.begun() == [(1.0, 0)]

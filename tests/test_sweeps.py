@@ -20,6 +20,7 @@ from distributed import LocalCluster
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.sweeps import clusters
 from shd_helpers.sweeps import runner as sweeps
+from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 from tests.sweep_home import LONG_S, Home, family, nothing_left, stopped, wait_until
@@ -57,7 +58,7 @@ def scheduler(tmp_path_factory):
 
 
 def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, scheduler):
-    far = run_sweep(home.yaml, scheduler=scheduler, progress=False)
+    far = run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert far.status.tolist() == ["done"] * 4, far.error.max()
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
@@ -89,14 +90,16 @@ def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monk
     home.order(1.0, 1, "wait")
     monkeypatch.setenv("SHD_MARK", "!")
     with ThreadPoolExecutor() as pool:
-        sweep = pool.submit(run_sweep, home.yaml, scheduler=scheduler, progress=False)
+        sweep = pool.submit(
+            run_sweep, home.yaml, places=Places(scheduler=scheduler), progress=False
+        )
         wait_until(lambda: len(home.log()) == 2, "both workers are at it")
         home.order(1.0, 0, "")
         home.order(1.0, 1, "")
         assert (sweep.result(LONG_S).status == "done").all()
     monkeypatch.delenv("SHD_MARK")
     home.write(grid={"x": [2.0]})
-    run_sweep(home.yaml, scheduler=scheduler, progress=False)
+    run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
@@ -133,7 +136,7 @@ def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
     home.order(1.0, 0, "slow")
-    table = run_sweep(home.yaml, scheduler=scheduler, timeout_s=3.5, progress=False)
+    table = run_sweep(home.yaml, places=Places(scheduler=scheduler), timeout_s=3.5, progress=False)
     assert table.status.tolist() == ["failed"]
     assert "time-out: more than 3.5 s" in table.error[0]
     nothing_left([pid for _, _, pid, _ in home.log()])
@@ -164,7 +167,7 @@ def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
     home.order(2.0, 0, "")
     home.order(2.0, 1, "")
     before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
-    table = run_sweep(home.yaml, scheduler=scheduler, progress=False)
+    table = run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert table.status.tolist() == ["done"] * 4
     once = [(1.0, 0), (1.0, 1)]
     assert home.begun() == sorted([*once, (x, seed), *[(2.0, 0), (2.0, 1)] * 2])
@@ -178,7 +181,9 @@ def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     wait_until(lambda: "1 running" in command.out.read_text(), "it works")
     wait_until(lambda: home.log(), "the run has begun")
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, scheduler=scheduler, progress=False)
+        other = pool.submit(
+            run_sweep, home.yaml, places=Places(scheduler=scheduler), progress=False
+        )
         wait_until(lambda: (1.0, 1) in home.begun(), "the other works, too")
         home.order(1.0, 0, "")
         ended = other.result(LONG_S)
@@ -201,7 +206,9 @@ def test_the_same_sweep_in_two_folders_shares_a_cluster_but_no_run(
     monkeypatch.setenv("SHD_STAND_IN", str(second))
     second = Home(second)
     with ThreadPoolExecutor() as pool:
-        ended = pool.submit(run_sweep, second.yaml, scheduler=scheduler, progress=False)
+        ended = pool.submit(
+            run_sweep, second.yaml, places=Places(scheduler=scheduler), progress=False
+        )
         wait_until(lambda: len(second.rows()) >= 3, "the second has all but one, too")
         home.order(2.0, 1, "")
         assert (ended.result(LONG_S).status == "done").all()
@@ -217,10 +224,12 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     home.order(3.0, 0, "disk")
     monkeypatch.setattr(sweeps, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
     with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
-        run_sweep(home.yaml, scheduler=scheduler, progress=False)
+        run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert home.table.read_text() == before
     home.order(3.0, 0, "")
-    assert (run_sweep(home.yaml, scheduler=scheduler, progress=False).status == "done").all()
+    assert (
+        run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False).status == "done"
+    ).all()
     assert home.begun() == [(3.0, 0)] * 2
 
 
@@ -247,7 +256,7 @@ def test_ctrl_c_ends_cleanly(home):
 def test_scheduler_that_does_not_answer(home, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_S", 0.2)
     with pytest.raises(SweepError, match=r"--scheduler tcp://127.*: no answer"):
-        run_sweep(home.yaml, scheduler="tcp://127.0.0.1:1", progress=False)
+        run_sweep(home.yaml, places=Places(scheduler="tcp://127.0.0.1:1"), progress=False)
     assert home.log() == []
 
 
@@ -255,12 +264,12 @@ def test_no_workers(home, monkeypatch):
     """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 at least"):
-            run_sweep(home.yaml, workers=workers, progress=False)
+            run_sweep(home.yaml, places=Places(workers=workers), progress=False)
     empty = lambda n_workers, **options: LocalCluster(n_workers=0, **options)  # noqa: E731
     monkeypatch.setattr(distributed, "LocalCluster", empty)
-    monkeypatch.setattr(sweeps, "NO_WORKER_S", 0.5)
+    monkeypatch.setattr(clusters, "NO_WORKER_S", 0.5)
     with pytest.raises(SweepError, match=r"no worker came back in 0\.5 s.*are kept"):
-        run_sweep(home.yaml, workers=1, progress=False)
+        run_sweep(home.yaml, places=Places(workers=1), progress=False)
 
 
 def test_typo_on_the_command_line(home, monkeypatch):
@@ -277,7 +286,7 @@ def test_the_real_notebook_in_small(home, scheduler):
         seeds=[3],
         keep_predictions=True,
     )
-    table = run_sweep(home.yaml, scheduler=scheduler, progress=False)
+    table = run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
     folder = home.runs.with_name("trial_spoken") / "lr=0.002,seed=3"

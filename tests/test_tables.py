@@ -18,7 +18,8 @@ DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 
 def hash_now(row):
     """Return the hash that the present code gives a row's parameters and data."""
-    parameters = {name: type(default)(row[name]) for name, default in DEFAULTS.items()}
+    there = {name: default for name, default in DEFAULTS.items() if name in row}  # others are later
+    parameters = {name: type(default)(row[name]) for name, default in there.items()}
     return run_hash(parameters, {name: row[name] for name in DATA})
 
 

@@ -6,8 +6,11 @@ The names below are imported when they are asked for.
 from shd_helpers.lazy import hand_on
 
 _MODULES = {
+    "disturbances": ("DISTURBANCES", "accuracy_over_strength", "disturb"),
     "evaluation": ("circuit_scores", "circuit_words"),
+    "nir_file": ("read_nir", "write_nir"),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "quantise": ("circuit_of", "integer_network"),
+    "stopping": ("Rule", "bias_votes", "follow", "recommend"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

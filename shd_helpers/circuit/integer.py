@@ -174,9 +174,23 @@ class IntegerNetwork:
         milliseconds, units
             As in `pool`, which also says what is raised.
         """
-        steps, pooled = self.pool(milliseconds, units)
+        return self.run_pooled(*self.pool(milliseconds, units))
+
+    def run_pooled(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
+        """Take one utterance's input spikes to spike counts, as `run` does.
+
+        Parameters
+        ----------
+        steps, units : ndarray
+            As `pool` returns them, shape (input spikes,).
+
+        Raises
+        ------
+        ValueError
+            If they are out of order or out of range.
+        """
         n_steps, spk, mem = self.grid.n_steps, [], []
-        start, inputs = self._inputs(steps, pooled)
+        start, inputs = self._inputs(steps, units)
         for layer in self.layers:
             mem.append(np.zeros((n_steps + 1, len(layer.threshold)), np.int64))
             start, inputs = run_layer(self._integers(layer), start, inputs, mem[-1])

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from shd_helpers.checks import check_number, check_switch, check_whole
-from shd_helpers.files import reading, writing
+from shd_helpers.events.cache import made_once
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
@@ -276,19 +276,18 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
-    if cache.exists():
-        try:
-            with reading(cache, DatasetError, "It is made again."):
-                return _read_cache(cache)
-        except DatasetError as error:
-            warnings.warn(str(error), stacklevel=3)
+    return made_once(cache, _read_cache, lambda: _downsized(path, grid, language), _write_cache)
+
+
+def _downsized(path: Path, grid: Downsampling, language: str) -> Events:
     try:
-        events = downsize(read_shd(path), grid, language)
+        return downsize(read_shd(path), grid, language)
     except DatasetError as error:
         raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    with writing(cache, DatasetError) as file:
-        np.savez(file, **{name: value for name, value in vars(events).items() if name != "part"})
-    return events
+
+
+def _write_cache(events: Events, cache: IO[bytes]) -> None:
+    np.savez(cache, **{name: value for name, value in vars(events).items() if name != "part"})
 
 
 def _read_cache(cache: Path) -> Events:

@@ -1,6 +1,6 @@
 """Figures and controls of the notebooks; nothing else imports this."""
 
-from shd_helpers.figures import comparisons, explorers, speakers
+from shd_helpers.figures import circuits, comparisons, explorers, speakers
 from shd_helpers.figures.data import (
     digit_rasters,
     one_neuron,
@@ -8,6 +8,7 @@ from shd_helpers.figures.data import (
     scatter_and_matrix,
     spike_histograms,
     windows,
+    word_to_digit,
     word_to_spikes,
 )
 from shd_helpers.figures.runs import (
@@ -27,6 +28,7 @@ from shd_helpers.figures.style import save
 __all__ = [
     "accuracy_loss",
     "accuracy_per_speaker",
+    "circuits",
     "comparisons",
     "confusion",
     "digit_rasters",
@@ -45,5 +47,6 @@ __all__ = [
     "weight_matrices",
     "weights_over_epochs",
     "windows",
+    "word_to_digit",
     "word_to_spikes",
 ]

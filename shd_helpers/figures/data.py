@@ -1,10 +1,12 @@
 """Figures of the data: sound, spikes, bins and blocks; each takes data and returns the figure."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from math import ceil
 
 import matplotlib.pyplot as plt
 import numpy as np
+import soundfile
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -16,6 +18,7 @@ from shd_helpers.source.basilar_membrane import resonance_hz
 from shd_helpers.source.shd_file import N_CHANNELS
 
 CHANNEL = "unit (cochlea channel)"
+MEMBRANE = "membrane potential\n(in thresholds)"
 HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
@@ -50,6 +53,9 @@ def spike_histograms(
         axis.axvline(cut, color=INK, linestyle="--", label=f"cut at {title.format(cut)}")
         axis.set(xlabel=label, ylabel="share of spikes (%)", xlim=(0, bins[-1]))
         legend_above(axis)
+    channels, hz = np.arange(0, N_CHANNELS, 100), resonance_hz(N_CHANNELS)
+    axes[0].set_xticks(channels, [f"{c}\n{hz[c] / 1000:.2g}" for c in channels])
+    axes[0].set_xlabel(f"{CHANNEL}; below, its resonance (kHz)")
     return figure
 
 
@@ -66,6 +72,8 @@ def digit_rasters(spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure
         axis.set(title=word, xlim=(0, end), ylim=(0, N_CHANNELS))
         axis.xaxis.set_major_locator(MaxNLocator(3, prune="upper"))
     figure.supylabel(CHANNEL, fontsize=10)
+    for axis in axes[:, -1]:
+        label_hz(axis)
     for axis in axes[-1]:
         axis.set_xlabel("time (s)")
     return figure
@@ -104,7 +112,8 @@ def word_to_spikes(
     largest = np.abs(velocity[:, channels]).max()
     hz = resonance_hz(N_CHANNELS)
     for i, channel in enumerate(channels):
-        style = {"color": f"C{i}", "linewidth": 0.6, "linestyle": "-"}
+        color = ("C0", "C1", INK)[i % 3]  # these differ in grey, too
+        style = {"color": color, "linewidth": 0.6, "linestyle": "-"}
         axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
         label = f"unit {channel}: {hz[channel]:,.0f} Hz"
         axes[2].plot(time_s, 1000 * probability[:, channel], label=label, **style)
@@ -166,6 +175,7 @@ def scatter_and_matrix(
     for axis in (left, right):
         axis.axhline(grid.first_unit, color="C1", label=f"cut at unit {grid.first_unit}")
     legend_above(left, f"{len(times):,} spikes")
+    label_hz(right)
     return figure
 
 
@@ -183,7 +193,7 @@ def one_neuron(inputs: np.ndarray, mem: np.ndarray, step_ms: float) -> Figure:
     axes[1].axhline(1, color="C3", linestyle="--", linewidth=1, label="threshold")
     axes[1].plot(time[spikes], mem[spikes], "v", color="C1", label=f"{spikes.sum()} spikes")
     end_ms = time[np.flatnonzero(inputs)[-1]] + 200  # and a look at the leak
-    axes[1].set(xlabel="time (ms)", ylabel="membrane potential", xlim=(0, min(end_ms, time[-1])))
+    axes[1].set(xlabel="time (ms)", ylabel=MEMBRANE, xlim=(0, min(end_ms, time[-1])))
     legend_above(axes[1])
     return figure
 
@@ -220,4 +230,66 @@ def pooling_thresholds(matrices: Mapping[int, np.ndarray], grid: Downsampling) -
         axis.set_xlabel("time (ms)")
     for axis in axes[:, 0]:
         axis.set_ylabel(CHANNEL)
+    for axis in axes[:, -1]:
+        label_hz(axis)
+    return figure
+
+
+@styled
+def word_to_digit(
+    sound: bytes | None,
+    spikes: tuple[np.ndarray, np.ndarray],
+    example: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    step_ms: float,
+) -> Figure:
+    """Draw the whole way of a word: sound, spikes, downsized input, hidden spikes, votes.
+
+    Parameters
+    ----------
+    sound : bytes or None
+        A WAV file; without it the figure begins with the spikes.
+    spikes : tuple of arrays
+        Times (seconds) and units.
+    example : mapping
+        One entry of `study.record_examples`.
+    class_names : sequence of str
+        Words, in the order of the classes.
+    step_ms : float
+        Length of a step, milliseconds.
+    """
+    with plt.rc_context({"font.size": 13, "axes.titlesize": 13, "axes.labelsize": 13}):
+        figure, axes = plt.subplots(1, 5 if sound else 4, figsize=(13 if sound else 10.6, 3.5))
+    *first, channels, pooled, hidden, votes = axes
+    end_ms = 1000 * end_of(spikes[0])
+    if sound:
+        wave, rate_hz = soundfile.read(BytesIO(sound))
+        times_ms = np.arange(len(wave)) / rate_hz * 1000
+        first[0].plot(times_ms, wave, color=INK, linestyle="-", linewidth=0.5)
+        first[0].set_ylabel("share of full scale")
+    channels.plot(spikes[0] * 1000, spikes[1], **DOT)
+    channels.set(ylabel="channel", ylim=(0, N_CHANNELS))
+    for axis, name, label in (
+        (pooled, "input", "input unit"),
+        (hidden, "hidden", "hidden neuron"),
+    ):
+        steps, neurons = np.nonzero(example[name])
+        axis.plot(steps * step_ms, neurons, **DOT | {"markersize": 2})
+        axis.set(ylabel=label, ylim=(0, example[name].shape[1]))
+    n_steps, n_units = example["input"].shape
+    for axis in (*first, channels, pooled, hidden):
+        axis.set(xlabel="time (ms)", xlim=(0, end_ms))
+        axis.xaxis.set_major_locator(MaxNLocator(3, prune="upper"))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+    counts = example["spk"].sum(0)
+    colors = [INK if count == counts.max() else "0.75" for count in counts]
+    votes.barh(range(len(counts)), counts, color=colors)
+    size = 11 if len(counts) <= 10 else 7
+    votes.set_yticks(range(len(counts)), class_names, fontsize=size)
+    votes.set(xlabel="votes (output spikes)", ylim=(len(counts) - 0.4, -0.6))
+    votes.grid(False)
+    titles = [f"{N_CHANNELS} channels →", f"{n_units} x {n_steps} →"]
+    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[counts.argmax()]]
+    for axis, title in zip(axes, ["sound →"] * len(first) + titles, strict=True):
+        axis.set_title(title, fontsize=14)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.data import CHANNEL, end_of, extent, show_blocks
+from shd_helpers.figures.data import CHANNEL, end_of, extent, label_hz, show_blocks
 from shd_helpers.figures.runs import PercentMatrix
 from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
 from shd_helpers.network import surrogates
@@ -52,6 +52,7 @@ def downsizing(
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
     for axis in axes:
         axis.set_xlabel("time (ms)")
+    label_hz(axes[2])
 
     def update(word, speaker, take, *, first_unit, pool_units, pool_steps, pool_threshold) -> str:
         of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
@@ -186,10 +187,10 @@ def utterances(
         axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
     time = np.arange(events.n_steps) * step_ms
     membranes = axes[0, 1].plot(time, np.zeros((len(time), len(names))), "-", linewidth=0.8)
-    axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane", xlim=(0, end_ms))
+    axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane (in thresholds)", xlim=(0, end_ms))
     bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)))
     axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1, 1].set_xlabel("class score so far")
+    axes[1, 1].set(xlabel="class score so far", ylabel="word")
     spoken, first = (
         Patch(color=color, label=label)
         for color, label in (("C0", "spoken word"), ("C1", "other word, ahead"))
@@ -261,8 +262,8 @@ def inputs(
     n = len(class_names)
     parts = {"seen": (True, SEEN), "unseen": (False, UNSEEN)}
     figure, axes = plt.subplots(1, 3, figsize=(13, max(4.4, 0.3 * n)), width_ratios=(1, 1, 1))
-    for (part, (_, label)), marker in zip(parts.items(), "os", strict=True):
-        axes[0].plot(means.effective_acs, means[f"test_{part}"], marker, color="0.7", label=label)
+    for (part, (_, label)), marker, color in zip(parts.items(), "os", ("C0", "C1"), strict=True):
+        axes[0].plot(means.effective_acs, means[f"test_{part}"], marker, color=color, label=label)
     axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="test accuracy (%)")
     legend_above(axes[0])
     (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from shd_helpers.figures.data import MEMBRANE
 from shd_helpers.figures.style import (
     DOT,
     INK,
@@ -217,7 +218,7 @@ def one_utterance(
     right = example["mem"][:, class_names.index(word)]
     axes[2].plot(time_ms, right, color="C0", linestyle="-", label=f"spoken word: {word}")
     axes[2].axhline(1, color=INK, linestyle="--", linewidth=0.8, label="threshold")
-    axes[2].set(ylabel="membrane potential", xlim=(0, len(example["mem"]) * step_ms))
+    axes[2].set(ylabel=MEMBRANE, xlim=(0, len(example["mem"]) * step_ms))
     legend_above(axes[2], "output membranes")
     steps, neurons = np.nonzero(example["spk"])
     axes[3].plot(steps * step_ms, neurons, "|", markersize=7, color=INK)
@@ -262,14 +263,14 @@ def accuracy_per_speaker(table: pd.DataFrame) -> Figure:
     places = np.arange(len(table))
     for of, label, color, hatch in (
         (table.seen, SEEN, "C0", None),
-        (~table.seen, UNSEEN, "white", "//"),
+        (~table.seen, UNSEEN, "C1", "//"),
     ):
         rows = table[of]
         bars = [rows.accuracy - rows.low, rows.high - rows.accuracy]
         if len(rows):
             axis.bar(
-                places[of], rows.accuracy, yerr=bars, label=label, color=color, edgecolor="C0",
-                hatch=hatch, capsize=4,
+                places[of], rows.accuracy, yerr=bars, label=label, color=color, edgecolor=INK,
+                hatch=hatch, capsize=4, ecolor=INK,
             )  # fmt: skip
     axis.set_xticks(places, table.speaker)
     axis.set_xlabel("speaker (number in the file)")

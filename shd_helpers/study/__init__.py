@@ -10,6 +10,7 @@ _MODULES = {
         "accuracy_per_speaker",
         "load_network",
         "load_predicted",
+        "load_utterances",
         "record_examples",
         "seen_and_unseen_accuracy",
     ),

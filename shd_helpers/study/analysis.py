@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from shd_helpers.events import Downsampling, Events, Split, load_parts
+from shd_helpers.events import Downsampling, Events, Parts, Split, load_parts
 from shd_helpers.files import reading
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_network
 from shd_helpers.network.engines.loop import record
@@ -123,10 +123,8 @@ def load_network(run: Run) -> Network:
     return network
 
 
-def load_predicted(run: Run) -> Events:
-    """Return the utterances that a run's predictions are of, in their order.
-
-    They are the test utterances, or, if the run didn't score them, the validation utterances.
+def load_utterances(run: Run) -> Parts:
+    """Return the utterances that a run was trained, validated and tested with.
 
     Raises
     ------
@@ -142,5 +140,14 @@ def load_predicted(run: Run) -> Events:
     files = locate(dataset, language)
     if fingerprint(files) | {"name": name} != data:
         raise RunError(f"{files[0].parent}: not the data of {run.folder}. Run the training again.")
-    parts = load_parts(files, grid, language, split, seed)
+    return load_parts(files, grid, language, split, seed)
+
+
+def load_predicted(run: Run) -> Events:
+    """Return the utterances that a run's predictions are of, in their order.
+
+    They are the test utterances, or, if the run didn't score them, the validation utterances. What
+    `load_utterances` raises is raised.
+    """
+    parts = load_utterances(run)
     return parts.validation if parts.test is None else parts.test

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import papermill
 from filelock import FileLock, Timeout
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from shd_helpers.events import Downsampling, load_events, smoke_sized
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.study import kernels
 from shd_helpers.study.gate import check_data, check_settings
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import (
@@ -120,12 +120,10 @@ def _execute(parameters: Mapping[str, object], place: Path) -> None:
     os.environ["SHD_IMG_DIR"] = str(place / "img")  # the kernels inherit it
     for path, cell in defaults.items():
         print(f"\n{path.stem}", flush=True)
-        papermill.execute_notebook(
+        kernels.execute(
             path,
             place / path.name,
             {name: value for name, value in parameters.items() if name in cell},
-            cwd=path.parent,
-            kernel_name="python3",
             stdout_file=_Console(),
             # the kernel's own log (a note on its transport, the end of its life) is no news here
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],

@@ -1,6 +1,7 @@
 """What runs predicted for each utterance: kept beside a sweep's table, collected, counted."""
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from shd_helpers.study.handover import info_of
 from shd_helpers.study.run_files import read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
+PIECE = 50_000  # rows
 _KEPT = ("part", "row", "speaker", "seen", "label", "predicted", "integer_predicted")
 
 
@@ -20,42 +22,62 @@ def predictions_path(table: Path) -> Path:
     return table.with_name(f"{table.stem}_predictions.csv.gz")
 
 
-def keep_predictions(path: Path, folder: Path, run_hash: str) -> None:
-    """Put a run's predictions beside its sweep's table, in place of those of the same hash.
+def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
+    """Put runs' predictions beside their sweep's table, in place of those of the same hashes.
+
+    The file is written once for all of them, and piece by piece: it may not fit into memory.
 
     Parameters
     ----------
     path : Path
         From `predictions_path`: a compressed CSV file with a row an utterance and run.
-    folder : Path
-        The run folder.
-    run_hash : str
-        The run's.
+    folders : mapping
+        Run folders by the runs' hashes.
 
     Raises
     ------
     TableError
         If the file is damaged.
     """
-    new = _of_folder(folder).assign(hash=run_hash)
-    with locked(path):
-        if path.exists():
-            old = _read(path)
-            new = pd.concat([old[old.hash != run_hash], new])
-        columns = [name for name in ("hash", *_KEPT) if name in new]
-        with atomic(path) as part:  # no time stamp: the same runs make the same file
-            new[columns].to_csv(part, index=False, compression={"method": "gzip", "mtime": 0})
+    if not folders:
+        return
+    with locked(path), atomic(path) as part:
+        # no time stamp: the same runs make the same file
+        with part.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+            there = _columns(path, folders)
+            columns = [name for name in ("hash", *_KEPT) if name in there]
+            for piece in _pieces(path, folders):
+                text = piece.reindex(columns=columns).to_csv(index=False, header=packed.tell() == 0)
+                packed.write(text.encode())
+
+
+def _columns(path: Path, folders: Mapping[str, Path]) -> set[str]:
+    """Return the columns of what is kept already and of the runs' own files."""
+    files = [folder / "predictions.csv" for folder in folders.values()]
+    headers = [pd.read_csv(file, nrows=0) for file in [path] * path.exists() + files]
+    return {name for header in headers for name in header} | {"hash", "seen"}
+
+
+def _pieces(path: Path, folders: Mapping[str, Path]) -> Iterator[pd.DataFrame]:
+    """Return what is kept already, without the runs that are to be replaced, and then these."""
+    for old in _read(path) if path.exists() else ():
+        yield old[~old.hash.isin(folders)]
+    for run_hash, folder in folders.items():
+        yield _of_folder(folder).assign(hash=run_hash)
 
 
 def kept_hashes(path: Path) -> set[str]:
     """Return the hashes of the runs whose predictions are in a file from `predictions_path`."""
-    return set(_read(path).hash) if path.exists() else set()
+    return {h for piece in _read(path) for h in piece.hash.unique()} if path.exists() else set()
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> Iterator[pd.DataFrame]:
+    """Return a file of predictions in pieces."""
     with reading(path, TableError, RESTORE):
         text = dict.fromkeys(("hash", "label", "predicted", "integer_predicted"), str)
-        return pd.read_csv(path, dtype=text, keep_default_na=False, compression="gzip")
+        yield from pd.read_csv(
+            path, dtype=text, keep_default_na=False, compression="gzip", chunksize=PIECE
+        )
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
@@ -92,7 +114,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
 
     path = table_path(name)
     table, kept = read_rows(path), predictions_path(path)
-    of = dict(iter(_read(kept).groupby("hash"))) if kept.exists() else {}
+    of = dict(iter(pd.concat(_read(kept)).groupby("hash"))) if kept.exists() else {}
     parts = []
     for row in table[table.status == "done"].itertuples():
         try:

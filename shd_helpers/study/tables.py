@@ -1,6 +1,9 @@
 """Tables of runs: rows are made of run folders, merged into ``results/*.csv``, read again."""
 
+import csv
+import io
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -110,15 +113,20 @@ def _check(path: Path, table: pd.DataFrame) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return a table's file as text; empty where there is none."""
+    """Return a table's file as text, one row a run; empty where there is none."""
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
     with reading(path, TableError, RESTORE):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        text = path.read_text(encoding="utf-8")
+        text = text[: text.rfind("\n") + 1]  # without what a killed process has begun to append
+        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     missing = [name for name in ("run_name", "hash", "status") if name not in table]
     if missing:
         raise TableError(f"{path}: without a column {', '.join(missing)}. {RESTORE}")
-    return table
+    if table.run_name.is_unique:
+        return table
+    ranked = table.iloc[(table.status == "done").argsort(kind="stable")]
+    return ranked.drop_duplicates("run_name", keep="last").sort_index()
 
 
 def _as_values(texts: pd.Series) -> pd.Series:
@@ -146,13 +154,14 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
     rows : sequence of mapping
         With the same keys, among them `run_name` and `status` (done or failed).
     order : iterable of str
-        Run names; the rows of other runs stand behind them.
+        Run names; the rows of other runs stand behind them. Without rows, only the order changes.
     """
-    if not rows:
+    if not rows and not path.exists():
         return
     new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
     with locked(path):
         old = _read(path) if path.exists() else new[:0]
+        new = new if rows else old[:0]
         done = old.run_name[old.status == "done"]
         new = new[(new.status == "done") | ~new.run_name.isin(done)]
         kept = old[~old.run_name.isin(new.run_name)]
@@ -164,6 +173,50 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
         ranks = merged.run_name.map(lambda name: place.get(name, len(place)))
         with atomic(path) as part:
             merged.iloc[ranks.argsort(kind="stable")].to_csv(part, index=False)
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Put rows into a table's file as `merge_rows` does, where possible without reading it.
+
+    A row is put behind the others; `read_rows` takes the last one of a run that is done.
+
+    Parameters
+    ----------
+    path, rows
+        As for `merge_rows`.
+    """
+    texts = [{name: _as_text(x) for name, x in row.items()} for row in rows]
+    # Whole lines: what a killed process leaves of one has no end, and is told by that. A failed
+    # row has the many lines of its traceback, and must not replace one that is done.
+    if all(row["status"] == "done" and "\n" not in "".join(row.values()) for row in texts):
+        with locked(path):
+            columns = _columns_to_append_to(path)
+            if all(row.keys() <= set(columns) for row in texts):
+                absent = {name: _as_text(NEUTRAL.get(name)) for name in columns}
+                _append(path, columns, [absent | row for row in texts])
+                return
+    merge_rows(path, rows)
+
+
+def _columns_to_append_to(path: Path) -> list[str]:
+    """Return a table's columns; none where there is no table, or its last line has no end."""
+    if not path.exists() or path.stat().st_size == 0:
+        return []
+    with path.open("rb") as file:
+        header = file.readline()
+        file.seek(-1, os.SEEK_END)
+        return next(csv.reader([header.decode()])) if file.read() == b"\n" else []
+
+
+def _append(path: Path, columns: Sequence[str], texts: Sequence[Mapping[str, str]]) -> None:
+    """Put lines behind a file's, all or none."""
+    size = path.stat().st_size
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, columns, lineterminator="\n").writerows(texts)
+    except OSError:
+        os.truncate(path, size)
+        raise
 
 
 def _as_text(value: object) -> str:

@@ -9,6 +9,7 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.tables import TableError
+from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
@@ -46,7 +47,7 @@ def main() -> None:
         for number, name in enumerate((*EVIDENCE, ON_SPOKEN), start=1):
             print(f"\n{name} ({number} of {len(EVIDENCE) + 1})", flush=True)
             changed = {} if name == ON_SPOKEN else overrides
-            table = run_sweep(name, changed, workers=arguments.workers)
+            table = run_sweep(name, changed, places=Places(workers=arguments.workers))
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
     except (SweepError, TableError, DatasetError) as error:

@@ -1,37 +1,23 @@
 """Run one notebook for every place in a grid: papermill on Dask (see sweeps/README.md)."""
 
 import argparse
-import errno
-import math
-import os
+import signal
 import sys
-import time
-from collections.abc import Mapping
-from concurrent.futures import CancelledError
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import pandas as pd
-from tqdm import tqdm
 
-from shd_helpers.files import is_disk_full
 from shd_helpers.study.identity import literal
-from shd_helpers.study.tables import TableError, finished_run, read_rows
-from shd_helpers.sweeps.clusters import connect
-from shd_helpers.sweeps.spec import RunSpec, Sweep, check_todo, read_sweep
-from shd_helpers.sweeps.state import RESUME, missing, own_rows, store
-from shd_helpers.sweeps.worker import execute
+from shd_helpers.study.tables import TableError, read_rows
+from shd_helpers.sweeps.clusters import TIMEOUT_S, Places, connect
+from shd_helpers.sweeps.follow import Follower
+from shd_helpers.sweeps.slurm import STOPPING
+from shd_helpers.sweeps.spec import check_todo, read_sweep
+from shd_helpers.sweeps.state import RESUME, missing, own_rows, settle
 from shd_helpers.sweeps.yaml_file import SweepError
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
-
-TIMEOUT_S = 6 * 3600.0
-NO_WORKER_S = 120.0
-# A process a run, a thread a process: the cores are shared without quarrel, and a number doesn't
-# depend on how many the machine has.
-_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-_BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
 
 
 def run_sweep(
@@ -39,9 +25,8 @@ def run_sweep(
     overrides: Mapping[str, object] | None = None,
     *,
     again: str | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    timeout_s: float = TIMEOUT_S,
+    places: Places | None = None,
+    timeout_s: float | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Run what is missing of a sweep; return its table, which is also written as runs end.
@@ -55,13 +40,11 @@ def run_sweep(
         See `spec.read_sweep`.
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
-    scheduler : str, optional
-        Address of a Dask scheduler whose workers have one thread each and see the same files
-        under the same paths; default: a cluster of processes on this machine.
-    workers : int, optional
-        How many processes; default: one for each core.
-    timeout_s : float
-        Time that one run may take, seconds.
+    places : Places, optional
+        Where they are executed; default: one process for each core of this machine. Others see the
+        same files under the same paths.
+    timeout_s : float, optional
+        Time that one run may take, seconds; default: 6 hours, or half of a job's time.
     progress : bool
         Show a bar, and the address of Dask's dashboard.
 
@@ -74,88 +57,26 @@ def run_sweep(
     Raises
     ------
     SweepError, TableError, DatasetError
-        If the sweep can't start, the scheduler is lost or the disk is full.
+        If the sweep can't start, the scheduler or all workers are lost, or the disk is full.
     """
-    sweep = read_sweep(name, overrides)
-    todo = missing(sweep, again)
-    check_todo(sweep, todo, elsewhere=scheduler is not None)
-    errors = {}
-    if todo:
-        with connect(scheduler, workers) as client:
-            if progress:
-                print(f"Dask dashboard: {client.dashboard_link}", flush=True)
-            try:
-                futures = _submit(client, sweep, todo, timeout_s)
-                patience_s = NO_WORKER_S if scheduler is None else math.inf
-                errors = _follow(client, sweep, futures, patience_s, progress)
-            except CancelledError as error:
-                raise SweepError(f"the scheduler is lost ({error}). {RESUME}") from error
-    return own_rows(sweep, errors)
-
-
-def _submit(
-    client: "Client", sweep: Sweep, todo: Mapping[RunSpec, bool], timeout_s: float
-) -> dict["Future", RunSpec]:
-    """Hand the runs to the workers, in the grid's order."""
-    environment = {k: v for k, v in os.environ.items() if k.startswith("SHD_")} | _ONE_THREAD
-    futures = {}
-    for i, (run, again) in enumerate(todo.items()):
-        # Two sweeps on one cluster share what is the same, in the same folder. By the first part
-        # Dask knows that all take about as long; else it moves runs as if those that wait took no
-        # time.
-        key = ("again" if again else "run", str(run.folder), run.hash)
-        task = (execute, sweep.notebook, run, timeout_s, environment, again)
-        futures[client.submit(*task, key=key, priority=-i)] = run
-    return futures
-
-
-def _follow(
-    client: "Client",
-    sweep: Sweep,
-    futures: Mapping["Future", RunSpec],
-    patience_s: float,
-    progress: bool,
-) -> dict[str, str]:
-    """Store each run that ends, show how far the sweep is, return the failed runs' tracebacks."""
-    from distributed import wait
-
-    errors: dict[str, str] = {}
-    pending, total, alive = set(futures), len(sweep.runs), time.monotonic()
-    best = read_rows(sweep.table).get("validation_accuracy", pd.Series(dtype=float)).max()
-    start = {"initial": total - len(futures), "total": total}
-    with tqdm(desc=sweep.name, bar_format=_BAR, disable=not progress, **start) as bar:
-        while True:
-            workers = client.processing()
-            running = sum(1 for keys in workers.values() if keys)  # one a worker
-            finished = total - len(pending) - len(errors)
-            state = f"{finished} finished, {len(errors)} failed, {running} running"
-            bar.set_postfix_str(state + (f", best validation {best:.1%}" if best == best else ""))
-            if not pending:
-                return errors
-            alive = time.monotonic() if workers else alive
-            if time.monotonic() - alive > patience_s:
-                raise SweepError(f"no worker came back in {patience_s:g} s. {RESUME}")
-            try:
-                ended, pending = wait(pending, timeout=1, return_when="FIRST_COMPLETED")
-            except TimeoutError:
-                continue
-            results = {futures[future]: _result(future, futures[future]) for future in ended}
-            store(sweep, results)
-            for run, result in results.items():
-                if isinstance(result, str):
-                    errors[run.run_name] = result
-                else:
-                    best = pd.Series([best, result["validation_accuracy"]]).max()
-            bar.update(len(ended))
-
-
-def _result(future: "Future", run: RunSpec) -> dict[str, float] | str:
-    """Return what an ended run measured, or the traceback of what failed."""
-    # a future fails only if it has lost its worker again and again
-    error = future.result() if future.status == "finished" else repr(future.exception())
-    if is_disk_full(error, run.folder):
-        raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
-    return error or finished_run(run.folder, run.hash) or "the run folder is gone"
+    sweep, places = read_sweep(name, overrides), places or Places()
+    limit_s = places.check(timeout_s)
+    stored = read_rows(sweep.table)
+    todo = missing(sweep, again, stored)
+    if not todo:
+        return own_rows(sweep, {})
+    elsewhere = places.scheduler is not None or places.jobs is not None
+    check_todo(sweep, todo, elsewhere=elsewhere)
+    with connect(places, sweep, limit_s) as cluster:
+        if progress:
+            print(f"Dask dashboard: {cluster.client.dashboard_link}", flush=True)
+        best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
+        follower = Follower(sweep, cluster, best, progress)
+        try:
+            follower.run(todo, limit_s)
+        finally:
+            settle(sweep, follower.done)
+    return own_rows(sweep, follower.errors)
 
 
 def _report(table: pd.DataFrame) -> str:
@@ -179,10 +100,58 @@ def _report(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """End the process in order on SIGTERM and SIGHUP, too, unless it is to live on (nohup)."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise _Stopped(number)
+
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stopped(KeyboardInterrupt):
+    """A signal that stops a sweep, by its number."""
+
+
 def main() -> None:
     """Run a sweep from the command line (``make sweep``)."""
     from shd_helpers.source.shd_file import DatasetError
 
+    arguments = _parser().parse_args()
+    pairs = [text.partition("=")[::2] for text in arguments.set]
+    try:
+        with _stoppable():
+            table = run_sweep(
+                arguments.name,
+                {key: literal(value) for key, value in pairs},
+                again=arguments.again,
+                places=Places(
+                    arguments.workers,
+                    arguments.scheduler,
+                    arguments.slurm,
+                    tuple(arguments.sbatch),
+                ),
+                timeout_s=arguments.timeout,
+            )
+    except (SweepError, TableError, DatasetError) as error:
+        sys.exit(f"The sweep stopped.\n{error}")
+    except _Stopped as stopped:
+        print(f"\nInterrupted. {RESUME}", file=sys.stderr)
+        sys.exit(128 + stopped.args[0])
+    print(_report(table))
+    sys.exit(1 if (table.status == "failed").any() else 0)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m shd_helpers.sweeps.runner", description=__doc__
     )
@@ -200,30 +169,24 @@ def main() -> None:
         help="also run those whose name contains the text, though the table has them: for their "
         "weights or predictions",
     )
-    parser.add_argument("--workers", type=int, help="processes; default: one for each core")
-    parser.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--workers", type=int, help="processes; default: one for each core")
+    place.add_argument("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    place.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
-        "--timeout", type=float, default=TIMEOUT_S, metavar="S", help="seconds for one run"
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="options of sbatch; others are in sweeps/cluster/slurm.yaml",
     )
-    arguments = parser.parse_args()
-    pairs = [text.partition("=")[::2] for text in arguments.set]
-    try:
-        overrides = {key: literal(value) for key, value in pairs}
-        table = run_sweep(
-            arguments.name,
-            overrides,
-            again=arguments.again,
-            scheduler=arguments.scheduler,
-            workers=arguments.workers,
-            timeout_s=arguments.timeout,
-        )
-    except (SweepError, TableError, DatasetError) as error:
-        sys.exit(f"The sweep stopped.\n{error}")
-    except KeyboardInterrupt:
-        print(f"\nInterrupted. {RESUME}", file=sys.stderr)
-        sys.exit(130)
-    print(_report(table))
-    sys.exit(1 if (table.status == "failed").any() else 0)
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help=f"seconds for one run; default: {TIMEOUT_S:g}, or half of a job's time",
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
 """Which runs of a sweep are there already, and what is stored when others end."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
-from shd_helpers.study.tables import DATA, MEASURED, finished_run, merge_rows, read_rows
+from shd_helpers.study.tables import (
+    DATA,
+    MEASURED,
+    append_rows,
+    finished_run,
+    merge_rows,
+    read_rows,
+)
 from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
@@ -44,12 +53,20 @@ def own_rows(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
     return table.set_index("run_name", drop=False).loc[[*wanted]].reset_index(drop=True)
 
 
-def missing(sweep: Sweep, again: str | None) -> dict[RunSpec, bool]:
+def missing(sweep: Sweep, again: str | None, stored: pd.DataFrame) -> dict[RunSpec, bool]:
     """Return the runs to execute, each with whether a finished run folder doesn't count.
 
     Those that only a run folder has are put into the table.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        All of its runs.
+    again : str or None
+        Those with this text in their name are to be executed anyway.
+    stored : DataFrame
+        The table's rows.
     """
-    stored = read_rows(sweep.table)
     stored = stored[stored.status == "done"]
     done = set(zip(stored.run_name, stored.hash, strict=True))
     kept = kept_hashes(sweep.predictions) if sweep.predictions else None
@@ -65,17 +82,32 @@ def missing(sweep: Sweep, again: str | None) -> dict[RunSpec, bool]:
             found[run] = measured
         else:
             todo[run] = asked or not is_kept
-    store(sweep, found)
+    if found:
+        store(sweep, found)
+        settle(sweep, found)
     return todo
 
 
 def store(sweep: Sweep, rows: Mapping[RunSpec, Mapping[str, float] | str]) -> None:
-    """Put runs into the sweep's files: what was measured, or the traceback of one that failed."""
-    try:
-        for run, measured in rows.items():
-            if sweep.predictions and not isinstance(measured, str):
-                keep_predictions(sweep.predictions, run.folder, run.hash)
+    """Put runs into the sweep's table: what was measured, or the traceback of one that failed."""
+    if rows:
         written = [row_of(run, measured) for run, measured in rows.items()]
-        merge_rows(sweep.table, written, [run.run_name for run in sweep.runs])
-    except OSError as error:  # the table on the disk is as it was
-        raise SweepError(f"{sweep.table}: {error.strerror or error}. {RESUME}") from error
+        with _kept_whole(sweep.table):
+            append_rows(sweep.table, written)
+
+
+def settle(sweep: Sweep, ended: Iterable[RunSpec]) -> None:
+    """Put the table into the grid's order, and the predictions of ended runs beside it."""
+    with _kept_whole(sweep.table):
+        if sweep.predictions:
+            keep_predictions(sweep.predictions, {run.hash: run.folder for run in ended})
+        merge_rows(sweep.table, [], [run.run_name for run in sweep.runs])
+
+
+@contextmanager
+def _kept_whole(table: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a SweepError."""
+    try:
+        yield
+    except OSError as error:  # what is on the disk stays
+        raise SweepError(f"{table}: {error.strerror or error}. {RESUME}") from error

@@ -1,23 +1,43 @@
-"""What a worker does: execute one run of a sweep."""
+"""What a worker does: execute one run of a sweep, and go before its job's time is over."""
 
+import asyncio
+import hashlib
 import os
 import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from distributed.diagnostics.plugin import WorkerPlugin
 from filelock import FileLock
 
+from shd_helpers.study import kernels
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.tables import finished_run
 from shd_helpers.sweeps.spec import RunSpec
 
-STARTS = 3  # of a kernel that dies before it runs anything
+if TYPE_CHECKING:
+    from distributed import Worker
+
+RESTART = "restart the workers"
+FETCH_S = 10.0
+
+
+def _code() -> str:
+    """Return a hash of the package's source."""
+    package = Path(__file__).parents[1]
+    files = sorted(package.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+CODE = _code()  # of this process, whatever the files become while it lives
 
 
 def execute(
-    notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping, again: bool
-) -> str:
-    """Execute a run, on a worker; return the traceback of what failed, else nothing.
+    notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping, again: bool, code: str
+) -> dict[str, float] | str:
+    """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
     Only one process executes a run; others wait and reuse its result.
 
@@ -33,55 +53,99 @@ def execute(
         The sweep's environment variables.
     again : bool
         Whether it is executed although a run folder has it already.
+    code : str
+        The sweep's `CODE`. Where the worker's own differs and the run fails, it may be for that.
+
+    Returns
+    -------
+    dict or str
+        From `tables.finished_run`, or the text for the table's column `error`.
     """
     from distributed import get_worker
     from papermill.exceptions import PapermillExecutionError
 
+    limit_s = timeout_s
+    stale = f"this worker has code {CODE}, the sweep wants {code}: {RESTART}"
     try:
         if get_worker().state.nthreads != 1:
             raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
+        if run_hash(run.parameters, run.data) != run.hash:
+            return stale  # it would take the run for another one
         for name in [name for name in os.environ if name.startswith("SHD_")]:
             del os.environ[name]  # of an earlier sweep on this worker
         os.environ.update(environment)  # the kernel inherits it
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock"):
             if again or finished_run(run.folder, run.hash) is None:
-                _execute_notebook(notebook, run, time.monotonic() + timeout_s)
-        if finished_run(run.folder, run.hash) is None:
-            raise RuntimeError("run.json is not complete, or of other parameters or data")
-    except PapermillExecutionError as error:
-        return str(error)  # holds the cell's traceback
-    except TimeoutError as error:
-        return f"time-out: more than {timeout_s:g} s\n{error}"
+                limit_s = _limit(timeout_s)
+                _execute_notebook(notebook, run, time.monotonic() + limit_s)
+        if measured := finished_run(run.folder, run.hash):
+            return measured
+        error = "run.json is not complete, or of other parameters or data"
+    except PapermillExecutionError as caught:
+        error = str(caught)  # holds the cell's traceback
+    except TimeoutError as caught:
+        error = f"{caught}\ntime-out: more than {limit_s:.4g} s{_what_limits()}"
     except Exception:  # whatever a run dies of, the others go on and the table tells
-        return traceback.format_exc()
-    return ""
+        error = traceback.format_exc()
+    return error if code == CODE else f"{error.rstrip()}\n{stale}"
+
+
+def _limit(timeout_s: float) -> float:
+    """Return how long a run may take: less than its job, or it would start for ever."""
+    end = os.environ.get("SLURM_JOB_END_TIME")
+    return min(timeout_s, float(end) - FETCH_S - time.time()) if end else timeout_s
+
+
+def _what_limits() -> str:
+    in_job = "SLURM_JOB_ID" in os.environ
+    return ", what a job's time leaves for one run: --sbatch time=, --timeout" if in_job else ""
 
 
 def _execute_notebook(notebook: Path, run: RunSpec, end: float) -> None:
-    """Execute a notebook in a kernel of its own, until a time of the monotonic clock.
+    """Execute a notebook in a kernel of its own, until a time of the monotonic clock."""
+    kernels.execute(
+        notebook,
+        run.folder / notebook.name,
+        run.parameters,
+        progress_bar=False,
+        extra_arguments=["--log-level=ERROR"],
+        # a fixed limit would hold for each cell; 0 would mean none
+        timeout_func=lambda cell: max(0.1, end - time.monotonic()),
+    )
 
-    A kernel gets ports that were free a moment before it takes them. Where many start at once,
-    another process may be faster, and the kernel dies. Before its first cell nothing is lost.
+
+class LastStart(WorkerPlugin):
+    """Lets a job's worker begin no run that the job may have no time left for, and end then.
+
+    Parameters
+    ----------
+    time_s : float
+        A job's time, seconds.
+    keep_s : float
+        Of that, what is kept for one run and for start and end.
     """
-    import papermill
 
-    for starts_left in reversed(range(STARTS)):
-        has_begun: list[bool] = []
-        try:
-            papermill.execute_notebook(
-                notebook,
-                run.folder / notebook.name,
-                run.parameters,
-                kernel_name="python3",
-                cwd=notebook.parent,
-                progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],
-                # a fixed limit would hold for each cell; 0 would mean none
-                timeout_func=lambda cell: max(0.1, end - time.monotonic()),
-                on_notebook_start=lambda notebook, begun=has_begun: begun.append(True),
-            )
-            return
-        except RuntimeError:  # "Kernel died before replying to kernel_info", and others
-            if has_begun or not starts_left:
-                raise
+    def __init__(self, time_s: float, keep_s: float) -> None:
+        self._time_s, self._keep_s = time_s, keep_s
+
+    def setup(self, worker: "Worker") -> None:
+        """Wait for the time of the last start."""
+        end = time.time() + self._time_s
+        end = min(end, float(os.environ.get("SLURM_JOB_END_TIME", end)))  # it began earlier
+        worker.loop.call_later(max(0.0, end - self._keep_s - time.time()), self._go, worker)
+
+    async def _go(self, worker: "Worker") -> None:
+        from distributed.core import Status
+
+        state = worker.state
+        while not state.executing_count + state.executed_count:
+            await asyncio.sleep(0.2)  # a start may take long, and each job must bring a sweep on
+        # begins no other run; with a memory limit of its own, Dask would lift that again
+        worker.status = Status.paused
+        while state.executing_count:
+            await asyncio.sleep(0.2)
+        end = time.monotonic() + FETCH_S
+        while worker.data and time.monotonic() < end:  # what the last run measured is fetched
+            await asyncio.sleep(0.2)
+        await worker.close_gracefully(reason="no time for another run")

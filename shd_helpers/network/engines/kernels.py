@@ -59,32 +59,25 @@ def vector_matrix(v, n, w, out):
 
 
 @compiled
-def layer_forward(block, n_in, to_zero, start, units, mem, flags, start_out, units_out):
+def layer_forward(layer, block, start, units, mem, flags, start_out, units_out):
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
     """
-    bias, beta, theta = block[n_in], block[n_in + 1], block[n_in + 2]
-    n_steps, n, found = len(start) - 1, mem.shape[1], 0
+    bias, beta, theta = block[layer[N_IN]], block[layer[N_IN] + 1], block[layer[N_IN] + 2]
+    n_steps, n, found, to_zero = len(start) - 1, mem.shape[1], 0, layer[TO_ZERO]
     words = flags.view(np.uint64)
     mem[0] = zero
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
         add_rows(block, units, start[t], start[t + 1], mem, t + 1)
-        if to_zero:
-            for j in range(n):
-                kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
-                now = beta[j] * kept + mem[t + 1, j]
-                mem[t + 1, j] = now
-                flags[j] = now - theta[j] > zero
-        else:
-            for j in range(n):
-                before = mem[t, j]
-                reset = theta[j] if before - theta[j] > zero else zero
-                now = (beta[j] * before + mem[t + 1, j]) - reset
-                mem[t + 1, j] = now
-                flags[j] = now - theta[j] > zero
+        for j in range(n):
+            spiked = mem[t, j] - theta[j] > zero
+            kept = zero if to_zero and spiked else mem[t, j]
+            reset = theta[j] if spiked and not to_zero else zero
+            mem[t + 1, j] = (beta[j] * kept + mem[t + 1, j]) - reset
+            flags[j] = mem[t + 1, j] - theta[j] > zero
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -96,10 +89,9 @@ def layer_forward(block, n_in, to_zero, start, units, mem, flags, start_out, uni
 
 @compiled
 def exp(x):
-    """Return exp(x) to about one unit in the last place; unlike libm's it runs in vectors."""
+    """Return exp(x) to about one unit in the last place, by Cephes' expf; it runs in vectors."""
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    # polynomial of Cephes' expf
     p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
     p = (p * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
     p = (p * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
@@ -108,9 +100,9 @@ def exp(x):
 
 
 @compiled
-def step_back(kind, k, half, mem, later, theta, beta, grad):
+def step_back(kind, constants, mem, later, theta, beta, grad):
     """Let mem = grad surrogate'(mem - theta) + beta later, rounded as snntorch does."""
-    n = len(mem)
+    n, k, half = len(mem), constants[0], constants[1]
     if kind == FAST_SIGMOID:
         for j in range(n):
             d = k * abs(mem[j] - theta[j]) + one
@@ -132,35 +124,30 @@ def step_back(kind, k, half, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(
-    kind, k, half, block, n_in, mem, last, g_next, n_next, w, cost, learn, to_zero, d
-):  # fmt: skip
+def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, cost, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is g_next[t] w, through the next layer's weights, plus what a hidden spike costs, or
-    `last` for the output layer. With `learn`, d gets the gradients of beta and threshold: what
-    is subtracted at a reset is the threshold, and only the moment of the reset is detached. With
-    `to_zero` a membrane that a reset has cleared has no later gradient.
+    `last` for the output layer. With LEARN, d gets the gradients of beta and threshold: what is
+    subtracted at a reset is the threshold, and only the moment of the reset is detached. With
+    TO_ZERO a membrane that a reset has cleared has no later gradient.
     """
-    beta, theta = block[n_in + 1], block[n_in + 2]
+    n_in, n_steps, to_zero = layer[N_IN], len(mem) - 2, layer[TO_ZERO]
+    beta, theta, kept = block[n_in + 1], block[n_in + 2], np.empty_like(block[0])
     grad = np.empty_like(beta) if n_next else last
-    kept = np.empty_like(beta)
-    n_steps = len(mem) - 2
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
         if n_next:
             vector_matrix(g_next[t], n_next, w, grad)
             if cost:
-                for j in range(len(grad)):
-                    grad[j] += cost
-        later = mem[t + 1]
+                grad += cost
+        later = kept if to_zero else mem[t + 1]
         if to_zero:
             for j in range(len(kept)):
-                kept[j] = zero if mem[t, j] - theta[j] > zero else later[j]
-            later = kept
-        step_back(kind, k, half, mem[t], later, theta, beta, grad)
-        if learn:
+                kept[j] = zero if mem[t, j] - theta[j] > zero else mem[t + 1, j]
+        step_back(layer[SURROGATE], constants, mem[t], later, theta, beta, grad)
+        if layer[LEARN]:
             for j in range(len(later)):
                 g, before = mem[t, j], mem[t - 1, j]
                 fired = before - theta[j] > zero
@@ -235,10 +222,7 @@ def backward(
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
             w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_next * width].reshape(n_next, width)
         block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
-        layer_backward(
-            shape[i, SURROGATE], constants[i, 0], constants[i, 1], block, n_in, mem, last, g_next,
-            n_next, w, cost, shape[i, LEARN], shape[i, TO_ZERO], d,
-        )  # fmt: skip
+        layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, cost, d)
         by_unit(start[i], units[i], n_in, begin, rows)
         for u in range(n_in):
             add_rows(mem, rows, begin[u], begin[u + 1], d, u)
@@ -253,8 +237,7 @@ def read_events(event_steps, event_units, first, end, n_units, delays, source, s
     """
     n_steps, e = len(start) - 1, first
     for t in range(n_steps):
-        source[t] = e
-        before = 0
+        source[t], before = e, 0
         while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
             before = event_units[e]
             e += 1
@@ -297,9 +280,9 @@ def work(
             state = states[b if len(states) == batch else worker]
             for i in range(n_layers):
                 layer_forward(
-                    layer_block(shape, i, params), shape[i, N_IN], shape[i, TO_ZERO], start[i],
-                    units[i], membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]],
-                    start[i + 1], units[i + 1],
+                    shape[i], layer_block(shape, i, params), start[i], units[i],
+                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]], start[i + 1],
+                    units[i + 1],
                 )  # fmt: skip
                 n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
             for k in range(start[n_layers, n_steps]):

@@ -1,0 +1,154 @@
+"""Read trained networks' NIR files with other frameworks; write ``results/nir_importers.csv``.
+
+Each framework gets an environment of its own, made on first use below the system's folder for
+temporary files, that borrows torch from this one. What can't read the file says so in the table.
+Rows that are in the table already are passed over; remove it to read anew.
+"""
+
+import argparse
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from shd_helpers.circuit.nir_file import READERS_STEP_S, read_nir, write_nir
+from shd_helpers.events import Downsampling
+from shd_helpers.files import atomic
+from shd_helpers.network import NetworkConfig
+from shd_helpers.network.engines import fused
+from shd_helpers.paths import results_dir, runs_dir
+from shd_helpers.study import load_network, load_predicted, read_run
+from shd_helpers.study.identity import settings
+
+PYTHON = Path(sys.executable)
+COLUMNS = (
+    *("run_name", "reset", "utterances", "own_accuracy", "own_spikes", "reader", "version", "nir"),
+    *("accuracy", "spikes", "same_answers", "same_counts", "problem"),
+)
+SCRIPT = Path(__file__).with_name("nir_readers.py")
+ENVIRONMENTS = Path(tempfile.gettempdir()) / "nir_readers"
+
+
+class Reader(NamedTuple):
+    """How a file is read."""
+
+    function: str  # of nir_readers
+    packages: tuple[str, ...]  # installed one after the other, the framework first
+    time_step_s: float = READERS_STEP_S  # with which the file is written
+
+
+READERS = {
+    "here": Reader("here", ()),
+    "snntorch": Reader("snntorch", ("snntorch", "nir", "nirtorch")),
+    "snntorch, steps of 3 ms": Reader("snntorch", ("snntorch", "nir", "nirtorch"), 3e-3),
+    "SpikingJelly": Reader("spikingjelly", ("spikingjelly", "nir", "nirtorch")),
+    "Norse": Reader("norse", ("norse", "nir", "nirtorch")),
+    "Norse, r in the weights": Reader("norse_r_folded", ("norse", "nir", "nirtorch")),
+    "sinabs": Reader("sinabs", ("sinabs",)),
+    "sinabs by an adapter": Reader("sinabs_adapter", ("sinabs", "nir>=1.0.8")),
+    "Rockpool": Reader("rockpool", ("rockpool", "nir", "nirtorch")),
+}
+
+
+def environment(packages: tuple[str, ...]) -> Path:
+    """Return the Python of an environment with these packages; make it if it is missing."""
+    place = ENVIRONMENTS / "_".join(package.partition(">")[0] for package in packages)
+    python, ready = place / "bin" / "python", place / "ready"
+    if not ready.exists():
+        venv.create(place, with_pip=True, clear=True)
+        ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+        (site / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        for package in packages:
+            pip = [str(python), *"-m pip install -q --disable-pip-version-check".split(), package]
+            subprocess.run(pip, capture_output=True, check=True)
+        ready.touch()
+    return python
+
+
+def version(python: Path, package: str) -> str:
+    """Return a package's version in an environment."""
+    ask = f"from importlib.metadata import version; print(version('{package}'))"
+    return subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
+
+
+def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | None]:
+    """Read a file with a framework; return versions or the problem, and the spike counts."""
+    try:
+        python = environment(reader.packages)
+    except subprocess.CalledProcessError as error:
+        return {"problem": f"not installed: {error.stderr.decode().strip().splitlines()[-1]}"}, None
+    found = {"version": version(python, reader.packages[0]), "nir": version(python, "nir")}
+    out = inputs.with_name("counts.npz")
+    out.unlink(missing_ok=True)
+    command = [str(x) for x in (python, SCRIPT, reader.function, file, inputs, out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if not out.exists():
+        return found | {"problem": (done.stderr.strip() or "no answer").splitlines()[-1]}, None
+    with np.load(out) as counts:
+        return found, counts["counts"]
+
+
+def rows(name: str, done: set[str]) -> Iterator[dict]:
+    """Yield a row for each reader of a run's network that isn't done yet."""
+    run = read_run(runs_dir() / name)
+    model, events = load_network(run), load_predicted(run)
+    grid = settings(Downsampling, run.info["parameters"])
+    everything = np.arange(len(events))
+    own = fused.evaluate_batch(model, events, everything)[0].numpy()
+    reset = settings(NetworkConfig, run.info["parameters"]).reset
+    about = {"run_name": name, "reset": reset, "utterances": len(events)}
+    about |= {
+        "own_accuracy": np.mean(own.argmax(1) == events.labels),
+        "own_spikes": own.sum(1).mean(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, file = Path(folder) / "input.npz", Path(folder) / "network.nir"
+        np.savez(inputs, x=events.to_frames(everything).astype(bool))
+        for label, reader in tqdm(READERS.items(), desc=name):
+            if label in done:
+                continue
+            with warnings.catch_warnings(action="ignore"):
+                write_nir(model, grid, file, reader.time_step_s)
+            counts: np.ndarray | None
+            if reader.function == "here":
+                found = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
+                counts = fused.evaluate_batch(read_nir(file)[0], events, everything)[0].numpy()
+            else:
+                found, counts = read(reader, file, inputs)
+            row = about | {"reader": label} | found
+            if counts is not None:
+                answers = counts.argmax(1)
+                row["accuracy"] = np.mean(answers == events.labels)
+                row["spikes"] = counts.sum(1).mean()
+                row["same_answers"] = np.mean(answers == own.argmax(1))
+                row["same_counts"] = np.mean((counts == own).all(1))
+            yield {k: x if isinstance(x, str | int) else f"{x:.6g}" for k, x in row.items()}
+
+
+def main() -> None:
+    """Write the table row by row, and print it; rows that are there already stay."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", help="run folders below runs/, one for each reset")
+    path = results_dir() / "nir_importers.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else None
+    for name in parser.parse_args().runs:
+        done = set() if table is None else set(table.reader[table.run_name == name])
+        for row in rows(name, done):
+            table = pd.concat([table, pd.DataFrame([row])]).reindex(columns=list(COLUMNS))
+            with atomic(path) as part:
+                table.to_csv(part, index=False)
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

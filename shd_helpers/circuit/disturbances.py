@@ -1,0 +1,239 @@
+"""What a real circuit does to a trained network: mismatch, lost events, dead neurons, slow clocks.
+
+A disturbance takes a network and utterances, how strong it is, and a generator, and returns the
+network and the utterances as the circuit has them; a strength of 0 changes nothing. Draws of one
+seed go together, but for spurious events: whoever is silent at 3 % is silent at 10 %, and a weight
+that is 1 % too large at 1 % is 10 % too large at 10 %. Training with noise (`mismatched`, and
+`dropout` and `spurious` of `Augmentation`) has the same definitions.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from shd_helpers.checks import check_choice, check_number, check_whole
+from shd_helpers.events.augmentation import add_spurious
+from shd_helpers.events.downsample import Events
+from shd_helpers.network.mismatch import LEAST
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.study.analysis import seen_and_unseen_accuracy
+from shd_helpers.study.evaluation import evaluate
+
+Disturbed = tuple[SpikingNetwork, Events]
+NEVER = 1e30  # a threshold that no membrane reaches; with a minus sign, one that it always exceeds
+
+
+def _factors(shape: Sequence[int], strength: float, rng: np.random.Generator) -> torch.Tensor:
+    """Return factors around 1, as `network.mismatch` has them."""
+    return torch.from_numpy(1 + strength * rng.standard_normal(tuple(shape))).float().clamp(LEAST)
+
+
+def _mismatched_weights(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    for fc, _ in model.layers:
+        for values in (fc.weight, fc.bias):
+            values.data = values.data * _factors(values.shape, strength, rng)
+    return model, events
+
+
+def _mismatched_thresholds(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    for fc, lif in model.layers:
+        lif.threshold.data = lif.threshold.data * _factors([fc.out_features], strength, rng)
+    return model, events
+
+
+def _mismatched_leaks(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    for fc, lif in model.layers:
+        leak = 1 - lif.beta.data.clamp(0, 1)
+        # written like this a strength of 0 leaves every bit of beta
+        lif.beta.data = 1 - leak - leak * (_factors([fc.out_features], strength, rng) - 1)
+    return model, events
+
+
+def _mismatched(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    for part in (_mismatched_weights, _mismatched_thresholds, _mismatched_leaks):
+        model, events = part(model, events, strength, rng)
+    return model, events
+
+
+def _lost_events(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    kept = rng.random(len(events.steps)) >= strength
+    offsets = np.concatenate([[0], np.cumsum(kept)])[events.offsets]
+    steps, units = events.steps[kept], events.units[kept]
+    return model, replace(events, steps=steps, units=units, offsets=offsets)
+
+
+def _spurious_events(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    seconds = len(events) * events.n_steps * events.step_ms / 1000
+    rate = strength * len(events.steps) / max(1, events.n_units * seconds)
+    return model, add_spurious(events, rate, rng) if rate else events
+
+
+def _silent_neurons(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    return _stuck(model, strength, rng, NEVER), events
+
+
+def _firing_neurons(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    return _stuck(model, strength, rng, -NEVER), events
+
+
+def _stuck(
+    model: SpikingNetwork, strength: float, rng: np.random.Generator, threshold: float
+) -> SpikingNetwork:
+    for fc, lif in model.layers[:-1]:
+        thresholds = lif.threshold.data.expand(fc.out_features).clone()
+        stuck = rng.permutation(fc.out_features)[: round(strength * fc.out_features)]
+        thresholds[torch.from_numpy(stuck)] = threshold
+        lif.threshold.data = thresholds
+    return model
+
+
+def _slower_clock(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    steps = np.floor((events.steps + 0.5) / (1 + strength)).astype(np.int64)
+    n_steps = int(np.ceil(events.n_steps / (1 + strength)))
+    slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
+    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    cells = (of * n_steps + steps) * events.n_units + events.units
+    return model, _of_cells(np.unique(cells) if strength else cells, slow)
+
+
+def _slower_clock_same_leak(
+    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+) -> Disturbed:
+    for fc, lif in model.layers:
+        before = lif.beta.data.clamp(0, 1)
+        lif.beta.data = before ** (1 + strength)
+        rest = (1 - lif.beta.data) / (1 - before)  # a constant current leads to the same potential
+        fc.bias.data = torch.where(before < 1, fc.bias.data * rest, fc.bias.data * (1 + strength))
+    return _slower_clock(model, events, strength, rng)
+
+
+def _of_cells(cells: np.ndarray, events: Events) -> Events:
+    """Return utterances whose events are at these places; the rest is as in `events`."""
+    rows, units = np.divmod(cells, events.n_units)
+    of, steps = np.divmod(rows, events.n_steps)
+    return replace(
+        events,
+        steps=steps.astype(np.uint16),
+        units=units.astype(np.uint16),
+        offsets=np.searchsorted(of, np.arange(len(events) + 1)),
+    )
+
+
+DISTURBANCES: dict[str, Callable[..., Disturbed]] = {
+    "mismatch of weights": _mismatched_weights,
+    "mismatch of thresholds": _mismatched_thresholds,
+    "mismatch of leaks": _mismatched_leaks,
+    "mismatch of all three": _mismatched,
+    "lost events": _lost_events,
+    "spurious events": _spurious_events,
+    "silent neurons": _silent_neurons,
+    "firing neurons": _firing_neurons,
+    "slower clock, leak by step": _slower_clock,
+    "slower clock, leak by time": _slower_clock_same_leak,
+}
+SEEDLESS = ("slower clock, leak by step", "slower clock, leak by time")  # the same in every draw
+
+
+def disturb(
+    model: SpikingNetwork, events: Events, kind: str, strength: float, seed: int = 0
+) -> Disturbed:
+    """Return a network and utterances as a circuit with one disturbance has them.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Trained; it stays as it is.
+    events : Events
+        Utterances; they stay as they are.
+    kind : str
+        ``"mismatch of weights"`` (biases too), ``"... of thresholds"`` (of both layers' neurons) or
+        ``"... of leaks"`` (rates, the inverse of time constants): each value times a factor of its
+        own, log-normal, whose logarithm has the standard deviation `strength`.
+        ``"lost events"``: input events are left out with that probability. ``"spurious events"``:
+        entries without an event get one, everywhere alike, `strength` for every true event on
+        average. ``"silent neurons"``, ``"firing neurons"``: that share of the hidden neurons never
+        spikes, or spikes in every step. ``"slower clock, leak by step"``: a step lasts 1 +
+        `strength` times as long; events that fall together become one, and the membranes lose in a
+        step what they did, as a shift makes them. ``"..., leak by time"``: the same, but the time
+        constants stay, and so does the potential that a bias leads to. Delays stay in steps.
+    strength : float
+        From 0.
+    seed : int
+        Draws.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, or the strength out of range.
+    """
+    check_choice("kind", kind, tuple(DISTURBANCES))
+    is_share = kind in ("lost events", "spurious events", "silent neurons", "firing neurons")
+    check_number("strength", strength, 0, 1 if is_share else 10)
+    check_whole("seed", seed, 0)
+    rng = np.random.default_rng([seed, list(DISTURBANCES).index(kind)])
+    with torch.no_grad():
+        return DISTURBANCES[kind](copy.deepcopy(model), events, strength, rng)
+
+
+def accuracy_over_strength(
+    model: SpikingNetwork,
+    events: Events,
+    seen: Sequence[int],
+    kind: str,
+    strengths: Sequence[float],
+    draws: int,
+) -> pd.DataFrame:
+    """Measure a disturbed network's accuracy.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Trained.
+    events : Events
+        Test utterances.
+    seen : sequence of int
+        Speakers of the training utterances.
+    kind : str
+        See `disturb`.
+    strengths : sequence of float
+        How strong.
+    draws : int
+        Circuits that are drawn, with the seeds 0, 1, ...; a slower clock is the same in each, and
+        measured once.
+
+    Returns
+    -------
+    DataFrame
+        A row for each strength and draw: `kind`, `strength`, `draw`, `test_accuracy`,
+        `test_seen_accuracy`, `test_unseen_accuracy` (fractions, None where there is no utterance).
+    """
+    rows = []
+    for draw in range(1 if kind in SEEDLESS else draws):
+        for strength in strengths:
+            tested = evaluate(*disturb(model, events, kind, strength, draw))
+            found = seen_and_unseen_accuracy(tested, seen)
+            scores = {f"{name}_accuracy": score for name, score in found.items()}
+            rows.append({"kind": kind, "strength": strength, "draw": draw, **scores})
+    return pd.DataFrame(rows)

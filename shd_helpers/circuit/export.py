@@ -1,0 +1,254 @@
+"""From a run to a folder that tools read (``make export``); see `folder`."""
+
+import argparse
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shd_helpers.circuit import budget
+from shd_helpers.circuit.folder import Description, ExportError, check_place, write_folder
+from shd_helpers.circuit.integer import milliseconds
+from shd_helpers.circuit.quantise import circuit_of
+from shd_helpers.circuit.vectors import Word
+from shd_helpers.events import Downsampling, Events
+from shd_helpers.network import Network, NetworkConfig, Quantisation
+from shd_helpers.paths import resolve, runs_dir
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import DatasetError, read_shd
+from shd_helpers.study import evaluate, load_network, load_predicted, read_run, settings
+from shd_helpers.study.handover import RunError
+from shd_helpers.study.identity import literal
+from shd_helpers.study.run_folder import Run
+
+BITS = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}  # of a run that was trained without
+
+
+def run_folder(name: str) -> Path:
+    """Return a run's folder, named by its path or by its name below ``runs/``.
+
+    Raises
+    ------
+    ExportError
+        If there is no such run.
+    """
+    candidates = [runs_dir() / name, resolve(name)]
+    for folder in candidates:
+        if (folder / "run.json").is_file():
+            return folder
+    places = " and no ".join(str(folder / "run.json") for folder in dict.fromkeys(candidates))
+    raise ExportError(f"RUN {name!r}: no {places}. Name a run, or train one with make study.")
+
+
+def quantisation_of(run: Run, options: dict[str, Any]) -> Quantisation:
+    """Return a run's own quantisation, or that of `BITS`, with options set anew.
+
+    Raises
+    ------
+    ExportError
+        If there is no such option or value, or no circuit can be made of such a network; the
+        message says why.
+    """
+    parameters = run.info["parameters"]
+    known = [field.name for field in fields(Quantisation)]
+    if unknown := options.keys() - set(known):
+        raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
+    try:
+        config, grid = settings(NetworkConfig, parameters), settings(Downsampling, parameters)
+        own = settings(Quantisation, parameters)
+        if not own:
+            own = replace(own, **BITS)
+            try:
+                own.leak_shift(config.step_beta(grid.step_ms))
+            except ValueError:
+                own = replace(own, leak="product")  # any beta is one
+        wanted = replace(own, **options)
+        wanted.check(config, grid)
+    except ValueError as error:
+        raise ExportError(f"{run.folder}: can't be exported: {error}") from error
+    return wanted
+
+
+def choose(labels: np.ndarray, n: int) -> np.ndarray:
+    """Return `n` utterances (index), as many of each class as possible, spread over each class.
+
+    Raises
+    ------
+    ExportError
+        If there are not so many.
+    """
+    if not 1 <= n <= len(labels):
+        raise ExportError(f"utterances {n}: there are 1..{len(labels)}")
+    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    taken = np.zeros(len(by_class), int)
+    while taken.sum() < n:
+        left = np.array([len(part) for part in by_class]) > taken
+        taken[np.flatnonzero(left)[: n - taken.sum()]] += 1
+    parts = zip(by_class, taken, strict=True)
+    spread = [part[np.arange(k) * len(part) // max(k, 1)] for part, k in parts]
+    return np.sort(np.concatenate(spread))
+
+
+def export(
+    run: Run, out: Path, options: dict[str, Any], n_words: int = 20, n_membranes: int = 1
+) -> Description:
+    """Write the folder of a run's circuit.
+
+    Parameters
+    ----------
+    run : Run
+        From `study.read_run`; its data set is still there.
+    out : Path
+        The folder.
+    options : dict
+        Settings of `Quantisation` by name, instead of the run's.
+    n_words : int
+        Test vectors, of the utterances that the run's predictions are of.
+    n_membranes : int
+        Words whose membranes are kept too.
+
+    Raises
+    ------
+    ExportError, RunError, DatasetError
+        If the network can't be exported, or a file can't be read or written.
+    """
+    check_place(out)
+    quantisation = quantisation_of(run, options)
+    try:
+        network = circuit_of(run, quantisation)
+    except ValueError as error:
+        raise ExportError(f"{run.folder}: can't be exported: {error}") from error
+    events, model = load_predicted(run), load_network(run)
+    predicted = evaluate(model, events).class_scores.argmax(1).numpy()
+    answers = network.count(events)[0].argmax(1)
+    described = Description(
+        name=run.folder.name,
+        origin=_origin(run, quantisation),
+        class_names=events.class_names,
+        data=f"the data set `{run.info['data']['name']}`",
+        scored=_scored(run, events, predicted, answers),
+        accuracies={
+            "float, as trained": (int((predicted == events.labels).sum()), len(events)),
+            "integers, as exported": (int((answers == events.labels).sum()), len(events)),
+        },
+        operations=budget.operations(network, events),
+    )
+    words = read_words(run, events, choose(events.labels, n_words))
+
+    write_folder(out, network, words, described, n_membranes, _graph_writer(model, network.grid))
+    return described
+
+
+def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
+    """Return what writes the NIR graph; None, and print why, where there can't be one."""
+    if importlib.util.find_spec("nir") is None:
+        print("Without network.nir: it needs the package nir (pip install nir).")
+        return None
+    from shd_helpers.circuit.nir_file import unwritable_reason, write_nir
+
+    if reason := unwritable_reason(model, grid):
+        print(f"Without network.nir, for {reason}.")
+        return None
+
+    def write(path: Path) -> None:
+        with warnings.catch_warnings(action="ignore"):  # the file says the same
+            write_nir(model, grid, path)
+
+    return write
+
+
+def read_words(run: Run, events: Events, index: np.ndarray) -> list[Word]:
+    """Return the raw events of the utterances `index` (of `events`), from the data set's files."""
+    assert events.part is not None and events.rows is not None
+    paths = locate(run.info["parameters"]["dataset"], run.info["parameters"]["language"])
+    raw = {part: read_shd(paths[part]) for part in set(events.part[index].tolist())}
+    return [
+        Word(*milliseconds(raw[int(events.part[i])], int(events.rows[i])), int(events.labels[i]))
+        for i in index
+    ]
+
+
+def _origin(run: Run, quantisation: Quantisation) -> str:
+    p = run.info["parameters"]
+    tuned = f"the last {quantisation.quantised_epochs} of them with few-bit weights, "
+    return (
+        f"Trained on {run.info['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
+        f"{tuned * bool(quantisation.quantised_epochs)}seed {p['seed']}; weights of "
+        f"{quantisation.fc1_bits} and {quantisation.fc2_bits} bits, membranes of "
+        f"{quantisation.mem_bits}."
+    )
+
+
+def _scored(run: Run, events: Events, predicted: np.ndarray, answers: np.ndarray) -> str:
+    seen = np.isin(events.speakers, run.info["seen_speakers"])
+    kind = "test" if run.info["parameters"]["score_test"] else "validation"
+    new = int((~seen).sum())
+    text = f"Over all {len(events)} {kind} utterances of one network, {new} of them by new speakers"
+    if 0 < new < len(events):
+        parts = [
+            f"{name} {float((found == events.labels)[~seen].mean()):.1%}"
+            for name, found in (("float", predicted), ("integers", answers))
+        ]
+        text += f" ({', '.join(parts)})"
+    agreement = float((predicted == answers).mean())
+    return text + f". Both give the same answer to {agreement:.1%}."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what to export, and where to."""
+    parser.add_argument(
+        "run", help="a run's name below runs/, or the path of its folder, or an exported folder"
+    )
+    parser.add_argument("--out", help="the folder to write; default: circuit/ in the run's folder")
+    parser.add_argument("--utterances", type=int, default=20, help="test vectors (20)")
+    parser.add_argument("--membranes", type=int, default=1, help="of them with membranes (1)")
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="bits and rule other than the run's, for example: -p fc1_bits 4 -p mem_bits 12",
+    )
+
+
+def out_folder(given: argparse.Namespace) -> Path:
+    """Return the folder that the arguments name: an export, there already or not."""
+    if given.out:
+        return resolve(given.out)
+    if (resolve(given.run) / "core.v").is_file():
+        return resolve(given.run)
+    return run_folder(given.run) / "circuit"
+
+
+def export_from(given: argparse.Namespace) -> None:
+    """Export as the arguments say, and print the accuracies."""
+    folder, out = run_folder(given.run), out_folder(given)
+    defaults = {field.name: field.default for field in fields(Quantisation)}
+    options = {name: literal(text, defaults.get(name)) for name, text in given.p}
+    told = export(read_run(folder), out, options, given.utterances, given.membranes)
+    for name, (correct, n) in told.accuracies.items():
+        print(f"{name}: {correct / n:.1%} of {n} utterances")
+    print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
+
+
+def main() -> None:
+    """Export from the command line (``make export``)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.circuit.export", description=__doc__
+    )
+    add_arguments(parser)
+    try:
+        export_from(parser.parse_args())
+    except (ExportError, RunError, DatasetError) as error:
+        sys.exit(f"\nNothing was exported.\n{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""The folder that an engineer gets: the circuit in C and Verilog, test vectors, and a README."""
+
+import gzip
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from shd_helpers.circuit import budget
+from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
+from shd_helpers.circuit.kernels import FACTOR_BITS
+from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
+from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from shd_helpers.source.shd_file import N_CHANNELS
+
+SOURCES = ("reference.c", "rtl/core.v", "rtl/harness.cpp")
+TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
+_NAMES = {
+    *(Path(name).name for name in SOURCES),
+    *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
+    *("expected.txt", "trace.txt.gz"),
+    *(f"{name}.mem" for name in ("weight1", "weight2", "bias", "threshold", "delay")),
+}
+# what yosys, the compilers and the README's commands leave there
+_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt"}
+
+
+class ExportError(ValueError):
+    """What can't be exported; the message names the file or the setting, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the README tells besides the circuit."""
+
+    name: str
+    origin: str  # a sentence or two: where the network comes from
+    class_names: tuple[str, ...]
+    data: str  # of the vectors and the accuracies
+    scored: str  # a sentence: over what the accuracies are
+    accuracies: dict[str, tuple[int, int]]  # of each network: correct utterances, and of how many
+    operations: pd.Series  # from `budget.operations`
+
+
+def write_folder(
+    folder: Path,
+    network: IntegerNetwork,
+    words: Sequence[Word],
+    described: Description,
+    n_membranes: int = 1,
+    write_graph: Callable[[Path], None] | None = None,
+) -> None:
+    """Write the folder beside and move it into place; an earlier export there is replaced.
+
+    Parameters
+    ----------
+    folder : Path
+        Its name is new, or an earlier export's.
+    network : IntegerNetwork
+        Of two layers.
+    words : sequence of Word
+        The test vectors.
+    described : Description
+        For the README.
+    n_membranes : int
+        Words whose membranes are kept too, of those before: they are most of the bytes.
+    write_graph : callable, optional
+        Writes ``network.nir`` to the path that it gets.
+
+    Raises
+    ------
+    ExportError
+        If the circuit can't be written in C and Verilog, or other files lie in the folder.
+    """
+    check_place(folder)
+    runs = [network.run(*word[:2]) for word in words]
+    try:
+        texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network)}
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    texts |= memories(network)
+    texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
+    texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
+    texts |= {Path(name).name: source_text(name) for name in SOURCES}
+    n_membranes = min(n_membranes, len(words))
+    has_graph = write_graph is not None
+    texts["README.md"] = readme(network, words, runs, described, n_membranes, has_graph)
+    trace = trace_text(network, words, runs, n_membranes)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        for name, text in texts.items():
+            (beside / name).write_text(text, encoding="utf-8", newline="\n")
+        (beside / "trace.txt.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
+        if write_graph:
+            write_graph(beside / "network.nir")
+        if folder.exists():
+            shutil.rmtree(folder)
+        beside.replace(folder)
+    except OSError as error:
+        raise ExportError(f"{folder}: can't be written ({error}). Take another OUT.") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_place(folder: Path) -> None:
+    """Raise ExportError if a folder holds what no export wrote."""
+    if folder.is_file():
+        raise ExportError(f"{folder}: is a file. Take another OUT.")
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if others := sorted(there - _NAMES - _MADE):
+        raise ExportError(f"{folder}: holds {others[0]}, which is no export's. Take another OUT.")
+
+
+def source_text(name: str) -> str:
+    """Return a file of `SOURCES`."""
+    return files("shd_helpers.circuit").joinpath(name).read_text(encoding="utf-8")
+
+
+def readme(
+    network: IntegerNetwork,
+    words: Sequence[Word],
+    runs: Sequence[IntegerRun],
+    described: Description,
+    n_membranes: int,
+    has_graph: bool,
+) -> str:
+    """Return the folder's README; see `write_folder`."""
+    grid, counted = network.grid, described.operations
+    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
+    stored = budget.memory(network)
+    updates = grid.n_steps * (n_hidden + n_classes)
+    n_correct = sum(run.answer == word.label for word, run in zip(words, runs, strict=True))
+    values = {
+        **vars(grid), **vars(described), **_rule(network),
+        "n_units": grid.n_units, "n_steps": grid.n_steps, "n_channels": N_CHANNELS,
+        "bin_ms": int(grid.bin_ms), "step_ms": int(grid.step_ms),
+        "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
+        "window_ms": int(grid.n_steps * grid.step_ms),
+        "n_hidden": n_hidden, "n_classes": n_classes,
+        "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
+        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes,
+        "membranes": f"; membranes of the first {n_membranes} (`u`, `v`)" * bool(n_membranes),
+        "nir_row": "| `network.nir` | the float network, before it was rounded, as a NIR graph, "
+        "with its step, reset and units in the metadata |\n" * has_graph,
+        "memory_rows": "\n".join(
+            f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
+            for name, row in stored.iterrows()
+        ),
+        "all_bytes": f"{stored.bytes.sum():,.0f}",
+        "neuron_updates": f"{updates:,}", "updates_a_step": n_hidden + n_classes,
+        "accumulates": f"{counted.accumulates:,.0f}",
+        "accumulates_a_step": f"{counted.accumulates / grid.n_steps:,.0f}",
+        "effective": f"{counted.effective_accumulates / max(counted.accumulates, 1):.0%}",
+        "n_scored": max(n for _, n in described.accuracies.values()),
+        "accuracy_rows": "\n".join(
+            f"| {name} | {n} | {correct / n:.1%} |"
+            for name, (correct, n) in described.accuracies.items()
+        ),
+        "count_line": count_line(network, words, runs),
+        "to_cxxrtl": TO_CXXRTL,
+    }  # fmt: skip
+    return source_text("folder.md").format_map(values)
+
+
+def _rule(network: IntegerNetwork) -> dict[str, object]:
+    """Return the words of the update rule, as far as they depend on the network."""
+    shift, factor, rule = network.leak_shift, network.leak_factor, network
+    divisor_bits = shift or FACTOR_BITS
+    half = f" + {1 << (divisor_bits - 1)}" * (rule.rounding == "nearest")
+    leak = f"U x {factor}{half}" if not shift else f"U{half}"
+    leak = f"({leak})" if not shift or half else leak
+    leak = f"{'U - (' * bool(shift)}{leak} >> {divisor_bits}{')' * bool(shift)}"
+    to_zero = rule.reset == "zero"
+    shifts = [layer.shift for layer in rule.layers]
+    late = ", ".join(map(str, rule.delays))
+    return {
+        "leak": f"U becomes {leak}.",
+        "reset": "Then U counts as 0." if to_zero else "Then T is subtracted in point 3; U stays.",
+        "subtraction": "" if to_zero else "; subtract T after a spike in the step before",
+        "shifts": f" (shifted left by {shifts[0]} bits in the first layer, by {shifts[1]} in the "
+        "second)" * any(shifts),
+        "delays": "Every input spike arrives at once."
+        if rule.delays == (0,)
+        else f"Every input spike arrives {len(rule.delays)} times, {late} steps late, each time "
+        f"at weights of its own: input k x {rule.grid.n_units} + block for delay number k.",
+        "mem_bits": rule.mem_bits,
+        "low": -rule.high - 1,
+        "high": rule.high,
+        "sum_bits": max(rule.sum_bits(0), rule.sum_bits(1)),
+    }
+
+
+def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
+    """Return what `reference.c` prints with ``-DCOUNT``."""
+    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
+    n_steps = network.grid.n_steps
+    steps = [network.pool(*word[:2])[0] for word in words]
+    arrivals = sum(int((part + late < n_steps).sum()) for part in steps for late in network.delays)
+    hidden = sum(int(run.spk[0].sum()) for run in runs)
+    return (
+        f"{len(words)} words, {sum(len(word.units) for word in words)} events, "
+        f"{sum(map(len, steps))} input spikes, {hidden} hidden spikes, "
+        f"{arrivals * n_hidden + hidden * n_classes} accumulates, "
+        f"{len(words) * n_steps * (n_hidden + n_classes)} neuron updates"
+    )

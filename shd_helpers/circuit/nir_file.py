@@ -1,0 +1,211 @@
+"""The network as a graph that other tools read: NIR, the Neuromorphic Intermediate Representation.
+
+Pedersen et al. (2024), "Neuromorphic intermediate representation", Nature Communications 15:8122.
+The graph is input, fc1, lif1, fc2, lif2, output; with input delays, `copies` (a matrix of zeros and
+ones) and `delays` stand before fc1. NIR's LIF is a differential equation. Taken in steps of dt it
+is v += dt / tau (r I - v), so that tau = dt / (1 - beta) and r = tau / dt give v = beta v + I. It
+resets to a value, which is what a network with reset "zero" does. **Reset "subtract" is beyond
+it**: the parameters are then the same, and the metadata say what must be subtracted.
+"""
+
+import json
+import warnings
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import nir
+import numpy as np
+import torch
+from snntorch import Leaky
+from torch import nn
+
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.files import atomic
+from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
+
+READERS_STEP_S = 1e-4  # snntorch and SpikingJelly take every graph's step to be this
+UPDATE = {
+    "subtract": "a step: U = beta U + W x + b - threshold * (1 if U was above the threshold in the "
+    "step before, else 0); a spike if U > threshold, strictly; beta = 1 - time_step_s / tau",
+    "zero": "a step: U = 0 if U was above the threshold in the step before; then U = beta U + W x "
+    "+ b; a spike if U > threshold, strictly; beta = 1 - time_step_s / tau",
+}
+WARNING = (
+    "NIR's LIF resets to v_reset. This network was trained with another reset: it subtracts the "
+    "threshold one step late, after the leak. Readers that go by NIR's equation give other spikes. "
+    "The same spikes come of subtracting threshold / beta at once."
+)
+UNITS = (
+    "tau and delay: seconds of the graph, time_step_s a step; threshold, v_reset, v_leak, weights "
+    "and biases: no unit; r: tau / time_step_s, so that a weight is what a spike adds to U"
+)
+
+
+def unwritable_reason(
+    model: Network, grid: Downsampling, time_step_s: float = READERS_STEP_S
+) -> str | None:
+    """Say what in a network the file can't hold.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        Any network.
+    grid : Downsampling
+        Its input.
+    time_step_s : float
+        See `write_nir`.
+
+    Returns
+    -------
+    str or None
+        The first reason found, None if there is none.
+    """
+    if not isinstance(model, SpikingNetwork):
+        return f"a {type(model).__name__} has no spikes"
+    if model.n_layers != 2:
+        return f"it has {model.n_layers} layers, not 2"
+    if model.readout != "spikes":
+        return f"readout {model.readout!r}: its class scores are no spike counts"
+    if type(model.fc1) is not nn.Linear:
+        return "fc1 has windows with shared weights, and is not fully connected"
+    if model.fc1.in_features != grid.n_units * len(model.delays):
+        return f"{model.fc1.in_features} inputs don't fit {grid.n_units} units"
+    if grid.counts:
+        return "counts True: its inputs are numbers, not spikes"
+    for i, (_, lif) in enumerate(model.layers, start=1):
+        beta, threshold = lif.beta.detach().clamp(0, 1), lif.threshold.detach()
+        if (beta == 1).any():
+            return f"lif{i} has a beta of 1: no time constant is that long"
+        if not (torch.isfinite(threshold) & (threshold > 0)).all():
+            return f"lif{i} has a threshold that is not finite, or not above 0"
+        if _reset(lif) is None:
+            return f"the reset of lif{i} is neither a subtraction nor to zero, one step late"
+        if (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
+            return f"lif{i} has a beta that no float32 time constant gives back"
+    if _reset(model.lif1) != _reset(model.lif2):
+        return "its layers have different resets"
+    return None
+
+
+def write_nir(
+    model: Network, grid: Downsampling, path: str | Path, time_step_s: float = READERS_STEP_S
+) -> None:
+    """Write a network as a NIR graph.
+
+    Every neuron parameter is a float32 vector. A reset by subtraction is written with a warning,
+    which also stands in the file's metadata.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Two fully connected layers with spike counts as class scores, with or without delays.
+    grid : Downsampling
+        Its input; kept in the metadata.
+    path : str or Path
+        The HDF5 file.
+    time_step_s : float
+        What a step is called in the graph, in seconds; in the study it lasts `grid.step_ms`.
+        Readers that can't be told a step take it to be the default.
+
+    Raises
+    ------
+    ValueError
+        If the file can't hold the network; see `unwritable_reason`.
+    """
+    reason = unwritable_reason(model, grid, time_step_s)
+    if reason:
+        raise ValueError(f"NIR can't hold this network: {reason}")
+    assert isinstance(model, SpikingNetwork)
+    reset = _reset(model.lif1)
+    metadata = {
+        "time_step_s": time_step_s,
+        "step_ms": grid.step_ms,
+        "reset": reset,
+        "update": UPDATE[str(reset)],
+        "units": UNITS,
+        "input": json.dumps(asdict(grid)),
+        "class": "the output neuron with most spikes; of several with equally many, the first",
+    }
+    if reset == "subtract":
+        metadata["warning"] = WARNING
+        warnings.warn(f"{path}: {WARNING}", stacklevel=2)
+    nodes: dict[str, nir.NIRNode] = {"input": nir.Input({"input": np.array([grid.n_units])})}
+    if model.delays != (0,):
+        copies = np.tile(np.eye(grid.n_units, dtype=np.float32), (len(model.delays), 1))
+        late = np.repeat(np.array(model.delays) * time_step_s, grid.n_units)
+        nodes |= {"copies": nir.Linear(copies), "delays": nir.Delay(late.astype(np.float32))}
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        nodes[f"fc{i}"] = nir.Affine(fc.weight.detach().numpy(), fc.bias.detach().numpy())
+        tau = _taus(_vector(lif.beta.clamp(0, 1), fc), time_step_s)
+        neuron = {"tau": tau, "r": tau / np.float32(time_step_s)}
+        neuron |= {"v_leak": np.zeros_like(tau), "v_reset": np.zeros_like(tau)}
+        nodes[f"lif{i}"] = nir.LIF(
+            v_threshold=_vector(lif.threshold, fc), metadata={"reset": reset}, **neuron
+        )
+    nodes["output"] = nir.Output({"output": np.array([fc.out_features])})
+    names = list(nodes)
+    graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
+    with atomic(path) as part:
+        nir.write(part, graph)
+
+
+def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
+    """Read a graph that `write_nir` wrote; the network gives the same spikes, to the last one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The HDF5 file.
+
+    Returns
+    -------
+    model : SpikingNetwork
+        With a beta and a threshold for every neuron; its surrogate is the study's.
+    grid : Downsampling
+        Its input.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such graph.
+    """
+    graph = nir.read(path)
+    about, nodes = graph.metadata, graph.nodes
+    missing = {"time_step_s", "reset", "input"} - set(about)
+    missing |= {"fc1", "lif1", "fc2", "lif2"} - set(nodes)
+    if missing:
+        raise ValueError(f"{path}: not from here, for it lacks {', '.join(sorted(missing))}")
+    grid, step_s = Downsampling(**json.loads(about["input"])), float(about["time_step_s"])
+    delays: tuple[int, ...] = (0,)
+    if "delays" in nodes:
+        late = nodes["delays"].delay[:: grid.n_units] / step_s
+        delays = tuple(np.rint(late).astype(int).tolist())
+    weights = [nodes[f"fc{i}"].weight for i in (1, 2)]
+    sizes = grid.n_units, *(len(weight) for weight in weights)
+    config = NetworkConfig(reset=about["reset"])
+    model = SpikingNetwork(sizes, config, torch.Generator(), grid.step_ms, delays)
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        neuron = nodes[f"lif{i}"]
+        fc.weight.data = torch.from_numpy(nodes[f"fc{i}"].weight)
+        fc.bias.data = torch.from_numpy(nodes[f"fc{i}"].bias)
+        lif.beta = torch.from_numpy(_betas(neuron.tau, step_s))
+        lif.threshold = torch.from_numpy(neuron.v_threshold)
+    return model, grid
+
+
+def _reset(lif: Leaky) -> str | None:
+    rules = {Leaky._base_sub: "subtract", Leaky._base_zero: "zero"}
+    return rules.get(lif.state_function.__func__) if lif.reset_delay else None
+
+
+def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:
+    return values.detach().expand(fc.out_features).contiguous().numpy()
+
+
+def _taus(betas: np.ndarray, step_s: float) -> np.ndarray:
+    return (step_s / (1 - betas.astype(np.float64))).astype(np.float32)
+
+
+def _betas(taus: np.ndarray, step_s: float) -> np.ndarray:
+    return (1 - step_s / taus.astype(np.float64)).astype(np.float32)

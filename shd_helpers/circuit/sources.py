@@ -1,0 +1,132 @@
+"""The circuit's integers as source text: a C header, Verilog parameters, and hex files.
+
+`reference.c` and `rtl/core.v` are the same for every network; what this module writes makes them
+this network.
+"""
+
+import numpy as np
+
+from shd_helpers.circuit.integer import IntegerNetwork
+from shd_helpers.circuit.kernels import FACTOR_BITS
+from shd_helpers.source.shd_file import N_CHANNELS
+
+
+def c_header(network: IntegerNetwork) -> str:
+    """Return `network.h`, which `reference.c` includes.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+
+    Raises
+    ------
+    ValueError
+        If its sums need more than 32 bits.
+    """
+    _check_width(network)
+    first, second = network.layers
+    size = max(map(_signed_bits, (first.weight, second.weight)))
+    c_type = next(f"int{bits}_t" for bits in (8, 16, 32) if size <= bits)
+    defines = _sizes(network) | {"MEM_HIGH": network.high, "MAX_DELAY": network.delays[-1]}
+    lines = ["/* Sizes, update rule and integers of one network; reference.c includes it. */"]
+    lines += [f"#define {name} {value}" for name, value in defines.items()]
+    lines += ["#define N_INPUTS (N_DELAYS * N_UNITS)", "", f"typedef {c_type} weight_t;"]
+    lines += [_c_array("int32_t delay[N_DELAYS]", np.array(network.delays))]
+    for i, (layer, n_in, n) in enumerate(
+        ((first, "N_INPUTS", "N_HIDDEN"), (second, "N_HIDDEN", "N_CLASSES")), start=1
+    ):
+        lines += ["/* a row for each input: its weights to all neurons */"]
+        lines += [_c_array(f"weight_t weight{i}[{n_in}][{n}]", layer.weight.T)]
+        lines += [_c_array(f"int32_t bias{i}[{n}]", layer.bias)]
+        lines += [_c_array(f"int32_t threshold{i}[{n}]", layer.threshold)]
+    return "\n".join(lines) + "\n"
+
+
+def verilog_parameters(network: IntegerNetwork) -> str:
+    """Return `network.vh`, the parameter list of `core.v`.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+    """
+    values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
+    values |= {f"{name.upper()}_BITS": bits for name, bits in memory_bits(network).items()}
+    values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
+    lines = [f"    parameter {name} = {value}" for name, value in values.items()]
+    return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
+
+
+def memories(network: IntegerNetwork) -> dict[str, str]:
+    """Return the hex files by name, as `$readmemh` reads them: two's complement.
+
+    `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem` and `threshold.mem` a number a
+    line, hidden neurons first; `delay.mem` the delays in steps.
+    """
+    layers, bits = network.layers, memory_bits(network)
+    columns = {
+        "weight1": layers[0].weight,
+        "weight2": layers[1].weight,
+        "bias": np.concatenate([layer.bias for layer in layers])[:, None],
+        "threshold": np.concatenate([layer.threshold for layer in layers])[:, None],
+        "delay": np.array(network.delays)[:, None],
+    }
+    bits["delay"] = network.grid.n_steps.bit_length()
+    return {f"{name}.mem": _hex(values, bits[name]) for name, values in columns.items()}
+
+
+def _sizes(network: IntegerNetwork) -> dict[str, int]:
+    grid = network.grid
+    half = 1 << ((network.leak_shift or FACTOR_BITS) - 1)
+    return {
+        "N_CHANNELS": N_CHANNELS,
+        "FIRST_UNIT": grid.first_unit,
+        "BIN_MS": int(grid.bin_ms),
+        "POOL_UNITS": grid.pool_units,
+        "POOL_STEPS": grid.pool_steps,
+        "POOL_THRESHOLD": grid.pool_threshold,
+        "N_UNITS": grid.n_units,
+        "N_STEPS": grid.n_steps,
+        "N_DELAYS": len(network.delays),
+        "N_HIDDEN": len(network.layers[0].threshold),
+        "N_CLASSES": len(network.layers[1].threshold),
+        "LEAK_SHIFT": network.leak_shift,
+        "LEAK_FACTOR": network.leak_factor,
+        "FACTOR_BITS": FACTOR_BITS,
+        "LEAK_HALF": half if network.rounding == "nearest" else 0,
+        "RESET_TO_ZERO": int(network.reset == "zero"),
+        "SHIFT1": network.layers[0].shift,
+        "SHIFT2": network.layers[1].shift,
+    }
+
+
+def memory_bits(network: IntegerNetwork) -> dict[str, int]:
+    """Return the bits of a number in each memory; thresholds are positive, one bit less."""
+    bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
+    biases = np.concatenate([layer.bias for layer in network.layers])
+    return bits | {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
+
+
+def _signed_bits(values: np.ndarray) -> int:
+    """Return the bits of the widest number in two's complement."""
+    return 1 + max(int(values.max()), int(~values.min()), 1).bit_length()
+
+
+def _check_width(network: IntegerNetwork) -> None:
+    product = network.mem_bits + FACTOR_BITS + 1 if network.leak_factor else 0
+    needed = max(network.sum_bits(0), network.sum_bits(1), product)
+    if needed > 32:
+        raise ValueError(f"sums of {needed} bits don't fit into 32: lower mem_bits or weight bits")
+
+
+def _c_array(declaration: str, values: np.ndarray) -> str:
+    rows = [", ".join(map(str, row)) for row in np.atleast_2d(values).tolist()]
+    if values.ndim == 1:
+        return f"static const {declaration} = {{{rows[0]}}};"
+    return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
+
+
+def _hex(rows: np.ndarray, bits: int) -> str:
+    mask, digits = (1 << bits) - 1, (bits + 3) // 4
+    return "".join(" ".join(f"{v & mask:0{digits}x}" for v in row) + "\n" for row in rows.tolist())

@@ -1,0 +1,60 @@
+"""Bytes and operations of a circuit, counted one by one."""
+
+import numpy as np
+import pytest
+
+from shd_helpers.circuit.budget import compare, energy, memory, operations
+from shd_helpers.events.downsample import Events
+from tests.circuits import random_circuit, random_words
+
+NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
+WORDS = random_words(4)
+
+
+@pytest.fixture(scope="module")
+def events():
+    pooled = [NETWORK.pool(*word[:2]) for word in WORDS]
+    steps, units = (np.concatenate(part).astype(np.uint16) for part in zip(*pooled, strict=True))
+    offsets = np.cumsum([0, *(len(part[0]) for part in pooled)])
+    labels = np.zeros(len(WORDS), np.int64)
+    grid = NETWORK.grid
+    return Events(steps, units, offsets, labels, labels, ("a",), grid.n_steps, grid.n_units)
+
+
+def test_operations_are_those_of_a_loop_over_spikes(events):
+    found = operations(NETWORK, events)
+    adds = effective = hidden = 0
+    for word in WORDS:
+        run = NETWORK.run(*word[:2])
+        for step, unit in zip(*NETWORK.pool(*word[:2]), strict=True):
+            for k, delay in enumerate(NETWORK.delays):
+                if step + delay < NETWORK.grid.n_steps:
+                    adds += 24
+                    weights = NETWORK.layers[0].weight[:, k * NETWORK.grid.n_units + unit]
+                    effective += np.count_nonzero(weights)
+        hidden += run.spk[0].sum()
+        adds += 5 * run.spk[0].sum()
+    effective += hidden * np.count_nonzero(NETWORK.layers[1].weight) / 24
+    assert found.accumulates == adds / 4
+    assert found.hidden_spikes == hidden / 4 > 0
+    assert found.effective_accumulates == pytest.approx(effective / 4)
+    assert found.neuron_updates == 333 * 29
+
+
+def test_bytes_by_hand():
+    table = memory(NETWORK)
+    assert table.bytes["weights, layer 1"] == 24 * 3 * 183 * 3 / 8  # of 3 bits
+    assert table.bytes["weights, layer 2"] == 24 * 5
+    assert table.bytes["membranes"] == 29 * 12 / 8
+    assert table.bytes["delays"] == 183 * 400 / 8
+    assert table.bytes["pooling"] == 183 * 9 / 8
+
+
+def test_energy_is_a_product_with_its_source(events):
+    counted = operations(NETWORK, events)
+    table = energy(counted)
+    assert table.source.str.contains("20").all() and table.process.str.contains("nm").all()
+    assert table.microjoules.iloc[-1] == pytest.approx(12.7e-6 * counted.accumulates)
+    both = compare([("a", NETWORK, events), ("b", random_circuit(bits=(8, 8)), events)])
+    assert both.a["all bytes"] == memory(NETWORK).bytes.sum()
+    assert both.b["bytes: weights, layer 1"] == 24 * 183

@@ -1,0 +1,179 @@
+"""Disturbances: nothing at strength 0, closed forms at the ends, and the spread that they name."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.circuit.disturbances import DISTURBANCES, accuracy_over_strength, disturb
+from shd_helpers.network.engines import fused
+from tests.networks import spiking_network
+from tests.test_engine import make_events, random_events
+
+EVENTS = random_events(30, 40, 10, 4, 0.2)
+ALL = range(len(EVENTS))
+
+
+def network(reset="subtract", sizes=(10, 60, 4)):
+    generator = torch.Generator().manual_seed(0)
+    model = spiking_network(sizes, 0.9, "atan", 2.0, generator, reset=reset)
+    for fc, _ in model.layers:
+        fc.weight.data *= 2
+        fc.bias.data = 0.3 * torch.rand(fc.out_features, generator=generator)
+    return model
+
+
+def run(model, events):
+    return fused.evaluate_batch(model, events, range(len(events)))
+
+
+@pytest.mark.parametrize("kind", DISTURBANCES)
+def test_strength_0_changes_nothing_and_no_strength_changes_what_is_given(kind):
+    model, before = network(), copy.deepcopy(network().state_dict())
+    for wanted, found in zip(
+        run(model, EVENTS), run(*disturb(model, EVENTS, kind, 0)), strict=True
+    ):
+        assert torch.equal(wanted, found)
+    events = EVENTS.take(ALL)
+    disturb(model, events, kind, 0.5)
+    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
+    for name in ("steps", "units", "offsets"):
+        np.testing.assert_array_equal(getattr(events, name), getattr(EVENTS, name))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DISTURBANCES if "clock" not in kind])
+def test_the_same_seed_is_the_same_circuit_and_another_one_is_another(kind):
+    scores = [run(*disturb(network(), EVENTS, kind, 0.3, seed))[0] for seed in (7, 7, 8)]
+    assert torch.equal(scores[0], scores[1]) and not torch.equal(scores[0], scores[2])
+
+
+def factors(kind, strength):
+    """What the values were multiplied by: weights, biases, thresholds, leaks of the first layer."""
+    model = network(sizes=(40, 2000, 4))
+    changed, _ = disturb(model, random_events(1, 40, 40, 4, 0.1), kind, strength)
+    fc, lif, own_fc, own_lif = changed.fc1, changed.lif1, model.fc1, model.lif1
+    return {
+        "weights": fc.weight.detach() / own_fc.weight.detach(),
+        "biases": fc.bias.detach() / own_fc.bias.detach(),
+        "thresholds": lif.threshold / own_lif.threshold,
+        "leaks": (1 - lif.beta) / (1 - own_lif.beta),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "touched"),
+    [
+        ("mismatch of weights", ("weights", "biases")),
+        ("mismatch of thresholds", ("thresholds",)),
+        ("mismatch of leaks", ("leaks",)),
+        ("mismatch of all three", ("weights", "biases", "thresholds", "leaks")),
+    ],
+)
+def test_mismatch_spreads_each_value_around_its_own(kind, touched):
+    for name, found in factors(kind, 0.1).items():
+        if name in touched:
+            assert found.numel() >= 2000
+            assert abs(found.mean() - 1) < 0.01 and abs(found.std() - 0.1) < 0.01, name
+            assert len(found.unique()) > 1900, name
+        else:
+            assert torch.equal(found, torch.ones_like(found)), name
+
+
+def answer_of_biases(model, n_steps):
+    """The class with most spikes when nothing comes in, by the rule in float64, step by step."""
+    mems = [np.zeros(fc.out_features) for fc, _ in model.layers]
+    counts = 0
+    for _ in range(n_steps):
+        spikes = None
+        for i, (fc, _) in enumerate(model.layers):
+            w, b = fc.weight.detach().double().numpy(), fc.bias.detach().double().numpy()
+            reset = mems[i] > 1
+            mems[i] = 0.9 * mems[i] + b - reset + (0 if spikes is None else w @ spikes)
+            spikes = (mems[i] > 1).astype(float)
+        counts = counts + spikes
+    return counts
+
+
+def test_all_events_lost_leaves_the_biases_alone():
+    model = network()
+    counts = answer_of_biases(model, EVENTS.n_steps)
+    assert counts.max() > 0
+    np.testing.assert_array_equal(run(*disturb(model, EVENTS, "lost events", 1))[0], [counts] * 30)
+    table = accuracy_over_strength(model, EVENTS, [0], "lost events", [0, 1], 2)
+    lost = table[table.strength == 1]
+    assert (lost.test_accuracy == np.mean(EVENTS.labels == counts.argmax())).all()
+    assert len(table) == 4 and sorted(table.draw.unique()) == [0, 1]
+    assert lost.test_unseen_accuracy.isna().all()  # all utterances are of speaker 0
+    assert (lost.test_seen_accuracy == lost.test_accuracy).all()
+
+
+def test_events_are_lost_as_often_as_told_and_more_at_more():
+    events = random_events(50, 100, 30, 4, 0.2)
+    _, few = disturb(network(), events, "lost events", 0.1)
+    _, fewer = disturb(network(), events, "lost events", 0.4)
+    for found, share in ((few, 0.9), (fewer, 0.6)):
+        assert abs(len(found.steps) / len(events.steps) - share) < 0.01
+    x, y, z = (e.to_frames(range(50)) for e in (fewer, few, events))
+    assert (x <= y).all() and (y <= z).all()
+
+
+def test_spurious_events_come_beside_the_true_ones():
+    events = random_events(50, 100, 30, 4, 0.05)
+    _, more = disturb(network(), events, "spurious events", 0.3)
+    x, y = events.to_frames(range(50)), more.to_frames(range(50))
+    assert (y >= x).all() and y.max() == 1
+    # a share of them falls on true events and on each other
+    assert abs((y.sum() - x.sum()) / x.sum() - 0.3 * 0.95) < 0.02
+    new = (y - x).sum((0, 1))
+    assert new.min() > 0.5 * new.mean()  # on all units alike
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_stuck_neurons_of_the_hidden_layer_are_silent_or_fire_in_every_step(reset):
+    model = network(reset)
+    for kind, of_all in (("silent neurons", 0), ("firing neurons", 60 * 40)):
+        _, spikes = run(*disturb(model, EVENTS, kind, 1))
+        assert (spikes[:, 0] == of_all).all()
+    for kind, each in (("silent neurons", 0), ("firing neurons", 40)):
+        changed, _ = disturb(model, EVENTS, kind, 0.1)
+        more, _ = disturb(model, EVENTS, kind, 0.2)
+        fired = [fused.record(m, EVENTS, ALL).hidden_spk[0].sum(0) for m in (changed, more)]
+        stuck = [set(np.flatnonzero((f == each).all(0).numpy())) for f in fired]
+        own = set(
+            np.flatnonzero((fused.record(model, EVENTS, ALL).hidden_spk[0].sum(0) == each).all(0))
+        )
+        assert len(stuck[0] - own) <= 6 <= len(stuck[0]) and stuck[0] <= stuck[1]
+
+
+def test_a_slower_clock_puts_steps_together():
+    cells = np.zeros((1, 7, 10), bool)
+    cells[0, [0, 1, 2, 5, 6], [3, 3, 4, 1, 9]] = True
+    for kind, beta in (("by step", 0.9), ("by time", 0.81)):
+        model, slow = disturb(network(), make_events(cells, 4), f"slower clock, leak {kind}", 1)
+        wanted = np.zeros((4, 10))
+        wanted[[0, 1, 2, 3], [3, 4, 1, 9]] = 1
+        np.testing.assert_array_equal(slow.to_frames([0])[:, 0], wanted)
+        assert slow.step_ms == 6 and abs(float(model.lif1.beta) - beta) < 1e-6
+        rest = model.fc1.bias / (1 - model.lif1.beta)
+        own = network().fc1.bias / (1 - network().lif1.beta)
+        if kind == "by time":
+            torch.testing.assert_close(rest, own)
+
+
+def test_a_slower_clock_is_measured_once():
+    kind = "slower clock, leak by step"
+    assert len(accuracy_over_strength(network(), EVENTS, [0], kind, [0, 0.5], 3)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength", "message"),
+    [
+        ("heat", 0.1, "kind 'heat': unknown"),
+        ("lost events", 1.1, "strength 1.1: must be at least 0, at most 1"),
+        ("mismatch of leaks", -0.1, "strength -0.1"),
+    ],
+)
+def test_what_is_no_disturbance_is_refused(kind, strength, message):
+    with pytest.raises(ValueError, match=message):
+        disturb(network(), EVENTS, kind, strength)

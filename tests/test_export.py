@@ -1,0 +1,206 @@
+"""A run's circuit as a folder, from training on toy data to gcc in an empty directory."""
+
+import gzip
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.circuit import export
+from shd_helpers.circuit.folder import ExportError
+from shd_helpers.circuit.quantise import circuit_of
+from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
+from shd_helpers.events.toy import write_toy
+from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
+from shd_helpers.source import fingerprint, locate
+from shd_helpers.study import (
+    RunWriter,
+    TrainConfig,
+    evaluate,
+    fit,
+    read_run,
+    record_examples,
+    seen_and_unseen_accuracy,
+    settings,
+)
+from shd_helpers.study.notebooks import known_parameters
+
+N_WORDS = 6
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    place = tmp_path_factory.mktemp("toy")
+    write_toy(place, seed=0)
+    return place
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """Return a function that trains as notebook 3 does, and leaves a run folder."""
+    made = {}
+
+    def train(**changes):
+        name = "_".join(f"{k}-{v}" for k, v in changes.items()) or "plain"
+        if name not in made:
+            place = tmp_path_factory.mktemp("runs") / name
+            parameters = known_parameters() | {
+                **{"dataset": str(data), "language": "english", "epochs": 2, "n_hidden": 24},
+                **{"lr": 0.01, "run_name": name, **changes},
+            }
+            made[name] = run_of(parameters, place)
+        return made[name]
+
+    return train
+
+
+def run_of(parameters, place):
+    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
+    files = locate(parameters["dataset"], parameters["language"])
+    parts = load_parts(files, grid, parameters["language"], settings(Split, parameters), 0)
+    generator = torch.Generator().manual_seed(0)
+    model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
+    writer = RunWriter(place, parameters, fingerprint(files), parts, model)
+    fit(
+        model, parts.training, parts.validation, settings(TrainConfig, parameters), generator,
+        augmentation=settings(Augmentation, parameters),
+        quantisation=settings(Quantisation, parameters), on_epoch=writer.epoch,
+    )  # fmt: skip
+    validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
+    scores = {"train": None, "validation": validated.accuracy}
+    scores |= seen_and_unseen_accuracy(tested, writer.info["seen_speakers"])
+    predictions, examples = tested.predictions(), record_examples(model, tested.events)
+    found = costs(model, predictions, grid.n_steps, grid.n_units)
+    writer.finish(model, scores, predictions, examples, found)
+    return place
+
+
+def exported(monkeypatch, capsys, *arguments):
+    """Return what `make export` prints."""
+    monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
+    export.main()
+    return capsys.readouterr().out
+
+
+QUANTISED = {
+    **{"beta": 0.9375, "fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "quantised_epochs": 1},
+    **{"n_delays": 2, "reset": "zero"},
+}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("changes", [{}, QUANTISED], ids=["floats", "few bits"])
+def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, monkeypatch, capsys):
+    run, out = trained(**changes), tmp_path / "exported"
+    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_WORDS)
+    alone = tmp_path / "alone"
+    shutil.copytree(out, alone)
+    shutil.rmtree(out)
+    text = (alone / "README.md").read_text()
+    commands, prints, *_ = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        ["sh", "-e"], input=commands, cwd=alone, capture_output=True, text=True, check=True
+    )
+    lines = prints.splitlines(keepends=True)
+    assert done.stderr == lines[0]  # -DCOUNT's line
+    assert done.stdout == "".join(lines[1:])
+    assert lines[1] == lines[3] == "same\n"
+    # the counts are those of the definition, run on the utterances that were chosen
+    info = read_run(run)
+    network = circuit_of(info, export.quantisation_of(info, {}))
+    with gzip.open(alone / "trace.txt.gz", "rt") as file:
+        trace = file.read().splitlines()
+    assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
+    labels = [int(line) for line in (alone / "labels.txt").read_text().split()]
+    assert len(labels) == N_WORDS == len(set(labels))
+    assert re.search(r"integers, as exported: [\d.]+% of 50 utterances", said)
+    has_nir = importlib.util.find_spec("nir") is not None
+    assert (alone / "network.nir").exists() == ("network.nir" in text) == has_nir
+    scores = info.info["scores"]
+    assert f"float, as trained | 50 | {scores['test']:.1%}" in text
+    rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
+    assert rule in text and ("U counts as 0" in text) == bool(changes)
+    assert ("2 times, 0, 10 steps late" in text) == bool(changes)
+
+
+def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):
+    """Each word's events, told from those of the HDF5 file by its count of milliseconds."""
+    run = trained()
+    exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--utterances", 50)
+    words = (tmp_path / "a" / "vectors.txt").read_text().split("\n\n")[:-1]
+    from shd_helpers.source.shd_file import read_shd
+
+    raw = read_shd(data / "toy_test.h5")
+    english = [i for i in range(len(raw)) if raw.labels[i] < 10]
+    assert len(words) == len(english) == 50
+    for i, word in zip(english, words, strict=True):
+        found = np.array([line.split() for line in word.splitlines()], int)
+        times, units = raw.spikes(i)
+        wanted = sorted(zip(np.floor(times * 1000), units, strict=True))
+        assert sorted(map(tuple, found)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"readout": "membrane"}, "readout 'membrane'"),
+        ({"kernel_size": 40}, "kernel_size 40"),
+        ({"network": "convolutional"}, "network 'convolutional'"),
+        ({"learn_beta": True}, "learn_beta True"),
+        ({"bin_ms": 0.5}, "bin_ms 0.5"),
+        ({"counts": True}, "counts True"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_other_networks_are_refused_with_the_reason(changes, says, trained, tmp_path):
+    run = read_run(trained())
+    run.info["parameters"] |= changes
+    with pytest.raises(ExportError, match=says):
+        export.export(run, tmp_path / "out", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    exported(monkeypatch, capsys, trained(), "--out", out, "--utterances", 1)
+    first = (out / "README.md").read_bytes()
+    (out / "reference").touch()  # gcc's
+    exported(monkeypatch, capsys, trained(), "--out", out, "--utterances", 1)
+    assert (out / "README.md").read_bytes() == first and not (out / "reference").exists()
+    (out / "notes.txt").touch()
+    with pytest.raises(SystemExit, match=r"notes\.txt.*Take another OUT"):
+        exported(monkeypatch, capsys, trained(), "--out", out)
+    assert (out / "notes.txt").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere"], r"nowhere.*run\.json.*make study"),
+        ([None, "-p", "fc3_bits", "4"], "fc3_bits: no such option; take one of fc1_bits"),
+        ([None, "-p", "fc1_bits", "1"], "fc1_bits 1"),
+        ([None, "-p", "leak", "shift"], "beta 0.9500 a step"),
+        ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
+        ([None, "-p", "mem_bits", "32"], "lower mem_bits"),
+    ],
+)
+def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, capsys):
+    arguments = [trained() if a is None else a for a in arguments]
+    with pytest.raises(SystemExit, match="(?s)Nothing was exported.*" + says):
+        exported(monkeypatch, capsys, *arguments, "--out", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n", [1, 7, 20, 33])
+def test_vectors_are_of_all_classes(n):
+    labels = np.repeat(np.arange(10), 4)[:-2]
+    chosen = export.choose(labels, n)
+    assert len(set(chosen)) == n
+    counts = np.bincount(labels[chosen], minlength=10)
+    assert counts.max() - counts[:9].min() <= 1

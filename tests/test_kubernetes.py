@@ -1,0 +1,89 @@
+"""The manifests: what a cluster's policy and a big node ask of them, and their shell script."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from shd_helpers.paths import ROOT
+from shd_helpers.sweeps.runner import _parser
+
+CLUSTER = ROOT / "sweeps" / "cluster"
+RESOURCES = {
+    (resource["kind"], resource["metadata"]["name"]): resource
+    for resource in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text())
+}
+SWEEP, WORKER = (RESOURCES["Job", name]["spec"] for name in ("shd-sweep", "shd-worker"))
+PODS = {name: job["template"]["spec"] for name, job in (("sweep", SWEEP), ("worker", WORKER))}
+
+
+def containers(pod):
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pods_keep_to_the_restricted_policy(name):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
+    pod = PODS[name]
+    assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers(pod):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    uid = pod["securityContext"]["runAsUser"]
+    assert f"--uid {uid} " in (CLUSTER / "Dockerfile").read_text()
+    assert f"USER {uid}" in (CLUSTER / "Dockerfile").read_text()
+
+
+def test_a_worker_s_limit_is_fixed_and_leaves_room_for_its_notebook():
+    """Without one, Dask would take the container's share of the node by cores."""
+    (container,) = PODS["worker"]["containers"]
+    (limit,) = re.findall(r"--memory-limit (\d+)GiB", container["args"][0])
+    assert 1 <= int(limit) < int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
+    assert "--nthreads 1" in container["args"][0]
+
+
+def test_the_sweep_waits_for_its_scheduler_and_failed_runs_are_tried_once():
+    scheduler, sweep = containers(PODS["sweep"])
+    assert scheduler["restartPolicy"] == "Always" and scheduler["startupProbe"]["tcpSocket"]
+    (service,) = (RESOURCES[key]["spec"] for key in RESOURCES if key[0] == "Service")
+    assert service["selector"] == SWEEP["template"]["metadata"]["labels"]
+    assert scheduler["startupProbe"]["tcpSocket"]["port"] in {p["port"] for p in service["ports"]}
+    (rule,) = SWEEP["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob" and rule["onExitCodes"]["values"] == [1]
+    assert rule["onExitCodes"]["containerName"] == sweep["name"]
+    assert PODS["sweep"]["restartPolicy"] == "Never"  # else the policy is refused
+    command = [*sweep["command"], *sweep["args"]]
+    assert command[:3] == ["python", "-m", "shd_helpers.sweeps.runner"]
+    assert _parser().parse_args(command[3:]).scheduler == "tcp://127.0.0.1:8786"
+    assert (ROOT / "sweeps" / f"{command[3]}.yaml").is_file()
+
+
+def test_workers_wait_work_again_and_go(tmp_path):
+    """The script in sh; what it calls writes down that it was called, and the waiting is short."""
+    script = PODS["worker"]["containers"][0]["args"][0]
+    # the scheduler answers from the third question on, is lost after a worker's end, comes back
+    answers = iter([1, 1, 0, 0, 1, 0, *[1] * 60])
+    (tmp_path / "answers").write_text("\n".join(map(str, answers)))
+    (tmp_path / "python").write_text(
+        '#!/bin/sh\nread -r answer <"$HERE/answers"; sed -i 1d "$HERE/answers"; exit "$answer"\n'
+    )
+    (tmp_path / "dask").write_text('#!/bin/sh\necho "$@" >>"$HERE/calls"\n')
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    for name in ("python", "dask", "sleep"):
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+    ended = subprocess.run(["sh", "-c", script], env={"PATH": path, "HERE": str(tmp_path)})
+    assert ended.returncode == 0 and (tmp_path / "answers").read_text() == ""
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert len(calls) == 2 and all(c.startswith("worker tcp://shd-scheduler:8786") for c in calls)
+
+
+def test_the_question_whether_the_scheduler_answers_is_python():
+    script = PODS["worker"]["containers"][0]["args"][0]
+    (question,) = re.findall(r"python -c '(.*?)'", script)
+    asked = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True)
+    assert asked.returncode == 1 and "shd-scheduler" in question and "Syntax" not in asked.stderr

@@ -1,0 +1,180 @@
+"""NIR: what is written is read back to the last spike, means what NIR says, or is refused."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.network import ConvolutionalNetwork
+from shd_helpers.network.engines import fused
+from shd_helpers.paths import ROOT
+from tests.networks import spiking_network
+from tests.test_engine import random_events
+
+nir = pytest.importorskip("nir")
+from shd_helpers.circuit import nir_file  # noqa: E402
+
+GRID = Downsampling(first_unit=670, duration_s=0.12)  # 10 units x 40 steps
+EVENTS = random_events(12, GRID.n_steps, GRID.n_units, 4, 0.2)
+
+
+def network(reset="subtract", delays=(0,), seed=0, **options):
+    """Many spikes in both layers; a beta and a threshold for every neuron where they're learned."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [GRID.n_units, 16, 4]
+    model = spiking_network(sizes, 0.9375, "atan", 2.0, generator, delays, reset=reset, **options)
+    for fc, lif in model.layers:
+        fc.weight.data *= 2
+        fc.bias.data = 0.2 * torch.rand(fc.out_features, generator=generator) - 0.05
+        if lif.beta.dim():
+            lif.beta.data = 0.5 + 0.49 * torch.rand(fc.out_features, generator=generator)
+        if lif.threshold.dim():
+            lif.threshold.data = 0.5 + torch.rand(fc.out_features, generator=generator)
+    return model
+
+
+def write(model, path, **options):
+    if model.lif1.reset_mechanism == "subtract":
+        with pytest.warns(UserWarning, match="NIR's LIF resets to v_reset"):
+            nir_file.write_nir(model, GRID, path, **options)
+    else:
+        nir_file.write_nir(model, GRID, path, **options)
+    return nir.read(path)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
+@pytest.mark.parametrize("learn", [False, True])
+def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, reset, delays, learn):
+    model = network(reset, delays, learn_beta=learn, learn_threshold=learn)
+    write(model, tmp_path / "a.nir")
+    again, grid = nir_file.read_nir(tmp_path / "a.nir")
+    assert grid == GRID and again.delays == delays
+    wanted, found = (fused.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
+    assert wanted.spk.sum() > 100 and wanted.hidden_spk[0].sum() > 100
+    assert torch.equal(found.mem, wanted.mem) and torch.equal(found.spk, wanted.spk)
+    assert torch.equal(found.hidden_mem[0], wanted.hidden_mem[0])
+
+
+def by_nir_equations(graph, x):
+    """Take NIR's definitions one by one, with its own reset, in float64; return spike counts."""
+    dt = float(graph.metadata["time_step_s"])
+    delay = graph.nodes["delays"].delay if "delays" in graph.nodes else np.zeros(x.shape[2])
+    if "copies" in graph.nodes:
+        x = x @ graph.nodes["copies"].weight.T
+    mems = [np.zeros((x.shape[1], len(graph.nodes[f"lif{i}"].tau))) for i in (1, 2)]
+    counts = 0
+    for t in range(len(x)):
+        source = t - np.rint(delay / dt).astype(int)
+        z = np.where(source >= 0, x[np.maximum(source, 0), :, np.arange(len(source))].T, 0.0)
+        for i, v in enumerate(mems, start=1):
+            fc, lif = graph.nodes[f"fc{i}"], graph.nodes[f"lif{i}"]
+            current = z @ np.float64(fc.weight).T + fc.bias
+            v += dt / lif.tau * ((lif.v_leak - v) + lif.r * current)
+            z = (v > lif.v_threshold).astype(float)
+            v[z == 1] = np.broadcast_to(lif.v_reset, v.shape)[z == 1]
+        counts = counts + z
+    return counts
+
+
+@pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
+@pytest.mark.parametrize("time_step_s", [1e-4, 3e-3])
+def test_a_reset_to_zero_is_what_nir_defines(tmp_path, delays, time_step_s):
+    model = network("zero", delays)
+    graph = write(model, tmp_path / "a.nir", time_step_s=time_step_s)
+    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
+    found = by_nir_equations(graph, EVENTS.to_frames(range(len(EVENTS))).astype(float))
+    assert (found == own).mean() > 0.95  # but for sums that round across a threshold
+    assert "warning" not in graph.metadata
+
+
+def test_a_subtraction_is_not_and_the_file_says_so(tmp_path):
+    model = network("subtract")
+    graph = write(model, tmp_path / "a.nir")
+    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
+    found = by_nir_equations(graph, EVENTS.to_frames(range(len(EVENTS))).astype(float))
+    assert (found == own).mean() < 0.8
+    assert graph.metadata["reset"] == graph.nodes["lif1"].metadata["reset"] == "subtract"
+    assert "threshold / beta" in graph.metadata["warning"]
+
+
+def test_parameters_are_vectors_of_float32_and_metadata_have_units(tmp_path):
+    graph = write(network("zero"), tmp_path / "a.nir")
+    for i, n in ((1, 16), (2, 4)):
+        lif = graph.nodes[f"lif{i}"]
+        for values in (lif.tau, lif.r, lif.v_leak, lif.v_reset, lif.v_threshold):
+            assert values.shape == (n,) and values.dtype == np.float32
+        np.testing.assert_allclose(lif.tau, 1e-4 * 16, rtol=1e-6)  # beta = 1 - 1/16
+        np.testing.assert_allclose(lif.r, 16, rtol=1e-6)
+    assert graph.metadata["time_step_s"] == 1e-4 and graph.metadata["step_ms"] == 3.0
+    assert json.loads(graph.metadata["input"])["pool_threshold"] == 2
+    assert "seconds" in graph.metadata["units"] and "U > threshold" in graph.metadata["update"]
+
+
+def changed(what):
+    model = network("zero")
+    if what == "a beta of 1":
+        model.lif1.beta.data = torch.tensor(1.0)
+    elif what == "no float32 time constant":
+        # close to 0 a beta has more digits than a time constant of about one step
+        model.lif2.beta.data = torch.tensor(0.0123456789)
+    elif what == "not finite":
+        model.lif2.threshold.data = torch.tensor(float("inf"))
+    elif what == "different resets":
+        model.lif2 = network("subtract").lif2
+    elif what == "3 layers":
+        generator = torch.Generator().manual_seed(0)
+        model = spiking_network([10, 8, 6, 4], 0.9, "atan", 2.0, generator)
+    elif what == "no spike counts":
+        model = network(readout="membrane")
+    elif what == "windows":
+        model = network(kernel_size=4, stride=3)
+    elif what == "don't fit":
+        model = spiking_network([11, 8, 4], 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+    elif what == "no spikes":
+        model = ConvolutionalNetwork(4, torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("a beta of 1", "no float32 time constant", "not finite", "different resets", "3 layers"),
+        *("no spike counts", "windows", "don't fit", "no spikes"),
+    ],
+)
+def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
+    with pytest.raises(ValueError, match=f"NIR can't hold this network: .*{what}"):
+        nir_file.write_nir(changed(what), GRID, tmp_path / "a.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_counts_are_refused_and_so_is_a_file_from_elsewhere(tmp_path):
+    grid = Downsampling(first_unit=670, duration_s=0.12, counts=True)
+    with pytest.raises(ValueError, match="counts True"):
+        nir_file.write_nir(network(), grid, tmp_path / "a.nir")
+    graph = write(network("zero"), tmp_path / "a.nir")
+    graph.metadata.pop("reset")
+    nir.write(tmp_path / "b.nir", graph)
+    with pytest.raises(ValueError, match=r"b\.nir: not from here, for it lacks reset"):
+        nir_file.read_nir(tmp_path / "b.nir")
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_sinabs_by_the_adapter_gives_the_same_counts(tmp_path, reset):
+    pytest.importorskip("sinabs")
+    place = ROOT / "benchmarks" / "nir_readers.py"
+    spec = importlib.util.spec_from_file_location("nir_readers", place)
+    readers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readers)
+    model = network(reset)
+    graph = write(model, tmp_path / "a.nir")
+    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0]
+    with torch.no_grad():
+        x = torch.from_numpy(EVENTS.to_frames(range(len(EVENTS))))
+        found = readers.sinabs_adapter(graph, x)
+    assert own.sum() > 100
+    assert (found == own).float().mean() > 0.95  # but for sums that round across a threshold

@@ -1,0 +1,123 @@
+"""The C reference against the integer model, which is the definition of the circuit."""
+
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from shd_helpers.circuit.folder import SOURCES, count_line, source_text
+from shd_helpers.circuit.sources import c_header
+from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from tests.circuits import CIRCUITS, random_circuit, random_words
+
+GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+
+
+def compiled(folder, network, *options):
+    (folder / "reference.c").write_text(source_text("reference.c"))
+    (folder / "network.h").write_text(c_header(network))
+    subprocess.run([*GCC, *options, "reference.c", "-o", "reference"], cwd=folder, check=True)
+    return folder / "reference"
+
+
+def run(program, text, status=0):
+    """Return stdout and stderr; text is bytes or str."""
+    data = text.encode() if isinstance(text, str) else text
+    ended = subprocess.run([program], input=data, capture_output=True, check=False)
+    assert ended.returncode == status, ended.stderr.decode()
+    return ended.stdout.decode(), ended.stderr.decode()
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_every_step_is_the_integer_model_s(name, tmp_path):
+    network, words = random_circuit(seed=len(name), **CIRCUITS[name]), random_words(3)
+    runs = [network.run(*word[:2]) for word in words]
+    assert all(spk.any() and not spk.all() for r in runs[1:] for spk in r.spk)
+    checked = ["-fsanitize=undefined,address"] * ("delays" in name)  # it takes gcc a while
+    program = compiled(tmp_path, network, "-DTRACE=2", "-DCOUNT", *checked)
+    found, counted = run(program, events_text(words))
+    assert found == trace_text(network, words, runs, 2)
+    assert counted == count_line(network, words, runs) + "\n"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    return compiled(tmp_path_factory.mktemp("reference"), random_circuit(), "-O1")
+
+
+WORDS = random_words(3)
+TEXT = events_text(WORDS)
+EXPECTED = counts_text([random_circuit().run(*word[:2]) for word in WORDS])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        TEXT.replace("\n", "\r\n"),
+        TEXT.rstrip("\n"),  # neither an empty line nor an end of line at the end
+        TEXT.replace("\n", " \n").replace(" ", "\t  "),
+        TEXT.replace("\n\n", "\n1100 5\n99999999999999 699\n\n"),  # after the window
+    ],
+    ids=["as written", "CRLF", "no last line", "blanks", "late"],
+)
+def test_text_may_be_written_otherwise(program, text):
+    found, said = run(program, text)
+    assert (found, said) == (EXPECTED, "")
+
+
+def test_events_of_one_millisecond_in_any_order_and_twice(program):
+    word = WORDS[1]
+    order = np.lexsort((-word.units, word.milliseconds)).repeat(2)
+    text = events_text([WORDS[0], Word(word.milliseconds[order], word.units[order], 0), WORDS[2]])
+    assert run(program, text)[0] == EXPECTED
+
+
+def test_nothing_is_no_word(program):
+    assert run(program, "") == ("", "")
+    assert run(program, "\n\n")[0] == 2 * EXPECTED.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("12", "two whole numbers"),
+        ("12 13 14", "two whole numbers"),
+        ("-1 200", "two whole numbers"),
+        ("1.5 200", "two whole numbers"),
+        ("1 2x", "two whole numbers"),
+        ("0x10 200", "two whole numbers"),
+        ("\x00", "two whole numbers"),
+        ("1 " + 500 * "9", "a unit that"),
+        ("1 700", "a unit that"),
+        ("0 200", "is earlier"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(program, line, says):
+    found, said = run(program, TEXT + "1 200\n" + line + "\n\n" + TEXT, status=1)
+    assert found == EXPECTED  # of the words before
+    assert said.startswith(f"line {TEXT.count(chr(10)) + 2} ") and says in said
+
+
+@pytest.mark.parametrize("name", SOURCES[:2])
+def test_sources_are_short(name):
+    assert len(source_text(name).splitlines()) < 200
+
+
+def test_reference_has_no_float_allocation_or_library():
+    text = source_text("reference.c")
+    assert {line for line in text.splitlines() if line.startswith("#include <")} == {
+        "#include <stdint.h>",
+        "#include <stdio.h>",
+    }
+    assert not [word for word in ("float", "double", "malloc", "calloc") if word in text]
+
+
+def test_sums_of_more_than_32_bits_are_refused():
+    with pytest.raises(ValueError, match="lower mem_bits"):
+        c_header(random_circuit(mem_bits=32))
