@@ -37,7 +37,7 @@ from shd_helpers.study import (
     summarise,
 )
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.study.tables import finished_run
+from shd_helpers.study.tables import finished_run, read_rows
 from shd_helpers.sweeps import spec, state
 from tests.test_recordings import sound
 
@@ -115,7 +115,7 @@ class Home:
     def sweep(self, path: Path | None = None, **overrides: object) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(path or self.yaml, overrides)
-        todo = state.missing(swept, None)
+        todo = state.missing(swept, None, read_rows(swept.table))
         spec.check_todo(swept, todo, elsewhere=False)
         errors = {}
         for run in todo:
@@ -125,6 +125,7 @@ class Home:
                 errors[run.run_name] = clean(error)
             result = errors.get(run.run_name) or finished_run(run.folder, run.hash)
             state.store(swept, {run: result or "the run folder is gone"})
+        state.settle(swept, [run for run in todo if run.run_name not in errors])
         assert len(state.own_rows(swept, errors)) == len(swept.runs)
 
     def analyse(self) -> None:

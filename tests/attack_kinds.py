@@ -221,7 +221,7 @@ def of_damage(rng: random.Random, home: Home) -> Attack:
 
     names = [path.relative_to(home.folder) for path in chosen]
     what = f"{reader} after {', '.join(map(str, names))}:"
-    words = (str(home.folder), *(path.name for path in names))
+    words = (str(home.folder), "dataset", *(path.name for path in names))
     damaged = {str(path) for path in names}
     act = home.acts().get(reader) or getattr(home, reader)
     attack = Attack("damage", what, act, words, damaged, prepare)

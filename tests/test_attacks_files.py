@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.source import locate
@@ -92,6 +93,17 @@ def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
     WAYS[way](runs / "run" / "state_dict.pt")
     with pytest.raises(RunError, match=r"state_dict\.pt: damaged .*Run 03_model_training"):
         load_network(run)
+
+
+def test_a_network_that_is_not_that_of_the_last_epoch_is_named(runs, monkeypatch):
+    """torch doesn't look at a file's checksums: a flipped bit in it is another weight."""
+    monkeypatch.setattr("shd_helpers.study.analysis.build_network", lambda *_: network())
+    monkeypatch.setattr("shd_helpers.study.analysis.settings", lambda *_: Downsampling())
+    state = torch.load(runs / "run" / "state_dict.pt")
+    state["fc2.bias"][0] += 1e-3
+    torch.save(state, runs / "run" / "state_dict.pt")
+    with pytest.raises(RunError, match=r"state_dict\.pt: .*fc2/bias isn't what weights\.h5 ends"):
+        load_network(read_run(runs / "run"))
 
 
 @of_all_ways
@@ -228,7 +240,7 @@ def test_a_run_json_in_the_way_of_a_sweep_does_not_hang(home, way):
     home.finish(run)
     WAYS[way](run.folder / "run.json")
     assert finished_run(run.folder, run.hash) is None
-    assert len(state.missing(read_sweep(home.yaml), None)) == 4
+    assert len(state.missing(read_sweep(home.yaml), None, read_rows(home.table))) == 4
 
 
 @of_all_ways
@@ -241,7 +253,7 @@ def test_predictions_that_are_damaged_are_named(home, way):
     path.write_text(path.read_text().replace('"validation": 0.5', '"test": 0.5'))
     WAYS[way](run.folder / "predictions.csv")
     with pytest.raises(TableError, match=r"predictions\.csv: damaged .*Remove .*runs it again"):
-        keep_predictions(home.predictions, run.folder, run.hash)
+        keep_predictions(home.predictions, {run.hash: run.folder})
     if way not in ("gone", "a link to nowhere", "a link to itself"):
         WAYS[way](home.predictions)
         with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged .*Restore"):

@@ -120,6 +120,10 @@ def load_network(run: Run) -> Network:
     with reading(path, RunError, f"{REMEDY} again."):
         # betas and thresholds come with it
         network.load_state_dict(torch.load(path, weights_only=True))
+        found = dict(network.named_parameters())
+        for name, epochs in run.weights.items():
+            if not np.array_equal(found[name.replace("/", ".")].detach().numpy(), epochs[-1]):
+                raise ValueError(f"{name} isn't what weights.h5 ends with")
     return network
 
 

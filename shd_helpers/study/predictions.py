@@ -53,9 +53,14 @@ def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
 
 def _columns(path: Path, folders: Mapping[str, Path]) -> set[str]:
     """Return the columns of what is kept already and of the runs' own files."""
-    files = [folder / "predictions.csv" for folder in folders.values()]
-    headers = [pd.read_csv(file, nrows=0) for file in [path] * path.exists() + files]
-    return {name for header in headers for name in header} | {"hash", "seen"}
+    remedies = {folder / "predictions.csv": _again(folder) for folder in folders.values()}
+    found = {"hash", "seen"}
+    if path.exists():
+        remedies[path] = RESTORE
+    for file, remedy in remedies.items():
+        with reading(file, TableError, remedy):
+            found |= set(pd.read_csv(file, nrows=0))
+    return found
 
 
 def _pieces(path: Path, folders: Mapping[str, Path]) -> Iterator[pd.DataFrame]:
@@ -80,10 +85,14 @@ def _read(path: Path) -> Iterator[pd.DataFrame]:
         )
 
 
+def _again(folder: Path) -> str:
+    return f"Remove {folder}, and the same command runs it again."
+
+
 def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
     path = folder / "predictions.csv"
-    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+    with reading(path, TableError, _again(folder)):
         info = info_of(folder)
         table = read_predictions(path, info["scores"].get("test"))
         seen = table.speaker.isin(info["seen_speakers"])

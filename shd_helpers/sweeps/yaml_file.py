@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
         raise SweepError(f"{path}: no such file; in sweeps/ there are {there}") from None
     except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise SweepError(f"{path}: not YAML ({error})") from error
+        raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     wanted: dict[str, type | tuple[type, ...]] = {
         "name": str,
         "notebook": str,
