@@ -199,9 +199,9 @@ def test_cache_is_used(folder, data_dir, monkeypatch):
 
 def test_cache_knows_content_and_parameters(folder, data_dir):
     load_events(locate(str(folder)), Downsampling())
-    n_entries = len(list((data_dir / "cache").iterdir()))
+    n_entries = len(list((data_dir / "cache").glob("*.npz")))
     assert len(load_events(locate(str(folder)), Downsampling(pool_threshold=1))[0].steps) == 20
-    assert len(list((data_dir / "cache").iterdir())) == n_entries + 2
+    assert len(list((data_dir / "cache").glob("*.npz"))) == n_entries + 2
     rows = [[0.5, 0.5]] * 10, [[400, 401]] * 10, range(9, -1, -1), [0] * 10
     write_shd(folder / "mini_train.h5", *rows)
     train, _ = load_events(locate(str(folder)), Downsampling())
@@ -211,7 +211,7 @@ def test_cache_knows_content_and_parameters(folder, data_dir):
 @pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
 def test_damaged_cache_is_made_again(folder, data_dir, damage):
     train, _ = load_events(locate(str(folder)), Downsampling())
-    (entry,) = (data_dir / "cache").glob("mini_train_*")
+    (entry,) = (data_dir / "cache").glob("mini_train_*.npz")
     content = bytearray(entry.read_bytes())
     if damage == "flipped":
         where = content.index(train.units.tobytes())

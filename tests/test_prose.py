@@ -261,6 +261,32 @@ def test_the_other_inputs_of_notebook_6(final):
     assert f"In German the loss is found again: {-german['mean']:.1f} ± {german.ci95:.1f}" in README
 
 
+def test_window_units_and_counts_of_notebook_6(final):
+    window = summarise(read_table("downsizing_window_hd"), "duration_s")
+    share, half = window.validation.round(), window.validation_ci95.iloc[0]
+    says(
+        "06_downsizing_study", f"and {share[0.4]:.0f} % are classified correctly; with 0.6 s it is"
+    )
+    says(
+        "06_downsizing_study",
+        f"is {share[0.6]:.0f} %, with 1 s {share[1.0]:.0f} % (each ± {half:.1f}",
+    )
+    assert window.validation.idxmax() == 1.0
+    assert window.neuron_updates.is_monotonic_increasing
+    assert window.effective_acs[1.4] < 1.02 * window.effective_acs[0.6]
+    table = summarise(read_table("downsizing_input_hd"), ["counts", "first_unit", "pool_threshold"])
+    ones, counts = (table.loc[each] for each in (False, True))
+    assert (ones.validation[150] > ones.validation[0]).all()
+    lost, times = ones.validation - counts.validation, counts.effective_acs / ones.effective_acs
+    assert 1.5 < times.min() < times.max() < 2.5
+    for sentence in (
+        f"in all four cases, by {lost.min():.1f} to {lost.max():.1f} points",
+        f"threshold 1: {ones.validation[150, 1]:.1f} % where threshold 2 gets "
+        f"{ones.validation[150, 2]:.1f} % (each ± {table.validation_ci95.iloc[0]:.1f}",
+    ):
+        says("06_downsizing_study", sentence)
+
+
 def test_the_price_of_being_new_in_notebook_6(final):
     loss, row = final.difference("unseen").mean, final.means.loc[final.small]
     gap = row.test_seen - row.test_unseen

@@ -19,6 +19,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.study import (
     accuracy_per_speaker,
+    evaluation,
     handover,
     load_network,
     load_predicted,
@@ -341,7 +342,7 @@ def test_accuracy_is_none_where_nobody_is():
     events = replace(random_events(4, 5, 4, 2, 0.1), speakers=np.array([0, 0, 1, 5]))
     scores = torch.nn.functional.one_hot(torch.from_numpy(events.labels), 2).float()
     scores[[1, 3]] = scores[[1, 3]].flip(1)  # the second and the last are wrong
-    tested = training.Evaluation(None, events, scores, np.zeros((4, 2)))
+    tested = evaluation.Evaluation(None, events, scores, np.zeros((4, 2)))
     third = pytest.approx(2 / 3)
     for seen, wanted in (
         ([0, 1], (0.5, third, 0.0)),

@@ -18,7 +18,7 @@ import pytest
 from distributed import LocalCluster
 
 from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.sweeps import clusters
+from shd_helpers.sweeps import clusters, follow
 from shd_helpers.sweeps import runner as sweeps
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
@@ -222,7 +222,7 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     before = home.table.read_text()
     home.write(grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
     home.order(3.0, 0, "disk")
-    monkeypatch.setattr(sweeps, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
+    monkeypatch.setattr(follow, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
     with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
         run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert home.table.read_text() == before
