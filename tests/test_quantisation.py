@@ -122,23 +122,28 @@ def test_a_step_goes_straight_through_to_the_floats():
         assert parameter.grad.abs().max() > 0
 
 
-def train(rule=None, epochs=3, augmentation=None, **options):
+def train(rule=None, epochs=3, augmentation=None, on_epoch=None, **options):
     model, config, events = network()
     settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01, **options)
     history = fit(
         model, events, events, settings, torch.Generator().manual_seed(0),
-        quantisation=rule, augmentation=augmentation,
+        quantisation=rule, augmentation=augmentation, on_epoch=on_epoch,
     )  # fmt: skip
     return model, config, events, history
 
 
 def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
     plain, *_, before = train()
-    tuned, _, events, history = train(replace(BITS, quantised_epochs=1))
+    kept = []
+    tuned, _, events, history = train(
+        replace(BITS, quantised_epochs=1),
+        on_epoch=lambda model, _: kept.append(model.fc1.weight.detach().clone()),
+    )
     losses = [[epoch["train_loss"] for epoch in run] for run in (before, history)]
     assert losses[0][:2] == losses[1][:2] and losses[0][2] != losses[1][2]
     weight = tuned.fc1.weight.detach()
     assert max(len(row.unique()) for row in weight) <= 7 < len(plain.fc1.weight[0].unique())
+    assert torch.equal(kept[-1], weight)  # what a run folder keeps of an epoch is what was scored
     assert history[-1]["validation_accuracy"] == evaluate(tuned, events).accuracy
     untouched, *_, same = train(BITS)  # bits alone change nothing in training
     assert [e["train_loss"] for e in same] == losses[0]

@@ -133,7 +133,7 @@ def accuracy_over_window(means: pd.DataFrame) -> Figure:
         line.duration_s, line.neuron_updates / 1e6, "s--", label="neuron updates (millions)"
     )
     axes[1].set(ylabel="per utterance", ylim=(0, None))
-    axes[1].legend(loc="upper left")
+    axes[1].legend(loc="center right")
     for axis in axes:
         axis.set_xlabel("duration_s, what is kept of a word (s)")
     _say(figure, means)

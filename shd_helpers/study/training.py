@@ -173,7 +173,7 @@ def fit(
     quantisation : Quantisation, optional
         The last `quantised_epochs` train, and end, with few-bit weights.
     on_epoch : callable, optional
-        Takes the model and the epoch's metrics after every epoch.
+        Takes the model as it was validated, and the epoch's metrics, after every epoch.
 
     Returns
     -------
@@ -195,7 +195,8 @@ def fit(
         left = config.epochs - epoch
         tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
         train = train_epoch(model, shown, optimizer, config, generator, tuned)
-        with tuned.few_bit_weights(model) if tuned else nullcontext():
+        as_built = tuned.few_bit_weights if tuned else nullcontext
+        with as_built(model):
             valid = evaluate(model, validation, config.engine)
         numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
@@ -215,7 +216,8 @@ def fit(
         }
         history.append(metrics)
         if on_epoch:
-            on_epoch(model, metrics)
+            with as_built(model):
+                on_epoch(model, metrics)
         print(
             f"epoch {epoch:3d}/{config.epochs}  loss {train.loss:.3f}  "
             f"training {train.accuracy:6.1%}  validation {valid.accuracy:6.1%}  "
