@@ -185,6 +185,34 @@ def test_the_readings_of_notebook_5(searched):
     says("05_recipe_sweeps", f"lie within {close.max() - close.min():.1f} points")
 
 
+def test_the_original_recipe_of_notebook_5(final):
+    runs = read_table("original_hd")
+    means = summarise(runs, ["lr", "epochs"])
+    low, high = 100 * runs.validation_accuracy.min(), 100 * runs.validation_accuracy.max()
+    best, share = means.validation.idxmax(), means.validation
+    original = speaker_accuracies("original_left_out_hd")
+    original = original[original.speaker.isin(final.plan["strangers"])]
+    tuned = final.ten[(final.ten.input == final.small) & final.ten.seed.isin(original.seed)]
+    gain = difference(tuned, original, "test_unseen_accuracy", over="speaker")
+    before = summarise(original, "input", over="speaker").test_unseen.iloc[0]
+    for sentence in (
+        f"The best mean is {share.max():.1f} % (rate {best[0]:g}, {best[1]} epochs)",
+        f"rate of 0.001 gives {share[0.001, 30]:.1f} % after 30 epochs",
+        f"each ± {means.validation_ci95.iloc[0]:.1f}, pooled",
+        f"between {low:.1f} and {high:.1f} %",
+        f"A new speaker gets {before:.1f} % with the original recipe and "
+        f"{final.means.test_unseen[final.small]:.1f} % with the tuned one.",
+        f"the recipe brings {gain.mean:.1f} ± {gain.ci95:.1f} points: four times what downsizing",
+        f"it brings a new speaker {gain.mean:.1f} ± {gain.ci95:.1f} points",
+    ):
+        says("05_recipe_sweeps", sentence)
+    assert f"brings a new speaker {gain.mean:.1f} ± {gain.ci95:.1f} points over the" in README
+    assert round(gain.mean / -final.difference("unseen").mean) == 4
+    longer = share.xs(100, level="epochs") - share.xs(30, level="epochs")
+    says("05_recipe_sweeps", f"bring {longer.max():.1f} points at most over 30")
+    assert high < 79
+
+
 def test_the_cross_on_spoken_of_notebook_6():
     means = summarise(read_table("downsizing_cross_spoken"), "size").test_seen.round()
     steps = [means[f"183 x {n}"] for n in (1000, 500, 333, 200, 100)]
