@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
+from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, legend_beside, styled
 from shd_helpers.study.statistics import FEW
 
 PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
@@ -133,7 +133,7 @@ def accuracy_over_window(means: pd.DataFrame) -> Figure:
         line.duration_s, line.neuron_updates / 1e6, "s--", label="neuron updates (millions)"
     )
     axes[1].set(ylabel="per utterance", ylim=(0, None))
-    axes[1].legend(loc="center right")
+    legend_above(axes[1])
     for axis in axes:
         axis.set_xlabel("duration_s, what is kept of a word (s)")
     _say(figure, means)
