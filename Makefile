@@ -88,7 +88,7 @@ lint: $(INSTALLED)
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
-slow: $(INSTALLED)-site
+slow: $(INSTALLED)-site $(INSTALLED)-circuit
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
 # installs the package anew: not while something runs
