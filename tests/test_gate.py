@@ -78,6 +78,7 @@ def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(DEFAULTS)), VALUES)
+@example("n_delays", 3)
 @example("l1_spikes", 1.0)
 @example("slope", 1e6)
 @example("beta", 0)
@@ -109,7 +110,7 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
     [
         ({"n_delays": 2, "delay_ms": 5000.0}, "delay_ms 5000: .* utterance ends after 999 ms"),
         ({"n_delays": 34, "delay_ms": 30.0}, "delay_ms 30: .* 34 the last copy is 990 ms"),
-        ({"n_delays": 2, "delay_ms": 1.0}, "delay_ms 1.0: shorter than half a step"),
+        ({"n_delays": 2, "delay_ms": 1.0}, "n_delays 2, delay_ms 1: two copies fall on one step"),
         ({"kernel_size": 184}, "kernel_size 184: the input has 183 units"),
         ({"shift_units": 183}, "shift_units 183: must be below the input's 183 units"),
         ({"shift_units": 20, "pool_units": 50}, "shift_units 20: must be below the input's 11"),

@@ -67,5 +67,8 @@ class NetworkConfig:
         """
         steps = tuple(round(k * self.delay_ms / step_ms) for k in range(self.n_delays))
         if len(set(steps)) < len(steps):
-            raise ValueError(f"delay_ms {self.delay_ms}: shorter than half a step ({step_ms:g} ms)")
+            raise ValueError(
+                f"n_delays {self.n_delays}, delay_ms {self.delay_ms:g}: two copies fall on one "
+                f"step; a step is {step_ms:g} ms long"
+            )
         return steps
