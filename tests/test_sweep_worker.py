@@ -22,6 +22,7 @@ KERNEL = """
 import json, os, socket, sys
 from pathlib import Path
 home = Path(os.environ["SHD_STAND_IN"])
+print("a word of the kernel's own", file=sys.stderr, flush=True)
 with (home / "starts").open("a") as starts:
     starts.write("+")
 left = (home / "occupied").read_text().splitlines()
@@ -86,6 +87,19 @@ def test_kernel_that_dies_in_a_cell_is_not_started_again(home, execute, occupy):
     home.order(1.0, 0, "die")
     assert "Kernel died" in execute()
     assert starts(home) == 1 and home.begun() == [(1.0, 0)]
+
+
+def test_kernel_speaks_into_a_file_that_stays_where_the_run_fails(home, execute, occupy, capfd):
+    """On the terminal its tracebacks would stand between the lines of the progress bar."""
+    occupy()
+    home.order(1.0, 0, "die")
+    log = home.runs / "x=1.0,seed=0" / "stand_in.log"
+    assert str(log) in execute()
+    assert "a word of the kernel's own" in log.read_text()
+    home.order(1.0, 0, "")
+    assert execute()["validation_accuracy"] == 0.1
+    assert not log.exists()
+    assert "a word of the kernel's own" not in "".join(capfd.readouterr())
 
 
 def test_worker_of_two_threads_is_refused(home, execute):

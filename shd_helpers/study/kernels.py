@@ -1,8 +1,11 @@
-"""Start a notebook's kernel again if it dies at its start."""
+"""Execute a notebook in a kernel of its own; start the kernel again if it dies at its start."""
 
 from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from jupyter_client import AsyncKernelManager
 
 Result = TypeVar("Result")
 
@@ -39,6 +42,9 @@ def again_if_it_dies(start: Callable[[], Result], has_begun: Sized = ()) -> Resu
 def execute(notebook: Path, out: Path, parameters: Mapping[str, object], **options: Any) -> None:
     """Execute a notebook by papermill, in its own folder and in a kernel of its own.
 
+    What the kernel itself says, not the cells, goes into a file beside `out` that ends with
+    ``.log``. It stays if the notebook doesn't end.
+
     Parameters
     ----------
     notebook, out : Path
@@ -53,20 +59,43 @@ def execute(notebook: Path, out: Path, parameters: Mapping[str, object], **optio
     PapermillExecutionError
         If a cell fails.
     RuntimeError
-        As `again_if_it_dies`.
+        As `again_if_it_dies`; a note names the file.
     """
     import papermill  # slow to import
 
     has_begun: list[bool] = []
-    again_if_it_dies(
-        lambda: papermill.execute_notebook(
-            notebook,
-            out,
-            parameters,
-            kernel_name="python3",
-            cwd=notebook.parent,
-            on_notebook_start=lambda **_: has_begun.append(True),
-            **options,
-        ),
-        has_begun,
-    )
+    log_file = out.with_suffix(".log")
+    with log_file.open("w") as log:
+        try:
+            again_if_it_dies(
+                lambda: papermill.execute_notebook(
+                    notebook,
+                    out,
+                    parameters,
+                    kernel_name="python3",
+                    cwd=notebook.parent,
+                    on_notebook_start=lambda **_: has_begun.append(True),
+                    kernel_manager_class=_kernels_that_write(log),
+                    **options,
+                ),
+                has_begun,
+            )
+        except RuntimeError as error:
+            error.add_note(f"What the kernel said last is in {log_file}")
+            raise
+    log_file.unlink()
+
+
+def _kernels_that_write(log: IO[str]) -> "type[AsyncKernelManager]":
+    """Return a manager whose kernels write into a file instead of on the terminal.
+
+    A kernel that is stopped half-way prints tracebacks of its own, between the lines of a
+    progress bar and the one clear sentence that a user gets.
+    """
+    from jupyter_client import AsyncKernelManager  # slow to import
+
+    class Manager(AsyncKernelManager):
+        def start_kernel(self, *arguments: Any, **options: Any) -> Any:
+            return super().start_kernel(*arguments, stdout=log, stderr=log, **options)
+
+    return Manager

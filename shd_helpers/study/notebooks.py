@@ -125,8 +125,6 @@ def _execute(parameters: Mapping[str, object], place: Path) -> None:
             place / path.name,
             {name: value for name, value in parameters.items() if name in cell},
             stdout_file=_Console(),
-            # the kernel's own log (a note on its transport, the end of its life) is no news here
-            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
 
 

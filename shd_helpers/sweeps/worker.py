@@ -109,7 +109,6 @@ def _execute_notebook(notebook: Path, run: RunSpec, end: float) -> None:
         run.folder / notebook.name,
         run.parameters,
         progress_bar=False,
-        extra_arguments=["--log-level=ERROR"],
         # a fixed limit would hold for each cell; 0 would mean none
         timeout_func=lambda cell: max(0.1, end - time.monotonic()),
     )
