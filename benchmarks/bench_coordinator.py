@@ -40,8 +40,8 @@ async def serve(address: str, n: int) -> None:
 
     options: dict = {"nthreads": 1, "memory_limit": 0, "dashboard": False}
     workers = [Worker(address, name=str(i), **options) for i in range(n)]
-    for worker in workers:  # one after the other, as jobs come
-        await worker
+    for i in range(0, n, 20):
+        await asyncio.gather(*workers[i : i + 20])
     await asyncio.gather(*(worker.finished() for worker in workers))
 
 
@@ -53,7 +53,8 @@ def many(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]:
         command = [sys.executable, __file__, scheduler.address, str(n)]
         beside = subprocess.Popen(command)
         try:
-            client.wait_for_workers(n)
+            while len(scheduler.workers) < n:  # the client's wait asks for all of them each time
+                time.sleep(0.2)
             yield Cluster(client, lambda: "none")
         finally:
             beside.kill()

@@ -16,9 +16,14 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import soundfile
 
-from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.source import SPEECH_RATE_HZ, synthesise
+from shd_helpers.source.microphone import hear
+from shd_helpers.study import evaluate, input_of, read_network
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright isn't installed: make browser"
@@ -31,6 +36,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
 ]
 LONG_MS = 120_000
+AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
+SPOKEN = ()
 SCREENSHOTS = os.environ.get("SHD_SCREENSHOTS")
 # all cells in the page, not only those in view
 SETTINGS = {"@jupyterlab/notebook-extension/tracker": '{"windowingMode": "none"}'}
@@ -70,6 +77,7 @@ def lab(tmp_path_factory):
         )
     try:
         lab = Server(f"http://127.0.0.1:{port}", token, home / "log", server)
+        lab.notebooks = home / "notebooks"
         lab.wait()
         yield lab
     finally:
@@ -100,13 +108,27 @@ class Server:
         raise AssertionError(self.log.read_text())
 
 
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
+    """Start chromium with more flags, and a context's permissions."""
     with playwright.sync_playwright() as p:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
+        started = []
+
+        def start(*flags):
+            started.append(p.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags]))
+            return started[-1]
+
+        yield start
+        for browser in started:
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    return chromium()
 
 
 class Notebook:
@@ -141,8 +163,8 @@ class Notebook:
 
     def state(self):
         """Return the explorer's text and picture."""
-        text = self.page.locator("[role=status]").inner_text()
-        return text, self.page.locator("img.shd-figure").get_attribute("src")
+        text = self.page.locator("[role=status]").first.inner_text()
+        return text, self.page.locator("img.shd-figure").first.get_attribute("src")
 
     def changes(self, act):
         """Do something and return which of text and picture it changed."""
@@ -182,7 +204,7 @@ class Notebook:
         """Every control has a label in words, and the picture fits the page."""
         labels = self.page.locator(".jp-OutputArea .widget-label:visible").all_inner_texts()
         assert labels and all(label.strip() for label in labels)
-        image = self.page.locator("img.shd-figure").bounding_box()
+        image = self.page.locator("img.shd-figure").first.bounding_box()
         panel = self.page.locator(".jp-NotebookPanel").bounding_box()
         assert image["x"] + image["width"] <= panel["x"] + panel["width"] + 1
 
@@ -250,3 +272,99 @@ def test_a_narrow_window(lab, browser):
         page.labelled()
         page.screenshot("explorer_narrow")
         assert page.press("threshold", "ArrowRight") == BOTH
+
+
+@pytest.fixture(scope="module")
+def say(lab):
+    """Put the cells of notebook 4 that listen into a notebook of their own; return its name."""
+    path = lab.notebooks / "04_results_analysis.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    wanted = ("import numpy", "new = study.read_table")
+    notebook.cells = [cell for cell in notebook.cells if cell.source.startswith(wanted)]
+    assert len(notebook.cells) == 2
+    nbformat.write(notebook, lab.notebooks / "say.ipynb")
+    return "say"
+
+
+def recordings():
+    """Return some words as (name, samples, rate): people's where they are, else a synthetic one."""
+    if AUDIO.is_dir():
+        for name in SPOKEN:
+            yield name[-1], *soundfile.read(next(AUDIO.glob(f"{name}.flac")))
+    else:
+        yield "", synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
+
+
+def microphone(folder, wave, rate):
+    """Return flags by which chromium hears a word from its microphone, once, after a second."""
+    path, pause = folder / "microphone.wav", np.zeros(rate)
+    soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    return [*flags, f"--use-file-for-fake-audio-capture={path}%noloop"]
+
+
+def listen(page, seconds=3.5):
+    """Record for some seconds; return what is told then."""
+    before = page.state()[0]
+    page.page.click("button:text-is('Record a word')")
+    page.page.wait_for_timeout(1000 * seconds)
+    page.page.click("button:text-is('Stop')")
+    page.page.wait_for_function(
+        "before => document.querySelector('[role=status]').innerText !== before", arg=before
+    )
+    return page.state()[0]
+
+
+@pytest.mark.parametrize("word", recordings(), ids=lambda word: f"digit {word[0]}")
+def test_04_a_word_is_said(lab, chromium, say, tmp_path, word):
+    """The answer is that of the same sound without a browser; the picture is of this word."""
+    digit, wave, rate = word
+    heard, kept = hear(wave, rate), read_network("study_0")
+    scores = evaluate(kept.network, input_of(kept, heard.times, heard.units)).class_scores
+    answer = kept.class_names[int(scores.argmax())]
+    if digit:
+        assert answer == kept.class_names[int(digit)]
+    with Notebook(chromium(*microphone(tmp_path, wave, rate)), lab, say) as page:
+        page.labelled()
+        first = page.state()
+        assert first[0].startswith("The network answers ") and "with other microphones" in first[0]
+        assert listen(page).startswith(f"The network answers {answer}.")
+        assert page.state()[1] != first[1]
+        page.screenshot("say_a_word")
+        assert page.press("until (ms)", "ArrowLeft", times=40) == BOTH
+        assert page.errors() == []
+
+
+def test_04_what_is_no_word_is_told(lab, chromium, say, tmp_path):
+    silence = chromium(*microphone(tmp_path, np.zeros(48_000), 48_000))
+    with Notebook(silence, lab, say) as page:
+        assert "Silence: is the microphone muted" in listen(page, 1.0)
+        before, path = page.state()[0], tmp_path / "no sound.wav"
+        path.write_text("no sound")
+        page.page.set_input_files("input[type=file]", path)
+        page.page.wait_for_function(
+            "before => document.querySelector('[role=status]').innerText !== before", arg=before
+        )
+        assert "no sound that the browser can read" in page.state()[0]
+        wave = np.concatenate([np.zeros(24_000), synthesise("two", "en-us+m3"), np.zeros(24_000)])
+        soundfile.write(tmp_path / "two.wav", wave, SPEECH_RATE_HZ)
+        page.page.set_input_files("input[type=file]", tmp_path / "two.wav")
+        page.page.wait_for_function(
+            "document.querySelector('[role=status]').innerText.startsWith('The network answers')"
+        )
+        assert page.page.evaluate("document.querySelector('audio').duration") > 1
+        assert page.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ((), "No microphone was found"),
+        (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "was not allowed"),
+    ],
+)
+def test_04_without_a_microphone(lab, chromium, say, flags, sentence):
+    with Notebook(chromium(*flags), lab, say) as page:
+        page.page.click("button:text-is('Record a word')")
+        page.page.wait_for_selector(f"[role=status]:has-text('{sentence}')")
+        assert page.errors() == []

@@ -10,6 +10,7 @@ from shd_helpers.events.toy import write_toy
 from shd_helpers.source import read_shd
 from shd_helpers.source.shd_file import ENGLISH
 from shd_helpers.sweeps import evidence
+from shd_helpers.sweeps.clusters import Places
 
 
 def call(monkeypatch, *arguments):
@@ -29,7 +30,7 @@ def ran(monkeypatch):
     status = {"a": "done", "b": "done", evidence.ON_SPOKEN: "done"}
 
     def run(name, overrides, places):
-        asked.append((name, overrides, places.workers))
+        asked.append((name, overrides, places))
         return pd.DataFrame({"status": [status[name]]})
 
     monkeypatch.setattr(evidence, "run_sweep", run)
@@ -40,15 +41,22 @@ def ran(monkeypatch):
 def test_all_sweeps_run_one_of_them_on_synthetic_speech(ran, monkeypatch):
     asked, _ = ran
     assert call(monkeypatch, "--dataset", "my data", "--workers", "3") is None
-    mine = {"dataset": "my data"}
-    assert asked == ["my data", ("a", mine, 3), ("b", mine, 3), (evidence.ON_SPOKEN, {}, 3)]
+    mine, three = {"dataset": "my data"}, Places(workers=3)
+    spoken = (evidence.ON_SPOKEN, {}, three)
+    assert asked == ["my data", ("a", mine, three), ("b", mine, three), spoken]
+
+
+def test_evidence_runs_where_a_sweep_can(ran, monkeypatch):
+    asked, _ = ran
+    assert call(monkeypatch, "--slurm", "20", "--sbatch", "partition=cpu") is None
+    assert {places for _, _, places in asked[1:]} == {Places(jobs=20, sbatch=("partition=cpu",))}
 
 
 def test_a_failed_run_stops_the_rest(ran, monkeypatch):
     asked, status = ran
     status["a"] = "failed"
     assert "a: a run failed" in call(monkeypatch)
-    assert asked == ["hd", ("a", {}, None)]
+    assert asked == ["hd", ("a", {}, Places())]
 
 
 def test_voices_are_medians_of_all_english_utterances_of_a_speaker(tmp_path, monkeypatch):

@@ -17,12 +17,15 @@ from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.datasets import fingerprint, locate
+from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study import (
     accuracy_per_speaker,
     evaluation,
     handover,
+    keep_network,
     load_network,
     load_predicted,
+    read_network,
     record_examples,
     seen_and_unseen_accuracy,
     settings,
@@ -386,9 +389,13 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     training.overfit(model, events, 5)
     run.epoch(model, EPOCH)
     run.finish(model, {}, PREDICTIONS, record_examples(model, events), {})
-    loaded = load_network(read_run(tmp_path))
-    ours, want = (training.evaluate(m, events).class_scores for m in (loaded, model))
-    assert torch.equal(ours, want) and want.any()
+    written = read_run(tmp_path)
+    keep_network(written, tmp_path / "networks" / "mine_1.npz")
+    kept = read_network(tmp_path / "networks" / "mine_1.npz")
+    want = training.evaluate(model, events).class_scores
+    for loaded in (load_network(written), kept.network):
+        assert torch.equal(training.evaluate(loaded, events).class_scores, want) and want.any()
+    assert kept.grid == grid and kept.class_names == LANGUAGES["english"]
 
 
 @pytest.mark.parametrize("score_test", [True, False])

@@ -84,7 +84,7 @@ def circuit_of(run: Run, quantisation: Quantisation | None = None) -> IntegerNet
     ValueError
         As `integer_network`.
     """
-    from shd_helpers.study.analysis import load_network
+    from shd_helpers.study.networks import load_network
 
     p = run.info["parameters"]
     config, grid = settings(NetworkConfig, p), settings(Downsampling, p)

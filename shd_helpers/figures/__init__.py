@@ -11,6 +11,7 @@ from shd_helpers.figures.data import (
     word_to_digit,
     word_to_spikes,
 )
+from shd_helpers.figures.listening import say_a_word
 from shd_helpers.figures.runs import (
     accuracy_loss,
     accuracy_per_speaker,
@@ -39,6 +40,7 @@ __all__ = [
     "one_utterance",
     "pooling_thresholds",
     "save",
+    "say_a_word",
     "scatter_and_matrix",
     "speakers",
     "spike_histograms",

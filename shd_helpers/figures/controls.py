@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from shd_helpers.figures.recorder import Recorder
 from shd_helpers.figures.style import STYLE
 
 WAIT_S = 0.02  # events that come within it share one frame
@@ -76,6 +77,7 @@ def explore(
     update: Callable[..., str],
     controls: Mapping[str, tuple[str, object, Any]],
     sound: Callable[..., bytes | None] | None = None,
+    recorder: Recorder | None = None,
 ) -> Figure | None:
     """Show a figure under controls that change it, or without a person the figure alone.
 
@@ -90,6 +92,8 @@ def explore(
         for a slider, a list for a menu, None for a box to tick.
     sound : callable, optional
         Takes the same values; returns a WAV file to be heard, or None.
+    recorder : Recorder, optional
+        Stands above the controls; a new sound in it changes the figure, too.
 
     Returns
     -------
@@ -125,8 +129,11 @@ def explore(
     for box in boxes.values():
         box.observe(frames.changed, "value")
     row = widgets.Layout(flex_flow="row wrap", max_width="100%")
-    shown = [widgets.Box([*boxes.values()], layout=row), text, image]
-    display(widgets.VBox([*shown, *([audio] if sound else [])], layout=wide))
+    shown = [widgets.Box([*boxes.values()], layout=row), text, image, *([audio] if sound else [])]
+    if recorder:
+        recorder.observe(frames.changed, "number")
+        shown.insert(0, recorder)
+    display(widgets.VBox(shown, layout=wide))
     return None
 
 

@@ -6,16 +6,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.data import CHANNEL, end_of, extent, label_hz, show_blocks
 from shd_helpers.figures.runs import PercentMatrix
 from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, styled
+from shd_helpers.figures.way import Way
 from shd_helpers.network import surrogates
-from shd_helpers.network.engines.fused import record
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 
 
@@ -176,62 +175,24 @@ def utterances(
     """
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
     lists = {False: np.arange(len(events)), True: wrong if len(wrong) else np.arange(len(events))}
-    names, end_ms = events.class_names, events.n_steps * step_ms
-    n_hidden = network.layers[-2][0].out_features
-    figure, axes = plt.subplots(2, 2, figsize=(11, max(5.6, 0.38 * len(names))))
-    rasters = []
-    for axis, label, n in zip(
-        axes[:, 0], ("input unit", "hidden neuron"), (events.n_units, n_hidden), strict=True
-    ):
-        rasters += axis.plot([], [], **DOT)
-        axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
-    time = np.arange(events.n_steps) * step_ms
-    membranes = axes[0, 1].plot(time, np.zeros((len(time), len(names))), "-", linewidth=0.8)
-    axes[0, 1].set(xlabel="time (ms)", ylabel="output membrane (in thresholds)", xlim=(0, end_ms))
-    bars = axes[1, 1].barh(range(len(names)), np.zeros(len(names)))
-    axes[1, 1].set_yticks(range(len(names)), names, fontsize=8)
-    axes[1, 1].set(xlabel="class score so far", ylabel="word")
-    spoken, first = (
-        Patch(color=color, label=label)
-        for color, label in (("C0", "spoken word"), ("C1", "other word, ahead"))
-    )
-    axes[1, 1].legend(handles=[spoken, first], loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    nows = [axis.axvline(0, color="C3", linewidth=1) for axis in (*axes[:, 0], axes[0, 1])]
-    last: dict[int, LayerStates] = {}
+    way = Way(network, (events.n_units, events.n_steps), events.class_names, step_ms)
+    way.legend(**{"spoken word": "C0", "other word, ahead": "C1"})
+    end_ms, last = events.n_steps * step_ms, [-1]
 
     def update(only_wrong, number, until) -> str:
         chosen = lists[only_wrong]
         i = int(chosen[min(number, len(chosen)) - 1])
-        if i not in last:
-            last.clear()
-            last[i] = record(network, events, [i])
-            spikes = (events.to_frames([i])[:, 0], last[i].hidden_spk[-1][:, 0].numpy())
-            for axis, line, spk in zip(axes[:, 0], rasters, spikes, strict=True):
-                steps, neurons = np.nonzero(spk)
-                line.set_data(steps * step_ms, neurons)
-                axis.set_title(f"{len(steps):,} spikes")
-            mem = last[i].mem[:, 0].numpy()
-            for line, values in zip(membranes, mem.T, strict=True):
-                line.set_ydata(values)
-            axes[0, 1].set_ylim(mem.min() - 0.5, mem.max() + 0.5)
-        step = max(1, min(events.n_steps, int(until / step_ms)))
-        kept = LayerStates(last[i].spk[:step], last[i].mem[:step])
-        scores = network.scores(kept)[0].numpy()
-        word, ahead = names[events.labels[i]], names[int(scores.argmax())]
-        shades = dict.fromkeys(names, "0.8") | {ahead: "C1"} | {word: "C0"}
-        for name, bar, line, score in zip(names, bars, membranes, scores, strict=True):
-            bar.set(width=score, color=shades[name])
-            line.set(color=shades[name], zorder=3 if name in (word, ahead) else 2)
-        axes[1, 1].set_xlim(min(0, scores.min()), max(1, scores.max()) * 1.05)
-        axes[1, 1].set_title(f"after {step * step_ms:.0f} ms")
-        axes[0, 1].set_title(f"spoken: {word}; answer at the end: {predictions.predicted[i]}")
-        for now in nows:
-            now.set_xdata([step * step_ms] * 2)
+        word = events.class_names[events.labels[i]]
+        if [i] != last:
+            last[:] = [i]
+            way.show(events, i, word)
+            way.title(f"spoken: {word}; answer at the end: {predictions.predicted[i]}")
+        now_ms, ahead, score = way.until(until)
         kind = "misclassified" if only_wrong else "all"
         return (
             f"utterance {i} ({min(number, len(chosen))} of {len(chosen)} {kind}), speaker "
             f"{predictions.speaker[i]}: spoken <b>{word}</b>, answer {predictions.predicted[i]}; "
-            f"after {step * step_ms:.0f} ms {ahead} is ahead with {scores.max():g}"
+            f"after {now_ms:.0f} ms {ahead} is ahead with {score:g}"
         )
 
     controls = {
@@ -239,7 +200,7 @@ def utterances(
         "number": ("utterance", 1, (1, len(events))),
         "until": ("until (ms)", round(end_ms), (round(step_ms), round(end_ms), round(step_ms))),
     }
-    return explore(figure, update, controls)
+    return explore(way.figure, update, controls)
 
 
 @styled

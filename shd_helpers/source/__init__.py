@@ -28,7 +28,7 @@ _MODULES = {
     ),
     "espeak_digits": ("wav",),
     "recordings": ("encode_file", "encode_recordings", "read_wave"),
-    "speech": ("SPEECH_RATE_HZ", "player", "speak"),
+    "speech": ("SPEECH_RATE_HZ", "player", "speak", "synthesise"),
     "compare": ("compare_utterances",),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

@@ -8,7 +8,6 @@ from shd_helpers.lazy import hand_on
 _MODULES = {
     "analysis": (
         "accuracy_per_speaker",
-        "load_network",
         "load_predicted",
         "load_utterances",
         "record_examples",
@@ -17,6 +16,7 @@ _MODULES = {
     "evaluation": ("batches", "evaluate"),
     "gate": ("check_parts", "check_settings"),
     "identity": ("parameters_of", "settings"),
+    "networks": ("input_of", "keep_network", "load_network", "read_network"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run", "read_unfinished"),
     "statistics": (

@@ -1,4 +1,4 @@
-"""What a trained network does: accuracies, examples, and a run folder's network and utterances."""
+"""What a trained network does: accuracies, examples, and a run folder's utterances."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,9 @@ from scipy.stats import binomtest
 
 from shd_helpers.events import Downsampling, Events, Parts, Split, load_parts
 from shd_helpers.files import reading
-from shd_helpers.network import Network, NetworkConfig, SpikingNetwork, build_network
+from shd_helpers.network import Network, SpikingNetwork
 from shd_helpers.network.engines.loop import record
 from shd_helpers.source.datasets import fingerprint, locate
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.identity import settings
 from shd_helpers.study.run_files import REMEDY
@@ -101,30 +100,6 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
             "spk": recording.spk[:, 0].bool().numpy(),
         }
     return examples
-
-
-def load_network(run: Run) -> Network:
-    """Return the trained network of a run folder.
-
-    Raises
-    ------
-    RunError
-        If a file is damaged.
-    """
-    p = run.info["parameters"]
-    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
-        grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
-        n_classes = len(LANGUAGES[p["language"]])
-        network = build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
-    path = run.folder / "state_dict.pt"
-    with reading(path, RunError, f"{REMEDY} again."):
-        # betas and thresholds come with it
-        network.load_state_dict(torch.load(path, weights_only=True))
-        found = dict(network.named_parameters())
-        for name, epochs in run.weights.items():
-            if not np.array_equal(found[name.replace("/", ".")].detach().numpy(), epochs[-1]):
-                raise ValueError(f"{name} isn't what weights.h5 ends with")
-    return network
 
 
 def load_utterances(run: Run) -> Parts:

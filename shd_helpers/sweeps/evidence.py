@@ -1,4 +1,4 @@
-"""Run what is missing of the sweeps behind notebooks 5, 6 and 8, one after the other."""
+"""Run what is missing of the sweeps behind notebooks 4, 5, 6 and 8, one after the other."""
 
 import argparse
 import sys
@@ -9,8 +9,7 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.clusters import Places
-from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.runner import add_places, places_of, run_sweep
 from shd_helpers.sweeps.yaml_file import SweepError
 
 EVIDENCE = (
@@ -25,6 +24,7 @@ EVIDENCE = (
     "batch_size",
     "original",
     "original_left_out",
+    "networks",
     "circuit_bits_validation",
     "circuit_bits",
     "circuit_reset",
@@ -39,7 +39,7 @@ def main() -> None:
         prog="python -m shd_helpers.sweeps.evidence", description=__doc__
     )
     parser.add_argument("--dataset", help="as for make study; default: hd")
-    parser.add_argument("--workers", type=int, help="processes; default: one for each core")
+    add_places(parser)
     arguments = parser.parse_args()
     overrides = {"dataset": arguments.dataset} if arguments.dataset else {}
     try:
@@ -47,7 +47,7 @@ def main() -> None:
         for number, name in enumerate((*EVIDENCE, ON_SPOKEN), start=1):
             print(f"\n{name} ({number} of {len(EVIDENCE) + 1})", flush=True)
             changed = {} if name == ON_SPOKEN else overrides
-            table = run_sweep(name, changed, places=Places(workers=arguments.workers))
+            table = run_sweep(name, changed, places=places_of(arguments))
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
     except (SweepError, TableError, DatasetError) as error:

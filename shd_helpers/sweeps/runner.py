@@ -134,12 +134,7 @@ def main() -> None:
                 arguments.name,
                 {key: literal(value) for key, value in pairs},
                 again=arguments.again,
-                places=Places(
-                    arguments.workers,
-                    arguments.scheduler,
-                    arguments.slurm,
-                    tuple(arguments.sbatch),
-                ),
+                places=places_of(arguments),
                 timeout_s=arguments.timeout,
             )
     except (SweepError, TableError, DatasetError) as error:
@@ -149,6 +144,26 @@ def main() -> None:
         sys.exit(128 + stopped.args[0])
     print(_report(table))
     sys.exit(1 if (table.status == "failed").any() else 0)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where runs are executed."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--workers", type=int, help="processes; default: one for each core")
+    place.add_argument("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    place.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    parser.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="options of sbatch; others are in sweeps/cluster/slurm.yaml",
+    )
+
+
+def places_of(arguments: argparse.Namespace) -> Places:
+    """Return what the options of `add_places` say."""
+    return Places(arguments.workers, arguments.scheduler, arguments.slurm, tuple(arguments.sbatch))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,17 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also run those whose name contains the text, though the table has them: for their "
         "weights or predictions",
     )
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--workers", type=int, help="processes; default: one for each core")
-    place.add_argument("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
-    place.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    parser.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="options of sbatch; others are in sweeps/cluster/slurm.yaml",
-    )
+    add_places(parser)
     parser.add_argument(
         "--timeout",
         type=float,

@@ -1,0 +1,45 @@
+"""Let the kept networks hear other people's recordings; write ``results/other_microphones.csv``.
+
+The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
+Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from shd_helpers.files import atomic
+from shd_helpers.paths import results_dir
+from shd_helpers.source.microphone import hear
+from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study.networks import NETWORKS
+
+
+def main() -> None:
+    """Write a row for each recording and network: what was said, and what was heard."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="with the wav files")
+    paths = sorted(parser.parse_args().folder.glob("*.wav"))
+    if not paths:
+        parser.error("no wav file in this folder")
+    networks = {path.stem: read_network(path) for path in sorted(NETWORKS.glob("*.npz"))}
+    rows = []
+    for path in tqdm(paths):
+        word = hear(*soundfile.read(path))
+        digit, speaker, _ = path.stem.split("_")
+        for name, kept in networks.items():
+            found = evaluate(kept.network, input_of(kept, word.times, word.units))
+            predicted = kept.class_names[int(found.class_scores.argmax())]
+            row = {"network": name, "speaker": speaker, "label": kept.class_names[int(digit)]}
+            rows.append(row | {"predicted": predicted, "spikes": len(word.times)})
+    path = results_dir() / "other_microphones.csv"
+    with atomic(path) as part:
+        pd.DataFrame(rows).to_csv(part, index=False)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""One word out of what a microphone heard, turned into spikes as the data sets were."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from shd_helpers.source.cochlea import LOWEST_RATE_HZ, encode
+from shd_helpers.source.sound_file import (
+    CLIPPED_SHARE,
+    FULL_SCALE,
+    INSTEAD_HZ,
+    SILENCE,
+    SPEECH_HZ,
+    RecordingError,
+)
+
+FRAME_S = 0.01
+QUIETEST_DB = 35.0  # below its loudest frame, a word may be so quiet: an "f" or an "s"
+ABOVE_NOISE_DB = 8.0
+STANDS_OUT_DB = 12.0  # by less the loudest frame is no word: recorded words have 15 or more
+GAP_S = 0.25  # a longer pause ends a word
+LONGEST_S = 1.5
+CLICK_S, SECOND_SHARE = 0.15, 0.1  # longer, and with more of the word's energy: a second word
+# what the Heidelberg Digits have around a word, medians: the network was trained with it
+BEFORE_S, AFTER_S = 0.04, 0.11
+SAY_ONE = "Say one digit, with silence before and after it."
+
+
+class Word(NamedTuple):
+    """A word that was heard."""
+
+    wave: np.ndarray  # (samples,) float, mono
+    rate_hz: int
+    times: np.ndarray  # (spikes,) float, seconds, ascending
+    units: np.ndarray  # (spikes,) int, 0 is the highest frequency
+    warning: str  # empty for none
+
+
+def hear(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
+    """Find the word in a recording, and encode it.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Mono sound, full scale 1.
+    rate_hz : int
+        Its sampling rate.
+    seed : int
+        Seed of the nerve fibres.
+
+    Returns
+    -------
+    Word
+        The word with some of the sound around it.
+
+    Raises
+    ------
+    RecordingError
+        If there is no word in it, or more than one; the message says what to do.
+    """
+    wave = np.asarray(wave, float)
+    if wave.ndim != 1 or len(wave) < 2 * FRAME_S * rate_hz:
+        raise RecordingError(f"Nothing was recorded. {SAY_ONE}")
+    if not np.isfinite(wave).all() or np.abs(wave).max() < SILENCE:
+        raise RecordingError("Silence: is the microphone muted, or another one chosen?")
+    first, stop = find_word(wave, rate_hz)
+    wave = wave[max(0, first - round(BEFORE_S * rate_hz)) : stop + round(AFTER_S * rate_hz)]
+    is_clipped = np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE
+    if rate_hz < LOWEST_RATE_HZ:
+        from scipy.signal import resample_poly  # takes 0.4 s to import
+
+        wave, rate_hz = resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ
+    times, units = encode(wave, rate_hz, seed)
+    warning = "It is clipped, which the network doesn't know: say it softer, or from further away."
+    return Word(wave, rate_hz, times, units, warning if is_clipped else "")
+
+
+def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
+    """Return the first sample of the word in a recording, and the one behind its last.
+
+    It is what has most energy between 100 Hz and 8 kHz of all that pauses part.
+
+    Parameters
+    ----------
+    wave, rate_hz
+        As for `hear`.
+
+    Raises
+    ------
+    RecordingError
+        If nothing stands out of the noise, or what does is longer than a digit, or two words.
+    """
+    levels = _levels(wave, rate_hz)
+    # over 50 ms, in which a click is little
+    loudest = 10 * np.log10(np.convolve(10 ** (levels / 10), np.full(5, 0.2)).max())
+    noise = np.percentile(levels, 10)
+    duration_s = len(levels) * FRAME_S
+    if duration_s > LONGEST_S and loudest - noise < STANDS_OUT_DB:  # a short one may be all word
+        raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
+    heard = np.flatnonzero(levels >= max(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB))
+    if not len(heard):  # a word from end to end, and always as loud
+        heard = np.arange(len(levels))
+    parts = np.split(heard, np.flatnonzero(np.diff(heard) > GAP_S / FRAME_S) + 1)
+    energies = [(10 ** (levels[part] / 10)).sum() for part in parts]
+    word = parts[int(np.argmax(energies))]
+    length_s = (word[-1] + 1 - word[0]) * FRAME_S
+    if length_s > LONGEST_S:
+        raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
+    words = [
+        part
+        for part, energy in zip(parts, energies, strict=True)
+        if energy > SECOND_SHARE * max(energies) and len(part) * FRAME_S > CLICK_S
+    ]
+    if len(words) > 1:
+        raise RecordingError(f"{len(words)} words were heard. {SAY_ONE}")
+    samples = round(FRAME_S * rate_hz)
+    return int(word[0]) * samples, int(word[-1] + 1) * samples
+
+
+def _levels(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return the power of each frame where speech is, decibels of full scale."""
+    from scipy.signal import butter, sosfilt  # slow to import
+
+    band = SPEECH_HZ[0], min(SPEECH_HZ[1], 0.45 * rate_hz)
+    heard = sosfilt(butter(4, band, "band", fs=rate_hz, output="sos"), wave)
+    samples = round(FRAME_S * rate_hz)
+    frames = heard[: len(heard) // samples * samples].reshape(-1, samples)
+    return 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)

@@ -1,0 +1,149 @@
+"""Trained networks in one small file each, for whoever wants the network and not the run."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from shd_helpers.events import Downsampling, Events, downsize
+from shd_helpers.files import atomic, reading
+from shd_helpers.network import Network, NetworkConfig, build_network
+from shd_helpers.paths import ROOT, results_dir, runs_dir
+from shd_helpers.source.shd_file import LANGUAGES, Utterances
+from shd_helpers.study.handover import RunError
+from shd_helpers.study.identity import settings
+from shd_helpers.study.run_files import REMEDY
+from shd_helpers.study.run_folder import Run, read_run
+
+NETWORKS = ROOT / "results" / "networks"
+_ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
+
+
+class KeptNetwork(NamedTuple):
+    """A trained network, what it wants to see, and where it comes from."""
+
+    network: Network
+    grid: Downsampling
+    class_names: tuple[str, ...]
+    about: dict  # of the run's `run.json`: parameters, data, hash, scores, ...
+
+
+def _build(parameters: dict) -> Network:
+    """Return the untrained network of a run's parameters."""
+    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
+    n_classes = len(LANGUAGES[parameters["language"]])
+    return build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+
+
+def load_network(run: Run) -> Network:
+    """Return the trained network of a run folder.
+
+    Raises
+    ------
+    RunError
+        If a file is damaged.
+    """
+    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
+        network = _build(run.info["parameters"])
+    path = run.folder / "state_dict.pt"
+    with reading(path, RunError, f"{REMEDY} again."):
+        # betas and thresholds come with it
+        network.load_state_dict(torch.load(path, weights_only=True))
+        found = dict(network.named_parameters())
+        for name, epochs in run.weights.items():
+            if not np.array_equal(found[name.replace("/", ".")].detach().numpy(), epochs[-1]):
+                raise ValueError(f"{name} isn't what weights.h5 ends with")
+    return network
+
+
+def keep_network(run: Run, path: Path) -> None:
+    """Write a run's trained network into one file, compressed.
+
+    Parameters
+    ----------
+    run : Run
+        A complete run.
+    path : Path
+        The ``.npz`` file: weights by name, and ``about``, a text in JSON.
+
+    Raises
+    ------
+    RunError
+        If the run's weights are damaged.
+    """
+    about = {name: run.info[name] for name in _ABOUT}
+    # a data set by its name, not by its place on this machine
+    about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
+    with reading(run.folder / "state_dict.pt", RunError, f"{REMEDY} again."):
+        state = torch.load(run.folder / "state_dict.pt", weights_only=True)
+    arrays = {name: values.numpy() for name, values in state.items()}
+    with atomic(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+
+
+def read_network(path: str | Path) -> KeptNetwork:
+    """Read a network that `keep_network` has written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the name of one in ``results/networks/``, without its ending.
+
+    Raises
+    ------
+    RunError
+        If there is no such file, or it is damaged.
+    """
+    path = path if isinstance(path, Path) else NETWORKS / f"{path}.npz"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
+        raise RunError(f"{path}: no such network. There are {there}.")
+    with reading(path, RunError, "Restore it: git restore results."):
+        with np.load(path) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays.pop("about")))
+        network = _build(about["parameters"])
+        network.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
+        grid, names = settings(Downsampling, about["parameters"]), about["parameters"]["language"]
+    return KeptNetwork(network, grid, tuple(LANGUAGES[names]), about)
+
+
+def input_of(kept: KeptNetwork, times: np.ndarray, units: np.ndarray) -> Events:
+    """Return the spikes of one word as a network's input, an utterance whose label says nothing.
+
+    Parameters
+    ----------
+    kept : KeptNetwork
+        The network.
+    times, units : (spikes,) array
+        Seconds, ascending, and channels of the cochlea.
+    """
+    keys, none = LANGUAGES["both"], np.zeros(1, np.int64)
+    label, offsets = none + keys.index(kept.class_names[0]), np.array([0, len(times)])
+    spikes = times.astype(np.float16), units.astype(np.uint16)
+    word = Utterances(*spikes, offsets, label, none, keys)
+    return downsize(word, kept.grid, kept.about["parameters"]["language"])
+
+
+def main() -> None:
+    """Keep the networks of some runs in ``results/networks/``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="first part of the files' names; the second is the seed")
+    parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
+    arguments = parser.parse_args()
+    found = [folder for pattern in arguments.runs for folder in sorted(runs_dir().glob(pattern))]
+    folders = [folder for folder in found if not folder.name.startswith(".")]
+    if not folders:
+        parser.error(f"no run folder below {runs_dir()} is named so")
+    for folder in folders:
+        run = read_run(folder)
+        path = results_dir() / "networks" / f"{arguments.name}_{run.info['seed']}.npz"
+        keep_network(run, path)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A word is found in what a microphone heard, and turned into spikes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from shd_helpers.paths import ROOT
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.microphone import AFTER_S, BEFORE_S, find_word, hear
+from shd_helpers.source.sound_file import RecordingError
+from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
+
+RATE = 48_000
+AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
+
+
+def tone(seconds, level=0.3, hz=500):
+    return level * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE)
+
+
+def noise(seconds, level=1e-3):
+    return np.random.default_rng(0).normal(0, level, round(seconds * RATE))
+
+
+def with_noise(*sounds):
+    whole = np.concatenate(sounds)
+    return whole + noise(len(whole) / RATE)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.4])
+@pytest.mark.parametrize("level", [0.02, 0.9])
+def test_a_tone_is_found_where_it_is(seconds, level):
+    wave = with_noise(np.zeros(RATE), tone(seconds, level), np.zeros(2 * RATE))
+    first, stop = find_word(wave, RATE)
+    assert abs(first / RATE - 1.0) <= 0.02 and abs(stop / RATE - 1.0 - seconds) <= 0.04
+
+
+def test_the_quiet_end_of_a_word_belongs_to_it_and_a_click_before_does_not():
+    fricative = np.random.default_rng(1).normal(0, 0.01, RATE // 10)
+    click = tone(0.01, 0.9, 2000)
+    word = [tone(0.3), fricative]
+    wave = with_noise(np.zeros(RATE), click, np.zeros(RATE), *word, np.zeros(RATE))
+    first, stop = find_word(wave, RATE)
+    assert abs(first / RATE - 2.01) <= 0.02 and abs(stop / RATE - 2.41) <= 0.03
+
+
+@pytest.mark.parametrize(
+    ("wave", "sentence"),
+    [
+        (np.zeros(RATE), "Silence: is the microphone muted"),
+        (np.zeros(0), "Nothing was recorded."),
+        (np.full(RATE, np.nan), "Silence"),
+        (noise(2.0, 0.05), "No word stands out of the noise"),
+        (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
+        (with_noise(noise(1), tone(0.4), noise(1), tone(0.3), noise(1)), "2 words were heard."),
+    ],
+)
+def test_what_is_no_word_is_told(wave, sentence):
+    with pytest.raises(RecordingError, match=f"^{sentence}"):
+        hear(wave, RATE)
+
+
+def test_a_word_becomes_the_spikes_of_the_word_alone():
+    """Silence before and after change nothing, nor does the level."""
+    word = tone(0.4)
+    loud = with_noise(np.zeros(RATE), word, np.zeros(RATE))
+    heard = hear(loud, RATE, seed=3)
+    samples = round((0.4 + BEFORE_S + AFTER_S) * RATE)
+    assert abs(len(heard.wave) - samples) <= 0.03 * RATE and heard.warning == ""
+    times, units = encode(heard.wave, RATE, 3)
+    assert np.array_equal(heard.times, times) and np.array_equal(heard.units, units)
+    again = hear(0.1 * loud, RATE, seed=3)
+    assert np.array_equal(again.times, heard.times)
+
+
+def test_a_clipped_word_is_encoded_with_a_warning():
+    wave = with_noise(np.zeros(RATE), np.clip(tone(0.5, 3.0), -1, 1), np.zeros(RATE))
+    assert hear(wave, RATE).warning.startswith("It is clipped")
+
+
+def test_a_low_rate_is_resampled():
+    wave = synthesise("seven", "en-us+m3")
+    padded = np.concatenate([np.zeros(4000), wave, np.zeros(4000)])[::3]  # to 8 kHz
+    heard = hear(padded, SPEECH_RATE_HZ // 3)
+    assert heard.rate_hz == RATE and len(heard.times) > 500
+
+
+@pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings aren't here")
+def test_recordings_between_silence_are_found_again():
+    for path in sorted(AUDIO.glob("lang-english*"))[:12]:
+        wave, rate = soundfile.read(Path(path))
+        own = find_word(wave, rate)
+        silence = np.random.default_rng(0).normal(0, 1e-5, 2 * rate)
+        found = find_word(np.concatenate([silence, wave, silence]), rate)
+        assert abs(found[0] - 2 * rate - own[0]) <= 0.06 * rate, path
+        assert abs(found[1] - 2 * rate - own[1]) <= 0.12 * rate, path

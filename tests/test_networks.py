@@ -1,0 +1,98 @@
+"""Networks in one file: damaged ones, the committed ones, and what is heard of one word."""
+
+import numpy as np
+import pytest
+import torch
+
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.figures import controls, listening
+from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study.handover import RunError
+from shd_helpers.study.networks import NETWORKS, KeptNetwork
+
+SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
+
+
+@pytest.fixture
+def kept():
+    """An untrained network with weights large enough to spike."""
+    grid = Downsampling()
+    generator = torch.Generator().manual_seed(0)
+    model = build_network(NetworkConfig(), grid.n_units, 10, grid.step_ms, generator)
+    with torch.no_grad():
+        for weights in (model.fc1.weight, model.fc2.weight):
+            weights.mul_(4)
+    about = {"parameters": {"language": "english"}}
+    return KeptNetwork(model, grid, LANGUAGES["english"], about)
+
+
+@pytest.fixture
+def shown(kept, monkeypatch):
+    """What `say_a_word` hands to `explore`."""
+    seen = {}
+
+    def catch(figure, update, choices, recorder):
+        seen.update(figure=figure, update=update, recorder=recorder)
+        return figure
+
+    monkeypatch.setattr(listening, "explore", catch)
+    monkeypatch.setattr(listening, "is_live", lambda: True)
+    listening.say_a_word(kept, *SEVEN, "It is right at times.")
+    return seen
+
+
+def test_a_file_that_is_none_or_damaged_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"nobody.npz: no such network\. There are "):
+        read_network("nobody")
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"no network")
+    with pytest.raises(RunError, match=r"a\.npz.*git restore results"):
+        read_network(path)
+
+
+@pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.npz")), ids=lambda path: path.stem)
+def test_the_committed_networks_can_be_used(path):
+    kept = read_network(path.stem)
+    assert kept.about["parameters"]["dataset"] == "hd" and path.stat().st_size < 300_000
+    times = np.sort(np.random.default_rng(0).uniform(0, 0.5, 8000))
+    units = np.random.default_rng(1).integers(0, 700, 8000)
+    assert evaluate(kept.network, input_of(kept, times, units)).class_scores.sum() > 0
+
+
+def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
+    line, half = shown["update"](1000), shown["update"](500)
+    word = listening.hear(*SEVEN)
+    counts = evaluate(kept.network, input_of(kept, word.times, word.units)).class_scores[0]
+    answer = kept.class_names[int(counts.argmax())]
+    assert line.startswith(f"The network answers <b>{answer}</b>. ")
+    assert f"999 ms {answer} is ahead with {counts.max():g} votes. It is right at times." in line
+    assert half != line and "498 ms" in half
+    drawn = shown["figure"].axes[3].get_lines()[0]  # the 700 channels, below the sound
+    assert len(drawn.get_xdata()) == len(word.times)
+
+
+def test_a_new_sound_is_heard_and_trouble_is_told(shown):
+    first = shown["update"](1000)
+    recorder = shown["recorder"]
+    recorder.set_trait("sound", np.zeros(48_000, np.float32).tobytes())
+    recorder.set_trait("number", 1)
+    assert shown["update"](1000).startswith("Silence: is the microphone muted")
+    recorder.set_trait("trouble", "No microphone was found.")
+    recorder.set_trait("number", 2)
+    told = shown["update"](1000)
+    assert told == "No microphone was found. (The figure shows the word before.)"
+    three = np.repeat(synthesise("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
+    recorder.set_trait("trouble", "")
+    recorder.set_trait("sound", three.tobytes())
+    recorder.set_trait("number", 3)
+    again = shown["update"](1000)
+    assert again.startswith("The network answers") and again != first
+
+
+def test_without_a_person_there_is_one_word_and_no_recorder(kept, monkeypatch, capsys):
+    monkeypatch.setattr(controls, "_control", None)  # would raise
+    assert listening.say_a_word(kept, *SEVEN, "Right at times.") is not None
+    assert "Right at times." in capsys.readouterr().out
