@@ -162,6 +162,20 @@ def test_a_cache_that_is_damaged_is_made_again_or_named(tmp_path, data_dir, way)
         assert np.array_equal(again[0].steps, first[0].steps)
 
 
+def test_a_cache_s_lock_that_is_no_file_is_named(tmp_path, data_dir):
+    """Found by a random attack: a link to itself, and the cache damaged, too."""
+    make(tmp_path / "x_test.h5", seed=1)
+    make(tmp_path / "x_train.h5")
+    load_events(locate(str(tmp_path)), Downsampling())
+    cache = sorted((data_dir / "cache").glob("*.npz"))[1]
+    cache.write_bytes(bytes(100))
+    lock = cache.with_suffix(".lock")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(lock)
+    with pytest.raises(DatasetError, match=r"x_train_.*lock: can't be locked .*Remove it\."):
+        load_events(locate(str(tmp_path)), Downsampling())
+
+
 @of_all_ways
 def test_a_part_of_an_encoding_that_is_damaged_is_made_again(tmp_path, way, monkeypatch):
     monkeypatch.setattr(

@@ -1,8 +1,8 @@
 """What takes long is made once, by one process, and kept in a file."""
 
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -29,12 +29,16 @@ def made_once(
         The file; its lock lies beside it. A damaged one is made again, with a warning.
     read, make, write : callable
         From the file, anew, and into the file.
+
+    Raises
+    ------
+    DatasetError
+        If the file can't be written, or its lock is no file.
     """
     if path.exists():
         with suppress(DatasetError), reading(path, DatasetError, AGAIN):
             return read(path)  # a damaged one may just now be made anew by another process
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with _locked(path.with_suffix(".lock")):
         if path.exists():
             try:
                 with reading(path, DatasetError, AGAIN):
@@ -45,3 +49,18 @@ def made_once(
         with writing(path, DatasetError) as file:
             write(content, file)
     return content
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock; name the file where it can't be one."""
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise DatasetError(f"{path}: can't be locked ({error}). Remove it.") from error
+    try:
+        yield
+    finally:
+        lock.release()
