@@ -86,8 +86,8 @@ def test_a_run_that_is_damaged_is_named(runs, way, name):
 
 @of_all_ways
 def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
-    monkeypatch.setattr("shd_helpers.study.analysis.build_network", lambda *_: network())
-    monkeypatch.setattr("shd_helpers.study.analysis.settings", lambda *_: Downsampling())
+    monkeypatch.setattr("shd_helpers.study.networks.build_network", lambda *_: network())
+    monkeypatch.setattr("shd_helpers.study.networks.settings", lambda *_: Downsampling())
     run = read_run(runs / "run")
     load_network(run)
     WAYS[way](runs / "run" / "state_dict.pt")
@@ -97,8 +97,8 @@ def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
 
 def test_a_network_that_is_not_that_of_the_last_epoch_is_named(runs, monkeypatch):
     """torch doesn't look at a file's checksums: a flipped bit in it is another weight."""
-    monkeypatch.setattr("shd_helpers.study.analysis.build_network", lambda *_: network())
-    monkeypatch.setattr("shd_helpers.study.analysis.settings", lambda *_: Downsampling())
+    monkeypatch.setattr("shd_helpers.study.networks.build_network", lambda *_: network())
+    monkeypatch.setattr("shd_helpers.study.networks.settings", lambda *_: Downsampling())
     state = torch.load(runs / "run" / "state_dict.pt")
     state["fc2.bias"][0] += 1e-3
     torch.save(state, runs / "run" / "state_dict.pt")

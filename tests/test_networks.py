@@ -86,8 +86,7 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     assert told == "No microphone was found. (The figure shows the word before.)"
     three = np.repeat(synthesise("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
     recorder.set_trait("trouble", "")
-    recorder.set_trait("sound", three.tobytes())
-    recorder.set_trait("number", 3)
+    recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does
     again = shown["update"](1000)
     assert again.startswith("The network answers") and again != first
 

@@ -137,6 +137,18 @@ def test_readme_is_short():
     assert words(README[: README.index("## Notebooks")]) <= 700
 
 
+def test_other_microphones_in_notebook_4():
+    words = pd.read_csv(RESULTS / "other_microphones.csv")
+    right = 100 * (words.label == words.predicted)
+    by_speaker = right.groupby(words.speaker).mean()
+    assert right.groupby(words.network).size().tolist() == [100] * 5 and len(by_speaker) == 5
+    says(
+        "04_results_analysis",
+        f"The five committed networks are right in {right.mean():.0f} % of them, from "
+        f"{by_speaker.min():.0f} to {by_speaker.max():.0f} % by speaker.",
+    )
+
+
 @pytest.fixture(scope="module")
 def searched():
     """Accuracies (%) by recipe and input, of the finalists by both, and the recipes."""

@@ -23,7 +23,7 @@ class Recorder(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("recorder.js")
-    sound = traitlets.Bytes().tag(sync=True)
+    sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
     trouble = traitlets.Unicode().tag(sync=True)
     number = traitlets.Int().tag(sync=True)
 
