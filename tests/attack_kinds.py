@@ -140,6 +140,8 @@ def of_parameters(rng: random.Random, home: Home) -> Attack:
         names += [*given, *map(str, given.values())]
         drawn = given = {"folder" if k == "recorded" else k: v for k, v in given.items()}
         act = lambda: home.encode(**given)  # noqa: E731
+    if "dataset" in drawn:  # where it is a folder, a message names that
+        names.append(str(drawn["dataset"]) or "dataset")
     return Attack("parameters", f"{way} {drawn!r}", act, tuple(names))
 
 

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -27,6 +28,7 @@ for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a fork has no other
 os.environ["MPLBACKEND"] = "Agg"
 
 import psutil  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 from tests.attack_home import Home, clean, hashes  # noqa: E402
 from tests.attack_kinds import Attack, of_damage, of_kills, of_parameters  # noqa: E402
@@ -93,7 +95,7 @@ class Arena:
         if kill and code == -kill[0]:
             return "killed", "", room
         word = "hang" if spent > LIMIT_S else f"exit status {code}"
-        return "finding", f"{word}\n{self.said.read_text(errors='replace')[-3000:]}", room
+        return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}", room
 
     def _child(self, act, vms: int) -> None:
         os.setsid()
@@ -101,6 +103,8 @@ class Arena:
         for number in (1, 2):
             os.dup2(said, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # its own is a semaphore that all forks share: one killed with it would stop the others
+        tqdm.set_lock(threading.RLock())
         faulthandler.enable()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (vms + int(ADDRESSES_BYTES),) * 2)

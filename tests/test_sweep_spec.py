@@ -47,6 +47,7 @@ from shd_helpers.sweeps.yaml_file import SweepError
         ({"without": [{}]}, "without: .* must be places by their axes"),
         ({"name": "../up"}, "name: '../up' must be letters"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
+        ({"notebook": "x" * 5000}, "notebook: 'x+...: must be a path .File name too long"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
         ({"keep_predictions": "yes"}, "keep_predictions: 'yes' is no bool"),
         ({"grid": {"../q": {"a": {"x": 1.0}}}}, "grid.../q: the axis needs another name"),

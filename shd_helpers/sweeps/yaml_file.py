@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import check_path, shown
 from shd_helpers.paths import ROOT
 
 SWEEPS = ROOT / "sweeps"
@@ -80,6 +80,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SweepError(
             f"{path}: name: {shown(content['name'])} must be letters, digits, _ and -, 100 at most"
         )
+    try:
+        check_path("notebook:", content["notebook"])
+    except ValueError as error:  # a name that no file can have
+        raise SweepError(f"{path}: {error}") from None
     return content
 
 
