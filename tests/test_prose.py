@@ -8,7 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.study import contrasts, difference, holm, read_table, speaker_accuracies, summarise
+from shd_helpers.study import (
+    contrasts,
+    difference,
+    holm,
+    is_on_front,
+    read_table,
+    speaker_accuracies,
+    summarise,
+)
 from shd_helpers.study.tables import COSTS, RESULTS
 from shd_helpers.sweeps import plan_of, recipes
 
@@ -325,6 +333,36 @@ def test_window_units_and_counts_of_notebook_6(final):
         f"{ones.validation[150, 2]:.1f} % (each ± {table.validation_ci95.iloc[0]:.1f}",
     ):
         says("06_downsizing_study", sentence)
+
+
+def test_the_map_of_notebook_6(final):
+    table = summarise(read_table("downsizing_grid_hd"), ["pool_threshold", "channels", "steps"])
+    share, cost = table.validation, table.effective_acs / 1e6
+    one = share[1].unstack("steps")
+    longest, shortest = one[1000] - one[333], one[333] - one[50]
+    middle = one[333].drop([23, 700])
+    two = share[2].unstack("steps")
+    assert (two[[100, 50]] > one[[100, 50]]).loc[[23, 61]].all(axis=None)
+    assert round(two[333][61], 1) == round(one[333][61], 1)
+    assert shortest.sort_index().is_monotonic_decreasing and shortest[700] < 0
+    for sentence in (
+        f"from 1000 to 333 costs {longest.max():.1f} points at most, and 183 channels gain "
+        f"{-longest[183]:.1f}.",
+        f"none at 700, {shortest[183]:.1f} points at 183, {shortest[23]:.1f} at 23.",
+        f"61 to 275 get from {middle.min():.1f} to {middle.max():.1f} %, 23 get "
+        f"{one[333][23]:.1f} and 700 get {one[333][700]:.1f} %.",
+        f"700 x 333 falls to {two[333][700]:.1f} %",
+        f"as good as one, {two[333][61]:.1f} % both at 61 x 333",
+        f"with threshold 2 gets {two[333][61]:.1f} %, with {cost[2, 61, 333]:.2f} million "
+        f"accumulates instead of {cost[2, 183, 333]:.2f}.",
+    ):
+        says("06_downsizing_study", sentence)
+    front = table[is_on_front(table.effective_acs, table.validation)].index
+    channels = {channels for _, channels, steps in front if (channels, steps) != (700, 333)}
+    assert channels == {23, 61} and (2, 700, 333) in front
+    assert (
+        contrasts(final.ten, [["61 x 333", final.small]], "test_unseen_accuracy").p.iloc[0] > 0.05
+    )
 
 
 def test_the_price_of_being_new_in_notebook_6(final):

@@ -170,7 +170,7 @@ def disturb(
     kind : str
         ``"mismatch of weights"`` (biases too), ``"... of thresholds"`` (of both layers' neurons) or
         ``"... of leaks"`` (rates, the inverse of time constants): each value times a factor of its
-        own, log-normal, whose logarithm has the standard deviation `strength`.
+        own, normally distributed around 1 with the standard deviation `strength`.
         ``"lost events"``: input events are left out with that probability. ``"spurious events"``:
         entries without an event get one, everywhere alike, `strength` for every true event on
         average. ``"silent neurons"``, ``"firing neurons"``: that share of the hidden neurons never

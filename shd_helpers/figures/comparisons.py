@@ -40,7 +40,7 @@ def learning_rate_epochs(means: pd.DataFrame) -> Figure:
         _map(
             axis,
             part,
-            "validation",
+            (part.validation.min(), part.validation.max()),
             ("lr", "epochs"),
             (best.lr, best.epochs),
             f"{VALIDATED}{title}",
@@ -111,8 +111,9 @@ def accuracy_over_grid(means: pd.DataFrame, framed: tuple[int, int]) -> Figure:
     frame.
     """
     figure, axes = _panels(means, "pool_threshold")
+    limits = means.validation.min(), means.validation.max()
     for axis, (threshold, part) in zip(axes, means.groupby("pool_threshold"), strict=True):
-        _map(axis, part, "validation", ("channels", "steps"), framed, f"pool_threshold {threshold}")
+        _map(axis, part, limits, ("channels", "steps"), framed, f"pool_threshold {threshold}")
         axis.set(xlabel="steps", ylabel="channels" if axis is axes[0] else "")
     _say(figure, means, f"framed: {framed[0]} x {framed[1]}")
     return figure
@@ -181,10 +182,11 @@ def accuracy_over_cost(
     for i, (threshold, group) in enumerate(validated.groupby("pool_threshold")):
         label = f"pool_threshold {threshold}"
         axes[0].plot(group.effective_acs, group.validation, "os^"[i], color=f"C{i}", label=label)
-    for row in front.itertuples():
+    sizes = front.drop_duplicates(["channels", "steps"])  # of two thresholds the first is named
+    for row in sizes.itertuples():
         axes[0].annotate(
             f"{row.channels} x {row.steps}", (row.effective_acs, row.validation), fontsize=7,
-            xytext=(0, 6), textcoords="offset points", ha="center",
+            xytext=(-5, 3), textcoords="offset points", ha="right",
         )  # fmt: skip
     axes[0].set(ylabel="validation accuracy (%)")
     axes[0].set_title("validation: speakers 8 and 9", loc="left")
@@ -199,7 +201,7 @@ def accuracy_over_cost(
     legend_beside(axes[1])
     for axis in axes:
         axis.set(xscale="log", xlabel="accumulates per utterance")
-        axis.margins(x=0.15, y=0.1)
+        axis.margins(x=0.2, y=0.1)
     return figure
 
 
@@ -220,29 +222,30 @@ def _panels(means: pd.DataFrame, by: str) -> tuple[Figure, np.ndarray]:
 def _map(
     axis: Axes,
     means: pd.DataFrame,
-    part: str,
+    limits: tuple[float, float],
     names: tuple[str, str],
     framed: tuple,
     title: str,
 ) -> None:
-    """Draw means as a table of colours, rows and columns by name, one entry framed.
+    """Draw validation accuracies as a table of colours between limits, one entry framed.
 
     An interval that all share stands in the title, else each stands below its mean. An entry that
     was not measured stays empty.
     """
     mean, half = (
         means.pivot(index=names[0], columns=names[1], values=name)
-        for name in (part, f"{part}_ci95")
+        for name in ("validation", "validation_ci95")
     )
-    colors, first = colormaps["viridis"], half.stack().iloc[0]
-    image = axis.imshow(mean, cmap=colors, aspect="auto", origin="lower")
-    same = np.allclose(half.stack(), first)
+    colors, halves = colormaps["viridis"], half.stack().dropna()
+    look: dict[str, Any] = dict(zip(("vmin", "vmax"), limits, strict=True))
+    image = axis.imshow(mean, cmap=colors, aspect="auto", origin="lower", **look)
+    first, same = halves.iloc[0], np.allclose(halves, halves.iloc[0])
     for (y, x), value in np.ndenumerate(mean.to_numpy()):
         if np.isnan(value):
             continue
         light = np.dot(np.array(colors(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
         text = f"{value:.1f}" + f"\n± {half.iloc[y, x]:.1f}" * (not same)
-        look: dict[str, Any] = {
+        look = {
             "ha": "center",
             "va": "center",
             "color": "black" if light > 0.18 else "white",
