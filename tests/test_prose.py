@@ -155,6 +155,7 @@ def test_other_microphones_in_notebook_4():
         f"The five committed networks are right in {right.mean():.0f} % of them, from "
         f"{by_speaker.min():.0f} to {by_speaker.max():.0f} % by speaker.",
     )
+    assert f"are understood in {right.mean():.0f} % of the words." in README
 
 
 @pytest.fixture(scope="module")
