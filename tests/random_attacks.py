@@ -158,7 +158,9 @@ class Arena:
     def problem(self, attack: Attack, before: dict[str, str]) -> str:
         """Return what was lost, if anything."""
         after = hashes(self.home.folder)
-        touched = attack.damaged
+        # what was cut short is kept, as damaged as it is, once another run begins
+        moved = {name.replace(".unfinished/", ".interrupted/") for name in attack.damaged}
+        touched = attack.damaged | moved
         lost = []
         for name, content in before.items():
             folder = name.rpartition("/")[0]
