@@ -192,7 +192,8 @@ class Home:
         """Return the names of the runs that the table has."""
         path = folder / "results" / "trial_toy.csv"
         text = path.read_text(errors="replace") if path.is_file() else ""
-        return {line.split('"')[1] for line in text.splitlines() if ",done," in line}
+        lines = [line.split('"') for line in text.splitlines() if ",done," in line]
+        return {parts[1] for parts in lines if len(parts) > 1}  # a damaged line may have no name
 
 
 def execute(path: Path, out: Path | None, parameters: dict, stop: str = "") -> None:
