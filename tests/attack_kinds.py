@@ -182,7 +182,7 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     elif way == "more":
         content += rng.randbytes(rng.choice([1, 1000]))
     elif way == "other":
-        content = bytearray(rng.choice(others).read_bytes())
+        content = bytearray(rng.choice([p for p in others if p.is_file()]).read_bytes())
     elif way == "token" and (found := [*re.finditer(rb"[\w.]+|\"[^\"]*\"", content)]):
         start, end = rng.choice(found).span()
         content[start:end] = rng.choice(TOKENS)

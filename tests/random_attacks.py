@@ -170,7 +170,8 @@ class Arena:
         rewritten = {name.rpartition("/")[0] for name in lost}
         for folder in rewritten:  # then all of it is new
             answer = self.fork(lambda folder=folder: self.home.is_whole(folder))
-            if answer[:2] != ("completed", True):
+            waits = "The complete run waits in" in str(answer[1])  # for a folder in its way
+            if answer[:2] != ("completed", True) and not waits:
                 return f"{folder}: changed, and no complete run: {answer[1]}"
         for path in self.home.folder.rglob("*.json"):
             name = str(path.relative_to(self.home.folder))

@@ -256,13 +256,15 @@ def read_table(name: str | Path) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If there is no such table.
+        If there is no such table, or no run in it has ended well.
     """
     from shd_helpers.events.downsample import Downsampling  # takes a second to import
 
     path = table_path(name)
     table = read_rows(path)
     table = table[table.status == "done"]
+    if not len(table):
+        raise TableError(f"{path}: no run that has ended well. {RESTORE}")
     names = [field.name for field in fields(Downsampling)]
     with reading(path, TableError, RESTORE):
         inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
