@@ -1,7 +1,7 @@
 """Time what a sweep costs the process that leads it: its start, and each run that ends.
 
 The runs are null runs: a worker returns at once what it would have measured. So the workers, many
-in one process beside, do what a thousand machines would: they ask for the next run.
+in one process beside, do what as many machines would: they ask for the next run.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import Sweep
 
 RUNS = 10_000
-WORKERS = (10, 100, 1000)
+WORKERS = (10, 100)  # a thousand of them need more than two cores for their heartbeats alone
 
 
 def null_run(*_: object) -> dict[str, float]:

@@ -115,6 +115,19 @@ def test_speed():
     assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
 
 
+def test_what_a_run_costs_the_leader():
+    bench = pd.read_csv(ROOT / "results" / "bench.csv").query("suite == 'coordinator'")
+    cost, start = bench.set_index("variant").median_s, bench.median_s.iloc[-1]
+    assert (bench.batch == 10_000).all()
+    for sentence in (
+        f"costs the leader {1e3 * cost['10 workers']:.1f} ms of processor time with 10 workers, "
+        f"and {1e3 * cost['100 workers']:.1f} ms with 100.",
+        f"A start that finds all of them done takes {start:.1f} s.",
+    ):
+        assert sentence in DOCS["clusters"]
+    assert 0.03 / cost["100 workers"] > 10  # a factor of ten in hand
+
+
 def sentences(text):
     """Return the sentences of a text in Markdown, without code; a table's cell is one, too."""
     text = re.sub(r"```.*?```|`[^`\n]*`|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.S)
