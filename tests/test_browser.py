@@ -181,7 +181,9 @@ class Notebook:
         return tuple(a != b for a, b in zip(before, self.state(), strict=True))
 
     def control(self, label):
-        return self.page.locator(f".jupyter-widgets:has(> .widget-label:text-is('{label}'))")
+        """Return the control with this label; of several the first explorer's."""
+        label = f".jupyter-widgets:has(> .widget-label:text-is('{label}'))"
+        return self.page.locator(label).first
 
     def press(self, label, key, times=1):
         """Move a slider by its keyboard."""
