@@ -53,9 +53,9 @@ def say_a_word(kept: KeptNetwork, wave: np.ndarray, rate_hz: int, chances: str) 
 
     def listen() -> tuple[str, bool]:
         """Return what there is to say of the last sound, and whether it is a word."""
-        said = (recorder.wave, RATE_HZ) if recorder and recorder.number else (wave, rate_hz)
         if recorder and recorder.trouble:
             return recorder.trouble, False
+        said = (recorder.wave, RATE_HZ) if recorder and recorder.number else (wave, rate_hz)
         try:
             word = hear(*said)
         except RecordingError as error:

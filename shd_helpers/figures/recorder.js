@@ -53,11 +53,14 @@ function render({ model, el }) {
   const record = async () => {
     if (!navigator.mediaDevices) return tell(INSECURE);
     let stream;
+    button.disabled = true; // while the browser asks for permission
     try {
       const plain = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       stream = await navigator.mediaDevices.getUserMedia({ audio: plain });
     } catch (error) {
       return tell(SENTENCES[error.name] ?? `The microphone can't be used (${error.message}). Load a file instead.`);
+    } finally {
+      button.disabled = false;
     }
     const parts = [];
     recorder = new MediaRecorder(stream, { audioBitsPerSecond: 256000 });
@@ -76,6 +79,7 @@ function render({ model, el }) {
   const stop = (which) => which.state === "recording" && which.stop();
 
   button.onclick = () => (recorder ? stop(recorder) : record());
+  file.onclick = () => (file.value = ""); // so that the same file can be taken again
   file.onchange = () => file.files.length && hand(file.files[0]);
   return () => {
     if (recorder) stop(recorder);

@@ -4,14 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_helpers.source.cochlea import LOWEST_RATE_HZ, encode
+from shd_helpers.source.cochlea import encode
 from shd_helpers.source.sound_file import (
-    CLIPPED_SHARE,
-    FULL_SCALE,
-    INSTEAD_HZ,
     SILENCE,
     SPEECH_HZ,
     RecordingError,
+    fast_enough,
+    is_clipped,
 )
 
 FRAME_S = 0.01
@@ -65,14 +64,10 @@ def hear(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")
     first, stop = find_word(wave, rate_hz)
     wave = wave[max(0, first - round(BEFORE_S * rate_hz)) : stop + round(AFTER_S * rate_hz)]
-    is_clipped = np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE
-    if rate_hz < LOWEST_RATE_HZ:
-        from scipy.signal import resample_poly  # takes 0.4 s to import
-
-        wave, rate_hz = resample_poly(wave, INSTEAD_HZ, rate_hz), INSTEAD_HZ
-    times, units = encode(wave, rate_hz, seed)
     warning = "It is clipped, which the network doesn't know: say it softer, or from further away."
-    return Word(wave, rate_hz, times, units, warning if is_clipped else "")
+    warning = warning if is_clipped(wave) else ""
+    wave, rate_hz = fast_enough(wave, rate_hz)
+    return Word(wave, rate_hz, *encode(wave, rate_hz, seed), warning)
 
 
 def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
@@ -106,13 +101,12 @@ def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     length_s = (word[-1] + 1 - word[0]) * FRAME_S
     if length_s > LONGEST_S:
         raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
-    words = [
-        part
+    n_words = sum(
+        energy > SECOND_SHARE * max(energies) and len(part) * FRAME_S > CLICK_S
         for part, energy in zip(parts, energies, strict=True)
-        if energy > SECOND_SHARE * max(energies) and len(part) * FRAME_S > CLICK_S
-    ]
-    if len(words) > 1:
-        raise RecordingError(f"{len(words)} words were heard. {SAY_ONE}")
+    )
+    if n_words > 1:
+        raise RecordingError(f"{n_words} words were heard. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
     return int(word[0]) * samples, int(word[-1] + 1) * samples
 

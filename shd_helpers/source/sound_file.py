@@ -58,8 +58,18 @@ def read_wave(path: Path, data: bytes | None = None) -> tuple[np.ndarray, int]:
         Its sampling rate, 24 kHz or more.
     """
     wave, rate_hz = _checked(path, path.read_bytes() if data is None else data)
-    if np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE:
+    if is_clipped(wave):
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
+    return fast_enough(wave, rate_hz)
+
+
+def is_clipped(wave: np.ndarray) -> bool:
+    """Tell whether too many samples of a wave (full scale 1) are at the limit."""
+    return bool(np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE)
+
+
+def fast_enough(wave: np.ndarray, rate_hz: int) -> tuple[np.ndarray, int]:
+    """Return a wave and its rate as the cochlea takes them: resampled if the rate is too low."""
     if rate_hz >= LOWEST_RATE_HZ:
         return wave, rate_hz
     from scipy.signal import resample_poly  # takes 0.4 s to import
