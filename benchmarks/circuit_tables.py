@@ -16,7 +16,7 @@ from tqdm import tqdm
 from shd_helpers.circuit import DISTURBANCES, Rule, accuracy_over_strength, circuit_of, follow
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
-from shd_helpers.paths import results_dir, runs_dir
+from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import settings
@@ -88,8 +88,7 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/circuit_bits_hd/*'")
     arguments = parser.parse_args()
-    found = [folder for pattern in arguments.runs for folder in sorted(runs_dir().glob(pattern))]
-    folders = [folder for folder in found if not folder.name.startswith(".")]
+    folders = run_folders(arguments.runs)
     if not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
     path = results_dir() / f"circuit_{arguments.table}.csv"

@@ -7,6 +7,7 @@ import torch
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, read_network
@@ -95,3 +96,11 @@ def test_without_a_person_there_is_one_word_and_no_recorder(kept, monkeypatch, c
     monkeypatch.setattr(controls, "_control", None)  # would raise
     assert listening.say_a_word(kept, *SEVEN, "Right at times.") is not None
     assert "Right at times." in capsys.readouterr().out
+
+
+def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    for name in ("sweeps/a/x=2,seed=0", "sweeps/a/x=1,seed=0", "sweeps/a/.x=1.unfinished"):
+        (tmp_path / name).mkdir(parents=True)
+    found = run_folders(["sweeps/a/*", "nothing/*"])
+    assert [folder.name for folder in found] == ["x=1,seed=0", "x=2,seed=0"]

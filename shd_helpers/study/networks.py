@@ -11,7 +11,7 @@ import torch
 from shd_helpers.events import Downsampling, Events, downsize
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network, NetworkConfig, build_network
-from shd_helpers.paths import ROOT, results_dir, runs_dir
+from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import settings
@@ -134,8 +134,7 @@ def main() -> None:
     parser.add_argument("name", help="first part of the files' names; the second is the seed")
     parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
     arguments = parser.parse_args()
-    found = [folder for pattern in arguments.runs for folder in sorted(runs_dir().glob(pattern))]
-    folders = [folder for folder in found if not folder.name.startswith(".")]
+    folders = run_folders(arguments.runs)
     if not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
     for folder in folders:
