@@ -26,8 +26,9 @@ help:
 	@echo "make sweep      run what is missing of a sweep: SWEEP= names a file of sweeps/"
 	@echo "                DATASET= as above; ARGS='--workers 4' and others: ARGS=--help"
 	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
-	@echo "make export     write a run's circuit: integers, C, Verilog, test vectors, README;"
-	@echo "                RUN=run folder; OUT=folder to write; ARGS='-p fc1_bits 4 --utterances 50'"
+	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
+	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
+	@echo "                DATASET= where its data is now; ARGS='-p fc1_bits 4 --utterances 50'"
 	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
@@ -67,10 +68,10 @@ $(INSTALLED)-circuit: $(INSTALLED)
 	@touch $(INSTALLED)-circuit
 
 export: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 rtl: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

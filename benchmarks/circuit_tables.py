@@ -1,23 +1,34 @@
 """Measure trained networks as circuits, from their run folders; write tables into ``results/``.
 
-``disturbances`` writes ``circuit_disturbances.csv``, ``stopping`` writes ``circuit_stopping.csv``.
+``disturbances`` writes ``circuit_disturbances.csv``, ``stopping`` writes ``circuit_stopping.csv``,
+``budget`` writes ``circuit_budget.csv`` and needs yosys and g++ (``make rtl`` installs yosys).
 A run that is in the table already is passed over, so that a stopped measurement goes on; remove
-its rows, or the table, to measure again. Networks were trained with leave_one_out, for example by
-``make sweep SWEEP=circuit_bits``.
+its rows, or the table, to measure again. For the first two, networks were trained with
+leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
 """
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from shd_helpers.circuit import DISTURBANCES, Rule, accuracy_over_strength, circuit_of, follow
+from shd_helpers.circuit import (
+    DISTURBANCES,
+    Rule,
+    accuracy_over_strength,
+    circuit_of,
+    export,
+    follow,
+    rtl,
+)
+from shd_helpers.circuit.budget import compare
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
-from shd_helpers.study import load_network, load_utterances, read_run
+from shd_helpers.study import load_network, load_utterances, of_run, read_run
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import settings
 from shd_helpers.study.run_folder import Run
@@ -50,7 +61,7 @@ def stopping(run: Run) -> pd.DataFrame:
     is_seen = pd.Series(utterances.test.speakers).isin(run.info["seen_speakers"]).to_numpy()
     networks = {"floats": load_network(run)}
     if settings(Quantisation, run.info["parameters"]):
-        networks["integers"] = circuit_of(run)
+        networks["integers"] = circuit_of(of_run(run))
     for name, network in networks.items():
         validated, tested = (follow(network, part) for part in utterances[1:])
         parts = {"validation": (validated, utterances.validation.labels)}
@@ -65,9 +76,33 @@ def stopping(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def budget(run: Run) -> pd.DataFrame:
+    """Return a row for each quantity of the circuit, as ``make export`` and ``make rtl`` tell it.
+
+    Columns are `circuit` (bits of a weight in the first and the second layer, and of a membrane),
+    `quantity` and `value`: bytes of each kind of number, operations of a word (means over the test
+    words), clock cycles of a word (over 20 words), and cells of an ECP5.
+    """
+    trained = of_run(run)
+    wanted = export.quantisation_of(trained, {})
+    network, test = circuit_of(trained, wanted), load_utterances(run).test
+    found = compare([("value", network, test)]).value
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "circuit"
+        export.export(trained, folder, {})
+        done = rtl.simulate(folder)
+        assert done.output == (folder / "expected.txt").read_text(), "the core differs"
+        found["clock cycles"] = done.cycles / done.words
+        found = pd.concat([found, pd.Series(rtl.resources(folder)).rename(lambda x: f"cells: {x}")])
+    name = "/".join(str(bits) for bits in (wanted.fc1_bits, wanted.fc2_bits, wanted.mem_bits))
+    table = found.rename("value").rename_axis("quantity").reset_index()
+    return table.assign(circuit=name)
+
+
 TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
     "disturbances": disturbances,
     "stopping": stopping,
+    "budget": budget,
 }
 
 

@@ -55,7 +55,14 @@ def budget(n):
     return circuits.budget(pd.DataFrame(stored, index=names), pd.DataFrame(done, index=names))
 
 
+def membranes(n):
+    names = ("integers", "floats", "floats with beta as it was tuned")[:n]
+    waves = (2 * np.sin(np.linspace(0, 30 + i, 333)) for i in range(n))
+    return circuits.membranes(dict(zip(names, waves, strict=True)), 3.0)
+
+
 CASES = {
+    "membranes": [lambda: membranes(3), lambda: membranes(1)],
     "accuracy_over_bits": [
         lambda: circuits.accuracy_over_bits(bits(18), 76.0),
         lambda: circuits.accuracy_over_bits(bits(2), 61.0),

@@ -1,6 +1,7 @@
 """The circuit's tables: rows from run folders, no run twice, and what is no run passed over."""
 
 import importlib.util
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -94,10 +95,33 @@ def test_stopping(home, monkeypatch):
     run = tables.read_run(home / "runs" / "b")
     test = tables.load_utterances(run).test
     new = test.take(np.flatnonzero(test.speakers == 3))
-    answers = circuit.circuit_of(run).count(new)[0].argmax(1)
+    answers = circuit.circuit_of(tables.of_run(run)).count(new)[0].argmax(1)
     own = whole[whole.network == "integers"].iloc[0]
     assert own.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
     assert own.bits == "4/8/12"
+
+
+@pytest.mark.slow
+def test_budget(home, monkeypatch):
+    """Bytes and spikes are counted again from the circuit; yosys' cells can only be there."""
+    make(monkeypatch, "budget", "*")
+    table = pd.read_csv(home / "results" / "circuit_budget.csv", dtype={"run": str})
+    assert table.groupby("seed").circuit.first().tolist() == ["8/8/16", "4/8/12"]
+    few = table[table.seed == 1].set_index("quantity").value
+    assert few["bytes: weights, layer 1"] == 183 * 16 * 4 / 8
+    assert few["bytes: membranes"] == 26 * 12 / 8
+    assert few["neuron_updates"] == 333 * 26
+    run = tables.read_run(home / "runs" / "b")
+    test = tables.load_utterances(run).test
+    own = circuit.circuit_of(tables.of_run(run))
+    words = [
+        own.run_pooled(test.steps[low:high], test.units[low:high])
+        for low, high in pairwise(test.offsets)
+    ]
+    hidden = np.mean([word.spk[0].sum() for word in words])
+    assert few["hidden_spikes"] == pytest.approx(hidden, rel=1e-4)
+    # at least a cycle an event, and a neuron update
+    assert few["clock cycles"] > few["neuron_updates"] and few["cells: LUT4"] > 100
 
 
 def test_a_folder_without_a_run_is_passed_over_and_none_at_all_is_an_error(

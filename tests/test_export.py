@@ -14,6 +14,7 @@ import torch
 from shd_helpers.circuit import export
 from shd_helpers.circuit.folder import ExportError
 from shd_helpers.circuit.quantise import circuit_of
+from shd_helpers.circuit.vectors import events_text, read_vectors
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
@@ -23,6 +24,8 @@ from shd_helpers.study import (
     TrainConfig,
     evaluate,
     fit,
+    keep_network,
+    of_run,
     read_run,
     record_examples,
     seen_and_unseen_accuracy,
@@ -112,7 +115,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     assert lines[1] == lines[3] == "same\n"
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(info, export.quantisation_of(info, {}))
+    network = circuit_of(of_run(info), export.quantisation_of(of_run(info), {}))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -129,7 +132,10 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
 
 
 def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):
-    """Each word's events, told from those of the HDF5 file by its count of milliseconds."""
+    """Each word's events, told from those of the HDF5 file by its count of milliseconds.
+
+    Read back, they are the same; a damaged file is named.
+    """
     run = trained()
     exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--utterances", 50)
     words = (tmp_path / "a" / "vectors.txt").read_text().split("\n\n")[:-1]
@@ -143,6 +149,12 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
         times, units = raw.spikes(i)
         wanted = sorted(zip(np.floor(times * 1000), units, strict=True))
         assert sorted(map(tuple, found)) == wanted
+    again = read_vectors(tmp_path / "a")
+    assert events_text(again) == (tmp_path / "a" / "vectors.txt").read_text()
+    assert [word.label for word in again] == [raw.labels[i] for i in english]
+    (tmp_path / "a" / "labels.txt").write_text("1\n2\n")
+    with pytest.raises(ExportError, match=r"labels\.txt: damaged.*make export"):
+        read_vectors(tmp_path / "a")
 
 
 @pytest.mark.parametrize(
@@ -158,10 +170,13 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_other_networks_are_refused_with_the_reason(changes, says, trained, tmp_path):
-    run = read_run(trained())
-    run.info["parameters"] |= changes
+    network = of_run(read_run(trained()))
+    parameters = network.about["parameters"] | changes
+    network = network._replace(about=network.about | {"parameters": parameters})
     with pytest.raises(ExportError, match=says):
-        export.export(run, tmp_path / "out", {})
+        export.export(
+            network._replace(grid=settings(Downsampling, parameters)), tmp_path / "out", {}
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -195,6 +210,24 @@ def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, 
     with pytest.raises(SystemExit, match="(?s)Nothing was exported.*" + says):
         exported(monkeypatch, capsys, *arguments, "--out", tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_kept_network_is_exported_like_its_run(trained, data, tmp_path, monkeypatch, capsys):
+    run, kept = trained(), tmp_path / "kept.npz"
+    keep_network(read_run(run), kept)
+    with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
+        exported(monkeypatch, capsys, kept)
+    exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)
+    # the file knows the data set by its name alone
+    out = ("--out", tmp_path / "of_file", "--utterances", 3)
+    exported(monkeypatch, capsys, kept, *out, "--dataset", data)
+    for path in (tmp_path / "of_run").iterdir():
+        if path.name == "README.md":
+            continue
+        assert path.read_bytes() == (tmp_path / "of_file" / path.name).read_bytes()
+    readmes = [(tmp_path / name / "README.md").read_text() for name in ("of_run", "of_file")]
+    assert readmes[1].startswith("# kept: ")
+    assert readmes[0].partition("\n")[2] == readmes[1].partition("\n")[2]
 
 
 @pytest.mark.parametrize("n", [1, 7, 20, 33])

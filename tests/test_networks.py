@@ -1,5 +1,7 @@
 """Networks in one file: damaged ones, the committed ones, and what is heard of one word."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.networks import NETWORKS, KeptNetwork
+from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
 SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
 
@@ -27,7 +29,7 @@ def kept():
         for weights in (model.fc1.weight, model.fc2.weight):
             weights.mul_(4)
     about = {"parameters": {"language": "english"}}
-    return KeptNetwork(model, grid, LANGUAGES["english"], about)
+    return TrainedNetwork(model, grid, LANGUAGES["english"], about, Path("kept.npz"))
 
 
 @pytest.fixture

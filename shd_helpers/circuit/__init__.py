@@ -11,6 +11,7 @@ _MODULES = {
     "nir_file": ("read_nir", "write_nir"),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "quantise": ("circuit_of", "integer_network"),
+    "vectors": ("read_vectors",),
     "stopping": ("Rule", "bias_votes", "follow", "recommend"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

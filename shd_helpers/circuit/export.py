@@ -1,4 +1,4 @@
-"""From a run to a folder that tools read (``make export``); see `folder`."""
+"""From a trained network to a folder that tools read (``make export``); see `folder`."""
 
 import argparse
 import importlib.util
@@ -22,32 +22,47 @@ from shd_helpers.network import Network, NetworkConfig, Quantisation
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
-from shd_helpers.study import evaluate, load_network, load_predicted, read_run, settings
+from shd_helpers.study import evaluate, of_run, read_network, read_run, settings
+from shd_helpers.study.analysis import utterances_of
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import literal
-from shd_helpers.study.run_folder import Run
+from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
 BITS = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}  # of a run that was trained without
 
 
-def run_folder(name: str) -> Path:
-    """Return a run's folder, named by its path or by its name below ``runs/``.
+def find(name: str) -> TrainedNetwork:
+    """Return a run's network, or one that was kept.
+
+    Parameters
+    ----------
+    name : str
+        A run's name below ``runs/``, or its folder's path; or the name of a file in
+        ``results/networks/``, or its path.
 
     Raises
     ------
     ExportError
-        If there is no such run.
+        If there is no such network.
+    RunError
+        If it is damaged.
     """
-    candidates = [runs_dir() / name, resolve(name)]
-    for folder in candidates:
+    folders, files = [runs_dir() / name, resolve(name)], [NETWORKS / f"{name}.npz", resolve(name)]
+    for folder in folders:
         if (folder / "run.json").is_file():
-            return folder
-    places = " and no ".join(str(folder / "run.json") for folder in dict.fromkeys(candidates))
-    raise ExportError(f"RUN {name!r}: no {places}. Name a run, or train one with make study.")
+            return of_run(read_run(folder))
+    for file in files:
+        if file.suffix == ".npz" and file.is_file():
+            return read_network(file)
+    missing = dict.fromkeys([*(folder / "run.json" for folder in folders), files[0]])
+    places = " and no ".join(map(str, missing))
+    raise ExportError(
+        f"RUN {name!r}: no {places}. Name a run or a kept network, or train one with make study."
+    )
 
 
-def quantisation_of(run: Run, options: dict[str, Any]) -> Quantisation:
-    """Return a run's own quantisation, or that of `BITS`, with options set anew.
+def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantisation:
+    """Return a network's own quantisation, or that of `BITS`, with options set anew.
 
     Raises
     ------
@@ -55,12 +70,12 @@ def quantisation_of(run: Run, options: dict[str, Any]) -> Quantisation:
         If there is no such option or value, or no circuit can be made of such a network; the
         message says why.
     """
-    parameters = run.info["parameters"]
+    parameters = trained.about["parameters"]
     known = [field.name for field in fields(Quantisation)]
     if unknown := options.keys() - set(known):
         raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
     try:
-        config, grid = settings(NetworkConfig, parameters), settings(Downsampling, parameters)
+        config, grid = settings(NetworkConfig, parameters), trained.grid
         own = settings(Quantisation, parameters)
         if not own:
             own = replace(own, **BITS)
@@ -71,7 +86,7 @@ def quantisation_of(run: Run, options: dict[str, Any]) -> Quantisation:
         wanted = replace(own, **options)
         wanted.check(config, grid)
     except ValueError as error:
-        raise ExportError(f"{run.folder}: can't be exported: {error}") from error
+        raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     return wanted
 
 
@@ -96,18 +111,22 @@ def choose(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def export(
-    run: Run, out: Path, options: dict[str, Any], n_words: int = 20, n_membranes: int = 1
+    trained: TrainedNetwork,
+    out: Path,
+    options: dict[str, Any],
+    n_words: int = 20,
+    n_membranes: int = 1,
 ) -> Description:
-    """Write the folder of a run's circuit.
+    """Write the folder of a trained network's circuit.
 
     Parameters
     ----------
-    run : Run
-        From `study.read_run`; its data set is still there.
+    trained : TrainedNetwork
+        From `find`; its data set is still there.
     out : Path
         The folder.
     options : dict
-        Settings of `Quantisation` by name, instead of the run's.
+        Settings of `Quantisation` by name, instead of the network's.
     n_words : int
         Test vectors, of the utterances that the run's predictions are of.
     n_membranes : int
@@ -119,27 +138,28 @@ def export(
         If the network can't be exported, or a file can't be read or written.
     """
     check_place(out)
-    quantisation = quantisation_of(run, options)
+    quantisation = quantisation_of(trained, options)
     try:
-        network = circuit_of(run, quantisation)
+        network = circuit_of(trained, quantisation)
     except ValueError as error:
-        raise ExportError(f"{run.folder}: can't be exported: {error}") from error
-    events, model = load_predicted(run), load_network(run)
+        raise ExportError(f"{trained.file}: can't be exported: {error}") from error
+    parts, model = utterances_of(trained.about, trained.file), trained.network
+    events = parts.validation if parts.test is None else parts.test
     predicted = evaluate(model, events).class_scores.argmax(1).numpy()
     answers = network.count(events)[0].argmax(1)
     described = Description(
-        name=run.folder.name,
-        origin=_origin(run, quantisation),
+        name=trained.name,
+        origin=_origin(trained.about, quantisation),
         class_names=events.class_names,
-        data=f"the data set `{run.info['data']['name']}`",
-        scored=_scored(run, events, predicted, answers),
+        data=f"the data set `{trained.about['data']['name']}`",
+        scored=_scored(trained.about, events, predicted, answers),
         accuracies={
             "float, as trained": (int((predicted == events.labels).sum()), len(events)),
             "integers, as exported": (int((answers == events.labels).sum()), len(events)),
         },
         operations=budget.operations(network, events),
     )
-    words = read_words(run, events, choose(events.labels, n_words))
+    words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
 
     write_folder(out, network, words, described, n_membranes, _graph_writer(model, network.grid))
     return described
@@ -163,10 +183,10 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
     return write
 
 
-def read_words(run: Run, events: Events, index: np.ndarray) -> list[Word]:
+def read_words(parameters: dict, events: Events, index: np.ndarray) -> list[Word]:
     """Return the raw events of the utterances `index` (of `events`), from the data set's files."""
     assert events.part is not None and events.rows is not None
-    paths = locate(run.info["parameters"]["dataset"], run.info["parameters"]["language"])
+    paths = locate(parameters["dataset"], parameters["language"])
     raw = {part: read_shd(paths[part]) for part in set(events.part[index].tolist())}
     return [
         Word(*milliseconds(raw[int(events.part[i])], int(events.rows[i])), int(events.labels[i]))
@@ -174,20 +194,20 @@ def read_words(run: Run, events: Events, index: np.ndarray) -> list[Word]:
     ]
 
 
-def _origin(run: Run, quantisation: Quantisation) -> str:
-    p = run.info["parameters"]
+def _origin(about: dict, quantisation: Quantisation) -> str:
+    p = about["parameters"]
     tuned = f"the last {quantisation.quantised_epochs} of them with few-bit weights, "
     return (
-        f"Trained on {run.info['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
+        f"Trained on {about['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
         f"{tuned * bool(quantisation.quantised_epochs)}seed {p['seed']}; weights of "
         f"{quantisation.fc1_bits} and {quantisation.fc2_bits} bits, membranes of "
         f"{quantisation.mem_bits}."
     )
 
 
-def _scored(run: Run, events: Events, predicted: np.ndarray, answers: np.ndarray) -> str:
-    seen = np.isin(events.speakers, run.info["seen_speakers"])
-    kind = "test" if run.info["parameters"]["score_test"] else "validation"
+def _scored(about: dict, events: Events, predicted: np.ndarray, answers: np.ndarray) -> str:
+    seen = np.isin(events.speakers, about["seen_speakers"])
+    kind = "test" if about["parameters"]["score_test"] else "validation"
     new = int((~seen).sum())
     text = f"Over all {len(events)} {kind} utterances of one network, {new} of them by new speakers"
     if 0 < new < len(events):
@@ -203,9 +223,12 @@ def _scored(run: Run, events: Events, predicted: np.ndarray, answers: np.ndarray
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what to export, and where to."""
     parser.add_argument(
-        "run", help="a run's name below runs/, or the path of its folder, or an exported folder"
+        "run",
+        help="a run's name below runs/, or its folder, or a network of results/networks/, or an "
+        "exported folder",
     )
     parser.add_argument("--out", help="the folder to write; default: circuit/ in the run's folder")
+    parser.add_argument("--dataset", help="where the data is now, if not where it was")
     parser.add_argument("--utterances", type=int, default=20, help="test vectors (20)")
     parser.add_argument("--membranes", type=int, default=1, help="of them with membranes (1)")
     parser.add_argument(
@@ -224,15 +247,20 @@ def out_folder(given: argparse.Namespace) -> Path:
         return resolve(given.out)
     if (resolve(given.run) / "core.v").is_file():
         return resolve(given.run)
-    return run_folder(given.run) / "circuit"
+    file = find(given.run).file
+    if file.name != "run.json":
+        raise ExportError(f"{file}: is no run folder. Name the folder to write: OUT=my_circuit.")
+    return file.parent / "circuit"
 
 
 def export_from(given: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
-    folder, out = run_folder(given.run), out_folder(given)
+    out, trained = out_folder(given), find(given.run)
+    if given.dataset:
+        trained.about["parameters"]["dataset"] = given.dataset
     defaults = {field.name: field.default for field in fields(Quantisation)}
     options = {name: literal(text, defaults.get(name)) for name, text in given.p}
-    told = export(read_run(folder), out, options, given.utterances, given.membranes)
+    told = export(trained, out, options, given.utterances, given.membranes)
     for name, (correct, n) in told.accuracies.items():
         print(f"{name}: {correct / n:.1%} of {n} utterances")
     print(f"Exported: {os.path.relpath(out)}; begin with README.md there")

@@ -14,7 +14,7 @@ from shd_helpers.circuit import budget
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
 from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
-from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from shd_helpers.circuit.vectors import ExportError, Word, counts_text, events_text, trace_text
 from shd_helpers.source.shd_file import N_CHANNELS
 
 SOURCES = ("reference.c", "rtl/core.v", "rtl/harness.cpp")
@@ -27,10 +27,6 @@ _NAMES = {
 }
 # what yosys, the compilers and the README's commands leave there
 _MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt"}
-
-
-class ExportError(ValueError):
-    """What can't be exported; the message names the file or the setting, and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
 from shd_helpers.study.identity import settings
-from shd_helpers.study.run_folder import Run
+from shd_helpers.study.networks import TrainedNetwork
 
 
 def integer_network(
@@ -69,13 +69,13 @@ def integer_network(
     )
 
 
-def circuit_of(run: Run, quantisation: Quantisation | None = None) -> IntegerNetwork:
-    """Return the circuit of a run folder's network.
+def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None) -> IntegerNetwork:
+    """Return the circuit of a trained network.
 
     Parameters
     ----------
-    run : Run
-        From `study.read_run`.
+    trained : TrainedNetwork
+        From `study.of_run` or `study.read_network`.
     quantisation : Quantisation, optional
         Other bits than the run's parameters say.
 
@@ -84,9 +84,6 @@ def circuit_of(run: Run, quantisation: Quantisation | None = None) -> IntegerNet
     ValueError
         As `integer_network`.
     """
-    from shd_helpers.study.networks import load_network
-
-    p = run.info["parameters"]
-    config, grid = settings(NetworkConfig, p), settings(Downsampling, p)
-    quantisation = quantisation or settings(Quantisation, p)
-    return integer_network(load_network(run), config, grid, quantisation)
+    p = trained.about["parameters"]
+    config, wanted = settings(NetworkConfig, p), quantisation or settings(Quantisation, p)
+    return integer_network(trained.network, config, trained.grid, wanted)

@@ -1,4 +1,4 @@
-"""Figures of the circuit: bits, disturbances, stopping, budget; each returns the figure."""
+"""Figures of the circuit: membranes, bits, disturbances, stopping, budget."""
 
 import math
 from typing import Any
@@ -12,6 +12,23 @@ from shd_helpers.figures.style import INK, legend_above, legend_beside, percent_
 
 _MARKS = "osD^v<"
 _BAND = (0.1, 0.9)  # of networks and draws, quantiles
+
+
+@styled
+def membranes(traces: dict[str, np.ndarray], step_ms: float) -> Figure:
+    """Draw one neuron's membrane, in thresholds, as several networks have it.
+
+    Takes each network's membrane, (steps,), and the length of a step in milliseconds.
+    """
+    figure, axis = plt.subplots(figsize=(9, 2.8))
+    look: dict[str, Any]
+    for i, (name, trace) in enumerate(traces.items()):
+        look = {"color": f"C{i}", "linestyle": ("-", "--")[i % 2], "linewidth": 1.2}
+        axis.plot(step_ms * np.arange(len(trace)), trace, label=name, **look)
+    axis.axhline(1, color=INK, linewidth=1, linestyle=":", label="threshold")
+    axis.set(xlabel="time (ms)", ylabel="membrane (thresholds)")
+    legend_above(axis)
+    return figure
 
 
 @styled

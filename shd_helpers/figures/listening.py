@@ -14,16 +14,16 @@ from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import hear
 from shd_helpers.source.shd_file import N_CHANNELS
 from shd_helpers.source.sound_file import RecordingError
-from shd_helpers.study.networks import KeptNetwork, input_of
+from shd_helpers.study.networks import TrainedNetwork, input_of
 
 
 @styled
-def say_a_word(kept: KeptNetwork, wave: np.ndarray, rate_hz: int, chances: str) -> Figure | None:
+def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: str) -> Figure | None:
     """Explore what a network hears: record a word or load one, and watch the votes add up.
 
     Parameters
     ----------
-    kept : KeptNetwork
+    kept : TrainedNetwork
         The network.
     wave, rate_hz : (samples,) array, int
         A word to begin with; without a person it is the only one.

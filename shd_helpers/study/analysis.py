@@ -1,6 +1,7 @@
 """What a trained network does: accuracies, examples, and a run folder's utterances."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -112,13 +113,26 @@ def load_utterances(run: Run) -> Parts:
     DatasetError
         If the data set isn't there any more.
     """
-    p, data = run.info["parameters"], run.info["data"]
-    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
+    return utterances_of(run.info, run.folder / "run.json")
+
+
+def utterances_of(info: dict, file: Path) -> Parts:
+    """Return the utterances of which a network's training was told, as `load_utterances`.
+
+    Parameters
+    ----------
+    info : dict
+        The `parameters` and the `data` of a ``run.json``.
+    file : Path
+        Where they were read, for messages.
+    """
+    p, data = info["parameters"], info["data"]
+    with reading(file, RunError, f"{REMEDY} again."):
         grid, split = settings(Downsampling, p), settings(Split, p)
         dataset, language, seed, name = p["dataset"], p["language"], p["seed"], data["name"]
     files = locate(dataset, language)
     if fingerprint(files) | {"name": name} != data:
-        raise RunError(f"{files[0].parent}: not the data of {run.folder}. Run the training again.")
+        raise RunError(f"{files[0].parent}: not the data of {file}. Run the training again.")
     return load_parts(files, grid, language, split, seed)
 
 

@@ -22,13 +22,19 @@ NETWORKS = ROOT / "results" / "networks"
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
 
-class KeptNetwork(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """A trained network, what it wants to see, and where it comes from."""
 
     network: Network
     grid: Downsampling
     class_names: tuple[str, ...]
     about: dict  # of the run's `run.json`: parameters, data, hash, scores, ...
+    file: Path  # of `about`
+
+    @property
+    def name(self) -> str:
+        """Return the run's name, or that of the file that the network was kept in."""
+        return self.file.parent.name if self.file.name == "run.json" else self.file.stem
 
 
 def _build(parameters: dict) -> Network:
@@ -59,6 +65,13 @@ def load_network(run: Run) -> Network:
     return network
 
 
+def of_run(run: Run) -> TrainedNetwork:
+    """Return a run folder's network as if it had been kept; raise as `load_network`."""
+    network, p = load_network(run), run.info["parameters"]
+    grid, names = settings(Downsampling, p), tuple(LANGUAGES[p["language"]])
+    return TrainedNetwork(network, grid, names, run.info, run.folder / "run.json")
+
+
 def keep_network(run: Run, path: Path) -> None:
     """Write a run's trained network into one file, compressed.
 
@@ -84,7 +97,7 @@ def keep_network(run: Run, path: Path) -> None:
         np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
 
-def read_network(path: str | Path) -> KeptNetwork:
+def read_network(path: str | Path) -> TrainedNetwork:
     """Read a network that `keep_network` has written.
 
     Parameters
@@ -108,15 +121,15 @@ def read_network(path: str | Path) -> KeptNetwork:
         network = _build(about["parameters"])
         network.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
         grid, names = settings(Downsampling, about["parameters"]), about["parameters"]["language"]
-    return KeptNetwork(network, grid, tuple(LANGUAGES[names]), about)
+    return TrainedNetwork(network, grid, tuple(LANGUAGES[names]), about, path)
 
 
-def input_of(kept: KeptNetwork, times: np.ndarray, units: np.ndarray) -> Events:
+def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
     """Return the spikes of one word as a network's input, an utterance whose label says nothing.
 
     Parameters
     ----------
-    kept : KeptNetwork
+    kept : TrainedNetwork
         The network.
     times, units : (spikes,) array
         Seconds, ascending, and channels of the cochlea.

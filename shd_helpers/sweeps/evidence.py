@@ -29,6 +29,7 @@ EVIDENCE = (
     "circuit_bits",
     "circuit_reset",
     "circuit_noise",
+    "circuit_network",
 )
 ON_SPOKEN = "downsizing_cross"  # synthetic speech, whatever the data set of the others
 
