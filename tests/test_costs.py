@@ -119,3 +119,10 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
     assert found["neuron_updates"] == sum(m.numel() for m in (*states.hidden_mem, states.mem))
     synapses = [p for name, p in spread_out(trained).named_parameters() if "weight" in name]
     assert found["unrolled_synapses"] == sum(int((w != 0).sum()) for w in synapses)
+    trained.stop = 5  # steps without an event end a word
+    stopped = training.evaluate(trained, events).predictions()
+    ends = [30, 20, 9, 30, 25, 12]  # a silent word takes all steps
+    steps = [min(30, end + trained.delays[-1] + 5) for end in ends]
+    assert stopped.steps.tolist() == steps
+    updates = costs(trained, stopped, events.n_steps, events.n_units)["neuron_updates"]
+    assert updates == pytest.approx(found["neuron_updates"] * sum(steps) / 180)

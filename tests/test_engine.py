@@ -436,7 +436,9 @@ OPTIONS = {
     "shared weights": {"kernel_size": 8, "stride": 5},
     "reset to zero": {"reset": "zero"},
     "reset to zero, learned": {"reset": "zero", "learn_beta": True, "learn_threshold": True},
+    "early stop": {"stop_ms": 15.0, "delays": (0, 3)},
     "all": {
+        "stop_ms": 12.0,
         "readout": "membrane",
         "learn_beta": True,
         "learn_threshold": True,
@@ -461,6 +463,10 @@ def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
     events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
+    if "stop_ms" in options:  # words of many lengths, and one without events
+        cells = events.to_frames(np.arange(9)).transpose(1, 0, 2)
+        ends = np.array([30, 9, 25, 14, 3, 0, 20, 28, 22])
+        events = make_events(cells * (np.arange(30)[None, :, None] < ends[:, None, None]), 6)
     loss, scores = engine.forward_backward(model, events, index, l1_spikes)
     ours, states = gradients(model), engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index, l1_spikes)
@@ -478,6 +484,37 @@ def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
     for name, grad in gradients(model).items():
         assert grad.abs().max() > 0, name
         assert relative(ours[name], grad) < 1e-5, name
+
+
+@pytest.mark.parametrize("readout", ["spikes", "membrane"])
+def test_a_word_that_ends_early_is_a_shorter_word(readout):
+    """Against the same network without a stop, on input of as many steps as the word takes."""
+    models = [
+        spiking_network(
+            [20, 30, 6], 0.9, "atan", 2, torch.Generator().manual_seed(1), (0, 4), readout=readout,
+            stop_ms=stop_ms,
+        )
+        for stop_ms in (15.0, 0.0)
+    ]  # fmt: skip
+    for model in models:
+        with torch.no_grad():
+            for fc, _ in model.layers:
+                fc.weight *= 4
+    lengths = {}
+    for end in (0, 1, 7, 22, 30):
+        cells = np.random.default_rng(end).random((1, 30, 20)) < 0.2
+        cells[:, end:] = False
+        cells[:, max(0, end - 1), 0] = end > 0  # the last event
+        n_run = lengths[end] = 30 if end == 0 else min(30, end + 5 + 4)  # delay 4, 15 ms of silence
+        loss, scores = engine.forward_backward(models[0], make_events(cells, 6), [0])
+        short = make_events(cells[:, :n_run], 6)
+        want_loss, want_scores = engine.forward_backward(models[1], short, [0])
+        assert loss == want_loss and torch.equal(scores, want_scores)
+        for (name, own), want in zip(
+            models[0].named_parameters(), models[1].parameters(), strict=True
+        ):
+            assert torch.equal(own.grad, want.grad), (end, name)
+    assert lengths == {0: 30, 1: 10, 7: 16, 22: 30, 30: 30}
 
 
 def test_a_hidden_spike_costs_what_it_should():

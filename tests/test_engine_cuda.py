@@ -83,6 +83,7 @@ def test_refusals():
     for options, reason in (
         ({"delays": (0, 2)}, "delays"),
         ({"kernel_size": 8}, "shared"),
+        ({"stop_ms": 9.0}, "end before"),
         ({"readout": "membrane"}, "scores must be spikes"),
         ({"learn_beta": True, "learn_threshold": True}, "thresholds"),
     ):

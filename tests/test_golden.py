@@ -34,6 +34,8 @@ NETWORKS = {
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
     "reset to zero": {"reset": "zero"},
+    "early stop": {"stop_ms": 15.0},
+    "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 TRAININGS = {
     "cost of spikes": {"l1_spikes": 0.01},

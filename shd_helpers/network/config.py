@@ -36,6 +36,7 @@ class NetworkConfig:
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
     reset: str = "subtract"  # after a spike the membrane loses the threshold, or all it has
+    stop_ms: float = 0.0  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
@@ -52,10 +53,15 @@ class NetworkConfig:
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
         check_choice("reset", self.reset, RESETS)
+        check_number("stop_ms", self.stop_ms, 0, 60_000)
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the potential that is left after one step: same time constant."""
         return self.beta ** (step_ms / STUDY_STEP_MS)
+
+    def stop_steps(self, step_ms: float) -> int:
+        """Return how many steps without an input end a word; 0 if none do."""
+        return max(1, round(self.stop_ms / step_ms)) if self.stop_ms else 0
 
     def delays(self, step_ms: float) -> tuple[int, ...]:
         """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps.

@@ -90,7 +90,7 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     predictions : DataFrame
         From `evaluation.Evaluation.predictions`.
     n_steps, n_units : int
-        Size of the input.
+        Size of the input. Where words end before the last step, the predictions' steps count.
 
     Returns
     -------
@@ -112,7 +112,8 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     if isinstance(model, ConvolutionalNetwork):
         return found | {"macs": _macs(model, n_steps, n_units)}
     spikes = predictions.hidden_spikes + predictions.output_spikes
-    updates = n_steps * sum(fc.out_features for fc, _ in model.layers)
+    steps = float(predictions.steps.mean()) if "steps" in predictions else n_steps
+    updates = steps * sum(fc.out_features for fc, _ in model.layers)
     synapses = sum(int((weight_and_bias(fc)[0] != 0).sum()) for fc, _ in model.layers)
     means = ("effective_acs", "hidden_spikes", "late_spikes")
     found |= {"unrolled_synapses": synapses, "neuron_updates": updates}

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import snntorch as snn
 import torch
 from torch import nn
 
+from shd_helpers.events.downsample import Events
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.surrogates import spike_grad
 
@@ -14,13 +16,15 @@ from shd_helpers.network.surrogates import spike_grad
 class LayerStates(NamedTuple):
     """What the network did at every step; time first.
 
-    The hidden entries hold one tensor per hidden layer where they were asked for, else none.
+    The hidden entries hold one tensor per hidden layer where they were asked for, else none. Where
+    words end before the last step, all is 0 from there on.
     """
 
     spk: torch.Tensor  # (steps, batch, classes) spikes of the output layer
     mem: torch.Tensor  # (steps, batch, classes) membrane potentials before the reset
     hidden_spk: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
     hidden_mem: tuple[torch.Tensor, ...] = ()
+    n_steps: torch.Tensor | None = None  # (batch,) steps of each word; None: all
 
 
 class ChannelConv1d(nn.Module):
@@ -89,7 +93,8 @@ class SpikingNetwork(nn.Module):
     A layer's current is I = W x + b, its membrane follows
     U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
     a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
-    or, with the readout "membrane", the means over the steps of membranes that never spike.
+    or, with the readout "membrane", the means over the steps of membranes that never spike. With
+    `stop_ms` a word's steps end so long after its last input, delayed ones among them.
 
     Parameters
     ----------
@@ -129,6 +134,7 @@ class SpikingNetwork(nn.Module):
         if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
+        self.stop = config.stop_steps(step_ms)
         beta = config.step_beta(step_ms)
         for i in range(self.n_layers):
             if i == 0 and config.kernel_size:
@@ -171,7 +177,11 @@ class SpikingNetwork(nn.Module):
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
         """Return the class scores, shape (batch, classes)."""
-        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
+        if self.readout != "membrane":
+            return recording.spk.sum(0)
+        if recording.n_steps is None:
+            return recording.mem.mean(0)
+        return recording.mem.sum(0) / recording.n_steps[:, None]
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input's delayed copies side by side: (steps, batch, delays x inputs)."""
@@ -198,7 +208,8 @@ class SpikingNetwork(nn.Module):
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
-        for spk in self.delayed_copies(x).unbind(0):
+        inputs = self.delayed_copies(x)
+        for spk in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
                 if record_hidden or i == self.n_layers - 1:
@@ -206,4 +217,45 @@ class SpikingNetwork(nn.Module):
                     mems[i].append(mem[i])
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spks if steps]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mems if steps]
-        return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
+        states = LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
+        return self._stopped(inputs, states) if self.stop else states
+
+    def _stopped(self, inputs: torch.Tensor, states: LayerStates) -> LayerStates:
+        """Set to 0 what comes after the words' ends."""
+        steps = torch.arange(1, len(inputs) + 1, device=inputs.device)[:, None]
+        last = (steps * inputs.any(2)).amax(0)  # counted from 1; 0 where no input came
+        n_steps = torch.where(last > 0, (last + self.stop).clamp(max=len(inputs)), len(inputs))
+        runs = (steps <= n_steps)[..., None]
+        spk, mem = states.spk * runs, states.mem * runs
+        hidden_spk, hidden_mem = (tuple(x * runs for x in part) for part in states[2:4])
+        return LayerStates(spk, mem, hidden_spk, hidden_mem, n_steps)
+
+
+def steps_run(
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Return how many steps each word takes.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its `stop` and delays.
+    events : Events
+        Utterances.
+    index : sequence of int
+        Which of them, shape (batch,).
+
+    Returns
+    -------
+    ndarray
+        Shape (batch,), int64; all steps for an utterance without events.
+    """
+    if not model.stop:
+        return np.full(len(index), events.n_steps)
+    events, last = events.take(index), np.zeros(len(index), np.int64)  # counted from 1
+    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    for delay in model.delays:
+        steps = events.steps.astype(np.int64) + delay + 1
+        in_time = steps <= events.n_steps
+        np.maximum.at(last, of[in_time], steps[in_time])
+    return np.where(last > 0, np.minimum(last + model.stop, events.n_steps), events.n_steps)

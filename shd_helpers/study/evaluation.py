@@ -11,6 +11,7 @@ from torch.nn import functional
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import effective_acs, late_spikes
 from shd_helpers.network.engines import Network, choose_engine
+from shd_helpers.network.spiking import SpikingNetwork, steps_run
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Evaluation:
             `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
             `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
             hidden neurons and steps), `output_spikes`, `late_spikes` and
-            `effective_acs` (see `costs`).
+            `effective_acs` (see `costs`); and `steps`, if words end before the last one.
         """
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
@@ -53,6 +54,8 @@ class Evaluation:
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
         columns |= {"late_spikes": late_spikes(self.model, events)}
         columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
+        if isinstance(self.model, SpikingNetwork) and self.model.stop:
+            columns |= {"steps": steps_run(self.model, events, np.arange(len(events)))}
         return pd.DataFrame(columns)
 
 

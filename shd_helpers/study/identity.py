@@ -39,6 +39,7 @@ NEUTRAL = {
     "spurious": 0.0,
     "mismatch": 0.0,
     "reset": "subtract",
+    "stop_ms": 0.0,
     "fc1_bits": 0,
     "fc2_bits": 0,
     "mem_bits": 0,

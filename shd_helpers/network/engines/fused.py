@@ -30,7 +30,13 @@ from shd_helpers.network.engines.kernels import (
     STATE,
     WIDTH,
 )
-from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork, weight_and_bias
+from shd_helpers.network.spiking import (
+    ChannelConv1d,
+    LayerStates,
+    SpikingNetwork,
+    steps_run,
+    weight_and_bias,
+)  # fmt: skip
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
 WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
@@ -173,12 +179,15 @@ def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
     losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
     delays, cost = np.array(model.delays), np.float32(l1_spikes / max(1, batch))
     n_spikes = np.empty((batch, len(shape)), np.int64)
+    n_run = steps_run(model, events, index)
+    if keep:
+        states[:] = 0  # what comes after a word's end stays so
 
     def work(worker):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, delays, cost, shape, constants, params, matrices, states, grads, losses,
-            scores, n_spikes,
+            events.n_steps, n_run, delays, cost, shape, constants, params, matrices, states, grads,
+            losses, scores, n_spikes,
         )  # fmt: skip
 
     _in_threads(work, n_workers)
@@ -285,4 +294,5 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
         state = states[:, low : low + width * rows].reshape(-1, rows, width)
         mems.append(torch.from_numpy(state[:, 1:-1, :n]).transpose(0, 1).contiguous())
         spks.append((mems[-1] - lif.threshold > 0).float())
-    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))
+    n_run = torch.from_numpy(steps_run(model, events, index)) if model.stop else None
+    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]), n_run)

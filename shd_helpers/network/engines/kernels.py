@@ -210,23 +210,23 @@ def mean_membrane(mem, mean):
 
 @compiled
 def backward(
-    shape, constants, params, matrices, state, start, units, last, cost, begin, rows, grads
+    shape, constants, params, matrices, state, n_run, start, units, last, cost, begin, rows, grads
 ):  # fmt: skip
-    """Add the gradients of one utterance to `grads`, from the last layer to the first."""
+    """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps = len(shape), start.shape[1] - 1
-    steps = np.arange(n_steps + 2)
+    steps = np.arange(n_run + 2)
     for i in range(n_layers - 1, -1, -1):
         n_in, width, n_next, w = shape[i, N_IN], shape[i, WIDTH], 0, matrices[:0].reshape(0, 0)
-        mem = g_next = membranes(shape, i, n_steps, state)
+        mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
             w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_next * width].reshape(n_next, width)
         block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
         layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, cost, d)
-        by_unit(start[i], units[i], n_in, begin, rows)
+        by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         for u in range(n_in):
             add_rows(mem, rows, begin[u], begin[u + 1], d, u)
-        add_rows(mem, steps, 1, n_steps + 1, d, n_in)
+        add_rows(mem, steps, 1, n_run + 1, d, n_in)
 
 
 @compiled
@@ -257,10 +257,10 @@ def read_events(event_steps, event_units, first, end, n_units, delays, source, s
 
 @compiled
 def work(
-    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, delays, cost,
-    shape, constants, params, matrices, states, grads, losses, scores, n_spikes,
+    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, n_run, delays,
+    cost, shape, constants, params, matrices, states, grads, losses, scores, n_spikes,
 ):  # fmt: skip
-    """Take every n_workers-th group of utterances through the network, and back with `labels`."""
+    """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
     n_units, source = n_inputs // len(delays), np.empty(n_steps + 1, np.int64)
     widest, most = max(n_inputs, shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max() + 8
@@ -277,24 +277,24 @@ def work(
                 event_steps, event_units, offsets[index[b]], offsets[index[b] + 1], n_units, delays,
                 source, start[0], units[0],
             )  # fmt: skip
-            state = states[b if len(states) == batch else worker]
+            state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
                 layer_forward(
-                    shape[i], layer_block(shape, i, params), start[i], units[i],
+                    shape[i], layer_block(shape, i, params), start[i, : n + 1], units[i],
                     membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]], start[i + 1],
                     units[i + 1],
                 )  # fmt: skip
-                n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
-            for k in range(start[n_layers, n_steps]):
+                n_spikes[b, i] = start[i + 1, n] if sound else -1
+            for k in range(start[n_layers, n]):
                 scores[b, units[n_layers, k]] += one
             if shape[n_layers - 1, SURROGATE] == READOUT:
-                mean_membrane(membranes(shape, n_layers - 1, n_steps, state), scores[b])
+                mean_membrane(membranes(shape, n_layers - 1, n_steps, state)[: n + 2], scores[b])
             if len(labels):
                 losses[b] = loss(scores[b], labels[b], batch, last)
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     for j in range(len(last)):
-                        last[j] /= np.float32(n_steps)
+                        last[j] /= np.float32(n)
                 backward(
-                    shape, constants, params, matrices, state, start, units, last, cost, begin,
+                    shape, constants, params, matrices, state, n, start, units, last, cost, begin,
                     rows, grads[group],
                 )  # fmt: skip
