@@ -26,6 +26,7 @@ EVIDENCE = (
     "original_left_out",
     "networks",
     "circuit_bits_validation",
+    "circuit_leak",
     "circuit_bits",
     "circuit_reset",
     "circuit_noise",
