@@ -16,7 +16,7 @@ def attacked(*arguments):
 
 
 def test_some_attacks():
-    assert "attacks 0 to 19\n" in attacked("--count", 20)
+    assert "attacks 0 to 7\n" in attacked("--count", 8)
 
 
 @pytest.mark.slow
