@@ -12,20 +12,23 @@ import pytest
 import torch
 
 from shd_helpers.circuit import export
-from shd_helpers.circuit.folder import ExportError
+from shd_helpers.circuit.folder import SOURCES, source_text
 from shd_helpers.circuit.quantise import circuit_of
-from shd_helpers.circuit.vectors import events_text, read_vectors
+from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
+from shd_helpers.circuit.vectors import ExportError, events_text, read_vectors
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
 from shd_helpers.source import fingerprint, locate
 from shd_helpers.study import (
+    RESULTS,
     RunWriter,
     TrainConfig,
     evaluate,
     fit,
     keep_network,
     of_run,
+    read_network,
     read_run,
     record_examples,
     seen_and_unseen_accuracy,
@@ -34,6 +37,7 @@ from shd_helpers.study import (
 from shd_helpers.study.notebooks import known_parameters
 
 N_WORDS = 6
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ QUANTISED = {
 }
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@needs_gcc
 @pytest.mark.parametrize("changes", [{}, QUANTISED], ids=["floats", "few bits"])
 def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, monkeypatch, capsys):
     run, out = trained(**changes), tmp_path / "exported"
@@ -105,14 +109,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     shutil.copytree(out, alone)
     shutil.rmtree(out)
     text = (alone / "README.md").read_text()
-    commands, prints, *_ = re.findall(r"```\n(.*?)```", text, re.DOTALL)
-    done = subprocess.run(
-        ["sh", "-e"], input=commands, cwd=alone, capture_output=True, text=True, check=True
-    )
-    lines = prints.splitlines(keepends=True)
-    assert done.stderr == lines[0]  # -DCOUNT's line
-    assert done.stdout == "".join(lines[1:])
-    assert lines[1] == lines[3] == "same\n"
+    follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
     network = circuit_of(of_run(info), export.quantisation_of(of_run(info), {}))
@@ -129,6 +126,34 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text and ("U counts as 0" in text) == bool(changes)
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
+
+
+def follow_readme(folder):
+    """Run the README's first commands there; what they print is what it says."""
+    text = (folder / "README.md").read_text()
+    commands, prints, *_ = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run(
+        ["sh", "-e"], input=commands, cwd=folder, capture_output=True, text=True, check=True
+    )
+    lines = prints.splitlines(keepends=True)
+    assert done.stderr == lines[0]  # -DCOUNT's line
+    assert done.stdout == "".join(lines[1:])
+    assert lines[1] == lines[3] == "same\n"
+
+
+@needs_gcc
+def test_the_committed_folder(tmp_path):
+    """It is of the committed network, of the present sources, and does what its README says."""
+    there, network = RESULTS / "circuit", circuit_of(read_network("circuit_0"))
+    assert (there / "network.h").read_text() == c_header(network)
+    assert (there / "network.vh").read_text() == verilog_parameters(network)
+    for name, text in memories(network).items():
+        assert (there / name).read_text() == text
+    for name in SOURCES:
+        assert (there / name.rpartition("/")[2]).read_text() == source_text(name)
+    alone = tmp_path / "a folder"
+    shutil.copytree(there, alone)
+    follow_readme(alone)
 
 
 def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,100 @@
+// Drives the simulated core with the events that reference.c reads, and prints what it prints;
+// at the end, on stderr, the clock cycles. -DTRACE=n prints the steps as well, as reference.c does
+// (without i, the input spikes, which the core doesn't show).
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#define CXXRTL_ASSERT(x) // an address beyond a memory may be looked up; what it gives isn't used
+#include "core.cpp"
+#include "network.h"
+
+static cxxrtl_design::p_core core;
+static unsigned long long cycles;
+static long step, words;
+static std::string spikes[2], membranes[2];
+
+static void look_on() {
+#ifdef TRACE
+    if (!core.p_mon__valid.get<bool>())
+        return;
+    long neuron = core.p_mon__neuron.get<long>(), layer = neuron >= N_HIDDEN;
+    long mem = core.p_mon__mem.get<unsigned long>();
+    if (mem > MEM_HIGH) // two's complement
+        mem -= 2L * MEM_HIGH + 2;
+    membranes[layer] += " " + std::to_string(mem);
+    if (core.p_mon__spike.get<bool>())
+        spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
+    if (neuron < N_HIDDEN + N_CLASSES - 1)
+        return;
+    for (int i : {0, 1})
+        std::printf("%c %ld%s\n", "ho"[i], step, spikes[i].c_str());
+    for (int i : {0, 1})
+        if (words < TRACE)
+            std::printf("%c %ld%s\n", "uv"[i], step, membranes[i].c_str());
+    for (int i : {0, 1})
+        spikes[i].clear(), membranes[i].clear();
+    step++;
+#endif
+}
+
+// One clock cycle; tells whether the transfer at the rising edge takes place.
+static bool tick() {
+    core.p_clk.set<bool>(false);
+    core.step();
+    bool taken = core.p_in__ready.get<bool>();
+    look_on();
+    core.p_clk.set<bool>(true);
+    core.step();
+    cycles++;
+    return taken;
+}
+
+static void send(unsigned ms, unsigned unit, bool is_end) {
+    core.p_in__valid.set<bool>(true);
+    core.p_in__end.set<bool>(is_end);
+    core.p_in__ms.set<unsigned>(ms);
+    core.p_in__unit.set<unsigned>(unit);
+    while (!tick())
+        ;
+    core.p_in__valid.set<bool>(false);
+}
+
+static void fetch() {
+    std::vector<unsigned> counts;
+    core.p_out__ready.set<bool>(true);
+    for (bool is_last = false; !is_last; tick()) {
+        core.p_clk.set<bool>(false);
+        core.step();
+        if (!core.p_out__valid.get<bool>())
+            continue;
+        counts.push_back(core.p_out__count.get<unsigned>());
+        if ((is_last = core.p_out__last.get<bool>()))
+            std::printf("%u", core.p_out__answer.get<unsigned>());
+    }
+    core.p_out__ready.set<bool>(false);
+    for (unsigned count : counts)
+        std::printf(" %u", count);
+    std::printf("\n");
+    step = 0;
+    words++;
+}
+
+int main() {
+    char line[64];
+    unsigned ms, unit;
+    core.p_rst.set<bool>(true);
+    tick();
+    core.p_rst.set<bool>(false);
+    cycles = 0;
+    while (std::fgets(line, sizeof line, stdin)) {
+        if (std::sscanf(line, "%u %u", &ms, &unit) == 2) {
+            send(ms, unit, false);
+        } else {
+            send(0, 0, true);
+            fetch();
+        }
+    }
+    std::fprintf(stderr, "%ld words, %llu cycles\n", words, cycles);
+}
