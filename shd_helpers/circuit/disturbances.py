@@ -17,7 +17,7 @@ import torch
 
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import add_spurious
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.mismatch import LEAST
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.analysis import seen_and_unseen_accuracy
@@ -115,7 +115,7 @@ def _slower_clock(
     slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
     of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
     cells = (of * n_steps + steps) * events.n_units + events.units
-    return model, _of_cells(np.unique(cells) if strength else cells, slow)
+    return model, _of_cells(distinct(cells)[0] if strength else cells, slow)
 
 
 def _slower_clock_same_leak(

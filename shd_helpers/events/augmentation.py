@@ -11,7 +11,7 @@ import torch
 from numba import njit
 
 from shd_helpers.checks import check_number, check_whole
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsample import Events, distinct
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def add_spurious(events: Events, rate: float, rng: np.random.Generator) -> Event
     drawn = rng.integers(0, n_cells * len(events), rng.poisson(mean))
     own = np.repeat(np.arange(len(events)), np.diff(events.offsets)) * n_cells
     own += events.steps.astype(np.int64) * events.n_units + events.units
-    cells = np.unique(np.concatenate([own, drawn]))
+    cells, _ = distinct(np.concatenate([own, drawn]))
     offsets = np.searchsorted(cells, np.arange(len(events) + 1) * n_cells)
     steps, units = np.divmod(cells % n_cells, events.n_units)
     return replace(

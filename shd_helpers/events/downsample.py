@@ -179,9 +179,9 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
         # no matrix: the memory follows the spikes, however fine the bins
-        entries, _ = _distinct(bins[keep].astype(np.int64) * n_cut + units[keep])
+        entries, _ = distinct(bins[keep].astype(np.int64) * n_cut + units[keep])
         step, unit = entries // (n_cut * grid.pool_steps), entries % n_cut // grid.pool_units
-        reached, active = _distinct(step * grid.n_units + unit)
+        reached, active = distinct(step * grid.n_units + unit)
         enough = active >= grid.pool_threshold
         blocks.append(np.repeat(reached[enough], active[enough] if grid.counts else 1))
     n_spikes = np.diff(utterances.offsets)[chosen].sum()
@@ -205,9 +205,17 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     )
 
 
-def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct numbers, ascending, and how often each occurs."""
-    numbers.sort(kind="stable")  # faster than np.unique, for spikes come nearly in order
+def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct numbers, ascending, and how often each occurs; sort them in place.
+
+    Many times faster than `numpy.unique`, for spikes come nearly in order.
+
+    Parameters
+    ----------
+    numbers : ndarray
+        Whole numbers from 0, shape (n,).
+    """
+    numbers.sort(kind="stable")
     first = np.flatnonzero(np.diff(numbers, prepend=-1))
     return numbers[first], np.diff(first, append=len(numbers))
 
