@@ -31,8 +31,16 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def numbered(number):
+    (path,) = NOTEBOOKS.glob(f"{number:02d}_*.ipynb")
+    return nbformat.read(path, as_version=4)
+
+
 def test_there_are_numbered_notebooks():
-    assert [path.name[:3] for path in PATHS] == [f"{i:02d}_" for i in range(1, len(PATHS) + 1)]
+    numbers = [int(path.name.partition("_")[0]) for path in PATHS]
+    assert numbers == sorted({*numbers}) and numbers[:6] == [1, 2, 3, 4, 5, 6]
+    for number, path in zip(numbers, PATHS, strict=True):
+        assert numbered(number).cells[0].source.startswith(f"# {number} · "), path
 
 
 def test_starts_with_title_question_inputs_outputs_and_run_time(notebook):
@@ -143,12 +151,13 @@ EXERCISES = [
     (2, {}, 1.5, 0.5),
     (3, {"parts": SimpleNamespace(training=range(900)), "batch_size": 8, "epochs": 30}, 3390, 3375),
     (4, {"predictions": RIGHT}, "b", "a"),
+    (8, {"numbers": {"weights, layer 1": 46_848, "weights, layer 2": 2_560}}, 25_984, 207_872),
 ]
 
 
 @pytest.mark.parametrize(("number", "there", "right", "wrong"), EXERCISES)
 def test_an_exercise_takes_the_right_answer_and_hints_at_a_wrong_one(number, there, right, wrong):
-    _, code = exercise(nbformat.read(PATHS[number - 1], as_version=4))
+    _, code = exercise(numbered(number))
     assert code.count(" = None") == 1
     exec(code, {**there})
     exec(code.replace("None", repr(right), 1), {**there})
@@ -172,7 +181,7 @@ def test_a_bad_parameter_is_refused_before_anything_is_read(
 ):
     """In the second cell after the parameters, whose code is executed here."""
     monkeypatch.setattr(paths, "runs_dir", lambda: pytest.fail("a run is looked for"))
-    first, imports, cell = code_cells(nbformat.read(PATHS[number - 1], as_version=4))[:3]
+    first, imports, cell = code_cells(numbered(number))[:3]
     namespace = {}
     exec(first.source, namespace)
     assert name in namespace
