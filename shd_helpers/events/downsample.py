@@ -206,16 +206,8 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
 
 
 def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct numbers, ascending, and how often each occurs; sort them in place.
-
-    Many times faster than `numpy.unique`, for spikes come nearly in order.
-
-    Parameters
-    ----------
-    numbers : ndarray
-        Whole numbers from 0, shape (n,).
-    """
-    numbers.sort(kind="stable")
+    """Return the distinct numbers (whole, from 0), ascending, and how often each occurs."""
+    numbers.sort(kind="stable")  # much faster than np.unique, for spikes come nearly in order
     first = np.flatnonzero(np.diff(numbers, prepend=-1))
     return numbers[first], np.diff(first, append=len(numbers))
 

@@ -1,4 +1,4 @@
-"""Run what is missing of the sweeps behind notebooks 4 to 6 and the circuit, one by one."""
+"""Run what is missing of the sweeps behind notebooks 4 to 6 and 8, one by one."""
 
 import argparse
 import sys
