@@ -266,6 +266,33 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
     return out
 
 
+def larger(events: Events, rounds: int) -> list[dict]:
+    """Time a training step of larger networks with both engines, round by round."""
+    engines = {"fused": engine, "snntorch loop": reference}
+    networks = {
+        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,)),
+        "eight delays": (SIZES, tuple(range(0, 80, 10))),
+    }
+    out = []
+    for name, (sizes, delays) in networks.items():
+        config, generator = NetworkConfig(beta=BETA, slope=SLOPE), torch.Generator().manual_seed(0)
+        model = SpikingNetwork(sizes, config, generator, delays=delays)
+        with torch.no_grad():
+            model.fc1.weight *= 2
+        for batch in (128, 32):
+            times: dict[str, list[float]] = {variant: [] for variant in engines}
+            for _ in range(rounds):
+                for variant, run in engines.items():
+                    index = np.arange(batch)
+                    times[variant].append(
+                        clock(lambda r=run, m=model, i=index: r.forward_backward(m, events, i))
+                    )
+            for variant, own in times.items():
+                ratio = median(a / b for a, b in zip(times["snntorch loop"], own, strict=True))
+                out.append(row(f"training step, {name}", variant, batch, median(own), ratio))
+    return out
+
+
 def growth(rounds: int) -> list[dict]:
     """Time a step at four sizes each of steps, batch and events; the ratio is to the smallest."""
     sizes = {
@@ -470,6 +497,7 @@ def rows(rounds: int = 7) -> list[dict]:
         r["median_s"] for r in table if (r["benchmark"], r["variant"]) == ("training step", "fused")
     )
     table.append(row("training step", "fused on an H100", 128, note="not measured"))
+    table += larger(events, rounds)
     return table + memory() + growth(rounds) + processes() + first_call() + floor(events, step_s)
 
 
