@@ -53,6 +53,18 @@ def put(name, value, **settings):
     return attack
 
 
+def heap(head, at=16):
+    """Attack: another first entry in the file's first heap; HDF5 passes over zeros for ever."""
+
+    def attack(train):
+        content = bytearray(train.read_bytes())
+        place = content.find(b"GCOL") + at
+        content[place : place + len(head)] = head
+        train.write_bytes(content)
+
+    return attack
+
+
 def rewritten(**settings):
     """Attack: a training file whose content is wrong, though its layout is right."""
     return lambda train: make(train, **settings)
@@ -206,6 +218,9 @@ ATTACKS = {
     "names that claim 90 GB": (claims("extra/keys", "S9", 10**10), "extra/keys takes more than"),
     "all claim 20 GB": (all_claim, "takes more than.* Copy or download it again"),
     "a row claims 2 GB": (row_claims, "spikes/.* takes more than.* Copy or download it again"),
+    "a heap of zeros": (heap(bytes(16)), "damaged heap.*Copy or download it again"),
+    "a heap beyond its end": (heap(b"\1" + bytes(14) + b"\xff"), "damaged heap.*Copy or download"),
+    "a heap that isn't there": (heap(b"GONE", 0), "damaged heap.*Copy or download it again"),
     "gzip bomb": (bomb(".gz"), "x_train.h5.gz: its unpacked content takes more than"),
     "zip bomb": (bomb(".zip"), "x_train.h5.zip: its unpacked content takes more than"),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -93,6 +94,18 @@ def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
     WAYS[way](runs / "run" / "state_dict.pt")
     with pytest.raises(RunError, match=r"state_dict\.pt: damaged .*Run 03_model_training"):
         load_network(run)
+
+
+@pytest.mark.parametrize("word", ["", "eleven"])
+def test_a_prediction_that_is_no_word_is_named(runs, word):
+    """Its accuracy is that of the run as long as the true prediction was wrong, too."""
+    path = runs / "run" / "predictions.csv"
+    table = pd.read_csv(path)
+    wrong = table.index[table.label != table.predicted][0]
+    table.loc[wrong, "predicted"] = word
+    table.to_csv(path, index=False)
+    with pytest.raises(RunError, match=r"predictions\.csv: damaged .*a word that is no class"):
+        read_run(runs / "run")
 
 
 def test_a_network_that_is_not_that_of_the_last_epoch_is_named(runs, monkeypatch):
@@ -276,7 +289,7 @@ def test_predictions_that_are_damaged_are_named(home, way):
 
 def test_predictions_of_words_that_there_are_not(home):
     home.write(keep_predictions=True, grid={"x": [1.0]}, seeds=[0], fixed={})
-    home.finish_all(predicted=["one", "eleven"])
+    home.finish_all(predicted=["one", "eins"])
     run_sweep(home.yaml, progress=False)
     rows = read_rows(home.table).assign(language="english")
     rows.to_csv(home.table, index=False)

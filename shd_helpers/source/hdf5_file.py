@@ -17,6 +17,8 @@ SMALL_BYTES = 2**24  # what any file may unpack to or claim to hold
 LARGEST_RATIO = 50  # larger: bytes in a file against bytes claimed; spikes reach 3
 
 
+# what lies in the place of a row: how many numbers it has, and where they are
+_HEAD = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
 _DAMAGE: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 _DAMAGE += (KeyError, RuntimeError, TypeError, ValueError, MemoryError, OverflowError)  # by h5py
 
@@ -120,12 +122,34 @@ def find(path: Path, file: h5py.File, name: str, raw: BinaryIO) -> h5py.Dataset 
         if found.external or found.is_virtual:
             raise DatasetError(f"{path}: {name} lies in another file. Copy it into this one.")
         refuse_size(path, name, (found.size or 0) * found.dtype.itemsize, n_bytes(raw))
-        row = h5py.check_vlen_dtype(found.dtype)
+        text = h5py.check_string_dtype(found.dtype)
+        row = "S1" if text and text.length is None else h5py.check_vlen_dtype(found.dtype)
         if row:  # HDF5 takes the memory that a row claims before it looks whether that is there
-            heads = np.frombuffer(_stored(found, raw), np.uint8)
-            claimed = heads[: len(heads) // 16 * 16].reshape(-1, 16)[:, :4].copy().view("<u4")
-            refuse_size(path, name, int(claimed.sum()) * np.dtype(row).itemsize, n_bytes(raw))
+            stored = _stored(found, raw)
+            heads = np.frombuffer(stored[: len(stored) // _HEAD.itemsize * _HEAD.itemsize], _HEAD)
+            claimed = int(heads["length"].sum(dtype=np.int64))
+            refuse_size(path, name, claimed * np.dtype(row).itemsize, n_bytes(raw))
+            for place in np.unique(heads["heap"][heads["length"] > 0]).tolist():
+                _check_heap(name, file.userblock_size + place, raw)
     return found
+
+
+def _check_heap(name: str, place: int, raw: BinaryIO) -> None:
+    """Raise ValueError where HDF5 would go through a damaged heap of rows for ever."""
+    raw.seek(place)
+    head = raw.read(16)
+    end = place + int.from_bytes(head[8:], "little")
+    if head[:4] != b"GCOL" or end > n_bytes(raw):
+        raise ValueError(f"{name}: a damaged heap")
+    place += 16
+    while place + 16 <= end:
+        raw.seek(place)
+        head = raw.read(16)  # number, references, nothing, size; number 0 is free space
+        size = int.from_bytes(head[8:], "little")
+        is_row = int.from_bytes(head[:2], "little") > 0
+        place += 16 + -(-size // 8) * 8 if is_row else size
+        if place > end or (not is_row and size < 16):
+            raise ValueError(f"{name}: a damaged heap")
 
 
 def _stored(data: h5py.Dataset, raw: BinaryIO) -> bytes:

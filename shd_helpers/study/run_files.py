@@ -49,6 +49,8 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
     RunError
         If the file is damaged, or has another accuracy.
     """
+    from shd_helpers.source.shd_file import LANGUAGES  # takes a second
+
     numbers = ("speaker", "utterance", "row", "input_events", "hidden_spikes", "output_spikes")
     kinds = dict.fromkeys(("label", "predicted", "integer_predicted"), str) | dict.fromkeys(
         numbers, np.int64
@@ -57,6 +59,8 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=kinds, keep_default_na=False)
         if not len(table) or table[["label", "predicted", "speaker"]].isna().any(axis=None):
             raise ValueError("it was cut")
+        if not table[["label", "predicted"]].isin(LANGUAGES["both"]).all(axis=None):
+            raise ValueError("a word that is no class")
         found = (table.label == table.predicted).mean()
         if test is not None and not abs(found - test) <= 1e-9:
             raise ValueError(f"its accuracy is {found:.1%}, that in run.json {test:.1%}")
