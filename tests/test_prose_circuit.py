@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from shd_helpers import circuit, study
+from shd_helpers.circuit.budget import memory
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.tables import RESULTS
 from tests.test_prose import says
@@ -20,7 +21,7 @@ def bits():
     """The network of the committed folder, and the validated circuits with their bytes."""
     network = circuit.circuit_of(read_network("circuit_0"))
     table = read_table("circuit_bits_validation_hd")
-    numbers = circuit.memory(network).numbers
+    numbers = memory(network).numbers
     found = summarise(as_integers(table), "circuit")
     each = table.groupby("circuit").first()
     stored = [each[f"fc{i}_bits"] * numbers[f"weights, layer {i}"] / 8 for i in (1, 2)]
