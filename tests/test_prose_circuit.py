@@ -1,10 +1,11 @@
 """Every result in the prose of notebook 8, computed from committed tables, networks and words."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from shd_helpers import circuit, study
-from shd_helpers.circuit.budget import memory
+from shd_helpers.circuit.budget import energy, memory
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.tables import RESULTS
 from tests.test_prose import says
@@ -71,3 +72,120 @@ def test_leak_of_notebook_8():
     assert found.validation.idxmax() == "shift by 3"
     assert np.ptp(found.validation) < np.sqrt(2) * found.validation_ci95.min()
     says(NOTEBOOK, "The shift by 3 has the highest mean, so the circuit takes it: beta is 0.875")
+
+
+def test_a_new_speaker_in_notebook_8():
+    columns = ["circuit", "held_out", "seed", "test_unseen_accuracy"]
+    tables = [read_table(f"circuit_{part}_hd") for part in ("bits", "reset")]
+    floats = tables[0][tables[0].circuit == "3/8/12"].assign(circuit="floats")
+    parts = [floats, *(as_integers(table, "test_unseen") for table in tables)]
+    runs = pd.concat([part[columns] for part in parts]).rename(columns={"circuit": "input"})
+    pairs = [("3/8/12", "floats"), ("3/8/12, tuned", "floats")]
+    pairs += [("3/8/12, tuned, reset to zero", "3/8/12, tuned")]
+    rounded, tuned, to_zero = study.contrasts(
+        runs, pairs, "test_unseen_accuracy", over="held_out"
+    ).itertuples()
+    share = summarise(runs, "input", over="held_out").test_unseen
+    lost = f"{-tuned.mean:.1f} ± {tuned.ci95:.1f}"
+    for sentence in (
+        f"answers {share['3/8/12, tuned']:.1f} % of a new speaker's words correctly, the floats "
+        f"{share['floats']:.1f} %: {lost} points less, which may be none.",
+        f"above {tuned.excluded_loss:.1f} points is excluded (one-sided, 95 %), a loss of one is",
+        f"Rounded without tuning the loss is {-rounded.mean:.1f} ± {rounded.ci95:.1f} points.",
+        f"{-to_zero.mean:.1f} ± {to_zero.ci95:.1f} points against the circuit that subtracts",
+        f"right in {share['3/8/12, tuned']:.1f} %, {lost} points below the floats",
+        f"loses {-rounded.mean:.1f} points for a new speaker, tuned {lost}, which may be none.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert tuned.p > 0.05 and to_zero.p > 0.05 and tuned.excluded_loss > 1
+
+
+def test_budget_of_notebook_8(bits):
+    table = pd.read_csv(RESULTS / "circuit_budget.csv")
+    table = table.pivot_table("value", "circuit", "quantity")
+    few, whole = table.loc["3/8/12"], table.loc["8/8/16"]
+    weights = few.filter(like="bytes: weights").sum()
+    assert weights == bits[1].bytes["3/8/12, tuned"]
+    assert whole["cells: MULT18X18D"] == few["cells: MULT18X18D"] + 1
+    assert whole.accumulates == pytest.approx(few.accumulates, rel=0.01)
+    additions, memories, chip = energy(few).microjoules
+    for sentence in (
+        f"it holds {whole['all bytes'] / 1e3:.1f} kB.",
+        f"holds {few['all bytes'] / 1e3:.1f} kB, of which weights are {weights / 1e3:.1f} kB.",
+        f"{few.accumulates / 1e6:.2f} million additions of a weight and "
+        f"{few.neuron_updates / 1e3:.0f} thousand neuron updates, in "
+        f"{few['clock cycles'] / 1e3:.0f} thousand clock cycles",
+        f"that passes over them adds {few.effective_accumulates / 1e6:.2f} million.",
+        f"alone would take {additions:.2f} µJ a word, reading and writing small memories "
+        f"{memories:.1f} µJ; a whole chip at its published energy of a synaptic operation "
+        f"{chip:.1f} µJ.",
+        f"takes {few['clock cycles'] / 1e3:.0f} thousand clock cycles with one adder",
+    ):
+        says(NOTEBOOK, sentence)
+    assert few.effective_accumulates < few.accumulates / 2
+
+
+def test_stopping_in_notebook_8():
+    table = pd.read_csv(RESULTS / "circuit_stopping.csv")
+    table = table[(table.network == "integers") & table.tuned]
+    rule = circuit.recommend(table)
+    means = table.groupby(["margin", "silence"]).mean(numeric_only=True)
+    whole, best = means.loc[(0, 0)], means.loc[(rule.margin, rule.silence)]
+    half = means[means.test_unseen_steps <= whole.test_unseen_steps / 2]
+    assert rule.margin == 0
+    for sentence in (
+        f"stop after {rule.silence} steps, {3 * rule.silence} ms, of silence",
+        f"take {best.test_unseen_steps:.0f} instead of {whole.test_unseen_steps:.0f} steps, "
+        f"{100 - 100 * best.test_unseen_steps / whole.test_unseen_steps:.0f} % fewer, and "
+        f"{100 * best.test_unseen_accuracy:.1f} instead of "
+        f"{100 * whole.test_unseen_accuracy:.1f} % are right.",
+        f"costs a new speaker "
+        f"{100 * (whole.test_unseen_accuracy - half.test_unseen_accuracy.max()):.1f} points",
+    ):
+        says(NOTEBOOK, sentence)
+
+
+def test_disturbances_in_notebook_8():
+    table = pd.read_csv(RESULTS / "circuit_disturbances.csv")
+    assert (table.groupby("trained_with").run.nunique() == 12).all()
+    share = 100 * table.pivot_table("test_unseen_accuracy", "trained_with", ["kind", "strength"])
+    plain, mismatch, events = (share.loc[x] for x in ("nothing else", "mismatch", "events"))
+    start = [each["none", 0.0] for each in (plain, mismatch, events)]
+    all_three = "mismatch of all three"
+    for sentence in (
+        f"trained with nothing else get {start[0]:.1f} %, with mismatch {start[1]:.1f} %, with "
+        f"lost and added events {start[2]:.1f} %",
+        f"costs {start[0] - plain[all_three, 0.1]:.1f} points without, and "
+        f"{start[1] - mismatch[all_three, 0.1]:.1f} with training for it; at 30 % "
+        f"{plain[all_three, 0.3]:.1f} and {mismatch[all_three, 0.3]:.1f} % are left.",
+        f"leaves {plain['spurious events', 0.1]:.1f} %, ten of a hundred lost "
+        f"{plain['lost events', 0.1]:.1f} %. Training with events lost and added brings the first "
+        f"to {events['spurious events', 0.1]:.1f} %",
+        f"10 % silent ones cost {start[0] - plain['silent neurons', 0.1]:.1f} points. One in a "
+        f"hundred that always fires leaves {plain['firing neurons', 0.01]:.1f} %",
+        f"{plain['slower clock, leak by step', 1.0]:.1f} % are left if the leak stays per step, "
+        f"{plain['slower clock, leak by time', 1.0]:.1f} % if it stays in time.",
+    ):
+        says(NOTEBOOK, sentence)
+    lost = {
+        k: start[0] - plain[f"mismatch of {k}", 0.3] for k in ("weights", "thresholds", "leaks")
+    }
+    assert max(lost, key=lost.get) == "thresholds" and min(lost, key=lost.get) == "leaks"
+    assert share.xs(0.01, axis=1, level="strength")["firing neurons"].max() < 25
+
+
+def test_readers_in_notebook_8():
+    table = pd.read_csv(RESULTS / "nir_importers.csv").set_index(["reset", "reader"])
+    late, zero = table.loc["subtract"], table.loc["zero"]
+    at_once = ["snntorch", "SpikingJelly", "Norse, r in the weights"]
+    assert (late.same_counts[at_once] == 0).all() and late.same_answers[at_once].nunique() == 1
+    says(
+        NOTEBOOK, f"to {100 * late.same_answers['snntorch']:.0f} % of the words and the same votes"
+    )
+    assert (zero.same_answers[at_once] == 1).all()
+    assert (table.xs("sinabs by an adapter", level="reader").same_answers == 1).all()
+    assert late.same_counts["sinabs by an adapter"] == 1
+    for reset in (late, zero):
+        assert reset.spikes["snntorch, steps of 3 ms"] < 2 < reset.own_spikes.min()
+        assert reset.spikes["Norse"] < 2
+        assert reset.problem[["sinabs", "Rockpool"]].notna().all()
