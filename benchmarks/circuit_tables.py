@@ -95,6 +95,7 @@ def budget(run: Run) -> pd.DataFrame:
         found["clock cycles"] = done.cycles / done.words
         found = pd.concat([found, pd.Series(rtl.resources(folder)).rename(lambda x: f"cells: {x}")])
     name = "/".join(str(bits) for bits in (wanted.fc1_bits, wanted.fc2_bits, wanted.mem_bits))
+    name += ", tuned" if wanted.quantised_epochs else ", rounded"
     table = found.rename("value").rename_axis("quantity").reset_index()
     return table.assign(circuit=name)
 

@@ -106,7 +106,7 @@ def test_budget(home, monkeypatch):
     """Bytes and spikes are counted again from the circuit; yosys' cells can only be there."""
     make(monkeypatch, "budget", "*")
     table = pd.read_csv(home / "results" / "circuit_budget.csv", dtype={"run": str})
-    assert table.groupby("seed").circuit.first().tolist() == ["8/8/16", "4/8/12"]
+    assert table.groupby("seed").circuit.first().tolist() == ["8/8/16, rounded", "4/8/12, rounded"]
     few = table[table.seed == 1].set_index("quantity").value
     assert few["bytes: weights, layer 1"] == 183 * 16 * 4 / 8
     assert few["bytes: membranes"] == 26 * 12 / 8

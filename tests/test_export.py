@@ -122,7 +122,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     has_nir = importlib.util.find_spec("nir") is not None
     assert (alone / "network.nir").exists() == ("network.nir" in text) == has_nir
     scores = info.info["scores"]
-    assert f"float, as trained | 50 | {scores['test']:.1%}" in text
+    assert f"floats, before rounding | 50 | {scores['test']:.1%}" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text and ("U counts as 0" in text) == bool(changes)
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)

@@ -154,7 +154,7 @@ def export(
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_scored(trained.about, events, predicted, answers),
         accuracies={
-            "float, as trained": (int((predicted == events.labels).sum()), len(events)),
+            "floats, before rounding": (int((predicted == events.labels).sum()), len(events)),
             "integers, as exported": (int((answers == events.labels).sum()), len(events)),
         },
         operations=budget.operations(network, events),

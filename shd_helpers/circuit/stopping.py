@@ -1,7 +1,8 @@
 """Stopping early: decide before the last step, with integers only.
 
-What an output neuron fires after the word's end comes of the biases alone: the same votes for every
-word. They are no news, but training counted on them, so that they can't just be left out. A circuit
+What an output neuron fires after the word's end comes of biases, its own and the hidden neurons':
+nearly the same votes for every word. They are no news, but training counted on them, so that they
+can't just be left out. A circuit
 that stops with r steps to go therefore adds the bias votes of r steps, from a table; the class with
 most votes is the answer, the lowest of several with equally many.
 """

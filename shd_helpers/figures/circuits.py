@@ -112,14 +112,14 @@ def accuracy_over_steps(stopping: pd.DataFrame, recommended: tuple[int, int]) ->
     means = stopping.groupby(["margin", "silence"]).mean(numeric_only=True)
     ways = {
         "silence only": means[means.index.get_level_values("margin") == 0],
-        "margin only": means[means.index.get_level_values("silence") == 0],
+        "lead only": means[means.index.get_level_values("silence") == 0],
         "either of both": means[[margin > 0 and silence > 0 for margin, silence in means.index]],
     }
     for axis, (part, title) in zip(axes, parts.items(), strict=True):
         for i, (name, rules) in enumerate(ways.items()):
             line = rules[[rule != (0, 0) for rule in rules.index]].sort_values(f"{part}_steps")
             look = {"color": f"C{i}", "marker": _MARKS[i], "markersize": 4}
-            line_style = "none" if name == "either of both" else ("-", "--")[i]
+            line_style = "-" if name == "silence only" else "none"
             x, y = line[f"{part}_steps"], 100 * line[f"{part}_accuracy"]
             axis.plot(x, y, linestyle=line_style, label=name, zorder=3 - i, **look)
         whole, best = means.loc[(0, 0)], means.loc[recommended]
@@ -128,7 +128,7 @@ def accuracy_over_steps(stopping: pd.DataFrame, recommended: tuple[int, int]) ->
             look = {"markersize": 12, "markerfacecolor": "none", "markeredgecolor": INK}
             x, y = row[f"{part}_steps"], 100 * row[f"{part}_accuracy"]
             axis.plot([x], [y], mark, linestyle="none", label=label, zorder=4, **look)
-        axis.set(xlabel="mean steps of an utterance")
+        axis.set(xlabel="mean steps of a word")
         axis.set_title(title, loc="left")
     axes[0].set_ylabel("accuracy (%)")
     legend_beside(axes[1])
@@ -157,7 +157,7 @@ def budget(memory: pd.DataFrame, operations: pd.DataFrame) -> Figure:
     for i, (name, values) in enumerate(operations.items()):
         place = y + 0.4 - (i + 0.5) * height
         axes[1].barh(place, values / 1000, height=0.9 * height, color=f"C{i % 6}", label=name)
-    axes[1].set_xlabel("an utterance (thousands)")
+    axes[1].set_xlabel("operations a word (thousands)")
     for axis in axes:
         columns: dict[str, Any] = {
             "ncols": 2,

@@ -51,9 +51,8 @@ def differences(contrasts: pd.DataFrame, margin: float) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(contrasts) + 1.4))
     y = np.arange(len(contrasts))[::-1]
     axis.axvline(0, color=INK, linewidth=1)
-    axis.axvline(
-        -margin, color="C3", linestyle="--", linewidth=1, label=f"margin, {margin:g} points"
-    )
+    label = f"margin, {margin:g} point{'s' * (margin != 1)}"
+    axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
     axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
     axis.set(xlabel="difference for a new speaker (percent points)", ylim=(-0.7, len(y) - 0.3))
