@@ -200,6 +200,7 @@ CHOOSE = {
     *("search", "finalists", "downsizing_grid", "downsizing_window", "downsizing_input"),
     *("surrogates", "learning_rate_epochs", "batch_size", "original"),
     "circuit_bits_validation",
+    "circuit_leak",
 }
 
 
