@@ -15,13 +15,9 @@ def attacked(*arguments):
     return ended.stdout
 
 
-def test_some_attacks():
-    assert "attacks 0 to 7\n" in attacked("--count", 8)
-
-
 @pytest.mark.slow
 def test_minutes_of_attacks():
-    attacked("--minutes", 3, "--seed", 100)
+    assert "attacks 100 to " in attacked("--minutes", 3, "--seed", 100)
 
 
 @pytest.mark.slow
