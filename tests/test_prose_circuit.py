@@ -7,6 +7,7 @@ from scipy.stats import ttest_rel
 
 from shd_helpers import circuit, study
 from shd_helpers.circuit.budget import energy, memory
+from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.tables import RESULTS
 from tests.test_prose import says
@@ -159,6 +160,12 @@ def test_budget_of_notebook_8(bits):
     ):
         says(NOTEBOOK, sentence)
     assert few.effective_accumulates < few.accumulates / 2
+
+
+def test_the_time_of_the_reference():
+    timed = pd.read_csv(RESULTS / "bench.csv").set_index("variant").median_s["C reference"]
+    text = (ROOT / "docs" / "circuit.md").read_text()
+    assert f"a word of `results/circuit` takes it {1000 * timed:.1f} ms." in text
 
 
 def test_stopping_in_notebook_8():
