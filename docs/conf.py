@@ -7,7 +7,13 @@ from sphinx.application import Sphinx
 project = "SHD downsizing study"
 extensions = ["myst_nb"]
 root_doc = "docs/contents"
-include_patterns = ["README.md", "*/README.md", "docs/*", "notebooks/*.ipynb"]
+include_patterns = [
+    "README.md",
+    "*/README.md",
+    "results/circuit/README.md",
+    "docs/*",
+    "notebooks/*.ipynb",
+]
 exclude_patterns = ["build", "data", "runs", ".*"]
 html_theme = "furo"
 html_title = project
