@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
+from shd_helpers.figures.way import Way
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
@@ -98,6 +100,19 @@ def test_without_a_person_there_is_one_word_and_no_recorder(kept, monkeypatch, c
     monkeypatch.setattr(controls, "_control", None)  # would raise
     assert listening.say_a_word(kept, *SEVEN, "Right at times.") is not None
     assert "Right at times." in capsys.readouterr().out
+
+
+def test_a_mean_membrane_ends_with_the_word(kept):
+    """What comes after is 0 there, and no part of the mean that decides."""
+    config, generator = NetworkConfig(readout="membrane", stop_ms=60), torch.Generator()
+    model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
+    word = input_of(kept, np.linspace(0.1, 0.3, 3000), np.arange(3000) % 90 + 400)
+    way = Way(model, (183, 333), LANGUAGES["english"], 3.0)
+    answer = way.show(word, 0)
+    until_ms, ahead, score = way.until(999.0)
+    plt.close(way.figure)
+    assert 350 < until_ms < 370 and ahead == answer
+    assert score == pytest.approx(evaluate(model, word).class_scores.max().item(), rel=1e-5)
 
 
 def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):

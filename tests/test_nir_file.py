@@ -130,6 +130,8 @@ def changed(what):
         model = spiking_network([10, 8, 6, 4], 0.9, "atan", 2.0, generator)
     elif what == "no spike counts":
         model = network(readout="membrane")
+    elif what == "words end before":
+        model = network(stop_ms=30.0)
     elif what == "windows":
         model = network(kernel_size=4, stride=3)
     elif what == "don't fit":
@@ -142,6 +144,7 @@ def changed(what):
 @pytest.mark.parametrize(
     "what",
     [
+        "words end before",
         *("a beta of 1", "no float32 time constant", "not finite", "different resets", "3 layers"),
         *("no spike counts", "windows", "don't fit", "no spikes"),
     ],

@@ -66,7 +66,7 @@ def test_bits_of_notebook_8(bits):
         f"Intervals are ± {found.validation_ci95.max():.1f}: two seeds are too few",
         f"({rounded.min():.1f} to {rounded.max():.1f} %, floats {floats:.1f} %). With 3 bits it is "
         f"{share['3/8/12']:.1f} %.",
-        f"(that 4 bits, tuned, got {share['4/8/12, tuned']:.1f} % must be chance)",
+        f"(that 4 bits, tuned, got {share['4/8/12, tuned']:.1f} % is most likely chance)",
         f"on the validation speakers it brought {share['3/8/12, tuned'] - share['3/8/12']:.1f}.",
         f"costs {share['4/8/12'] - share['4/8/12, layer']:.1f} points at 4 bits",
         f"In the second layer 4 bits get {share['8/4/12']:.1f} %.",
@@ -160,6 +160,8 @@ def test_budget_of_notebook_8(bits):
     ):
         says(NOTEBOOK, sentence)
     assert few.effective_accumulates < few.accumulates / 2
+    added = 100 * 2 * 183 / few.input_spikes  # 2 a second for each unit of a word, a second long
+    says(NOTEBOOK, f"2 a second and unit added, which is about {added:.0f} % on the scale")
 
 
 def test_the_time_of_the_reference():
@@ -214,8 +216,8 @@ def test_disturbances_in_notebook_8():
         f"leaves {plain['spurious events', 0.1]:.1f} %, ten of a hundred lost "
         f"{plain['lost events', 0.1]:.1f} %. Training with both brings the first to "
         f"{events['spurious events', 0.1]:.1f} %. It doesn't help against lost events.",
-        f"10 % silent ones cost {start[0] - plain['silent neurons', 0.1]:.1f} points. Three of "
-        f"256 that always fire leave {plain['firing neurons', 0.01]:.1f} % at 1 %.",
+        f"10 % silent ones cost {start[0] - plain['silent neurons', 0.1]:.1f} points. With three "
+        f"of 256 that always fire (1 %), {plain['firing neurons', 0.01]:.1f} % are left.",
         f"{plain['slower clock, leak by step', 1.0]:.1f} % are left if the leak stays per step, "
         f"{plain['slower clock, leak by time', 1.0]:.1f} % if it stays in time.",
     ):

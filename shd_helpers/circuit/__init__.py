@@ -8,10 +8,10 @@ from shd_helpers.lazy import hand_on
 _MODULES = {
     "disturbances": ("DISTURBANCES", "accuracy_over_strength", "disturb"),
     "evaluation": ("circuit_scores", "circuit_words"),
+    "folder": ("read_vectors",),
     "nir_file": ("read_nir", "write_nir"),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "quantise": ("circuit_of", "integer_network"),
-    "vectors": ("read_vectors",),
     "stopping": ("Rule", "bias_votes", "follow", "recommend"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

@@ -31,8 +31,8 @@ from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 BITS = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}  # of a run that was trained without
 
 
-def find(name: str) -> TrainedNetwork:
-    """Return a run's network, or one that was kept.
+def find(name: str) -> Path:
+    """Return where a run's network, or one that was kept, is told of: ``run.json``, or its file.
 
     Parameters
     ----------
@@ -44,16 +44,14 @@ def find(name: str) -> TrainedNetwork:
     ------
     ExportError
         If there is no such network.
-    RunError
-        If it is damaged.
     """
     folders, files = [runs_dir() / name, resolve(name)], [NETWORKS / f"{name}.npz", resolve(name)]
     for folder in folders:
         if (folder / "run.json").is_file():
-            return of_run(read_run(folder))
+            return folder / "run.json"
     for file in files:
         if file.suffix == ".npz" and file.is_file():
-            return read_network(file)
+            return file
     missing = dict.fromkeys([*(folder / "run.json" for folder in folders), files[0]])
     places = " and no ".join(map(str, missing))
     raise ExportError(
@@ -122,7 +120,7 @@ def export(
     Parameters
     ----------
     trained : TrainedNetwork
-        From `find`; its data set is still there.
+        From `study.of_run` or `study.read_network`; its data set is still there.
     out : Path
         The folder.
     options : dict
@@ -143,8 +141,8 @@ def export(
         network = circuit_of(trained, quantisation)
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-    parts, model = utterances_of(trained.about, trained.file), trained.network
-    events = parts.validation if parts.test is None else parts.test
+    model = trained.network
+    events = utterances_of(trained.about, trained.file).predicted
     predicted = evaluate(model, events).class_scores.argmax(1).numpy()
     answers = network.count(events)[0].argmax(1)
     described = Description(
@@ -247,7 +245,7 @@ def out_folder(given: argparse.Namespace) -> Path:
         return resolve(given.out)
     if (resolve(given.run) / "core.v").is_file():
         return resolve(given.run)
-    file = find(given.run).file
+    file = find(given.run)
     if file.name != "run.json":
         raise ExportError(f"{file}: is no run folder. Name the folder to write: OUT=my_circuit.")
     return file.parent / "circuit"
@@ -255,7 +253,9 @@ def out_folder(given: argparse.Namespace) -> Path:
 
 def export_from(given: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
-    out, trained = out_folder(given), find(given.run)
+    out, file = out_folder(given), find(given.run)
+    is_run = file.name == "run.json"
+    trained = of_run(read_run(file.parent)) if is_run else read_network(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
     defaults = {field.name: field.default for field in fields(Quantisation)}

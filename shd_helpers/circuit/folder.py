@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from shd_helpers.circuit import budget
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
 from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
-from shd_helpers.circuit.vectors import ExportError, Word, counts_text, events_text, trace_text
+from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
 SOURCES = ("reference.c", "rtl/core.v", "rtl/harness.cpp")
 TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
+_REMEDY = "Write the folder anew with make export."
 _NAMES = {
     *(Path(name).name for name in SOURCES),
     *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
@@ -27,6 +30,10 @@ _NAMES = {
 }
 # what yosys, the compilers and the README's commands leave there
 _MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt"}
+
+
+class ExportError(ValueError):
+    """What can't be exported; the message names the file or the setting, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,27 @@ def check_place(folder: Path) -> None:
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if others := sorted(there - _NAMES - _MADE):
         raise ExportError(f"{folder}: holds {others[0]}, which is no export's. Take another OUT.")
+
+
+def read_vectors(folder: Path) -> list[Word]:
+    """Return the words of an exported folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Has `vectors.txt` and `labels.txt`.
+
+    Raises
+    ------
+    ExportError
+        If they can't be read, or don't belong together.
+    """
+    with reading(folder / "vectors.txt", ExportError, _REMEDY):
+        texts = (folder / "vectors.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
+        pairs = [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
+    with reading(folder / "labels.txt", ExportError, _REMEDY):
+        labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
+        return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
 
 
 def source_text(name: str) -> str:

@@ -63,6 +63,8 @@ def unwritable_reason(
     """
     if not isinstance(model, SpikingNetwork):
         return f"a {type(model).__name__} has no spikes"
+    if model.stop:
+        return "its words end before the last step"
     if model.n_layers != 2:
         return f"it has {model.n_layers} layers, not 2"
     if model.readout != "spikes":

@@ -2,9 +2,9 @@
 
 What an output neuron fires after the word's end comes of biases, its own and the hidden neurons':
 nearly the same votes for every word. They are no news, but training counted on them, so that they
-can't just be left out. A circuit
-that stops with r steps to go therefore adds the bias votes of r steps, from a table; the class with
-most votes is the answer, the lowest of several with equally many.
+can't just be left out. A circuit that stops with r steps to go therefore adds the bias votes of r
+steps, from a table; the class with most votes is the answer, the lowest of several with equally
+many.
 """
 
 from collections.abc import Iterator

@@ -1,19 +1,11 @@
 """Test vectors: words as the circuit reads them, and all that it does with them, as text."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
-from shd_helpers.files import reading
-
-REMEDY = "Write the folder anew with make export."
-
-
-class ExportError(ValueError):
-    """What can't be exported; the message names the file or the setting, and the remedy."""
 
 
 class Word(NamedTuple):
@@ -28,27 +20,6 @@ def events_text(words: Sequence[Word]) -> str:
     """Return `vectors.txt`: a line an event, an empty line after each word."""
     pairs = [np.stack(word[:2], 1).tolist() for word in words]
     return "".join("".join(f"{ms} {unit}\n" for ms, unit in pair) + "\n" for pair in pairs)
-
-
-def read_vectors(folder: Path) -> list[Word]:
-    """Return the words of an exported folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Has `vectors.txt` and `labels.txt`.
-
-    Raises
-    ------
-    ExportError
-        If they can't be read, or don't belong together.
-    """
-    with reading(folder / "vectors.txt", ExportError, REMEDY):
-        texts = (folder / "vectors.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
-        pairs = [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
-    with reading(folder / "labels.txt", ExportError, REMEDY):
-        labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
-        return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
 
 
 def counts_text(runs: Sequence[IntegerRun]) -> str:

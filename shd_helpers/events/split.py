@@ -21,6 +21,11 @@ class Parts(NamedTuple):
     validation: Events
     test: Events | None  # None where the run doesn't score it
 
+    @property
+    def predicted(self) -> Events:
+        """Return what a run's predictions are of: test utterances, else those of the validation."""
+        return self.validation if self.test is None else self.test
+
 
 @dataclass(frozen=True)
 class Split:

@@ -142,5 +142,4 @@ def load_predicted(run: Run) -> Events:
     They are the test utterances, or, if the run didn't score them, the validation utterances. What
     `load_utterances` raises is raised.
     """
-    parts = load_utterances(run)
-    return parts.validation if parts.test is None else parts.test
+    return load_utterances(run).predicted
