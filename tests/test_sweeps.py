@@ -67,20 +67,20 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     assert far.test_seen_accuracy.isna().all() and (far.test_accuracy == 0.5).all()
     for folder in home.runs.iterdir():
         assert (folder / "stand_in.ipynb").is_file()
-        if folder.name.startswith("x=1.0"):  # the others are done, which a table needn't say
+        if folder.name.startswith("x=2.0"):  # the others are done, which a table needn't say
             (folder / "run.json").unlink()
     home.table.unlink()
     # on a cluster of its own, where one long run holds up none behind it
-    home.order(1.0, 0, "wait")
+    home.order(2.0, 0, "wait")
     command = home.command("--workers", "2")
     wait_until(lambda: len(home.rows()) == 3, "all others have ended")
-    home.order(1.0, 0, "")
+    home.order(2.0, 0, "")
     assert command.wait(LONG_S) == 0
     assert len(home.begun()) == 6
     assert home.table.read_text() == first
     out = command.out.read_text()
     assert "Dask dashboard: http://127.0.0.1:" in out
-    assert "2 finished, 0 failed, 0 running, best validation 11.0%" in out
+    assert "4 finished, 0 failed, 0 running, best validation 21.0%" in out
     assert "Validation chooses x=2.0: 20.5 % ± 2.2, 95 % interval, 2 seeds." in out
     assert "50" not in out.split("Validation chooses")[1]  # no test score
 
