@@ -83,12 +83,11 @@ def test_weights_of_zero_are_no_synapses(trained):
     n_spikes = np.array([[7, 3, 2]] * len(EVENTS))
     with torch.no_grad():
         kept = [fc.weight.clone() for fc, _ in trained.layers]
-        senders = trained.fc2.in_features
-        trained.fc2.weight[:, senders // 3 :] = 0  # two thirds have none of their 12 synapses
+        trained.fc3.weight[:, 4:] = 0  # two thirds of the 12 senders have none of their 5 synapses
         now = effective_acs(trained, EVENTS, n_spikes)
-        trained.fc2.weight.copy_(kept[1])
+        trained.fc3.weight.copy_(kept[2])
     before = effective_acs(trained, EVENTS, n_spikes)
-    np.testing.assert_allclose(before - now, 7 * (12 - 4))
+    np.testing.assert_allclose(before - now, 3 * (5 - 5 / 3))
 
 
 def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):

@@ -31,6 +31,7 @@ NETWORKS = {
     "learned beta": {"learn_beta": True},
     "learned threshold": {"learn_threshold": True},
     "delays": {"n_delays": 3},
+    "two hidden layers": {"n_layers": 2, "n_delays": 2},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
     "reset to zero": {"reset": "zero"},

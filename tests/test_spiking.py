@@ -136,6 +136,21 @@ def test_delayed_copies_equal_nested_loops():
         NetworkConfig(n_delays=3, delay_ms=1.0).delays(3.0)
 
 
+@torch.no_grad()
+def test_a_second_hidden_layer_hears_the_first_late_and_the_output_hears_it_at_once():
+    """One neuron a layer and no leak: spikes at 0 and 5 arrive 1 and 4 steps later, and go on."""
+    net = spiking_network((1, 1, 1, 1), 0.0, "atan", 2.0, torch.Generator(), delays=(1, 4))
+    for fc, weights in zip((net.fc1, net.fc2, net.fc3), ([2, 0], [2, 2], [2]), strict=True):
+        fc.weight.copy_(torch.tensor([weights], dtype=torch.float32))
+    x = torch.zeros(12, 1, 1)
+    x[[0, 5]] = 1
+    states = net(x, record_hidden=True)
+    spikes = [np.flatnonzero(spk).tolist() for spk in (*states.hidden_spk, states.spk)]
+    # the third hears the second at once: only its first layer and its second have delays
+    assert spikes == [[1, 6], [2, 5, 7, 10], [2, 5, 7, 10]]
+    assert torch.equal(net(x).spk, states.spk) and not net(x).hidden_spk
+
+
 @pytest.mark.parametrize(
     "units, kernel_size, stride", [(20, 7, 3), (20, 20, 1), (20, 1, 1), (20, 5, 6)]
 )

@@ -39,4 +39,5 @@ def build_network(
     """
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
-    return SpikingNetwork((n_units, config.n_hidden, n_classes), config, generator, step_ms)
+    sizes = n_units, *[config.n_hidden] * config.n_layers, n_classes
+    return SpikingNetwork(sizes, config, generator, step_ms)

@@ -24,14 +24,15 @@ class NetworkConfig:
     """
 
     network: str = "spiking"
-    n_hidden: int = 256  # at every place where neurons have a window
+    n_hidden: int = 256  # in a hidden layer; where neurons have a window, at every place
+    n_layers: int = 1  # hidden layers, one after the other
     beta: float = 0.95  # share of the membrane potential that is left after 3 ms
     surrogate: str = "fast_sigmoid"
     slope: float = 2.0  # steepness of the surrogate
     readout: str = "spikes"  # class scores: output spikes, or the mean membrane potential
     learn_beta: bool = False  # a beta for every neuron, learned
     learn_threshold: bool = False  # a threshold for every spiking neuron, learned
-    n_delays: int = 1  # copies of the input, each with weights of its own
+    n_delays: int = 1  # copies of what a hidden layer hears, each with weights of its own
     delay_ms: float = 30.0  # by which each copy is later than the one before
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
@@ -44,6 +45,7 @@ class NetworkConfig:
         check_choice("surrogate", self.surrogate, SURROGATES)
         check_choice("readout", self.readout, READOUTS)
         check_whole("n_hidden", self.n_hidden, 1, 100_000)
+        check_whole("n_layers", self.n_layers, 1, 10)
         check_number("beta", self.beta, 0, 1)
         check_number("slope", self.slope, 0, 1e6, above=True)
         check_switch("learn_beta", self.learn_beta)

@@ -5,6 +5,8 @@ systems", Nature Communications 16: an accumulate is a spike that meets a weight
 the tests' oracle.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -13,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engines import Network, fused, loop
-from shd_helpers.network.spiking import weight_and_bias
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork, weight_and_bias
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
@@ -32,7 +34,8 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
     -------
     ndarray
         Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
-        count with their mean number of synapses. A network without spikes has none: 0.
+        count with their mean number of synapses, for each delay. A network without spikes has
+        none: 0.
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
@@ -43,8 +46,34 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
         in_time = events.steps.astype(np.int64) + delay < events.n_steps
         weights = synapses[0][events.units[in_time] + k * events.n_units]
         total += np.bincount(of[in_time], weights, minlength=len(events))
-    hidden = [n * s.mean() for n, s in zip(n_spikes[:, :-1].T, synapses[1:], strict=True)]
-    return total + sum(hidden)
+    for i in range(1, model.n_layers):
+        late, arriving = model.layer_delays(i), n_spikes[:, i - 1 : i]
+        if late != (0,):
+            arriving = _in_time(model, events, i - 1, late)
+        total += (arriving * synapses[i].reshape(len(late), -1).mean(1)).sum(1)
+    return total
+
+
+def _in_time(
+    model: SpikingNetwork, events: Events, layer: int, delays: Sequence[int]
+) -> np.ndarray:
+    """Return how many spikes of a hidden layer arrive before the end: (utterances, delays)."""
+    found = np.zeros((len(events), len(delays)), np.int64)
+    for index, states in _recordings(model, events):
+        spikes = states.hidden_spk[layer].sum(2).detach().cpu().numpy()
+        for k, delay in enumerate(delays):
+            found[index, k] = spikes[: max(0, len(spikes) - delay)].sum(0)
+    return found
+
+
+def _recordings(
+    model: SpikingNetwork, events: Events, batch_size: int = 32
+) -> Iterator[tuple[np.ndarray, LayerStates]]:
+    """Yield indices and what the network does with these utterances, batch after batch."""
+    run = loop if fused.unsupported_reason(model) else fused
+    for low in range(0, len(events), batch_size):
+        index = np.arange(low, min(low + batch_size, len(events)))
+        yield index, run.record(model, events, index)
 
 
 def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndarray:
@@ -56,6 +85,7 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
         One without spikes has none: 0.
     events : Events
         Utterances. In the step of the last event itself a spike is not late.
+
     batch_size : int
         Utterances in a batch; changes no result.
 
@@ -67,13 +97,10 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
     late = np.zeros(len(events), np.int64)
     if isinstance(model, ConvolutionalNetwork):
         return late
-    run = loop if fused.unsupported_reason(model) else fused
     end = np.full(len(events), -1)  # an utterance without events is over before it begins
     spoken = np.flatnonzero(np.diff(events.offsets))
     end[spoken] = events.steps[events.offsets[spoken + 1] - 1]
-    for low in range(0, len(events), batch_size):
-        index = np.arange(low, min(low + batch_size, len(events)))
-        states = run.record(model, events, index)
+    for index, states in _recordings(model, events, batch_size):
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(end[index])
         for spk in (*states.hidden_spk, states.spk):
             late[index] += (spk.detach().cpu().sum(2) * is_late).sum(0).numpy().astype(np.int64)

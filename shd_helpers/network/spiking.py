@@ -1,4 +1,4 @@
-"""The network: two fully connected layers, each followed by leaky integrate-and-fire neurons."""
+"""The network: fully connected layers, each followed by leaky integrate-and-fire neurons."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -108,9 +108,9 @@ class SpikingNetwork(nn.Module):
     step_ms : float
         Length of a time step; betas keep the time constant that `config` has at 3 ms.
     delays : sequence of int, optional
-        Steps by which copies of the input arrive late, instead of those of `config`. Every copy
-        has weights of its own, so that a neuron can wait for an early event until a late one is
-        there.
+        Steps by which copies arrive late of what a hidden layer hears, instead of those of
+        `config`. Every copy has weights of its own, so that a neuron can wait for an early event
+        until a late one is there. The output layer hears the last hidden one without delay.
 
     Raises
     ------
@@ -141,7 +141,7 @@ class SpikingNetwork(nn.Module):
                 window = config.kernel_size, config.stride
                 fc = ChannelConv1d(sizes[0], len(delays), sizes[1], *window)
             else:
-                n_in = fc.out_features if i else sizes[0] * len(delays)
+                n_in = (fc.out_features if i else sizes[0]) * len(self.layer_delays(i))
                 # skip_init: nn.Linear would draw weights from torch's global generator
                 fc = nn.utils.skip_init(nn.Linear, n_in, sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
@@ -161,6 +161,10 @@ class SpikingNetwork(nn.Module):
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
+
+    def layer_delays(self, layer: int) -> tuple[int, ...]:
+        """Return the delays in steps of what layer 0, 1, ... hears."""
+        return self.delays if layer == 0 or layer < self.n_layers - 1 else (0,)
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
@@ -190,6 +194,12 @@ class SpikingNetwork(nn.Module):
             copies[delay:, :, k] = x[: max(0, len(x) - delay)]
         return copies.flatten(2)
 
+    def _heard(self, layer: int, spikes: list[torch.Tensor]) -> torch.Tensor:
+        """Return what a layer behind the first hears: `spikes` of the steps so far, delayed."""
+        none, n = torch.zeros_like(spikes[-1]), len(spikes)
+        late = [spikes[n - 1 - d] if d < n else none for d in self.layer_delays(layer)]
+        return torch.cat(late, dim=1)
+
     def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
         """Run all steps from resting potential.
 
@@ -209,14 +219,16 @@ class SpikingNetwork(nn.Module):
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
         inputs = self.delayed_copies(x)
-        for spk in inputs.unbind(0):
+        for x_step in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
-                spk, mem[i] = lif(fc(spk), mem[i])
+                heard = self._heard(i, spks[i - 1]) if i else x_step
+                spk, mem[i] = lif(fc(heard), mem[i])
+                spks[i].append(spk)
                 if record_hidden or i == self.n_layers - 1:
-                    spks[i].append(spk)
                     mems[i].append(mem[i])
-        *hidden_spk, last_spk = [torch.stack(steps) for steps in spks if steps]
-        *hidden_mem, last_mem = [torch.stack(steps) for steps in mems if steps]
+        kept = slice(None if record_hidden else -1, None)
+        *hidden_spk, last_spk = [torch.stack(steps) for steps in spks[kept]]
+        *hidden_mem, last_mem = [torch.stack(steps) for steps in mems[kept]]
         states = LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
         return self._stopped(inputs, states) if self.stop else states
 

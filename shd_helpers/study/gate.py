@@ -117,13 +117,19 @@ def _check_memory(grid: Downsampling, config: NetworkConfig, training: TrainConf
     if config.kernel_size:
         n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
     batch = 32 if training.engine == "fused" else max(128, training.batch_size)  # fused: a look
-    n_bytes = 4 * batch * grid.n_steps * (2 * n_inputs + 3.5 * n_hidden) + 80 * n_inputs * n_hidden
+    n_weights = n_inputs * n_hidden
+    if config.n_layers > 1:  # each layer hears delayed copies of the one before
+        n_late = config.n_delays * config.n_hidden
+        n_weights += n_late * (n_hidden + (config.n_layers - 2) * config.n_hidden)
+    n_states = 2 * n_inputs + 3.5 * n_hidden * config.n_layers
+    n_bytes = 4 * batch * grid.n_steps * n_states + 80 * n_weights
     there = psutil.virtual_memory().total
     if n_bytes > there:
         raise ValueError(
-            f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: with {grid.n_units} units x "
-            f"{grid.n_steps} steps (bin_ms, duration_s, pool_units, pool_steps) a run takes about "
-            f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+            f"n_hidden {config.n_hidden}, n_layers {config.n_layers}, n_delays {config.n_delays}: "
+            f"with {grid.n_units} units x {grid.n_steps} steps (bin_ms, duration_s, pool_units, "
+            f"pool_steps) a run takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
+            f"{there / 1e9:,.0f}"
         )
 
 

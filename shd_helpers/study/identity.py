@@ -30,6 +30,7 @@ NEUTRAL = {
     "learn_beta": False,
     "learn_threshold": False,
     "n_delays": 1,
+    "n_layers": 1,
     "kernel_size": 0,
     "l1_spikes": 0.0,
     "shift_units": 0,

@@ -70,9 +70,11 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         block[n_in + 2] = 1
         block[n_in + 2, :n] = lif.threshold.detach().numpy()
         blocks.append(block.ravel())
-        if i:  # the way back through the weights needs them by row
-            matrix = np.zeros((n, shape[-1][WIDTH]), np.float32)
-            matrix[:, :n_in] = weight
+        if i:  # the way back through the weights needs them by row, one delay after the other
+            n_delays = len(model.layer_delays(i))
+            matrix = np.zeros((n_delays, n, shape[-1][WIDTH]), np.float32)
+            each = weight.reshape(n, n_delays, -1).transpose(1, 0, 2)
+            matrix[:, :, : each.shape[2]] = each
             matrices.append(matrix.ravel())
             matrix_at += matrix.size
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope

@@ -7,6 +7,7 @@ layer reads the utterance's own list, and every layer writes the next one's.
 import numpy as np
 from numba import njit
 
+TILE = 64  # columns of a product that are added up at a time
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
 # here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
@@ -35,27 +36,32 @@ def add_rows(rows, index, first, last, out, r):
 
 
 @compiled
-def vector_matrix(v, n, w, out):
-    """Let out = v[:n] w, up to five rows of w to a pass, as in `add_rows`."""
-    c = n % 5
-    if c == 0:
-        c = 5
-        v0, v1, v2, v3, v4 = v[0], v[1], v[2], v[3], v[4]
-        for j in range(len(out)):
-            s = (v0 * w[0, j] + v1 * w[1, j]) + v2 * w[2, j]
-            out[j] = (s + v3 * w[3, j]) + v4 * w[4, j]
-    else:
-        for j in range(len(out)):
-            out[j] = v[0] * w[0, j]
-        for k in range(1, c):
-            for j in range(len(out)):
-                out[j] += v[k] * w[k, j]
-    while c < n:
-        v0, v1, v2, v3, v4 = v[c], v[c + 1], v[c + 2], v[c + 3], v[c + 4]
-        for j in range(len(out)):
-            s = ((out[j] + v0 * w[c, j]) + v1 * w[c + 1, j]) + v2 * w[c + 2, j]
-            out[j] = (s + v3 * w[c + 3, j]) + v4 * w[c + 4, j]
-        c += 5
+def four_products(v, w, tile, out):
+    """Let out = v w for four rows of v, two rows of w to a pass; sums go on in the rows' order.
+
+    The sums lie in a tile whose rows have a constant length: else this would not run in vectors.
+    """
+    n, width = w.shape
+    for low in range(0, width, TILE):
+        m = min(TILE, width - low)
+        tile[:] = zero
+        if n % 2:
+            for r in range(4):
+                for j in range(m):
+                    tile[r * TILE + j] = v[r, 0] * w[0, low + j]
+        for k in range(n % 2, n, 2):
+            p, q, r, s = v[0, k], v[1, k], v[2, k], v[3, k]
+            p1, q1, r1, s1 = v[0, k + 1], v[1, k + 1], v[2, k + 1], v[3, k + 1]
+            a, b = w[k, low : low + m], w[k + 1, low : low + m]
+            for j in range(m):
+                x, y = a[j], b[j]
+                tile[j] = (tile[j] + p * x) + p1 * y
+                tile[TILE + j] = (tile[TILE + j] + q * x) + q1 * y
+                tile[2 * TILE + j] = (tile[2 * TILE + j] + r * x) + r1 * y
+                tile[3 * TILE + j] = (tile[3 * TILE + j] + s * x) + s1 * y
+        for r in range(4):
+            for j in range(m):
+                out[r, low + j] = tile[r * TILE + j]
 
 
 @compiled
@@ -124,24 +130,38 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, cost, d):
+def gather(g_next, n_next, t, n_steps, delays, heard):
+    """Let heard[r] be the gradients of the currents that step t - r had a part in, by delay."""
+    for r in range(4):
+        for k in range(len(delays)):
+            later = t - r + delays[k]
+            for j in range(n_next):
+                heard[r, k * n_next + j] = zero if later > n_steps else g_next[later, j]
+
+
+@compiled
+def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays, cost, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
-    dL/dspk[t] is g_next[t] w, through the next layer's weights, plus what a hidden spike costs, or
-    `last` for the output layer. With LEARN, d gets the gradients of beta and threshold: what is
+    dL/dspk[t] is the sum of g_next[t + delay] w over the delays, through the next layer's weights,
+    plus what a hidden spike costs, or `last` for the output layer. With LEARN, d gets the gradients of beta and threshold: what is
     subtracted at a reset is the threshold, and only the moment of the reset is detached. With
     TO_ZERO a membrane that a reset has cleared has no later gradient.
     """
     n_in, n_steps, to_zero = layer[N_IN], len(mem) - 2, layer[TO_ZERO]
     beta, theta, kept = block[n_in + 1], block[n_in + 2], np.empty_like(block[0])
-    grad = np.empty_like(beta) if n_next else last
+    heard, tile = np.empty((4, len(w)), np.float32), np.empty(4 * TILE, np.float32)
+    grads = np.empty((4, len(beta)), np.float32)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
-        if n_next:
-            vector_matrix(g_next[t], n_next, w, grad)
+        row = (n_steps - t) % 4
+        if n_next and row == 0:  # of this step and the three before
+            gather(g_next, n_next, t, n_steps, delays, heard)
+            four_products(heard, w, tile, grads)
             if cost:
-                grad += cost
+                grads += cost
+        grad = grads[row] if n_next else last
         later = kept if to_zero else mem[t + 1]
         if to_zero:
             for j in range(len(kept)):
@@ -210,19 +230,23 @@ def mean_membrane(mem, mean):
 
 @compiled
 def backward(
-    shape, constants, params, matrices, state, n_run, start, units, last, cost, begin, rows, grads
+    shape, constants, params, matrices, state, n_run, start, units, delays, last, cost, begin, rows,
+    grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps = len(shape), start.shape[1] - 1
     steps = np.arange(n_run + 2)
     for i in range(n_layers - 1, -1, -1):
         n_in, width, n_next, w = shape[i, N_IN], shape[i, WIDTH], 0, matrices[:0].reshape(0, 0)
+        late = delays
         mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
-            w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_next * width].reshape(n_next, width)
+            late = layer_delays(i + 1, n_layers, delays)
+            n_rows = len(late) * n_next
+            w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_rows * width].reshape(n_rows, width)
         block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
-        layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, cost, d)
+        layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, late, cost, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         for u in range(n_in):
             add_rows(mem, rows, begin[u], begin[u + 1], d, u)
@@ -230,29 +254,40 @@ def backward(
 
 
 @compiled
-def read_events(event_steps, event_units, first, end, n_units, delays, source, start, units):
-    """List an utterance's events by step, each once for every delay; tell whether all are sound.
-
-    The copy of unit u that is late by delays[k] is the input u + k n_units.
-    """
+def read_events(event_steps, event_units, first, end, n_units, start):
+    """Find where each step's events of an utterance begin; tell whether all are sound."""
     n_steps, e = len(start) - 1, first
     for t in range(n_steps):
-        source[t], before = e, 0
+        start[t], before = e, 0
         while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
             before = event_units[e]
             e += 1
-    source[n_steps] = e
-    found = 0
+    start[n_steps] = e
+    return e == end
+
+
+@compiled
+def layer_delays(i, n_layers, delays):
+    """Return the delays of what layer i hears: as `SpikingNetwork.layer_delays`."""
+    return delays if i == 0 or i < n_layers - 1 else np.zeros(1, np.int64)
+
+
+@compiled
+def delayed(source, heard, n_units, delays, start, units):
+    """List events heard[source[t]:source[t + 1]] of the steps t once for every delay.
+
+    The copy of unit u that is late by delays[k] is the input u + k n_units.
+    """
+    n_steps, found = len(start) - 1, 0
     for t in range(n_steps):
         start[t] = found
         for k in range(len(delays)):
             s = t - delays[k]
             if s >= 0:
                 for i in range(source[s], source[s + 1]):
-                    units[found] = event_units[i] + k * n_units
+                    units[found] = heard[i] + k * n_units
                     found += 1
     start[n_steps] = found
-    return e == end
 
 
 @compiled
@@ -262,31 +297,32 @@ def work(
 ):  # fmt: skip
     """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
-    n_units, source = n_inputs // len(delays), np.empty(n_steps + 1, np.int64)
-    widest, most = max(n_inputs, shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max() + 8
+    widest, most = max(shape[:, N_IN].max(), shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max()
     for b in range(batch):
-        most = max(most, len(delays) * (offsets[index[b] + 1] - offsets[index[b]]))
-    start = np.empty((n_layers + 1, n_steps + 1), np.int32)
-    units = np.empty((n_layers + 1, most), np.int32)
-    rows, begin = np.empty(most, np.int32), np.empty(widest + 2, np.int32)
+        most = max(most, offsets[index[b] + 1] - offsets[index[b]])
+    source, fired = np.empty(n_steps + 1, np.int64), np.empty(most + 8, np.int32)
+    start = np.empty((n_layers, n_steps + 1), np.int32)
+    units = np.empty((n_layers, len(delays) * most), np.int32)
+    rows, begin = np.empty(len(delays) * most, np.int32), np.empty(widest + 2, np.int32)
     flags, last = np.empty(widest + 8, np.uint8), np.empty(widest, np.float32)
     for group in range(worker, n_groups, n_workers):
         grads[group] = zero
         for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
-            sound = read_events(
-                event_steps, event_units, offsets[index[b]], offsets[index[b] + 1], n_units, delays,
-                source, start[0], units[0],
-            )  # fmt: skip
+            first, end, n_units = offsets[index[b]], offsets[index[b] + 1], n_inputs // len(delays)
+            sound = read_events(event_steps, event_units, first, end, n_units, source)
+            delayed(source, event_units, n_units, delays, start[0], units[0])
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
+                if i:
+                    late = layer_delays(i, n_layers, delays)
+                    delayed(source, fired, shape[i - 1, N_OUT], late, start[i, : n + 1], units[i])
                 layer_forward(
                     shape[i], layer_block(shape, i, params), start[i, : n + 1], units[i],
-                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]], start[i + 1],
-                    units[i + 1],
+                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]], source, fired,
                 )  # fmt: skip
-                n_spikes[b, i] = start[i + 1, n] if sound else -1
-            for k in range(start[n_layers, n]):
-                scores[b, units[n_layers, k]] += one
+                n_spikes[b, i] = source[n] if sound else -1
+            for k in range(source[n]):
+                scores[b, fired[k]] += one
             if shape[n_layers - 1, SURROGATE] == READOUT:
                 mean_membrane(membranes(shape, n_layers - 1, n_steps, state)[: n + 2], scores[b])
             if len(labels):
@@ -295,6 +331,6 @@ def work(
                     for j in range(len(last)):
                         last[j] /= np.float32(n)
                 backward(
-                    shape, constants, params, matrices, state, n, start, units, last, cost, begin,
-                    rows, grads[group],
+                    shape, constants, params, matrices, state, n, start, units, delays, last, cost,
+                    begin, rows, grads[group],
                 )  # fmt: skip
