@@ -121,6 +121,7 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "network": "convolutional"}, "network 'convolutional': mem_bits 12"),
         ({**BITS, "readout": "membrane"}, "readout 'membrane': mem_bits 12 need output spikes"),
         ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits 12 need a full first layer"),
+        ({**BITS, "n_layers": 2}, "n_layers 2: mem_bits 12 need one hidden layer"),
         ({**BITS, "stop_ms": 60.0}, "stop_ms 60: mem_bits 12 run all steps"),
         ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits 12 need one leak"),
         ({**BITS, "counts": True}, "counts True: mem_bits 12 need input spikes"),

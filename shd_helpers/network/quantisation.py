@@ -95,6 +95,8 @@ class Quantisation:
             raise ValueError(f"readout {config.readout!r}: {of} need output spikes to count")
         if config.kernel_size:
             raise ValueError(f"kernel_size {config.kernel_size}: {of} need a full first layer (0)")
+        if config.n_layers > 1:
+            raise ValueError(f"n_layers {config.n_layers}: {of} need one hidden layer")
         if config.stop_ms:
             raise ValueError(f"stop_ms {config.stop_ms:g}: {of} run all steps (0)")
         if config.learn_beta:
