@@ -31,7 +31,7 @@ import numpy as np
 from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.circuit.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network.engines.kernels import read_events
+from shd_helpers.network.engines.kernels import delayed, read_events
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 ROUNDINGS = ("floor", "nearest")
@@ -240,11 +240,15 @@ class IntegerNetwork:
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the first layer's inputs by step, delayed copies among them."""
         n_steps, n_units, delays = self.grid.n_steps, self.grid.n_units, np.array(self.delays)
-        source, start = np.empty(n_steps + 1, np.int64), np.empty(n_steps + 1, np.int32)
-        inputs = np.empty(len(steps) * len(delays), np.int32)
+        at, heard = np.empty(n_steps + 1, np.int64), np.empty(len(steps), np.int32)
         steps, units = steps.astype(np.uint16), units.astype(np.uint16)
-        if not read_events(steps, units, 0, len(steps), n_units, delays, source, start, inputs):
+        if not read_events(steps, units, 0, len(steps), n_units, at, heard):
             raise ValueError("events are out of order, or outside of the grid of steps and units")
+        start, inputs = (
+            np.empty(n_steps + 1, np.int32),
+            np.empty(len(heard) * len(delays), np.int32),
+        )
+        delayed(at, heard, n_units, delays, start, inputs)
         return start, inputs
 
     def _integers(self, layer: IntegerLayer) -> tuple:

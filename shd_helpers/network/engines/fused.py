@@ -72,9 +72,9 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         blocks.append(block.ravel())
         if i:  # the way back through the weights needs them by row, one delay after the other
             n_delays = len(model.layer_delays(i))
-            matrix = np.zeros((n_delays, n, shape[-1][WIDTH]), np.float32)
-            each = weight.reshape(n, n_delays, -1).transpose(1, 0, 2)
-            matrix[:, :, : each.shape[2]] = each
+            by_row = weight.reshape(n, n_delays, -1).swapaxes(0, 1).reshape(n * n_delays, -1)
+            matrix = np.zeros((-(-len(by_row) // 2) * 2, shape[-1][WIDTH]), np.float32)  # even
+            matrix[: len(by_row), : by_row.shape[1]] = by_row
             matrices.append(matrix.ravel())
             matrix_at += matrix.size
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope

@@ -14,7 +14,7 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters are the rows of a block in one long array:
 # a row of weights for every input, then biases, betas, thresholds. Gradients lie the same way.
 N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(9)
-zero, one = np.float32(0), np.float32(1)
+zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 # numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
 compiled = njit(cache=True, error_model="numpy", nogil=True)
 
@@ -37,7 +37,7 @@ def add_rows(rows, index, first, last, out, r):
 
 @compiled
 def four_products(v, w, tile, out):
-    """Let out = v w for four rows of v, two rows of w to a pass; sums go on in the rows' order.
+    """Let out = v w for four rows of v, two rows of w to a pass, of which there is an even number.
 
     The sums lie in a tile whose rows have a constant length: else this would not run in vectors.
     """
@@ -45,11 +45,7 @@ def four_products(v, w, tile, out):
     for low in range(0, width, TILE):
         m = min(TILE, width - low)
         tile[:] = zero
-        if n % 2:
-            for r in range(4):
-                for j in range(m):
-                    tile[r * TILE + j] = v[r, 0] * w[0, low + j]
-        for k in range(n % 2, n, 2):
+        for k in range(0, n, 2):
             p, q, r, s = v[0, k], v[1, k], v[2, k], v[3, k]
             p1, q1, r1, s1 = v[0, k + 1], v[1, k + 1], v[2, k + 1], v[3, k + 1]
             a, b = w[k, low : low + m], w[k + 1, low : low + m]
@@ -59,9 +55,9 @@ def four_products(v, w, tile, out):
                 tile[TILE + j] = (tile[TILE + j] + q * x) + q1 * y
                 tile[2 * TILE + j] = (tile[2 * TILE + j] + r * x) + r1 * y
                 tile[3 * TILE + j] = (tile[3 * TILE + j] + s * x) + s1 * y
-        for r in range(4):
+        for row in range(4):
             for j in range(m):
-                out[r, low + j] = tile[r * TILE + j]
+                out[row, low + j] = tile[row * TILE + j]
 
 
 @compiled
@@ -122,21 +118,10 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
             mem[j] = grad[j] + beta[j] * later[j]
     else:
         for j in range(n):
-            # An even function: with exp(-k x), as snntorch has it, it would be NaN (inf / inf)
-            # below x = -89 / k, where inhibited membranes often are.
+            # even: snntorch's exp(-k x) is NaN (inf / inf) at x < -89 / k, where many membranes are
             e = exp(max(-abs(k * (mem[j] - theta[j])), np.float32(-87)))
             d = e + one
             mem[j] = grad[j] * k * e / (d * d) + beta[j] * later[j]
-
-
-@compiled
-def gather(g_next, n_next, t, n_steps, delays, heard):
-    """Let heard[r] be the gradients of the currents that step t - r had a part in, by delay."""
-    for r in range(4):
-        for k in range(len(delays)):
-            later = t - r + delays[k]
-            for j in range(n_next):
-                heard[r, k * n_next + j] = zero if later > n_steps else g_next[later, j]
 
 
 @compiled
@@ -145,22 +130,24 @@ def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is the sum of g_next[t + delay] w over the delays, through the next layer's weights,
-    plus what a hidden spike costs, or `last` for the output layer. With LEARN, d gets the gradients of beta and threshold: what is
-    subtracted at a reset is the threshold, and only the moment of the reset is detached. With
-    TO_ZERO a membrane that a reset has cleared has no later gradient.
+    plus what a hidden spike costs, or `last` for the output layer. With LEARN, d gets the gradients
+    of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
+    the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
     """
     n_in, n_steps, to_zero = layer[N_IN], len(mem) - 2, layer[TO_ZERO]
     beta, theta, kept = block[n_in + 1], block[n_in + 2], np.empty_like(block[0])
-    heard, tile = np.empty((4, len(w)), np.float32), np.empty(4 * TILE, np.float32)
-    grads = np.empty((4, len(beta)), np.float32)
+    heard, grads = np.zeros((4, len(w)), np.float32), np.empty((4, len(beta)), np.float32)
+    tile = np.empty(4 * TILE, np.float32)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % 4
-        if n_next and row == 0:  # of this step and the three before
-            gather(g_next, n_next, t, n_steps, delays, heard)
+        if n_next and row == 0:  # for this step and the three before
+            for r, k in np.ndindex(4, len(delays)):
+                later = t - r + delays[k]
+                for j in range(n_next):
+                    heard[r, k * n_next + j] = zero if later > n_steps else g_next[later, j]
             four_products(heard, w, tile, grads)
-            if cost:
-                grads += cost
+            grads += cost
         grad = grads[row] if n_next else last
         later = kept if to_zero else mem[t + 1]
         if to_zero:
@@ -205,27 +192,16 @@ def loss(scores, label, batch, last):
 
 
 @compiled
-def layer_block(shape, i, flat):
-    """Return the parameters of layer i, or their gradients, from the long array."""
-    low, rows, width = shape[i, BLOCK], shape[i, N_IN] + 3, shape[i, WIDTH]
-    return flat[low : low + rows * width].reshape(rows, width)
+def rows_of(layer, column, n, flat):
+    """Return n rows of a layer from a long array; a column of `shape` has their place."""
+    return flat[layer[column] : layer[column] + n * layer[WIDTH]].reshape(n, layer[WIDTH])
 
 
 @compiled
 def membranes(shape, i, n_steps, state):
     """Return the membranes of layer i: a row before the first step, the steps, a row behind."""
-    low, rows, width = shape[i, STATE] * (n_steps + 2), n_steps + 2, shape[i, WIDTH]
-    return state[low : low + rows * width].reshape(rows, width)
-
-
-@compiled
-def mean_membrane(mem, mean):
-    """Let mean be the membranes' mean over the steps."""
-    for t in range(1, len(mem) - 1):
-        for j in range(len(mean)):
-            mean[j] += mem[t, j]
-    for j in range(len(mean)):
-        mean[j] /= np.float32(len(mem) - 2)
+    low, n = shape[i, STATE] * (n_steps + 2), n_steps + 2
+    return state[low : low + n * shape[i, WIDTH]].reshape(n, shape[i, WIDTH])
 
 
 @compiled
@@ -234,18 +210,16 @@ def backward(
     grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
-    n_layers, n_steps = len(shape), start.shape[1] - 1
-    steps = np.arange(n_run + 2)
+    n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
     for i in range(n_layers - 1, -1, -1):
-        n_in, width, n_next, w = shape[i, N_IN], shape[i, WIDTH], 0, matrices[:0].reshape(0, 0)
-        late = delays
+        n_in, n_next, w, late = shape[i, N_IN], 0, matrices[:0].reshape(0, 0), delays
         mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
-            late = layer_delays(i + 1, n_layers, delays)
-            n_rows = len(late) * n_next
-            w = matrices[shape[i, NEXT] : shape[i, NEXT] + n_rows * width].reshape(n_rows, width)
-        block, d = layer_block(shape, i, params), layer_block(shape, i, grads)
+            late = delays if i + 1 < n_layers - 1 else at_once
+            w = rows_of(shape[i], NEXT, (len(late) * n_next + 1) // 2 * 2, matrices)
+        block = rows_of(shape[i], BLOCK, n_in + 3, params)
+        d = rows_of(shape[i], BLOCK, n_in + 3, grads)
         layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, late, cost, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         for u in range(n_in):
@@ -254,27 +228,21 @@ def backward(
 
 
 @compiled
-def read_events(event_steps, event_units, first, end, n_units, start):
-    """Find where each step's events of an utterance begin; tell whether all are sound."""
+def read_events(event_steps, event_units, first, end, n_units, start, units):
+    """List an utterance's events by step; tell whether all are sound."""
     n_steps, e = len(start) - 1, first
     for t in range(n_steps):
-        start[t], before = e, 0
+        start[t], before = e - first, 0
         while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
-            before = event_units[e]
+            before = units[e - first] = event_units[e]
             e += 1
-    start[n_steps] = e
+    start[n_steps] = e - first
     return e == end
 
 
 @compiled
-def layer_delays(i, n_layers, delays):
-    """Return the delays of what layer i hears: as `SpikingNetwork.layer_delays`."""
-    return delays if i == 0 or i < n_layers - 1 else np.zeros(1, np.int64)
-
-
-@compiled
-def delayed(source, heard, n_units, delays, start, units):
-    """List events heard[source[t]:source[t + 1]] of the steps t once for every delay.
+def delayed(at, heard, n_units, delays, start, units):
+    """List the events heard[at[t]:at[t + 1]] of the steps t once for every delay.
 
     The copy of unit u that is late by delays[k] is the input u + k n_units.
     """
@@ -284,7 +252,7 @@ def delayed(source, heard, n_units, delays, start, units):
         for k in range(len(delays)):
             s = t - delays[k]
             if s >= 0:
-                for i in range(source[s], source[s + 1]):
+                for i in range(at[s], at[s + 1]):
                     units[found] = heard[i] + k * n_units
                     found += 1
     start[n_steps] = found
@@ -300,36 +268,32 @@ def work(
     widest, most = max(shape[:, N_IN].max(), shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max()
     for b in range(batch):
         most = max(most, offsets[index[b] + 1] - offsets[index[b]])
-    source, fired = np.empty(n_steps + 1, np.int64), np.empty(most + 8, np.int32)
+    at, fired = np.empty(n_steps + 1, np.int64), np.empty(most + 8, np.int32)
     start = np.empty((n_layers, n_steps + 1), np.int32)
     units = np.empty((n_layers, len(delays) * most), np.int32)
     rows, begin = np.empty(len(delays) * most, np.int32), np.empty(widest + 2, np.int32)
-    flags, last = np.empty(widest + 8, np.uint8), np.empty(widest, np.float32)
+    flags, last = np.empty(shape[:, WIDTH].max(), np.uint8), np.empty(widest, np.float32)
     for group in range(worker, n_groups, n_workers):
         grads[group] = zero
         for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
             first, end, n_units = offsets[index[b]], offsets[index[b] + 1], n_inputs // len(delays)
-            sound = read_events(event_steps, event_units, first, end, n_units, source)
-            delayed(source, event_units, n_units, delays, start[0], units[0])
+            sound = read_events(event_steps, event_units, first, end, n_units, at, fired)
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
-                if i:
-                    late = layer_delays(i, n_layers, delays)
-                    delayed(source, fired, shape[i - 1, N_OUT], late, start[i, : n + 1], units[i])
-                layer_forward(
-                    shape[i], layer_block(shape, i, params), start[i, : n + 1], units[i],
-                    membranes(shape, i, n_steps, state), flags[: shape[i, WIDTH]], source, fired,
-                )  # fmt: skip
-                n_spikes[b, i] = source[n] if sound else -1
-            for k in range(source[n]):
+                late = delays if i == 0 or i < n_layers - 1 else at_once
+                n_in, block = shape[i, N_IN], rows_of(shape[i], BLOCK, shape[i, N_IN] + 3, params)
+                delayed(at, fired, n_in // len(late), late, start[i, : n + 1], units[i])
+                mem = membranes(shape, i, n_steps, state)
+                layer_forward(shape[i], block, start[i, : n + 1], units[i], mem, flags, at, fired)
+                n_spikes[b, i] = at[n] if sound else -1
+            for k in range(at[n]):
                 scores[b, fired[k]] += one
             if shape[n_layers - 1, SURROGATE] == READOUT:
-                mean_membrane(membranes(shape, n_layers - 1, n_steps, state)[: n + 2], scores[b])
+                scores[b] = mem[1 : n + 1].sum(0)[: scores.shape[1]] / np.float32(n)
             if len(labels):
                 losses[b] = loss(scores[b], labels[b], batch, last)
                 if shape[n_layers - 1, SURROGATE] == READOUT:
-                    for j in range(len(last)):
-                        last[j] /= np.float32(n)
+                    last /= np.float32(n)
                 backward(
                     shape, constants, params, matrices, state, n, start, units, delays, last, cost,
                     begin, rows, grads[group],
