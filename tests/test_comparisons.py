@@ -193,6 +193,19 @@ def test_differences_stand_in_order_beside_the_margin():
     assert -3.0 in [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
 
 
+def test_a_ladder_s_rungs_stand_from_top_to_bottom():
+    accuracies = pd.DataFrame({"a": [50.0, 70], "b": [60.0, 90], "c": [55.0, 75]}, index=[4, 7])
+    pairs = pd.MultiIndex.from_tuples([("b", "a"), ("c", "b")])
+    steps = pd.DataFrame({"mean": [15.0, -10.0], "ci95": [5.0, 5.0]}, index=pairs)
+    left, right = speakers.ladder(accuracies, steps).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b", "c"]
+    *each, mean = (line.get_xydata().tolist() for line in left.lines)
+    assert mean == [[60, 2], [75, 1], [65, 0]]
+    assert each == [[[50, 2], [60, 1], [55, 0]], [[70, 2], [90, 1], [75, 0]]]
+    (container,) = right.containers
+    assert container.lines[0].get_xydata().tolist() == [[15, 1], [-10, 0]]
+
+
 def test_each_speaker_stands_at_its_voice():
     table = pd.DataFrame({"accuracy": [50.0, 90], "pitch_hz": [100.0, 200]}, index=[4, 7])
     (axis,) = speakers.accuracy_over_voice(table, {"pitch_hz": "pitch (Hz)"}).axes
@@ -228,10 +241,15 @@ def figures_of_the_study():
     )
     contrasts = pd.DataFrame({"mean": [-2.0, 1, 3, -6], "ci95": 2.0}, index=pairs)
     yield "differences", speakers.differences(contrasts, 3.0)
+    rungs = ["study", "60 epochs", "threshold per neuron", "membrane readout"]
+    values = pd.DataFrame(np.linspace(40, 95, 40).reshape(10, 4), columns=rungs)
+    above = pd.MultiIndex.from_tuples([*zip(rungs[1:], rungs[:-1], strict=True)])
+    steps = pd.DataFrame({"mean": [-2.0, 5, 10], "ci95": 4.0}, index=above)
+    yield "ladder", speakers.ladder(values, steps)
     voices = pd.DataFrame({"accuracy": np.linspace(40, 95, 12), "a": range(12), "b": range(12)})
     yield "voices", speakers.accuracy_over_voice(voices, {"a": "pitch (Hz)", "b": "duration (s)"})
 
 
 def test_no_text_collides_or_leaves_the_figure():
     found = {name: overlaps(figure) for name, figure in figures_of_the_study()}
-    assert len(found) == 10 and not any(found.values()), found
+    assert len(found) == 11 and not any(found.values()), found

@@ -147,6 +147,9 @@ def test_the_integer_model_stops_by_its_own_votes():
 def test_a_network_without_votes_and_no_rules_are_refused():
     with pytest.raises(ValueError, match="readout 'membrane': there are no votes"):
         follow(network(readout="membrane"), EVENTS)
+    deeper = spiking_network([10, 8, 8, 4], 0.9, "atan", 2.0, torch.Generator())
+    with pytest.raises(ValueError, match="3 layers: only networks of two"):
+        follow(deeper, EVENTS)
     with pytest.raises(ValueError, match="margin -1"):
         Rule(margin=-1)
     with pytest.raises(ValueError, match=r"silence 0\.5"):

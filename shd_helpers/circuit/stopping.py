@@ -159,10 +159,13 @@ def follow(model: SpikingNetwork | IntegerNetwork, events: Events) -> Progress:
     Raises
     ------
     ValueError
-        If the network's class scores are no spikes, or its engine can't compute it.
+        If the network has other than two layers, its class scores are no spikes, or its engine
+        can't compute it.
     """
     if isinstance(model, SpikingNetwork) and model.readout != "spikes":
         raise ValueError(f"readout {model.readout!r}: there are no votes without output spikes")
+    if isinstance(model, SpikingNetwork) and model.n_layers != 2:
+        raise ValueError(f"{model.n_layers} layers: only networks of two are followed")
     n, n_steps, synapses = len(events), events.n_steps, _synapses(model)
     table = bias_votes(model, n_steps)
     votes = np.zeros((n, n_steps, table.shape[1]), np.int64)

@@ -61,6 +61,31 @@ def differences(contrasts: pd.DataFrame, margin: float) -> Figure:
 
 
 @styled
+def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame) -> Figure:
+    """Draw each speaker's accuracy (%) on every rung, and what a rung adds to the one above it.
+
+    Takes a row a speaker and a column a rung, the first on top; and `study.contrasts` of each rung
+    with the one before.
+    """
+    rungs, means = [*accuracies.columns], accuracies.mean()
+    size = (11, 0.42 * len(rungs) + 1.4)
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
+    y = np.arange(len(rungs))[::-1]
+    for speaker in accuracies.index:
+        label = "a speaker" if speaker == accuracies.index[0] else None
+        axes[0].plot(accuracies.loc[speaker], y, ".-", color="0.7", linewidth=0.8, label=label)
+    axes[0].plot(means, y, "o-", color="C0", label="mean")
+    axes[0].set_yticks(y, rungs)
+    axes[0].set(xlabel="accuracy as a new speaker (%)", ylim=(-0.7, len(y) - 0.3))
+    legend_above(axes[0])
+    at = [y[rungs.index(rung)] for rung, _ in steps.index]
+    axes[1].axvline(0, color=INK, linewidth=1)
+    axes[1].errorbar(steps["mean"], at, xerr=steps.ci95, fmt="o", capsize=3, color="C0")
+    axes[1].set(xlabel="difference from the rung above (percent points)")
+    return figure
+
+
+@styled
 def accuracy_over_voice(speakers: pd.DataFrame, voices: Mapping[str, str]) -> Figure:
     """Draw each speaker's accuracy (%) over what the voice is like, a panel a quantity.
 

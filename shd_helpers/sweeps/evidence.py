@@ -1,4 +1,4 @@
-"""Run what is missing of the sweeps behind notebooks 4 to 6 and 8, one by one."""
+"""Run what is missing of the sweeps behind notebooks 4 to 8, one by one."""
 
 import argparse
 import sys
@@ -25,6 +25,8 @@ EVIDENCE = (
     "original",
     "original_left_out",
     "networks",
+    "augmentation",
+    "ladder",
     "circuit_bits_validation",
     "circuit_leak",
     "circuit_bits",

@@ -50,12 +50,16 @@ def recipes(seed: int = 0) -> dict[str, dict]:
     seed : int
         Scrambles.
     """
-    points = qmc.Sobol(len(RANGES), seed=seed).random(N_POINTS)
+    return _points(RANGES, N_POINTS, seed)
+
+
+def _points(ranges: dict[str, tuple[float, float]], n: int, seed: int) -> dict[str, dict]:
+    """Return the first points of the sequence, as values of parameters."""
     found: dict[str, dict] = {}
-    for number, point in enumerate(points):
+    for number, point in enumerate(qmc.Sobol(len(ranges), seed=seed).random(n)):
         value = {
             name: exp(log(low) + x * (log(high) - log(low)))
-            for x, (name, (low, high)) in zip(point, RANGES.items(), strict=True)
+            for x, (name, (low, high)) in zip(point, ranges.items(), strict=True)
         }
         found[f"p{number:02d}"] = {
             "slope": float(f"{value['slope']:.3g}"),
@@ -64,6 +68,13 @@ def recipes(seed: int = 0) -> dict[str, dict]:
             "batch_size": 2 ** round(np.log2(value["batch_size"])),
             "lr_step": round(value["lr_step"]),
         }
+        if share := value.get("augmentation"):
+            found[f"p{number:02d}"] |= {
+                "shift_units": round(share * 8),
+                "shift_ms": float(f"{share * 60:.3g}"),
+                "stretch": float(f"{share * 0.2:.2g}"),
+                "dropout": float(f"{value['dropout']:.2g}"),
+            }
     return found
 
 
