@@ -151,6 +151,7 @@ EXERCISES = [
     (2, {}, 1.5, 0.5),
     (3, {"parts": SimpleNamespace(training=range(900)), "batch_size": 8, "epochs": 30}, 3390, 3375),
     (4, {"predictions": RIGHT}, "b", "a"),
+    (7, {"by_speaker": pd.DataFrame({"a": [0.3, 0.4], "b": [0.8, 0.6]}), "rungs": "ab"}, 0, 1),
     (8, {"numbers": {"weights, layer 1": 46_848, "weights, layer 2": 2_560}}, 25_984, 207_872),
 ]
 

@@ -27,6 +27,7 @@ EVIDENCE = (
     "networks",
     "augmentation",
     "ladder",
+    "contest",
     "circuit_bits_validation",
     "circuit_leak",
     "circuit_bits",

@@ -2,7 +2,8 @@
 
 ``python -m shd_helpers.sweeps.search`` writes ``sweeps/search.yaml``: the same quasi-random points
 for every input. With the word ``finalists`` it writes ``finalists.yaml`` from the search's table,
-with ``final`` ``final.yaml`` from the finalists'.
+with ``final`` ``final.yaml`` from the finalists'. With ``contest`` it writes ``contest.yaml``: the
+same points for every kind of network, the one without spikes among them.
 """
 
 import argparse
@@ -27,6 +28,16 @@ RANGES = {
     "lr_step": (5, 30),  # epochs
 }
 N_POINTS, N_FINALISTS = 16, 3
+# Of the contest, which trains with augmentation: its strength is a share of the ladder's.
+CONTEST_RANGES = RANGES | {
+    "slope": (0.5, 8.0),
+    "tau_ms": (15.0, 200.0),
+    "batch_size": (8, 64),
+    "lr_step": (15, 60),
+    "augmentation": (0.5, 2.0),
+    "dropout": (0.02, 0.3),
+}
+N_CONTEST = 8
 N_SPEAKERS = 12
 TRAINING_SPEAKERS = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11)  # of the Heidelberg Digits' training file
 INPUTS: dict[str, dict] = {
@@ -35,6 +46,12 @@ INPUTS: dict[str, dict] = {
     "183 x 333, threshold 1": {"pool_threshold": 1},
     "183 x 100": {"pool_steps": 10},
     "61 x 333": {"pool_units": 9},
+}
+_PER_NEURON = {"learn_beta": True, "learn_threshold": True, "readout": "membrane"}
+CONTESTANTS: dict[str, dict] = {
+    "one hidden layer": _PER_NEURON | {"n_delays": 8},
+    "two hidden layers": _PER_NEURON | {"n_delays": 8, "n_layers": 2, "n_hidden": 128},
+    "convolutional": {"network": "convolutional"},
 }
 PRIMARY = ("183 x 333", "700 x 1000")  # is the first one worse than the second?
 MARGIN = 3.0  # percent points; a larger loss would matter
@@ -87,6 +104,14 @@ def tuning_speakers(seed: int = 0) -> list[int]:
 def search() -> dict:
     """Return the content of ``sweeps/search.yaml``: all recipes for all inputs, one seed."""
     return _choosing("search", {"input": INPUTS, "recipe": recipes()}, [0])
+
+
+def contest() -> dict:
+    """Return the content of ``sweeps/contest.yaml``: as many recipes for each kind of network."""
+    points = _points(CONTEST_RANGES, N_CONTEST, seed=0)
+    content = _choosing("contest", {"contestant": CONTESTANTS, "recipe": points}, [0])
+    content["fixed"] |= {"epochs": 60}
+    return content
 
 
 def finalists(table: pd.DataFrame) -> dict:
@@ -179,6 +204,11 @@ STEPS = {
         search,
         "A recipe for each input: the same 16 quasi-random points, validated on two training\n"
         "speakers who don't train.",
+    ),
+    "contest": (
+        contest,
+        "Which network a new speaker wants, and how trained: the same 8 quasi-random points for\n"
+        "each kind, validated as the search; the one without spikes is the comparison.",
     ),
     "finalists": (
         lambda: finalists(read_table("search_hd")),
