@@ -244,10 +244,8 @@ class IntegerNetwork:
         steps, units = steps.astype(np.uint16), units.astype(np.uint16)
         if not read_events(steps, units, 0, len(steps), n_units, at, heard):
             raise ValueError("events are out of order, or outside of the grid of steps and units")
-        start, inputs = (
-            np.empty(n_steps + 1, np.int32),
-            np.empty(len(heard) * len(delays), np.int32),
-        )
+        start = np.empty(n_steps + 1, np.int32)
+        inputs = np.empty(len(heard) * len(delays), np.int32)
         delayed(at, heard, n_units, delays, start, inputs)
         return start, inputs
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engines import Network, fused, loop
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork, weight_and_bias
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork, steps_run, weight_and_bias
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
@@ -57,12 +57,13 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
 def _in_time(
     model: SpikingNetwork, events: Events, layer: int, delays: Sequence[int]
 ) -> np.ndarray:
-    """Return how many spikes of a hidden layer arrive before the end: (utterances, delays)."""
+    """Return how many spikes of a hidden layer arrive before the words end: (words, delays)."""
     found = np.zeros((len(events), len(delays)), np.int64)
     for index, states in _recordings(model, events):
         spikes = states.hidden_spk[layer].sum(2).detach().cpu().numpy()
+        left = steps_run(model, events, index) - np.arange(len(spikes))[:, None]
         for k, delay in enumerate(delays):
-            found[index, k] = spikes[: max(0, len(spikes) - delay)].sum(0)
+            found[index, k] = (spikes * (left > delay)).sum(0)
     return found
 
 
@@ -85,7 +86,6 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
         One without spikes has none: 0.
     events : Events
         Utterances. In the step of the last event itself a spike is not late.
-
     batch_size : int
         Utterances in a batch; changes no result.
 

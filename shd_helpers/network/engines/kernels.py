@@ -1,7 +1,7 @@
 """The compiled loops of the fused engine: one utterance through all layers, and back.
 
-A list of events says by step which units are active: ``units[start[t]:start[t + 1]]``. The first
-layer reads the utterance's own list, and every layer writes the next one's.
+A list of events says by step which units are active: ``units[start[t]:start[t + 1]]``. A layer
+reads the utterance's, or what the layer before wrote, listed once for every delay.
 """
 
 import numpy as np
