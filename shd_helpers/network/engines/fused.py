@@ -70,10 +70,10 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         block[n_in + 2] = 1
         block[n_in + 2, :n] = lif.threshold.detach().numpy()
         blocks.append(block.ravel())
-        if i:  # the way back through the weights needs them by row, one delay after the other
+        if i:  # the way back through the weights needs them by row, in fives, delay after delay
             n_delays = len(model.layer_delays(i))
             by_row = weight.reshape(n, n_delays, -1).swapaxes(0, 1).reshape(n * n_delays, -1)
-            matrix = np.zeros((-(-len(by_row) // 2) * 2, shape[-1][WIDTH]), np.float32)  # even
+            matrix = np.zeros((-(-len(by_row) // 5) * 5, shape[-1][WIDTH]), np.float32)
             matrix[: len(by_row), : by_row.shape[1]] = by_row
             matrices.append(matrix.ravel())
             matrix_at += matrix.size

@@ -7,7 +7,7 @@ reads the utterance's, or what the layer before wrote, listed once for every del
 import numpy as np
 from numba import njit
 
-TILE = 64  # columns of a product that are added up at a time
+BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows at a time
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
 # here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
@@ -36,28 +36,13 @@ def add_rows(rows, index, first, last, out, r):
 
 
 @compiled
-def four_products(v, w, tile, out):
-    """Let out = v w for four rows of v, two rows of w to a pass, of which there is an even number.
-
-    The sums lie in a tile whose rows have a constant length: else this would not run in vectors.
-    """
-    n, width = w.shape
-    for low in range(0, width, TILE):
-        m = min(TILE, width - low)
-        tile[:] = zero
-        for k in range(0, n, 2):
-            p, q, r, s = v[0, k], v[1, k], v[2, k], v[3, k]
-            p1, q1, r1, s1 = v[0, k + 1], v[1, k + 1], v[2, k + 1], v[3, k + 1]
-            a, b = w[k, low : low + m], w[k + 1, low : low + m]
-            for j in range(m):
-                x, y = a[j], b[j]
-                tile[j] = (tile[j] + p * x) + p1 * y
-                tile[TILE + j] = (tile[TILE + j] + q * x) + q1 * y
-                tile[2 * TILE + j] = (tile[2 * TILE + j] + r * x) + r1 * y
-                tile[3 * TILE + j] = (tile[3 * TILE + j] + s * x) + s1 * y
-        for row in range(4):
-            for j in range(m):
-                out[row, low + j] = tile[row * TILE + j]
+def add_product(v, w, out):
+    """Let out = out + v w, five rows of w to a pass, as in `add_rows`; len(v) is divisible by 5."""
+    for k in range(0, len(v), 5):
+        v0, v1, v2, v3, v4 = v[k], v[k + 1], v[k + 2], v[k + 3], v[k + 4]
+        for j in range(len(out)):
+            s = ((out[j] + v0 * w[k, j]) + v1 * w[k + 1, j]) + v2 * w[k + 2, j]
+            out[j] = (s + v3 * w[k + 3, j]) + v4 * w[k + 4, j]
 
 
 @compiled
@@ -136,18 +121,26 @@ def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays
     """
     n_in, n_steps, to_zero = layer[N_IN], len(mem) - 2, layer[TO_ZERO]
     beta, theta, kept = block[n_in + 1], block[n_in + 2], np.empty_like(block[0])
-    heard, grads = np.zeros((4, len(w)), np.float32), np.empty((4, len(beta)), np.float32)
-    tile = np.empty(4 * TILE, np.float32)
+    heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
-        row = (n_steps - t) % 4
-        if n_next and row == 0:  # for this step and the three before
-            for r, k in np.ndindex(4, len(delays)):
-                later = t - r + delays[k]
-                for j in range(n_next):
-                    heard[r, k * n_next + j] = zero if later > n_steps else g_next[later, j]
-            four_products(heard, w, tile, grads)
-            grads += cost
+        row = (n_steps - t) % BACK
+        if n_next and row == 0:  # for this step and those before it
+            for r in range(BACK):
+                for k in range(len(delays)):
+                    later = t - r + delays[k]
+                    for j in range(n_next):
+                        heard[r, k * n_next + j] = (
+                            g_next[later, j] if 0 < later <= n_steps else zero
+                        )
+            for r in range(BACK):
+                for j in range(grads.shape[1]):
+                    grads[r, j] = zero
+            for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
+                for r in range(BACK):
+                    add_product(heard[r, low : low + ROWS], w[low : low + ROWS], grads[r])
+            if cost:
+                grads += cost
         grad = grads[row] if n_next else last
         later = kept if to_zero else mem[t + 1]
         if to_zero:
@@ -217,7 +210,7 @@ def backward(
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
             late = delays if i + 1 < n_layers - 1 else at_once
-            w = rows_of(shape[i], NEXT, (len(late) * n_next + 1) // 2 * 2, matrices)
+            w = rows_of(shape[i], NEXT, (len(late) * n_next + 4) // 5 * 5, matrices)
         block = rows_of(shape[i], BLOCK, n_in + 3, params)
         d = rows_of(shape[i], BLOCK, n_in + 3, grads)
         layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, late, cost, d)
