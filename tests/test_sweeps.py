@@ -4,8 +4,10 @@ Nothing here waits for a fixed time: a test waits until a file or a word says th
 it is wanted, and for a long time at most.
 """
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +121,26 @@ def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, cap
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
+def test_the_time_left_follows_from_the_mean_run(home, scheduler, monkeypatch):
+    seen = []
+
+    class Bar(follow.tqdm):
+        def update(self, n=1):
+            super().update(n)
+            seen.append((self.n, self.format_dict["elapsed"], str(self)))
+
+    monkeypatch.setattr(follow, "tqdm", Bar)
+    for x, seed in itertools.product((1.0, 2.0), (0, 1)):
+        home.order(x, seed, "slow")
+    run_sweep(home.yaml, places=Places(scheduler=scheduler))
+    under_way = [(n, elapsed, told) for n, elapsed, told in seen if 0 < n < 4]
+    assert len(under_way) > 1
+    for n, elapsed, told in under_way:
+        left = re.search(r"(\d+):(\d+) left", told)
+        mean = elapsed / n * (4 - n)
+        assert abs(60 * int(left[1]) + int(left[2]) - mean) < 2
+
+
 def test_again_runs_what_the_table_has(home, scheduler, monkeypatch):
     home.finish_all()
     run_sweep(home.yaml, progress=False)
@@ -131,6 +153,14 @@ def test_again_runs_what_the_table_has(home, scheduler, monkeypatch):
     assert call(monkeypatch, home.yaml, *again) == 0
     assert home.begun() == [(2.0, 1)] * 2
     assert home.rows().validation_accuracy.tolist() == [0.5, 0.5, 0.5, 0.2 + 0.01]
+
+
+def test_again_with_a_text_in_no_run_s_name_says_how_they_are_called(home, monkeypatch):
+    home.finish_all()
+    message = call(monkeypatch, home.yaml, "--again", "x=2.0, seed=1")
+    assert "--again 'x=2.0, seed=1': in no run's name" in message
+    assert "sweeps/trial/x=1.0,seed=0" in message
+    assert home.begun() == [] and not home.table.exists()
 
 
 def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
