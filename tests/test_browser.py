@@ -236,7 +236,7 @@ def test_01_downsizing(lab, browser):
         # dragging: many changes, the last one is shown
         assert page.press("units in a block", "ArrowRight", times=12) == BOTH
         page.page.wait_for_timeout(1500)
-        assert "pooled at threshold 3 33 units" in page.state()[0], page.state()[0]
+        assert "pooled at threshold 3 to 33 units" in page.state()[0], page.state()[0]
         assert page.errors() == []
 
 

@@ -85,7 +85,7 @@ def downsizing(
         share = len(events.steps) / max(1, len(times))
         return (
             f"<b>{word}</b>, speaker {speaker}, take {min(take, len(of))} of {len(of)}: "
-            f"{len(times)} spikes; {told[0]}; pooled at threshold {pool_threshold} {told[1]}: "
+            f"{len(times)} spikes; {told[0]}; pooled at threshold {pool_threshold} to {told[1]}: "
             f"{share:.0%} of the spikes"
         )
 
