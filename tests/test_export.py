@@ -122,7 +122,8 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     has_nir = importlib.util.find_spec("nir") is not None
     assert (alone / "network.nir").exists() == ("network.nir" in text) == has_nir
     scores = info.info["scores"]
-    assert f"floats, before rounding | 50 | {scores['test']:.1%}" in text
+    before = "few-bit weights, all else floats" if changes else "floats, before rounding"
+    assert f"| {before} | 50 | {scores['test']:.1%} |" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text and ("U counts as 0" in text) == bool(changes)
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
@@ -138,7 +139,7 @@ def follow_readme(folder):
     lines = prints.splitlines(keepends=True)
     assert done.stderr == lines[0]  # -DCOUNT's line
     assert done.stdout == "".join(lines[1:])
-    assert lines[1] == lines[3] == "same\n"
+    assert lines[1] == lines[3] == lines[4] == "same\n"
 
 
 @needs_gcc
@@ -154,6 +155,24 @@ def test_the_committed_folder(tmp_path):
     alone = tmp_path / "a folder"
     shutil.copytree(there, alone)
     follow_readme(alone)
+
+
+def test_words_made_by_hand_have_what_they_say():
+    """Told from the files alone: what doesn't count changes nothing, and the tie is one."""
+    folder = RESULTS / "circuit"
+    words = (folder / "vectors.txt").read_text().split("\n\n")[:-1]
+    shortest = min(range(len(words)), key=lambda i: words[i].count("\n"))
+    empty, rest = (folder / "edges.txt").read_text().split("\n", 1)
+    twice, outside, dense, _ = rest.split("\n\n")[:-1]
+    assert empty == "" and len(twice.split("\n")) == 2 * len(words[shortest].split("\n"))
+    assert {*words[shortest].split("\n")} < {*outside.split("\n")}
+    units = [line.split()[1] for line in dense.split("\n")]
+    assert len({*units}) == 700 and len(units) == 9 * 700
+    lines = (folder / "edges_expected.txt").read_text().splitlines()
+    shortest_line = (folder / "expected.txt").read_text().splitlines()[shortest]
+    assert lines[1] == lines[2] == shortest_line
+    answer, *counts = map(int, lines[4].split())
+    assert counts.count(max(counts)) > 1 and answer == counts.index(max(counts)) and max(counts)
 
 
 def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):

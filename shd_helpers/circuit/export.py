@@ -152,7 +152,7 @@ def export(
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_scored(trained.about, events, predicted, answers),
         accuracies={
-            "floats, before rounding": (int((predicted == events.labels).sum()), len(events)),
+            _before(trained): (int((predicted == events.labels).sum()), len(events)),
             "integers, as exported": (int((answers == events.labels).sum()), len(events)),
         },
         operations=budget.operations(network, events),
@@ -161,6 +161,12 @@ def export(
 
     write_folder(out, network, words, described, n_membranes, _graph_writer(model, network.grid))
     return described
+
+
+def _before(trained: TrainedNetwork) -> str:
+    """Say what the network is whose numbers are rounded: some have trained with few bits."""
+    tuned = settings(Quantisation, trained.about["parameters"]).quantised_epochs
+    return "few-bit weights, all else floats" if tuned else "floats, before rounding"
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
@@ -211,11 +217,14 @@ def _scored(about: dict, events: Events, predicted: np.ndarray, answers: np.ndar
     if 0 < new < len(events):
         parts = [
             f"{name} {float((found == events.labels)[~seen].mean()):.1%}"
-            for name, found in (("float", predicted), ("integers", answers))
+            for name, found in (("before rounding", predicted), ("integers", answers))
         ]
         text += f" ({', '.join(parts)})"
     agreement = float((predicted == answers).mean())
-    return text + f". Both give the same answer to {agreement:.1%}."
+    text += f". Both give the same answer to {agreement:.1%}."
+    if settings(Quantisation, about["parameters"]).quantised_epochs:
+        text += " Both have weights of few bits; what these cost against floats isn't shown here."
+    return text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

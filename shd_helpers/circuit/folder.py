@@ -14,8 +14,8 @@ import pandas as pd
 from shd_helpers.circuit import budget
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
 from shd_helpers.circuit.kernels import FACTOR_BITS
-from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
-from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from shd_helpers.circuit.sources import c_header, memories, memory_bits, verilog_parameters
+from shd_helpers.circuit.vectors import Word, counts_text, edge_words, events_text, trace_text
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
@@ -25,11 +25,11 @@ _REMEDY = "Write the folder anew with make export."
 _NAMES = {
     *(Path(name).name for name in SOURCES),
     *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
-    *("expected.txt", "trace.txt.gz"),
+    *("expected.txt", "edges.txt", "edges_expected.txt", "trace.txt.gz"),
     *(f"{name}.mem" for name in ("weight1", "weight2", "bias", "threshold", "delay")),
 }
 # what yosys, the compilers and the README's commands leave there
-_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt"}
+_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
 
 
 class ExportError(ValueError):
@@ -88,10 +88,15 @@ def write_folder(
     texts |= memories(network)
     texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
+    edges = edge_words(network, words)
+    edge_runs = [network.run(*word[:2]) for word in edges.values()]
+    texts |= {"edges.txt": events_text([*edges.values()])}
+    texts |= {"edges_expected.txt": counts_text(edge_runs)}
     texts |= {Path(name).name: source_text(name) for name in SOURCES}
     n_membranes = min(n_membranes, len(words))
     has_graph = write_graph is not None
-    texts["README.md"] = readme(network, words, runs, described, n_membranes, has_graph)
+    told = {"n_membranes": n_membranes, "edges": "; ".join(edges), "has_graph": has_graph}
+    texts["README.md"] = readme(network, words, runs, described, **told)
     trace = trace_text(network, words, runs, n_membranes)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
@@ -151,7 +156,9 @@ def readme(
     words: Sequence[Word],
     runs: Sequence[IntegerRun],
     described: Description,
+    *,
     n_membranes: int,
+    edges: str,
     has_graph: bool,
 ) -> str:
     """Return the folder's README; see `write_folder`."""
@@ -168,10 +175,12 @@ def readme(
         "window_ms": int(grid.n_steps * grid.step_ms),
         "n_hidden": n_hidden, "n_classes": n_classes,
         "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
-        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes,
-        "membranes": f"; membranes of the first {n_membranes} (`u`, `v`)" * bool(n_membranes),
-        "nir_row": "| `network.nir` | the float network, before it was rounded, as a NIR graph, "
+        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes, "edges": edges,
+        "membranes": f"; in words 1 to {n_membranes} also `u` and `v`: the step, and all hidden "
+        "and output membranes after point 4" * bool(n_membranes),
+        "nir_row": "| `network.nir` | the network before it was rounded, as a NIR graph, "
         "with its step, reset and units in the metadata |\n" * has_graph,
+        **_integers(network),
         "memory_rows": "\n".join(
             f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
             for name, row in stored.iterrows()
@@ -217,6 +226,24 @@ def _rule(network: IntegerNetwork) -> dict[str, object]:
         "low": -rule.high - 1,
         "high": rule.high,
         "sum_bits": max(rule.sum_bits(0), rule.sum_bits(1)),
+    }
+
+
+def _integers(network: IntegerNetwork) -> dict[str, object]:
+    """Return what the README says of the `.mem` files and of the core's own memory."""
+    bits, grid, n_delays = memory_bits(network), network.grid, len(network.delays)
+    n_inputs, n_hidden = n_delays * grid.n_units, len(network.layers[0].threshold)
+    index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
+    listed = 2 * 2**index_bits * index_bits
+    old = (network.delays[-1] + 1) * 2**unit_bits * unit_bits
+    return {f"{name}_bits": n for name, n in bits.items()} | {
+        "last_in_block": grid.pool_units - 1,
+        "last_input": n_inputs - 1,
+        "last_hidden": n_hidden - 1,
+        "input_order": ", one delay after the other" if n_delays > 1 else ", input b for block b",
+        "late_memory": ", late input spikes" if n_delays > 1 else "",
+        "minus_one": f"{2 ** bits['weight1'] - 1:x}",
+        "list_bytes": f"{(listed + old) / 8:,.0f}",
     }
 
 

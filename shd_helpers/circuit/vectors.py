@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
+from shd_helpers.source.shd_file import N_CHANNELS
 
 
 class Word(NamedTuple):
@@ -25,6 +26,41 @@ def events_text(words: Sequence[Word]) -> str:
 def counts_text(runs: Sequence[IntegerRun]) -> str:
     """Return `expected.txt`: a line a word, its class and the spike counts of all classes."""
     return "".join(f"{run.answer} {' '.join(map(str, run.counts))}\n" for run in runs)
+
+
+def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word]:
+    """Return words for rules that recordings don't meet, by what they have.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    words : sequence of Word
+        Recordings: the one of fewest events is changed, and one is broken off where two classes
+        have equally many spikes, more than none. Where there is no such word, it is left out.
+    """
+    grid, shortest = network.grid, min(words, key=lambda word: len(word.units))
+    end_ms = int(grid.n_steps * grid.step_ms)
+    cells = np.arange(N_CHANNELS) - grid.first_unit
+    outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
+    all_units = np.arange(N_CHANNELS)
+    ms = np.concatenate([np.zeros_like(outside), shortest[0], np.full(N_CHANNELS, end_ms)])
+    found = {
+        "no event": (ms[:0], ms[:0]),
+        "the shortest word, each event twice": tuple(np.repeat(shortest[:2], 2, axis=1)),
+        "the same with events outside of units and window": (
+            *(ms, np.concatenate([outside, shortest[1], all_units])),
+        ),
+        "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
+    }
+    ends = range(50, end_ms, 10)
+    parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
+    for part in parts:
+        counts = np.sort(network.run(*part).counts)
+        if counts[-1] == counts[-2] > 0:
+            found |= {"a tie between classes": part}
+            break
+    return {name: Word(*pair, 0) for name, pair in found.items()}
 
 
 def trace_text(

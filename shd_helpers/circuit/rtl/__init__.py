@@ -40,7 +40,7 @@ class Simulation(NamedTuple):
     cycles: int
 
 
-def simulate(folder: Path, *defines: str) -> Simulation:
+def simulate(folder: Path, *defines: str, words: str = "vectors.txt") -> Simulation:
     """Run an exported folder's core on its test vectors.
 
     Parameters
@@ -49,6 +49,8 @@ def simulate(folder: Path, *defines: str) -> Simulation:
         Written by `folder.write_folder`; nothing is written there.
     *defines : str
         For the compiler, such as ``-DTRACE=2``.
+    words : str
+        The folder's file with words, or ``edges.txt``.
 
     Raises
     ------
@@ -62,9 +64,9 @@ def simulate(folder: Path, *defines: str) -> Simulation:
             raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
         command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
         _run([*command, "-o", "simulation"], place)
-        ended = _run([str(place / "simulation")], place, (place / "vectors.txt").read_text())
-        words, _, cycles, _ = ended.stderr.split()
-        return Simulation(ended.stdout, int(words), int(cycles))
+        ended = _run([str(place / "simulation")], place, (place / words).read_text())
+        n_words, _, cycles, _ = ended.stderr.split()
+        return Simulation(ended.stdout, int(n_words), int(cycles))
 
 
 def resources(folder: Path) -> dict[str, int]:

@@ -16,14 +16,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m shd_helpers.circuit.rtl", description=__doc__)
     add_arguments(parser)
     given = parser.parse_args()
+    otherwise = given.p or given.dataset or given.utterances != parser.get_default("utterances")
     try:
         folder = out_folder(given)
-        if not (folder / "core.v").is_file():
+        if otherwise or not (folder / "core.v").is_file():
             export_from(given)
         print(f"Simulating {os.path.relpath(folder)} ...", flush=True)
         done = simulate(folder)
-        if done.output != (folder / "expected.txt").read_text(encoding="utf-8"):
-            sys.exit(f"{folder}: the core doesn't print expected.txt. Export the run again.")
+        edges = simulate(folder, words="edges.txt")
+        for found, name in ((done, "expected.txt"), (edges, "edges_expected.txt")):
+            if found.output != (folder / name).read_text(encoding="utf-8"):
+                sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
         cycles = done.cycles // done.words
         print(f"{done.words} words, all counts as expected; {cycles:,} clock cycles a word")
         cells = resources(folder)

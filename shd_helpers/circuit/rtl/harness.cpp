@@ -61,7 +61,8 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
     core.p_in__valid.set<bool>(false);
 }
 
-static void fetch() {
+static void end_word() {
+    send(0, 0, true);
     std::vector<unsigned> counts;
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
@@ -82,19 +83,26 @@ static void fetch() {
 }
 
 int main() {
-    char line[64];
+    char line[64], other;
     unsigned ms, unit;
+    bool is_open = false;
     core.p_rst.set<bool>(true);
     tick();
     core.p_rst.set<bool>(false);
     cycles = 0;
     while (std::fgets(line, sizeof line, stdin)) {
-        if (std::sscanf(line, "%u %u", &ms, &unit) == 2) {
-            send(ms, unit, false);
+        if (std::sscanf(line, "%u %u %c", &ms, &unit, &other) == 2) {
+            send(ms > 0xffff ? 0xffff : ms, unit, false);
+            is_open = true;
+        } else if (std::sscanf(line, " %c", &other) != 1) {
+            end_word();
+            is_open = false;
         } else {
-            send(0, 0, true);
-            fetch();
+            std::fprintf(stderr, "not \"millisecond unit\": %s", line);
+            return 1;
         }
     }
+    if (is_open)
+        end_word();
     std::fprintf(stderr, "%ld words, %llu cycles\n", words, cycles);
 }
