@@ -1,5 +1,7 @@
 """Every result in the prose of notebook 8, computed from committed tables, networks and words."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -85,7 +87,14 @@ def test_bits_of_notebook_8(bits):
 def test_leak_of_notebook_8():
     found = summarise(as_integers(read_table("circuit_leak_hd")), "circuit")
     assert found.validation.idxmax() == "shift by 3"
-    assert np.ptp(found.validation) < np.sqrt(2) * found.validation_ci95.min()
+    spread = np.ptp(found.validation)
+    assert 2.6 < spread < 2.7
+    each = f"each ± {found.validation_ci95.max():.1f}"
+    says(NOTEBOOK, f"lie within 2.7 points, {each}, and no paired difference exceeds its interval.")
+    runs = [*as_integers(read_table("circuit_leak_hd")).groupby("circuit")]
+    for (_, a), (_, b) in itertools.combinations(runs, 2):
+        paired = study.difference(a, b, "validation_accuracy")
+        assert abs(paired.mean) < paired.ci95
     says(NOTEBOOK, "The shift by 3 has the highest mean, so the circuit takes it: beta is 0.875")
 
 
@@ -137,6 +146,8 @@ def test_budget_of_notebook_8(bits):
     assert whole["cells: MULT18X18D"] == few["cells: MULT18X18D"] + 1
     assert whole.accumulates == pytest.approx(few.accumulates, rel=0.01)
     additions, memories, chip = energy(few).microjoules
+    assert energy(few).times.iloc[0] == few.accumulates + 3 * few.neuron_updates
+    worst = 183 + 2 + 256 * (4 + 183) + 10 * (4 + 256)  # gathering, hidden neurons, classes
     network, busiest = circuit.circuit_of(read_network("circuit_0")), 0
     for word in circuit.read_vectors(RESULTS / "circuit"):  # four cycles a neuron, one an input
         steps, _ = network.pool(word.milliseconds, word.units)
@@ -154,6 +165,8 @@ def test_budget_of_notebook_8(bits):
         f"that is {few['clock cycles'] / 1e6:.2f} MHz on average. The busiest step of these words "
         f"takes {busiest / 1e3:.0f} thousand cycles: a circuit that must end each step within its "
         f"3 ms needs {busiest / 3e-3 / 1e6:.1f} MHz",
+        f"in one step: {worst / 1e3:.0f} thousand cycles, {worst / 3e-3 / 1e6:.0f} MHz.",
+        "accumulates and three for each neuron update. They",
         f"alone would take {additions:.2f} µJ a word, reading and writing small memories "
         f"{memories:.1f} µJ; a whole chip at its published energy of a synaptic operation "
         f"{chip:.1f} µJ.",
@@ -207,8 +220,9 @@ def test_disturbances_in_notebook_8():
         half = np.ptp(test.confidence_interval(0.95)) / 2
         prices.append(f"{start[0] - start[1 + len(prices)]:.1f} ± {half:.1f}")
     for sentence in (
-        f"trained with nothing else get {start[0]:.1f} %, with mismatch {start[1]:.1f} %, with "
-        f"lost and spurious events {start[2]:.1f} %: training with noise has its price, "
+        f"trained with nothing else get {start[0]:.1f} % (one seed; the 70.5 % above are two "
+        f"seeds' mean), with mismatch {start[1]:.1f} %, with lost "
+        f"and spurious events {start[2]:.1f} %: training with noise has its price, "
         f"{prices[0]} and {prices[1]} points.",
         f"costs {start[0] - plain[all_three, 0.1]:.1f} points without, and "
         f"{start[1] - mismatch[all_three, 0.1]:.1f} with training for it; at 30 % "

@@ -53,7 +53,8 @@ def test_the_answer_of_notebook_7(ladder):
         says(NOTEBOOK, sentence)
     assert (steps.p < 0.05).sum() == 3 and (steps.p_holm > 0.05).all() and total.p_holm < 0.05
     assert steps["mean"].idxmax() == "augmentation"
-    assert f"bring {whole}, where nine speakers train" in README
+    others = f"{ladder.eight['mean']:.1f} ± {ladder.eight.ci95:.1f} points"
+    assert f"bring {others} (eight speakers who chose nothing; nine train)." in README
 
 
 def test_the_study_s_recipe_in_notebooks_6_and_7(ladder):
@@ -63,11 +64,12 @@ def test_the_study_s_recipe_in_notebooks_6_and_7(ladder):
     assert len(found) == 10
     says(
         NOTEBOOK,
-        f"for these ten speakers it has {found.mean():.1f} % there and "
-        f"{ladder.means.validation['study']:.1f} % here.",
+        f"For the ten speakers here it has {found.mean():.1f} % there, where eleven others train, "
+        f"with the test file's words too; here nine train, and it has "
+        f"{ladder.means.validation['study']:.1f} %.",
     )
     says("06_downsizing_study", "71.4 % of the words are classified correctly on 183 x 333")
-    says(NOTEBOOK, "gives this recipe 71.4 %")
+    says(NOTEBOOK, "gives this recipe 71.4 %,")
     spread = 100 * table.groupby("speaker").test_unseen_accuracy.var().mean() ** 0.5
     says(NOTEBOOK, f"accuracy spreads by {spread:.1f} points (standard deviation")
 
@@ -110,6 +112,7 @@ def test_the_rungs_of_notebook_7(ladder):
         f"{ladder.step('eight delays')}.",
     ):
         says(NOTEBOOK, sentence)
+    assert steps.excluded_loss["membrane readout"] < 0
     means = means.select_dtypes("number")
     spikes, updates = means.hidden_spikes, means.neuron_updates
     acs = means.effective_acs.drop("eight delays") / 1e6
@@ -122,5 +125,7 @@ def test_the_rungs_of_notebook_7(ladder):
         f"{spikes['membrane readout'] / spikes['early stop']:.1f} times the hidden spikes",
         f"take {dearer.parameters:.1f} times the parameters and {dearer.effective_acs:.1f} times "
         f"the accumulates of the rung above",
+        f"which makes {100 * dearer.neuron_updates - 100:.0f} % more neuron updates.",
+        f"though its two-sided `p` is {steps.p['membrane readout']:.3f}.",
     ):
         says(NOTEBOOK, sentence)
