@@ -79,7 +79,7 @@ def test_the_answer_in_readme_and_notebook_6(final):
     small, full = (final.means.loc[name] for name in final.plan["primary"])
     saved = 100 * (1 - final.costs.loc[final.small] / final.costs.loc[final.full])
     for sentence in (
-        f"Downsizing costs a new speaker {-unseen.mean:.1f} ± {unseen.ci95:.1f} points: "
+        f"Downsizing costs a new speaker {-unseen.mean:.1f} ± {unseen.ci95:.1f} percent points: "
         f"{small.test_unseen:.1f} % of the words are classified correctly on 183 x 333 instead of "
         f"{full.test_unseen:.1f} % on 700 x 1000.",
         f"There is a loss, of at most {unseen.excluded_loss:.1f} points (one-sided, 95 %); whether "
