@@ -172,9 +172,9 @@ def accuracy_over_cost(
     """Draw accuracy (%) over accumulates (log axis): validation with its Pareto front, and test.
 
     Takes a summary of many configurations, which of them are on the front, and the summary by
-    input of the few that were tested.
+    input of the few that were tested. The study's input, 183 x 333 at threshold 2, has a ring.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), sharex=True)
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.6))
     front = validated[on_front].sort_values("effective_acs")
     axes[0].plot(
         front.effective_acs, front.validation, color=INK, linewidth=1, label="Pareto front"
@@ -188,6 +188,9 @@ def accuracy_over_cost(
             f"{row.channels} x {row.steps}", (row.effective_acs, row.validation), fontsize=7,
             xytext=(-5, 3), textcoords="offset points", ha="right",
         )  # fmt: skip
+    study = validated.query("channels == 183 and steps == 333 and pool_threshold == 2")
+    ring = {"mfc": "none", "mec": INK, "ms": 13, "label": "183 x 333, the study's"}
+    axes[0].plot(study.effective_acs, study.validation, "o", **ring)
     axes[0].set(ylabel="validation accuracy (%)")
     axes[0].set_title("validation: speakers 8 and 9", loc="left")
     axes[0].legend(loc="lower right")
@@ -202,6 +205,9 @@ def accuracy_over_cost(
     for axis in axes:
         axis.set(xscale="log", xlabel="accumulates per utterance")
         axis.margins(x=0.2, y=0.1)
+    axes[1].xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g} million")
+    axes[1].xaxis.set_minor_formatter("")
+    axes[1].set_xticks([5e5, 1e6, 2e6])
     return figure
 
 
