@@ -16,15 +16,18 @@ _BAND = (0.1, 0.9)  # of networks and draws, quantiles
 
 @styled
 def membranes(traces: dict[str, np.ndarray], step_ms: float) -> Figure:
-    """Draw one neuron's membrane, in thresholds, as several networks have it.
+    """Draw one neuron's membrane, in thresholds, as several networks have it; above, its spikes.
 
     Takes each network's membrane, (steps,), and the length of a step in milliseconds.
     """
     figure, axis = plt.subplots(figsize=(9, 2.8))
+    top = max(np.max(trace) for trace in traces.values()) + 0.2 * len(traces)
     look: dict[str, Any]
     for i, (name, trace) in enumerate(traces.items()):
         look = {"color": f"C{i}", "linestyle": ("-", "--")[i % 2], "linewidth": 1.2}
         axis.plot(step_ms * np.arange(len(trace)), trace, label=name, **look)
+        fires = step_ms * np.flatnonzero(np.asarray(trace) > 1)
+        axis.plot(fires, np.full(len(fires), top - 0.2 * i), "|", color=f"C{i}", markersize=7)
     axis.axhline(1, color=INK, linewidth=1, linestyle=":", label="threshold")
     axis.set(xlabel="time (ms)", ylabel="membrane (thresholds)")
     legend_above(axis)
