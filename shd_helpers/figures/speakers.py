@@ -72,9 +72,13 @@ def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
     y = np.arange(len(rungs))[::-1]
     for speaker in accuracies.index:
-        label = "a speaker" if speaker == accuracies.index[0] else None
+        label = "a speaker, numbered on top" if speaker == accuracies.index[0] else None
         axes[0].plot(accuracies.loc[speaker], y, ".-", color="0.7", linewidth=0.8, label=label)
     axes[0].plot(means, y, "o-", color="C0", label="mean")
+    place = -np.inf
+    for speaker, accuracy in accuracies[rungs[0]].sort_values().items():
+        place = max(accuracy, place + 2.5)  # side by side
+        axes[0].text(place, y[0] + 0.15, f"{speaker}", fontsize=8, ha="center", va="bottom")
     axes[0].set_yticks(y, rungs)
     axes[0].set(xlabel="accuracy as a new speaker (%)", ylim=(-0.7, len(y) - 0.3))
     legend_above(axes[0])
