@@ -143,16 +143,17 @@ def budget(memory: pd.DataFrame, operations: pd.DataFrame) -> Figure:
     """Draw what circuits store (kB, stacked) and do for an utterance (thousands), a bar a circuit.
 
     Takes the bytes by circuit (rows) and kind of number (columns), and what is counted by circuit
-    (rows) and kind of operation (columns).
+    (rows) and kind of operation (columns). Kinds below 3 % of the bytes are drawn as one.
     """
-    look: dict[str, Any]
+    is_small = memory.div(memory.sum(axis=1), axis=0).max() < 0.03
+    rest = memory.loc[:, is_small].sum(axis=1)
+    memory = memory.loc[:, ~is_small].assign(**{"all else": rest})
     size = (11, 0.55 * len(memory) + 2.2)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     y, left = np.arange(len(memory))[::-1], np.zeros(len(memory))
     for i, (name, values) in enumerate(memory.items()):
-        look = {"color": f"C{i % 6}", "alpha": 1 if i < 6 else 0.5, "hatch": (None, "//")[i // 6]}
         kilobytes = values.to_numpy() / 1000
-        axes[0].barh(y, kilobytes, left=left, height=0.6, label=name, edgecolor="white", **look)
+        axes[0].barh(y, kilobytes, left=left, height=0.6, label=name, color=f"C{i}")
         left += kilobytes
     axes[0].set_yticks(y, [str(name) for name in memory.index])
     axes[0].set_xlabel("memory (kB)")
