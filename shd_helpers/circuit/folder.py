@@ -95,8 +95,10 @@ def write_folder(
     texts |= {Path(name).name: source_text(name) for name in SOURCES}
     n_membranes = min(n_membranes, len(words))
     has_graph = write_graph is not None
-    told = {"n_membranes": n_membranes, "edges": "; ".join(edges), "has_graph": has_graph}
-    texts["README.md"] = readme(network, words, runs, described, **told)
+    texts["README.md"] = readme(
+        network, words, runs, described,
+        n_membranes=n_membranes, edges="; ".join(edges), has_graph=has_graph,
+    )  # fmt: skip
     trace = trace_text(network, words, runs, n_membranes)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)

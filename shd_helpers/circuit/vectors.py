@@ -44,12 +44,18 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
     cells = np.arange(N_CHANNELS) - grid.first_unit
     outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
     all_units = np.arange(N_CHANNELS)
-    ms = np.concatenate([np.zeros_like(outside), shortest[0], np.full(N_CHANNELS, end_ms)])
+    ms = np.concatenate(
+        [np.zeros_like(outside), shortest.milliseconds, np.full(N_CHANNELS, end_ms)]
+    )
     found = {
         "no event": (ms[:0], ms[:0]),
-        "the shortest word, each event twice": tuple(np.repeat(shortest[:2], 2, axis=1)),
+        "the shortest word, each event twice": (
+            np.repeat(shortest.milliseconds, 2),
+            np.repeat(shortest.units, 2),
+        ),
         "the same with events outside of units and window": (
-            *(ms, np.concatenate([outside, shortest[1], all_units])),
+            ms,
+            np.concatenate([outside, shortest.units, all_units]),
         ),
         "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
     }
@@ -60,7 +66,7 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         if counts[-1] == counts[-2] > 0:
             found |= {"a tie between classes": part}
             break
-    return {name: Word(*pair, 0) for name, pair in found.items()}
+    return {name: Word(ms, units, 0) for name, (ms, units) in found.items()}
 
 
 def trace_text(

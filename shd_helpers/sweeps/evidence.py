@@ -28,6 +28,7 @@ EVIDENCE = (
     "augmentation",
     "ladder",
     "contest",
+    "inputs",
     "circuit_bits_validation",
     "circuit_leak",
     "circuit_bits",

@@ -2,12 +2,12 @@
 
 ``python -m shd_helpers.sweeps.search`` writes ``sweeps/search.yaml``: the same quasi-random points
 for every input. With the word ``finalists`` it writes ``finalists.yaml`` from the search's table,
-with ``final`` ``final.yaml`` from the finalists'. With ``contest`` it writes ``contest.yaml``: the
-same points for every kind of network, the one without spikes among them.
+with ``final`` ``final.yaml`` from the finalists'.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from math import exp, log
 
 import numpy as np
@@ -28,16 +28,7 @@ RANGES = {
     "lr_step": (5, 30),  # epochs
 }
 N_POINTS, N_FINALISTS = 16, 3
-# Of the contest, which trains with augmentation: its strength is a share of the ladder's.
-CONTEST_RANGES = RANGES | {
-    "slope": (0.5, 8.0),
-    "tau_ms": (15.0, 200.0),
-    "batch_size": (8, 64),
-    "lr_step": (15, 60),
-    "augmentation": (0.5, 2.0),
-    "dropout": (0.02, 0.3),
-}
-N_CONTEST = 8
+STRENGTH = {"shift_units": 8, "shift_ms": 60.0, "stretch": 0.2}  # of augmentation, the ladder's
 N_SPEAKERS = 12
 TRAINING_SPEAKERS = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11)  # of the Heidelberg Digits' training file
 INPUTS: dict[str, dict] = {
@@ -46,12 +37,6 @@ INPUTS: dict[str, dict] = {
     "183 x 333, threshold 1": {"pool_threshold": 1},
     "183 x 100": {"pool_steps": 10},
     "61 x 333": {"pool_units": 9},
-}
-_PER_NEURON = {"learn_beta": True, "learn_threshold": True, "readout": "membrane"}
-CONTESTANTS: dict[str, dict] = {
-    "one hidden layer": _PER_NEURON | {"n_delays": 8},
-    "two hidden layers": _PER_NEURON | {"n_delays": 8, "n_layers": 2, "n_hidden": 128},
-    "convolutional": {"network": "convolutional"},
 }
 PRIMARY = ("183 x 333", "700 x 1000")  # is the first one worse than the second?
 MARGIN = 3.0  # percent points; a larger loss would matter
@@ -67,11 +52,21 @@ def recipes(seed: int = 0) -> dict[str, dict]:
     seed : int
         Scrambles.
     """
-    return _points(RANGES, N_POINTS, seed)
+    return points(RANGES, N_POINTS, seed)
 
 
-def _points(ranges: dict[str, tuple[float, float]], n: int, seed: int) -> dict[str, dict]:
-    """Return the first points of the sequence, as values of parameters."""
+def points(ranges: dict[str, tuple[float, float]], n: int, seed: int = 0) -> dict[str, dict]:
+    """Return the first points of the sequence by name, as values of notebook 3's parameters.
+
+    Parameters
+    ----------
+    ranges : dict of str to (float, float)
+        As `RANGES`; with `augmentation`, a share of `STRENGTH`, there is `dropout`, too.
+    n : int
+        How many.
+    seed : int
+        Scrambles.
+    """
     found: dict[str, dict] = {}
     for number, point in enumerate(qmc.Sobol(len(ranges), seed=seed).random(n)):
         value = {
@@ -87,9 +82,9 @@ def _points(ranges: dict[str, tuple[float, float]], n: int, seed: int) -> dict[s
         }
         if share := value.get("augmentation"):
             found[f"p{number:02d}"] |= {
-                "shift_units": round(share * 8),
-                "shift_ms": float(f"{share * 60:.3g}"),
-                "stretch": float(f"{share * 0.2:.2g}"),
+                "shift_units": round(share * STRENGTH["shift_units"]),
+                "shift_ms": float(f"{share * STRENGTH['shift_ms']:.3g}"),
+                "stretch": float(f"{share * STRENGTH['stretch']:.2g}"),
                 "dropout": float(f"{value['dropout']:.2g}"),
             }
     return found
@@ -103,15 +98,7 @@ def tuning_speakers(seed: int = 0) -> list[int]:
 
 def search() -> dict:
     """Return the content of ``sweeps/search.yaml``: all recipes for all inputs, one seed."""
-    return _choosing("search", {"input": INPUTS, "recipe": recipes()}, [0])
-
-
-def contest() -> dict:
-    """Return the content of ``sweeps/contest.yaml``: as many recipes for each kind of network."""
-    points = _points(CONTEST_RANGES, N_CONTEST, seed=0)
-    content = _choosing("contest", {"contestant": CONTESTANTS, "recipe": points}, [0])
-    content["fixed"] |= {"epochs": 60}
-    return content
+    return choosing("search", {"input": INPUTS, "recipe": recipes()}, [0])
 
 
 def finalists(table: pd.DataFrame) -> dict:
@@ -128,7 +115,7 @@ def finalists(table: pd.DataFrame) -> dict:
         for name in INPUTS
         for recipe in best[name][:N_FINALISTS]
     }
-    return _choosing("finalists", {"finalist": places}, [1, 2])
+    return choosing("finalists", {"finalist": places}, [1, 2])
 
 
 def final(table: pd.DataFrame) -> dict:
@@ -173,7 +160,18 @@ def final(table: pd.DataFrame) -> dict:
     }
 
 
-def _choosing(name: str, grid: dict, seeds: list[int]) -> dict:
+def choosing(name: str, grid: dict, seeds: list[int]) -> dict:
+    """Return the content of a sweep that chooses: on the tuning speakers, without the test file.
+
+    Parameters
+    ----------
+    name : str
+        The sweep's.
+    grid : dict
+        Its axes.
+    seeds : list of int
+        Of each configuration.
+    """
     return {
         "name": name,
         "notebook": "03_model_training",
@@ -205,11 +203,6 @@ STEPS = {
         "A recipe for each input: the same 16 quasi-random points, validated on two training\n"
         "speakers who don't train.",
     ),
-    "contest": (
-        contest,
-        "Which network a new speaker wants, and how trained: the same 8 quasi-random points for\n"
-        "each kind, validated as the search; the one without spikes is the comparison.",
-    ),
     "finalists": (
         lambda: finalists(read_table("search_hd")),
         "Each input's best three recipes of the search, with two new seeds, validated as there.",
@@ -224,23 +217,32 @@ STEPS = {
 }
 
 
-def main() -> None:
-    """Write the file of the step that is named; without a name, the search's."""
-    parser = argparse.ArgumentParser(
-        prog="python -m shd_helpers.sweeps.search", description=__doc__
-    )
-    parser.add_argument("step", nargs="?", choices=STEPS, default="search")
+def write_step(default: str, steps: dict[str, tuple[Callable[[], dict], str]], doc: str) -> None:
+    """Write the sweep of the step that the command line names.
+
+    Parameters
+    ----------
+    default : str
+        The step without a name.
+    steps : dict of str to (callable, str)
+        What makes a sweep's content, and the comment above it.
+    doc : str
+        Of the module that is called.
+    """
+    called = f"python -m shd_helpers.sweeps.{default}"
+    parser = argparse.ArgumentParser(prog=called, description=doc)
+    parser.add_argument("step", nargs="?", choices=steps, default=default)
     step = parser.parse_args().step
-    make, why = STEPS[step]
+    make, why = steps[step]
     try:
         content = make()
     except TableError as error:
         sys.exit(f"sweeps/{step}.yaml isn't written.\n{error}")
-    lines = [*why.split("\n"), f"Written by python -m shd_helpers.sweeps.search {step}."]
+    lines = [*why.split("\n"), f"Written by {called} {step}."]
     header = "".join(f"# {line}\n" for line in lines)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
     (SWEEPS / f"{step}.yaml").write_text(header + text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write_step("search", STEPS, __doc__)

@@ -1,0 +1,101 @@
+"""The contest of networks, and the runs that judge them: who chooses, and what is compared."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from shd_helpers.study.tables import TableError
+from shd_helpers.sweeps import contest
+from shd_helpers.sweeps.yaml_file import SWEEPS
+
+
+def content(name):
+    return yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
+
+
+def table_of(best):
+    """Return a contest in which each contestant's named recipe has the named accuracy."""
+    rows = [
+        {"contestant": name, "recipe": f"p{i:02d}", "validation_accuracy": 0.5}
+        for name in contest.CONTESTANTS
+        for i in range(8)
+    ]
+    table = pd.DataFrame(rows).set_index(["contestant", "recipe"])
+    for place, accuracy in best.items():
+        table.loc[place, "validation_accuracy"] = accuracy
+    return table.reset_index()
+
+
+BEST = {
+    ("one hidden layer", "p03"): 0.8,
+    ("two hidden layers", "p05"): 0.9,
+    ("two hidden layers", "p06"): 0.85,
+    ("convolutional", "p01"): 0.95,
+}
+
+
+@pytest.mark.parametrize("step", contest.STEPS)
+def test_the_committed_sweep_is_what_the_step_before_it_says(step):
+    """Nobody chose by hand: the files follow from whole tables, and aren't there before these."""
+    make, _ = contest.STEPS[step]
+    try:
+        wanted = make()
+    except TableError:
+        assert not (SWEEPS / f"{step}.yaml").exists()
+    else:
+        assert content(step) == wanted, f"run python -m shd_helpers.sweeps.contest {step}"
+
+
+def test_every_contestant_has_the_same_recipes_and_chooses_on_the_same_speakers():
+    grid = content("contest")["grid"]
+    assert [*grid["contestant"]] == ["one hidden layer", "two hidden layers", "convolutional"]
+    assert len(grid["recipe"]) == 8
+    assert content("contest")["fixed"]["validation_speakers"] == "8,9"
+    assert content("contest")["fixed"]["score_test"] is False
+
+
+def test_the_best_spiking_network_comes_first_whatever_the_comparison_has():
+    found = contest.chosen(table_of(BEST))
+    assert [*found] == ["two hidden layers", "one hidden layer", "convolutional"]
+    recipes = content("contest")["grid"]["recipe"]
+    for name, recipe in (("two hidden layers", "p05"), ("convolutional", "p01")):
+        assert found[name] == contest.CONTESTANTS[name] | recipes[recipe]
+
+
+def test_half_a_contest_chooses_nothing():
+    with pytest.raises(TableError, match="make sweep SWEEP=contest"):
+        contest.chosen(table_of(BEST)[1:])
+
+
+def test_each_comparison_is_between_models_that_run_and_an_ingredient_is_all_that_is_missing():
+    judged = contest.judged(contest.chosen(table_of(BEST)))
+    models, plan = judged["grid"]["model"], judged["plan"]
+    assert {name for pair in (plan["primary"], *plan["secondary"]) for name in pair} == {*models}
+    whole = models["one hidden layer"]
+    missing = {
+        name: {key for key in whole if whole[key] != model[key]}
+        for name, model in models.items()
+        if ", no " in name
+    }
+    assert missing == {
+        "one hidden layer, no augmentation": {"shift_units", "shift_ms", "stretch", "dropout"},
+        "one hidden layer, no delays": {"n_delays"},
+        "one hidden layer, no beta per neuron": {"learn_beta"},
+    }
+    assert plan["strangers"] == [0, 1, 2, 3, 4, 5, 6, 7, 10, 11]  # all but the tuning speakers
+    assert plan["not_chosen_by"] == [4, 5]  # whom nothing chose by, the ladder neither
+
+
+def test_words_move_as_far_on_700_channels_as_on_183():
+    found = contest.inputs()["grid"]["input"]
+    units = {name: p["shift_units"] * p.get("pool_units", 3) for name, p in found.items()}
+    assert [*units.values()] == [24, 24, 24]  # of the 700
+
+
+def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
+    content = contest.benchmark(contest.chosen(table_of(BEST)))
+    five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
+    assert five == ["study", "two hidden layers", "one hidden layer", "convolutional"]
+    assert content["fixed"]["protocol"] == "official"
+    assert content["fixed"]["language"] == "both"
+    assert "held_out" not in content["grid"]
