@@ -119,7 +119,8 @@ def word_to_spikes(
         axes[2].plot(time_s, 1000 * probability[:, channel], label=label, **style)
     axes[1].set_yticks([-1.5 * i for i in range(len(channels))], [f"unit {c}" for c in channels])
     axes[1].set_ylabel("membrane velocity\n(share of largest)")
-    axes[2].set(ylabel="firing probability\na step (1/1000)", ylim=(0, None))
+    step = f"{1000 / (rate_hz // 2):.2g} ms"
+    axes[2].set(ylabel=f"firing probability\nin {step} (1/1000)", ylim=(0, None))
     legend_above(axes[2])
     axes[3].plot(times, units, **DOT)
     axes[3].set(xlabel="time (s)", ylabel=CHANNEL, ylim=(0, N_CHANNELS))

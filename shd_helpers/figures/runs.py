@@ -233,10 +233,14 @@ def one_utterance(
 def firing_rates(predictions: pd.DataFrame, n_hidden: int, n_classes: int, n_steps: int) -> Figure:
     """Draw how input events and spikes per neuron spread over utterances, by correctness."""
     correct = predictions.label == predictions.predicted
+    hidden, output = (
+        100 * predictions[f"{layer}_spikes"] / n / n_steps
+        for layer, n in (("hidden", n_hidden), ("output", n_classes))
+    )
     quantities = {
         "input events per utterance": predictions.input_events,
-        "hidden spikes per 100 neuron-steps": predictions.hidden_spikes / n_hidden / n_steps * 100,
-        "output spikes per 100 neuron-steps": predictions.output_spikes / n_classes / n_steps * 100,
+        "hidden neurons that spike in a step (%)": hidden,
+        "output neurons that spike in a step (%)": output,
     }
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4))
     for axis, (label, values) in zip(axes, quantities.items(), strict=True):
