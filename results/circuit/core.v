@@ -5,18 +5,14 @@
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
 //  in_*   an event, in_ms (from the word's start, ascending) and in_unit (0..699); or, with in_end
-//         high, the end of the word, without an event. Who sends them decides where a word begins
-//         and ends. Events after the window are taken and dropped. in_ready is low while a step is
-//         computed, while counts wait to be fetched, and for N_UNITS cycles after rst. It follows
-//         in_ms and in_end within the cycle: what belongs to a later bin is taken only when that
-//         bin is reached, so a step is computed when something later is offered. At in_end all
-//         steps that are left are computed before out_valid.
+//         high, the end of the word, without an event. Events after the window are dropped.
+//         in_ready is low for N_UNITS cycles after rst, while a step is computed, and while counts
+//         wait. It follows in_ms and in_end within the cycle: a step is computed once something
+//         later is offered, and at in_end all that are left.
 //  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
-//         with the last one, when out_answer is the class with most spikes (of several the lowest).
-//         Then the next word can begin.
+//         with the last one, when out_answer is the class of most spikes. Then a word can begin.
 //  mon_*  to look on: while mon_valid is high, neuron mon_neuron (hidden ones first) gets the
 //         membrane mon_mem, and mon_spike tells whether it spikes. May be left open.
-// The integers come by $readmemh, as FPGAs and simulators take them; an ASIC needs ROMs there.
 `default_nettype none
 module core #(
 `include "network.vh"

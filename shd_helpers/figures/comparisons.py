@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, legend_beside, styled
 from shd_helpers.study.statistics import FEW
@@ -205,9 +206,10 @@ def accuracy_over_cost(
     for axis in axes:
         axis.set(xscale="log", xlabel="accumulates per utterance")
         axis.margins(x=0.2, y=0.1)
-    axes[1].xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g} million")
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g}")
     axes[1].xaxis.set_minor_formatter("")
-    axes[1].set_xticks([5e5, 1e6, 2e6])
+    axes[1].set_xlabel("accumulates per utterance (millions)")
     return figure
 
 
