@@ -6,6 +6,7 @@ import yaml
 
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps import contest
+from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SWEEPS
 
 
@@ -92,10 +93,20 @@ def test_words_move_as_far_on_700_channels_as_on_183():
     assert [*units.values()] == [24, 24, 24]  # of the 700
 
 
+@pytest.mark.parametrize("make", [contest.judged, contest.benchmark])
+def test_what_is_written_once_the_contest_is_whole_can_run(make, home, data_dir):
+    content = make(contest.chosen(table_of(BEST)))
+    path = home.folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 23}[content["name"]]
+
+
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     content = contest.benchmark(contest.chosen(table_of(BEST)))
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
     assert five == ["study", "two hidden layers", "one hidden layer", "convolutional"]
+    epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
+    assert epochs.pop("study") == 30 and {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"
     assert content["fixed"]["language"] == "both"
     assert "held_out" not in content["grid"]

@@ -17,7 +17,7 @@ from shd_helpers.sweeps.search import (
     TRAINING_SPEAKERS,
     choosing,
     points,
-    tuning_speakers,
+    strangers,
     write_step,
 )
 from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
@@ -92,10 +92,9 @@ def judged(networks: dict[str, dict]) -> dict:
     """
     best, whole = next(iter(networks)), networks[LADDER_S]
     less = {f"{LADDER_S}, no {name}": whole | off for name, off in INGREDIENTS.items()}
-    strangers = [i for i in range(N_SPEAKERS) if i not in tuning_speakers()]
     return _final("judged", "leave_one_out", {"model": networks | less}) | {
         "plan": {
-            "strangers": strangers,
+            "strangers": strangers(),
             "not_chosen_by": [i for i in range(N_SPEAKERS) if i not in TRAINING_SPEAKERS],
             "primary": [best, COMPARISON],
             "secondary": [
@@ -122,7 +121,8 @@ def inputs() -> dict:
     places["700 x 1000"]["shift_units"] *= 3
     small, low, full = places
     content = _final("inputs", "leave_one_out", {"input": places})
-    return content | {"plan": {"primary": [small, full], "secondary": [[low, full], [low, small]]}}
+    pairs = {"primary": [small, full], "secondary": [[low, full], [low, small]]}
+    return content | {"plan": {"strangers": strangers()} | pairs}
 
 
 def benchmark(networks: dict[str, dict]) -> dict:
@@ -133,9 +133,12 @@ def benchmark(networks: dict[str, dict]) -> dict:
     networks : dict of str to dict
         From `chosen`.
     """
-    study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"] | {"epochs": 30}
+    study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"]
     sizes = {f"{n} hidden neurons": networks[LADDER_S] | {"n_hidden": n} for n in SIZES}
-    content = _final("benchmark", "official", {"model": {"study": study} | networks | sizes})
+    models = {name: place | {"epochs": EPOCHS} for name, place in (networks | sizes).items()}
+    models = {"study": study | {"epochs": 30}} | models
+    content = _final("benchmark", "official", {"model": models})
+    del content["fixed"]["epochs"]
     # nothing is chosen here: as many words train as can
     content["fixed"] |= {"language": "both", "validation_fraction": 0.01}
     five = {name: [*range(5)] for name in ("study", *networks)}

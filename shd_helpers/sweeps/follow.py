@@ -78,7 +78,7 @@ class Follower:
         """
         total = len(self._sweep.runs)
         options = {"initial": total - len(todo), "total": total, "disable": not self._progress}
-        options |= {"smoothing": 0}  # time left by the mean run: a bar looked at often forgets it
+        options["smoothing"] = 0  # time left by the mean run: a bar looked at often forgets it
         with tqdm(desc=self._sweep.name, bar_format=_BAR, **options) as bar:
             self._cluster.tend(len(todo))
             self._submit(todo, timeout_s)

