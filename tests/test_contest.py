@@ -49,7 +49,8 @@ def test_the_committed_sweep_is_what_the_step_before_it_says(step):
 
 def test_every_contestant_has_the_same_recipes_and_chooses_on_the_same_speakers():
     grid = content("contest")["grid"]
-    assert [*grid["contestant"]] == ["one hidden layer", "two hidden layers", "convolutional"]
+    assert [*grid["contestant"]] == [*contest.CONTESTANTS]
+    assert len(grid["contestant"]) == 4
     assert len(grid["recipe"]) == 8
     assert content("contest")["fixed"]["validation_speakers"] == "8,9"
     assert content("contest")["fixed"]["score_test"] is False

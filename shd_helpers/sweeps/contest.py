@@ -36,6 +36,8 @@ _PER_NEURON = {"learn_beta": True, "learn_threshold": True, "readout": "membrane
 CONTESTANTS: dict[str, dict] = {
     "one hidden layer": _PER_NEURON | {"n_delays": 8},
     "two hidden layers": _PER_NEURON | {"n_delays": 8, "n_layers": 2, "n_hidden": 128},
+    "shared weights": _PER_NEURON
+    | {"n_delays": 8, "n_hidden": 16, "kernel_size": 32, "stride": 8},  # the ladder's last rung
     "convolutional": {"network": "convolutional"},
 }
 COMPARISON = "convolutional"  # has no spikes
