@@ -148,9 +148,12 @@ def test_the_front_is_drawn_through_its_points_only():
     validated.loc[2, "validation"] = 1.0
     front = is_on_front(validated.effective_acs, validated.validation)
     tested = grid(input=["a", "b"]).set_index("input")
-    left, right = comparisons.accuracy_over_cost(validated, front, tested).axes
+    left, right = comparisons.accuracy_over_cost(validated, front, tested, (183, 333, 2)).axes
     (line,) = [line for line in left.lines if line.get_label() == "Pareto front"]
     assert len(line.get_xdata()) == 7 and 1.0 not in line.get_ydata()
+    (ring,) = [line for line in left.lines if line.get_label().endswith("the study's")]
+    at = validated.query("channels == 183 and steps == 333 and pool_threshold == 2")
+    assert ring.get_xydata().tolist() == at[["effective_acs", "validation"]].to_numpy().tolist()
     assert bars(right)["b"][1] == [95.0]
 
 
@@ -212,6 +215,13 @@ def test_each_speaker_stands_at_its_voice():
     assert {text.get_text(): text.xy for text in axis.texts} == {"4": (100, 50), "7": (200, 90)}
 
 
+def test_of_two_speakers_side_by_side_each_number_stands_on_its_own_side():
+    table = pd.DataFrame({"accuracy": [50.0, 50.5, 90], "a": [100.0, 101, 200]}, index=[7, 11, 2])
+    (axis,) = speakers.accuracy_over_voice(table, {"a": "spikes"}).axes
+    sides = {text.get_text(): text.get_horizontalalignment() for text in axis.texts}
+    assert sides == {"7": "right", "11": "left", "2": "left"}
+
+
 def figures_of_the_study():
     """Yield a name and each kind of figure, of about the study's sizes."""
     names = ["fast_sigmoid", "atan", "sigmoid"]
@@ -233,7 +243,7 @@ def figures_of_the_study():
     tested = grid(input=inputs).set_index("input")
     front = is_on_front(whole.effective_acs, whole.validation)
     front &= whole.index % 5 == 0  # a front has few points
-    yield "cost", comparisons.accuracy_over_cost(whole, front, tested)
+    yield "cost", comparisons.accuracy_over_cost(whole, front, tested, (183, 333, 2))
     table = accuracies(inputs[:2])
     yield "speakers", speakers.speakers_by_input(table, inputs[:2], {8: "(tuned on)"})
     pairs = pd.MultiIndex.from_tuples(

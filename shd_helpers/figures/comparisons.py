@@ -168,12 +168,15 @@ def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int
 
 @styled
 def accuracy_over_cost(
-    validated: pd.DataFrame, on_front: Sequence[bool], tested: pd.DataFrame
+    validated: pd.DataFrame,
+    on_front: Sequence[bool],
+    tested: pd.DataFrame,
+    study: tuple[int, int, int],
 ) -> Figure:
     """Draw accuracy (%) over accumulates (log axis): validation with its Pareto front, and test.
 
     Takes a summary of many configurations, which of them are on the front, and the summary by
-    input of the few that were tested. The study's input, 183 x 333 at threshold 2, has a ring.
+    input of the few that were tested. The study's channels, steps and threshold have a ring.
     """
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6))
     front = validated[on_front].sort_values("effective_acs")
@@ -189,9 +192,10 @@ def accuracy_over_cost(
             f"{row.channels} x {row.steps}", (row.effective_acs, row.validation), fontsize=7,
             xytext=(-5, 3), textcoords="offset points", ha="right",
         )  # fmt: skip
-    study = validated.query("channels == 183 and steps == 333 and pool_threshold == 2")
-    ring = {"mfc": "none", "mec": INK, "ms": 13, "label": "183 x 333, the study's"}
-    axes[0].plot(study.effective_acs, study.validation, "o", **ring)
+    sizes = validated[["channels", "steps", "pool_threshold"]]
+    ringed = validated[(sizes == [*study]).all(axis=1)]
+    ring = {"mfc": "none", "mec": INK, "ms": 13, "label": f"{study[0]} x {study[1]}, the study's"}
+    axes[0].plot(ringed.effective_acs, ringed.validation, "o", **ring)
     axes[0].set(ylabel="validation accuracy (%)")
     axes[0].set_title("validation: speakers 8 and 9", loc="left")
     axes[0].legend(loc="lower right")

@@ -287,7 +287,7 @@ def word_to_digit(
     votes.barh(range(len(counts)), counts, color=colors)
     size = 11 if len(counts) <= 10 else 7
     votes.set_yticks(range(len(counts)), class_names, fontsize=size)
-    votes.set(xlabel="votes (output spikes)", ylim=(len(counts) - 0.4, -0.6))
+    votes.set(xlabel=f"spikes in {n_steps * step_ms:.0f} ms", ylim=(len(counts) - 0.4, -0.6))
     votes.grid(False)
     titles = [f"{N_CHANNELS} channels →", f"{n_units} x {n_steps} →"]
     titles += [f"{example['hidden'].shape[1]} neurons →", class_names[counts.argmax()]]

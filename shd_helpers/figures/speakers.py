@@ -97,11 +97,15 @@ def accuracy_over_voice(speakers: pd.DataFrame, voices: Mapping[str, str]) -> Fi
     """
     figure, axes = plt.subplots(1, len(voices), figsize=(3 * len(voices), 3.2), sharey=True)
     for axis, (name, label) in zip(np.atleast_1d(axes), voices.items(), strict=True):
-        axis.plot(speakers[name], speakers.accuracy, "o", color="C0", markersize=13)
+        axis.plot(speakers[name], speakers.accuracy, "o", color="C0", markersize=4)
+        near = 0.06 * np.ptp(speakers[["accuracy", name]].to_numpy(), axis=0)
         for speaker, row in speakers.iterrows():
+            right = speakers[["accuracy", name]] - row[["accuracy", name]]
+            is_left = ((right.abs() < near).all(axis=1) & (right[name] > 0)).any()  # of two dots
             axis.annotate(
-                str(speaker), (row[name], row.accuracy), color="white", fontsize=7.5,
-                ha="center", va="center_baseline",
+                str(speaker), (row[name], row.accuracy), fontsize=8, va="center_baseline",
+                xytext=(-4 if is_left else 4, 0), textcoords="offset points",
+                ha="right" if is_left else "left",
             )  # fmt: skip
         axis.set_xlabel(label)
         axis.margins(0.12)
