@@ -43,20 +43,22 @@ def speakers_by_input(
 
 
 @styled
-def differences(contrasts: pd.DataFrame, margin: float) -> Figure:
+def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
     """Draw differences (percent points) with their 95 % intervals, a row each, the first on top.
 
-    Takes `study.contrasts`, and the loss that would matter.
+    Takes `study.contrasts`, and the loss that would matter, where one was set beforehand.
     """
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(contrasts) + 1.4))
     y = np.arange(len(contrasts))[::-1]
     axis.axvline(0, color=INK, linewidth=1)
-    label = f"margin, {margin:g} point{'s' * (margin != 1)}"
-    axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
+    if margin is not None:
+        label = f"margin, {margin:g} point{'s' * (margin != 1)}"
+        axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
     axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
     axis.set(xlabel="difference for a new speaker (percent points)", ylim=(-0.7, len(y) - 0.3))
-    legend_above(axis)
+    if margin is not None:
+        legend_above(axis)
     return figure
 
 
