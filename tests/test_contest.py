@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from shd_helpers.study.tables import TableError
+from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.sweeps import contest
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SWEEPS
@@ -24,13 +24,15 @@ def table_of(best):
     table = pd.DataFrame(rows).set_index(["contestant", "recipe"])
     for place, accuracy in best.items():
         table.loc[place, "validation_accuracy"] = accuracy
-    return table.reset_index()
+    table = table.reset_index()
+    costs = {"one hidden layer": 5e6, "two hidden layers": 3e6, "shared weights": 1e6}
+    return table.assign(effective_acs=table.contestant.map(costs))
 
 
 BEST = {
     ("one hidden layer", "p03"): 0.8,
-    ("two hidden layers", "p05"): 0.9,
-    ("two hidden layers", "p06"): 0.85,
+    ("two hidden layers", "p05"): 0.81,
+    ("shared weights", "p06"): 0.8,
     ("convolutional", "p01"): 0.95,
 }
 
@@ -56,12 +58,25 @@ def test_every_contestant_has_the_same_recipes_and_chooses_on_the_same_speakers(
     assert content("contest")["fixed"]["score_test"] is False
 
 
-def test_the_best_spiking_network_comes_first_whatever_the_comparison_has():
-    found = contest.chosen(table_of(BEST))
-    assert [*found] == ["two hidden layers", "one hidden layer", "convolutional"]
+def test_the_cheapest_within_a_standard_error_comes_first_and_the_comparison_last():
+    found = contest.chosen(table_of(BEST))  # the error is 1.35 points
+    assert [*found] == [
+        "shared weights",
+        "two hidden layers",
+        "one hidden layer",
+        "convolutional",
+    ]
     recipes = content("contest")["grid"]["recipe"]
     for name, recipe in (("two hidden layers", "p05"), ("convolutional", "p01")):
         assert found[name] == contest.CONTESTANTS[name] | recipes[recipe]
+    worse = contest.chosen(table_of(BEST | {("shared weights", "p06"): 0.79}))
+    assert next(iter(worse)) == "two hidden layers"
+
+
+def test_the_standard_error_knows_how_many_words_validated():
+    right = contest.N_VALIDATED * read_table("contest_hd").validation_accuracy
+    assert right.tolist() == pytest.approx(right.round().tolist(), abs=1e-6)
+    assert right.round().astype(int).mod(2).nunique() == 2  # not half as many
 
 
 def test_half_a_contest_chooses_nothing():
@@ -73,17 +88,18 @@ def test_each_comparison_is_between_models_that_run_and_an_ingredient_is_all_tha
     judged = contest.judged(contest.chosen(table_of(BEST)))
     models, plan = judged["grid"]["model"], judged["plan"]
     assert {name for pair in (plan["primary"], *plan["secondary"]) for name in pair} == {*models}
-    whole = models["one hidden layer"]
+    whole = models["shared weights"]
     missing = {
         name: {key for key in whole if whole[key] != model[key]}
         for name, model in models.items()
-        if ", no " in name
+        if name.startswith("no ")
     }
     assert missing == {
-        "one hidden layer, no augmentation": {"shift_units", "shift_ms", "stretch", "dropout"},
-        "one hidden layer, no delays": {"n_delays"},
-        "one hidden layer, no beta per neuron": {"learn_beta"},
+        "no augmentation": {"shift_units", "shift_ms", "stretch", "dropout"},
+        "no delays": {"n_delays"},
+        "no shared weights": {"kernel_size", "n_hidden"},
     }
+    assert plan["primary"] == ["shared weights", "convolutional"]
     assert plan["strangers"] == [0, 1, 2, 3, 4, 5, 6, 7, 10, 11]  # all but the tuning speakers
     assert plan["not_chosen_by"] == [4, 5]  # whom nothing chose by, the ladder neither
 
@@ -94,18 +110,18 @@ def test_words_move_as_far_on_700_channels_as_on_183():
     assert [*units.values()] == [24, 24, 24]  # of the 700
 
 
-@pytest.mark.parametrize("make", [contest.judged, contest.benchmark])
+@pytest.mark.parametrize("make", [contest.judged, contest.benchmark, contest.best])
 def test_what_is_written_once_the_contest_is_whole_can_run(make, home, data_dir):
     content = make(contest.chosen(table_of(BEST)))
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 23}[content["name"]]
+    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 20, "best": 5}[content["name"]]
 
 
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     content = contest.benchmark(contest.chosen(table_of(BEST)))
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
-    assert five == ["study", "two hidden layers", "one hidden layer", "convolutional"]
+    assert {*five} == {"study", "shared weights", "two hidden layers"}
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
     assert epochs.pop("study") == 30 and {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"

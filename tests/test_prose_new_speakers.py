@@ -3,6 +3,7 @@
 import pytest
 
 from shd_helpers.study import contrasts, read_table, speaker_accuracies, summarise
+from shd_helpers.sweeps.contest import chosen
 from tests.test_prose import README, says
 
 NOTEBOOK = "07_new_speakers"
@@ -129,3 +130,33 @@ def test_the_rungs_of_notebook_7(ladder):
         f"though its two-sided `p` is {steps.p['membrane readout']:.3f}.",
     ):
         says(NOTEBOOK, sentence)
+
+
+def test_the_contest_of_notebook_7():
+    table = read_table("contest_hd")
+    by = 100 * table.pivot(index="recipe", columns="contestant", values="validation_accuracy")
+    one, two, shared, comparison = by_order = [*table.contestant.unique()]
+    best, spread = by.max(), by.max() - by.min()
+    cost = table.groupby("contestant")[["parameters", "effective_acs"]].mean()
+    dearer = cost.loc[one] / cost.loc[shared]
+    ahead = by[comparison] - by[[one, two, shared]].max(axis=1)
+    apart = best[by_order[:3]]
+    for sentence in (
+        f"With its best recipe one hidden layer gets {best[one]:.1f} %, two get {best[two]:.1f} %, "
+        f"shared weights {best[shared]:.1f} %, and the comparison {best[comparison]:.1f} %.",
+        f"lie {spread[one]:.1f}, {spread[two]:.1f}, {spread[shared]:.1f} and "
+        f"{spread[comparison]:.1f} points.",
+        f"are within {apart.max() - apart.min():.1f} points.",
+        f"have {dearer.parameters:.0f} times fewer parameters than one full layer, and "
+        f"{dearer.effective_acs:.1f} times fewer accumulates.",
+        f"by at least {ahead.min():.1f} points over the best of the three.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert ahead.min() > 0
+    error = 100 * (best[apart.idxmax()] / 100 * (1 - best[apart.idxmax()] / 100) / 846) ** 0.5
+    says(NOTEBOOK, f"standard error of the highest accuracy ({error:.1f} points,")
+    assert next(iter(chosen(table))) == "shared weights"
+    farthest = set(table[table.shift_units == 13].recipe)
+    for name in (one, two):
+        assert set(by[name].nlargest(2).index) == farthest
+    says(NOTEBOOK, "by 13 channels, are the best two.")

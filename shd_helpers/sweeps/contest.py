@@ -2,8 +2,8 @@
 
 ``python -m shd_helpers.sweeps.contest`` writes ``sweeps/contest.yaml``: the same quasi-random
 recipes for every kind of network, the one without spikes among them. With the word ``judged``,
-``inputs`` or ``benchmark`` it writes that sweep; what was chosen comes from the contest's table,
-from the ladder and from the final runs' file.
+``inputs``, ``benchmark`` or ``best`` it writes that sweep; what was chosen comes from the contest's
+table, from the ladder and from the final runs' file.
 """
 
 import pandas as pd
@@ -31,6 +31,7 @@ CONTEST_RANGES = RANGES | {
     "dropout": (0.02, 0.3),
 }
 N_CONTEST = 8
+N_VALIDATED = 846  # words of speakers 8 and 9
 EPOCHS = 60
 _PER_NEURON = {"learn_beta": True, "learn_threshold": True, "readout": "membrane"}
 CONTESTANTS: dict[str, dict] = {
@@ -41,14 +42,14 @@ CONTESTANTS: dict[str, dict] = {
     "convolutional": {"network": "convolutional"},
 }
 COMPARISON = "convolutional"  # has no spikes
-LADDER_S = "one hidden layer"  # the network whose ingredients the ladder has
-# its three largest steps, and what undoes each
+FULL, RICHER = "one hidden layer", "two hidden layers"
+# the three that matter most, and what undoes each
 INGREDIENTS: dict[str, dict] = {
     "augmentation": dict.fromkeys((*STRENGTH, "dropout"), 0),
     "delays": {"n_delays": 1},
-    "beta per neuron": {"learn_beta": False},
+    "shared weights": {"kernel_size": 0, "n_hidden": 256},
 }
-SIZES = (32, 64, 128)  # hidden neurons of the one layer: how small may it be?
+SIZES = (4, 8, 32)  # neurons at a place instead of 16: how small may the network be?
 
 
 def contest() -> dict:
@@ -60,7 +61,10 @@ def contest() -> dict:
 
 
 def chosen(table: pd.DataFrame) -> dict[str, dict]:
-    """Return the contestants with their best recipes, the best of the spiking ones first.
+    """Return the contestants with their best recipes, the chosen spiking network first.
+
+    It is the one with the fewest accumulates among those that are, with their best recipes, within
+    one standard error of the highest accuracy. The comparison comes last.
 
     Parameters
     ----------
@@ -75,34 +79,38 @@ def chosen(table: pd.DataFrame) -> dict[str, dict]:
     if len(table) != N_CONTEST * len(CONTESTANTS):
         raise TableError("contest: not all runs have ended well. Run make sweep SWEEP=contest")
     ranked = table.sort_values("validation_accuracy", ascending=False, kind="stable")
-    best = ranked.drop_duplicates("contestant")
-    best = best.sort_values("contestant", key=lambda name: name == COMPARISON, kind="stable")
+    best = ranked.drop_duplicates("contestant").set_index("contestant")
+    spiking = best.drop(COMPARISON)
+    highest = spiking.validation_accuracy.max()
+    error = (highest * (1 - highest) / N_VALIDATED) ** 0.5
+    near = spiking[spiking.validation_accuracy >= highest - error]
+    first = near.effective_acs.idxmin()
     recipes = points(CONTEST_RANGES, N_CONTEST)
-    pairs = zip(best.contestant, best.recipe, strict=True)
-    return {name: CONTESTANTS[name] | recipes[recipe] for name, recipe in pairs}
+    order = [first, *spiking.index.drop(first), COMPARISON]
+    return {name: CONTESTANTS[name] | recipes[best.recipe[name]] for name in order}
 
 
 def judged(networks: dict[str, dict]) -> dict:
-    """Return the content of ``sweeps/judged.yaml``: each network, every speaker left out once.
+    """Return the content of ``sweeps/judged.yaml``: every speaker left out once.
 
-    The ladder's network runs without each of three ingredients, too.
+    The chosen spiking network, the same without each of its ingredients, the ladder's full layer,
+    and the comparison.
 
     Parameters
     ----------
     networks : dict of str to dict
         From `chosen`.
     """
-    best, whole = next(iter(networks)), networks[LADDER_S]
-    less = {f"{LADDER_S}, no {name}": whole | off for name, off in INGREDIENTS.items()}
-    return _final("judged", "leave_one_out", {"model": networks | less}) | {
+    best, whole = next(iter(networks.items()))
+    less = {f"no {name}": whole | off for name, off in INGREDIENTS.items() if whole | off != whole}
+    others = {name: networks[name] for name in (FULL, COMPARISON)}
+    models = {best: whole} | others | less
+    return _final("judged", "leave_one_out", {"model": models}) | {
         "plan": {
             "strangers": strangers(),
             "not_chosen_by": [i for i in range(N_SPEAKERS) if i not in TRAINING_SPEAKERS],
             "primary": [best, COMPARISON],
-            "secondary": [
-                *([name, best] for name in networks if name not in (best, COMPARISON)),
-                *([LADDER_S, name] for name in less),
-            ],
+            "secondary": [[best, name] for name in models if name not in (best, COMPARISON)],
         },
     }
 
@@ -136,15 +144,29 @@ def benchmark(networks: dict[str, dict]) -> dict:
         From `chosen`.
     """
     study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"]
-    sizes = {f"{n} hidden neurons": networks[LADDER_S] | {"n_hidden": n} for n in SIZES}
-    models = {name: place | {"epochs": EPOCHS} for name, place in (networks | sizes).items()}
-    models = {"study": study | {"epochs": 30}} | models
+    best, whole = next(iter(networks.items()))
+    five = {"study": study | {"epochs": 30}, best: whole, RICHER: networks[RICHER]}
+    sizes = {f"{best}, {n} at a place": whole | {"n_hidden": n} for n in SIZES}
+    others = networks | sizes
+    models = {name: {"epochs": EPOCHS} | place for name, place in (others | five).items()}
     content = _final("benchmark", "official", {"model": models})
     del content["fixed"]["epochs"]
     # nothing is chosen here: as many words train as can
     content["fixed"] |= {"language": "both", "validation_fraction": 0.01}
-    five = {name: [*range(5)] for name in ("study", *networks)}
-    return content | {"seeds": five | {"others": [0]}}
+    return content | {"seeds": {name: [*range(5)] for name in five} | {"others": [0]}}
+
+
+def best(networks: dict[str, dict]) -> dict:
+    """Return the content of ``sweeps/best.yaml``: the chosen spiking network, to be used.
+
+    Parameters
+    ----------
+    networks : dict of str to dict
+        From `chosen`.
+    """
+    name = next(iter(networks))
+    content = _final("best", "official", {"model": {name: networks[name]}})
+    return content | {"seeds": [*range(5)], "keep_predictions": False}
 
 
 def _final(name: str, protocol: str, grid: dict) -> dict:
@@ -167,9 +189,9 @@ STEPS = {
     ),
     "judged": (
         lambda: judged(chosen(read_table("contest_hd"))),
-        "The contest's networks with their best recipes, and the ladder's without each of three\n"
-        "ingredients: every speaker left out once. Networks, recipes and comparisons were\n"
-        "committed before the first run.",
+        "The network that the contest chose, the same without each of three ingredients, the\n"
+        "ladder's full layer, and the comparison: every speaker left out once. Committed before\n"
+        "the first run.",
     ),
     "inputs": (
         inputs,
@@ -180,6 +202,11 @@ STEPS = {
         lambda: benchmark(chosen(read_table("contest_hd"))),
         "The benchmark: 20 classes, the official split of the remade SHD, the study's network and\n"
         "the contest's, and smaller ones. Committed before the first run.",
+    ),
+    "best": (
+        lambda: best(chosen(read_table("contest_hd"))),
+        "The spiking network that the contest chose, on the official split, to be used as those of the\n"
+        "sweep networks. Nothing is chosen here.",
     ),
 }
 
