@@ -205,8 +205,8 @@ STEPS = {
     ),
     "best": (
         lambda: best(chosen(read_table("contest_hd"))),
-        "The spiking network that the contest chose, on the official split, to be used as those of the\n"
-        "sweep networks. Nothing is chosen here.",
+        "The spiking network that the contest chose, on the official split, to be used as those\n"
+        "of the sweep networks. Nothing is chosen here.",
     ),
 }
 
