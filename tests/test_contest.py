@@ -104,6 +104,19 @@ def test_each_comparison_is_between_models_that_run_and_an_ingredient_is_all_tha
     assert plan["not_chosen_by"] == [4, 5]  # whom nothing chose by, the ladder neither
 
 
+def test_other_windows_have_the_recipe_that_the_contest_found():
+    windows, found = content("windows"), contest.chosen(read_table("contest_hd"))
+    for window in windows["grid"]["window"].values():
+        model = windows["fixed"] | window
+        differs = {name for name, value in found["shared weights"].items() if model[name] != value}
+        assert differs | {"n_layers"} <= {"n_hidden", "kernel_size", "stride", "n_layers"}
+    validated = {"validation", "validation_speakers", "score_test", "epochs"}
+    fixed = content("contest")["fixed"]
+    assert {name: windows["fixed"][name] for name in validated} == {
+        name: fixed[name] for name in validated
+    }
+
+
 def test_words_move_as_far_on_700_channels_as_on_183():
     found = contest.inputs()["grid"]["input"]
     units = {name: p["shift_units"] * p.get("pool_units", 3) for name, p in found.items()}

@@ -103,3 +103,5 @@ def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
     assert found.input.unique() == ["small"] and found.seed.unique() == [4]
     assert found.test_unseen_accuracy.tolist() == [1 / 2, 2 / 4, 0]
     assert found.test_seen_accuracy.tolist() == [2 / 3, 1 / 4, 3 / 4]
+    runs.rename(columns={"input": "model"}).to_csv(table, index=False)
+    assert speaker_accuracies(table, "model").set_index("speaker").sort_index().equals(found)

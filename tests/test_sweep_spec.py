@@ -199,7 +199,8 @@ STUDY = [path.stem for path in FOLDER.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "downsizing_grid", "downsizing_window", "downsizing_input"),
     *("surrogates", "learning_rate_epochs", "batch_size", "original"),
-    *("augmentation", "ladder", "contest", "circuit_bits_validation", "circuit_leak"),
+    *("augmentation", "ladder", "contest", "windows"),
+    *("circuit_bits_validation", "circuit_leak"),
 }
 
 

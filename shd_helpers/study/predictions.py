@@ -172,27 +172,29 @@ def count_correct(predictions: pd.DataFrame, columns: Sequence[str]) -> pd.DataF
     return counted.agg(utterances="size", correct="sum").reset_index()
 
 
-def speaker_accuracies(name: str | Path) -> pd.DataFrame:
+def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
     """Return what each speaker got where all were left out in turn: as an unseen and a seen one.
 
     Parameters
     ----------
     name : str or Path
-        As for `tables.read_table`: a sweep over `held_out` with an axis `input`.
+        As for `tables.read_table`: a sweep over `held_out` and one axis more.
+    axis : str
+        Its name.
 
     Returns
     -------
     DataFrame
-        A row for each input, seed and speaker: `test_unseen_accuracy`, a fraction of all the
-        speaker's utterances, in the run that left the speaker out; `test_seen_accuracy`, a fraction
-        of those that the other runs held back.
+        A row for each place on the axis (its column is called `input` here), seed and speaker:
+        `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that left
+        the speaker out; `test_seen_accuracy`, a fraction of those that the other runs held back.
 
     Raises
     ------
     TableError
         As `collect_predictions`.
     """
-    inputs = read_rows(table_path(name))[["hash", "input"]]
+    inputs = read_rows(table_path(name))[["hash", axis]].rename(columns={axis: "input"})
     columns = ("input", "seed", "speaker", "seen")
     counted = count_correct(collect_predictions(name).merge(inputs, on="hash"), columns)
     counted["accuracy"] = counted.correct / counted.utterances

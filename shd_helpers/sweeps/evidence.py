@@ -28,6 +28,7 @@ EVIDENCE = (
     "augmentation",
     "ladder",
     "contest",
+    "windows",
     "judged",
     "inputs",
     "benchmark",
