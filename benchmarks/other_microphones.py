@@ -25,7 +25,11 @@ def main() -> None:
     paths = sorted(parser.parse_args().folder.glob("*.wav"))
     if not paths:
         parser.error("no wav file in this folder")
-    networks = {path.stem: read_network(path) for path in sorted(NETWORKS.glob("study_*.npz"))}
+    networks = {
+        path.stem: read_network(path)
+        for kind in ("study", "best")
+        for path in sorted(NETWORKS.glob(f"{kind}_*.npz"))
+    }
     rows = []
     for path in tqdm(paths):
         word = hear(*soundfile.read(path))

@@ -76,7 +76,9 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         now_ms, ahead, score = way.until(until)
         if not heard["is_word"]:
             return f"{heard['line']} (The figure shows the word before.)"
-        votes = f"After {now_ms:.0f} ms {ahead} is ahead with {score:g} votes."
+        counts = kept.network.readout == "spikes"
+        votes = f"{score:g} votes" if counts else f"a mean membrane of {score:.2f}"
+        votes = f"After {now_ms:.0f} ms {ahead} is ahead with {votes}."
         return f"{heard['line']} {votes} {chances}"
 
     until = ("until (ms)", round(end_ms), (round(step_ms), round(end_ms), round(step_ms)))
