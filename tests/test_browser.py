@@ -329,7 +329,7 @@ def record(page, seconds=3.5):
 def test_04_a_word_is_said(lab, chromium, say, tmp_path, word):
     """The answer is that of the same sound without a browser; the picture is of this word."""
     digit, wave, rate = word
-    heard, kept = hear(wave, rate), read_network("study_0")
+    heard, kept = hear(wave, rate), read_network("best_0")
     scores = evaluate(kept.network, input_of(kept, heard.times, heard.units)).class_scores
     answer = kept.class_names[int(scores.argmax())]
     if digit:

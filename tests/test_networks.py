@@ -14,7 +14,7 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
-from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study import evaluate, input_of, networks, read_network
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
@@ -123,6 +123,16 @@ def test_a_mean_membrane_ends_with_the_word(kept):
     plt.close(way.figure)
     assert 350 < until_ms < 370 and ahead == answer
     assert score == pytest.approx(evaluate(model, word).class_scores.max().item(), rel=1e-5)
+
+
+def test_a_run_that_has_not_ended_is_named_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    (tmp_path / "runs/mine").mkdir(parents=True)
+    monkeypatch.setattr("sys.argv", ["networks", "best", "mine"])
+    with pytest.raises(SystemExit, match=r"mine/run\.json: no such file.* with this run_name"):
+        networks.main()
+    assert not (tmp_path / "results").exists()
 
 
 def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):

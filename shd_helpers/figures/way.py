@@ -39,7 +39,7 @@ class Way:
     ) -> None:
         self._network, self._names, self._step_ms = network, class_names, step_ms
         self._n_steps, self._word = size[1], ""
-        figsize = (11 + 3.5 * columns, max(5.6, 0.38 * len(class_names)))
+        figsize = (10.4 + 3.3 * columns, max(5.4, 0.38 * len(class_names)))
         self.figure: Figure
         self.figure, axes = plt.subplots(2, 2 + columns, figsize=figsize)
         self.beside: list[Axes] = [*axes[:, :columns].ravel()]

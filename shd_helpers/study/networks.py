@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,9 +152,12 @@ def main() -> None:
     if not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
     for folder in folders:
-        run = read_run(folder)
-        path = results_dir() / "networks" / f"{arguments.name}_{run.info['seed']}.npz"
-        keep_network(run, path)
+        try:
+            run = read_run(folder)
+            path = results_dir() / "networks" / f"{arguments.name}_{run.info['seed']}.npz"
+            keep_network(run, path)
+        except RunError as error:
+            sys.exit(str(error))
         print(path)
 
 
