@@ -193,8 +193,11 @@ class Judged:
             contrasts(new, [(self.best, "study")], f"test_{part}_accuracy").iloc[0]
             for part in ("unseen", "seen")
         )
+        pair = [(self.best, "one hidden layer")]
+        self.full = contrasts(new, pair, "test_unseen_accuracy").iloc[0]
         self.chose_nothing = self.by.loc[plan["not_chosen_by"]].mean()
         final, models = summarise(read_table("final_hd"), "input"), read_table("judged_hd")
+        self.full_parameters = models[models.model == "one hidden layer"].parameters.iloc[0]
         self.costs = {
             "study": final.loc["183 x 333"],
             self.best: summarise(models, "model").loc[self.best],
@@ -234,6 +237,13 @@ def test_the_judged_network_in_notebook_7_and_readme(judged):
         f"{many.parameters:,.0f}.",
     ):
         says(NOTEBOOK, sentence)
+    full = judged.full
+    says(
+        NOTEBOOK,
+        f"One full layer with delays and its own recipe gets {unseen['one hidden layer']:.1f} %; "
+        f"against it shared weights have {full['mean']:+.1f} ± {full.ci95:.1f} points, with "
+        f"{judged.full_parameters / few.parameters:.0f} times fewer parameters.",
+    )
     assert better.idxmax() == hardest and better.min() > 0 and 45 < errors < 50
     assert judged.gain.p < 0.05 and abs(judged.seen_gain["mean"]) < judged.seen_gain.ci95
     assert f"bring another {gain} points (one seed), half of the errors gone" in README
