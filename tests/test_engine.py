@@ -486,6 +486,29 @@ def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
         assert relative(ours[name], grad) < 1e-5, name
 
 
+@pytest.mark.parametrize("n_channels", [1, 5, 16])
+@pytest.mark.parametrize(
+    "kernel_size, stride", [(40, 1), (1, 1), (5, 9), (7, 2), (12, 8), (39, 1), (3, 3)]
+)
+def test_windows_against_snntorch(kernel_size, stride, n_channels):
+    """Units that one, many or no windows see; layers with and without columns left out."""
+    window = {"kernel_size": kernel_size, "stride": stride, "delays": (0, 6)}
+    generator = torch.Generator().manual_seed(1)
+    model = spiking_network([40, n_channels, 4], 0.9, "atan", 2.0, generator, **window)
+    with torch.no_grad():
+        model.fc1.weight += 0.2
+        model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
+    events, index = random_events(5, 30, 40, 4, 0.2), np.array([4, 0, 3])
+    _, scores = engine.forward_backward(model, events, index)
+    ours = gradients(model)
+    _, want_scores = reference.forward_backward(model, events, index)
+    assert torch.equal(scores, want_scores)  # true for this seed
+    assert engine.record(model, events, index).hidden_spk[0].sum() > 20
+    for name, grad in gradients(model).items():
+        assert grad.abs().max() > 0, name
+        assert relative(ours[name], grad) < 1e-5, name
+
+
 @pytest.mark.parametrize("readout", ["spikes", "membrane"])
 def test_a_word_that_ends_early_is_a_shorter_word(readout):
     """Against the same network without a stop, on input of as many steps as the word takes."""

@@ -58,6 +58,7 @@ class ChannelConv1d(nn.Module):
             )
         self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
+        self.shape = n_units, n_delays, n_channels, kernel_size, stride
         first = torch.arange(0, n_units - kernel_size + 1, stride)
         seen = torch.arange(n_delays)[:, None] * n_units + torch.arange(kernel_size)
         columns = first[:, None] + seen.flatten()  # (places, delays x kernel_size)
@@ -71,11 +72,6 @@ class ChannelConv1d(nn.Module):
         full = self.weight.new_zeros(n_places, len(self.bias), self.in_features)
         full = full.scatter(2, self.columns, self.weight.expand(n_places, -1, -1))
         return full.flatten(0, 1), self.bias.repeat(n_places)
-
-    def folded(self, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the gradients of the shared numbers from those of `unfolded`."""
-        weight = weight.view(len(self.columns), len(self.bias), self.in_features)
-        return weight.gather(2, self.columns).sum(0), bias.view(-1, len(self.bias)).sum(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the currents (batch, neurons) of inputs (batch, inputs)."""

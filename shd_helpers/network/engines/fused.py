@@ -12,6 +12,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -35,7 +36,6 @@ from shd_helpers.network.spiking import (
     LayerStates,
     SpikingNetwork,
     steps_run,
-    weight_and_bias,
 )  # fmt: skip
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
@@ -51,25 +51,68 @@ def _aligned(*shape: int) -> np.ndarray:
     return memory[first : first + size].reshape(shape)
 
 
+@lru_cache(maxsize=16)
+def _bands(
+    n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """Say where a `ChannelConv1d`'s weights are if every input has but the neurons it may feed.
+
+    Returns
+    -------
+    lows : ndarray
+        The first of its neurons, for every input, int64.
+    band : int
+        How many neurons an input has: whole vectors.
+    places : ndarray
+        Where weight k of channel c at place p lies in (inputs, band), shape (p, c, k).
+    """
+    fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
+    columns, place = fc.columns[:, 0].numpy(), np.arange(len(fc.columns))[:, None]
+    first, last = np.full((2, fc.in_features), -1)
+    for p in place[::-1, 0]:
+        first[columns[p]] = p
+    for p in place[:, 0]:
+        last[columns[p]] = p
+    width = _whole(fc.out_features)
+    band = min(width, _whole(int((last - first + 1).max()) * n_channels))
+    lows = np.clip(first * n_channels, 0, width - band)
+    neurons = place[..., None] * n_channels + np.arange(n_channels)[:, None]
+    return lows, band, columns[:, None] * band + neurons - lows[columns][:, None]
+
+
+def _whole(n: int) -> int:
+    """Return n neurons' places: whole vectors."""
+    return -(-n // LANES) * LANES
+
+
 def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
-    """Lay the parameters out: shape, surrogates' constants, blocks, weights by row."""
+    """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
     shape: list[tuple[int, ...]] = []
     constants: list[tuple[float, float]] = []
     blocks: list[np.ndarray] = []
+    lows: list[np.ndarray] = []
     matrices: list[np.ndarray] = []
-    block_at = state_at = matrix_at = 0
+    block_at = low_at = state_at = matrix_at = 0
     for i, (fc, lif) in enumerate(model.layers):
-        weight, bias = (tensor.detach().numpy() for tensor in weight_and_bias(fc))
-        n, n_in = weight.shape
-        width = -(-n // LANES) * LANES
+        weight, bias = fc.weight.detach().numpy(), fc.bias.detach().numpy()
+        n, n_in = fc.out_features, fc.in_features
+        width = band = _whole(n)
+        if isinstance(fc, ChannelConv1d):
+            first, band, places = _bands(*fc.shape)
+            lows.append(first)
+            rows = np.zeros((n_in, band), np.float32)
+            rows.ravel()[places] = weight
+            bias = np.tile(bias, len(places))
+        else:
+            rows = np.zeros((n_in, width), np.float32)
+            rows[:, :n] = weight.T
         # padding: no current, no decay, threshold 1, hence no spike
-        block = np.zeros((n_in + 3, width), np.float32)
-        block[:n_in, :n] = weight.T
-        block[n_in, :n] = bias
-        block[n_in + 1, :n] = lif.beta.detach().clamp(0, 1).numpy()
-        block[n_in + 2] = 1
-        block[n_in + 2, :n] = lif.threshold.detach().numpy()
-        blocks.append(block.ravel())
+        neurons = np.zeros((3, width), np.float32)
+        neurons[0, :n] = bias
+        neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
+        neurons[2] = 1
+        neurons[2, :n] = lif.threshold.detach().numpy()
+        blocks += [rows.ravel(), neurons.ravel()]
         if i:  # the way back through the weights needs them by row, in fives, delay after delay
             n_delays = len(model.layer_delays(i))
             by_row = weight.reshape(n, n_delays, -1).swapaxes(0, 1).reshape(n * n_delays, -1)
@@ -82,13 +125,17 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
         to_zero = lif.state_function.__func__ is Leaky._base_zero
-        shape.append((n_in, n, width, block_at, state_at, matrix_at, kind, learn, to_zero))
-        block_at, state_at = block_at + block.size, state_at + width
+        places_in = (block_at, band, low_at, state_at, matrix_at)
+        shape.append((n_in, n, width, *places_in, kind, learn, to_zero))
+        block_at, state_at = block_at + rows.size + neurons.size, state_at + width
+        low_at = sum(map(len, lows))
     parts = []
     for arrays in (blocks, matrices):
         parts.append(_aligned(sum(map(len, arrays))))
         np.concatenate([*arrays, np.empty(0, np.float32)], out=parts[-1])
-    return np.array(shape, np.int64), np.array(constants, np.float32), *parts
+    params, by_row = parts
+    first_neurons = np.concatenate([*lows, np.empty(0, np.int64)])
+    return np.array(shape, np.int64), np.array(constants, np.float32), params, first_neurons, by_row
 
 
 def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None:
@@ -167,7 +214,7 @@ def checked_index(
 
 def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
     index = checked_index(model, events, index, unsupported_reason(model))
-    shape, constants, params, matrices = _pack(model)
+    shape, constants, params, lows, matrices = _pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
     if train and not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
@@ -188,8 +235,8 @@ def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
     def work(worker):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, n_run, delays, cost, shape, constants, params, matrices, states, grads,
-            losses, scores, n_spikes,
+            events.n_steps, n_run, delays, cost, shape, constants, params, lows, matrices, states,
+            grads, losses, scores, n_spikes,
         )  # fmt: skip
 
     _in_threads(work, n_workers)
@@ -237,21 +284,23 @@ def forward_backward(
     )
     total = grads.sum(axis=0)  # numpy adds row after row
     for (fc, lif), layer in zip(model.layers, shape, strict=True):
-        n_in, n, width, low = layer[:4]
-        d = total[low : low + (n_in + 3) * width].reshape(-1, width)[:, :n]
-        weight, bias = torch.from_numpy(np.ascontiguousarray(d[:n_in].T)), torch.tensor(d[n_in])
-        if isinstance(fc, ChannelConv1d):
-            weight, bias = fc.folded(weight, bias)
+        d = kernels.weights_of(layer, total)
+        d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
+        if isinstance(fc, ChannelConv1d):  # what a weight does at all places
+            d_weight = d.ravel()[_bands(*fc.shape)[2]].sum(0)
+            d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
+        else:
+            d_weight = np.ascontiguousarray(d[:, : layer[N_OUT]].T)
         if fc.weight.requires_grad:
-            fc.weight.grad = weight
+            fc.weight.grad = torch.from_numpy(d_weight)
         if fc.bias.requires_grad:
-            fc.bias.grad = bias
+            fc.bias.grad = torch.tensor(d_bias)
         if lif.beta.requires_grad:  # the clamp to 0..1 lets no gradient through from outside
             beta = lif.beta.detach()
             inside = (beta >= 0) & (beta <= 1)
-            lif.beta.grad = torch.from_numpy(d[n_in + 1]).sum_to_size(beta.shape) * inside
+            lif.beta.grad = torch.from_numpy(d_beta).sum_to_size(beta.shape) * inside
         if lif.threshold.requires_grad:
-            lif.threshold.grad = torch.from_numpy(d[n_in + 2]).sum_to_size(lif.threshold.shape)
+            lif.threshold.grad = torch.from_numpy(d_theta).sum_to_size(lif.threshold.shape)
     return float(losses.mean()), torch.from_numpy(scores)
 
 

@@ -11,12 +11,31 @@ BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
 # here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
-# Columns of `shape`, one row a layer. Its parameters are the rows of a block in one long array:
-# a row of weights for every input, then biases, betas, thresholds. Gradients lie the same way.
-N_IN, N_OUT, WIDTH, BLOCK, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(9)
+# Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
+# of weights, then biases, betas and thresholds. Gradients lie the same way. Where an input feeds
+# few neurons a row has these alone, BAND of them; `lows` says which is the first.
+N_IN, N_OUT, WIDTH, BLOCK, BAND, LOWS, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(11)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 # numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
 compiled = njit(cache=True, error_model="numpy", nogil=True)
+
+
+@compiled
+def matrix(flat, low, n, width):
+    """Return n rows that lie in a long array from `low` on."""
+    return flat[low : low + n * width].reshape(n, width)
+
+
+@compiled
+def weights_of(layer, flat):
+    """Return a layer's weights, (inputs, BAND), or their gradients."""
+    return matrix(flat, layer[BLOCK], layer[N_IN], layer[BAND])
+
+
+@compiled
+def neurons_of(layer, flat):
+    """Return a layer's biases, betas and thresholds, (3, WIDTH), or their gradients."""
+    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], 3, layer[WIDTH])
 
 
 @compiled
@@ -36,6 +55,33 @@ def add_rows(rows, index, first, last, out, r):
 
 
 @compiled
+def add_bands(rows, lows, index, first, last, out):
+    """Add rows as `add_rows` does, each to out from its own low on."""
+    for k in range(first, last):
+        row = rows[index[k]]
+        part = out[lows[index[k]] : lows[index[k]] + len(row)]
+        for j in range(len(row)):
+            part[j] += row[j]
+
+
+@compiled
+def add_parts(rows, low, index, first, last, out):
+    """Add the parts from low on of rows to out, as `add_rows` does."""
+    n, k = low + len(out), first
+    while k + 4 <= last:
+        a, b = rows[index[k], low:n], rows[index[k + 1], low:n]
+        c, d = rows[index[k + 2], low:n], rows[index[k + 3], low:n]
+        for j in range(len(out)):
+            out[j] = (((out[j] + a[j]) + b[j]) + c[j]) + d[j]
+        k += 4
+    while k < last:
+        a = rows[index[k], low:n]
+        for j in range(len(out)):
+            out[j] += a[j]
+        k += 1
+
+
+@compiled
 def add_product(v, w, out):
     """Let out = out + v w, five rows of w to a pass, as in `add_rows`; len(v) is divisible by 5."""
     for k in range(0, len(v), 5):
@@ -46,19 +92,23 @@ def add_product(v, w, out):
 
 
 @compiled
-def layer_forward(layer, block, start, units, mem, flags, start_out, units_out):
+def layer_forward(layer, params, lows, start, units, mem, flags, start_out, units_out):
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
     """
-    bias, beta, theta = block[layer[N_IN]], block[layer[N_IN] + 1], block[layer[N_IN] + 2]
+    weights, neurons = weights_of(layer, params), neurons_of(layer, params)
+    bias, beta, theta = neurons[0], neurons[1], neurons[2]
     n_steps, n, found, to_zero = len(start) - 1, mem.shape[1], 0, layer[TO_ZERO]
     words = flags.view(np.uint64)
     mem[0] = zero
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
-        add_rows(block, units, start[t], start[t + 1], mem, t + 1)
+        if layer[BAND] < n:
+            add_bands(weights, lows[layer[LOWS] :], units, start[t], start[t + 1], mem[t + 1])
+        else:
+            add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
         for j in range(n):
             spiked = mem[t, j] - theta[j] > zero
             kept = zero if to_zero and spiked else mem[t, j]
@@ -110,7 +160,7 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays, cost, d):
+def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, delays, cost, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
@@ -119,8 +169,8 @@ def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays
     of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
     the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
     """
-    n_in, n_steps, to_zero = layer[N_IN], len(mem) - 2, layer[TO_ZERO]
-    beta, theta, kept = block[n_in + 1], block[n_in + 2], np.empty_like(block[0])
+    n_steps, to_zero = len(mem) - 2, layer[TO_ZERO]
+    beta, theta, kept = neurons[1], neurons[2], np.empty_like(neurons[0])
     heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
@@ -151,9 +201,9 @@ def layer_backward(layer, constants, block, mem, last, g_next, n_next, w, delays
             for j in range(len(later)):
                 g, before = mem[t, j], mem[t - 1, j]
                 fired = before - theta[j] > zero
-                d[n_in + 1, j] += zero if to_zero and fired else g * before
-                d[n_in + 2, j] -= g - beta[j] * later[j]
-                d[n_in + 2, j] -= g if fired and not to_zero else zero
+                d[1, j] += zero if to_zero and fired else g * before
+                d[2, j] -= g - beta[j] * later[j]
+                d[2, j] -= g if fired and not to_zero else zero
 
 
 @compiled
@@ -185,22 +235,15 @@ def loss(scores, label, batch, last):
 
 
 @compiled
-def rows_of(layer, column, n, flat):
-    """Return n rows of a layer from a long array; a column of `shape` has their place."""
-    return flat[layer[column] : layer[column] + n * layer[WIDTH]].reshape(n, layer[WIDTH])
-
-
-@compiled
 def membranes(shape, i, n_steps, state):
     """Return the membranes of layer i: a row before the first step, the steps, a row behind."""
-    low, n = shape[i, STATE] * (n_steps + 2), n_steps + 2
-    return state[low : low + n * shape[i, WIDTH]].reshape(n, shape[i, WIDTH])
+    return matrix(state, shape[i, STATE] * (n_steps + 2), n_steps + 2, shape[i, WIDTH])
 
 
 @compiled
 def backward(
-    shape, constants, params, matrices, state, n_run, start, units, delays, last, cost, begin, rows,
-    grads,
+    shape, constants, params, lows, matrices, state, n_run, start, units, delays, last, cost, begin,
+    rows, grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
@@ -210,14 +253,19 @@ def backward(
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
             late = delays if i + 1 < n_layers - 1 else at_once
-            w = rows_of(shape[i], NEXT, (len(late) * n_next + 4) // 5 * 5, matrices)
-        block = rows_of(shape[i], BLOCK, n_in + 3, params)
-        d = rows_of(shape[i], BLOCK, n_in + 3, grads)
-        layer_backward(shape[i], constants[i], block, mem, last, g_next, n_next, w, late, cost, d)
+            n_rows = (len(late) * n_next + 4) // 5 * 5
+            w = matrix(matrices, shape[i, NEXT], n_rows, shape[i, WIDTH])
+        neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
+        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, late, cost, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
+        d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
-            add_rows(mem, rows, begin[u], begin[u + 1], d, u)
-        add_rows(mem, steps, 1, n_run + 1, d, n_in)
+            if is_banded:
+                low = lows[shape[i, LOWS] + u]
+                add_parts(mem, low, rows, begin[u], begin[u + 1], d_weights[u])
+            else:
+                add_rows(mem, rows, begin[u], begin[u + 1], d_weights, u)
+        add_rows(mem, steps, 1, n_run + 1, d, 0)
 
 
 @compiled
@@ -254,7 +302,7 @@ def delayed(at, heard, n_units, delays, start, units):
 @compiled
 def work(
     worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, n_run, delays,
-    cost, shape, constants, params, matrices, states, grads, losses, scores, n_spikes,
+    cost, shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
 ):  # fmt: skip
     """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
@@ -274,10 +322,9 @@ def work(
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
                 late = delays if i == 0 or i < n_layers - 1 else at_once
-                n_in, block = shape[i, N_IN], rows_of(shape[i], BLOCK, shape[i, N_IN] + 3, params)
-                delayed(at, fired, n_in // len(late), late, start[i, : n + 1], units[i])
-                mem = membranes(shape, i, n_steps, state)
-                layer_forward(shape[i], block, start[i, : n + 1], units[i], mem, flags, at, fired)
+                delayed(at, fired, shape[i, N_IN] // len(late), late, start[i, : n + 1], units[i])
+                mem, begins = membranes(shape, i, n_steps, state), start[i, : n + 1]
+                layer_forward(shape[i], params, lows, begins, units[i], mem, flags, at, fired)
                 n_spikes[b, i] = at[n] if sound else -1
             for k in range(at[n]):
                 scores[b, fired[k]] += one
@@ -288,6 +335,6 @@ def work(
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     last /= np.float32(n)
                 backward(
-                    shape, constants, params, matrices, state, n, start, units, delays, last, cost,
-                    begin, rows, grads[group],
+                    shape, constants, params, lows, matrices, state, n, start, units, delays, last,
+                    cost, begin, rows, grads[group],
                 )  # fmt: skip
