@@ -16,6 +16,7 @@ from shd_helpers.events.downsample import Events
 
 CHANNELS = (16, 32, 64)
 BLOCK = (6, 3)  # steps x units whose mean the first convolution sees
+CHANNELS_LAST = torch.channels_last
 PLACES = (6, 7)  # what is left in steps and units
 
 
@@ -40,6 +41,8 @@ class ConvolutionalNetwork(nn.Module):
         for n in CHANNELS:
             convolution = nn.utils.skip_init(nn.Conv2d, n_in, n, 3, padding=1, bias=False)
             nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
+            # On a CPU a training step takes half of the time with weights and input in this order.
+            convolution.weight.data = convolution.weight.data.to(memory_format=CHANNELS_LAST)
             layers += [convolution, nn.BatchNorm2d(n), nn.ReLU(), nn.MaxPool2d(2)]
             n_in = n
         layers[-1] = nn.AdaptiveMaxPool2d(PLACES)
@@ -51,8 +54,7 @@ class ConvolutionalNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class scores (batch, classes) of an input (steps, batch, units)."""
         means = self.convolutions[0](x.transpose(0, 1)[:, None])
-        # On a CPU a training step then takes little more than half of the time.
-        means = means.contiguous(memory_format=torch.channels_last)
+        means = means.contiguous(memory_format=CHANNELS_LAST)
         return self.fc(self.convolutions[1:](means).flatten(1))
 
 
