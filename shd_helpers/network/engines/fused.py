@@ -54,30 +54,29 @@ def _aligned(*shape: int) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _bands(
     n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
-) -> tuple[np.ndarray, int, np.ndarray]:
-    """Say where a `ChannelConv1d`'s weights are if every input has but the neurons it may feed.
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Say where a `ChannelConv1d`'s weights lie if an input's row has but the neurons it may feed.
 
     Returns
     -------
-    lows : ndarray
-        The first of its neurons, for every input, int64.
     band : int
-        How many neurons an input has: whole vectors.
-    places : ndarray
-        Where weight k of channel c at place p lies in (inputs, band), shape (p, c, k).
+        How many neurons are in a row: whole vectors.
+    lows : ndarray
+        The first of them, for every input, int64.
+    inputs : ndarray
+        What window p sees with weight k, shape (p, k).
+    columns : ndarray
+        The column of that input's row in which place p begins, shape (p, k).
     """
     fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
-    columns, place = fc.columns[:, 0].numpy(), np.arange(len(fc.columns))[:, None]
-    first, last = np.full((2, fc.in_features), -1)
-    for p in place[::-1, 0]:
-        first[columns[p]] = p
-    for p in place[:, 0]:
-        last[columns[p]] = p
+    inputs = fc.columns[:, 0].numpy()
+    first, last = np.zeros((2, fc.in_features), np.int64)
+    for p in range(len(inputs)):
+        first[inputs[-1 - p]], last[inputs[p]] = len(inputs) - 1 - p, p
     width = _whole(fc.out_features)
     band = min(width, _whole(int((last - first + 1).max()) * n_channels))
-    lows = np.clip(first * n_channels, 0, width - band)
-    neurons = place[..., None] * n_channels + np.arange(n_channels)[:, None]
-    return lows, band, columns[:, None] * band + neurons - lows[columns][:, None]
+    lows = np.minimum(first * n_channels, width - band)
+    return band, lows, inputs, np.arange(len(inputs))[:, None] * n_channels - lows[inputs]
 
 
 def _whole(n: int) -> int:
@@ -98,11 +97,11 @@ def _pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         n, n_in = fc.out_features, fc.in_features
         width = band = _whole(n)
         if isinstance(fc, ChannelConv1d):
-            first, band, places = _bands(*fc.shape)
+            band, first, inputs, columns = _bands(*fc.shape)
             lows.append(first)
             rows = np.zeros((n_in, band), np.float32)
-            rows.ravel()[places] = weight
-            bias = np.tile(bias, len(places))
+            kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
+            bias = np.tile(bias, len(inputs))
         else:
             rows = np.zeros((n_in, width), np.float32)
             rows[:, :n] = weight.T
@@ -287,7 +286,9 @@ def forward_backward(
         d = kernels.weights_of(layer, total)
         d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
         if isinstance(fc, ChannelConv1d):  # what a weight does at all places
-            d_weight = d.ravel()[_bands(*fc.shape)[2]].sum(0)
+            by_input = np.zeros(fc.weight.shape[::-1], np.float32)
+            kernels.gather(d, *_bands(*fc.shape)[2:], by_input)
+            d_weight = np.ascontiguousarray(by_input.T)
             d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
         else:
             d_weight = np.ascontiguousarray(d[:, : layer[N_OUT]].T)

@@ -92,6 +92,28 @@ def add_product(v, w, out):
 
 
 @compiled
+def spread(weights, inputs, neurons, rows):
+    """Write weights, a row for each k, to where input [p, k] feeds the neurons from [p, k] on."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                part[c] = weights[k, c]
+
+
+@compiled
+def gather(rows, inputs, neurons, weights):
+    """Add up, place after place, what `spread` has written."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                weights[k, c] += part[c]
+
+
+@compiled
 def layer_forward(layer, params, lows, start, units, mem, flags, start_out, units_out):
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
