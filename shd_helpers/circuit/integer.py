@@ -31,7 +31,7 @@ import numpy as np
 from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.circuit.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network.engines.kernels import delayed, read_events
+from shd_helpers.network.engines.lists import delayed, read_events
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 ROUNDINGS = ("floor", "nearest")

@@ -1,11 +1,12 @@
 """The compiled loops of the fused engine: one utterance through all layers, and back.
 
-A list of events says by step which units are active: ``units[start[t]:start[t + 1]]``. A layer
-reads the utterance's, or what the layer before wrote, listed once for every delay.
+A layer reads the list of the utterance's events, or of those that the layer before wrote, listed
+once for every delay: see `engines.lists`.
 """
 
 import numpy as np
-from numba import njit
+
+from shd_helpers.network.engines.lists import by_unit, compiled, delayed, read_events
 
 BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows at a time
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
@@ -16,8 +17,6 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # few neurons a row has these alone, BAND of them; `lows` says which is the first.
 N_IN, N_OUT, WIDTH, BLOCK, BAND, LOWS, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(11)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
-# numpy's error model: Python's checks every division for 0 and thereby keeps it out of vectors.
-compiled = njit(cache=True, error_model="numpy", nogil=True)
 
 
 @compiled
@@ -39,46 +38,30 @@ def neurons_of(layer, flat):
 
 
 @compiled
-def add_rows(rows, index, first, last, out, r):
-    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
-    k = first
-    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
-        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
-        for j in range(out.shape[1]):
-            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
+def add_rows(rows, low, index, first, last, out):
+    """Add rows[index[first]], ..., rows[index[last - 1]], from column low on, to out; in order."""
+    end, k = low + len(out), first
+    while k + 4 <= last:  # four to a pass: out is read and written less often
+        a, b = rows[index[k], low:end], rows[index[k + 1], low:end]
+        c, d = rows[index[k + 2], low:end], rows[index[k + 3], low:end]
+        for j in range(len(out)):
+            out[j] = (((out[j] + a[j]) + b[j]) + c[j]) + d[j]
         k += 4
     while k < last:
-        a = index[k]
-        for j in range(out.shape[1]):
-            out[r, j] += rows[a, j]
+        a = rows[index[k], low:end]
+        for j in range(len(out)):
+            out[j] += a[j]
         k += 1
 
 
 @compiled
 def add_bands(rows, lows, index, first, last, out):
-    """Add rows as `add_rows` does, each to out from its own low on."""
+    """Add such rows as have few columns, each to out from its own low on."""
     for k in range(first, last):
-        row = rows[index[k]]
-        part = out[lows[index[k]] : lows[index[k]] + len(row)]
+        row, low = rows[index[k]], lows[index[k]]
+        part = out[low : low + len(row)]
         for j in range(len(row)):
             part[j] += row[j]
-
-
-@compiled
-def add_parts(rows, low, index, first, last, out):
-    """Add the parts from low on of rows to out, as `add_rows` does."""
-    n, k = low + len(out), first
-    while k + 4 <= last:
-        a, b = rows[index[k], low:n], rows[index[k + 1], low:n]
-        c, d = rows[index[k + 2], low:n], rows[index[k + 3], low:n]
-        for j in range(len(out)):
-            out[j] = (((out[j] + a[j]) + b[j]) + c[j]) + d[j]
-        k += 4
-    while k < last:
-        a = rows[index[k], low:n]
-        for j in range(len(out)):
-            out[j] += a[j]
-        k += 1
 
 
 @compiled
@@ -130,7 +113,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
         if layer[BAND] < n:
             add_bands(weights, lows[layer[LOWS] :], units, start[t], start[t + 1], mem[t + 1])
         else:
-            add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
+            add_rows(weights, 0, units, start[t], start[t + 1], mem[t + 1])
         for j in range(n):
             spiked = mem[t, j] - theta[j] > zero
             kept = zero if to_zero and spiked else mem[t, j]
@@ -229,21 +212,6 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
 
 
 @compiled
-def by_unit(start, units, n_units, begin, rows):
-    """Sort events by unit: unit u has its events in the rows[begin[u]:begin[u + 1]] of mem."""
-    n_steps = len(start) - 1
-    begin[: n_units + 2] = 0
-    for k in range(start[n_steps]):
-        begin[units[k] + 2] += 1
-    for u in range(2, n_units + 2):
-        begin[u] += begin[u - 1]
-    for t in range(n_steps):
-        for k in range(start[t], start[t + 1]):
-            rows[begin[units[k] + 1]] = t + 1
-            begin[units[k] + 1] += 1
-
-
-@compiled
 def loss(scores, label, batch, last):
     """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
     top, total = scores.max(), 0.0
@@ -282,43 +250,9 @@ def backward(
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
-            if is_banded:
-                low = lows[shape[i, LOWS] + u]
-                add_parts(mem, low, rows, begin[u], begin[u + 1], d_weights[u])
-            else:
-                add_rows(mem, rows, begin[u], begin[u + 1], d_weights, u)
-        add_rows(mem, steps, 1, n_run + 1, d, 0)
-
-
-@compiled
-def read_events(event_steps, event_units, first, end, n_units, start, units):
-    """List an utterance's events by step; tell whether all are sound."""
-    n_steps, e = len(start) - 1, first
-    for t in range(n_steps):
-        start[t], before = e - first, 0
-        while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
-            before = units[e - first] = event_units[e]
-            e += 1
-    start[n_steps] = e - first
-    return e == end
-
-
-@compiled
-def delayed(at, heard, n_units, delays, start, units):
-    """List the events heard[at[t]:at[t + 1]] of the steps t once for every delay.
-
-    The copy of unit u that is late by delays[k] is the input u + k n_units.
-    """
-    n_steps, found = len(start) - 1, 0
-    for t in range(n_steps):
-        start[t] = found
-        for k in range(len(delays)):
-            s = t - delays[k]
-            if s >= 0:
-                for i in range(at[s], at[s + 1]):
-                    units[found] = heard[i] + k * n_units
-                    found += 1
-    start[n_steps] = found
+            low = lows[shape[i, LOWS] + u] if is_banded else 0
+            add_rows(mem, low, rows, begin[u], begin[u + 1], d_weights[u])
+        add_rows(mem, 0, steps, 1, n_run + 1, d[0])
 
 
 @compiled

@@ -1,0 +1,139 @@
+"""How the compiled engine lays a network's parameters out in memory, and takes gradients back."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from snntorch import Leaky
+
+from shd_helpers.network.engines import kernels
+from shd_helpers.network.engines.kernels import (
+    ATAN,
+    FAST_SIGMOID,
+    LANES,
+    N_OUT,
+    READOUT,
+    SIGMOID,
+    WIDTH,
+)
+from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
+
+KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
+
+
+def aligned(*shape: int) -> np.ndarray:
+    """Return float32 memory that begins at a cache line; a vector across two costs twice."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + LANES, np.float32)
+    first = -memory.ctypes.data % (4 * LANES) // 4
+    return memory[first : first + size].reshape(shape)
+
+
+@lru_cache(maxsize=16)
+def _bands(
+    n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Say where a `ChannelConv1d`'s weights lie if an input's row has but the neurons it may feed.
+
+    Returns
+    -------
+    band : int
+        How many neurons are in a row: whole vectors.
+    lows : ndarray
+        The first of them, for every input, int64.
+    inputs : ndarray
+        What window p sees with weight k, shape (p, k).
+    columns : ndarray
+        The column of that input's row in which place p begins, shape (p, k).
+    """
+    fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
+    inputs = fc.columns[:, 0].numpy()
+    first, last = np.zeros((2, fc.in_features), np.int64)
+    for p in range(len(inputs)):
+        first[inputs[-1 - p]], last[inputs[p]] = len(inputs) - 1 - p, p
+    width = _whole(fc.out_features)
+    band = min(width, _whole(int((last - first + 1).max()) * n_channels))
+    lows = np.minimum(first * n_channels, width - band)
+    return band, lows, inputs, np.arange(len(inputs))[:, None] * n_channels - lows[inputs]
+
+
+def _whole(n: int) -> int:
+    """Return n neurons' places: whole vectors."""
+    return -(-n // LANES) * LANES
+
+
+def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
+    """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
+    shape: list[tuple[int, ...]] = []
+    constants: list[tuple[float, float]] = []
+    blocks: list[np.ndarray] = []
+    lows: list[np.ndarray] = []
+    matrices: list[np.ndarray] = []
+    block_at = low_at = state_at = matrix_at = 0
+    for i, (fc, lif) in enumerate(model.layers):
+        weight, bias = fc.weight.detach().numpy(), fc.bias.detach().numpy()
+        n, n_in = fc.out_features, fc.in_features
+        width = band = _whole(n)
+        if isinstance(fc, ChannelConv1d):
+            band, first, inputs, columns = _bands(*fc.shape)
+            lows.append(first)
+            rows = np.zeros((n_in, band), np.float32)
+            kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
+            bias = np.tile(bias, len(inputs))
+        else:
+            rows = np.zeros((n_in, width), np.float32)
+            rows[:, :n] = weight.T
+        # padding: no current, no decay, threshold 1, hence no spike
+        neurons = np.zeros((3, width), np.float32)
+        neurons[0, :n] = bias
+        neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
+        neurons[2] = 1
+        neurons[2, :n] = lif.threshold.detach().numpy()
+        blocks += [rows.ravel(), neurons.ravel()]
+        if i:  # the way back through the weights needs them by row, in fives, delay after delay
+            n_delays = len(model.layer_delays(i))
+            by_row = weight.reshape(n, n_delays, -1).swapaxes(0, 1).reshape(n * n_delays, -1)
+            matrix = np.zeros((-(-len(by_row) // 5) * 5, shape[-1][WIDTH]), np.float32)
+            matrix[: len(by_row), : by_row.shape[1]] = by_row
+            matrices.append(matrix.ravel())
+            matrix_at += matrix.size
+        name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
+        constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
+        learn = lif.beta.requires_grad or lif.threshold.requires_grad
+        kind = READOUT if model.is_readout(lif) else KINDS[name]
+        to_zero = lif.state_function.__func__ is Leaky._base_zero
+        places_in = (block_at, band, low_at, state_at, matrix_at)
+        shape.append((n_in, n, width, *places_in, kind, learn, to_zero))
+        block_at, state_at = block_at + rows.size + neurons.size, state_at + width
+        low_at = sum(map(len, lows))
+    parts = []
+    for arrays in (blocks, matrices):
+        parts.append(aligned(sum(map(len, arrays))))
+        np.concatenate([*arrays, np.empty(0, np.float32)], out=parts[-1])
+    params, by_row = parts
+    first_neurons = np.concatenate([*lows, np.empty(0, np.int64)])
+    return np.array(shape, np.int64), np.array(constants, np.float32), params, first_neurons, by_row
+
+
+def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
+    """Give the model's parameters their gradients, from where `pack` has the parameters."""
+    for (fc, lif), layer in zip(model.layers, shape, strict=True):
+        d = kernels.weights_of(layer, total)
+        d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
+        if isinstance(fc, ChannelConv1d):  # what a weight does at all places
+            by_input = np.zeros(fc.weight.shape[::-1], np.float32)
+            kernels.gather(d, *_bands(*fc.shape)[2:], by_input)
+            d_weight = np.ascontiguousarray(by_input.T)
+            d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
+        else:
+            d_weight = np.ascontiguousarray(d[:, : layer[N_OUT]].T)
+        if fc.weight.requires_grad:
+            fc.weight.grad = torch.from_numpy(d_weight)
+        if fc.bias.requires_grad:
+            fc.bias.grad = torch.tensor(d_bias)
+        if lif.beta.requires_grad:  # the clamp to 0..1 lets no gradient through from outside
+            beta = lif.beta.detach()
+            inside = (beta >= 0) & (beta <= 1)
+            lif.beta.grad = torch.from_numpy(d_beta).sum_to_size(beta.shape) * inside
+        if lif.threshold.requires_grad:
+            lif.threshold.grad = torch.from_numpy(d_theta).sum_to_size(lif.threshold.shape)
