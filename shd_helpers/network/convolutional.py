@@ -43,9 +43,10 @@ class ConvolutionalNetwork(nn.Module):
             nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
             # On a CPU a training step takes half of the time with weights and input in this order.
             convolution.weight.data = convolution.weight.data.to(memory_format=CHANNELS_LAST)
-            layers += [convolution, nn.BatchNorm2d(n), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            # the maximum first: a quarter of the numbers is left, and the result is the same
+            layers += [convolution, nn.BatchNorm2d(n), nn.MaxPool2d(2), nn.ReLU()]
             n_in = n
-        layers[-1] = nn.AdaptiveMaxPool2d(PLACES)
+        layers[-2] = nn.AdaptiveMaxPool2d(PLACES)
         self.convolutions = nn.Sequential(*layers)
         self.fc = nn.utils.skip_init(nn.Linear, n_in * PLACES[0] * PLACES[1], n_classes)
         nn.init.kaiming_uniform_(self.fc.weight, generator=generator)
