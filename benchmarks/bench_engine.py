@@ -270,12 +270,14 @@ def larger(events: Events, rounds: int) -> list[dict]:
     """Time a training step of larger networks with both engines, round by round."""
     engines = {"fused": engine, "snntorch loop": reference}
     networks = {
-        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,)),
-        "eight delays": (SIZES, tuple(range(0, 80, 10))),
+        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,), 0),
+        "eight delays": (SIZES, tuple(range(0, 80, 10)), 0),
+        "shared weights": ((SIZES[0], 16, SIZES[2]), tuple(range(0, 80, 10)), 32),
     }
     out = []
-    for name, (sizes, delays) in networks.items():
-        config, generator = NetworkConfig(beta=BETA, slope=SLOPE), torch.Generator().manual_seed(0)
+    for name, (sizes, delays, window) in networks.items():
+        config = NetworkConfig(beta=BETA, slope=SLOPE, kernel_size=window)
+        generator = torch.Generator().manual_seed(0)
         model = SpikingNetwork(sizes, config, generator, delays=delays)
         with torch.no_grad():
             model.fc1.weight *= 2
