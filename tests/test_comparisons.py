@@ -244,8 +244,8 @@ def figures_of_the_study():
     front = is_on_front(whole.effective_acs, whole.validation)
     front &= whole.index % 5 == 0  # a front has few points
     yield "cost", comparisons.accuracy_over_cost(whole, front, tested, (183, 333, 2))
-    table = accuracies(inputs[:2])
-    yield "speakers", speakers.speakers_by_input(table, inputs[:2], {8: "(tuned on)"})
+    table = accuracies(inputs[:3])
+    yield "speakers", speakers.speakers_by_input(table, inputs[:3], {8: "(tuned on)"})
     pairs = pd.MultiIndex.from_tuples(
         [(first, inputs[1]) for first in inputs if first != inputs[1]]
     )

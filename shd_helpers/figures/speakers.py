@@ -38,7 +38,8 @@ def speakers_by_input(
     labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
     axes[0].set_yticks(y, labels)
     axes[0].set_ylabel("speaker")
-    legend_above(axes[1], axes[1].get_title(loc="left"))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     return figure
 
 
