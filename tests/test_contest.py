@@ -109,7 +109,8 @@ def test_other_windows_have_the_recipe_that_the_contest_found():
     for window in windows["grid"]["window"].values():
         model = windows["fixed"] | window
         differs = {name for name, value in found["shared weights"].items() if model[name] != value}
-        assert differs | {"n_layers"} <= {"n_hidden", "kernel_size", "stride", "n_layers", "n_delays"}
+        differs |= {"n_layers"}
+        assert differs <= {"n_hidden", "kernel_size", "stride", "n_layers", "n_delays"}
     validated = {"validation", "validation_speakers", "score_test", "epochs"}
     fixed = content("contest")["fixed"]
     assert {name: windows["fixed"][name] for name in validated} == {
