@@ -119,6 +119,8 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
     ):
         says(NOTEBOOK, sentence)
     assert row.p < 0.05 < full.p and between.p > 0.05
+    more = f"{-row['mean']:.1f} ± {row.ci95:.1f}"
+    assert f"A comparison without spikes gets {more} points more (" in README
 
 
 def test_what_is_still_wrong_in_notebook_7(judged):
