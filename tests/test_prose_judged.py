@@ -38,8 +38,13 @@ class Judged:
             contrasts(new, against, f"test_{part}_accuracy").droplevel("input")
             for part in ("unseen", "seen")
         )
-        pair = [(FULL, self.comparison)]
-        self.full_comparison = contrasts(new, pair, "test_unseen_accuracy").iloc[0]
+        without = [pair for pair in plan["secondary"] if pair[1].startswith("no ")]
+        without = [pair for pair in without if pair[1] in self.means.index]  # where all are run
+        self.owed = contrasts(new, without, "test_unseen_accuracy").droplevel("input")
+        self.full_comparison, self.cheap = (
+            contrasts(new, [pair], "test_unseen_accuracy").iloc[0]
+            for pair in ((FULL, self.comparison), ("no delays", "study"))
+        )
         self.chose_nothing = self.by.loc[plan["not_chosen_by"]].mean()
         final, models = summarise(read_table("final_hd"), "input"), read_table("judged_hd")
         self.costs = summarise(models, "model").T.assign(study=final.loc["183 x 333"]).T
@@ -121,6 +126,34 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
     assert row.p < 0.05 < full.p and between.p > 0.05
     more = f"{-row['mean']:.1f} ± {row.ci95:.1f}"
     assert f"A comparison without spikes gets {more} points more (" in README
+
+
+def test_what_the_judged_network_owes_in_notebook_7(judged):
+    owed, unseen = judged.owed, judged.means.test_unseen
+    assert len(owed) >= 2
+    for name in owed.index:
+        says(
+            NOTEBOOK,
+            f"**{name.capitalize()}**: {unseen[name]:.1f} %; the whole network has "
+            f"{points(owed, name)} points against it, and a loss above "
+            f"{owed.excluded_loss[name]:.1f} points is excluded.",
+        )
+    assert (owed.p > 0.05).all()
+    cheap, cost = judged.cheap, judged.costs
+    few, many = cost.loc["no delays"], cost.loc["study"]
+    saved = many.effective_acs / few.effective_acs
+    gain = f"{cheap['mean']:.1f} ± {cheap.ci95:.1f} points"
+    for sentence in (
+        f"it has {few.parameters:,.0f} parameters, and an answer takes "
+        f"{few.effective_acs / 1e6:.2f} million accumulates, {saved:.1f} times fewer than the "
+        f"study's. Against the study's a new speaker gains {gain}. This pair wasn't planned. Seen "
+        f"speakers get {judged.means.test_seen['no delays']:.1f} %.",
+        f"in the chosen network it brings {points(owed, 'no augmentation')}",
+        f"With {few.parameters:,.0f} parameters and without delays a new speaker still gains "
+        f"{gain}.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert cheap.p < 0.05
 
 
 def test_what_is_still_wrong_in_notebook_7(judged):

@@ -47,7 +47,8 @@ def test_the_whole_ladder_of_notebook_7(ladder):
         f"({total.p_holm:.3f})",
         f"Over the eight others the ladder brings {ladder.eight['mean']:.1f} ± "
         f"{ladder.eight.ci95:.1f} points:",
-        f"augment first: in the ladder it brings {ladder.step('augmentation')} points",
+        f"augment where neurons hear all channels: in the ladder it brings "
+        f"{ladder.step('augmentation')} points",
         f"they lie up to {study.max() - study.min():.0f} points apart with the study's recipe",
     ):
         says(NOTEBOOK, sentence)
