@@ -124,7 +124,10 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
         says(NOTEBOOK, sentence)
     assert row.p < 0.05 < full.p and between.p > 0.05
     more = f"{-row['mean']:.1f} ± {row.ci95:.1f}"
-    assert f"A comparison without spikes gets {more} points more (" in README
+    unshared = judged.owed.loc[MOST]
+    unshared = f"{-unshared['mean']:.1f} ± {unshared.ci95:.1f}"
+    gap = f"A comparison without spikes gets {more} points more, unshared weights {unshared} ("
+    assert gap in README
 
 
 def test_what_the_judged_network_owes_in_notebook_7(judged):
