@@ -15,7 +15,6 @@ class Ladder:
     def __init__(self):
         runs = read_table("ladder_hd").rename(columns={"validation_speakers": "speaker"})
         runs = runs.astype({"speaker": int}).assign(input=runs.rung)
-        runs = runs[runs.groupby("rung").speaker.transform("size") == 10]
         rungs = [*runs.rung.unique()]
         self.means = summarise(runs, "rung", over="speaker")
         by_speaker = runs.pivot(index="speaker", columns="rung", values="validation_accuracy")

@@ -16,7 +16,6 @@ from shd_helpers.events.downsample import Events
 
 CHANNELS = (16, 32, 64)
 BLOCK = (6, 3)  # steps x units whose mean the first convolution sees
-CHANNELS_LAST = torch.channels_last
 PLACES = (6, 7)  # what is left in steps and units
 
 
@@ -42,7 +41,7 @@ class ConvolutionalNetwork(nn.Module):
             convolution = nn.utils.skip_init(nn.Conv2d, n_in, n, 3, padding=1, bias=False)
             nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu", generator=generator)
             # On a CPU a training step takes half of the time with weights and input in this order.
-            convolution.weight.data = convolution.weight.data.to(memory_format=CHANNELS_LAST)
+            convolution.weight.data = convolution.weight.data.to(memory_format=torch.channels_last)
             # the maximum first: a quarter of the numbers is left, and the result is the same
             layers += [convolution, nn.BatchNorm2d(n), nn.MaxPool2d(2), nn.ReLU()]
             n_in = n
@@ -58,7 +57,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def classify(self, means: torch.Tensor) -> torch.Tensor:
         """Return class scores (batch, classes) of block means (batch, 1, steps, units)."""
-        means = means.contiguous(memory_format=CHANNELS_LAST)
+        means = means.contiguous(memory_format=torch.channels_last)
         return self.fc(self.convolutions[1:](means).flatten(1))
 
 

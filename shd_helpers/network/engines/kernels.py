@@ -14,8 +14,8 @@ LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache 
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
 # of weights, then biases, betas and thresholds. Gradients lie the same way. Where an input feeds
-# few neurons a row has these alone, BAND of them; `lows` says which is the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, LOWS, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(11)
+# few neurons, in the first layer, a row has these alone, BAND of them; `lows` has the first.
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(10)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -111,7 +111,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
         if layer[BAND] < n:
-            add_bands(weights, lows[layer[LOWS] :], units, start[t], start[t + 1], mem[t + 1])
+            add_bands(weights, lows, units, start[t], start[t + 1], mem[t + 1])
         else:
             add_rows(weights, 0, units, start[t], start[t + 1], mem[t + 1])
         for j in range(n):
@@ -250,7 +250,7 @@ def backward(
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
-            low = lows[shape[i, LOWS] + u] if is_banded else 0
+            low = lows[u] if is_banded else 0
             add_rows(mem, low, rows, begin[u], begin[u + 1], d_weights[u])
         add_rows(mem, 0, steps, 1, n_run + 1, d[0])
 

@@ -67,16 +67,15 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     shape: list[tuple[int, ...]] = []
     constants: list[tuple[float, float]] = []
     blocks: list[np.ndarray] = []
-    lows: list[np.ndarray] = []
     matrices: list[np.ndarray] = []
-    block_at = low_at = state_at = matrix_at = 0
+    lows = np.empty(0, np.int64)
+    block_at = state_at = matrix_at = 0
     for i, (fc, lif) in enumerate(model.layers):
         weight, bias = fc.weight.detach().numpy(), fc.bias.detach().numpy()
         n, n_in = fc.out_features, fc.in_features
         width = band = _whole(n)
         if isinstance(fc, ChannelConv1d):
-            band, first, inputs, columns = _bands(*fc.shape)
-            lows.append(first)
+            band, lows, inputs, columns = _bands(*fc.shape)
             rows = np.zeros((n_in, band), np.float32)
             kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
             bias = np.tile(bias, len(inputs))
@@ -102,17 +101,13 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
         to_zero = lif.state_function.__func__ is Leaky._base_zero
-        places_in = (block_at, band, low_at, state_at, matrix_at)
-        shape.append((n_in, n, width, *places_in, kind, learn, to_zero))
+        shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn, to_zero))
         block_at, state_at = block_at + rows.size + neurons.size, state_at + width
-        low_at = sum(map(len, lows))
     parts = []
     for arrays in (blocks, matrices):
         parts.append(aligned(sum(map(len, arrays))))
         np.concatenate([*arrays, np.empty(0, np.float32)], out=parts[-1])
-    params, by_row = parts
-    first_neurons = np.concatenate([*lows, np.empty(0, np.int64)])
-    return np.array(shape, np.int64), np.array(constants, np.float32), params, first_neurons, by_row
+    return np.array(shape, np.int64), np.array(constants, np.float32), parts[0], lows, parts[1]
 
 
 def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
