@@ -38,30 +38,26 @@ def neurons_of(layer, flat):
 
 
 @compiled
-def add_rows(rows, low, index, first, last, out):
-    """Add rows[index[first]], ..., rows[index[last - 1]], from column low on, to out; in order."""
-    end, k = low + len(out), first
-    while k + 4 <= last:  # four to a pass: out is read and written less often
-        a, b = rows[index[k], low:end], rows[index[k + 1], low:end]
-        c, d = rows[index[k + 2], low:end], rows[index[k + 3], low:end]
-        for j in range(len(out)):
-            out[j] = (((out[j] + a[j]) + b[j]) + c[j]) + d[j]
+def add_rows(rows, index, first, last, out, r):
+    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
+    k = first
+    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
+        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
+        for j in range(out.shape[1]):
+            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
         k += 4
     while k < last:
-        a = rows[index[k], low:end]
-        for j in range(len(out)):
-            out[j] += a[j]
+        a = index[k]
+        for j in range(out.shape[1]):
+            out[r, j] += rows[a, j]
         k += 1
 
 
 @compiled
-def add_bands(rows, lows, index, first, last, out):
-    """Add such rows as have few columns, each to out from its own low on."""
-    for k in range(first, last):
-        row, low = rows[index[k]], lows[index[k]]
-        part = out[low : low + len(row)]
-        for j in range(len(row)):
-            part[j] += row[j]
+def add_part(row, out):
+    """Let out = out + row; both are short."""
+    for j in range(len(out)):
+        out[j] += row[j]
 
 
 @compiled
@@ -111,9 +107,10 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
         if layer[BAND] < n:
-            add_bands(weights, lows, units, start[t], start[t + 1], mem[t + 1])
+            for u in units[start[t] : start[t + 1]]:
+                add_part(weights[u], mem[t + 1, lows[u] : lows[u] + layer[BAND]])
         else:
-            add_rows(weights, 0, units, start[t], start[t + 1], mem[t + 1])
+            add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
         for j in range(n):
             spiked = mem[t, j] - theta[j] > zero
             kept = zero if to_zero and spiked else mem[t, j]
@@ -250,9 +247,12 @@ def backward(
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
-            low = lows[u] if is_banded else 0
-            add_rows(mem, low, rows, begin[u], begin[u + 1], d_weights[u])
-        add_rows(mem, 0, steps, 1, n_run + 1, d[0])
+            if is_banded:
+                for t in rows[begin[u] : begin[u + 1]]:
+                    add_part(mem[t, lows[u] : lows[u] + shape[i, BAND]], d_weights[u])
+            else:
+                add_rows(mem, rows, begin[u], begin[u + 1], d_weights, u)
+        add_rows(mem, steps, 1, n_run + 1, d, 0)
 
 
 @compiled
