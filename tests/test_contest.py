@@ -129,13 +129,13 @@ def test_what_is_written_once_the_contest_is_whole_can_run(make, home, data_dir)
     content = make(contest.chosen(table_of(BEST)))
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 20, "best": 5}[content["name"]]
+    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 25, "best": 5}[content["name"]]
 
 
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     content = contest.benchmark(contest.chosen(table_of(BEST)))
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
-    assert {*five} == {"study", "shared weights", "two hidden layers"}
+    assert {*five} == {"study", "shared weights", "no shared weights", "two hidden layers"}
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
     assert epochs.pop("study") == 30 and {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"

@@ -49,6 +49,8 @@ INGREDIENTS: dict[str, dict] = {
     "delays": {"n_delays": 1},
     "shared weights": {"kernel_size": 0, "n_hidden": 256},
 }
+NOT_SHARED = "no shared weights"
+N_FULL = 128  # neurons of a full layer with fewer than 200,000 parameters
 SIZES = (4, 8, 32)  # neurons at a place instead of 16: how small may the network be?
 
 
@@ -145,15 +147,18 @@ def benchmark(networks: dict[str, dict]) -> dict:
     """
     study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"]
     best, whole = next(iter(networks.items()))
-    five = {"study": study | {"epochs": 30}, best: whole, RICHER: networks[RICHER]}
-    sizes = {f"{best}, {n} at a place": whole | {"n_hidden": n} for n in SIZES}
-    others = networks | sizes
-    models = {name: {"epochs": EPOCHS} | place for name, place in (others | five).items()}
+    full = whole | INGREDIENTS["shared weights"]  # the best of `judged` for new speakers
+    one = {f"{best}, {n} at a place": whole | {"n_hidden": n} for n in SIZES}
+    one |= {f"{NOT_SHARED}, {N_FULL} neurons": full | {"n_hidden": N_FULL}}
+    one |= {COMPARISON: networks[COMPARISON]}
+    five = {best: whole, NOT_SHARED: full, RICHER: networks[RICHER]}
+    models = {"study": study | {"epochs": 30}}
+    models |= {name: {"epochs": EPOCHS} | place for name, place in (one | five).items()}
     content = _final("benchmark", "official", {"model": models})
     del content["fixed"]["epochs"]
     # nothing is chosen here: as many words train as can
     content["fixed"] |= {"language": "both", "validation_fraction": 0.01}
-    return content | {"seeds": {name: [*range(5)] for name in five} | {"others": [0]}}
+    return content | {"seeds": {name: [*range(5)] for name in ("study", *five)} | {"others": [0]}}
 
 
 def best(networks: dict[str, dict]) -> dict:
@@ -201,7 +206,8 @@ STEPS = {
     "benchmark": (
         lambda: benchmark(chosen(read_table("contest_hd"))),
         "The benchmark: 20 classes, the official split of the remade SHD, the study's network and\n"
-        "the contest's, and smaller ones. Committed before the first run.",
+        "the contest's, smaller ones, and a full layer with the chosen recipe, which joined when\n"
+        "every speaker had judged it. Committed before the first run.",
     ),
     "best": (
         lambda: best(chosen(read_table("contest_hd"))),
