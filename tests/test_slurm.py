@@ -94,7 +94,7 @@ def said(command, text):
 
 def test_two_jobs_finish_a_sweep_though_both_were_cancelled(there, site):
     there.order(1.0, 0, "wait")
-    there.order(1.0, 1, "wait")
+    there.order(2.0, 0, "wait")
     command = there.sweep()
     wait_until(lambda: len(there.log()) == 2, "both jobs are at a run")
     first = site.jobs()
@@ -102,7 +102,7 @@ def test_two_jobs_finish_a_sweep_though_both_were_cancelled(there, site):
     site.cancel(first)
     wait_until(lambda: len(set(site.jobs()) - set(first)) == 2, "both are replaced")
     there.order(1.0, 0, "")
-    there.order(1.0, 1, "")
+    there.order(2.0, 0, "")
     assert command.wait(LONG_S) == 0, command.out.read_text()
     assert there.rows().status.tolist() == ["done"] * 4
     assert "4 finished, 0 failed, 0 running" in command.out.read_text()

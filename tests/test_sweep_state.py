@@ -84,7 +84,7 @@ def test_a_row_is_a_done_run_without_its_folder(home):
     assert missing(home) == []
     assert run_sweep(home.yaml, progress=False).status.tolist() == ["done"] * 4
     home.table.unlink()
-    assert missing(home) == ["x=1.0", "x=1.0", "x=2.0", "x=2.0"]
+    assert missing(home) == ["x=1.0", "x=2.0", "x=1.0", "x=2.0"]  # first seeds first
 
 
 def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):

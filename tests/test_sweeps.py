@@ -175,7 +175,7 @@ def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
 
 def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(home, scheduler):
     home.order(1.0, 0, "wait")
-    home.order(1.0, 1, "wait")
+    home.order(2.0, 0, "wait")
     command = home.command("--workers", "2")
     wait_until(lambda: len(home.log()) == 2, "two runs are going on")
     x, seed, kernel, _ = home.log()[0]
@@ -183,25 +183,25 @@ def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
     os.kill(worker, signal.SIGKILL)
     nothing_left([worker, kernel])
     wait_until(lambda: home.begun().count((x, seed)) == 2, "the run is done again")
-    home.order(2.0, 0, "wait")
+    home.order(1.0, 1, "wait")
     home.order(2.0, 1, "wait")
     home.order(1.0, 0, "")
-    home.order(1.0, 1, "")
+    home.order(2.0, 0, "")
     wait_until(lambda: len(home.log()) == 5, "the last two runs are going on")
     wait_until(lambda: len(home.rows()) == 2, "the table has the first two")
-    assert home.rows().x.tolist() == [1.0, 1.0]
+    assert sorted(home.rows().x) == [1.0, 2.0]  # first seeds first
     children = family(command)
     assert len(children) >= 4  # two workers and two kernels
     command.kill()
     command.wait(LONG_S)
     nothing_left(children)
-    home.order(2.0, 0, "")
+    home.order(1.0, 1, "")
     home.order(2.0, 1, "")
     before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
     table = run_sweep(home.yaml, places=Places(scheduler=scheduler), progress=False)
     assert table.status.tolist() == ["done"] * 4
-    once = [(1.0, 0), (1.0, 1)]
-    assert home.begun() == sorted([*once, (x, seed), *[(2.0, 0), (2.0, 1)] * 2])
+    once = [(1.0, 0), (2.0, 0)]
+    assert home.begun() == sorted([*once, (x, seed), *[(1.0, 1), (2.0, 1)] * 2])
     assert (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns == before
 
 
@@ -268,14 +268,14 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
 
 def test_ctrl_c_ends_cleanly(home):
     """The signal goes to the whole process group, as a terminal sends it."""
-    home.order(1.0, 1, "wait")
+    home.order(2.0, 0, "wait")
     # where the tests run in the background they ignore Ctrl-C, and a child would inherit that
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         command = home.command("--workers", "1")
     finally:
         signal.signal(signal.SIGINT, before)
-    wait_until(lambda: (1.0, 1) in home.begun(), "the second run is going on")
+    wait_until(lambda: (2.0, 0) in home.begun(), "the second run is going on")
     wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
     children = family(command)
     os.killpg(command.pid, signal.SIGINT)

@@ -56,7 +56,8 @@ def own_rows(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
 def missing(sweep: Sweep, again: str | None, stored: pd.DataFrame) -> dict[RunSpec, bool]:
     """Return the runs to execute, each with whether a finished run folder doesn't count.
 
-    Those that only a run folder has are put into the table.
+    All places' first seeds come first, so a sweep that is stopped early can be compared. Runs that
+    only a run folder has are put into the table.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def missing(sweep: Sweep, again: str | None, stored: pd.DataFrame) -> dict[RunSp
     if found:
         store(sweep, found)
         settle(sweep, found)
-    return todo
+    return dict(sorted(todo.items(), key=lambda item: item[0].parameters["seed"]))
 
 
 def store(sweep: Sweep, rows: Mapping[RunSpec, Mapping[str, float] | str]) -> None:
