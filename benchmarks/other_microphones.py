@@ -1,4 +1,4 @@
-"""Let the kept networks hear other people's recordings; write ``results/other_microphones.csv``.
+"""Let networks hear other people's recordings; write ``results/other_microphones.csv``.
 
 The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
 Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them.
@@ -12,9 +12,9 @@ import soundfile
 from tqdm import tqdm
 
 from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.source.microphone import hear
-from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study import evaluate, input_of, of_run, read_network, read_run
 from shd_helpers.study.networks import NETWORKS
 
 
@@ -22,14 +22,20 @@ def main() -> None:
     """Write a row for each recording and network: what was said, and what was heard."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with the wav files")
-    paths = sorted(parser.parse_args().folder.glob("*.wav"))
+    parser.add_argument("runs", nargs="*", help="more networks, below runs/: 'sweeps/inputs_hd/*'")
+    arguments = parser.parse_args()
+    paths, folders = sorted(arguments.folder.glob("*.wav")), run_folders(arguments.runs)
     if not paths:
         parser.error("no wav file in this folder")
+    if arguments.runs and not folders:
+        parser.error(f"no run folder below {runs_dir()} is named so")
     networks = {
         path.stem: read_network(path)
         for kind in ("study", "best")
         for path in sorted(NETWORKS.glob(f"{kind}_*.npz"))
     }
+    for folder in folders:
+        networks[str(folder.relative_to(runs_dir()))] = of_run(read_run(folder))
     rows = []
     for path in tqdm(paths):
         word = hear(*soundfile.read(path))

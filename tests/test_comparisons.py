@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from shd_helpers.figures import comparisons, speakers
+from shd_helpers.figures import comparisons, costs, speakers
 from shd_helpers.study import is_on_front
 from tests.overlaps import overlaps
 
@@ -148,13 +148,37 @@ def test_the_front_is_drawn_through_its_points_only():
     validated.loc[2, "validation"] = 1.0
     front = is_on_front(validated.effective_acs, validated.validation)
     tested = grid(input=["a", "b"]).set_index("input")
-    left, right = comparisons.accuracy_over_cost(validated, front, tested, (183, 333, 2)).axes
+    left, right = costs.accuracy_over_cost(validated, front, tested, (183, 333, 2)).axes
     (line,) = [line for line in left.lines if line.get_label() == "Pareto front"]
     assert len(line.get_xdata()) == 7 and 1.0 not in line.get_ydata()
     (ring,) = [line for line in left.lines if line.get_label().endswith("the study's")]
     at = validated.query("channels == 183 and steps == 333 and pool_threshold == 2")
     assert ring.get_xydata().tolist() == at[["effective_acs", "validation"]].to_numpy().tolist()
     assert bars(right)["b"][1] == [95.0]
+
+
+def models_and_papers():
+    names = ["study", "shared, 4 at a place", "shared", "full", "full, 128 neurons"]
+    models = pd.DataFrame({"parameters": [5e4, 2e3, 8e3, 4e5, 2e5], "test": range(80, 85)}, names)
+    papers = {
+        "network": ["a (A et al. 2020)", "b"],
+        "accuracy": [95, 93],
+        "parameters": [2e5, None],
+    }
+    return models.assign(test_ci95=1.0), pd.DataFrame(papers)
+
+
+def test_sizes_of_one_network_are_joined_and_papers_without_a_size_left_out():
+    (axis,) = costs.accuracy_over_parameters(*models_and_papers(), goal=85).axes
+    found = {name: series[:2] for name, series in bars(axis).items()}
+    assert found == {
+        "study": ([5e4], [80]),
+        "shared": ([2e3, 8e3], [81, 82]),
+        "full": ([2e5, 4e5], [84, 83]),
+    }
+    assert [line.get_label() for line in axis.lines if "paper" in line.get_label()] == [
+        "a (A et al. 2020) (paper)"
+    ]
 
 
 def accuracies(inputs=("small", "large"), n_speakers=12):
@@ -243,7 +267,8 @@ def figures_of_the_study():
     tested = grid(input=inputs).set_index("input")
     front = is_on_front(whole.effective_acs, whole.validation)
     front &= whole.index % 5 == 0  # a front has few points
-    yield "cost", comparisons.accuracy_over_cost(whole, front, tested, (183, 333, 2))
+    yield "cost", costs.accuracy_over_cost(whole, front, tested, (183, 333, 2))
+    yield "parameters", costs.accuracy_over_parameters(*models_and_papers(), goal=85)
     table = accuracies(inputs[:3])
     yield "speakers", speakers.speakers_by_input(table, inputs[:3], {8: "(tuned on)"})
     pairs = pd.MultiIndex.from_tuples(
@@ -262,4 +287,4 @@ def figures_of_the_study():
 
 def test_no_text_collides_or_leaves_the_figure():
     found = {name: overlaps(figure) for name, figure in figures_of_the_study()}
-    assert len(found) == 11 and not any(found.values()), found
+    assert len(found) == 12 and not any(found.values()), found

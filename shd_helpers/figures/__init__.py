@@ -1,6 +1,6 @@
 """Figures and controls of the notebooks; nothing else imports this."""
 
-from shd_helpers.figures import circuits, comparisons, explorers, speakers
+from shd_helpers.figures import circuits, comparisons, costs, explorers, speakers
 from shd_helpers.figures.data import (
     digit_rasters,
     one_neuron,
@@ -32,6 +32,7 @@ __all__ = [
     "circuits",
     "comparisons",
     "confusion",
+    "costs",
     "digit_rasters",
     "explorers",
     "firing_rates",
