@@ -1,10 +1,13 @@
 """What notebook 7 and README say of downsizing where words are augmented."""
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp
 
 from shd_helpers.study import contrasts, difference, read_table, speaker_accuracies, summarise
 from shd_helpers.sweeps import plan_of
-from tests.test_prose import README, says
+from tests.test_prose import README, RESULTS, says
 
 NOTEBOOK = "07_new_speakers"
 
@@ -38,3 +41,77 @@ class Inputs:
 @pytest.fixture(scope="module")
 def inputs():
     return Inputs()
+
+
+def points(row, sign="+"):
+    """Return a difference with its interval, as the prose gives it."""
+    return f"{row['mean']:{sign}.1f} ± {row.ci95:.1f}"
+
+
+def test_what_downsizing_costs_with_augmentation(inputs):
+    unseen = inputs.unseen
+    loss, low, over = (unseen.iloc[i] for i in range(3))
+    less, more = points(loss).lstrip("-"), points(over).lstrip("+")
+    acs = summarise(read_table("inputs_hd"), "input", over="held_out").effective_acs / 1e6
+    seen = inputs.seen.iloc[0]
+    excluded = f"a loss above {low.excluded_loss:.1f} points is"
+    for sentence in (
+        f"With augmentation, too, downsizing costs a new speaker {less} points; with "
+        f"`pool_threshold` 1 {excluded} excluded.",
+        f"against 700 x 1000 {excluded} then excluded, with threshold 2 it is {less}.",
+        f"On 183 x 333 a new speaker gets {less} points less than on 700 x 1000 (p {loss.p:.3f}, "
+        f"`p_holm` {loss.p_holm:.3f}).",
+        f"no loss is seen**: {points(low)} points. A loss above {low.excluded_loss:.1f} points is "
+        "excluded (one-sided, 95 %), so it lies within notebook 6's margin of "
+        f"{plan_of('final')['margin']:g} points.",
+        f"Threshold 1 gets {more} points more than threshold 2 (p {over.p:.3f}). After adjustment "
+        f"for three comparisons (`p_holm` {over.p_holm:.3f}) this isn't shown.",
+        f"Seen speakers lose {points(seen).lstrip('-')} points on 183 x 333, which may be none.",
+        f"Threshold 1 takes {acs['183 x 333, threshold 1']:.2f} million accumulates a word, "
+        f"threshold 2 takes {acs[inputs.small]:.2f} and 700 x 1000 takes {acs[inputs.full]:.2f}.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert (
+        f"Downsizing costs {less} points with augmentation, too; with pooling threshold 1 a loss "
+        f"above {low.excluded_loss:.1f} is excluded."
+    ) in README
+    assert loss.p_holm < 0.05 < over.p_holm and low.excluded_loss < plan_of("final")["margin"]
+    assert seen["mean"] < 0 and abs(seen["mean"]) < seen.ci95
+
+
+def test_what_augmentation_changes_in_downsizing(inputs):
+    means = [
+        100 * runs.groupby("input").test_unseen_accuracy.mean()
+        for runs in (inputs.tuned, inputs.learned)
+    ]
+    gain = means[1] - means[0]
+    says(
+        NOTEBOOK, f"Each input gains {gain.min():.0f} to {gain.max():.0f} points for a new speaker"
+    )
+    was, now = (each[inputs.full] - each[inputs.small] for each in means)
+    change = inputs.change
+    says(
+        NOTEBOOK,
+        f"The loss was {was:.1f} points and is {now:.1f}; the change of {change.mean:.1f} ± "
+        f"{change.ci95:.1f} isn't shown.",
+    )
+    assert change.p > 0.05
+
+
+def test_other_microphones_in_notebook_7():
+    words = pd.read_csv(RESULTS / "other_microphones.csv")
+    words["right"] = 100.0 * (words.label == words.predicted)
+    runs = read_table("inputs_hd").set_index("run_name").input
+    words["kind"] = words.network.map(runs).fillna(words.network.str.split("_").str[0])
+    by = words.pivot_table("right", "speaker", "kind")
+    assert words.groupby("kind").network.nunique().tolist() == [12, 12, 12, 5, 5]
+    mean, gain = by.mean(), by["183 x 333"] - by.study
+    half = np.ptp(ttest_1samp(gain, 0).confidence_interval(0.95)) / 2
+    says(
+        NOTEBOOK,
+        f"gets {mean['183 x 333']:.0f} % where the study's networks get {mean.study:.0f} % "
+        f"({gain.mean():+.0f} ± {half:.0f} points over the five people). Pooling isn't what is "
+        f"lacking: threshold 1 gets {mean['183 x 333, threshold 1']:.0f} %, and 700 x 1000 gets "
+        f"{mean['700 x 1000']:.0f} %. All stay below the 65 %",
+    )
+    assert mean.max() < 65
