@@ -52,7 +52,7 @@ def test_one_neuron_in_notebook_8():
         layer.bias / layer.threshold * 2**network.leak_shift for layer in network.layers
     )
     says(NOTEBOOK, f"would bring it to {output[word.label]:.2f} thresholds only")
-    says(NOTEBOOK, "from four hidden neurons whose biases alone make them fire for ever")
+    says(NOTEBOOK, "from four hidden neurons whose biases alone make them fire now and then")
     assert (hidden > 1).sum() == 4
     assert (np.flatnonzero(run.spk[0][last + 40 :].any(0)) == np.flatnonzero(hidden > 1)).all()
 
@@ -64,13 +64,19 @@ def test_bits_of_notebook_8(bits):
     floats = 100 * table[table.quantised_epochs == 0].validation_accuracy.mean()
     agree = 100 * table.groupby("circuit").integer_agreement.mean()
     few = found.loc["3/8/12, tuned"]
+    by_seed = as_integers(table).pivot(
+        index="circuit", columns="seed", values="validation_accuracy"
+    )
+    tuned = 100 * (by_seed.loc["3/8/12, tuned"] - by_seed.loc["3/8/12"])
     for sentence in (
         f"Intervals are ± {found.validation_ci95.max():.1f}: two seeds are too few",
         f"({rounded.min():.1f} to {rounded.max():.1f} %, floats {floats:.1f} %). With 3 bits it is "
         f"{share['3/8/12']:.1f} %.",
         f"(that 4 bits, tuned, got {share['4/8/12, tuned']:.1f} % is most likely chance)",
-        f"on the validation speakers it brought {share['3/8/12, tuned'] - share['3/8/12']:.1f}.",
-        f"costs {share['4/8/12'] - share['4/8/12, layer']:.1f} points at 4 bits",
+        f"on the validation speakers it brought {share['3/8/12, tuned'] - share['3/8/12']:.1f} "
+        f"({max(tuned):.1f} and {min(tuned):.1f} with the two seeds).",
+        f"has {share['4/8/12'] - share['4/8/12, layer']:.1f} points less at 4 bits",
+        f"of two means is uncertain by {2**0.5 * found.validation_ci95.max():.0f} points",
         f"In the second layer 4 bits get {share['8/4/12']:.1f} %.",
         f"to {agree['8/8/10']:.0f} % of the words instead of {agree['8/8/12']:.0f} %",
         f"3 bits are back at {few.validation:.1f} %, with {few.bytes / 1e3:.1f} kB of weights; as "
@@ -126,11 +132,14 @@ def test_a_new_speaker_in_notebook_8():
         f"subtracts ({100 * first:.1f} %; {share['3/8/12, tuned']:.1f} is the mean of both seeds)",
         f"Rounded without tuning the loss is {-rounded.mean:.1f} ± {rounded.ci95:.1f} points.",
         f"both seeds): {-to_zero.mean:.1f} ± {to_zero.ci95:.1f} points less.",
-        f"right in {share['3/8/12, tuned']:.1f} %: {lost} points below the floats",
-        f"loses {-rounded.mean:.1f} ± {rounded.ci95:.1f} points for a new speaker; trained with "
-        f"the bits {lost}, which may be none.",
+        f"right in {share['3/8/12, tuned']:.1f} % (twelve speakers): {lost} points below floats "
+        f"with the same leak. Over the ten speakers who chose nothing it is "
+        f"{-ten_tuned.mean:.1f} ± {ten_tuned.ci95:.1f}.",
+        f"the circuit is {lost} points below the floats for a new speaker, which may be none. "
+        f"Rounded without training it is {-rounded.mean:.1f} ± {rounded.ci95:.1f} below,",
     ):
         says(NOTEBOOK, sentence)
+    assert rounded.p < 0.05 < rounded.p_holm  # adjustment doesn't leave it standing
     assert min(tuned.p, to_zero.p, gain.p) > 0.05 and tuned.excluded_loss > 2
     unseen = 100 * read_table("circuit_network_hd").set_index("seed").integer_test_unseen_accuracy
     assert unseen.idxmin() == 0
@@ -214,7 +223,7 @@ def test_disturbances_in_notebook_8():
     none = 100 * table[table.kind == "none"].pivot(
         index="speaker", columns="trained_with", values="test_unseen_accuracy"
     )
-    prices = []
+    prices, used = [], events["spurious events", 0.2]
     for name in ("mismatch", "events"):
         test = ttest_rel(none["nothing else"], none[name])
         half = np.ptp(test.confidence_interval(0.95)) / 2
@@ -223,10 +232,12 @@ def test_disturbances_in_notebook_8():
         f"trained with nothing else get {start[0]:.1f} % (one seed; the 70.5 % above are two "
         f"seeds' mean), with mismatch {start[1]:.1f} %, with lost "
         f"and spurious events {start[2]:.1f} %: training with noise has its price, "
-        f"{prices[0]} and {prices[1]} points.",
-        f"costs {start[0] - plain[all_three, 0.1]:.1f} points without, and "
-        f"{start[1] - mismatch[all_three, 0.1]:.1f} with training for it; at 30 % "
-        f"{plain[all_three, 0.3]:.1f} and {mismatch[all_three, 0.3]:.1f} % are left.",
+        f"{prices[0]} and {prices[1]} points (not planned). The last were never trained without "
+        f"noise: with 20 % spurious events they get {used:.1f} %.",
+        f"leaves {plain[all_three, 0.1]:.1f} % without, and {mismatch[all_three, 0.1]:.1f} % with "
+        f"training for it; at 30 % {plain[all_three, 0.3]:.1f} and {mismatch[all_three, 0.3]:.1f} "
+        f"% are left. At 3 % training for it brings nothing "
+        f"({mismatch[all_three, 0.03] - plain[all_three, 0.03]:.1f} points).",
         f"leaves {plain['spurious events', 0.1]:.1f} %, ten of a hundred lost "
         f"{plain['lost events', 0.1]:.1f} %. Training with both brings the first to "
         f"{events['spurious events', 0.1]:.1f} %. It doesn't help against lost events.",
