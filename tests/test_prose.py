@@ -128,6 +128,14 @@ def test_speed():
     steps = bench[bench.variant == "fused"].groupby("benchmark").get_group("training step")
     ratios = steps.set_index("batch").ratio
     assert claims == [(str(batch), str(round(ratios[batch]))) for batch in (128, 32, 8)]
+    larger = re.findall(r"^\| ([a-z ]+) \| 1/(\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
+    fused = bench[bench.variant == "fused"].set_index(["benchmark", "batch"]).ratio
+    assert len(larger) == 3
+    for name, *shares in larger:
+        found = [str(round(fused[f"training step, {name}", batch])) for batch in (128, 32)]
+        assert shares == found, name
+    augmented = bench[bench.variant == "augmentation"].ratio.iloc[0]
+    assert f"Augmentation takes {100 * augmented:.0f} % of an epoch" in DOCS["speed"]
     cochlea = bench[(bench.benchmark == "cochlea") & (bench.variant == "encode")]
     ratio = cochlea[cochlea.batch == 1].ratio.iloc[0]
     assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
