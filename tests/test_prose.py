@@ -18,7 +18,6 @@ from shd_helpers.study import (
     speaker_accuracies,
     summarise,
 )
-from shd_helpers.study.statistics import Difference
 from shd_helpers.study.tables import COSTS, RESULTS
 from shd_helpers.sweeps import plan_of, recipes
 
@@ -349,7 +348,6 @@ def test_the_original_recipe_of_notebook_5(final):
     before = summarise(original, "input", over="speaker").test_unseen.iloc[0]
     loss, two = final.difference("unseen"), final.ten[final.ten.seed.isin(original.seed)]
     same = contrasts(two, [final.plan["primary"]], "test_unseen_accuracy").iloc[0]
-    same = Difference(*same[[*Difference._fields]])
     for sentence in (
         f"The best mean is {share.max():.1f} % (rate {best[0]:g}, {best[1]} epochs)",
         f"rate of 0.001 gives {share[0.001, 30]:.1f} % after 30 epochs",
@@ -359,7 +357,7 @@ def test_the_original_recipe_of_notebook_5(final):
         f"A new speaker gets {before:.1f} % with the original recipe and "
         f"{final.means.test_unseen[final.small]:.1f} % with the tuned one.",
         f"the recipe brings {gain.mean:.1f} ± {gain.ci95:.1f} points; with these seeds downsizing "
-        f"costs {-same.mean:.1f} ± {same.ci95:.1f}.",
+        f"costs {-same['mean']:.1f} ± {same.ci95:.1f}.",
         f"brought more ({gain.mean:.1f} ± {gain.ci95:.1f} points) than downsizing costs "
         f"({-loss.mean:.1f} ± {loss.ci95:.1f}).",
         f"the tuned one brings a new speaker {gain.mean:.1f} ± {gain.ci95:.1f} points",
@@ -394,10 +392,7 @@ def test_the_speakers_of_notebook_6(final):
     loss, seen = final.difference("unseen"), final.difference("seen")
     by_seed = final.losses(final.plan["primary"])
     halves = np.ptp(ttest_1samp(by_seed, 0).confidence_interval(0.95), axis=0) / 2
-    order = by_seed.mean().argsort()
-    single = pd.Series(
-        [f"{x:.1f} ± {half:.1f}" for x, half in zip(by_seed.mean(), halves, strict=True)]
-    )[order]
+    least, *_, most = sorted(zip(by_seed.mean(), halves, strict=True))
     for sentence in (
         f"the twelve get from {small.min():.0f} to {small.max():.0f} % on 183 x 333",
         "all twelve new speakers are understood better with the full input",
@@ -405,7 +400,8 @@ def test_the_speakers_of_notebook_6(final):
         f"the interval reaches from {-loss.mean - loss.ci95:.1f} to {-loss.mean + loss.ci95:.1f}",
         f"For seen speakers the difference is {seen.mean:+.1f} ± {seen.ci95:.1f}",
         f"lie {small.max() - small.min():.0f} points",
-        f"single seeds give losses from {single.iloc[0]} to {single.iloc[-1]} points.",
+        f"single seeds give losses from {least[0]:.1f} ± {least[1]:.1f} to {most[0]:.1f} ± "
+        f"{most[1]:.1f} points.",
     ):
         says("06_downsizing_study", sentence)
     assert (small < full).all() and len(small) == 12

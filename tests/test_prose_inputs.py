@@ -75,7 +75,7 @@ def test_what_downsizing_costs_with_augmentation(inputs):
         says(NOTEBOOK, sentence)
     assert (
         f"Downsizing costs {less} points with augmentation, too; with pooling threshold 1 a loss "
-        f"above {low.excluded_loss:.1f} is excluded."
+        f"above {low.excluded_loss:.1f} is excluded ("
     ) in README
     assert loss.p_holm < 0.05 < over.p_holm and low.excluded_loss < plan_of("final")["margin"]
     assert seen["mean"] < 0 and abs(seen["mean"]) < seen.ci95

@@ -125,7 +125,7 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
     assert row.p < 0.05 < full.p and between.p > 0.05
     more = f"{-row['mean']:.1f} ± {row.ci95:.1f}"
     layer = points(judged.owed, MOST).lstrip("-")  # what shared weights lose against it
-    gap = f"One without spikes gets {more} points more, a full layer {layer} (not shown; "
+    gap = f"One without spikes gets {more} points more, a full layer {layer} (not shown)."
     assert gap in README
 
 

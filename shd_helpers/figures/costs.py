@@ -79,9 +79,9 @@ def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame, goal
             linestyle="-", linewidth=1, capsize=3, label=name,
         )  # fmt: skip
     drawn = published.dropna(subset="parameters")
-    for marker, paper in zip("*PX", drawn.itertuples(), strict=False):
+    for i, paper in enumerate(drawn.itertuples()):
         axis.plot(
-            paper.parameters, paper.accuracy, marker, color=INK, mfc="none", ms=10,
+            paper.parameters, paper.accuracy, "*PX"[i % 3], color=INK, mfc="none", ms=10,
             linestyle="none", label=f"{paper.network} (paper)",
         )  # fmt: skip
     axis.set(xscale="log", xlabel="parameters", ylabel="test accuracy (%)")
