@@ -104,6 +104,17 @@ def test_each_comparison_is_between_models_that_run_and_an_ingredient_is_all_tha
     assert plan["not_chosen_by"] == [4, 5]  # whom nothing chose by, the ladder neither
 
 
+def test_hidden_dropout_changes_nothing_else_in_the_full_layer():
+    trial, full = content("hidden_dropout"), content("judged")["grid"]["model"]["no shared weights"]
+    fixed = trial["fixed"] | {"kernel_size": 0}
+    assert {name: value for name, value in full.items() if fixed.get(name) != value} == {
+        "stride": 8
+    }
+    pairs = [pair["validation_speakers"] for pair in trial["grid"]["pair"].values()]
+    speakers = {int(speaker) for pair in pairs for speaker in pair.split(",")}
+    assert speakers <= set(contest.TRAINING_SPEAKERS) and len(speakers) == 2 * len(pairs)
+
+
 def test_other_windows_have_the_recipe_that_the_contest_found():
     windows, found = content("windows"), contest.chosen(read_table("contest_hd"))
     for window in windows["grid"]["window"].values():

@@ -128,6 +128,10 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "bin_ms": 1.5, "leak": "product"}, "bin_ms 1.5: mem_bits 12 need whole"),
         ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
         ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
+        (
+            {"network": "convolutional", "hidden_dropout": 0.2},
+            "hidden_dropout 0.2: network 'convolutional'",
+        ),
         ({"language": "latin"}, "language 'latin': unknown"),
     ],
 )
@@ -137,7 +141,7 @@ def test_what_goes_together(changes, message):
         changes = {**changes, "duration_s": 0.99}
     with pytest.raises(ValueError, match=f"^{message}"):
         check_settings({**DEFAULTS, **changes})
-    if not {"seed", "language", "fc1_bits", "mismatch"} & set(changes):
+    if not {"seed", "language", "fc1_bits", "mismatch", "hidden_dropout"} & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
 

@@ -42,6 +42,7 @@ TRAININGS = {
     "cost of spikes": {"l1_spikes": 0.01},
     "schedule": {"epochs": 3, "lr_step": 1, "lr_gamma": 0.1},
     "mismatch": {"mismatch": 0.1},
+    "hidden dropout": {"hidden_dropout": 0.4},
 }
 FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)

@@ -59,8 +59,9 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
         raise ValueError(
             f"device {training.device!r}: network 'convolutional' runs on the cpu only"
         )
-    if config.network == "convolutional" and training.mismatch:
-        raise ValueError(f"mismatch {training.mismatch:g}: network 'convolutional' has no neurons")
+    for name in ("mismatch", "hidden_dropout"):
+        if config.network == "convolutional" and (value := getattr(training, name)):
+            raise ValueError(f"{name} {value:g}: network 'convolutional' has no spiking neurons")
     if quantisation := settings(Quantisation, parameters):
         quantisation.check(config, grid)
     if not elsewhere:

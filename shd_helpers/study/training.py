@@ -14,6 +14,7 @@ from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation
+from shd_helpers.network.dropout import hidden_dropout
 from shd_helpers.network.engines import ENGINES, Network, choose_engine
 from shd_helpers.network.mismatch import mismatched
 from shd_helpers.study.evaluation import batches, evaluate
@@ -35,6 +36,7 @@ class TrainConfig:
     lr_step: int = 10  # epochs between two drops of the learning rate
     lr_gamma: float = 0.5  # factor of each drop
     l1_spikes: float = 0.0  # what a hidden spike adds to its utterance's loss (nats)
+    hidden_dropout: float = 0.0  # share of the hidden neurons that are left out, drawn every batch
     mismatch: float = 0.0  # relative deviation of weights, thresholds and leaks, drawn every batch
     engine: str = "fused"  # see `choose_engine`
     device: str = "cpu"
@@ -47,6 +49,7 @@ class TrainConfig:
         check_whole("lr_step", self.lr_step, 1, 100_000)
         check_number("lr_gamma", self.lr_gamma, 0, 1, above=True)
         check_number("l1_spikes", self.l1_spikes, 0, 1)
+        check_number("hidden_dropout", self.hidden_dropout, 0, 0.99)
         check_number("mismatch", self.mismatch, 0, 1)
         check_choice("engine", self.engine, ENGINES)
         if not isinstance(self.device, str) or not re.fullmatch("cpu|cuda(:[0-9])?", self.device):
@@ -94,9 +97,9 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size, engine, cost of spikes and mismatch count.
+        Its batch size, engine, cost of spikes, dropout and mismatch count.
     generator : torch.Generator
-        Shuffles, and draws the mismatch.
+        Shuffles, and draws the hidden neurons left out and the mismatch.
     quantisation : Quantisation, optional
         Every batch runs with few-bit weights; the gradients go to the model's own.
 
@@ -108,11 +111,13 @@ def train_epoch(
     run = choose_engine(config.engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        with ExitStack() as built:  # the network as it may be built; its own numbers come back
+        with ExitStack() as built:  # the network as it is trained; its own numbers come back
             if quantisation:
                 built.enter_context(quantisation.few_bit_weights(model))
             if config.mismatch:
                 built.enter_context(mismatched(model, config.mismatch, generator))
+            if config.hidden_dropout:
+                built.enter_context(hidden_dropout(model, config.hidden_dropout, generator))
             loss, class_scores = run.forward_backward(model, events, index, config.l1_spikes)
         with one_thread():
             optimizer.step()
@@ -167,7 +172,7 @@ def fit(
     config : TrainConfig
         Epochs, batch size, learning rate, engine.
     generator : torch.Generator
-        Shuffles, seeds the augmentation and draws the mismatch.
+        Shuffles, seeds the augmentation, draws the dropout and the mismatch.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantisation : Quantisation, optional

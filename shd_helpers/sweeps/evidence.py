@@ -30,6 +30,7 @@ EVIDENCE = (
     "contest",
     "windows",
     "judged",
+    "hidden_dropout",
     "inputs",
     "benchmark",
     "best",

@@ -61,13 +61,19 @@ def add_part(row, out):
 
 
 @compiled
-def add_product(v, w, out):
-    """Let out = out + v w, five rows of w to a pass, as in `add_rows`; len(v) is divisible by 5."""
-    for k in range(0, len(v), 5):
-        v0, v1, v2, v3, v4 = v[k], v[k + 1], v[k + 2], v[k + 3], v[k + 4]
-        for j in range(len(out)):
-            s = ((out[j] + v0 * w[k, j]) + v1 * w[k + 1, j]) + v2 * w[k + 2, j]
-            out[j] = (s + v3 * w[k + 3, j]) + v4 * w[k + 4, j]
+def add_products(v, w, out, r):
+    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1]: two rows for each time that w is read.
+
+    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5.
+    """
+    s = r + 1
+    for k in range(0, len(w), 5):
+        a0, a1, a2, a3, a4 = v[r, k], v[r, k + 1], v[r, k + 2], v[r, k + 3], v[r, k + 4]
+        b0, b1, b2, b3, b4 = v[s, k], v[s, k + 1], v[s, k + 2], v[s, k + 3], v[s, k + 4]
+        for j in range(out.shape[1]):
+            w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+            out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+            out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
 @compiled
@@ -181,16 +187,13 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
             for r in range(BACK):
                 for k in range(len(delays)):
                     later = t - r + delays[k]
+                    inside = 0 < later <= n_steps
                     for j in range(n_next):
-                        heard[r, k * n_next + j] = (
-                            g_next[later, j] if 0 < later <= n_steps else zero
-                        )
-            for r in range(BACK):
-                for j in range(grads.shape[1]):
-                    grads[r, j] = zero
+                        heard[r, k * n_next + j] = g_next[later, j] if inside else zero
+            grads[:] = zero
             for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
-                for r in range(BACK):
-                    add_product(heard[r, low : low + ROWS], w[low : low + ROWS], grads[r])
+                for r in range(0, BACK, 2):
+                    add_products(heard[:, low : low + ROWS], w[low : low + ROWS], grads, r)
             if cost:
                 grads += cost
         grad = grads[row] if n_next else last

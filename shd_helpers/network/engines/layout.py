@@ -121,7 +121,7 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
             d_weight = np.ascontiguousarray(by_input.T)
             d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
         else:
-            d_weight = np.ascontiguousarray(d[:, : layer[N_OUT]].T)
+            d_weight = torch.from_numpy(d[:, : layer[N_OUT]]).t().contiguous().numpy()
         if fc.weight.requires_grad:
             fc.weight.grad = torch.from_numpy(d_weight)
         if fc.bias.requires_grad:

@@ -29,6 +29,12 @@ def delayed(at, heard, n_units, delays, start, units):
     The copy of unit u that is late by delays[k] is the input u + k n_units.
     """
     n_steps, found = len(start) - 1, 0
+    if len(delays) == 1 and delays[0] == 0:  # a copy, which takes a fifth of the time below
+        for t in range(n_steps + 1):
+            start[t] = at[t]
+        for i in range(at[n_steps]):
+            units[i] = heard[i]
+        return
     for t in range(n_steps):
         start[t] = found
         for k in range(len(delays)):
