@@ -16,14 +16,15 @@ def hand_on(
     room : str
         The package's ``__name__``.
     modules : mapping
-        Its modules, each with the names that are handed on.
+        Its modules, each with the names that are handed on; a module without names is itself.
     """
-    module_of = {name: module for module, names in modules.items() for name in names}
+    module_of = {name: module for module, names in modules.items() for name in names or (module,)}
 
     def get(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        return getattr(import_module(f"{room}.{module_of[name]}"), name)
+        module = import_module(f"{room}.{module_of[name]}")
+        return getattr(module, name) if modules[module_of[name]] else module
 
     def there() -> list[str]:
         return sorted({*vars(sys.modules[room]), *module_of})

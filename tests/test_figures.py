@@ -1,6 +1,8 @@
 """Every figure on small data: no text collides or leaves the canvas, and each is shown once."""
 
 import inspect
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ import soundfile
 import torch
 from matplotlib.figure import Figure
 
+from shd_helpers import figures
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.events.toy import write_toy
 from shd_helpers.figures import data, explorers, runs, style
@@ -244,6 +247,22 @@ def test_explorer_is_legible(name):
         assert plt.get_fignums() == []
         assert overlaps(figure) == []
         assert unlabelled(figure) == [] and same_in_grey(figure) == []
+
+
+def test_one_figure_does_not_wait_for_all_others():
+    """A run of a sweep draws its curves; it needs neither controls nor statistics for that."""
+    assert {"speakers", "save", "accuracy_loss"} <= {*figures.__all__} <= {*dir(figures)}
+    for name in figures.__all__:
+        assert getattr(figures, name) is not None
+    assert figures.speakers is sys.modules["shd_helpers.figures.speakers"]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = figures.nothing
+    code = (
+        "import sys; from shd_helpers import figures; figures.accuracy_loss; "
+        "print({'ipywidgets', 'anywidget', 'scipy.stats'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
 
 
 def test_no_figure_is_forgotten():

@@ -13,6 +13,7 @@ import pytest
 
 from shd_helpers import paths
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study.identity import notebook_parameters
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
@@ -58,7 +59,9 @@ def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
         for node in ast.parse(tagged[0].source).body
     }
     assert all(type(value) in (str, int, float, bool) for value in assigned.values())
-    assert set(papermill.inspect_notebook(path)) == set(assigned)
+    found = papermill.inspect_notebook(path)
+    by_papermill = {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+    assert by_papermill == assigned == notebook_parameters(path)
 
 
 def test_executed_in_order_from_a_clean_kernel(notebook):

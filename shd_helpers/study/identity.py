@@ -87,10 +87,16 @@ def _is_neutral(name: str, parameters: Mapping[str, object]) -> bool:
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
     """Return the names and default values of a notebook's parameters cell."""
-    import papermill  # slow to import, and a hash needs only the standard library
-
-    found = papermill.inspect_notebook(notebook)
-    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+    cells = json.loads(notebook.read_text())["cells"]  # papermill's inspection is slow to import
+    found = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
+    lines = ast.parse("".join(found[0]["source"])).body if found else []
+    return {
+        target.id: ast.literal_eval(line.value)
+        for line in lines
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from snntorch import Leaky
 from shd_helpers.network.engines import kernels
 from shd_helpers.network.engines.kernels import (
     ATAN,
+    BAND,
+    BLOCK,
     FAST_SIGMOID,
     LANES,
+    N_IN,
     N_OUT,
+    NEXT,
     READOUT,
     SIGMOID,
     WIDTH,
@@ -64,50 +68,55 @@ def _whole(n: int) -> int:
 
 def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
-    shape: list[tuple[int, ...]] = []
-    constants: list[tuple[float, float]] = []
-    blocks: list[np.ndarray] = []
-    matrices: list[np.ndarray] = []
-    lows = np.empty(0, np.int64)
-    block_at = state_at = matrix_at = 0
-    for i, (fc, lif) in enumerate(model.layers):
-        weight, bias = fc.weight.detach().numpy(), fc.bias.detach().numpy()
-        n, n_in = fc.out_features, fc.in_features
-        width = band = _whole(n)
+    shape, constants = _places(model)
+    last = shape[-1]
+    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])
+    matrices, lows = aligned(last[NEXT]), np.empty(0, np.int64)
+    params[:] = matrices[:] = 0
+    for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
+        weight, bias, n = fc.weight.detach().numpy(), fc.bias.detach().numpy(), layer[N_OUT]
+        rows, neurons = kernels.weights_of(layer, params), kernels.neurons_of(layer, params)
         if isinstance(fc, ChannelConv1d):
-            band, lows, inputs, columns = _bands(*fc.shape)
-            rows = np.zeros((n_in, band), np.float32)
+            _, lows, inputs, columns = _bands(*fc.shape)
             kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
             bias = np.tile(bias, len(inputs))
         else:
-            rows = np.zeros((n_in, width), np.float32)
             rows[:, :n] = weight.T
         # padding: no current, no decay, threshold 1, hence no spike
-        neurons = np.zeros((3, width), np.float32)
         neurons[0, :n] = bias
         neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
         neurons[2] = 1
         neurons[2, :n] = lif.threshold.detach().numpy()
-        blocks += [rows.ravel(), neurons.ravel()]
         if i:  # the way back through the weights needs them by row, in fives, delay after delay
-            n_delays = len(model.layer_delays(i))
-            by_row = weight.reshape(n, n_delays, -1).swapaxes(0, 1).reshape(n * n_delays, -1)
-            matrix = np.zeros((-(-len(by_row) // 5) * 5, shape[-1][WIDTH]), np.float32)
-            matrix[: len(by_row), : by_row.shape[1]] = by_row
-            matrices.append(matrix.ravel())
-            matrix_at += matrix.size
+            by_delay = weight.reshape(n, len(model.layer_delays(i)), -1).swapaxes(0, 1)
+            by_row = by_delay.reshape(-1, by_delay.shape[2])
+            before = shape[i - 1]
+            matrix = kernels.matrix(matrices, before[NEXT], len(by_row), before[WIDTH])
+            matrix[:, : by_row.shape[1]] = by_row
+    return shape, constants, params, lows, matrices
+
+
+def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of `shape` and the surrogates' constants, a row for each layer."""
+    shape: list[tuple[int, ...]] = []
+    constants: list[tuple[float, float]] = []
+    block_at = state_at = matrix_at = 0
+    for i, (fc, lif) in enumerate(model.layers):
+        n, n_in = fc.out_features, fc.in_features
+        width = band = _whole(n)
+        if isinstance(fc, ChannelConv1d):
+            band = _bands(*fc.shape)[0]
+        if i:
+            n_rows = n * len(model.layer_delays(i))
+            matrix_at += -(-n_rows // 5) * 5 * shape[-1][WIDTH]
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
         to_zero = lif.state_function.__func__ is Leaky._base_zero
         shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn, to_zero))
-        block_at, state_at = block_at + rows.size + neurons.size, state_at + width
-    parts = []
-    for arrays in (blocks, matrices):
-        parts.append(aligned(sum(map(len, arrays))))
-        np.concatenate([*arrays, np.empty(0, np.float32)], out=parts[-1])
-    return np.array(shape, np.int64), np.array(constants, np.float32), parts[0], lows, parts[1]
+        block_at, state_at = block_at + n_in * band + 3 * width, state_at + width
+    return np.array(shape, np.int64), np.array(constants, np.float32)
 
 
 def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
