@@ -68,8 +68,9 @@ def left_out(data: Path, folder: Path) -> dict:
     """Time a run for every speaker; the ratio is the share of the workers' time not in training."""
     fixed = {"dataset": str(data), "protocol": "leave_one_out", "epochs": EPOCHS}
     sweep: dict = {"name": "left_out", "notebook": "03_model_training", "fixed": fixed}
-    speakers = set(load_parts(locate(str(data)), Downsampling(), "english", Split(), 0)[0].speakers)
-    sweep |= {"grid": {"held_out": sorted(map(int, speakers))}, "seeds": [0]}
+    parts = load_parts(locate(str(data)), Downsampling(), "english", Split(), 0)
+    speakers = {*map(int, parts.training.speakers), *map(int, parts.test.speakers)}
+    sweep |= {"grid": {"held_out": sorted(speakers)}, "seeds": [0]}
     path = folder / "left_out.yaml"
     path.write_text(yaml.safe_dump(sweep))
     with environment(SHD_RUNS_DIR=str(folder / "runs"), SHD_RESULTS_DIR=str(folder / "results")):
