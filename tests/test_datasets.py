@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 
@@ -284,6 +285,30 @@ def test_fingerprint_is_of_the_unpacked_bytes(tmp_path):
     (tmp_path / "x_train.h5.gz").write_bytes(gzip.compress(content)[:-20])
     with pytest.raises(DatasetError, match="not a complete HDF5 file"):
         layout.content_hash(tmp_path / "x_train.h5.gz")
+
+
+def test_a_file_is_hashed_again_when_it_changes_and_only_then(tmp_path, monkeypatch):
+    path, reads = write(tmp_path / "x_train.h5"), []
+    content = path.read_bytes()
+    unpacked = layout.unpacked
+    monkeypatch.setattr(layout, "unpacked", lambda path: reads.append(path) or unpacked(path))
+
+    def found(content, age_s):
+        path.write_bytes(content)
+        at = time.time() - age_s
+        os.utime(path, (at, at))
+        assert layout.content_hash(path) == hashlib.sha256(content).hexdigest()
+        assert layout.content_hash(path, "md5") == hashlib.md5(content).hexdigest()
+        read = len(reads)
+        assert layout.content_hash(path) == hashlib.sha256(content).hexdigest()
+        return len(reads) - read
+
+    assert found(content, 60) == 0
+    assert found(content[::-1], 50) == 0  # as long as before
+    assert found(content, 0) == found(content[::-1], 0) == 1  # just written: always read
+    path.unlink()
+    with pytest.raises(DatasetError, match="x_train"):
+        layout.content_hash(path)
 
 
 def test_names_for_notebooks_load_nothing_heavy():

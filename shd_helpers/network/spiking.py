@@ -132,14 +132,15 @@ class SpikingNetwork(nn.Module):
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
         self.stop = config.stop_steps(step_ms)
         beta = config.step_beta(step_ms)
+        fc: nn.Linear | ChannelConv1d
         for i in range(self.n_layers):
             if i == 0 and config.kernel_size:
                 window = config.kernel_size, config.stride
                 fc = ChannelConv1d(sizes[0], len(delays), sizes[1], *window)
             else:
                 n_in = (fc.out_features if i else sizes[0]) * len(self.layer_delays(i))
-                # skip_init: nn.Linear would draw weights from torch's global generator
-                fc = nn.utils.skip_init(nn.Linear, n_in, sizes[i + 1])
+                with torch.random.fork_rng(devices=[]):  # Linear draws from torch's own generator
+                    fc = nn.Linear(n_in, sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
             nn.init.zeros_(fc.bias)
             is_readout = config.readout == "membrane" and i == self.n_layers - 1

@@ -6,9 +6,11 @@ Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7)
 
 import hashlib
 import io
+import time
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +29,7 @@ from shd_helpers.source.hdf5_file import (
 )
 
 N_CHANNELS = 700
+SETTLED_NS = 2_000_000_000
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
@@ -107,6 +110,8 @@ def read_shd(path: str | Path) -> Utterances:
 def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """Return the hash of an HDF5 file's bytes: the same for ``.h5``, ``.h5.gz`` and ``.h5.zip``.
 
+    A file that hasn't changed since it was last asked for isn't read again.
+
     Parameters
     ----------
     path : str or Path
@@ -120,7 +125,17 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
         If the file is missing or can't be unpacked.
     """
     path = Path(path)
-    with named_errors(path), unpacked(path) as stream:
+    with named_errors(path):
+        there = path.stat()
+        # a file that was just written may change again before its clock shows it
+        is_settled = time.time_ns() - there.st_mtime_ns > SETTLED_NS
+        hash_of = _hash_of if is_settled else _hash_of.__wrapped__
+        return hash_of(path, (there.st_ino, there.st_size, there.st_mtime_ns), algorithm)
+
+
+@lru_cache(maxsize=16)
+def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
+    with unpacked(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
