@@ -61,41 +61,26 @@ def add_part(row, out):
 
 
 @compiled
-def add_products(v, w, out, r):
+def add_products(v, w, out, r, is_first):
     """Add v[r] w to out[r], and v[r + 1] w to out[r + 1]: two rows for each time that w is read.
 
-    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5.
+    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5. With `is_first`
+    the first products replace what was there.
     """
     s = r + 1
     for k in range(0, len(w), 5):
         a0, a1, a2, a3, a4 = v[r, k], v[r, k + 1], v[r, k + 2], v[r, k + 3], v[r, k + 4]
         b0, b1, b2, b3, b4 = v[s, k], v[s, k + 1], v[s, k + 2], v[s, k + 3], v[s, k + 4]
-        for j in range(out.shape[1]):
-            w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
-            out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-            out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
-
-
-@compiled
-def spread(weights, inputs, neurons, rows):
-    """Write weights, a row for each k, to where input [p, k] feeds the neurons from [p, k] on."""
-    n = weights.shape[1]
-    for p in range(inputs.shape[0]):
-        for k in range(inputs.shape[1]):
-            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
-            for c in range(n):
-                part[c] = weights[k, c]
-
-
-@compiled
-def gather(rows, inputs, neurons, weights):
-    """Add up, place after place, what `spread` has written."""
-    n = weights.shape[1]
-    for p in range(inputs.shape[0]):
-        for k in range(inputs.shape[1]):
-            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
-            for c in range(n):
-                weights[k, c] += part[c]
+        if k == 0 and is_first:
+            for j in range(out.shape[1]):
+                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                out[r, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[s, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+        else:
+            for j in range(out.shape[1]):
+                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
 @compiled
@@ -117,12 +102,16 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
                 add_part(weights[u], mem[t + 1, lows[u] : lows[u] + layer[BAND]])
         else:
             add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
-        for j in range(n):
-            spiked = mem[t, j] - theta[j] > zero
-            kept = zero if to_zero and spiked else mem[t, j]
-            reset = theta[j] if spiked and not to_zero else zero
-            mem[t + 1, j] = (beta[j] * kept + mem[t + 1, j]) - reset
-            flags[j] = mem[t + 1, j] - theta[j] > zero
+        if to_zero:
+            for j in range(n):
+                kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
+                mem[t + 1, j] = beta[j] * kept + mem[t + 1, j]
+                flags[j] = mem[t + 1, j] - theta[j] > zero
+        else:
+            for j in range(n):
+                reset = theta[j] if mem[t, j] - theta[j] > zero else zero
+                mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
+                flags[j] = mem[t + 1, j] - theta[j] > zero
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -190,10 +179,11 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
                     inside = 0 < later <= n_steps
                     for j in range(n_next):
                         heard[r, k * n_next + j] = g_next[later, j] if inside else zero
-            grads[:] = zero
             for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
                 for r in range(0, BACK, 2):
-                    add_products(heard[:, low : low + ROWS], w[low : low + ROWS], grads, r)
+                    add_products(
+                        heard[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
+                    )
             if cost:
                 grads += cost
         grad = grads[row] if n_next else last

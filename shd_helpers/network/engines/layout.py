@@ -20,6 +20,7 @@ from shd_helpers.network.engines.kernels import (
     SIGMOID,
     WIDTH,
 )
+from shd_helpers.network.engines.lists import compiled
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}
@@ -66,6 +67,28 @@ def _whole(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
+@compiled
+def _spread(weights, inputs, neurons, rows):
+    """Write weights, a row for each k, to where input [p, k] feeds the neurons from [p, k] on."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                part[c] = weights[k, c]
+
+
+@compiled
+def _gather(rows, inputs, neurons, weights):
+    """Add up, place after place, what `_spread` has written."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                weights[k, c] += part[c]
+
+
 def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
     shape, constants = _places(model)
@@ -78,7 +101,7 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         rows, neurons = kernels.weights_of(layer, params), kernels.neurons_of(layer, params)
         if isinstance(fc, ChannelConv1d):
             _, lows, inputs, columns = _bands(*fc.shape)
-            kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
+            _spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
             bias = np.tile(bias, len(inputs))
         else:
             rows[:, :n] = weight.T
@@ -126,7 +149,7 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
         d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
         if isinstance(fc, ChannelConv1d):  # what a weight does at all places
             by_input = np.zeros(fc.weight.shape[::-1], np.float32)
-            kernels.gather(d, *_bands(*fc.shape)[2:], by_input)
+            _gather(d, *_bands(*fc.shape)[2:], by_input)
             d_weight = np.ascontiguousarray(by_input.T)
             d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
         else:
