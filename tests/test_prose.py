@@ -135,6 +135,10 @@ def test_speed():
         assert shares == found, name
     augmented = bench[bench.variant == "augmentation"].ratio.iloc[0]
     assert f"Augmentation takes {100 * augmented:.0f} % of an epoch" in DOCS["speed"]
+    left_out = bench[bench.benchmark == "speakers left out"].iloc[0]
+    assert left_out.batch == 12
+    assert f"takes {left_out.median_s:.0f} seconds" in DOCS["speed"]
+    assert f"time {100 * left_out.ratio:.0f} % isn't training" in DOCS["speed"]
     cochlea = bench[(bench.benchmark == "cochlea") & (bench.variant == "encode")]
     ratio = cochlea[cochlea.batch == 1].ratio.iloc[0]
     assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
