@@ -69,7 +69,7 @@ def left_out(data: Path, folder: Path) -> dict:
     fixed = {"dataset": str(data), "protocol": "leave_one_out", "epochs": EPOCHS}
     sweep: dict = {"name": "left_out", "notebook": "03_model_training", "fixed": fixed}
     parts = load_parts(locate(str(data)), Downsampling(), "english", Split(), 0)
-    speakers = {*map(int, parts.training.speakers), *map(int, parts.test.speakers)}
+    speakers = {int(speaker) for part in parts if part for speaker in part.speakers}
     sweep |= {"grid": {"held_out": sorted(speakers)}, "seeds": [0]}
     path = folder / "left_out.yaml"
     path.write_text(yaml.safe_dump(sweep))
