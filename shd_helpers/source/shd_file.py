@@ -29,7 +29,7 @@ from shd_helpers.source.hdf5_file import (
 )
 
 N_CHANNELS = 700
-SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000  # a younger file may change again within one tick of its clock
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
@@ -127,7 +127,6 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
     path = Path(path)
     with named_errors(path):
         there = path.stat()
-        # a file that was just written may change again before its clock shows it
         is_settled = time.time_ns() - there.st_mtime_ns > SETTLED_NS
         hash_of = _hash_of if is_settled else _hash_of.__wrapped__
         return hash_of(path, (there.st_ino, there.st_size, there.st_mtime_ns), algorithm)
