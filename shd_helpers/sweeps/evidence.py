@@ -31,6 +31,7 @@ EVIDENCE = (
     "windows",
     "judged",
     "hidden_dropout",
+    "full_layer",
     "inputs",
     "benchmark",
     "best",
