@@ -37,6 +37,10 @@ STAND_IN = (
     'order = order.read_text() if order.exists() else ""\n'
     'if order == "slow":\n'
     "    time.sleep(2)\n"
+    'if order == "leave":\n'
+    "    left_behind = 1\n"
+    'if order == "find":\n'
+    "    left_behind\n"
     'if order == "die":\n'
     "    os._exit(1)\n",
     'if order == "slow":\n'

@@ -3,18 +3,21 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import distributed
+import nbformat
 import pytest
 from distributed.core import Status
 
 from shd_helpers.study import identity, kernels
 from shd_helpers.sweeps import worker
 from shd_helpers.sweeps.spec import read_sweep
+from tests.sweep_home import is_alive
 
 # A kernel that, as long as the file `occupied` has a line left, finds a port in use that was free
 # when it was chosen.
@@ -100,6 +103,43 @@ def test_kernel_speaks_into_a_file_that_stays_where_the_run_fails(home, execute,
     assert execute()["validation_accuracy"] == 0.1
     assert not log.exists()
     assert "a word of the kernel's own" not in "".join(capfd.readouterr())
+
+
+def test_the_next_run_is_executed_in_the_same_kernel_and_finds_nothing_of_the_last(home, execute):
+    runs = read_sweep(home.yaml).runs
+    home.order(2.0, 0, "leave")
+    home.order(2.0, 1, "find")
+    *measured, error = [execute(run=run) for run in runs]
+    assert [each["validation_accuracy"] for each in measured] == [0.1, 0.11, 0.2]
+    assert "NameError: name 'left_behind' is not defined" in error
+    assert len({pid for _, _, pid, _ in home.log()}) == 1
+    cells = nbformat.read(runs[2].folder / "stand_in.ipynb", 4).cells
+    counts = [cell.execution_count for cell in cells]
+    assert counts == [*range(1, len(cells) + 1)]
+
+
+@pytest.mark.parametrize("what", ["fail", "die"])
+def test_after_a_run_that_failed_the_kernel_is_another_one(home, execute, what):
+    home.order(1.0, 0, what)
+    for run in read_sweep(home.yaml).runs[:2]:
+        execute(run=run)
+    (*_, first, _), (*_, second, _) = home.log()
+    assert first != second and not is_alive(first)
+
+
+def test_a_kernel_that_died_while_it_waited_is_started_again(home, execute):
+    first, second, *_ = read_sweep(home.yaml).runs
+    execute(run=first)
+    os.kill(home.log()[0][2], signal.SIGKILL)
+    assert execute(run=second)["validation_accuracy"] == 0.11
+
+
+def test_another_environment_needs_another_kernel(home, execute, monkeypatch):
+    for run, mark in zip(read_sweep(home.yaml).runs, ["a", "a", "b"], strict=False):
+        monkeypatch.setenv("SHD_MARK", mark)
+        execute(run=run)
+    pids, seen = zip(*[(pid, n[-1]) for _, _, pid, n in home.log()], strict=True)
+    assert pids[0] == pids[1] != pids[2] and seen == ("a", "a", "b")
 
 
 def test_worker_of_two_threads_is_refused(home, execute):

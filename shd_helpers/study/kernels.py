@@ -1,11 +1,10 @@
-"""Execute a notebook in a kernel of its own; start the kernel again if it dies at its start."""
+"""Execute notebooks in a kernel; start it again if it dies at its start."""
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from jupyter_client import AsyncKernelManager
+from typing import IO, Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -39,63 +38,122 @@ def again_if_it_dies(start: Callable[[], Result], has_begun: Sized = ()) -> Resu
     raise AssertionError("never comes here")
 
 
-def execute(notebook: Path, out: Path, parameters: Mapping[str, object], **options: Any) -> None:
-    """Execute a notebook by papermill, in its own folder and in a kernel of its own.
+class Kernel:
+    """A kernel for one notebook after the other.
 
-    What the kernel itself says, not the cells, goes into a file beside `out` that ends with
-    ``.log``. It stays if the notebook doesn't end.
-
-    Parameters
-    ----------
-    notebook, out : Path
-        What is executed, and where the executed notebook goes.
-    parameters : mapping
-        Values for its parameters cell.
-    **options
-        Of `papermill.execute_notebook`.
-
-    Raises
-    ------
-    PapermillExecutionError
-        If a cell fails.
-    RuntimeError
-        As `again_if_it_dies`; a note names the file.
+    It starts with the first, and again where the folder or the environment is another one, or
+    after a notebook that failed. In between it is cleared: a notebook finds no variable of the one
+    before, but what that one imported needn't be imported again.
     """
-    import papermill  # slow to import
 
-    has_begun: list[bool] = []
-    log_file = out.with_suffix(".log")
-    with log_file.open("w") as log:
+    def __init__(self) -> None:
+        self._manager: Any = None
+        self._place: tuple[Path, dict[str, str]] | None = None
+        # What a kernel that is stopped half-way prints itself, tracebacks, would stand on the
+        # terminal between the lines of a progress bar and the one clear sentence that a user gets.
+        self._log = tempfile.TemporaryFile("w+")
+
+    def execute(
+        self, notebook: Path, out: Path, parameters: Mapping[str, object], **options: Any
+    ) -> None:
+        """Execute a notebook by papermill, in its own folder.
+
+        Parameters
+        ----------
+        notebook, out : Path
+            What is executed, and where the executed notebook goes.
+        parameters : mapping
+            Values for its parameters cell.
+        **options
+            Of `papermill.execute_notebook`.
+
+        Raises
+        ------
+        PapermillExecutionError
+            If a cell fails.
+        RuntimeError
+            As `again_if_it_dies`. What the kernel itself said, not the cells, is then in a file
+            beside `out` that ends with ``.log``; a note names it.
+        """
+        place = (notebook.parent, dict(os.environ))
+        if place != self._place:
+            self.close()
+        self._place = place
+        log = out.with_suffix(".log")
+        log.unlink(missing_ok=True)
+        has_begun: list[bool] = []
         try:
             again_if_it_dies(
-                lambda: papermill.execute_notebook(
-                    notebook,
-                    out,
-                    parameters,
-                    kernel_name="python3",
-                    cwd=notebook.parent,
-                    on_notebook_start=lambda **_: has_begun.append(True),
-                    kernel_manager_class=_kernels_that_write(log),
-                    **options,
-                ),
-                has_begun,
+                lambda: self._once(notebook, out, parameters, has_begun, options), has_begun
             )
         except RuntimeError as error:
-            error.add_note(f"What the kernel said last is in {log_file}")
+            self._log.seek(0)
+            log.write_text(self._log.read())
+            error.add_note(f"What the kernel said last is in {log}")
             raise
-    log_file.unlink()
+
+    def _once(
+        self,
+        notebook: Path,
+        out: Path,
+        parameters: Mapping[str, object],
+        has_begun: list[bool],
+        options: Mapping[str, Any],
+    ) -> None:
+        import papermill  # slow to import
+
+        is_used = self._manager is not None
+        manager = self._manager = self._manager or _manager(self._log)
+
+        def begin(**_: object) -> Any:
+            has_begun.append(True)
+            clear = "get_ipython().reset()"  # counts its cells from 1 again, too
+            return manager.last_client.execute(clear, silent=True, reply=True) if is_used else None
+
+        try:
+            papermill.execute_notebook(
+                notebook,
+                out,
+                parameters,
+                kernel_name="python3",
+                cwd=notebook.parent,
+                km=manager,
+                on_notebook_start=begin,
+                **options,
+            )
+        except BaseException:
+            self.close()  # who knows what is left in it
+            raise
+        manager.hang_up()
+
+    def close(self) -> None:
+        """Stop the kernel."""
+        if self._manager is None:
+            return
+        from jupyter_core.utils import run_sync
+
+        manager, self._manager = self._manager, None
+        manager.hang_up()
+        if manager.has_kernel:
+            run_sync(manager.shutdown_kernel)(now=True)
 
 
-def _kernels_that_write(log: IO[str]) -> "type[AsyncKernelManager]":
-    """Return a manager whose kernels write into a file instead of on the terminal.
-
-    A kernel that is stopped half-way prints tracebacks of its own, between the lines of a
-    progress bar and the one clear sentence that a user gets.
-    """
+def _manager(log: IO[str]) -> Any:
+    """Return a manager whose kernel writes into a file, and that knows who speaks to the kernel."""
     from jupyter_client import AsyncKernelManager  # slow to import
 
     class Manager(AsyncKernelManager):
+        last_client: Any = None
+
         def start_kernel(self, *arguments: Any, **options: Any) -> Any:
             return super().start_kernel(*arguments, stdout=log, stderr=log, **options)
 
-    return Manager
+        def client(self, **options: Any) -> Any:
+            self.last_client = super().client(**options)
+            return self.last_client
+
+        def hang_up(self) -> None:
+            if self.last_client:
+                self.last_client.stop_channels()
+
+    return Manager(kernel_name="python3")

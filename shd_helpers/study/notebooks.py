@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from shd_helpers.events import Downsampling, load_events, smoke_sized
 from shd_helpers.paths import NOTEBOOKS, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study import kernels
 from shd_helpers.study.gate import check_data, check_settings
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import (
@@ -26,6 +26,7 @@ from shd_helpers.study.identity import (
     literal,
     notebook_parameters,
 )
+from shd_helpers.study.kernels import Kernel
 from shd_helpers.study.run_folder import read_run
 
 _DESCRIPTIONS = {
@@ -120,12 +121,9 @@ def _execute(parameters: Mapping[str, object], place: Path) -> None:
     os.environ["SHD_IMG_DIR"] = str(place / "img")  # the kernels inherit it
     for path, cell in defaults.items():
         print(f"\n{path.stem}", flush=True)
-        kernels.execute(
-            path,
-            place / path.name,
-            {name: value for name, value in parameters.items() if name in cell},
-            stdout_file=_Console(),
-        )
+        given = {name: value for name, value in parameters.items() if name in cell}
+        with closing(Kernel()) as kernel:  # each its own: it holds for who opens it alone
+            kernel.execute(path, place / path.name, given, stdout_file=_Console())
 
 
 def score_table(run_info: Mapping) -> str:

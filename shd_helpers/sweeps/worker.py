@@ -6,14 +6,16 @@ import os
 import time
 import traceback
 from collections.abc import Mapping
+from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import WorkerPlugin
 from filelock import FileLock
 
-from shd_helpers.study import kernels
 from shd_helpers.study.identity import run_hash
+from shd_helpers.study.kernels import Kernel
 from shd_helpers.study.tables import finished_run
 from shd_helpers.sweeps.spec import RunSpec
 
@@ -91,6 +93,15 @@ def execute(
     return error if code == CODE else f"{error.rstrip()}\n{stale}"
 
 
+@cache
+def _kernel() -> Kernel:
+    """Return this process's kernel, which ends with it: imports take longer than a short run."""
+    kernel = Kernel()
+    # unlike what is registered with atexit, it is called in processes of multiprocessing, too
+    Finalize(None, kernel.close, exitpriority=0)
+    return kernel
+
+
 def _limit(timeout_s: float) -> float:
     """Return how long a run may take: less than its job, or it would start for ever."""
     end = os.environ.get("SLURM_JOB_END_TIME")
@@ -103,8 +114,8 @@ def _what_limits() -> str:
 
 
 def _execute_notebook(notebook: Path, run: RunSpec, end: float) -> None:
-    """Execute a notebook in a kernel of its own, until a time of the monotonic clock."""
-    kernels.execute(
+    """Execute a notebook in this worker's kernel, until a time of the monotonic clock."""
+    _kernel().execute(
         notebook,
         run.folder / notebook.name,
         run.parameters,
