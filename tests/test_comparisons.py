@@ -161,24 +161,28 @@ def models_and_papers():
     names = ["study", "shared, 4 at a place", "shared", "full", "full, 128 neurons"]
     models = pd.DataFrame({"parameters": [5e4, 2e3, 8e3, 4e5, 2e5], "test": range(80, 85)}, names)
     papers = {
-        "network": ["a (A et al. 2020)", "b"],
-        "accuracy": [95, 93],
-        "parameters": [2e5, None],
+        "network": ["a (A et al. 2020)", "b", "c"],
+        "accuracy": [95, 93, 92],
+        "parameters": [2e5, None, None],
+        "chosen_on": ["test file", "speakers left out", None],
     }
-    return models.assign(test_ci95=1.0), pd.DataFrame(papers)
+    return models.assign(test_ci95=1.0, seeds=[5, 1, 5, 1, 1]), pd.DataFrame(papers)
 
 
-def test_sizes_of_one_network_are_joined_and_papers_without_a_size_left_out():
+def test_sizes_of_one_network_are_joined_and_papers_that_do_not_say_how_they_chose_left_out():
     (axis,) = costs.accuracy_over_parameters(*models_and_papers(), goal=85).axes
-    found = {name: series[:2] for name, series in bars(axis).items()}
-    assert found == {
-        "study": ([5e4], [80]),
-        "shared": ([2e3, 8e3], [81, 82]),
-        "full": ([2e5, 4e5], [84, 83]),
-    }
-    assert [line.get_label() for line in axis.lines if "paper" in line.get_label()] == [
-        "a (A et al. 2020) (paper)"
+    joined = [bar.lines[0].get_xydata().tolist() for bar in axis.containers]
+    assert joined == [[[5e4, 80]], [[2e3, 81], [8e3, 82]], [[2e5, 84], [4e5, 83]]]
+    lines = {line.get_label(): line for line in axis.lines}
+    filled = {name: lines[name].get_xydata().tolist() for name in ("study", "shared", "full")}
+    assert filled == {"study": [[5e4, 80]], "shared": [[8e3, 82]], "full": [[2e5, 84], [4e5, 83]]}
+    hollow = [name for name in filled if lines[name].get_markerfacecolor() == "none"]
+    assert hollow == ["full"]  # both of one seed
+    assert [name for name in lines if "paper" in name] == [
+        "a (A et al. 2020):\npaper, chosen on test file",
+        "b:\npaper, chosen on speakers left out",
     ]
+    assert {*lines["b:\npaper, chosen on speakers left out"].get_ydata()} == {93}
 
 
 def accuracies(inputs=("small", "large"), n_speakers=12):
@@ -200,8 +204,10 @@ def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
     assert labels == [str(s) for s in order]
     assert any("(tuned on)" in text.get_text() for text in left.get_yticklabels())
     drawn = {line.get_label(): line.get_xdata() for line in left.lines if len(line.get_xdata()) > 2}
-    for name in ("small", "large"):
+    lines = [line.get_xdata()[0] for line in left.lines if len(line.get_xdata()) == 2]
+    for name, mean in zip(("small", "large"), lines, strict=True):
         np.testing.assert_allclose(drawn[name], means[name].loc[order])
+        np.testing.assert_allclose(mean, means[name].loc[[0, 2]].mean())  # 1 has a note
 
 
 def test_differences_stand_in_order_beside_the_margin():
@@ -224,11 +230,14 @@ def test_a_ladder_s_rungs_stand_from_top_to_bottom():
     accuracies = pd.DataFrame({"a": [50.0, 70], "b": [60.0, 90], "c": [55.0, 75]}, index=[4, 7])
     pairs = pd.MultiIndex.from_tuples([("b", "a"), ("c", "b")])
     steps = pd.DataFrame({"mean": [15.0, -10.0], "ci95": [5.0, 5.0]}, index=pairs)
-    left, right = speakers.ladder(accuracies, steps).axes
+    left, right = speakers.ladder(accuracies, steps, [7]).axes
     assert [text.get_text() for text in left.get_yticklabels()] == ["a", "b", "c"]
     *each, mean = (line.get_xydata().tolist() for line in left.lines)
     assert mean == [[60, 2], [75, 1], [65, 0]]
     assert each == [[[50, 2], [60, 1], [55, 0]], [[70, 2], [90, 1], [75, 0]]]
+    grey, dark = (float(line.get_color()) for line in left.lines[:2])
+    assert dark < grey
+    assert [text.get_text() for text in left.texts] == ["4", "7", "4", "7"]  # at both ends
     (container,) = right.containers
     assert container.lines[0].get_xydata().tolist() == [[15, 1], [-10, 0]]
 

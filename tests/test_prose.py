@@ -144,6 +144,15 @@ def test_speed():
     assert f"{ratio:.0f} times as fast as its reference" in DOCS["data"]
 
 
+def test_how_long_all_sweeps_take():
+    tables = [pd.read_csv(path) for path in RESULTS.glob("*.csv")]
+    runs = pd.concat(table[["hash", "total_s"]] for table in tables if "hash" in table)
+    seconds = runs.drop_duplicates("hash").total_s
+    said = (ROOT / "sweeps" / "README.md").read_text(encoding="utf-8")
+    assert f"take about {5 * round(seconds.sum() / 3600 / 5)} hours of one core." in said
+    assert f"The longest run takes {seconds.max() / 60:.0f} minutes." in said
+
+
 def test_what_a_run_costs_the_leader():
     bench = pd.read_csv(ROOT / "results" / "bench.csv").query("suite == 'coordinator'")
     cost, start = bench.set_index("variant").median_s, bench.median_s.iloc[-1]
@@ -307,31 +316,43 @@ def test_batches_of_notebook_5():
     table = summarise(read_table("batch_size_hd"), ["batch_size", "lr"])
     gain = table.validation.xs(2e-3, level="lr") - table.validation.xs(1e-3, level="lr")
     times = table.training_s.xs(1e-3, level="lr")
+    runs, rates = read_table("batch_size_hd"), read_table("learning_rate_epochs_hd")
+    assert {*runs.hash[runs.batch_size == 8]} == {*runs.hash} & {*rates.hash}
+    half, wider = table.validation_ci95.iloc[0], summarise(rates).validation_ci95.iloc[0]
+    assert 2**0.5 * half < -gain[8] < 2**0.5 * wider
     for sentence in (
-        f"With 8 utterances 0.001 is better, by {-gain[8]:.1f} points; with 32 and 128 it is "
-        f"0.002, by {gain[32]:.1f} and {gain[128]:.1f} points.",
+        f"With 32 and 128 utterances 0.002 has the higher mean, by {gain[32]:.1f} and "
+        f"{gain[128]:.1f} points (each mean ± {half:.1f}, pooled over this table). With 8 it is "
+        f"0.001, by {-gain[8]:.1f}; these four runs stand in the table of rates above, too, where "
+        f"each mean is ± {wider:.1f} and doesn't show it.",
         f"a run trains {times[8]:.0f} s with batches of 8, and {times[128]:.0f} s with",
     ):
         says("05_recipe_sweeps", sentence)
 
 
 def test_surrogates_of_notebook_5():
-    table = summarise(read_table("surrogates_hd"), ["validated_on", "surrogate", "slope"])
+    runs = read_table("surrogates_hd")
+    table = summarise(runs, ["validated_on", "surrogate", "slope"])
     share = table.validation.unstack("slope")
     new, known = share.loc["speakers"], share.loc["utterances"]
     fast, lost = known.loc["fast_sigmoid", [0.5, 2.0, 8.0]], new[2.0] - new[8.0]
-    gentle = new[2.0] - new[0.5]
+    gentle, uncertain = new[2.0] - new[0.5], 2**0.5 * table.validation_ci95.iloc[0]
+    cost_there = known.loc["fast_sigmoid", 2.0] - fast[8.0]
+    steep = runs.query("validated_on == 'speakers' and surrogate == 'fast_sigmoid' and slope == 8")
+    low, high = 100 * steep.validation_accuracy.sort_values()
+    assert lost["fast_sigmoid"] - cost_there < 2**0.5 * uncertain
     assert (new.idxmax(axis=1) == 2.0).all()
     assert (known[8.0].drop("sigmoid") > 92).all()
     for sentence in (
         f"the fast sigmoid gets from {fast.min():.1f} to {fast.max():.1f} % with slopes from 0.5",
         f"Only the sigmoid falls at slope 8, to {known.loc['sigmoid', 8.0]:.1f} %.",
-        f"with the fast sigmoid slope 8 costs {known.loc['fast_sigmoid', 2.0] - fast[8.0]:.1f} "
-        f"points there, and {lost['fast_sigmoid']:.1f} here.",
+        f"With the fast sigmoid slope 8 costs {cost_there:.1f} points there and "
+        f"{lost['fast_sigmoid']:.1f} here. That the two costs differ isn't shown: each is "
+        f"uncertain by {uncertain:.1f}, and here the two seeds get {high:.1f} and {low:.1f} %.",
         f"highest mean at slope 2, with {new[2.0].min():.1f} to {new[2.0].max():.1f} %. Their lead "
         f"over slope 0.5 ({gentle.min():.1f} to {gentle.max():.1f} points) isn't shown; at slope 8 "
         f"they lose {lost.min():.1f} to {lost.max():.1f} points, where a difference is uncertain "
-        f"by {2**0.5 * table.validation_ci95.iloc[0]:.1f}.",
+        f"by {uncertain:.1f}.",
         f"the three lie within {new[2.0].max() - new[2.0].min():.1f} points, each ± "
         f"{table.validation_ci95.iloc[0]:.1f}.",
     ):

@@ -66,24 +66,32 @@ def accuracy_over_cost(
 def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame, goal: float) -> Figure:
     """Draw test accuracy (%) over learned numbers (log axis), and networks from papers.
 
-    Takes the summary by model; sizes of one network, ``name, size``, are joined by a line. From
-    papers come `network`, `accuracy` and `parameters`; those without parameters are left out.
+    Takes the summary by model; sizes of one network, ``name, size``, are joined by a line, and
+    one seed is a hollow mark. From papers come `network`, `accuracy`, `parameters` and `chosen_on`;
+    those that don't say how they chose are left out, and one without parameters is a line.
     """
     figure, axis = plt.subplots(figsize=(9.5, 4.4))
     axis.axhline(goal, color="0.5", linestyle=":", linewidth=1, label=f"{goal:g} %")
     families = models.index.str.split(",").str[0]
     for i, (name, family) in enumerate(models.groupby(families, sort=False)):
         family = family.sort_values("parameters")
+        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v"[i % 5]}
         axis.errorbar(
-            family.parameters, family.test, family.test_ci95, color=f"C{i}", fmt="osD^v"[i % 5],
-            linestyle="-", linewidth=1, capsize=3, label=name,
+            family.parameters, family.test, family.test_ci95, linestyle="-", linewidth=1,
+            capsize=3, mfc="none", **mark,
         )  # fmt: skip
-    drawn = published.dropna(subset="parameters")
-    for i, paper in enumerate(drawn.itertuples()):
-        axis.plot(
-            paper.parameters, paper.accuracy, "*PX"[i % 3], color=INK, mfc="none", ms=10,
-            linestyle="none", label=f"{paper.network} (paper)",
-        )  # fmt: skip
+        several = family[family.seeds > 1]
+        of, fill = (several, f"C{i}") if len(several) else (family, "none")
+        axis.plot(of.parameters, of.test, linestyle="none", mfc=fill, label=name, **mark)
+    for i, paper in enumerate(published.dropna(subset="chosen_on").itertuples()):
+        label = f"{paper.network}:\npaper, chosen on {paper.chosen_on}"
+        if pd.isna(paper.parameters):
+            axis.axhline(paper.accuracy, color=INK, linestyle="--", linewidth=1, label=label)
+        else:
+            axis.plot(
+                paper.parameters, paper.accuracy, "*PX"[i % 3], color=INK, mfc="none", ms=10,
+                linestyle="none", label=label,
+            )  # fmt: skip
     axis.set(xscale="log", xlabel="parameters", ylabel="test accuracy (%)")
     axis.set_title("the official test file, 20 classes", loc="left")
     axis.margins(x=0.1, y=0.1)

@@ -19,21 +19,23 @@ def speakers_by_input(
     """Draw each speaker's accuracy (%) with two inputs or more, a row a speaker.
 
     Takes `study.speaker_accuracies`, the inputs' names, and a note for some speakers' labels. The
-    lines are means over speakers.
+    lines are means over the others.
     """
     columns = [f"{part}_accuracy" for part in _PARTS]
     means = 100 * accuracies.groupby(["input", "speaker"])[columns].mean()
     order = means.loc[inputs[0]].sort_values(columns[0]).index
     size = (11, 0.32 * len(order) + 1.6)
     figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
-    y = np.arange(len(order))
+    y, others = np.arange(len(order)), ~order.isin([*marked])
     for axis, (part, title) in zip(axes, _PARTS.items(), strict=True):
         drawn = [means.loc[name][f"{part}_accuracy"].loc[order].to_numpy() for name in inputs]
         axis.hlines(y, np.min(drawn, axis=0), np.max(drawn, axis=0), color="0.7", linewidth=1)
         for i, (name, values) in enumerate(zip(inputs, drawn, strict=True)):
             axis.plot(values, y, "osD^v"[i], color=f"C{i}", label=name)
-            axis.axvline(values.mean(), color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4])
-        axis.set(xlabel="test accuracy (%)")
+            axis.axvline(
+                values[others].mean(), color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4]
+            )
+        axis.set(xlabel=f"test accuracy (%); lines: means of {others.sum()} speakers")
         axis.set_title(title, loc="left")
     labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
     axes[0].set_yticks(y, labels)
@@ -64,24 +66,26 @@ def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
 
 
 @styled
-def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame) -> Figure:
+def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame, followed: Sequence[int] = ()) -> Figure:
     """Draw each speaker's accuracy (%) on every rung, and what a rung adds to the one above it.
 
-    Takes a row a speaker and a column a rung, the first on top; and `study.contrasts` of each rung
-    with the one before.
+    Takes a row a speaker and a column a rung, the first on top; `study.contrasts` of each rung
+    with the one before; and the speakers whose lines are dark.
     """
     rungs, means = [*accuracies.columns], accuracies.mean()
     size = (11, 0.42 * len(rungs) + 1.4)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
     y = np.arange(len(rungs))[::-1]
     for speaker in accuracies.index:
-        label = "a speaker, numbered on top" if speaker == accuracies.index[0] else None
-        axes[0].plot(accuracies.loc[speaker], y, ".-", color="0.7", linewidth=0.8, label=label)
+        label = "a speaker, by number" if speaker == accuracies.index[0] else None
+        look = {"color": "0.3", "zorder": 2.1} if speaker in followed else {"color": "0.75"}
+        axes[0].plot(accuracies.loc[speaker], y, ".-", linewidth=0.8, label=label, **look)
     axes[0].plot(means, y, "o-", color="C0", label="mean")
-    place = -np.inf
-    for speaker, accuracy in accuracies[rungs[0]].sort_values().items():
-        place = max(accuracy, place + 2.5)  # side by side
-        axes[0].text(place, y[0] + 0.15, f"{speaker}", fontsize=8, ha="center", va="bottom")
+    for rung, at, va in ((rungs[0], y[0] + 0.15, "bottom"), (rungs[-1], y[-1] - 0.2, "top")):
+        place = -np.inf
+        for speaker, accuracy in accuracies[rung].sort_values().items():
+            place = max(accuracy, place + 2.5)  # side by side
+            axes[0].text(place, at, f"{speaker}", fontsize=8, ha="center", va=va)
     axes[0].set_yticks(y, rungs)
     axes[0].set(xlabel="accuracy as a new speaker (%)", ylim=(-0.7, len(y) - 0.3))
     legend_above(axes[0])
