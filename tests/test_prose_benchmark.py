@@ -66,7 +66,9 @@ def test_the_benchmark_beside_papers(models):
     )
     says(NOTEBOOK, f"speakers left out gets {papers.filter(like='Nowotny').iloc[0]} %")
     brief = (
-        f"On remade SHD (20 classes): {models.test[CHOSEN]:.1f} % with "
-        f"{models.parameters[CHOSEN]:,.0f} parameters; papers: {papers.max()} (notebook 7)."
+        f"On remade SHD (20 classes, five seeds): {percent(models.loc[CHOSEN], 'test')} % with "
+        f"{models.parameters[CHOSEN]:,.0f} parameters. Papers: "
+        f"{papers.filter(like='Nowotny').iloc[0]} % chosen on speakers left out, {papers.max()} on "
+        "the test file."
     )
     assert brief in README

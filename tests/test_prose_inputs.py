@@ -57,15 +57,16 @@ def test_what_downsizing_costs_with_augmentation(inputs):
     excluded = f"a loss above {low.excluded_loss:.1f} points is"
     for sentence in (
         f"With augmentation, too, downsizing costs a new speaker {less} points; with "
-        f"`pool_threshold` 1 {excluded} excluded.",
+        f"`pool_threshold` 1 {excluded} excluded (one-sided, one seed).",
         f"threshold 2 loses {less} points; with threshold 1 a loss above {low.excluded_loss:.1f} "
-        f"is excluded, for {acs['183 x 333, threshold 1'] / acs[inputs.small]:.1f} times the "
-        "accumulates.",
+        f"is excluded (one-sided, one seed), for "
+        f"{acs['183 x 333, threshold 1'] / acs[inputs.small]:.1f} times the accumulates.",
         f"On 183 x 333 a new speaker gets {less} points less than on 700 x 1000 (p {loss.p:.3f}, "
         f"`p_holm` {loss.p_holm:.3f}).",
         f"no loss is seen**: {points(low)} points. A loss above {low.excluded_loss:.1f} points is "
-        "excluded (one-sided, 95 %), so it lies within the margin of "
-        f"{plan_of('final')['margin']:g} points that notebook 6 had set.",
+        "excluded (one-sided, 95 %, one seed, not adjusted). That is less than the margin of "
+        f"{plan_of('final')['margin']:g} points that notebook 6 had set; the two-sided interval "
+        f"reaches {low.ci95 - low['mean']:.1f}, so a second seed should decide.",
         f"Threshold 1 gets {more} points more than threshold 2 (p {over.p:.3f}). After adjustment "
         f"for three comparisons (`p_holm` {over.p_holm:.3f}) this isn't shown.",
         f"Seen speakers lose {points(seen).lstrip('-')} points on 183 x 333, which may be none.",
@@ -75,7 +76,7 @@ def test_what_downsizing_costs_with_augmentation(inputs):
         says(NOTEBOOK, sentence)
     assert (
         f"Downsizing costs {less} points with augmentation, too; with pooling threshold 1 a loss "
-        f"above {low.excluded_loss:.1f} is excluded ("
+        f"above {low.excluded_loss:.1f} is excluded (one-sided, one seed; "
     ) in README
     assert loss.p_holm < 0.05 < over.p_holm and low.excluded_loss < plan_of("final")["margin"]
     assert seen["mean"] < 0 and abs(seen["mean"]) < seen.ci95
@@ -139,6 +140,7 @@ def test_other_microphones_in_notebook_7():
         f"no difference is seen: threshold 1 gets {mean['183 x 333, threshold 1']:.0f} %, and 700 "
         f"x 1000 gets {mean['700 x 1000']:.0f} %.",
     )
-    assert 0 < gain.mean() < half
+    says(NOTEBOOK, f"The aim was 65 %; the best here, the chosen network, gets {mean.best:.0f} %.")
+    assert mean.idxmax() == "best" and 0 < gain.mean() < half
     full = by["700 x 1000"] - by["183 x 333"]
     assert ttest_1samp(full, 0).pvalue > 0.05
