@@ -12,9 +12,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from shd_helpers import circuit
 from shd_helpers.circuit import (
     DISTURBANCES,
     Rule,
@@ -81,7 +83,9 @@ def budget(run: Run) -> pd.DataFrame:
 
     Columns are `circuit` (bits of a weight in the first and the second layer, and of a membrane),
     `quantity` and `value`: bytes of each kind of number, operations of a word (means over the test
-    words), clock cycles of a word (over 20 words), and cells of an ECP5.
+    words), clock cycles of a word (over 20 words), of their busiest step and of the worst that can
+    be, both with the intake of events, events of their fullest step and of two in a row, and cells
+    of an ECP5.
     """
     trained = of_run(run)
     wanted = export.quantisation_of(trained, {})
@@ -93,6 +97,14 @@ def budget(run: Run) -> pd.DataFrame:
         done = rtl.simulate(folder)
         assert done.output == (folder / "expected.txt").read_text(), "the core differs"
         found["clock cycles"] = done.cycles / done.words
+        words = circuit.read_vectors(folder)
+        steps = np.array([sum(circuit.step_cycles(network, word)) for word in words])
+        found["cycles, busiest step"] = steps.max()
+        found["cycles, worst step"] = circuit.worst_cycles(network)
+        step_ms, n_steps = int(network.grid.step_ms), network.grid.n_steps
+        each = np.array([np.bincount(w.milliseconds // step_ms, minlength=n_steps) for w in words])
+        found["events, fullest step"] = each.max()
+        found["events, two steps"] = (each[:, 1:] + each[:, :-1]).max()
         found = pd.concat([found, pd.Series(rtl.resources(folder)).rename(lambda x: f"cells: {x}")])
     name = "/".join(str(bits) for bits in (wanted.fc1_bits, wanted.fc2_bits, wanted.mem_bits))
     name += ", tuned" if wanted.quantised_epochs else ", rounded"

@@ -109,6 +109,15 @@ def test_lines_begin_at_the_undisturbed_networks_and_are_means():
     np.testing.assert_allclose(y, means)
 
 
+def test_the_band_is_that_of_the_first_lines_alone():
+    table = disturbances(("nothing else", "mismatch"), ["lost events"])
+    (band,) = circuits.accuracy_over_disturbance(table).axes[0].collections
+    rows = table[(table.trained_with == "nothing else") & (table.strength == 0.3)]
+    wanted = 100 * rows.test_unseen_accuracy.quantile([0.1, 0.9])
+    x, y = band.get_paths()[0].vertices.T
+    np.testing.assert_allclose(sorted({*y[x == 30]}), wanted)
+
+
 def test_the_whole_run_and_the_recommended_rule_are_marked():
     figure = circuits.accuracy_over_steps(stopping((0, 8), (0, 40)), (8, 40))
     marked = {line.get_label(): line.get_xydata()[0] for line in figure.axes[0].lines[-2:]}

@@ -122,6 +122,8 @@ def test_budget(home, monkeypatch):
     assert few["hidden_spikes"] == pytest.approx(hidden, rel=1e-4)
     # at least a cycle an event, and a neuron update
     assert few["clock cycles"] > few["neuron_updates"] and few["cells: LUT4"] > 100
+    assert few["clock cycles"] / 333 < few["cycles, busiest step"] < few["cycles, worst step"]
+    assert 0 < few["events, fullest step"] <= few["events, two steps"]
 
 
 def test_a_folder_without_a_run_is_passed_over_and_none_at_all_is_an_error(

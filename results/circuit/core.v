@@ -8,7 +8,7 @@
 //         high, the end of the word, without an event. Events after the window are dropped.
 //         in_ready is low for N_UNITS cycles after rst, while a step is computed, and while counts
 //         wait. It follows in_ms and in_end within the cycle: a step is computed once something
-//         later is offered, and at in_end all that are left.
+//         later is offered (in silence: an event of a unit that is dropped), at in_end all left.
 //  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
 //         with the last one, when out_answer is the class of most spikes. Then a word can begin.
 //  mon_*  to look on: while mon_valid is high, neuron mon_neuron (hidden ones first) gets the

@@ -6,6 +6,7 @@ The names below are imported when they are asked for.
 from shd_helpers.lazy import hand_on
 
 _MODULES = {
+    "cycles": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
     "disturbances": ("DISTURBANCES", "accuracy_over_strength", "disturb"),
     "evaluation": ("circuit_scores", "circuit_words"),
     "folder": ("read_vectors",),

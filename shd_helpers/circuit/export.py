@@ -156,6 +156,7 @@ def export(
             "integers, as exported": (int((answers == events.labels).sum()), len(events)),
         },
         operations=budget.operations(network, events),
+        is_tuned=_is_tuned(trained.about),
     )
     words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
 
@@ -165,8 +166,13 @@ def export(
 
 def _before(trained: TrainedNetwork) -> str:
     """Say what the network is whose numbers are rounded: some have trained with few bits."""
-    tuned = settings(Quantisation, trained.about["parameters"]).quantised_epochs
+    tuned = _is_tuned(trained.about)
     return "few-bit weights, all else floats" if tuned else "floats, before rounding"
+
+
+def _is_tuned(about: dict) -> bool:
+    """Tell whether a network was trained with few-bit weights."""
+    return settings(Quantisation, about["parameters"]).quantised_epochs > 0
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
@@ -214,15 +220,16 @@ def _scored(about: dict, events: Events, predicted: np.ndarray, answers: np.ndar
     kind = "test" if about["parameters"]["score_test"] else "validation"
     new = int((~seen).sum())
     text = f"Over all {len(events)} {kind} utterances of one network, {new} of them by new speakers"
+    floats = "with floats but for the weights" if _is_tuned(about) else "before rounding"
     if 0 < new < len(events):
         parts = [
             f"{name} {float((found == events.labels)[~seen].mean()):.1%}"
-            for name, found in (("before rounding", predicted), ("integers", answers))
+            for name, found in ((floats, predicted), ("integers", answers))
         ]
         text += f" ({', '.join(parts)})"
     agreement = float((predicted == answers).mean())
     text += f". Both give the same answer to {agreement:.1%}."
-    if settings(Quantisation, about["parameters"]).quantised_epochs:
+    if _is_tuned(about):
         text += " Both have weights of few bits; what these cost against floats isn't shown here."
     return text
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.circuit import budget
+from shd_helpers.circuit.cycles import answer_cycles, core_line, step_cycles
 from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
 from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.circuit.sources import c_header, memories, memory_bits, verilog_parameters
@@ -47,6 +48,7 @@ class Description:
     scored: str  # a sentence: over what the accuracies are
     accuracies: dict[str, tuple[int, int]]  # of each network: correct utterances, and of how many
     operations: pd.Series  # from `budget.operations`
+    is_tuned: bool = False  # it was trained with few bits
 
 
 def write_folder(
@@ -97,7 +99,7 @@ def write_folder(
     has_graph = write_graph is not None
     texts["README.md"] = readme(
         network, words, runs, described,
-        n_membranes=n_membranes, edges="; ".join(edges), has_graph=has_graph,
+        n_membranes=n_membranes, edges=edges, has_graph=has_graph,
     )  # fmt: skip
     trace = trace_text(network, words, runs, n_membranes)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -160,13 +162,17 @@ def readme(
     described: Description,
     *,
     n_membranes: int,
-    edges: str,
+    edges: dict[str, Word],
     has_graph: bool,
 ) -> str:
     """Return the folder's README; see `write_folder`."""
     grid, counted = network.grid, described.operations
     n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
-    stored = budget.memory(network)
+    stored, lists = budget.memory(network), _list_bytes(network)
+    first = "word" if n_membranes == 1 else f"{n_membranes} words"
+    state = "none of its numbers is rounded"
+    if described.is_tuned:
+        state = "its weights already have few bits, biases, thresholds and membranes not"
     updates = grid.n_steps * (n_hidden + n_classes)
     n_correct = sum(run.answer == word.label for word, run in zip(words, runs, strict=True))
     values = {
@@ -177,17 +183,19 @@ def readme(
         "window_ms": int(grid.n_steps * grid.step_ms),
         "n_hidden": n_hidden, "n_classes": n_classes,
         "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
-        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes, "edges": edges,
-        "membranes": f"; in words 1 to {n_membranes} also `u` and `v`: the step, and all hidden "
+        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes,
+        "edges": "; ".join(edges),
+        "membranes": f"; in the first {first} also `u` and `v`: the step, and all hidden "
         "and output membranes after point 4" * bool(n_membranes),
-        "nir_row": "| `network.nir` | the network before it was rounded, as a NIR graph, "
-        "with its step, reset and units in the metadata |\n" * has_graph,
-        **_integers(network),
+        "nir_row": "| `network.nir` | the network in floats, as a NIR graph, with its step, "
+        f"reset and units in the metadata; {state} |\n" * has_graph,
+        **_integers(network), **_cycles(network, words, [*edges.values()]),
         "memory_rows": "\n".join(
             f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
             for name, row in stored.iterrows()
         ),
         "all_bytes": f"{stored.bytes.sum():,.0f}",
+        "list_bytes": f"{lists:,.0f}", "all_with_lists": f"{stored.bytes.sum() + lists:,.0f}",
         "neuron_updates": f"{updates:,}", "updates_a_step": n_hidden + n_classes,
         "accumulates": f"{counted.accumulates:,.0f}",
         "accumulates_a_step": f"{counted.accumulates / grid.n_steps:,.0f}",
@@ -232,12 +240,9 @@ def _rule(network: IntegerNetwork) -> dict[str, object]:
 
 
 def _integers(network: IntegerNetwork) -> dict[str, object]:
-    """Return what the README says of the `.mem` files and of the core's own memory."""
+    """Return what the README says of the `.mem` files."""
     bits, grid, n_delays = memory_bits(network), network.grid, len(network.delays)
-    n_inputs, n_hidden = n_delays * grid.n_units, len(network.layers[0].threshold)
-    index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
-    listed = 2 * 2**index_bits * index_bits
-    old = (network.delays[-1] + 1) * 2**unit_bits * unit_bits
+    n_hidden, n_inputs = network.layers[0].weight.shape
     return {f"{name}_bits": n for name, n in bits.items()} | {
         "last_in_block": grid.pool_units - 1,
         "last_input": n_inputs - 1,
@@ -245,7 +250,29 @@ def _integers(network: IntegerNetwork) -> dict[str, object]:
         "input_order": ", one delay after the other" if n_delays > 1 else ", input b for block b",
         "late_memory": ", late input spikes" if n_delays > 1 else "",
         "minus_one": f"{2 ** bits['weight1'] - 1:x}",
-        "list_bytes": f"{(listed + old) / 8:,.0f}",
+    }
+
+
+def _list_bytes(network: IntegerNetwork) -> float:
+    """Return the size of the core's lists of spikes."""
+    n_units, longest = network.grid.n_units, max(network.layers[0].weight.shape)
+    index_bits, unit_bits = (longest + 1).bit_length(), n_units.bit_length()
+    old = (network.delays[-1] + 1) * 2**unit_bits * unit_bits
+    return (2 * 2**index_bits * index_bits + old) / 8
+
+
+def _cycles(
+    network: IntegerNetwork, words: Sequence[Word], edges: Sequence[Word]
+) -> dict[str, object]:
+    """Return what the README says of the core's clock cycles."""
+    last = [1 + int(step_cycles(network, word)[1][-1]) for word in words]
+    return {
+        "core_line": core_line(network, words),
+        "core_edge_line": core_line(network, edges),
+        "answer_cycles": f"{np.mean([answer_cycles(network, word) for word in words]):,.0f}",
+        "tick_unit": 0 if network.grid.first_unit else (1 << 10) - 1,  # no block has it
+        "last_low": f"{min(last):,}",
+        "last_high": f"{max(last):,}",
     }
 
 

@@ -65,11 +65,12 @@ def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
 
 @styled
 def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_unseen") -> Figure:
-    """Draw accuracy (%) over the strength of each disturbance, a panel a kind, with bands.
+    """Draw accuracy (%) over the strength of each disturbance, a panel a kind, with a band.
 
     Takes rows of `kind`, `strength`, `trained_with` (a line each) and ``<score>_accuracy`` (a
     fraction), one a network and draw. The rows of kind ``"none"`` are where all lines begin. Lines
-    are means, bands go from the 10th to the 90th percentile of networks and draws.
+    are means; the band, of the first `trained_with` alone, goes from the 10th to the 90th
+    percentile of networks and draws.
     """
     look: dict[str, Any]
     begin = disturbances[disturbances.kind == "none"]
@@ -83,12 +84,14 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_uns
             rows = pd.concat([begin, disturbances[disturbances.kind == kind]])
             rows = rows[rows.trained_with == name]
             values = 100 * rows.groupby("strength")[f"{score}_accuracy"].mean()
-            low, high = (
-                100 * rows.groupby("strength")[f"{score}_accuracy"].quantile(q) for q in _BAND
-            )
             look = {"color": f"C{i}", "marker": _MARKS[i % 6], "markersize": 3.5}
             axis.plot(100 * values.index, values, label=name, **look)
-            axis.fill_between(100 * values.index, low, high, color=f"C{i}", alpha=0.15, linewidth=0)
+            if i == 0:  # bands of several would hide each other
+                low, high = (
+                    100 * rows.groupby("strength")[f"{score}_accuracy"].quantile(q) for q in _BAND
+                )
+                look = {"color": "C0", "alpha": 0.15, "linewidth": 0}
+                axis.fill_between(100 * values.index, low, high, **look)
         axis.set_title(kind.replace(", ", ",\n"), fontsize=9)
         axis.set_xlabel("strength (%)")
     for axis in axes.flat[len(kinds) :]:

@@ -39,6 +39,7 @@ class Simulation(NamedTuple):
     edges: str  # of the words made by hand
     words: int  # of the test vectors, as cycles
     cycles: int
+    told: tuple[str, str]  # on stderr, of both
 
 
 def simulate(folder: Path, *defines: str) -> Simulation:
@@ -67,8 +68,9 @@ def simulate(folder: Path, *defines: str) -> Simulation:
             _run([str(place / "simulation")], place, (place / name).read_text())
             for name in ("vectors.txt", "edges.txt")
         )
-        words, _, cycles, _ = ended.stderr.split()
-        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles))
+        words, _, cycles, *_ = ended.stderr.split()
+        told = ended.stderr.strip(), edges.stderr.strip()
+        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), told)
 
 
 def resources(folder: Path) -> dict[str, int]:

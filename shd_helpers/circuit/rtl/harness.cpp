@@ -1,6 +1,8 @@
-// Drives the simulated core with the events that reference.c reads, and prints what it prints;
-// at the end, on stderr, the clock cycles. -DTRACE=n prints the steps as well, as reference.c does
-// (without i, the input spikes, which the core doesn't show).
+// Drives the simulated core with the events that reference.c reads, and prints what it prints; at
+// the end, on stderr, the clock cycles, and of them those from in_end, which comes at once after the
+// last event, to out_valid: of a word, the fewest and the most. -DTRACE=n prints the steps as well,
+// as reference.c does (without i, the input spikes, which the core doesn't show).
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -11,7 +13,7 @@
 #include "network.h"
 
 static cxxrtl_design::p_core core;
-static unsigned long long cycles;
+static unsigned long long cycles, fewest = -1, most;
 static long step, words;
 static std::string spikes[2], membranes[2];
 
@@ -62,7 +64,10 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
 }
 
 static void end_word() {
+    unsigned long long before = cycles;
     send(0, 0, true);
+    fewest = std::min(fewest, cycles - before);
+    most = std::max(most, cycles - before);
     std::vector<unsigned> counts;
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
@@ -90,6 +95,8 @@ int main() {
     tick();
     core.p_rst.set<bool>(false);
     cycles = 0;
+    for (int i = 0; i < N_UNITS; i++) // in_ready is low
+        tick();
     while (std::fgets(line, sizeof line, stdin)) {
         if (std::sscanf(line, "%u %u %c", &ms, &unit, &other) == 2) {
             send(ms > 0xffff ? 0xffff : ms, unit, false);
@@ -104,5 +111,6 @@ int main() {
     }
     if (is_open)
         end_word();
-    std::fprintf(stderr, "%ld words, %llu cycles\n", words, cycles);
+    std::fprintf(stderr, "%ld words, %llu cycles; from in_end to out_valid %llu to %llu\n", words,
+                 cycles, words ? fewest : 0, most);
 }

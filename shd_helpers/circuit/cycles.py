@@ -1,0 +1,108 @@
+"""How many clock cycles the core takes, step by step, counted from what happens in each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from shd_helpers.circuit.integer import IntegerNetwork
+from shd_helpers.circuit.vectors import Word
+from shd_helpers.source.shd_file import N_CHANNELS
+
+
+def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:
+    """Return the core's clock cycles in each step of a word.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+    word : Word
+        What it hears.
+
+    Returns
+    -------
+    intake, computed : ndarray
+        Both (steps,) int64: an event takes two cycles, one if its unit is dropped; then each bin
+        is closed in one, input spikes are gathered, and all neurons computed.
+    """
+    grid, run = network.grid, network.run(*word[:2])
+    steps, _ = network.pool(*word[:2])
+    new = np.bincount(steps, minlength=grid.n_steps)
+    heard = np.zeros(grid.n_steps, np.int64)
+    for delay in network.delays:
+        heard[delay:] += new[: max(grid.n_steps - delay, 0)]
+    computed = grid.pool_steps + heard + len(network.delays) + 1
+    for active, spk in zip((heard, run.spk[0].sum(1)), run.spk, strict=True):
+        resets = np.concatenate([[0], spk[:-1].sum(1)])
+        computed += np.where(active, spk.shape[1] * (4 + active), 3 * spk.shape[1] + resets)
+    computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
+    inside = word.milliseconds < grid.n_steps * int(grid.step_ms)
+    at = word.milliseconds[inside] // int(grid.step_ms)
+    cost = 1 + _is_used(network, word.units[inside])
+    return np.bincount(at, cost, grid.n_steps).astype(np.int64), computed
+
+
+def word_cycles(network: IntegerNetwork, words: Sequence[Word]) -> int:
+    """Return the clock cycles of words that are sent, and whose counts are fetched, at once.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        As for `step_cycles`.
+    words : sequence of Word
+        One after the other, after a reset of one cycle.
+    """
+    grid, n_classes = network.grid, len(network.layers[1].bias)
+    end_ms = grid.n_steps * int(grid.step_ms)
+    late = sum(int((word.milliseconds >= end_ms).sum()) for word in words)
+    steps = sum(int(part.sum()) for word in words for part in step_cycles(network, word))
+    return grid.n_units + steps + late + len(words) * (1 + n_classes)
+
+
+def answer_cycles(network: IntegerNetwork, word: Word) -> int:
+    """Return the clock cycles from `in_end`, straight after the last event, to `out_valid`.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        As for `step_cycles`.
+    word : Word
+        What it hears.
+    """
+    grid, last_ms = network.grid, int(max(word.milliseconds, default=0))
+    bins = min(last_ms // int(grid.bin_ms), grid.n_steps * grid.pool_steps)  # that are closed
+    step, closed = divmod(bins, grid.pool_steps)
+    closed -= step < grid.n_steps and bool(_is_used(network, word.units[-1:]).any())  # is taken in
+    return 1 - closed + int(step_cycles(network, word)[1][step:].sum())
+
+
+def core_line(network: IntegerNetwork, words: Sequence[Word]) -> str:
+    """Return what `harness.cpp` prints on stderr of words, whose counts it fetches at once."""
+    answers = [answer_cycles(network, word) for word in words]
+    return (
+        f"{len(words)} words, {word_cycles(network, words)} cycles; "
+        f"from in_end to out_valid {min(answers)} to {max(answers)}"
+    )
+
+
+def worst_cycles(network: IntegerNetwork) -> int:
+    """Return the clock cycles of a step in which all inputs, hidden neurons and classes spike.
+
+    Every channel has an event in each millisecond.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        As for `step_cycles`.
+    """
+    grid, n_inputs = network.grid, network.layers[0].weight.shape[1]
+    n_hidden, n_classes = (len(layer.bias) for layer in network.layers)
+    events = int(grid.step_ms) * int((1 + _is_used(network, np.arange(N_CHANNELS))).sum())
+    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
+    neurons = n_hidden * (4 + n_inputs) + n_classes * (4 + n_hidden)
+    return events + max(gathered + neurons, grid.pool_steps + grid.n_units)
+
+
+def _is_used(network: IntegerNetwork, units: np.ndarray) -> np.ndarray:
+    above = units - network.grid.first_unit
+    return (above >= 0) & (above < network.grid.n_units * network.grid.pool_units)
