@@ -105,22 +105,25 @@ def word_to_spikes(
     channels : sequence of int
         Channels whose membrane and hair cells are drawn.
     """
-    figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.3, 2))
+    figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.6, 2))
     axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5, linestyle="-")
     axes[0].set(ylabel="sound\n(full scale 1)", xlim=(0, len(wave) / rate_hz))
     time_s = np.arange(len(velocity)) / (rate_hz // 2)
     largest = np.abs(velocity[:, channels]).max()
+    rates = 1000 * probability[:, channels]
+    top = 10 * ceil(rates.max() / 10)  # one scale for all rows
     hz = resonance_hz(N_CHANNELS)
     for i, channel in enumerate(channels):
         color = ("C0", "C1", INK)[i % 3]  # these differ in grey, too
         style = {"color": color, "linewidth": 0.6, "linestyle": "-"}
         axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
         label = f"unit {channel}: {hz[channel]:,.0f} Hz"
-        axes[2].plot(time_s, 1000 * probability[:, channel], label=label, **style)
+        axes[2].plot(time_s, rates[:, i] - 1.3 * top * i, label=label, **style)
     axes[1].set_yticks([-1.5 * i for i in range(len(channels))], [f"unit {c}" for c in channels])
     axes[1].set_ylabel("membrane velocity\n(share of largest)")
-    step = f"{1000 / (rate_hz // 2):.2g} ms"
-    axes[2].set(ylabel=f"firing probability\nin {step} (1/1000)", ylim=(0, None))
+    feet = -1.3 * top * np.arange(len(channels))
+    axes[2].set_yticks([*feet, *(feet + top)], ["0"] * len(feet) + [f"{top}"] * len(feet))
+    axes[2].set_ylabel("firing probability\nper sample\n(per mille)")
     legend_above(axes[2])
     axes[3].plot(times, units, **DOT)
     axes[3].set(xlabel="time (s)", ylabel=CHANNEL, ylim=(0, N_CHANNELS))

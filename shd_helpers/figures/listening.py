@@ -42,6 +42,8 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
     way = Way(kept.network, (kept.grid.n_units, kept.grid.n_steps), names, step_ms, columns=1)
     way.legend(ahead="C1")
     figure, (sound, channels), end_ms = way.figure, way.beside, kept.grid.n_steps * step_ms
+    counts = kept.network.readout == "spikes"
+    figure.axes[2].set_ylabel("membrane")
     (curve,) = sound.plot([], [], color=INK, linestyle="-", linewidth=0.5)
     (spikes,) = channels.plot([], [], **dot)
     sound.set(ylabel="share of full scale", title="what was heard")
@@ -65,7 +67,7 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         spikes.set_data(word.times * 1000, word.units)
         channels.set_title(f"{len(word.times):,} spikes")
         answer = way.show(input_of(kept, word.times, word.units), 0)
-        way.title(f"answer at the end: {answer}")
+        way.title(f"answer: {answer} ({'most votes' if counts else 'largest mean'})")
         return f"The network answers <b>{answer}</b>. {word.warning}".rstrip(), True
 
     def update(until: int) -> str:
@@ -76,7 +78,6 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         now_ms, ahead, score = way.until(until)
         if not heard["is_word"]:
             return f"{heard['line']} (The figure shows the word before.)"
-        counts = kept.network.readout == "spikes"
         votes = f"{score:g} votes" if counts else f"a mean membrane of {score:.2f}"
         votes = f"After {now_ms:.0f} ms {ahead} is ahead with {votes}."
         return f"{heard['line']} {votes} {chances}"
