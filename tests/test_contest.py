@@ -115,6 +115,15 @@ def test_hidden_dropout_changes_nothing_else_in_the_full_layer():
     assert speakers <= set(contest.TRAINING_SPEAKERS) and len(speakers) == 2 * len(pairs)
 
 
+def test_for_other_microphones_the_chosen_network_trains_with_other_words_alone():
+    best = content("best")["fixed"] | content("best")["grid"]["model"]["shared weights"]
+    for place in (trial := content("microphones"))["grid"]["trained_for"].values():
+        model = trial["fixed"] | place
+        differs = {name for name, value in best.items() if model[name] != value}
+        assert differs <= {"dropout", "stretch"}
+        assert model.keys() - best.keys() <= {"first_unit", "spurious"}
+
+
 def test_other_windows_have_the_recipe_that_the_contest_found():
     windows, found = content("windows"), contest.chosen(read_table("contest_hd"))
     for window in windows["grid"]["window"].values():

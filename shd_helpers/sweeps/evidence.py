@@ -35,6 +35,7 @@ EVIDENCE = (
     "inputs",
     "benchmark",
     "best",
+    "microphones",
     "circuit_bits_validation",
     "circuit_leak",
     "circuit_bits",
