@@ -1,5 +1,6 @@
 """Every result in the prose of notebook 7, computed from committed tables."""
 
+import pandas as pd
 import pytest
 
 from shd_helpers.study import contrasts, read_table, speaker_accuracies, summarise
@@ -203,6 +204,8 @@ def test_the_hours_of_notebook_7():
         "inputs",
         "benchmark",
         "hidden_dropout",
+        "full_layer",
+        "microphones",
     )
     hours = sum(read_table(f"{name}_hd").total_s.sum() for name in names) / 3600 / 2
     says(NOTEBOOK, f"the runs behind it take {hours:.0f} hours on two cores")
@@ -221,3 +224,36 @@ def test_the_dropout_of_notebook_7():
         f"changes it by {gains[2]} against threshold 2, which isn't shown either.",
     )
     assert (worth["mean"].abs() < worth.ci95).all()
+
+
+def test_dropout_judged_by_every_speaker_in_notebook_7():
+    plan, full = plan_of("full_layer"), "no shared weights"
+    runs = pd.concat(speaker_accuracies(f"{name}_hd", "model") for name in ("judged", "full_layer"))
+    runs = runs[runs.speaker.isin(plan["strangers"])]
+    assert (runs.groupby("input").speaker.nunique() == 10).all()
+    pairs = [plan["primary"], *plan["secondary"]]
+    found = contrasts(runs, pairs, "test_unseen_accuracy")
+    assert [*found.index] == [
+        ("threshold 1", "convolutional"), ("threshold 2", full), ("threshold 1", "threshold 2")
+    ]  # fmt: skip
+    beside, dropout, low = (row for _, row in found.iterrows())
+    gains = [f"{row['mean']:+.1f} ± {row.ci95:.1f}" for row in (beside, dropout, low)]
+    means = 100 * runs.groupby("input").test_unseen_accuracy.mean()
+    for sentence in (
+        f"With 20 % left out a new speaker gets {means['threshold 2']:.1f} %, with threshold 1 "
+        f"besides {means['threshold 1']:.1f} %.",
+        f"no difference is seen: {gains[0]} points. A loss above {beside.excluded_loss:.1f} is",
+        f"changes the full layer by {gains[1]} points (p {dropout.p:.2f}, adjusted "
+        f"{dropout.p_holm:.2f}): no gain, and a loss that isn't shown.",
+        f"**Threshold 1** changes it by {gains[2]}, which isn't shown.",
+        f"stays the best for a new speaker, with {means[full]:.1f} %.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert beside.p > 0.05 and low.p > 0.05 and dropout.p_holm > 0.05
+    assert means.idxmax() == full
+    trials = read_table("hidden_dropout_hd").pivot(
+        index="pair", columns="left_out", values="validation_accuracy"
+    )
+    gain = 100 * (trials["20 %"] - trials.none)
+    assert (gain > 0).all()
+    says(NOTEBOOK, f"Three pairs had promised {gain.mean():+.1f}: they were too few to choose by.")
