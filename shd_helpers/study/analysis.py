@@ -91,14 +91,15 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
     if not isinstance(model, SpikingNetwork):
         return examples
     classes, first = np.unique(events.labels, return_index=True)
-    for label, i in zip(classes, first, strict=True):
-        recording = record(model, events, [i])
+    recording = record(model, events, first)
+    frames = events.to_frames(first).astype(bool)
+    for j, (label, i) in enumerate(zip(classes, first, strict=True)):
         examples[events.class_names[label]] = {
             "utterance": np.array([i]),
-            "input": events.to_frames([i])[:, 0].astype(bool),
-            "hidden": recording.hidden_spk[-1][:, 0].bool().numpy(),
-            "mem": recording.mem[:, 0].numpy(),
-            "spk": recording.spk[:, 0].bool().numpy(),
+            "input": frames[:, j],
+            "hidden": recording.hidden_spk[-1][:, j].bool().numpy(),
+            "mem": recording.mem[:, j].numpy(),
+            "spk": recording.spk[:, j].bool().numpy(),
         }
     return examples
 
