@@ -142,6 +142,27 @@ def test_another_environment_needs_another_kernel(home, execute, monkeypatch):
     assert pids[0] == pids[1] != pids[2] and seen == ("a", "a", "b")
 
 
+def test_other_code_needs_another_kernel(home, execute, monkeypatch):
+    first, second, third, _ = read_sweep(home.yaml).runs
+    for run in (first, second):
+        execute(run=run)
+    monkeypatch.setattr(kernels, "source_hash", lambda: "edited")
+    execute(run=third)
+    pids = [pid for _, _, pid, _ in home.log()]
+    assert pids[0] == pids[1] != pids[2]
+
+
+def test_the_source_is_told_apart_by_its_text(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    (package / "study").mkdir(parents=True)
+    monkeypatch.setattr(kernels, "__file__", str(package / "study" / "kernels.py"))
+    found = []
+    for text in ("a = 1", "a = 2", "a = 1"):
+        (package / "module.py").write_text(text)
+        found.append(kernels.source_hash())
+    assert found[0] == found[2] != found[1]
+
+
 def test_worker_of_two_threads_is_refused(home, execute):
     assert "--nthreads 1" in execute(threads=2)
     assert home.log() == []

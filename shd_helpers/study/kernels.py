@@ -1,5 +1,6 @@
 """Execute notebooks in a kernel; start it again if it dies at its start."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sized
@@ -38,17 +39,23 @@ def again_if_it_dies(start: Callable[[], Result], has_begun: Sized = ()) -> Resu
     raise AssertionError("never comes here")
 
 
+def source_hash() -> str:
+    """Return a hash of this package's source, as it is on the disk now."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
 class Kernel:
     """A kernel for one notebook after the other.
 
-    It starts with the first, and again where the folder or the environment is another one, or
-    after a notebook that failed. In between it is cleared: a notebook finds no variable of the one
-    before, but what that one imported needn't be imported again.
+    It starts with the first, and again where the folder, the environment or this package's source
+    is another one, or after a notebook that failed. In between it is cleared: a notebook finds no
+    variable of the one before, but what that one imported needn't be imported again.
     """
 
     def __init__(self) -> None:
         self._manager: Any = None
-        self._place: tuple[Path, dict[str, str]] | None = None
+        self._place: tuple[Path, dict[str, str], str] | None = None
         # What a kernel that is stopped half-way prints itself, tracebacks, would stand on the
         # terminal between the lines of a progress bar and the one clear sentence that a user gets.
         self._log = tempfile.TemporaryFile("w+")
@@ -75,7 +82,7 @@ class Kernel:
             As `again_if_it_dies`. What the kernel itself said, not the cells, is then in a file
             beside `out` that ends with ``.log``; a note names it.
         """
-        place = (notebook.parent, dict(os.environ))
+        place = (notebook.parent, dict(os.environ), source_hash())
         if place != self._place:
             self.close()
         self._place = place

@@ -1,7 +1,6 @@
 """What a worker does: execute one run of a sweep, and go before its job's time is over."""
 
 import asyncio
-import hashlib
 import os
 import time
 import traceback
@@ -15,7 +14,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from filelock import FileLock
 
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.kernels import Kernel
+from shd_helpers.study.kernels import Kernel, source_hash
 from shd_helpers.study.tables import finished_run
 from shd_helpers.sweeps.spec import RunSpec
 
@@ -26,14 +25,7 @@ RESTART = "restart the workers"
 FETCH_S = 10.0
 
 
-def _code() -> str:
-    """Return a hash of the package's source."""
-    package = Path(__file__).parents[1]
-    files = sorted(package.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
-
-
-CODE = _code()  # of this process, whatever the files become while it lives
+CODE = source_hash()  # of this process, whatever the files become while it lives
 
 
 def execute(
