@@ -136,7 +136,7 @@ def people():
 
 
 def gain_of(by, first, second):
-    """Return a difference over people, in points with its interval, and both."""
+    """Return a difference over people, in points, and half of its interval."""
     gain = by[first] - by[second]
     half = np.ptp(ttest_1samp(gain, 0).confidence_interval(0.95)) / 2
     return gain.mean(), half

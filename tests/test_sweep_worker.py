@@ -163,6 +163,19 @@ def test_the_source_is_told_apart_by_its_text(tmp_path, monkeypatch):
     assert found[0] == found[2] != found[1]
 
 
+def test_a_failing_cell_leaves_what_its_kernel_said_and_not_what_one_before_it_did(
+    home, execute, occupy
+):
+    occupy()
+    home.order(1.0, 0, "die")
+    home.order(1.0, 1, "fail")
+    first, second, *_ = read_sweep(home.yaml).runs
+    for run in (first, second):
+        execute(run=run)
+        log = (run.folder / "stand_in.log").read_text()
+        assert log.count("a word of the kernel's own") == 1
+
+
 def test_worker_of_two_threads_is_refused(home, execute):
     assert "--nthreads 1" in execute(threads=2)
     assert home.log() == []

@@ -79,13 +79,16 @@ class Kernel:
         PapermillExecutionError
             If a cell fails.
         RuntimeError
-            As `again_if_it_dies`. What the kernel itself said, not the cells, is then in a file
-            beside `out` that ends with ``.log``; a note names it.
+            As `again_if_it_dies`; a note names the file with what the kernel itself said, not the
+            cells. It lies beside `out`, ends with ``.log``, and is there after any failure.
         """
         place = (notebook.parent, dict(os.environ), source_hash())
         if place != self._place:
             self.close()
         self._place = place
+        if self._manager is None:  # none writes into the file now
+            self._log.seek(0)
+            self._log.truncate()
         log = out.with_suffix(".log")
         log.unlink(missing_ok=True)
         has_begun: list[bool] = []
@@ -93,10 +96,11 @@ class Kernel:
             again_if_it_dies(
                 lambda: self._once(notebook, out, parameters, has_begun, options), has_begun
             )
-        except RuntimeError as error:
+        except BaseException as error:
             self._log.seek(0)
             log.write_text(self._log.read())
-            error.add_note(f"What the kernel said last is in {log}")
+            if isinstance(error, RuntimeError):
+                error.add_note(f"What the kernel said last is in {log}")
             raise
 
     def _once(
