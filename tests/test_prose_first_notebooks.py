@@ -130,7 +130,7 @@ def test_the_word_of_notebook_4():
     figure = listening.say_a_word(kept, synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ, "Maybe.")
     membranes = figure.axes[2]
     assert membranes.get_title(loc="left") == "answer: seven (largest mean)"
-    assert membranes.get_ylabel() == "membrane"
+    assert membranes.get_ylabel() == "membrane\n(thresholds)"
     lines = np.array([line.get_ydata() for line in membranes.lines[:10]])
     means, last = lines.mean(1), lines[:, -1]
     assert kept.class_names[means.argmax()] == "seven" != kept.class_names[last.argmax()]

@@ -43,7 +43,6 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
     way.legend(ahead="C1")
     figure, (sound, channels), end_ms = way.figure, way.beside, kept.grid.n_steps * step_ms
     counts = kept.network.readout == "spikes"
-    figure.axes[2].set_ylabel("membrane")
     (curve,) = sound.plot([], [], color=INK, linestyle="-", linewidth=0.5)
     (spikes,) = channels.plot([], [], **dot)
     sound.set(ylabel="share of full scale", title="what was heard")

@@ -53,9 +53,7 @@ class Way:
             axis.set(xlabel="time (ms)", ylabel=label, xlim=(0, end_ms), ylim=(0, n))
         time, nothing = np.arange(size[1]) * step_ms, np.zeros((size[1], len(class_names)))
         self._membranes = self._mem.plot(time, nothing, "-", linewidth=0.8)
-        self._mem.set(
-            xlabel="time (ms)", ylabel="output membrane (in thresholds)", xlim=(0, end_ms)
-        )
+        self._mem.set(xlabel="time (ms)", ylabel="membrane\n(thresholds)", xlim=(0, end_ms))
         self._bars = self._scores.barh(range(len(class_names)), np.zeros(len(class_names)))
         self._scores.set_yticks(range(len(class_names)), class_names, fontsize=8)
         self._scores.set(xlabel="class score so far", ylabel="word")
