@@ -437,8 +437,16 @@ OPTIONS = {
     "reset to zero": {"reset": "zero"},
     "reset to zero, learned": {"reset": "zero", "learn_beta": True, "learn_threshold": True},
     "early stop": {"stop_ms": 15.0, "delays": (0, 3)},
+    "adaptation": {"adapt_ms": 40.0},
+    "adaptation, reset to zero": {
+        "adapt_ms": 40.0,
+        "reset": "zero",
+        "learn_beta": True,
+        "learn_threshold": True,
+    },
     "all": {
         "stop_ms": 12.0,
+        "adapt_ms": 90.0,
         "readout": "membrane",
         "learn_beta": True,
         "learn_threshold": True,
@@ -462,6 +470,8 @@ def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
+        if "adapt_ms" in options:  # which count as 0
+            model.adaptation1.from_mem[:3] = model.adaptation2.from_spk[:3] = -0.5
     events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
     if "stop_ms" in options:  # words of many lengths, and one without events
         cells = events.to_frames(np.arange(9)).transpose(1, 0, 2)

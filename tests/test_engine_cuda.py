@@ -84,6 +84,7 @@ def test_refusals():
         ({"delays": (0, 2)}, "delays"),
         ({"kernel_size": 8}, "shared"),
         ({"stop_ms": 9.0}, "end before"),
+        ({"adapt_ms": 90.0}, "adapt"),
         ({"readout": "membrane"}, "scores must be spikes"),
         ({"learn_beta": True, "learn_threshold": True}, "thresholds"),
     ):

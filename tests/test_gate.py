@@ -123,6 +123,7 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits 12 need a full first layer"),
         ({**BITS, "n_layers": 2}, "n_layers 2: mem_bits 12 need one hidden layer"),
         ({**BITS, "stop_ms": 60.0}, "stop_ms 60: mem_bits 12 run all steps"),
+        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300: mem_bits 12 have no adaptation"),
         ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits 12 need one leak"),
         ({**BITS, "counts": True}, "counts True: mem_bits 12 need input spikes"),
         ({**BITS, "bin_ms": 1.5, "leak": "product"}, "bin_ms 1.5: mem_bits 12 need whole"),

@@ -36,6 +36,7 @@ NETWORKS = {
     "convolutional": {"network": "convolutional"},
     "reset to zero": {"reset": "zero"},
     "early stop": {"stop_ms": 15.0},
+    "adaptation": {"adapt_ms": 90.0, "n_layers": 2},
     "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 TRAININGS = {

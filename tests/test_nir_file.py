@@ -132,6 +132,8 @@ def changed(what):
         model = network(readout="membrane")
     elif what == "words end before":
         model = network(stop_ms=30.0)
+    elif what == "neurons adapt":
+        model = network(adapt_ms=90.0)
     elif what == "windows":
         model = network(kernel_size=4, stride=3)
     elif what == "don't fit":
@@ -146,7 +148,7 @@ def changed(what):
     [
         "words end before",
         *("a beta of 1", "no float32 time constant", "not finite", "different resets", "3 layers"),
-        *("no spike counts", "windows", "don't fit", "no spikes"),
+        *("no spike counts", "neurons adapt", "windows", "don't fit", "no spikes"),
     ],
 )
 def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):

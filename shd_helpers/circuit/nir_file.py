@@ -69,6 +69,8 @@ def unwritable_reason(
         return f"it has {model.n_layers} layers, not 2"
     if model.readout != "spikes":
         return f"readout {model.readout!r}: its class scores are no spike counts"
+    if model.adaptation(0):
+        return "its hidden neurons adapt"
     if type(model.fc1) is not nn.Linear:
         return "fc1 has windows with shared weights, and is not fully connected"
     if model.fc1.in_features != grid.n_units * len(model.delays):

@@ -101,6 +101,8 @@ class Quantisation:
             raise ValueError(f"stop_ms {config.stop_ms:g}: {of} run all steps (0)")
         if config.learn_beta:
             raise ValueError(f"learn_beta True: {of} need one leak for all neurons")
+        if config.adapt_ms:
+            raise ValueError(f"adapt_ms {config.adapt_ms:g}: {of} have no adaptation (0)")
         if grid.counts:
             raise ValueError(f"counts True: {of} need input spikes, not numbers")
         if grid.bin_ms % 1:

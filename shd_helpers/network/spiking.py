@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.adaptation import Adaptation
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.surrogates import spike_grad
 
@@ -90,7 +91,8 @@ class SpikingNetwork(nn.Module):
     U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
     a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
     or, with the readout "membrane", the means over the steps of membranes that never spike. With
-    `stop_ms` a word's steps end so long after its last input, delayed ones among them.
+    `adapt_ms` the currents of hidden neurons lose what `Adaptation` says. With `stop_ms` a word's
+    steps end so long after its last input, delayed ones among them.
 
     Parameters
     ----------
@@ -158,6 +160,9 @@ class SpikingNetwork(nn.Module):
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
+            if config.adapt_ms and i < self.n_layers - 1:
+                tires = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
+                self.add_module(f"adaptation{i + 1}", tires)
 
     def layer_delays(self, layer: int) -> tuple[int, ...]:
         """Return the delays in steps of what layer 0, 1, ... hears."""
@@ -168,6 +173,10 @@ class SpikingNetwork(nn.Module):
         """Return the layers in order: (fc1, lif1), (fc2, lif2), ..."""
         names = range(1, self.n_layers + 1)
         return [(getattr(self, f"fc{i}"), getattr(self, f"lif{i}")) for i in names]
+
+    def adaptation(self, layer: int) -> Adaptation | None:
+        """Return how the neurons of layer 0, 1, ... adapt; None if they don't."""
+        return getattr(self, f"adaptation{layer + 1}", None)
 
     @staticmethod
     def is_readout(lif: snn.Leaky) -> bool:
@@ -215,11 +224,17 @@ class SpikingNetwork(nn.Module):
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
+        tired = [torch.zeros_like(start) for start in mem]
         inputs = self.delayed_copies(x)
         for x_step in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 heard = self._heard(i, spks[i - 1]) if i else x_step
-                spk, mem[i] = lif(fc(heard), mem[i])
+                current, adaptation = fc(heard), self.adaptation(i)
+                if adaptation:
+                    current = current - tired[i]
+                spk, mem[i] = lif(current, mem[i])
+                if adaptation:
+                    tired[i] = adaptation(tired[i], mem[i], spk)
                 spks[i].append(spk)
                 if record_hidden or i == self.n_layers - 1:
                     mems[i].append(mem[i])

@@ -42,6 +42,7 @@ NEUTRAL = {
     "mismatch": 0.0,
     "reset": "subtract",
     "stop_ms": 0.0,
+    "adapt_ms": 0.0,
     "fc1_bits": 0,
     "fc2_bits": 0,
     "mem_bits": 0,

@@ -19,6 +19,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.adaptation import Adaptation
 from shd_helpers.network.engines import kernels
 from shd_helpers.network.engines.kernels import N_OUT, STATE, WIDTH
 from shd_helpers.network.engines.layout import KINDS, aligned, pack, set_gradients
@@ -40,7 +41,7 @@ def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None
     ----------
     model : SpikingNetwork
         Any network; what it may have beyond the usual is per-neuron, learned or unequal betas and
-        thresholds, a surrogate and slope of its own in each layer.
+        thresholds, adaptation, a surrogate and slope of its own in each layer.
     device : str
         Where the model has to be.
 
@@ -77,6 +78,8 @@ def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None
             return f"the spikes of lif{i} are graded"
         if getattr(lif.spike_grad, "surrogate", None) not in KINDS:
             return f"the surrogate of lif{i} is not one of {', '.join(KINDS)}"
+        if type(model.adaptation(i - 1)) not in (type(None), Adaptation):
+            return f"adaptation{i} is {type(model.adaptation(i - 1)).__name__}, not Adaptation"
     return None
 
 

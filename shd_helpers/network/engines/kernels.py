@@ -7,15 +7,17 @@ once for every delay: see `engines.lists`.
 import numpy as np
 
 from shd_helpers.network.engines.lists import by_unit, compiled, delayed, read_events
+from shd_helpers.network.engines.vectors import add_part, add_products, add_rows, exp
 
 BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows at a time
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
 # here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
-# of weights, then biases, betas and thresholds. Gradients lie the same way. Where an input feeds
-# few neurons, in the first layer, a row has these alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO = range(10)
+# of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
+# Gradients lie the same way. Where an input feeds few neurons, in the first layer, a row has these
+# alone, BAND of them; `lows` has the first.
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO, ADAPTS = range(11)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -33,54 +35,12 @@ def weights_of(layer, flat):
 
 @compiled
 def neurons_of(layer, flat):
-    """Return a layer's biases, betas and thresholds, (3, WIDTH), or their gradients."""
-    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], 3, layer[WIDTH])
+    """Return the rows of a layer's neurons, or their gradients: biases, betas and thresholds.
 
-
-@compiled
-def add_rows(rows, index, first, last, out, r):
-    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
-    k = first
-    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
-        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
-        for j in range(out.shape[1]):
-            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
-        k += 4
-    while k < last:
-        a = index[k]
-        for j in range(out.shape[1]):
-            out[r, j] += rows[a, j]
-        k += 1
-
-
-@compiled
-def add_part(row, out):
-    """Let out = out + row; both are short."""
-    for j in range(len(out)):
-        out[j] += row[j]
-
-
-@compiled
-def add_products(v, w, out, r, is_first):
-    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1]: two rows for each time that w is read.
-
-    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5. With `is_first`
-    the first products replace what was there.
+    With ADAPTS three more: what is left of the adaptation, and what membrane and spikes add to it.
     """
-    s = r + 1
-    for k in range(0, len(w), 5):
-        a0, a1, a2, a3, a4 = v[r, k], v[r, k + 1], v[r, k + 2], v[r, k + 3], v[r, k + 4]
-        b0, b1, b2, b3, b4 = v[s, k], v[s, k + 1], v[s, k + 2], v[s, k + 3], v[s, k + 4]
-        if k == 0 and is_first:
-            for j in range(out.shape[1]):
-                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
-                out[r, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-                out[s, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
-        else:
-            for j in range(out.shape[1]):
-                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
-                out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-                out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+    n_rows = 6 if layer[ADAPTS] else 3
+    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], n_rows, layer[WIDTH])
 
 
 @compiled
@@ -88,12 +48,15 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
+    With ADAPTS every current loses what is left of the membranes and spikes before.
     """
     weights, neurons = weights_of(layer, params), neurons_of(layer, params)
     bias, beta, theta = neurons[0], neurons[1], neurons[2]
-    n_steps, n, found, to_zero = len(start) - 1, mem.shape[1], 0, layer[TO_ZERO]
+    n_steps, n, found = len(start) - 1, mem.shape[1], 0
+    to_zero, adapts = layer[TO_ZERO], layer[ADAPTS]
     words = flags.view(np.uint64)
     mem[0] = zero
+    tired = np.zeros(n if adapts else 0, np.float32)
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
@@ -102,6 +65,9 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
                 add_part(weights[u], mem[t + 1, lows[u] : lows[u] + layer[BAND]])
         else:
             add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
+        if adapts:
+            for j in range(n):
+                mem[t + 1, j] -= tired[j]
         if to_zero:
             for j in range(n):
                 kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
@@ -112,6 +78,11 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
                 reset = theta[j] if mem[t, j] - theta[j] > zero else zero
                 mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
                 flags[j] = mem[t + 1, j] - theta[j] > zero
+        if adapts:
+            left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
+            for j in range(n):
+                fed = of_mem[j] * mem[t + 1, j] + of_spk[j] * np.float32(flags[j])
+                tired[j] = left[j] * tired[j] + (one - left[j]) * fed
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -119,18 +90,6 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
                     units_out[found] = j
                     found += flags[j]
     start_out[n_steps] = found
-
-
-@compiled
-def exp(x):
-    """Return exp(x) to about one unit in the last place, by Cephes' expf; it runs in vectors."""
-    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
-    p = (p * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
-    p = (p * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
-    p = (p * (r * r) + r) + one
-    return p * np.int32((np.int32(n) + 127) << 23).view(np.float32)  # p 2^n
 
 
 @compiled
@@ -165,10 +124,13 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
     plus what a hidden spike costs, or `last` for the output layer. With LEARN, d gets the gradients
     of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
     the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
+    With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
+    membrane and the spike that have fed it.
     """
-    n_steps, to_zero = len(mem) - 2, layer[TO_ZERO]
+    n_steps, to_zero, adapts = len(mem) - 2, layer[TO_ZERO], layer[ADAPTS]
     beta, theta, kept = neurons[1], neurons[2], np.empty_like(neurons[0])
     heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
+    h, by_mem = np.zeros_like(beta), np.zeros_like(beta)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % BACK
@@ -191,13 +153,25 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
         if to_zero:
             for j in range(len(kept)):
                 kept[j] = zero if mem[t, j] - theta[j] > zero else mem[t + 1, j]
+        if adapts:
+            left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
+            for j in range(len(h)):
+                h[j] = left[j] * h[j] - mem[t + 1, j]
+                fed = (one - left[j]) * h[j]
+                d[4, j] += fed * mem[t, j]
+                d[5, j] += fed if mem[t, j] - theta[j] > zero else zero
+                by_mem[j] = fed * of_mem[j]
+                grad[j] += fed * of_spk[j]
         step_back(layer[SURROGATE], constants, mem[t], later, theta, beta, grad)
+        if adapts:
+            for j in range(len(h)):
+                mem[t, j] += by_mem[j]
         if layer[LEARN]:
             for j in range(len(later)):
                 g, before = mem[t, j], mem[t - 1, j]
                 fired = before - theta[j] > zero
                 d[1, j] += zero if to_zero and fired else g * before
-                d[2, j] -= g - beta[j] * later[j]
+                d[2, j] -= (g - beta[j] * later[j]) - by_mem[j]
                 d[2, j] -= g if fired and not to_zero else zero
 
 

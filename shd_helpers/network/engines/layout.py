@@ -93,7 +93,7 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
     shape, constants = _places(model)
     last = shape[-1]
-    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])
+    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])  # it doesn't adapt
     matrices, lows = aligned(last[NEXT]), np.empty(0, np.int64)
     params[:] = matrices[:] = 0
     for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
@@ -110,6 +110,10 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
         neurons[2] = 1
         neurons[2, :n] = lif.threshold.detach().numpy()
+        if adaptation := model.adaptation(i):
+            neurons[3, :n] = adaptation.left.numpy()
+            neurons[4, :n] = adaptation.from_mem.detach().clamp(min=0).numpy()
+            neurons[5, :n] = adaptation.from_spk.detach().clamp(min=0).numpy()
         if i:  # the way back through the weights needs them by row, in fives, delay after delay
             by_delay = weight.reshape(n, len(model.layer_delays(i)), -1).swapaxes(0, 1)
             by_row = by_delay.reshape(-1, by_delay.shape[2])
@@ -137,16 +141,18 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
         to_zero = lif.state_function.__func__ is Leaky._base_zero
-        shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn, to_zero))
-        block_at, state_at = block_at + n_in * band + 3 * width, state_at + width
+        adapts, at = model.adaptation(i) is not None, (block_at, band, state_at, matrix_at)
+        shape.append((n_in, n, width, *at, kind, learn, to_zero, adapts))
+        block_at += n_in * band + (6 if adapts else 3) * width
+        state_at += width
     return np.array(shape, np.int64), np.array(constants, np.float32)
 
 
 def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
     """Give the model's parameters their gradients, from where `pack` has the parameters."""
-    for (fc, lif), layer in zip(model.layers, shape, strict=True):
+    for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
         d = kernels.weights_of(layer, total)
-        d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
+        d_bias, d_beta, d_theta, *d_more = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
         if isinstance(fc, ChannelConv1d):  # what a weight does at all places
             by_input = np.zeros(fc.weight.shape[::-1], np.float32)
             _gather(d, *_bands(*fc.shape)[2:], by_input)
@@ -164,3 +170,7 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
             lif.beta.grad = torch.from_numpy(d_beta).sum_to_size(beta.shape) * inside
         if lif.threshold.requires_grad:
             lif.threshold.grad = torch.from_numpy(d_theta).sum_to_size(lif.threshold.shape)
+        if adaptation := model.adaptation(i):
+            weights = adaptation.from_mem, adaptation.from_spk
+            for weight, d_fed in zip(weights, d_more[1:], strict=True):  # the clamp to 0 as above
+                weight.grad = torch.from_numpy(d_fed) * (weight.detach() >= 0)

@@ -126,6 +126,8 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
     """Say what in a model this engine can't compute; see `fused.unsupported_reason`."""
     if model.readout != "spikes" or model.delays != (0,):
         return "on CUDA, scores must be spikes, and the input without delays"
+    if model.adaptation(0):
+        return "on CUDA, neurons can't adapt"
     if model.stop:
         return "on CUDA, words can't end before the last step"
     if isinstance(model.fc1, ChannelConv1d):
