@@ -199,7 +199,7 @@ STUDY = [path.stem for path in FOLDER.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "downsizing_grid", "downsizing_window", "downsizing_input"),
     *("surrogates", "learning_rate_epochs", "batch_size", "original"),
-    *("augmentation", "ladder", "contest", "windows", "hidden_dropout"),
+    *("augmentation", "ladder", "contest", "windows", "hidden_dropout", "adaptation"),
     *("circuit_bits_validation", "circuit_leak"),
 }
 

@@ -32,6 +32,7 @@ EVIDENCE = (
     "judged",
     "hidden_dropout",
     "full_layer",
+    "adaptation",
     "inputs",
     "benchmark",
     "best",
