@@ -131,20 +131,24 @@ def test_links_lead_somewhere(notebook):
 
 
 def exercise(notebook):
-    """Return the text of a notebook's exercise and its cell."""
+    """Return the text of a notebook's exercise, and the cells of the answer and of its check."""
     cells = notebook.cells
     (i,) = [i for i, cell in enumerate(cells) if "**Exercise.**" in cell.source]
-    return cells[i].source, cells[i + 1].source
+    return cells[i].source, *cells[i + 1 : i + 3]
 
 
 def test_ends_with_take_aways_and_an_exercise_that_checks_itself(notebook):
-    text, code = exercise(notebook)
+    text, answer, check = exercise(notebook)
     assert text.startswith("## Take-aways") or "\n## Take-aways" in text
     assert re.findall(r"^(\d)\. ", text, re.M) == ["1", "2", "3"]
-    first, *_, last = ast.parse(code).body
-    assert isinstance(first, ast.Assign) and first.value.value is None
+    (asked,) = ast.parse(answer.source).body
+    assert isinstance(asked, ast.Assign) and asked.value.value is None
+    last = ast.parse(check.source).body[-1]
     assert isinstance(last, ast.Assert) and len(last.msg.value) > 10  # the hint
-    rest = notebook.cells[[c.source for c in notebook.cells].index(code) + 1 :]
+    # folded in JupyterLab and on the site: it gives the answer away
+    assert check.metadata["jupyter"] == {"source_hidden": True}
+    assert check.metadata["tags"] == ["hide-input"]
+    rest = notebook.cells[notebook.cells.index(check) + 1 :]
     assert all(cell.source.startswith("Next: ") for cell in rest)
 
 
@@ -162,7 +166,7 @@ EXERCISES = [
 
 @pytest.mark.parametrize(("number", "there", "right", "wrong"), EXERCISES)
 def test_an_exercise_takes_the_right_answer_and_hints_at_a_wrong_one(number, there, right, wrong):
-    _, code = exercise(numbered(number))
+    code = "\n".join(cell.source for cell in exercise(numbered(number))[1:])
     assert code.count(" = None") == 1
     exec(code, {**there})
     exec(code.replace("None", repr(right), 1), {**there})
