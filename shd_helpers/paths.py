@@ -8,6 +8,15 @@ _ABOVE = Path(__file__).resolve().parents[1]
 # a wheel is installed without the repository: then paths count from the working directory
 ROOT = _ABOVE if (_ABOVE / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
+OF_A_RUN = tuple(  # the notebooks of `make study`, in order
+    NOTEBOOKS / f"{name}.ipynb"
+    for name in (
+        "01_data_preprocessing",
+        "02_surrogate_visualization",
+        "03_model_training",
+        "04_results_analysis",
+    )
+)
 
 
 def is_smoke() -> bool:

@@ -115,6 +115,44 @@ def test_hidden_dropout_changes_nothing_else_in_the_full_layer():
     assert speakers <= set(contest.TRAINING_SPEAKERS) and len(speakers) == 2 * len(pairs)
 
 
+def adaptation_table(**accuracy):
+    """Return a sweep `adaptation` in which these networks have these accuracies, for each pair."""
+    sweep = content("adaptation")["grid"]
+    rows = [
+        {"neurons": name, "pair": pair, "validation_accuracy": accuracy.get(name, (0.5,) * 3)[k]}
+        for name in sweep["neurons"]
+        for k, pair in enumerate(sweep["pair"])
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
+    single, mean = "one layer", "eight delays"  # one has the best pair, the other the best mean
+    table = adaptation_table(**{single: (0.9, 0.3, 0.3), mean: (0.6, 0.6, 0.6)})
+    network = contest.of_adaptation(table)
+    assert [*network] == [mean]
+    sweep = content("adaptation")
+    assert network[mean].items() >= sweep["grid"]["neurons"][mean].items()
+    assert network[mean]["epochs"] == 40 and network[mean]["lr_step"] == 8
+    assert not {"dataset", "language", "validation", "validation_speakers"} & network[mean].keys()
+    plan = contest.adapting(network)["plan"]
+    assert plan["primary"] == [mean, "convolutional"]
+    assert plan["secondary"] == [[mean, "no shared weights"]]
+    with pytest.raises(TableError, match="make sweep SWEEP=adaptation"):
+        contest.of_adaptation(table[1:])
+
+
+def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
+    sweep = content("adaptation")
+    words = {"adapting": "adapt_ms", "two layers": "n_layers", "eight delays": "n_delays"}
+    words |= {"threshold 1": "pool_threshold"}
+    for name, place in sweep["grid"]["neurons"].items():
+        assert place.keys() - {"n_hidden"} == {key for word, key in words.items() if word in name}
+    recipe = content("judged")["grid"]["model"]["no shared weights"]
+    differs = {key for key, value in recipe.items() if sweep["fixed"].get(key, value) != value}
+    assert differs == {"lr_step"}
+
+
 def test_for_other_microphones_the_chosen_network_trains_with_other_words_alone():
     best = content("best")["fixed"] | content("best")["grid"]["model"]["shared weights"]
     for name, place in (trial := content("microphones"))["grid"]["trained_for"].items():
@@ -145,20 +183,28 @@ def test_words_move_as_far_on_700_channels_as_on_183():
     assert [*units.values()] == [24, 24, 24]  # of the 700
 
 
-@pytest.mark.parametrize("make", [contest.judged, contest.benchmark, contest.best])
-def test_what_is_written_once_the_contest_is_whole_can_run(make, home, data_dir):
-    content = make(contest.chosen(table_of(BEST)))
+ADAPTS = {"adapting": {"adapt_ms": 300.0, "epochs": 40}}
+
+
+@pytest.mark.parametrize("name", ["judged", "adapting", "benchmark", "best"])
+def test_what_is_written_once_the_tables_are_whole_can_run(name, home, data_dir):
+    networks = contest.chosen(table_of(BEST))
+    given = {"adapting": (ADAPTS,), "benchmark": (networks, ADAPTS)}.get(name, (networks,))
+    content = getattr(contest, name)(*given)
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert len(read_sweep(path).runs) == {"judged": 72, "benchmark": 25, "best": 5}[content["name"]]
+    n_runs = {"judged": 72, "adapting": 12, "benchmark": 30, "best": 5}
+    assert len(read_sweep(path).runs) == n_runs[content["name"]]
 
 
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
-    content = contest.benchmark(contest.chosen(table_of(BEST)))
+    content = contest.benchmark(contest.chosen(table_of(BEST)), ADAPTS)
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
-    assert {*five} == {"study", "shared weights", "no shared weights", "two hidden layers"}
+    wanted = {"study", "shared weights", "no shared weights", "two hidden layers", "adapting"}
+    assert {*five} == wanted
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
-    assert epochs.pop("study") == 30 and {*epochs.values()} == {60}
+    assert epochs.pop("study") == 30 and epochs.pop("adapting") == 40
+    assert {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"
     assert content["fixed"]["language"] == "both"
     assert "held_out" not in content["grid"]

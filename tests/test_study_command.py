@@ -13,7 +13,8 @@ from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study.notebooks import OF_A_RUN, NotebookError, main, run_notebooks
+from shd_helpers.paths import OF_A_RUN
+from shd_helpers.study.notebooks import NotebookError, main, run_notebooks
 
 
 def study(cwd, *arguments):

@@ -14,6 +14,7 @@ from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SWEEPS as FOLDER
 from shd_helpers.sweeps.yaml_file import SweepError
+from tests.imports import loaded_by
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,11 @@ def test_a_table_is_named_after_its_data_set(home, tmp_path):
         (tmp_path / "speech" / f"mine_{part}.h5").touch()
     sweep = read_sweep(home.yaml, {"dataset": str(tmp_path / "speech")})
     assert sweep.name == "trial_mine" and sweep.table.name == "trial_mine.csv"
+
+
+def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_import():
+    code = "import shd_helpers.study.gate, shd_helpers.sweeps.runner"
+    assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
 STUDY = [path.stem for path in FOLDER.glob("*.yaml")]

@@ -15,7 +15,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from shd_helpers.events import Downsampling, load_events, smoke_sized
-from shd_helpers.paths import NOTEBOOKS, runs_dir
+from shd_helpers.paths import OF_A_RUN, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.gate import check_data, check_settings
@@ -34,15 +34,6 @@ _DESCRIPTIONS = {
     "hd": "hd (the Heidelberg Digits, turned into spikes here)",
     "shd": "shd (the official Spiking Heidelberg Digits)",
 }
-OF_A_RUN = tuple(
-    NOTEBOOKS / f"{name}.ipynb"
-    for name in (
-        "01_data_preprocessing",
-        "02_surrogate_visualization",
-        "03_model_training",
-        "04_results_analysis",
-    )
-)
 SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
 
 

@@ -2,8 +2,9 @@
 
 ``python -m shd_helpers.sweeps.contest`` writes ``sweeps/contest.yaml``: the same quasi-random
 recipes for every kind of network, the one without spikes among them. With the word ``judged``,
-``inputs``, ``benchmark`` or ``best`` it writes that sweep; what was chosen comes from the contest's
-table, from the ladder and from the final runs' file.
+``inputs``, ``adapting``, ``benchmark`` or ``best`` it writes that sweep; what was chosen comes from
+the tables of the contest and of the adapting neurons, from the ladder and from the final runs'
+file.
 """
 
 import pandas as pd
@@ -137,13 +138,54 @@ def inputs() -> dict:
     return content | {"plan": {"strangers": strangers()} | pairs}
 
 
-def benchmark(networks: dict[str, dict]) -> dict:
+def of_adaptation(table: pd.DataFrame) -> dict[str, dict]:
+    """Return the network of the sweep `adaptation` with the highest mean over its pairs, by name.
+
+    Parameters
+    ----------
+    table : DataFrame
+        That whole sweep, from `tables.read_table`.
+
+    Raises
+    ------
+    TableError
+        If runs are missing.
+    """
+    sweep = read_yaml(SWEEPS / "adaptation.yaml")
+    places, pairs = sweep["grid"]["neurons"], sweep["grid"]["pair"]
+    if len(table) != len(places) * len(pairs):
+        raise TableError(
+            "adaptation: not all runs have ended well. Run make sweep SWEEP=adaptation"
+        )
+    name = table.groupby("neurons", sort=False).validation_accuracy.mean().idxmax()
+    recipe = sweep["fixed"] | places[name]
+    for key in ("dataset", "language", "validation", "score_test"):
+        recipe.pop(key)  # of the sweep, not of the recipe
+    return {name: recipe}
+
+
+def adapting(network: dict[str, dict]) -> dict:
+    """Return the content of ``sweeps/adapting.yaml``: every speaker left out once.
+
+    Parameters
+    ----------
+    network : dict of str to dict
+        From `of_adaptation`.
+    """
+    (name,) = network
+    pairs = {"primary": [name, COMPARISON], "secondary": [[name, NOT_SHARED]]}
+    content = _final("adapting", "leave_one_out", {"model": network})
+    del content["fixed"]["epochs"]
+    return content | {"plan": {"strangers": strangers()} | pairs}
+
+
+def benchmark(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     """Return the content of ``sweeps/benchmark.yaml``: 20 classes, the official split.
 
     Parameters
     ----------
-    networks : dict of str to dict
-        From `chosen`.
+    networks, adapts : dict of str to dict
+        From `chosen` and `of_adaptation`.
     """
     study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"]
     best, whole = next(iter(networks.items()))
@@ -151,7 +193,7 @@ def benchmark(networks: dict[str, dict]) -> dict:
     one = {f"{best}, {n} at a place": whole | {"n_hidden": n} for n in SIZES}
     one |= {f"{NOT_SHARED}, {N_FULL} neurons": full | {"n_hidden": N_FULL}}
     one |= {COMPARISON: networks[COMPARISON]}
-    five = {best: whole, NOT_SHARED: full, RICHER: networks[RICHER]}
+    five = {best: whole, NOT_SHARED: full, RICHER: networks[RICHER]} | adapts
     models = {"study": study | {"epochs": 30}}
     models |= {name: {"epochs": EPOCHS} | place for name, place in (one | five).items()}
     content = _final("benchmark", "official", {"model": models})
@@ -203,11 +245,19 @@ STEPS = {
         "What downsizing costs where words are augmented: three inputs with the ladder's recipe\n"
         "before delays, every speaker left out once. Committed before the first run.",
     ),
+    "adapting": (
+        lambda: adapting(of_adaptation(read_table("adaptation_hd"))),
+        "The best network of the sweep adaptation, every speaker left out once, beside two of the\n"
+        "sweep judged. Committed before the first run.",
+    ),
     "benchmark": (
-        lambda: benchmark(chosen(read_table("contest_hd"))),
+        lambda: benchmark(
+            chosen(read_table("contest_hd")), of_adaptation(read_table("adaptation_hd"))
+        ),
         "The benchmark: 20 classes, the official split of the remade SHD, the study's network and\n"
-        "the contest's, smaller ones, and a full layer with the chosen recipe, which joined when\n"
-        "every speaker had judged it. Committed before the first run.",
+        "the contest's, smaller ones, a full layer with the chosen recipe, which joined when\n"
+        "every speaker had judged it, and the best of the sweep adaptation, which joined last.\n"
+        "Committed before its first run.",
     ),
     "best": (
         lambda: best(chosen(read_table("contest_hd"))),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shd_helpers.checks import shown
-from shd_helpers.paths import NOTEBOOKS, is_smoke, results_dir, runs_dir
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, is_smoke, results_dir, runs_dir
 from shd_helpers.study.identity import (
     as_run_name,
     check_parameters,
@@ -122,7 +122,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     runs = list(_runs(name, base, axes, seeds, without))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
-    if _is_known(notebook.resolve()):
+    if notebook.resolve() in OF_A_RUN:
         from shd_helpers.study.gate import check_settings  # takes seconds to import
 
         for run in runs:
@@ -151,7 +151,7 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
     from shd_helpers.events import Downsampling, Split  # these two take seconds to import
     from shd_helpers.study.gate import check_data, check_settings
 
-    if not _is_known(sweep.notebook):
+    if sweep.notebook not in OF_A_RUN:
         return
     largest: dict[tuple, RunSpec] = {}  # batch of each split
     for run in runs:
@@ -167,12 +167,6 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
         grid = {field.name: run.parameters[field.name] for field in fields(Downsampling)}
         with _named(sweep.name, run):
             check_data(run.parameters | grids.setdefault(dataset, grid))
-
-
-def _is_known(notebook: Path) -> bool:
-    from shd_helpers.study.notebooks import OF_A_RUN  # takes seconds to import
-
-    return notebook in OF_A_RUN
 
 
 @contextmanager
