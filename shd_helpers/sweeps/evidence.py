@@ -33,6 +33,7 @@ EVIDENCE = (
     "hidden_dropout",
     "full_layer",
     "adaptation",
+    "adapting",
     "inputs",
     "benchmark",
     "best",
