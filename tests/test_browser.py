@@ -148,7 +148,8 @@ class Notebook:
         self.page.click("li.lm-MenuBar-item:has-text('Run')")
         self.page.click("li.lm-Menu-item:has-text('Run All Cells') >> nth=0")
         # a prompt is "[ ]:" before a cell has run, "[*]:" while it does, then a number
-        prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+        # (a folded cell, which is an exercise's check and the last one, has none)
+        prompts = "[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')]"
         self.page.wait_for_function(
             f"{prompts}.length > 1 && {prompts}.every(p => /\\[\\d+\\]/.test(p.textContent))"
             " || document.querySelector('[data-mime-type=\"application/vnd.jupyter.error\"]')"

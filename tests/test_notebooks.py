@@ -148,6 +148,7 @@ def test_ends_with_take_aways_and_an_exercise_that_checks_itself(notebook):
     # folded in JupyterLab and on the site: it gives the answer away
     assert check.metadata["jupyter"] == {"source_hidden": True}
     assert check.metadata["tags"] == ["hide-input"]
+    assert check.source.startswith("# ")  # JupyterLab shows the first line all the same
     rest = notebook.cells[notebook.cells.index(check) + 1 :]
     assert all(cell.source.startswith("Next: ") for cell in rest)
 
