@@ -166,12 +166,13 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
         if adapts:
             for j in range(len(h)):
                 mem[t, j] += by_mem[j]
+                d[2, j] += by_mem[j]  # for below: the threshold has no part in it
         if layer[LEARN]:
             for j in range(len(later)):
                 g, before = mem[t, j], mem[t - 1, j]
                 fired = before - theta[j] > zero
                 d[1, j] += zero if to_zero and fired else g * before
-                d[2, j] -= (g - beta[j] * later[j]) - by_mem[j]
+                d[2, j] -= g - beta[j] * later[j]
                 d[2, j] -= g if fired and not to_zero else zero
 
 
