@@ -269,14 +269,16 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
 def larger(events: Events, rounds: int) -> list[dict]:
     """Time a training step of larger networks with both engines, round by round."""
     engines = {"fused": engine, "snntorch loop": reference}
-    networks = {
-        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,), 0),
-        "eight delays": (SIZES, tuple(range(0, 80, 10)), 0),
-        "shared weights": ((SIZES[0], 16, SIZES[2]), tuple(range(0, 80, 10)), 32),
+    late = tuple(range(0, 80, 10))
+    networks: dict[str, tuple[tuple, tuple, dict]] = {
+        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,), {}),
+        "eight delays": (SIZES, late, {}),
+        "shared weights": ((SIZES[0], 16, SIZES[2]), late, {"kernel_size": 32}),
+        "adapting neurons": (SIZES, (0,), {"adapt_ms": 300.0}),
     }
     out = []
-    for name, (sizes, delays, window) in networks.items():
-        config = NetworkConfig(beta=BETA, slope=SLOPE, kernel_size=window)
+    for name, (sizes, delays, options) in networks.items():
+        config = NetworkConfig(beta=BETA, slope=SLOPE, **options)
         generator = torch.Generator().manual_seed(0)
         model = SpikingNetwork(sizes, config, generator, delays=delays)
         with torch.no_grad():

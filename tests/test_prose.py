@@ -129,7 +129,7 @@ def test_speed():
     assert claims == [(str(batch), str(round(ratios[batch]))) for batch in (128, 32, 8)]
     larger = re.findall(r"^\| ([a-z ]+) \| 1/(\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
     fused = bench[bench.variant == "fused"].set_index(["benchmark", "batch"]).ratio
-    assert len(larger) == 3
+    assert len(larger) == 4
     for name, *shares in larger:
         found = [str(round(fused[f"training step, {name}", batch])) for batch in (128, 32)]
         assert shares == found, name

@@ -42,7 +42,9 @@ def test_what_adapting_brings_pairs_of_training_speakers(trials):
 
 
 def test_what_all_together_bring_and_cost(trials):
-    means = trials.groupby("input")[["validation_accuracy", "hidden_spikes", "effective_acs"]].mean()
+    means = trials.groupby("input")[
+        ["validation_accuracy", "hidden_spikes", "effective_acs"]
+    ].mean()
     best = f"{EIGHT}, adapting, threshold 1"
     percent = 100 * means.validation_accuracy
     assert percent.idxmax() == best
