@@ -192,6 +192,8 @@ def benchmark(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     full = whole | INGREDIENTS["shared weights"]  # the best of `judged` for new speakers
     one = {f"{best}, {n} at a place": whole | {"n_hidden": n} for n in SIZES}
     one |= {f"{NOT_SHARED}, {N_FULL} neurons": full | {"n_hidden": N_FULL}}
+    ((name, last),) = adapts.items()
+    one |= {f"{name}, {N_FULL} neurons": last | {"n_hidden": N_FULL}}
     one |= {COMPARISON: networks[COMPARISON]}
     five = {best: whole, NOT_SHARED: full, RICHER: networks[RICHER]} | adapts
     models = {"study": study | {"epochs": 30}}
