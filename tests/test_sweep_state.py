@@ -222,6 +222,11 @@ def test_a_run_without_its_predictions_is_missing(home):
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
 
 
+def test_a_run_that_another_sweep_ends_meanwhile_is_reused_though_predictions_are_kept(home):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    assert list(todo(home).values()) == [False, False]  # whatever lies there by then counts
+
+
 def test_damaged_files_are_named(home):
     home.table.parent.mkdir(parents=True)
     home.table.write_text("a,b\n1,2\n")
