@@ -158,7 +158,7 @@ def test_the_front_is_drawn_through_its_points_only():
 
 
 def models_and_papers():
-    names = ["study", "shared, 4 at a place", "shared", "full", "full, 128 neurons"]
+    names = ["study", "shared, 4 at a place", "shared", "full, late", "full, late, 128 neurons"]
     models = pd.DataFrame({"parameters": [5e4, 2e3, 8e3, 4e5, 2e5], "test": range(80, 85)}, names)
     papers = {
         "network": ["a (A et al. 2020)", "b", "c"],
@@ -174,10 +174,11 @@ def test_sizes_of_one_network_are_joined_and_papers_that_do_not_say_how_they_cho
     joined = [bar.lines[0].get_xydata().tolist() for bar in axis.containers]
     assert joined == [[[5e4, 80]], [[2e3, 81], [8e3, 82]], [[2e5, 84], [4e5, 83]]]
     lines = {line.get_label(): line for line in axis.lines}
-    filled = {name: lines[name].get_xydata().tolist() for name in ("study", "shared", "full")}
-    assert filled == {"study": [[5e4, 80]], "shared": [[8e3, 82]], "full": [[2e5, 84], [4e5, 83]]}
+    filled = {name: lines[name].get_xydata().tolist() for name in ("study", "shared", "full, late")}
+    full = {"full, late": [[2e5, 84], [4e5, 83]]}
+    assert filled == {"study": [[5e4, 80]], "shared": [[8e3, 82]], **full}
     hollow = [name for name in filled if lines[name].get_markerfacecolor() == "none"]
-    assert hollow == ["full"]  # both of one seed
+    assert hollow == ["full, late"]  # both of one seed
     assert [name for name in lines if "paper" in name] == [
         "a (A et al. 2020):\npaper, chosen on test file",
         "b:\npaper, chosen on speakers left out",

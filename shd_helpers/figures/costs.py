@@ -66,13 +66,14 @@ def accuracy_over_cost(
 def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame, goal: float) -> Figure:
     """Draw test accuracy (%) over learned numbers (log axis), and networks from papers.
 
-    Takes the summary by model; sizes of one network, ``name, size``, are joined by a line, and
-    one seed is a hollow mark. From papers come `network`, `accuracy`, `parameters` and `chosen_on`;
-    those that don't say how they chose are left out, and one without parameters is a line.
+    Takes the summary by model; sizes of one network, ``name, 128 neurons``, are joined by a line,
+    and one seed is a hollow mark. From papers come `network`, `accuracy`, `parameters` and
+    `chosen_on`; those that don't say how they chose are left out, and one without parameters is a
+    line.
     """
     figure, axis = plt.subplots(figsize=(9.5, 4.4))
     axis.axhline(goal, color="0.5", linestyle=":", linewidth=1, label=f"{goal:g} %")
-    families = models.index.str.split(",").str[0]
+    families = models.index.str.replace(r", \d+ .*", "", regex=True)
     for i, (name, family) in enumerate(models.groupby(families, sort=False)):
         family = family.sort_values("parameters")
         mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v"[i % 5]}

@@ -82,7 +82,7 @@ def missing(sweep: Sweep, again: str | None, stored: pd.DataFrame) -> dict[RunSp
         if measured is not None and is_kept:
             found[run] = measured
         else:
-            # a folder without predictions must be made again; one that is missing may come meanwhile
+            # a folder without predictions is made again; one that is missing may come meanwhile
             todo[run] = asked or measured is not None
     if found:
         store(sweep, found)
