@@ -85,9 +85,9 @@ def test_the_benchmark_beside_papers(models):
     )
     says(NOTEBOOK, f"speakers left out gets {papers.filter(like='Nowotny').iloc[0]} %")
     brief = (
-        f"On remade SHD (20 classes, five seeds): {percent(best, 'test')} % with neurons that "
-        f"adapt, {percent(models.loc[CHOSEN], 'test')} % with {models.parameters[CHOSEN]:,.0f} "
-        "parameters. Papers: "
+        f"On remade SHD (20 classes, five seeds): {percent(best, 'test')} % with threshold 1 and "
+        f"neurons that adapt, {percent(models.loc[CHOSEN], 'test')} % with "
+        f"{models.parameters[CHOSEN]:,.0f} parameters. Papers: "
         f"{papers.filter(like='Nowotny').iloc[0]} % chosen on speakers left out, {papers.max()} on "
         "the test file."
     )
