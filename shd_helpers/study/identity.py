@@ -38,6 +38,7 @@ NEUTRAL = {
     "stretch": 0.0,
     "dropout": 0.0,
     "spurious": 0.0,
+    "blend": 0.0,
     "hidden_dropout": 0.0,
     "mismatch": 0.0,
     "reset": "subtract",
