@@ -153,6 +153,18 @@ def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
     assert differs == {"lr_step"}
 
 
+def test_networks_with_fewer_parameters_differ_by_what_their_names_say():
+    sweep, before = content("fewer_parameters"), content("adaptation")
+    assert sweep["fixed"] == before["fixed"] | {"n_delays": 8, "pool_threshold": 1}
+    assert sweep["grid"]["pair"] == before["grid"]["pair"]
+    words = {"128 neurons": {"n_hidden": 128}, "adapting": {"adapt_ms": 300.0}}
+    words |= {"blended words": {"blend": 0.5}}
+    words |= {"shared weights": {"n_hidden": 16, "kernel_size": 32, "stride": 8}}
+    for name, place in sweep["grid"]["kind"].items():
+        parts = [words[word] for word in name.split(", ")]
+        assert place == {key: value for part in parts for key, value in part.items()}
+
+
 def test_for_other_microphones_the_chosen_network_trains_with_other_words_alone():
     best = content("best")["fixed"] | content("best")["grid"]["model"]["shared weights"]
     for name, place in (trial := content("microphones"))["grid"]["trained_for"].items():

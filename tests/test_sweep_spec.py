@@ -206,7 +206,7 @@ CHOOSE = {
     *("search", "finalists", "downsizing_grid", "downsizing_window", "downsizing_input"),
     *("surrogates", "learning_rate_epochs", "batch_size", "original"),
     *("augmentation", "ladder", "contest", "windows", "hidden_dropout", "adaptation"),
-    *("circuit_bits_validation", "circuit_leak"),
+    *("fewer_parameters", "circuit_bits_validation", "circuit_leak"),
 }
 
 

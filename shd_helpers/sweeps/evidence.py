@@ -34,6 +34,7 @@ EVIDENCE = (
     "full_layer",
     "adaptation",
     "adapting",
+    "fewer_parameters",
     "inputs",
     "benchmark",
     "best",
