@@ -1,12 +1,15 @@
 """What notebook 7 says of neurons that adapt, from the committed tables."""
 
+import pandas as pd
 import pytest
 
-from shd_helpers.study import contrasts, read_table
+from shd_helpers.study import contrasts, read_table, speaker_accuracies, summarise
+from shd_helpers.sweeps import plan_of
 from tests.test_prose import says
 
 NOTEBOOK = "07_new_speakers"
 ONE, TWO, EIGHT = "one layer", "two layers", "eight delays"
+BEST = f"{EIGHT}, adapting, threshold 1"
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +48,79 @@ def test_what_all_together_bring_and_cost(trials):
     means = trials.groupby("input")[
         ["validation_accuracy", "hidden_spikes", "effective_acs"]
     ].mean()
-    best = f"{EIGHT}, adapting, threshold 1"
     percent = 100 * means.validation_accuracy
-    assert percent.idxmax() == best
+    assert percent.idxmax() == BEST
     says(
         NOTEBOOK,
         f"the mean rises from {percent[EIGHT]:.1f} % (*eight delays*, a network as those before) "
-        f"to {percent[best]:.1f} %.",
+        f"to {percent[BEST]:.1f} %.",
     )
     often = [means.hidden_spikes[f"{name}, adapting"] / means.hidden_spikes[name]
              for name in (ONE, EIGHT)]  # fmt: skip
     says(NOTEBOOK, f"spike {often[0]:.0f} to {often[1]:.0f} times as often")
-    dear = means.effective_acs[best] / means.effective_acs[f"{EIGHT}, adapting"]
+    dear = means.effective_acs[BEST] / means.effective_acs[f"{EIGHT}, adapting"]
     says(NOTEBOOK, f"With eight delays threshold 1 takes {dear:.1f} times the accumulates.")
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """Accuracies of every speaker left out: the study's, those judged before, and the winner."""
+    tuned = speaker_accuracies("final_hd").query("input == '183 x 333' and seed == 0")
+    models = [speaker_accuracies(f"{name}_hd", "model") for name in ("judged", "adapting")]
+    runs = pd.concat([tuned.assign(input="study"), *models])
+    return runs, runs[runs.speaker.isin(plan_of("adapting")["strangers"])]
+
+
+def test_the_adapting_network_judged_by_every_speaker(judged, trials):
+    everybody, new = judged
+    assert (new.groupby("input").speaker.nunique() == 10).all()
+    plan = plan_of("adapting")
+    pairs = [tuple(pair) for pair in (plan["primary"], *plan["secondary"])]
+    assert pairs == [(BEST, "convolutional"), (BEST, "no shared weights")]
+    table = summarise(new, "input", over="speaker").loc[[BEST, "study"]]
+    best, study = table.test_unseen
+    nothing = everybody[everybody.speaker.isin([4, 5])].groupby("input").test_unseen_accuracy
+    beside, full = (row for _, row in contrasts(new, pairs, "test_unseen_accuracy").iterrows())
+    seen = contrasts(new, pairs, "test_seen_accuracy").loc[pairs[1]]
+    validated = {int(i) for pair in trials.validation_speakers for i in str(pair).split(",")}
+    six = new[~new.speaker.isin(validated)]
+    assert sorted(validated) == [0, 1, 2, 3, 8, 9] and six.speaker.nunique() == 6
+    of_six = contrasts(six, pairs, "test_unseen_accuracy").loc[pairs[0]]
+    others = [(BEST, "study"), (BEST, "shared weights")]
+    unplanned = [row for _, row in contrasts(new, others, "test_unseen_accuracy").iterrows()]
+    text = [f"{row['mean']:+.1f} ± {row.ci95:.1f}" for row in (full, of_six, *unplanned)]
+    by = (100 * new[new.input == BEST].set_index("speaker").test_unseen_accuracy).sort_values()
+    assert sorted(by.index[:3]) == [2, 7, 11] and by.iloc[3] >= 94
+    for sentence in (
+        f"a new speaker gets {best:.1f} % (± {table.test_unseen_ci95[BEST]:.1f}), with "
+        f"{100 * (100 - best) / (100 - study):.0f} % of the errors that the study's network makes. "
+        f"Seen speakers get {table.test_seen[BEST]:.1f} %. Of the words by speakers 4 and 5, whom "
+        f"nothing was chosen by, {100 * nothing.mean()[BEST]:.1f} % are right.",
+        f"by {beside['mean']:.1f} ± {beside.ci95:.1f} points (p {beside.p:.3f}, adjusted "
+        f"{beside.p_holm:.3f}). This is shown.",
+        f"Over the other six the gain is {text[1]}: the mean stays",
+        f"no difference is seen for a new speaker: {text[0]} points. Seen speakers gain "
+        f"{seen['mean']:.1f} ± {seen.ci95:.1f} (adjusted {seen.p_holm:.3f}).",
+        f"{text[2]} points against the study's network, {text[3]} against the chosen one.",
+        f"speakers 2, 7 and 11 have {by[2]:.0f}, {by[7]:.0f} and {by[11]:.0f} %",
+        f"get {best:.1f} %: {beside['mean']:.1f} ± {beside.ci95:.1f} points more than the "
+        "convolutional network, with",
+    ):
+        says(NOTEBOOK, sentence)
+    assert beside.p_holm < 0.05 < min(full.p, of_six.p) and of_six["mean"] > beside["mean"]
+    assert 0.2 < (100 - best) / (100 - study) < 0.3  # "three quarters of the errors go"
+
+
+def test_what_the_adapting_network_costs():
+    strangers = plan_of("adapting")["strangers"]
+    tables = [read_table(f"{name}_hd") for name in ("adapting", "judged", "final")]
+    tables = [table[table.held_out.isin(strangers)] for table in tables]
+    best = tables[0].mean(numeric_only=True)
+    full = tables[1].query("model == 'no shared weights'").effective_acs.mean()
+    study = tables[2].query("input == '183 x 333'").effective_acs.mean()
+    says(
+        NOTEBOOK,
+        f"{best.parameters:,.0f} parameters and {best.effective_acs / 1e6:.1f} million "
+        f"accumulates a word. These are {best.effective_acs / study:.0f} times the study's "
+        f"accumulates, and {best.effective_acs / full:.1f} times the full layer's.",
+    )

@@ -206,6 +206,7 @@ def test_the_hours_of_notebook_7():
         "hidden_dropout",
         "full_layer",
         "adaptation",
+        "adapting",
         "microphones",
     )
     hours = sum(read_table(f"{name}_hd").total_s.sum() for name in names) / 3600 / 2
