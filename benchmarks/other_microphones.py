@@ -1,7 +1,10 @@
 """Let networks hear other people's recordings; write ``results/other_microphones.csv``.
 
 The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
-Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them.
+Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them. Each word is
+heard twice: as it was said, and with its spikes' times stretched until it is as long as words of
+the Heidelberg Digits are (``slowed_predicted``): the median of the speakers in
+``results/voices_hd.csv``.
 """
 
 import argparse
@@ -14,8 +17,10 @@ from tqdm import tqdm
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.source.microphone import hear
+from shd_helpers.source.voices import as_long, duration_s
 from shd_helpers.study import evaluate, input_of, of_run, read_network, read_run
 from shd_helpers.study.networks import NETWORKS
+from shd_helpers.study.tables import RESULTS
 
 
 def main() -> None:
@@ -36,15 +41,18 @@ def main() -> None:
     }
     for folder in folders:
         networks[str(folder.relative_to(runs_dir()))] = of_run(read_run(folder))
+    usual_s = pd.read_csv(RESULTS / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
         word = hear(*soundfile.read(path))
+        slowed = as_long(word.times, usual_s)
         digit, speaker, _ = path.stem.split("_")
         for name, kept in networks.items():
-            found = evaluate(kept.network, input_of(kept, word.times, word.units))
-            predicted = kept.class_names[int(found.class_scores.argmax())]
             row = {"network": name, "speaker": speaker, "label": kept.class_names[int(digit)]}
-            rows.append(row | {"predicted": predicted, "spikes": len(word.times)})
+            for column, times in (("predicted", word.times), ("slowed_predicted", slowed)):
+                found = evaluate(kept.network, input_of(kept, times, word.units))
+                row[column] = kept.class_names[int(found.class_scores.argmax())]
+            rows.append(row | {"duration_s": round(duration_s(word.times), 4)})
     path = results_dir() / "other_microphones.csv"
     with atomic(path) as part:
         pd.DataFrame(rows).to_csv(part, index=False)

@@ -5,7 +5,7 @@ import pytest
 
 from shd_helpers.source import Utterances, encode
 from shd_helpers.source.shd_file import ENGLISH
-from shd_helpers.source.voices import describe_voices, pitch_hz
+from shd_helpers.source.voices import as_long, describe_voices, duration_s, pitch_hz
 
 
 @pytest.mark.parametrize("hz", [80, 125, 200, 250])
@@ -42,3 +42,12 @@ def test_each_utterance_has_its_row():
     assert found.spikes.tolist() == [1001]
     assert found.duration_s[0] == pytest.approx(0.98 * 0.25)
     assert found.centre_unit[0] == pytest.approx(np.mean(units[:1001]))
+
+
+def test_a_slowed_word_has_the_wanted_length_and_the_same_order():
+    times = np.sort(np.random.default_rng(3).uniform(0.1, 0.4, 500))
+    slowed = as_long(times, 0.464)
+    assert duration_s(slowed) == pytest.approx(0.464)
+    assert slowed[0] == times[0] and (np.diff(slowed) >= np.diff(times)).all()
+    gaps = np.diff(slowed) / np.diff(times)
+    np.testing.assert_allclose(gaps, 0.464 / duration_s(times))

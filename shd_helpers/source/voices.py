@@ -25,9 +25,8 @@ def describe_voices(utterances: Utterances, language: str = "english") -> pd.Dat
     -------
     DataFrame
         A row an utterance: `speaker`, `label` (index into the file's keys), `spikes` (how many; all
-        recordings of `hd` have the same sound level), `duration_s` (of the middle 98 % of the
-        spikes), `centre_unit` (their mean unit; high units are low frequencies) and `pitch_hz` (see
-        `pitch_hz`).
+        recordings of `hd` have the same sound level), `duration_s` and `pitch_hz` (see the
+        functions), `centre_unit` (their mean unit; high units are low frequencies).
     """
     chosen = np.flatnonzero(
         np.isin(utterances.labels, list(language_classes(utterances.keys, language)))
@@ -36,10 +35,34 @@ def describe_voices(utterances: Utterances, language: str = "english") -> pd.Dat
     for i in chosen:
         times, units = utterances.spikes(int(i))
         if len(times):
-            first, last = np.quantile(times, [0.01, 0.99])
-            values = (len(times), last - first, pitch_hz(times), float(np.mean(units)))
+            values = (len(times), duration_s(times), pitch_hz(times), float(np.mean(units)))
             rows.append((utterances.speakers[i], utterances.labels[i], *values))
     return pd.DataFrame(rows, columns=["speaker", "label", *VOICE])
+
+
+def duration_s(times: np.ndarray) -> float:
+    """Return the time that the middle 98 % of a word's spikes take, seconds.
+
+    Parameters
+    ----------
+    times : ndarray
+        Spikes of all units, seconds, shape (spikes,), one at least.
+    """
+    first, last = np.quantile(times, [0.01, 0.99])
+    return float(last - first)
+
+
+def as_long(times: np.ndarray, seconds: float) -> np.ndarray:
+    """Return a word's times stretched from its first spike on, until it has another `duration_s`.
+
+    Parameters
+    ----------
+    times : ndarray
+        Spikes of all units, seconds, ascending, shape (spikes,), not all at once.
+    seconds : float
+        The duration.
+    """
+    return times[0] + (times - times[0]) * (seconds / duration_s(times))
 
 
 def pitch_hz(times: np.ndarray) -> float:
