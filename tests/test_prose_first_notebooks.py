@@ -114,7 +114,7 @@ def test_new_speakers_under_the_answer_of_notebook_4():
     right = 100 * new.test_unseen_accuracy.mean()
     assert f"New speakers of its recordings: {right:.0f} % are right" in printed(RESULTS)
     says(RESULTS, "ten speakers on whom no recipe was tuned, each left out once")
-    by_input = table_rows("input (hd)")["183 x 333, notebook 7's network"]
+    by_input = table_rows("input (hd)")["183 x 333, notebook 7's small network"]
     assert by_input[1].startswith(f"{right:.1f} ± ")
 
 
