@@ -219,7 +219,7 @@ def test_other_microphones_in_notebook_4():
     assert 0 < (best - study).mean() < half(best - study)
     assert (
         f"(100 words, 8 kHz) get {study.mean():.0f} ± {half(study):.0f} %; with the small "
-        f"network {best.mean():.0f} ± {half(best):.0f} %."
+        f"network {best.mean():.0f} ± {half(best):.0f} %"
     ) in README
 
 
