@@ -135,7 +135,10 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     assert network[mean].items() >= sweep["grid"]["neurons"][mean].items()
     assert network[mean]["epochs"] == 40 and network[mean]["lr_step"] == 8
     assert not {"dataset", "language", "validation", "validation_speakers"} & network[mean].keys()
-    plan = contest.adapting(network)["plan"]
+    judged = contest.adapting(network)
+    same = judged["grid"]["model"][f"{mean}, threshold 2"]
+    assert same == network[mean] | {"pool_threshold": 2}
+    plan = judged["plan"]
     assert plan["primary"] == [mean, "convolutional"]
     assert plan["secondary"] == [[mean, "no shared weights"]]
     with pytest.raises(TableError, match="make sweep SWEEP=adaptation"):
@@ -165,14 +168,20 @@ def test_networks_with_fewer_parameters_differ_by_what_their_names_say():
         assert place == {key: value for part in parts for key, value in part.items()}
 
 
-def test_for_other_microphones_the_chosen_network_trains_with_other_words_alone():
+def test_for_other_microphones_networks_train_with_other_words_alone():
     best = content("best")["fixed"] | content("best")["grid"]["model"]["shared weights"]
+    adapting = content("adapting")["fixed"]
+    adapting |= content("adapting")["grid"]["model"]["eight delays, adapting, threshold 1"]
     for name, place in (trial := content("microphones"))["grid"]["trained_for"].items():
-        model = trial["fixed"] | place
-        differs = {key for key, value in best.items() if model[key] != value}
+        model, before = trial["fixed"] | place, adapting if name.endswith("adapting") else best
+        differs = {key for key, value in before.items() if model.get(key, value) != value}
         layer = {"n_hidden", "kernel_size"} if name.endswith("full layer") else set()
-        assert differs <= {"dropout", "stretch"} | layer
-        assert model.keys() - best.keys() <= {"first_unit", "spurious"}
+        assert differs - {"protocol"} <= {"dropout", "stretch"} | layer
+        assert model.keys() - before.keys() <= {"first_unit", "spurious", "kernel_size", "stride"}
+        assert not name.endswith("adapting") or (model["kernel_size"], model["n_hidden"]) == (
+            0,
+            256,
+        )
 
 
 def test_other_windows_have_the_recipe_that_the_contest_found():
@@ -205,7 +214,7 @@ def test_what_is_written_once_the_tables_are_whole_can_run(name, home, data_dir)
     content = getattr(contest, name)(*given)
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    n_runs = {"judged": 72, "adapting": 12, "benchmark": 31, "best": 5}
+    n_runs = {"judged": 72, "adapting": 24, "benchmark": 35, "best": 5}
     assert len(read_sweep(path).runs) == n_runs[content["name"]]
 
 
@@ -213,6 +222,7 @@ def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     content = contest.benchmark(contest.chosen(table_of(BEST)), ADAPTS)
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
     wanted = {"study", "shared weights", "no shared weights", "two hidden layers", "adapting"}
+    wanted |= {"adapting, 128 neurons"}
     assert {*five} == wanted
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
     assert epochs.pop("study") == 30
