@@ -52,7 +52,7 @@ def test_what_all_together_bring_and_cost(trials):
     assert percent.idxmax() == BEST
     says(
         NOTEBOOK,
-        f"the mean rises from {percent[EIGHT]:.1f} % (*eight delays*, a network as those before) "
+        f"the mean rises from {percent[EIGHT]:.1f} % (*eight delays*, the full layer of before) "
         f"to {percent[BEST]:.1f} %.",
     )
     often = [means.hidden_spikes[f"{name}, adapting"] / means.hidden_spikes[name]
@@ -94,11 +94,11 @@ def test_the_adapting_network_judged_by_every_speaker(judged, trials):
     for sentence in (
         f"a new speaker gets {best:.1f} % (± {table.test_unseen_ci95[BEST]:.1f}), with "
         f"{100 * (100 - best) / (100 - study):.0f} % of the errors that the study's network makes. "
-        f"Seen speakers get {table.test_seen[BEST]:.1f} %. Of the words by speakers 4 and 5, whom "
-        f"nothing was chosen by, {100 * nothing.mean()[BEST]:.1f} % are right.",
+        f"Seen speakers get {table.test_seen[BEST]:.1f} %. Of the words by speakers 4 and 5 "
+        f"{100 * nothing.mean()[BEST]:.1f} % are right.",
         f"by {beside['mean']:.1f} ± {beside.ci95:.1f} points (p {beside.p:.3f}, adjusted "
         f"{beside.p_holm:.3f}). This is shown.",
-        f"Over the other six the gain is {text[1]}: the mean stays",
+        f"Over the other six the gain is {text[1]}: the mean is similar",
         f"no difference is seen for a new speaker: {text[0]} points. Seen speakers gain "
         f"{seen['mean']:.1f} ± {seen.ci95:.1f} (adjusted {seen.p_holm:.3f}).",
         f"{text[2]} points against the study's network, {text[3]} against the chosen one.",

@@ -40,7 +40,7 @@ def test_the_benchmark_of_notebook_7(runs, models):
         f"{chosen.parameters:,.0f} parameters, the full layer {by_name[FULL]} %, two hidden layers "
         f"{by_name[TWO]} %. The comparison without spikes gets "
         f"{models.test['convolutional']:.1f} % (one seed).",
-        f"85 % are passed with {chosen.parameters:,.0f} parameters. With "
+        f"85 % are passed with {chosen.parameters:,.0f} parameters (mean of five seeds). With "
         f"{eight.parameters:,.0f} (eight neurons at a place) one seed gets {eight.test:.1f} %, "
         f"with {four.parameters:,.0f} it is {four.test:.1f} %.",
     ):

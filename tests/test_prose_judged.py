@@ -106,11 +106,12 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
     contest = read_table("contest_hd").groupby("contestant").validation_accuracy.max()
     ahead = 100 * (contest[comparison] - contest[judged.best])
     for sentence in (
-        f"It gets {unseen[comparison]:.1f} % of a new speaker's words. Against it shared weights "
-        f"have {points(judged.unseen, comparison)} points (p {row.p:.3f}). As the first planned "
+        f"It gets {unseen[comparison]:.1f} % of a new speaker's words. Shared weights get "
+        f"{points(judged.unseen, comparison).lstrip('-')} points less (p {row.p:.3f}). As the "
+        f"first planned "
         f"comparison it needs no adjustment; with the two others it would be {row.p_holm:.3f}. "
         f"Seen speakers have {points(judged.seen, comparison)}. On speakers 8 and 9 it was ahead "
-        f"by {ahead:.1f} points",
+        f"by {ahead:.1f} points; two speakers say little.",
         f"gets {unseen[FULL]:.1f} %. Against it shared weights have "
         f"{points(judged.unseen, FULL)} points, with {larger:.0f} times fewer parameters; a loss "
         f"above {full.excluded_loss:.1f} is excluded. Seen speakers have "
@@ -147,7 +148,7 @@ def test_what_the_judged_network_owes_in_notebook_7(judged):
         f"{few.effective_acs / 1e6:.2f} million accumulates, {saved:.1f} times fewer than the "
         f"study's. Against the study's a new speaker gains {gain}. This pair wasn't planned. Seen "
         f"speakers get {judged.means.test_seen['no delays']:.1f} %.",
-        f"taken from the final network it is worth {points(owed, 'no augmentation')}.",
+        f"taken from the final network it is worth {points(owed, 'no augmentation')} (not shown).",
         f"In the chosen network it is worth {points(owed, 'no augmentation')}.",
         f"The full layer with this recipe gets {unseen[MOST]:.1f} %, the most of all here, with "
         f"{100 * errors:.0f} % of the study's errors: {most['mean']:+.1f} ± {most.ci95:.1f} points "
