@@ -127,7 +127,10 @@ def adaptation_table(**accuracy):
 
 
 def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
-    single, mean = "one layer", "eight delays"  # one has the best pair, the other the best mean
+    single, mean = (
+        "one layer",
+        "two layers, adapting",
+    )  # one has the best pair, the other the best mean
     table = adaptation_table(**{single: (0.9, 0.3, 0.3), mean: (0.6, 0.6, 0.6)})
     network = contest.of_adaptation(table)
     assert [*network] == [mean]
@@ -136,8 +139,9 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     assert network[mean]["epochs"] == 40 and network[mean]["lr_step"] == 8
     assert not {"dataset", "language", "validation", "validation_speakers"} & network[mean].keys()
     judged = contest.adapting(network)
-    same = judged["grid"]["model"][f"{mean}, threshold 2"]
-    assert same == network[mean] | {"pool_threshold": 2}
+    models = judged["grid"]["model"]
+    assert models[f"{mean}, threshold 2"] == network[mean] | {"pool_threshold": 2}
+    assert models["two layers"] == network[mean] | {"adapt_ms": 0.0}
     plan = judged["plan"]
     assert plan["primary"] == [mean, "convolutional"]
     assert plan["secondary"] == [[mean, "no shared weights"]]
@@ -204,7 +208,7 @@ def test_words_move_as_far_on_700_channels_as_on_183():
     assert [*units.values()] == [24, 24, 24]  # of the 700
 
 
-ADAPTS = {"adapting": {"adapt_ms": 300.0, "epochs": 40}}
+ADAPTS = {"delays, adapting": {"adapt_ms": 300.0, "epochs": 40}}
 
 
 @pytest.mark.parametrize("name", ["judged", "adapting", "benchmark", "best"])
@@ -214,19 +218,19 @@ def test_what_is_written_once_the_tables_are_whole_can_run(name, home, data_dir)
     content = getattr(contest, name)(*given)
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    n_runs = {"judged": 72, "adapting": 24, "benchmark": 35, "best": 5}
+    n_runs = {"judged": 72, "adapting": 36, "benchmark": 35, "best": 5}
     assert len(read_sweep(path).runs) == n_runs[content["name"]]
 
 
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     content = contest.benchmark(contest.chosen(table_of(BEST)), ADAPTS)
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
-    wanted = {"study", "shared weights", "no shared weights", "two hidden layers", "adapting"}
-    wanted |= {"adapting, 128 neurons"}
+    wanted = {"study", "shared weights", "no shared weights", "two hidden layers"}
+    wanted |= {"delays, adapting", "delays, adapting, 128 neurons"}
     assert {*five} == wanted
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
     assert epochs.pop("study") == 30
-    assert epochs.pop("adapting") == epochs.pop("adapting, 128 neurons") == 40
+    assert epochs.pop("delays, adapting") == epochs.pop("delays, adapting, 128 neurons") == 40
     assert {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"
     assert content["fixed"]["language"] == "both"

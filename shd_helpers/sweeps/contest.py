@@ -174,10 +174,12 @@ def adapting(network: dict[str, dict]) -> dict:
     """
     ((name, place),) = network.items()
     pairs = {"primary": [name, COMPARISON], "secondary": [[name, NOT_SHARED]]}
-    # on the inputs of the others; it joined when the winner's runs were known
+    # on the inputs of the others, and without adaptation; they joined one after the other, when
+    # the runs before were known
     low = name.removesuffix(", threshold 1") + ", threshold 2"
-    models = network | {low: place | {"pool_threshold": 2}}
-    later = [[low, COMPARISON], [low, NOT_SHARED], [name, low]]
+    plain = name.replace(", adapting", "")
+    models = network | {low: place | {"pool_threshold": 2}, plain: place | {"adapt_ms": 0.0}}
+    later = [[low, COMPARISON], [low, NOT_SHARED], [name, low], [name, plain]]
     pairs |= {"joined": later}
     content = _final("adapting", "leave_one_out", {"model": models})
     del content["fixed"]["epochs"]
@@ -256,7 +258,8 @@ STEPS = {
         lambda: adapting(of_adaptation(read_table("adaptation_hd"))),
         "The best network of the sweep adaptation, every speaker left out once, beside two of the\n"
         "sweep judged. Committed before the first run, but for the same network with threshold 2,\n"
-        "as those two have: it joined when the first network's runs were known.",
+        "as those two have, and without adaptation: they joined one after the other, when the\n"
+        "runs before were known.",
     ),
     "benchmark": (
         lambda: benchmark(
