@@ -206,6 +206,6 @@ def test_words_of_other_people_slowed_in_notebook_7_and_readme(people):
     says("04_results_analysis", f"slowed to the usual length `best` gets {slow.mean():.0f} % of")
     halves = [np.ptp(ttest_1samp(by, 0).confidence_interval(0.95)) / 2 for by in (small, slow)]
     assert (
-        f"with the small network {small.mean():.0f} ± {halves[0]:.0f} %, and {slow.mean():.0f} ± "
-        f"{halves[1]:.0f} % if words are slowed to the usual length."
+        f"with the small network {small.mean():.0f} ± {halves[0]:.0f} % (slowed to the usual "
+        f"length {slow.mean():.0f} ± {halves[1]:.0f} %)."
     ) in README
