@@ -12,6 +12,7 @@ from tests.test_prose import README, percent, says
 NOTEBOOK = "07_new_speakers"
 CHOSEN, FULL, TWO = "shared weights", "no shared weights", "two hidden layers"
 ADAPTS = "eight delays, adapting, threshold 1"
+SMALL = f"{ADAPTS}, 128 neurons"
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +51,13 @@ def test_the_benchmark_of_notebook_7(runs, models):
         assert apart < (models.test_ci95[one] ** 2 + models.test_ci95[other] ** 2) ** 0.5
     assert chosen.test > 85 > eight.test
     five = models.seeds == 5
-    assert {*models.index[five]} == {"study", CHOSEN, FULL, TWO, ADAPTS}
+    assert {*models.index[five]} == {"study", CHOSEN, FULL, TWO, ADAPTS, SMALL}
     assert (models.seeds[~five] == 1).all()
 
 
 def test_neurons_that_adapt_in_the_benchmark(models):
     best, full = models.loc[ADAPTS], models.loc[FULL]
-    small = models.loc[f"{ADAPTS}, 128 neurons"]
+    small = models.loc[SMALL]
     gain, ci95 = best.test - full.test, (best.test_ci95**2 + full.test_ci95**2) ** 0.5
     says(
         NOTEBOOK,
@@ -66,28 +67,37 @@ def test_neurons_that_adapt_in_the_benchmark(models):
     )
     says(
         NOTEBOOK,
-        f"With 128 neurons, {small.parameters:,.0f} parameters, one seed gets {small.test:.1f} %.",
+        f"With 128 neurons, {small.parameters:,.0f} parameters, they get "
+        f"{percent(small, 'test')} %.",
     )
     dear = best.effective_acs / full.effective_acs
     says(NOTEBOOK, f"An answer costs {dear:.1f} times the accumulates of the full layer's.")
-    assert gain > ci95 and best.test == models.test[models.seeds == 5].max()
+    assert gain > ci95 and {*models.test.nlargest(2).index} == {ADAPTS, SMALL}
 
 
 def test_the_benchmark_beside_papers(models):
     papers = pd.read_csv(RESULTS / "published.csv").set_index("network").accuracy
     best = models.loc[ADAPTS]
     assert models.test.max() < 94 and papers.max() == 95.8
+    few = models[(models.parameters < 200_000) & (models.seeds == 5)]
+    assert few.test.idxmax() == SMALL
+    small = models.loc[SMALL]
     says(
         NOTEBOOK,
-        f"It is missed: of the spiking networks with five seeds the best gets "
-        f"{percent(best, 'test')} %, and {best.test_seen:.1f} % of the words by speakers who "
+        "It is missed: of the spiking networks with so few parameters the best gets "
+        f"{percent(small, 'test')} %, and {small.test_seen:.1f} % of the words by speakers who "
         "trained.",
+    )
+    says(
+        NOTEBOOK,
+        f"20 classes, it gets {percent(best, 'test')} % (over five seeds), with half of the "
+        f"neurons {percent(small, 'test')} %.",
     )
     says(NOTEBOOK, f"speakers left out gets {papers.filter(like='Nowotny').iloc[0]} %")
     brief = (
-        f"On remade SHD (20 classes, five seeds): {percent(best, 'test')} % with threshold 1 and "
-        f"neurons that adapt, {percent(models.loc[CHOSEN], 'test')} % with "
-        f"{models.parameters[CHOSEN]:,.0f} parameters. Papers: "
+        f"On remade SHD (20 classes, five seeds): {percent(small, 'test')} % with "
+        f"{small.parameters:,.0f} parameters and neurons that adapt, "
+        f"{percent(models.loc[CHOSEN], 'test')} % with {models.parameters[CHOSEN]:,.0f}. Papers: "
         f"{papers.filter(like='Nowotny').iloc[0]} % chosen on speakers left out, {papers.max()} on "
         "the test file."
     )

@@ -27,6 +27,7 @@ _MODULES = {
         "normalise",
     ),
     "espeak_digits": ("wav",),
+    "microphone": ("hear",),
     "recordings": ("encode_file", "encode_recordings", "read_wave"),
     "speech": ("SPEECH_RATE_HZ", "player", "speak", "synthesise"),
     "compare": ("compare_utterances",),
