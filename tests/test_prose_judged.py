@@ -108,10 +108,9 @@ def test_the_judged_network_against_others_in_notebook_7(judged):
     for sentence in (
         f"It gets {unseen[comparison]:.1f} % of a new speaker's words. Shared weights get "
         f"{points(judged.unseen, comparison).lstrip('-')} points less (p {row.p:.3f}). As the "
-        f"first planned "
-        f"comparison it needs no adjustment; with the two others it would be {row.p_holm:.3f}. "
-        f"Seen speakers have {points(judged.seen, comparison)}. On speakers 8 and 9 it was ahead "
-        f"by {ahead:.1f} points; two speakers say little.",
+        "first planned comparison it needs no adjustment; with the two others it would be "
+        f"{row.p_holm:.3f}. Seen speakers have {points(judged.seen, comparison)}. On speakers 8 "
+        f"and 9 it was ahead by {ahead:.1f} points; two speakers say little.",
         f"gets {unseen[FULL]:.1f} %. Against it shared weights have "
         f"{points(judged.unseen, FULL)} points, with {larger:.0f} times fewer parameters; a loss "
         f"above {full.excluded_loss:.1f} is excluded. Seen speakers have "
