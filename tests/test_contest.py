@@ -136,7 +136,7 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     assert network[mean].items() >= sweep["grid"]["neurons"][mean].items()
     assert network[mean]["epochs"] == 40 and network[mean]["lr_step"] == 8
     assert not {"dataset", "language", "validation", "validation_speakers"} & network[mean].keys()
-    judged = contest.adapting(network)
+    judged = contest.adapting(contest.chosen(table_of(BEST)), network)
     models = judged["grid"]["model"]
     assert models[f"{mean}, threshold 2"] == network[mean] | {"pool_threshold": 2}
     assert models["two layers"] == network[mean] | {"adapt_ms": 0.0}
@@ -145,6 +145,13 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     assert plan["secondary"] == [[mean, "no shared weights"]]
     with pytest.raises(TableError, match="make sweep SWEEP=adaptation"):
         contest.of_adaptation(table[1:])
+
+
+def test_the_comparison_on_threshold_1_is_the_judged_one_but_for_the_threshold():
+    judged, now = content("judged"), content("adapting")
+    before = judged["fixed"] | judged["grid"]["model"]["convolutional"]
+    other = now["fixed"] | now["grid"]["model"]["convolutional, threshold 1"]
+    assert other == before | {"pool_threshold": 1}
 
 
 def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
@@ -210,11 +217,11 @@ ADAPTS = {"delays, adapting": {"adapt_ms": 300.0, "epochs": 40}}
 @pytest.mark.parametrize("name", ["judged", "adapting", "benchmark", "best"])
 def test_what_is_written_once_the_tables_are_whole_can_run(name, home, data_dir):
     networks = contest.chosen(table_of(BEST))
-    given = {"adapting": (ADAPTS,), "benchmark": (networks, ADAPTS)}.get(name, (networks,))
+    given = (networks, ADAPTS) if name in ("adapting", "benchmark") else (networks,)
     content = getattr(contest, name)(*given)
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    n_runs = {"judged": 72, "adapting": 36, "benchmark": 35, "best": 5}
+    n_runs = {"judged": 72, "adapting": 48, "benchmark": 35, "best": 5}
     assert len(read_sweep(path).runs) == n_runs[content["name"]]
 
 

@@ -164,23 +164,25 @@ def of_adaptation(table: pd.DataFrame) -> dict[str, dict]:
     return {name: recipe}
 
 
-def adapting(network: dict[str, dict]) -> dict:
+def adapting(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     """Return the content of ``sweeps/adapting.yaml``: every speaker left out once.
 
     Parameters
     ----------
-    network : dict of str to dict
-        From `of_adaptation`.
+    networks, adapts : dict of str to dict
+        From `chosen` and `of_adaptation`.
     """
-    ((name, place),) = network.items()
+    ((name, place),) = adapts.items()
     pairs = {"primary": [name, COMPARISON], "secondary": [[name, NOT_SHARED]]}
-    # on the inputs of the others, and without adaptation; they joined one after the other, when
-    # the runs before were known
+    # on the inputs of the others, without adaptation, and the comparison on its inputs; they
+    # joined one after the other, when the runs before were known
     low = name.removesuffix(", threshold 1") + ", threshold 2"
     plain = name.replace(", adapting", "")
-    models = network | {low: place | {"pool_threshold": 2}, plain: place | {"adapt_ms": 0.0}}
+    other = f"{COMPARISON}, threshold 1"
+    models = adapts | {low: place | {"pool_threshold": 2}, plain: place | {"adapt_ms": 0.0}}
+    models |= {other: {"epochs": EPOCHS} | networks[COMPARISON] | {"pool_threshold": 1}}
     later = [[low, COMPARISON], [low, NOT_SHARED], [name, low], [name, plain]]
-    pairs |= {"joined": later}
+    pairs |= {"joined": later, "last": [[name, other], [other, COMPARISON]]}
     content = _final("adapting", "leave_one_out", {"model": models})
     del content["fixed"]["epochs"]
     return content | {"plan": {"strangers": strangers()} | pairs}
@@ -255,11 +257,13 @@ STEPS = {
         "before delays, every speaker left out once. Committed before the first run.",
     ),
     "adapting": (
-        lambda: adapting(of_adaptation(read_table("adaptation_hd"))),
+        lambda: adapting(
+            chosen(read_table("contest_hd")), of_adaptation(read_table("adaptation_hd"))
+        ),
         "The best network of the sweep adaptation, every speaker left out once, beside two of the\n"
-        "sweep judged. Committed before the first run, but for the same network with threshold 2,\n"
-        "as those two have, and without adaptation: they joined one after the other, when the\n"
-        "runs before were known.",
+        "sweep judged. Committed before the first run, but for three that joined one after the\n"
+        "other, when the runs before were known: the same network with threshold 2, as those two\n"
+        "have, the same without adaptation, and the comparison with threshold 1.",
     ),
     "benchmark": (
         lambda: benchmark(
