@@ -167,13 +167,15 @@ def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
 
 def test_networks_with_fewer_parameters_differ_by_what_their_names_say():
     sweep, before = content("fewer_parameters"), content("adaptation")
-    assert sweep["fixed"] == before["fixed"] | {"n_delays": 8, "pool_threshold": 1}
+    fixed = sweep["fixed"] | {"stretch": 0.27}
+    assert fixed == before["fixed"] | {"n_delays": 8, "pool_threshold": 1}
     assert sweep["grid"]["pair"] == before["grid"]["pair"]
     words = {"128 neurons": {"n_hidden": 128}, "adapting": {"adapt_ms": 300.0}}
-    words |= {"blended words": {"blend": 0.5}}
+    words |= {"blended words": {"blend": 0.5}, "stretched far": {"stretch": 0.5}}
+    words |= {"adapting fast": {"adapt_ms": 100.0}}
     words |= {"shared weights": {"n_hidden": 16, "kernel_size": 32, "stride": 8}}
     for name, place in sweep["grid"]["kind"].items():
-        parts = [words[word] for word in name.split(", ")]
+        parts = [{"stretch": 0.27}, *(words[word] for word in name.split(", "))]
         assert place == {key: value for part in parts for key, value in part.items()}
 
 
