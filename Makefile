@@ -3,6 +3,8 @@
 #   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--slurm 20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
+# where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
+unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=

@@ -218,9 +218,8 @@ def test_the_dropout_of_notebook_7():
     gains = [f"{row['mean']:+.1f} ± {row.ci95:.1f}" for _, row in worth.iterrows()]
     says(
         NOTEBOOK,
-        f"With 20 % left out the mean of the three pairs changes by {gains[0]} points, with 40 % "
-        f"by {gains[1]}. With three pairs and one seed neither is shown. With 40 %, threshold 1 "
-        f"changes it by {gains[2]} against threshold 2, which isn't shown either.",
+        f"With 20 % left out their mean changes by {gains[0]} points, with 40 % by {gains[1]}, and "
+        f"threshold 1 changes the latter by {gains[2]}. None of it is shown.",
     )
     assert (worth["mean"].abs() < worth.ci95).all()
 
