@@ -8,6 +8,7 @@ the Heidelberg Digits are (``slowed_predicted``): the median of the speakers in
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir, run_folders, runs_dir
-from shd_helpers.source.microphone import hear
+from shd_helpers.source.microphone import RecordingError, hear
 from shd_helpers.source.voices import as_long, duration_s
 from shd_helpers.study import evaluate, input_of, of_run, read_network, read_run
 from shd_helpers.study.networks import NETWORKS
@@ -32,6 +33,9 @@ def main() -> None:
     paths, folders = sorted(arguments.folder.glob("*.wav")), run_folders(arguments.runs)
     if not paths:
         parser.error("no wav file in this folder")
+    for path in paths:
+        if not re.fullmatch(r"[0-9]_[^_]+_[^_]+", path.stem):
+            parser.error(f"{path}: its name isn't {{digit}}_{{speaker}}_{{take}}.wav")
     if arguments.runs and not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
     networks = {
@@ -44,7 +48,11 @@ def main() -> None:
     usual_s = pd.read_csv(RESULTS / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
-        word = hear(*soundfile.read(path))
+        sound, rate_hz = soundfile.read(path)
+        try:
+            word = hear(sound, rate_hz)
+        except RecordingError as error:
+            parser.error(f"{path}: must be one word, mono. {error}")
         slowed = as_long(word.times, usual_s)
         digit, speaker, _ = path.stem.split("_")
         for name, kept in networks.items():

@@ -4,10 +4,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.sweeps import contest
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SWEEPS
+
+DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 
 
 def content(name):
@@ -160,9 +164,11 @@ def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
     words |= {"threshold 1": "pool_threshold"}
     for name, place in sweep["grid"]["neurons"].items():
         assert place.keys() - {"n_hidden"} == {key for word, key in words.items() if word in name}
-    recipe = content("judged")["grid"]["model"]["no shared weights"]
-    differs = {key for key, value in recipe.items() if sweep["fixed"].get(key, value) != value}
-    assert differs == {"lr_step"}
+    judged = content("judged")
+    before = DEFAULTS | judged["fixed"] | judged["grid"]["model"]["no shared weights"]
+    now = DEFAULTS | sweep["fixed"] | sweep["grid"]["neurons"]["eight delays"]
+    differs = {key for key, value in before.items() if now[key] != value}
+    assert differs - {"protocol", "language", "validation", "score_test"} == {"lr_step", "epochs"}
 
 
 def test_networks_with_fewer_parameters_differ_by_what_their_names_say():
@@ -185,7 +191,8 @@ def test_for_other_microphones_networks_train_with_other_words_alone():
     adapting |= content("adapting")["grid"]["model"]["eight delays, adapting, threshold 1"]
     for name, place in (trial := content("microphones"))["grid"]["trained_for"].items():
         model, before = trial["fixed"] | place, adapting if name.endswith("adapting") else best
-        differs = {key for key, value in before.items() if model.get(key, value) != value}
+        whole = DEFAULTS | model
+        differs = {key for key, value in before.items() if whole[key] != value}
         layer = {"n_hidden", "kernel_size"} if name.endswith("full layer") else set()
         assert differs - {"protocol"} <= {"dropout", "stretch"} | layer
         assert model.keys() - before.keys() <= {"first_unit", "spurious", "kernel_size", "stride"}

@@ -17,6 +17,7 @@ from shd_helpers.network.surrogates import SURROGATES, spike_grad  # noqa: E402
 from tests.networks import spiking_network  # noqa: E402
 from tests.test_engine import (  # noqa: E402
     by_autograd,
+    counted_events,
     gradients,
     layers_of,
     make_model,
@@ -74,6 +75,18 @@ def test_whole_network(surrogate, betas, l1_spikes):
     for (spk, mem), (want_spk, want_mem) in zip(layers_of(ours), layers_of(states), strict=True):
         assert torch.equal(spk.cpu(), want_spk)
         torch.testing.assert_close(mem.cpu(), want_mem, rtol=1e-5, atol=1e-5)
+
+
+def test_a_cell_that_counts_n_weighs_n_times():
+    events, n = counted_events()
+    frames = engine_cuda._frames(events, np.arange(8), torch.device(DEVICE))
+    np.testing.assert_array_equal(frames.cpu(), n)
+    model = make_model([20, 30, 6], slope=5.0, gain=2.0)
+    engine.forward_backward(model, events, np.arange(8))
+    want = gradients(model)
+    on_device(engine_cuda.forward_backward, model, events, np.arange(8))
+    for name, grad in gradients(model).items():
+        assert relative(grad, want[name]) < 1e-5, name
 
 
 def test_refusals():

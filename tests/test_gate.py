@@ -129,6 +129,9 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "bin_ms": 1.5, "leak": "product"}, "bin_ms 1.5: mem_bits 12 need whole"),
         ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
         ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
+        ({"network": "convolutional", "l1_spikes": 0.1}, "l1_spikes 0.1: network 'convolutional'"),
+        ({"mismatch": 0.1, "adapt_ms": 300.0}, "mismatch 0.1: adapt_ms must be 0"),
+        ({"counts": True, "shift_units": 8}, "counts True: .* entries of 0 and 1 only"),
         (
             {"network": "convolutional", "hidden_dropout": 0.2},
             "hidden_dropout 0.2: network 'convolutional'",
@@ -142,7 +145,8 @@ def test_what_goes_together(changes, message):
         changes = {**changes, "duration_s": 0.99}
     with pytest.raises(ValueError, match=f"^{message}"):
         check_settings({**DEFAULTS, **changes})
-    if not {"seed", "language", "fc1_bits", "mismatch", "hidden_dropout"} & set(changes):
+    lasting = {"seed", "language", "fc1_bits", "mismatch", "hidden_dropout", "l1_spikes"}
+    if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
 
@@ -190,6 +194,18 @@ def test_a_network_larger_than_the_memory(monkeypatch):
     check_settings(DEFAULTS, elsewhere=True)
     with pytest.raises(ValueError, match=r"^n_hidden 256, .*183 units x 333 steps .* of memory"):
         check_settings(DEFAULTS)
+
+
+def test_layers_behind_windows_have_no_windows_and_need_less_memory(monkeypatch):
+    """The first has 256 neurons at each of 176 places, the three behind it have 256 neurons."""
+    windows = {"kernel_size": 8, "stride": 1, "n_layers": 4}
+    states = 4 * 32 * 333 * 3.5 * 256 * 176
+    total = states + 80 * 256 * 176 * 256  # and the weights between the first two
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1.3 * total))
+    check_settings({**DEFAULTS, **windows})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=0.9 * total))
+    with pytest.raises(ValueError, match="of memory"):
+        check_settings({**DEFAULTS, **windows})
 
 
 def test_a_batch_is_no_larger_than_what_there_is_to_train_on():

@@ -17,6 +17,7 @@ from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, networks, read_network
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
+from tests.test_run_folder import write_run
 
 SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
 
@@ -132,6 +133,19 @@ def test_a_run_that_has_not_ended_is_named_and_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["networks", "best", "mine"])
     with pytest.raises(SystemExit, match=r"mine/run\.json: no such file.* with this run_name"):
         networks.main()
+    assert not (tmp_path / "results").exists()
+
+
+def test_of_two_runs_with_one_seed_none_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    for name in ("one", "other"):
+        write_run(tmp_path / "runs" / name)
+    monkeypatch.setattr("sys.argv", ["networks", "mine", "*"])
+    with pytest.raises(SystemExit):
+        networks.main()
+    assert "one and " in (said := capsys.readouterr().err)
+    assert "other have the same seed; name one of them" in said
     assert not (tmp_path / "results").exists()
 
 

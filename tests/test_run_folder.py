@@ -195,6 +195,27 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
     assert len(read_run(folder).epochs) == 2
 
 
+def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    """Its arrays and predictions are then of the other one, whose accuracy differs."""
+    folder, real, then = tmp_path / "run", results.read_arrays, []
+    write_run(folder)
+
+    def read_arrays(path):
+        if not then:
+            then.append(path)
+            run = RunWriter(folder, {"seed": 8}, {}, PARTS, network())
+            right = PREDICTIONS.assign(predicted=PREDICTIONS.label)
+            run.finish(network(), {"test": 1.0}, right, {}, {})
+        return real(path)
+
+    monkeypatch.setattr(results, "read_arrays", read_arrays)
+    run = read_run(folder)
+    assert run.info["seed"] == 8 and run.info["scores"] == {"test": 1.0}
+    (folder / "predictions.csv").write_text(PREDICTIONS.to_csv(index=False))
+    with pytest.raises(RunError, match=r"predictions\.csv: damaged"):
+        read_run(folder)  # nobody writes now
+
+
 def test_in_one_process_the_second_writer_takes_the_place_of_the_first(tmp_path):
     """So that a notebook's cell can be run again."""
     first = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())

@@ -133,6 +133,17 @@ def test_overrides_are_part_of_the_name(home):
         read_sweep(home.yaml, {"x": 3.0})
 
 
+def test_texts_are_read_as_on_a_command_line(home):
+    """What the notebook has as text stays text, also where it looks like a number."""
+    home.write(grid={"place": {"a": {"x": 1.0}}})
+    for word in ("8,9", "2024"):
+        assert read_sweep(home.yaml, {"word": word}).runs[0].parameters["word"] == word
+    home.write(grid={"word": ["a", "b"]})
+    assert read_sweep(home.yaml, {"x": "3"}).runs[0].parameters["x"] == 3.0
+    with pytest.raises(SweepError, match="--set x"):
+        read_sweep(home.yaml, {"x": "three"})
+
+
 def test_a_value_out_of_its_range_is_named(home):
     home.write(notebook="03_model_training", grid={"slope": [2.0], "beta": [0.9, 1.5]})
     with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0,beta=1\.5: beta 1\.5: must"):

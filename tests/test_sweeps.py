@@ -308,6 +308,8 @@ def test_no_workers(home, monkeypatch):
 def test_typo_on_the_command_line(home, monkeypatch):
     message = call(monkeypatch, home.yaml, "--set", "wort=b")  # printed, and the status is 1
     assert "--set wort: parameter 'wort': unknown" in message
+    message = call(monkeypatch, home.yaml, "--set", "word=8,9", "--workers", "0")
+    assert "--workers 0" in message and "word" not in message  # a text, not two numbers
     assert home.log() == []
 
 

@@ -19,14 +19,18 @@ from shd_helpers.events.downsample import Events, distinct
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Limits of the changes; each utterance draws its own, uniformly. All zero changes nothing."""
+    """Limits of the changes; each utterance draws its own. All zero changes nothing.
+
+    Shifts and stretches are drawn uniformly; shifts are then rounded, so the two farthest are half
+    as probable as the others.
+    """
 
     shift_units: int = 0  # up or down by up to so many units
     shift_ms: float = 0.0  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = 0.0  # times from 1 - stretch to 1 + stretch
     dropout: float = 0.0  # share of the events that are left out
     spurious: float = 0.0  # events added to each unit, per second
-    blend: float = 0.0  # share of the utterances that are blended with another of their class
+    blend: float = 0.0  # share of the utterances that are blended with one of their class
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
@@ -81,7 +85,8 @@ def blended(events: Events, share: float, rng: np.random.Generator) -> Events:
     events : Events
         Utterances.
     share : float
-        Probability that an utterance is blended, 0..1. The other one is any of its class.
+        Probability that an utterance is blended, 0..1. The other one is any of its class, itself
+        among them, which leaves out a quarter of its events.
     rng : numpy.random.Generator
         Draws who is blended with whom, and the events.
 

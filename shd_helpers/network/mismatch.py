@@ -21,7 +21,7 @@ def mismatched(model: Network, deviation: float, generator: torch.Generator) -> 
     Parameters
     ----------
     model : SpikingNetwork
-        Changed while the context lasts.
+        Changed while the context lasts. What adaptation takes from a current stays exact.
     deviation : float
         Standard deviation of the factors.
     generator : torch.Generator

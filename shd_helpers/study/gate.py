@@ -55,11 +55,13 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
     check_run_name(parameters["run_name"])
     _check_together(grid, config, settings(Augmentation, parameters))
+    if training.mismatch and config.adapt_ms:
+        raise ValueError(f"mismatch {training.mismatch:g}: adapt_ms must be 0; it would stay exact")
     if config.network == "convolutional" and training.device != "cpu":
         raise ValueError(
             f"device {training.device!r}: network 'convolutional' runs on the cpu only"
         )
-    for name in ("mismatch", "hidden_dropout"):
+    for name in ("mismatch", "hidden_dropout", "l1_spikes"):
         if config.network == "convolutional" and (value := getattr(training, name)):
             raise ValueError(f"{name} {value:g}: network 'convolutional' has no spiking neurons")
     if quantisation := settings(Quantisation, parameters):
@@ -86,6 +88,11 @@ def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Aug
         raise ValueError(
             f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
             f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x {n_units}"
+        )
+    if grid.counts and augmentation:
+        raise ValueError(
+            "counts True: words that are changed in training (shift_units, shift_ms, stretch, "
+            "dropout, spurious, blend) have entries of 0 and 1 only; take counts False"
         )
     if augmentation.shift_units >= n_units:
         raise ValueError(
@@ -122,7 +129,8 @@ def _check_memory(grid: Downsampling, config: NetworkConfig, training: TrainConf
     if config.n_layers > 1:  # each layer hears delayed copies of the one before
         n_late = config.n_delays * config.n_hidden
         n_weights += n_late * (n_hidden + (config.n_layers - 2) * config.n_hidden)
-    n_states = 2 * n_inputs + 3.5 * n_hidden * config.n_layers
+    n_neurons = n_hidden + (config.n_layers - 1) * config.n_hidden  # windows: the first layer only
+    n_states = 2 * n_inputs + 3.5 * n_neurons
     n_bytes = 4 * batch * grid.n_steps * n_states + 80 * n_weights
     there = psutil.virtual_memory().total
     if n_bytes > there:

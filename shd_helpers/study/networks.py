@@ -151,14 +151,19 @@ def main() -> None:
     folders = run_folders(arguments.runs)
     if not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
-    for folder in folders:
-        try:
-            run = read_run(folder)
+    runs: dict[Path, Run] = {}
+    try:
+        for run in map(read_run, folders):
             path = results_dir() / "networks" / f"{arguments.name}_{run.info['seed']}.npz"
+            if path in runs:
+                both = f"{runs[path].folder} and {run.folder}"
+                parser.error(f"{both} have the same seed; name one of them")
+            runs[path] = run
+        for path, run in runs.items():
             keep_network(run, path)
-        except RunError as error:
-            sys.exit(str(error))
-        print(path)
+            print(path)
+    except RunError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from typing import NoReturn
 import pandas as pd
 
 from shd_helpers.checks import shown
-from shd_helpers.study.identity import literal
 from shd_helpers.study.tables import TableError, read_rows
 from shd_helpers.sweeps.clusters import TIMEOUT_S, Places, connect
 from shd_helpers.sweeps.follow import Follower
@@ -137,7 +136,7 @@ def main() -> None:
         with _stoppable():
             table = run_sweep(
                 arguments.name,
-                {key: literal(value) for key, value in pairs},
+                dict(pairs),
                 again=arguments.again,
                 places=places_of(arguments),
                 timeout_s=arguments.timeout,

@@ -14,6 +14,7 @@ from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, is_smoke, results_dir, runs_d
 from shd_helpers.study.identity import (
     as_run_name,
     check_parameters,
+    literal,
     notebook_parameters,
     run_hash,
 )
@@ -75,7 +76,8 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` file. The file's
         `notebook` is one of the study's, or the path of an ``.ipynb`` from where the file is.
     overrides : mapping, optional
-        Values to replace those in the file that are not in the grid. They become part of the
+        Values to replace those in the file that are not in the grid; a text is read as on a
+        command line, by `study.identity.literal`. They become part of the
         sweep's name, as the name of its data set always is, so that nothing is overwritten.
 
     Raises
@@ -106,7 +108,10 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     for key in swept:
         if key in fixed or swept.count(key) > 1:
             raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
-    overrides = overrides or {}
+    overrides = {
+        key: literal(value, defaults.get(key)) if isinstance(value, str) else value
+        for key, value in (overrides or {}).items()
+    }
     for key, value in overrides.items():
         if key in swept:
             raise SweepError(f"--set {key}: the grid of {path} has it")

@@ -220,10 +220,12 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
     """
     shape, _, _, states, *_ = _call(model, events, index, keep=True)
     rows, spks, mems = events.n_steps + 2, [], []
+    n_run = torch.from_numpy(steps_run(model, events, index)) if model.stop else None
     for (_, lif), layer in zip(model.layers, shape, strict=True):
         n, width, low = layer[N_OUT], layer[WIDTH], layer[STATE] * rows
         state = states[:, low : low + width * rows].reshape(-1, rows, width)
         mems.append(torch.from_numpy(state[:, 1:-1, :n]).transpose(0, 1).contiguous())
         spks.append((mems[-1] - lif.threshold > 0).float())
-    n_run = torch.from_numpy(steps_run(model, events, index)) if model.stop else None
+        if n_run is not None:  # afterwards membranes are 0, which may be above a learned threshold
+            spks[-1] *= (torch.arange(events.n_steps)[:, None] < n_run)[..., None]
     return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]), n_run)

@@ -95,7 +95,8 @@ def _frames(events: Events, index: Sequence[int] | np.ndarray, device: torch.dev
     column = np.repeat(np.arange(len(part)), np.diff(part.offsets))
     cell = (part.steps.astype(np.int64) * len(part) + column) * part.n_units + part.units
     x = torch.zeros(part.n_steps, len(part), part.n_units, device=device)
-    x.view(-1)[torch.from_numpy(cell).to(device)] = 1.0
+    ones = torch.ones(len(cell), device=device)
+    x.view(-1).index_put_((torch.from_numpy(cell).to(device),), ones, accumulate=True)  # counts
     return x
 
 
