@@ -247,3 +247,11 @@ def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
     assert content["fixed"]["protocol"] == "official"
     assert content["fixed"]["language"] == "both"
     assert "held_out" not in content["grid"]
+
+
+def test_the_augmented_circuit_is_the_tuned_one_with_the_ladder_s_words():
+    before, now = content("circuit_bits"), content("circuit_augmented")
+    ladder = content("ladder")["grid"]["rung"]["augmentation"]
+    tuned = before["fixed"] | before["grid"]["circuit"]["3/8/12, tuned"]
+    assert now["fixed"] == tuned | ladder
+    assert now["grid"]["held_out"] == before["grid"]["held_out"]

@@ -45,6 +45,7 @@ EVIDENCE = (
     "circuit_reset",
     "circuit_noise",
     "circuit_network",
+    "circuit_augmented",
 )
 ON_SPOKEN = "downsizing_cross"  # synthetic speech, whatever the data set of the others
 
