@@ -211,8 +211,9 @@ def test_other_microphones_in_notebook_4():
 
     says(
         "04_results_analysis",
-        f"Five networks of the study are right in {study.mean():.0f} % of them, five of notebook 7 "
-        f"(`best`) in {best.mean():.0f} %, from {best.min():.0f} to {best.max():.0f} % by speaker. "
+        f"Five networks of the study are right in {study.mean():.0f} % of them, five of notebook "
+        f"7's small network (`best`) in {best.mean():.0f} %, from {best.min():.0f} to "
+        f"{best.max():.0f} % by speaker. "
         f"With so few people the gain of {(best - study).mean():.0f} ± {half(best - study):.0f} "
         "points isn't shown.",
     )
@@ -345,7 +346,11 @@ def test_surrogates_of_notebook_5():
     assert (known[8.0].drop("sigmoid") > 92).all()
     for sentence in (
         f"the fast sigmoid gets from {fast.min():.1f} to {fast.max():.1f} % with slopes from 0.5",
-        f"Only the sigmoid falls at slope 8, to {known.loc['sigmoid', 8.0]:.1f} %.",
+        f"Only the sigmoid falls at slope 8, to {known.loc['sigmoid', 8.0]:.1f} %. At slope 25, "
+        f"the original recipe's, the fast sigmoid gets {known.loc['fast_sigmoid', 25.0]:.1f} %, "
+        f"the arctangent {known.loc['atan', 25.0]:.1f} % and the sigmoid "
+        f"{known.loc['sigmoid', 25.0]:.1f} %.",
+        f"At slope 25 the fast sigmoid gets {new.loc['fast_sigmoid', 25.0]:.1f} %.",
         f"With the fast sigmoid slope 8 costs {cost_there:.1f} points there and "
         f"{lost['fast_sigmoid']:.1f} here. That the two costs differ isn't shown: each is "
         f"uncertain by {uncertain:.1f}, and here the two seeds get {high:.1f} and {low:.1f} %.",

@@ -236,16 +236,16 @@ def test_disturbances_in_notebook_8():
     for sentence in (
         f"trained with nothing else get {start[0]:.1f} % (one seed; the {floats:.1f} % of twelve "
         f"above are two seeds' mean), with mismatch {start[1]:.1f} %, with lost "
-        f"and spurious events {start[2]:.1f} %: training with noise has its price, "
+        f"and spurious input spikes {start[2]:.1f} %: training with noise has its price, "
         f"{prices[0]} and {prices[1]} points (not planned). The last were never trained without "
-        f"noise: with 20 % spurious events they get {used:.1f} %.",
+        f"noise: with 20 % spurious input spikes they get {used:.1f} %.",
         f"leaves {plain[all_three, 0.1]:.1f} % without, and {mismatch[all_three, 0.1]:.1f} % with "
         f"training for it; at 30 % {plain[all_three, 0.3]:.1f} and {mismatch[all_three, 0.3]:.1f} "
         f"% are left. At 3 % training for it brings nothing "
         f"({mismatch[all_three, 0.03] - plain[all_three, 0.03]:.1f} points).",
         f"leaves {plain['spurious events', 0.1]:.1f} %, ten of a hundred lost "
         f"{plain['lost events', 0.1]:.1f} %. Training with both brings the first to "
-        f"{events['spurious events', 0.1]:.1f} %. It doesn't help against lost events.",
+        f"{events['spurious events', 0.1]:.1f} %. It doesn't help against lost ones.",
         f"10 % silent ones cost {start[0] - plain['silent neurons', 0.1]:.1f} points. With three "
         f"of 256 that always fire (1 %), {plain['firing neurons', 0.01]:.1f} % are left.",
         f"{plain['slower clock, leak by step', 1.0]:.1f} % are left if the leak stays per step, "

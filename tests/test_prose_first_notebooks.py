@@ -124,8 +124,8 @@ def test_the_word_of_notebook_4():
     assert p["n_delays"] - 1 == 7 and p["readout"] == "membrane"
     says(
         RESULTS,
-        f"This network has {kept.network.fc2.in_features} hidden neurons. They go on after the "
-        f"sound, for they hear seven more copies of it, each {p['delay_ms']:.0f} ms later",
+        f"This network has {kept.network.fc2.in_features} hidden neurons. They hear seven more "
+        f"copies of the sound, each {p['delay_ms']:.0f} ms later",
     )
     figure = listening.say_a_word(kept, synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ, "Maybe.")
     membranes = figure.axes[2]

@@ -28,6 +28,7 @@ def membranes(traces: dict[str, np.ndarray], step_ms: float) -> Figure:
         axis.plot(step_ms * np.arange(len(trace)), trace, label=name, **look)
         fires = step_ms * np.flatnonzero(np.asarray(trace) > 1)
         axis.plot(fires, np.full(len(fires), top - 0.2 * i), "|", color=f"C{i}", markersize=7)
+    axis.plot([], [], "|", color=INK, markersize=7, label="spikes")
     axis.axhline(1, color=INK, linewidth=1, linestyle=":", label="threshold")
     axis.set(xlabel="time (ms)", ylabel="membrane (thresholds)")
     legend_above(axis)

@@ -63,7 +63,9 @@ def accuracy_over_cost(
 
 
 @styled
-def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame, goal: float) -> Figure:
+def accuracy_over_parameters(
+    models: pd.DataFrame, published: pd.DataFrame, aims: Sequence[float]
+) -> Figure:
     """Draw test accuracy (%) over learned numbers (log axis), and networks from papers.
 
     Takes the summary by model; sizes of one network, ``name, 128 neurons``, are joined by a line,
@@ -72,11 +74,13 @@ def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame, goal
     line.
     """
     figure, axis = plt.subplots(figsize=(9.5, 4.4))
-    axis.axhline(goal, color="0.5", linestyle=":", linewidth=1, label=f"{goal:g} %")
+    for i, aim in enumerate(aims):
+        label = f"aims: {' and '.join(f'{each:g}' for each in aims)} %" if i == 0 else None
+        axis.axhline(aim, color="0.5", linestyle=":", linewidth=1, label=label)
     families = models.index.str.replace(r", \d+ .*", "", regex=True)
     for i, (name, family) in enumerate(models.groupby(families, sort=False)):
         family = family.sort_values("parameters")
-        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v"[i % 5]}
+        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v<"[i % 6]}
         axis.errorbar(
             family.parameters, family.test, family.test_ci95, linestyle="-", linewidth=1,
             capsize=3, mfc="none", **mark,

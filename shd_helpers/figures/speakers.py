@@ -59,7 +59,8 @@ def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
         axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
     axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
-    axis.set(xlabel="difference for a new speaker (percent points)", ylim=(-0.7, len(y) - 0.3))
+    label = "difference for a new speaker (percent points); right: the first is better"
+    axis.set(xlabel=label, ylim=(-0.7, len(y) - 0.3))
     if margin is not None:
         legend_above(axis)
     return figure
@@ -76,9 +77,11 @@ def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame, followed: Sequence[int
     size = (11, 0.42 * len(rungs) + 1.4)
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(3, 2))
     y = np.arange(len(rungs))[::-1]
+    few = f"speaker{'s' * (len(followed) > 1)} {' and '.join(map(str, followed))}"
+    names = {True: few, False: "a speaker, by number"}
     for speaker in accuracies.index:
-        label = "a speaker, by number" if speaker == accuracies.index[0] else None
         look = {"color": "0.3", "zorder": 2.1} if speaker in followed else {"color": "0.75"}
+        label = names.pop(speaker in followed, None)  # each name once
         axes[0].plot(accuracies.loc[speaker], y, ".-", linewidth=0.8, label=label, **look)
     axes[0].plot(means, y, "o-", color="C0", label="mean")
     for rung, at, va in ((rungs[0], y[0] + 0.15, "bottom"), (rungs[-1], y[-1] - 0.2, "top")):
