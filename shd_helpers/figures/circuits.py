@@ -86,12 +86,13 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_uns
             rows = rows[rows.trained_with == name]
             values = 100 * rows.groupby("strength")[f"{score}_accuracy"].mean()
             look = {"color": f"C{i}", "marker": _MARKS[i % 6], "markersize": 3.5}
-            axis.plot(100 * values.index, values, label=name, **look)
+            axis.plot(100 * values.index, values, label=f"trained with {name}", **look)
             if i == 0:  # bands of several would hide each other
                 low, high = (
                     100 * rows.groupby("strength")[f"{score}_accuracy"].quantile(q) for q in _BAND
                 )
                 look = {"color": "C0", "alpha": 0.15, "linewidth": 0}
+                look |= {"label": f"8 of 10, {name}"}
                 axis.fill_between(100 * values.index, low, high, **look)
         axis.set_title(kind.replace(", ", ",\n"), fontsize=9)
         axis.set_xlabel("strength (%)")
@@ -101,7 +102,7 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_uns
         percent_axis(row[0], "accuracy")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     look = {"loc": "outside upper right", "ncols": len(labels), "title_fontsize": 9}
-    figure.legend(handles, [f"trained with {label}" for label in labels], **look)
+    figure.legend(handles, labels, **look)
     return figure
 
 
