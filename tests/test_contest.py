@@ -134,7 +134,7 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     # one has the best pair, the other the best mean
     single, mean = "one layer", "two layers, adapting"
     table = adaptation_table(**{single: (0.9, 0.3, 0.3), mean: (0.6, 0.6, 0.6)})
-    network = contest.of_adaptation(table)
+    network = contest.best_of_pairs("adaptation", table)
     assert [*network] == [mean]
     sweep = content("adaptation")
     assert network[mean].items() >= sweep["grid"]["neurons"][mean].items()
@@ -148,7 +148,7 @@ def test_of_adapting_networks_the_highest_mean_over_the_pairs_goes_on():
     assert plan["primary"] == [mean, "convolutional"]
     assert plan["secondary"] == [[mean, "no shared weights"]]
     with pytest.raises(TableError, match="make sweep SWEEP=adaptation"):
-        contest.of_adaptation(table[1:])
+        contest.best_of_pairs("adaptation", table[1:])
 
 
 def test_the_comparison_on_threshold_1_is_the_judged_one_but_for_the_threshold():
@@ -156,6 +156,20 @@ def test_the_comparison_on_threshold_1_is_the_judged_one_but_for_the_threshold()
     before = judged["fixed"] | judged["grid"]["model"]["convolutional"]
     other = now["fixed"] | now["grid"]["model"]["convolutional, threshold 1"]
     assert other == before | {"pool_threshold": 1}
+
+
+def test_of_networks_with_fewer_parameters_too():
+    sweep = content("fewer_parameters")["grid"]
+    rows = [
+        {"kind": kind, "pair": pair, "validation_accuracy": 0.6 if "fast" in kind else 0.5}
+        for kind in sweep["kind"]
+        for pair in sweep["pair"]
+    ]
+    ((name, place),) = contest.best_of_pairs("fewer_parameters", pd.DataFrame(rows)).items()
+    assert name == "128 neurons, adapting fast" and place["adapt_ms"] == 100
+    assert place["n_delays"] == 8 and place["epochs"] == 40
+    with pytest.raises(TableError, match="make sweep SWEEP=fewer_parameters"):
+        contest.best_of_pairs("fewer_parameters", pd.DataFrame(rows[1:]))
 
 
 def test_networks_of_the_sweep_adaptation_differ_by_what_their_names_say():
@@ -221,28 +235,30 @@ def test_words_move_as_far_on_700_channels_as_on_183():
 
 
 ADAPTS = {"delays, adapting": {"adapt_ms": 300.0, "epochs": 40}}
+FEWER = {"128 neurons, stretched": {"adapt_ms": 300.0, "n_hidden": 128, "epochs": 40}}
 
 
 @pytest.mark.parametrize("name", ["judged", "adapting", "benchmark", "best"])
 def test_what_is_written_once_the_tables_are_whole_can_run(name, home, data_dir):
     networks = contest.chosen(table_of(BEST))
-    given = (networks, ADAPTS) if name in ("adapting", "benchmark") else (networks,)
-    content = getattr(contest, name)(*given)
+    given = {"adapting": (ADAPTS,), "benchmark": (ADAPTS, FEWER)}.get(name, ())
+    content = getattr(contest, name)(networks, *given)
     path = home.folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    n_runs = {"judged": 72, "adapting": 48, "benchmark": 35, "best": 5}
+    n_runs = {"judged": 72, "adapting": 48, "benchmark": 40, "best": 5}
     assert len(read_sweep(path).runs) == n_runs[content["name"]]
 
 
 def test_the_benchmark_has_five_seeds_of_each_network_and_no_speaker_held_out():
-    content = contest.benchmark(contest.chosen(table_of(BEST)), ADAPTS)
+    content = contest.benchmark(contest.chosen(table_of(BEST)), ADAPTS, FEWER)
     five = [name for name, seeds in content["seeds"].items() if seeds == [0, 1, 2, 3, 4]]
     wanted = {"study", "shared weights", "no shared weights", "two hidden layers"}
-    wanted |= {"delays, adapting", "delays, adapting, 128 neurons"}
+    wanted |= {"delays, adapting", "delays, adapting, 128 neurons", *FEWER}
     assert {*five} == wanted
     epochs = {name: model["epochs"] for name, model in content["grid"]["model"].items()}
     assert epochs.pop("study") == 30
-    assert epochs.pop("delays, adapting") == epochs.pop("delays, adapting, 128 neurons") == 40
+    forty = ["delays, adapting", "delays, adapting, 128 neurons", *FEWER]
+    assert [epochs.pop(name) for name in forty] == [40, 40, 40]
     assert {*epochs.values()} == {60}
     assert content["fixed"]["protocol"] == "official"
     assert content["fixed"]["language"] == "both"

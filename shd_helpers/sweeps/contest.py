@@ -138,11 +138,13 @@ def inputs() -> dict:
     return content | {"plan": {"strangers": strangers()} | pairs}
 
 
-def of_adaptation(table: pd.DataFrame) -> dict[str, dict]:
-    """Return the network of the sweep `adaptation` with the highest mean over its pairs, by name.
+def best_of_pairs(name: str, table: pd.DataFrame) -> dict[str, dict]:
+    """Return the network with the highest mean over the pairs of speakers of a sweep, by name.
 
     Parameters
     ----------
+    name : str
+        The sweep: `adaptation` or `fewer_parameters`.
     table : DataFrame
         That whole sweep, from `tables.read_table`.
 
@@ -151,13 +153,11 @@ def of_adaptation(table: pd.DataFrame) -> dict[str, dict]:
     TableError
         If runs are missing.
     """
-    sweep = read_yaml(SWEEPS / "adaptation.yaml")
-    places, pairs = sweep["grid"]["neurons"], sweep["grid"]["pair"]
+    sweep = read_yaml(SWEEPS / f"{name}.yaml")
+    (axis, places), (_, pairs) = sweep["grid"].items()
     if len(table) != len(places) * len(pairs):
-        raise TableError(
-            "adaptation: not all runs have ended well. Run make sweep SWEEP=adaptation"
-        )
-    name = table.groupby("neurons", sort=False).validation_accuracy.mean().idxmax()
+        raise TableError(f"{name}: not all runs have ended well. Run make sweep SWEEP={name}")
+    name = table.groupby(axis, sort=False).validation_accuracy.mean().idxmax()
     recipe = sweep["fixed"] | places[name]
     for key in ("dataset", "language", "validation", "score_test"):
         recipe.pop(key)  # of the sweep, not of the recipe
@@ -170,7 +170,7 @@ def adapting(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     Parameters
     ----------
     networks, adapts : dict of str to dict
-        From `chosen` and `of_adaptation`.
+        From `chosen`, and `best_of_pairs` of the sweep `adaptation`.
     """
     ((name, place),) = adapts.items()
     pairs = {"primary": [name, COMPARISON], "secondary": [[name, NOT_SHARED]]}
@@ -188,13 +188,13 @@ def adapting(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     return content | {"plan": {"strangers": strangers()} | pairs}
 
 
-def benchmark(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
+def benchmark(networks: dict[str, dict], adapts: dict[str, dict], fewer: dict[str, dict]) -> dict:
     """Return the content of ``sweeps/benchmark.yaml``: 20 classes, the official split.
 
     Parameters
     ----------
-    networks, adapts : dict of str to dict
-        From `chosen` and `of_adaptation`.
+    networks, adapts, fewer : dict of str to dict
+        From `chosen`, and `best_of_pairs` of the sweeps `adaptation` and `fewer_parameters`.
     """
     study = read_yaml(SWEEPS / "final.yaml")["grid"]["input"]["183 x 333"]
     best, whole = next(iter(networks.items()))
@@ -204,7 +204,7 @@ def benchmark(networks: dict[str, dict], adapts: dict[str, dict]) -> dict:
     ((name, last),) = adapts.items()
     one |= {COMPARISON: networks[COMPARISON]}
     five = {best: whole, NOT_SHARED: full, RICHER: networks[RICHER]} | adapts
-    five |= {f"{name}, {N_FULL} neurons": last | {"n_hidden": N_FULL}}
+    five |= {f"{name}, {N_FULL} neurons": last | {"n_hidden": N_FULL}} | fewer
     models = {"study": study | {"epochs": 30}}
     models |= {name: {"epochs": EPOCHS} | place for name, place in (one | five).items()}
     content = _final("benchmark", "official", {"model": models})
@@ -258,7 +258,8 @@ STEPS = {
     ),
     "adapting": (
         lambda: adapting(
-            chosen(read_table("contest_hd")), of_adaptation(read_table("adaptation_hd"))
+            chosen(read_table("contest_hd")),
+            best_of_pairs("adaptation", read_table("adaptation_hd")),
         ),
         "The best network of the sweep adaptation, every speaker left out once, beside two of the\n"
         "sweep judged. Committed before the first run, but for three that joined one after the\n"
@@ -267,12 +268,14 @@ STEPS = {
     ),
     "benchmark": (
         lambda: benchmark(
-            chosen(read_table("contest_hd")), of_adaptation(read_table("adaptation_hd"))
+            chosen(read_table("contest_hd")),
+            best_of_pairs("adaptation", read_table("adaptation_hd")),
+            best_of_pairs("fewer_parameters", read_table("fewer_parameters_hd")),
         ),
         "The benchmark: 20 classes, the official split of the remade SHD, the study's network and\n"
         "the contest's, smaller ones, a full layer with the chosen recipe, which joined when\n"
-        "every speaker had judged it, and the best of the sweep adaptation, which joined last.\n"
-        "Committed before its first run.",
+        "every speaker had judged it, and the best of the sweeps adaptation and fewer_parameters,\n"
+        "which joined last. Committed before their first runs.",
     ),
     "best": (
         lambda: best(chosen(read_table("contest_hd"))),
