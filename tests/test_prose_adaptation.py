@@ -69,6 +69,35 @@ def test_what_all_together_bring_and_cost(trials):
     says(NOTEBOOK, f"With eight delays threshold 1 takes {dear:.1f} times the accumulates.")
 
 
+def test_what_a_network_with_fewer_parameters_wants():
+    runs = read_table("fewer_parameters_hd").rename(columns={"kind": "input"})
+    first, plain, blended, far, fast, shared = runs.input.unique()
+    assert [blended, far, fast, shared] == [
+        *(f"{first}, {words}" for words in ("blended words", "stretched far")),
+        f"{first} fast",
+        "shared weights, adapting",
+    ]
+    pairs = [(kind, first) for kind in (plain, blended, far, fast, shared)]
+    worth = contrasts(runs, pairs, "validation_accuracy", over="pair").droplevel("against")
+    mean = 100 * runs.groupby("input").validation_accuracy.mean()
+    counted = runs.groupby("input")[["parameters", "hidden_spikes"]].mean()
+    often = counted.hidden_spikes[fast] / counted.hidden_spikes[first]
+    for sentence in (
+        f"**Stretched far** brings {points(worth.loc[far])} points, nearly the same in each pair "
+        f"(p {worth.p[far]:.3f}, adjusted {worth.p_holm[far]:.3f}).",
+        f"**Adapting fast** has the highest mean, {mean[fast]:.1f} %: {points(worth.loc[fast])} "
+        f"points, which isn't shown. Its neurons spike {often:.1f} times as often.",
+        f"**Blended words** change the mean by {points(worth.loc[blended])} points; without "
+        f"adaptation it is {points(worth.loc[plain])}. Neither is shown.",
+        f"**Shared weights** have {counted.parameters[shared]:,.0f} parameters. They change the "
+        f"mean by {points(worth.loc[shared])} points",
+        f"with 128 neurons the adapting network has {counted.parameters[first]:,.0f}.",
+    ):
+        says(NOTEBOOK, sentence)
+    assert worth.p_holm[far] < 0.05 and (worth.p_holm.drop(far) > 0.05).all()
+    assert mean.idxmax() == fast
+
+
 def points(row):
     """Return a difference with its interval."""
     return f"{row['mean']:+.1f} ± {row.ci95:.1f}"

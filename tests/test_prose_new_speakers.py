@@ -200,6 +200,7 @@ def test_the_hours_of_notebook_7():
         "full_layer",
         "adaptation",
         "adapting",
+        "fewer_parameters",
         "microphones",
     )
     hours = sum(read_table(f"{name}_hd").total_s.sum() for name in names) / 3600 / 2
