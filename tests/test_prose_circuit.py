@@ -18,7 +18,7 @@ from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.tables import RESULTS
 from shd_helpers.sweeps import plan_of
 from shd_helpers.sweeps.yaml_file import SWEEPS
-from tests.test_prose import DOCS, says
+from tests.test_prose import DOCS, README, says
 
 NOTEBOOK = "08_for_the_circuit"
 
@@ -309,6 +309,7 @@ def test_what_moved_words_bring_the_circuit():
     ):
         says(NOTEBOOK, sentence)
     assert gain.p < 0.05 < seen.p
+    assert f"that moved words bring new speakers {share[moved]:.1f} %;" in README
 
 
 def test_the_command_that_trains_an_augmented_circuit():

@@ -80,7 +80,7 @@ def accuracy_over_parameters(
     families = models.index.str.replace(r", \d+ .*", "", regex=True)
     for i, (name, family) in enumerate(models.groupby(families, sort=False)):
         family = family.sort_values("parameters")
-        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v<"[i % 6]}
+        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v<>"[i % 7]}
         axis.errorbar(
             family.parameters, family.test, family.test_ci95, linestyle="-", linewidth=1,
             capsize=3, mfc="none", **mark,
