@@ -13,6 +13,7 @@ NOTEBOOK = "07_new_speakers"
 CHOSEN, FULL, TWO = "shared weights", "no shared weights", "two hidden layers"
 ADAPTS = "eight delays, adapting, threshold 1"
 SMALL = f"{ADAPTS}, 128 neurons"
+FAST = "128 neurons, adapting fast"
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +52,14 @@ def test_the_benchmark_of_notebook_7(runs, models):
         assert apart < (models.test_ci95[one] ** 2 + models.test_ci95[other] ** 2) ** 0.5
     assert chosen.test > 85 > eight.test
     five = models.seeds == 5
-    assert {*models.index[five]} == {"study", CHOSEN, FULL, TWO, ADAPTS, SMALL}
+    assert {*models.index[five]} == {"study", CHOSEN, FULL, TWO, ADAPTS, SMALL, FAST}
+    assert len(models.index[five]) == 7  # "seven networks"
     assert (models.seeds[~five] == 1).all()
 
 
 def test_neurons_that_adapt_in_the_benchmark(models):
     best, full = models.loc[ADAPTS], models.loc[FULL]
-    small = models.loc[SMALL]
+    small, fast = models.loc[SMALL], models.loc[FAST]
     gain, ci95 = best.test - full.test, (best.test_ci95**2 + full.test_ci95**2) ** 0.5
     says(
         NOTEBOOK,
@@ -68,7 +70,9 @@ def test_neurons_that_adapt_in_the_benchmark(models):
     says(
         NOTEBOOK,
         f"With 128 neurons, {small.parameters:,.0f} parameters, they get "
-        f"{percent(small, 'test')} %.",
+        f"{percent(small, 'test')} %. *Adapting fast*, the choice of the pairs, gets "
+        f"{percent(fast, 'test')} %: {fast.test - small.test:+.1f} ± "
+        f"{(fast.test_ci95**2 + small.test_ci95**2) ** 0.5:.1f} points, no gain.",
     )
     dear = best.effective_acs / full.effective_acs
     says(NOTEBOOK, f"An answer costs {dear:.1f} times the accumulates of the full layer's.")
