@@ -226,9 +226,8 @@ def inputs(
     for (part, (_, label)), marker, color in zip(parts.items(), "os", ("C0", "C1"), strict=True):
         axes[0].plot(means.effective_acs, means[f"test_{part}"], marker, color=color, label=label)
     axes[0].set(xscale="log", xlabel="accumulates per utterance", ylabel="test accuracy (%)")
-    ring = {"markersize": 14, "fillstyle": "none", "color": "C3", "label": "the input shown"}
-    (marks,) = axes[0].plot([], [], "o", **ring)
     legend_above(axes[0])
+    (marks,) = axes[0].plot([], [], "o", markersize=14, fillstyle="none", color="C3")
     matrices = [PercentMatrix(axis, class_names) for axis in axes[1:]]
     for axis, (_, label) in zip(axes[1:], parts.values(), strict=True):
         axis.set_title(f"{label}; % of a spoken word")

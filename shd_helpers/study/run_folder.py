@@ -241,6 +241,10 @@ def read_run(folder: Path) -> Run:
         if {key: type(info[key]) for key in _INSIDE} != _INSIDE:
             raise RunError(f"{path}: damaged. {REMEDY} again.")
         epochs = pd.DataFrame(info["epochs"])
+
+    def is_another() -> bool:  # which took its place meanwhile
+        return handover.is_waiting(folder) or path.read_text(encoding="utf-8") != text
+
     examples: dict[str, dict[str, np.ndarray]] = {}
     try:
         weights = read_arrays(folder / "weights.h5")
@@ -249,17 +253,12 @@ def read_run(folder: Path) -> Run:
             examples.setdefault(word, {})[name] = values
         predictions = read_predictions(folder / "predictions.csv", info["scores"].get("test"))
     except RunError:
-        if not _is_another(folder, text):
+        if not is_another():
             raise
         return read_run(folder)
-    if _is_another(folder, text):
+    if is_another():
         return read_run(folder)
     return Run(folder, info, epochs, weights, predictions, examples)
-
-
-def _is_another(folder: Path, text: str) -> bool:
-    """Tell whether another run took the place of the one whose ``run.json`` had this text."""
-    return handover.is_waiting(folder) or (folder / "run.json").read_text(encoding="utf-8") != text
 
 
 def read_unfinished(place: Path) -> tuple[dict, dict[str, np.ndarray]]:
