@@ -116,6 +116,11 @@ def is_waiting(folder: Path) -> bool:
     return info_of(unfinished(folder)).get("complete") is True
 
 
+def is_replaced(folder: Path, text: str) -> bool:
+    """Tell whether another run took the place of the one whose ``run.json`` had this text."""
+    return is_waiting(folder) or (folder / "run.json").read_text(encoding="utf-8") != text
+
+
 def _move_if_complete(folder: Path) -> None:
     if is_waiting(folder):
         hand_over(folder)

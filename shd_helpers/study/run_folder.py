@@ -241,10 +241,6 @@ def read_run(folder: Path) -> Run:
         if {key: type(info[key]) for key in _INSIDE} != _INSIDE:
             raise RunError(f"{path}: damaged. {REMEDY} again.")
         epochs = pd.DataFrame(info["epochs"])
-
-    def is_another() -> bool:  # which took its place meanwhile
-        return handover.is_waiting(folder) or path.read_text(encoding="utf-8") != text
-
     examples: dict[str, dict[str, np.ndarray]] = {}
     try:
         weights = read_arrays(folder / "weights.h5")
@@ -253,10 +249,10 @@ def read_run(folder: Path) -> Run:
             examples.setdefault(word, {})[name] = values
         predictions = read_predictions(folder / "predictions.csv", info["scores"].get("test"))
     except RunError:
-        if not is_another():
+        if not handover.is_replaced(folder, text):
             raise
         return read_run(folder)
-    if is_another():
+    if handover.is_replaced(folder, text):
         return read_run(folder)
     return Run(folder, info, epochs, weights, predictions, examples)
 
