@@ -86,7 +86,7 @@ def test_what_a_network_with_fewer_parameters_wants():
         f"**Stretched far** brings {points(worth.loc[far])} points, nearly the same in each pair "
         f"(p {worth.p[far]:.3f}, adjusted {worth.p_holm[far]:.3f}).",
         f"**Adapting fast** has the highest mean, {mean[fast]:.1f} %: {points(worth.loc[fast])} "
-        f"points, which isn't shown. Its neurons spike {often:.1f} times as often.",
+        f"points, which isn't shown. Its neurons spike half as often.",
         f"**Blended words** change the mean by {points(worth.loc[blended])} points; without "
         f"adaptation it is {points(worth.loc[plain])}. Neither is shown.",
         f"**Shared weights** have {counted.parameters[shared]:,.0f} parameters. They change the "
@@ -95,7 +95,7 @@ def test_what_a_network_with_fewer_parameters_wants():
     ):
         says(NOTEBOOK, sentence)
     assert worth.p_holm[far] < 0.05 and (worth.p_holm.drop(far) > 0.05).all()
-    assert mean.idxmax() == fast
+    assert mean.idxmax() == fast and 0.45 < often < 0.55
 
 
 def points(row):
