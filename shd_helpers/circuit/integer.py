@@ -31,7 +31,7 @@ import numpy as np
 from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.circuit.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network.engines.lists import delayed, read_events
+from shd_helpers.network.answers import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 ROUNDINGS = ("floor", "nearest")
@@ -70,7 +70,7 @@ class IntegerRun(NamedTuple):
     @property
     def answer(self) -> int:
         """Return the class: most output spikes, the lowest of those with equally many."""
-        return int(self.counts.argmax())
+        return int(answers(self.counts))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pandas as pd
 from shd_helpers.checks import check_whole
 from shd_helpers.circuit.integer import IntegerNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network import answers
 from shd_helpers.network.engines import fused
 from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 
@@ -83,7 +84,7 @@ class Progress:
         if rule.silence:
             stops |= self.silence >= rule.silence
         at = stops.argmax(1)
-        return at + 1, self.totals[np.arange(len(at)), at].argmax(1)
+        return at + 1, answers(self.totals[np.arange(len(at)), at])
 
     def measure(self, rule: Rule, labels: np.ndarray) -> dict[str, float]:
         """Return accuracy (fraction) and mean costs of an utterance under a rule.
