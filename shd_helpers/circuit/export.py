@@ -68,13 +68,12 @@ def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantis
         If there is no such option or value, or no circuit can be made of such a network; the
         message says why.
     """
-    parameters = trained.about["parameters"]
     known = [field.name for field in fields(Quantisation)]
     if unknown := options.keys() - set(known):
         raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
     try:
-        config, grid = settings(NetworkConfig, parameters), trained.grid
-        own = settings(Quantisation, parameters)
+        config, grid = trained.settings(NetworkConfig), trained.grid
+        own = trained.settings(Quantisation)
         if not own:
             own = replace(own, **BITS)
             try:

@@ -120,6 +120,11 @@ class IntegerNetwork:
         """Return the highest membrane; the lowest is -high - 1."""
         return (1 << (self.mem_bits - 1)) - 1
 
+    @property
+    def synapses(self) -> list[np.ndarray]:
+        """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
+        return [np.count_nonzero(layer.weight, axis=0) for layer in self.layers]
+
     def sum_bits(self, layer: int) -> int:
         """Return how many bits hold any sum of a layer before it saturates, in any order.
 
@@ -240,14 +245,15 @@ class IntegerNetwork:
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the first layer's inputs by step, delayed copies among them."""
         n_steps, n_units, delays = self.grid.n_steps, self.grid.n_units, np.array(self.delays)
-        at, heard = np.empty(n_steps + 1, np.int64), np.empty(len(steps), np.int32)
-        steps, units = steps.astype(np.uint16), units.astype(np.uint16)
-        if not read_events(steps, units, 0, len(steps), n_units, at, heard):
+        cells = np.stack([steps, units]).astype(np.int64)
+        is_inside = (cells >= 0).all() and (cells < [[n_steps], [n_units]]).all()
+        if not is_inside or (np.diff(cells[0] * n_units + cells[1]) < 0).any():
             raise ValueError("events are out of order, or outside of the grid of steps and units")
-        start = np.empty(n_steps + 1, np.int32)
-        inputs = np.empty(len(heard) * len(delays), np.int32)
-        delayed(at, heard, n_units, delays, start, inputs)
-        return start, inputs
+        late = (cells[0] + delays[:, None]).ravel()
+        inputs = (cells[1] + n_units * np.arange(len(delays))[:, None]).ravel()
+        order = np.argsort(late, kind="stable")
+        start = np.searchsorted(late[order], np.arange(n_steps + 1))
+        return start.astype(np.int32), inputs[order].astype(np.int32)
 
     def _integers(self, layer: IntegerLayer) -> tuple:
         """Return what `run_layer` needs of a layer: weights by input, and the rule in numbers."""
