@@ -29,8 +29,8 @@ def run(engine: str, seed: int, dataset: str, epochs: int, batch_size: int, lr: 
     generator = torch.Generator().manual_seed(seed)
     size = train.n_units, len(train.class_names), train.step_ms
     model = build_network(NetworkConfig(), *size, generator)
-    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr, engine=engine)
-    history = fit(model, train, valid, config, generator)
+    config = TrainConfig(epochs=epochs, batch_size=batch_size, lr=lr)
+    history = fit(model, train, valid, config, generator, engine=engine)
     return {
         "engine": engine,
         "seed": seed,
