@@ -10,8 +10,7 @@ from lauscher.transformations.wave2spike import Wave2Spike
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source.basilar_membrane import N_THREADS
-from shd_helpers.source.cochlea import encode
+from shd_helpers.source.cochlea import N_THREADS, encode
 
 NAME, RATE_HZ = "lang-english_speaker-00_trial-0_digit-1.flac", 48_000  # 0.67 s
 CLIP = ROOT.parent / "shared" / "data" / "hd_audio" / NAME

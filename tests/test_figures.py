@@ -148,7 +148,7 @@ def inputs_explorer(class_names):
 distance = np.random.default_rng(0).normal(-0.8, 0.5, 5000)
 curves = {"true gradient of the step": [5.8] * 60}
 curves |= {f"fast_sigmoid, slope {k}": np.linspace(5.8, k / 30, 60) for k in (25, 2, 5, 1)}
-blocks_of_3 = Downsampling(bin_ms=10.0, pool_steps=1, pool_threshold=1)
+blocks_of_3 = Downsampling(pool_steps=10, pool_threshold=1)
 blocks_of_1 = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
 
 

@@ -99,8 +99,6 @@ class IntegerNetwork:
         check_whole("leak_factor", self.leak_factor, 0, 1 << FACTOR_BITS)
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_choice("reset", self.reset, RESETS)
-        if self.grid.bin_ms % 1:
-            raise ValueError(f"bin_ms {self.grid.bin_ms}: a circuit needs whole milliseconds")
         if self.grid.counts:
             raise ValueError("counts True: the circuit's inputs are spikes, not numbers")
         if self.leak_shift and self.leak_factor:
@@ -165,7 +163,7 @@ class IntegerNetwork:
             raise ValueError(f"events: a unit is not in 0..{N_CHANNELS - 1}")
         grid = self.grid
         return run_pool(
-            times // int(grid.bin_ms), channels - grid.first_unit, grid.n_steps, grid.n_units,
+            times, channels - grid.first_unit, grid.n_steps, grid.n_units,
             grid.pool_steps, grid.pool_units, grid.pool_threshold,
         )  # fmt: skip
 

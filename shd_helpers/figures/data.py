@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsample import BIN_MS, Downsampling
 from shd_helpers.figures.style import DOT, INK, legend_above, styled
 from shd_helpers.network import answers
-from shd_helpers.source.basilar_membrane import resonance_hz
+from shd_helpers.source.cochlea import resonance_hz
 from shd_helpers.source.shd_file import N_CHANNELS
 
 CHANNEL = "unit (cochlea channel)"
@@ -173,9 +173,9 @@ def scatter_and_matrix(
     left.plot(times * 1000, units, **DOT)
     left.set(xlabel="time (ms)", ylabel=CHANNEL, xlim=(0, 1000 * end_of(times, grid.duration_s)))
     bins, rows = np.nonzero(matrix)
-    right.plot(bins * grid.bin_ms, rows + grid.first_unit, **DOT)
+    right.plot(bins * BIN_MS, rows + grid.first_unit, **DOT)
     size = f"{matrix.shape[1]} x {matrix.shape[0]} entries"
-    right.set(xlabel=f"time (ms), in bins of {grid.bin_ms:g} ms", ylim=(0, N_CHANNELS))
+    right.set(xlabel=f"time (ms), in bins of {BIN_MS:g} ms", ylim=(0, N_CHANNELS))
     right.set_title(f"{size}, {len(bins):,} active", loc="left")
     for axis in (left, right):
         axis.axhline(grid.first_unit, color="C1", label=f"cut at unit {grid.first_unit}")

@@ -10,8 +10,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.basilar_membrane import N_THREADS
-from shd_helpers.source.cochlea import encode
+from shd_helpers.source.cochlea import N_THREADS, encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.speech import SPEAKERS, SPEECH_RATE_HZ, speak
 from shd_helpers.versions import SPIKES

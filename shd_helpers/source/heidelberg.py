@@ -23,7 +23,7 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic, sha256
-from shd_helpers.source.basilar_membrane import N_THREADS
+from shd_helpers.source.cochlea import N_THREADS
 from shd_helpers.source.download import TIMEOUT_S, download, exclusive, sites
 from shd_helpers.source.recordings import RecordingError, encode_file
 from shd_helpers.source.shd_file import DatasetError, read_shd, write_shd

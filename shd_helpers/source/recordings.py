@@ -14,8 +14,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.checks import check_path, check_whole, shown
 from shd_helpers.files import atomic, reading
-from shd_helpers.source.basilar_membrane import N_THREADS
-from shd_helpers.source.cochlea import encode
+from shd_helpers.source.cochlea import N_THREADS, encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.sound_file import RecordingError, check_header, read_wave, sound_hash
 from shd_helpers.versions import SPIKES

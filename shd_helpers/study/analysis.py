@@ -85,7 +85,8 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
     dict
         Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
         the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes),
-        `scores` (classes,), of which the highest is the answer. Nothing for a network without spikes.
+        `scores` (classes,), the highest of which is the answer. Nothing for a network
+        without spikes.
     """
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not isinstance(model, SpikingNetwork):
