@@ -1,5 +1,6 @@
 """The gate: whatever a parameter's value, it passes or is refused by a line that names it."""
 
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from shd_helpers import study
 from shd_helpers.events import Augmentation, Downsampling, Split
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.limits import FREE, LIMITS
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainConfig, fit
 from shd_helpers.study.gate import check_parts, check_settings
@@ -117,17 +119,17 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({"seed": -1}, "seed -1: must be at least 0"),
         ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
-        ({**BITS, "network": "convolutional"}, "network 'convolutional': mem_bits 12"),
-        ({**BITS, "readout": "membrane"}, "readout 'membrane': mem_bits 12 need output spikes"),
-        ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits 12 need a full first layer"),
-        ({**BITS, "n_layers": 2}, "n_layers 2: mem_bits 12 need one hidden layer"),
-        ({**BITS, "stop_ms": 60.0}, "stop_ms 60: mem_bits 12 run all steps"),
-        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300: mem_bits 12 have no adaptation"),
-        ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits 12 need one leak"),
-        ({**BITS, "counts": True}, "counts True: mem_bits 12 need input spikes"),
+        ({**BITS, "network": "convolutional"}, "network 'convolutional': mem_bits"),
+        ({**BITS, "readout": "membrane"}, "readout 'membrane': mem_bits need output spikes"),
+        ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits need a full first layer"),
+        ({**BITS, "n_layers": 2}, "n_layers 2: mem_bits need one hidden layer"),
+        ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: mem_bits run all steps"),
+        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: mem_bits have no adaptation"),
+        ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits need one leak"),
+        ({**BITS, "counts": True}, "counts True: mem_bits need input spikes"),
         ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
         ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
-        ({"mismatch": 0.1, "adapt_ms": 300.0}, "mismatch 0.1: adapt_ms must be 0"),
+        ({"mismatch": 0.1, "adapt_ms": 300.0}, "adapt_ms 300.0: mismatch would leave it exact"),
         ({"counts": True, "shift_units": 8}, "counts True: .* entries of 0 and 1 only"),
         (
             {"network": "convolutional", "hidden_dropout": 0.2},
@@ -146,6 +148,30 @@ def test_what_goes_together(changes, message):
     if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
+
+
+def test_a_refusal_lists_every_reason():
+    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0, "mismatch": 0.1, "counts": True}
+    wrong |= {"beta": 0.95, "shift_units": 183}
+    begins = [
+        *("readout 'membrane': mem_bits", "adapt_ms 300.0: mem_bits", "counts True: mem_bits"),
+        *("adapt_ms 300.0: mismatch", "counts True: words", "beta 0.9500 a step: leak"),
+        "shift_units 183: must be below",
+    ]
+    with pytest.raises(ValueError, match="shift_units 183") as told:
+        check_settings({**DEFAULTS, **wrong})
+    for begin in begins:
+        assert f"; {begin}" in f"; {told.value}"
+
+
+def test_every_option_has_limits_or_is_free():
+    """Whoever adds one has to say who can't do with it."""
+    kinds = (Downsampling, Split, NetworkConfig, TrainConfig, Quantisation, Augmentation)
+    options = {field.name: field.default for kind in kinds for field in fields(kind)}
+    assert {*options} == {*LIMITS} | FREE and not {*LIMITS} & FREE
+    for name, limit in LIMITS.items():
+        assert any(limit[1:]), f"{name} has no limits"
+        assert options[name] == limit.neutral
 
 
 @pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])

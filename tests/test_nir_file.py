@@ -2,14 +2,16 @@
 
 import importlib.util
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
 from shd_helpers.events.downsample import Downsampling
-from shd_helpers.network import ConvolutionalNetwork
+from shd_helpers.network import ConvolutionalNetwork, NetworkConfig, build_network
 from shd_helpers.network.engines import fused
+from shd_helpers.network.limits import LIMITS
 from shd_helpers.paths import ROOT
 from tests.networks import spiking_network
 from tests.test_engine import random_events
@@ -125,7 +127,7 @@ def changed(what):
         model.lif2.threshold.data = torch.tensor(float("inf"))
     elif what == "different resets":
         model.lif2 = network("subtract").lif2
-    elif what == "3 layers":
+    elif what == "one hidden layer":
         generator = torch.Generator().manual_seed(0)
         model = spiking_network([10, 8, 6, 4], 0.9, "atan", 2.0, generator)
     elif what == "no spike counts":
@@ -147,7 +149,13 @@ def changed(what):
     "what",
     [
         "words end before",
-        *("a beta of 1", "no float32 time constant", "not finite", "different resets", "3 layers"),
+        *(
+            "a beta of 1",
+            "no float32 time constant",
+            "not finite",
+            "different resets",
+            "one hidden layer",
+        ),
         *("no spike counts", "neurons adapt", "windows", "don't fit", "no spikes"),
     ],
 )
@@ -155,6 +163,37 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
     with pytest.raises(ValueError, match=f"NIR can't hold this network: .*{what}"):
         nir_file.write_nir(changed(what), GRID, tmp_path / "a.nir")
     assert not list(tmp_path.iterdir())
+
+
+OTHERS = {"network": "convolutional", "n_hidden": 7, "n_layers": 2, "beta": 0.8}
+OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
+OTHERS |= {"learn_threshold": True, "n_delays": 3, "delay_ms": 9.0, "kernel_size": 4, "stride": 2}
+OTHERS |= {"reset": "zero", "adapt_ms": 90.0, "stop_ms": 30.0}
+
+
+@pytest.mark.filterwarnings("ignore:.*NIR's LIF resets")
+@pytest.mark.parametrize("name", [field.name for field in fields(NetworkConfig)])
+def test_every_option_is_kept_or_refused(tmp_path, name):
+    config = NetworkConfig(**{name: OTHERS[name]})
+    model = build_network(config, GRID.n_units, 4, 3.0, torch.Generator().manual_seed(0))
+    if name in LIMITS and LIMITS[name].nir:
+        with pytest.raises(ValueError, match=f"this network: {name} "):
+            nir_file.write_nir(model, GRID, tmp_path / "a.nir")
+        return
+    for fc, _ in model.layers:
+        fc.weight.data *= 3
+        fc.bias.data += 0.1
+    nir_file.write_nir(model, GRID, tmp_path / "a.nir")
+    again, _ = nir_file.read_nir(tmp_path / "a.nir")
+    wanted, found = (fused.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
+    assert wanted[1].min() > 0 and all(map(torch.equal, wanted, found))
+
+
+def test_several_reasons_are_told_at_once():
+    model = network(readout="membrane", adapt_ms=90.0)
+    model.lif1.beta.data = torch.tensor(1.0)
+    told = nir_file.unwritable_reasons(model, GRID)
+    assert [reason.split()[0] for reason in told] == ["readout", "adapt_ms", "lif1"]
 
 
 def test_counts_are_refused_and_so_is_a_file_from_elsewhere(tmp_path):

@@ -19,6 +19,7 @@ from shd_helpers.circuit.quantise import circuit_of
 from shd_helpers.circuit.vectors import Word
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
+from shd_helpers.network.limits import refuse
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
@@ -28,7 +29,11 @@ from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import literal
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
-BITS = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}  # of a run that was trained without
+BITS: dict[str, Any] = {
+    "fc1_bits": 8,
+    "fc2_bits": 8,
+    "mem_bits": 16,
+}  # of a run that was trained without
 
 
 def find(name: str) -> Path:
@@ -81,7 +86,7 @@ def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantis
             except ValueError:
                 own = replace(own, leak="product")  # any beta is one
         wanted = replace(own, **options)
-        wanted.check(config, grid)
+        refuse(wanted.refusals(config, grid))
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     return wanted
@@ -179,10 +184,10 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
     if importlib.util.find_spec("nir") is None:
         print("Without network.nir: it needs the package nir (pip install nir).")
         return None
-    from shd_helpers.circuit.nir_file import unwritable_reason, write_nir
+    from shd_helpers.circuit.nir_file import unwritable_reasons, write_nir
 
-    if reason := unwritable_reason(model, grid):
-        print(f"Without network.nir, for {reason}.")
+    if reasons := unwritable_reasons(model, grid):
+        print(f"Without network.nir: {'; '.join(reasons)}.")
         return None
 
     def write(path: Path) -> None:

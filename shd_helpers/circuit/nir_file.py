@@ -23,6 +23,7 @@ from torch import nn
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
+from shd_helpers.network.limits import refusals
 
 READERS_STEP_S = 1e-4  # snntorch and SpikingJelly take every graph's step to be this
 UPDATE = {
@@ -42,10 +43,10 @@ UNITS = (
 )
 
 
-def unwritable_reason(
+def unwritable_reasons(
     model: Network, grid: Downsampling, time_step_s: float = READERS_STEP_S
-) -> str | None:
-    """Say what in a network the file can't hold.
+) -> list[str]:
+    """Return what in a network the file can't hold: all reasons, none if it holds all.
 
     Parameters
     ----------
@@ -55,41 +56,27 @@ def unwritable_reason(
         Its input.
     time_step_s : float
         See `write_nir`.
-
-    Returns
-    -------
-    str or None
-        The first reason found, None if there is none.
     """
     if not isinstance(model, SpikingNetwork):
-        return f"a {type(model).__name__} has no spikes"
-    if model.stop:
-        return "its words end before the last step"
-    if model.n_layers != 2:
-        return f"it has {model.n_layers} layers, not 2"
-    if model.readout != "spikes":
-        return f"readout {model.readout!r}: its class scores are no spike counts"
-    if model.adaptation(0):
-        return "its hidden neurons adapt"
-    if type(model.fc1) is not nn.Linear:
-        return "fc1 has windows with shared weights, and is not fully connected"
+        return refusals("nir", {"network": "convolutional"})
+    reasons = refusals("nir", model.options | vars(grid))
     if model.fc1.in_features != grid.n_units * len(model.delays):
-        return f"{model.fc1.in_features} inputs don't fit {grid.n_units} units"
-    if grid.counts:
-        return "counts True: its inputs are numbers, not spikes"
+        reasons.append(f"{model.fc1.in_features} inputs don't fit {grid.n_units} units")
     for i, (_, lif) in enumerate(model.layers, start=1):
         beta, threshold = lif.beta.detach().clamp(0, 1), lif.threshold.detach()
-        if (beta == 1).any():
-            return f"lif{i} has a beta of 1: no time constant is that long"
+        if model.is_readout(lif):
+            continue
         if not (torch.isfinite(threshold) & (threshold > 0)).all():
-            return f"lif{i} has a threshold that is not finite, or not above 0"
+            reasons.append(f"lif{i} has a threshold that is not finite, or not above 0")
         if _reset(lif) is None:
-            return f"the reset of lif{i} is neither a subtraction nor to zero, one step late"
-        if (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
-            return f"lif{i} has a beta that no float32 time constant gives back"
-    if _reset(model.lif1) != _reset(model.lif2):
-        return "its layers have different resets"
-    return None
+            reasons.append(f"the reset of lif{i} is neither a subtraction nor to zero, a step late")
+        elif _reset(lif) != _reset(model.lif1):
+            reasons.append("its layers have different resets")
+        if (beta == 1).any():
+            reasons.append(f"lif{i} has a beta of 1: no time constant is that long")
+        elif (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
+            reasons.append(f"lif{i} has a beta that no float32 time constant gives back")
+    return reasons
 
 
 def write_nir(
@@ -115,11 +102,10 @@ def write_nir(
     Raises
     ------
     ValueError
-        If the file can't hold the network; see `unwritable_reason`.
+        If the file can't hold the network; see `unwritable_reasons`.
     """
-    reason = unwritable_reason(model, grid, time_step_s)
-    if reason:
-        raise ValueError(f"NIR can't hold this network: {reason}")
+    if reasons := unwritable_reasons(model, grid, time_step_s):
+        raise ValueError(f"NIR can't hold this network: {'; '.join(reasons)}")
     assert isinstance(model, SpikingNetwork)
     reset = _reset(model.lif1)
     metadata = {

@@ -9,6 +9,7 @@ from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
 from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
+from shd_helpers.network.limits import refuse
 from shd_helpers.study.networks import TrainedNetwork
 
 
@@ -38,7 +39,7 @@ def integer_network(
     """
     if not quantisation:
         raise ValueError("mem_bits 0: a circuit needs fc1_bits, fc2_bits and mem_bits")
-    quantisation.check(config, grid)
+    refuse(quantisation.refusals(config, grid))
     assert isinstance(model, SpikingNetwork)
     if model.n_layers != 2:
         raise ValueError(f"{model.n_layers} layers: a circuit has two")

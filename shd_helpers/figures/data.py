@@ -294,7 +294,7 @@ def word_to_digit(
     votes.set(xlabel=what, ylim=(n - 0.4, -0.6))
     votes.grid(False)
     titles = [f"{N_CHANNELS} channels →", f"{n_units} x {n_steps} →"]
-    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[answers(scores)]]
+    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[int(answers(scores))]]
     for axis, title in zip(axes, ["sound →"] * len(first) + titles, strict=True):
         axis.set_title(title, fontsize=14)
     return figure

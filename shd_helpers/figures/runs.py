@@ -211,7 +211,7 @@ def one_utterance(
         axis.set(ylim=(0, example[name].shape[1]))
     time_ms = np.arange(len(example["mem"])) * step_ms
     scores = example["scores"]
-    votes, answer = np.array_equal(scores, example["spk"].sum(0)), class_names[answers(scores)]
+    votes, answer = np.array_equal(scores, example["spk"].sum(0)), class_names[int(answers(scores))]
     axes[2].plot(time_ms, example["mem"], color="0.75", linewidth=0.7, linestyle="-")
     if answer != word:
         wrong = example["mem"][:, class_names.index(answer)]

@@ -20,6 +20,7 @@ from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
+from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 
 SCALES = ("neuron", "layer")
@@ -73,8 +74,8 @@ class Quantisation:
         """Tell whether there is a circuit."""
         return self.mem_bits > 0
 
-    def check(self, config: NetworkConfig, grid: Downsampling) -> None:
-        """Refuse a network or an input of which no circuit is made; the message says why.
+    def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
+        """Return why no circuit is made of a network or an input: all reasons, none where one is.
 
         Parameters
         ----------
@@ -82,31 +83,14 @@ class Quantisation:
             The network that is trained.
         grid : Downsampling
             Its input.
-
-        Raises
-        ------
-        ValueError
-            If a circuit can't do what a setting asks for.
         """
-        of = f"mem_bits {self.mem_bits}"
-        if config.network != "spiking":
-            raise ValueError(f"network {config.network!r}: {of} need spiking neurons")
-        if config.readout != "spikes":
-            raise ValueError(f"readout {config.readout!r}: {of} need output spikes to count")
-        if config.kernel_size:
-            raise ValueError(f"kernel_size {config.kernel_size}: {of} need a full first layer (0)")
-        if config.n_layers > 1:
-            raise ValueError(f"n_layers {config.n_layers}: {of} need one hidden layer")
-        if config.stop_ms:
-            raise ValueError(f"stop_ms {config.stop_ms:g}: {of} run all steps (0)")
-        if config.learn_beta:
-            raise ValueError(f"learn_beta True: {of} need one leak for all neurons")
-        if config.adapt_ms:
-            raise ValueError(f"adapt_ms {config.adapt_ms:g}: {of} have no adaptation (0)")
-        if grid.counts:
-            raise ValueError(f"counts True: {of} need input spikes, not numbers")
+        reasons = refusals("circuit", vars(config) | vars(grid))
         if self.leak == "shift":
-            self.leak_shift(config.step_beta(grid.step_ms))
+            try:
+                self.leak_shift(config.step_beta(grid.step_ms))
+            except ValueError as error:
+                reasons.append(str(error))
+        return reasons
 
     @property
     def high(self) -> int:
@@ -160,7 +144,7 @@ class Quantisation:
 
     @contextmanager
     def few_bit_weights(self, model: Network) -> Iterator[None]:
-        """Put few-bit weights into a model that `check` lets pass; its own come back."""
+        """Put few-bit weights into a model that has no `refusals`; its own come back."""
         assert isinstance(model, SpikingNetwork)
         own = [fc.weight.detach().clone() for fc, _ in model.layers]
         try:

@@ -133,6 +133,7 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
         self.stop = config.stop_steps(step_ms)
+        self.options = vars(config) | {"n_layers": len(sizes) - 2}  # hidden ones
         beta = config.step_beta(step_ms)
         fc: nn.Linear | ChannelConv1d
         for i in range(self.n_layers):

@@ -1,6 +1,6 @@
 """The gate that a run's parameters pass before anything is read or written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
 import psutil
@@ -10,6 +10,7 @@ from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_pa
 from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import BLOCK
+from shd_helpers.network.limits import refusals, refuse
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import check_run_name, settings
@@ -53,47 +54,42 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]
     check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
     check_run_name(parameters["run_name"])
-    _check_together(grid, config, settings(Augmentation, parameters))
-    if training.mismatch and config.adapt_ms:
-        raise ValueError(f"mismatch {training.mismatch:g}: adapt_ms must be 0; it would stay exact")
-    for name in ("mismatch", "hidden_dropout"):
-        if config.network == "convolutional" and (value := getattr(training, name)):
-            raise ValueError(f"{name} {value:g}: network 'convolutional' has no spiking neurons")
-    if quantisation := settings(Quantisation, parameters):
-        quantisation.check(config, grid)
+    augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
+    users = {"convolutional": config.network == "convolutional"}
+    users |= {"mismatch": training.mismatch > 0, "augmentation": bool(augmentation)}
+    reasons = [*_too_small(grid, config, augmentation)]
+    reasons += [
+        text for user, is_one in users.items() if is_one for text in refusals(user, parameters)
+    ]
+    refuse(reasons + (circuit.refusals(config, grid) if circuit else []))
     if not elsewhere:
         _check_memory(grid, config)
 
 
-def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Augmentation) -> None:
-    """Refuse what the utterance has no room for: delays, windows, shifts, convolutions."""
+def _too_small(
+    grid: Downsampling, config: NetworkConfig, augmentation: Augmentation
+) -> Iterator[str]:
+    """Yield what the utterance has no room for: delays, windows, shifts, convolutions."""
     n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
     if config.network == "spiking":
         late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
         if late_ms >= duration_ms:
-            raise ValueError(
+            yield (
                 f"delay_ms {config.delay_ms:g}: with n_delays {config.n_delays} the last copy is "
                 f"{late_ms:g} ms late; the utterance ends after {duration_ms:g} ms (duration_s)"
             )
         if config.kernel_size > n_units:
-            raise ValueError(f"kernel_size {config.kernel_size}: the input has {n_units} units")
+            yield f"kernel_size {config.kernel_size}: the input has {n_units} units"
     # halved twice before the last convolution, whose batch normalisation needs two places
     elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
-        raise ValueError(
+        yield (
             f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
             f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x {n_units}"
         )
-    if grid.counts and augmentation:
-        raise ValueError(
-            "counts True: words that are changed in training (shift_units, shift_ms, stretch, "
-            "dropout, spurious, blend) have entries of 0 and 1 only; take counts False"
-        )
     if augmentation.shift_units >= n_units:
-        raise ValueError(
-            f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
-        )
+        yield f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
     if augmentation.shift_ms >= duration_ms:
-        raise ValueError(
+        yield (
             f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms "
             "(duration_s)"
         )

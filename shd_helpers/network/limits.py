@@ -1,0 +1,95 @@
+"""What an option can't be used with: one table, from which all refusals come.
+
+Whoever adds an option puts it into the table, or into `FREE`; a test holds that none is forgotten.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shd_helpers.checks import shown
+
+
+class Limit(NamedTuple):
+    """At which value an option asks nothing of anybody, and by user why no other value will do."""
+
+    neutral: object
+    circuit: str = ""  # of integers: see `Quantisation`
+    nir: str = ""  # the file that other tools read
+    convolutional: str = ""  # the network without spikes
+    augmentation: str = ""  # words that are changed in training
+    mismatch: str = ""  # training with it
+
+
+_ONES = "words that are changed in training (shift_units, shift_ms, stretch, dropout, spurious, "
+_ONES += "blend) have entries of 0 and 1 only"
+_NO_NEURONS = "network 'convolutional' has no spiking neurons"
+LIMITS = {
+    "network": Limit(
+        "spiking",
+        circuit="mem_bits need spiking neurons",
+        nir="it has no spikes",
+    ),
+    "readout": Limit(
+        "spikes",
+        circuit="mem_bits need output spikes to count",
+        nir="its class scores are no spike counts",
+    ),
+    "n_layers": Limit(
+        1, circuit="mem_bits need one hidden layer", nir="the file holds one hidden layer"
+    ),
+    "kernel_size": Limit(
+        0,
+        circuit="mem_bits need a full first layer (0)",
+        nir="windows with shared weights are not fully connected",
+    ),
+    "stop_ms": Limit(
+        0, circuit="mem_bits run all steps (0)", nir="its words end before the last step"
+    ),
+    "adapt_ms": Limit(
+        0,
+        circuit="mem_bits have no adaptation (0)",
+        nir="its hidden neurons adapt",
+        mismatch="mismatch would leave it exact; take 0",
+    ),
+    "learn_beta": Limit(False, circuit="mem_bits need one leak for all neurons"),
+    "counts": Limit(
+        False,
+        circuit="mem_bits need input spikes, not numbers",
+        nir="its inputs are numbers, not spikes",
+        augmentation=f"{_ONES}; take counts False",
+    ),
+    "mismatch": Limit(0, convolutional=_NO_NEURONS),
+    "hidden_dropout": Limit(0, convolutional=_NO_NEURONS),
+}
+# options that go with everything
+FREE = frozenset(
+    "first_unit duration_s pool_units pool_steps pool_threshold "
+    "protocol held_out validation validation_fraction validation_speakers score_test "
+    "n_hidden beta surrogate slope learn_threshold n_delays delay_ms stride reset "
+    "epochs batch_size lr lr_step "
+    "fc1_bits fc2_bits mem_bits weight_scale headroom leak rounding quantised_epochs "
+    "shift_units shift_ms stretch dropout spurious blend".split()
+)
+
+
+def refusals(user: str, options: Mapping[str, object]) -> list[str]:
+    """Return why a user can't take these options: all reasons, each with the option's name.
+
+    Parameters
+    ----------
+    user : str
+        A field of `Limit`.
+    options : mapping
+        Values by name; what isn't there is neutral.
+    """
+    return [
+        f"{name} {shown(options[name])}: {reason}"
+        for name, limit in LIMITS.items()
+        if (reason := getattr(limit, user)) and options.get(name, limit.neutral) != limit.neutral
+    ]
+
+
+def refuse(reasons: list[str]) -> None:
+    """Raise a ValueError that lists all reasons, if there are any."""
+    if reasons:
+        raise ValueError("; ".join(reasons))
