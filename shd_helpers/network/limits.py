@@ -21,43 +21,18 @@ class Limit(NamedTuple):
 
 
 _ONES = "words that are changed in training (shift_units, shift_ms, stretch, dropout, spurious, "
-_ONES += "blend) have entries of 0 and 1 only"
+_ONES += "blend) have entries of 0 and 1 only; take counts False"
 _NO_NEURONS = "network 'convolutional' has no spiking neurons"
+_EXACT = "mismatch would leave it exact; take 0"
 LIMITS = {
-    "network": Limit(
-        "spiking",
-        circuit="mem_bits need spiking neurons",
-        nir="it has no spikes",
-    ),
-    "readout": Limit(
-        "spikes",
-        circuit="mem_bits need output spikes to count",
-        nir="its class scores are no spike counts",
-    ),
-    "n_layers": Limit(
-        1, circuit="mem_bits need one hidden layer", nir="the file holds one hidden layer"
-    ),
-    "kernel_size": Limit(
-        0,
-        circuit="mem_bits need a full first layer (0)",
-        nir="windows with shared weights are not fully connected",
-    ),
-    "stop_ms": Limit(
-        0, circuit="mem_bits run all steps (0)", nir="its words end before the last step"
-    ),
-    "adapt_ms": Limit(
-        0,
-        circuit="mem_bits have no adaptation (0)",
-        nir="its hidden neurons adapt",
-        mismatch="mismatch would leave it exact; take 0",
-    ),
-    "learn_beta": Limit(False, circuit="mem_bits need one leak for all neurons"),
-    "counts": Limit(
-        False,
-        circuit="mem_bits need input spikes, not numbers",
-        nir="its inputs are numbers, not spikes",
-        augmentation=f"{_ONES}; take counts False",
-    ),
+    "network": Limit("spiking", "mem_bits need spiking neurons", "it has no spikes"),
+    "readout": Limit("spikes", "mem_bits need output spikes to count", "it has no spike counts"),
+    "n_layers": Limit(1, "mem_bits need one hidden layer", "the file holds one hidden layer"),
+    "kernel_size": Limit(0, "mem_bits need a full first layer (0)", "neurons share windows"),
+    "stop_ms": Limit(0, "mem_bits run all steps (0)", "its words end before the last step"),
+    "adapt_ms": Limit(0, "mem_bits have no adaptation (0)", "neurons adapt", mismatch=_EXACT),
+    "learn_beta": Limit(False, "mem_bits need one leak for all neurons"),
+    "counts": Limit(False, "mem_bits need input spikes", "its inputs are numbers", "", _ONES),
     "mismatch": Limit(0, convolutional=_NO_NEURONS),
     "hidden_dropout": Limit(0, convolutional=_NO_NEURONS),
 }
