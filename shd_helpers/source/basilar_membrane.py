@@ -17,6 +17,8 @@ import numpy as np
 import scipy.fft
 from scipy.special import hankel1, hankel2
 
+from shd_helpers.source.threads import N_THREADS
+
 CHANNELS = 700
 # cgs units; the place x goes from the base, where high tones peak, to the apex
 STIFFNESS, STIFFNESS_OFFSET, STIFFNESS_DECAY, MASS = 1e9, 3500.0, 3.0, 0.05
@@ -30,9 +32,6 @@ BLOCK, OVERSAMPLING, TAPS = 64, 1.5, 16
 KERNEL_POINTS = 1024  # of the table, from one grid point to the next
 KERNEL_SHAPE = np.pi * TAPS * (1 - 0.5 / OVERSAMPLING)
 
-# Not numba.get_num_threads(): it starts numba's own threads, which nothing here uses, and makes
-# torch share every small product of this process among as many.
-N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 # Without Python's lock, so that threads can encode side by side; Python's check for a division by
 # zero would keep the loops from using vector instructions.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
