@@ -42,7 +42,7 @@ help:
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
 	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
-	@echo "make clean      remove .venv and caches; data/ and runs/ stay"
+	@echo "make clean      remove .venv, caches and compiled code; data/ and runs/ stay"
 
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -87,6 +87,7 @@ lint: $(INSTALLED)
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
+	@echo "shd_helpers: $$(find shd_helpers -name '*.py' -exec cat {} + | wc -l) lines of Python"
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
@@ -124,3 +125,4 @@ lock: $(INSTALLED)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

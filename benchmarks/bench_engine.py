@@ -25,12 +25,10 @@ from shd_helpers.events.downsample import Downsampling, Events, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.network.engines import fused as engine
 from shd_helpers.network.engines import loop as reference
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import data_dir
 from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import DatasetError
 
 SIZES, BETA, SLOPE = (183, 256, 10), 0.95, 25.0
-DATA = ROOT.parent / "shared" / "data" / "fsdd_spikes"
 SNNTORCH = "reset: subtracts the threshold one step later, detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
 
 
@@ -47,14 +45,16 @@ def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) 
     )  # fmt: skip
 
 
+def speech() -> str:
+    """Return the data set to measure on: people's where it has been made, else eSpeak's."""
+    return "hd" if (data_dir() / "hd" / "hd.json").is_file() else "spoken"
+
+
 def utterances() -> tuple[Events, str]:
-    """Return spikes of real speech where they are at hand, else random ones, and which it was."""
-    try:
-        events, what = load_events(locate(str(DATA)), Downsampling())[0], "spoken digits"
-    except DatasetError:
-        events, what = synthetic(256), "random events"
+    """Return spikes of spoken digits, and which they are."""
+    events = load_events(locate(speech()), Downsampling())[0]
     density = len(events.steps) / len(events) / events.n_steps / events.n_units
-    return events, f"{what}, density {density:.1%}"
+    return events, f"{speech()}, density {density:.1%}"
 
 
 def network() -> SpikingNetwork:

@@ -7,25 +7,23 @@ from pathlib import Path
 import torch
 import yaml
 from bench_cochlea import seconds
+from bench_engine import speech
 from bench_sweeps import environment
 
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.paths import ROOT
 from shd_helpers.source import locate
 from shd_helpers.study import TrainConfig
 from shd_helpers.study.training import train_epoch
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 
-DATA = ROOT.parent / "shared" / "data" / "hd_spikes"
 AUGMENTATION = Augmentation(shift_units=8, shift_ms=60.0, stretch=0.2, dropout=0.2)
 WORKERS, EPOCHS = 2, 30
 
 
 def rows(repeats: int = 5) -> list[dict]:
-    """Time on the Heidelberg Digits where they are at hand, else on toy data; six minutes.
+    """Time on `bench_engine.speech`; six minutes on the Heidelberg Digits.
 
     Returns
     -------
@@ -34,10 +32,7 @@ def rows(repeats: int = 5) -> list[dict]:
         without augmentation, or of all workers' time that isn't training), `note`.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder, data = Path(name), DATA
-        if not data.is_dir():
-            data = folder / "toy"
-            write_toy(data, seed=0)
+        folder, data = Path(name), locate(speech())[0].parent
         with environment(SHD_DATA_DIR=str(folder / "data")):
             return [*epochs(data, repeats), left_out(data, folder)]
 

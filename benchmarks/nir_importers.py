@@ -23,7 +23,7 @@ from tqdm import tqdm
 from shd_helpers.circuit.nir_file import READERS_STEP_S, read_nir, write_nir
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
-from shd_helpers.network import NetworkConfig
+from shd_helpers.network import NetworkConfig, answers
 from shd_helpers.network.engines import fused
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
@@ -108,7 +108,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
     reset = settings(NetworkConfig, run.info["parameters"]).reset
     about = {"run_name": name, "reset": reset, "utterances": len(events)}
     about |= {
-        "own_accuracy": np.mean(own.argmax(1) == events.labels),
+        "own_accuracy": np.mean(answers(own) == events.labels),
         "own_spikes": own.sum(1).mean(),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -127,10 +127,9 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
                 found, counts = read(reader, file, inputs)
             row = about | {"reader": label} | found
             if counts is not None:
-                answers = counts.argmax(1)
-                row["accuracy"] = np.mean(answers == events.labels)
+                row["accuracy"] = np.mean(answers(counts) == events.labels)
                 row["spikes"] = counts.sum(1).mean()
-                row["same_answers"] = np.mean(answers == own.argmax(1))
+                row["same_answers"] = np.mean(answers(counts) == answers(own))
                 row["same_counts"] = np.mean((counts == own).all(1))
             yield {k: x if isinstance(x, str | int) else f"{x:.6g}" for k, x in row.items()}
 

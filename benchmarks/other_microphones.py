@@ -53,7 +53,7 @@ def main() -> None:
             row = {"network": name, "speaker": speaker, "label": kept.class_names[int(digit)]}
             for column, times in (("predicted", word.times), ("slowed_predicted", slowed)):
                 found = evaluate(kept.network, input_of(kept, times, word.units))
-                row[column] = kept.class_names[int(found.class_scores.argmax())]
+                row[column] = kept.class_names[found.answers[0]]
             rows.append(row | {"duration_s": round(duration_s(word.times), 4)})
     path = results_dir() / "other_microphones.csv"
     with atomic(path) as part:

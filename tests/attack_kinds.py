@@ -88,8 +88,6 @@ WORDS = {
     "network": ("convolutional",),
     "protocol": ("leave_one_out",),
     "validation": ("speaker",),
-    "engine": ("snntorch",),
-    "device": ("cuda", "cuda:7"),
     "dataset": ("shd_helpers", "no/where", "spoken\0"),
     "held_out": (0, 3, 99),
 }

@@ -14,9 +14,8 @@ from lauscher.transformations import basilar_membrane
 from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source import basilar_membrane as membrane
 from shd_helpers.source import cochlea
-from shd_helpers.source.basilar_membrane import membrane_velocity, resonance_hz
+from shd_helpers.source.cochlea import membrane_velocity, resonance_hz
 
 RECORDINGS = ROOT.parent / "shared" / "data" / "fsdd_audio"
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
@@ -103,12 +102,12 @@ def test_a_grid_is_read_exactly(steps, top, rng):
     plain = np.zeros((steps, 8), dtype=complex)
     np.add.at(plain, bins % steps, spectrum)
     plain = scipy.fft.ifft(plain, axis=0, norm="forward")
-    grid = np.zeros((membrane._fast_points(top), 8), dtype=complex)
-    grid[bins] = spectrum / membrane._kernel_spectrum(bins, len(grid))[:, None]
+    grid = np.zeros((cochlea._fast_points(top), 8), dtype=complex)
+    grid[bins] = spectrum / cochlea._kernel_spectrum(bins, len(grid))[:, None]
     grid = scipy.fft.ifft(grid, axis=0, norm="forward").view(float)
-    kernel, read = membrane.interpolation_kernel(), np.empty((steps, 16))
-    membrane.read_grid(grid, kernel, steps, 0, read[: steps // 3])
-    membrane.read_grid(grid, kernel, steps, steps // 3, read[steps // 3 :])
+    kernel, read = cochlea.interpolation_kernel(), np.empty((steps, 16))
+    cochlea.read_grid(grid, kernel, steps, 0, read[: steps // 3])
+    cochlea.read_grid(grid, kernel, steps, steps // 3, read[steps // 3 :])
     assert np.abs(read - plain.view(float)).max() < 1e-11 * np.abs(plain).max()
 
 

@@ -17,10 +17,8 @@ def means_of(index=None, **columns):
     parts = ("validation", "test_seen", "test_unseen")
     values = {part: [10.0, 20.0, 30.0, 40.0] for part in parts}
     halves = {f"{part}_ci95": [15.0, 2.0, 3.0, 4.0] for part in parts}
-    columns = {"pool_threshold": 1, **columns}
-    return pd.DataFrame(
-        values | halves | {"seeds": 3, "units": 3} | columns, index=index or [*"abcd"]
-    )
+    columns = {"pool_threshold": 1, "seeds": 3, "units": 3, "pooled": False, **columns}
+    return pd.DataFrame(values | halves | columns, index=index or [*"abcd"])
 
 
 def bars(axis):
@@ -55,7 +53,7 @@ def grid(**columns):
         rows[part], rows[f"{part}_ci95"] = values, 2.5
     rows["effective_acs"] = np.geomspace(1e4, 3e6, len(rows))
     rows["neuron_updates"], rows["training_s"] = 9e4, np.linspace(20, 300, len(rows))
-    return rows.assign(seeds=2, units=2)
+    return rows.assign(seeds=2, units=2, pooled=True)
 
 
 VALIDATIONS = ["utterances", "speakers"]

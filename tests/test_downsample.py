@@ -1,6 +1,5 @@
 """Binning and pooling against nested loops; the cache against damage."""
 
-import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -32,7 +31,7 @@ def naive(times, units, grid):
     """Nested loops over blocks and cells, in exact arithmetic."""
     cells = set()
     for time, unit in zip(np.asarray(times, np.float16), units, strict=True):
-        cells.add((int(Fraction(float(time)) * 1000 / Fraction(grid.bin_ms)), unit))
+        cells.add((int(Fraction(float(time)) * 1000), unit))
     out = np.zeros((grid.n_steps, grid.n_units))
     for step in range(grid.n_steps):
         for unit in range(grid.n_units):
@@ -58,7 +57,6 @@ spike_lists = st.lists(
 grids = st.builds(
     Downsampling,
     first_unit=st.integers(655, 670),
-    bin_ms=st.sampled_from([0.5, 1.0, 2.0]),
     duration_s=st.sampled_from([0.02, 0.04]),
     pool_units=st.integers(1, 4),
     pool_steps=st.integers(1, 4),
@@ -89,24 +87,6 @@ def test_counts_equal_nested_loops(spikes, grid):
             naive(times, units, Downsampling(**{**vars(grid), "pool_threshold": n})) for n in levels
         )
         np.testing.assert_array_equal(counts.to_frames([i])[:, 0], want)
-
-
-def test_fine_bins_take_no_more_memory_than_coarse_ones():
-    """A power of two, so that floating point doesn't move a spike to the next bin."""
-    rng = np.random.default_rng(0)
-    data = utterances([(np.sort(rng.uniform(0, 1, 3000)), rng.integers(0, 700, 3000))] * 3)
-    coarse, fine = (
-        Downsampling(0, bin_ms, 1.0, 1, pool_steps, 1)
-        for bin_ms, pool_steps in ((1.0, 1), (2.0**-15, 2**15))
-    )
-    assert fine.n_steps * fine.pool_steps * fine.n_units > 2e10
-    tracemalloc.start()
-    events = downsize(data, fine)
-    assert tracemalloc.get_traced_memory()[1] < 2e6
-    tracemalloc.stop()
-    wanted = downsize(data, coarse)
-    for name in ("steps", "units", "offsets"):
-        np.testing.assert_array_equal(getattr(events, name), getattr(wanted, name))
 
 
 def test_study_grid_is_183_by_333():
@@ -161,7 +141,6 @@ def test_take_and_dense():
         {"pool_threshold": 0},
         {"first_unit": 700},
         {"first_unit": -1},
-        {"bin_ms": 0},
         {"pool_units": 0},
         {"pool_units": 600},
         {"pool_steps": 1001},

@@ -457,10 +457,9 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("l1_spikes", [0.0, 0.01])
 @pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
-def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
+def test_options_against_snntorch(options, surrogate, slope):
     rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
     model = spiking_network([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
     with torch.no_grad():
@@ -479,9 +478,9 @@ def test_options_against_snntorch(options, surrogate, slope, l1_spikes):
         cells = events.to_frames(np.arange(9)).transpose(1, 0, 2)
         ends = np.array([30, 9, 25, 14, 3, 0, 20, 28, 22])
         events = make_events(cells * (np.arange(30)[None, :, None] < ends[:, None, None]), 6)
-    loss, scores = engine.forward_backward(model, events, index, l1_spikes)
+    loss, scores = engine.forward_backward(model, events, index)
     ours, states = gradients(model), engine.record(model, events, index)
-    want_loss, want_scores = reference.forward_backward(model, events, index, l1_spikes)
+    want_loss, want_scores = reference.forward_backward(model, events, index)
     want_states = reference.record(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
         layers_of(states), layers_of(want_states), strict=True
@@ -550,14 +549,6 @@ def test_a_word_that_ends_early_is_a_shorter_word(readout):
         ):
             assert torch.equal(own.grad, want.grad), (end, name)
     assert lengths == {0: 30, 1: 10, 7: 16, 22: 30, 30: 30}
-
-
-def test_a_hidden_spike_costs_what_it_should():
-    model, events = make_model([20, 30, 6], gain=3.0), random_events(9, 30, 20, 6, 0.2)
-    free, _ = engine.forward_backward(model, events, np.arange(9))
-    loss, _ = engine.forward_backward(model, events, np.arange(9), 0.25)
-    hidden = engine.record(model, events, np.arange(9)).hidden_spk[0].sum().item()
-    assert hidden > 0 and loss - free == pytest.approx(0.25 * hidden / 9)
 
 
 def counted_events():

@@ -19,6 +19,7 @@ from shd_helpers.events.downsample import Downsampling
 from shd_helpers.events.toy import write_toy
 from shd_helpers.figures import data, explorers, runs, style
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, read_shd
+from shd_helpers.study import record_examples
 from tests.imports import loaded_by
 from tests.networks import spiking_network
 from tests.overlaps import overlaps, same_in_grey, unlabelled
@@ -84,12 +85,18 @@ def confusion(class_names, unseen=(4, 5)):
     return runs.confusion(table, class_names, ~table.speaker.isin(unseen))
 
 
-def one_utterance(class_names, right):
+def example_of(n, readout="spikes"):
     rng = np.random.default_rng(0)
-    n = len(class_names)
     example = {"input": rng.random((333, 183)) < 0.02, "hidden": rng.random((333, 256)) < 0.01}
-    example |= {"mem": rng.normal(0, 2, (333, n)), "spk": rng.random((333, n)) < 0.05}
-    answer = class_names[example["spk"].sum(0).argmax()]
+    example |= {"mem": rng.normal(0, 2, (333, n))}
+    example["spk"] = rng.random((333, n)) < (0.05 if readout == "spikes" else 0)
+    scores = example["spk"].sum(0) if readout == "spikes" else example["mem"].mean(0)
+    return example | {"scores": scores}
+
+
+def one_utterance(class_names, right, readout="spikes"):
+    example = example_of(len(class_names), readout)
+    answer = class_names[example["scores"].argmax()]
     word = answer if right else next(name for name in class_names if name != answer)
     return runs.one_utterance(example, class_names, word, 3.0)
 
@@ -141,14 +148,12 @@ def inputs_explorer(class_names):
 distance = np.random.default_rng(0).normal(-0.8, 0.5, 5000)
 curves = {"true gradient of the step": [5.8] * 60}
 curves |= {f"fast_sigmoid, slope {k}": np.linspace(5.8, k / 30, 60) for k in (25, 2, 5, 1)}
-blocks_of_3 = Downsampling(bin_ms=10.0, pool_steps=1, pool_threshold=1)
+blocks_of_3 = Downsampling(pool_steps=10, pool_threshold=1)
 blocks_of_1 = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
 
 
-def word_to_digit(class_names, sound=True):
-    rng = np.random.default_rng(0)
-    example = {"input": rng.random((333, 183)) < 0.02, "hidden": rng.random((333, 256)) < 0.01}
-    example["spk"] = rng.random((333, len(class_names))) < 0.05
+def word_to_digit(class_names, sound=True, readout="spikes"):
+    example = example_of(len(class_names), readout)
     with BytesIO() as file:
         soundfile.write(file, wave(), 24_000, format="WAV")
         wav = file.getvalue()
@@ -165,7 +170,11 @@ CASES = {
         lambda: data.digit_rasters({w: spikes(i, 1.2) for i, w in enumerate(BOTH)}),
     ],
     "word_to_spikes": [word_to_spikes],
-    "word_to_digit": [lambda: word_to_digit(ENGLISH), lambda: word_to_digit(BOTH, sound=False)],
+    "word_to_digit": [
+        lambda: word_to_digit(ENGLISH),
+        lambda: word_to_digit(BOTH, sound=False),
+        lambda: word_to_digit(ENGLISH, readout="membrane"),
+    ],
     "one_neuron": [lambda: data.one_neuron(np.arange(333) % 9, np.arange(333) % 13 / 10, 3.0)],
     "windows": [
         lambda: data.windows(
@@ -208,6 +217,7 @@ CASES = {
     "one_utterance": [
         lambda: one_utterance(ENGLISH, right=True),
         lambda: one_utterance(BOTH, right=False),
+        lambda: one_utterance(ENGLISH, right=False, readout="membrane"),
     ],
     "firing_rates": [lambda: runs.firing_rates(predictions(ENGLISH), 256, 10, 333)],
     "accuracy_per_speaker": [
@@ -247,6 +257,24 @@ def test_explorer_is_legible(name):
         assert plt.get_fignums() == []
         assert overlaps(figure) == []
         assert unlabelled(figure) == [] and same_in_grey(figure) == []
+
+
+def test_the_answer_in_a_picture_is_the_network_s():
+    """Output neurons that never spike, and one membrane that a bias raises: that of "three"."""
+    generator = torch.Generator().manual_seed(0)
+    network = spiking_network([20, 30, 10], 0.9, "atan", 2.0, generator, readout="membrane")
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    network.fc2.bias.data[3] = 1
+    words = random_events(1, 30, 20, 10, 0.1)
+    (example,) = record_examples(network, words).values()
+    assert not example["spk"].any()
+    figure = data.word_to_digit(None, spikes(0), example, ENGLISH, 3.0)
+    assert figure.axes[-1].get_title("left") == "three"
+    for said, answer in (("three", []), ("two", ["wrong answer: three"])):
+        axis = runs.one_utterance(example, ENGLISH, said, 3.0).axes[2]
+        labels = axis.get_legend_handles_labels()[1]  # there is no threshold either
+        assert labels == [*answer, f"spoken word: {said}"]
 
 
 def test_one_figure_does_not_wait_for_all_others():

@@ -40,8 +40,7 @@ NETWORKS = {
     "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 TRAININGS = {
-    "cost of spikes": {"l1_spikes": 0.01},
-    "schedule": {"epochs": 3, "lr_step": 1, "lr_gamma": 0.1},
+    "schedule": {"epochs": 3, "lr_step": 1},
     "mismatch": {"mismatch": 0.1},
     "hidden dropout": {"hidden_dropout": 0.4},
 }
@@ -64,11 +63,11 @@ def trained(
     if config.network == "spiking":
         with torch.no_grad():
             model.fc1.weight *= 3  # enough spikes for gradients everywhere
-    settings = TrainConfig(**{"epochs": 2, "batch_size": 6, "engine": engine, **training})
+    settings = TrainConfig(**{"epochs": 2, "batch_size": 6, **training})
     train, valid = events.take(np.arange(12)), events.take(np.arange(12, 18))
     history = fit(
         model, train, valid, settings, generator,
-        augmentation=augmentation, quantisation=quantisation,
+        augmentation=augmentation, quantisation=quantisation, engine=engine,
     )  # fmt: skip
     scores = evaluate(model, valid, engine).class_scores
     numbers = {"loss": [epoch["train_loss"] for epoch in history], "scores": scores.tolist()}
@@ -104,7 +103,7 @@ def inputs(folder: Path) -> dict:
     for name, grid in {
         "study": Downsampling(),
         "counts": Downsampling(counts=True, pool_threshold=1),
-        "coarse": Downsampling(0, 2.0, 0.7, 9, 5, 3),
+        "coarse": Downsampling(0, 0.7, 9, 10, 3),
     }.items():
         events = downsize(read_shd(files[0]), grid, "both")
         found[f"events, {name}"] = digest(events.steps, events.units, events.offsets)

@@ -1,6 +1,5 @@
 """The project's files agree with each other."""
 
-import ast
 import re
 import tomllib
 
@@ -38,24 +37,6 @@ def test_dependencies_have_major_minor_ranges(extra):
     requirements = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     for requirement in requirements:
         assert re.fullmatch(r"[\w.-]+>=\d+\.\d+,<\d+(\.\d+)?", requirement), requirement
-
-
-def is_compiled(function):
-    return any(
-        ast.unparse(d).startswith(("compiled", "njit", "triton.jit"))
-        for d in function.decorator_list
-    )
-
-
-def test_modules_are_short_and_functions_take_few_positional_arguments():
-    """The compiled loops take arrays, one by one."""
-    for path in (ROOT / "shd_helpers").rglob("*.py"):
-        source = path.read_text(encoding="utf-8")
-        assert len(source.splitlines()) <= 300, path
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.FunctionDef) and not is_compiled(node):
-                given = {*(a.arg for a in (*node.args.posonlyargs, *node.args.args))}
-                assert len(given - {"self", "cls"}) <= 6, f"{path}: {node.name}"
 
 
 def test_locked_versions_are_in_range_and_on_pypi():

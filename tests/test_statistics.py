@@ -1,5 +1,7 @@
 """Statistics against hand-computed values, plain loops and other implementations."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from shd_helpers.study import (
     contrasts,
     difference,
     holm,
+    interval,
     is_on_front,
     summarise,
 )
@@ -43,11 +46,15 @@ def test_fewer_seeds_pool_their_standard_deviation():
     assert found.seeds.tolist() == found.units.tolist() == [2, 2, 1]
 
 
-@pytest.mark.parametrize(("seeds", "alike"), [(4, True), (5, False)])
-def test_from_five_seeds_on_nothing_is_pooled(seeds, alike):
-    near, far = runs([0.5, 0.52] * 3).iloc[:seeds], runs([0.1, 0.9] * 3, "b").iloc[:seeds]
-    found = summarise(pd.concat([near, far])).test_seen_ci95
-    assert (found["a"] == pytest.approx(found["b"])) == alike
+def test_three_seeds_have_their_own_spread_beside_rows_with_fewer():
+    """Pooled is the row that needs it, and the result says so."""
+    near, far = runs([0.5, 0.52, 0.54]), runs([0.1, 0.9, 0.5], "b")
+    found = summarise(pd.concat([near, far, runs([0.3, 0.5], "c")]))
+    assert found.pooled.tolist() == [False, False, True]
+    halves = [T[2] * sd / 3**0.5 for sd in (2, 40)]
+    squares = (2 * 2**2 + 2 * 40**2 + 1 * 200) / 5  # each with its degrees of freedom
+    halves.append(2.570582 * (squares / 2) ** 0.5)  # Student's t, five degrees of freedom
+    assert found.test_seen_ci95.tolist() == pytest.approx(halves, rel=1e-6)
 
 
 def test_one_run_alone_has_no_interval_and_what_was_not_measured_none():
@@ -65,13 +72,56 @@ def by_speaker(values, **columns):
     return frame.assign(configuration=[f"held_out={s}" for s in frame.held_out], **columns)
 
 
-def test_over_speakers_seeds_are_averaged_first():
+def simulated(design, share, of_rest, n=5_000):
+    """Return two sets of `n` designs (n, speakers, seeds) of true mean 0, with the same speakers.
+
+    `share` of a run's variance is the seeds' main effect, of the rest `of_rest` the speakers', and
+    what is left the residual. The first set has just these; in the difference of the two, speakers
+    are as hard for both, and each effect is what distinguishes the two.
+    """
+    rng = np.random.default_rng(33)
+    variances = (1 - share) * of_rest, share, (1 - share) * (1 - of_rest)
+    shapes = (design[0], 1), (1, design[1]), design
+    first, second = (
+        sum(v**0.5 * rng.standard_normal((n, *s)) for v, s in zip(variances, shapes, strict=True))
+        for _ in range(2)
+    )
+    return first, second
+
+
+def coverage(values):
+    """Return the percentage of intervals with the true mean, 0, in them."""
+    mean, half = interval(values)
+    return 100 * np.mean(np.abs(mean) <= half)
+
+
+@pytest.mark.parametrize("design", [(10, 2), (10, 5), (12, 3)])
+def test_an_interval_over_speakers_and_seeds_covers_what_its_docstring_says(design):
+    """Of a mean and of a paired difference; the interval over speakers alone covers too little."""
+    lines = interval.__doc__.splitlines()
+    told = next(line for line in lines if f"{design[0]} speakers x {design[1]} seeds" in line)
+    for share, cell in zip((0, 0.3, 0.6), re.findall(r"\d+ to \d+", told), strict=True):
+        pairs = [simulated(design, share, of_rest) for of_rest in (0.1, 0.5, 0.9)]
+        means = [coverage(first) for first, _ in pairs]
+        paired = [coverage(first - second) for first, second in pairs]
+        assert min(means + paired) >= 93
+        assert cell == f"{min(means + paired):.0f} to {max(means + paired):.0f}"
+        naive = [coverage(first.mean(2, keepdims=True)) for first, _ in pairs]
+        assert (min(naive) >= 93) == (share == 0)
+
+
+def test_over_speakers_and_seeds_by_hand():
+    """Mean squares of a two-way table; Cochran and Cox's quantile with weights 1600 and 54."""
     values = {0: [0.5, 0.7], 1: [0.8, 0.8], 2: [0.3, 0.5], 3: [0.9, 0.7], 7: [0.6, 0.6]}
     row = summarise(by_speaker(values, input="small"), by="input", over="held_out").loc["small"]
-    means = [60, 80, 40, 80, 60]
+    by_speakers = 2 * sum((m - 64) ** 2 for m in (60, 80, 40, 80, 60)) / 4
+    by_seeds = 5 * ((62 - 64) ** 2 + (66 - 64) ** 2)
+    rest = sum(x**2 for x in (8, 2, 8, 12, 2)) * 2 / 4  # 50 - 60 - 62 + 64 and so on
     assert row.test_unseen == pytest.approx(64)
-    deviation = (sum((m - 64) ** 2 for m in means) / 4) ** 0.5
-    assert row.test_unseen_ci95 == pytest.approx(T[4] * deviation / 5**0.5, rel=1e-6)
+    weight = by_seeds / (by_speakers + by_seeds)
+    error = (max(by_speakers, by_speakers + by_seeds - rest) / 10) ** 0.5
+    want = error * ((1 - weight) * T[4] + weight * T[1])
+    assert row.test_unseen_ci95 == pytest.approx(want, rel=1e-6)
     assert row.seeds == 2 and row.units == 5
 
 
@@ -127,12 +177,19 @@ def test_what_is_not_paired_is_refused(other):
         difference(runs(A[:1]), runs(B[:1]), "test_seen_accuracy")
 
 
-def test_differences_over_speakers_average_seeds_first():
-    a = by_speaker({0: [0.5, 0.7], 1: [0.8, 1.0], 2: [0.3, 0.5]})
+def test_differences_over_speakers_cross_their_seeds():
+    """The interval's half is as for a mean, p the level at which it ends at 0."""
+    a = by_speaker({0: [0.5, 0.7], 1: [0.8, 1.0], 2: [0.3, 0.6]})
     b = by_speaker({2: [0.3, 0.5], 1: [0.6, 0.8], 0: [0.5, 0.5]})
     found = difference(a, b, "test_unseen_accuracy", over="held_out")
-    want = stats.ttest_1samp([10, 20, 0], 0)  # points of speakers 0, 1, 2
-    assert found.mean == pytest.approx(10) and found.p == pytest.approx(want.pvalue)
+    points = np.array([[0, 20], [20, 20], [0, 10.0]])
+    assert found[:2] == pytest.approx([*interval(points)]) and found.mean == pytest.approx(35 / 3)
+    assert interval(points, found.p)[1] == pytest.approx(found.mean)
+    assert interval(points, 0.1)[1] - found.mean == pytest.approx(found.excluded_loss)
+    one = [runs[runs.seed == 0] for runs in (a, b)]
+    student = stats.ttest_1samp([0, 20, 0], 0)
+    found = difference(*one, "test_unseen_accuracy", over="held_out")
+    assert found.p == pytest.approx(student.pvalue)
     with pytest.raises(ValueError, match="not paired"):
         difference(a, b[b.seed == 0], "test_unseen_accuracy", over="held_out")
 
@@ -160,7 +217,7 @@ def test_front_equals_pairwise_comparison():
 
 
 def test_contrasts_are_paired_by_speaker_over_common_seeds():
-    """Against scipy on means made by hand; a third seed of one input alone doesn't count."""
+    """A third seed of one input alone doesn't count."""
     rng = np.random.default_rng(0)
     values = {"a": rng.random((6, 2)), "b": rng.random((6, 3)), "c": rng.random((6, 2))}
     rows = [
@@ -172,13 +229,9 @@ def test_contrasts_are_paired_by_speaker_over_common_seeds():
     columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
     table = pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
     found = contrasts(table, [("a", "b"), ["c", "b"]], "test_unseen_accuracy")
-    tests = []
     for name in "ac":
-        first, second = 100 * values[name].mean(1), 100 * values["b"][:, :2].mean(1)
-        tests.append(stats.ttest_rel(first, second))
-        row, interval = found.loc[name, "b"], tests[-1].confidence_interval(0.95)
-        assert row["mean"] == pytest.approx(np.mean(first - second))
-        assert row.ci95 == pytest.approx((interval.high - interval.low) / 2)
-        assert row.p == pytest.approx(tests[-1].pvalue)
-    low, high = sorted(test.pvalue for test in tests)
+        mean, half = interval(100 * (values[name] - values["b"][:, :2]))
+        row = found.loc[name, "b"]
+        assert row["mean"] == pytest.approx(mean) and row.ci95 == pytest.approx(half)
+    low, high = sorted(found.p)
     assert sorted(found.p_holm) == pytest.approx([min(1, 2 * low), max(min(1, 2 * low), high)])

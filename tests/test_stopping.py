@@ -1,5 +1,6 @@
 """Stopping early: hand-made votes by rule, the full run as it is, and the table of biases."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -150,6 +151,10 @@ def test_a_network_without_votes_and_no_rules_are_refused():
     deeper = spiking_network([10, 8, 8, 4], 0.9, "atan", 2.0, torch.Generator())
     with pytest.raises(ValueError, match="3 layers: only networks of two"):
         follow(deeper, EVENTS)
+    first, second = circuit().layers
+    last = IntegerLayer(np.ones((4, 4), np.int64), np.zeros(4, np.int64), np.full(4, 20))
+    with pytest.raises(ValueError, match="3 layers: only networks of two"):
+        follow(replace(circuit(), layers=(first, second, last)), EVENTS)
     with pytest.raises(ValueError, match="margin -1"):
         Rule(margin=-1)
     with pytest.raises(ValueError, match=r"silence 0\.5"):

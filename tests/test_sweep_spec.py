@@ -1,7 +1,6 @@
 """A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
 
 import pytest
-import torch
 import yaml
 
 from shd_helpers.events import Downsampling, Split, load_parts
@@ -168,15 +167,6 @@ def test_a_notebook_that_leaves_no_run_is_refused(home, number):
     home.write(notebook=path.stem, grid={next(iter(notebook_parameters(path))): ["a"]})
     with pytest.raises(SweepError, match=rf"a sweep\.yaml: notebook: {path.name} leaves no run"):
         read_sweep(home.yaml)
-
-
-def test_a_gpu_must_be_where_the_runs_are_executed(home, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    home.write(notebook="03_model_training", grid={"slope": [2.0]}, fixed={"device": "cuda"})
-    read_sweep(home.yaml)  # the workers may be elsewhere
-    with pytest.raises(SweepError, match=r"slope=2\.0: device 'cuda': this machine has 0 GPUs"):
-        run_sweep(home.yaml)
-    assert not home.runs.exists()
 
 
 def test_what_the_data_have_no_room_for_is_refused_before_the_first_run(home, data_dir):

@@ -8,6 +8,7 @@ import pandas as pd
 from shd_helpers.circuit.integer import IntegerNetwork
 from shd_helpers.circuit.sources import memory_bits
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.costs import accumulates
 
 # Published energies of an operation: picojoules, process, source. Nothing here was measured.
 HOROWITZ = "Horowitz, ISSCC 2014, Computing's energy problem (and what we can do about it)"
@@ -70,27 +71,24 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
         taken with their neurons' mean; `neuron_updates` (neurons x steps); `weight_reads`,
         `state_accesses` (of an update: membrane read and written, bias and threshold read).
     """
-    first, second = (layer.weight for layer in network.layers)
     _, n_spikes = network.count(events)
-    fan_out, effective, n = len(first), 0.0, len(events)
-    arrivals = 0
-    for k, delay in enumerate(network.delays):
-        units = events.units[events.steps.astype(np.int64) + delay < events.n_steps]
-        arrivals += len(units)
-        effective += np.count_nonzero(first, axis=0)[k * events.n_units + units].sum()
-    hidden, output = n_spikes.sum(0)
-    effective += hidden * np.count_nonzero(second, axis=0).mean()
-    accumulates = (arrivals * fan_out + hidden * len(second)) / n
-    updates = events.n_steps * (fan_out + len(second))
+    n_neurons = [len(layer.threshold) for layer in network.layers]
+    all_weights = [np.full(layer.weight.shape[1], len(layer.weight)) for layer in network.layers]
+    every, effective = (
+        accumulates(synapses, network.delays, events, [n_spikes[:, :1]]).mean()
+        for synapses in (all_weights, network.synapses)
+    )
+    hidden, output = n_spikes.mean(0)
+    updates = events.n_steps * sum(n_neurons)
     return pd.Series(
         {
-            "input_spikes": len(events.steps) / n,
-            "hidden_spikes": hidden / n,
-            "output_spikes": output / n,
-            "accumulates": accumulates,
-            "effective_accumulates": effective / n,
+            "input_spikes": len(events.steps) / len(events),
+            "hidden_spikes": hidden,
+            "output_spikes": output,
+            "accumulates": every,
+            "effective_accumulates": effective,
             "neuron_updates": updates,
-            "weight_reads": accumulates,
+            "weight_reads": every,
             "state_accesses": 4 * updates,
         }
     )

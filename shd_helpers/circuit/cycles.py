@@ -70,7 +70,7 @@ def answer_cycles(network: IntegerNetwork, word: Word) -> int:
         What it hears.
     """
     grid, last_ms = network.grid, int(max(word.milliseconds, default=0))
-    bins = min(last_ms // int(grid.bin_ms), grid.n_steps * grid.pool_steps)  # that are closed
+    bins = min(last_ms, grid.n_steps * grid.pool_steps)  # that are closed
     step, closed = divmod(bins, grid.pool_steps)
     closed -= step < grid.n_steps and bool(_is_used(network, word.units[-1:]).any())  # is taken in
     return 1 - closed + int(step_cycles(network, word)[1][step:].sum())

@@ -10,6 +10,7 @@ that is 1 % too large at 1 % is 10 % too large at 10 %. Training with noise (`mi
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ import torch
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.augmentation import add_spurious
 from shd_helpers.events.downsample import Events, distinct
-from shd_helpers.network.mismatch import LEAST
+from shd_helpers.network.mismatch import PARTS, put, with_mismatch
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.analysis import seen_and_unseen_accuracy
 from shd_helpers.study.evaluation import evaluate
@@ -27,43 +28,18 @@ Disturbed = tuple[SpikingNetwork, Events]
 NEVER = 1e30  # a threshold that no membrane reaches; with a minus sign, one that it always exceeds
 
 
-def _factors(shape: Sequence[int], strength: float, rng: np.random.Generator) -> torch.Tensor:
-    """Return factors around 1, as `network.mismatch` has them."""
-    return torch.from_numpy(1 + strength * rng.standard_normal(tuple(shape))).float().clamp(LEAST)
-
-
-def _mismatched_weights(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+def _mismatch(
+    parts: Sequence[str],
+    model: SpikingNetwork,
+    events: Events,
+    strength: float,
+    rng: np.random.Generator,
 ) -> Disturbed:
-    for fc, _ in model.layers:
-        for values in (fc.weight, fc.bias):
-            values.data = values.data * _factors(values.shape, strength, rng)
-    return model, events
+    def drawn(shape: Sequence[int]) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(tuple(shape)))
 
-
-def _mismatched_thresholds(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
-) -> Disturbed:
-    for fc, lif in model.layers:
-        lif.threshold.data = lif.threshold.data * _factors([fc.out_features], strength, rng)
-    return model, events
-
-
-def _mismatched_leaks(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
-) -> Disturbed:
-    for fc, lif in model.layers:
-        leak = 1 - lif.beta.data.clamp(0, 1)
-        # written like this a strength of 0 leaves every bit of beta
-        lif.beta.data = 1 - leak - leak * (_factors([fc.out_features], strength, rng) - 1)
-    return model, events
-
-
-def _mismatched(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
-) -> Disturbed:
-    for part in (_mismatched_weights, _mismatched_thresholds, _mismatched_leaks):
-        model, events = part(model, events, strength, rng)
+    for part in parts:  # of all layers, before the next part
+        put(with_mismatch(model, strength, drawn, [part]))
     return model, events
 
 
@@ -81,30 +57,22 @@ def _spurious_events(
 ) -> Disturbed:
     seconds = len(events) * events.n_steps * events.step_ms / 1000
     rate = strength * len(events.steps) / max(1, events.n_units * seconds)
-    return model, add_spurious(events, rate, rng) if rate else events
+    return model, add_spurious(events, rate, rng)
 
 
-def _silent_neurons(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+def _stuck_neurons(
+    threshold: float,
+    model: SpikingNetwork,
+    events: Events,
+    strength: float,
+    rng: np.random.Generator,
 ) -> Disturbed:
-    return _stuck(model, strength, rng, NEVER), events
-
-
-def _firing_neurons(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
-) -> Disturbed:
-    return _stuck(model, strength, rng, -NEVER), events
-
-
-def _stuck(
-    model: SpikingNetwork, strength: float, rng: np.random.Generator, threshold: float
-) -> SpikingNetwork:
     for fc, lif in model.layers[:-1]:
         thresholds = lif.threshold.data.expand(fc.out_features).clone()
         stuck = rng.permutation(fc.out_features)[: round(strength * fc.out_features)]
         thresholds[torch.from_numpy(stuck)] = threshold
         lif.threshold.data = thresholds
-    return model
+    return model, events
 
 
 def _slower_clock(
@@ -115,7 +83,7 @@ def _slower_clock(
     slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
     of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
     cells = (of * n_steps + steps) * events.n_units + events.units
-    return model, _of_cells(distinct(cells)[0] if strength else cells, slow)
+    return model, _of_cells(distinct(cells)[0], slow)
 
 
 def _slower_clock_same_leak(
@@ -142,14 +110,14 @@ def _of_cells(cells: np.ndarray, events: Events) -> Events:
 
 
 DISTURBANCES: dict[str, Callable[..., Disturbed]] = {
-    "mismatch of weights": _mismatched_weights,
-    "mismatch of thresholds": _mismatched_thresholds,
-    "mismatch of leaks": _mismatched_leaks,
-    "mismatch of all three": _mismatched,
+    "mismatch of weights": partial(_mismatch, ["weights"]),
+    "mismatch of thresholds": partial(_mismatch, ["thresholds"]),
+    "mismatch of leaks": partial(_mismatch, ["leaks"]),
+    "mismatch of all three": partial(_mismatch, PARTS),
     "lost events": _lost_events,
     "spurious events": _spurious_events,
-    "silent neurons": _silent_neurons,
-    "firing neurons": _firing_neurons,
+    "silent neurons": partial(_stuck_neurons, NEVER),
+    "firing neurons": partial(_stuck_neurons, -NEVER),
     "slower clock, leak by step": _slower_clock,
     "slower clock, leak by time": _slower_clock_same_leak,
 }
@@ -192,6 +160,8 @@ def disturb(
     is_share = kind in ("lost events", "spurious events", "silent neurons", "firing neurons")
     check_number("strength", strength, 0, 1 if is_share else 10)
     check_whole("seed", seed, 0)
+    if strength == 0:
+        return copy.deepcopy(model), events
     rng = np.random.default_rng([seed, list(DISTURBANCES).index(kind)])
     with torch.no_grad():
         return DISTURBANCES[kind](copy.deepcopy(model), events, strength, rng)

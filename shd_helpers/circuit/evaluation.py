@@ -7,13 +7,14 @@ import torch
 
 from shd_helpers.circuit.integer import IntegerNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network import answers
 from shd_helpers.study.analysis import seen_and_unseen_accuracy
 from shd_helpers.study.evaluation import Evaluation
 
 
 def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:
     """Return the word that the circuit hears in each utterance, shape (utterances,)."""
-    return np.array(events.class_names)[circuit.count(events)[0].argmax(1)]
+    return np.array(events.class_names)[answers(circuit.count(events)[0])]
 
 
 def circuit_scores(
@@ -39,14 +40,10 @@ def circuit_scores(
     """
     own = _evaluate(circuit, validated)
     own_tested = None if tested is None else _evaluate(circuit, tested)
-    same = _classes(own_tested or own) == _classes(tested or validated)
+    same = (own_tested or own).answers == (tested or validated).answers
     scores: dict[str, float | None] = {"validation": own.accuracy, "agreement": float(same.mean())}
     scores |= seen_and_unseen_accuracy(own_tested, seen)
     return {f"integer_{name}": score for name, score in scores.items()}
-
-
-def _classes(evaluation: Evaluation) -> np.ndarray:
-    return evaluation.class_scores.argmax(1).numpy()
 
 
 def _evaluate(circuit: IntegerNetwork, floats: Evaluation) -> Evaluation:

@@ -18,7 +18,7 @@ from shd_helpers.circuit.integer import milliseconds
 from shd_helpers.circuit.quantise import circuit_of
 from shd_helpers.circuit.vectors import Word
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Network, NetworkConfig, Quantisation
+from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
@@ -68,13 +68,12 @@ def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantis
         If there is no such option or value, or no circuit can be made of such a network; the
         message says why.
     """
-    parameters = trained.about["parameters"]
     known = [field.name for field in fields(Quantisation)]
     if unknown := options.keys() - set(known):
         raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
     try:
-        config, grid = settings(NetworkConfig, parameters), trained.grid
-        own = settings(Quantisation, parameters)
+        config, grid = trained.settings(NetworkConfig), trained.grid
+        own = trained.settings(Quantisation)
         if not own:
             own = replace(own, **BITS)
             try:
@@ -143,17 +142,17 @@ def export(
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     model = trained.network
     events = utterances_of(trained.about, trained.file).predicted
-    predicted = evaluate(model, events).class_scores.argmax(1).numpy()
-    answers = network.count(events)[0].argmax(1)
+    predicted = evaluate(model, events).answers
+    integers = answers(network.count(events)[0])
     described = Description(
         name=trained.name,
         origin=_origin(trained.about, quantisation),
         class_names=events.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
-        scored=_scored(trained.about, events, predicted, answers),
+        scored=_scored(trained.about, events, predicted, integers),
         accuracies={
             _before(trained): (int((predicted == events.labels).sum()), len(events)),
-            "integers, as exported": (int((answers == events.labels).sum()), len(events)),
+            "integers, as exported": (int((integers == events.labels).sum()), len(events)),
         },
         operations=budget.operations(network, events),
         is_tuned=_is_tuned(trained.about),
@@ -215,7 +214,7 @@ def _origin(about: dict, quantisation: Quantisation) -> str:
     )
 
 
-def _scored(about: dict, events: Events, predicted: np.ndarray, answers: np.ndarray) -> str:
+def _scored(about: dict, events: Events, predicted: np.ndarray, integers: np.ndarray) -> str:
     seen = np.isin(events.speakers, about["seen_speakers"])
     kind = "test" if about["parameters"]["score_test"] else "validation"
     new = int((~seen).sum())
@@ -224,10 +223,10 @@ def _scored(about: dict, events: Events, predicted: np.ndarray, answers: np.ndar
     if 0 < new < len(events):
         parts = [
             f"{name} {float((found == events.labels)[~seen].mean()):.1%}"
-            for name, found in ((floats, predicted), ("integers", answers))
+            for name, found in ((floats, predicted), ("integers", integers))
         ]
         text += f" ({', '.join(parts)})"
-    agreement = float((predicted == answers).mean())
+    agreement = float((predicted == integers).mean())
     text += f". Both give the same answer to {agreement:.1%}."
     if _is_tuned(about):
         text += " Both have weights of few bits; what these cost against floats isn't shown here."

@@ -178,7 +178,7 @@ def readme(
     values = {
         **vars(grid), **vars(described), **_rule(network),
         "n_units": grid.n_units, "n_steps": grid.n_steps, "n_channels": N_CHANNELS,
-        "bin_ms": int(grid.bin_ms), "step_ms": int(grid.step_ms),
+        "step_ms": int(grid.step_ms),
         "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
         "window_ms": int(grid.n_steps * grid.step_ms),
         "n_hidden": n_hidden, "n_classes": n_classes,

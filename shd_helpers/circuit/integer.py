@@ -31,7 +31,7 @@ import numpy as np
 from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.circuit.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network.engines.lists import delayed, read_events
+from shd_helpers.network.answers import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 ROUNDINGS = ("floor", "nearest")
@@ -70,7 +70,7 @@ class IntegerRun(NamedTuple):
     @property
     def answer(self) -> int:
         """Return the class: most output spikes, the lowest of those with equally many."""
-        return int(self.counts.argmax())
+        return int(answers(self.counts))
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,6 @@ class IntegerNetwork:
         check_whole("leak_factor", self.leak_factor, 0, 1 << FACTOR_BITS)
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_choice("reset", self.reset, RESETS)
-        if self.grid.bin_ms % 1:
-            raise ValueError(f"bin_ms {self.grid.bin_ms}: a circuit needs whole milliseconds")
         if self.grid.counts:
             raise ValueError("counts True: the circuit's inputs are spikes, not numbers")
         if self.leak_shift and self.leak_factor:
@@ -119,6 +117,11 @@ class IntegerNetwork:
     def high(self) -> int:
         """Return the highest membrane; the lowest is -high - 1."""
         return (1 << (self.mem_bits - 1)) - 1
+
+    @property
+    def synapses(self) -> list[np.ndarray]:
+        """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
+        return [np.count_nonzero(layer.weight, axis=0) for layer in self.layers]
 
     def sum_bits(self, layer: int) -> int:
         """Return how many bits hold any sum of a layer before it saturates, in any order.
@@ -160,7 +163,7 @@ class IntegerNetwork:
             raise ValueError(f"events: a unit is not in 0..{N_CHANNELS - 1}")
         grid = self.grid
         return run_pool(
-            times // int(grid.bin_ms), channels - grid.first_unit, grid.n_steps, grid.n_units,
+            times, channels - grid.first_unit, grid.n_steps, grid.n_units,
             grid.pool_steps, grid.pool_units, grid.pool_threshold,
         )  # fmt: skip
 
@@ -240,14 +243,15 @@ class IntegerNetwork:
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the first layer's inputs by step, delayed copies among them."""
         n_steps, n_units, delays = self.grid.n_steps, self.grid.n_units, np.array(self.delays)
-        at, heard = np.empty(n_steps + 1, np.int64), np.empty(len(steps), np.int32)
-        steps, units = steps.astype(np.uint16), units.astype(np.uint16)
-        if not read_events(steps, units, 0, len(steps), n_units, at, heard):
+        cells = np.stack([steps, units]).astype(np.int64)
+        is_inside = (cells >= 0).all() and (cells < [[n_steps], [n_units]]).all()
+        if not is_inside or (np.diff(cells[0] * n_units + cells[1]) < 0).any():
             raise ValueError("events are out of order, or outside of the grid of steps and units")
-        start = np.empty(n_steps + 1, np.int32)
-        inputs = np.empty(len(heard) * len(delays), np.int32)
-        delayed(at, heard, n_units, delays, start, inputs)
-        return start, inputs
+        late = (cells[0] + delays[:, None]).ravel()
+        inputs = (cells[1] + n_units * np.arange(len(delays))[:, None]).ravel()
+        order = np.argsort(late, kind="stable")
+        start = np.searchsorted(late[order], np.arange(n_steps + 1))
+        return start.astype(np.int32), inputs[order].astype(np.int32)
 
     def _integers(self, layer: IntegerLayer) -> tuple:
         """Return what `run_layer` needs of a layer: weights by input, and the rule in numbers."""

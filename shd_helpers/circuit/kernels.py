@@ -1,10 +1,10 @@
 """The compiled loops of the integer model, in int64."""
 
 import numpy as np
-from numba import njit
+
+from shd_helpers.compiled import compiled
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
-compiled = njit(cache=True, nogil=True)
 
 
 @compiled

@@ -9,7 +9,6 @@ from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
 from shd_helpers.circuit.kernels import FACTOR_BITS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
-from shd_helpers.study.identity import settings
 from shd_helpers.study.networks import TrainedNetwork
 
 
@@ -84,6 +83,5 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     ValueError
         As `integer_network`.
     """
-    p = trained.about["parameters"]
-    config, wanted = settings(NetworkConfig, p), quantisation or settings(Quantisation, p)
-    return integer_network(trained.network, config, trained.grid, wanted)
+    wanted = quantisation or trained.settings(Quantisation)
+    return integer_network(trained.network, trained.settings(NetworkConfig), trained.grid, wanted)

@@ -82,7 +82,7 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
     return {
         "N_CHANNELS": N_CHANNELS,
         "FIRST_UNIT": grid.first_unit,
-        "BIN_MS": int(grid.bin_ms),
+        "BIN_MS": 1,
         "POOL_UNITS": grid.pool_units,
         "POOL_STEPS": grid.pool_steps,
         "POOL_THRESHOLD": grid.pool_threshold,

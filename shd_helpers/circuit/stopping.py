@@ -18,8 +18,10 @@ import pandas as pd
 from shd_helpers.checks import check_whole
 from shd_helpers.circuit.integer import IntegerNetwork
 from shd_helpers.events.downsample import Events
+from shd_helpers.network import answers
+from shd_helpers.network.costs import event_accumulates
 from shd_helpers.network.engines import fused
-from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
+from shd_helpers.network.spiking import SpikingNetwork
 
 CHUNK = 64  # utterances whose states are kept at a time
 
@@ -83,7 +85,7 @@ class Progress:
         if rule.silence:
             stops |= self.silence >= rule.silence
         at = stops.argmax(1)
-        return at + 1, self.totals[np.arange(len(at)), at].argmax(1)
+        return at + 1, answers(self.totals[np.arange(len(at)), at])
 
     def measure(self, rule: Rule, labels: np.ndarray) -> dict[str, float]:
         """Return accuracy (fraction) and mean costs of an utterance under a rule.
@@ -134,7 +136,7 @@ def bias_votes(model: SpikingNetwork | IntegerNetwork, n_steps: int) -> np.ndarr
         Shape (n_steps + 1, classes), int64. Row r has the output spikes of the last r of `n_steps`
         steps without input.
     """
-    n_units = len(_synapses(model)[0]) // len(model.delays)
+    n_units = len(model.synapses[0]) // len(model.delays)
     none, one = np.empty(0, np.uint16), np.zeros(1, np.int64)
     silent = Events(none, none, np.zeros(2, np.int64), one, one, (), n_steps, n_units)
     _, spikes = next(_spikes(model, silent))
@@ -164,32 +166,21 @@ def follow(model: SpikingNetwork | IntegerNetwork, events: Events) -> Progress:
     """
     if isinstance(model, SpikingNetwork) and model.readout != "spikes":
         raise ValueError(f"readout {model.readout!r}: there are no votes without output spikes")
-    if isinstance(model, SpikingNetwork) and model.n_layers != 2:
-        raise ValueError(f"{model.n_layers} layers: only networks of two are followed")
-    n, n_steps, synapses = len(events), events.n_steps, _synapses(model)
+    if len(model.layers) != 2:
+        raise ValueError(f"{len(model.layers)} layers: only networks of two are followed")
+    n, n_steps, synapses = len(events), events.n_steps, model.synapses
     table = bias_votes(model, n_steps)
     votes = np.zeros((n, n_steps, table.shape[1]), np.int64)
-    accumulates = np.zeros((n, n_steps), np.int64)
+    accumulates = event_accumulates(synapses[0], model.delays, events)
     for i, (hidden, output) in enumerate(_spikes(model, events)):
-        votes[i], accumulates[i] = output.cumsum(0), hidden @ synapses[1]
-    of, steps = np.repeat(np.arange(n), np.diff(events.offsets)), events.steps.astype(np.int64)
-    for k, delay in enumerate(model.delays):
-        in_time = steps + delay < n_steps
-        met = synapses[0][events.units[in_time] + k * events.n_units]
-        np.add.at(accumulates, (of[in_time], steps[in_time] + delay), met)
-    last = np.full((n, n_steps), -1)
-    last[of, steps] = steps
+        votes[i] = output.cumsum(0)
+        accumulates[i] += hidden @ synapses[1]
+    of, last = np.repeat(np.arange(n), np.diff(events.offsets)), np.full((n, n_steps), -1)
+    last[of, events.steps] = events.steps
     last = np.maximum.accumulate(last, axis=1)
     silence = np.where(last < 0, -1, np.arange(n_steps) - last)
     n_neurons = len(synapses[1]) + votes.shape[2]
     return Progress(votes, silence, accumulates.cumsum(1), table, n_neurons)
-
-
-def _synapses(model: SpikingNetwork | IntegerNetwork) -> list[np.ndarray]:
-    """Return how many weights each input of a layer meets; those of 0 are none."""
-    if isinstance(model, IntegerNetwork):
-        return [(layer.weight != 0).sum(0) for layer in model.layers]
-    return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in model.layers]
 
 
 def _spikes(

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numba import njit
 
 from shd_helpers.checks import check_number, check_whole
+from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Events, distinct
 
 
@@ -138,7 +138,7 @@ def add_spurious(events: Events, rate: float, rng: np.random.Generator) -> Event
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _change(
     steps, units, offsets, n_steps, n_units, factor, late, up, is_kept,
     steps_out, units_out, offsets_out,
@@ -166,7 +166,7 @@ def _change(
         offsets_out[i + 1] = found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _blend(
     steps, units, offsets, n_steps, n_units, other, is_kept, steps_out, units_out, offsets_out
 ):

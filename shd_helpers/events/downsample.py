@@ -24,20 +24,21 @@ from shd_helpers.source.shd_file import (
 )
 from shd_helpers.versions import NUMERICS
 
+BIN_MS = 1.0  # of a time bin, before pooling
+
 
 @dataclass(frozen=True)
 class Downsampling:
     """How an utterance becomes a matrix of zeros and ones; the defaults are the study's 183 x 333.
 
     Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
-    `bin_ms`, an entry is 1 when at least one spike falls into it, and a block of `pool_units` x
+    1 ms, an entry is 1 when at least one spike falls into it, and a block of `pool_units` x
     `pool_steps` entries becomes 1 when at least `pool_threshold` of them are. What is left over at
     the upper and late edge and fills no block is dropped. With `counts`, a block keeps the number
     of its active entries instead of a 1.
     """
 
     first_unit: int = 150
-    bin_ms: float = 1.0
     duration_s: float = 1.0
     pool_units: int = 3
     pool_steps: int = 3
@@ -47,7 +48,6 @@ class Downsampling:
     def __post_init__(self) -> None:
         """Refuse numbers that leave no entry or no event."""
         check_whole("first_unit", self.first_unit, 0, N_CHANNELS - 1)
-        check_number("bin_ms", self.bin_ms, 1e-6, 1000)
         check_number("duration_s", self.duration_s, 0, 60, above=True)
         check_whole("pool_units", self.pool_units, 1, N_CHANNELS)
         check_whole("pool_steps", self.pool_steps, 1, 65535)
@@ -64,7 +64,7 @@ class Downsampling:
     @property
     def step_ms(self) -> float:
         """Length of a time step after pooling, milliseconds."""
-        return self.bin_ms * self.pool_steps
+        return BIN_MS * self.pool_steps
 
     @property
     def n_units(self) -> int:
@@ -74,7 +74,7 @@ class Downsampling:
     @property
     def n_bins(self) -> int:
         """Time bins before pooling."""
-        return int(self.duration_s * 1000 / self.bin_ms + 1e-9)
+        return int(self.duration_s * 1000 / BIN_MS + 1e-9)
 
     @property
     def n_steps(self) -> int:
@@ -176,7 +176,7 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     for i in chosen:
         times, units = utterances.spikes(int(i))
         late += int(np.count_nonzero(times >= end_s))
-        bins = np.floor(times * 1000 / grid.bin_ms)
+        bins = np.floor(times * 1000 / BIN_MS)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
         # no matrix: the memory follows the spikes, however fine the bins

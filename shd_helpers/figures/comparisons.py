@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, legend_beside, styled
-from shd_helpers.study.statistics import FEW
 
 PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
 VALIDATED = "validated on "
@@ -231,6 +230,6 @@ def _log_ticks(axis: Axes, values: pd.Series) -> None:
 def _say(figure: Figure, means: pd.DataFrame, more: str = "") -> None:
     """Write above a figure what its intervals are."""
     units = f"{means.units.min()}" + f" to {means.units.max()}" * (means.units.nunique() > 1)
-    pooled = ", spread pooled" if means.units.min() < FEW else ""
+    pooled = ", spread pooled" if means.pooled.any() else ""
     text = f"mean ± 95 % interval, {units} seeds{pooled}"
     figure.suptitle(f"{text}; {more}" if more else text, fontsize=9, x=0.01, ha="left")

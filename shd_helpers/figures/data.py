@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsample import BIN_MS, Downsampling
 from shd_helpers.figures.style import DOT, INK, legend_above, styled
-from shd_helpers.source.basilar_membrane import resonance_hz
+from shd_helpers.network import answers
+from shd_helpers.source.cochlea import resonance_hz
 from shd_helpers.source.shd_file import N_CHANNELS
 
 CHANNEL = "unit (cochlea channel)"
@@ -172,9 +173,9 @@ def scatter_and_matrix(
     left.plot(times * 1000, units, **DOT)
     left.set(xlabel="time (ms)", ylabel=CHANNEL, xlim=(0, 1000 * end_of(times, grid.duration_s)))
     bins, rows = np.nonzero(matrix)
-    right.plot(bins * grid.bin_ms, rows + grid.first_unit, **DOT)
+    right.plot(bins * BIN_MS, rows + grid.first_unit, **DOT)
     size = f"{matrix.shape[1]} x {matrix.shape[0]} entries"
-    right.set(xlabel=f"time (ms), in bins of {grid.bin_ms:g} ms", ylim=(0, N_CHANNELS))
+    right.set(xlabel=f"time (ms), in bins of {BIN_MS:g} ms", ylim=(0, N_CHANNELS))
     right.set_title(f"{size}, {len(bins):,} active", loc="left")
     for axis in (left, right):
         axis.axhline(grid.first_unit, color="C1", label=f"cut at unit {grid.first_unit}")
@@ -247,7 +248,7 @@ def word_to_digit(
     class_names: Sequence[str],
     step_ms: float,
 ) -> Figure:
-    """Draw the whole way of a word: sound, spikes, downsized input, hidden spikes, votes.
+    """Draw the whole way of a word: sound, spikes, downsized input, hidden spikes, class scores.
 
     Parameters
     ----------
@@ -285,15 +286,15 @@ def word_to_digit(
         axis.set(xlabel="time (ms)", xlim=(0, end_ms))
         axis.xaxis.set_major_locator(MaxNLocator(3, prune="upper"))
         axis.yaxis.set_major_locator(MaxNLocator(4))
-    counts = example["spk"].sum(0)
-    colors = [INK if count == counts.max() else "0.75" for count in counts]
-    votes.barh(range(len(counts)), counts, color=colors)
-    size = 11 if len(counts) <= 10 else 7
-    votes.set_yticks(range(len(counts)), class_names, fontsize=size)
-    votes.set(xlabel=f"spikes in {n_steps * step_ms:.0f} ms", ylim=(len(counts) - 0.4, -0.6))
+    scores, n = example["scores"], len(class_names)
+    votes.barh(range(n), scores, color=np.where(scores == scores.max(), INK, "0.75"))
+    votes.set_yticks(range(n), class_names, fontsize=11 if n <= 10 else 7)
+    spikes_counted = np.array_equal(scores, example["spk"].sum(0))
+    what = f"spikes in {n_steps * step_ms:.0f} ms" if spikes_counted else "mean membrane"
+    votes.set(xlabel=what, ylim=(n - 0.4, -0.6))
     votes.grid(False)
     titles = [f"{N_CHANNELS} channels →", f"{n_units} x {n_steps} →"]
-    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[counts.argmax()]]
+    titles += [f"{example['hidden'].shape[1]} neurons →", class_names[answers(scores)]]
     for axis, title in zip(axes, ["sound →"] * len(first) + titles, strict=True):
         axis.set_title(title, fontsize=14)
     return figure

@@ -66,7 +66,7 @@ def downsizing(
             data.speakers[[i]], data.keys,
         )  # fmt: skip
         fine, pooled = (
-            Downsampling(first_unit, grid.bin_ms, grid.duration_s, *pooling)
+            Downsampling(first_unit, grid.duration_s, *pooling)
             for pooling in ((1, 1, 1), (pool_units, pool_steps, pool_threshold))
         )
         binned, events = (downsize(one, g, language) for g in (fine, pooled))

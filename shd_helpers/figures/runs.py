@@ -20,7 +20,7 @@ from shd_helpers.figures.style import (
     percent_axis,
     styled,
 )
-from shd_helpers.network import surrogates
+from shd_helpers.network import answers, surrogates
 
 
 @styled
@@ -197,7 +197,8 @@ def one_utterance(
 ) -> Figure:
     """Draw one utterance's way: input raster, hidden raster, output membranes, output spikes.
 
-    Takes one entry of `run_folder.record_examples`.
+    Takes one entry of `study.record_examples`. Class scores that aren't numbers of output spikes
+    are mean membranes, which have no threshold.
     """
     last = max(1.6, 0.16 * len(class_names))
     figure, axes = plt.subplots(
@@ -209,23 +210,26 @@ def one_utterance(
         axis.set(ylabel=label, title=f"{name}: {len(steps):,} spikes")
         axis.set(ylim=(0, example[name].shape[1]))
     time_ms = np.arange(len(example["mem"])) * step_ms
-    counts = example["spk"].sum(0)
-    answer = class_names[counts.argmax()]
+    scores = example["scores"]
+    votes, answer = np.array_equal(scores, example["spk"].sum(0)), class_names[answers(scores)]
     axes[2].plot(time_ms, example["mem"], color="0.75", linewidth=0.7, linestyle="-")
     if answer != word:
         wrong = example["mem"][:, class_names.index(answer)]
         axes[2].plot(time_ms, wrong, color="C1", linestyle="-.", label=f"wrong answer: {answer}")
     right = example["mem"][:, class_names.index(word)]
     axes[2].plot(time_ms, right, color="C0", linestyle="-", label=f"spoken word: {word}")
-    axes[2].axhline(1, color=INK, linestyle="--", linewidth=0.8, label="threshold")
+    if votes:
+        axes[2].axhline(1, color=INK, linestyle="--", linewidth=0.8, label="threshold")
     axes[2].set(ylabel=MEMBRANE, xlim=(0, len(example["mem"]) * step_ms))
     legend_above(axes[2], "output membranes")
     steps, neurons = np.nonzero(example["spk"])
     axes[3].plot(steps * step_ms, neurons, "|", markersize=7, color=INK)
-    counted = [f"{word} ({n})" for word, n in zip(class_names, counts, strict=True)]
+    form = ".0f" if votes else ".2f"
+    counted = [f"{word} ({score:{form}})" for word, score in zip(class_names, scores, strict=True)]
     axes[3].set_yticks(range(len(class_names)), counted, fontsize=8)
     axes[3].set(xlabel="time (ms)", ylim=(-0.6, len(class_names) - 0.4))
-    axes[3].set(title="output spikes (their number in brackets)", ylabel="output neuron")
+    what = "output spikes (their number" if votes else "no output spikes (mean membranes"
+    axes[3].set(title=f"{what} in brackets)", ylabel="output neuron")
     return figure
 
 

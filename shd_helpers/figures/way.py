@@ -8,6 +8,7 @@ from matplotlib.patches import Patch
 
 from shd_helpers.events.downsample import Events
 from shd_helpers.figures.style import DOT
+from shd_helpers.network import answers
 from shd_helpers.network.engines.fused import record
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
@@ -77,7 +78,7 @@ class Way:
         for line, values in zip(self._membranes, mem.T, strict=True):
             line.set_ydata(values)
         self._mem.set_ylim(mem.min() - 0.5, mem.max() + 0.5)
-        return self._names[int(self._network.scores(self._states)[0].argmax())]
+        return self._names[answers(self._network.scores(self._states)[0])]
 
     def title(self, text: str) -> None:
         """Write above the output membranes."""
@@ -90,7 +91,7 @@ class Way:
             step = min(step, int(self._states.n_steps[0]))
         kept = LayerStates(self._states.spk[:step], self._states.mem[:step])
         scores = self._network.scores(kept)[0].numpy()
-        ahead = self._names[int(scores.argmax())]
+        ahead = self._names[answers(scores)]
         shades = dict.fromkeys(self._names, "0.8") | {ahead: "C1"} | {self._word: "C0"}
         for name, bar, line, score in zip(
             self._names, self._bars, self._membranes, scores, strict=True

@@ -2,6 +2,7 @@
 
 import torch
 
+from shd_helpers.network.answers import answers
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
@@ -14,6 +15,7 @@ __all__ = [
     "NetworkConfig",
     "Quantisation",
     "SpikingNetwork",
+    "answers",
     "build_network",
     "choose_engine",
     "compare_engines",

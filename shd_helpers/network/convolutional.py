@@ -82,12 +82,9 @@ def block_means(events: Events, index: Sequence[int] | np.ndarray) -> torch.Tens
 
 
 def forward_backward(
-    model: ConvolutionalNetwork,
-    events: Events,
-    index: Sequence[int] | np.ndarray,
-    l1_spikes: float = 0.0,
+    model: ConvolutionalNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward, as `loop.forward_backward`; there are no spikes to cost."""
+    """Run a batch forward and backward, as `loop.forward_backward`."""
     model.train()
     model.zero_grad()
     scores = model.classify(block_means(events, index))

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engines import Network, fused, loop
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork, steps_run, weight_and_bias
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork, steps_run
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
@@ -39,19 +39,61 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
-    synapses = [(weight_and_bias(fc)[0] != 0).sum(0).double().numpy() for fc, _ in model.layers]
-    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    total = np.zeros(len(events))
-    for k, delay in enumerate(model.delays):
-        in_time = events.steps.astype(np.int64) + delay < events.n_steps
-        weights = synapses[0][events.units[in_time] + k * events.n_units]
-        total += np.bincount(of[in_time], weights, minlength=len(events))
-    for i in range(1, model.n_layers):
-        late, arriving = model.layer_delays(i), n_spikes[:, i - 1 : i]
-        if late != (0,):
-            arriving = _in_time(model, events, i - 1, late)
-        total += (arriving * synapses[i].reshape(len(late), -1).mean(1)).sum(1)
+    arriving = []
+    for i in range(model.n_layers - 1):
+        late = model.layer_delays(i + 1)
+        is_late = late != (0,)
+        arriving.append(_in_time(model, events, i, late) if is_late else n_spikes[:, i : i + 1])
+    return accumulates(model.synapses, model.delays, events, arriving)
+
+
+def accumulates(
+    synapses: Sequence[np.ndarray],
+    delays: Sequence[int],
+    events: Events,
+    arriving: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
+
+    Parameters
+    ----------
+    synapses : sequence of ndarray
+        How many weights each input of a layer meets, (delays x senders,) by layer.
+    delays : sequence of int
+        Steps by which copies of the events arrive late.
+    events : Events
+        Utterances.
+    arriving : sequence of ndarray
+        Spikes that the layers behind the first hear, with each delay: (utterances, delays) by
+        layer. They count with their neurons' mean number of synapses.
+    """
+    total = event_accumulates(synapses[0], delays, events).sum(1).astype(float)
+    for met, spikes in zip(synapses[1:], arriving, strict=True):
+        total += (spikes * met.reshape(spikes.shape[1], -1).mean(1)).sum(1)
     return total
+
+
+def event_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Events) -> np.ndarray:
+    """Return how many weights the events and their delayed copies meet in each step.
+
+    Parameters
+    ----------
+    synapses, delays, events
+        As for `accumulates`, of the first layer.
+
+    Returns
+    -------
+    ndarray
+        Shape (utterances, steps), int64.
+    """
+    n, n_steps = len(events), events.n_steps
+    of, steps = np.repeat(np.arange(n), np.diff(events.offsets)), events.steps.astype(np.int64)
+    total = np.zeros(n * n_steps, np.int64)
+    for k, delay in enumerate(delays):
+        in_time = steps + delay < n_steps
+        met = synapses[events.units[in_time] + k * events.n_units]
+        np.add.at(total, (of * n_steps + steps + delay)[in_time], met)
+    return total.reshape(n, n_steps)
 
 
 def _in_time(
@@ -141,7 +183,7 @@ def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int)
     spikes = predictions.hidden_spikes + predictions.output_spikes
     steps = float(predictions.steps.mean()) if "steps" in predictions else n_steps
     updates = steps * sum(fc.out_features for fc, _ in model.layers)
-    synapses = sum(int((weight_and_bias(fc)[0] != 0).sum()) for fc, _ in model.layers)
+    synapses = sum(int(met.sum()) for met in model.synapses)
     means = ("effective_acs", "hidden_spikes", "late_spikes")
     found |= {"unrolled_synapses": synapses, "neuron_updates": updates}
     found |= {name: float(predictions[name].mean()) for name in means}

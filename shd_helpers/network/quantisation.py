@@ -105,8 +105,6 @@ class Quantisation:
             raise ValueError(f"adapt_ms {config.adapt_ms:g}: {of} have no adaptation (0)")
         if grid.counts:
             raise ValueError(f"counts True: {of} need input spikes, not numbers")
-        if grid.bin_ms % 1:
-            raise ValueError(f"bin_ms {grid.bin_ms:g}: {of} need whole milliseconds")
         if self.leak == "shift":
             self.leak_shift(config.step_beta(grid.step_ms))
 

@@ -174,6 +174,11 @@ class SpikingNetwork(nn.Module):
         names = range(1, self.n_layers + 1)
         return [(getattr(self, f"fc{i}"), getattr(self, f"lif{i}")) for i in names]
 
+    @property
+    def synapses(self) -> list[np.ndarray]:
+        """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
+        return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in self.layers]
+
     def adaptation(self, layer: int) -> Adaptation | None:
         """Return how the neurons of layer 0, 1, ... adapt; None if they don't."""
         return getattr(self, f"adaptation{layer + 1}", None)

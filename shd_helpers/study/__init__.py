@@ -24,6 +24,7 @@ _MODULES = {
         "contrasts",
         "difference",
         "holm",
+        "interval",
         "is_on_front",
         "summarise",
     ),

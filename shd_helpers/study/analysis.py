@@ -38,7 +38,7 @@ def seen_and_unseen_accuracy(
     """
     if tested is None:
         return dict.fromkeys(("test", "test_seen", "test_unseen"))
-    correct = tested.class_scores.argmax(1).numpy() == tested.events.labels
+    correct = tested.answers == tested.events.labels
     known = np.isin(tested.events.speakers, seen)
     parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
     return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
@@ -84,14 +84,16 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
     -------
     dict
         Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
-        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes).
-        Nothing for a network without spikes.
+        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes),
+        `scores` (classes,), the highest of which is the answer. Nothing for a network
+        without spikes.
     """
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not isinstance(model, SpikingNetwork):
         return examples
     classes, first = np.unique(events.labels, return_index=True)
     recording = record(model, events, first)
+    scores = model.scores(recording)
     frames = events.to_frames(first).astype(bool)
     for j, (label, i) in enumerate(zip(classes, first, strict=True)):
         examples[events.class_names[label]] = {
@@ -100,6 +102,7 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
             "hidden": recording.hidden_spk[-1][:, j].bool().numpy(),
             "mem": recording.mem[:, j].numpy(),
             "spk": recording.spk[:, j].bool().numpy(),
+            "scores": scores[j].numpy(),
         }
     return examples
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsample import Events
+from shd_helpers.network.answers import answers
 from shd_helpers.network.costs import effective_acs, late_spikes
 from shd_helpers.network.engines import Network, choose_engine
 from shd_helpers.network.spiking import SpikingNetwork, steps_run
@@ -30,9 +31,14 @@ class Evaluation:
         return functional.cross_entropy(self.class_scores, labels).item()
 
     @property
+    def answers(self) -> np.ndarray:
+        """Return the classes that the network answers, shape (utterances,), int64."""
+        return answers(self.class_scores)
+
+    @property
     def accuracy(self) -> float:
         """Return the share of utterances that were classified correctly, 0..1."""
-        return float(np.mean(self.class_scores.argmax(1).numpy() == self.events.labels))
+        return float(np.mean(self.answers == self.events.labels))
 
     def predictions(self) -> pd.DataFrame:
         """Return a row for each utterance.
@@ -48,7 +54,7 @@ class Evaluation:
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
         columns |= {"speaker": events.speakers, "label": names[events.labels]}
-        columns |= {"predicted": names[self.class_scores.argmax(1).numpy()]}
+        columns |= {"predicted": names[self.answers]}
         columns |= {"input_events": np.diff(events.offsets)}
         columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 import psutil
-import torch
 
 from shd_helpers.checks import check_choice, check_whole, shown
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
@@ -33,8 +32,8 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     parameters : mapping
         The parameters of a run, or of a notebook that has only some of them.
     elsewhere : bool
-        Whether another machine may execute the run; else a GPU and the memory that the run needs
-        must be here.
+        Whether another machine may execute the run; else the memory that the run needs must be
+        here.
 
     Raises
     ------
@@ -57,18 +56,13 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     _check_together(grid, config, settings(Augmentation, parameters))
     if training.mismatch and config.adapt_ms:
         raise ValueError(f"mismatch {training.mismatch:g}: adapt_ms must be 0; it would stay exact")
-    if config.network == "convolutional" and training.device != "cpu":
-        raise ValueError(
-            f"device {training.device!r}: network 'convolutional' runs on the cpu only"
-        )
-    for name in ("mismatch", "hidden_dropout", "l1_spikes"):
+    for name in ("mismatch", "hidden_dropout"):
         if config.network == "convolutional" and (value := getattr(training, name)):
             raise ValueError(f"{name} {value:g}: network 'convolutional' has no spiking neurons")
     if quantisation := settings(Quantisation, parameters):
         quantisation.check(config, grid)
     if not elsewhere:
-        _check_device(training.device)
-        _check_memory(grid, config, training)
+        _check_memory(grid, config)
 
 
 def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Augmentation) -> None:
@@ -105,38 +99,30 @@ def _check_together(grid: Downsampling, config: NetworkConfig, augmentation: Aug
         )
 
 
-def _check_device(device: str) -> None:
-    """Refuse a GPU that isn't there."""
-    number = torch.device(device).index or 0
-    if device != "cpu" and number >= torch.cuda.device_count():
-        there = f"{torch.cuda.device_count()} GPUs that torch can use; take 'cpu'"
-        raise ValueError(f"device {device!r}: this machine has {there}")
-
-
-def _check_memory(grid: Downsampling, config: NetworkConfig, training: TrainConfig) -> None:
+def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
     """Refuse a network that can't fit into the machine's memory, by an estimate from below.
 
-    What takes most are the states that snntorch's loop keeps for the way back: by measurement
-    twice the input and 3.5 times the hidden neurons of each step; and a weight with its gradients.
+    What takes most are the states that snntorch's loop keeps: by measurement twice the input and
+    3.5 times the hidden neurons of each step, for the 32 words of a figure; and a weight with its
+    gradients.
     """
     if config.network != "spiking":
         return
     n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
     if config.kernel_size:
         n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
-    batch = 32 if training.engine == "fused" else max(128, training.batch_size)  # fused: a look
     n_weights = n_inputs * n_hidden
     if config.n_layers > 1:  # each layer hears delayed copies of the one before
         n_late = config.n_delays * config.n_hidden
         n_weights += n_late * (n_hidden + (config.n_layers - 2) * config.n_hidden)
     n_neurons = n_hidden + (config.n_layers - 1) * config.n_hidden  # windows: the first layer only
     n_states = 2 * n_inputs + 3.5 * n_neurons
-    n_bytes = 4 * batch * grid.n_steps * n_states + 80 * n_weights
+    n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_weights
     there = psutil.virtual_memory().total
     if n_bytes > there:
         raise ValueError(
             f"n_hidden {config.n_hidden}, n_layers {config.n_layers}, n_delays {config.n_delays}: "
-            f"with {grid.n_units} units x {grid.n_steps} steps (bin_ms, duration_s, pool_units, "
+            f"with {grid.n_units} units x {grid.n_steps} steps (duration_s, pool_units, "
             f"pool_steps) a run takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
             f"{there / 1e9:,.0f}"
         )

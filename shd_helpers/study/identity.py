@@ -32,7 +32,6 @@ NEUTRAL = {
     "n_delays": 1,
     "n_layers": 1,
     "kernel_size": 0,
-    "l1_spikes": 0.0,
     "shift_units": 0,
     "shift_ms": 0.0,
     "stretch": 0.0,
@@ -51,9 +50,11 @@ NEUTRAL = {
     "protocol": "official",
     "validation_speakers": "",
     "score_test": True,
-    "engine": "fused",
-    "device": "cpu",
 }
+# Parameters that are gone: kept networks tell their values, all of them neutral.
+_GONE = {"l1_spikes", "engine", "device"}
+# Parameters that are constants of the study now.
+_CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
 _IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
@@ -71,10 +72,10 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    counted = {
+    counted = _CONSTANT | {
         name: value
         for name, value in parameters.items()
-        if name not in _PLACES
+        if name not in _PLACES | _GONE
         and not _is_neutral(name, parameters)
         and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
     }

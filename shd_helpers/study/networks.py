@@ -15,7 +15,7 @@ from shd_helpers.network import Network, NetworkConfig, build_network
 from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import settings
+from shd_helpers.study.identity import Settings, settings
 from shd_helpers.study.run_files import REMEDY
 from shd_helpers.study.run_folder import Run, read_run
 
@@ -36,6 +36,10 @@ class TrainedNetwork(NamedTuple):
     def name(self) -> str:
         """Return the run's name, or that of the file that the network was kept in."""
         return self.file.parent.name if self.file.name == "run.json" else self.file.stem
+
+    def settings(self, kind: type[Settings]) -> Settings:
+        """Return the run's settings of a kind, such as `NetworkConfig`."""
+        return settings(kind, self.about["parameters"])
 
 
 def _build(parameters: dict) -> Network:

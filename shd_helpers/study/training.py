@@ -1,6 +1,5 @@
 """Train and evaluate: one epoch, then many."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -10,14 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_choice, check_number, check_whole
+from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import Quantisation
+from shd_helpers.network import Quantisation, answers
 from shd_helpers.network.dropout import hidden_dropout
-from shd_helpers.network.engines import ENGINES, Network, choose_engine
+from shd_helpers.network.engines import Network, choose_engine
 from shd_helpers.network.mismatch import mismatched
 from shd_helpers.study.evaluation import batches, evaluate
+
+LR_GAMMA = 0.5  # by which the learning rate falls
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,9 @@ class TrainConfig:
     epochs: int = 30  # passes over the training utterances
     batch_size: int = 8
     lr: float = 1e-3  # learning rate of Adam
-    lr_step: int = 10  # epochs between two drops of the learning rate
-    lr_gamma: float = 0.5  # factor of each drop
-    l1_spikes: float = 0.0  # what a hidden spike adds to its utterance's loss (nats)
+    lr_step: int = 10  # epochs after which the learning rate falls to half
     hidden_dropout: float = 0.0  # share of the hidden neurons that are left out, drawn every batch
     mismatch: float = 0.0  # relative deviation of weights, thresholds and leaks, drawn every batch
-    engine: str = "fused"  # see `choose_engine`
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -47,13 +44,8 @@ class TrainConfig:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
-        check_number("lr_gamma", self.lr_gamma, 0, 1, above=True)
-        check_number("l1_spikes", self.l1_spikes, 0, 1)
         check_number("hidden_dropout", self.hidden_dropout, 0, 0.99)
         check_number("mismatch", self.mismatch, 0, 1)
-        check_choice("engine", self.engine, ENGINES)
-        if not isinstance(self.device, str) or not re.fullmatch("cpu|cuda(:[0-9])?", self.device):
-            raise ValueError(f"device {self.device!r}: take 'cpu' or 'cuda'")
 
 
 class Metrics(NamedTuple):
@@ -85,6 +77,7 @@ def train_epoch(
     config: TrainConfig,
     generator: torch.Generator,
     quantisation: Quantisation | None = None,
+    engine: str = "fused",
 ) -> Metrics:
     """Update the weights once per batch; return the means met on the way.
 
@@ -97,18 +90,20 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size, engine, cost of spikes, dropout and mismatch count.
+        Its batch size, dropout and mismatch count.
     generator : torch.Generator
         Shuffles, and draws the hidden neurons left out and the mismatch.
     quantisation : Quantisation, optional
         Every batch runs with few-bit weights; the gradients go to the model's own.
+    engine : str
+        See `choose_engine`.
 
     Returns
     -------
     Metrics
-        Weighted by batch size, measured before each update; the loss with the cost of spikes.
+        Weighted by batch size, measured before each update.
     """
-    run = choose_engine(config.engine, model)
+    run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
         with ExitStack() as built:  # the network as it is trained; its own numbers come back
@@ -118,11 +113,11 @@ def train_epoch(
                 built.enter_context(mismatched(model, config.mismatch, generator))
             if config.hidden_dropout:
                 built.enter_context(hidden_dropout(model, config.hidden_dropout, generator))
-            loss, class_scores = run.forward_backward(model, events, index, config.l1_spikes)
+            loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
-        correct += np.sum(class_scores.argmax(1).cpu().numpy() == events.labels[index])
+        correct += np.sum(answers(class_scores) == events.labels[index])
     return Metrics(loss_sum / len(events), float(correct) / len(events))
 
 
@@ -145,9 +140,12 @@ def overfit(
         Adam's learning rate.
     """
     generator = torch.Generator().manual_seed(0)
-    config = TrainConfig(batch_size=len(events), engine=engine)
+    config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    return [train_epoch(model, events, optimizer, config, generator).loss for _ in range(updates)]
+    return [
+        train_epoch(model, events, optimizer, config, generator, engine=engine).loss
+        for _ in range(updates)
+    ]
 
 
 def fit(
@@ -159,6 +157,7 @@ def fit(
     *,
     augmentation: Augmentation | None = None,
     quantisation: Quantisation | None = None,
+    engine: str = "fused",
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
     """Train a network; print one line an epoch.
@@ -170,13 +169,15 @@ def fit(
     training, validation : Events
         Utterances to learn from, and to watch only.
     config : TrainConfig
-        Epochs, batch size, learning rate, engine.
+        Epochs, batch size, learning rate.
     generator : torch.Generator
         Shuffles, seeds the augmentation, draws the dropout and the mismatch.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantisation : Quantisation, optional
         The last `quantised_epochs` train, and end, with few-bit weights.
+    engine : str
+        See `choose_engine`.
     on_epoch : callable, optional
         Takes the model as it was validated, and the epoch's metrics, after every epoch.
 
@@ -191,7 +192,7 @@ def fit(
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, config.lr_gamma)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
     history = []
     for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
@@ -199,10 +200,10 @@ def fit(
         shown = augmentation(training, generator) if augmentation else training
         left = config.epochs - epoch
         tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
-        train = train_epoch(model, shown, optimizer, config, generator, tuned)
+        train = train_epoch(model, shown, optimizer, config, generator, tuned, engine)
         as_built = tuned.few_bit_weights if tuned else nullcontext
         with as_built(model):
-            valid = evaluate(model, validation, config.engine)
+            valid = evaluate(model, validation, engine)
         numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
             raise ValueError(

@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +24,7 @@ class Engine(Protocol):
     """What a module must have to run the kinds of network that it can run."""
 
     def forward_backward(
-        self, model: Any, events: Events, index: Index, l1_spikes: float = 0.0
+        self, model: Any, events: Events, index: Index
     ) -> tuple[float, torch.Tensor]:
         """Leave the gradients in the parameters; return mean loss and scores (batch, classes)."""
 
@@ -43,9 +42,8 @@ def choose_engine(name: str, model: Network) -> Engine:
     name : str
         ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
     model : SpikingNetwork or ConvolutionalNetwork
-        On a CUDA device the compiled engine is `engines.triton`, else `engines.fused`. What it
-        can't do is done by the loop, with a warning that says why. A network without spikes is run
-        by torch, whatever the name.
+        What the compiled engine can't do is done by the loop, with a warning that says why. A
+        network without spikes is run by torch, whatever the name.
 
     Raises
     ------
@@ -58,19 +56,10 @@ def choose_engine(name: str, model: Network) -> Engine:
         return convolutional
     if name == "snntorch":
         return loop
-    reason: str | None = "Triton is missing: pip install '.[cuda]'"
-    compiled: Engine = fused
-    if not model.fc1.weight.is_cuda:
-        reason = fused.unsupported_reason(model)
-    else:
-        with suppress(ImportError):
-            from shd_helpers.network.engines import triton
-
-            compiled, reason = triton, triton.unsupported_reason(model)
-    if reason:
+    if reason := fused.unsupported_reason(model):
         warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
         return loop
-    return compiled
+    return fused
 
 
 def compare_engines(model: SpikingNetwork, events: Events, index: np.ndarray) -> pd.DataFrame:

@@ -34,7 +34,7 @@ WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a threa
 GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch in training
 
 
-def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None:
+def unsupported_reason(model: SpikingNetwork) -> str | None:
     """Say what in a model this engine can't compute.
 
     Parameters
@@ -42,8 +42,6 @@ def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None
     model : SpikingNetwork
         Any network; what it may have beyond the usual is per-neuron, learned or unequal betas and
         thresholds, adaptation, a surrogate and slope of its own in each layer.
-    device : str
-        Where the model has to be.
 
     Returns
     -------
@@ -61,8 +59,6 @@ def unsupported_reason(model: SpikingNetwork, device: str = "cpu") -> str | None
             return f"lif{i} is {type(lif).__name__}, not Leaky"
         if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
             return f"layer {i} has forward hooks"
-        if any(tensor.device.type != device for tensor in state):
-            return f"layer {i} is not on {device}"
         if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
             return f"layer {i} is not in float32"
         if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
@@ -92,14 +88,11 @@ def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
         other.result()
 
 
-def checked_index(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, reason: str | None
+def _checked(
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> np.ndarray:
-    """Return the index as an array; raise what `forward_backward` says it raises.
-
-    `reason` is from `unsupported_reason`.
-    """
-    if reason:
+    """Return the index as an array; raise what `forward_backward` says it raises."""
+    if reason := unsupported_reason(model):
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
     if events.n_units * len(model.delays) != n_in:
@@ -110,8 +103,8 @@ def checked_index(
     return index
 
 
-def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
-    index = checked_index(model, events, index, unsupported_reason(model))
+def _call(model, events, index, train=False, keep=False):
+    index = _checked(model, events, index)
     shape, constants, params, lows, matrices = pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
@@ -124,8 +117,7 @@ def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
     n_grads = params.size if train else 0
     grads = aligned(n_groups, n_grads)
     losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
-    delays, cost = np.array(model.delays), np.float32(l1_spikes / max(1, batch))
-    n_spikes = np.empty((batch, len(shape)), np.int64)
+    delays, n_spikes = np.array(model.delays), np.empty((batch, len(shape)), np.int64)
     n_run = steps_run(model, events, index)
     if keep:
         states[:] = 0  # what comes after a word's end stays so
@@ -133,22 +125,18 @@ def _call(model, events, index, train=False, keep=False, l1_spikes=0.0):
     def work(worker):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, n_run, delays, cost, shape, constants, params, lows, matrices, states,
-            grads, losses, scores, n_spikes,
+            events.n_steps, n_run, delays, shape, constants, params, lows, matrices, states, grads,
+            losses, scores, n_spikes,
         )  # fmt: skip
 
     _in_threads(work, n_workers)
     if (n_spikes < 0).any():
         raise ValueError("events are out of order, or outside of the grid of steps and units")
-    losses += l1_spikes * n_spikes[:, :-1].sum(1)
     return shape, scores, n_spikes, states, losses, grads
 
 
 def forward_backward(
-    model: SpikingNetwork,
-    events: Events,
-    index: Sequence[int] | np.ndarray,
-    l1_spikes: float = 0.0,
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
@@ -160,13 +148,11 @@ def forward_backward(
         Utterances.
     index : sequence of int
         Those in the batch, shape (batch,).
-    l1_spikes : float
-        What a hidden spike adds to its utterance's loss (nats).
 
     Returns
     -------
     loss : float
-        Mean over the batch of the cross-entropy of the softmax over the class scores, and costs.
+        Mean over the batch of the cross-entropy of the softmax over the class scores.
     scores : Tensor
         Class scores as in `SpikingNetwork.scores`, shape (batch, classes).
 
@@ -177,9 +163,7 @@ def forward_backward(
     IndexError
         If the index points at no utterance.
     """
-    shape, scores, _, _, losses, grads = _call(
-        model, events, index, train=True, l1_spikes=l1_spikes
-    )
+    shape, scores, _, _, losses, grads = _call(model, events, index, train=True)
     set_gradients(model, shape, grads.sum(axis=0))  # numpy adds row after row
     return float(losses.mean()), torch.from_numpy(scores)
 

@@ -1,17 +1,16 @@
 """The compiled loops of the fused engine: one utterance through all layers, and back.
 
-A layer reads the list of the utterance's events, or of those that the layer before wrote, listed
-once for every delay: see `engines.lists`.
+A layer reads the list of the utterance's events, or of those that the layer before wrote, once for
+every delay: ``units[start[t]:start[t + 1]]`` are the units active at step t.
 """
 
 import numpy as np
 
-from shd_helpers.network.engines.lists import by_unit, compiled, delayed, read_events
-from shd_helpers.network.engines.vectors import add_part, add_products, add_rows, exp
+from shd_helpers.compiled import compiled
 
 BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows at a time
 LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
-# here, for numba's cache sees changes of this file only; READOUT: a membrane that never spikes
+# READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
 # of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
@@ -19,6 +18,116 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # alone, BAND of them; `lows` has the first.
 N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO, ADAPTS = range(11)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
+
+
+@compiled
+def read_events(event_steps, event_units, first, end, n_units, start, units):
+    """List an utterance's events by step; tell whether all are sound."""
+    n_steps, e = len(start) - 1, first
+    for t in range(n_steps):
+        start[t], before = e - first, 0
+        while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
+            before = units[e - first] = event_units[e]
+            e += 1
+    start[n_steps] = e - first
+    return e == end
+
+
+@compiled
+def delayed(at, heard, n_units, delays, start, units):
+    """List the events heard[at[t]:at[t + 1]] of the steps t once for every delay.
+
+    The copy of unit u that is late by delays[k] is the input u + k n_units.
+    """
+    n_steps, found = len(start) - 1, 0
+    if len(delays) == 1 and delays[0] == 0:  # a copy, which takes a fifth of the time below
+        for t in range(n_steps + 1):
+            start[t] = at[t]
+        for i in range(at[n_steps]):
+            units[i] = heard[i]
+        return
+    for t in range(n_steps):
+        start[t] = found
+        for k in range(len(delays)):
+            s = t - delays[k]
+            if s >= 0:
+                for i in range(at[s], at[s + 1]):
+                    units[found] = heard[i] + k * n_units
+                    found += 1
+    start[n_steps] = found
+
+
+@compiled
+def by_unit(start, units, n_units, begin, rows):
+    """Sort events by unit: unit u has its events in the rows[begin[u]:begin[u + 1]] of mem."""
+    n_steps = len(start) - 1
+    begin[: n_units + 2] = 0
+    for k in range(start[n_steps]):
+        begin[units[k] + 2] += 1
+    for u in range(2, n_units + 2):
+        begin[u] += begin[u - 1]
+    for t in range(n_steps):
+        for k in range(start[t], start[t + 1]):
+            rows[begin[units[k] + 1]] = t + 1
+            begin[units[k] + 1] += 1
+
+
+@compiled
+def add_rows(rows, index, first, last, out, r):
+    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
+    k = first
+    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
+        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
+        for j in range(out.shape[1]):
+            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
+        k += 4
+    while k < last:
+        a = index[k]
+        for j in range(out.shape[1]):
+            out[r, j] += rows[a, j]
+        k += 1
+
+
+@compiled
+def add_part(row, out):
+    """Let out = out + row; both are short."""
+    for j in range(len(out)):
+        out[j] += row[j]
+
+
+@compiled
+def add_products(v, w, out, r, is_first):
+    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1]: two rows for each time that w is read.
+
+    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5. With `is_first`
+    the first products replace what was there.
+    """
+    s = r + 1
+    for k in range(0, len(w), 5):
+        a0, a1, a2, a3, a4 = v[r, k], v[r, k + 1], v[r, k + 2], v[r, k + 3], v[r, k + 4]
+        b0, b1, b2, b3, b4 = v[s, k], v[s, k + 1], v[s, k + 2], v[s, k + 3], v[s, k + 4]
+        if k == 0 and is_first:
+            for j in range(out.shape[1]):
+                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                out[r, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[s, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+        else:
+            for j in range(out.shape[1]):
+                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+
+
+@compiled
+def exp(x):
+    """Return exp(x) to about one unit in the last place, by Cephes' expf; it runs in vectors."""
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+    p = (p * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
+    p = (p * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
+    p = (p * (r * r) + r) + np.float32(1)
+    return p * np.int32((np.int32(n) + 127) << 23).view(np.float32)  # p 2^n
 
 
 @compiled
@@ -116,12 +225,12 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, delays, cost, d):
+def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, delays, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is the sum of g_next[t + delay] w over the delays, through the next layer's weights,
-    plus what a hidden spike costs, or `last` for the output layer. With LEARN, d gets the gradients
+    or `last` for the output layer. With LEARN, d gets the gradients
     of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
     the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
     With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
@@ -146,8 +255,6 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
                     add_products(
                         heard[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
-            if cost:
-                grads += cost
         grad = grads[row] if n_next else last
         later = kept if to_zero else mem[t + 1]
         if to_zero:
@@ -197,8 +304,8 @@ def membranes(shape, i, n_steps, state):
 
 @compiled
 def backward(
-    shape, constants, params, lows, matrices, state, n_run, start, units, delays, last, cost, begin,
-    rows, grads,
+    shape, constants, params, lows, matrices, state, n_run, start, units, delays, last, begin, rows,
+    grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
@@ -211,7 +318,7 @@ def backward(
             n_rows = (len(late) * n_next + 4) // 5 * 5
             w = matrix(matrices, shape[i, NEXT], n_rows, shape[i, WIDTH])
         neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
-        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, late, cost, d)
+        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, late, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
@@ -226,7 +333,7 @@ def backward(
 @compiled
 def work(
     worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, n_run, delays,
-    cost, shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
+    shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
 ):  # fmt: skip
     """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
@@ -260,5 +367,5 @@ def work(
                     last /= np.float32(n)
                 backward(
                     shape, constants, params, lows, matrices, state, n, start, units, delays, last,
-                    cost, begin, rows, grads[group],
+                    begin, rows, grads[group],
                 )  # fmt: skip

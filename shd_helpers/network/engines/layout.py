@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from snntorch import Leaky
 
+from shd_helpers.compiled import compiled
 from shd_helpers.network.engines import kernels
 from shd_helpers.network.engines.kernels import (
     ATAN,
@@ -20,7 +21,6 @@ from shd_helpers.network.engines.kernels import (
     SIGMOID,
     WIDTH,
 )
-from shd_helpers.network.engines.lists import compiled
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 KINDS = {"fast_sigmoid": FAST_SIGMOID, "atan": ATAN, "sigmoid": SIGMOID}

@@ -14,7 +14,7 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def forward_backward(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray, l1_spikes: float = 0.0
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
@@ -26,21 +26,16 @@ def forward_backward(
         Utterances.
     index : ndarray
         Which of them are the batch, shape (batch,).
-    l1_spikes : float
-        What a hidden spike adds to its utterance's loss (nats).
 
     Returns
     -------
     tuple of float and Tensor
-        Mean cross-entropy on the class scores (nats) with those costs, and scores (batch, classes).
+        Mean cross-entropy on the class scores (nats), and scores (batch, classes).
     """
     model.zero_grad()
-    recording = model(_frames(model, events, index), record_hidden=l1_spikes != 0)
+    recording = model(_frames(model, events, index))
     scores = model.scores(recording)
-    labels = torch.from_numpy(events.labels[index]).to(scores.device)
-    loss = functional.cross_entropy(scores, labels)
-    for spk in recording.hidden_spk:
-        loss = loss + l1_spikes * spk.sum() / len(index)
+    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), scores.detach()
 
@@ -63,4 +58,4 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
 def _frames(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> torch.Tensor:
-    return torch.from_numpy(events.to_frames(index)).to(model.fc1.weight.device)
+    return torch.from_numpy(events.to_frames(index))
