@@ -6,8 +6,8 @@ from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
 from shd_helpers.circuit.vectors import Word
 from shd_helpers.events.downsample import Downsampling
 
-COARSE = Downsampling(100, 2.0, 0.6, 5, 7, 4)
-RAW = Downsampling(0, 4.0, 0.3, 1, 1, 1)
+COARSE = Downsampling(100, 0.6, 5, 7, 4)
+RAW = Downsampling(0, 0.1, 1, 1, 1)
 # each differs from the study's circuit where an implementation may go wrong
 CIRCUITS = {
     "study": {},

@@ -65,10 +65,10 @@ def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
 
 
 @styled
-def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_unseen") -> Figure:
+def accuracy_over_disturbance(disturbances: pd.DataFrame) -> Figure:
     """Draw accuracy (%) over the strength of each disturbance, a panel a kind, with a band.
 
-    Takes rows of `kind`, `strength`, `trained_with` (a line each) and ``<score>_accuracy`` (a
+    Takes rows of `kind`, `strength`, `trained_with` (a line each) and `test_unseen_accuracy` (a
     fraction), one a network and draw. The rows of kind ``"none"`` are where all lines begin. Lines
     are means; the band, of the first `trained_with` alone, goes from the 10th to the 90th
     percentile of networks and draws.
@@ -84,12 +84,12 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame, score: str = "test_uns
         for i, name in enumerate(names):
             rows = pd.concat([begin, disturbances[disturbances.kind == kind]])
             rows = rows[rows.trained_with == name]
-            values = 100 * rows.groupby("strength")[f"{score}_accuracy"].mean()
+            values = 100 * rows.groupby("strength").test_unseen_accuracy.mean()
             look = {"color": f"C{i}", "marker": _MARKS[i % 6], "markersize": 3.5}
             axis.plot(100 * values.index, values, label=f"trained with {name}", **look)
             if i == 0:  # bands of several would hide each other
                 low, high = (
-                    100 * rows.groupby("strength")[f"{score}_accuracy"].quantile(q) for q in _BAND
+                    100 * rows.groupby("strength").test_unseen_accuracy.quantile(q) for q in _BAND
                 )
                 look = {"color": "C0", "alpha": 0.15, "linewidth": 0}
                 look |= {"label": f"8 of 10, {name}"}
