@@ -5,6 +5,8 @@
 PYTHON ?= python3
 # where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
+# in a copied checkout the package that .venv has installed is another one
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
