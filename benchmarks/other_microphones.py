@@ -21,7 +21,6 @@ from shd_helpers.source.microphone import RecordingError, hear
 from shd_helpers.source.voices import as_long, duration_s
 from shd_helpers.study import evaluate, input_of, of_run, read_network, read_run
 from shd_helpers.study.networks import NETWORKS
-from shd_helpers.study.tables import RESULTS
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
     }
     for folder in folders:
         networks[str(folder.relative_to(runs_dir()))] = of_run(read_run(folder))
-    usual_s = pd.read_csv(RESULTS / "voices_hd.csv").duration_s.median()
+    usual_s = pd.read_csv(NETWORKS.parent / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)

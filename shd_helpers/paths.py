@@ -69,9 +69,5 @@ def img_dir() -> Path:
 
 
 def results_dir() -> Path:
-    """Return the folder of the tables.
-
-    It is ``results/``, or ``$SHD_RESULTS_DIR``; in smoke tests a throw-away folder.
-    """
-    folder = resolve(os.environ.get("SHD_RESULTS_DIR") or "results")
-    return runs_dir() / "results" if is_smoke() else folder
+    """Return the folder of the tables (``results/``, or ``$SHD_RESULTS_DIR``)."""
+    return resolve(os.environ.get("SHD_RESULTS_DIR") or "results")

@@ -27,7 +27,7 @@ _MODULES = {
         "is_on_front",
         "summarise",
     ),
-    "tables": ("RESULTS", "read_table"),
+    "tables": ("read_table", "results_dir"),
     "training": ("TrainConfig", "fit", "overfit"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

@@ -115,7 +115,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
-    with reading(path, RunError, "Restore it: git restore results."):
+    with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
         with np.load(path) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
