@@ -264,7 +264,13 @@ def test_a_row_is_appended_without_reading_the_others(home, monkeypatch):
     """Rows of other runs, with a column that this sweep hasn't, stay before it to the letter."""
     sweep, row = read_sweep(home.yaml), measured(home, 0.5)
     store(home, {0: row})
-    other = {"configuration": "b", "seed": 9, "run_name": "b,seed=9", "status": "done", "older": "y"}
+    other = {
+        "configuration": "b",
+        "seed": 9,
+        "run_name": "b,seed=9",
+        "status": "done",
+        "older": "y",
+    }
     tables.merge_rows(home.table, [other])
     before = home.table.read_text()
     monkeypatch.setattr(tables, "_read", None)

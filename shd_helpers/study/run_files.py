@@ -62,6 +62,6 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
         if not table[["label", "predicted"]].isin(LANGUAGES["both"]).all(axis=None):
             raise ValueError("a word that is no class")
         found = (table.label == table.predicted).mean()
-        if test is not None and not abs(found - test) <= 1e-9:
-            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {test:.1%}")
+        if test is not None and not np.isclose(found, test, rtol=0, atol=1e-9):
+            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {float(test):.1%}")
     return table

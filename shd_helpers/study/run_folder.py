@@ -236,6 +236,8 @@ def read_run(folder: Path) -> Run:
             raise RunError(f"{path}: no such file{_cut_short(folder)}. {REMEDY} first.")
         text = path.read_text(encoding="utf-8")
         info = json.loads(text)
+        if not isinstance(info, dict):
+            raise ValueError("no run")
         if info["complete"] is not True:
             raise RunError(f"{path}: the run is not complete{_cut_short(folder)}. {REMEDY} first.")
         if {key: type(info[key]) for key in _INSIDE} != _INSIDE:

@@ -263,7 +263,7 @@ def read_table(name: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `sweeps.run_sweep` makes it, with `channels` and `steps`.
+        As `sweeps.runner.run_sweep` makes it, with `channels` and `steps`.
 
     Raises
     ------
