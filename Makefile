@@ -19,6 +19,9 @@ LOCKED ?=
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
+# the value of a variable that a target needs
+given = $(or $($1),$(findstring --help,$(ARGS)),$(error $1= is missing; see make help))
+
 .PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser slurm notebooks site lock clean
 
 help:
@@ -59,10 +62,10 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m shd_helpers.source.compare "$(A)" "$(B)" $(ARGS)
+	@$(PY) -m shd_helpers.source.compare "$(call given,A)" "$(call given,B)" $(ARGS)
 
 sweep: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
@@ -72,10 +75,10 @@ $(INSTALLED)-circuit: $(INSTALLED)
 	@touch $(INSTALLED)-circuit
 
 export: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.export "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 rtl: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

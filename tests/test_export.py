@@ -255,6 +255,7 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         ([None, "-p", "fc3_bits", "4"], "fc3_bits: no such option; take one of fc1_bits"),
         ([None, "-p", "fc1_bits", "1"], "fc1_bits 1"),
         ([None, "-p", "leak", "shift"], "beta 0.9500 a step"),
+        ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
         ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
         ([None, "-p", "mem_bits", "32"], "lower mem_bits"),
     ],
