@@ -18,7 +18,7 @@ _MODULES = {
     "identity": ("parameters_of", "settings"),
     "networks": ("input_of", "keep_network", "load_network", "of_run", "read_network"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
-    "run_folder": ("RunWriter", "read_run", "read_unfinished"),
+    "run_folder": ("RunWriter", "read_run"),
     "statistics": (
         "choose",
         "contrasts",

@@ -13,12 +13,6 @@ REMEDY = "Run 03_model_training with this run_name"
 SMALL_BYTES, LARGEST_RATIO = 2**24, 1100  # gzip, which the examples are packed with, reaches 1030
 
 
-def read_epoch(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights after an epoch by their names."""
-    with reading(path, RunError, f"{REMEDY} again."), np.load(path) as file:
-        return dict(file)
-
-
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return a file's arrays by their names."""
     found: dict[str, np.ndarray] = {}
