@@ -21,7 +21,6 @@ from shd_helpers.source.microphone import RecordingError, hear
 from shd_helpers.source.voices import as_long, duration_s
 from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.networks import NETWORKS
-from shd_helpers.study.tables import RESULTS
 
 
 def main() -> None:
@@ -39,7 +38,7 @@ def main() -> None:
         for kind in ("study", "best", "adapting")
         for path in sorted(NETWORKS.glob(f"{kind}_*.npz"))
     }
-    usual_s = pd.read_csv(RESULTS / "voices_hd.csv").duration_s.median()
+    usual_s = pd.read_csv(NETWORKS.parent / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import traceback
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +110,8 @@ def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever a damaged file raises when it is read into an error that names it.
 
+    A mistake in this package's own code passes as it is.
+
     Parameters
     ----------
     path : Path
@@ -125,6 +128,10 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     except kind:
         raise
     except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
+        *_, (last, _) = traceback.walk_tb(error.__traceback__)
+        is_ours = Path(last.f_code.co_filename).is_relative_to(Path(__file__).parent)
+        if is_ours and isinstance(error, TypeError | AttributeError | NameError):
+            raise
         why = (str(error).splitlines() or [""])[0]
         raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
 

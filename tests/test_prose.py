@@ -20,9 +20,10 @@ from shd_helpers.study import (
     speaker_accuracies,
     summarise,
 )
-from shd_helpers.study.tables import COSTS, RESULTS
+from shd_helpers.study.tables import COSTS
 from shd_helpers.sweeps import plan_of, recipes
 from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
+from tests import RESULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import read_table, summarise
-from shd_helpers.study.tables import RESULTS
+from tests import RESULTS
 from tests.test_prose import README, percent, says
 
 NOTEBOOK = "07_new_speakers"

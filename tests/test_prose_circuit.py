@@ -15,9 +15,9 @@ from shd_helpers.circuit.budget import energy, memory
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.study.tables import RESULTS
 from shd_helpers.sweeps import plan_of
 from shd_helpers.sweeps.yaml_file import SWEEPS
+from tests import RESULTS
 from tests.test_prose import DOCS, says
 
 NOTEBOOK = "08_for_the_circuit"

@@ -8,7 +8,8 @@ from scipy.stats import ttest_1samp
 from shd_helpers.study import contrasts, difference, read_table, speaker_accuracies, summarise
 from shd_helpers.sweeps import plan_of
 from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
-from tests.test_prose import README, RESULTS, says
+from tests import RESULTS
+from tests.test_prose import README, says
 
 NOTEBOOK = "07_new_speakers"
 ADAPTING = "eight delays, adapting, threshold 1"
