@@ -5,6 +5,8 @@
 PYTHON ?= python3
 # where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
+# in a copied checkout the package that .venv has installed is another one
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 DATASET ?=
 NAME ?=
@@ -16,6 +18,9 @@ LOCKED ?=
 
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
+
+# the value of a variable that a target needs
+given = $(or $($1),$(findstring --help,$(ARGS)),$(error $1= is missing; see make help))
 
 .PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser slurm notebooks site lock clean
 
@@ -57,10 +62,10 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m shd_helpers.source.compare "$(A)" "$(B)" $(ARGS)
+	@$(PY) -m shd_helpers.source.compare "$(call given,A)" "$(call given,B)" $(ARGS)
 
 sweep: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(SWEEP) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
@@ -70,10 +75,10 @@ $(INSTALLED)-circuit: $(INSTALLED)
 	@touch $(INSTALLED)-circuit
 
 export: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.export "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.export "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 rtl: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.rtl "$(RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.circuit.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

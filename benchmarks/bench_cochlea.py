@@ -7,10 +7,10 @@ import numpy as np
 import soundfile
 from lauscher.audiowaves import MonoAudioWave
 from lauscher.transformations.wave2spike import Wave2Spike
-from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source.cochlea import N_THREADS, encode
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.threads import on_all_cores
 
 NAME, RATE_HZ = "lang-english_speaker-00_trial-0_digit-1.flac", 48_000  # 0.67 s
 CLIP = ROOT.parent / "shared" / "data" / "hd_audio" / NAME
@@ -47,10 +47,7 @@ def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
     one_s = seconds(lambda: encode(wave, RATE_HZ, 0), repeats)
 
     def many():
-        cores = N_THREADS
-        thread_map(
-            lambda i: encode(wave, RATE_HZ, i), range(batch), max_workers=cores, disable=True
-        )
+        on_all_cores(lambda i: encode(wave, RATE_HZ, i), range(batch), "", progress=False)
 
     many_s = seconds(many, repeats)
     reference_s = seconds(lambda: Wave2Spike(700)(MonoAudioWave(wave.copy(), RATE_HZ)), 1)

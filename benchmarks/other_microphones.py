@@ -16,36 +16,29 @@ import soundfile
 from tqdm import tqdm
 
 from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir, run_folders, runs_dir
+from shd_helpers.paths import results_dir
 from shd_helpers.source.microphone import RecordingError, hear
 from shd_helpers.source.voices import as_long, duration_s
-from shd_helpers.study import evaluate, input_of, of_run, read_network, read_run
+from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.networks import NETWORKS
-from shd_helpers.study.tables import RESULTS
 
 
 def main() -> None:
     """Write a row for each recording and network: what was said, and what was heard."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with the wav files")
-    parser.add_argument("runs", nargs="*", help="more networks, below runs/: 'sweeps/inputs_hd/*'")
-    arguments = parser.parse_args()
-    paths, folders = sorted(arguments.folder.glob("*.wav")), run_folders(arguments.runs)
+    paths = sorted(parser.parse_args().folder.glob("*.wav"))
     if not paths:
         parser.error("no wav file in this folder")
     for path in paths:
         if not re.fullmatch(r"[0-9]_[^_]+_[^_]+", path.stem):
             parser.error(f"{path}: its name isn't {{digit}}_{{speaker}}_{{take}}.wav")
-    if arguments.runs and not folders:
-        parser.error(f"no run folder below {runs_dir()} is named so")
     networks = {
         path.stem: read_network(path)
-        for kind in ("study", "best")
+        for kind in ("study", "best", "adapting")
         for path in sorted(NETWORKS.glob(f"{kind}_*.npz"))
     }
-    for folder in folders:
-        networks[str(folder.relative_to(runs_dir()))] = of_run(read_run(folder))
-    usual_s = pd.read_csv(RESULTS / "voices_hd.csv").duration_s.median()
+    usual_s = pd.read_csv(NETWORKS.parent / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)

@@ -6,12 +6,17 @@ import hashlib
 import os
 import platform
 import re
+import traceback
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
+SMALL_BYTES, LARGEST_RATIO = 2**24, 50  # what a file may unpack to, whatever it is; spikes reach 3
 ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 
 
@@ -105,6 +110,8 @@ def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever a damaged file raises when it is read into an error that names it.
 
+    A mistake in this package's own code passes as it is.
+
     Parameters
     ----------
     path : Path
@@ -121,8 +128,28 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     except kind:
         raise
     except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
+        *_, (last, _) = traceback.walk_tb(error.__traceback__)
+        is_ours = Path(last.f_code.co_filename).is_relative_to(Path(__file__).parent)
+        if is_ours and isinstance(error, TypeError | AttributeError | NameError):
+            raise
         why = (str(error).splitlines() or [""])[0]
         raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a numpy archive by their names.
+
+    Raises
+    ------
+    ValueError
+        If it claims far more than its file can hold: it would unpack to gigabytes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(member.file_size for member in archive.infolist())
+    if claimed > max(SMALL_BYTES, LARGEST_RATIO * path.stat().st_size):
+        raise ValueError(f"{claimed / 1e6:.0f} MB when unpacked")
+    with np.load(path) as file:
+        return dict(file)
 
 
 def is_disk_full(error: str, folder: Path) -> bool:

@@ -5,6 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _ABOVE = Path(__file__).resolve().parents[1]
+# the environment of a copied checkout has the package of the first one, and would write there
+for _place in (Path.cwd(), *Path.cwd().parents):
+    if (_place / "shd_helpers").is_dir() and (_place / "notebooks").is_dir():
+        if _place != _ABOVE:
+            raise ImportError(
+                f"this Python imports the package of {_ABOVE}, not of {_place}. Start it by make, "
+                f"or install the package: python -m pip install -e '{_place}'"
+            )
+        break
 # a wheel is installed without the repository: then paths count from the working directory
 ROOT = _ABOVE if (_ABOVE / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
@@ -60,9 +69,5 @@ def img_dir() -> Path:
 
 
 def results_dir() -> Path:
-    """Return the folder of the tables.
-
-    It is ``results/``, or ``$SHD_RESULTS_DIR``; in smoke tests a throw-away folder.
-    """
-    folder = resolve(os.environ.get("SHD_RESULTS_DIR") or "results")
-    return runs_dir() / "results" if is_smoke() else folder
+    """Return the folder of the tables (``results/``, or ``$SHD_RESULTS_DIR``)."""
+    return resolve(os.environ.get("SHD_RESULTS_DIR") or "results")

@@ -1,0 +1,5 @@
+"""The tests; of the committed tables, too."""
+
+from shd_helpers.paths import ROOT
+
+RESULTS = ROOT / "results"

@@ -33,7 +33,6 @@ from shd_helpers.study import (
     notebooks,
     read_run,
     read_table,
-    read_unfinished,
     summarise,
 )
 from shd_helpers.study.identity import notebook_parameters
@@ -139,10 +138,6 @@ class Home:
         table = read_table(self.table)
         summarise(choose(table))
         collect_predictions(self.table)
-
-    def read_cut(self) -> None:
-        info, weights = read_unfinished(self.runs / ".cut.unfinished")
-        assert all(len(values) == len(info["epochs"]) + 1 for values in weights.values())
 
     def read_data(self) -> None:
         for path in (self.folder / "out").glob("*.h5"):

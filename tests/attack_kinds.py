@@ -149,7 +149,7 @@ READERS = {
     "recorded": ("encode",),
     "out": ("encode", "half", "read_data"),
     "results": ("read_tables", "sweep"),
-    "runs": ("analyse", "keep", "read_cut", "sweep", "read_tables", "cut", "study"),
+    "runs": ("analyse", "keep", "sweep", "read_tables", "cut", "study"),
     "trial.yaml": ("sweep",),
 }
 TOKENS = (b"NaN", b"-1", b"1e999", b"null", b'"x"', b"", b"true", b"[]", b"97", b"9" * 40, b"\xff")

@@ -158,10 +158,7 @@ class Arena:
     def problem(self, attack: Attack, before: dict[str, str]) -> str:
         """Return what was lost, if anything."""
         after = hashes(self.home.folder)
-        # what was cut short is kept, as damaged as it is, once another run begins
-        moved = {name.replace(".unfinished/", ".interrupted/") for name in attack.damaged}
-        touched = attack.damaged | moved
-        lost = []
+        touched, lost = attack.damaged, []
         for name, content in before.items():
             folder = name.rpartition("/")[0]
             is_complete = f"{folder}/run.json" in before and "unfinished" not in folder

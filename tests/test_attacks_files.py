@@ -18,7 +18,7 @@ from shd_helpers.source.recordings import encode_files
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import load_network
 from shd_helpers.study.predictions import collect_predictions, keep_predictions
-from shd_helpers.study.run_folder import RunError, read_run, read_unfinished
+from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.tables import TableError, finished_run, read_rows, read_table
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
@@ -65,7 +65,6 @@ of_all_ways = pytest.mark.parametrize("way", WAYS)
 def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_run(folder / "run")
-    write_run(folder / "cut", finish=False)
     return folder
 
 
@@ -117,16 +116,6 @@ def test_a_network_that_is_not_that_of_the_last_epoch_is_named(runs, monkeypatch
     torch.save(state, runs / "run" / "state_dict.pt")
     with pytest.raises(RunError, match=r"state_dict\.pt: .*fc2/bias isn't what weights\.h5 ends"):
         load_network(read_run(runs / "run"))
-
-
-@of_all_ways
-def test_an_interrupted_run_that_is_damaged_is_named(runs, way):
-    WAYS[way](runs / ".cut.unfinished" / "epochs" / "000001.npz")
-    with pytest.raises(RunError, match=r"000001\.npz: damaged"):
-        read_unfinished(runs / ".cut.unfinished")
-    WAYS[way](runs / ".cut.unfinished" / "run.json")
-    write_run(runs / "cut")  # another run is not in its way
-    assert len(read_run(runs / "cut").epochs) == 1
 
 
 @pytest.mark.parametrize(

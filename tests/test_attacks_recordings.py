@@ -33,7 +33,7 @@ def folder(tmp_path) -> Path:
     path = tmp_path / "recorded"
     path.mkdir()
     for i, name in enumerate(("one_ann_0", "two_ann_0", "zero_bob_0")):
-        soundfile.write(path / f"{name}.wav", sound(i, RATE_HZ, 0.05), RATE_HZ)
+        soundfile.write(path / f"{name}.wav", sound(i, 48_000, 0.05), 48_000)
     return path
 
 
@@ -195,7 +195,7 @@ def test_chunks_after_the_samples_are_no_samples(folder):
     np.testing.assert_array_equal(read_wave(path)[0], whole)
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other", "bomb"])
 def test_damaged_part_is_made_again(damage, folder, quick, monkeypatch):
     def fail(*_, **__):
         raise OSError("killed")
@@ -212,6 +212,10 @@ def test_damaged_part_is_made_again(damage, folder, quick, monkeypatch):
     if damage == "other":
         with part.open("wb") as file:
             np.savez(file, times=np.zeros(3), units=np.zeros(3))
+    if damage == "bomb":  # 80 MB in 80 kB
+        zeros = np.zeros(2 * 10**7, np.uint16)
+        with part.open("wb") as file:
+            np.savez_compressed(file, times=zeros.view(np.float16), units=zeros)
     quick.clear()
     train, test = encoded(folder)
     assert len(quick) == 1

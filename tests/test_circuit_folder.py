@@ -12,7 +12,7 @@ from shd_helpers.circuit.folder import Description, readme
 from shd_helpers.circuit.rtl import CELLS
 from shd_helpers.circuit.vectors import edge_words
 from shd_helpers.study import read_network
-from shd_helpers.study.tables import RESULTS
+from tests import RESULTS
 from tests.test_prose import DOCS
 
 

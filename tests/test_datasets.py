@@ -318,7 +318,7 @@ def test_names_for_notebooks_load_nothing_heavy():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = source.nothing
     code = "from shd_helpers.source import locate, read_shd, LANGUAGES"
-    heavy = {"numba", "scipy", "pandas", "requests", "torch"}
+    heavy = {"numba", "scipy", "pandas", "torch"}
     assert loaded_by(code, heavy | {"h5py"}) == {"h5py"}
 
 

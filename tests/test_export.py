@@ -21,7 +21,6 @@ from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
 from shd_helpers.source import fingerprint, locate
 from shd_helpers.study import (
-    RESULTS,
     RunWriter,
     TrainConfig,
     evaluate,
@@ -35,6 +34,7 @@ from shd_helpers.study import (
     settings,
 )
 from shd_helpers.study.notebooks import known_parameters
+from tests import RESULTS
 
 N_WORDS = 6
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -230,10 +230,20 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
     (out / "reference").touch()  # gcc's
     exported(monkeypatch, capsys, trained(), "--out", out, "--utterances", 1)
     assert (out / "README.md").read_bytes() == first and not (out / "reference").exists()
-    (out / "notes.txt").touch()
-    with pytest.raises(SystemExit, match=r"notes\.txt.*Take another OUT"):
-        exported(monkeypatch, capsys, trained(), "--out", out)
-    assert (out / "notes.txt").exists()
+    for name in ("notes.txt", "simulation/mine.txt"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).touch()
+        with pytest.raises(SystemExit, match=rf"{name.partition('/')[0]}.* no export's"):
+            exported(monkeypatch, capsys, trained(), "--out", out)
+        (out / name).unlink()  # it is still there
+    (out / "simulation").rmdir()
+    for name in ("README.md", "count.txt"):
+        shutil.rmtree(out)
+        out.mkdir()
+        (out / name).write_text("of mine")
+        with pytest.raises(SystemExit, match=rf"{name}: is no export's\. Take another OUT"):
+            exported(monkeypatch, capsys, trained(), "--out", out)
+        assert (out / name).read_text() == "of mine"
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
@@ -244,6 +254,7 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         ([None, "-p", "fc3_bits", "4"], "fc3_bits: no such option; take one of fc1_bits"),
         ([None, "-p", "fc1_bits", "1"], "fc1_bits 1"),
         ([None, "-p", "leak", "shift"], "beta 0.9500 a step"),
+        ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
         ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
         ([None, "-p", "mem_bits", "32"], "lower mem_bits"),
     ],

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source import datasets, download, heidelberg
+from shd_helpers.source import datasets, download, heidelberg, threads
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.heidelberg import Archive
 from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
@@ -323,7 +323,7 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     write_shd = heidelberg.write_shd
     with monkeypatch.context() as patch:
         patch.setattr(heidelberg, "write_shd", fill)
-        patch.setattr(heidelberg, "N_THREADS", 1)
+        patch.setattr(threads, "N_THREADS", 1)
         with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it goes on"):
             datasets.locate("hd")
     assert names(data_dir / "hd") == ["hd_audio.tar.gz", "unfinished"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
 from shd_helpers.source.cochlea import encode
@@ -55,6 +56,9 @@ def test_the_quiet_end_of_a_word_belongs_to_it_and_a_click_before_does_not():
         (noise(2.0, 0.05), "No word stands out of the noise"),
         (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
         (with_noise(noise(1), tone(0.4), noise(1), tone(0.3), noise(1)), "2 words were heard."),
+        (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "2 words were heard."),
+        (with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)), "That was a click. Say one digit"),
+        (np.full(RATE, 0.1), "Silence"),
     ],
 )
 def test_what_is_no_word_is_told(wave, sentence):
@@ -73,6 +77,40 @@ def test_a_word_becomes_the_spikes_of_the_word_alone():
     assert np.array_equal(heard.times, times) and np.array_equal(heard.units, units)
     again = hear(0.1 * loud, RATE, seed=3)
     assert np.array_equal(again.times, heard.times)
+
+
+@pytest.mark.parametrize("rate_hz", [RATE, RATE // 6])
+def test_a_word_cut_close_gets_the_sound_around_it_that_it_lacks(rate_hz):
+    floor, word = noise(2, 1e-3)[: 2 * rate_hz], tone(0.4)[:: RATE // rate_hz]
+    whole = floor.copy()
+    whole[rate_hz : rate_hz + len(word)] += word
+    lacks = round(0.02 * rate_hz)  # of the sound before it
+    heard = hear(whole, rate_hz, seed=1)
+    close = hear(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    assert abs(len(close.wave) - len(heard.wave)) <= 0.04 * RATE
+    edge = slice(round(0.001 * RATE), round(0.015 * RATE))
+    level = 20 * np.log10(close.wave[edge].std() / heard.wave[edge].std())
+    assert abs(level) < 6
+    again = hear(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    assert np.array_equal(again.times, close.times)
+    assert abs(len(close.times) / len(heard.times) - 1) < 0.05
+
+
+def test_an_offset_is_not_heard():
+    """Of half of the word's peak, as cheap microphones have."""
+    wave = with_noise(np.zeros(RATE // 2), tone(0.4, 0.2), np.zeros(RATE // 2))
+    plain, other = hear(wave, RATE), hear(wave + 0.1, RATE)
+    assert np.array_equal(plain.times, other.times) and np.array_equal(plain.units, other.units)
+
+
+def test_the_sampling_rate_is_not_heard():
+    word = synthesise("seven", "en-us+m3")
+    sound = np.concatenate([np.zeros(4800), word, np.zeros(4800)])  # at 24 kHz
+    n_spikes = [
+        len(hear(resample_poly(sound, hz, SPEECH_RATE_HZ), hz).times)
+        for hz in (SPEECH_RATE_HZ, 44_100, RATE, 4 * RATE)
+    ]
+    assert max(n_spikes) < 1.03 * min(n_spikes)
 
 
 def test_a_clipped_word_is_encoded_with_a_warning():

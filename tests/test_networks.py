@@ -1,5 +1,6 @@
 """Networks in one file: damaged ones, the committed ones, and what is heard of one word."""
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -55,8 +56,36 @@ def test_a_file_that_is_none_or_damaged_is_named(tmp_path):
         read_network("nobody")
     path = tmp_path / "a.npz"
     path.write_bytes(b"no network")
-    with pytest.raises(RunError, match=r"a\.npz.*git restore results"):
+    with pytest.raises(RunError, match=r"a\.npz.*git checkout HEAD -- results"):
         read_network(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"language": "german"}, "aren't those of its hash"),
+        ({"pool_steps": 30}, "aren't those of its hash"),
+        (np.nan, r"fc2\.bias has values that aren't finite"),
+        (np.inf, r"fc2\.bias has values that aren't finite"),
+    ],
+)
+def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change, message):
+    arrays = dict(np.load(NETWORKS / "study_0.npz"))
+    if isinstance(change, dict):
+        about = json.loads(str(arrays["about"]))
+        about["parameters"] |= change
+        arrays["about"] = np.array(json.dumps(about))
+    else:
+        arrays["fc2.bias"][3] = change
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(RunError, match=rf"a\.npz: damaged .*{message}"):
+        read_network(tmp_path / "a.npz")
+
+
+def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
+    monkeypatch.setattr(networks, "build_network", lambda grid: None)
+    with pytest.raises(TypeError, match="positional"):
+        read_network("study_0")
 
 
 @pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.npz")), ids=lambda path: path.stem)

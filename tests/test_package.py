@@ -9,7 +9,9 @@ import venv
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from shd_helpers.paths import ROOT
 
@@ -74,6 +76,35 @@ def test_every_module_imports(installed, tmp_path):
     files = run(python, "-c", IMPORT, *modules, cwd=tmp_path)
     assert len(files) == len(modules)
     assert all(Path(file).is_relative_to(site) for file in files)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A checkout that was copied with its environment, whose package is the first one's."""
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    cells = [new_code_cell("from shd_helpers.paths import ROOT; print(ROOT)")]
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "a.ipynb")
+    return tmp_path
+
+
+def test_a_copied_checkout_s_kernels_have_its_own_package(copied):
+    code = "from pathlib import Path; from shd_helpers.study.kernels import Kernel; k = Kernel()"
+    code += "; k.execute(Path('notebooks/a.ipynb').absolute(), Path('out.ipynb'), {}); k.close()"
+    run(sys.executable, "-c", code, cwd=copied)
+    (cell,) = nbformat.read(copied / "out.ipynb", 4).cells
+    assert cell.outputs[0].text == f"{copied}\n"
+
+
+def test_a_copied_checkout_s_notebooks_are_refused_the_other_package(copied):
+    """As a kernel that JupyterLab starts."""
+    command = [sys.executable, "-c", "import shd_helpers.paths"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    ended = subprocess.run(
+        command, cwd=copied / "notebooks", env=environment, capture_output=True, text=True
+    )
+    said = f"imports the package of {ROOT}, not of {copied}. Start it by make, or install"
+    assert said in ended.stderr.splitlines()[-1]
 
 
 def test_folders_are_where_one_works(installed, tmp_path):

@@ -1,6 +1,7 @@
 """The project's files agree with each other."""
 
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -83,6 +84,16 @@ def test_make_targets_in_prose_and_help_exist():
     targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
     assert named | elsewhere <= targets
     assert set(re.findall(r'@echo "make ([a-z]+)', makefile)) == targets - {"help"}
+
+
+def test_make_names_the_variable_that_is_missing():
+    for command in (["sweep"], ["compare", "A=hd"], ["export"]):
+        ended = subprocess.run(["make", "-n", *command], cwd=ROOT, capture_output=True, text=True)
+        missing = {"sweep": "SWEEP", "compare": "B", "export": "RUN"}[command[0]]
+        assert ended.returncode and f"{missing}= is missing; see make help" in ended.stderr
+    command = ["make", "-n", "sweep", "SWEEP=a b"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout.strip().endswith('sweeps.runner "a b"')
 
 
 def test_hooks_run_what_make_has_installed():

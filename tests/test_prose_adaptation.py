@@ -1,8 +1,11 @@
 """What notebook 7 says of neurons that adapt, from the committed tables."""
 
+import re
+
 import pandas as pd
 import pytest
 
+from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import LANGUAGES
 from shd_helpers.study import (
     collect_predictions,
@@ -17,6 +20,10 @@ from tests.test_prose import README, percent, says, table_rows
 NOTEBOOK = "07_new_speakers"
 ONE, TWO, EIGHT = "one layer", "two layers", "eight delays"
 BEST = f"{EIGHT}, adapting, threshold 1"
+PLAN = plan_of("adapting")
+PAIRS = PLAN["primary"], *PLAN["secondary"], *PLAN["joined"], *PLAN["last"]
+FAMILY = [tuple(pair) for pair in PAIRS]  # all that its section compares
+LEVEL = 2  # points
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +124,13 @@ def test_the_adapting_network_judged_by_every_speaker(judged, trials):
     assert (new.groupby("input").speaker.nunique() == 10).all()
     plan = plan_of("adapting")
     pairs = [tuple(pair) for pair in (plan["primary"], *plan["secondary"])]
-    assert pairs == [(BEST, "convolutional"), (BEST, "no shared weights")]
+    assert pairs == FAMILY[:2] == [(BEST, "convolutional"), (BEST, "no shared weights")]
     table = summarise(new, "input", over="speaker").loc[[BEST, "study"]]
     best, study = table.test_unseen
     nothing = everybody[everybody.speaker.isin([4, 5])].groupby("input").test_unseen_accuracy
-    beside, full = (row for _, row in contrasts(new, pairs, "test_unseen_accuracy").iterrows())
-    seen = contrasts(new, pairs, "test_seen_accuracy").loc[pairs[1]]
+    found = contrasts(new, FAMILY, "test_unseen_accuracy")
+    beside, full = (found.loc[pair] for pair in pairs)
+    seen = contrasts(new, FAMILY, "test_seen_accuracy").loc[pairs[1]]
     validated = {int(i) for pair in trials.validation_speakers for i in str(pair).split(",")}
     six = new[~new.speaker.isin(validated)]
     assert sorted(validated) == [0, 1, 2, 3, 8, 9] and six.speaker.nunique() == 6
@@ -138,19 +146,18 @@ def test_the_adapting_network_judged_by_every_speaker(judged, trials):
         f"Seen speakers get {table.test_seen[BEST]:.1f} %. Of the words by speakers 4 and 5 "
         f"{100 * nothing.mean()[BEST]:.1f} % are right.",
         f"**Beside the comparison**: {points(beside)} points where that hears threshold 2 (p "
-        f"{beside.p:.3f}, adjusted {beside.p_holm:.3f}).",
+        f"{beside.p:.3f}, adjusted {beside.p_holm:.3f}), which isn't shown.",
         f"no difference is seen for a new speaker: {points(full)} points.",
-        f"**Seen speakers** gain {points(seen)[1:]} points over the full layer (adjusted "
-        f"{seen.p_holm:.3f})",
+        f"**Seen speakers** gain {points(seen)[1:]} points over the full layer, and",
         f"{text[0]} points against the study's network, {text[1]} against the small one.",
         f"speakers 2, 7 and 11, of whose words it gets {by[2]:.0f}, {by[7]:.0f} and {by[11]:.0f} %",
         f"| with at most half of the study's errors | {100 * (100 - best) / (100 - study):.0f} % |",
         f"It gets {best:.1f} %, with a quarter of the errors; between these two full layers no",
     ):
         says(NOTEBOOK, sentence)
-    assert beside.p_holm < 0.05 < full.p
+    assert beside.p < 0.05 < min(beside.p_holm, full.p)
     assert 0.2 < (100 - best) / (100 - study) < 0.3  # "a quarter of them"
-    assert f"neurons that adapt it is {best:.1f} %, a quarter of the errors, level with" in README
+    assert f"neurons that adapt it is {best:.1f} %, a quarter of the errors. Against" in README
 
 
 def test_threshold_and_adaptation_of_the_best_network_one_without_the_other(judged):
@@ -160,28 +167,26 @@ def test_threshold_and_adaptation_of_the_best_network_one_without_the_other(judg
     assert joined == [
         (low, "convolutional"), (low, "no shared weights"), (BEST, low), (BEST, plain)
     ]  # fmt: skip
-    found = contrasts(new, joined, "test_unseen_accuracy")
+    found = contrasts(new, FAMILY, "test_unseen_accuracy")
     six = new[~new.speaker.isin([0, 1, 2, 3])]
     of_six = contrasts(six, joined, "test_unseen_accuracy").loc[(BEST, low)]
-    without, full, threshold, adapting = (row for _, row in found.iterrows())
+    without, full, threshold, adapting = (found.loc[pair] for pair in joined)
     means = 100 * new.groupby("input").test_unseen_accuracy.mean()
     for sentence in (
         f"With threshold 2 it gets {means[low]:.1f} %, without adaptation {means[plain]:.1f} %. "
-        f"Threshold 1 is worth {points(threshold)} points to it (p {threshold.p:.3f}, adjusted "
-        f"{threshold.p_holm:.3f}). But speakers 0 to 3 had chosen threshold 1 for it: over the six "
-        f"others it is worth {points(of_six)}, which isn't shown. Adapting is worth "
-        f"{points(adapting)} (p {adapting.p:.3f}), which isn't shown.",
+        f"Threshold 1 is worth {points(threshold)} points to it (p {threshold.p:.3f}, adjusted for "
+        f"all eight pairs {threshold.p_holm:.3f}), adapting {points(adapting)} (adjusted "
+        f"{adapting.p_holm:.3f}). Neither is shown. And speakers 0 to 3 had chosen threshold 1 for "
+        f"it: over the six others it is worth {points(of_six)}.",
         f"(With threshold 2 for both it is {points(without)}.)",
         f"With the same inputs it is {points(full)} (adjusted {full.p_holm:.3f})",
         f"To the best network threshold 1 is worth {points(threshold)[1:]} points (adjusted p "
         f"{threshold.p_holm:.3f}).",
     ):
         says(NOTEBOOK, sentence)
-    worth = f"is worth {points(threshold)[1:]} points to it (adjusted p {threshold.p_holm:.3f})."
-    says(NOTEBOOK, worth)
-    assert (
-        of_six.p > 0.05 and threshold.p_holm < 0.05 < adapting.p and full.p_holm > 0.05 < without.p
-    )
+    worth = f"is worth {points(threshold)[1:]} points to it (adjusted p {threshold.p_holm:.3f},"
+    says(NOTEBOOK, f"{worth} not shown).")
+    assert (found.p_holm > 0.05).all() and len(found) == 8
 
 
 def test_the_adapting_network_and_the_comparison_on_the_same_inputs(judged):
@@ -193,21 +198,21 @@ def test_the_adapting_network_and_the_comparison_on_the_same_inputs(judged):
     assert pairs == [(BEST, other), (other, "convolutional")]
     six = new[~new.speaker.isin([0, 1, 2, 3])]
     part, seen = "test_unseen_accuracy", "test_seen_accuracy"
-    level, of_six, of_seen = (
+    beside, of_six, of_seen = (
         contrasts(runs, pairs, of).loc[pairs[0]]
         for runs, of in ((new, part), (six, part), (new, seen))
     )
     mean = 100 * new[new.input == other][part].mean()
     for sentence in (
         f"With threshold 1 the comparison gets {mean:.1f} %, and no difference is seen: "
-        f"{points(level)} points, a loss above {level.excluded_loss:.1f} is excluded. Over the six "
-        f"others it is {points(of_six)}. So spikes are level with it, not ahead.",
-        f"and {points(of_seen)[1:]} over the comparison with threshold 1.",
-        f"| level: {points(level)} points, both with threshold 1 |",
-        f"The convolutional network gets {mean:.1f} % then.",
+        f"{points(beside)} points. Over the six others it is {points(of_six)}.",
+        f"and {points(of_seen)[1:]} over the comparison with threshold 1 (not adjusted).",
+        f"| no difference is seen: {points(beside)} points, both with threshold 1 |",
+        f"The convolutional network gets {mean:.1f} % then, with 50,298 parameters",
     ):
         says(NOTEBOOK, sentence)
-    assert min(level.p, of_six.p) > 0.05 > of_seen.p_holm
+    assert f"without spikes no difference is seen: {points(beside)} points." in README
+    assert abs(beside["mean"]) + beside.ci95 > LEVEL and min(beside.p, of_six.p) > 0.05
 
 
 def test_where_the_adapting_network_errs():
@@ -227,16 +232,28 @@ def test_what_the_adapting_network_costs_and_its_row_in_readme(judged):
     best = tables[0].query("model == @BEST").mean(numeric_only=True)
     full = tables[1].query("model == 'no shared weights'").effective_acs.mean()
     study = tables[2].query("input == '183 x 333'").effective_acs.mean()
-    macs = tables[0].query("model == 'convolutional, threshold 1'").macs.mean()
+    plain = tables[0].query("model == 'convolutional, threshold 1'").mean(numeric_only=True)
+    macs = f"{plain.macs / 1e6:.1f}"
     says(
         NOTEBOOK,
         f"{best.parameters:,.0f} parameters and {best.effective_acs / 1e6:.1f} million "
         f"accumulates a word. These are {best.effective_acs / study:.0f} times the study's "
         f"accumulates, and {best.effective_acs / full:.1f} times the full layer's; the comparison "
-        f"takes {macs / 1e6:.1f} million multiply-accumulates.",
+        f"has {plain.parameters:,.0f} parameters and takes {macs} million multiply-accumulates.",
     )
-    row = summarise(judged[1], "input", over="speaker").loc[BEST]
-    cells = [f"{percent(row, part)} %" for part in ("test_seen", "test_unseen")]
-    cost = [f"{best.parameters:,.0f}", f"{best.effective_acs / 1e6:.2f} million"]
-    name = "183 x 333, threshold 1, notebook 7's best"
-    assert table_rows("input (hd)")[name] == [*cells, *cost]
+    says(NOTEBOOK, f"with {plain.parameters:,.0f} parameters and {macs} million multiply-acc")
+    means, found = summarise(judged[1], "input", over="speaker"), table_rows("input (hd)")
+    for name, model, cost in (
+        ("best", BEST, f"{best.effective_acs / 1e6:.2f} million"),
+        ("without spikes", PLAN["last"][0][1], f"{plain.macs / 1e6:.2f} million products"),
+    ):
+        cells = [f"{percent(means.loc[model], part)} %" for part in ("test_seen", "test_unseen")]
+        parameters = (best if model == BEST else plain).parameters
+        row = found[f"183 x 333, threshold 1, notebook 7's {name}"]
+        assert row == [*cells, f"{parameters:,.0f}", cost]
+
+
+def test_what_is_called_level():
+    """Only what lies within ± 2 points with its whole interval; nothing does here."""
+    for text in (README, *(path.read_text(encoding="utf-8") for path in NOTEBOOKS.glob("0[67]*"))):
+        assert not re.search(r"\blevel with\b|\| level", text)

@@ -15,10 +15,10 @@ from shd_helpers.circuit.budget import energy, memory
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.study.tables import RESULTS
 from shd_helpers.sweeps import plan_of
 from shd_helpers.sweeps.yaml_file import SWEEPS
-from tests.test_prose import DOCS, README, says
+from tests import RESULTS
+from tests.test_prose import DOCS, says
 
 NOTEBOOK = "08_for_the_circuit"
 
@@ -101,7 +101,7 @@ def test_leak_of_notebook_8():
     assert found.validation.idxmax() == "shift by 3"
     spread = np.ptp(found.validation)
     assert 2.6 < spread < 2.7
-    each = f"each ± {found.validation_ci95.max():.1f}"
+    each = f"each ± {found.validation_ci95.min():.1f} to {found.validation_ci95.max():.1f}"
     says(NOTEBOOK, f"lie within 2.7 points, {each}, and no paired difference exceeds its interval.")
     runs = [*as_integers(read_table("circuit_leak_hd")).groupby("circuit")]
     for (_, a), (_, b) in itertools.combinations(runs, 2):
@@ -134,9 +134,7 @@ def test_a_new_speaker_in_notebook_8():
     for sentence in (
         f"answers {share['3/8/12, tuned']:.1f} % of a new speaker's words correctly, the floats "
         f"{share['floats']:.1f} %: {lost} points less, which may be none.",
-        f"above {tuned.excluded_loss:.1f} points is excluded, one of two isn't.",
-        f"A loss above {tuned.excluded_loss:.1f} points is excluded; the goal",
-        f"Tuned and rounded differ by {gain.mean:.1f} ± {gain.ci95:.1f}, which adjustment doesn't",
+        f"Tuned and rounded differ by {gain.mean:.1f} ± {gain.ci95:.1f}, so that tuning helps",
         f"Over all twelve the circuit answers {every['3/8/12, tuned']:.1f} % correctly. The loss "
         f"is {all_lost} points tuned, and {-all_rounded.mean:.1f} ± {all_rounded.ci95:.1f} "
         f"rounded.",
@@ -144,14 +142,13 @@ def test_a_new_speaker_in_notebook_8():
         f"Rounded without tuning the loss is {-rounded.mean:.1f} ± {rounded.ci95:.1f} points.",
         f"both seeds): {to_zero.mean:.1f} ± {to_zero.ci95:.1f} points more.",
         f"a new speaker's words are right in {share['3/8/12, tuned']:.1f} %. That is {lost} points "
-        f"below floats with the same leak, over the ten speakers who chose nothing.",
+        f"below floats with the same leak, over the ten speakers who chose nothing, and two seeds.",
         f"the circuit is {lost} points below the floats for a new speaker, which may be none. "
-        f"Rounded without training it is {-rounded.mean:.1f} ± {rounded.ci95:.1f} below,",
+        f"Rounded without training it is {-rounded.mean:.1f} ± {rounded.ci95:.1f} below; "
+        "that training helps isn't shown.",
     ):
         says(NOTEBOOK, sentence)
-    for each in (rounded, gain):
-        assert each.p < 0.05 < each.p_holm  # adjustment doesn't leave it standing
-    assert min(tuned.p, to_zero.p) > 0.05 and tuned.excluded_loss > 2
+    assert (of_ten.p > 0.05).all() and tuned.ci95 - tuned.mean > 1  # the goal isn't shown
     unseen = 100 * read_table("circuit_network_hd").set_index("seed").integer_test_unseen_accuracy
     assert unseen.idxmin() == 0
     says(NOTEBOOK, f"they get {unseen.min():.1f} to {unseen.max():.1f} %.")
@@ -311,7 +308,6 @@ def test_what_moved_words_bring_the_circuit():
     ):
         says(NOTEBOOK, sentence)
     assert gain.p < 0.05 < seen.p
-    assert f"that augmented words bring new speakers {share[moved]:.1f} %;" in README
 
 
 def test_the_command_that_trains_an_augmented_circuit():

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
 from shd_helpers.source import recordings
@@ -62,17 +63,53 @@ def test_folder(folder, tmp_path):
     assert not (tmp_path / "mine_parts").exists()
 
 
-@pytest.mark.parametrize("rate_hz", [24_000, 44_100, 48_000])
-def test_recordings_go_through_at_their_own_rate(rate_hz, tmp_path):
+def test_recordings_at_48_khz_go_through_as_they_are(tmp_path):
+    wave = sound(2, 48_000)
+    soundfile.write(tmp_path / "x.wav", wave, 48_000, subtype="DOUBLE")
+    np.testing.assert_array_equal(read_wave(tmp_path / "x.wav")[0], wave)
+
+
+def test_the_sampling_rate_is_not_heard(tmp_path):
+    counts = []
+    for rate_hz in (16_000, 24_000, 44_100, 48_000, 192_000):
+        path = tmp_path / f"{rate_hz}.wav"
+        soundfile.write(path, sound(2, rate_hz, 0.5, noise=0), rate_hz, subtype="DOUBLE")
+        counts.append(len(encode(*read_wave(path), seed=0)[0]))
+    assert max(counts) < 1.05 * min(counts)
+
+
+def test_an_offset_is_not_heard(tmp_path):
+    """Half of the word's peak; nor is the mean of any of the Heidelberg Digits taken away."""
+    wave = sound(2, 48_000)
+    wave *= 0.2 / np.abs(wave).max()
+    wave -= wave.mean()
+    heard = []
+    for offset in (0.0, 0.1):
+        soundfile.write(tmp_path / "x.wav", wave + offset, 48_000, subtype="DOUBLE")
+        heard.append(read_wave(tmp_path / "x.wav")[0])
+    np.testing.assert_allclose(*heard, atol=1e-12)
+    as_much = wave + 0.0145 * wave.std()  # as the one with the most has
+    soundfile.write(tmp_path / "x.wav", as_much, 48_000, subtype="DOUBLE")
+    np.testing.assert_array_equal(read_wave(tmp_path / "x.wav")[0], as_much)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "G721_32", "NMS_ADPCM_16", "IMA_ADPCM"])
+def test_wav_of_telephones_is_read(subtype, tmp_path):
+    wave = sound(2, noise=0)
+    soundfile.write(tmp_path / "x.wav", wave, 8000, subtype=subtype)
+    read = resample_poly(read_wave(tmp_path / "x.wav")[0], 1, 6)[: len(wave)]
+    assert np.corrcoef(read, wave)[0, 1] > 0.95
+
+
+def test_a_format_that_cannot_be_read_is_named(tmp_path):
     path = tmp_path / "x.wav"
-    soundfile.write(path, sound(2, rate_hz), rate_hz, subtype="DOUBLE")
-    wave, own_hz = read_wave(path)
-    assert own_hz == rate_hz
-    np.testing.assert_array_equal(wave, sound(2, rate_hz))
+    soundfile.write(path, sound(2), 8000, subtype="DWVW_16", format="AIFF")
+    with pytest.raises(RecordingError, match=r"x\.wav: .*kind that can't be read.*export it"):
+        read_wave(path)
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 22_050, 48_000])
-def test_stereo_is_averaged_and_low_rates_become_48_khz(rate_hz, tmp_path):
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 24_000, 44_100, 48_000, 192_000])
+def test_stereo_is_averaged_and_any_rate_becomes_48_khz(rate_hz, tmp_path):
     path = tmp_path / "x.wav"
     left = sound(2, rate_hz, noise=0)
     soundfile.write(path, np.stack([left, np.zeros_like(left)], axis=1), rate_hz)

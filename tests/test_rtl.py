@@ -17,7 +17,7 @@ from shd_helpers.circuit.rtl import CELLS, resources, simulate
 from shd_helpers.circuit.sources import memories, verilog_parameters
 from shd_helpers.circuit.vectors import Word, counts_text, edge_words, events_text, trace_text
 from shd_helpers.study import read_network
-from shd_helpers.study.tables import RESULTS
+from tests import RESULTS
 from tests.circuits import CIRCUITS, random_circuit, random_words
 
 BENCH = """

@@ -33,7 +33,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study import run_folder as results
 from shd_helpers.study.identity import notebook_parameters
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run, read_unfinished
+from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.networks import spiking_network
 from tests.test_engine import random_events
 
@@ -99,23 +99,11 @@ def test_run_folder_is_read_back(tmp_path):
     assert torch.equal(loaded.fc1.weight, model.fc1.weight)
 
 
-def weights_in_step(place, n_epochs):
-    """Read what was cut short; its entries are the initial weights and one for each epoch."""
-    info, weights = read_unfinished(place)
-    assert info["complete"] is False and len(info["epochs"]) == n_epochs
-    assert {len(values) for values in weights.values()} == {n_epochs + 1}
-    return weights
-
-
-def test_half_written_run_is_recognised(tmp_path):
-    model = write_run(tmp_path / "run", finish=False)
-    place = tmp_path / ".run.unfinished"
-    weights = weights_in_step(place, 1)["fc1/weight"]
-    np.testing.assert_array_equal(weights[1], model.fc1.weight.detach())
-    with pytest.raises(RunError, match="cut short after 1 epochs") as error:
+def test_a_run_that_is_cut_short_leaves_nothing(tmp_path):
+    write_run(tmp_path / "run", finish=False)
+    with pytest.raises(RunError, match=r"run\.json: no such file\. Run 03_model_training"):
         read_run(tmp_path / "run")
-    for text in (str(tmp_path / "run"), str(place), "03_model_training"):
-        assert text in str(error.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def contents(folder):
@@ -130,16 +118,11 @@ def test_a_complete_run_stays_until_its_successor_is_complete(tmp_path):
     write_run(folder, finish=False)
     assert contents(folder) == before and read_run(folder).info["complete"] is True
     (tmp_path / ".run.unfinished" / "examples.h5.host.7.part").write_text("of a kill")
-    write_run(folder, finish=False, epochs=2)
-    weights_in_step(tmp_path / ".run.interrupted", 1)
-    assert not [*tmp_path.rglob("*.part")]
-    assert contents(folder) == before
     write_run(folder, epochs=3)
     assert len(read_run(folder).epochs) == 3
-    weights_in_step(tmp_path / ".run.interrupted", 2)
     assert set(contents(folder)) == set(before)
     assert (folder / "03_model_training.ipynb").read_text() == "executed"
-    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.interrupted", ".run.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", ".run.lock"}
 
 
 @pytest.mark.parametrize("n_moved", range(5))
@@ -187,8 +170,6 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
         monkeypatch.setattr(handover, "WAIT_S", 0.1)
         with pytest.raises(RunError, match=r"run: another process writes this run\."):
             write_run(folder)
-        with pytest.raises(RunError, match="a run goes on and has ended 1 epochs"):
-            read_run(folder)
         first.stdin.close()
     assert first.returncode == 0 and len(read_run(folder).epochs) == 1
     write_run(folder, epochs=2)
@@ -228,19 +209,6 @@ def test_in_one_process_the_second_writer_takes_the_place_of_the_first(tmp_path)
         second.epoch(network(), EPOCH)
 
 
-def test_each_epoch_writes_the_same_amount(tmp_path):
-    run = RunWriter(tmp_path / "run", {"seed": 0}, {}, PARTS, network())
-    for _ in range(4):
-        before = {
-            path: path.stat().st_ino for path in (tmp_path / ".run.unfinished").rglob("*.npz")
-        }
-        run.epoch(network(), EPOCH)
-        after = {path: path.stat().st_ino for path in (tmp_path / ".run.unfinished").rglob("*.npz")}
-        assert before.items() < after.items() and len(after) == len(before) + 1
-    assert len({path.stat().st_size for path in after}) == 1
-    assert not list(tmp_path.rglob("weights.h5"))
-
-
 def test_numbers_that_are_not_finite_are_no_run(tmp_path):
     folder = tmp_path / "run"
     write_run(folder)
@@ -250,8 +218,6 @@ def test_numbers_that_are_not_finite_are_no_run(tmp_path):
     with pytest.raises(RunError, match="no finite number"):
         run.finish(network(), {"test": float("nan")}, PREDICTIONS, {}, {})
     assert read_run(folder).info["seed"] == 7
-    info, _ = read_unfinished(tmp_path / ".run.unfinished")
-    assert info["complete"] is False and info["epochs"] == []
 
 
 @pytest.mark.parametrize("what", ["folder", "run.json"])
@@ -284,7 +250,7 @@ def test_missing_run(tmp_path):
 
 
 def test_killed_while_it_runs(tmp_path):
-    """SIGKILL before and after a file gets its name leaves weights in step with run.json.
+    """SIGKILL before and after a file gets its name: the run before stays, or the new one is whole.
 
     One process imports everything, and its forks are killed.
     """
@@ -294,7 +260,6 @@ def test_killed_while_it_runs(tmp_path):
         "real = Path.replace\n"
         "def run(folder, at, moment):\n"
         "    run = t.RunWriter(folder, {'seed': 0}, {}, t.PARTS, t.network())\n"
-        "    run.epoch(t.network(), t.EPOCH)\n"
         "    def killed(path, target):\n"
         "        if moment == 'after': real(path, target)\n"
         "        if str(target).endswith(at): os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -308,17 +273,15 @@ def test_killed_while_it_runs(tmp_path):
         "        os._exit(0)\n"
         "    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
     )
-    cases = [(at, moment) for at in ("2.npz", "run.json", "weights.h5") for moment in WHEN]
+    cases = [(at, moment) for at in ("weights.h5", "run.json") for moment in WHEN]
     for at, moment in cases:
-        (tmp_path / f"{at} {moment}").mkdir()
+        write_run(tmp_path / f"{at} {moment}" / "run")
     command = [sys.executable, "-c", code, str(tmp_path)]
     ended = subprocess.run(command, check=True, cwd=results.ROOT, capture_output=True, text=True)
     assert ended.stdout.split() == [str(-signal.SIGKILL)] * len(cases)
     for at, moment in cases:
         place = tmp_path / f"{at} {moment}"
-        late = at == "weights.h5" or (at, moment) == ("run.json", "after")
-        weights = weights_in_step(place / ".run.unfinished", 2 if late else 1)
-        assert weights["fc1/weight"].shape[1:] == (3, 4)
+        assert read_run(place / "run").info["seed"] == 7 * ((at, moment) != ("run.json", "after"))
         write_run(place / "run")  # the lock is free
         assert len(read_run(place / "run").epochs) == 1
 
@@ -350,11 +313,7 @@ def test_twenty_kills_at_random_moments_lose_no_complete_run(tmp_path):
         "    assert len(found.weights['fc1/weight']) == 5 == len(found.epochs) + 1\n"
         "    assert (found.predictions.row == number).all()\n"
         "    kept = number\n"
-        "    place = folder.with_name('.run.unfinished')\n"
-        "    if (place / 'run.json').exists():\n"
-        "        info, weights = t.read_unfinished(place)\n"
-        "        assert len(weights['fc1/weight']) == len(info['epochs']) + 1\n"
-        "    print(number, len(list(place.rglob('*'))))\n"
+        "    print(number)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     ended = subprocess.run(command, check=False, cwd=results.ROOT, capture_output=True, text=True)

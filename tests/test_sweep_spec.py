@@ -32,7 +32,7 @@ from tests.imports import loaded_by
         ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
-        ({"grid": {"both": {"a": {"x": "1e-3"}}}}, "grid.both.a.x: .* is of type str"),
+        ({"grid": {"both": {"a": {"x": "fast"}}}}, "grid.both.a.x: .* is of type str"),
         ({"grid": {"both": {"a": 1.0}}}, "grid.both.a: 1.0 is no mapping"),
         ({"grid": {"x": {"a": {"x": 1.0}}}}, "grid.x: .* must be a list"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
@@ -62,15 +62,26 @@ def test_a_mistake_is_named_before_anything_starts(home, changes, message):
     assert home.log() == [] and not home.runs.exists()
 
 
-@pytest.mark.parametrize(
-    ("written", "better"), [("1e-3", "1.0e-3"), ("2.5e4", "2.5e+4"), ("-3E5", "-3.0e+5")]
-)
-def test_number_that_yaml_reads_as_text(home, written, better):
+@pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-3E5", "-.5", "7", "0"])
+def test_numbers_are_those_that_one_reads(home, written):
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
-    with pytest.raises(SweepError, match=r"grid\.x: .*as text") as error:
+    assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
+
+
+@pytest.mark.parametrize("written", ["0100", "1:30", "1_000", "no", "0x1F"])
+def test_what_yaml_once_took_for_numbers_is_text(home, written):
+    home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
+    with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
         read_sweep(home.yaml)
-    assert str(error.value).endswith(f"write {better}")
-    assert yaml.safe_load(better) == float(written)
+
+
+def test_places_that_are_written_differently_are_different(home):
+    text = home.yaml.read_text().replace("x:", "size:").replace("- 1.0", "  1: {x: 1.0}")
+    home.yaml.write_text(text.replace("- 2.0", "  01: {x: 2.0}"))
+    assert [run.parameters["x"] for run in read_sweep(home.yaml).runs[::2]] == [1.0, 2.0]
+    home.yaml.write_text(text.replace("- 2.0", "  1.0: {x: 2.0}"))
+    with pytest.raises(SweepError, match="the key 1 stands twice"):
+        read_sweep(home.yaml)
 
 
 @pytest.mark.parametrize("section", ["grid", "seeds", "- x"])

@@ -5,7 +5,9 @@ import errno
 import gzip
 import json
 import os
+import re
 import shutil
+import subprocess
 import tracemalloc
 from pathlib import Path
 
@@ -140,7 +142,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
 def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
     store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
     monkeypatch.setitem(tables.NEUTRAL, "more", 7)
-    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "another"}
+    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
     tables.merge_rows(home.table, [row | {"status": "done"}])
     assert read_rows(home.table).more.tolist() == [8, 7, 7]
 
@@ -230,7 +232,7 @@ def test_a_run_that_another_sweep_ends_meanwhile_is_reused_though_predictions_ar
 def test_damaged_files_are_named(home):
     home.table.parent.mkdir(parents=True)
     home.table.write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match=r"trial\.csv: without a column run_name.*git restore"):
+    with pytest.raises(TableError, match=r"trial\.csv: without a column run_name.*git checkout"):
         run_sweep(home.yaml, progress=False)
     home.table.unlink()
     home.write(keep_predictions=True)
@@ -262,7 +264,14 @@ def test_a_row_is_appended_without_reading_the_others(home, monkeypatch):
     """Rows of other runs, with a column that this sweep hasn't, stay before it to the letter."""
     sweep, row = read_sweep(home.yaml), measured(home, 0.5)
     store(home, {0: row})
-    tables.merge_rows(home.table, [{"run_name": "b", "status": "done", "word": "x", "older": "y"}])
+    other = {
+        "configuration": "b",
+        "seed": 9,
+        "run_name": "b,seed=9",
+        "status": "done",
+        "older": "y",
+    }
+    tables.merge_rows(home.table, [other])
     before = home.table.read_text()
     monkeypatch.setattr(tables, "_read", None)
     state.store(sweep, {run: row for run in sweep.runs[1:3]})
@@ -275,12 +284,62 @@ def test_what_a_killed_process_left_of_a_row_is_no_row(home):
     row = measured(home, 0.5)
     store(home, {0: row, 1: row})
     whole = home.table.read_text()
-    for n in (1, 2, 20, len(whole.splitlines()[-1]) - 1):
+    for n in (2, 20, len(whole.splitlines()[-1]) - 1):
         home.table.write_text(whole[:-n])
         assert len(read_rows(home.table)) == 1
         state.store(read_sweep(home.yaml), {read_sweep(home.yaml).runs[2]: row})
         assert len(read_rows(home.table)) == 2
         assert len(pd.read_csv(home.table)) == 2  # nothing is left of it in the file
+
+
+def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
+    runs, row = read_sweep(home.yaml).runs, measured(home, 0.5)
+    state.store(read_sweep(home.yaml), {runs[0]: row, runs[1]: "a\nb"})
+    # a column that younger rows haven't stands before the last one, which is empty
+    tables.merge_rows(home.table, [state.row_of(runs[2], row) | {"older": 1.25}])
+    tables.merge_rows(home.table, [], [runs[1].run_name])  # the one that failed is the first
+    home.table.write_text(home.table.read_text().removesuffix("\n"))
+    assert len(read_rows(home.table)) == 3
+    state.store(read_sweep(home.yaml), {runs[3]: row})
+    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 4
+    assert home.table.read_text().splitlines()[0].endswith(",older,error")
+
+
+def test_rows_that_contradict_themselves_are_named(home):
+    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
+    whole = home.table.read_text()
+    *_, last = whole.splitlines(keepends=True)
+    first = read_sweep(home.yaml).runs[1].run_name
+    for name in (f"{first}b", first.replace("trial", "other")):
+        home.table.write_text(whole + last.replace(first, name))
+        with pytest.raises(TableError, match=rf"{name}: run_name .* and of no other's"):
+            read_rows(home.table)
+    home.table.write_text(whole.replace("0.5", "0_0.5", 1))
+    with pytest.raises(TableError, match=r"'0_0\.5': must be a number"):
+        read_rows(home.table)
+
+
+def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
+    store(home, {0: measured(home, 0.5)})
+    shutil.copytree(home.table.parent, home.folder / "repository" / "results")
+    table = home.folder / "repository" / "results" / "trial.csv"
+
+    def git(command):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *who, *command.split()], cwd=table.parents[1]).returncode
+
+    whole = table.read_text()
+    for command in ("init -q", "add .", "commit -qm a", "checkout -qb other"):
+        git(command)
+    for accuracy, command in ((0.25, "checkout -q -"), (0.75, "merge -q other")):
+        table.write_text(whole.replace("0.5", str(accuracy), 1))
+        git("commit -qam b")
+        git(command)
+    assert "<<<<<<<" in table.read_text()
+    with pytest.raises(TableError) as error:
+        read_rows(table)
+    assert git(re.search(r"\(git (.*?)\)", str(error.value))[1]) == 0
+    assert read_rows(table).validation_accuracy.tolist() == [0.75]
 
 
 def test_of_a_run_s_rows_the_last_one_that_is_done_counts(home):

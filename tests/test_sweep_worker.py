@@ -36,6 +36,7 @@ if left:
 from ipykernel.kernelapp import IPKernelApp
 IPKernelApp.launch_instance()
 """
+OTHER = "ddb4", worker.CODE[1]
 
 
 @pytest.fixture
@@ -191,22 +192,27 @@ def test_worker_of_other_code_says_so_before_it_begins(home, execute, monkeypatc
     with monkeypatch.context() as newer:
         newer.setattr(identity, "NUMERICS", -1)
         run = read_sweep(home.yaml).runs[0]
-    assert execute(code="ddb4", run=run) == (
-        f"this worker has code {worker.CODE}, the sweep wants ddb4: restart the workers"
+    assert execute(code=OTHER, run=run) == (
+        f"this worker has code {' of '.join(worker.CODE)}, the sweep wants {' of '.join(OTHER)}: "
+        "restart the workers"
     )
     assert home.log() == []
 
 
+def test_worker_of_another_checkout_says_so_before_it_begins(home, execute):
+    said = execute(code=(worker.CODE[0], "/copied"))
+    assert isinstance(said, worker.Stale) and "of /copied: restart the workers" in said
+    assert home.log() == [] and not home.runs.exists()
+
+
 def test_other_code_that_gives_the_same_runs_counts(home, execute):
-    assert execute(code="ddb4")["validation_accuracy"] == 0.1
+    assert execute(code=OTHER)["validation_accuracy"] == 0.1
 
 
 def test_a_failed_run_names_the_other_code_in_its_last_line(home, execute):
     home.order(1.0, 0, "other")
-    first, last = execute(code="ddb4").splitlines()
-    assert first.startswith("run.json") and last.endswith(
-        "the sweep wants ddb4: restart the workers"
-    )
+    first, last = execute(code=OTHER).splitlines()
+    assert first.startswith("run.json") and last.endswith(": restart the workers")
 
 
 def wait_for(path):

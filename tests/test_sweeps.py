@@ -6,6 +6,7 @@ it is wanted, and for a long time at most.
 
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -298,6 +299,14 @@ def test_no_workers(home, monkeypatch):
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 at least"):
             run_sweep(home.yaml, places=Places(workers=workers), progress=False)
+    for limit_s in (0, -1, math.nan, math.inf):
+        with pytest.raises(SweepError, match=f"--timeout {limit_s:g}: must be seconds above 0"):
+            run_sweep(home.yaml, timeout_s=limit_s, progress=False)
+    (home.folder / "runs").write_text("no folder")
+    with pytest.raises(SweepError, match=r"no run folder can be made: .*runs"):
+        run_sweep(home.yaml, progress=False)
+    (home.folder / "runs").unlink()
+    assert home.log() == []
     empty = lambda n_workers, **options: LocalCluster(n_workers=0, **options)  # noqa: E731
     monkeypatch.setattr(distributed, "LocalCluster", empty)
     monkeypatch.setattr(clusters, "NO_WORKER_S", 0.5)

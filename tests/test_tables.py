@@ -5,9 +5,9 @@ import re
 import pytest
 
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import tables
 from shd_helpers.study.identity import notebook_parameters, run_hash
-from shd_helpers.study.tables import DATA, RESULTS, SCORES, TableError, read_rows, read_table
+from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
+from tests import RESULTS
 
 SWEEPS = sorted(
     path.stem for path in RESULTS.glob("*.csv") if "hash" in path.read_text().splitlines()[0]
@@ -79,7 +79,7 @@ def test_a_table_is_read_with_the_size_of_its_input():
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     (tmp_path / "other.csv").touch()
     with pytest.raises(TableError, match=r"mine\.csv: no such table.*There are other"):
         read_table("mine")
@@ -87,7 +87,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
 
 def test_a_table_without_a_run_that_ended_well_is_named(tmp_path):
     """Found by a random attack: pandas had nothing to concatenate, and didn't say of what."""
-    text = (tables.RESULTS / "downsizing_cross_spoken.csv").read_text()
+    text = (RESULTS / "downsizing_cross_spoken.csv").read_text()
     path = tmp_path / "cut.csv"
     path.write_text(text.splitlines()[0] + "\n")
     with pytest.raises(TableError, match=r"cut\.csv: no run that has ended well\. Restore it"):

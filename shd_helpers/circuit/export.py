@@ -140,6 +140,8 @@ def export(
         If the network can't be exported, or a file can't be read or written.
     """
     check_place(out)
+    if n_membranes < 0:
+        raise ExportError(f"membranes {n_membranes}: must be at least 0")
     quantisation = quantisation_of(trained, options)
     try:
         network = circuit_of(trained, quantisation)

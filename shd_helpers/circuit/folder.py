@@ -121,12 +121,17 @@ def write_folder(
 
 
 def check_place(folder: Path) -> None:
-    """Raise ExportError if a folder holds what no export wrote."""
+    """Raise ExportError if a folder holds what no export wrote; an export is told by its README."""
     if folder.is_file():
         raise ExportError(f"{folder}: is a file. Take another OUT.")
-    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if others := sorted(there - _NAMES - _MADE):
-        raise ExportError(f"{folder}: holds {others[0]}, which is no export's. Take another OUT.")
+    there = sorted(folder.iterdir()) if folder.exists() else []
+    mark, readme = source_text("folder.md").partition("\n")[0].encode(), folder / "README.md"
+    is_export = readme.is_file() and readme.read_bytes().partition(b"\n")[0].endswith(
+        mark.removeprefix(b"# {name}")
+    )
+    for path in there:
+        if not (is_export and path.is_file() and path.name in _NAMES | _MADE):
+            raise ExportError(f"{path}: is no export's. Take another OUT.")
 
 
 def read_vectors(folder: Path) -> list[Word]:

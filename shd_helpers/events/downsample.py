@@ -5,12 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from shd_helpers.checks import check_number, check_switch, check_whole
 from shd_helpers.events.cache import made_once
+from shd_helpers.files import read_npz
 from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import (
     LANGUAGES,
@@ -291,8 +292,7 @@ def _write_cache(events: Events, cache: IO[bytes]) -> None:
 
 
 def _read_cache(cache: Path) -> Events:
-    with np.load(cache) as stored:
-        fields = {name: stored[name] for name in stored.files}
+    fields: dict[str, Any] = read_npz(cache)
     fields["class_names"] = tuple(fields["class_names"].tolist())
     fields |= {name: fields[name].item() for name in ("n_steps", "n_units", "step_ms")}
     return Events(**fields)

@@ -8,6 +8,7 @@ from shd_helpers.lazy import hand_on
 _MODULES: dict[str, tuple[str, ...]] = {
     "circuits": (),
     "comparisons": (),
+    "controls": ("player",),
     "costs": (),
     "explorers": (),
     "speakers": (),

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import Audio, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,6 +32,11 @@ def is_live() -> bool:
     shell = get_ipython()
     kernel = getattr(shell, "kernel", None)
     return bool(kernel and kernel.get_parent().get("metadata", {}).get("cellId"))
+
+
+def player(wave: np.ndarray, rate_hz: int) -> Audio | None:
+    """Return a player for a sound where a person can press it, else None: no sound in files."""
+    return Audio(wave, rate=rate_hz) if is_live() else None
 
 
 def png(figure: Figure) -> bytes:

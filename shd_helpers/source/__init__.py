@@ -30,7 +30,7 @@ _MODULES = {
     "espeak_digits": ("wav",),
     "microphone": ("hear",),
     "recordings": ("encode_file", "encode_recordings", "read_wave"),
-    "speech": ("SPEECH_RATE_HZ", "player", "speak", "synthesise"),
+    "speech": ("SPEECH_RATE_HZ", "speak", "synthesise"),
     "compare": ("compare_utterances",),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

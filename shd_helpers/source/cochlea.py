@@ -15,12 +15,12 @@ from functools import lru_cache
 from math import ceil, exp
 from threading import Lock
 
-import numba
 import numpy as np
 import scipy.fft
 from scipy.special import hankel1, hankel2
 
 from shd_helpers.compiled import compiled
+from shd_helpers.source.threads import N_THREADS
 
 MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word
 LOWEST_RATE_HZ = 24_000  # below, the hair cell's step is too long: at 8 kHz it fires 57 % too often
@@ -46,10 +46,6 @@ REPLENISH, LOSS, REUPTAKE, REPROCESS = 5.05, 2500.0, 6580.0, 66.3
 # Nerve fibres and bushy cells (Cramer et al. 2020)
 FIBRES = 40
 TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
-
-# Not numba.get_num_threads(): it starts numba's own threads, which nothing here uses, and makes
-# torch share every small product of this process among as many.
-N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 def encode(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shd_helpers.checks import shown
 from shd_helpers.paths import data_dir, resolve
+from shd_helpers.source.download import download, exclusive
 from shd_helpers.source.shd_file import DatasetError, content_hash
 
 SHD_MD5 = {  # the zip files as they are; the HDF5 files in .gz or .zip, from public loaders
@@ -45,7 +46,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         than one.
     """
     if dataset == "spoken":
-        from shd_helpers.source.espeak_digits import make_spoken  # numba and scipy load slowly
+        from shd_helpers.source.espeak_digits import (
+            make_spoken,  # numba and scipy take 1 s to import
+        )
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
@@ -117,8 +120,6 @@ def _official(name: str) -> Path:
     folder = data_dir() / "shd"
     path = _packed_or_not(folder / name)
     if path is None:
-        from shd_helpers.source.download import exclusive  # requests loads slowly
-
         with exclusive(folder):
             path = _packed_or_not(folder / name) or _download(name, folder)
     with path.open("rb") as file:
@@ -135,8 +136,6 @@ def _official(name: str) -> Path:
 
 
 def _download(name: str, folder: Path) -> Path:
-    from shd_helpers.source.download import download
-
     path = download([f"{name}.h5.zip", f"{name}.h5.gz"], folder / "unfinished")
     try:
         content_hash(path)  # can it be unpacked?

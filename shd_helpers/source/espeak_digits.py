@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
-from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import N_THREADS, encode
+from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.speech import SPEAKERS, SPEECH_RATE_HZ, speak
+from shd_helpers.source.threads import on_all_cores
 from shd_helpers.versions import SPIKES
 
 TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
@@ -77,13 +76,8 @@ def make_spoken(
     test += _takes(language, TEST_SPEAKERS, range(unseen_test_takes))
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
-        spikes = thread_map(
-            lambda take: _hear(take[0], take[1], take[2], seed),
-            takes,
-            max_workers=N_THREADS,
-            tqdm_class=tqdm,
-            desc=path.stem,
-            disable=not progress,
+        spikes = on_all_cores(
+            lambda take: _hear(take[0], take[1], take[2], seed), takes, path.stem, progress
         )
         times, units = zip(*spikes, strict=True)
         labels, speakers, _ = zip(*takes, strict=True)

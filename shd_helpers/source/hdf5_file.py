@@ -13,9 +13,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-SMALL_BYTES = 2**24  # what any file may unpack to or claim to hold
-LARGEST_RATIO = 50  # larger: bytes in a file against bytes claimed; spikes reach 3
-
+from shd_helpers.files import LARGEST_RATIO, SMALL_BYTES
 
 # what lies in the place of a row: how many numbers it has, and where they are
 _HEAD = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])

@@ -19,14 +19,12 @@ from typing import Any
 
 import numpy as np
 import requests
-from tqdm import tqdm
-from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.files import atomic, sha256
-from shd_helpers.source.cochlea import N_THREADS
 from shd_helpers.source.download import TIMEOUT_S, download, exclusive, sites
 from shd_helpers.source.recordings import RecordingError, encode_file
 from shd_helpers.source.shd_file import DatasetError, read_shd, write_shd
+from shd_helpers.source.threads import on_all_cores
 from shd_helpers.versions import SPIKES
 
 CHUNK = 20  # recordings whose spikes are kept in one file until all are done
@@ -228,14 +226,12 @@ def _encode(
     chunks = [[paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)] for paths in lists]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*clipped")  # nobody can record them softer
-        done = thread_map(
+        done = on_all_cores(
             lambda chunk: _encode_chunk(chunk, parts),
             [chunk for of_file in chunks for chunk in of_file],
-            max_workers=N_THREADS,
-            tqdm_class=tqdm,
-            desc="encoding hd",
+            "encoding hd",
+            progress,
             unit=f" x {CHUNK} recordings",
-            disable=not progress,
         )
     for path, of_file in zip(files, chunks, strict=True):
         spikes: list[tuple[np.ndarray, np.ndarray]] = []

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.checks import check_path, check_whole, shown
-from shd_helpers.files import atomic, reading
-from shd_helpers.source.cochlea import N_THREADS, encode
+from shd_helpers.files import atomic, read_npz, reading
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.download import exclusive
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.sound_file import RecordingError, check_header, read_wave, sound_hash
+from shd_helpers.source.threads import on_all_cores
 from shd_helpers.versions import SPIKES
 
 SUFFIXES = (".wav", ".flac")
@@ -91,8 +91,6 @@ def encode_recordings(
             f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
             f"speakers {', '.join(speakers)} and leave at least one for training."
         )
-    from shd_helpers.source.download import exclusive  # requests loads slowly
-
     out, paths = Path(out), [r.path for r in recordings]
     _check_sounds(paths)
     parts, pair = out / f"{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
@@ -186,20 +184,14 @@ def encode_files(
                 np.savez(file, times=spikes[0], units=spikes[1])
         return spikes
 
-    return thread_map(
-        encode_one,
-        paths,
-        max_workers=N_THREADS,
-        tqdm_class=tqdm,
-        desc=what,
-        disable=not progress,
-    )
+    return on_all_cores(encode_one, paths, what, progress)
 
 
 def _read_part(part: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the spikes that a part keeps; None where it is missing or damaged."""
     try:
-        with reading(part, RecordingError, "It is made again."), np.load(part) as kept:
+        with reading(part, RecordingError, "It is made again."):
+            kept = read_npz(part)
             times, units = kept["times"], kept["units"]
     except RecordingError:
         return None
@@ -213,8 +205,9 @@ def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     Parameters
     ----------
     path : str or Path
-        A wav or flac file that holds one word. It is encoded at its own sampling rate from 24 kHz
-        on; a lower rate is resampled to 48 kHz. Of stereo the mean is taken.
+        A wav or flac file that holds one word. Any rate but 48 kHz is resampled to it, for the
+        cochlea's spikes depend on the rate. Of stereo the mean is taken; the sound's mean is taken
+        away where it is more than 2 % of the root mean square.
     seed : int
         Seed of the nerve fibres. The spikes depend on it, the file's name and its content alone.
 

@@ -18,7 +18,7 @@ _MODULES = {
     "identity": ("parameters_of", "settings"),
     "networks": ("input_of", "keep_network", "load_network", "of_run", "read_network"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
-    "run_folder": ("RunWriter", "read_run", "read_unfinished"),
+    "run_folder": ("RunWriter", "read_run"),
     "statistics": (
         "choose",
         "contrasts",
@@ -28,7 +28,7 @@ _MODULES = {
         "is_on_front",
         "summarise",
     ),
-    "tables": ("RESULTS", "read_table"),
+    "tables": ("read_table", "results_dir"),
     "training": ("TrainConfig", "fit", "overfit"),
 }
 __all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)

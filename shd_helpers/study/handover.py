@@ -1,10 +1,10 @@
 """Where a run is written, and how it takes the place of the one before it.
 
-A run is written into the hidden folder ``.<name>.unfinished`` beside its run folder ``<name>``. It
-counts from the moment that `run.json` there says that it is complete. Its files are then moved
-into the run folder, `run.json` last, and whoever comes after a kill in between moves the rest. So
-what is complete stays until its successor is complete, and what else lies in the run folder
-(executed notebooks, figures) stays where it is.
+A run that ends is written into the hidden folder ``.<name>.unfinished`` beside its run folder
+``<name>``. It counts from the moment that `run.json` there says that it is complete. Its files are
+then moved into the run folder, `run.json` last, and whoever comes after a kill in between moves the
+rest. So what is complete stays until its successor is complete, and what else lies in the run
+folder (executed notebooks, figures) stays where it is.
 """
 
 import json
@@ -28,15 +28,6 @@ def unfinished(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.unfinished")
 
 
-def interrupted(folder: Path) -> Path:
-    """Return where the last run that was cut short is kept once another one has begun."""
-    return folder.with_name(f".{folder.name}.interrupted")
-
-
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f".{folder.name}.lock"), thread_local=False)
-
-
 def locked(folder: Path) -> FileLock:
     """Return the lock of a run's name, acquired; only its holder writes beside or moves.
 
@@ -52,7 +43,7 @@ def locked(folder: Path) -> FileLock:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"), thread_local=False)
         lock.acquire(timeout=WAIT_S)
     except Timeout:
         raise RunError(
@@ -64,20 +55,10 @@ def locked(folder: Path) -> FileLock:
 
 
 def begin(folder: Path) -> None:
-    """Make the empty folder for a new run, by the lock's holder.
-
-    What an earlier run left there is kept as `interrupted` if it has an epoch; a line says so.
-    """
+    """Make the empty folder for a new run, by the lock's holder."""
     _move_if_complete(folder)
-    place, kept = unfinished(folder), interrupted(folder)
-    n = len(info_of(place).get("epochs", []))
+    place = unfinished(folder)
     try:
-        if n:
-            for part in place.rglob("*.part"):  # of what was killed
-                part.unlink()
-            shutil.rmtree(kept, ignore_errors=True)
-            place.rename(kept)
-            print(f"The run before was cut short after {n} epochs; they are kept in {kept}")
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         folder.mkdir(exist_ok=True)
@@ -134,15 +115,4 @@ def info_of(place: Path) -> dict[str, Any]:
             info = json.loads(path.read_text(encoding="utf-8"))
     except RunError:
         return {}
-    return info if isinstance(info, dict) and isinstance(info.get("epochs", []), list) else {}
-
-
-def is_written(folder: Path) -> bool:
-    """Tell whether a process writes the run at this moment."""
-    try:
-        with _lock(folder).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
+    return info if isinstance(info, dict) else {}

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from shd_helpers.paths import ROOT
+
 Result = TypeVar("Result")
 
 STARTS = 3
@@ -157,7 +159,10 @@ def _manager(log: IO[str]) -> Any:
         last_client: Any = None
 
         def start_kernel(self, *arguments: Any, **options: Any) -> Any:
-            return super().start_kernel(*arguments, stdout=log, stderr=log, **options)
+            # in a copied checkout the package that is installed is another one
+            paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+            env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+            return super().start_kernel(*arguments, stdout=log, stderr=log, env=env, **options)
 
         def client(self, **options: Any) -> Any:
             self.last_client = super().client(**options)

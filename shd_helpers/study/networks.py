@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from shd_helpers.network import Network, NetworkConfig, build_network
 from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import Settings, settings
+from shd_helpers.study.identity import Settings, run_hash, settings
 from shd_helpers.study.run_files import REMEDY
 from shd_helpers.study.run_folder import Run, read_run
 
@@ -49,6 +50,16 @@ def _build(parameters: dict) -> Network:
     return build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
 
 
+def _fill(network: Network, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a network its weights; betas and thresholds come with them."""
+    network.load_state_dict(state)
+    learned = {name for name, _ in network.named_parameters()}
+    for name, values in state.items():
+        # a threshold that no membrane reaches is infinite
+        if values.isnan().any() or (name in learned and values.isinf().any()):
+            raise ValueError(f"{name} has values that aren't finite")
+
+
 def load_network(run: Run) -> Network:
     """Return the trained network of a run folder.
 
@@ -61,8 +72,7 @@ def load_network(run: Run) -> Network:
         network = _build(run.info["parameters"])
     path = run.folder / "state_dict.pt"
     with reading(path, RunError, f"{REMEDY} again."):
-        # betas and thresholds come with it
-        network.load_state_dict(torch.load(path, weights_only=True))
+        _fill(network, torch.load(path, weights_only=True))
         found = dict(network.named_parameters())
         for name, epochs in run.weights.items():
             if not np.array_equal(found[name.replace("/", ".")].detach().numpy(), epochs[-1]):
@@ -113,20 +123,23 @@ def read_network(path: str | Path) -> TrainedNetwork:
     Raises
     ------
     RunError
-        If there is no such file, or it is damaged.
+        If there is no such file, or it is damaged, or its parameters aren't those of its hash.
     """
     path = path if isinstance(path, Path) else NETWORKS / f"{path}.npz"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
-    with reading(path, RunError, "Restore it: git restore results."):
+    with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
         with np.load(path) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
-        network = _build(about["parameters"])
-        network.load_state_dict({name: torch.from_numpy(x) for name, x in arrays.items()})
-        grid, names = settings(Downsampling, about["parameters"]), about["parameters"]["language"]
-    return TrainedNetwork(network, grid, tuple(LANGUAGES[names]), about, path)
+        p = about["parameters"]
+        if run_hash(p, about["data"]) != about["hash"]:
+            raise ValueError("its parameters or data aren't those of its hash")
+        network = _build(p)
+        _fill(network, {name: torch.from_numpy(values) for name, values in arrays.items()})
+    grid = settings(Downsampling, p)
+    return TrainedNetwork(network, grid, tuple(LANGUAGES[p["language"]]), about, path)
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:

@@ -13,12 +13,6 @@ REMEDY = "Run 03_model_training with this run_name"
 SMALL_BYTES, LARGEST_RATIO = 2**24, 1100  # gzip, which the examples are packed with, reaches 1030
 
 
-def read_epoch(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights after an epoch by their names."""
-    with reading(path, RunError, f"{REMEDY} again."), np.load(path) as file:
-        return dict(file)
-
-
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return a file's arrays by their names."""
     found: dict[str, np.ndarray] = {}
@@ -62,6 +56,6 @@ def read_predictions(path: Path, test: float | None) -> pd.DataFrame:
         if not table[["label", "predicted"]].isin(LANGUAGES["both"]).all(axis=None):
             raise ValueError("a word that is no class")
         found = (table.label == table.predicted).mean()
-        if test is not None and not abs(found - test) <= 1e-9:
-            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {test:.1%}")
+        if test is not None and not np.isclose(found, test, rtol=0, atol=1e-9):
+            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {float(test):.1%}")
     return table

@@ -1,4 +1,4 @@
-"""Run folders: written beside while a run goes on, read by the analysis; see `handover`."""
+"""Run folders: written beside when a run has ended, read by the analysis; see `handover`."""
 
 import json
 import platform
@@ -25,7 +25,7 @@ from shd_helpers.study import handover
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.run_files import REMEDY, read_arrays, read_epoch, read_predictions
+from shd_helpers.study.run_files import REMEDY, read_arrays, read_predictions
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
 _INSIDE = {"parameters": dict, "data": dict, "scores": dict, "epochs": list, "seen_speakers": list}
@@ -33,11 +33,10 @@ _OPEN: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()  # of this
 
 
 class RunWriter:
-    """Writes one run beside its run folder, and moves it into place when it is complete.
+    """Keeps what a run leaves, writes it beside its run folder and moves it there, complete.
 
-    Until `finish` has ended, the run folder keeps the complete run that it may hold. After each
-    epoch its weights and then `run.json` (``"complete": false``) are on the disk, so that a run
-    that was cut short keeps the epochs it had: see `read_unfinished`.
+    Until `finish` has ended, the run folder keeps the complete run that it may hold. A run that is
+    cut short leaves nothing.
 
     Parameters
     ----------
@@ -90,16 +89,15 @@ class RunWriter:
             "epochs": [],
             "scores": {},
         }
-        with atomic(self._place / "utterances.csv.gz") as part:
-            _utterances(parts).to_csv(part, index=False, compression="gzip")
-        self._keep_weights(model)
-        self._write_json()
+        self._parts, self._weights = parts, [_weights(model)]
+        self._json()
 
     def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch."""
+        self._check()
         self.info["epochs"].append(metrics)
-        self._keep_weights(model)
-        self._write_json()
+        self._weights.append(_weights(model))
+        self._json()  # a loss that is no number ends a run now
 
     def finish(
         self,
@@ -124,53 +122,46 @@ class RunWriter:
         costs : mapping
             From `costs.costs`.
         """
-        with atomic(self._place / "state_dict.pt") as part:
+        self._check()
+        place = handover.unfinished(self.folder)
+        with atomic(place / "utterances.csv.gz") as part:
+            _utterances(self._parts).to_csv(part, index=False, compression="gzip")
+        with atomic(place / "state_dict.pt") as part:
             torch.save(model.state_dict(), part)
-        with atomic(self._place / "predictions.csv") as part:
+        with atomic(place / "predictions.csv") as part:
             predictions.to_csv(part, index=False)
-        with atomic(self._place / "examples.h5") as part, h5py.File(part, "w") as file:
+        with atomic(place / "examples.h5") as part, h5py.File(part, "w") as file:
             for word, arrays in examples.items():
                 for name, array in arrays.items():
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        with atomic(self._place / "weights.h5") as part, h5py.File(part, "w") as file:
-            epochs = _epoch_files(self._place, len(self.info["epochs"]))
-            for i, weights in enumerate(map(read_epoch, epochs)):
-                for name, values in weights.items():
-                    shape = (len(epochs), *values.shape)
-                    file.require_dataset(name, shape, values.dtype)[i] = values
+        with atomic(place / "weights.h5") as part, h5py.File(part, "w") as file:
+            for name in self._weights[0]:
+                file[name] = np.stack([weights[name] for weights in self._weights])
         self.info["scores"], self.info["costs"] = dict(scores), dict(costs)
         training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
         self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
         self.info["complete"] = True
-        self._write_json()
+        with atomic(place / "run.json") as part:
+            part.write_text(self._json(), encoding="utf-8")
         handover.hand_over(self.folder)
         self._lock.release()
 
-    @property
-    def _place(self) -> Path:
+    def _check(self) -> None:
         if not self._lock.is_locked:
             raise RunError(f"{self.folder}: this run has ended, or a later one took its place")
-        return handover.unfinished(self.folder)
 
-    def _keep_weights(self, model: Network) -> None:
-        weights = {name.replace(".", "/"): p.detach().cpu() for name, p in model.named_parameters()}
-        path = _epoch_files(self._place, len(self.info["epochs"]))[-1]
-        with atomic(path) as part, part.open("wb") as file:
-            np.savez(file, **weights)  # type: ignore[arg-type]
-
-    def _write_json(self) -> None:
+    def _json(self) -> str:
         try:
-            text = json.dumps(self.info, indent=1, allow_nan=False)
+            return json.dumps(self.info, indent=1, allow_nan=False) + "\n"
         except ValueError:
             what = "a parameter, loss, score or cost is no finite number"
             raise RunError(f"{self.folder}: {what}") from None
-        with atomic(self._place / "run.json") as part:
-            part.write_text(text + "\n", encoding="utf-8")
 
 
-def _epoch_files(place: Path, n_epochs: int) -> list[Path]:
-    """Return the files of the weights: the initial ones, and those after each epoch."""
-    return [place / "epochs" / f"{epoch:06d}.npz" for epoch in range(n_epochs + 1)]
+def _weights(model: Network) -> dict[str, np.ndarray]:
+    """Return a network's weights as they are now, by their names in ``weights.h5``."""
+    named = model.named_parameters()
+    return {name.replace(".", "/"): p.detach().cpu().numpy().copy() for name, p in named}
 
 
 def _utterances(parts: Parts) -> pd.DataFrame:
@@ -233,11 +224,13 @@ def read_run(folder: Path) -> Run:
     path = folder / "run.json"
     with reading(path, RunError, f"{REMEDY} again."):
         if not path.exists():
-            raise RunError(f"{path}: no such file{_cut_short(folder)}. {REMEDY} first.")
+            raise RunError(f"{path}: no such file. {REMEDY} first.")
         text = path.read_text(encoding="utf-8")
         info = json.loads(text)
+        if not isinstance(info, dict):
+            raise ValueError("no run")
         if info["complete"] is not True:
-            raise RunError(f"{path}: the run is not complete{_cut_short(folder)}. {REMEDY} first.")
+            raise RunError(f"{path}: the run is not complete. {REMEDY} first.")
         if {key: type(info[key]) for key in _INSIDE} != _INSIDE:
             raise RunError(f"{path}: damaged. {REMEDY} again.")
         epochs = pd.DataFrame(info["epochs"])
@@ -255,45 +248,3 @@ def read_run(folder: Path) -> Run:
     if handover.is_replaced(folder, text):
         return read_run(folder)
     return Run(folder, info, epochs, weights, predictions, examples)
-
-
-def read_unfinished(place: Path) -> tuple[dict, dict[str, np.ndarray]]:
-    """Read what a run that was cut short has left.
-
-    Parameters
-    ----------
-    place : Path
-        The folder that `read_run` names: ``.<name>.unfinished``, or ``.<name>.interrupted`` once
-        another run of that name has begun.
-
-    Returns
-    -------
-    info : dict
-        Content of its `run.json`.
-    weights : dict
-        As in `Run`, of the epochs that `info` has.
-
-    Raises
-    ------
-    RunError
-        If there is no such run.
-    """
-    info = handover.info_of(place)
-    if "epochs" not in info:
-        raise RunError(f"{place}: no run that was cut short")
-    epochs = [read_epoch(path) for path in _epoch_files(place, len(info["epochs"]))]
-    try:
-        return info, {name: np.stack([weights[name] for weights in epochs]) for name in epochs[0]}
-    except (ValueError, KeyError) as error:
-        raise RunError(f"{place}: epochs don't go together ({error}). {REMEDY} again.") from error
-
-
-def _cut_short(folder: Path) -> str:
-    """Tell about a run that is not complete; nothing if there is none."""
-    place = handover.unfinished(folder)
-    done = len(handover.info_of(place).get("epochs", []))
-    if not place.is_dir():
-        return ""
-    if handover.is_written(folder):
-        return f"; a run goes on and has ended {done} epochs"
-    return f"; the run was cut short after {done} epochs, which are kept in {place}"

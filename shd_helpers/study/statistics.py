@@ -138,7 +138,7 @@ def choose(table: pd.DataFrame, by: str | list[str] = "configuration") -> pd.Dat
     Parameters
     ----------
     table : DataFrame
-        From `sweeps.run_sweep` or `tables.read_table`.
+        From `sweeps.runner.run_sweep` or `tables.read_table`.
     by : str or list of str
         Column or columns that make a configuration.
     """

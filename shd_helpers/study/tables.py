@@ -13,11 +13,10 @@ from filelock import FileLock
 
 from shd_helpers.checks import shown
 from shd_helpers.files import atomic, reading
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import results_dir
 from shd_helpers.study.handover import info_of, settle
 from shd_helpers.study.identity import NEUTRAL, run_hash
 
-RESULTS = ROOT / "results"
 SCORES = tuple(
     f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
 )
@@ -31,7 +30,8 @@ MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
 # columns that aren't numbers, even where they look so
 _TEXT = ("configuration", "validation_speakers", "run_name", *DATA, "hash", "status", "error")
-RESTORE = "Restore it (git restore results), or move it away and run the sweep again."
+# `git restore` refuses a file that a merge has left with conflict marks
+RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
 
 
 class TableError(ValueError):
@@ -105,6 +105,10 @@ def _check(path: Path, table: pd.DataFrame) -> None:
         is_right = (0 <= numbers) & (numbers <= high) & (numbers < math.inf)
         is_absent = numbers.isna() & table[name].isin(["", math.nan])
         wrong[name] = (~(is_right | is_absent), f"a number {allowed}")
+    if {"configuration", "seed"} <= set(table):  # else a row that was copied would count twice
+        own = table.configuration + ",seed=" + table.seed.astype(str)
+        is_right = (table.run_name.str.split("/").str[-1] == own) & ~own.duplicated()
+        wrong["run_name"] = (~is_right, "of its row's configuration and seed, and of no other's")
     for name, (rows, allowed) in wrong.items():
         if rows.any():
             row = table[rows].iloc[0]
@@ -118,7 +122,12 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
     with reading(path, TableError, RESTORE):
         text = path.read_text(encoding="utf-8")
-        text = text[: text.rfind("\n") + 1]  # without what a killed process has begun to append
+        if text[-1:] != "\n":
+            # an editor may have left out the end of a whole line; what a killed process has begun
+            # to append has fewer fields
+            rows = list(csv.reader(io.StringIO(text)))
+            if rows and len(rows[-1]) < len(rows[0]):
+                text = text[: text.rfind("\n") + 1]
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     missing = [name for name in ("run_name", "hash", "status") if name not in table]
     if missing:
@@ -133,6 +142,8 @@ def _as_values(texts: pd.Series) -> pd.Series:
     """Return truth values or numbers, to the last bit, where all are such; "" is a missing one."""
     if set(texts) <= {"True", "False"}:
         return texts == "True"
+    if texts.str.contains("_").any():  # Python reads 0.7_5 as a number
+        return texts
     for kind in (int, float):
         try:
             return texts.map(lambda text, kind=kind: kind(text or "nan"))
@@ -168,6 +179,7 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
         columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
         # a parameter that is younger than a row had its neutral value then
         absent = {name: _as_text(NEUTRAL.get(name)) for name in columns}
+        columns.sort(key=lambda name: name == "error")  # last, and empty: see `_read`
         merged = pd.concat([new, kept])[columns].fillna(absent)
         place = {name: i for i, name in enumerate(order)}
         ranks = merged.run_name.map(lambda name: place.get(name, len(place)))
@@ -232,7 +244,7 @@ def locked(path: Path) -> FileLock:
 
 def table_path(name: str | Path) -> Path:
     """Return the file of a table that must be there."""
-    path = name if isinstance(name, Path) else RESULTS / f"{name}.csv"
+    path = name if isinstance(name, Path) else results_dir() / f"{name}.csv"
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
         raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
@@ -251,7 +263,7 @@ def read_table(name: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `sweeps.run_sweep` makes it, with `channels` and `steps`.
+        As `sweeps.runner.run_sweep` makes it, with `channels` and `steps`.
 
     Raises
     ------

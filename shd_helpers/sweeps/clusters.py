@@ -57,6 +57,8 @@ class Places:
         for name, value in given.items():
             if isinstance(value, int) and value < 1:
                 raise SweepError(f"{name} {value}: must be 1 at least")
+        if timeout_s is not None and not 0 < timeout_s < math.inf:
+            raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")
         if self.jobs is None:
             if self.sbatch:
                 raise SweepError("--sbatch: only with --slurm")

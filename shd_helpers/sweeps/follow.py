@@ -15,7 +15,7 @@ from shd_helpers.files import is_disk_full
 from shd_helpers.sweeps.clusters import Cluster
 from shd_helpers.sweeps.spec import RunSpec, Sweep
 from shd_helpers.sweeps.state import RESUME, store
-from shd_helpers.sweeps.worker import CODE, RESTART, execute
+from shd_helpers.sweeps.worker import CODE, Stale, execute
 from shd_helpers.sweeps.yaml_file import SweepError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Follower:
         """End the sweep where all other runs would fail, too."""
         if is_disk_full(error, run.folder):
             raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
-        if error.startswith("this worker has code") and error.endswith(RESTART):
+        if isinstance(error, Stale):
             raise SweepError(f"{error}. {RESUME}")
 
     def _look(self, bar: tqdm) -> None:

@@ -71,6 +71,10 @@ def run_sweep(
         return own_rows(sweep, {})
     elsewhere = places.scheduler is not None or places.jobs is not None
     check_todo(sweep, todo, elsewhere=elsewhere)
+    try:
+        sweep.runs[0].folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # each run would fail
+        raise SweepError(f"no run folder can be made: {error}") from error
     with connect(places, sweep, limit_s) as cluster:
         if progress:
             print(f"Dask dashboard: {cluster.client.dashboard_link}", flush=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from distributed.diagnostics.plugin import WorkerPlugin
 from filelock import FileLock
 
+from shd_helpers.paths import ROOT
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.kernels import Kernel, source_hash
 from shd_helpers.study.tables import finished_run
@@ -21,15 +22,21 @@ from shd_helpers.sweeps.spec import RunSpec
 if TYPE_CHECKING:
     from distributed import Worker
 
-RESTART = "restart the workers"
 FETCH_S = 10.0
+CODE = source_hash(), str(ROOT)  # of this process, whatever the files become while it lives
 
 
-CODE = source_hash()  # of this process, whatever the files become while it lives
+class Stale(str):
+    """What a worker says that can execute no run of a sweep."""
 
 
 def execute(
-    notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping, again: bool, code: str
+    notebook: Path,
+    run: RunSpec,
+    timeout_s: float,
+    environment: Mapping,
+    again: bool,
+    code: tuple[str, str],
 ) -> dict[str, float] | str:
     """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
@@ -47,7 +54,7 @@ def execute(
         The sweep's environment variables.
     again : bool
         Whether it is executed although a run folder has it already.
-    code : str
+    code : tuple of str
         The sweep's `CODE`. Where the worker's own differs and the run fails, it may be for that.
 
     Returns
@@ -59,12 +66,13 @@ def execute(
     from papermill.exceptions import PapermillExecutionError
 
     limit_s = timeout_s
-    stale = f"this worker has code {CODE}, the sweep wants {code}: {RESTART}"
+    has, wants = " of ".join(CODE), " of ".join(code)
+    stale = Stale(f"this worker has code {has}, the sweep wants {wants}: restart the workers")
     try:
         if get_worker().state.nthreads != 1:
             raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
-        if run_hash(run.parameters, run.data) != run.hash:
-            return stale  # it would take the run for another one
+        if code[1] != CODE[1] or run_hash(run.parameters, run.data) != run.hash:
+            return stale  # it would take the run for another one, or write elsewhere
         for name in [name for name in os.environ if name.startswith("SHD_")]:
             del os.environ[name]  # of an earlier sweep on this worker
         os.environ.update(environment)  # the kernel inherits it

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -17,16 +17,31 @@ class SweepError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; YAML's own loader would silently take the last."""
+    """Refuses a key that stands twice; YAML's own loader would silently take the last.
+
+    Numbers and truth values are those of YAML 1.2: for 1.1 `0100` is 64, `1:30` 90, `no` False, and
+    `1e-3` a text.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """Return a mapping with different keys."""
-        keys = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if keys.count(key.value) > 1:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for (key, _), value in zip(node.value, keys, strict=True):
+            if keys.count(value) > 1:
                 problem = f"the key {key.value} stands twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         return super().construct_mapping(node, deep)
+
+
+for _kind, _pattern in (
+    ("null", r"~|null|"),
+    ("bool", r"[Tt]rue|[Ff]alse"),
+    ("int", r"[-+]?(0|[1-9][0-9]*)"),
+    ("float", r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"({_pattern})$"), None)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -102,12 +117,3 @@ def typed(value: Any, default: object) -> Any:
     """Return YAML's 1 as the notebook's 1.0."""
     is_number = isinstance(default, float) and abs(value) < 1e300  # beyond it may be no float
     return float(value) if is_number else value
-
-
-def hint(value: object) -> str:
-    """Tell how to write a number so that YAML reads a number."""
-    if not re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", str(value)):
-        return ""
-    digits, exponent = re.split("[eE]", str(value))
-    point = "" if "." in digits else ".0"
-    return f"; YAML reads {value} as text, write {digits}{point}e{int(exponent):+d}"
