@@ -201,33 +201,6 @@ def test_readme_is_short():
     assert words(README[: README.index("## Notebooks")]) <= 700
 
 
-def test_other_microphones_in_notebook_4():
-    words = pd.read_csv(RESULTS / "other_microphones.csv")
-    words["right"] = 100.0 * (words.label == words.predicted)
-    kept = words[words.network.str.startswith(("study_", "best_"))]
-    assert kept.groupby("network").size().tolist() == [100] * 10
-    by_speaker = kept.pivot_table("right", "speaker", kept.network.str.split("_").str[0])
-    assert len(by_speaker) == 5
-    study, best = by_speaker.study, by_speaker.best
-
-    def half(values):
-        return np.ptp(ttest_1samp(values, 0).confidence_interval(0.95)) / 2
-
-    says(
-        "04_results_analysis",
-        f"Five networks of the study are right in {study.mean():.0f} % of them, five of notebook "
-        f"7's small network (`best`) in {best.mean():.0f} %, from {best.min():.0f} to "
-        f"{best.max():.0f} % by speaker. "
-        f"With so few people the gain of {(best - study).mean():.0f} ± {half(best - study):.0f} "
-        "points isn't shown.",
-    )
-    assert 0 < (best - study).mean() < half(best - study)
-    assert (
-        f"(100 words, 8 kHz) get {study.mean():.0f} ± {half(study):.0f} %; with the small "
-        f"network {best.mean():.0f} ± {half(best):.0f} %"
-    ) in README
-
-
 @pytest.fixture(scope="module")
 def searched():
     """Accuracies (%) by recipe and input, of the finalists by both, and the recipes."""
