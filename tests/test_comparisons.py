@@ -8,7 +8,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from shd_helpers.figures import comparisons, costs, speakers
-from shd_helpers.study import is_on_front
 from tests.overlaps import overlaps
 
 
@@ -70,20 +69,9 @@ def test_a_map_shows_each_mean_in_its_place_and_frames_the_best():
     assert texts(axis)[0, 1] == "30.0" and "each ± 2.5" in axis.get_title("left")
 
 
-def test_the_map_has_a_panel_a_threshold_and_leaves_what_was_not_measured_empty():
-    means = grid(channels=[700, 183], steps=[1000, 333], pool_threshold=[1, 2])
-    means = means[~((means.channels == 700) & (means.steps == 1000) & (means.pool_threshold == 2))]
-    figure = comparisons.accuracy_over_grid(means, (183, 333))
-    first, second = figure.axes[:2]
-    assert "pool_threshold 1" in first.get_title("left")
-    assert len(first.texts) == 4 and len(second.texts) == 3 and (1, 1) not in texts(second)
-    assert texts(first)[0, 1] == f"{means.validation[2]:.1f}"  # 700 x 333
-    assert first.patches[-1].get_xy() == second.patches[-1].get_xy() == (-0.5, -0.5)
-
-
 def test_numbers_on_a_map_can_be_read():
-    means = grid(channels=range(5), steps=range(8), pool_threshold=[1])
-    axis = comparisons.accuracy_over_grid(means, (1, 1)).axes[0]
+    means = grid(lr=range(1, 6), epochs=range(8), validated_on=["x"])
+    axis = comparisons.learning_rate_epochs(means).axes[0]
     (image,) = axis.images
     for text in axis.texts:
         x, y = text.get_position()
@@ -119,40 +107,6 @@ def test_cost_is_the_training_time_and_colour_and_marker_tell_the_recipe():
     assert len(set(looks.values())) == 4
     assert looks["batch 8, rate 0.001"][0] == looks["batch 8, rate 0.002"][0]
     assert looks["batch 8, rate 0.001"][1] == looks["batch 32, rate 0.001"][1]
-
-
-def test_axes_cross_at_the_study_s_size_with_a_row_a_data_set():
-    means = means_of(channels=[183, 92, 183, 23], steps=[333, 333, 100, 50])
-    figure = comparisons.accuracy_along_axes({"one": means, "two": means + 1}, (183, 333))
-    by_channels, by_steps, *second = figure.axes
-    assert bars(by_channels)["seen speakers"][:2] == ([92, 183], [20, 10])
-    assert bars(by_steps)["unseen speakers"] == ([100, 333], [30, 10], [27, 0], [33, 25])
-    assert [axis.get_title("left") for axis in figure.axes] == ["one", "one", "two", "two"]
-    assert len(second) == 2
-
-
-def test_the_window_s_accuracy_and_costs_are_in_order():
-    means = grid(duration_s=[1.0, 0.4, 0.7])
-    left, right = comparisons.accuracy_over_window(means).axes
-    (series,) = bars(left).values()
-    assert series[:2] == ([0.4, 0.7, 1.0], [50.0, 95.0, 5.0])
-    lines = {line.get_label().split(" (")[0]: line.get_ydata() for line in right.lines}
-    assert lines["accumulates"].tolist() == pytest.approx(means.effective_acs[[1, 2, 0]] / 1e6)
-    assert lines["neuron updates"].tolist() == [0.09] * 3
-
-
-def test_the_front_is_drawn_through_its_points_only():
-    validated = grid(channels=[700, 183], steps=[1000, 333], pool_threshold=[1, 2])
-    validated.loc[2, "validation"] = 1.0
-    front = is_on_front(validated.effective_acs, validated.validation)
-    tested = grid(input=["a", "b"]).set_index("input")
-    left, right = costs.accuracy_over_cost(validated, front, tested, (183, 333, 2)).axes
-    (line,) = [line for line in left.lines if line.get_label() == "Pareto front"]
-    assert len(line.get_xdata()) == 7 and 1.0 not in line.get_ydata()
-    (ring,) = [line for line in left.lines if line.get_label().endswith("the study's")]
-    at = validated.query("channels == 183 and steps == 333 and pool_threshold == 2")
-    assert ring.get_xydata().tolist() == at[["effective_acs", "validation"]].to_numpy().tolist()
-    assert bars(right)["b"][1] == [95.0]
 
 
 def models_and_papers():
@@ -266,19 +220,7 @@ def figures_of_the_study():
     yield "rate", comparisons.learning_rate_epochs(rates)
     batches = grid(validated_on=VALIDATIONS, batch_size=[8, 32, 128], lr=[1e-3, 2e-3])
     yield "batch", comparisons.cost_against_accuracy(batches)
-    sizes = {"channels": [700, 275, 183, 61, 23], "steps": [1000, 333, 100, 50]}
-    whole = grid(**sizes, pool_threshold=[1, 2])
-    yield "grid", comparisons.accuracy_over_grid(whole, (183, 333))
-    yield "axes", comparisons.accuracy_along_axes({"a": whole, "b": whole}, (183, 333))
-    yield (
-        "window",
-        comparisons.accuracy_over_window(grid(duration_s=[0.4, 0.6, 0.8, 1.0, 1.2, 1.4])),
-    )
     inputs = ["183 x 333", "700 x 1000", "183 x 333, threshold 1", "183 x 100", "61 x 333"]
-    tested = grid(input=inputs).set_index("input")
-    front = is_on_front(whole.effective_acs, whole.validation)
-    front &= whole.index % 5 == 0  # a front has few points
-    yield "cost", costs.accuracy_over_cost(whole, front, tested, (183, 333, 2))
     yield "parameters", costs.accuracy_over_parameters(*models_and_papers(), aims=[94, 85])
     table = accuracies(inputs[:3])
     yield "speakers", speakers.speakers_by_input(table, inputs[:3], {8: "(tuned on)"})

@@ -75,20 +75,6 @@ def test_pooling_equals_nested_loops(spikes, grid, pool_threshold):
         np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
 
 
-@settings(max_examples=30, deadline=None)
-@given(spike_lists, grids)
-def test_counts_equal_nested_loops(spikes, grid):
-    """A block's count is the number of thresholds that it reaches."""
-    pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    counts = downsize(utterances(pairs), Downsampling(**{**vars(grid), "counts": True}))
-    for i, (times, units) in enumerate(pairs):
-        levels = range(1, grid.pool_units * grid.pool_steps + 1)
-        want = sum(
-            naive(times, units, Downsampling(**{**vars(grid), "pool_threshold": n})) for n in levels
-        )
-        np.testing.assert_array_equal(counts.to_frames([i])[:, 0], want)
-
-
 def test_study_grid_is_183_by_333():
     grid = Downsampling()
     assert (grid.n_units, grid.n_steps, grid.n_bins) == (183, 333, 1000)

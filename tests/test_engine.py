@@ -551,40 +551,6 @@ def test_a_word_that_ends_early_is_a_shorter_word(readout):
     assert lengths == {0: 30, 1: 10, 7: 16, 22: 30, 30: 30}
 
 
-def counted_events():
-    """Return 8 utterances, 30 x 20, with counts up to 4, and the counts themselves."""
-    n = np.random.default_rng(0).poisson(0.3, (8, 30, 20))
-    utterance, steps, units = np.nonzero(n)
-    repeats = n[utterance, steps, units]
-    events = Events(
-        np.repeat(steps, repeats).astype(np.uint16),
-        np.repeat(units, repeats).astype(np.uint16),
-        np.cumsum([0, *n.sum((1, 2))]),
-        np.arange(8) % 6,
-        np.zeros(8, np.int64),
-        tuple("abcdef"),
-        30,
-        20,
-    )
-    assert n.max() > 2
-    return events, n.transpose(1, 0, 2)
-
-
-def test_a_cell_that_counts_n_weighs_n_times():
-    events, n = counted_events()
-    np.testing.assert_array_equal(events.to_frames(np.arange(8)), n)
-    model = make_model([20, 30, 6], slope=5.0, gain=2.0)
-    engine.forward_backward(model, events, np.arange(8))
-    ours = gradients(model)
-    _, want = reference_step(model, events, np.arange(8))
-    assert torch.equal(engine.record(model, events, np.arange(8)).spk, want.spk)
-    for name, grad in gradients(model).items():
-        assert relative(ours[name], grad) < 1e-5, name
-
-
-# --- refusals ----------------------------------------------------------------------------------
-
-
 def leaky(**kwargs):
     return lambda model: setattr(
         model, "lif1", snn.Leaky(**{"beta": 0.9, "spike_grad": spike_grad("atan", 2.0), **kwargs})

@@ -208,7 +208,6 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
         ({"kernel_size": 40}, "kernel_size 40"),
         ({"network": "convolutional"}, "network 'convolutional'"),
         ({"learn_beta": True}, "learn_beta True"),
-        ({"counts": True}, "counts True"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

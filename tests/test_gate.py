@@ -126,11 +126,9 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: mem_bits run all steps"),
         ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: mem_bits have no adaptation"),
         ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits need one leak"),
-        ({**BITS, "counts": True}, "counts True: mem_bits need input spikes"),
         ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
         ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
         ({"mismatch": 0.1, "adapt_ms": 300.0}, "adapt_ms 300.0: mismatch would leave it exact"),
-        ({"counts": True, "shift_units": 8}, "counts True: .* entries of 0 and 1 only"),
         (
             {"network": "convolutional", "hidden_dropout": 0.2},
             "hidden_dropout 0.2: network 'convolutional'",
@@ -151,11 +149,11 @@ def test_what_goes_together(changes, message):
 
 
 def test_a_refusal_lists_every_reason():
-    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0, "mismatch": 0.1, "counts": True}
+    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0, "mismatch": 0.1}
     wrong |= {"beta": 0.95, "shift_units": 183}
     begins = [
-        *("readout 'membrane': mem_bits", "adapt_ms 300.0: mem_bits", "counts True: mem_bits"),
-        *("adapt_ms 300.0: mismatch", "counts True: words", "beta 0.9500 a step: leak"),
+        *("readout 'membrane': mem_bits", "adapt_ms 300.0: mem_bits"),
+        *("adapt_ms 300.0: mismatch", "beta 0.9500 a step: leak"),
         "shift_units 183: must be below",
     ]
     with pytest.raises(ValueError, match="shift_units 183") as told:

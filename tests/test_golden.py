@@ -102,7 +102,6 @@ def inputs(folder: Path) -> dict:
     found = {}
     for name, grid in {
         "study": Downsampling(),
-        "counts": Downsampling(counts=True, pool_threshold=1),
         "coarse": Downsampling(0, 0.7, 9, 10, 3),
     }.items():
         events = downsize(read_shd(files[0]), grid, "both")

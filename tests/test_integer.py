@@ -180,7 +180,6 @@ def test_sums_fit_into_their_bits():
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"grid": Downsampling(counts=True)}, "counts True"),
         ({"leak_factor": 240}, "the leak is one of the two"),
         ({"delays": (4, 0)}, "delays .4, 0.: give steps"),
         ({"mem_bits": 5}, "no membrane gets above it"),

@@ -13,7 +13,6 @@ from shd_helpers.study import (
     difference,
     holm,
     interval,
-    is_on_front,
     summarise,
 )
 
@@ -205,15 +204,6 @@ def test_holm_by_hand_and_by_its_definition():
                 break
             rejected.add(int(i))
         assert set(np.flatnonzero(holm(p) <= 0.05).tolist()) == rejected
-
-
-def test_front_equals_pairwise_comparison():
-    rng = np.random.default_rng(0)
-    cost, accuracy = rng.integers(0, 8, 40), rng.integers(0, 8, 40)
-    points = [*zip(cost, accuracy, strict=True)]
-    want = [not any((c <= x and a > y) or (c < x and a >= y) for c, a in points) for x, y in points]
-    assert is_on_front(cost, accuracy).tolist() == want
-    assert 1 < sum(want) < 40
 
 
 def test_contrasts_are_paired_by_speaker_over_common_seeds():

@@ -215,8 +215,7 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
 
 STUDY = [path.stem for path in FOLDER.glob("*.yaml")]
 CHOOSE = {
-    *("search", "finalists", "downsizing_grid", "downsizing_window", "downsizing_input"),
-    *("surrogates", "learning_rate_epochs", "batch_size", "original"),
+    *("search", "finalists", "surrogates", "learning_rate_epochs", "batch_size", "original"),
     *("augmentation", "ladder", "contest", "windows", "hidden_dropout", "adaptation"),
     *("fewer_parameters", "circuit_bits_validation", "circuit_leak"),
 }

@@ -71,11 +71,11 @@ def test_rows_are_what_their_sweep_calls_them(name):
 
 
 def test_a_table_is_read_with_the_size_of_its_input():
-    table = read_table("downsizing_cross_spoken")
-    assert {(700, 333), (183, 1000), (92, 333), (183, 50)} <= {
+    table = read_table("search_hd")
+    assert {(700, 1000), (183, 333), (183, 100), (61, 333)} == {
         *zip(table.channels, table.steps, strict=True)
     }
-    assert table.counts.dtype == bool and table.lr.dtype == float and table.seed.dtype == int
+    assert table.learn_beta.dtype == bool and table.lr.dtype == float and table.seed.dtype == int
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
@@ -87,7 +87,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
 
 def test_a_table_without_a_run_that_ended_well_is_named(tmp_path):
     """Found by a random attack: pandas had nothing to concatenate, and didn't say of what."""
-    text = (RESULTS / "downsizing_cross_spoken.csv").read_text()
+    text = (RESULTS / "search_hd.csv").read_text()
     path = tmp_path / "cut.csv"
     path.write_text(text.splitlines()[0] + "\n")
     with pytest.raises(TableError, match=r"cut\.csv: no run that has ended well\. Restore it"):

@@ -99,8 +99,6 @@ class IntegerNetwork:
         check_whole("leak_factor", self.leak_factor, 0, 1 << FACTOR_BITS)
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_choice("reset", self.reset, RESETS)
-        if self.grid.counts:
-            raise ValueError("counts True: the circuit's inputs are spikes, not numbers")
         if self.leak_shift and self.leak_factor:
             raise ValueError("leak_shift, leak_factor: the leak is one of the two")
         if list(self.delays) != sorted({*self.delays}) or not self.delays or self.delays[0] < 0:

@@ -51,7 +51,7 @@ class Augmentation:
         Parameters
         ----------
         events : Events
-            Utterances; counts above 1 become 1.
+            Utterances.
         generator : torch.Generator
             One draw of it seeds all changes.
         """
@@ -119,7 +119,7 @@ def add_spurious(events: Events, rate: float, rng: np.random.Generator) -> Event
     Parameters
     ----------
     events : Events
-        Utterances; counts above 1 become 1.
+        Utterances.
     rate : float
         Events added to each unit, per second. One that falls on another changes nothing.
     rng : numpy.random.Generator

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from shd_helpers.checks import check_number, check_switch, check_whole
+from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.cache import made_once
 from shd_helpers.files import read_npz
 from shd_helpers.paths import data_dir
@@ -34,8 +34,7 @@ class Downsampling:
     Units below `first_unit` are dropped, the time from 0 to `duration_s` is cut into bins of
     1 ms, an entry is 1 when at least one spike falls into it, and a block of `pool_units` x
     `pool_steps` entries becomes 1 when at least `pool_threshold` of them are. What is left over at
-    the upper and late edge and fills no block is dropped. With `counts`, a block keeps the number
-    of its active entries instead of a 1.
+    the upper and late edge and fills no block is dropped.
     """
 
     first_unit: int = 150
@@ -43,7 +42,6 @@ class Downsampling:
     pool_units: int = 3
     pool_steps: int = 3
     pool_threshold: int = 2
-    counts: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave no entry or no event."""
@@ -52,7 +50,6 @@ class Downsampling:
         check_whole("pool_units", self.pool_units, 1, N_CHANNELS)
         check_whole("pool_steps", self.pool_steps, 1, 65535)
         check_whole("pool_threshold", self.pool_threshold, 1)
-        check_switch("counts", self.counts)
         if self.n_units < 1 or not 1 <= self.n_steps <= 65535:
             raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
         if self.pool_threshold > self.pool_units * self.pool_steps:
@@ -86,8 +83,7 @@ class Downsampling:
 class Events:
     """Downsized utterances as lists of active matrix entries, ordered by step, then unit.
 
-    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``. An entry that counts n is
-    listed n times.
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``.
     """
 
     steps: np.ndarray  # (events,) uint16
@@ -107,7 +103,7 @@ class Events:
         return len(self.labels)
 
     def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the utterances `index` as zeros and ones, or counts.
+        """Return the utterances `index` as zeros and ones.
 
         Parameters
         ----------
@@ -179,12 +175,12 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         bins = np.floor(times * 1000 / BIN_MS)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
-        # no matrix: the memory follows the spikes, however fine the bins
+        # no matrix: the memory follows the spikes
         entries, _ = distinct(bins[keep].astype(np.int64) * n_cut + units[keep])
         step, unit = entries // (n_cut * grid.pool_steps), entries % n_cut // grid.pool_units
         reached, active = distinct(step * grid.n_units + unit)
         enough = active >= grid.pool_threshold
-        blocks.append(np.repeat(reached[enough], active[enough] if grid.counts else 1))
+        blocks.append(reached[enough])
     n_spikes = np.diff(utterances.offsets)[chosen].sum()
     if late > n_spikes / 2:
         raise DatasetError(

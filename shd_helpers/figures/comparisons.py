@@ -3,7 +3,7 @@
 Error bars are 95 % intervals of the mean, percentages end at 0 and 100.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, legend_beside, styled
+from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
 
 PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
 VALIDATED = "validated on "
@@ -99,68 +99,6 @@ def cost_against_accuracy(means: pd.DataFrame) -> Figure:
     axes[0].set_ylabel("validation accuracy (%)")
     legend_beside(axes[-1])
     _say(figure, means)
-    return figure
-
-
-@styled
-def accuracy_over_grid(means: pd.DataFrame, framed: tuple[int, int]) -> Figure:
-    """Map validation accuracy (%) over channels and steps, a panel for each pooling threshold.
-
-    Takes a summary with `channels`, `steps` and `pool_threshold`, and the (channels, steps) to
-    frame.
-    """
-    figure, axes = _panels(means, "pool_threshold")
-    limits = means.validation.min(), means.validation.max()
-    for axis, (threshold, part) in zip(axes, means.groupby("pool_threshold"), strict=True):
-        _map(axis, part, limits, ("channels", "steps"), framed, f"pool_threshold {threshold}")
-        axis.set(xlabel="steps", ylabel="channels" if axis is axes[0] else "")
-    _say(figure, means, f"framed: {framed[0]} x {framed[1]}")
-    return figure
-
-
-@styled
-def accuracy_over_window(means: pd.DataFrame) -> Figure:
-    """Draw validation accuracy (%) and accumulates over the time that is kept of a word.
-
-    Takes the summary of a sweep over `duration_s`.
-    """
-    line = means.sort_values("duration_s")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    _bars(axes[0], line.duration_s, line, "validation", marker="o")
-    axes[0].set(ylabel="validation accuracy (%)", ylim=(0, 100))
-    axes[1].plot(line.duration_s, line.effective_acs / 1e6, "o-", label="accumulates (millions)")
-    axes[1].plot(
-        line.duration_s, line.neuron_updates / 1e6, "s--", label="neuron updates (millions)"
-    )
-    axes[1].set(ylabel="per utterance", ylim=(0, None))
-    legend_above(axes[1])
-    for axis in axes:
-        axis.set_xlabel("duration_s, what is kept of a word (s)")
-    _say(figure, means)
-    return figure
-
-
-@styled
-def accuracy_along_axes(means: Mapping[str, pd.DataFrame], study: tuple[int, int]) -> Figure:
-    """Draw test accuracy (%) over channels and over steps, a row of panels for each data set.
-
-    Takes a summary with `channels` and `steps` of each data set, by its name, and the (channels,
-    steps) at which the two lines cross.
-    """
-    names = {"channels": ("steps", study[1]), "steps": ("channels", study[0])}
-    figure, axes = plt.subplots(
-        len(means), 2, figsize=(10, 2.9 * len(means) + 0.3), sharey=True, squeeze=False
-    )
-    for panels, (data, table) in zip(axes, means.items(), strict=True):
-        for axis, (name, (other, value)) in zip(panels, names.items(), strict=True):
-            line = table[table[other] == value].sort_values(name)
-            for i, (part, label) in enumerate(PARTS.items()):
-                _bars(axis, line[name], line, part, marker="os"[i], label=label)
-            _log_ticks(axis, line[name])
-            axis.set(xlabel=f"{name} (at {value} {other})", ylim=(0, 100), title=data)
-        panels[0].set_ylabel("test accuracy (%)")
-    legend_beside(axes[0, 1])
-    _say(figure, pd.concat(means.values()))
     return figure
 
 

@@ -16,12 +16,9 @@ class Limit(NamedTuple):
     circuit: str = ""  # of integers: see `Quantisation`
     nir: str = ""  # the file that other tools read
     convolutional: str = ""  # the network without spikes
-    augmentation: str = ""  # words that are changed in training
     mismatch: str = ""  # training with it
 
 
-_ONES = "words that are changed in training (shift_units, shift_ms, stretch, dropout, spurious, "
-_ONES += "blend) have entries of 0 and 1 only; take counts False"
 _NO_NEURONS = "network 'convolutional' has no spiking neurons"
 _EXACT = "mismatch would leave it exact; take 0"
 LIMITS = {
@@ -32,7 +29,6 @@ LIMITS = {
     "stop_ms": Limit(0, "mem_bits run all steps (0)", "its words end before the last step"),
     "adapt_ms": Limit(0, "mem_bits have no adaptation (0)", "neurons adapt", mismatch=_EXACT),
     "learn_beta": Limit(False, "mem_bits need one leak for all neurons"),
-    "counts": Limit(False, "mem_bits need input spikes", "its inputs are numbers", "", _ONES),
     "mismatch": Limit(0, convolutional=_NO_NEURONS),
     "hidden_dropout": Limit(0, convolutional=_NO_NEURONS),
 }

@@ -25,7 +25,6 @@ _MODULES = {
         "difference",
         "holm",
         "interval",
-        "is_on_front",
         "summarise",
     ),
     "tables": ("read_table", "results_dir"),

@@ -56,7 +56,7 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     check_run_name(parameters["run_name"])
     augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
     users = {"convolutional": config.network == "convolutional"}
-    users |= {"mismatch": training.mismatch > 0, "augmentation": bool(augmentation)}
+    users |= {"mismatch": training.mismatch > 0}
     reasons = [*_too_small(grid, config, augmentation)]
     reasons += [
         text for user, is_one in users.items() if is_one for text in refusals(user, parameters)

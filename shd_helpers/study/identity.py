@@ -24,7 +24,6 @@ _PLACES = {"dataset", "run_name"}
 # nothing. They count elsewhere only, so that a new one leaves earlier runs valid. The values are
 # fixed for good: they are not the defaults, which may change.
 NEUTRAL = {
-    "counts": False,
     "network": "spiking",
     "readout": "spikes",
     "learn_beta": False,
@@ -52,7 +51,7 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"l1_spikes", "engine", "device"}
+_GONE = {"counts", "l1_spikes", "engine", "device"}
 # Parameters that are constants of the study now.
 _CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
 # A parameter that changes nothing while another one is neutral.

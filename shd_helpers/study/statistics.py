@@ -244,24 +244,3 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
     return adjusted
-
-
-def is_on_front(
-    cost: Sequence[float] | np.ndarray, accuracy: Sequence[float] | np.ndarray
-) -> np.ndarray:
-    """Tell for each point whether no other is both cheaper and as accurate (Pareto front).
-
-    Parameters
-    ----------
-    cost, accuracy : sequence of float
-        Of each point; equal points are on the front together.
-
-    Returns
-    -------
-    ndarray
-        Booleans, in the given order.
-    """
-    cost, accuracy = np.asarray(cost), np.asarray(accuracy)
-    no_worse = (cost <= cost[:, None]) & (accuracy >= accuracy[:, None])
-    better = (cost < cost[:, None]) | (accuracy > accuracy[:, None])
-    return ~np.any(no_worse & better, axis=1)

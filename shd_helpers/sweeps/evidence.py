@@ -16,9 +16,6 @@ EVIDENCE = (
     "search",
     "finalists",
     "final",
-    "downsizing_grid",
-    "downsizing_window",
-    "downsizing_input",
     "surrogates",
     "learning_rate_epochs",
     "batch_size",
@@ -47,7 +44,6 @@ EVIDENCE = (
     "circuit_network",
     "circuit_augmented",
 )
-ON_SPOKEN = "downsizing_cross"  # synthetic speech, whatever the data set of the others
 
 
 def main() -> None:
@@ -61,10 +57,9 @@ def main() -> None:
     overrides = {"dataset": arguments.dataset} if arguments.dataset else {}
     try:
         write_voices(arguments.dataset or "hd")
-        for number, name in enumerate((*EVIDENCE, ON_SPOKEN), start=1):
-            print(f"\n{name} ({number} of {len(EVIDENCE) + 1})", flush=True)
-            changed = {} if name == ON_SPOKEN else overrides
-            table = run_sweep(name, changed, places=places_of(arguments))
+        for number, name in enumerate(EVIDENCE, start=1):
+            print(f"\n{name} ({number} of {len(EVIDENCE)})", flush=True)
+            table = run_sweep(name, overrides, places=places_of(arguments))
             if (table.status == "failed").any():
                 sys.exit(f"{name}: a run failed; see the column error in results/")
     except (SweepError, TableError, DatasetError) as error:
