@@ -54,9 +54,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names onto the disk; where folders can't be opened, do nothing."""
-    if os.name != "posix":
-        return
+    """Bring a folder's names onto the disk."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -76,8 +74,6 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # signal 0 would end the process there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -3,7 +3,7 @@
 The names below are imported when they are asked for.
 """
 
-from shd_helpers.lazy import hand_on
+from lazy_loader import attach
 
 _MODULES = {
     "cycles": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
@@ -15,4 +15,4 @@ _MODULES = {
     "quantise": ("circuit_of", "integer_network"),
     "stopping": ("Rule", "bias_votes", "follow", "recommend"),
 }
-__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -3,15 +3,10 @@
 The names below are imported when they are asked for: one figure doesn't wait for all the others.
 """
 
-from shd_helpers.lazy import hand_on
+from lazy_loader import attach
 
-_MODULES: dict[str, tuple[str, ...]] = {
-    "circuits": (),
-    "comparisons": (),
+_MODULES = {
     "controls": ("player",),
-    "costs": (),
-    "explorers": (),
-    "speakers": (),
     "data": (
         "digit_rasters",
         "one_neuron",
@@ -37,4 +32,6 @@ _MODULES: dict[str, tuple[str, ...]] = {
     ),
     "style": ("save",),
 }
-__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"circuits", "comparisons", "costs", "explorers", "speakers"}, _MODULES
+)

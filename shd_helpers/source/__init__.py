@@ -3,7 +3,7 @@
 The names below are imported when they are asked for: the cochlea alone loads numba and scipy.
 """
 
-from shd_helpers.lazy import hand_on
+from lazy_loader import attach
 
 _MODULES = {
     "shd_file": (
@@ -33,4 +33,4 @@ _MODULES = {
     "speech": ("SPEECH_RATE_HZ", "speak", "synthesise"),
     "compare": ("compare_utterances",),
 }
-__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -3,7 +3,7 @@
 The names below are imported when they are asked for: tables and sweeps don't need torch.
 """
 
-from shd_helpers.lazy import hand_on
+from lazy_loader import attach
 
 _MODULES = {
     "analysis": (
@@ -30,4 +30,4 @@ _MODULES = {
     "tables": ("read_table", "results_dir"),
     "training": ("TrainConfig", "fit", "overfit"),
 }
-__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -3,7 +3,7 @@
 The names below are imported when they are asked for.
 """
 
-from shd_helpers.lazy import hand_on
+from lazy_loader import attach
 
 _MODULES = {"search": ("RANGES", "recipes"), "yaml_file": ("plan_of",)}
-__all__, __getattr__, __dir__ = hand_on(__name__, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)
