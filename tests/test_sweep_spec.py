@@ -8,7 +8,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import locate
 from shd_helpers.study.gate import check_parts
 from shd_helpers.study.identity import notebook_parameters, settings
-from shd_helpers.sweeps.evidence import EVIDENCE, ON_SPOKEN
+from shd_helpers.sweeps.evidence import EVIDENCE
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.sweeps.yaml_file import SWEEPS as FOLDER
@@ -250,5 +250,5 @@ def test_what_chooses_does_not_see_what_tests(name, home):
 
 
 def test_the_evidence_is_all_sweeps_but_the_default_run_s():
-    assert {*EVIDENCE, ON_SPOKEN, "chosen"} == {*STUDY}
+    assert {*EVIDENCE, "chosen"} == {*STUDY}
     assert CHOOSE <= {*EVIDENCE}
