@@ -78,11 +78,11 @@ def looks(commit: str) -> str:
     tables = tested(commit)
     lines = ["| sweep | judged by | configurations | runs | planned | first results |"]
     lines.append(f"|{'---|' * 6}")
-    total = {}
+    total: dict[str, np.ndarray] = {}
     for name, table in sorted(tables.items(), key=lambda of: first(commit, f"sweeps/{of[0]}.yaml")):
         judge = JUDGED[table.protocol.iloc[0]]
         count = np.array([table.kind.nunique(), table.hash.nunique()])
-        total[judge] = total.get(judge, 0) + count
+        total[judge] = total.get(judge, np.zeros(2, int)) + count
         when = [first(commit, path) for path in (f"sweeps/{name}.yaml", f"results/{name}_hd.csv")]
         lines.append(f"| {name} | {judge} | {count[0]} | {count[1]} | {' | '.join(when)} |")
     runs = pd.concat(t for t in tables.values() if t.protocol.iloc[0] == "leave_one_out")
@@ -100,9 +100,9 @@ def looks(commit: str) -> str:
     heads = "candidates | the best of them | chosen by the other speakers | flattered by"
     lines += ["", f"| judged by | configurations | runs | {heads} |", f"|{'---|' * 7}"]
     for (judge, (name, best, nested)), of in zip(found.items(), (left_out, official), strict=True):
-        count = " | ".join(str(n) for n in total[judge])
+        shown = " | ".join(str(n) for n in total[judge])
         chosen = f"{name}, {best:.1f} % | {nested:.1f} % | {best - nested:.1f} points"
-        lines.append(f"| {judge} | {count} | {of.shape[1]} | {chosen} |")
+        lines.append(f"| {judge} | {shown} | {of.shape[1]} | {chosen} |")
     return "\n".join(lines)
 
 
