@@ -67,6 +67,8 @@ def test_a_file_that_is_none_or_damaged_is_named(tmp_path):
         ({"pool_steps": 30}, "aren't those of its hash"),
         (np.nan, r"fc2\.bias has values that aren't finite"),
         (np.inf, r"fc2\.bias has values that aren't finite"),
+        ([], "its content is no network"),
+        ("text", "its content is no network"),
     ],
 )
 def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change, message):
@@ -75,6 +77,10 @@ def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change,
         about = json.loads(str(arrays["about"]))
         about["parameters"] |= change
         arrays["about"] = np.array(json.dumps(about))
+    elif isinstance(change, list):
+        arrays["about"] = np.array(json.dumps(change))
+    elif isinstance(change, str):
+        arrays["fc2.bias"] = arrays["fc2.bias"].astype(str)
     else:
         arrays["fc2.bias"][3] = change
     np.savez(tmp_path / "a.npz", **arrays)

@@ -77,12 +77,12 @@ def hand_over(folder: Path) -> None:
         sync_folder(folder)
         (place / "run.json").replace(folder / "run.json")
         sync_folder(folder)
+        shutil.rmtree(place)
     except OSError as error:
         raise RunError(
             f"{folder}: can't be written ({error}). The complete run waits in {place}: remove what "
             "is in its way, and read it again."
         ) from error
-    shutil.rmtree(place)
 
 
 def settle(folder: Path) -> None:

@@ -133,6 +133,11 @@ def read_network(path: str | Path) -> TrainedNetwork:
         with np.load(path) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
+        is_right = isinstance(about, dict) and all(
+            isinstance(about.get(name), dict) for name in ("parameters", "data")
+        )
+        if not is_right or any(values.dtype.kind not in "bif" for values in arrays.values()):
+            raise ValueError("its content is no network")
         p = about["parameters"]
         if run_hash(p, about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
