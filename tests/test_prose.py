@@ -119,7 +119,7 @@ def test_what_make_study_prints():
     """The default run is the first of the sweep `chosen`."""
     chosen = read_table("chosen_spoken")
     run, five = chosen.query("seed == 0").iloc[0], 100 * chosen.test_accuracy
-    assert f"five get {five.min():.1f} to {five.max():.1f} % of the test words." in README
+    assert f"like another seed ({five.min():.1f} to {five.max():.1f} %)." in README
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
     wanted = [f"{100 * run[f'{part}_accuracy']:.1f}%" for part in parts]
     printed = README[README.index("Accuracy on spoken, english, seed 0:") :].splitlines()[2]
