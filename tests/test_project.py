@@ -93,7 +93,7 @@ def test_make_names_the_variable_that_is_missing():
         assert ended.returncode and f"{missing}= is missing; see make help" in ended.stderr
     command = ["make", "-n", "sweep", "SWEEP=a b"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ended.stdout.strip().endswith('sweeps.runner "a b"')
+    assert 'sweeps.runner "a b"' in ended.stdout
 
 
 def test_hooks_run_what_make_has_installed():
