@@ -29,11 +29,8 @@ from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import literal
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
-BITS: dict[str, Any] = {
-    "fc1_bits": 8,
-    "fc2_bits": 8,
-    "mem_bits": 16,
-}  # of a run that was trained without
+# of a run that was trained without
+BITS: dict[str, Any] = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}
 
 
 def find(name: str) -> Path:

@@ -46,9 +46,8 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         than one.
     """
     if dataset == "spoken":
-        from shd_helpers.source.espeak_digits import (
-            make_spoken,  # numba and scipy take 1 s to import
-        )
+        # numba and scipy take 1 s to import
+        from shd_helpers.source.espeak_digits import make_spoken
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":

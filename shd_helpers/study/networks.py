@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from shd_helpers.events import Downsampling, Events, downsize
-from shd_helpers.files import atomic, reading
+from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.network import Network, NetworkConfig, build_network
 from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
@@ -130,8 +130,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
     with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
-        with np.load(path) as file:
-            arrays = dict(file)
+        arrays = read_npz(path)
         about = json.loads(str(arrays.pop("about")))
         is_right = isinstance(about, dict) and all(
             isinstance(about.get(name), dict) for name in ("parameters", "data")
