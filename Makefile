@@ -62,7 +62,7 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m shd_helpers.source.compare "$(call given,A)" "$(call given,B)" $(ARGS)
+	@$(PY) -m tools.compare "$(call given,A)" "$(call given,B)" $(ARGS)
 
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
@@ -75,10 +75,10 @@ $(INSTALLED)-circuit: $(INSTALLED)
 	@touch $(INSTALLED)-circuit
 
 export: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.export "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m hardware.export "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 rtl: $(INSTALLED)-circuit
-	@$(PY) -m shd_helpers.circuit.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m hardware.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

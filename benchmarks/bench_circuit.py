@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench_cochlea import seconds
 
-from shd_helpers.circuit import circuit_of, read_vectors
+from hardware import circuit_of, read_vectors
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 

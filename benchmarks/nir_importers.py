@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shd_helpers.circuit.nir_file import READERS_STEP_S, read_nir, write_nir
+from hardware.nir_file import READERS_STEP_S, read_nir, write_nir
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, answers

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
-from shd_helpers.circuit.vectors import Word
+from hardware.integer import IntegerLayer, IntegerNetwork
+from hardware.vectors import Word
 from shd_helpers.events.downsample import Downsampling
 
 COARSE = Downsampling(100, 0.6, 5, 7, 4)

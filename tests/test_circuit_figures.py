@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers.circuit.disturbances import DISTURBANCES, SEEDLESS
+from hardware.disturbances import DISTURBANCES, SEEDLESS
 from shd_helpers.figures import circuits, style
 from tests.overlaps import overlaps
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers import circuit
-from shd_helpers.circuit.folder import Description, readme
-from shd_helpers.circuit.rtl import CELLS
-from shd_helpers.circuit.vectors import edge_words
+import hardware
+from hardware.folder import Description, readme
+from hardware.rtl import CELLS
+from hardware.vectors import edge_words
 from shd_helpers.study import read_network
 from tests import RESULTS
 from tests.test_prose import DOCS
@@ -18,12 +18,12 @@ from tests.test_prose import DOCS
 
 def test_cycles_and_cells_of_the_doc():
     """What a core takes in real time, what `make rtl` prints, and the ports of core.v."""
-    text, network = DOCS["circuit"], circuit.circuit_of(read_network("circuit_0"))
+    text, network = DOCS["circuit"], hardware.circuit_of(read_network("circuit_0"))
     table = pd.read_csv(RESULTS / "circuit_budget.csv")
     few = table.pivot(index="circuit", columns="quantity", values="value").loc["3/8/12, tuned"]
-    words = circuit.read_vectors(RESULTS / "circuit")
-    last = [1 + circuit.step_cycles(network, word)[1][-1] for word in words]
-    answers = [circuit.answer_cycles(network, word) for word in words]
+    words = hardware.read_vectors(RESULTS / "circuit")
+    last = [1 + hardware.step_cycles(network, word)[1][-1] for word in words]
+    answers = [hardware.answer_cycles(network, word) for word in words]
     per_step = np.array([np.bincount(word.milliseconds // 3, minlength=333) for word in words])
     pairs = per_step[:, 1:] + per_step[:, :-1]
     assert per_step.max() == few["events, fullest step"] and pairs.max() == few["events, two steps"]
@@ -34,7 +34,7 @@ def test_cycles_and_cells_of_the_doc():
         f"the fullest step has {per_step.max()} events, and two in a row have at most "
         f"{pairs.max()}.",
         f"{clocks[0]} MHz for these words, {clocks[1]} MHz for any",
-        f"{circuit.word_cycles(network, words) // 20:,} clock cycles a word\n",
+        f"{hardware.word_cycles(network, words) // 20:,} clock cycles a word\n",
         *(f"\n{few[f'cells: {name}']:8,.0f}  {cell}\n" for name, cell in CELLS.items()),
     ):
         assert sentence in text, sentence
@@ -60,7 +60,7 @@ def test_ports_of_the_doc():
 def test_the_folder_s_readme():
     """It is what the present code writes; what needs data, accuracies and additions, is its own."""
     text, kept = (RESULTS / "circuit" / "README.md").read_text(), read_network("circuit_0")
-    network, words = circuit.circuit_of(kept), circuit.read_vectors(RESULTS / "circuit")
+    network, words = hardware.circuit_of(kept), hardware.read_vectors(RESULTS / "circuit")
     additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
     additions = float(additions.replace(",", ""))
     few = (

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_helpers import circuit
+import hardware
 from shd_helpers.events import Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, build_network
@@ -18,7 +18,7 @@ from shd_helpers.study import RunWriter, evaluate, record_examples, seen_and_uns
 from shd_helpers.study.identity import notebook_parameters, settings
 
 SPEC = importlib.util.spec_from_file_location(
-    "circuit_tables", ROOT / "benchmarks" / "circuit_tables.py"
+    "circuit_tables", ROOT / "tools" / "circuit_tables.py"
 )
 tables = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tables)
@@ -73,7 +73,7 @@ def test_disturbances(home, monkeypatch):
     make(monkeypatch, "disturbances", "*")
     table = pd.read_csv(path, dtype={"run": str})
     assert path.read_text().startswith(first)
-    kinds = circuit.DISTURBANCES
+    kinds = hardware.DISTURBANCES
     n_slow = sum("clock" in kind for kind in kinds)
     assert (table.groupby("run").size() == 1 + 3 * (len(kinds) - n_slow) + n_slow).all()
     assert table.groupby("run").trained_with.first().tolist().count("mismatch") == 1
@@ -95,7 +95,7 @@ def test_stopping(home, monkeypatch):
     run = tables.read_run(home / "runs" / "b")
     test = tables.load_utterances(run).test
     new = test.take(np.flatnonzero(test.speakers == 3))
-    answers = circuit.circuit_of(tables.of_run(run)).count(new)[0].argmax(1)
+    answers = hardware.circuit_of(tables.of_run(run)).count(new)[0].argmax(1)
     own = whole[whole.network == "integers"].iloc[0]
     assert own.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
     assert own.bits == "4/8/12"
@@ -113,7 +113,7 @@ def test_budget(home, monkeypatch):
     assert few["neuron_updates"] == 333 * 26
     run = tables.read_run(home / "runs" / "b")
     test = tables.load_utterances(run).test
-    own = circuit.circuit_of(tables.of_run(run))
+    own = hardware.circuit_of(tables.of_run(run))
     words = [
         own.run_pooled(test.steps[low:high], test.units[low:high])
         for low, high in pairwise(test.offsets)

@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from shd_helpers.source import compare
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.compare import compare_utterances
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
 from shd_helpers.source.speech import SPEECH_RATE_HZ, speak
+from tools import compare
+from tools.compare import compare_utterances
 
 KEYS = ENGLISH + GERMAN
 

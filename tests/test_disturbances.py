@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.circuit.disturbances import DISTURBANCES, accuracy_over_strength, disturb
+from hardware.disturbances import DISTURBANCES, accuracy_over_strength, disturb
 from shd_helpers.network.engines import fused
 from tests.networks import spiking_network
 from tests.test_engine import make_events, random_events

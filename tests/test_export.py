@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.circuit import export
-from shd_helpers.circuit.folder import SOURCES, ExportError, read_vectors, source_text
-from shd_helpers.circuit.quantise import circuit_of
-from shd_helpers.circuit.sources import c_header, memories, verilog_parameters
-from shd_helpers.circuit.vectors import events_text
+from hardware import export
+from hardware.folder import SOURCES, ExportError, read_vectors, source_text
+from hardware.quantise import circuit_of
+from hardware.sources import c_header, memories, verilog_parameters
+from hardware.vectors import events_text
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs

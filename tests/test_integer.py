@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.circuit import IntegerLayer, IntegerNetwork, milliseconds
+from hardware import IntegerLayer, IntegerNetwork, milliseconds
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.events.toy import write_toy
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, Utterances, read_shd

@@ -1,4 +1,4 @@
-"""What `benchmarks/other_microphones.py` can't use is named before any network has heard a word."""
+"""What `tools/other_microphones.py` can't use is named before any network has heard a word."""
 
 import importlib.util
 
@@ -9,7 +9,7 @@ import soundfile
 from shd_helpers.paths import ROOT
 
 SPEC = importlib.util.spec_from_file_location(
-    "other_microphones", ROOT / "benchmarks" / "other_microphones.py"
+    "other_microphones", ROOT / "tools" / "other_microphones.py"
 )
 script = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(script)

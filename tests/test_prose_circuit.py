@@ -10,8 +10,9 @@ import pytest
 import yaml
 from scipy.stats import ttest_rel
 
-from shd_helpers import circuit, study
-from shd_helpers.circuit.budget import energy, memory
+import hardware
+from hardware.budget import energy, memory
+from shd_helpers import study
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.identity import notebook_parameters
@@ -30,7 +31,7 @@ def as_integers(table, part="validation"):
 @pytest.fixture(scope="module")
 def bits():
     """The network of the committed folder, and the validated circuits with their bytes."""
-    network = circuit.circuit_of(read_network("circuit_0"))
+    network = hardware.circuit_of(read_network("circuit_0"))
     table = read_table("circuit_bits_validation_hd")
     numbers = memory(network).numbers
     found = summarise(as_integers(table), "circuit")
@@ -40,8 +41,8 @@ def bits():
 
 
 def test_one_neuron_in_notebook_8():
-    kept, word = read_network("circuit_0"), circuit.read_vectors(RESULTS / "circuit")[3]
-    network = circuit.circuit_of(kept)
+    kept, word = read_network("circuit_0"), hardware.read_vectors(RESULTS / "circuit")[3]
+    network = hardware.circuit_of(kept)
     run = network.run(word.milliseconds, word.units)
     heard = study.input_of(kept, (word.milliseconds + 0.5) / 1000, word.units)
     (example,) = study.record_examples(kept.network, heard).values()
@@ -164,7 +165,7 @@ def test_budget_of_notebook_8(bits):
     assert whole.accumulates == pytest.approx(few.accumulates, rel=0.01)
     additions, memories, chip = energy(few).microjoules
     assert energy(few).times.iloc[0] == few.accumulates + 3 * few.neuron_updates
-    network = circuit.circuit_of(read_network("circuit_0"))
+    network = hardware.circuit_of(read_network("circuit_0"))
     busiest, worst = few["cycles, busiest step"], few["cycles, worst step"]
     clocks = [f"{math.ceil(cycles / 3e-3 / 1e5) / 10} MHz" for cycles in (busiest, worst)]
     for sentence in (
@@ -199,7 +200,7 @@ def test_the_time_of_the_reference():
 def test_stopping_in_notebook_8():
     table = pd.read_csv(RESULTS / "circuit_stopping.csv")
     table = table[(table.network == "integers") & table.tuned]
-    rule = circuit.recommend(table)
+    rule = hardware.recommend(table)
     means = table.groupby(["margin", "silence"]).mean(numeric_only=True)
     whole, best = means.loc[(0, 0)], means.loc[(rule.margin, rule.silence)]
     half = means[means.test_unseen_steps <= whole.test_unseen_steps / 2]

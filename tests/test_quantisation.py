@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.circuit import circuit_scores, circuit_words, integer_network
+from hardware import circuit_scores, circuit_words, integer_network
 from shd_helpers.events import Augmentation, Downsampling
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.engines import fused

@@ -6,9 +6,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from shd_helpers.circuit.folder import SOURCES, count_line, source_text
-from shd_helpers.circuit.sources import c_header
-from shd_helpers.circuit.vectors import Word, counts_text, events_text, trace_text
+from hardware.folder import SOURCES, count_line, source_text
+from hardware.sources import c_header
+from hardware.vectors import Word, counts_text, events_text, trace_text
 from tests.circuits import CIRCUITS, random_circuit, random_words
 
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]

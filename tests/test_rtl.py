@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers import circuit
-from shd_helpers.circuit.cycles import core_line, step_cycles, word_cycles, worst_cycles
-from shd_helpers.circuit.export import quantisation_of
-from shd_helpers.circuit.folder import Description, ExportError, source_text, write_folder
-from shd_helpers.circuit.rtl import CELLS, resources, simulate
-from shd_helpers.circuit.sources import memories, verilog_parameters
-from shd_helpers.circuit.vectors import Word, counts_text, edge_words, events_text, trace_text
+import hardware
+from hardware.cycles import core_line, step_cycles, word_cycles, worst_cycles
+from hardware.export import quantisation_of
+from hardware.folder import Description, ExportError, source_text, write_folder
+from hardware.rtl import CELLS, resources, simulate
+from hardware.sources import memories, verilog_parameters
+from hardware.vectors import Word, counts_text, edge_words, events_text, trace_text
 from shd_helpers.study import read_network
 from tests import RESULTS
 from tests.circuits import CIRCUITS, random_circuit, random_words
@@ -145,11 +145,11 @@ def test_cycles_of_the_committed_circuits():
     table = pd.read_csv(RESULTS / "circuit_budget.csv").pivot(
         index="quantity", columns="circuit", values="value"
     )
-    words = circuit.read_vectors(RESULTS / "circuit")
+    words = hardware.read_vectors(RESULTS / "circuit")
     kept = read_network("circuit_0"), read_network("study_0")
     wanted = [quantisation_of(each, {}) for each in kept]
     for trained, bits, name in zip(kept, wanted, ("3/8/12, tuned", "8/8/16, rounded"), strict=True):
-        network = circuit.circuit_of(trained, bits)
+        network = hardware.circuit_of(trained, bits)
         found = table[name]
         assert float(f"{word_cycles(network, words) / 20:.5g}") == found["clock cycles"]
         steps = [sum(step_cycles(network, word)) for word in words]

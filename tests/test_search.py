@@ -5,8 +5,8 @@ import pytest
 import yaml
 from scipy.stats import qmc
 
-from shd_helpers.sweeps import search
 from shd_helpers.sweeps.yaml_file import SWEEPS
+from tools import search
 
 
 def content(name):
@@ -17,7 +17,7 @@ def content(name):
 def test_the_committed_sweep_is_what_the_step_before_it_says(step):
     """Nobody chose by hand: the files follow from the committed tables."""
     make, _ = search.STEPS[step]
-    assert content(step) == make(), f"run python -m shd_helpers.sweeps.search {step}"
+    assert content(step) == make(), f"run python -m tools.search {step}"
 
 
 def test_points_are_sobol_s_spread_over_the_ranges():

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
-from shd_helpers.circuit.stopping import Progress, Rule, bias_votes, follow, recommend
+from hardware.integer import IntegerLayer, IntegerNetwork
+from hardware.stopping import Progress, Rule, bias_votes, follow, recommend
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import costs
 from shd_helpers.network.engines import fused

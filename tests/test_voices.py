@@ -5,7 +5,7 @@ import pytest
 
 from shd_helpers.source import Utterances, encode
 from shd_helpers.source.shd_file import ENGLISH
-from shd_helpers.source.voices import as_long, describe_voices, duration_s, pitch_hz
+from tools.voices import as_long, describe_voices, duration_s, pitch_hz
 
 
 @pytest.mark.parametrize("hz", [80, 125, 200, 250])

@@ -10,7 +10,8 @@ file.
 import pandas as pd
 
 from shd_helpers.study.tables import TableError, read_table
-from shd_helpers.sweeps.search import (
+from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
+from tools.search import (
     INPUTS,
     N_SPEAKERS,
     RANGES,
@@ -21,7 +22,6 @@ from shd_helpers.sweeps.search import (
     strangers,
     write_step,
 )
-from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
 
 CONTEST_RANGES = RANGES | {
     "slope": (0.5, 8.0),

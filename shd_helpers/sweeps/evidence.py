@@ -79,7 +79,7 @@ def write_voices(dataset: str) -> None:
     """
     from shd_helpers.source.datasets import dataset_name, locate
     from shd_helpers.source.shd_file import read_shd
-    from shd_helpers.source.voices import VOICE, describe_voices
+    from tools.voices import VOICE, describe_voices
 
     files = locate(dataset)
     path = results_dir() / f"voices_{dataset_name(files)}.csv"

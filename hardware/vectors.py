@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
+from hardware.integer import IntegerNetwork, IntegerRun
 from shd_helpers.source.shd_file import N_CHANNELS
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from shd_helpers.circuit import budget
-from shd_helpers.circuit.folder import Description, ExportError, check_place, write_folder
-from shd_helpers.circuit.integer import milliseconds
-from shd_helpers.circuit.quantise import circuit_of
-from shd_helpers.circuit.vectors import Word
+from hardware import budget
+from hardware.folder import Description, ExportError, check_place, write_folder
+from hardware.integer import milliseconds
+from hardware.quantise import circuit_of
+from hardware.vectors import Word
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
 from shd_helpers.network.limits import refuse
@@ -183,7 +183,7 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
     if importlib.util.find_spec("nir") is None:
         print("Without network.nir: it needs the package nir (pip install nir).")
         return None
-    from shd_helpers.circuit.nir_file import unwritable_reasons, write_nir
+    from hardware.nir_file import unwritable_reasons, write_nir
 
     if reasons := unwritable_reasons(model, grid):
         print(f"Without network.nir: {'; '.join(reasons)}.")
@@ -287,9 +287,7 @@ def export_from(given: argparse.Namespace) -> None:
 
 def main() -> None:
     """Export from the command line (``make export``)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m shd_helpers.circuit.export", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m hardware.export", description=__doc__)
     add_arguments(parser)
     try:
         export_from(parser.parse_args())

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from shd_helpers.circuit import budget
-from shd_helpers.circuit.cycles import answer_cycles, core_line, step_cycles
-from shd_helpers.circuit.integer import IntegerNetwork, IntegerRun
-from shd_helpers.circuit.kernels import FACTOR_BITS
-from shd_helpers.circuit.sources import c_header, memories, memory_bits, verilog_parameters
-from shd_helpers.circuit.vectors import Word, counts_text, edge_words, events_text, trace_text
+from hardware import budget
+from hardware.cycles import answer_cycles, core_line, step_cycles
+from hardware.integer import IntegerNetwork, IntegerRun
+from hardware.kernels import FACTOR_BITS
+from hardware.sources import c_header, memories, memory_bits, verilog_parameters
+from hardware.vectors import Word, counts_text, edge_words, events_text, trace_text
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
@@ -157,7 +157,7 @@ def read_vectors(folder: Path) -> list[Word]:
 
 def source_text(name: str) -> str:
     """Return a file of `SOURCES`."""
-    return files("shd_helpers.circuit").joinpath(name).read_text(encoding="utf-8")
+    return files("hardware").joinpath(name).read_text(encoding="utf-8")
 
 
 def readme(

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from hardware.integer import IntegerNetwork
 from shd_helpers.checks import check_whole
-from shd_helpers.circuit.integer import IntegerNetwork
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import answers
 from shd_helpers.network.costs import event_accumulates

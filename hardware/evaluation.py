@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from shd_helpers.circuit.integer import IntegerNetwork
+from hardware.integer import IntegerNetwork
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import answers
 from shd_helpers.study.analysis import seen_and_unseen_accuracy

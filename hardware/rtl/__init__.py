@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from shd_helpers.circuit.folder import TO_CXXRTL, ExportError
+from hardware.folder import TO_CXXRTL, ExportError
 
 TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.source.microphone import RecordingError, hear
-from shd_helpers.source.voices import as_long, duration_s
 from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.networks import NETWORKS
+from tools.voices import as_long, duration_s
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
-from shd_helpers.circuit.integer import IntegerLayer, IntegerNetwork
-from shd_helpers.circuit.kernels import FACTOR_BITS
+from hardware.integer import IntegerLayer, IntegerNetwork
+from hardware.kernels import FACTOR_BITS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
 from shd_helpers.network.limits import refuse

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hardware.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.checks import check_choice, check_whole
-from shd_helpers.circuit.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network.answers import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances

@@ -4,16 +4,16 @@ import argparse
 import os
 import sys
 
-from shd_helpers.circuit.export import add_arguments, export_from, out_folder
-from shd_helpers.circuit.folder import ExportError
-from shd_helpers.circuit.rtl import CELLS, resources, simulate
+from hardware.export import add_arguments, export_from, out_folder
+from hardware.folder import ExportError
+from hardware.rtl import CELLS, resources, simulate
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.handover import RunError
 
 
 def main() -> None:
     """Print cycles a word and resources; export the run first if that wasn't done."""
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.circuit.rtl", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hardware.rtl", description=__doc__)
     add_arguments(parser)
     given = parser.parse_args()
     otherwise = given.p or given.dataset or given.utterances != parser.get_default("utterances")

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shd_helpers import circuit
-from shd_helpers.circuit import (
+import hardware
+from hardware import (
     DISTURBANCES,
     Rule,
     accuracy_over_strength,
@@ -26,7 +26,7 @@ from shd_helpers.circuit import (
     follow,
     rtl,
 )
-from shd_helpers.circuit.budget import compare
+from hardware.budget import compare
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
@@ -97,10 +97,10 @@ def budget(run: Run) -> pd.DataFrame:
         done = rtl.simulate(folder)
         assert done.output == (folder / "expected.txt").read_text(), "the core differs"
         found["clock cycles"] = done.cycles / done.words
-        words = circuit.read_vectors(folder)
-        steps = np.array([sum(circuit.step_cycles(network, word)) for word in words])
+        words = hardware.read_vectors(folder)
+        steps = np.array([sum(hardware.step_cycles(network, word)) for word in words])
         found["cycles, busiest step"] = steps.max()
-        found["cycles, worst step"] = circuit.worst_cycles(network)
+        found["cycles, worst step"] = hardware.worst_cycles(network)
         step_ms, n_steps = int(network.grid.step_ms), network.grid.n_steps
         each = np.array([np.bincount(w.milliseconds // step_ms, minlength=n_steps) for w in words])
         found["events, fullest step"] = each.max()

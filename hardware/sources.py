@@ -6,8 +6,8 @@ this network.
 
 import numpy as np
 
-from shd_helpers.circuit.integer import IntegerNetwork
-from shd_helpers.circuit.kernels import FACTOR_BITS
+from hardware.integer import IntegerNetwork
+from hardware.kernels import FACTOR_BITS
 from shd_helpers.source.shd_file import N_CHANNELS
 
 

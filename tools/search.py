@@ -1,6 +1,6 @@
 """From the search for recipes to the final runs: three sweeps, each made of the one before.
 
-``python -m shd_helpers.sweeps.search`` writes ``sweeps/search.yaml``: the same quasi-random points
+``python -m tools.search`` writes ``sweeps/search.yaml``: the same quasi-random points
 for every input. With the word ``finalists`` it writes ``finalists.yaml`` from the search's table,
 with ``final`` ``final.yaml`` from the finalists'.
 """

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from shd_helpers.circuit.integer import IntegerNetwork
-from shd_helpers.circuit.sources import memory_bits
+from hardware.integer import IntegerNetwork
+from hardware.sources import memory_bits
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
 

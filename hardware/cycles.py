@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shd_helpers.circuit.integer import IntegerNetwork
-from shd_helpers.circuit.vectors import Word
+from hardware.integer import IntegerNetwork
+from hardware.vectors import Word
 from shd_helpers.source.shd_file import N_CHANNELS
 
 

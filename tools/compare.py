@@ -136,9 +136,7 @@ def _compare_matched(a: Utterances, b: Utterances) -> dict[str, float]:
 
 def main() -> None:
     """Compare two data sets from the command line (``make compare A=... B=...``)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m shd_helpers.source.compare", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
     for name in "AB":
         parser.add_argument(name, help="spoken, hd, shd, a folder, or one file in SHD layout")
     arguments = parser.parse_args()
