@@ -35,8 +35,6 @@ NEUTRAL = {
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
-    "spurious": 0.0,
-    "blend": 0.0,
     "hidden_dropout": 0.0,
     "mismatch": 0.0,
     "reset": "subtract",
@@ -51,7 +49,7 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"counts", "l1_spikes", "engine", "device"}
+_GONE = {"counts", "l1_spikes", "engine", "device", "blend", "spurious"}
 # Parameters that are constants of the study now.
 _CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
 # A parameter that changes nothing while another one is neutral.
