@@ -1,7 +1,6 @@
 """The gate: whatever a parameter's value, it passes or is refused by a line that names it."""
 
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +19,7 @@ from shd_helpers.network.limits import FREE, LIMITS
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainConfig, fit
 from shd_helpers.study.gate import check_parts, check_settings
-from shd_helpers.study.identity import as_run_name, check_run_name, notebook_parameters
+from shd_helpers.study.identity import notebook_parameters
 from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")

@@ -87,8 +87,6 @@ def runs() -> dict:
         for name, training in TRAININGS.items():
             found[f"{engine}, {name}"] = (engine, {}, training, Augmentation())
         found[f"{engine}, augmentation"] = (engine, {}, {}, AUGMENTATION)
-        found[f"{engine}, spurious events"] = (engine, {}, {}, Augmentation(spurious=5.0))
-        found[f"{engine}, blended words"] = (engine, {}, {}, Augmentation(blend=0.7, stretch=0.1))
         found[f"{engine}, few bits"] = (engine, {}, {}, Augmentation(), FEW_BITS)
     return found
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engines import Network, fused, loop
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork, steps_run
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ FREE = frozenset(
     "n_hidden beta surrogate slope learn_threshold n_delays stride reset "
     "epochs batch_size lr lr_step "
     "fc1_bits fc2_bits mem_bits weight_scale headroom leak rounding quantised_epochs "
-    "shift_units shift_ms stretch dropout spurious blend".split()
+    "shift_units shift_ms stretch dropout".split()
 )
 
 

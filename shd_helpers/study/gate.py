@@ -89,9 +89,7 @@ def _too_small(
     if augmentation.shift_units >= n_units:
         yield f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
     if augmentation.shift_ms >= duration_ms:
-        yield (
-            f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms"
-        )
+        yield (f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms")
 
 
 def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
@@ -112,7 +110,8 @@ def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
     if n_bytes > there:
         raise ValueError(
             f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: "
-            f"with {grid.n_units} units x {grid.n_steps} steps (pool_units, pool_steps) a run takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
+            f"with {grid.n_units} units x {grid.n_steps} steps (pool_units, pool_steps) a run "
+            f"takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
             f"{there / 1e9:,.0f}"
         )
 

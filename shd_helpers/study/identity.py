@@ -34,8 +34,6 @@ NEUTRAL = {
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
-    "spurious": 0.0,
-    "blend": 0.0,
     "mismatch": 0.0,
     "reset": "subtract",
     "stop_ms": 0.0,
@@ -49,7 +47,16 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"counts", "l1_spikes", "engine", "device", "n_layers", "hidden_dropout"}
+_GONE = {
+    "blend",
+    "counts",
+    "device",
+    "engine",
+    "hidden_dropout",
+    "l1_spikes",
+    "n_layers",
+    "spurious",
+}
 # Parameters that are constants of the study now.
 _CONSTANT = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5, "delay_ms": 30.0}
 # A parameter that changes nothing while another one is neutral.
