@@ -6,7 +6,7 @@ Whoever adds an option puts it into the table, or into `FREE`; a test holds that
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 
 
 class Limit(NamedTuple):
@@ -52,7 +52,7 @@ def refusals(user: str, options: Mapping[str, object]) -> list[str]:
         Values by name; what isn't there is neutral.
     """
     return [
-        f"{name} {shown(options[name])}: {reason}"
+        f"{name} {quoted(options[name])}: {reason}"
         for name, limit in LIMITS.items()
         if (reason := getattr(limit, user)) and options.get(name, limit.neutral) != limit.neutral
     ]

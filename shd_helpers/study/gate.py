@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import psutil
 
-from shd_helpers.checks import check_choice, check_whole, shown
+from shd_helpers.checks import check_choice, check_whole, quoted
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
 from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
@@ -48,7 +48,7 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     dataset = parameters["dataset"]
     if not isinstance(dataset, str) or not dataset or "\0" in dataset:
         raise ValueError(
-            f"dataset {shown(dataset)}: must be spoken, hd, shd or the path of a folder"
+            f"dataset {quoted(dataset)}: must be spoken, hd, shd or the path of a folder"
         )
     check_choice("language", parameters["language"], tuple(LANGUAGES))
     check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]

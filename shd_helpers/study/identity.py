@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
 
@@ -163,7 +163,7 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
         wanted = type(defaults[name])
         if type(value) is not wanted and (type(value), wanted) != (int, float):
             raise ValueError(
-                f"parameter {name!r}: {shown(value)} is of type {type(value).__name__}, "
+                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
                 f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
             )
 
@@ -186,8 +186,8 @@ def check_run_name(name: object) -> None:
     is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
     if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
         raise ValueError(
-            f"run_name {shown(name)}: must be letters, digits and _ . , = + - (200 at most, no dot "
-            "at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
+            "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
         )
 
 

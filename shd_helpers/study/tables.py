@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
 from shd_helpers.study.handover import info_of, settle
@@ -112,7 +112,7 @@ def _check(path: Path, table: pd.DataFrame) -> None:
     for name, (rows, allowed) in wrong.items():
         if rows.any():
             row = table[rows].iloc[0]
-            value = f"{row.run_name}: {name} {shown(row[name])}"
+            value = f"{row.run_name}: {name} {quoted(row[name])}"
             raise TableError(f"{path}: {value}: must be {allowed}. {RESTORE}")
 
 
