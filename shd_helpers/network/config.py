@@ -8,7 +8,6 @@ from shd_helpers.network.surrogates import SURROGATES
 STUDY_STEP_MS = 3.0  # at which `beta` is given
 NETWORKS = ("spiking", "convolutional")
 READOUTS = ("spikes", "membrane")
-RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class NetworkConfig:
     delay_ms: float = 30.0  # by which each copy is later than the one before
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
-    reset: str = "subtract"  # after a spike the membrane loses the threshold, or all it has
     adapt_ms: float = 0.0  # hidden neurons tire, and recover within about so long; 0: they don't
     stop_ms: float = 0.0  # a word ends so long after its last event; 0: with the last step
 
@@ -55,7 +53,6 @@ class NetworkConfig:
         check_number("delay_ms", self.delay_ms, 0, 60_000, above=True)
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
-        check_choice("reset", self.reset, RESETS)
         check_number("adapt_ms", self.adapt_ms, 0, 60_000)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 

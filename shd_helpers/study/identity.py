@@ -38,8 +38,6 @@ NEUTRAL = {
     "spurious": 0.0,
     "blend": 0.0,
     "hidden_dropout": 0.0,
-    "mismatch": 0.0,
-    "reset": "subtract",
     "stop_ms": 0.0,
     "adapt_ms": 0.0,
     "fc1_bits": 0,
@@ -51,12 +49,14 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"counts", "l1_spikes", "engine", "device"}
+_GONE = {"counts", "l1_spikes", "engine", "device", "reset", "mismatch"}
 # Parameters that are constants of the study now.
 _CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
+# The same of a circuit; where mem_bits is 0 they change nothing.
+_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
-_IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
+_IDLE["leak"] = "mem_bits"
 _LATER = {*NEUTRAL, *_IDLE}
 _NAME = r"(?!\.)[\w.,=+-]+"
 
@@ -71,13 +71,14 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    counted = _CONSTANT | {
+    constant = _CONSTANT | (_OF_CIRCUIT if parameters.get("mem_bits") else {})
+    counted = {
         name: value
         for name, value in parameters.items()
-        if name not in _PLACES | _GONE
+        if name not in _PLACES | _GONE | {*_OF_CIRCUIT}
         and not _is_neutral(name, parameters)
         and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
-    }
+    } | constant
     contents = {name: value for name, value in data.items() if name != "name"}
     text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -15,7 +15,6 @@ from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, answers
 from shd_helpers.network.dropout import hidden_dropout
 from shd_helpers.network.engines import Network, choose_engine
-from shd_helpers.network.mismatch import mismatched
 from shd_helpers.study.evaluation import batches, evaluate
 
 LR_GAMMA = 0.5  # by which the learning rate falls
@@ -36,7 +35,6 @@ class TrainConfig:
     lr: float = 1e-3  # learning rate of Adam
     lr_step: int = 10  # epochs after which the learning rate falls to half
     hidden_dropout: float = 0.0  # share of the hidden neurons that are left out, drawn every batch
-    mismatch: float = 0.0  # relative deviation of weights, thresholds and leaks, drawn every batch
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -45,7 +43,6 @@ class TrainConfig:
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
         check_number("hidden_dropout", self.hidden_dropout, 0, 0.99)
-        check_number("mismatch", self.mismatch, 0, 1)
 
 
 class Metrics(NamedTuple):
@@ -90,9 +87,9 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size, dropout and mismatch count.
+        Its batch size and dropout count.
     generator : torch.Generator
-        Shuffles, and draws the hidden neurons left out and the mismatch.
+        Shuffles, and draws the hidden neurons left out.
     quantisation : Quantisation, optional
         Every batch runs with few-bit weights; the gradients go to the model's own.
     engine : str
@@ -109,8 +106,6 @@ def train_epoch(
         with ExitStack() as built:  # the network as it is trained; its own numbers come back
             if quantisation:
                 built.enter_context(quantisation.few_bit_weights(model))
-            if config.mismatch:
-                built.enter_context(mismatched(model, config.mismatch, generator))
             if config.hidden_dropout:
                 built.enter_context(hidden_dropout(model, config.hidden_dropout, generator))
             loss, class_scores = run.forward_backward(model, events, index)
@@ -171,7 +166,7 @@ def fit(
     config : TrainConfig
         Epochs, batch size, learning rate.
     generator : torch.Generator
-        Shuffles, seeds the augmentation, draws the dropout and the mismatch.
+        Shuffles, seeds the augmentation, draws the dropout.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantisation : Quantisation, optional
