@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware import budget
+from hardware import cost as budget
 from hardware.folder import Description, ExportError, check_place, write_folder
 from hardware.integer import milliseconds
 from hardware.quantise import circuit_of

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hardware import budget
+from hardware import cost as budget
 from hardware.cycles import answer_cycles, core_line, step_cycles
 from hardware.integer import IntegerNetwork, IntegerRun
 from hardware.kernels import FACTOR_BITS

@@ -26,7 +26,7 @@ from hardware import (
     follow,
     rtl,
 )
-from hardware.budget import compare
+from hardware.cost import compare
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir

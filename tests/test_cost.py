@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hardware.budget import compare, energy, memory, operations
+from hardware.cost import compare, energy, memory, operations
 from shd_helpers.events.downsample import Events
 from tests.circuits import random_circuit, random_words
 
