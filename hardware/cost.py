@@ -1,4 +1,4 @@
-"""What the circuit holds and does: bytes, operations, memory accesses; energy as an estimate."""
+"""What the circuit holds and does: bytes, operations, and the core's clock cycles."""
 
 from collections.abc import Sequence
 
@@ -6,18 +6,10 @@ import numpy as np
 import pandas as pd
 
 from hardware.integer import IntegerNetwork
-from hardware.sources import memory_bits
+from hardware.sources import Word, memory_bits
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
-
-# Published energies of an operation: picojoules, process, source. Nothing here was measured.
-HOROWITZ = "Horowitz, ISSCC 2014, Computing's energy problem (and what we can do about it)"
-ODIN = "Frenkel et al., IEEE TBioCAS 13(1), 2019, ODIN"
-PUBLISHED = {
-    "32-bit addition": (0.1, "45 nm, 0.9 V", HOROWITZ),
-    "access to 8 kB of SRAM, 64 bits": (10.0, "45 nm, 0.9 V", HOROWITZ),
-    "synaptic operation, the chip's whole power": (12.7, "28 nm", ODIN),
-}
+from shd_helpers.source.shd_file import N_CHANNELS
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
@@ -94,57 +86,96 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
     )
 
 
-def energy(counted: pd.Series) -> pd.DataFrame:
-    """Return estimates of an utterance's energy from published energies of an operation.
-
-    They are no property of this circuit: process, voltage and memory will be others.
+def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:
+    """Return the core's clock cycles in each step of a word.
 
     Parameters
     ----------
-    counted : Series
-        From `operations`.
+    network : IntegerNetwork
+        Of two layers.
+    word : Word
+        What it hears.
 
     Returns
     -------
-    DataFrame
-        A row each published energy (index): `picojoules`, `process`, `source`, `times` an
-        utterance, and `microjoules`, their product. A neuron update counts as three additions
-        (leak, bias, reset), and each access to a memory as one of 8 kB.
+    intake, computed : ndarray
+        Both (steps,) int64: an event takes two cycles, one if its unit is dropped; then each bin
+        is closed in one, input spikes are gathered, and all neurons computed.
     """
-    adds = counted.accumulates + 3 * counted.neuron_updates
-    times = dict(
-        zip(
-            PUBLISHED,
-            (adds, counted.weight_reads + counted.state_accesses, counted.accumulates),
-            strict=True,
-        )
+    grid, run = network.grid, network.run(*word[:2])
+    arriving = np.diff(run.start)
+    computed = grid.pool_steps + arriving + len(network.delays) + 1
+    for active, spk in zip((arriving, run.spk[0].sum(1)), run.spk, strict=True):
+        resets = np.concatenate([[0], spk[:-1].sum(1)])
+        computed += np.where(active, spk.shape[1] * (4 + active), 3 * spk.shape[1] + resets)
+    computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
+    inside = word.milliseconds < grid.n_steps * int(grid.step_ms)
+    at = word.milliseconds[inside] // int(grid.step_ms)
+    cost = 1 + _is_used(network, word.units[inside])
+    return np.bincount(at, cost, grid.n_steps).astype(np.int64), computed
+
+
+def word_cycles(network: IntegerNetwork, words: Sequence[Word]) -> int:
+    """Return the clock cycles of words that are sent, and whose counts are fetched, at once.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        As for `step_cycles`.
+    words : sequence of Word
+        One after the other, after a reset of one cycle.
+    """
+    grid, n_classes = network.grid, len(network.layers[1].bias)
+    end_ms = grid.n_steps * int(grid.step_ms)
+    late = sum(int((word.milliseconds >= end_ms).sum()) for word in words)
+    steps = sum(int(part.sum()) for word in words for part in step_cycles(network, word))
+    return grid.n_units + steps + late + len(words) * (1 + n_classes)
+
+
+def answer_cycles(network: IntegerNetwork, word: Word) -> int:
+    """Return the clock cycles from `in_end`, straight after the last event, to `out_valid`.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        As for `step_cycles`.
+    word : Word
+        What it hears.
+    """
+    grid, last_ms = network.grid, int(max(word.milliseconds, default=0))
+    bins = min(last_ms, grid.n_steps * grid.pool_steps)  # that are closed
+    step, closed = divmod(bins, grid.pool_steps)
+    closed -= step < grid.n_steps and bool(_is_used(network, word.units[-1:]).any())  # is taken in
+    return 1 - closed + int(step_cycles(network, word)[1][step:].sum())
+
+
+def core_line(network: IntegerNetwork, words: Sequence[Word]) -> str:
+    """Return what `harness.cpp` prints on stderr of words, whose counts it fetches at once."""
+    answers = [answer_cycles(network, word) for word in words]
+    return (
+        f"{len(words)} words, {word_cycles(network, words)} cycles; "
+        f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
-    rows = [
-        (name, pj, process, source, times[name], 1e-6 * pj * times[name])
-        for name, (pj, process, source) in PUBLISHED.items()
-    ]
-    columns = ["operation", "picojoules", "process", "source", "times", "microjoules"]
-    return pd.DataFrame(rows, columns=columns).set_index("operation")
 
 
-def compare(networks: Sequence[tuple[str, IntegerNetwork, Events]]) -> pd.DataFrame:
-    """Return a column of bytes and operations for each network.
+def worst_cycles(network: IntegerNetwork) -> int:
+    """Return the clock cycles of a step in which all inputs, hidden neurons and classes spike.
+
+    Every channel has an event in each millisecond.
 
     Parameters
     ----------
-    networks : sequence of (str, IntegerNetwork, Events)
-        Name, circuit, and utterances downsized for it.
-
-    Returns
-    -------
-    DataFrame
-        Rows (index): bytes of each kind of number, ``all bytes``, and what `operations` gives.
+    network : IntegerNetwork
+        As for `step_cycles`.
     """
-    columns = {}
-    for name, network, events in networks:
-        stored = memory(network).bytes
-        stored = stored.rename(lambda what: f"bytes: {what}")
-        columns[name] = pd.concat(
-            [stored, pd.Series({"all bytes": stored.sum()}), operations(network, events)]
-        )
-    return pd.DataFrame(columns)
+    grid, n_inputs = network.grid, network.layers[0].weight.shape[1]
+    n_hidden, n_classes = (len(layer.bias) for layer in network.layers)
+    events = int(grid.step_ms) * int((1 + _is_used(network, np.arange(N_CHANNELS))).sum())
+    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
+    neurons = n_hidden * (4 + n_inputs) + n_classes * (4 + n_hidden)
+    return events + max(gathered + neurons, grid.pool_steps + grid.n_units)
+
+
+def _is_used(network: IntegerNetwork, units: np.ndarray) -> np.ndarray:
+    above = units - network.grid.first_unit
+    return (above >= 0) & (above < network.grid.n_units * network.grid.pool_units)
