@@ -25,9 +25,9 @@ from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
 from shd_helpers.study import evaluate, of_run, read_network, read_run, settings
 from shd_helpers.study.analysis import utterances_of
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import literal
-from shd_helpers.study.networks import NETWORKS, TrainedNetwork
+from shd_helpers.study.networks import TrainedNetwork, networks_dir
+from shd_helpers.study.run_folder import RunError
 
 # of a run that was trained without
 BITS: dict[str, Any] = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}
@@ -47,7 +47,10 @@ def find(name: str) -> Path:
     ExportError
         If there is no such network.
     """
-    folders, files = [runs_dir() / name, resolve(name)], [NETWORKS / f"{name}.npz", resolve(name)]
+    folders, files = (
+        [runs_dir() / name, resolve(name)],
+        [networks_dir() / f"{name}.npz", resolve(name)],
+    )
     for folder in folders:
         if (folder / "run.json").is_file():
             return folder / "run.json"

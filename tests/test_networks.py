@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from shd_helpers.study.handover import RunError
 
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
@@ -16,7 +17,6 @@ from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, networks, read_network
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 from tests.test_run_folder import write_run
 
