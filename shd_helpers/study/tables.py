@@ -191,7 +191,7 @@ def read_table(name: str | Path) -> pd.DataFrame:
     table = table[table.status == "done"]
     if not len(table):
         raise TableError(f"{path}: no run that has ended well. {RESTORE}")
-    names = [field.name for field in fields(Downsampling)]
+    names = [field.name for field in fields(Downsampling) if field.name in table]
     with reading(path, TableError, RESTORE):
-        inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
+        inputs = [Downsampling(**row) for row in table[names].to_dict("records")]
     return table.assign(channels=[i.n_units for i in inputs], steps=[i.n_steps for i in inputs])
