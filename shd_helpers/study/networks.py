@@ -91,8 +91,9 @@ def keep_network(run: Run, path: Path) -> None:
     # a data set by its name, not by its place on this machine
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     arrays = {name: values.numpy() for name, values in run.state.items()}
+    arrays["about"] = np.array(json.dumps(about))
     with atomic(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_network(path: str | Path) -> TrainedNetwork:

@@ -11,7 +11,9 @@ from shd_helpers.paths import runs_dir
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
-_KEPT = ("hash", "part", "row", "speaker", "seen", "label", "predicted", "integer_predicted")
+_KINDS = {"hash": str, "part": str, "row": int, "speaker": int, "seen": bool}
+_KINDS |= {"label": str, "predicted": str}
+_KEPT = (*_KINDS, "integer_predicted")  # the last of circuits only
 
 
 def predictions_path(table: Path) -> Path:
@@ -54,10 +56,10 @@ def kept_hashes(path: Path) -> set[str]:
 def _read(path: Path) -> pd.DataFrame:
     """Return a file of predictions; empty where there is none."""
     if not path.exists():
-        return pd.DataFrame({"hash": []}, dtype=str)
-    texts = dict.fromkeys(("hash", "label", "predicted", "integer_predicted"), str)
+        return pd.DataFrame(columns=[*_KINDS]).astype(_KINDS)
+    kinds = _KINDS | {"integer_predicted": str}
     with reading(path, TableError, RESTORE):
-        return pd.read_csv(path, dtype=texts, keep_default_na=False, compression="gzip")
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False, compression="gzip")
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:

@@ -294,8 +294,10 @@ def read_info(folder: Path) -> dict[str, Any]:
             if _is_waiting(folder) or path.exists():  # it was renamed just now
                 return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
-        if not all(isinstance(info.get(name, kind()), kind) for name, kind in _KINDS.items()):
-            raise ValueError("a value of a wrong type")
+        if not isinstance(info, dict) or any(
+            not isinstance(info.get(name, kind()), kind) for name, kind in _KINDS.items()
+        ):
+            raise ValueError("its content is no run")
     return info
 
 
