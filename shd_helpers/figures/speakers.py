@@ -7,66 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_above, styled
-
-_PARTS = {"test_unseen": f"{UNSEEN}: left out", "test_seen": f"{SEEN}: utterances held back"}
+from shd_helpers.figures.style import INK, legend_above
 
 
-@styled
-def speakers_by_input(
-    accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
-) -> Figure:
-    """Draw each speaker's accuracy (%) with two inputs or more, a row a speaker.
-
-    Takes `study.speaker_accuracies`, the inputs' names, and a note for some speakers' labels. The
-    lines are means over the others.
-    """
-    columns = [f"{part}_accuracy" for part in _PARTS]
-    means = 100 * accuracies.groupby(["input", "speaker"])[columns].mean()
-    order = means.loc[inputs[0]].sort_values(columns[0]).index
-    size = (11, 0.32 * len(order) + 1.6)
-    figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
-    y, others = np.arange(len(order)), ~order.isin([*marked])
-    for axis, (part, title) in zip(axes, _PARTS.items(), strict=True):
-        drawn = [means.loc[name][f"{part}_accuracy"].loc[order].to_numpy() for name in inputs]
-        axis.hlines(y, np.min(drawn, axis=0), np.max(drawn, axis=0), color="0.7", linewidth=1)
-        for i, (name, values) in enumerate(zip(inputs, drawn, strict=True)):
-            axis.plot(values, y, "osD^v"[i], color=f"C{i}", label=name)
-            axis.axvline(
-                values[others].mean(), color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4]
-            )
-        axis.set(xlabel=f"test accuracy (%); lines: means of {others.sum()} speakers")
-        axis.set_title(title, loc="left")
-    labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
-    axes[0].set_yticks(y, labels)
-    axes[0].set_ylabel("speaker")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
-    return figure
-
-
-@styled
-def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
-    """Draw differences (percent points) with their 95 % intervals, a row each, the first on top.
-
-    Takes `study.contrasts`, and the loss that would matter, where one was set beforehand.
-    """
-    figure, axis = plt.subplots(figsize=(9, 0.42 * len(contrasts) + 1.4))
-    y = np.arange(len(contrasts))[::-1]
-    axis.axvline(0, color=INK, linewidth=1)
-    if margin is not None:
-        label = f"margin, {margin:g} point{'s' * (margin != 1)}"
-        axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
-    axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
-    axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
-    label = "difference for a new speaker (percent points); right: the first is better"
-    axis.set(xlabel=label, ylim=(-0.7, len(y) - 0.3))
-    if margin is not None:
-        legend_above(axis)
-    return figure
-
-
-@styled
 def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame, followed: Sequence[int] = ()) -> Figure:
     """Draw each speaker's accuracy (%) on every rung, and what a rung adds to the one above it.
 
@@ -99,7 +42,6 @@ def ladder(accuracies: pd.DataFrame, steps: pd.DataFrame, followed: Sequence[int
     return figure
 
 
-@styled
 def accuracy_over_voice(speakers: pd.DataFrame, voices: Mapping[str, str]) -> Figure:
     """Draw each speaker's accuracy (%) over what the voice is like, a panel a quantity.
 
