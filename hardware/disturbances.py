@@ -4,7 +4,7 @@ A disturbance takes a network and utterances, how strong it is, and a generator,
 network and the utterances as the circuit has them; a strength of 0 changes nothing. Draws of one
 seed go together, but for spurious events: whoever is silent at 3 % is silent at 10 %, and a weight
 that is 1 % too large at 1 % is 10 % too large at 10 %. Training with noise (`mismatched`, and
-`dropout` and `spurious` of `Augmentation`) has the same definitions.
+`dropout` of `Augmentation`) has the same definitions.
 """
 
 import copy
@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 
 from shd_helpers.checks import check_choice, check_number, check_whole
-from shd_helpers.events.augmentation import add_spurious
 from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.mismatch import PARTS, put, with_mismatch
 from shd_helpers.network.spiking import SpikingNetwork
@@ -57,7 +56,12 @@ def _spurious_events(
 ) -> Disturbed:
     seconds = len(events) * events.n_steps * events.step_ms / 1000
     rate = strength * len(events.steps) / max(1, events.n_units * seconds)
-    return model, add_spurious(events, rate, rng)
+    n_cells = events.n_steps * events.n_units
+    mean = rate * events.step_ms / 1000 * n_cells * len(events)
+    drawn = rng.integers(0, n_cells * len(events), rng.poisson(mean))
+    own = np.repeat(np.arange(len(events)), np.diff(events.offsets)) * n_cells
+    own += events.steps.astype(np.int64) * events.n_units + events.units
+    return model, _of_cells(distinct(np.concatenate([own, drawn]))[0], events)
 
 
 def _stuck_neurons(

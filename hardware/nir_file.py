@@ -59,7 +59,9 @@ def unwritable_reasons(
     """
     if not isinstance(model, SpikingNetwork):
         return refusals("nir", {"network": "convolutional"})
-    reasons = refusals("nir", model.options | vars(grid))
+    reasons = refusals("nir", vars(model.config) | vars(grid))
+    if model.n_layers != 2:
+        reasons.append("the file holds one hidden layer")
     if model.fc1.in_features != grid.n_units * len(model.delays):
         reasons.append(f"{model.fc1.in_features} inputs don't fit {grid.n_units} units")
     for i, (_, lif) in enumerate(model.layers, start=1):

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -76,59 +74,8 @@ def test_dropout_leaves_the_share_out():
     assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
 
 
-def middle(utterance):
-    """Return the mean step and unit of an utterance's entries, by hand."""
-    steps, units = zip(*utterance, strict=True)
-    return sum(steps) / len(steps), sum(units) / len(units)
-
-
-def laid_over(i, j):
-    """Move utterance j to where its middle is that of utterance i."""
-    own, other = entries(EVENTS, i), entries(EVENTS, j)
-    (step, unit), (other_step, other_unit) = middle(own), middle(other)
-    return moved(other, round(step - other_step), round(unit - other_unit))
-
-
-def test_a_blend_has_half_of_the_events_of_both():
-    events, partners, own_left, others_left = changed(blend=1.0), [], [], []
-    for i in range(40):
-        after, own = entries(events, i), entries(EVENTS, i)
-        same = np.flatnonzero(EVENTS.labels == EVENTS.labels[i])
-        fits = [j for j in same if after <= own | laid_over(i, j)]
-        if i in fits:  # it met itself
-            continue
-        (partner,) = fits
-        partners += [partner]
-        other = laid_over(i, partner)
-        own_left += [entry in after for entry in own - other]
-        others_left += [entry in after for entry in other - own]
-    assert len(partners) > 20 and len(set(partners)) > 10
-    for left in own_left, others_left:
-        assert abs(np.mean(left) - 0.5) < 4 * 0.5 / len(left) ** 0.5
-
-
-def test_only_a_share_is_blended():
-    events = changed(blend=0.3)
-    stay = sum(entries(events, i) == entries(EVENTS, i) for i in range(40))
-    assert 20 < stay < 36
-
-
-def test_an_utterance_without_events_can_be_blended():
-    """It has no middle: nothing is moved then."""
-    offsets = np.array([0, 0, 3])
-    steps, units = np.array([3, 3, 9], np.uint16), np.array([1, 4, 2], np.uint16)
-    labels = np.zeros(2, np.int64)
-    pair = replace(EVENTS.take([0, 1]), steps=steps, units=units, offsets=offsets, labels=labels)
-    left = [set(), set()]
-    for seed in range(20):
-        events = Augmentation(blend=1.0)(pair, generator(seed))
-        for i in range(2):
-            left[i] |= entries(events, i)
-    assert left == [{(3, 1), (3, 4), (9, 2)}] * 2
-
-
 def test_order_labels_and_seeds():
-    limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2, "blend": 0.5}
+    limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
     events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)
@@ -146,7 +93,6 @@ def test_order_labels_and_seeds():
         *(("shift_units", value) for value in (-1, 0.5, 1000)),
         *(("shift_ms", value) for value in (-1.0, float("nan"))),
         *(("stretch", value) for value in (-0.1, 1.0)),
-        *(("blend", value) for value in (-0.1, 1.1, float("nan"))),
         *(("dropout", value) for value in (-0.1, 1.0, float("nan"))),
     ],
 )

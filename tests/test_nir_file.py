@@ -165,9 +165,9 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
     assert not list(tmp_path.iterdir())
 
 
-OTHERS = {"network": "convolutional", "n_hidden": 7, "n_layers": 2, "beta": 0.8}
+OTHERS = {"network": "convolutional", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
-OTHERS |= {"learn_threshold": True, "n_delays": 3, "delay_ms": 9.0, "kernel_size": 4, "stride": 2}
+OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
 OTHERS |= {"reset": "zero", "adapt_ms": 90.0, "stop_ms": 30.0}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hardware import circuit_scores, circuit_words, integer_network
-from shd_helpers.events import Augmentation, Downsampling
+from shd_helpers.events import Downsampling
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.engines import fused
 from shd_helpers.network.mismatch import LEAST, mismatched
@@ -176,7 +176,7 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
     assert circuit_words(made, part).tolist() == words.tolist()
 
 
-# --- mismatch and spurious events ----------------------------------------------------------------
+# --- mismatch ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -208,22 +208,6 @@ def test_training_with_mismatch_draws_anew_and_keeps_the_design(capsys):
     assert model.lif1.beta == plain.lif1.beta and model.lif1.threshold == 1
     again = train(epochs=1, mismatch=0.2)[0]
     assert torch.equal(again.fc1.weight, model.fc1.weight)
-
-
-def test_spurious_events_come_at_their_rate_and_displace_none():
-    events = random_events(30, 100, 50, 3, 0.05)
-    noisy = Augmentation(spurious=20.0)(events, torch.Generator().manual_seed(0))
-    before, after = (e.to_frames(np.arange(30)) for e in (events, noisy))
-    assert (after >= before).all() and after.max() == 1
-    added = (after - before).sum() / (1 - before).sum()  # of the empty cells
-    assert added == pytest.approx(1 - np.exp(-20 * 0.003), rel=0.05)
-    order = noisy.steps.astype(int) * 50 + noisy.units
-    for i in range(30):
-        assert (np.diff(order[noisy.offsets[i] : noisy.offsets[i + 1]]) > 0).all()
-    again = Augmentation(spurious=20.0)(events, torch.Generator().manual_seed(1))
-    assert not np.array_equal(again.offsets, noisy.offsets)
-    empty = events.take([])
-    assert len(Augmentation(spurious=20.0)(empty, torch.Generator())) == 0
 
 
 # --- refusals ------------------------------------------------------------------------------------

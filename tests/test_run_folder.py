@@ -354,7 +354,7 @@ def test_accuracy_per_speaker_with_wilson_interval():
     [
         {},
         {"learn_beta": True, "learn_threshold": True, "readout": "membrane"},
-        {"n_delays": 3, "delay_ms": 40.0},
+        {"n_delays": 3},
         {"kernel_size": 30, "stride": 9},
         {"network": "convolutional"},
     ],

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
 
@@ -29,15 +29,11 @@ NEUTRAL = {
     "learn_beta": False,
     "learn_threshold": False,
     "n_delays": 1,
-    "n_layers": 1,
     "kernel_size": 0,
     "shift_units": 0,
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
-    "spurious": 0.0,
-    "blend": 0.0,
-    "hidden_dropout": 0.0,
     "mismatch": 0.0,
     "reset": "subtract",
     "stop_ms": 0.0,
@@ -51,9 +47,18 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"counts", "l1_spikes", "engine", "device"}
+_GONE = {
+    "blend",
+    "counts",
+    "device",
+    "engine",
+    "hidden_dropout",
+    "l1_spikes",
+    "n_layers",
+    "spurious",
+}
 # Parameters that are constants of the study now.
-_CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
+_CONSTANT = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5, "delay_ms": 30.0}
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
 _IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
@@ -71,9 +76,9 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    counted = _CONSTANT | {
+    counted = {
         name: value
-        for name, value in parameters.items()
+        for name, value in (_CONSTANT | dict(parameters)).items()
         if name not in _PLACES | _GONE
         and not _is_neutral(name, parameters)
         and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
@@ -132,7 +137,7 @@ def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings
         If a value is out of its range.
     """
     later = {f.name: NEUTRAL.get(f.name, f.default) for f in fields(kind) if f.name in _LATER}  # type: ignore[arg-type]
-    values = later | dict(parameters)
+    values = later | _CONSTANT | dict(parameters)
     return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
@@ -158,7 +163,7 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
         wanted = type(defaults[name])
         if type(value) is not wanted and (type(value), wanted) != (int, float):
             raise ValueError(
-                f"parameter {name!r}: {shown(value)} is of type {type(value).__name__}, "
+                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
                 f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
             )
 
@@ -181,8 +186,8 @@ def check_run_name(name: object) -> None:
     is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
     if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
         raise ValueError(
-            f"run_name {shown(name)}: must be letters, digits and _ . , = + - (200 at most, no dot "
-            "at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
+            "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
         )
 
 

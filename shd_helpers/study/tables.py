@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
 from shd_helpers.study.handover import info_of, settle
@@ -112,7 +112,7 @@ def _check(path: Path, table: pd.DataFrame) -> None:
     for name, (rows, allowed) in wrong.items():
         if rows.any():
             row = table[rows].iloc[0]
-            value = f"{row.run_name}: {name} {shown(row[name])}"
+            value = f"{row.run_name}: {name} {quoted(row[name])}"
             raise TableError(f"{path}: {value}: must be {allowed}. {RESTORE}")
 
 
@@ -277,7 +277,7 @@ def read_table(name: str | Path) -> pd.DataFrame:
     table = table[table.status == "done"]
     if not len(table):
         raise TableError(f"{path}: no run that has ended well. {RESTORE}")
-    names = [field.name for field in fields(Downsampling)]
+    names = [field.name for field in fields(Downsampling) if field.name in table]
     with reading(path, TableError, RESTORE):
-        inputs = [Downsampling(*row) for row in table[names].itertuples(index=False)]
+        inputs = [Downsampling(**row) for row in table[names].to_dict("records")]
     return table.assign(channels=[i.n_units for i in inputs], steps=[i.n_steps for i in inputs])

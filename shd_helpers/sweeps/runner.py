@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pandas as pd
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.study.tables import TableError, read_rows
 from shd_helpers.sweeps.clusters import TIMEOUT_S, Places, connect
 from shd_helpers.sweeps.follow import Follower
@@ -64,7 +64,7 @@ def run_sweep(
     stored = read_rows(sweep.table)
     if again is not None and not any(again in run.run_name for run in sweep.runs):
         raise SweepError(
-            f"--again {shown(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
+            f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
     todo = missing(sweep, again, stored)
     if not todo:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, is_smoke, results_dir, runs_dir
 from shd_helpers.study.identity import (
     as_run_name,
@@ -170,7 +170,7 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
             largest[split] = run
     grids: dict[str, dict] = {}  # of the first run with these data: no split depends on it
     for (dataset, *_), run in largest.items():
-        grid = {field.name: run.parameters[field.name] for field in fields(Downsampling)}
+        grid = {field.name: p[field.name] for field in fields(Downsampling) if field.name in p}
         with _named(sweep.name, run):
             check_data(run.parameters | grids.setdefault(dataset, grid))
 
@@ -188,7 +188,7 @@ def _check_values(
     where: str, key: str, values: object, defaults: Mapping[str, object], is_seed: bool = False
 ) -> None:
     if not isinstance(values, list) or not values or len(set(map(repr, values))) < len(values):
-        raise SweepError(f"{where}: {shown(values)} must be a list of different values")
+        raise SweepError(f"{where}: {quoted(values)} must be a list of different values")
     if key in ("seed", "run_name") and not is_seed:
         raise SweepError(f"{where}: the sweep itself sets it (seeds: under `seeds`)")
     for value in values:
@@ -215,10 +215,10 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
             f"table's own columns ({', '.join(_COLUMNS)})"
         )
     if not axis:
-        raise SweepError(f"{where}: {shown(axis)} has no places")
+        raise SweepError(f"{where}: {quoted(axis)} has no places")
     for name, values in axis.items():
         if not isinstance(values, dict):
-            raise SweepError(f"{where}.{name}: {shown(values)} is no mapping of parameters")
+            raise SweepError(f"{where}.{name}: {quoted(values)} is no mapping of parameters")
         for parameter, value in values.items():
             _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
     return [
@@ -247,7 +247,7 @@ def _without(where: str, rules: Sequence, axes: Mapping) -> list[dict[str, str]]
         named = {str(k): str(v) for k, v in rule.items()} if isinstance(rule, dict) else {}
         wrong = [k for k, v in named.items() if v not in {name for name, _ in axes.get(k, [])}]
         if wrong or not named:
-            raise SweepError(f"{where}: {shown(rule)}: must be places by their axes of the grid")
+            raise SweepError(f"{where}: {quoted(rule)}: must be places by their axes of the grid")
         found.append(named)
     return found
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from shd_helpers.checks import check_path, shown
+from shd_helpers.checks import check_path, quoted
 from shd_helpers.paths import ROOT
 
 SWEEPS = ROOT / "sweeps"
@@ -90,10 +90,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not isinstance(content[key], kind):
             kinds = kind if isinstance(kind, tuple) else (kind,)
             named = " or ".join(kind.__name__ for kind in kinds)
-            raise SweepError(f"{path}: {key}: {shown(content[key])} is no {named}")
+            raise SweepError(f"{path}: {key}: {quoted(content[key])} is no {named}")
     if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
         raise SweepError(
-            f"{path}: name: {shown(content['name'])} must be letters, digits, _ and -, 100 at most"
+            f"{path}: name: {quoted(content['name'])} must be letters, digits, _ and -, 100 at most"
         )
     try:
         check_path("notebook:", content["notebook"])

@@ -225,14 +225,13 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, delays, d):
+def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
-    dL/dspk[t] is the sum of g_next[t + delay] w over the delays, through the next layer's weights,
-    or `last` for the output layer. With LEARN, d gets the gradients
-    of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
-    the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
+    dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
+    With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
+    threshold, and only the moment of the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
     With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
     membrane and the spike that have fed it.
     """
@@ -245,11 +244,8 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
         row = (n_steps - t) % BACK
         if n_next and row == 0:  # for this step and those before it
             for r in range(BACK):
-                for k in range(len(delays)):
-                    later = t - r + delays[k]
-                    inside = 0 < later <= n_steps
-                    for j in range(n_next):
-                        heard[r, k * n_next + j] = g_next[later, j] if inside else zero
+                for j in range(n_next):
+                    heard[r, j] = g_next[t - r, j] if t > r else zero
             for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
                 for r in range(0, BACK, 2):
                     add_products(
@@ -304,21 +300,18 @@ def membranes(shape, i, n_steps, state):
 
 @compiled
 def backward(
-    shape, constants, params, lows, matrices, state, n_run, start, units, delays, last, begin, rows,
-    grads,
+    shape, constants, params, lows, matrices, state, n_run, start, units, last, begin, rows, grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
     for i in range(n_layers - 1, -1, -1):
-        n_in, n_next, w, late = shape[i, N_IN], 0, matrices[:0].reshape(0, 0), delays
+        n_in, n_next, w = shape[i, N_IN], 0, matrices[:0].reshape(0, 0)
         mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
-            late = delays if i + 1 < n_layers - 1 else at_once
-            n_rows = (len(late) * n_next + 4) // 5 * 5
-            w = matrix(matrices, shape[i, NEXT], n_rows, shape[i, WIDTH])
+            w = matrix(matrices, shape[i, NEXT], (n_next + 4) // 5 * 5, shape[i, WIDTH])
         neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
-        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, late, d)
+        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
@@ -352,7 +345,7 @@ def work(
             sound = read_events(event_steps, event_units, first, end, n_units, at, fired)
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
-                late = delays if i == 0 or i < n_layers - 1 else at_once
+                late = at_once if i else delays
                 delayed(at, fired, shape[i, N_IN] // len(late), late, start[i, : n + 1], units[i])
                 mem, begins = membranes(shape, i, n_steps, state), start[i, : n + 1]
                 layer_forward(shape[i], params, lows, begins, units[i], mem, flags, at, fired)
@@ -366,6 +359,6 @@ def work(
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     last /= np.float32(n)
                 backward(
-                    shape, constants, params, lows, matrices, state, n, start, units, delays, last,
-                    begin, rows, grads[group],
+                    shape, constants, params, lows, matrices, state, n, start, units, last, begin,
+                    rows, grads[group],
                 )  # fmt: skip
