@@ -231,7 +231,8 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
-    threshold, and only the moment of the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
+    threshold, and only the moment of the reset is detached. With TO_ZERO a membrane that a reset
+    has cleared has no later gradient.
     With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
     membrane and the spike that have fed it.
     """
