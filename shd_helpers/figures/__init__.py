@@ -10,6 +10,6 @@ _MODULES = {
     "listening": ("say_a_word",),
     "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit", "word_to_spikes"),
     "runs": ("accuracy_loss", "confusion", "one_utterance"),
-    "style": ("legend_above", "legend_beside", "save"),
+    "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"circuits", "explorers", "style"}, _MODULES)

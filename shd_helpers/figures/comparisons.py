@@ -44,7 +44,8 @@ def speakers_by_input(
         axis.set(xlabel=f"test accuracy (%); lines: means of {others.sum()} speakers")
         axis.set_title(title, loc="left")
     axes[0].set_ylabel("speaker")
-    axes[1].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(inputs))
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower left", ncols=len(names))
     return figure
 
 
