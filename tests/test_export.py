@@ -96,7 +96,7 @@ def exported(monkeypatch, capsys, *arguments):
 
 QUANTISED = {
     **{"beta": 0.9375, "fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "quantised_epochs": 1},
-    **{"n_delays": 2, "reset": "zero"},
+    "n_delays": 2,
 }
 
 
@@ -125,7 +125,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     before = "few-bit weights, all else floats" if changes else "floats, before rounding"
     assert f"| {before} | 50 | {scores['test']:.1%} |" in text
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
-    assert rule in text and ("U counts as 0" in text) == bool(changes)
+    assert rule in text
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
 
 

@@ -124,27 +124,24 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: mem_bits have no adaptation"),
         ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits need one leak"),
         ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
-        ({"network": "convolutional", "mismatch": 0.1}, "mismatch 0.1: network 'convolutional'"),
-        ({"mismatch": 0.1, "adapt_ms": 300.0}, "adapt_ms 300.0: mismatch would leave it exact"),
         ({"language": "latin"}, "language 'latin': unknown"),
     ],
 )
 def test_what_goes_together(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         check_settings({**DEFAULTS, **changes})
-    lasting = {"seed", "language", "fc1_bits", "mismatch"}
+    lasting = {"seed", "language", "fc1_bits"}
     if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
 
 
 def test_a_refusal_lists_every_reason():
-    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0, "mismatch": 0.1}
+    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0}
     wrong |= {"beta": 0.95, "shift_units": 183}
     begins = [
         *("readout 'membrane': mem_bits", "adapt_ms 300.0: mem_bits"),
-        *("adapt_ms 300.0: mismatch", "beta 0.9500 a step: leak"),
-        "shift_units 183: must be below",
+        *("beta 0.9500 a step: leak", "shift_units 183: must be below"),
     ]
     with pytest.raises(ValueError, match="shift_units 183") as told:
         check_settings({**DEFAULTS, **wrong})

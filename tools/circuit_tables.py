@@ -122,10 +122,7 @@ TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
 def about(run: Run) -> dict[str, object]:
     """Return what stands in a run's rows besides what was measured; `run` is the run's hash."""
     p = run.info["parameters"]
-    noise = {"mismatch": p.get("mismatch"), "events": p.get("dropout") or p.get("spurious")}
-    noises = [name for name, share in noise.items() if share]
     found = {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
-    found |= {"trained_with": " and ".join(noises) or "nothing else"}
     bits = [p.get(f"{name}_bits", 0) for name in ("fc1", "fc2", "mem")]
     return found | {"bits": "/".join(map(str, bits)), "tuned": bool(p.get("quantised_epochs"))}
 

@@ -69,9 +69,7 @@ def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
     return figure
 
 
-def accuracy_over_parameters(
-    models: pd.DataFrame, published: pd.DataFrame, aims: Sequence[float]
-) -> Figure:
+def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Draw test accuracy (%) over learned numbers (log axis), and networks from papers.
 
     Takes the summary by model; sizes of one network, ``name, 128 neurons``, are joined by a line,
@@ -80,9 +78,6 @@ def accuracy_over_parameters(
     line.
     """
     figure, axis = plt.subplots(figsize=(9.5, 4.4))
-    for i, aim in enumerate(aims):
-        label = f"aims: {' and '.join(f'{each:g}' for each in aims)} %" if i == 0 else None
-        axis.axhline(aim, color="0.5", linestyle=":", linewidth=1, label=label)
     families = models.index.str.replace(r", \d+ .*", "", regex=True)
     for i, (name, family) in enumerate(models.groupby(families, sort=False)):
         family = family.sort_values("parameters")

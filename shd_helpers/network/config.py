@@ -9,7 +9,6 @@ STUDY_STEP_MS = 3.0  # at which `beta` is given
 DELAY_MS = 30.0  # from one copy of the input to the next
 NETWORKS = ("spiking", "convolutional")
 READOUTS = ("spikes", "membrane")
-RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,6 @@ class NetworkConfig:
     n_delays: int = 1  # copies of the input, each 30 ms later and with weights of its own
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
-    reset: str = "subtract"  # after a spike the membrane loses the threshold, or all it has
     adapt_ms: float = 0.0  # hidden neurons tire, and recover within about so long; 0: they don't
     stop_ms: float = 0.0  # a word ends so long after its last event; 0: with the last step
 
@@ -52,7 +50,6 @@ class NetworkConfig:
         check_whole("n_delays", self.n_delays, 1, 1000)
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
-        check_choice("reset", self.reset, RESETS)
         check_number("adapt_ms", self.adapt_ms, 0, 60_000)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 

@@ -16,17 +16,16 @@ from dataclasses import dataclass
 
 import torch
 
-from shd_helpers.checks import check_choice, check_number, check_whole
+from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
 from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 
-SCALES = ("neuron", "layer")
 LEAKS = ("shift", "product")
-ROUNDINGS = ("floor", "nearest")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
+HEADROOM = 4.0  # thresholds that a membrane holds at least
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
 
 
@@ -43,10 +42,7 @@ class Quantisation:
     fc1_bits: int = 0  # of a weight of the first layer, sign included
     fc2_bits: int = 0
     mem_bits: int = 0  # of a membrane, which saturates
-    weight_scale: str = "neuron"  # a scale for each neuron, or for a layer
-    headroom: float = 4.0  # thresholds that a membrane holds at least
     leak: str = "shift"  # U - (U >> k), or product: U times a factor of 8 bits
-    rounding: str = "floor"  # of the leak, or nearest
     quantised_epochs: int = 0  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
@@ -55,18 +51,13 @@ class Quantisation:
         check_whole("fc1_bits", self.fc1_bits, 0, 16)
         check_whole("fc2_bits", self.fc2_bits, 0, 16)
         check_whole("mem_bits", self.mem_bits, 0, 32)
-        check_choice("weight_scale", self.weight_scale, SCALES)
-        check_number("headroom", self.headroom, 1, 1000)
         check_choice("leak", self.leak, LEAKS)
-        check_choice("rounding", self.rounding, ROUNDINGS)
         check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
-        if any(bits) and not (all(bits) and min(bits) >= 2):
+        if any(bits) and not (all(bits) and min(bits) >= 2 and self.high > HEADROOM):
             raise ValueError(
                 f"fc1_bits {bits[0]}, fc2_bits {bits[1]}, mem_bits {bits[2]}: all 0 for floats, or "
-                "each at least 2"
+                "each at least 2, and mem_bits at least 4"
             )
-        if self and self.headroom >= self.high:
-            raise ValueError(f"headroom {self.headroom:g}: mem_bits {self.mem_bits} hold less")
         if self.quantised_epochs and not self:
             raise ValueError(f"quantised_epochs {self.quantised_epochs}: needs fc1_bits and others")
 
@@ -131,8 +122,7 @@ class Quantisation:
         """
         theta = threshold.detach().expand(len(weight)).double()
         share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)
-        floor = share.max() if self.weight_scale == "layer" else share.max() / SPREAD
-        floor = floor.clamp(min=self.headroom / self.high)
+        floor = (share.max() / SPREAD).clamp(min=HEADROOM / self.high)
         return share.clamp(min=floor) * theta
 
     def integers(

@@ -88,11 +88,11 @@ class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
-    a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
-    or, with the readout "membrane", the means over the steps of membranes that never spike. With
-    `adapt_ms` the currents of hidden neurons lose what `Adaptation` says. With `stop_ms` a word's
-    steps end so long after its last input, delayed ones among them.
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are the
+    output neurons' spike counts, or, with the readout "membrane", the means over the steps of
+    membranes that never spike. With `adapt_ms` the currents of hidden neurons lose what
+    `Adaptation` says. With `stop_ms` a word's steps end so long after
+    its last input, delayed ones among them.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class SpikingNetwork(nn.Module):
                 threshold=threshold * per_neuron if learn_threshold else threshold,
                 learn_beta=config.learn_beta,
                 learn_threshold=learn_threshold,
-                reset_mechanism="none" if is_readout else config.reset,
+                reset_mechanism="none" if is_readout else "subtract",
                 spike_grad=spike_grad(config.surrogate, config.slope),
             )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever

@@ -44,7 +44,7 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     parameters = {**_OTHERS, **parameters}
     grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
     settings(Split, parameters)
-    training = settings(TrainConfig, parameters)
+    settings(TrainConfig, parameters)
     dataset = parameters["dataset"]
     if not isinstance(dataset, str) or not dataset or "\0" in dataset:
         raise ValueError(
@@ -56,7 +56,6 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     check_run_name(parameters["run_name"])
     augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
     users = {"convolutional": config.network == "convolutional"}
-    users |= {"mismatch": training.mismatch > 0}
     reasons = [*_too_small(grid, config, augmentation)]
     reasons += [
         text for user, is_one in users.items() if is_one for text in refusals(user, parameters)

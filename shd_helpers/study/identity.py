@@ -34,8 +34,6 @@ NEUTRAL = {
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
-    "mismatch": 0.0,
-    "reset": "subtract",
     "stop_ms": 0.0,
     "adapt_ms": 0.0,
     "fc1_bits": 0,
@@ -54,14 +52,18 @@ _GONE = {
     "engine",
     "hidden_dropout",
     "l1_spikes",
+    "mismatch",
     "n_layers",
+    "reset",
     "spurious",
 }
 # Parameters that are constants of the study now.
 _CONSTANT = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5, "delay_ms": 30.0}
+# The same of a circuit; where there is none they change nothing.
+_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
-_IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
+_IDLE["leak"] = "mem_bits"
 _LATER = {*NEUTRAL, *_IDLE}
 _NAME = r"(?!\.)[\w.,=+-]+"
 
@@ -79,10 +81,10 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     counted = {
         name: value
         for name, value in (_CONSTANT | dict(parameters)).items()
-        if name not in _PLACES | _GONE
+        if name not in _PLACES | _GONE | {*_OF_CIRCUIT}
         and not _is_neutral(name, parameters)
         and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
-    }
+    } | (_OF_CIRCUIT if parameters.get("mem_bits") else {})
     contents = {name: value for name, value in data.items() if name != "name"}
     text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -29,8 +29,6 @@ EVIDENCE = (
     "circuit_bits_validation",
     "circuit_leak",
     "circuit_bits",
-    "circuit_reset",
-    "circuit_noise",
     "circuit_network",
     "circuit_augmented",
 )

@@ -16,7 +16,7 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
 # Gradients lie the same way. Where an input feeds few neurons, in the first layer, a row has these
 # alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO, ADAPTS = range(11)
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, ADAPTS = range(10)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -162,8 +162,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
     weights, neurons = weights_of(layer, params), neurons_of(layer, params)
     bias, beta, theta = neurons[0], neurons[1], neurons[2]
     n_steps, n, found = len(start) - 1, mem.shape[1], 0
-    to_zero, adapts = layer[TO_ZERO], layer[ADAPTS]
-    words = flags.view(np.uint64)
+    adapts, words = layer[ADAPTS], flags.view(np.uint64)
     mem[0] = zero
     tired = np.zeros(n if adapts else 0, np.float32)
     for t in range(n_steps):
@@ -177,16 +176,10 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
         if adapts:
             for j in range(n):
                 mem[t + 1, j] -= tired[j]
-        if to_zero:
-            for j in range(n):
-                kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
-                mem[t + 1, j] = beta[j] * kept + mem[t + 1, j]
-                flags[j] = mem[t + 1, j] - theta[j] > zero
-        else:
-            for j in range(n):
-                reset = theta[j] if mem[t, j] - theta[j] > zero else zero
-                mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
-                flags[j] = mem[t + 1, j] - theta[j] > zero
+        for j in range(n):
+            reset = theta[j] if mem[t, j] - theta[j] > zero else zero
+            mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
+            flags[j] = mem[t + 1, j] - theta[j] > zero
         if adapts:
             left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
             for j in range(n):
@@ -231,13 +224,11 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
-    threshold, and only the moment of the reset is detached. With TO_ZERO a membrane that a reset
-    has cleared has no later gradient.
-    With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
-    membrane and the spike that have fed it.
+    threshold, and only the moment of the reset is detached. With ADAPTS the gradient of the
+    adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the membrane and the spike that have
+    fed it.
     """
-    n_steps, to_zero, adapts = len(mem) - 2, layer[TO_ZERO], layer[ADAPTS]
-    beta, theta, kept = neurons[1], neurons[2], np.empty_like(neurons[0])
+    n_steps, adapts, beta, theta = len(mem) - 2, layer[ADAPTS], neurons[1], neurons[2]
     heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
     h, by_mem = np.zeros_like(beta), np.zeros_like(beta)
     mem[n_steps + 1] = zero
@@ -253,10 +244,6 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                         heard[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
         grad = grads[row] if n_next else last
-        later = kept if to_zero else mem[t + 1]
-        if to_zero:
-            for j in range(len(kept)):
-                kept[j] = zero if mem[t, j] - theta[j] > zero else mem[t + 1, j]
         if adapts:
             left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
             for j in range(len(h)):
@@ -266,18 +253,17 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                 d[5, j] += fed if mem[t, j] - theta[j] > zero else zero
                 by_mem[j] = fed * of_mem[j]
                 grad[j] += fed * of_spk[j]
-        step_back(layer[SURROGATE], constants, mem[t], later, theta, beta, grad)
+        step_back(layer[SURROGATE], constants, mem[t], mem[t + 1], theta, beta, grad)
         if adapts:
             for j in range(len(h)):
                 mem[t, j] += by_mem[j]
                 d[2, j] += by_mem[j]  # for below: the threshold has no part in it
         if layer[LEARN]:
-            for j in range(len(later)):
+            for j in range(len(beta)):
                 g, before = mem[t, j], mem[t - 1, j]
-                fired = before - theta[j] > zero
-                d[1, j] += zero if to_zero and fired else g * before
-                d[2, j] -= g - beta[j] * later[j]
-                d[2, j] -= g if fired and not to_zero else zero
+                d[1, j] += g * before
+                d[2, j] -= g - beta[j] * mem[t + 1, j]
+                d[2, j] -= g if before - theta[j] > zero else zero
 
 
 @compiled

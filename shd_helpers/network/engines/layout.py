@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from snntorch import Leaky
 
 from shd_helpers.compiled import compiled
 from shd_helpers.network.engines import kernels
@@ -137,9 +136,8 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
-        to_zero = lif.state_function.__func__ is Leaky._base_zero
         adapts, at = model.adaptation(i) is not None, (block_at, band, state_at, matrix_at)
-        shape.append((n_in, n, width, *at, kind, learn, to_zero, adapts))
+        shape.append((n_in, n, width, *at, kind, learn, adapts))
         block_at += n_in * band + (6 if adapts else 3) * width
         state_at += width
     return np.array(shape, np.int64), np.array(constants, np.float32)
