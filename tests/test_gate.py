@@ -23,7 +23,7 @@ from shd_helpers.study.identity import notebook_parameters
 from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
-BITS = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "beta": 0.9375}
+BITS = {"circuit": "3-8-12", "beta": 0.9375}
 VALUES = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
     *(st.integers(0, 3), st.floats(0, 2), st.sampled_from([v for v in DEFAULTS.values() if v])),
@@ -117,20 +117,21 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({"seed": -1}, "seed -1: must be at least 0"),
         ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
-        ({**BITS, "network": "convolutional"}, "network 'convolutional': mem_bits"),
-        ({**BITS, "readout": "membrane"}, "readout 'membrane': mem_bits need output spikes"),
-        ({**BITS, "kernel_size": 9}, "kernel_size 9: mem_bits need a full first layer"),
-        ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: mem_bits run all steps"),
-        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: mem_bits have no adaptation"),
-        ({**BITS, "learn_beta": True}, "learn_beta True: mem_bits need one leak"),
-        ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
+        ({**BITS, "network": "convolutional"}, "network 'convolutional': a circuit"),
+        ({**BITS, "readout": "membrane"}, "readout 'membrane': a circuit counts output spikes"),
+        ({**BITS, "kernel_size": 9}, "kernel_size 9: a circuit's first layer is full"),
+        ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: a circuit runs all steps"),
+        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: a circuit has no adaptation"),
+        ({**BITS, "learn_beta": True}, "learn_beta True: a circuit has one leak"),
+        ({**BITS, "circuit": "3/8/12"}, "circuit '3/8/12': must be like 3-8-12"),
+        ({**BITS, "circuit": "1-8-12"}, "circuit 1-8-12: weights have 2 to 16 bits"),
         ({"language": "latin"}, "language 'latin': unknown"),
     ],
 )
 def test_what_goes_together(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         check_settings({**DEFAULTS, **changes})
-    lasting = {"seed", "language", "fc1_bits"}
+    lasting = {"seed", "language", "circuit"}
     if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         check_settings({**DEFAULTS, **changes, **idle})
@@ -140,7 +141,7 @@ def test_a_refusal_lists_every_reason():
     wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0}
     wrong |= {"beta": 0.95, "shift_units": 183}
     begins = [
-        *("readout 'membrane': mem_bits", "adapt_ms 300.0: mem_bits"),
+        *("readout 'membrane': a circuit", "adapt_ms 300.0: a circuit"),
         *("beta 0.9500 a step: leak", "shift_units 183: must be below"),
     ]
     with pytest.raises(ValueError, match="shift_units 183") as told:

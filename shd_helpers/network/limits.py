@@ -15,17 +15,15 @@ class Limit(NamedTuple):
     neutral: object
     circuit: str = ""  # of integers: see `Quantisation`
     nir: str = ""  # the file that other tools read
-    convolutional: str = ""  # the network without spikes
 
 
-_NO_NEURONS = "network 'convolutional' has no spiking neurons"
 LIMITS = {
-    "network": Limit("spiking", "mem_bits need spiking neurons", "it has no spikes"),
-    "readout": Limit("spikes", "mem_bits need output spikes to count", "it has no spike counts"),
-    "kernel_size": Limit(0, "mem_bits need a full first layer (0)", "neurons share windows"),
-    "stop_ms": Limit(0, "mem_bits run all steps (0)", "its words end before the last step"),
-    "adapt_ms": Limit(0, "mem_bits have no adaptation (0)", "neurons adapt"),
-    "learn_beta": Limit(False, "mem_bits need one leak for all neurons"),
+    "network": Limit("spiking", "a circuit needs spiking neurons", "it has no spikes"),
+    "readout": Limit("spikes", "a circuit counts output spikes", "it has no spike counts"),
+    "kernel_size": Limit(0, "a circuit's first layer is full (0)", "neurons share windows"),
+    "stop_ms": Limit(0, "a circuit runs all steps (0)", "its words end before the last step"),
+    "adapt_ms": Limit(0, "a circuit has no adaptation (0)", "neurons adapt"),
+    "learn_beta": Limit(False, "a circuit has one leak for all neurons"),
 }
 # options that go with everything
 FREE = frozenset(

@@ -31,12 +31,12 @@ SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two
 
 @dataclass(frozen=True)
 class Quantisation:
-    """A circuit's bits; all of them 0 is a network of floats.
+    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
 
     Raises
     ------
     ValueError
-        If a value is out of its range, or only some of the bits are 0.
+        If a value is out of its range.
     """
 
     fc1_bits: int = 0  # of a weight of the first layer, sign included
@@ -48,18 +48,10 @@ class Quantisation:
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
         bits = self.fc1_bits, self.fc2_bits, self.mem_bits
-        check_whole("fc1_bits", self.fc1_bits, 0, 16)
-        check_whole("fc2_bits", self.fc2_bits, 0, 16)
-        check_whole("mem_bits", self.mem_bits, 0, 32)
         check_choice("leak", self.leak, LEAKS)
         check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
-        if any(bits) and not (all(bits) and min(bits) >= 2 and self.high > HEADROOM):
-            raise ValueError(
-                f"fc1_bits {bits[0]}, fc2_bits {bits[1]}, mem_bits {bits[2]}: all 0 for floats, or "
-                "each at least 2, and mem_bits at least 4"
-            )
-        if self.quantised_epochs and not self:
-            raise ValueError(f"quantised_epochs {self.quantised_epochs}: needs fc1_bits and others")
+        if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
+            raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
@@ -82,6 +74,14 @@ class Quantisation:
             except ValueError as error:
                 reasons.append(str(error))
         return reasons
+
+    @property
+    def name(self) -> str:
+        """Return the circuit's name, as notebook 3 has it; empty where there is none."""
+        if not self:
+            return ""
+        bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
+        return bits + " product" * (self.leak == "product") + " tuned" * bool(self.quantised_epochs)
 
     @property
     def high(self) -> int:

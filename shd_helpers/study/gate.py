@@ -10,7 +10,7 @@ from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_pa
 from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import BLOCK
-from shd_helpers.network.limits import refusals, refuse
+from shd_helpers.network.limits import refuse
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import check_run_name, settings
@@ -55,11 +55,7 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
     check_run_name(parameters["run_name"])
     augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
-    users = {"convolutional": config.network == "convolutional"}
     reasons = [*_too_small(grid, config, augmentation)]
-    reasons += [
-        text for user, is_one in users.items() if is_one for text in refusals(user, parameters)
-    ]
     refuse(reasons + (circuit.refusals(config, grid) if circuit else []))
     if not elsewhere:
         _check_memory(grid, config)
