@@ -9,7 +9,7 @@ _MODULES = {
     "controls": ("player",),
     "listening": ("say_a_word",),
     "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit", "word_to_spikes"),
-    "runs": ("accuracy_loss", "confusion", "one_utterance"),
+    "runs": ("accuracy_loss", "one_utterance"),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"circuits", "explorers", "style"}, _MODULES)

@@ -1,15 +1,14 @@
-"""Figures of a run: its curves, its confusions, an utterance; each returns the figure."""
+"""Figures of a run: its curves, and one utterance."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shd_helpers.figures.style import DOT, INK, SEEN, UNSEEN, legend_above, percent_axis
+from shd_helpers.figures.style import DOT, INK, legend_above, percent_axis
 from shd_helpers.network import answers
 
 
@@ -29,30 +28,6 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
     axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
     for axis in axes:
         legend_above(axis)
-    return figure
-
-
-def confusion(predictions: pd.DataFrame, class_names: Sequence[str], seen: pd.Series) -> Figure:
-    """Draw confusion matrices in percent of each spoken word, of seen and of unseen speakers.
-
-    Takes `label` and `predicted` of each utterance, and whether its speaker was trained on.
-    Percentages below 0.5 are left empty.
-    """
-    groups = {SEEN: predictions[seen], UNSEEN: predictions[~seen]}
-    groups = {name: rows for name, rows in groups.items() if len(rows)}
-    size = max(4.8, 0.32 * len(class_names))
-    figure, axes = plt.subplots(1, len(groups), figsize=(size * len(groups), size), squeeze=False)
-    for axis, (name, rows) in zip(axes[0], groups.items(), strict=True):
-        table = pd.crosstab(rows.label, rows.predicted, normalize="index") * 100
-        table = table.reindex(index=class_names, columns=class_names, fill_value=0)
-        numbers = table.map("{:.0f}".format).where(table >= 0.5, "")
-        sns.heatmap(
-            table, vmin=0, vmax=100, cmap="Blues", annot=numbers, fmt="", annot_kws={"size": 7},
-            square=True, cbar=False, xticklabels=True, yticklabels=True, ax=axis,
-        )  # fmt: skip
-        axis.tick_params(labelsize=8)
-        axis.set(xlabel="predicted word", ylabel="spoken word")
-        axis.set(title=f"{name}: {len(rows):,} utterances; % of a spoken word")
     return figure
 
 
