@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, legend_above, legend_beside, percent_axis, styled
+from shd_helpers.figures.style import INK, legend_above, legend_beside, percent_axis
 
 _MARKS = "osD^v<"
 _BAND = (0.1, 0.9)  # of networks and draws, quantiles
 
 
-@styled
 def membranes(traces: dict[str, np.ndarray], step_ms: float) -> Figure:
     """Draw one neuron's membrane, in thresholds, as several networks have it; above, its spikes.
 
@@ -35,7 +34,6 @@ def membranes(traces: dict[str, np.ndarray], step_ms: float) -> Figure:
     return figure
 
 
-@styled
 def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
     """Draw each circuit's accuracy (%) and bytes of weights, a row a circuit, the first on top.
 
@@ -64,7 +62,6 @@ def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
     return figure
 
 
-@styled
 def accuracy_over_disturbance(disturbances: pd.DataFrame) -> Figure:
     """Draw accuracy (%) over the strength of each disturbance, a panel a kind, with a band.
 
@@ -95,7 +92,6 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame) -> Figure:
     return figure
 
 
-@styled
 def accuracy_over_steps(stopping: pd.DataFrame, recommended: tuple[int, int]) -> Figure:
     """Draw accuracy (%) over the mean steps of an utterance for each rule, validation and test.
 
@@ -132,7 +128,6 @@ def accuracy_over_steps(stopping: pd.DataFrame, recommended: tuple[int, int]) ->
     return figure
 
 
-@styled
 def budget(memory: pd.DataFrame, operations: pd.DataFrame) -> Figure:
     """Draw what circuits store (kB, stacked) and do for an utterance (thousands), a bar a circuit.
 
