@@ -118,7 +118,8 @@ def _unpack(packed: Path, audio: Path, archive: Archive) -> dict[str, Path]:
         with tarfile.open(packed) as tar:
             tar.extractall(audio, filter="data")  # nothing outside of the folder
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DatasetError(f"{packed}: not a complete archive ({error}). {remedy}") from error
+        why = type(error).__name__
+        raise DatasetError(f"{packed}: not a complete archive ({why}). {remedy}") from error
     paths = [p for p in audio.rglob("*.flac") if not p.name.startswith("._")]  # from macOS
     lines = sorted(f"{path.name} {sha256(path)}\n" for path in paths)
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()

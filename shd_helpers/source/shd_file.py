@@ -190,8 +190,10 @@ def _check_layout(path: Path, file: h5py.File, raw: BinaryIO) -> None:
 
 def _kind(dtype: np.dtype) -> str:
     row = h5py.check_vlen_dtype(dtype)
-    if h5py.check_string_dtype(dtype) or np.dtype(row or dtype).kind not in "iuf":
+    if h5py.check_string_dtype(dtype):
         return "text"
+    if np.dtype(row or dtype).kind not in "iuf":
+        return "something else"
     return "numbers" if row is None else "rows of numbers"
 
 
