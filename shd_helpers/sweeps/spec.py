@@ -170,7 +170,7 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
             largest[split] = run
     grids: dict[str, dict] = {}  # of the first run with these data: no split depends on it
     for (dataset, *_), run in largest.items():
-        grid = {field.name: run.parameters[field.name] for field in fields(Downsampling)}
+        grid = {field.name: p[field.name] for field in fields(Downsampling) if field.name in p}
         with _named(sweep.name, run):
             check_data(run.parameters | grids.setdefault(dataset, grid))
 
