@@ -22,7 +22,13 @@ from shd_helpers.paths import ROOT
 from shd_helpers.source import download, recordings
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.datasets import locate
-from shd_helpers.source.recordings import RecordingError, encode_file, encode_recordings, read_wave
+from shd_helpers.source.recordings import (
+    RecordingError,
+    encode_file,
+    encode_files,
+    encode_recordings,
+    read_wave,
+)
 from shd_helpers.source.shd_file import DatasetError, read_shd
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -268,6 +274,23 @@ def test_no_folder_and_empty_folder(tmp_path):
         write(tmp_path / "absent", tmp_path)
     with pytest.raises(RecordingError, match="no recordings"):
         write(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["half", "flipped", "pipe"])
+def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
+    paths, parts = sorted(folder.glob("*.wav")), tmp_path / "parts"
+    first = encode_files(paths, parts, progress=False)
+    part = next(parts.glob("*/*.npz"))
+    content = bytearray(part.read_bytes())
+    content[content.index(b"\x93NUMPY") + 130] ^= 0xFF
+    part.write_bytes(content[: len(content) // 2] if damage == "half" else content)
+    if damage == "pipe":
+        part.unlink()
+        os.mkfifo(part)
+    quick.clear()
+    again = encode_files(paths, parts, progress=False)
+    assert len(quick) == 1
+    np.testing.assert_array_equal(first, again)
 
 
 def test_of_two_at_once_one_waits(folder, quick, monkeypatch):
