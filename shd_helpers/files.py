@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import psutil
@@ -63,25 +62,6 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-@contextmanager
-def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
-    """Yield an open file that becomes `path`, see `atomic`; name what the disk refuses.
-
-    Parameters
-    ----------
-    path : Path
-        The final name.
-    kind : type
-        Of the error.
-    """
-    try:
-        with atomic(path) as part, part.open("wb") as file:
-            yield file
-    except OSError as error:
-        remedy = "Free some space, or remove what is in its way."
-        raise kind(f"{path}: can't be written ({error}). {remedy}") from error
 
 
 @contextmanager
