@@ -13,8 +13,8 @@ from shd_helpers.figures.rasters import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import hear
+from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
-from shd_helpers.source.sound_file import RecordingError
 from shd_helpers.study.networks import TrainedNetwork, input_of
 
 RATE_HZ = 48_000
