@@ -12,4 +12,4 @@ _MODULES = {
     "runs": ("accuracy_loss", "one_utterance"),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
 }
-__getattr__, __dir__, __all__ = attach(__name__, {"circuits", "explorers", "style"}, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, {"explorers", "style"}, _MODULES)
