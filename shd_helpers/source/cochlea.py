@@ -49,7 +49,7 @@ TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
 
 
 def encode(
-    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS, rms: float = RMS
+    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn one sound into the spikes of 700 bushy cells.
 
@@ -64,8 +64,6 @@ def encode(
     ramp_ms : float or None
         Duration of the fade in and out. SHD has 30 ms; None fades over the whole track, which is
         what ``lauscher`` does unless told otherwise.
-    rms : float
-        Root mean square that the wave is scaled to before it is faded.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def encode(
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    wave = fade(normalise(wave, rms), rate_hz, ramp_ms)
+    wave = fade(normalise(wave), rate_hz, ramp_ms)
     step_hz = rate_hz // 2
     settings = 1.0 / step_hz, _nerve(step_hz, seed), _bushy(step_hz)
     steps, found = len(wave) // 2 + 1, []
