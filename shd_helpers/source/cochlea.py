@@ -122,10 +122,8 @@ def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.
     """Fade a wave in and out with halves of a Hann window.
 
     Each takes ``ramp_ms``, or half the track if that is shorter or ``ramp_ms`` is None (the middle
-    sample of an odd number stays). ValueError if ``ramp_ms`` is negative.
+    sample of an odd number stays).
     """
-    if ramp_ms is not None and ramp_ms < 0:
-        raise ValueError(f"ramp_ms is {ramp_ms:g}; it must be 0 or more, or None")
     half = len(wave) // 2
     samples = half if ramp_ms is None else min(round(ramp_ms / 1000 * rate_hz), half)
     ramp = np.hanning(2 * samples)[:samples]
