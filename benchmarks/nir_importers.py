@@ -27,7 +27,6 @@ from shd_helpers.network import answers
 from shd_helpers.network.engines import fused
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
-from shd_helpers.study.identity import settings
 
 PYTHON = Path(sys.executable)
 COLUMNS = (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shd_helpers.study.identity import literal
 
 from hardware import budget
 from hardware.folder import Description, ExportError, check_place, write_folder
@@ -18,15 +19,14 @@ from hardware.integer import milliseconds
 from hardware.quantise import circuit_of
 from hardware.vectors import Word
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
+from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.network.limits import refuse
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
-from shd_helpers.study import evaluate, of_run, read_network, read_run, settings
+from shd_helpers.study import Recipe, evaluate, of_run, read_network, read_run
 from shd_helpers.study.analysis import utterances_of
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import literal
 from shd_helpers.study.networks import NETWORKS, TrainedNetwork
 
 # of a run that was trained without
@@ -74,8 +74,8 @@ def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantis
     if unknown := options.keys() - set(known):
         raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
     try:
-        config, grid = trained.settings(NetworkConfig), trained.grid
-        own = trained.settings(Quantisation)
+        config, grid = trained.recipe.network, trained.grid
+        own = trained.recipe.circuit
         if not own:
             own = replace(own, **BITS)
             try:
@@ -175,7 +175,7 @@ def _before(trained: TrainedNetwork) -> str:
 
 def _is_tuned(about: dict) -> bool:
     """Tell whether a network was trained with few-bit weights."""
-    return settings(Quantisation, about["parameters"]).quantised_epochs > 0
+    return Recipe.from_flat(about["parameters"]).circuit.quantised_epochs > 0
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:

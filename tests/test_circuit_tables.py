@@ -15,7 +15,7 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import NOTEBOOKS, ROOT
 from shd_helpers.source import fingerprint, locate
 from shd_helpers.study import RunWriter, evaluate, record_examples, seen_and_unseen_accuracy
-from shd_helpers.study.identity import notebook_parameters, settings
+from shd_helpers.study.parameters import notebook_parameters
 
 SPEC = importlib.util.spec_from_file_location(
     "circuit_tables", ROOT / "tools" / "circuit_tables.py"

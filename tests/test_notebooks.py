@@ -13,7 +13,7 @@ import pytest
 
 from shd_helpers import paths
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.study.parameters import notebook_parameters
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 

@@ -32,7 +32,7 @@ from shd_helpers.study import (
     training,
 )
 from shd_helpers.study import run_folder as results
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.networks import spiking_network
 from tests.test_engine import random_events

@@ -28,11 +28,10 @@ from hardware import (
 )
 from hardware.budget import compare
 from shd_helpers.files import atomic
-from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.study import load_network, load_utterances, of_run, read_run
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import settings
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import Run
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
@@ -62,7 +61,7 @@ def stopping(run: Run) -> pd.DataFrame:
     utterances, rows = load_utterances(run), []
     is_seen = pd.Series(utterances.test.speakers).isin(run.info["seen_speakers"]).to_numpy()
     networks = {"floats": load_network(run)}
-    if settings(Quantisation, run.info["parameters"]):
+    if Recipe.from_flat(run.info["parameters"]).circuit:
         networks["integers"] = circuit_of(of_run(run))
     for name, network in networks.items():
         validated, tested = (follow(network, part) for part in utterances[1:])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from shd_helpers.checks import check_choice, check_whole
+from shd_helpers.checks import check_choice, check_whole, later
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
@@ -39,11 +39,13 @@ class Quantisation:
         If a value is out of its range, or only some of the bits are 0.
     """
 
-    fc1_bits: int = 0  # of a weight of the first layer, sign included
-    fc2_bits: int = 0
-    mem_bits: int = 0  # of a membrane, which saturates
-    leak: str = "shift"  # U - (U >> k), or product: U times a factor of 8 bits
-    quantised_epochs: int = 0  # the last so many train with few-bit weights
+    fc1_bits: int = later(0)  # of a weight of the first layer, sign included
+    fc2_bits: int = later(0)
+    mem_bits: int = later(0)  # of a membrane, which saturates
+    leak: str = later(
+        "shift", counts_with="mem_bits"
+    )  # U - (U >> k), or product: U times a factor of 8 bits
+    quantised_epochs: int = later(0)  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
@@ -75,7 +77,7 @@ class Quantisation:
         grid : Downsampling
             Its input.
         """
-        reasons = refusals("circuit", vars(config) | vars(grid))
+        reasons = refusals("circuit", config)
         if self.leak == "shift":
             try:
                 self.leak_shift(config.step_beta(grid.step_ms))

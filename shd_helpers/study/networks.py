@@ -12,11 +12,11 @@ import torch
 
 from shd_helpers.events import Downsampling, Events, downsize
 from shd_helpers.files import atomic, read_npz, reading
-from shd_helpers.network import Network, NetworkConfig, build_network
+from shd_helpers.network import Network, build_network
 from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import Settings, run_hash, settings
+from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_files import REMEDY
 from shd_helpers.study.run_folder import Run, read_run
 
@@ -38,16 +38,17 @@ class TrainedNetwork(NamedTuple):
         """Return the run's name, or that of the file that the network was kept in."""
         return self.file.parent.name if self.file.name == "run.json" else self.file.stem
 
-    def settings(self, kind: type[Settings]) -> Settings:
-        """Return the run's settings of a kind, such as `NetworkConfig`."""
-        return settings(kind, self.about["parameters"])
+    @property
+    def recipe(self) -> Recipe:
+        """Return the run's settings."""
+        return Recipe.from_flat(self.about["parameters"])
 
 
 def _build(parameters: dict) -> Network:
     """Return the untrained network of a run's parameters."""
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    n_classes = len(LANGUAGES[parameters["language"]])
-    return build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+    recipe = Recipe.from_flat(parameters)
+    size = recipe.input.n_units, len(LANGUAGES[recipe.language]), recipe.input.step_ms
+    return build_network(recipe.network, *size, torch.Generator())
 
 
 def _fill(network: Network, state: Mapping[str, torch.Tensor]) -> None:
@@ -83,7 +84,7 @@ def load_network(run: Run) -> Network:
 def of_run(run: Run) -> TrainedNetwork:
     """Return a run folder's network as if it had been kept; raise as `load_network`."""
     network, p = load_network(run), run.info["parameters"]
-    grid, names = settings(Downsampling, p), tuple(LANGUAGES[p["language"]])
+    grid, names = Recipe.from_flat(p).input, tuple(LANGUAGES[p["language"]])
     return TrainedNetwork(network, grid, names, run.info, run.folder / "run.json")
 
 
@@ -142,7 +143,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
             raise ValueError("its parameters or data aren't those of its hash")
         network = _build(p)
         _fill(network, {name: torch.from_numpy(values) for name, values in arrays.items()})
-    grid = settings(Downsampling, p)
+    grid = Recipe.from_flat(p).input
     return TrainedNetwork(network, grid, tuple(LANGUAGES[p["language"]]), about, path)
 
 

@@ -1,97 +1,16 @@
-"""What makes two runs the same run: what it is trained on, its parameters, and `NUMERICS`.
-
-The text of the code doesn't count, nor does its place: see `shd_helpers.versions`.
-"""
+"""The flat parameters of notebooks, as cells, sweeps and the command line give them."""
 
 import ast
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from shd_helpers.checks import quoted
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.versions import NUMERICS
 
-Settings = TypeVar("Settings")
-
-# Say where data lie and where results go. The data count by their content.
-_PLACES = {"dataset", "run_name"}
-# Parameters that the study did not have from its beginning, each with the value at which it changes
-# nothing. They count elsewhere only, so that a new one leaves earlier runs valid. The values are
-# fixed for good: they are not the defaults, which may change.
-NEUTRAL = {
-    "network": "spiking",
-    "readout": "spikes",
-    "learn_beta": False,
-    "learn_threshold": False,
-    "n_delays": 1,
-    "kernel_size": 0,
-    "shift_units": 0,
-    "shift_ms": 0.0,
-    "stretch": 0.0,
-    "dropout": 0.0,
-    "stop_ms": 0.0,
-    "adapt_ms": 0.0,
-    "fc1_bits": 0,
-    "fc2_bits": 0,
-    "mem_bits": 0,
-    "quantised_epochs": 0,
-    "protocol": "official",
-    "validation_speakers": "",
-    "score_test": True,
-}
-# Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {
-    "blend",
-    "counts",
-    "device",
-    "engine",
-    "hidden_dropout",
-    "l1_spikes",
-    "mismatch",
-    "n_layers",
-    "reset",
-    "spurious",
-}
-# Parameters that are constants of the study now.
-_CONSTANT = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5, "delay_ms": 30.0}
-# The same of a circuit; where there is none they change nothing.
-_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
-# A parameter that changes nothing while another one is neutral.
-_IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
-_IDLE["leak"] = "mem_bits"
-_LATER = {*NEUTRAL, *_IDLE}
 _NAME = r"(?!\.)[\w.,=+-]+"
-
-
-def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
-    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook.
-    data : mapping
-        From `datasets.fingerprint`; the hashes count, the name doesn't.
-    """
-    counted = {
-        name: value
-        for name, value in (_CONSTANT | dict(parameters)).items()
-        if name not in _PLACES | _GONE | {*_OF_CIRCUIT}
-        and not _is_neutral(name, parameters)
-        and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
-    } | (_OF_CIRCUIT if parameters.get("mem_bits") else {})
-    contents = {name: value for name, value in data.items() if name != "name"}
-    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _is_neutral(name: str, parameters: Mapping[str, object]) -> bool:
-    return name in NEUTRAL and parameters.get(name, NEUTRAL[name]) == NEUTRAL[name]
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
@@ -120,27 +39,6 @@ def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, A
     """
     names = notebook_parameters(NOTEBOOKS / f"{notebook}.ipynb")
     return {name: namespace[name] for name in names}
-
-
-def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings:
-    """Return the settings of one kind among a run's flat parameters.
-
-    Parameters
-    ----------
-    kind : type
-        `Downsampling`, `Split`, `NetworkConfig`, `TrainConfig`, `Quantisation` or `Augmentation`.
-    parameters : mapping
-        All parameters; those with the names of the kind's fields are taken. A run that is older
-        than a parameter had its neutral value.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range.
-    """
-    later = {f.name: NEUTRAL.get(f.name, f.default) for f in fields(kind) if f.name in _LATER}  # type: ignore[arg-type]
-    values = later | _CONSTANT | dict(parameters)
-    return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:

@@ -1,156 +1,218 @@
-"""The gate that a run's parameters pass before anything is read or written."""
+"""A run's recipe: its settings with their defaults and ranges, and the hash that makes it one."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 import psutil
 
 from shd_helpers.checks import check_choice, check_whole, quoted
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
-from shd_helpers.network import Quantisation
-from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network import NetworkConfig, Quantisation
 from shd_helpers.network.convolutional import BLOCK
-from shd_helpers.network.limits import refusals, refuse
+from shd_helpers.network.limits import refuse
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.study.identity import check_run_name, settings
+from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.training import TrainConfig
-
-_KINDS: tuple[type, ...] = (
-    *(Downsampling, Split, NetworkConfig, TrainConfig, Quantisation, Augmentation),
-)
-# what a notebook that hasn't all of the parameters takes for the others
-_OTHERS = {field.name: field.default for kind in _KINDS for field in fields(kind)}
-_OTHERS |= {"dataset": "spoken", "language": "english", "seed": 0, "run_name": "default"}
-_OTHERS |= {"updates": 1}  # of notebook 2's demonstration
+from shd_helpers.versions import NUMERICS
 
 
-def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False) -> None:
-    """Refuse a value that is out of its range, or that another one leaves no room for.
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run; the defaults are the study's.
 
-    Parameters
-    ----------
-    parameters : mapping
-        The parameters of a run, or of a notebook that has only some of them.
-    elsewhere : bool
-        Whether another machine may execute the run; else the memory that the run needs must be
-        here.
+    Notebook 3's parameters cell has the same names, values and order, flat: see `flat`.
 
     Raises
     ------
     ValueError
-        The message names parameter, value and what is allowed.
+        If a value is out of its range, or another one leaves no room for it; the message lists all
+        reasons, each with parameter, value and what is allowed.
     """
-    parameters = {**_OTHERS, **parameters}
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    settings(Split, parameters)
-    settings(TrainConfig, parameters)
-    dataset = parameters["dataset"]
-    if not isinstance(dataset, str) or not dataset or "\0" in dataset:
-        raise ValueError(
-            f"dataset {quoted(dataset)}: must be spoken, hd, shd or the path of a folder"
-        )
-    check_choice("language", parameters["language"], tuple(LANGUAGES))
-    check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]
-    check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
-    check_run_name(parameters["run_name"])
-    augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
-    users = {"convolutional": config.network == "convolutional"}
-    reasons = [*_too_small(grid, config, augmentation)]
-    reasons += [
-        text for user, is_one in users.items() if is_one for text in refusals(user, parameters)
-    ]
-    refuse(reasons + (circuit.refusals(config, grid) if circuit else []))
-    if not elsewhere:
-        _check_memory(grid, config)
 
+    dataset: str = "spoken"  # spoken, hd, shd or a folder
+    language: str = "english"
+    input: Downsampling = field(default_factory=Downsampling)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    circuit: Quantisation = field(default_factory=Quantisation)
+    split: Split = field(default_factory=Split)
+    seed: int = 0  # split, initial weights and order of the batches
+    run_name: str = "default"  # folder below runs/
 
-def _too_small(
-    grid: Downsampling, config: NetworkConfig, augmentation: Augmentation
-) -> Iterator[str]:
-    """Yield what the utterance has no room for: delays, windows, shifts, convolutions."""
-    n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
-    if config.network == "spiking":
-        late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
-        if late_ms >= duration_ms:
-            yield (
-                f"n_delays {config.n_delays}: the last copy is {late_ms:g} ms late; the utterance "
-                f"ends after {duration_ms:g} ms"
+    def __post_init__(self) -> None:
+        """Refuse what can't be run."""
+        if not isinstance(self.dataset, str) or not self.dataset or "\0" in self.dataset:
+            raise ValueError(
+                f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
             )
-        if config.kernel_size > n_units:
-            yield f"kernel_size {config.kernel_size}: the input has {n_units} units"
-    # halved twice before the last convolution, whose batch normalisation needs two places
-    elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
-        yield (
-            f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
-            f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x {n_units}"
-        )
-    if augmentation.shift_units >= n_units:
-        yield f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
-    if augmentation.shift_ms >= duration_ms:
-        yield (f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms")
+        check_choice("language", self.language, tuple(LANGUAGES))
+        check_whole("seed", self.seed, 0, 2**63 - 1)
+        check_run_name(self.run_name)
+        reasons = self._too_small()
+        if self.circuit:
+            reasons += self.circuit.refusals(self.network, self.input)
+        refuse(reasons)
+
+    @classmethod
+    def from_flat(cls, parameters: Mapping[str, object]) -> "Recipe":
+        """Return the recipe of a run's flat parameters.
+
+        Parameters
+        ----------
+        parameters : mapping
+            Values by name. What isn't there has its default: some notebooks have only a part, and a
+            run that is older than a parameter was made without it. Other names are passed over.
+        """
+
+        def taken(kind: Any) -> dict[str, Any]:
+            names = {each.name for each in fields(kind)} - _GROUPS.keys()
+            return {name: parameters[name] for name in names & parameters.keys()}
+
+        groups = {name: kind(**taken(kind)) for name, kind in _GROUPS.items()}
+        return cls(**groups, **taken(cls))
+
+    def flat(self) -> dict[str, Any]:
+        """Return the parameters of notebook 3: values by name, in the cell's order."""
+        found = {}
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
+            found |= vars(value) if name in _GROUPS else {name: value}
+        return {name: value for name, value in found.items() if name not in CONSTANTS}
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Return the data set's two files; it is made or downloaded if it isn't there."""
+        return locate(self.dataset, self.language)
+
+    def load(self, grid: Downsampling | None = None) -> Parts:
+        """Return the utterances that train, validate and test.
+
+        Parameters
+        ----------
+        grid : Downsampling, optional
+            Another input instead of the recipe's: who trains doesn't depend on it.
+
+        Raises
+        ------
+        DatasetError
+            If the data can't be used; the message names file and remedy.
+        ValueError
+            If a batch is larger than what there is to train on.
+        """
+        grid = grid or self.input
+        parts = load_parts(self.files, grid, self.language, self.split, self.seed)
+        self.check_batch(parts)
+        return parts
+
+    def check_batch(self, parts: Parts) -> None:
+        """Raise ValueError if a batch is larger than what there is to train on."""
+        if self.training.batch_size > len(parts.training):
+            raise ValueError(
+                f"batch_size {self.training.batch_size}: there are {len(parts.training)} training "
+                "utterances"
+            )
+
+    def _too_small(self) -> list[str]:
+        """Return what the utterance has no room for: delays, windows, shifts, convolutions."""
+        found, grid, config = [], self.input, self.network
+        n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
+        if config.network == "spiking":
+            late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
+            if late_ms >= duration_ms:
+                found.append(
+                    f"n_delays {config.n_delays}: the last copy is {late_ms:g} ms late; the "
+                    f"utterance ends after {duration_ms:g} ms"
+                )
+            if config.kernel_size > n_units:
+                found.append(f"kernel_size {config.kernel_size}: the input has {n_units} units")
+        # halved twice before the last convolution, whose batch normalisation needs two places
+        elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
+            found.append(
+                f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
+                f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x "
+                f"{n_units}"
+            )
+        shift_units, shift_ms = self.augmentation.shift_units, self.augmentation.shift_ms
+        if shift_units >= n_units:
+            found.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
+        if shift_ms >= duration_ms:
+            found.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
+        return found
+
+    def check_memory(self) -> None:
+        """Raise ValueError if the network can't fit into this machine's memory, at the least.
+
+        What takes most are the states that snntorch's loop keeps: by measurement twice the input
+        and 3.5 times the hidden neurons of each step, for the 32 words of a figure; and a weight
+        with its gradients.
+        """
+        grid, config = self.input, self.network
+        if config.network != "spiking":
+            return
+        n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
+        if config.kernel_size:
+            n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
+        n_states = 2 * n_inputs + 3.5 * n_hidden
+        n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_inputs * n_hidden
+        there = psutil.virtual_memory().total
+        if n_bytes > there:
+            raise ValueError(
+                f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: with {grid.n_units} "
+                f"units x {grid.n_steps} steps (pool_units, pool_steps) a run takes about "
+                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+            )
 
 
-def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
-    """Refuse a network that can't fit into the machine's memory, by an estimate from below.
-
-    What takes most are the states that snntorch's loop keeps: by measurement twice the input and
-    3.5 times the hidden neurons of each step, for the 32 words of a figure; and a weight with its
-    gradients.
-    """
-    if config.network != "spiking":
-        return
-    n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
-    if config.kernel_size:
-        n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
-    n_states = 2 * n_inputs + 3.5 * n_hidden
-    n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_inputs * n_hidden
-    there = psutil.virtual_memory().total
-    if n_bytes > there:
-        raise ValueError(
-            f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: "
-            f"with {grid.n_units} units x {grid.n_steps} steps (pool_units, pool_steps) a run "
-            f"takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
-            f"{there / 1e9:,.0f}"
-        )
+_GROUPS: dict[str, Any] = {
+    each.name: each.default_factory
+    for each in fields(Recipe)
+    if each.default_factory is not MISSING
+}
+_FIELDS = {each.name: each for kind in _GROUPS.values() for each in fields(kind)}
+# Values at which a parameter that joined when there were results changes nothing.
+NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in f.metadata}
+# What was a parameter once and is a constant of the study now: it still counts.
+CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
+_DELAYED = {"delay_ms": 30.0}  # the same with delays
+_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  # and of a circuit
+# Where data lie and where results go (the data count by their content); what is gone, whose values
+# kept networks still tell, all of them without an effect.
+_DO_NOT_COUNT = {"dataset", "run_name", "blend", "counts", "device", "engine", "hidden_dropout"}
+_DO_NOT_COUNT |= {"l1_spikes", "mismatch", "n_layers", "reset", "spurious"}
 
 
-def check_parts(parameters: Mapping[str, object], parts: Parts) -> None:
-    """Refuse a batch that is larger than what there is to train on.
+def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
+    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
+
+    It is of the parameters, of what the run is trained on, and of `NUMERICS`. The text of the code
+    doesn't count, nor does its place: see `shd_helpers.versions`.
 
     Parameters
     ----------
     parameters : mapping
-        All parameters of a run.
-    parts : Parts
-        Its utterances.
-
-    Raises
-    ------
-    ValueError
-        The message names the parameter.
+        All parameters of the notebook.
+    data : mapping
+        From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    batch_size, n_training = settings(TrainConfig, parameters).batch_size, len(parts.training)
-    if batch_size > n_training:
-        raise ValueError(f"batch_size {batch_size}: there are {n_training} training utterances")
+    given = CONSTANTS | dict(parameters)
 
+    def is_neutral(name: str) -> bool:
+        return name in NEUTRAL and given.get(name, NEUTRAL[name]) == NEUTRAL[name]
 
-def check_data(parameters: Mapping[str, object]) -> None:
-    """Refuse data that a run can't use, and parameters that don't go with them; see `check_parts`.
-
-    The data set is made or downloaded if it isn't there, and downsized into the cache.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of a run, checked by `check_settings`.
-
-    Raises
-    ------
-    ValueError
-        The message names the parameter, or the file and the remedy.
-    """
-    dataset, language, seed = (parameters[name] for name in ("dataset", "language", "seed"))
-    files = locate(dataset, language)  # type: ignore[arg-type]
-    grid, split = settings(Downsampling, parameters), settings(Split, parameters)
-    check_parts(parameters, load_parts(files, grid, language, split, seed))  # type: ignore[arg-type]
+    given |= {} if is_neutral("n_delays") else _DELAYED
+    given |= {} if is_neutral("mem_bits") else _OF_CIRCUIT
+    counted = {}
+    for name, value in given.items():
+        other = _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None
+        is_idle = is_neutral(name) or (other and is_neutral(other))
+        if not is_idle and name not in _DO_NOT_COUNT:
+            counted[name] = value
+    contents = {name: value for name, value in data.items() if name != "name"}
+    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

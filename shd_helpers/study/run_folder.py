@@ -24,7 +24,7 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study import handover
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import run_hash
+from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.run_files import REMEDY, read_arrays, read_predictions
 
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")

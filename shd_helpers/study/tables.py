@@ -15,7 +15,7 @@ from shd_helpers.checks import quoted
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
 from shd_helpers.study.handover import info_of, settle
-from shd_helpers.study.identity import NEUTRAL, run_hash
+from shd_helpers.study.recipe import NEUTRAL, run_hash
 
 SCORES = tuple(
     f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
@@ -49,7 +49,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     folder : Path
         The run folder.
     wanted : str
-        From `identity.run_hash`.
+        From `recipe.run_hash`.
 
     Returns
     -------
