@@ -208,7 +208,7 @@ def test_a_table_is_named_after_its_data_set(home, tmp_path):
 
 
 def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_import():
-    code = "import shd_helpers.study.gate, shd_helpers.sweeps.runner"
+    code = "import shd_helpers.study.recipe, shd_helpers.sweeps.runner"
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 

@@ -70,12 +70,11 @@ class Recipe:
             run that is older than a parameter was made without it. Other names are passed over.
         """
 
-        def taken(kind: Any) -> dict[str, Any]:
-            names = {each.name for each in fields(kind)} - _GROUPS.keys()
-            return {name: parameters[name] for name in names & parameters.keys()}
+        def given(kind: Any) -> dict[str, Any]:
+            names = {each.name for each in fields(kind)} & parameters.keys()
+            return {name: parameters[name] for name in names}
 
-        groups = {name: kind(**taken(kind)) for name, kind in _GROUPS.items()}
-        return cls(**groups, **taken(cls))
+        return cls(**given(cls) | {name: kind(**given(kind)) for name, kind in _GROUPS.items()})
 
     def flat(self) -> dict[str, Any]:
         """Return the parameters of notebook 3: values by name, in the cell's order."""
