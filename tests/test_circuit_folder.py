@@ -22,7 +22,7 @@ def test_cycles_and_cells_of_the_doc():
     """What a core takes in real time, what `make rtl` prints, and the ports of core.v."""
     text, network = DOC, hardware.circuit_of(read_network("circuit_0"))
     table = pd.read_csv(RESULTS / "circuit_budget.csv")
-    few = table.pivot(index="circuit", columns="quantity", values="value").loc["3/8/12, tuned"]
+    few = table.pivot(index="circuit", columns="quantity", values="value").loc["3-8-12 tuned"]
     words = hardware.read_vectors(RESULTS / "circuit")
     last = [1 + hardware.step_cycles(network, word)[1][-1] for word in words]
     answers = [hardware.answer_cycles(network, word) for word in words]
@@ -68,7 +68,7 @@ def test_the_folder_s_readme():
     few = (
         pd.read_csv(RESULTS / "circuit_budget.csv")
         .pivot(index="circuit", columns="quantity", values="value")
-        .loc["3/8/12, tuned"]
+        .loc["3-8-12 tuned"]
     )
     assert additions == pytest.approx(few.accumulates, rel=1e-4)
     rows = re.findall(r"^\| (few-bit.*|integers, as.*) \| (\d+) \| ([\d.]+)%", text, re.M)

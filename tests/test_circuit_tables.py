@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import hardware
-from shd_helpers.events import Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS, ROOT
-from shd_helpers.source import fingerprint, locate
+from shd_helpers.source import fingerprint
 from shd_helpers.study import RunWriter, evaluate, record_examples, seen_and_unseen_accuracy
 from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import Recipe
 
 SPEC = importlib.util.spec_from_file_location(
     "circuit_tables", ROOT / "tools" / "circuit_tables.py"
@@ -39,17 +39,17 @@ def home(tmp_path, monkeypatch):
     defaults = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
     defaults |= {"dataset": str(tmp_path / "toy"), "protocol": "leave_one_out", "held_out": 3}
     defaults |= {"n_hidden": 16, "beta": 0.9375}
-    bits = {"fc1_bits": 4, "fc2_bits": 8, "mem_bits": 12}
+    bits = {"circuit": "4-8-12"}
     for name, more in (("a", {"seed": 0}), ("b", {"seed": 1, **bits})):
         p = defaults | more
-        files, grid, split = locate(p["dataset"]), settings(Downsampling, p), settings(Split, p)
-        parts = load_parts(files, grid, "english", split, p["seed"])
+        recipe = Recipe.from_flat(p)
+        parts, grid = recipe.load(), recipe.input
         generator = torch.Generator().manual_seed(p["seed"])
-        config, n_classes = settings(NetworkConfig, p), len(parts.test.class_names)
-        model = build_network(config, grid.n_units, n_classes, grid.step_ms, generator)
+        size = grid.n_units, len(parts.test.class_names), grid.step_ms
+        model = build_network(recipe.network, *size, generator)
         for fc, _ in model.layers:
             fc.weight.data *= 3
-        run = RunWriter(tmp_path / "runs" / name, p, fingerprint(files), parts, model)
+        run = RunWriter(tmp_path / "runs" / name, p, fingerprint(recipe.files), parts, model)
         tested = evaluate(model, parts.test)
         scores = seen_and_unseen_accuracy(tested, run.info["seen_speakers"])
         examples = record_examples(model, parts.test)
@@ -97,7 +97,7 @@ def test_stopping(home, monkeypatch):
     answers = hardware.circuit_of(tables.of_run(run)).count(new)[0].argmax(1)
     own = whole[whole.network == "integers"].iloc[0]
     assert own.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
-    assert own.bits == "4/8/12"
+    assert own.circuit == "4-8-12"
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_budget(home, monkeypatch):
     """Bytes and spikes are counted again from the circuit; yosys' cells can only be there."""
     make(monkeypatch, "budget", "*")
     table = pd.read_csv(home / "results" / "circuit_budget.csv", dtype={"run": str})
-    assert table.groupby("seed").circuit.first().tolist() == ["8/8/16, rounded", "4/8/12, rounded"]
+    assert table.groupby("seed").circuit.first().tolist() == ["8-8-16", "4-8-12"]
     few = table[table.seed == 1].set_index("quantity").value
     assert few["bytes: weights, layer 1"] == 183 * 16 * 4 / 8
     assert few["bytes: membranes"] == 26 * 12 / 8

@@ -16,13 +16,12 @@ from hardware.folder import SOURCES, ExportError, read_vectors, source_text
 from hardware.quantise import circuit_of
 from hardware.sources import c_header, memories, verilog_parameters
 from hardware.vectors import events_text
-from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
-from shd_helpers.source import fingerprint, locate
+from shd_helpers.network import build_network, costs
+from shd_helpers.source import fingerprint
 from shd_helpers.study import (
+    Recipe,
     RunWriter,
-    TrainConfig,
     evaluate,
     fit,
     keep_network,
@@ -31,7 +30,6 @@ from shd_helpers.study import (
     read_run,
     record_examples,
     seen_and_unseen_accuracy,
-    settings,
 )
 from shd_helpers.study.notebooks import known_parameters
 from tests import RESULTS
@@ -53,7 +51,7 @@ def trained(data, tmp_path_factory):
     made = {}
 
     def train(**changes):
-        name = "_".join(f"{k}-{v}" for k, v in changes.items()) or "plain"
+        name = "_".join(f"{k}-{v}".replace(" ", "-") for k, v in changes.items()) or "plain"
         if name not in made:
             place = tmp_path_factory.mktemp("runs") / name
             parameters = known_parameters() | {
@@ -67,16 +65,14 @@ def trained(data, tmp_path_factory):
 
 
 def run_of(parameters, place):
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    files = locate(parameters["dataset"], parameters["language"])
-    parts = load_parts(files, grid, parameters["language"], settings(Split, parameters), 0)
+    recipe = Recipe.from_flat(parameters)
+    parts, grid = recipe.load(), recipe.input
     generator = torch.Generator().manual_seed(0)
-    model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-    writer = RunWriter(place, parameters, fingerprint(files), parts, model)
+    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
-        model, parts.training, parts.validation, settings(TrainConfig, parameters), generator,
-        augmentation=settings(Augmentation, parameters),
-        quantisation=settings(Quantisation, parameters), on_epoch=writer.epoch,
+        model, parts.training, parts.validation, recipe.training, generator,
+        augmentation=recipe.augmentation, quantisation=recipe.circuit, on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}
@@ -95,8 +91,7 @@ def exported(monkeypatch, capsys, *arguments):
 
 
 QUANTISED = {
-    **{"beta": 0.9375, "fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "quantised_epochs": 1},
-    "n_delays": 2,
+    **{"beta": 0.9375, "circuit": "3-8-12 tuned", "n_delays": 2},
 }
 
 
@@ -112,7 +107,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(of_run(info), export.quantisation_of(of_run(info), {}))
+    network = circuit_of(of_run(info), export.quantisation_of(of_run(info)))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -216,9 +211,7 @@ def test_other_networks_are_refused_with_the_reason(changes, says, trained, tmp_
     parameters = network.about["parameters"] | changes
     network = network._replace(about=network.about | {"parameters": parameters})
     with pytest.raises(ExportError, match=says):
-        export.export(
-            network._replace(grid=settings(Downsampling, parameters)), tmp_path / "out", {}
-        )
+        export.export(network._replace(grid=Recipe.from_flat(parameters).input), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -250,12 +243,12 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
     ("arguments", "says"),
     [
         (["nowhere"], r"nowhere.*run\.json.*make study"),
-        ([None, "-p", "fc3_bits", "4"], "fc3_bits: no such option; take one of fc1_bits"),
-        ([None, "-p", "fc1_bits", "1"], "fc1_bits 1"),
-        ([None, "-p", "leak", "shift"], "beta 0.9500 a step"),
+        ([None, "--circuit", "8-8"], "circuit '8-8': must be like 3-8-12"),
+        ([None, "--circuit", "1-8-12"], "circuit 1-8-12: weights have 2 to 16 bits"),
+        ([None, "--circuit", "8-8-16"], "beta 0.9500 a step"),
         ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
         ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
-        ([None, "-p", "mem_bits", "32"], "lower mem_bits"),
+        ([None, "--circuit", "8-8-32 product"], "lower mem_bits"),
     ],
 )
 def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, capsys):

@@ -172,10 +172,8 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"fc1_bits": 3}, "fc1_bits 3, fc2_bits 0, mem_bits 0: all 0 for floats, or each"),
-        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "fc1_bits 1"),
-        ({"quantised_epochs": 3}, "quantised_epochs 3: needs fc1_bits"),
-        ({"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 3}, "mem_bits at least 4"),
+        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "circuit 1-8-12: weights have 2 to 16"),
+        ({"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 3}, "circuit 3-8-3: .* membranes 4 to 32"),
         ({"leak": "none"}, "leak 'none'"),
     ],
 )

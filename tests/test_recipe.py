@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import fit, recipe
@@ -19,7 +19,7 @@ from shd_helpers.study.recipe import NEUTRAL, Recipe, run_hash
 from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
-BITS = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "beta": 0.9375}
+BITS = {"circuit": "3-8-12", "beta": 0.9375}
 VALUES = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
     *(st.integers(0, 3), st.floats(0, 2), st.sampled_from([v for v in DEFAULTS.values() if v])),
@@ -114,19 +114,20 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
         ({**BITS, "network": "convolutional"}, "network 'convolutional': a circuit"),
-        ({**BITS, "readout": "membrane"}, "readout 'membrane': a circuit needs output spikes"),
-        ({**BITS, "kernel_size": 9}, "kernel_size 9: a circuit needs a full first layer"),
+        ({**BITS, "readout": "membrane"}, "readout 'membrane': a circuit counts output spikes"),
+        ({**BITS, "kernel_size": 9}, "kernel_size 9: a circuit's first layer is full"),
         ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: a circuit runs all steps"),
         ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: a circuit has no adaptation"),
-        ({**BITS, "learn_beta": True}, "learn_beta True: a circuit needs one leak"),
-        ({**BITS, "mem_bits": 0}, "fc1_bits 3, fc2_bits 8, mem_bits 0: all 0 for floats"),
+        ({**BITS, "learn_beta": True}, "learn_beta True: a circuit has one leak"),
+        ({**BITS, "circuit": "3/8/12"}, "circuit '3/8/12': must be like 3-8-12"),
+        ({**BITS, "circuit": "1-8-12"}, "circuit 1-8-12: weights have 2 to 16 bits"),
         ({"language": "latin"}, "language 'latin': unknown"),
     ],
 )
 def test_what_goes_together(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         Recipe.from_flat({**DEFAULTS, **changes})
-    lasting = {"seed", "language", "fc1_bits"}
+    lasting = {"seed", "language", "circuit"}
     if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
         Recipe.from_flat({**DEFAULTS, **changes, **idle})
@@ -182,7 +183,7 @@ FIRST = {
     *("pool_threshold", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
     *("lr_step", "validation", "validation_fraction", "seed", "run_name"),
 }
-WITH = {"stride": "kernel_size", "held_out": "protocol", "leak": "mem_bits"}
+WITH = {"stride": "kernel_size", "held_out": "protocol"}
 # Recorded once, with NUMERICS 1: today's code must still find these runs.
 RECORDED = {
     "edbaf84c61338214": {},
@@ -211,9 +212,11 @@ def test_recorded_runs_are_found_again(monkeypatch, recorded, changes):
 
 def test_every_later_parameter_has_a_neutral_value():
     """A field that joins needs `later`, or every run counts as new."""
-    for name, value in NEUTRAL.items():
-        assert type(value) is type(DEFAULTS[name]), name
-    assert {*DEFAULTS} - FIRST == {*NEUTRAL} | {*WITH}
+    of_circuit = {*vars(Quantisation())}
+    assert {*DEFAULTS} - FIRST == ({*NEUTRAL} | {*WITH, "circuit"}) - of_circuit
+    assert of_circuit - {*NEUTRAL} == {"leak"}
+    for name in NEUTRAL.keys() - of_circuit:
+        assert type(NEUTRAL[name]) is type(DEFAULTS[name]), name
 
 
 def test_neutral_values_and_idle_parameters_do_not_count():
@@ -221,6 +224,24 @@ def test_neutral_values_and_idle_parameters_do_not_count():
     assert run_hash(without | NEUTRAL, DATA) == run_hash(without, DATA)
     assert hashed(stride=3) == hashed()
     assert hashed(stride=3, kernel_size=9) != hashed(kernel_size=9)
+
+
+def test_a_circuit_counts_by_what_its_name_says():
+    """A run from before circuits had names has the same hash; the constants count, too."""
+    bits = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12}
+    old = {name: value for name, value in DEFAULTS.items() if name != "circuit"} | bits
+    old |= {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+    for name, more in {
+        "3-8-12": {"leak": "shift", "quantised_epochs": 0},
+        "3-8-12 product": {"leak": "product", "quantised_epochs": 0},
+        "3-8-12 product tuned": {"leak": "product", "quantised_epochs": 10},
+    }.items():
+        assert hashed(circuit=name) == run_hash(old | more, DATA) != hashed()
+        assert Recipe.from_flat(old | more | {"beta": 0.9375}).flat()["circuit"] == name
+    assert hashed(circuit="3-8-12") != hashed(circuit="3-8-12 tuned")
+    for wrong in ("3-8", "3-8-12 shift", "3-8-12 tuned product"):
+        with pytest.raises(ValueError, match="must be like 3-8-12"):
+            hashed(circuit=wrong)
 
 
 def test_a_changed_default_makes_no_old_run_look_new():
@@ -232,6 +253,7 @@ def test_what_counts(monkeypatch):
     other = {int: 77, float: 0.77, str: "other", bool: True}
     for name, value in DEFAULTS.items():
         changed = not value if isinstance(value, bool) else other[type(value)]
+        changed = "3-8-12 tuned" if name == "circuit" else changed
         switch = WITH.get(name)
         base = {switch: other[type(DEFAULTS[switch])]} if switch else {}
         differs = hashed(**base, **{name: changed}) != hashed(**base)

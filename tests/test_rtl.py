@@ -147,8 +147,8 @@ def test_cycles_of_the_committed_circuits():
     )
     words = hardware.read_vectors(RESULTS / "circuit")
     kept = read_network("circuit_0"), read_network("study_0")
-    wanted = [quantisation_of(each, {}) for each in kept]
-    for trained, bits, name in zip(kept, wanted, ("3/8/12, tuned", "8/8/16, rounded"), strict=True):
+    wanted = [quantisation_of(each) for each in kept]
+    for trained, bits, name in zip(kept, wanted, ("3-8-12 tuned", "8-8-16 product"), strict=True):
         network = hardware.circuit_of(trained, bits)
         found = table[name]
         assert float(f"{word_cycles(network, words) / 20:.5g}") == found["clock cycles"]

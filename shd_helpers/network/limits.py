@@ -16,11 +16,11 @@ class Limit(NamedTuple):
 
 LIMITS = {
     "network": Limit("a circuit needs spiking neurons", "it has no spikes"),
-    "readout": Limit("a circuit needs output spikes to count", "it has no spike counts"),
-    "kernel_size": Limit("a circuit needs a full first layer (0)", "neurons share windows"),
+    "readout": Limit("a circuit counts output spikes", "it has no spike counts"),
+    "kernel_size": Limit("a circuit's first layer is full (0)", "neurons share windows"),
     "stop_ms": Limit("a circuit runs all steps (0)", "its words end before the last step"),
     "adapt_ms": Limit("a circuit has no adaptation (0)", "neurons adapt"),
-    "learn_beta": Limit("a circuit needs one leak for all neurons"),
+    "learn_beta": Limit("a circuit has one leak for all neurons"),
 }
 
 

@@ -10,13 +10,14 @@ goes straight through to the float weights behind them.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from shd_helpers.checks import check_choice, check_whole, later
+from shd_helpers.checks import check_choice, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
@@ -24,6 +25,8 @@ from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 
 LEAKS = ("shift", "product")
+TUNED_EPOCHS = 10
+_NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
@@ -31,37 +34,51 @@ SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two
 
 @dataclass(frozen=True)
 class Quantisation:
-    """A circuit's bits; all of them 0 is a network of floats.
+    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
 
     Raises
     ------
     ValueError
-        If a value is out of its range, or only some of the bits are 0.
+        If a value is out of its range.
     """
 
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
     fc2_bits: int = later(0)
     mem_bits: int = later(0)  # of a membrane, which saturates
-    leak: str = later(
-        "shift", counts_with="mem_bits"
-    )  # U - (U >> k), or product: U times a factor of 8 bits
+    leak: str = later("shift", counts_with="mem_bits")  # U - (U >> k), or product: 8 bits
     quantised_epochs: int = later(0)  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
         bits = self.fc1_bits, self.fc2_bits, self.mem_bits
-        check_whole("fc1_bits", self.fc1_bits, 0, 16)
-        check_whole("fc2_bits", self.fc2_bits, 0, 16)
-        check_whole("mem_bits", self.mem_bits, 0, 32)
         check_choice("leak", self.leak, LEAKS)
         check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
-        if any(bits) and not (all(bits) and min(bits) >= 2 and self.high > HEADROOM):
+        if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
+            raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
+
+    @classmethod
+    def named(cls, name: str) -> "Quantisation":
+        """Return the circuit of a name such as ``"3-8-12 product tuned"``; empty: none.
+
+        The numbers are the bits of a weight of the first layer, of the second, and of a membrane.
+        The leak is a product, else a shift; tuned, the last `TUNED_EPOCHS` train with few-bit
+        weights.
+
+        Raises
+        ------
+        ValueError
+            If this is no circuit's name.
+        """
+        if name == "":
+            return cls()
+        if not (found := _NAME.fullmatch(str(name))):
             raise ValueError(
-                f"fc1_bits {bits[0]}, fc2_bits {bits[1]}, mem_bits {bits[2]}: all 0 for floats, or "
-                "each at least 2, and mem_bits at least 4"
+                f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 tuned, 3-8-12 product or "
+                "3-8-12 product tuned; empty for none"
             )
-        if self.quantised_epochs and not self:
-            raise ValueError(f"quantised_epochs {self.quantised_epochs}: needs fc1_bits and others")
+        fc1, fc2, mem, product, tuned = found.groups()
+        leak = "product" if product else "shift"
+        return cls(int(fc1), int(fc2), int(mem), leak, TUNED_EPOCHS if tuned else 0)
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
@@ -84,6 +101,14 @@ class Quantisation:
             except ValueError as error:
                 reasons.append(str(error))
         return reasons
+
+    @property
+    def name(self) -> str:
+        """Return the circuit's name, as notebook 3 has it; empty where there is none."""
+        if not self:
+            return ""
+        bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
+        return bits + " product" * (self.leak == "product") + " tuned" * bool(self.quantised_epochs)
 
     @property
     def high(self) -> int:

@@ -74,14 +74,20 @@ class Recipe:
             names = {each.name for each in fields(kind)} & parameters.keys()
             return {name: parameters[name] for name in names}
 
-        return cls(**given(cls) | {name: kind(**given(kind)) for name, kind in _GROUPS.items()})
+        groups = {name: kind(**given(kind)) for name, kind in _GROUPS.items()}
+        if "circuit" in parameters:  # else the run is from before circuits had names
+            groups["circuit"] = Quantisation.named(parameters["circuit"])  # type: ignore[arg-type]
+        return cls(**given(cls) | groups)
 
     def flat(self) -> dict[str, Any]:
         """Return the parameters of notebook 3: values by name, in the cell's order."""
         found = {}
         for name in (each.name for each in fields(self)):
             value = getattr(self, name)
-            found |= vars(value) if name in _GROUPS else {name: value}
+            if name == "circuit":
+                found[name] = value.name
+            else:
+                found |= vars(value) if name in _GROUPS else {name: value}
         return {name: value for name, value in found.items() if name not in CONSTANTS}
 
     @property
@@ -199,7 +205,10 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    given = CONSTANTS | dict(parameters)
+    # kept networks still tell the constants, whether they count or not
+    given = CONSTANTS | {k: x for k, x in parameters.items() if k not in _DELAYED | _OF_CIRCUIT}
+    if circuit := given.pop("circuit", ""):
+        given |= vars(Quantisation.named(circuit))  # type: ignore[arg-type]
 
     def is_neutral(name: str) -> bool:
         return name in NEUTRAL and given.get(name, NEUTRAL[name]) == NEUTRAL[name]

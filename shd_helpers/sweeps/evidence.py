@@ -25,12 +25,8 @@ EVIDENCE = (
     "adapting",
     "inputs",
     "benchmark",
-    "best",
     "circuit_bits_validation",
-    "circuit_leak",
     "circuit_bits",
-    "circuit_network",
-    "circuit_augmented",
 )
 
 
