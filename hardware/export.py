@@ -22,8 +22,8 @@ from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
 from shd_helpers.study import Recipe, evaluate, of_run, read_network, read_run
 from shd_helpers.study.analysis import utterances_of
-from shd_helpers.study.handover import RunError
-from shd_helpers.study.networks import NETWORKS, TrainedNetwork
+from shd_helpers.study.networks import TrainedNetwork, networks_dir
+from shd_helpers.study.run_folder import RunError
 
 
 def find(name: str) -> Path:
@@ -40,7 +40,10 @@ def find(name: str) -> Path:
     ExportError
         If there is no such network.
     """
-    folders, files = [runs_dir() / name, resolve(name)], [NETWORKS / f"{name}.npz", resolve(name)]
+    folders, files = (
+        [runs_dir() / name, resolve(name)],
+        [networks_dir() / f"{name}.npz", resolve(name)],
+    )
     for folder in folders:
         if (folder / "run.json").is_file():
             return folder / "run.json"

@@ -1,6 +1,5 @@
 """What a sweep skips and what its table keeps, without executing anything."""
 
-import csv
 import errno
 import gzip
 import json
@@ -8,13 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import tracemalloc
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from shd_helpers.study import predictions, recipe, tables
+from shd_helpers.study import recipe, tables
 from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
@@ -165,8 +163,8 @@ def test_run_json_is_read_once_for_each_run(home, monkeypatch):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("complete", False), ("complete", 1), ("parameters", {"x": 3.0}), ("scores", None)),
-        *(("scores", {"validation": 97}), ("scores", {"validation": "0.5"}), ("hash", "0")),
+        *(("parameters", {"x": 3.0}), ("scores", None)),
+        *(("scores", {"validation": "0.5"}), ("hash", "0")),
     ],
 )
 def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
@@ -232,7 +230,7 @@ def test_a_run_that_another_sweep_ends_meanwhile_is_reused_though_predictions_ar
 def test_damaged_files_are_named(home):
     home.table.parent.mkdir(parents=True)
     home.table.write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match=r"trial\.csv: without a column run_name.*git checkout"):
+    with pytest.raises(TableError, match=r"trial\.csv: damaged .*git checkout"):
         run_sweep(home.yaml, progress=False)
     home.table.unlink()
     home.write(keep_predictions=True)
@@ -255,41 +253,8 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     home.finish_all()
     with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
         run_sweep(home.yaml, progress=False)
-    assert home.table.read_text().startswith(before)  # the new rows are behind, out of order
-    assert len(read_rows(home.table)) == 6
+    assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
-
-
-def test_a_row_is_appended_without_reading_the_others(home, monkeypatch):
-    """Rows of other runs, with a column that this sweep hasn't, stay before it to the letter."""
-    sweep, row = read_sweep(home.yaml), measured(home, 0.5)
-    store(home, {0: row})
-    other = {
-        "configuration": "b",
-        "seed": 9,
-        "run_name": "b,seed=9",
-        "status": "done",
-        "older": "y",
-    }
-    tables.merge_rows(home.table, [other])
-    before = home.table.read_text()
-    monkeypatch.setattr(tables, "_read", None)
-    state.store(sweep, {run: row for run in sweep.runs[1:3]})
-    assert home.table.read_text().startswith(before)
-    monkeypatch.undo()
-    assert len(read_rows(home.table)) == 4
-
-
-def test_what_a_killed_process_left_of_a_row_is_no_row(home):
-    row = measured(home, 0.5)
-    store(home, {0: row, 1: row})
-    whole = home.table.read_text()
-    for n in (2, 20, len(whole.splitlines()[-1]) - 1):
-        home.table.write_text(whole[:-n])
-        assert len(read_rows(home.table)) == 1
-        state.store(read_sweep(home.yaml), {read_sweep(home.yaml).runs[2]: row})
-        assert len(read_rows(home.table)) == 2
-        assert len(pd.read_csv(home.table)) == 2  # nothing is left of it in the file
 
 
 def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
@@ -302,21 +267,6 @@ def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
     assert len(read_rows(home.table)) == 3
     state.store(read_sweep(home.yaml), {runs[3]: row})
     assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 4
-    assert home.table.read_text().splitlines()[0].endswith(",older,error")
-
-
-def test_rows_that_contradict_themselves_are_named(home):
-    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    whole = home.table.read_text()
-    *_, last = whole.splitlines(keepends=True)
-    first = read_sweep(home.yaml).runs[1].run_name
-    for name in (f"{first}b", first.replace("trial", "other")):
-        home.table.write_text(whole + last.replace(first, name))
-        with pytest.raises(TableError, match=rf"{name}: run_name .* and of no other's"):
-            read_rows(home.table)
-    home.table.write_text(whole.replace("0.5", "0_0.5", 1))
-    with pytest.raises(TableError, match=r"'0_0\.5': must be a number"):
-        read_rows(home.table)
 
 
 def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
@@ -340,57 +290,6 @@ def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
         read_rows(table)
     assert git(re.search(r"\(git (.*?)\)", str(error.value))[1]) == 0
     assert read_rows(table).validation_accuracy.tolist() == [0.75]
-
-
-def test_of_a_run_s_rows_the_last_one_that_is_done_counts(home):
-    sweep, first = read_sweep(home.yaml), measured(home, 0.5)
-    state.store(sweep, {sweep.runs[0]: first, sweep.runs[1]: first})
-    state.store(sweep, {sweep.runs[0]: first | {"validation_accuracy": 0.75}})
-    assert len(home.table.read_text().splitlines()) == 4
-    assert read_rows(home.table).validation_accuracy.tolist() == [0.5, 0.75]
-    state.settle(sweep, [])
-    assert len(home.table.read_text().splitlines()) == 3
-    assert pd.read_csv(home.table).validation_accuracy.tolist() == [0.75, 0.5]
-
-
-def test_full_disk_under_an_appended_row_leaves_no_part_of_it(home, monkeypatch):
-    store(home, {0: measured(home, 0.5)})
-    before = home.table.read_text()
-
-    def full(writer, rows):
-        writer.writer.writerow(["half"])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(csv.DictWriter, "writerows", full)
-    sweep = read_sweep(home.yaml)
-    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
-        state.store(sweep, {sweep.runs[1]: measured(home, 0.5)})
-    assert home.table.read_text() == before
-
-
-def test_predictions_take_the_memory_of_some_runs_however_many_there_are(home, monkeypatch):
-    """Once for all runs that ended, in pieces; once each run read and wrote all before it."""
-    monkeypatch.setattr(predictions, "PIECE", 500)
-    home.write(keep_predictions=True, grid={"x": [1.0]}, seeds=list(range(50)))
-    sweep = read_sweep(home.yaml)
-    lines = "test,0,3,one,two,7\n" * 500
-    for run in sweep.runs:
-        home.finish(run)
-        text = f"part,row,speaker,label,predicted,input_events\n{lines}"
-        (run.folder / "predictions.csv").write_text(text)
-
-    def peak(runs):
-        tracemalloc.start()
-        state.settle(sweep, runs)
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return most
-
-    state.settle(sweep, sweep.runs[:5])
-    few = peak(sweep.runs[5:10])
-    assert peak(sweep.runs[10:]) < 1.5 * few
-    kept = pd.read_csv(home.predictions).hash
-    assert kept.value_counts().to_dict() == {run.hash: 500 for run in sweep.runs}
 
 
 def test_a_column_that_some_runs_have_is_kept_for_them(home):

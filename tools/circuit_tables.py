@@ -30,9 +30,8 @@ from hardware.budget import compare
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.study import load_network, load_utterances, of_run, read_run
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import Run
+from shd_helpers.study.run_folder import Run, RunError
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)

@@ -8,7 +8,7 @@ from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError
 from hardware.rtl import CELLS, resources, simulate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.handover import RunError
+from shd_helpers.study.run_folder import RunError
 
 
 def main() -> None:

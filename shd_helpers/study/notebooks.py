@@ -18,7 +18,6 @@ from shd_helpers.events import Downsampling, load_events, smoke_sized
 from shd_helpers.paths import OF_A_RUN, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.kernels import Kernel
 from shd_helpers.study.parameters import (
     as_run_name,
@@ -27,7 +26,7 @@ from shd_helpers.study.parameters import (
     notebook_parameters,
 )
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_folder import RunError, read_run
 
 _DESCRIPTIONS = {
     "spoken": "spoken (digits by eSpeak NG, made here; people's speech with DATASET=hd)",
@@ -84,7 +83,9 @@ def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
     check_run(parameters)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):  # a sweep's worker takes it, too
+        with FileLock(
+            folder.with_name(f".{folder.name}.study"), timeout=0
+        ):  # a sweep's worker takes it, too
             place = folder.with_name(f".{folder.name}.notebooks")
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()

@@ -11,7 +11,6 @@ from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.tables import (
     DATA,
     MEASURED,
-    append_rows,
     finished_run,
     merge_rows,
     read_rows,
@@ -95,7 +94,7 @@ def store(sweep: Sweep, rows: Mapping[RunSpec, Mapping[str, float] | str]) -> No
     if rows:
         written = [row_of(run, measured) for run, measured in rows.items()]
         with _kept_whole(sweep.table):
-            append_rows(sweep.table, written)
+            merge_rows(sweep.table, written)
 
 
 def settle(sweep: Sweep, ended: Iterable[RunSpec]) -> None:

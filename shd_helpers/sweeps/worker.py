@@ -77,7 +77,7 @@ def execute(
             del os.environ[name]  # of an earlier sweep on this worker
         os.environ.update(environment)  # the kernel inherits it
         run.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(run.folder / ".lock"):
+        with FileLock(run.folder.with_name(f".{run.folder.name}.study")):
             if again or finished_run(run.folder, run.hash) is None:
                 limit_s = _limit(timeout_s)
                 _execute_notebook(notebook, run, time.monotonic() + limit_s)
