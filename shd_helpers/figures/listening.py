@@ -12,8 +12,8 @@ from shd_helpers.figures.style import DOT, INK, styled
 from shd_helpers.figures.way import Way
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import hear
+from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
-from shd_helpers.source.sound_file import RecordingError
 from shd_helpers.study.networks import TrainedNetwork, input_of
 
 
