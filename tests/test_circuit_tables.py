@@ -94,7 +94,7 @@ def test_stopping(home, monkeypatch):
     run = tables.read_run(home / "runs" / "b")
     test = tables.load_utterances(run).test
     new = test.take(np.flatnonzero(test.speakers == 3))
-    answers = hardware.circuit_of(tables.of_run(run)).count(new)[0].argmax(1)
+    answers = hardware.circuit_of(tables.load_network(run)).count(new)[0].argmax(1)
     own = whole[whole.network == "integers"].iloc[0]
     assert own.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
     assert own.circuit == "4-8-12"
@@ -112,7 +112,7 @@ def test_budget(home, monkeypatch):
     assert few["neuron_updates"] == 333 * 26
     run = tables.read_run(home / "runs" / "b")
     test = tables.load_utterances(run).test
-    own = hardware.circuit_of(tables.of_run(run))
+    own = hardware.circuit_of(tables.load_network(run))
     words = [
         own.run_pooled(test.steps[low:high], test.units[low:high])
         for low, high in pairwise(test.offsets)

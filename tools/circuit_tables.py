@@ -30,8 +30,7 @@ from hardware.budget import compare
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
-from shd_helpers.study import load_network, load_utterances, of_run, read_run
-from shd_helpers.study.identity import settings
+from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.run_folder import Run, RunError
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
@@ -43,7 +42,7 @@ SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
 def disturbances(run: Run) -> pd.DataFrame:
     """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    model, seen = load_network(run), run.info["seen_speakers"]
+    model, seen = load_network(run).network, run.info["seen_speakers"]
     events = load_utterances(run).test
     parts = [accuracy_over_strength(model, events, seen, "lost events", [0], 1).assign(kind="none")]
     for kind in tqdm(DISTURBANCES, desc=run.folder.name, leave=False):
@@ -60,9 +59,10 @@ def stopping(run: Run) -> pd.DataFrame:
     """
     utterances, rows = load_utterances(run), []
     is_seen = pd.Series(utterances.test.speakers).isin(run.info["seen_speakers"]).to_numpy()
-    networks, own = {"floats": load_network(run)}, settings(Quantisation, run.info["parameters"])
+    trained = load_network(run)
+    networks, own = {"floats": trained.network}, trained.settings(Quantisation)
     if own:
-        networks["integers"] = circuit_of(of_run(run))
+        networks["integers"] = circuit_of(trained)
     for name, network in networks.items():
         validated, tested = (follow(network, part) for part in utterances[1:])
         parts = {"validation": (validated, utterances.validation.labels)}
@@ -91,7 +91,7 @@ def budget(run: Run) -> pd.DataFrame:
     of two in a row, and cells
     of an ECP5.
     """
-    trained = of_run(run)
+    trained = load_network(run)
     wanted = export.quantisation_of(trained)
     network, test = circuit_of(trained, wanted), load_utterances(run).test
     found = compare([("value", network, test)]).value
