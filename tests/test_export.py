@@ -8,17 +8,25 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from hardware import export
-from hardware.folder import SOURCES, ExportError, read_vectors, source_text
+from hardware.folder import (
+    SOURCES,
+    Description,
+    ExportError,
+    read_vectors,
+    readme,
+    source_text,
+)
 from hardware.quantise import circuit_of
-from hardware.sources import c_header, memories, verilog_parameters
-from hardware.vectors import events_text
+from hardware.sources import c_header, events_text, memories, verilog_parameters
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
+from shd_helpers.paths import ROOT
 from shd_helpers.source import fingerprint, locate
 from shd_helpers.study import (
     RunWriter,
@@ -154,6 +162,35 @@ def test_the_committed_folder(tmp_path):
     alone = tmp_path / "a folder"
     shutil.copytree(there, alone)
     follow_readme(alone)
+
+
+def test_the_committed_readme():
+    """It is what the present code writes; what needs the data is its own."""
+    text, kept = (RESULTS / "circuit" / "README.md").read_text(), read_network("circuit_0")
+    additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
+    additions = float(additions.replace(",", ""))
+    rows = re.findall(r"^\| (few-bit.*|integers, as.*) \| (\d+) \| ([\d.]+)%", text, re.M)
+    described = Description(
+        name="circuit_0",
+        origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
+        class_names=kept.class_names,
+        data="the data set `hd`",
+        scored=re.search(r"^Over all .*", text, re.M)[0],
+        accuracies={name: (round(float(x) * int(n) / 100), int(n)) for name, n, x in rows},
+        operations=pd.Series(
+            {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
+        ),
+        is_tuned=True,
+    )
+    assert readme(circuit_of(kept), read_vectors(RESULTS / "circuit"), described) == text
+
+
+def test_the_ports_of_the_document_are_the_core_s():
+    core, doc = source_text("rtl/core.v"), (ROOT / "docs" / "circuit.md").read_text()
+    declared = core[core.index(") (") : core.index("\n);")]
+    found = re.findall(r"\b(?:in|out|mon)_\w+|\bclk\b|\brst\b", declared)
+    rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)
+    assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 
 
 def test_words_made_by_hand_have_what_they_say():
