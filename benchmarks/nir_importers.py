@@ -100,7 +100,7 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
 def rows(name: str, done: set[str]) -> Iterator[dict]:
     """Yield a row for each reader of a run's network that isn't done yet."""
     run = read_run(runs_dir() / name)
-    model, events = load_network(run), load_predicted(run)
+    model, events = load_network(run).network, load_predicted(run)
     grid = Recipe.from_flat(run.info["parameters"]).input
     everything = np.arange(len(events))
     own = fused.evaluate_batch(model, events, everything)[0].numpy()

@@ -20,7 +20,7 @@ from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
-from shd_helpers.study import evaluate, of_run, read_network, read_run
+from shd_helpers.study import evaluate, load_network, read_network, read_run
 from shd_helpers.study.analysis import utterances_of
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
@@ -117,7 +117,7 @@ def export(
     Parameters
     ----------
     trained : TrainedNetwork
-        From `study.of_run` or `study.read_network`; its data set is still there.
+        From `study.load_network` or `study.read_network`; its data set is still there.
     out : Path
         The folder.
     circuit : str
@@ -251,7 +251,7 @@ def export_from(given: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
     out, file = out_folder(given), find(given.run)
     is_run = file.name == "run.json"
-    trained = of_run(read_run(file.parent)) if is_run else read_network(file)
+    trained = load_network(read_run(file.parent)) if is_run else read_network(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
     described = export(trained, out, given.circuit, given.utterances, given.membranes)

@@ -74,7 +74,7 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     Parameters
     ----------
     trained : TrainedNetwork
-        From `study.of_run` or `study.read_network`.
+        From `study.load_network` or `study.read_network`.
     quantisation : Quantisation, optional
         Other bits than the run's parameters say.
 

@@ -131,7 +131,7 @@ class Home:
         """Read everything that notebooks 4 to 6 read."""
         run = read_run(self.runs / "keep")
         accuracy_per_speaker(run.predictions, run.info["seen_speakers"])
-        found = evaluate(load_network(run), load_predicted(run))
+        found = evaluate(load_network(run).network, load_predicted(run))
         assert (found.predictions().predicted == run.predictions.predicted).all()
 
     def read_tables(self) -> None:

@@ -33,7 +33,7 @@ from shd_helpers.study import (
     evaluate,
     fit,
     keep_network,
-    of_run,
+    load_network,
     read_network,
     read_run,
     record_examples,
@@ -115,7 +115,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(of_run(info), export.quantisation_of(of_run(info)))
+    network = circuit_of(load_network(info), export.quantisation_of(load_network(info)))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -244,7 +244,7 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_other_networks_are_refused_with_the_reason(changes, says, trained, tmp_path):
-    network = of_run(read_run(trained()))
+    network = load_network(read_run(trained()))
     parameters = network.about["parameters"] | changes
     network = network._replace(about=network.about | {"parameters": parameters})
     with pytest.raises(ExportError, match=says):

@@ -344,7 +344,7 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     keep_network(written, tmp_path / "networks" / "mine_1.npz")
     kept = read_network(tmp_path / "networks" / "mine_1.npz")
     want = training.evaluate(model, events).class_scores
-    for loaded in (load_network(written), kept.network):
+    for loaded in (load_network(written).network, kept.network):
         assert torch.equal(training.evaluate(loaded, events).class_scores, want) and want.any()
     assert kept.grid == grid and kept.class_names == LANGUAGES["english"]
 

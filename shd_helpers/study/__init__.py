@@ -16,7 +16,7 @@ _MODULES = {
     "evaluation": ("batches", "evaluate"),
     "parameters": ("parameters_of",),
     "recipe": ("Recipe",),
-    "networks": ("input_of", "keep_network", "load_network", "of_run", "read_network"),
+    "networks": ("input_of", "keep_network", "load_network", "read_network"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (

@@ -61,21 +61,16 @@ def _trained(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> Trai
     return TrainedNetwork(network, grid, names, about, file)
 
 
-def of_run(run: Run) -> TrainedNetwork:
-    """Return a run folder's network as if it had been kept.
+def load_network(run: Run) -> TrainedNetwork:
+    """Return the trained network of a run folder.
 
     Raises
     ------
     RunError
-        If a file is damaged.
+        If its parameters or its weights are no network's.
     """
     with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
         return _trained(run.info, run.state, run.folder / "run.json")
-
-
-def load_network(run: Run) -> Network:
-    """Return the trained network of a run folder; raise as `of_run`."""
-    return of_run(run).network
 
 
 def keep_network(run: Run, path: Path) -> None:
