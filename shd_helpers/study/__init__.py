@@ -17,7 +17,7 @@ _MODULES = {
     "gate": ("check_parts", "check_settings"),
     "identity": ("parameters_of", "settings"),
     "networks": ("input_of", "keep_network", "load_network", "read_network"),
-    "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
+    "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (
         "choose",
