@@ -83,8 +83,8 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     ValueError
         As `integer_network`.
     """
-    wanted = quantisation or trained.settings(Quantisation)
-    return integer_network(trained.network, trained.settings(NetworkConfig), trained.grid, wanted)
+    wanted = quantisation or trained.recipe.circuit
+    return integer_network(trained.network, trained.recipe.network, trained.grid, wanted)
 
 
 def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:

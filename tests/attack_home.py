@@ -35,7 +35,7 @@ from shd_helpers.study import (
     read_table,
     summarise,
 )
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.tables import finished_run, read_rows
 from shd_helpers.sweeps import spec, state
 from tests.test_recordings import sound

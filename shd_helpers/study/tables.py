@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
-from shd_helpers.study.identity import NEUTRAL, run_hash
+from shd_helpers.study.recipe import NEUTRAL, run_hash
 from shd_helpers.study.run_folder import read_info
 
 SCORES = tuple(
@@ -44,7 +44,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     folder : Path
         The run folder.
     wanted : str
-        From `identity.run_hash`.
+        From `recipe.run_hash`.
 
     Returns
     -------
