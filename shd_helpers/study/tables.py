@@ -24,8 +24,10 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
 # columns that aren't numbers, even where they look so
-_TEXT = ("configuration", "validation_speakers", "circuit", "run_name", *DATA)
-_TEXT += ("hash", "status", "error")
+_TEXT = (
+    *("configuration", "circuit", "validation_speakers", "run_name"),
+    *(*DATA, "hash", "status", "error"),
+)
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
 
