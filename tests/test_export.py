@@ -241,7 +241,7 @@ def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
     network = of_run(read_run(trained()))
     changes = {"readout": "membrane", "kernel_size": 40, "learn_beta": True}
     about = network.about | {"parameters": network.about["parameters"] | changes}
-    with pytest.raises(ExportError, match="readout 'membrane'.*kernel_size 40.*learn_beta True"):
+    with pytest.raises(ExportError, match=r"readout 'membrane'.*kernel_size 40.*learn_beta True"):
         export.export(network._replace(about=about), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
