@@ -52,8 +52,8 @@ def unwritable_reasons(model: Network, grid: Downsampling) -> list[str]:
         Its input.
     """
     if not isinstance(model, SpikingNetwork):
-        return refusals("nir", {"network": "convolutional"})
-    reasons = refusals("nir", vars(model.config) | vars(grid))
+        return refusals("nir", NetworkConfig(network="convolutional"))
+    reasons = refusals("nir", model.config)
     if model.n_layers != 2:
         reasons.append("the file holds one hidden layer")
     for i, (_, lif) in enumerate(model.layers, start=1):

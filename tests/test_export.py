@@ -23,23 +23,21 @@ from hardware.folder import (
 )
 from hardware.quantise import circuit_of
 from hardware.sources import c_header, events_text, memories, verilog_parameters
-from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
+from shd_helpers.network import build_network, costs
 from shd_helpers.paths import ROOT
-from shd_helpers.source import fingerprint, locate
+from shd_helpers.source import fingerprint
 from shd_helpers.study import (
+    Recipe,
     RunWriter,
-    TrainConfig,
     evaluate,
     fit,
     keep_network,
-    of_run,
+    load_network,
     read_network,
     read_run,
     record_examples,
     seen_and_unseen_accuracy,
-    settings,
 )
 from shd_helpers.study.notebooks import known_parameters
 from tests import RESULTS
@@ -61,7 +59,7 @@ def trained(data, tmp_path_factory):
     made = {}
 
     def train(**changes):
-        name = "_".join(f"{k}-{v}" for k, v in changes.items()) or "plain"
+        name = "_".join(f"{k}-{v}".replace(" ", "-") for k, v in changes.items()) or "plain"
         if name not in made:
             place = tmp_path_factory.mktemp("runs") / name
             parameters = known_parameters() | {
@@ -75,16 +73,14 @@ def trained(data, tmp_path_factory):
 
 
 def run_of(parameters, place):
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    files = locate(parameters["dataset"], parameters["language"])
-    parts = load_parts(files, grid, parameters["language"], settings(Split, parameters), 0)
+    recipe = Recipe.from_flat(parameters)
+    parts, grid = recipe.load(), recipe.input
     generator = torch.Generator().manual_seed(0)
-    model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-    writer = RunWriter(place, parameters, fingerprint(files), parts, model)
+    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
-        model, parts.training, parts.validation, settings(TrainConfig, parameters), generator,
-        augmentation=settings(Augmentation, parameters),
-        quantisation=settings(Quantisation, parameters), on_epoch=writer.epoch,
+        model, parts.training, parts.validation, recipe.training, generator,
+        augmentation=recipe.augmentation, quantisation=recipe.circuit, on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}
@@ -119,7 +115,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(of_run(info), export.quantisation_of(of_run(info)))
+    network = circuit_of(load_network(info), export.quantisation_of(load_network(info)))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -238,7 +234,7 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
 
 
 def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
-    network = of_run(read_run(trained()))
+    network = load_network(read_run(trained()))
     changes = {"readout": "membrane", "kernel_size": 40, "learn_beta": True}
     about = network.about | {"parameters": network.about["parameters"] | changes}
     with pytest.raises(ExportError, match=r"readout 'membrane'.*kernel_size 40.*learn_beta True"):

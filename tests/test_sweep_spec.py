@@ -3,11 +3,10 @@
 import pytest
 import yaml
 
-from shd_helpers.events import Downsampling, Split, load_parts
+from shd_helpers.events import Downsampling
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.source import locate
-from shd_helpers.study.gate import check_parts
-from shd_helpers.study.identity import notebook_parameters, settings
+from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps.evidence import EVIDENCE
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -209,7 +208,7 @@ def test_a_table_is_named_after_its_data_set(home, tmp_path):
 
 
 def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_import():
-    code = "import shd_helpers.study.gate, shd_helpers.sweeps.runner"
+    code = "import shd_helpers.study.recipe, shd_helpers.sweeps.runner"
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
@@ -233,12 +232,11 @@ def _can_run_in_small(runs):
     """The toy data have the speakers that validate, and enough utterances for every batch."""
     kinds = {}
     for run in runs:
-        kinds.setdefault((settings(Split, run.parameters), run.parameters["batch_size"]), run)
-    for (split, _), run in kinds.items():
-        p = run.parameters
-        grid = Downsampling(pool_units=50, pool_steps=100)  # the split doesn't depend on it
-        parts = load_parts(locate(p["dataset"]), grid, p["language"], split, p["seed"])
-        check_parts(p, parts)
+        recipe = Recipe.from_flat(run.parameters)
+        kinds.setdefault((recipe.split, recipe.training.batch_size), recipe)
+    for recipe in kinds.values():
+        # the split doesn't depend on the input
+        recipe.load(Downsampling(pool_units=50, pool_steps=100))
 
 
 @pytest.mark.parametrize("name", STUDY)

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from distributed.core import Status
 
-from shd_helpers.study import identity, kernels
+from shd_helpers.study import kernels, recipe
 from shd_helpers.sweeps import worker
 from shd_helpers.sweeps.spec import read_sweep
 from tests.sweep_home import is_alive
@@ -190,7 +190,7 @@ def test_notebook_that_leaves_no_such_run_fails(home, execute):
 
 def test_worker_of_other_code_says_so_before_it_begins(home, execute, monkeypatch):
     with monkeypatch.context() as newer:
-        newer.setattr(identity, "NUMERICS", -1)
+        newer.setattr(recipe, "NUMERICS", -1)
         run = read_sweep(home.yaml).runs[0]
     assert execute(code=OTHER, run=run) == (
         f"this worker has code {' of '.join(worker.CODE)}, the sweep wants {' of '.join(OTHER)}: "

@@ -4,21 +4,22 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from shd_helpers.checks import quoted
+from shd_helpers.events import Downsampling
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, is_smoke, results_dir, runs_dir
-from shd_helpers.study.identity import (
+from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
     literal,
     notebook_parameters,
-    run_hash,
 )
 from shd_helpers.study.predictions import predictions_path
+from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.tables import DATA, MEASURED
 from shd_helpers.sweeps.yaml_file import SWEEPS, SweepError, read_yaml, typed
 
@@ -34,7 +35,7 @@ class RunSpec:
     places: dict[str, str]  # on the axes that have a name of their own
     parameters: dict[str, Any]  # all that the notebook has, with `run_name`
     data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
-    hash: str  # from identity.run_hash
+    hash: str  # from recipe.run_hash
 
     @property
     def run_name(self) -> str:
@@ -78,7 +79,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         `notebook` is one of the study's, or the path of an ``.ipynb`` from where the file is.
     overrides : mapping, optional
         Values to replace those in the file that are not in the grid; a text is read as on a
-        command line, by `study.identity.literal`. They become part of the
+        command line, by `study.parameters.literal`. They become part of the
         sweep's name, as the name of its data set always is, so that nothing is overwritten.
 
     Raises
@@ -129,11 +130,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     if notebook.resolve() in OF_A_RUN:
-        from shd_helpers.study.gate import check_settings  # takes seconds to import
-
         for run in runs:
             with _named(path, run):
-                check_settings(run.parameters, elsewhere=True)
+                Recipe.from_flat(run.parameters)
     return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
 
 
@@ -147,32 +146,29 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
     runs : iterable of RunSpec
         Those of its runs that will be executed.
     elsewhere : bool
-        Whether other machines execute them: see `gate.check_settings`.
+        Whether other machines execute them: then their memory counts.
 
     Raises
     ------
     SweepError
         The message names run and parameter, or file and remedy.
     """
-    from shd_helpers.events import Downsampling, Split  # these two take seconds to import
-    from shd_helpers.study.gate import check_data, check_settings
-
     if sweep.notebook not in OF_A_RUN:
         return
-    largest: dict[tuple, RunSpec] = {}  # batch of each split
+    largest: dict[tuple, tuple[RunSpec, Recipe]] = {}  # batch of each split
     for run in runs:
+        recipe = Recipe.from_flat(run.parameters)
+        if not elsewhere:
+            with _named(sweep.name, run):
+                recipe.check_memory()
+        split = recipe.dataset, recipe.language, recipe.split
+        _, found = largest.setdefault(split, (run, recipe))
+        if recipe.training.batch_size > found.training.batch_size:
+            largest[split] = run, recipe
+    inputs: dict[str, Downsampling] = {}  # the first with these data: no split depends on it
+    for run, recipe in largest.values():
         with _named(sweep.name, run):
-            check_settings(run.parameters, elsewhere=elsewhere)
-        p = run.parameters
-        split = p["dataset"], p["language"], *(p[field.name] for field in fields(Split))
-        found = largest.setdefault(split, run)
-        if p["batch_size"] > found.parameters["batch_size"]:
-            largest[split] = run
-    grids: dict[str, dict] = {}  # of the first run with these data: no split depends on it
-    for (dataset, *_), run in largest.items():
-        grid = {field.name: p[field.name] for field in fields(Downsampling) if field.name in p}
-        with _named(sweep.name, run):
-            check_data(run.parameters | grids.setdefault(dataset, grid))
+            recipe.load(inputs.setdefault(recipe.dataset, recipe.input))
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from filelock import FileLock
 
 from shd_helpers.paths import ROOT
-from shd_helpers.study.identity import run_hash
 from shd_helpers.study.kernels import Kernel, source_hash
+from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.tables import finished_run
 from shd_helpers.sweeps.spec import RunSpec
 
