@@ -71,9 +71,8 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
     )
     spikes = len(events.steps) / len(events), *n_spikes.mean(0)
     counted = (*spikes, every, effective, events.n_steps * sum(n_neurons))
-    names = ("input_spikes", "hidden_spikes", "output_spikes", "accumulates")
-    names += ("effective_accumulates", "neuron_updates")
-    return pd.Series(counted, names)
+    names = "input_spikes hidden_spikes output_spikes accumulates effective_accumulates"
+    return pd.Series(counted, [*names.split(), "neuron_updates"])
 
 
 def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:
