@@ -271,7 +271,6 @@ def larger(events: Events, rounds: int) -> list[dict]:
     engines = {"fused": engine, "snntorch loop": reference}
     late = tuple(range(0, 80, 10))
     networks: dict[str, tuple[tuple, tuple, dict]] = {
-        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,), {}),
         "eight delays": (SIZES, late, {}),
         "shared weights": ((SIZES[0], 16, SIZES[2]), late, {"kernel_size": 32}),
         "adapting neurons": (SIZES, (0,), {"adapt_ms": 300.0}),
