@@ -22,9 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.events.downsample import Downsampling, Events, load_events
-from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.engines import loop as reference
+from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
+from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
 from shd_helpers.source.datasets import locate
 
