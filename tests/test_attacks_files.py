@@ -23,7 +23,7 @@ from shd_helpers.study.tables import TableError, finished_run, read_rows, read_t
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.spec import SweepError
 from tests.test_attacks_data import make
 from tests.test_run_folder import network, write_run
 

@@ -9,7 +9,7 @@ from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.sweeps import contest
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SWEEPS
+from shd_helpers.sweeps.spec import SWEEPS
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 

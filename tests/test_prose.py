@@ -21,7 +21,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study.tables import COSTS
 from shd_helpers.sweeps import plan_of, recipes
-from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
+from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 from tests import RESULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import read_network, read_table, summarise
 from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.sweeps import plan_of
-from shd_helpers.sweeps.yaml_file import SWEEPS
+from shd_helpers.sweeps.spec import SWEEPS
 from tests import RESULTS
 from tests.test_prose import DOCS, says
 

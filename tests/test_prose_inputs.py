@@ -15,7 +15,7 @@ from shd_helpers.study import (
     summarise,
 )
 from shd_helpers.sweeps import plan_of
-from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
+from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 from tests import RESULTS
 from tests.test_prose import README, says
 

@@ -1,4 +1,4 @@
-"""Whole sweeps on SLURM: on three small stand-in commands, and (`make slurm`) on the real one."""
+"""Whole sweeps on a small SLURM of their own (`make slurm`)."""
 
 import os
 import signal
@@ -11,12 +11,13 @@ import pytest
 from tests import slurm_site
 from tests.sweep_home import LONG_S, Home, nothing_left, stopped, wait_until
 
+pytestmark = pytest.mark.slurm
 # the command, with less patience
 QUICKLY = """
 import sys
-from shd_helpers.sweeps import follow, jobs, runner
-jobs.POLL_S = follow.TICK_S = 0.3
-follow.QUIET_S = 1.0
+from shd_helpers.sweeps import clusters, runner
+clusters.POLL_S = runner.TICK_S = 0.3
+runner.QUIET_S = 1.0
 sys.executable = sys.argv.pop(1)
 runner.main()
 """
@@ -30,18 +31,11 @@ def daemons(tmp_path_factory):
         yield site
 
 
-@pytest.fixture(params=[
-    pytest.param("stand-in", marks=pytest.mark.slow),
-    pytest.param("real", marks=pytest.mark.slurm),
-])  # fmt: skip
-def site(request, tmp_path):
+@pytest.fixture
+def site(daemons):
     """A site whose queue is empty."""
-    if request.param == "stand-in":
-        found = slurm_site.StandIn(tmp_path / "queue")
-    else:
-        found = request.getfixturevalue("daemons")
-    yield found
-    found.clear()
+    yield daemons
+    daemons.clear()
 
 
 @pytest.fixture

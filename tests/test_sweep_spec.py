@@ -11,8 +11,8 @@ from shd_helpers.study.identity import notebook_parameters, settings
 from shd_helpers.sweeps.evidence import EVIDENCE
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SWEEPS as FOLDER
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.spec import SWEEPS as FOLDER
+from shd_helpers.sweeps.spec import SweepError
 from tests.imports import loaded_by
 
 

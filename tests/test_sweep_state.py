@@ -19,7 +19,7 @@ from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finishe
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.spec import SweepError
 
 
 def todo(home, again=None):

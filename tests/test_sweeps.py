@@ -25,7 +25,7 @@ from shd_helpers.sweeps import clusters, follow
 from shd_helpers.sweeps import runner as sweeps
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.spec import SweepError
 from tests.sweep_home import LONG_S, Home, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all

@@ -10,7 +10,7 @@ file.
 import pandas as pd
 
 from shd_helpers.study.tables import TableError, read_table
-from shd_helpers.sweeps.yaml_file import SWEEPS, read_yaml
+from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 from tools.search import (
     INPUTS,
     N_SPEAKERS,
