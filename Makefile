@@ -35,7 +35,7 @@ help:
 	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
-	@echo "                DATASET= where its data is now; ARGS='-p fc1_bits 4 --utterances 50'"
+	@echo "                DATASET= where its data is now; ARGS='--circuit 4-8-12 --utterances 50'"
 	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
@@ -68,7 +68,7 @@ sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.evidence $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(basename $(notdir $(wildcard sweeps/*.yaml))) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 $(INSTALLED)-circuit: $(INSTALLED)
 	$(INSTALL) -q -e '.[circuit]'

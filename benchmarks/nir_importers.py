@@ -23,7 +23,7 @@ from tqdm import tqdm
 from hardware.nir_file import READERS_STEP_S, read_nir, write_nir
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
-from shd_helpers.network import NetworkConfig, answers
+from shd_helpers.network import answers
 from shd_helpers.network.engines import fused
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
@@ -31,7 +31,7 @@ from shd_helpers.study.identity import settings
 
 PYTHON = Path(sys.executable)
 COLUMNS = (
-    *("run_name", "reset", "utterances", "own_accuracy", "own_spikes", "reader", "version", "nir"),
+    *("run_name", "utterances", "own_accuracy", "own_spikes", "reader", "version", "nir"),
     *("accuracy", "spikes", "same_answers", "same_counts", "problem"),
 )
 SCRIPT = Path(__file__).with_name("nir_readers.py")
@@ -105,8 +105,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
     grid = settings(Downsampling, run.info["parameters"])
     everything = np.arange(len(events))
     own = fused.evaluate_batch(model, events, everything)[0].numpy()
-    reset = settings(NetworkConfig, run.info["parameters"]).reset
-    about = {"run_name": name, "reset": reset, "utterances": len(events)}
+    about = {"run_name": name, "utterances": len(events)}
     about |= {
         "own_accuracy": np.mean(answers(own) == events.labels),
         "own_spikes": own.sum(1).mean(),
@@ -137,7 +136,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
 def main() -> None:
     """Write the table row by row, and print it; rows that are there already stay."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", help="run folders below runs/, one for each reset")
+    parser.add_argument("runs", nargs="+", help="run folders below runs/")
     path = results_dir() / "nir_importers.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else None
     for name in parser.parse_args().runs:

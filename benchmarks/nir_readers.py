@@ -64,7 +64,7 @@ def sinabs(graph: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
 
 def sinabs_adapter(graph: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
     """Build sinabs layers from the graph by hand: its time constants, its reset."""
-    from sinabs.activation import MembraneReset, MembraneSubtract, SingleSpike
+    from sinabs.activation import MembraneSubtract, SingleSpike
     from sinabs.layers import LIF
 
     layers: list[nn.Module] = []
@@ -75,8 +75,7 @@ def sinabs_adapter(graph: nir.NIRGraph, x: torch.Tensor) -> torch.Tensor:
         beta = 1 - float(graph.metadata["time_step_s"]) / torch.from_numpy(lif.tau).double()
         threshold = torch.from_numpy(lif.v_threshold)
         # sinabs subtracts at once and lets the rest decay; the study subtracts after the decay
-        late = MembraneSubtract((threshold / beta).float())
-        reset = late if graph.metadata["reset"] == "subtract" else MembraneReset()
+        reset = MembraneSubtract((threshold / beta).float())
         steps = (-1 / beta.log()).float()  # its time constants: exp(-1 / steps) is left
         neurons = LIF(
             tau_mem=steps, spike_threshold=threshold, spike_fn=SingleSpike, reset_fn=reset,

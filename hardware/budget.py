@@ -75,7 +75,7 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
     n_neurons = [len(layer.threshold) for layer in network.layers]
     all_weights = [np.full(layer.weight.shape[1], len(layer.weight)) for layer in network.layers]
     every, effective = (
-        accumulates(synapses, network.delays, events, [n_spikes[:, :1]]).mean()
+        accumulates(synapses, network.delays, events, n_spikes).mean()
         for synapses in (all_weights, network.synapses)
     )
     hidden, output = n_spikes.mean(0)

@@ -3,8 +3,7 @@
 A disturbance takes a network and utterances, how strong it is, and a generator, and returns the
 network and the utterances as the circuit has them; a strength of 0 changes nothing. Draws of one
 seed go together, but for spurious events: whoever is silent at 3 % is silent at 10 %, and a weight
-that is 1 % too large at 1 % is 10 % too large at 10 %. Training with noise (`mismatched`, and
-`dropout` of `Augmentation`) has the same definitions.
+that is 1 % too large at 1 % is 10 % too large at 10 %.
 """
 
 import copy
@@ -18,12 +17,12 @@ import torch
 
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.downsample import Events, distinct
-from shd_helpers.network.mismatch import PARTS, put, with_mismatch
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.analysis import seen_and_unseen_accuracy
 from shd_helpers.study.evaluation import evaluate
 
 Disturbed = tuple[SpikingNetwork, Events]
+LEAST = 0.05  # of what was designed is always there, whatever a mismatch draws
 NEVER = 1e30  # a threshold that no membrane reaches; with a minus sign, one that it always exceeds
 
 
@@ -34,11 +33,18 @@ def _mismatch(
     strength: float,
     rng: np.random.Generator,
 ) -> Disturbed:
-    def drawn(shape: Sequence[int]) -> torch.Tensor:
-        return torch.from_numpy(rng.standard_normal(tuple(shape)))
+    def off(values: torch.Tensor) -> torch.Tensor:
+        factors = 1 + strength * torch.from_numpy(rng.standard_normal(tuple(values.shape)))
+        return values * factors.clamp(min=LEAST).to(values)
 
     for part in parts:  # of all layers, before the next part
-        put(with_mismatch(model, strength, drawn, [part]))
+        for fc, lif in model.layers:
+            if part == "weights":
+                fc.weight.data, fc.bias.data = off(fc.weight.data), off(fc.bias.data)
+            elif part == "thresholds":
+                lif.threshold.data = off(lif.threshold.data.expand(fc.out_features))
+            else:
+                lif.beta.data = 1 - off(1 - lif.beta.data.clamp(0, 1).expand(fc.out_features))
     return model, events
 
 
@@ -54,14 +60,10 @@ def _lost_events(
 def _spurious_events(
     model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
-    seconds = len(events) * events.n_steps * events.step_ms / 1000
-    rate = strength * len(events.steps) / max(1, events.n_units * seconds)
-    n_cells = events.n_steps * events.n_units
-    mean = rate * events.step_ms / 1000 * n_cells * len(events)
-    drawn = rng.integers(0, n_cells * len(events), rng.poisson(mean))
-    own = np.repeat(np.arange(len(events)), np.diff(events.offsets)) * n_cells
-    own += events.steps.astype(np.int64) * events.n_units + events.units
-    return model, _of_cells(distinct(np.concatenate([own, drawn]))[0], events)
+    n_cells = len(events) * events.n_steps * events.n_units
+    drawn = rng.integers(0, n_cells, rng.poisson(strength * len(events.steps)))
+    cells, _ = distinct(np.concatenate([_cells(events), drawn]))
+    return model, _of_cells(cells, events)
 
 
 def _stuck_neurons(
@@ -85,9 +87,7 @@ def _slower_clock(
     steps = np.floor((events.steps + 0.5) / (1 + strength)).astype(np.int64)
     n_steps = int(np.ceil(events.n_steps / (1 + strength)))
     slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
-    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    cells = (of * n_steps + steps) * events.n_units + events.units
-    return model, _of_cells(distinct(cells)[0], slow)
+    return model, _of_cells(distinct(_cells(replace(slow, steps=steps)))[0], slow)
 
 
 def _slower_clock_same_leak(
@@ -99,6 +99,12 @@ def _slower_clock_same_leak(
         rest = (1 - lif.beta.data) / (1 - before)  # a constant current leads to the same potential
         fc.bias.data = torch.where(before < 1, fc.bias.data * rest, fc.bias.data * (1 + strength))
     return _slower_clock(model, events, strength, rng)
+
+
+def _cells(events: Events) -> np.ndarray:
+    """Return each event's place as one number, ascending by utterance, step and unit."""
+    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    return (of * events.n_steps + events.steps) * events.n_units + events.units
 
 
 def _of_cells(cells: np.ndarray, events: Events) -> Events:
@@ -117,7 +123,7 @@ DISTURBANCES: dict[str, Callable[..., Disturbed]] = {
     "mismatch of weights": partial(_mismatch, ["weights"]),
     "mismatch of thresholds": partial(_mismatch, ["thresholds"]),
     "mismatch of leaks": partial(_mismatch, ["leaks"]),
-    "mismatch of all three": partial(_mismatch, PARTS),
+    "mismatch of all three": partial(_mismatch, ["weights", "thresholds", "leaks"]),
     "lost events": _lost_events,
     "spurious events": _spurious_events,
     "silent neurons": partial(_stuck_neurons, NEVER),

@@ -6,9 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,18 +17,13 @@ from hardware.quantise import circuit_of
 from hardware.vectors import Word
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
-from shd_helpers.network.limits import refuse
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
 from shd_helpers.study import evaluate, of_run, read_network, read_run, settings
 from shd_helpers.study.analysis import utterances_of
-from shd_helpers.study.handover import RunError
-from shd_helpers.study.identity import literal
-from shd_helpers.study.networks import NETWORKS, TrainedNetwork
-
-# of a run that was trained without
-BITS: dict[str, Any] = {"fc1_bits": 8, "fc2_bits": 8, "mem_bits": 16}
+from shd_helpers.study.networks import TrainedNetwork, networks_dir
+from shd_helpers.study.run_folder import RunError
 
 
 def find(name: str) -> Path:
@@ -47,7 +40,10 @@ def find(name: str) -> Path:
     ExportError
         If there is no such network.
     """
-    folders, files = [runs_dir() / name, resolve(name)], [NETWORKS / f"{name}.npz", resolve(name)]
+    folders, files = (
+        [runs_dir() / name, resolve(name)],
+        [networks_dir() / f"{name}.npz", resolve(name)],
+    )
     for folder in folders:
         if (folder / "run.json").is_file():
             return folder / "run.json"
@@ -61,32 +57,33 @@ def find(name: str) -> Path:
     )
 
 
-def quantisation_of(trained: TrainedNetwork, options: dict[str, Any]) -> Quantisation:
-    """Return a network's own quantisation, or that of `BITS`, with options set anew.
+def quantisation_of(trained: TrainedNetwork, circuit: str = "") -> Quantisation:
+    """Return the bits and the leak of a network's circuit.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        If it was trained as floats it is rounded to 8-8-16, with a leak by product where its beta
+        isn't one of a shift.
+    circuit : str
+        A circuit's name, as in notebook 3, instead of the network's own.
 
     Raises
     ------
     ExportError
-        If there is no such option or value, or no circuit can be made of such a network; the
-        message says why.
+        If there is no such circuit, or none can be made of such a network; the message says why.
     """
-    known = [field.name for field in fields(Quantisation)]
-    if unknown := options.keys() - set(known):
-        raise ExportError(f"{unknown.pop()}: no such option; take one of {', '.join(known)}")
-    try:
-        config, grid = trained.settings(NetworkConfig), trained.grid
-        own = trained.settings(Quantisation)
-        if not own:
-            own = replace(own, **BITS)
-            try:
-                own.leak_shift(config.step_beta(grid.step_ms))
-            except ValueError:
-                own = replace(own, leak="product")  # any beta is one
-        wanted = replace(own, **options)
-        refuse(wanted.refusals(config, grid))
-    except ValueError as error:
-        raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-    return wanted
+    names = [circuit] if circuit or trained.settings(Quantisation) else ["8-8-16", "8-8-16 product"]
+    reasons: list[str] = []
+    for name in names:
+        p = trained.about["parameters"] | ({"circuit": name} if name else {})
+        try:
+            wanted = settings(Quantisation, p)
+        except ValueError as error:
+            raise ExportError(f"{trained.file}: can't be exported: {error}") from error
+        if not (reasons := wanted.refusals(trained.settings(NetworkConfig), trained.grid)):
+            return wanted
+    raise ExportError(f"{trained.file}: can't be exported: {'; '.join(reasons)}")
 
 
 def choose(labels: np.ndarray, n: int) -> np.ndarray:
@@ -112,7 +109,7 @@ def choose(labels: np.ndarray, n: int) -> np.ndarray:
 def export(
     trained: TrainedNetwork,
     out: Path,
-    options: dict[str, Any],
+    circuit: str = "",
     n_words: int = 20,
     n_membranes: int = 1,
 ) -> Description:
@@ -124,8 +121,8 @@ def export(
         From `study.of_run` or `study.read_network`; its data set is still there.
     out : Path
         The folder.
-    options : dict
-        Settings of `Quantisation` by name, instead of the network's.
+    circuit : str
+        As for `quantisation_of`.
     n_words : int
         Test vectors, of the utterances that the run's predictions are of.
     n_membranes : int
@@ -139,7 +136,7 @@ def export(
     check_place(out)
     if n_membranes < 0:
         raise ExportError(f"membranes {n_membranes}: must be at least 0")
-    quantisation = quantisation_of(trained, options)
+    quantisation = quantisation_of(trained, circuit)
     try:
         network = circuit_of(trained, quantisation)
     except ValueError as error:
@@ -208,11 +205,11 @@ def read_words(parameters: dict, events: Events, index: np.ndarray) -> list[Word
 
 
 def _origin(about: dict, quantisation: Quantisation) -> str:
-    p = about["parameters"]
-    tuned = f"the last {quantisation.quantised_epochs} of them with few-bit weights, "
+    p, own = about["parameters"], settings(Quantisation, about["parameters"])
+    tuned = f"the last {own.quantised_epochs} of them with few-bit weights, "
     return (
         f"Trained on {about['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
-        f"{tuned * bool(quantisation.quantised_epochs)}seed {p['seed']}; weights of "
+        f"{tuned * bool(own.quantised_epochs)}seed {p['seed']}; weights of "
         f"{quantisation.fc1_bits} and {quantisation.fc2_bits} bits, membranes of "
         f"{quantisation.mem_bits}."
     )
@@ -249,12 +246,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--utterances", type=int, default=20, help="test vectors (20)")
     parser.add_argument("--membranes", type=int, default=1, help="of them with membranes (1)")
     parser.add_argument(
-        "-p",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="bits and rule other than the run's, for example: -p fc1_bits 4 -p mem_bits 12",
+        "--circuit", default="", help="bits and leak, if not the run's: 4-8-12, or '4-8-12 product'"
     )
 
 
@@ -277,10 +269,8 @@ def export_from(given: argparse.Namespace) -> None:
     trained = of_run(read_run(file.parent)) if is_run else read_network(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
-    defaults = {field.name: field.default for field in fields(Quantisation)}
-    options = {name: literal(text, defaults.get(name)) for name, text in given.p}
-    told = export(trained, out, options, given.utterances, given.membranes)
-    for name, (correct, n) in told.accuracies.items():
+    described = export(trained, out, given.circuit, given.utterances, given.membranes)
+    for name, (correct, n) in described.accuracies.items():
         print(f"{name}: {correct / n:.1%} of {n} utterances")
     print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
 

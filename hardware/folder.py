@@ -218,19 +218,12 @@ def readme(
 
 def _rule(network: IntegerNetwork) -> dict[str, object]:
     """Return the words of the update rule, as far as they depend on the network."""
-    shift, factor, rule = network.leak_shift, network.leak_factor, network
-    divisor_bits = shift or FACTOR_BITS
-    half = f" + {1 << (divisor_bits - 1)}" * (rule.rounding == "nearest")
-    leak = f"U x {factor}{half}" if not shift else f"U{half}"
-    leak = f"({leak})" if not shift or half else leak
-    leak = f"{'U - (' * bool(shift)}{leak} >> {divisor_bits}{')' * bool(shift)}"
-    to_zero = rule.reset == "zero"
+    rule, by_shift = network, f"U - (U >> {network.leak_shift})"
+    by_product = f"(U x {network.leak_factor}) >> {FACTOR_BITS}"
     shifts = [layer.shift for layer in rule.layers]
     late = ", ".join(map(str, rule.delays))
     return {
-        "leak": f"U becomes {leak}.",
-        "reset": "Then U counts as 0." if to_zero else "Then T is subtracted in point 3; U stays.",
-        "subtraction": "" if to_zero else "; subtract T after a spike in the step before",
+        "leak": f"U becomes {by_shift if network.leak_shift else by_product}.",
         "shifts": f" (shifted left by {shifts[0]} bits in the first layer, by {shifts[1]} in the "
         "second)" * any(shifts),
         "delays": "Every input spike arrives at once."

@@ -8,10 +8,10 @@ needs a bit a unit (active in this bin?) and a counter a block of units.
 
 **A step of a layer**, for each neuron, with its membrane U from the step before:
 
-1. if U > threshold, the neuron is reset: "subtract" keeps U and notes the threshold to subtract,
-   "zero" sets U to 0. So the reset comes one step late, as in snntorch.
-2. the leak: U - ((U + h) >> leak_shift), or, where that is 0, (U leak_factor + h) >> 8; h is 0 with
-   the rounding "floor" and half of the divisor with "nearest"; >> is arithmetic, it rounds down.
+1. if U > threshold, the neuron notes that the threshold is to be subtracted: the reset comes one
+   step late, as in snntorch.
+2. the leak: U - (U >> leak_shift), or, where that is 0, (U leak_factor) >> 8; >> is arithmetic, it
+   rounds down.
 3. plus the bias, plus (weight << shift) of every active input, minus the noted threshold.
 4. the membrane saturates to mem_bits bits, once, after all of these additions: sums need more bits
    on the way, see `IntegerNetwork.sum_bits`.
@@ -29,13 +29,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hardware.kernels import FACTOR_BITS, run_layer, run_pool
-from shd_helpers.checks import check_choice, check_whole
+from shd_helpers.checks import check_whole
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network.answers import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
-
-ROUNDINGS = ("floor", "nearest")
-RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -89,16 +86,12 @@ class IntegerNetwork:
     mem_bits: int  # a membrane is -2^(mem_bits - 1) .. 2^(mem_bits - 1) - 1
     leak_shift: int  # 0: the leak is a product
     leak_factor: int = 0  # 0: the leak is a shift
-    rounding: str = "floor"
-    reset: str = "subtract"
 
     def __post_init__(self) -> None:
         """Refuse what is no circuit."""
         check_whole("mem_bits", self.mem_bits, 2, 32)
         check_whole("leak_shift", self.leak_shift, 0, 31)
         check_whole("leak_factor", self.leak_factor, 0, 1 << FACTOR_BITS)
-        check_choice("rounding", self.rounding, ROUNDINGS)
-        check_choice("reset", self.reset, RESETS)
         if self.leak_shift and self.leak_factor:
             raise ValueError("leak_shift, leak_factor: the leak is one of the two")
         if list(self.delays) != sorted({*self.delays}) or not self.delays or self.delays[0] < 0:
@@ -254,9 +247,7 @@ class IntegerNetwork:
     def _integers(self, layer: IntegerLayer) -> tuple:
         """Return what `run_layer` needs of a layer: weights by input, and the rule in numbers."""
         rows = np.ascontiguousarray(layer.weight.T << layer.shift)
-        divisor_bits = self.leak_shift or FACTOR_BITS
-        half = 1 << (divisor_bits - 1) if self.rounding == "nearest" else 0
-        rule = self.high, self.leak_shift, self.leak_factor, half, self.reset == "zero"
+        rule = self.high, self.leak_shift, self.leak_factor
         return rows, layer.bias, layer.threshold, rule
 
 

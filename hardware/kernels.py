@@ -35,24 +35,16 @@ def run_pool(bins, units, n_steps, n_units, pool_steps, pool_units, threshold):
 def run_layer(integers, start, inputs, mem):
     """Run a layer; mem[t + 1] becomes the membrane of step t. Return its spikes by step."""
     rows, bias, threshold, rule = integers
-    high, leak_shift, leak_factor, half, to_zero = rule
+    high, leak_shift, leak_factor = rule
     n_steps, n = len(start) - 1, len(bias)
     start_out, spikes = np.empty(n_steps + 1, np.int32), np.empty(n_steps * n, np.int32)
     found = 0
     for t in range(n_steps):
         start_out[t] = found
         for j in range(n):
-            u, minus = mem[t, j], 0
-            if u > threshold[j]:
-                if to_zero:
-                    u = 0
-                else:
-                    minus = threshold[j]
-            if leak_shift:
-                u -= (u + half) >> leak_shift
-            else:
-                u = (u * leak_factor + half) >> FACTOR_BITS
-            mem[t + 1, j] = u + bias[j] - minus
+            u = mem[t, j]
+            leaked = u - (u >> leak_shift) if leak_shift else (u * leak_factor) >> FACTOR_BITS
+            mem[t + 1, j] = leaked + bias[j] - (threshold[j] if u > threshold[j] else 0)
         for k in range(start[t], start[t + 1]):
             row = rows[inputs[k]]
             for j in range(n):

@@ -3,9 +3,9 @@
 Pedersen et al. (2024), "Neuromorphic intermediate representation", Nature Communications 15:8122.
 The graph is input, fc1, lif1, fc2, lif2, output; with input delays, `copies` (a matrix of zeros and
 ones) and `delays` stand before fc1. NIR's LIF is a differential equation. Taken in steps of dt it
-is v += dt / tau (r I - v), so that tau = dt / (1 - beta) and r = tau / dt give v = beta v + I. It
-resets to a value, which is what a network with reset "zero" does. **Reset "subtract" is beyond
-it**: the parameters are then the same, and the metadata say what must be subtracted.
+is v += dt / tau (r I - v), so that tau = dt / (1 - beta) and r = tau / dt give v = beta v + I.
+**NIR's neuron resets to a value; ours subtracts the threshold, a step late.** The file has all its
+numbers exactly, and says in the metadata what must be subtracted.
 """
 
 import json
@@ -26,12 +26,10 @@ from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.limits import refusals
 
 READERS_STEP_S = 1e-4  # snntorch and SpikingJelly take every graph's step to be this
-UPDATE = {
-    "subtract": "a step: U = beta U + W x + b - threshold * (1 if U was above the threshold in the "
-    "step before, else 0); a spike if U > threshold, strictly; beta = 1 - time_step_s / tau",
-    "zero": "a step: U = 0 if U was above the threshold in the step before; then U = beta U + W x "
-    "+ b; a spike if U > threshold, strictly; beta = 1 - time_step_s / tau",
-}
+UPDATE = (
+    "a step: U = beta U + W x + b - threshold * (1 if U was above the threshold in the "
+    "step before, else 0); a spike if U > threshold, strictly; beta = 1 - time_step_s / tau"
+)
 WARNING = (
     "NIR's LIF resets to v_reset. This network was trained with another reset: it subtracts the "
     "threshold one step late, after the leak. Readers that go by NIR's equation give other spikes. "
@@ -59,7 +57,9 @@ def unwritable_reasons(
     """
     if not isinstance(model, SpikingNetwork):
         return refusals("nir", {"network": "convolutional"})
-    reasons = refusals("nir", model.options | vars(grid))
+    reasons = refusals("nir", vars(model.config) | vars(grid))
+    if model.n_layers != 2:
+        reasons.append("the file holds one hidden layer")
     if model.fc1.in_features != grid.n_units * len(model.delays):
         reasons.append(f"{model.fc1.in_features} inputs don't fit {grid.n_units} units")
     for i, (_, lif) in enumerate(model.layers, start=1):
@@ -68,10 +68,8 @@ def unwritable_reasons(
             continue
         if not (torch.isfinite(threshold) & (threshold > 0)).all():
             reasons.append(f"lif{i} has a threshold that is not finite, or not above 0")
-        if _reset(lif) is None:
-            reasons.append(f"the reset of lif{i} is neither a subtraction nor to zero, a step late")
-        elif _reset(lif) != _reset(model.lif1):
-            reasons.append("its layers have different resets")
+        if lif.state_function.__func__ is not Leaky._base_sub or not lif.reset_delay:
+            reasons.append(f"the reset of lif{i} is no subtraction, a step late")
         if (beta == 1).any():
             reasons.append(f"lif{i} has a beta of 1: no time constant is that long")
         elif (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
@@ -84,8 +82,8 @@ def write_nir(
 ) -> None:
     """Write a network as a NIR graph.
 
-    Every neuron parameter is a float32 vector. A reset by subtraction is written with a warning,
-    which also stands in the file's metadata.
+    Every neuron parameter is a float32 vector. A warning says what NIR can't; it also stands in the
+    file's metadata.
 
     Parameters
     ----------
@@ -107,19 +105,17 @@ def write_nir(
     if reasons := unwritable_reasons(model, grid, time_step_s):
         raise ValueError(f"NIR can't hold this network: {'; '.join(reasons)}")
     assert isinstance(model, SpikingNetwork)
-    reset = _reset(model.lif1)
+    warnings.warn(f"{path}: {WARNING}", stacklevel=2)
     metadata = {
         "time_step_s": time_step_s,
         "step_ms": grid.step_ms,
-        "reset": reset,
-        "update": UPDATE[str(reset)],
+        "reset": "subtract",
+        "update": UPDATE,
         "units": UNITS,
         "input": json.dumps(asdict(grid)),
         "class": "the output neuron with most spikes; of several with equally many, the first",
+        "warning": WARNING,
     }
-    if reset == "subtract":
-        metadata["warning"] = WARNING
-        warnings.warn(f"{path}: {WARNING}", stacklevel=2)
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input({"input": np.array([grid.n_units])})}
     if model.delays != (0,):
         copies = np.tile(np.eye(grid.n_units, dtype=np.float32), (len(model.delays), 1))
@@ -131,7 +127,7 @@ def write_nir(
         neuron = {"tau": tau, "r": tau / np.float32(time_step_s)}
         neuron |= {"v_leak": np.zeros_like(tau), "v_reset": np.zeros_like(tau)}
         nodes[f"lif{i}"] = nir.LIF(
-            v_threshold=_vector(lif.threshold, fc), metadata={"reset": reset}, **neuron
+            v_threshold=_vector(lif.threshold, fc), metadata={"reset": "subtract"}, **neuron
         )
     nodes["output"] = nir.Output({"output": np.array([fc.out_features])})
     names = list(nodes)
@@ -173,8 +169,7 @@ def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
         delays = tuple(np.rint(late).astype(int).tolist())
     weights = [nodes[f"fc{i}"].weight for i in (1, 2)]
     sizes = grid.n_units, *(len(weight) for weight in weights)
-    config = NetworkConfig(reset=about["reset"])
-    model = SpikingNetwork(sizes, config, torch.Generator(), grid.step_ms, delays)
+    model = SpikingNetwork(sizes, NetworkConfig(), torch.Generator(), grid.step_ms, delays)
     for i, (fc, lif) in enumerate(model.layers, start=1):
         neuron = nodes[f"lif{i}"]
         fc.weight.data = torch.from_numpy(nodes[f"fc{i}"].weight)
@@ -182,11 +177,6 @@ def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
         lif.beta = torch.from_numpy(_betas(neuron.tau, step_s))
         lif.threshold = torch.from_numpy(neuron.v_threshold)
     return model, grid
-
-
-def _reset(lif: Leaky) -> str | None:
-    rules = {Leaky._base_sub: "subtract", Leaky._base_zero: "zero"}
-    return rules.get(lif.state_function.__func__) if lif.reset_delay else None
 
 
 def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:

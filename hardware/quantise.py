@@ -10,6 +10,7 @@ from hardware.kernels import FACTOR_BITS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
 from shd_helpers.network.limits import refuse
+from shd_helpers.network.quantisation import HEADROOM
 from shd_helpers.study.networks import TrainedNetwork
 
 
@@ -47,7 +48,7 @@ def integer_network(
     for (fc, lif), b in zip(model.layers, bits, strict=True):
         whole, scale = quantisation.integers(fc.weight, lif.threshold, b)
         theta = (lif.threshold.detach().double() / scale).expand(len(scale))
-        shift = math.floor(math.log2(quantisation.high / quantisation.headroom / theta.max()))
+        shift = math.floor(math.log2(quantisation.high / HEADROOM / theta.max()))
         shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
         fine = 2.0**shift / scale
         bias = torch.round(fc.bias.detach().double() * fine)
@@ -64,8 +65,6 @@ def integer_network(
         quantisation.mem_bits,
         quantisation.leak_shift(beta) if by_shift else 0,
         0 if by_shift else round(beta * (1 << FACTOR_BITS)),
-        quantisation.rounding,
-        config.reset,
     )
 
 

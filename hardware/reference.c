@@ -44,8 +44,8 @@ static int32_t shifted(int32_t v, int n) {
 
 static int32_t leaked(int32_t u) {
     if (LEAK_SHIFT)
-        return u - shifted(u + LEAK_HALF, LEAK_SHIFT);
-    return shifted(u * LEAK_FACTOR + LEAK_HALF, FACTOR_BITS);
+        return u - shifted(u, LEAK_SHIFT);
+    return shifted(u * LEAK_FACTOR, FACTOR_BITS);
 }
 
 /* One step of a layer of n neurons; returns how many spike, and lists them. */
@@ -55,8 +55,8 @@ static int32_t run_layer(int32_t n, int32_t *mem, const int32_t *bias, const int
     int32_t found = 0;
     for (int32_t i = 0; i < n; i++) { /* reset, one step late; leak; bias */
         int32_t spiked = mem[i] > threshold[i];
-        mem[i] = leaked(RESET_TO_ZERO && spiked ? 0 : mem[i]) + bias[i];
-        if (!RESET_TO_ZERO && spiked)
+        mem[i] = leaked(mem[i]) + bias[i];
+        if (spiked)
             mem[i] -= threshold[i];
     }
     for (int32_t k = 0; k < n_in; k++) {

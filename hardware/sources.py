@@ -78,7 +78,6 @@ def memories(network: IntegerNetwork) -> dict[str, str]:
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
     grid = network.grid
-    half = 1 << ((network.leak_shift or FACTOR_BITS) - 1)
     return {
         "N_CHANNELS": N_CHANNELS,
         "FIRST_UNIT": grid.first_unit,
@@ -94,8 +93,6 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
         "LEAK_SHIFT": network.leak_shift,
         "LEAK_FACTOR": network.leak_factor,
         "FACTOR_BITS": FACTOR_BITS,
-        "LEAK_HALF": half if network.rounding == "nearest" else 0,
-        "RESET_TO_ZERO": int(network.reset == "zero"),
         "SHIFT1": network.layers[0].shift,
         "SHIFT2": network.layers[1].shift,
     }

@@ -4,7 +4,7 @@ from math import inf, isfinite
 from pathlib import Path
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as it stands in a message: on one line, and not longer than that."""
     try:
         text = repr(value)
@@ -16,7 +16,7 @@ def shown(value: object) -> str:
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise ValueError if a value is not among the choices."""
     if value not in choices:
-        raise ValueError(f"{name} {shown(value)}: unknown; take one of {', '.join(choices)}")
+        raise ValueError(f"{name} {quoted(value)}: unknown; take one of {', '.join(choices)}")
 
 
 def check_number(
@@ -35,33 +35,33 @@ def check_number(
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or abs(value) == inf or value != value:  # an int may be too large for a float
-        raise ValueError(f"{name} {shown(value)}: must be a finite number")
+        raise ValueError(f"{name} {quoted(value)}: must be a finite number")
     if low <= value <= high and not (above and value == low):
         return
     start = f"above {low:g}" if above else f"at least {low:g}"
     raise ValueError(
-        f"{name} {shown(value)}: must be {start}{f', at most {high:g}' * isfinite(high)}"
+        f"{name} {quoted(value)}: must be {start}{f', at most {high:g}' * isfinite(high)}"
     )
 
 
 def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     """Raise ValueError if a value is no whole number of low..high."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} {shown(value)}: must be a whole number")
+        raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, value, low, high)
 
 
 def check_path(name: str, value: str | Path) -> None:
     """Raise ValueError if a value is no path."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError(f"{name} {shown(value)}: must be a path")
+        raise ValueError(f"{name} {quoted(value)}: must be a path")
     try:
         Path(value).exists()
     except OSError as error:  # a name that is too long
-        raise ValueError(f"{name} {shown(value)}: must be a path ({error.strerror})") from None
+        raise ValueError(f"{name} {quoted(value)}: must be a path ({error.strerror})") from None
 
 
 def check_switch(name: str, value: bool) -> None:
     """Raise ValueError if a value is neither True nor False."""
     if not isinstance(value, bool):
-        raise ValueError(f"{name} {shown(value)}: must be True or False")
+        raise ValueError(f"{name} {quoted(value)}: must be True or False")

@@ -1,7 +1,7 @@
 """Write files so that neither a crash nor a power cut leaves half a file under the final name."""
 
-import contextlib
 import errno
+import glob
 import hashlib
 import os
 import platform
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import psutil
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL_BYTES, LARGEST_RATIO = 2**24, 50  # what a file may unpack to, whatever it is; spikes reach 3
@@ -24,10 +25,9 @@ ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there when the block ends without error.
 
-    The temporary name holds machine and process id, so that two processes don't write into one
-    file, also where containers that share a disk have the same process ids. What killed processes
-    of this machine left of the same file is removed. The content is on the disk before it gets the
-    final name, and the name is when the block has ended.
+    The content is on the disk before it gets the final name. The temporary name holds machine and
+    process id, so that two processes don't write into one file; what killed processes of this
+    machine left of the same file is removed.
 
     Parameters
     ----------
@@ -41,46 +41,28 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    part = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}.part")
+    start = f"{path.name}.{platform.node()}."
+    for left in path.parent.glob(f"{glob.escape(start)}*.part"):
+        pid = left.name.removeprefix(start).partition(".")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            left.unlink(missing_ok=True)
+    part = path.with_name(f"{start}{os.getpid()}.part")
     try:
         yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(part)
         part.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names onto the disk."""
-    opened = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's names, onto the disk."""
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of `path` whose process on this machine is dead."""
-    start = re.escape(f"{path.name}.{platform.node()}.")
-    for part in path.parent.iterdir():
-        # the second ending has what was written in turn beside a temporary file
-        found = re.fullmatch(rf"{start}(\d+)\.part(\..*\.part)?", part.name)
-        if found and not _is_alive(int(found[1])):
-            with contextlib.suppress(OSError):  # another writer was faster, or it isn't ours
-                part.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
 
 
 @contextmanager

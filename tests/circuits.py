@@ -12,12 +12,8 @@ RAW = Downsampling(0, 0.1, 1, 1, 1)
 CIRCUITS = {
     "study": {},
     "delays": {"delays": (0, 10, 20)},
-    "late delays, reset to zero": {"delays": (2, 5), "reset": "zero"},
-    "leak to the nearest": {"rounding": "nearest", "grid": COARSE},
+    "late delays": {"delays": (2, 5)},
     "leak by product": {"leak": (0, 243)},
-    "leak by product, to the nearest, reset to zero": {
-        **{"leak": (0, 243), "rounding": "nearest", "reset": "zero", "grid": COARSE},
-    },
     "saturation": {"mem_bits": 7, "shifts": (1, 2), "grid": COARSE},
     "wide": {"bits": (8, 12), "mem_bits": 16},
     "no pooling": {"grid": RAW, "n_hidden": 6},
@@ -27,7 +23,7 @@ CIRCUITS = {
 
 def random_circuit(
     seed=0, grid=None, delays=(0,), leak=(4, 0), bits=(3, 8), mem_bits=12, shifts=(0, 0),
-    rounding="floor", reset="subtract", n_hidden=24, n_classes=5,
+    n_hidden=24, n_classes=5,
 ):  # fmt: skip
     """Return a circuit whose neurons spike now and then."""
     rng = np.random.default_rng(seed)
@@ -46,7 +42,7 @@ def random_circuit(
 
     first = layer(grid.n_units * len(delays), n_hidden, bits[0], 12, shifts[0])
     second = layer(n_hidden, n_classes, bits[1], 150, shifts[1])
-    return IntegerNetwork(grid, delays, (first, second), mem_bits, *leak, rounding, reset)
+    return IntegerNetwork(grid, delays, (first, second), mem_bits, *leak)
 
 
 def random_words(n, seed=0, n_events=2000, end_ms=1100):

@@ -1,16 +1,13 @@
 """Damaged files of the study's own: each is named, with the remedy, or made again; none hangs."""
 
 import contextlib
-import json
 import os
 import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.source import locate
@@ -22,10 +19,9 @@ from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.tables import TableError, finished_run, read_rows, read_table
 from shd_helpers.sweeps import state
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.spec import SweepError
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 from tests.test_attacks_data import make
-from tests.test_run_folder import network, write_run
+from tests.test_run_folder import write_run
 
 
 def replaced(create):
@@ -74,7 +70,9 @@ def runs(good, tmp_path):
 
 
 @of_all_ways
-@pytest.mark.parametrize("name", ["run.json", "weights.h5", "examples.h5", "predictions.csv"])
+@pytest.mark.parametrize(
+    "name", ["run.json", "weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"]
+)
 def test_a_run_that_is_damaged_is_named(runs, way, name):
     path = runs / "run" / name
     WAYS[way](path)
@@ -84,47 +82,9 @@ def test_a_run_that_is_damaged_is_named(runs, way, name):
     assert str(path) in text and "Run 03_model_training" in text and "\n" not in text
 
 
-@of_all_ways
-def test_a_network_that_is_damaged_is_named(runs, way, monkeypatch):
-    monkeypatch.setattr("shd_helpers.study.networks.build_network", lambda *_: network())
-    monkeypatch.setattr("shd_helpers.study.networks.settings", lambda *_: Downsampling())
-    run = read_run(runs / "run")
-    load_network(run)
-    WAYS[way](runs / "run" / "state_dict.pt")
-    with pytest.raises(RunError, match=r"state_dict\.pt: damaged .*Run 03_model_training"):
-        load_network(run)
-
-
-@pytest.mark.parametrize("word", ["", "eleven"])
-def test_a_prediction_that_is_no_word_is_named(runs, word):
-    """Its accuracy is that of the run as long as the true prediction was wrong, too."""
-    path = runs / "run" / "predictions.csv"
-    table = pd.read_csv(path)
-    wrong = table.index[table.label != table.predicted][0]
-    table.loc[wrong, "predicted"] = word
-    table.to_csv(path, index=False)
-    with pytest.raises(RunError, match=r"predictions\.csv: damaged .*a word that is no class"):
-        read_run(runs / "run")
-
-
-def test_a_network_that_is_not_that_of_the_last_epoch_is_named(runs, monkeypatch):
-    """torch doesn't look at a file's checksums: a flipped bit in it is another weight."""
-    monkeypatch.setattr("shd_helpers.study.networks.build_network", lambda *_: network())
-    monkeypatch.setattr("shd_helpers.study.networks.settings", lambda *_: Downsampling())
-    state = torch.load(runs / "run" / "state_dict.pt")
-    state["fc2.bias"][0] += 1e-3
-    torch.save(state, runs / "run" / "state_dict.pt")
-    with pytest.raises(RunError, match=r"state_dict\.pt: .*fc2/bias isn't what weights\.h5 ends"):
-        load_network(read_run(runs / "run"))
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [*((key, 97) for key in ("parameters", "data", "scores", "epochs")), ("seen_speakers", "3")],
-)
-def test_a_run_whose_content_is_of_a_wrong_type_is_named(runs, key, value):
-    path = runs / "run" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+@pytest.mark.parametrize("content", ["[]", "{}", '{"parameters": 97}', '{"seen_speakers": "3"}'])
+def test_a_run_json_of_other_content_is_named(runs, content):
+    (runs / "run" / "run.json").write_text(content)
     with pytest.raises(RunError, match=r"run\.json: damaged"):
         read_run(runs / "run")
 
@@ -210,44 +170,19 @@ def test_a_table_that_is_damaged_is_named(home, way):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("validation_accuracy", "97", "'97'|97.* must be a number from 0 to 1"),
-        ("test_accuracy", "-0.1", "must be a number from 0 to 1"),
-        ("train_accuracy", "high", "'high': must be a number from 0 to 1"),
-        ("train_accuracy", "inf", "must be a number from 0 to 1"),
-        ("training_s", "-3", "must be a number of 0 or more"),
-        ("parameters", "many", "'many': must be a number of 0 or more"),
-        ("status", "perfect", "'perfect': must be done or failed"),
-        ("status", "", "'': must be done or failed"),
-    ],
+    ("column", "value"), [("train_accuracy", "high"), ("status", "perfect"), ("status", "")]
 )
-def test_a_value_that_no_run_has_left_is_named(home, column, value, message):
+def test_a_value_that_no_run_has_left_is_named(home, column, value):
     home.finish_all()
     run_sweep(home.yaml, progress=False)
     rows = read_rows(home.table).astype(object)
     rows.loc[2, column] = value
     rows.to_csv(home.table, index=False)
     before = home.table.read_bytes()
-    with pytest.raises(
-        TableError, match=rf"trial\.csv: sweeps/trial/x=2\.0,seed=0: {column}.*{message}"
-    ):
-        read_rows(home.table)
-    with pytest.raises(TableError, match="Restore it"):
-        run_sweep(home.yaml, progress=False)
+    for read in (read_rows, lambda _: run_sweep(home.yaml, progress=False)):
+        with pytest.raises(TableError, match=r"trial\.csv: damaged .*Restore it"):
+            read(home.table)
     assert home.table.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("costs", {"macs": "x"}), ("costs", {"macs": -1}), ("wall_s", {"training": 1, "total": "x"})],
-)
-def test_a_run_with_costs_that_are_no_numbers_does_not_count(home, key, value):
-    run = read_sweep(home.yaml).runs[0]
-    home.finish(run)
-    path = run.folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
-    assert finished_run(run.folder, run.hash) is None
 
 
 @of_all_ways
@@ -282,7 +217,7 @@ def test_predictions_of_words_that_there_are_not(home):
     run_sweep(home.yaml, progress=False)
     rows = read_rows(home.table).assign(language="english")
     rows.to_csv(home.table, index=False)
-    with pytest.raises(TableError, match=r"predictions\.csv\.gz: .*x=1.* another language"):
+    with pytest.raises(TableError, match=r"predictions\.csv\.gz: a word of another language"):
         collect_predictions(home.table)
 
 

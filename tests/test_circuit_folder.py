@@ -11,16 +11,18 @@ import hardware
 from hardware.folder import Description, readme
 from hardware.rtl import CELLS
 from hardware.vectors import edge_words
+from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 from tests import RESULTS
-from tests.test_prose import DOCS
+
+DOC = (ROOT / "docs" / "circuit.md").read_text()
 
 
 def test_cycles_and_cells_of_the_doc():
     """What a core takes in real time, what `make rtl` prints, and the ports of core.v."""
-    text, network = DOCS["circuit"], hardware.circuit_of(read_network("circuit_0"))
+    text, network = DOC, hardware.circuit_of(read_network("circuit_0"))
     table = pd.read_csv(RESULTS / "circuit_budget.csv")
-    few = table.pivot(index="circuit", columns="quantity", values="value").loc["3/8/12, tuned"]
+    few = table.pivot(index="circuit", columns="quantity", values="value").loc["3-8-12 tuned"]
     words = hardware.read_vectors(RESULTS / "circuit")
     last = [1 + hardware.step_cycles(network, word)[1][-1] for word in words]
     answers = [hardware.answer_cycles(network, word) for word in words]
@@ -51,7 +53,7 @@ def test_ports_of_the_doc():
             names = [name.strip() for name in port[3].strip(" ,").split(",")]
             found |= dict.fromkeys(names, (port[1], widths[port[2]]))
     told, rows = {}, r"^\| (`.*`) \| (in|out), ([^|]*) \|"
-    for names, direction, width in re.findall(rows, DOCS["circuit"], re.M):
+    for names, direction, width in re.findall(rows, DOC, re.M):
         for name in re.findall("`(.*?)`", names):
             told[name] = direction, width.removesuffix(" each")
     assert told == found and len(told) == 17
@@ -66,7 +68,7 @@ def test_the_folder_s_readme():
     few = (
         pd.read_csv(RESULTS / "circuit_budget.csv")
         .pivot(index="circuit", columns="quantity", values="value")
-        .loc["3/8/12, tuned"]
+        .loc["3-8-12 tuned"]
     )
     assert additions == pytest.approx(few.accumulates, rel=1e-4)
     rows = re.findall(r"^\| (few-bit.*|integers, as.*) \| (\d+) \| ([\d.]+)%", text, re.M)

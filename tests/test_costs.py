@@ -128,13 +128,12 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
     fans = [(weight != 0).sum(0).numpy() for weight in synapses]  # weights that an input meets
     with torch.no_grad():
         states = trained(torch.from_numpy(events.to_frames(range(6))), record_hidden=True)
-    first, second = (spk.numpy() > 0 for spk in states.hidden_spk)
+    hidden = [spk.numpy() > 0 for spk in states.hidden_spk]
     met = np.zeros(6, int)
     for i in range(6):
         for t in range(steps[i]):
-            met[i] += fans[2][second[t, i]].sum()
+            met[i] += sum(fan[spk[t, i]].sum() for fan, spk in zip(fans[1:], hidden, strict=True))
             for k, delay in enumerate(trained.delays):
                 if delay <= t:
                     met[i] += fans[0].reshape(-1, 20)[k][active[i, t - delay]].sum()
-                    met[i] += fans[1].reshape(-1, first.shape[2])[k][first[t - delay, i]].sum()
     assert stopped.effective_acs.tolist() == pytest.approx(met.tolist())

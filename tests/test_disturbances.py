@@ -15,9 +15,9 @@ EVENTS = random_events(30, 40, 10, 4, 0.2)
 ALL = range(len(EVENTS))
 
 
-def network(reset="subtract", sizes=(10, 60, 4)):
+def network(sizes=(10, 60, 4)):
     generator = torch.Generator().manual_seed(0)
-    model = spiking_network(sizes, 0.9, "atan", 2.0, generator, reset=reset)
+    model = spiking_network(sizes, 0.9, "atan", 2.0, generator)
     for fc, _ in model.layers:
         fc.weight.data *= 2
         fc.bias.data = 0.3 * torch.rand(fc.out_features, generator=generator)
@@ -129,9 +129,8 @@ def test_spurious_events_come_beside_the_true_ones():
     assert new.min() > 0.5 * new.mean()  # on all units alike
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_stuck_neurons_of_the_hidden_layer_are_silent_or_fire_in_every_step(reset):
-    model = network(reset)
+def test_stuck_neurons_of_the_hidden_layer_are_silent_or_fire_in_every_step():
+    model = network()
     for kind, of_all in (("silent neurons", 0), ("firing neurons", 60 * 40)):
         _, spikes = run(*disturb(model, EVENTS, kind, 1))
         assert (spikes[:, 0] == of_all).all()

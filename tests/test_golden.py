@@ -31,18 +31,14 @@ NETWORKS = {
     "learned beta": {"learn_beta": True},
     "learned threshold": {"learn_threshold": True},
     "delays": {"n_delays": 3},
-    "two hidden layers": {"n_layers": 2, "n_delays": 2},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
-    "reset to zero": {"reset": "zero"},
     "early stop": {"stop_ms": 15.0},
-    "adaptation": {"adapt_ms": 90.0, "n_layers": 2},
+    "adaptation": {"adapt_ms": 90.0},
     "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 TRAININGS = {
     "schedule": {"epochs": 3, "lr_step": 1},
-    "mismatch": {"mismatch": 0.1},
-    "hidden dropout": {"hidden_dropout": 0.4},
 }
 FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)

@@ -21,7 +21,7 @@ TRAINING = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 DATA = {"name": "d", "train_sha256": "0", "test_sha256": "1"}
 # Parameters that the study had from its beginning: they count whatever their value.
 FIRST = {
-    *("dataset", "language", "first_unit", "duration_s", "pool_units", "pool_steps"),
+    *("dataset", "language", "first_unit", "pool_units", "pool_steps"),
     *("pool_threshold", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
     *("lr_step", "validation", "validation_fraction", "seed", "run_name"),
 }
@@ -53,18 +53,34 @@ def test_recorded_runs_are_found_again(monkeypatch, recorded, changes):
 
 def test_every_later_parameter_has_a_neutral_value():
     """A parameter added to notebook 3 needs an entry in NEUTRAL, or every run counts as new."""
-    later = set(TRAINING) - FIRST
-    assert later == set(NEUTRAL) | set(identity._IDLE)
+    settings = identity.with_circuit(TRAINING | {"circuit": "3-8-12"})
+    assert set(settings) - FIRST == set(NEUTRAL) | set(identity._IDLE) - {"delay_ms"}
     for name, value in NEUTRAL.items():
-        assert type(value) is type(TRAINING[name]), name
+        assert type(value) is type(settings[name]), name
 
 
 def test_neutral_values_and_idle_parameters_do_not_count():
     without = {name: value for name, value in TRAINING.items() if name in FIRST}
     assert run_hash(without | NEUTRAL, DATA) == run_hash(without, DATA)
-    assert hashed(delay_ms=5.0) == hashed(stride=3) == hashed()
-    assert hashed(delay_ms=5.0, n_delays=2) != hashed(n_delays=2)
+    assert hashed(stride=3) == hashed()
     assert hashed(stride=3, kernel_size=9) != hashed(kernel_size=9)
+
+
+def test_a_circuit_counts_by_what_its_name_says():
+    """A run from before circuits had names has the same hash; the constants count, too."""
+    bits = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12}
+    old = {name: value for name, value in TRAINING.items() if name != "circuit"} | bits
+    old |= {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+    for name, more in {
+        "3-8-12": {"leak": "shift", "quantised_epochs": 0},
+        "3-8-12 product": {"leak": "product", "quantised_epochs": 0},
+        "3-8-12 product tuned": {"leak": "product", "quantised_epochs": 10},
+    }.items():
+        assert hashed(circuit=name) == run_hash(old | more, DATA) != hashed()
+    assert hashed(circuit="3-8-12") != hashed(circuit="3-8-12 tuned")
+    for wrong in ("3-8", "3-8-12 shift", "3-8-12 tuned product"):
+        with pytest.raises(ValueError, match="must be like 3-8-12"):
+            hashed(circuit=wrong)
 
 
 def test_a_changed_default_makes_no_old_run_look_new():
@@ -76,6 +92,7 @@ def test_what_counts(monkeypatch):
     other = {int: 77, float: 0.77, str: "other", bool: True}
     for name, value in TRAINING.items():
         changed = not value if isinstance(value, bool) else other[type(value)]
+        changed = "3-8-12 tuned" if name == "circuit" else changed
         switch = identity._IDLE.get(name)
         base = {switch: other[type(TRAINING[switch])]} if switch else {}
         differs = hashed(**base, **{name: changed}) != hashed(**base)

@@ -16,10 +16,12 @@ from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, networks, read_network
-from shd_helpers.study.handover import RunError
-from shd_helpers.study.networks import NETWORKS, TrainedNetwork
+from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study.run_folder import RunError
+from tests import RESULTS
 from tests.test_run_folder import write_run
 
+NETWORKS = RESULTS / "networks"
 SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
 
 
@@ -51,41 +53,36 @@ def shown(kept, monkeypatch):
     return seen
 
 
-def test_a_file_that_is_none_or_damaged_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"nobody.npz: no such network\. There are "):
-        read_network("nobody")
-    path = tmp_path / "a.npz"
-    path.write_bytes(b"no network")
-    with pytest.raises(RunError, match=r"a\.npz.*git checkout HEAD -- results"):
-        read_network(path)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (None, "BadZipFile|cannot be loaded|not a zip"),
         ({"language": "german"}, "aren't those of its hash"),
         ({"pool_steps": 30}, "aren't those of its hash"),
         (np.nan, r"fc2\.bias has values that aren't finite"),
         (np.inf, r"fc2\.bias has values that aren't finite"),
         ([], "its content is no network"),
         ("text", "its content is no network"),
+        (10**9, "1000 MB when unpacked"),
     ],
 )
 def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change, message):
-    arrays = dict(np.load(NETWORKS / "study_0.npz"))
+    arrays, path = dict(np.load(NETWORKS / "study_0.npz")), tmp_path / "a.npz"
+    about = json.loads(str(arrays["about"]))
     if isinstance(change, dict):
-        about = json.loads(str(arrays["about"]))
         about["parameters"] |= change
-        arrays["about"] = np.array(json.dumps(about))
-    elif isinstance(change, list):
-        arrays["about"] = np.array(json.dumps(change))
     elif isinstance(change, str):
         arrays["fc2.bias"] = arrays["fc2.bias"].astype(str)
-    else:
+    elif isinstance(change, int):
+        arrays["more"] = np.broadcast_to(np.uint8(0), change)
+    elif isinstance(change, float):
         arrays["fc2.bias"][3] = change
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(RunError, match=rf"a\.npz: damaged .*{message}"):
-        read_network(tmp_path / "a.npz")
+    arrays["about"] = np.array(json.dumps(change if change == [] else about))
+    np.savez_compressed(path, **arrays)
+    if change is None:
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(RunError, match=rf"a\.npz: damaged .*({message}).*git checkout HEAD -- r"):
+        read_network(path)
 
 
 def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
@@ -161,27 +158,29 @@ def test_a_mean_membrane_ends_with_the_word(kept):
     assert score == pytest.approx(evaluate(model, word).class_scores.max().item(), rel=1e-5)
 
 
-def test_a_run_that_has_not_ended_is_named_and_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    (tmp_path / "runs/mine").mkdir(parents=True)
-    monkeypatch.setattr("sys.argv", ["networks", "best", "mine"])
-    with pytest.raises(SystemExit, match=r"mine/run\.json: no such file.* with this run_name"):
-        networks.main()
-    assert not (tmp_path / "results").exists()
-
-
-def test_of_two_runs_with_one_seed_none_is_kept(tmp_path, monkeypatch, capsys):
+def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     for name in ("one", "other"):
         write_run(tmp_path / "runs" / name)
-    monkeypatch.setattr("sys.argv", ["networks", "mine", "*"])
-    with pytest.raises(SystemExit):
+    (tmp_path / "runs" / "begun").mkdir()
+
+    def keep(pattern):
+        monkeypatch.setattr("sys.argv", ["networks", "mine", pattern])
         networks.main()
-    assert "one and " in (said := capsys.readouterr().err)
-    assert "other have the same seed; name one of them" in said
+
+    with pytest.raises(SystemExit, match=r"begun/run\.json: no such file.* with this run_name"):
+        keep("*e*")
+    with pytest.raises(SystemExit):
+        keep("o*")
+    assert "each with a seed of its own; found [7, 7]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+    keep("one")
+    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_7.npz"]
+    with pytest.raises(RunError, match=r"There are mine_7\."):
+        read_network("study_0")
 
 
 def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):

@@ -23,11 +23,11 @@ GRID = Downsampling(first_unit=670, duration_s=0.12)  # 10 units x 40 steps
 EVENTS = random_events(12, GRID.n_steps, GRID.n_units, 4, 0.2)
 
 
-def network(reset="subtract", delays=(0,), seed=0, **options):
+def network(delays=(0,), seed=0, **options):
     """Many spikes in both layers; a beta and a threshold for every neuron where they're learned."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [GRID.n_units, 16, 4]
-    model = spiking_network(sizes, 0.9375, "atan", 2.0, generator, delays, reset=reset, **options)
+    model = spiking_network(sizes, 0.9375, "atan", 2.0, generator, delays, **options)
     for fc, lif in model.layers:
         fc.weight.data *= 2
         fc.bias.data = 0.2 * torch.rand(fc.out_features, generator=generator) - 0.05
@@ -39,19 +39,15 @@ def network(reset="subtract", delays=(0,), seed=0, **options):
 
 
 def write(model, path, **options):
-    if model.lif1.reset_mechanism == "subtract":
-        with pytest.warns(UserWarning, match="NIR's LIF resets to v_reset"):
-            nir_file.write_nir(model, GRID, path, **options)
-    else:
+    with pytest.warns(UserWarning, match="NIR's LIF resets to v_reset"):
         nir_file.write_nir(model, GRID, path, **options)
     return nir.read(path)
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
 @pytest.mark.parametrize("learn", [False, True])
-def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, reset, delays, learn):
-    model = network(reset, delays, learn_beta=learn, learn_threshold=learn)
+def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, delays, learn):
+    model = network(delays, learn_beta=learn, learn_threshold=learn)
     write(model, tmp_path / "a.nir")
     again, grid = nir_file.read_nir(tmp_path / "a.nir")
     assert grid == GRID and again.delays == delays
@@ -61,8 +57,11 @@ def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, reset, delay
     assert torch.equal(found.hidden_mem[0], wanted.hidden_mem[0])
 
 
-def by_nir_equations(graph, x):
-    """Take NIR's definitions one by one, with its own reset, in float64; return spike counts."""
+def by_nir_equations(graph, x, subtract=False):
+    """Take NIR's definitions one by one in float64; return spike counts.
+
+    The reset is NIR's own, or the subtraction that the file's warning names.
+    """
     dt = float(graph.metadata["time_step_s"])
     delay = graph.nodes["delays"].delay if "delays" in graph.nodes else np.zeros(x.shape[2])
     if "copies" in graph.nodes:
@@ -77,34 +76,30 @@ def by_nir_equations(graph, x):
             current = z @ np.float64(fc.weight).T + fc.bias
             v += dt / lif.tau * ((lif.v_leak - v) + lif.r * current)
             z = (v > lif.v_threshold).astype(float)
-            v[z == 1] = np.broadcast_to(lif.v_reset, v.shape)[z == 1]
+            if subtract:
+                v -= z * lif.v_threshold / (1 - dt / np.float64(lif.tau))
+            else:
+                v[z == 1] = np.broadcast_to(lif.v_reset, v.shape)[z == 1]
         counts = counts + z
     return counts
 
 
 @pytest.mark.parametrize("delays", [(0,), (0, 3, 7)])
 @pytest.mark.parametrize("time_step_s", [1e-4, 3e-3])
-def test_a_reset_to_zero_is_what_nir_defines(tmp_path, delays, time_step_s):
-    model = network("zero", delays)
+def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, delays, time_step_s):
+    model = network(delays)
     graph = write(model, tmp_path / "a.nir", time_step_s=time_step_s)
     own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
-    found = by_nir_equations(graph, EVENTS.to_frames(range(len(EVENTS))).astype(float))
+    x = EVENTS.to_frames(range(len(EVENTS))).astype(float)
+    found = by_nir_equations(graph, x, subtract=True)
     assert (found == own).mean() > 0.95  # but for sums that round across a threshold
-    assert "warning" not in graph.metadata
-
-
-def test_a_subtraction_is_not_and_the_file_says_so(tmp_path):
-    model = network("subtract")
-    graph = write(model, tmp_path / "a.nir")
-    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
-    found = by_nir_equations(graph, EVENTS.to_frames(range(len(EVENTS))).astype(float))
-    assert (found == own).mean() < 0.8
+    assert (by_nir_equations(graph, x) == own).mean() < 0.8
     assert graph.metadata["reset"] == graph.nodes["lif1"].metadata["reset"] == "subtract"
     assert "threshold / beta" in graph.metadata["warning"]
 
 
 def test_parameters_are_vectors_of_float32_and_metadata_have_units(tmp_path):
-    graph = write(network("zero"), tmp_path / "a.nir")
+    graph = write(network(), tmp_path / "a.nir")
     for i, n in ((1, 16), (2, 4)):
         lif = graph.nodes[f"lif{i}"]
         for values in (lif.tau, lif.r, lif.v_leak, lif.v_reset, lif.v_threshold):
@@ -117,7 +112,7 @@ def test_parameters_are_vectors_of_float32_and_metadata_have_units(tmp_path):
 
 
 def changed(what):
-    model = network("zero")
+    model = network()
     if what == "a beta of 1":
         model.lif1.beta.data = torch.tensor(1.0)
     elif what == "no float32 time constant":
@@ -125,8 +120,8 @@ def changed(what):
         model.lif2.beta.data = torch.tensor(0.0123456789)
     elif what == "not finite":
         model.lif2.threshold.data = torch.tensor(float("inf"))
-    elif what == "different resets":
-        model.lif2 = network("subtract").lif2
+    elif what == "no subtraction":
+        model.lif2.state_function = model.lif2._base_zero
     elif what == "one hidden layer":
         generator = torch.Generator().manual_seed(0)
         model = spiking_network([10, 8, 6, 4], 0.9, "atan", 2.0, generator)
@@ -153,7 +148,7 @@ def changed(what):
             "a beta of 1",
             "no float32 time constant",
             "not finite",
-            "different resets",
+            "no subtraction",
             "one hidden layer",
         ),
         *("no spike counts", "neurons adapt", "windows", "don't fit", "no spikes"),
@@ -165,10 +160,10 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
     assert not list(tmp_path.iterdir())
 
 
-OTHERS = {"network": "convolutional", "n_hidden": 7, "n_layers": 2, "beta": 0.8}
+OTHERS = {"network": "convolutional", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
-OTHERS |= {"learn_threshold": True, "n_delays": 3, "delay_ms": 9.0, "kernel_size": 4, "stride": 2}
-OTHERS |= {"reset": "zero", "adapt_ms": 90.0, "stop_ms": 30.0}
+OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
+OTHERS |= {"adapt_ms": 90.0, "stop_ms": 30.0}
 
 
 @pytest.mark.filterwarnings("ignore:.*NIR's LIF resets")
@@ -197,21 +192,20 @@ def test_several_reasons_are_told_at_once():
 
 
 def test_a_file_from_elsewhere_is_refused(tmp_path):
-    graph = write(network("zero"), tmp_path / "a.nir")
+    graph = write(network(), tmp_path / "a.nir")
     graph.metadata.pop("reset")
     nir.write(tmp_path / "b.nir", graph)
     with pytest.raises(ValueError, match=r"b\.nir: not from here, for it lacks reset"):
         nir_file.read_nir(tmp_path / "b.nir")
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
-def test_sinabs_by_the_adapter_gives_the_same_counts(tmp_path, reset):
+def test_sinabs_by_the_adapter_gives_the_same_counts(tmp_path):
     pytest.importorskip("sinabs")
     place = ROOT / "benchmarks" / "nir_readers.py"
     spec = importlib.util.spec_from_file_location("nir_readers", place)
     readers = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(readers)
-    model = network(reset)
+    model = network()
     graph = write(model, tmp_path / "a.nir")
     own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0]
     with torch.no_grad():

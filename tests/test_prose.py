@@ -1,8 +1,6 @@
 """Every result in the prose of README, docs and notebooks, computed from committed tables."""
 
 import re
-import runpy
-import subprocess
 
 import nbformat
 import numpy as np
@@ -21,7 +19,6 @@ from shd_helpers.study import (
 )
 from shd_helpers.study.tables import COSTS
 from shd_helpers.sweeps import plan_of, recipes
-from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 from tests import RESULTS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -508,21 +505,3 @@ def test_the_costs_of_notebook_6(final):
         says("06_downsizing_study", sentence)
     assert full.neuron_updates == pytest.approx(3 * small.neuron_updates, rel=0.01)
     assert -gain["mean"] < gain.ci95
-
-
-def test_how_often_the_test_was_looked_at():
-    """Counted again at the commit that results/README.md names."""
-    said = (RESULTS / "README.md").read_text(encoding="utf-8")
-    commit = re.search(r"Counted at commit `(\w+)`", said)[1]
-    if subprocess.run(["git", "-C", ROOT, "cat-file", "-e", commit], check=False).returncode:
-        pytest.skip(f"a clone without commit {commit}")
-    counted = runpy.run_path(str(ROOT / "benchmarks" / "looks.py"))["looks"](commit)
-    assert counted in said
-    final = read_yaml(SWEEPS / "final.yaml")
-    seeds = [final["seeds"].get(name, final["seeds"]["others"]) for name in final["grid"]["input"]]
-    run, judged = (
-        int(re.search(rf"^\| {of} \| \d+ \| (\d+) \|", counted, re.M)[1])
-        for of in (r"final \| speakers left out", "speakers left out")
-    )
-    more = 12 * sum(map(len, seeds)) - run
-    assert not more or f"are {more} runs more, {judged + more} in all." in said

@@ -1,4 +1,4 @@
-"""From floats to the circuit's integers, and training with few-bit weights, mismatch and noise."""
+"""From floats to the circuit's integers, and training with few-bit weights."""
 
 import copy
 from dataclasses import replace
@@ -11,13 +11,13 @@ from hardware import circuit_scores, circuit_words, integer_network
 from shd_helpers.events import Downsampling
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.engines import fused
-from shd_helpers.network.mismatch import LEAST, mismatched
+from shd_helpers.network.quantisation import HEADROOM
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
 from tests.test_engine import random_events
 
 BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12)
-FINE = Quantisation(fc1_bits=16, fc2_bits=16, mem_bits=28, headroom=64.0, rounding="nearest")
+FINE = Quantisation(fc1_bits=16, fc2_bits=16, mem_bits=28)
 # 183 units become 40 and 333 steps 60, of 3 ms
 GRID = Downsampling(first_unit=540, duration_s=0.18, pool_units=4, pool_steps=3)
 
@@ -34,63 +34,53 @@ def network(seed=3, gain=4.0, **options):
     return model, config, random_events(12, 60, 40, 4, 0.1)
 
 
-@pytest.mark.parametrize("scale", ["neuron", "layer"])
 @pytest.mark.parametrize("bits", [2, 3, 8])
-def test_integers_are_the_nearest_multiples_of_a_scale_that_fits(scale, bits):
+def test_integers_are_the_nearest_multiples_of_a_scale_that_fits(bits):
     weight = network()[0].fc1.weight.detach()
-    rule = replace(BITS, fc1_bits=bits, weight_scale=scale)
-    whole, step = rule.integers(weight, torch.tensor(1.0), bits)
+    whole, step = BITS.integers(weight, torch.tensor(1.0), bits)
     most = 2 ** (bits - 1) - 1
     assert torch.equal(whole, whole.round()) and whole.abs().max() == most
     assert ((whole * step[:, None] - weight).abs() <= step[:, None] / 2 + 1e-9).all()
-    assert len(step.unique()) == (1 if scale == "layer" else len(step))
     # the largest weight of a neuron is its largest integer, unless its scale is raised to a quarter
     raised = step > weight.abs().amax(1).double() / most * (1 + 1e-9)
     assert (whole.abs().amax(1)[~raised] == most).all()
-    if scale == "neuron":
-        torch.testing.assert_close(step[raised], (step.max() / 4).expand(int(raised.sum())))
+    torch.testing.assert_close(step[raised], (step.max() / 4).expand(int(raised.sum())))
 
 
 def test_a_threshold_with_its_headroom_fits_into_the_membrane():
     model, config, _ = network()
-    for rule in (BITS, replace(BITS, mem_bits=8, headroom=8.0), replace(BITS, fc2_bits=16)):
+    for rule in (BITS, replace(BITS, mem_bits=8), replace(BITS, fc2_bits=16)):
         made = integer_network(model, config, GRID, rule)
         for layer in made.layers:
             # and with one bit more of shift it would not, unless a weight's last bit is in use
-            assert layer.threshold.max() * rule.headroom <= rule.high + rule.headroom
-            assert 2 * layer.threshold.max() * rule.headroom > rule.high
-    with pytest.raises(ValueError, match=r"headroom 200: mem_bits 8"):
-        replace(BITS, mem_bits=8, headroom=200.0)
+            assert layer.threshold.max() * HEADROOM <= rule.high + HEADROOM
+            assert 2 * layer.threshold.max() * HEADROOM > rule.high
 
 
-@pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("n_delays", [1, 3])
-def test_with_many_bits_the_circuit_does_what_the_floats_do(reset, n_delays):
-    model, config, events = network(reset=reset, n_delays=n_delays)
-    rule = replace(FINE, leak="shift")
-    counts, n_spikes = integer_network(model, config, GRID, rule).count(events)
+def test_with_many_bits_the_circuit_does_what_the_floats_do(n_delays):
+    model, config, events = network(n_delays=n_delays)
+    counts, n_spikes = integer_network(model, config, GRID, FINE).count(events)
     floats, spikes = fused.evaluate_batch(model, events, np.arange(12))
     assert spikes.sum(0).min() > 50
     assert abs(counts - floats.numpy()).max() <= 1 and abs(n_spikes - spikes.numpy()).max() <= 2
     assert (counts == floats.numpy()).mean() > 0.9
     # and the leak by product is off by 1/512 at most, its factor is 240 of 256
-    product = integer_network(model, config, GRID, replace(rule, leak="product"))
+    product = integer_network(model, config, GRID, replace(FINE, leak="product"))
     assert (product.leak_shift, product.leak_factor) == (0, 240)
     np.testing.assert_allclose(product.count(events)[0], counts, atol=2)
 
 
 def test_the_circuit_of_few_bit_weights_is_the_same_circuit():
     """What training ends with is what the integers are made of, whoever makes them, and when."""
-    for scale in ("neuron", "layer"):
-        model, config, _ = network()
-        rule = replace(BITS, weight_scale=scale)
-        first = integer_network(model, config, GRID, rule)
-        rule.round_weights(model)
-        again = integer_network(model, config, GRID, rule)
-        for a, b in zip(first.layers, again.layers, strict=True):
-            assert a.shift == b.shift
-            for name in ("weight", "bias", "threshold"):
-                np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    model, config, _ = network()
+    first = integer_network(model, config, GRID, BITS)
+    BITS.round_weights(model)
+    again = integer_network(model, config, GRID, BITS)
+    for a, b in zip(first.layers, again.layers, strict=True):
+        assert a.shift == b.shift
+        for name in ("weight", "bias", "threshold"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
 
 
 def test_learned_thresholds_scale_with_the_weights():
@@ -122,12 +112,12 @@ def test_a_step_goes_straight_through_to_the_floats():
         assert parameter.grad.abs().max() > 0
 
 
-def train(rule=None, epochs=3, augmentation=None, on_epoch=None, **options):
+def train(rule=None, epochs=3, on_epoch=None):
     model, config, events = network()
-    settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01, **options)
+    settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01)
     history = fit(
         model, events, events, settings, torch.Generator().manual_seed(0),
-        quantisation=rule, augmentation=augmentation, on_epoch=on_epoch,
+        quantisation=rule, on_epoch=on_epoch,
     )  # fmt: skip
     return model, config, events, history
 
@@ -176,50 +166,14 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
     assert circuit_words(made, part).tolist() == words.tolist()
 
 
-# --- mismatch ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("learned", [False, True])
-def test_mismatch_multiplies_every_number_and_goes_again(learned):
-    model, _, events = network(learn_beta=learned, learn_threshold=learned)
-    before = copy.deepcopy(model.state_dict())
-    factors = []
-    with mismatched(model, 0.1, torch.Generator().manual_seed(0)):
-        for i, (fc, lif) in enumerate(model.layers, start=1):
-            old = {name.split(".")[1]: x for name, x in before.items() if f"{i}." in name}
-            factors += [(fc.weight / old["weight"]).flatten(), fc.bias / old["bias"]]
-            factors += [(1 - lif.beta) / (1 - old["beta"]), lif.threshold / old["threshold"]]
-            assert len(factors[-1]) == len(factors[-2]) == fc.out_features
-        fused.forward_backward(model, events, [0, 1])  # the engine takes it
-    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
-    drawn = torch.cat(factors).detach()
-    assert abs(drawn.mean() - 1) < 0.01 and abs(drawn.std() - 0.1) < 0.01
-    assert min(len(x.unique()) for x in factors) > 1
-    with mismatched(model, 1.0, torch.Generator().manual_seed(0)):
-        ratio = model.fc1.weight.detach() / before["fc1.weight"]
-    assert ratio.min().item() == pytest.approx(LEAST, rel=1e-4)
-
-
-def test_training_with_mismatch_draws_anew_and_keeps_the_design(capsys):
-    plain, *_, before = train(epochs=1)
-    model, *_, history = train(epochs=1, mismatch=0.2)
-    assert history[0]["train_loss"] != before[0]["train_loss"]
-    assert not torch.equal(plain.fc1.weight, model.fc1.weight)
-    assert model.lif1.beta == plain.lif1.beta and model.lif1.threshold == 1
-    again = train(epochs=1, mismatch=0.2)[0]
-    assert torch.equal(again.fc1.weight, model.fc1.weight)
-
-
 # --- refusals ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"fc1_bits": 3}, "fc1_bits 3, fc2_bits 0, mem_bits 0: all 0 for floats, or each"),
-        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "fc1_bits 1"),
-        ({"quantised_epochs": 3}, "quantised_epochs 3: needs fc1_bits"),
-        ({"weight_scale": "column"}, "weight_scale 'column'"),
+        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "circuit 1-8-12: weights have 2 to 16"),
+        ({"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 3}, "circuit 3-8-3: .* membranes 4 to 32"),
         ({"leak": "none"}, "leak 'none'"),
     ],
 )

@@ -165,25 +165,10 @@ def test_delayed_copies_equal_nested_loops():
                 want = x[t - delay, :, unit] if t >= delay else torch.zeros(2)
                 assert torch.equal(late[t, :, 3 * k + unit], want)
     assert net.fc1.in_features == 9
-    assert NetworkConfig(n_delays=4, delay_ms=30.0).delays(3.0) == (0, 10, 20, 30)
-    assert NetworkConfig(n_delays=3, delay_ms=25.0).delays(10.0) == (0, 2, 5)
-    with pytest.raises(ValueError, match="delay_ms 1"):
-        NetworkConfig(n_delays=3, delay_ms=1.0).delays(3.0)
-
-
-@torch.no_grad()
-def test_a_second_hidden_layer_hears_the_first_late_and_the_output_hears_it_at_once():
-    """One neuron a layer and no leak: spikes at 0 and 5 arrive 1 and 4 steps later, and go on."""
-    net = spiking_network((1, 1, 1, 1), 0.0, "atan", 2.0, torch.Generator(), delays=(1, 4))
-    for fc, weights in zip((net.fc1, net.fc2, net.fc3), ([2, 0], [2, 2], [2]), strict=True):
-        fc.weight.copy_(torch.tensor([weights], dtype=torch.float32))
-    x = torch.zeros(12, 1, 1)
-    x[[0, 5]] = 1
-    states = net(x, record_hidden=True)
-    spikes = [np.flatnonzero(spk).tolist() for spk in (*states.hidden_spk, states.spk)]
-    # the third hears the second at once: only its first layer and its second have delays
-    assert spikes == [[1, 6], [2, 5, 7, 10], [2, 5, 7, 10]]
-    assert torch.equal(net(x).spk, states.spk) and not net(x).hidden_spk
+    assert NetworkConfig(n_delays=4).delays(3.0) == (0, 10, 20, 30)
+    assert NetworkConfig(n_delays=4).delays(12.0) == (0, 2, 5, 8)
+    with pytest.raises(ValueError, match="n_delays 3: two copies, 30 ms apart"):
+        NetworkConfig(n_delays=3).delays(100.0)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +261,6 @@ def test_beta_keeps_its_time_constant_whatever_the_step():
         ("readout", "max"),
         ("learn_beta", 1),
         ("n_delays", 0),
-        ("delay_ms", 0.0),
         ("kernel_size", -1),
         ("stride", 0),
     ],

@@ -131,7 +131,10 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     run_notebooks({}, folder)
     assert contents() == ["2"] * 5 and not place.exists()
     assert (folder / "run.json").read_text() == "another's"
-    with FileLock(folder / ".lock"), pytest.raises(ValueError, match=r"run: another process runs"):
+    with (
+        FileLock(folder.with_name(".run.study")),
+        pytest.raises(ValueError, match=r"run: another process runs"),
+    ):
         run_notebooks({}, folder)
 
 

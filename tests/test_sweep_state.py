@@ -1,6 +1,5 @@
 """What a sweep skips and what its table keeps, without executing anything."""
 
-import csv
 import errno
 import gzip
 import json
@@ -8,23 +7,20 @@ import os
 import re
 import shutil
 import subprocess
-import tracemalloc
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from shd_helpers.study import identity, predictions, tables
+from shd_helpers.study import identity, tables
 from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
-from shd_helpers.sweeps import state
+from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.spec import SweepError
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 
 
 def todo(home, again=None):
-    sweep = read_sweep(home.yaml)
-    return state.missing(sweep, again, read_rows(sweep.table))
+    return runner.missing(read_sweep(home.yaml), again)
 
 
 def missing(home, again=None):
@@ -34,9 +30,7 @@ def missing(home, again=None):
 def store(home, results):
     """Store what runs measured, or their tracebacks, by their place in the sweep."""
     sweep = read_sweep(home.yaml)
-    rows = {sweep.runs[i]: result for i, result in results.items()}
-    state.store(sweep, rows)
-    state.settle(sweep, [run for run, result in rows.items() if not isinstance(result, str)])
+    runner.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
 
 
 def measured(home, validation):
@@ -58,25 +52,14 @@ def test_the_table(home):
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
-    assert table.kind.tolist() == ["low one", "high"] * 2 and table.word[:2].tolist() == [
-        "a/b",
-        "a",
-    ]
+    assert table.kind.tolist() == ["low one", "high"] * 2
+    assert table.word[:2].tolist() == ["a/b", "a"]
     assert table.run_name[3] == "sweeps/trial/x=2.0,kind=high,seed=3"
     assert (table.validation_accuracy == 0.1 + 0.2).all() and table.test_seen_accuracy.isna().all()
     assert (table.status == "done").all() and (table.error == "").all()
     stored = read_rows(home.table)
     assert stored.validation_accuracy.tolist() == [0.30000000000000004] * 4
     assert stored.hash.tolist() == [run.hash for run in read_sweep(home.yaml).runs]
-
-
-@pytest.mark.parametrize("value", [0.1 + 0.2, 2 / 3, 1e-300, 5e-324, 0.7555555555555555])
-def test_numbers_come_back_to_the_last_bit(home, value):
-    store(home, {0: measured(home, 0.5) | {"training_s": value}})
-    before = home.table.read_text()
-    assert read_rows(home.table).training_s[0] == value
-    store(home, {1: measured(home, 0.5)})
-    assert before.splitlines()[1] in home.table.read_text().splitlines()
 
 
 def test_a_row_is_a_done_run_without_its_folder(home):
@@ -104,8 +87,9 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     run_sweep(home.yaml, progress=False)
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
-    assert len(missing(home, "")) == 4
     assert all(todo(home, "seed=0").values())  # folders don't count
+    with pytest.raises(SweepError, match=r"in no run's name; .* sweeps/trial/x=1\.0,seed=0"):
+        run_sweep(home.yaml, again="x=2.0, seed=1")
 
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
@@ -124,49 +108,24 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
-    before = home.table.read_text()
+    before = home.table.read_text().splitlines()[1]
     monkeypatch.setattr(identity, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
-    rows = read_rows(home.table)
-    assert rows.status.tolist() == ["done", "failed"] and before.splitlines()[1] in (
-        home.table.read_text().splitlines()
-    )
+    assert read_rows(home.table).status.tolist() == ["done", "failed"]
+    assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = state.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
+    own = runner.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is told
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
     assert rows.validation_accuracy.tolist() == [0.75, 0.25] and (rows.status == "done").all()
 
 
-def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
-    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
-    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
-    tables.merge_rows(home.table, [row | {"status": "done"}])
-    assert read_rows(home.table).more.tolist() == [8, 7, 7]
-
-
-def test_run_json_is_read_once_for_each_run(home, monkeypatch):
-    calls = []
-
-    def counted(folder, wanted):
-        calls.append(folder)
-        return finished_run(folder, wanted)
-
-    monkeypatch.setattr(state, "finished_run", counted)
-    home.finish_all()
-    run_sweep(home.yaml, progress=False)
-    assert len(calls) == 4
-    run_sweep(home.yaml, progress=False)
-    assert len(calls) == 4  # the table has them
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("complete", False), ("complete", 1), ("parameters", {"x": 3.0}), ("scores", None)),
-        *(("scores", {"validation": 97}), ("scores", {"validation": "0.5"}), ("hash", "0")),
+        *(("parameters", {"x": 3.0}), ("scores", None)),
+        *(("scores", {"validation": "0.5"}), ("hash", "0")),
     ],
 )
 def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
@@ -179,9 +138,6 @@ def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
     path.write_text(json.dumps(json.loads(good) | {key: value}))
     assert finished_run(run.folder, run.hash) is None
     path.write_text(good[: len(good) // 2])  # damaged
-    assert finished_run(run.folder, run.hash) is None
-    path.unlink()
-    path.mkdir()
     assert finished_run(run.folder, run.hash) is None
 
 
@@ -200,11 +156,10 @@ def test_predictions_are_kept_and_never_lost(home):
     assert missing(home) == []
     # another sweep's runs in the same file, and one of them anew
     home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
-    for run in read_sweep(home.yaml).runs:
-        home.finish(run, predicted=["two", "two"])
     sweep = read_sweep(home.yaml)
-    state.store(sweep, {run: finished_run(run.folder, run.hash) for run in sweep.runs})
-    state.settle(sweep, sweep.runs)
+    for run in sweep.runs:
+        home.finish(run, predicted=["two", "two"])
+    runner.store_predictions(sweep, sweep.runs)
     kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
     assert kept == {
         first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
@@ -212,27 +167,22 @@ def test_predictions_are_kept_and_never_lost(home):
 
 
 def test_a_run_without_its_predictions_is_missing(home):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    first, second = read_sweep(home.yaml).runs
-    store(home, {})
     home.write(grid={"x": [1.0, 2.0]}, seeds=[0])
     store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
+    first, second, _ = read_sweep(home.yaml).runs
     home.finish(first)  # scores, but no predictions.csv
     home.finish(second, predicted=["one", "two"])
-    assert {run.configuration: again for run, again in todo(home).items()} == {"x=1.0": True}
+    # what another sweep ends meanwhile counts
+    wanted = {"x=1.0": True, "x=3.0": False}
+    assert {run.configuration: again for run, again in todo(home).items()} == wanted
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
-
-
-def test_a_run_that_another_sweep_ends_meanwhile_is_reused_though_predictions_are_kept(home):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    assert list(todo(home).values()) == [False, False]  # whatever lies there by then counts
 
 
 def test_damaged_files_are_named(home):
     home.table.parent.mkdir(parents=True)
     home.table.write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match=r"trial\.csv: without a column run_name.*git checkout"):
+    with pytest.raises(TableError, match=r"trial\.csv: damaged .*git checkout"):
         run_sweep(home.yaml, progress=False)
     home.table.unlink()
     home.write(keep_predictions=True)
@@ -255,68 +205,25 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     home.finish_all()
     with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
         run_sweep(home.yaml, progress=False)
-    assert home.table.read_text().startswith(before)  # the new rows are behind, out of order
-    assert len(read_rows(home.table)) == 6
+    assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
 
 
-def test_a_row_is_appended_without_reading_the_others(home, monkeypatch):
-    """Rows of other runs, with a column that this sweep hasn't, stay before it to the letter."""
-    sweep, row = read_sweep(home.yaml), measured(home, 0.5)
-    store(home, {0: row})
-    other = {
-        "configuration": "b",
-        "seed": 9,
-        "run_name": "b,seed=9",
-        "status": "done",
-        "older": "y",
-    }
-    tables.merge_rows(home.table, [other])
-    before = home.table.read_text()
-    monkeypatch.setattr(tables, "_read", None)
-    state.store(sweep, {run: row for run in sweep.runs[1:3]})
-    assert home.table.read_text().startswith(before)
-    monkeypatch.undo()
-    assert len(read_rows(home.table)) == 4
-
-
-def test_what_a_killed_process_left_of_a_row_is_no_row(home):
-    row = measured(home, 0.5)
-    store(home, {0: row, 1: row})
-    whole = home.table.read_text()
-    for n in (2, 20, len(whole.splitlines()[-1]) - 1):
-        home.table.write_text(whole[:-n])
-        assert len(read_rows(home.table)) == 1
-        state.store(read_sweep(home.yaml), {read_sweep(home.yaml).runs[2]: row})
-        assert len(read_rows(home.table)) == 2
-        assert len(pd.read_csv(home.table)) == 2  # nothing is left of it in the file
+def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
+    store(home, {0: measured(home, 0.5)})
+    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
+    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
+    tables.merge_rows(home.table, [row | {"status": "done"}])
+    assert read_rows(home.table).more.tolist() == [8, 7]
 
 
 def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
-    runs, row = read_sweep(home.yaml).runs, measured(home, 0.5)
-    state.store(read_sweep(home.yaml), {runs[0]: row, runs[1]: "a\nb"})
-    # a column that younger rows haven't stands before the last one, which is empty
-    tables.merge_rows(home.table, [state.row_of(runs[2], row) | {"older": 1.25}])
-    tables.merge_rows(home.table, [], [runs[1].run_name])  # the one that failed is the first
+    row = measured(home, 0.5)
+    store(home, {0: row, 1: row})
     home.table.write_text(home.table.read_text().removesuffix("\n"))
-    assert len(read_rows(home.table)) == 3
-    state.store(read_sweep(home.yaml), {runs[3]: row})
-    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 4
-    assert home.table.read_text().splitlines()[0].endswith(",older,error")
-
-
-def test_rows_that_contradict_themselves_are_named(home):
-    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    whole = home.table.read_text()
-    *_, last = whole.splitlines(keepends=True)
-    first = read_sweep(home.yaml).runs[1].run_name
-    for name in (f"{first}b", first.replace("trial", "other")):
-        home.table.write_text(whole + last.replace(first, name))
-        with pytest.raises(TableError, match=rf"{name}: run_name .* and of no other's"):
-            read_rows(home.table)
-    home.table.write_text(whole.replace("0.5", "0_0.5", 1))
-    with pytest.raises(TableError, match=r"'0_0\.5': must be a number"):
-        read_rows(home.table)
+    assert len(read_rows(home.table)) == 2
+    store(home, {2: row})
+    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 3
 
 
 def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
@@ -342,66 +249,15 @@ def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
     assert read_rows(table).validation_accuracy.tolist() == [0.75]
 
 
-def test_of_a_run_s_rows_the_last_one_that_is_done_counts(home):
-    sweep, first = read_sweep(home.yaml), measured(home, 0.5)
-    state.store(sweep, {sweep.runs[0]: first, sweep.runs[1]: first})
-    state.store(sweep, {sweep.runs[0]: first | {"validation_accuracy": 0.75}})
-    assert len(home.table.read_text().splitlines()) == 4
-    assert read_rows(home.table).validation_accuracy.tolist() == [0.5, 0.75]
-    state.settle(sweep, [])
-    assert len(home.table.read_text().splitlines()) == 3
-    assert pd.read_csv(home.table).validation_accuracy.tolist() == [0.75, 0.5]
-
-
-def test_full_disk_under_an_appended_row_leaves_no_part_of_it(home, monkeypatch):
-    store(home, {0: measured(home, 0.5)})
-    before = home.table.read_text()
-
-    def full(writer, rows):
-        writer.writer.writerow(["half"])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(csv.DictWriter, "writerows", full)
-    sweep = read_sweep(home.yaml)
-    with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
-        state.store(sweep, {sweep.runs[1]: measured(home, 0.5)})
-    assert home.table.read_text() == before
-
-
-def test_predictions_take_the_memory_of_some_runs_however_many_there_are(home, monkeypatch):
-    """Once for all runs that ended, in pieces; once each run read and wrote all before it."""
-    monkeypatch.setattr(predictions, "PIECE", 500)
-    home.write(keep_predictions=True, grid={"x": [1.0]}, seeds=list(range(50)))
-    sweep = read_sweep(home.yaml)
-    lines = "test,0,3,one,two,7\n" * 500
-    for run in sweep.runs:
-        home.finish(run)
-        text = f"part,row,speaker,label,predicted,input_events\n{lines}"
-        (run.folder / "predictions.csv").write_text(text)
-
-    def peak(runs):
-        tracemalloc.start()
-        state.settle(sweep, runs)
-        most = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return most
-
-    state.settle(sweep, sweep.runs[:5])
-    few = peak(sweep.runs[5:10])
-    assert peak(sweep.runs[10:]) < 1.5 * few
-    kept = pd.read_csv(home.predictions).hash
-    assert kept.value_counts().to_dict() == {run.hash: 500 for run in sweep.runs}
-
-
 def test_a_column_that_some_runs_have_is_kept_for_them(home):
     home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
     sweep = read_sweep(home.yaml)
     for run in sweep.runs:
         home.finish(run, predicted=["one", "two"])
-    state.settle(sweep, sweep.runs[:1])
     file = sweep.runs[1].folder / "predictions.csv"
     pd.read_csv(file).assign(integer_predicted="one").to_csv(file, index=False)
-    state.settle(sweep, sweep.runs[1:])
+    for run in sweep.runs:
+        runner.store_predictions(sweep, [run])
     kept = pd.read_csv(home.predictions, keep_default_na=False)
     assert kept.integer_predicted.tolist() == ["", "", "one", "one"]
     assert kept.predicted.tolist() == ["one", "two"] * 2

@@ -1,11 +1,13 @@
 """Voices measured from spikes, against spikes and sounds whose pitch, rate and level are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from shd_helpers.source import Utterances, encode
+from shd_helpers.events.toy import write_toy
+from shd_helpers.source import Utterances, encode, read_shd
 from shd_helpers.source.shd_file import ENGLISH
-from tools.voices import as_long, describe_voices, duration_s, pitch_hz
+from tools.voices import as_long, describe_voices, duration_s, pitch_hz, write_voices
 
 
 @pytest.mark.parametrize("hz", [80, 125, 200, 250])
@@ -51,3 +53,18 @@ def test_a_slowed_word_has_the_wanted_length_and_the_same_order():
     assert slowed[0] == times[0] and (np.diff(slowed) >= np.diff(times)).all()
     gaps = np.diff(slowed) / np.diff(times)
     np.testing.assert_allclose(gaps, 0.464 / duration_s(times))
+
+
+def test_the_table_has_medians_of_all_english_utterances_of_a_speaker(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    write_toy(tmp_path / "toy", seed=0)
+    write_voices(str(tmp_path / "toy"))
+    table = pd.read_csv(tmp_path / "results" / "voices_toy.csv").set_index("speaker")
+    counts = {}
+    for part in ("train", "test"):
+        data = read_shd(tmp_path / "toy" / f"toy_{part}.h5")
+        for i, speaker in enumerate(data.speakers.tolist()):
+            if data.keys[data.labels[i]] in ENGLISH:
+                counts.setdefault(speaker, []).append(len(data.spikes(i)[0]))
+    assert table.spikes.to_dict() == {s: np.median(n) for s, n in counts.items()}
+    assert table.utterances.to_dict() == {s: len(n) for s, n in counts.items()}

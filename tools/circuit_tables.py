@@ -31,9 +31,8 @@ from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.study import load_network, load_utterances, of_run, read_run
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import settings
-from shd_helpers.study.run_folder import Run
+from shd_helpers.study.run_folder import Run, RunError
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
@@ -61,8 +60,8 @@ def stopping(run: Run) -> pd.DataFrame:
     """
     utterances, rows = load_utterances(run), []
     is_seen = pd.Series(utterances.test.speakers).isin(run.info["seen_speakers"]).to_numpy()
-    networks = {"floats": load_network(run)}
-    if settings(Quantisation, run.info["parameters"]):
+    networks, own = {"floats": load_network(run)}, settings(Quantisation, run.info["parameters"])
+    if own:
         networks["integers"] = circuit_of(of_run(run))
     for name, network in networks.items():
         validated, tested = (follow(network, part) for part in utterances[1:])
@@ -70,7 +69,12 @@ def stopping(run: Run) -> pd.DataFrame:
         for part, chosen in (("test_seen", is_seen), ("test_unseen", ~is_seen)):
             parts[part] = tested.take(chosen), utterances.test.labels[chosen]
         for rule in (Rule(margin, silence) for margin in MARGINS for silence in SILENCES):
-            row = {"network": name, "margin": rule.margin, "silence": rule.silence}
+            row = {
+                "circuit": own.name,
+                "network": name,
+                "margin": rule.margin,
+                "silence": rule.silence,
+            }
             for part, (progress, labels) in parts.items():
                 found = progress.measure(rule, labels)
                 row |= {f"{part}_{quantity}": value for quantity, value in found.items()}
@@ -81,19 +85,19 @@ def stopping(run: Run) -> pd.DataFrame:
 def budget(run: Run) -> pd.DataFrame:
     """Return a row for each quantity of the circuit, as ``make export`` and ``make rtl`` tell it.
 
-    Columns are `circuit` (bits of a weight in the first and the second layer, and of a membrane),
-    `quantity` and `value`: bytes of each kind of number, operations of a word (means over the test
-    words), clock cycles of a word (over 20 words), of their busiest step and of the worst that can
-    be, both with the intake of events, events of their fullest step and of two in a row, and cells
+    Columns are `circuit`, `quantity` and `value`: bytes of each kind of number, operations of a
+    word (means over the test words), clock cycles of a word (over 20 words), of their busiest step
+    and of the worst that can be, both with the intake of events, events of their fullest step and
+    of two in a row, and cells
     of an ECP5.
     """
     trained = of_run(run)
-    wanted = export.quantisation_of(trained, {})
+    wanted = export.quantisation_of(trained)
     network, test = circuit_of(trained, wanted), load_utterances(run).test
     found = compare([("value", network, test)]).value
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "circuit"
-        export.export(trained, folder, {})
+        export.export(trained, folder)
         done = rtl.simulate(folder)
         assert done.output == (folder / "expected.txt").read_text(), "the core differs"
         found["clock cycles"] = done.cycles / done.words
@@ -106,10 +110,9 @@ def budget(run: Run) -> pd.DataFrame:
         found["events, fullest step"] = each.max()
         found["events, two steps"] = (each[:, 1:] + each[:, :-1]).max()
         found = pd.concat([found, pd.Series(rtl.resources(folder)).rename(lambda x: f"cells: {x}")])
-    name = "/".join(str(bits) for bits in (wanted.fc1_bits, wanted.fc2_bits, wanted.mem_bits))
-    name += ", tuned" if wanted.quantised_epochs else ", rounded"
     table = found.rename("value").rename_axis("quantity").reset_index()
-    return table.assign(circuit=name)
+    table.insert(0, "circuit", wanted.name)
+    return table
 
 
 TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
@@ -122,12 +125,7 @@ TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
 def about(run: Run) -> dict[str, object]:
     """Return what stands in a run's rows besides what was measured; `run` is the run's hash."""
     p = run.info["parameters"]
-    noise = {"mismatch": p.get("mismatch"), "events": p.get("dropout") or p.get("spurious")}
-    noises = [name for name, share in noise.items() if share]
-    found = {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
-    found |= {"trained_with": " and ".join(noises) or "nothing else"}
-    bits = [p.get(f"{name}_bits", 0) for name in ("fc1", "fc2", "mem")]
-    return found | {"bits": "/".join(map(str, bits)), "tuned": bool(p.get("quantised_epochs"))}
+    return {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.source.microphone import RecordingError, hear
 from shd_helpers.study import evaluate, input_of, read_network
-from shd_helpers.study.networks import NETWORKS
+from shd_helpers.study.networks import networks_dir
 from tools.voices import as_long, duration_s
 
 
@@ -36,9 +36,9 @@ def main() -> None:
     networks = {
         path.stem: read_network(path)
         for kind in ("study", "best", "adapting")
-        for path in sorted(NETWORKS.glob(f"{kind}_*.npz"))
+        for path in sorted(networks_dir().glob(f"{kind}_*.npz"))
     }
-    usual_s = pd.read_csv(NETWORKS.parent / "voices_hd.csv").duration_s.median()
+    usual_s = pd.read_csv(results_dir() / "voices_hd.csv").duration_s.median()
     rows = []
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)

@@ -8,7 +8,7 @@ from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError
 from hardware.rtl import CELLS, resources, simulate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.handover import RunError
+from shd_helpers.study.run_folder import RunError
 
 
 def main() -> None:
@@ -16,7 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hardware.rtl", description=__doc__)
     add_arguments(parser)
     given = parser.parse_args()
-    otherwise = given.p or given.dataset or given.utterances != parser.get_default("utterances")
+    otherwise = (
+        given.circuit or given.dataset or given.utterances != parser.get_default("utterances")
+    )
     try:
         folder = out_folder(given)
         if otherwise or not (folder / "core.v").is_file():

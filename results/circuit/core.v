@@ -101,19 +101,17 @@ module core #(
     wire signed [MEM_BITS-1:0] after = &top || ~|top ? sum : limit;
     wire signed [MEM_BITS-1:0] compared = state == FIRE ? after : held;
     wire is_above = compared > $signed({1'b0, threshold_n});
-    wire signed [MEM_BITS-1:0] u = RESET_TO_ZERO && is_above ? 0 : held;
-    wire signed [MEM_BITS+FACTOR_BITS:0] scaled = u * FACTOR;
-    localparam HALF_BIT = LEAK_SHIFT == 0 ? 0 : LEAK_SHIFT - 1; // rounds to the nearest
+    wire signed [MEM_BITS+FACTOR_BITS:0] scaled = held * FACTOR;
     always @* begin
         a = sum; b = 0; carry = 0;
         case (state)
             LEAK: if (LEAK_SHIFT != 0) begin
-                a = u; b = ~(u >>> LEAK_SHIFT); carry = !(LEAK_HALF != 0 && u[HALF_BIT]);
+                a = held; b = ~(held >>> LEAK_SHIFT); carry = 1;
             end else begin
-                a = 0; b = scaled >>> FACTOR_BITS; carry = LEAK_HALF != 0 && scaled[FACTOR_BITS-1];
+                a = 0; b = scaled >>> FACTOR_BITS;
             end
             BIAS: b = bias_n;
-            RESET: if (!RESET_TO_ZERO && is_above) begin b = ~threshold_n; carry = 1; end
+            RESET: if (is_above) begin b = ~threshold_n; carry = 1; end
             default: if (layer) b = w2 <<< SHIFT2; else b = w1 <<< SHIFT1;
         endcase
     end

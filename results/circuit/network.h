@@ -13,8 +13,6 @@
 #define LEAK_SHIFT 3
 #define LEAK_FACTOR 0
 #define FACTOR_BITS 8
-#define LEAK_HALF 0
-#define RESET_TO_ZERO 0
 #define SHIFT1 6
 #define SHIFT2 1
 #define MEM_HIGH 2047

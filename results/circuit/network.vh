@@ -13,8 +13,6 @@
     parameter LEAK_SHIFT = 3,
     parameter LEAK_FACTOR = 0,
     parameter FACTOR_BITS = 8,
-    parameter LEAK_HALF = 0,
-    parameter RESET_TO_ZERO = 0,
     parameter SHIFT1 = 6,
     parameter SHIFT2 = 1,
     parameter N_SLOTS = 1,

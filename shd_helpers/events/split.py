@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, shown
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, quoted
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 
 PROTOCOLS = ("official", "leave_one_out")
@@ -66,7 +66,8 @@ class Split:
             )
         if self.validation_speakers and self.validation != "speaker":
             raise ValueError(
-                f"validation_speakers {shown(self.validation_speakers)}: needs validation 'speaker'"
+                f"validation_speakers {quoted(self.validation_speakers)}: needs "
+                "validation 'speaker'"
             )
         self.speakers()
 
@@ -79,7 +80,7 @@ class Split:
             return numbers
         except (ValueError, AttributeError):
             raise ValueError(
-                f"validation_speakers {shown(self.validation_speakers)}: must be numbers with "
+                f"validation_speakers {quoted(self.validation_speakers)}: must be numbers with "
                 "commas between them"
             ) from None
 

@@ -68,32 +68,22 @@ def accuracy_over_bits(circuits: pd.DataFrame, floats: float) -> Figure:
 def accuracy_over_disturbance(disturbances: pd.DataFrame) -> Figure:
     """Draw accuracy (%) over the strength of each disturbance, a panel a kind, with a band.
 
-    Takes rows of `kind`, `strength`, `trained_with` (a line each) and `test_unseen_accuracy` (a
-    fraction), one a network and draw. The rows of kind ``"none"`` are where all lines begin. Lines
-    are means; the band, of the first `trained_with` alone, goes from the 10th to the 90th
-    percentile of networks and draws.
+    Takes rows of `kind`, `strength` and `test_unseen_accuracy` (a fraction), one a network and
+    draw. The rows of kind ``"none"`` are where all lines begin. Lines are means; the band goes from
+    the 10th to the 90th percentile of networks and draws.
     """
-    look: dict[str, Any]
     begin = disturbances[disturbances.kind == "none"]
     kinds = [kind for kind in disturbances.kind.unique() if kind != "none"]
-    names, n_columns = disturbances.trained_with.unique(), min(5, len(kinds))
+    n_columns = min(5, len(kinds))
     n_rows = math.ceil(len(kinds) / n_columns)
     size = (max(6.5, 2.5 * n_columns + 0.6), 2.5 * n_rows + 0.6)
     figure, axes = plt.subplots(n_rows, n_columns, figsize=size, sharey=True, squeeze=False)
     for axis, kind in zip(axes.flat, kinds, strict=False):
-        for i, name in enumerate(names):
-            rows = pd.concat([begin, disturbances[disturbances.kind == kind]])
-            rows = rows[rows.trained_with == name]
-            values = 100 * rows.groupby("strength").test_unseen_accuracy.mean()
-            look = {"color": f"C{i}", "marker": _MARKS[i % 6], "markersize": 3.5}
-            axis.plot(100 * values.index, values, label=f"trained with {name}", **look)
-            if i == 0:  # bands of several would hide each other
-                low, high = (
-                    100 * rows.groupby("strength").test_unseen_accuracy.quantile(q) for q in _BAND
-                )
-                look = {"color": "C0", "alpha": 0.15, "linewidth": 0}
-                look |= {"label": f"8 of 10, {name}"}
-                axis.fill_between(100 * values.index, low, high, **look)
+        rows = pd.concat([begin, disturbances[disturbances.kind == kind]])
+        scores = rows.assign(score=100 * rows.test_unseen_accuracy).groupby("strength").score
+        x, (low, high) = 100 * scores.mean().index, (scores.quantile(q) for q in _BAND)
+        axis.plot(x, scores.mean(), "o-", markersize=3.5, label="mean")
+        axis.fill_between(x, low, high, color="C0", alpha=0.15, linewidth=0, label="8 of 10")
         axis.set_title(kind.replace(", ", ",\n"), fontsize=9)
         axis.set_xlabel("strength (%)")
     for axis in axes.flat[len(kinds) :]:
@@ -101,8 +91,7 @@ def accuracy_over_disturbance(disturbances: pd.DataFrame) -> Figure:
     for row in axes:
         percent_axis(row[0], "accuracy")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    look = {"loc": "outside upper right", "ncols": len(labels), "title_fontsize": 9}
-    figure.legend(handles, labels, **look)
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels))
     return figure
 
 

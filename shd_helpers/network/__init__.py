@@ -41,5 +41,5 @@ def build_network(
     """
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
-    sizes = n_units, *[config.n_hidden] * config.n_layers, n_classes
+    sizes = n_units, config.n_hidden, n_classes
     return SpikingNetwork(sizes, config, generator, step_ms)

@@ -6,9 +6,9 @@ from shd_helpers.checks import check_choice, check_number, check_switch, check_w
 from shd_helpers.network.surrogates import SURROGATES
 
 STUDY_STEP_MS = 3.0  # at which `beta` is given
+DELAY_MS = 30.0  # from one copy of the input to the next
 NETWORKS = ("spiking", "convolutional")
 READOUTS = ("spikes", "membrane")
-RESETS = ("subtract", "zero")
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,16 @@ class NetworkConfig:
     """
 
     network: str = "spiking"
-    n_hidden: int = 256  # in a hidden layer; where neurons have a window, at every place
-    n_layers: int = 1  # hidden layers, one after the other
+    n_hidden: int = 256  # hidden neurons; where they have a window, at every place
     beta: float = 0.95  # share of the membrane potential that is left after 3 ms
     surrogate: str = "fast_sigmoid"
     slope: float = 2.0  # steepness of the surrogate
     readout: str = "spikes"  # class scores: output spikes, or the mean membrane potential
     learn_beta: bool = False  # a beta for every neuron, learned
     learn_threshold: bool = False  # a threshold for every spiking neuron, learned
-    n_delays: int = 1  # copies of what a hidden layer hears, each with weights of its own
-    delay_ms: float = 30.0  # by which each copy is later than the one before
+    n_delays: int = 1  # copies of the input, each 30 ms later and with weights of its own
     kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
     stride: int = 8  # units from one place to the next
-    reset: str = "subtract"  # after a spike the membrane loses the threshold, or all it has
     adapt_ms: float = 0.0  # hidden neurons tire, and recover within about so long; 0: they don't
     stop_ms: float = 0.0  # a word ends so long after its last event; 0: with the last step
 
@@ -46,16 +43,13 @@ class NetworkConfig:
         check_choice("surrogate", self.surrogate, SURROGATES)
         check_choice("readout", self.readout, READOUTS)
         check_whole("n_hidden", self.n_hidden, 1, 100_000)
-        check_whole("n_layers", self.n_layers, 1, 10)
         check_number("beta", self.beta, 0, 1)
         check_number("slope", self.slope, 0, 1e6, above=True)
         check_switch("learn_beta", self.learn_beta)
         check_switch("learn_threshold", self.learn_threshold)
         check_whole("n_delays", self.n_delays, 1, 1000)
-        check_number("delay_ms", self.delay_ms, 0, 60_000, above=True)
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
-        check_choice("reset", self.reset, RESETS)
         check_number("adapt_ms", self.adapt_ms, 0, 60_000)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 
@@ -68,17 +62,17 @@ class NetworkConfig:
         return max(1, round(self.stop_ms / step_ms)) if self.stop_ms else 0
 
     def delays(self, step_ms: float) -> tuple[int, ...]:
-        """Return the delays 0, delay_ms, 2 delay_ms, ... in whole steps.
+        """Return the delays 0, 30 ms, 60 ms, ... in whole steps.
 
         Raises
         ------
         ValueError
             If two of them fall on the same step.
         """
-        steps = tuple(round(k * self.delay_ms / step_ms) for k in range(self.n_delays))
+        steps = tuple(round(k * DELAY_MS / step_ms) for k in range(self.n_delays))
         if len(set(steps)) < len(steps):
             raise ValueError(
-                f"n_delays {self.n_delays}, delay_ms {self.delay_ms:g}: two copies fall on one "
-                f"step; a step is {step_ms:g} ms long"
+                f"n_delays {self.n_delays}: two copies, {DELAY_MS:g} ms apart, fall on one step of "
+                f"{step_ms:g} ms"
             )
         return steps

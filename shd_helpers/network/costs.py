@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engines import Network, fused, loop
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork, steps_run
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
@@ -34,42 +34,37 @@ def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.nd
     -------
     ndarray
         Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
-        count with their mean number of synapses, for each delay. A network without spikes has
+        count with their mean number of synapses. A network without spikes has
         none: 0.
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
-    arriving = []
-    for i in range(model.n_layers - 1):
-        late = model.layer_delays(i + 1)
-        is_late = late != (0,)
-        arriving.append(_in_time(model, events, i, late) if is_late else n_spikes[:, i : i + 1])
-    return accumulates(model.synapses, model.delays, events, arriving)
+    return accumulates(model.synapses, model.delays, events, n_spikes)
 
 
 def accumulates(
     synapses: Sequence[np.ndarray],
     delays: Sequence[int],
     events: Events,
-    arriving: Sequence[np.ndarray],
+    n_spikes: np.ndarray,
 ) -> np.ndarray:
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 
     Parameters
     ----------
     synapses : sequence of ndarray
-        How many weights each input of a layer meets, (delays x senders,) by layer.
+        How many weights each input of a layer meets, by layer: (delays x units,), then (neurons,).
     delays : sequence of int
         Steps by which copies of the events arrive late.
     events : Events
         Utterances.
-    arriving : sequence of ndarray
-        Spikes that the layers behind the first hear, with each delay: (utterances, delays) by
-        layer. They count with their neurons' mean number of synapses.
+    n_spikes : ndarray
+        Spikes of each layer, shape (utterances, layers). They count with their neurons' mean number
+        of synapses.
     """
     total = event_accumulates(synapses[0], delays, events).sum(1).astype(float)
-    for met, spikes in zip(synapses[1:], arriving, strict=True):
-        total += (spikes * met.reshape(spikes.shape[1], -1).mean(1)).sum(1)
+    for met, spikes in zip(synapses[1:], n_spikes.T, strict=False):  # the output's meet none
+        total += spikes * met.mean()
     return total
 
 
@@ -94,19 +89,6 @@ def event_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Event
         met = synapses[events.units[in_time] + k * events.n_units]
         np.add.at(total, (of * n_steps + steps + delay)[in_time], met)
     return total.reshape(n, n_steps)
-
-
-def _in_time(
-    model: SpikingNetwork, events: Events, layer: int, delays: Sequence[int]
-) -> np.ndarray:
-    """Return how many spikes of a hidden layer arrive before the words end: (words, delays)."""
-    found = np.zeros((len(events), len(delays)), np.int64)
-    for index, states in _recordings(model, events):
-        spikes = states.hidden_spk[layer].sum(2).detach().cpu().numpy()
-        left = steps_run(model, events, index) - np.arange(len(spikes))[:, None]
-        for k, delay in enumerate(delays):
-            found[index, k] = (spikes * (left > delay)).sum(0)
-    return found
 
 
 def _recordings(

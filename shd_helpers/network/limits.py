@@ -6,7 +6,7 @@ Whoever adds an option puts it into the table, or into `FREE`; a test holds that
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 
 
 class Limit(NamedTuple):
@@ -15,30 +15,23 @@ class Limit(NamedTuple):
     neutral: object
     circuit: str = ""  # of integers: see `Quantisation`
     nir: str = ""  # the file that other tools read
-    convolutional: str = ""  # the network without spikes
-    mismatch: str = ""  # training with it
 
 
-_NO_NEURONS = "network 'convolutional' has no spiking neurons"
-_EXACT = "mismatch would leave it exact; take 0"
 LIMITS = {
-    "network": Limit("spiking", "mem_bits need spiking neurons", "it has no spikes"),
-    "readout": Limit("spikes", "mem_bits need output spikes to count", "it has no spike counts"),
-    "n_layers": Limit(1, "mem_bits need one hidden layer", "the file holds one hidden layer"),
-    "kernel_size": Limit(0, "mem_bits need a full first layer (0)", "neurons share windows"),
-    "stop_ms": Limit(0, "mem_bits run all steps (0)", "its words end before the last step"),
-    "adapt_ms": Limit(0, "mem_bits have no adaptation (0)", "neurons adapt", mismatch=_EXACT),
-    "learn_beta": Limit(False, "mem_bits need one leak for all neurons"),
-    "mismatch": Limit(0, convolutional=_NO_NEURONS),
-    "hidden_dropout": Limit(0, convolutional=_NO_NEURONS),
+    "network": Limit("spiking", "a circuit needs spiking neurons", "it has no spikes"),
+    "readout": Limit("spikes", "a circuit counts output spikes", "it has no spike counts"),
+    "kernel_size": Limit(0, "a circuit's first layer is full (0)", "neurons share windows"),
+    "stop_ms": Limit(0, "a circuit runs all steps (0)", "its words end before the last step"),
+    "adapt_ms": Limit(0, "a circuit has no adaptation (0)", "neurons adapt"),
+    "learn_beta": Limit(False, "a circuit has one leak for all neurons"),
 }
 # options that go with everything
 FREE = frozenset(
     "first_unit duration_s pool_units pool_steps pool_threshold "
     "protocol held_out validation validation_fraction validation_speakers score_test "
-    "n_hidden beta surrogate slope learn_threshold n_delays delay_ms stride reset "
+    "n_hidden beta surrogate slope learn_threshold n_delays stride "
     "epochs batch_size lr lr_step "
-    "fc1_bits fc2_bits mem_bits weight_scale headroom leak rounding quantised_epochs "
+    "fc1_bits fc2_bits mem_bits leak quantised_epochs "
     "shift_units shift_ms stretch dropout".split()
 )
 
@@ -54,7 +47,7 @@ def refusals(user: str, options: Mapping[str, object]) -> list[str]:
         Values by name; what isn't there is neutral.
     """
     return [
-        f"{name} {shown(options[name])}: {reason}"
+        f"{name} {quoted(options[name])}: {reason}"
         for name, limit in LIMITS.items()
         if (reason := getattr(limit, user)) and options.get(name, limit.neutral) != limit.neutral
     ]

@@ -16,59 +16,42 @@ from dataclasses import dataclass
 
 import torch
 
-from shd_helpers.checks import check_choice, check_number, check_whole
+from shd_helpers.checks import check_choice, check_whole
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
 from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 
-SCALES = ("neuron", "layer")
 LEAKS = ("shift", "product")
-ROUNDINGS = ("floor", "nearest")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
+HEADROOM = 4.0  # thresholds that a membrane holds at least
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """A circuit's bits; all of them 0 is a network of floats.
+    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
 
     Raises
     ------
     ValueError
-        If a value is out of its range, or only some of the bits are 0.
+        If a value is out of its range.
     """
 
     fc1_bits: int = 0  # of a weight of the first layer, sign included
     fc2_bits: int = 0
     mem_bits: int = 0  # of a membrane, which saturates
-    weight_scale: str = "neuron"  # a scale for each neuron, or for a layer
-    headroom: float = 4.0  # thresholds that a membrane holds at least
     leak: str = "shift"  # U - (U >> k), or product: U times a factor of 8 bits
-    rounding: str = "floor"  # of the leak, or nearest
     quantised_epochs: int = 0  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
         bits = self.fc1_bits, self.fc2_bits, self.mem_bits
-        check_whole("fc1_bits", self.fc1_bits, 0, 16)
-        check_whole("fc2_bits", self.fc2_bits, 0, 16)
-        check_whole("mem_bits", self.mem_bits, 0, 32)
-        check_choice("weight_scale", self.weight_scale, SCALES)
-        check_number("headroom", self.headroom, 1, 1000)
         check_choice("leak", self.leak, LEAKS)
-        check_choice("rounding", self.rounding, ROUNDINGS)
         check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
-        if any(bits) and not (all(bits) and min(bits) >= 2):
-            raise ValueError(
-                f"fc1_bits {bits[0]}, fc2_bits {bits[1]}, mem_bits {bits[2]}: all 0 for floats, or "
-                "each at least 2"
-            )
-        if self and self.headroom >= self.high:
-            raise ValueError(f"headroom {self.headroom:g}: mem_bits {self.mem_bits} hold less")
-        if self.quantised_epochs and not self:
-            raise ValueError(f"quantised_epochs {self.quantised_epochs}: needs fc1_bits and others")
+        if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
+            raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
@@ -91,6 +74,14 @@ class Quantisation:
             except ValueError as error:
                 reasons.append(str(error))
         return reasons
+
+    @property
+    def name(self) -> str:
+        """Return the circuit's name, as notebook 3 has it; empty where there is none."""
+        if not self:
+            return ""
+        bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
+        return bits + " product" * (self.leak == "product") + " tuned" * bool(self.quantised_epochs)
 
     @property
     def high(self) -> int:
@@ -131,8 +122,7 @@ class Quantisation:
         """
         theta = threshold.detach().expand(len(weight)).double()
         share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)
-        floor = share.max() if self.weight_scale == "layer" else share.max() / SPREAD
-        floor = floor.clamp(min=self.headroom / self.high)
+        floor = (share.max() / SPREAD).clamp(min=HEADROOM / self.high)
         return share.clamp(min=floor) * theta
 
     def integers(

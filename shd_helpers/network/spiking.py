@@ -88,11 +88,11 @@ class SpikingNetwork(nn.Module):
     """Fully connected layers of snntorch's `Leaky` neurons (threshold 1).
 
     A layer's current is I = W x + b, its membrane follows
-    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), or, where a spike resets it to zero, U[t] = I[t] after
-    a spike; and it spikes where U[t] > 1. The class scores are the output neurons' spike counts,
-    or, with the readout "membrane", the means over the steps of membranes that never spike. With
-    `adapt_ms` the currents of hidden neurons lose what `Adaptation` says. With `stop_ms` a word's
-    steps end so long after its last input, delayed ones among them.
+    U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are the
+    output neurons' spike counts, or, with the readout "membrane", the means over the steps of
+    membranes that never spike. With `adapt_ms` the currents of hidden neurons lose what
+    `Adaptation` says. With `stop_ms` a word's steps end so long after
+    its last input, delayed ones among them.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ class SpikingNetwork(nn.Module):
     step_ms : float
         Length of a time step; betas keep the time constant that `config` has at 3 ms.
     delays : sequence of int, optional
-        Steps by which copies arrive late of what a hidden layer hears, instead of those of
-        `config`. Every copy has weights of its own, so that a neuron can wait for an early event
-        until a late one is there. The output layer hears the last hidden one without delay.
+        Steps by which copies of the input arrive late, instead of those of `config`. Every copy
+        has weights of its own, so that a neuron can wait for an early event until a late one is
+        there.
 
     Raises
     ------
@@ -133,7 +133,7 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
         self.stop = config.stop_steps(step_ms)
-        self.options = vars(config) | {"n_layers": len(sizes) - 2}  # hidden ones
+        self.config = config
         beta = config.step_beta(step_ms)
         fc: nn.Linear | ChannelConv1d
         for i in range(self.n_layers):
@@ -141,7 +141,7 @@ class SpikingNetwork(nn.Module):
                 window = config.kernel_size, config.stride
                 fc = ChannelConv1d(sizes[0], len(delays), sizes[1], *window)
             else:
-                n_in = (fc.out_features if i else sizes[0]) * len(self.layer_delays(i))
+                n_in = fc.out_features if i else sizes[0] * len(delays)
                 with torch.random.fork_rng(devices=[]):  # Linear draws from torch's own generator
                     fc = nn.Linear(n_in, sizes[i + 1])
             nn.init.xavier_uniform_(fc.weight, generator=generator)
@@ -155,7 +155,7 @@ class SpikingNetwork(nn.Module):
                 threshold=threshold * per_neuron if learn_threshold else threshold,
                 learn_beta=config.learn_beta,
                 learn_threshold=learn_threshold,
-                reset_mechanism="none" if is_readout else config.reset,
+                reset_mechanism="none" if is_readout else "subtract",
                 spike_grad=spike_grad(config.surrogate, config.slope),
             )
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
@@ -164,10 +164,6 @@ class SpikingNetwork(nn.Module):
             if config.adapt_ms and i < self.n_layers - 1:
                 tires = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
                 self.add_module(f"adaptation{i + 1}", tires)
-
-    def layer_delays(self, layer: int) -> tuple[int, ...]:
-        """Return the delays in steps of what layer 0, 1, ... hears."""
-        return self.delays if layer == 0 or layer < self.n_layers - 1 else (0,)
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
@@ -206,12 +202,6 @@ class SpikingNetwork(nn.Module):
             copies[delay:, :, k] = x[: max(0, len(x) - delay)]
         return copies.flatten(2)
 
-    def _heard(self, layer: int, spikes: list[torch.Tensor]) -> torch.Tensor:
-        """Return what a layer behind the first hears: `spikes` of the steps so far, delayed."""
-        none, n = torch.zeros_like(spikes[-1]), len(spikes)
-        late = [spikes[n - 1 - d] if d < n else none for d in self.layer_delays(layer)]
-        return torch.cat(late, dim=1)
-
     def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
         """Run all steps from resting potential.
 
@@ -232,10 +222,9 @@ class SpikingNetwork(nn.Module):
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
         tired = [torch.zeros_like(start) for start in mem]
         inputs = self.delayed_copies(x)
-        for x_step in inputs.unbind(0):
+        for spk in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
-                heard = self._heard(i, spks[i - 1]) if i else x_step
-                current, adaptation = fc(heard), self.adaptation(i)
+                current, adaptation = fc(spk), self.adaptation(i)
                 if adaptation:
                     current = current - tired[i]
                 spk, mem[i] = lif(current, mem[i])

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.source.download import download, exclusive
 from shd_helpers.source.shd_file import DatasetError, content_hash
@@ -60,7 +60,7 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         folder = resolve(dataset)
         is_folder = folder.is_dir()
     except (OSError, RuntimeError) as error:  # a name too long, or of a home that isn't there
-        raise DatasetError(f"dataset {shown(dataset)}: no folder ({error}).") from error
+        raise DatasetError(f"dataset {quoted(dataset)}: no folder ({error}).") from error
     if not is_folder:
         raise DatasetError(
             f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "

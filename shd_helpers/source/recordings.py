@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.checks import check_path, check_whole, shown
+from shd_helpers.checks import check_path, check_whole, quoted
 from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.download import exclusive
@@ -131,7 +131,7 @@ def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[st
         raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.,=+-]{0,199}", name):
         raise RecordingError(
-            f"name {shown(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
+            f"name {quoted(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
         )
 
 

@@ -15,8 +15,7 @@ from shd_helpers.network.engines.loop import record
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.identity import settings
-from shd_helpers.study.run_files import REMEDY
-from shd_helpers.study.run_folder import Run, RunError
+from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
 
 def seen_and_unseen_accuracy(

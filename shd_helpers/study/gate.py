@@ -5,12 +5,12 @@ from dataclasses import fields
 
 import psutil
 
-from shd_helpers.checks import check_choice, check_whole, shown
+from shd_helpers.checks import check_choice, check_whole, quoted
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
 from shd_helpers.network import Quantisation
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import BLOCK
-from shd_helpers.network.limits import refusals, refuse
+from shd_helpers.network.limits import refuse
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.identity import check_run_name, settings
@@ -44,23 +44,18 @@ def check_settings(parameters: Mapping[str, object], *, elsewhere: bool = False)
     parameters = {**_OTHERS, **parameters}
     grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
     settings(Split, parameters)
-    training = settings(TrainConfig, parameters)
+    settings(TrainConfig, parameters)
     dataset = parameters["dataset"]
     if not isinstance(dataset, str) or not dataset or "\0" in dataset:
         raise ValueError(
-            f"dataset {shown(dataset)}: must be spoken, hd, shd or the path of a folder"
+            f"dataset {quoted(dataset)}: must be spoken, hd, shd or the path of a folder"
         )
     check_choice("language", parameters["language"], tuple(LANGUAGES))
     check_whole("seed", parameters["seed"], 0, 2**63 - 1)  # type: ignore[arg-type]
     check_whole("updates", parameters["updates"], 1, 100_000)  # type: ignore[arg-type]
     check_run_name(parameters["run_name"])
     augmentation, circuit = settings(Augmentation, parameters), settings(Quantisation, parameters)
-    users = {"convolutional": config.network == "convolutional"}
-    users |= {"mismatch": training.mismatch > 0}
     reasons = [*_too_small(grid, config, augmentation)]
-    reasons += [
-        text for user, is_one in users.items() if is_one for text in refusals(user, parameters)
-    ]
     refuse(reasons + (circuit.refusals(config, grid) if circuit else []))
     if not elsewhere:
         _check_memory(grid, config)
@@ -75,8 +70,8 @@ def _too_small(
         late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
         if late_ms >= duration_ms:
             yield (
-                f"delay_ms {config.delay_ms:g}: with n_delays {config.n_delays} the last copy is "
-                f"{late_ms:g} ms late; the utterance ends after {duration_ms:g} ms (duration_s)"
+                f"n_delays {config.n_delays}: the last copy is {late_ms:g} ms late; the utterance "
+                f"ends after {duration_ms:g} ms"
             )
         if config.kernel_size > n_units:
             yield f"kernel_size {config.kernel_size}: the input has {n_units} units"
@@ -89,10 +84,7 @@ def _too_small(
     if augmentation.shift_units >= n_units:
         yield f"shift_units {augmentation.shift_units}: must be below the input's {n_units} units"
     if augmentation.shift_ms >= duration_ms:
-        yield (
-            f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms "
-            "(duration_s)"
-        )
+        yield (f"shift_ms {augmentation.shift_ms:g}: the utterance ends after {duration_ms:g} ms")
 
 
 def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
@@ -107,19 +99,14 @@ def _check_memory(grid: Downsampling, config: NetworkConfig) -> None:
     n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
     if config.kernel_size:
         n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
-    n_weights = n_inputs * n_hidden
-    if config.n_layers > 1:  # each layer hears delayed copies of the one before
-        n_late = config.n_delays * config.n_hidden
-        n_weights += n_late * (n_hidden + (config.n_layers - 2) * config.n_hidden)
-    n_neurons = n_hidden + (config.n_layers - 1) * config.n_hidden  # windows: the first layer only
-    n_states = 2 * n_inputs + 3.5 * n_neurons
-    n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_weights
+    n_states = 2 * n_inputs + 3.5 * n_hidden
+    n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_inputs * n_hidden
     there = psutil.virtual_memory().total
     if n_bytes > there:
         raise ValueError(
-            f"n_hidden {config.n_hidden}, n_layers {config.n_layers}, n_delays {config.n_delays}: "
-            f"with {grid.n_units} units x {grid.n_steps} steps (duration_s, pool_units, "
-            f"pool_steps) a run takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
+            f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: "
+            f"with {grid.n_units} units x {grid.n_steps} steps (pool_units, pool_steps) a run "
+            f"takes about {n_bytes / 1e9:,.0f} GB of memory; this machine has "
             f"{there / 1e9:,.0f}"
         )
 

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.versions import NUMERICS
 
@@ -29,15 +29,11 @@ NEUTRAL = {
     "learn_beta": False,
     "learn_threshold": False,
     "n_delays": 1,
-    "n_layers": 1,
     "kernel_size": 0,
     "shift_units": 0,
     "shift_ms": 0.0,
     "stretch": 0.0,
     "dropout": 0.0,
-    "hidden_dropout": 0.0,
-    "mismatch": 0.0,
-    "reset": "subtract",
     "stop_ms": 0.0,
     "adapt_ms": 0.0,
     "fc1_bits": 0,
@@ -49,14 +45,55 @@ NEUTRAL = {
     "score_test": True,
 }
 # Parameters that are gone: kept networks tell their values, all of them neutral.
-_GONE = {"counts", "l1_spikes", "engine", "device", "blend", "spurious"}
+_GONE = {
+    "blend",
+    "counts",
+    "device",
+    "engine",
+    "hidden_dropout",
+    "l1_spikes",
+    "mismatch",
+    "n_layers",
+    "reset",
+    "spurious",
+}
 # Parameters that are constants of the study now.
-_CONSTANT = {"bin_ms": 1.0, "lr_gamma": 0.5}
+_CONSTANT = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5, "delay_ms": 30.0}
+# The same of a circuit; where there is none they change nothing.
+_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
 # A parameter that changes nothing while another one is neutral.
 _IDLE = {"delay_ms": "n_delays", "stride": "kernel_size", "held_out": "protocol"}
-_IDLE |= dict.fromkeys(("weight_scale", "headroom", "leak", "rounding"), "mem_bits")
+_IDLE["leak"] = "mem_bits"
+_CIRCUIT = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 _LATER = {*NEUTRAL, *_IDLE}
 _NAME = r"(?!\.)[\w.,=+-]+"
+
+
+def with_circuit(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """Return a run's parameters with the name of its circuit spread to the settings it stands for.
+
+    ``"3-8-12 product tuned"``: bits of a weight of the first layer, of the second, and of a
+    membrane; the leak is a product, else a shift; the last ten epochs train with few-bit weights,
+    else none. An empty name is no circuit. Runs from before circuits had names have the settings.
+
+    Raises
+    ------
+    ValueError
+        If this is no circuit's name.
+    """
+    spread = dict(parameters)
+    name = spread.pop("circuit", "")
+    if not name:
+        return spread
+    if not (found := _CIRCUIT.fullmatch(str(name))):
+        raise ValueError(
+            f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 tuned, 3-8-12 product or "
+            "3-8-12 product tuned; empty for none"
+        )
+    fc1, fc2, mem, product, tuned = found.groups()
+    spread |= {"fc1_bits": int(fc1), "fc2_bits": int(fc2), "mem_bits": int(mem)}
+    spread |= {"leak": "product" if product else "shift"}
+    return spread | {"quantised_epochs": 10 if tuned else 0}
 
 
 def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
@@ -69,13 +106,14 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    counted = _CONSTANT | {
+    parameters = _CONSTANT | with_circuit(parameters)
+    counted = {
         name: value
         for name, value in parameters.items()
-        if name not in _PLACES | _GONE
+        if name not in _PLACES | _GONE | {*_OF_CIRCUIT}
         and not _is_neutral(name, parameters)
         and not (name in _IDLE and _is_neutral(_IDLE[name], parameters))
-    }
+    } | (_OF_CIRCUIT if parameters.get("mem_bits") else {})
     contents = {name: value for name, value in data.items() if name != "name"}
     text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -130,7 +168,7 @@ def settings(kind: type[Settings], parameters: Mapping[str, object]) -> Settings
         If a value is out of its range.
     """
     later = {f.name: NEUTRAL.get(f.name, f.default) for f in fields(kind) if f.name in _LATER}  # type: ignore[arg-type]
-    values = later | dict(parameters)
+    values = later | _CONSTANT | with_circuit(parameters)
     return kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
 
 
@@ -147,8 +185,8 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
     Raises
     ------
     ValueError
-        If a name is unknown or a value is of another type than the default (an integer may
-        stand for a float).
+        If a name is unknown, or of no circuit, or a value is of another type than the default (an
+        integer may stand for a float).
     """
     for name, value in parameters.items():
         if name not in defaults:
@@ -156,9 +194,10 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
         wanted = type(defaults[name])
         if type(value) is not wanted and (type(value), wanted) != (int, float):
             raise ValueError(
-                f"parameter {name!r}: {shown(value)} is of type {type(value).__name__}, "
+                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
                 f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
             )
+    with_circuit(parameters)
 
 
 def check_run_name(name: object) -> None:
@@ -179,8 +218,8 @@ def check_run_name(name: object) -> None:
     is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
     if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
         raise ValueError(
-            f"run_name {shown(name)}: must be letters, digits and _ . , = + - (200 at most, no dot "
-            "at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
+            "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
         )
 
 

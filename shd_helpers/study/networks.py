@@ -13,14 +13,11 @@ import torch
 from shd_helpers.events import Downsampling, Events, downsize
 from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.network import Network, NetworkConfig, build_network
-from shd_helpers.paths import ROOT, results_dir, run_folders, runs_dir
+from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import Settings, run_hash, settings
-from shd_helpers.study.run_files import REMEDY
-from shd_helpers.study.run_folder import Run, read_run
+from shd_helpers.study.run_folder import REMEDY, Run, RunError, read_run
 
-NETWORKS = ROOT / "results" / "networks"
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
 
@@ -43,25 +40,28 @@ class TrainedNetwork(NamedTuple):
         return settings(kind, self.about["parameters"])
 
 
-def _build(parameters: dict) -> Network:
-    """Return the untrained network of a run's parameters."""
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    n_classes = len(LANGUAGES[parameters["language"]])
-    return build_network(config, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+def networks_dir() -> Path:
+    """Return the folder of the kept networks."""
+    return results_dir() / "networks"
 
 
-def _fill(network: Network, state: Mapping[str, torch.Tensor]) -> None:
-    """Give a network its weights; betas and thresholds come with them."""
+def _trained(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
+    """Build the network of a run's parameters and give it its weights, betas and thresholds."""
+    p = about["parameters"]
+    grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
+    names = tuple(LANGUAGES[p["language"]])
+    network = build_network(config, grid.n_units, len(names), grid.step_ms, torch.Generator())
     network.load_state_dict(state)
     learned = {name for name, _ in network.named_parameters()}
     for name, values in state.items():
         # a threshold that no membrane reaches is infinite
         if values.isnan().any() or (name in learned and values.isinf().any()):
             raise ValueError(f"{name} has values that aren't finite")
+    return TrainedNetwork(network, grid, names, about, file)
 
 
-def load_network(run: Run) -> Network:
-    """Return the trained network of a run folder.
+def of_run(run: Run) -> TrainedNetwork:
+    """Return a run folder's network as if it had been kept.
 
     Raises
     ------
@@ -69,22 +69,12 @@ def load_network(run: Run) -> Network:
         If a file is damaged.
     """
     with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
-        network = _build(run.info["parameters"])
-    path = run.folder / "state_dict.pt"
-    with reading(path, RunError, f"{REMEDY} again."):
-        _fill(network, torch.load(path, weights_only=True))
-        found = dict(network.named_parameters())
-        for name, epochs in run.weights.items():
-            if not np.array_equal(found[name.replace("/", ".")].detach().numpy(), epochs[-1]):
-                raise ValueError(f"{name} isn't what weights.h5 ends with")
-    return network
+        return _trained(run.info, run.state, run.folder / "run.json")
 
 
-def of_run(run: Run) -> TrainedNetwork:
-    """Return a run folder's network as if it had been kept; raise as `load_network`."""
-    network, p = load_network(run), run.info["parameters"]
-    grid, names = settings(Downsampling, p), tuple(LANGUAGES[p["language"]])
-    return TrainedNetwork(network, grid, names, run.info, run.folder / "run.json")
+def load_network(run: Run) -> Network:
+    """Return the trained network of a run folder; raise as `of_run`."""
+    return of_run(run).network
 
 
 def keep_network(run: Run, path: Path) -> None:
@@ -96,20 +86,14 @@ def keep_network(run: Run, path: Path) -> None:
         A complete run.
     path : Path
         The ``.npz`` file: weights by name, and ``about``, a text in JSON.
-
-    Raises
-    ------
-    RunError
-        If the run's weights are damaged.
     """
     about = {name: run.info[name] for name in _ABOUT}
     # a data set by its name, not by its place on this machine
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
-    with reading(run.folder / "state_dict.pt", RunError, f"{REMEDY} again."):
-        state = torch.load(run.folder / "state_dict.pt", weights_only=True)
-    arrays = {name: values.numpy() for name, values in state.items()}
+    arrays = {name: values.numpy() for name, values in run.state.items()}
+    arrays["about"] = np.array(json.dumps(about))
     with atomic(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_network(path: str | Path) -> TrainedNetwork:
@@ -125,25 +109,19 @@ def read_network(path: str | Path) -> TrainedNetwork:
     RunError
         If there is no such file, or it is damaged, or its parameters aren't those of its hash.
     """
-    path = path if isinstance(path, Path) else NETWORKS / f"{path}.npz"
+    path = path if isinstance(path, Path) else networks_dir() / f"{path}.npz"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
     with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
         arrays = read_npz(path)
         about = json.loads(str(arrays.pop("about")))
-        is_right = isinstance(about, dict) and all(
-            isinstance(about.get(name), dict) for name in ("parameters", "data")
-        )
-        if not is_right or any(values.dtype.kind not in "bif" for values in arrays.values()):
+        if not isinstance(about, dict) or any(a.dtype.kind not in "bif" for a in arrays.values()):
             raise ValueError("its content is no network")
-        p = about["parameters"]
-        if run_hash(p, about["data"]) != about["hash"]:
+        if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
-        network = _build(p)
-        _fill(network, {name: torch.from_numpy(values) for name, values in arrays.items()})
-    grid = settings(Downsampling, p)
-    return TrainedNetwork(network, grid, tuple(LANGUAGES[p["language"]]), about, path)
+        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        return _trained(about, state, path)
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
@@ -169,22 +147,16 @@ def main() -> None:
     parser.add_argument("name", help="first part of the files' names; the second is the seed")
     parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
     arguments = parser.parse_args()
-    folders = run_folders(arguments.runs)
-    if not folders:
-        parser.error(f"no run folder below {runs_dir()} is named so")
-    runs: dict[Path, Run] = {}
     try:
-        for run in map(read_run, folders):
-            path = results_dir() / "networks" / f"{arguments.name}_{run.info['seed']}.npz"
-            if path in runs:
-                both = f"{runs[path].folder} and {run.folder}"
-                parser.error(f"{both} have the same seed; name one of them")
-            runs[path] = run
-        for path, run in runs.items():
-            keep_network(run, path)
-            print(path)
+        runs = [read_run(folder) for folder in run_folders(arguments.runs)]
     except RunError as error:
         sys.exit(str(error))
+    seeds = [run.info["seed"] for run in runs]
+    if not runs or len(set(seeds)) < len(seeds):
+        parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
+    for run, seed in zip(runs, seeds, strict=True):
+        keep_network(run, path := networks_dir() / f"{arguments.name}_{seed}.npz")
+        print(path)
 
 
 if __name__ == "__main__":

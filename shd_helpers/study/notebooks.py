@@ -19,14 +19,13 @@ from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.gate import check_data, check_settings
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import (
     as_run_name,
     check_parameters,
     literal,
     notebook_parameters,
 )
-from shd_helpers.study.run_folder import read_run
+from shd_helpers.study.run_folder import RunError, read_run
 
 _DESCRIPTIONS = {
     "spoken": "spoken (digits by eSpeak NG, made here; people's speech with DATASET=hd)",
@@ -72,7 +71,7 @@ def _given(parameters: Mapping[str, object]) -> dict[Path, dict[str, object]]:
 def execution_lock(folder: Path) -> FileLock:
     """Return the lock of who executes a run folder's notebooks."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(f".{folder.name}.notebooks.lock"))
+    return FileLock(folder.with_name(f".{folder.name}.study"))
 
 
 def execute_run(

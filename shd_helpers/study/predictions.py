@@ -1,20 +1,19 @@
 """What runs predicted for each utterance: kept beside a sweep's table, collected, counted."""
 
 import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import runs_dir
-from shd_helpers.study.handover import info_of
-from shd_helpers.study.run_files import read_predictions
+from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
 
-PIECE = 50_000  # rows
-_KEPT = ("part", "row", "speaker", "seen", "label", "predicted", "integer_predicted")
+_KINDS = {"hash": str, "part": str, "row": int, "speaker": int, "seen": bool}
+_KINDS |= {"label": str, "predicted": str}
+_KEPT = (*_KINDS, "integer_predicted")  # the last of circuits only
 
 
 def predictions_path(table: Path) -> Path:
@@ -24,8 +23,6 @@ def predictions_path(table: Path) -> Path:
 
 def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
     """Put runs' predictions beside their sweep's table, in place of those of the same hashes.
-
-    The file is written once for all of them, and piece by piece: it may not fit into memory.
 
     Parameters
     ----------
@@ -37,64 +34,40 @@ def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
     Raises
     ------
     TableError
-        If the file is damaged.
+        If a file is damaged.
     """
     if not folders:
         return
-    with locked(path), atomic(path) as part:
-        # no time stamp: the same runs make the same file
-        with part.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
-            there = _columns(path, folders)
-            columns = [name for name in ("hash", *_KEPT) if name in there]
-            for piece in _pieces(path, folders):
-                text = piece.reindex(columns=columns).to_csv(index=False, header=packed.tell() == 0)
-                packed.write(text.encode())
-
-
-def _columns(path: Path, folders: Mapping[str, Path]) -> set[str]:
-    """Return the columns of what is kept already and of the runs' own files."""
-    remedies = {folder / "predictions.csv": _again(folder) for folder in folders.values()}
-    found = {"hash", "seen"}
-    if path.exists():
-        remedies[path] = RESTORE
-    for file, remedy in remedies.items():
-        with reading(file, TableError, remedy):
-            found |= set(pd.read_csv(file, nrows=0))
-    return found
-
-
-def _pieces(path: Path, folders: Mapping[str, Path]) -> Iterator[pd.DataFrame]:
-    """Return what is kept already, without the runs that are to be replaced, and then these."""
-    for old in _read(path) if path.exists() else ():
-        yield old[~old.hash.isin(folders)]
-    for run_hash, folder in folders.items():
-        yield _of_folder(folder).assign(hash=run_hash)
+    with locked(path):
+        new = [_of_folder(folder).assign(hash=name) for name, folder in folders.items()]
+        old = _read(path)
+        table = pd.concat([old[~old["hash"].isin(folders)], *new])
+        text = table[[name for name in _KEPT if name in table]].to_csv(index=False)
+        with atomic(path) as part:
+            # no time stamp: the same runs make the same file
+            part.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def kept_hashes(path: Path) -> set[str]:
     """Return the hashes of the runs whose predictions are in a file from `predictions_path`."""
-    return {h for piece in _read(path) for h in piece.hash.unique()} if path.exists() else set()
+    return set(_read(path)["hash"])
 
 
-def _read(path: Path) -> Iterator[pd.DataFrame]:
-    """Return a file of predictions in pieces."""
+def _read(path: Path) -> pd.DataFrame:
+    """Return a file of predictions; empty where there is none."""
+    if not path.exists():
+        return pd.DataFrame(columns=[*_KINDS]).astype(_KINDS)
+    kinds = _KINDS | {"integer_predicted": str}
     with reading(path, TableError, RESTORE):
-        text = dict.fromkeys(("hash", "label", "predicted", "integer_predicted"), str)
-        yield from pd.read_csv(
-            path, dtype=text, keep_default_na=False, compression="gzip", chunksize=PIECE
-        )
-
-
-def _again(folder: Path) -> str:
-    return f"Remove {folder}, and the same command runs it again."
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False, compression="gzip")
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
     """Return a run folder's predictions, and of each speaker whether it was seen in training."""
     path = folder / "predictions.csv"
-    with reading(path, TableError, _again(folder)):
-        info = info_of(folder)
-        table = read_predictions(path, info["scores"].get("test"))
+    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+        info = read_info(folder)
+        table = read_predictions(folder, info)
         seen = table.speaker.isin(info["seen_speakers"])
         return table.assign(part=table["part"], row=table["row"], seen=seen)
 
@@ -122,34 +95,28 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     from shd_helpers.source.shd_file import LANGUAGES  # takes a second, and sweeps don't need it
 
     path = table_path(name)
-    table, kept = read_rows(path), predictions_path(path)
-    of = dict(iter(pd.concat(_read(kept)).groupby("hash"))) if kept.exists() else {}
-    parts = []
-    for row in table[table.status == "done"].itertuples():
+    rows, kept = read_rows(path), _read(predictions_path(path))
+    rows = rows[rows.status == "done"]
+    found = [kept]
+    for row in rows[~rows["hash"].isin(kept["hash"])].itertuples():
         try:
-            found = of[row.hash] if row.hash in of else _of_folder(runs_dir() / row.run_name)
-        except (OSError, ValueError, LookupError):  # a TableError, too
-            raise TableError(f"{path}: {_how_to_repeat(path.stem, row)}") from None
-        classes = {word: i for i, word in enumerate(LANGUAGES.get(row.language, ()))}
-        heard = [name for name in ("label", "predicted", "integer_predicted") if name in found]
-        found = found.assign(**{name: found[name].map(classes) for name in heard})
-        if found[["label", "predicted"]].isna().any(axis=None):
-            raise TableError(f"{kept}: {row.run_name}: a word of another language. {RESTORE}")
-        parts.append(found.assign(hash=row.hash, configuration=row.configuration, seed=row.seed))
-    whole = pd.concat(parts, ignore_index=True)
+            found.append(_of_folder(runs_dir() / row.run_name).assign(hash=row.hash))
+        except TableError as error:
+            sweep, run = path.stem.removesuffix(f"_{row.dataset}"), row.run_name.split("/")[-1]
+            raise TableError(
+                f"{path}: {row.run_name} has scores, but no predictions ({error}). Repeat the run: "
+                f"make sweep SWEEP={sweep} DATASET=({row.dataset} or its folder) "
+                f"ARGS=\"--again '{run}'\""
+            ) from error
+    whole = rows[["hash", "configuration", "seed", "language"]].merge(pd.concat(found), on="hash")
+    classes = {f"{k} {word}": i for k, words in LANGUAGES.items() for i, word in enumerate(words)}
+    heard = [name for name in ("label", "predicted", "integer_predicted") if name in whole]
+    whole[heard] = whole[heard].apply(lambda words: (whole.language + " " + words).map(classes))
+    if whole[["label", "predicted"]].isna().any(axis=None):
+        raise TableError(f"{predictions_path(path)}: a word of another language. {RESTORE}")
     if "integer_predicted" in whole:  # -1: a network of floats only
-        whole = whole.assign(integer_predicted=whole.integer_predicted.fillna(-1).astype(int))
-    return whole[["hash", "configuration", "seed", *(name for name in _KEPT if name in whole)]]
-
-
-def _how_to_repeat(table: str, row: Any) -> str:
-    run = row.run_name.rpartition("/")[2]
-    sweep = table.removesuffix(f"_{row.dataset}")
-    return (
-        f"of {row.run_name} there are scores, but no predictions and no run folder. Repeat the "
-        f"run: make sweep SWEEP={sweep} DATASET=({row.dataset} or its folder) "
-        f"ARGS=\"--again '{run}'\""
-    )
+        whole["integer_predicted"] = whole.integer_predicted.fillna(-1).astype(int)
+    return whole[["hash", "configuration", "seed", *(name for name in _KEPT[1:] if name in whole)]]
 
 
 def count_correct(predictions: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -1,7 +1,14 @@
-"""Run folders: written beside when a run has ended, read by the analysis; see `handover`."""
+"""Run folders: what a run leaves, written by `RunWriter` and read by `read_run`.
+
+A run folder ``<name>`` appears by one rename. What a run has to leave is written into the hidden
+folder ``.<name>.unfinished`` beside it, ``run.json`` last: from then on the run counts. Then the
+run before is moved aside, the new folder gets its name, and the old one is removed. Whoever comes
+after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
+"""
 
 import json
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -9,34 +16,82 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import pandas as pd
-import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from shd_helpers.events import Parts
-from shd_helpers.files import atomic, reading
-from shd_helpers.network import Network
+from shd_helpers.files import atomic, reading, sync
 from shd_helpers.paths import ROOT
-from shd_helpers.study import handover
-from shd_helpers.study.evaluation import origin
-from shd_helpers.study.handover import RunError
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.run_files import REMEDY, read_arrays, read_predictions
 
+if TYPE_CHECKING:  # torch takes seconds to import, and tables and sweeps do without
+    import torch
+
+    from shd_helpers.events import Parts
+    from shd_helpers.network import Network
+
+REMEDY = "Run 03_model_training with this run_name"
+WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
-_INSIDE = {"parameters": dict, "data": dict, "scores": dict, "epochs": list, "seen_speakers": list}
-_OPEN: WeakValueDictionary[Path, "RunWriter"] = WeakValueDictionary()  # of this process
+_KINDS = {"parameters": dict, "data": dict, "scores": dict, "epochs": list, "seen_speakers": list}
+
+
+class RunError(ValueError):
+    """A run folder that can't be read or written; the message names the folder and the remedy."""
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")
+
+
+def _is_waiting(folder: Path) -> bool:
+    """Tell whether a complete run has yet to get its name."""
+    return (_beside(folder, "unfinished") / "run.json").exists()
+
+
+def _lock(folder: Path) -> FileLock:
+    """Return the lock of a run folder, acquired: its holder alone writes and renames.
+
+    A process has one lock for a folder, so that a notebook's cell can be run again.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
+        lock.acquire(timeout=WAIT_S)
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process writes this run. Wait for it, or take another run_name."
+        ) from None
+    except OSError as error:
+        raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
+    return lock
+
+
+def _rename(folder: Path) -> None:
+    """Give the complete run that waits its name, by the lock's holder; without one, do nothing.
+
+    After a kill at any moment the same steps lead to the same end.
+    """
+    if not _is_waiting(folder):
+        return
+    new, old = _beside(folder, "unfinished"), _beside(folder, "replaced")
+    for path in folder.iterdir():  # executed notebooks and figures stay
+        if not (new / path.name).exists():
+            path.rename(new / path.name)
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    new.rename(folder)
+    sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class RunWriter:
-    """Keeps what a run leaves, writes it beside its run folder and moves it there, complete.
+    """Keeps what a run leaves, and makes a run folder of it when the run has ended.
 
-    Until `finish` has ended, the run folder keeps the complete run that it may hold. A run that is
-    cut short leaves nothing.
+    Until then the run folder keeps the run that it may hold.
 
     Parameters
     ----------
@@ -54,60 +109,46 @@ class RunWriter:
     Raises
     ------
     RunError
-        If another process writes the run, or it can't be written. A second writer in the same
-        process takes the first one's place.
+        If another process writes the run, or it can't be written.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        parameters: Mapping,
-        data: Mapping[str, str],
-        parts: Parts,
-        model: Network,
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: "Parts", model: "Network"
     ) -> None:
-        self.folder = folder
-        if earlier := _OPEN.pop(folder.absolute(), None):
-            earlier._lock.release()
-        self._lock: FileLock = handover.locked(folder)
-        _OPEN[folder.absolute()] = self
-        handover.begin(folder)
-        self._start = time.perf_counter()
+        import torch
+
+        self._folder, self._parts, self._lock = folder, parts, _lock(folder)
+        _rename(folder)
+        self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
-            "complete": False,
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
             "hash": run_hash(parameters, data),
             "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in PACKAGES},
+            "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
             "threads": torch.get_num_threads(),
             "git_commit": _git_commit(),
-            "wall_s": {},
             "epochs": [],
-            "scores": {},
         }
-        self._parts, self._weights = parts, [_weights(model)]
         self._json()
 
-    def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch."""
-        self._check()
+    def epoch(self, model: "Network", metrics: dict) -> None:
+        """Record the end of an epoch; raise RunError if a loss is no finite number."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
-        self._json()  # a loss that is no number ends a run now
+        self._json()
 
     def finish(
         self,
-        model: Network,
+        model: "Network",
         scores: Mapping[str, float | None],
         predictions: pd.DataFrame,
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
-        """Write what the trained network did, and move the complete run into the run folder.
+        """Make the run folder.
 
         Parameters
         ----------
@@ -121,51 +162,57 @@ class RunWriter:
             From `record_examples`; goes to `examples.h5`.
         costs : mapping
             From `costs.costs`.
+
+        Raises
+        ------
+        OSError
+            If the disk is full; the run before stays.
         """
-        self._check()
-        place = handover.unfinished(self.folder)
-        with atomic(place / "utterances.csv.gz") as part:
-            _utterances(self._parts).to_csv(part, index=False, compression="gzip")
-        with atomic(place / "state_dict.pt") as part:
-            torch.save(model.state_dict(), part)
-        with atomic(place / "predictions.csv") as part:
-            predictions.to_csv(part, index=False)
-        with atomic(place / "examples.h5") as part, h5py.File(part, "w") as file:
+        import torch
+
+        if not self._lock.is_locked:
+            raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
+        self.info |= {"scores": dict(scores), "costs": dict(costs)}
+        training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
+        self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
+        text, place = self._json(), _beside(self._folder, "unfinished")
+        shutil.rmtree(place, ignore_errors=True)  # of a kill
+        place.mkdir()
+        _utterances(self._parts).to_csv(place / "utterances.csv.gz", index=False)
+        torch.save(model.state_dict(), place / "state_dict.pt")
+        predictions.to_csv(place / "predictions.csv", index=False)
+        with h5py.File(place / "examples.h5", "w") as file:
             for word, arrays in examples.items():
                 for name, array in arrays.items():
                     file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        with atomic(place / "weights.h5") as part, h5py.File(part, "w") as file:
+        with h5py.File(place / "weights.h5", "w") as file:
             for name in self._weights[0]:
                 file[name] = np.stack([weights[name] for weights in self._weights])
-        self.info["scores"], self.info["costs"] = dict(scores), dict(costs)
-        training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
-        self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
-        self.info["complete"] = True
+        for path in place.iterdir():
+            sync(path)
         with atomic(place / "run.json") as part:
-            part.write_text(self._json(), encoding="utf-8")
-        handover.hand_over(self.folder)
-        self._lock.release()
-
-    def _check(self) -> None:
-        if not self._lock.is_locked:
-            raise RunError(f"{self.folder}: this run has ended, or a later one took its place")
+            part.write_text(text, encoding="utf-8")
+        _rename(self._folder)
+        self._lock.release(force=True)
 
     def _json(self) -> str:
         try:
             return json.dumps(self.info, indent=1, allow_nan=False) + "\n"
         except ValueError:
             what = "a parameter, loss, score or cost is no finite number"
-            raise RunError(f"{self.folder}: {what}") from None
+            raise RunError(f"{self._folder}: {what}") from None
 
 
-def _weights(model: Network) -> dict[str, np.ndarray]:
+def _weights(model: "Network") -> dict[str, np.ndarray]:
     """Return a network's weights as they are now, by their names in ``weights.h5``."""
     named = model.named_parameters()
-    return {name.replace(".", "/"): p.detach().cpu().numpy().copy() for name, p in named}
+    return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
 
 
-def _utterances(parts: Parts) -> pd.DataFrame:
+def _utterances(parts: "Parts") -> pd.DataFrame:
     """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
+    from shd_helpers.study.evaluation import origin
+
     tables = []
     for role, events in parts._asdict().items():
         if events is not None:
@@ -186,12 +233,13 @@ def _git_commit() -> str | None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a complete run folder holds."""
+    """What a run folder holds."""
 
     folder: Path
     info: dict  # run.json
     epochs: pd.DataFrame  # one row an epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
+    state: dict[str, "torch.Tensor"]  # of the trained network: "fc1.weight", its betas, ...
     predictions: pd.DataFrame  # one row a test utterance
     examples: dict[str, dict[str, np.ndarray]]  # by class name
 
@@ -203,48 +251,84 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by `RunWriter`.
-
-    Returns
-    -------
-    Run
-        Its content.
+    """Read a run folder that `RunWriter` has made.
 
     Raises
     ------
     RunError
-        If the folder is no run folder or the run in it did not end.
+        If there is no run in the folder, or one of its files is damaged.
     """
-    handover.settle(folder)
-    path = folder / "run.json"
-    with reading(path, RunError, f"{REMEDY} again."):
-        if not path.exists():
-            raise RunError(f"{path}: no such file. {REMEDY} first.")
-        text = path.read_text(encoding="utf-8")
-        info = json.loads(text)
-        if not isinstance(info, dict):
-            raise ValueError("no run")
-        if info["complete"] is not True:
-            raise RunError(f"{path}: the run is not complete. {REMEDY} first.")
-        if {key: type(info[key]) for key in _INSIDE} != _INSIDE:
-            raise RunError(f"{path}: damaged. {REMEDY} again.")
-        epochs = pd.DataFrame(info["epochs"])
-    examples: dict[str, dict[str, np.ndarray]] = {}
+    import torch
+
+    info = read_info(folder)
     try:
-        weights = read_arrays(folder / "weights.h5")
-        for name, values in read_arrays(folder / "examples.h5").items():
-            word, _, name = name.partition("/")
+        with reading(folder / "run.json", RunError, f"{REMEDY} again."):
+            epochs = pd.DataFrame(info["epochs"])
+        with reading(folder / "state_dict.pt", RunError, f"{REMEDY} again."):
+            state = torch.load(folder / "state_dict.pt", weights_only=True)
+        weights, predictions = _arrays(folder / "weights.h5"), read_predictions(folder, info)
+        examples: dict[str, dict[str, np.ndarray]] = {}
+        for place, values in _arrays(folder / "examples.h5").items():
+            word, _, name = place.partition("/")
             examples.setdefault(word, {})[name] = values
-        predictions = read_predictions(folder / "predictions.csv", info["scores"].get("test"))
     except RunError:
-        if not handover.is_replaced(folder, text):
+        if read_info(folder) == info:
             raise
         return read_run(folder)
-    if handover.is_replaced(folder, text):
+    if read_info(folder) != info:  # another run took its place meanwhile
         return read_run(folder)
-    return Run(folder, info, epochs, weights, predictions, examples)
+    return Run(folder, info, epochs, weights, state, predictions, examples)
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return what the `run.json` of a run folder says; raise as `read_run`."""
+    if _is_waiting(folder):
+        lock = _lock(folder)
+        _rename(folder)
+        lock.release()
+    path = folder / "run.json"
+    with reading(path, RunError, f"{REMEDY} again."):
+        try:
+            info = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if _is_waiting(folder) or path.exists():  # it was renamed just now
+                return read_info(folder)
+            raise RunError(f"{path}: no such file. {REMEDY} first.") from None
+        if not isinstance(info, dict) or any(
+            not isinstance(info.get(name, kind()), kind) for name, kind in _KINDS.items()
+        ):
+            raise ValueError("its content is no run")
+    return info
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return an HDF5 file's arrays by their names."""
+    found: dict[str, np.ndarray] = {}
+
+    def keep(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.nbytes > 2**24 + 1100 * path.stat().st_size:  # gzip reaches 1030
+                raise ValueError(f"{name} takes more than can be in the file")
+            found[name] = item[:]
+
+    with reading(path, RunError, f"{REMEDY} again."), h5py.File(path) as file:
+        file.visititems(keep)
+    return found
+
+
+def read_predictions(folder: Path, info: Mapping[str, Any]) -> pd.DataFrame:
+    """Return what a run predicted, a row an utterance.
+
+    Raises
+    ------
+    RunError
+        If the file is damaged, or its accuracy on the test file isn't that in `run.json`.
+    """
+    path, texts = folder / "predictions.csv", ("label", "predicted", "integer_predicted")
+    with reading(path, RunError, f"{REMEDY} again."):
+        # "null" is a word
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+        found, told = (table.label == table.predicted).mean(), info["scores"].get("test")
+        if told is not None and not np.isclose(found, told, rtol=0, atol=1e-9):
+            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {told:.1%}")
+        return table.astype({"speaker": np.int64})

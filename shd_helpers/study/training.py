@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,9 +13,7 @@ from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, answers
-from shd_helpers.network.dropout import hidden_dropout
 from shd_helpers.network.engines import Network, choose_engine
-from shd_helpers.network.mismatch import mismatched
 from shd_helpers.study.evaluation import batches, evaluate
 
 LR_GAMMA = 0.5  # by which the learning rate falls
@@ -35,8 +33,6 @@ class TrainConfig:
     batch_size: int = 8
     lr: float = 1e-3  # learning rate of Adam
     lr_step: int = 10  # epochs after which the learning rate falls to half
-    hidden_dropout: float = 0.0  # share of the hidden neurons that are left out, drawn every batch
-    mismatch: float = 0.0  # relative deviation of weights, thresholds and leaks, drawn every batch
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -44,8 +40,6 @@ class TrainConfig:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
-        check_number("hidden_dropout", self.hidden_dropout, 0, 0.99)
-        check_number("mismatch", self.mismatch, 0, 1)
 
 
 class Metrics(NamedTuple):
@@ -90,9 +84,9 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size, dropout and mismatch count.
+        Its batch size counts.
     generator : torch.Generator
-        Shuffles, and draws the hidden neurons left out and the mismatch.
+        Shuffles.
     quantisation : Quantisation, optional
         Every batch runs with few-bit weights; the gradients go to the model's own.
     engine : str
@@ -106,13 +100,7 @@ def train_epoch(
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        with ExitStack() as built:  # the network as it is trained; its own numbers come back
-            if quantisation:
-                built.enter_context(quantisation.few_bit_weights(model))
-            if config.mismatch:
-                built.enter_context(mismatched(model, config.mismatch, generator))
-            if config.hidden_dropout:
-                built.enter_context(hidden_dropout(model, config.hidden_dropout, generator))
+        with quantisation.few_bit_weights(model) if quantisation else nullcontext():
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
@@ -171,7 +159,7 @@ def fit(
     config : TrainConfig
         Epochs, batch size, learning rate.
     generator : torch.Generator
-        Shuffles, seeds the augmentation, draws the dropout and the mismatch.
+        Shuffles, seeds the augmentation.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantisation : Quantisation, optional

@@ -202,15 +202,20 @@ class _Jobs:
         signal.signal(signal.SIGINT, ctrl_c)
 
         class Job(SLURMJob):
-            refused = ""  # what sbatch said, which else is only logged
+            """A job that remembers why sbatch refused it, and that it was closed."""
 
-            async def _submit_job(self, script_filename: str) -> str:
+            refused = ""
+
+            async def start(self) -> None:
                 try:
-                    return await super()._submit_job(script_filename)
+                    await super().start()
                 except RuntimeError as error:
                     self.refused = " ".join(str(error).partition("stderr:")[2].split())
-                    self.status = Status.failed
-                    raise
+                    self.status = Status.running
+
+            async def close(self) -> None:
+                await super().close()
+                self.status = Status.closed
 
         place = hashlib.sha256(str(sweep.table).encode()).hexdigest()[:6]  # another clone's differ
         self._name = re.sub(r"[^\w.=+-]", "-", sweep.name) + f"-{place}"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from shd_helpers.checks import shown
+from shd_helpers.checks import quoted
 from shd_helpers.files import is_disk_full
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
@@ -90,12 +90,15 @@ def run_sweep(
     timeout_s = places.check(timeout_s)
     if again is not None and not any(again in run.run_name for run in sweep.runs):
         raise SweepError(
-            f"--again {shown(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
+            f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
     errors: dict[str, str] = {}
     if todo := missing(sweep, again):
         check_todo(sweep, todo, elsewhere=places.elsewhere)
         done: list[RunSpec] = []
+        folder = sweep.runs[0].folder.parent
+        with _kept_whole(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         try:
             for results in _executed(sweep, todo, places, timeout_s, progress):
                 store(sweep, results)

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from shd_helpers.checks import check_path, shown
+from shd_helpers.checks import check_path, quoted
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.study.identity import (
     as_run_name,
@@ -112,10 +112,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         )
     for key, kind in _KINDS.items():
         if not isinstance(found[key], kind):
-            raise SweepError(f"{path}: {key}: {shown(found[key])} is of the wrong type")
+            raise SweepError(f"{path}: {key}: {quoted(found[key])} is of the wrong type")
     with _named(path):
         if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
-            raise ValueError(f"name: {shown(found['name'])} must be letters, digits, _ and -")
+            raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
         check_path("notebook:", found["notebook"])
     return found
 
@@ -219,7 +219,7 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
         with _named(f"{sweep.name}: {run.configuration}"):
             check_settings(run.parameters, elsewhere=elsewhere)
         p = run.parameters
-        split = p["dataset"], p["language"], *(p[field.name] for field in fields(Split))
+        split = p["dataset"], p["language"], *(p.get(field.name) for field in fields(Split))
         if p["batch_size"] > largest.setdefault(split, run).parameters["batch_size"]:
             largest[split] = run
     for run in largest.values():
@@ -242,7 +242,7 @@ def _values(
     """Return values of a parameter, checked; an integer becomes a float where the default is."""
     with _named(where):
         if not isinstance(values, list) or not values or len(set(map(repr, values))) < len(values):
-            raise ValueError(f"{shown(values)} must be a list of different values")
+            raise ValueError(f"{quoted(values)} must be a list of different values")
         if key in ("seed", "run_name") and not is_seed:
             raise ValueError("the sweep itself sets it (seeds: under `seeds`)")
         for value in values:
@@ -267,7 +267,7 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
             f"table's own columns ({', '.join(_COLUMNS)})"
         )
     if not axis or not all(isinstance(place, dict) for place in axis.values()):
-        raise SweepError(f"{where}: {shown(axis)} must have places, each a mapping of parameters")
+        raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [
         (str(name), {k: _values(f"{where}.{name}.{k}", k, [v], defaults)[0] for k, v in p.items()})
         for name, p in axis.items()

@@ -64,10 +64,9 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
         if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
             return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
         # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
-        reset = lif.state_function.__func__
-        is_late = reset in (Leaky._base_sub, Leaky._base_zero) and lif.reset_delay
-        if not is_late and not (i == model.n_layers and model.is_readout(lif)):
-            return f"the reset of lif{i} is not late by a step"
+        subtracts = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+        if not subtracts and not (i == model.n_layers and model.is_readout(lif)):
+            return f"the reset of lif{i} is no subtraction, late by a step"
         if lif.inhibition or lif.state_quant or lif.init_hidden:
             return f"lif{i} has inhibition, quantised states or hidden states"
         if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():

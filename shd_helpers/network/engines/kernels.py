@@ -16,7 +16,7 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
 # Gradients lie the same way. Where an input feeds few neurons, in the first layer, a row has these
 # alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, TO_ZERO, ADAPTS = range(11)
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, ADAPTS = range(10)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -162,8 +162,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
     weights, neurons = weights_of(layer, params), neurons_of(layer, params)
     bias, beta, theta = neurons[0], neurons[1], neurons[2]
     n_steps, n, found = len(start) - 1, mem.shape[1], 0
-    to_zero, adapts = layer[TO_ZERO], layer[ADAPTS]
-    words = flags.view(np.uint64)
+    adapts, words = layer[ADAPTS], flags.view(np.uint64)
     mem[0] = zero
     tired = np.zeros(n if adapts else 0, np.float32)
     for t in range(n_steps):
@@ -177,16 +176,10 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
         if adapts:
             for j in range(n):
                 mem[t + 1, j] -= tired[j]
-        if to_zero:
-            for j in range(n):
-                kept = zero if mem[t, j] - theta[j] > zero else mem[t, j]
-                mem[t + 1, j] = beta[j] * kept + mem[t + 1, j]
-                flags[j] = mem[t + 1, j] - theta[j] > zero
-        else:
-            for j in range(n):
-                reset = theta[j] if mem[t, j] - theta[j] > zero else zero
-                mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
-                flags[j] = mem[t + 1, j] - theta[j] > zero
+        for j in range(n):
+            reset = theta[j] if mem[t, j] - theta[j] > zero else zero
+            mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
+            flags[j] = mem[t + 1, j] - theta[j] > zero
         if adapts:
             left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
             for j in range(n):
@@ -225,19 +218,17 @@ def step_back(kind, constants, mem, later, theta, beta, grad):
 
 
 @compiled
-def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, delays, d):
+def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     """Turn the membranes mem[t] into the gradients of the currents, in place.
 
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
-    dL/dspk[t] is the sum of g_next[t + delay] w over the delays, through the next layer's weights,
-    or `last` for the output layer. With LEARN, d gets the gradients
-    of beta and threshold: what is subtracted at a reset is the threshold, and only the moment of
-    the reset is detached. With TO_ZERO a membrane that a reset has cleared has no later gradient.
-    With ADAPTS the gradient of the adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the
-    membrane and the spike that have fed it.
+    dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
+    With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
+    threshold, and only the moment of the reset is detached. With ADAPTS the gradient of the
+    adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the membrane and the spike that have
+    fed it.
     """
-    n_steps, to_zero, adapts = len(mem) - 2, layer[TO_ZERO], layer[ADAPTS]
-    beta, theta, kept = neurons[1], neurons[2], np.empty_like(neurons[0])
+    n_steps, adapts, beta, theta = len(mem) - 2, layer[ADAPTS], neurons[1], neurons[2]
     heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
     h, by_mem = np.zeros_like(beta), np.zeros_like(beta)
     mem[n_steps + 1] = zero
@@ -245,21 +236,14 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
         row = (n_steps - t) % BACK
         if n_next and row == 0:  # for this step and those before it
             for r in range(BACK):
-                for k in range(len(delays)):
-                    later = t - r + delays[k]
-                    inside = 0 < later <= n_steps
-                    for j in range(n_next):
-                        heard[r, k * n_next + j] = g_next[later, j] if inside else zero
+                for j in range(n_next):
+                    heard[r, j] = g_next[t - r, j] if t > r else zero
             for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
                 for r in range(0, BACK, 2):
                     add_products(
                         heard[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
         grad = grads[row] if n_next else last
-        later = kept if to_zero else mem[t + 1]
-        if to_zero:
-            for j in range(len(kept)):
-                kept[j] = zero if mem[t, j] - theta[j] > zero else mem[t + 1, j]
         if adapts:
             left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
             for j in range(len(h)):
@@ -269,18 +253,17 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, dela
                 d[5, j] += fed if mem[t, j] - theta[j] > zero else zero
                 by_mem[j] = fed * of_mem[j]
                 grad[j] += fed * of_spk[j]
-        step_back(layer[SURROGATE], constants, mem[t], later, theta, beta, grad)
+        step_back(layer[SURROGATE], constants, mem[t], mem[t + 1], theta, beta, grad)
         if adapts:
             for j in range(len(h)):
                 mem[t, j] += by_mem[j]
                 d[2, j] += by_mem[j]  # for below: the threshold has no part in it
         if layer[LEARN]:
-            for j in range(len(later)):
+            for j in range(len(beta)):
                 g, before = mem[t, j], mem[t - 1, j]
-                fired = before - theta[j] > zero
-                d[1, j] += zero if to_zero and fired else g * before
-                d[2, j] -= g - beta[j] * later[j]
-                d[2, j] -= g if fired and not to_zero else zero
+                d[1, j] += g * before
+                d[2, j] -= g - beta[j] * mem[t + 1, j]
+                d[2, j] -= g if before - theta[j] > zero else zero
 
 
 @compiled
@@ -304,21 +287,18 @@ def membranes(shape, i, n_steps, state):
 
 @compiled
 def backward(
-    shape, constants, params, lows, matrices, state, n_run, start, units, delays, last, begin, rows,
-    grads,
+    shape, constants, params, lows, matrices, state, n_run, start, units, last, begin, rows, grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
     n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
     for i in range(n_layers - 1, -1, -1):
-        n_in, n_next, w, late = shape[i, N_IN], 0, matrices[:0].reshape(0, 0), delays
+        n_in, n_next, w = shape[i, N_IN], 0, matrices[:0].reshape(0, 0)
         mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
-            late = delays if i + 1 < n_layers - 1 else at_once
-            n_rows = (len(late) * n_next + 4) // 5 * 5
-            w = matrix(matrices, shape[i, NEXT], n_rows, shape[i, WIDTH])
+            w = matrix(matrices, shape[i, NEXT], (n_next + 4) // 5 * 5, shape[i, WIDTH])
         neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
-        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, late, d)
+        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, d)
         by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for u in range(n_in):
@@ -352,7 +332,7 @@ def work(
             sound = read_events(event_steps, event_units, first, end, n_units, at, fired)
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
-                late = delays if i == 0 or i < n_layers - 1 else at_once
+                late = at_once if i else delays
                 delayed(at, fired, shape[i, N_IN] // len(late), late, start[i, : n + 1], units[i])
                 mem, begins = membranes(shape, i, n_steps, state), start[i, : n + 1]
                 layer_forward(shape[i], params, lows, begins, units[i], mem, flags, at, fired)
@@ -366,6 +346,6 @@ def work(
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     last /= np.float32(n)
                 backward(
-                    shape, constants, params, lows, matrices, state, n, start, units, delays, last,
-                    begin, rows, grads[group],
+                    shape, constants, params, lows, matrices, state, n, start, units, last, begin,
+                    rows, grads[group],
                 )  # fmt: skip

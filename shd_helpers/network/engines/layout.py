@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from snntorch import Leaky
 
 from shd_helpers.compiled import compiled
 from shd_helpers.network.engines import kernels
@@ -114,12 +113,10 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
             neurons[3, :n] = adaptation.left.numpy()
             neurons[4, :n] = adaptation.from_mem.detach().clamp(min=0).numpy()
             neurons[5, :n] = adaptation.from_spk.detach().clamp(min=0).numpy()
-        if i:  # the way back through the weights needs them by row, in fives, delay after delay
-            by_delay = weight.reshape(n, len(model.layer_delays(i)), -1).swapaxes(0, 1)
-            by_row = by_delay.reshape(-1, by_delay.shape[2])
+        if i:  # the way back through the weights needs them by row, in fives
             before = shape[i - 1]
-            matrix = kernels.matrix(matrices, before[NEXT], len(by_row), before[WIDTH])
-            matrix[:, : by_row.shape[1]] = by_row
+            by_row = kernels.matrix(matrices, before[NEXT], n, before[WIDTH])
+            by_row[:, : weight.shape[1]] = weight
     return shape, constants, params, lows, matrices
 
 
@@ -134,15 +131,13 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(fc, ChannelConv1d):
             band = _bands(*fc.shape)[0]
         if i:
-            n_rows = n * len(model.layer_delays(i))
-            matrix_at += -(-n_rows // 5) * 5 * shape[-1][WIDTH]
+            matrix_at += -(-n // 5) * 5 * shape[-1][WIDTH]
         name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
-        to_zero = lif.state_function.__func__ is Leaky._base_zero
         adapts, at = model.adaptation(i) is not None, (block_at, band, state_at, matrix_at)
-        shape.append((n_in, n, width, *at, kind, learn, to_zero, adapts))
+        shape.append((n_in, n, width, *at, kind, learn, adapts))
         block_at += n_in * band + (6 if adapts else 3) * width
         state_at += width
     return np.array(shape, np.int64), np.array(constants, np.float32)
