@@ -24,22 +24,21 @@ def step_s(explorer, *arguments, slider: str) -> float:
     """Return the median time of 20 steps of one slider, seconds, after the first picture."""
     caught: dict = {}
 
-    def catch(figure, update, choices, sound=None):
+    def catch(figure, update, sound=None, **choices):
         caught.update(figure=figure, update=update, choices=choices)
-        return explore(figure, update, choices)
+        return explore(figure, update, sound, **choices)
 
     explore = explorers.explore
     with mock.patch.object(explorers, "explore", catch), contextlib.redirect_stdout(io.StringIO()):
         explorer(*arguments)
-    values = {name: start for name, (_, start, _) in caught["choices"].items()}
-    low, high, *step = caught["choices"][slider][2]
+    low, high, *step = caught["choices"][slider]
     times = []
     for k in range(20):
-        values[slider] = low + k * (step[0] if step else 1)
-        if values[slider] > high:
+        value = low + k * (step[0] if step else 1)
+        if value > high:
             break
         start = time.perf_counter()
-        caught["update"](**values)
+        caught["update"](**{slider: value})
         controls.png(caught["figure"])
         times.append(time.perf_counter() - start)
     return median(times)
@@ -66,9 +65,9 @@ def rows() -> list[dict]:
     cases = [
         (explorers.downsizing, (data, Downsampling(), "english"), "pool_threshold"),
         (explorers.downsizing, (data, Downsampling(), "english"), "pool_steps"),
-        (explorers.surrogate_reach, (distance, "fast_sigmoid", 2.0), "log_slope"),
-        (explorers.utterances, (network, test, predictions, 3.0), "number"),
-        (explorers.utterances, (network, test, predictions, 3.0), "until"),
+        (explorers.surrogate_reach, (distance, "fast_sigmoid", 2.0), "log2_slope"),
+        (explorers.utterances, (network, test, predictions, 3.0), "utterance"),
+        (explorers.utterances, (network, test, predictions, 3.0), "until_ms"),
     ]
     return [
         {

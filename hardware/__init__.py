@@ -6,13 +6,12 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
-    "cycles": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
-    "disturbances": ("DISTURBANCES", "accuracy_over_strength", "disturb"),
-    "evaluation": ("circuit_scores", "circuit_words"),
+    "cost": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
+    "disturbances": ("DISTURBANCES", "disturb"),
     "folder": ("read_vectors",),
-    "nir_file": ("read_nir", "write_nir"),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
-    "quantise": ("circuit_of", "integer_network"),
-    "stopping": ("Rule", "bias_votes", "follow", "recommend"),
+    "nir_file": ("read_nir", "write_nir"),
+    "quantise": ("circuit_of", "circuit_scores", "circuit_words", "integer_network"),
+    "stopping": ("stop_early",),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -12,14 +12,11 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
 
 from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.study.analysis import seen_and_unseen_accuracy
-from shd_helpers.study.evaluation import evaluate
 
 Disturbed = tuple[SpikingNetwork, Events]
 LEAST = 0.05  # of what was designed is always there, whatever a mismatch draws
@@ -131,7 +128,6 @@ DISTURBANCES: dict[str, Callable[..., Disturbed]] = {
     "slower clock, leak by step": _slower_clock,
     "slower clock, leak by time": _slower_clock_same_leak,
 }
-SEEDLESS = ("slower clock, leak by step", "slower clock, leak by time")  # the same in every draw
 
 
 def disturb(
@@ -175,45 +171,3 @@ def disturb(
     rng = np.random.default_rng([seed, list(DISTURBANCES).index(kind)])
     with torch.no_grad():
         return DISTURBANCES[kind](copy.deepcopy(model), events, strength, rng)
-
-
-def accuracy_over_strength(
-    model: SpikingNetwork,
-    events: Events,
-    seen: Sequence[int],
-    kind: str,
-    strengths: Sequence[float],
-    draws: int,
-) -> pd.DataFrame:
-    """Measure a disturbed network's accuracy.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Trained.
-    events : Events
-        Test utterances.
-    seen : sequence of int
-        Speakers of the training utterances.
-    kind : str
-        See `disturb`.
-    strengths : sequence of float
-        How strong.
-    draws : int
-        Circuits that are drawn, with the seeds 0, 1, ...; a slower clock is the same in each, and
-        measured once.
-
-    Returns
-    -------
-    DataFrame
-        A row for each strength and draw: `kind`, `strength`, `draw`, `test_accuracy`,
-        `test_seen_accuracy`, `test_unseen_accuracy` (fractions, None where there is no utterance).
-    """
-    rows = []
-    for draw in range(1 if kind in SEEDLESS else draws):
-        for strength in strengths:
-            tested = evaluate(*disturb(model, events, kind, strength, draw))
-            found = seen_and_unseen_accuracy(tested, seen)
-            scores = {f"{name}_accuracy": score for name, score in found.items()}
-            rows.append({"kind": kind, "strength": strength, "draw": draw, **scores})
-    return pd.DataFrame(rows)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware import budget
+from hardware import cost
 from hardware.folder import Description, ExportError, check_place, write_folder
-from hardware.integer import milliseconds
+from hardware.integer import IntegerNetwork, milliseconds
 from hardware.quantise import circuit_of
-from hardware.vectors import Word
+from hardware.sources import Word
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
@@ -141,38 +141,54 @@ def export(
         network = circuit_of(trained, quantisation)
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-    model = trained.network
     events = utterances_of(trained.about, trained.file).predicted
-    predicted = evaluate(model, events).answers
-    integers = answers(network.count(events)[0])
-    described = Description(
-        name=trained.name,
-        origin=_origin(trained.about, quantisation),
-        class_names=events.class_names,
-        data=f"the data set `{trained.about['data']['name']}`",
-        scored=_scored(trained.about, events, predicted, integers),
-        accuracies={
-            _before(trained): (int((predicted == events.labels).sum()), len(events)),
-            "integers, as exported": (int((integers == events.labels).sum()), len(events)),
-        },
-        operations=budget.operations(network, events),
-        is_tuned=_is_tuned(trained.about),
-    )
+    described = describe(trained, quantisation, network, events)
     words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
-
-    write_folder(out, network, words, described, n_membranes, _graph_writer(model, network.grid))
+    write_graph = _graph_writer(trained.network, network.grid)
+    write_folder(out, network, words, described, n_membranes, write_graph)
     return described
 
 
-def _before(trained: TrainedNetwork) -> str:
-    """Say what the network is whose numbers are rounded: some have trained with few bits."""
-    tuned = _is_tuned(trained.about)
-    return "few-bit weights, all else floats" if tuned else "floats, before rounding"
-
-
-def _is_tuned(about: dict) -> bool:
-    """Tell whether a network was trained with few-bit weights."""
-    return settings(Quantisation, about["parameters"]).quantised_epochs > 0
+def describe(
+    trained: TrainedNetwork, bits: Quantisation, circuit: IntegerNetwork, events: Events
+) -> Description:
+    """Say where the circuit comes from, and how it answers utterances beside its network."""
+    about, p, labels = trained.about, trained.about["parameters"], events.labels
+    n_tuned = trained.settings(Quantisation).quantised_epochs
+    before, floats = "floats, before rounding", "before rounding"
+    if n_tuned:
+        before, floats = "few-bit weights, all else floats", "with floats but for the weights"
+    found = {floats: evaluate(trained.network, events).answers}
+    found |= {"integers": answers(circuit.count(events)[0])}
+    is_right = {name: answered == labels for name, answered in found.items()}
+    new = ~np.isin(events.speakers, about["seen_speakers"])
+    kind = "test" if p["score_test"] else "validation"
+    scored = f"Over all {len(events)} {kind} utterances of one network, {new.sum()} of them by new "
+    scored += "speakers"
+    if 0 < new.sum() < len(events):
+        parts = [f"{name} {right[new].mean():.1%}" for name, right in is_right.items()]
+        scored += f" ({', '.join(parts)})"
+    scored += f". Both give the same answer to {np.mean(found[floats] == found['integers']):.1%}."
+    if n_tuned:
+        scored += " Both have weights of few bits; what these cost against floats isn't shown here."
+    tuned = f"the last {n_tuned} of them with few-bit weights, " * bool(n_tuned)
+    return Description(
+        name=trained.name,
+        origin=f"Trained on {about['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
+        f"{tuned}seed {p['seed']}; weights of {bits.fc1_bits} and {bits.fc2_bits} bits, membranes "
+        f"of {bits.mem_bits}.",
+        class_names=events.class_names,
+        data=f"the data set `{about['data']['name']}`",
+        scored=scored,
+        accuracies={
+            name: (int(right.sum()), len(events))
+            for name, right in zip(
+                (before, "integers, as exported"), is_right.values(), strict=True
+            )
+        },
+        operations=cost.operations(circuit, events),
+        is_tuned=bool(n_tuned),
+    )
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
@@ -202,36 +218,6 @@ def read_words(parameters: dict, events: Events, index: np.ndarray) -> list[Word
         Word(*milliseconds(raw[int(events.part[i])], int(events.rows[i])), int(events.labels[i]))
         for i in index
     ]
-
-
-def _origin(about: dict, quantisation: Quantisation) -> str:
-    p, own = about["parameters"], settings(Quantisation, about["parameters"])
-    tuned = f"the last {own.quantised_epochs} of them with few-bit weights, "
-    return (
-        f"Trained on {about['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
-        f"{tuned * bool(own.quantised_epochs)}seed {p['seed']}; weights of "
-        f"{quantisation.fc1_bits} and {quantisation.fc2_bits} bits, membranes of "
-        f"{quantisation.mem_bits}."
-    )
-
-
-def _scored(about: dict, events: Events, predicted: np.ndarray, integers: np.ndarray) -> str:
-    seen = np.isin(events.speakers, about["seen_speakers"])
-    kind = "test" if about["parameters"]["score_test"] else "validation"
-    new = int((~seen).sum())
-    text = f"Over all {len(events)} {kind} utterances of one network, {new} of them by new speakers"
-    floats = "with floats but for the weights" if _is_tuned(about) else "before rounding"
-    if 0 < new < len(events):
-        parts = [
-            f"{name} {float((found == events.labels)[~seen].mean()):.1%}"
-            for name, found in ((floats, predicted), ("integers", integers))
-        ]
-        text += f" ({', '.join(parts)})"
-    agreement = float((predicted == integers).mean())
-    text += f". Both give the same answer to {agreement:.1%}."
-    if _is_tuned(about):
-        text += " Both have weights of few bits; what these cost against floats isn't shown here."
-    return text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

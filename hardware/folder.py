@@ -11,12 +11,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hardware import budget
-from hardware.cycles import answer_cycles, core_line, step_cycles
-from hardware.integer import IntegerNetwork, IntegerRun
-from hardware.kernels import FACTOR_BITS
-from hardware.sources import c_header, memories, memory_bits, verilog_parameters
-from hardware.vectors import Word, counts_text, edge_words, events_text, trace_text
+from hardware import cost
+from hardware.integer import FACTOR_BITS, IntegerNetwork
+from hardware.sources import (
+    Word,
+    c_header,
+    count_line,
+    counts_text,
+    edge_words,
+    events_text,
+    memories,
+    memory_bits,
+    trace_text,
+    verilog_parameters,
+)
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
@@ -47,7 +55,7 @@ class Description:
     data: str  # of the vectors and the accuracies
     scored: str  # a sentence: over what the accuracies are
     accuracies: dict[str, tuple[int, int]]  # of each network: correct utterances, and of how many
-    operations: pd.Series  # from `budget.operations`
+    operations: pd.Series  # from `cost.operations`
     is_tuned: bool = False  # it was trained with few bits
 
 
@@ -82,7 +90,9 @@ def write_folder(
         If the circuit can't be written in C and Verilog, or other files lie in the folder.
     """
     check_place(folder)
-    runs = [network.run(*word[:2]) for word in words]
+    runs, n_membranes = [network.run(*word[:2]) for word in words], min(n_membranes, len(words))
+    edges = [*edge_words(network, words).values()]
+    edge_runs = [network.run(*word[:2]) for word in edges]
     try:
         texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network)}
     except ValueError as error:
@@ -90,18 +100,11 @@ def write_folder(
     texts |= memories(network)
     texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
-    edges = edge_words(network, words)
-    edge_runs = [network.run(*word[:2]) for word in edges.values()]
-    texts |= {"edges.txt": events_text([*edges.values()])}
-    texts |= {"edges_expected.txt": counts_text(edge_runs)}
+    texts |= {"edges.txt": events_text(edges), "edges_expected.txt": counts_text(edge_runs)}
     texts |= {Path(name).name: source_text(name) for name in SOURCES}
-    n_membranes = min(n_membranes, len(words))
     has_graph = write_graph is not None
-    texts["README.md"] = readme(
-        network, words, runs, described,
-        n_membranes=n_membranes, edges=edges, has_graph=has_graph,
-    )  # fmt: skip
-    trace = trace_text(network, words, runs, n_membranes)
+    texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
+    trace = trace_text(runs, n_membranes)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -163,45 +166,61 @@ def source_text(name: str) -> str:
 def readme(
     network: IntegerNetwork,
     words: Sequence[Word],
-    runs: Sequence[IntegerRun],
     described: Description,
-    *,
-    n_membranes: int,
-    edges: dict[str, Word],
-    has_graph: bool,
+    n_membranes: int = 1,
+    has_graph: bool = True,
 ) -> str:
     """Return the folder's README; see `write_folder`."""
-    grid, counted = network.grid, described.operations
-    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
-    stored, lists = budget.memory(network), _list_bytes(network)
+    grid, layers, delays = network.grid, network.layers, network.delays
+    runs, edges = [network.run(*word[:2]) for word in words], edge_words(network, words)
+    n_hidden, n_inputs = layers[0].weight.shape
+    n_classes, bits, stored = len(layers[1].bias), memory_bits(network), cost.memory(network)
+    # of the inputs and hidden neurons that spike now, twice, and of the input spikes of old steps
+    index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
+    lists = 2 * 2**index_bits * index_bits + (delays[-1] + 1) * 2**unit_bits * unit_bits
+    last = [1 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
+    answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
+    counted, n_updates = described.operations, grid.n_steps * (n_hidden + n_classes)
+    by_shift = f"U - (U >> {network.leak_shift})"
+    by_product = f"(U x {network.leak_factor}) >> {FACTOR_BITS}"
     first = "word" if n_membranes == 1 else f"{n_membranes} words"
-    state = "none of its numbers is rounded"
+    rounded = "none of its numbers is rounded"
     if described.is_tuned:
-        state = "its weights already have few bits, biases, thresholds and membranes not"
-    updates = grid.n_steps * (n_hidden + n_classes)
-    n_correct = sum(run.answer == word.label for word, run in zip(words, runs, strict=True))
+        rounded = "its weights already have few bits, biases, thresholds and membranes not"
     values = {
-        **vars(grid), **vars(described), **_rule(network),
-        "n_units": grid.n_units, "n_steps": grid.n_steps, "n_channels": N_CHANNELS,
-        "step_ms": int(grid.step_ms),
+        **vars(grid), **vars(described), **{f"{name}_bits": n for name, n in bits.items()},
+        "n_units": grid.n_units, "n_steps": grid.n_steps, "step_ms": int(grid.step_ms),
+        "n_channels": N_CHANNELS, "n_hidden": n_hidden, "n_classes": n_classes,
+        "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
         "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
         "window_ms": int(grid.n_steps * grid.step_ms),
-        "n_hidden": n_hidden, "n_classes": n_classes,
-        "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
-        "n_words": len(words), "n_correct": n_correct, "n_membranes": n_membranes,
-        "edges": "; ".join(edges),
+        "last_in_block": grid.pool_units - 1,
+        "last_input": n_inputs - 1, "last_hidden": n_hidden - 1,
+        "input_order": ", one delay after the other" if delays[1:] else ", input b for block b",
+        "late_memory": ", late input spikes" * bool(delays[1:]),
+        "minus_one": f"{2 ** bits['weight1'] - 1:x}",
+        "n_words": len(words), "n_membranes": n_membranes, "edges": "; ".join(edges),
+        "n_correct": sum(run.answer == word.label for word, run in zip(words, runs, strict=True)),
         "membranes": f"; in the first {first} also `u` and `v`: the step, and all hidden "
         "and output membranes after point 4" * bool(n_membranes),
         "nir_row": "| `network.nir` | the network in floats, as a NIR graph, with its step, "
-        f"reset and units in the metadata; {state} |\n" * has_graph,
-        **_integers(network), **_cycles(network, words, [*edges.values()]),
+        f"reset and units in the metadata; {rounded} |\n" * has_graph,
+        "leak": f"U becomes {by_shift if network.leak_shift else by_product}.",
+        "shifts": f" (shifted left by {layers[0].shift} bits in the first layer, by "
+        f"{layers[1].shift} in the second)" * any(layer.shift for layer in layers),
+        "delays": "Every input spike arrives at once." if delays == (0,)
+        else f"Every input spike arrives {len(delays)} times, {', '.join(map(str, delays))} steps "
+        f"late, each time at weights of its own: input k x {grid.n_units} + block for delay "
+        "number k.",
+        "mem_bits": network.mem_bits, "low": -network.high - 1, "high": network.high,
+        "sum_bits": max(network.sum_bits(0), network.sum_bits(1)),
         "memory_rows": "\n".join(
             f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
             for name, row in stored.iterrows()
         ),
-        "all_bytes": f"{stored.bytes.sum():,.0f}",
-        "list_bytes": f"{lists:,.0f}", "all_with_lists": f"{stored.bytes.sum() + lists:,.0f}",
-        "neuron_updates": f"{updates:,}", "updates_a_step": n_hidden + n_classes,
+        "all_bytes": f"{stored.bytes.sum():,.0f}", "list_bytes": f"{lists / 8:,.0f}",
+        "all_with_lists": f"{stored.bytes.sum() + lists / 8:,.0f}",
+        "neuron_updates": f"{n_updates:,}", "updates_a_step": n_hidden + n_classes,
         "accumulates": f"{counted.accumulates:,.0f}",
         "accumulates_a_step": f"{counted.accumulates / grid.n_steps:,.0f}",
         "effective": f"{counted.effective_accumulates / max(counted.accumulates, 1):.0%}",
@@ -210,80 +229,11 @@ def readme(
             f"| {name} | {n} | {correct / n:.1%} |"
             for name, (correct, n) in described.accuracies.items()
         ),
-        "count_line": count_line(network, words, runs),
-        "to_cxxrtl": TO_CXXRTL,
+        "count_line": count_line(network, words, runs), "to_cxxrtl": TO_CXXRTL,
+        "core_line": cost.core_line(network, words),
+        "core_edge_line": cost.core_line(network, [*edges.values()]),
+        "answer_cycles": f"{answer_cycles:,.0f}",
+        "tick_unit": 0 if grid.first_unit else (1 << 10) - 1,  # no block has it
+        "last_low": f"{min(last):,}", "last_high": f"{max(last):,}",
     }  # fmt: skip
     return source_text("folder.md").format_map(values)
-
-
-def _rule(network: IntegerNetwork) -> dict[str, object]:
-    """Return the words of the update rule, as far as they depend on the network."""
-    rule, by_shift = network, f"U - (U >> {network.leak_shift})"
-    by_product = f"(U x {network.leak_factor}) >> {FACTOR_BITS}"
-    shifts = [layer.shift for layer in rule.layers]
-    late = ", ".join(map(str, rule.delays))
-    return {
-        "leak": f"U becomes {by_shift if network.leak_shift else by_product}.",
-        "shifts": f" (shifted left by {shifts[0]} bits in the first layer, by {shifts[1]} in the "
-        "second)" * any(shifts),
-        "delays": "Every input spike arrives at once."
-        if rule.delays == (0,)
-        else f"Every input spike arrives {len(rule.delays)} times, {late} steps late, each time "
-        f"at weights of its own: input k x {rule.grid.n_units} + block for delay number k.",
-        "mem_bits": rule.mem_bits,
-        "low": -rule.high - 1,
-        "high": rule.high,
-        "sum_bits": max(rule.sum_bits(0), rule.sum_bits(1)),
-    }
-
-
-def _integers(network: IntegerNetwork) -> dict[str, object]:
-    """Return what the README says of the `.mem` files."""
-    bits, grid, n_delays = memory_bits(network), network.grid, len(network.delays)
-    n_hidden, n_inputs = network.layers[0].weight.shape
-    return {f"{name}_bits": n for name, n in bits.items()} | {
-        "last_in_block": grid.pool_units - 1,
-        "last_input": n_inputs - 1,
-        "last_hidden": n_hidden - 1,
-        "input_order": ", one delay after the other" if n_delays > 1 else ", input b for block b",
-        "late_memory": ", late input spikes" if n_delays > 1 else "",
-        "minus_one": f"{2 ** bits['weight1'] - 1:x}",
-    }
-
-
-def _list_bytes(network: IntegerNetwork) -> float:
-    """Return the size of the core's lists of spikes."""
-    n_units, longest = network.grid.n_units, max(network.layers[0].weight.shape)
-    index_bits, unit_bits = (longest + 1).bit_length(), n_units.bit_length()
-    old = (network.delays[-1] + 1) * 2**unit_bits * unit_bits
-    return (2 * 2**index_bits * index_bits + old) / 8
-
-
-def _cycles(
-    network: IntegerNetwork, words: Sequence[Word], edges: Sequence[Word]
-) -> dict[str, object]:
-    """Return what the README says of the core's clock cycles."""
-    last = [1 + int(step_cycles(network, word)[1][-1]) for word in words]
-    return {
-        "core_line": core_line(network, words),
-        "core_edge_line": core_line(network, edges),
-        "answer_cycles": f"{np.mean([answer_cycles(network, word) for word in words]):,.0f}",
-        "tick_unit": 0 if network.grid.first_unit else (1 << 10) - 1,  # no block has it
-        "last_low": f"{min(last):,}",
-        "last_high": f"{max(last):,}",
-    }
-
-
-def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
-    """Return what `reference.c` prints with ``-DCOUNT``."""
-    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
-    n_steps = network.grid.n_steps
-    steps = [network.pool(*word[:2])[0] for word in words]
-    arrivals = sum(int((part + late < n_steps).sum()) for part in steps for late in network.delays)
-    hidden = sum(int(run.spk[0].sum()) for run in runs)
-    return (
-        f"{len(words)} words, {sum(len(word.units) for word in words)} events, "
-        f"{sum(map(len, steps))} input spikes, {hidden} hidden spikes, "
-        f"{arrivals * n_hidden + hidden * n_classes} accumulates, "
-        f"{len(words) * n_steps * (n_hidden + n_classes)} neuron updates"
-    )

@@ -22,17 +22,21 @@ input k n_units + u is the input spike of unit u, delays[k] steps ago. Membranes
 class is the output neuron with most spikes; **of several with equally many, the lowest class**.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from hardware.kernels import FACTOR_BITS, run_layer, run_pool
 from shd_helpers.checks import check_whole
+from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network.answers import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
+
+FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
 
 
 @dataclass(frozen=True)
@@ -44,25 +48,23 @@ class IntegerLayer:
     threshold: np.ndarray  # (neurons,) int64, above 0
     shift: int = 0  # bits by which a weight is shifted left when it is added
 
-    def __post_init__(self) -> None:
-        """Refuse what is no layer of integers."""
-        n = len(self.threshold)
-        if self.weight.shape[:1] != (n,) or self.weight.ndim != 2 or self.bias.shape != (n,):
-            raise ValueError("a layer needs weights (neurons, inputs), a bias and a threshold each")
-        for name in ("weight", "bias", "threshold"):
-            if getattr(self, name).dtype != np.int64:
-                raise ValueError(f"{name}: must be int64, not {getattr(self, name).dtype}")
-        if self.threshold.min() < 1:
-            raise ValueError(f"threshold {self.threshold.min()}: must be at least 1")
-        check_whole("shift", self.shift, 0, 31)
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Return what an active input adds to each membrane, (inputs, neurons) int64."""
+        return np.ascontiguousarray(self.weight.T << self.shift)
 
 
 class IntegerRun(NamedTuple):
-    """What the circuit did with one utterance."""
+    """What the circuit did with one utterance.
+
+    The inputs that are active at step t are ``inputs[start[t] : start[t + 1]]``.
+    """
 
     counts: np.ndarray  # (classes,) int64 output spikes
     spk: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) bool
     mem: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) int64, before the reset
+    start: np.ndarray  # (steps + 1,) int32
+    inputs: np.ndarray  # (active inputs,) int32, ascending within a step
 
     @property
     def answer(self) -> int:
@@ -153,7 +155,7 @@ class IntegerNetwork:
         if not 0 <= channels.min() <= channels.max() < N_CHANNELS:
             raise ValueError(f"events: a unit is not in 0..{N_CHANNELS - 1}")
         grid = self.grid
-        return run_pool(
+        return _pool(
             times, channels - grid.first_unit, grid.n_steps, grid.n_units,
             grid.pool_steps, grid.pool_units, grid.pool_threshold,
         )  # fmt: skip
@@ -168,47 +170,37 @@ class IntegerNetwork:
         milliseconds, units
             As in `pool`, which also says what is raised.
         """
-        return self.run_pooled(*self.pool(milliseconds, units))
+        return self._run(*self.pool(milliseconds, units))
 
-    def run_pooled(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
-        """Take one utterance's input spikes to spike counts, as `run` does.
-
-        Parameters
-        ----------
-        steps, units : ndarray
-            As `pool` returns them, shape (input spikes,).
-
-        Raises
-        ------
-        ValueError
-            If they are out of order or out of range.
-        """
+    def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
+        """Take one utterance's input spikes to spike counts; arguments as `pool` returns them."""
         n_steps, spk, mem = self.grid.n_steps, [], []
-        start, inputs = self._inputs(steps, units)
+        start, inputs = first = self._inputs(steps.astype(np.int64), units.astype(np.int64))
         for layer in self.layers:
             mem.append(np.zeros((n_steps + 1, len(layer.threshold)), np.int64))
-            start, inputs = run_layer(self._integers(layer), start, inputs, mem[-1])
+            start, inputs = _run_layer(
+                layer.rows, layer.bias, layer.threshold, self.high, self.leak_shift,
+                self.leak_factor, start, inputs, mem[-1],
+            )  # fmt: skip
             spk.append(mem[-1][1:] > layer.threshold)
-        return IntegerRun(spk[-1].sum(0), tuple(spk), tuple(states[1:] for states in mem))
+        return IntegerRun(spk[-1].sum(0), tuple(spk), tuple(states[1:] for states in mem), *first)
 
-    def count(
-        self, events: Events, index: Sequence[int] | np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Run many utterances from their input spikes on; the numbers are those of `run`.
+    def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each step's inputs begin, and all inputs, delayed copies among them."""
+        delays = np.array(self.delays)[:, None]
+        late = (steps + delays).ravel()
+        inputs = (units + self.grid.n_units * np.arange(len(delays))[:, None]).ravel()
+        order = np.argsort(late, kind="stable")
+        start = np.searchsorted(late[order], np.arange(self.grid.n_steps + 1))
+        return start.astype(np.int32), inputs[order][: start[-1]].astype(np.int32)
+
+    def runs(self, events: Events) -> Iterator[IntegerRun]:
+        """Yield what `run` gives for each of many downsized utterances.
 
         Parameters
         ----------
         events : Events
-            Downsized utterances: `pool` gives the same events as `events.downsize`.
-        index : sequence of int, optional
-            Which of them; all by default.
-
-        Returns
-        -------
-        counts : ndarray
-            Output spikes, shape (batch, classes), int64.
-        n_spikes : ndarray
-            Spikes of each layer, shape (batch, layers), int64.
+            Utterances: `pool` gives the same events as `events.downsize`.
 
         Raises
         ------
@@ -217,38 +209,29 @@ class IntegerNetwork:
         """
         if (events.n_units, events.n_steps) != (self.grid.n_units, self.grid.n_steps):
             raise ValueError(f"events of {events.n_units} units x {events.n_steps} steps don't fit")
-        index = np.arange(len(events)) if index is None else np.asarray(index, np.int64)
-        integers = [self._integers(layer) for layer in self.layers]
-        states = [np.zeros((events.n_steps + 1, len(part.threshold)), int) for part in self.layers]
-        counts = np.zeros((len(index), len(self.layers[-1].threshold)), np.int64)
-        n_spikes = np.zeros((len(index), len(self.layers)), np.int64)
-        for b, i in enumerate(index):
-            part = slice(events.offsets[i], events.offsets[i + 1])
-            start, inputs = self._inputs(events.steps[part], events.units[part])
-            for k, (layer, mem) in enumerate(zip(integers, states, strict=True)):
-                start, inputs = run_layer(layer, start, inputs, mem)
-                n_spikes[b, k] = len(inputs)
-            counts[b] = np.bincount(inputs, minlength=counts.shape[1])
+        for low, high in pairwise(events.offsets):
+            yield self._run(events.steps[low:high], events.units[low:high])
+
+    def count(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
+        """Return what many downsized utterances come to.
+
+        Parameters
+        ----------
+        events : Events
+            As for `runs`, which also says what is raised.
+
+        Returns
+        -------
+        counts : ndarray
+            Output spikes, shape (utterances, classes), int64.
+        n_spikes : ndarray
+            Spikes of each layer, shape (utterances, layers), int64.
+        """
+        n, sizes = len(events), [len(layer.threshold) for layer in self.layers]
+        counts, n_spikes = np.zeros((n, sizes[-1]), np.int64), np.zeros((n, len(sizes)), np.int64)
+        for i, run in enumerate(self.runs(events)):
+            counts[i], n_spikes[i] = run.counts, [spk.sum() for spk in run.spk]
         return counts, n_spikes
-
-    def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first layer's inputs by step, delayed copies among them."""
-        n_steps, n_units, delays = self.grid.n_steps, self.grid.n_units, np.array(self.delays)
-        cells = np.stack([steps, units]).astype(np.int64)
-        is_inside = (cells >= 0).all() and (cells < [[n_steps], [n_units]]).all()
-        if not is_inside or (np.diff(cells[0] * n_units + cells[1]) < 0).any():
-            raise ValueError("events are out of order, or outside of the grid of steps and units")
-        late = (cells[0] + delays[:, None]).ravel()
-        inputs = (cells[1] + n_units * np.arange(len(delays))[:, None]).ravel()
-        order = np.argsort(late, kind="stable")
-        start = np.searchsorted(late[order], np.arange(n_steps + 1))
-        return start.astype(np.int32), inputs[order].astype(np.int32)
-
-    def _integers(self, layer: IntegerLayer) -> tuple:
-        """Return what `run_layer` needs of a layer: weights by input, and the rule in numbers."""
-        rows = np.ascontiguousarray(layer.weight.T << layer.shift)
-        rule = self.high, self.leak_shift, self.leak_factor
-        return rows, layer.bias, layer.threshold, rule
 
 
 def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -265,3 +248,55 @@ def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray
     whole = np.floor(times * 1000).astype(np.int64)
     order = np.lexsort((units, whole))
     return whole[order], units[order].astype(np.int64)
+
+
+@compiled
+def _pool(bins, units, n_steps, n_units, pool_steps, pool_units, threshold):
+    """Cut and pool as a circuit does: a bit a unit, a counter a block, no list of cells."""
+    is_active = np.zeros(n_units * pool_units, np.bool_)  # in this bin
+    counters = np.zeros(n_units, np.int64)  # of active cells in this step
+    steps_out, units_out = np.empty(len(bins), np.int64), np.empty(len(bins), np.int64)
+    found, now, step = 0, 0, 0
+    for e in range(len(bins) + 1):
+        later = bins[e] if e < len(bins) else n_steps * pool_steps
+        if later != now:
+            is_active[:] = False
+        if later // pool_steps != step:
+            for u in range(n_units):
+                if counters[u] >= threshold and step < n_steps:
+                    steps_out[found], units_out[found] = step, u
+                    found += 1
+                counters[u] = 0
+        now, step = later, later // pool_steps
+        if e < len(bins) and 0 <= units[e] < len(is_active) and not is_active[units[e]]:
+            is_active[units[e]] = True
+            counters[units[e] // pool_units] += 1
+    return steps_out[:found], units_out[:found]
+
+
+@compiled
+def _run_layer(rows, bias, threshold, high, leak_shift, leak_factor, start, inputs, mem):
+    """Run a layer; mem[t + 1] becomes the membrane of step t. Return its spikes by step.
+
+    The inputs that are active at step t are inputs[start[t]:start[t + 1]]; so are those returned.
+    """
+    n_steps, n = len(start) - 1, len(bias)
+    start_out, spikes = np.empty(n_steps + 1, np.int32), np.empty(n_steps * n, np.int32)
+    found = 0
+    for t in range(n_steps):
+        start_out[t] = found
+        for j in range(n):
+            u = mem[t, j]
+            leaked = u - (u >> leak_shift) if leak_shift else (u * leak_factor) >> FACTOR_BITS
+            mem[t + 1, j] = leaked + bias[j] - (threshold[j] if u > threshold[j] else 0)
+        for k in range(start[t], start[t + 1]):
+            row = rows[inputs[k]]
+            for j in range(n):
+                mem[t + 1, j] += row[j]
+        for j in range(n):
+            mem[t + 1, j] = min(max(mem[t + 1, j], -high - 1), high)
+            if mem[t + 1, j] > threshold[j]:
+                spikes[found] = j
+                found += 1
+    start_out[n_steps] = found
+    return start_out, spikes[:found]

@@ -1,16 +1,18 @@
-"""From a trained network's floats to the circuit's integers."""
+"""From a trained network's floats to the circuit's integers, and what these answer."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from hardware.integer import IntegerLayer, IntegerNetwork
-from hardware.kernels import FACTOR_BITS
-from shd_helpers.events.downsample import Downsampling
-from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork
+from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
 from shd_helpers.network.limits import refuse
 from shd_helpers.network.quantisation import HEADROOM
+from shd_helpers.study.analysis import seen_and_unseen_accuracy
+from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.networks import TrainedNetwork
 
 
@@ -25,7 +27,7 @@ def integer_network(
     Parameters
     ----------
     model : SpikingNetwork
-        Two layers.
+        Trained.
     config : NetworkConfig
         Of which it was built.
     grid : Downsampling
@@ -39,11 +41,9 @@ def integer_network(
         If no circuit is made of such a network; the message says why.
     """
     if not quantisation:
-        raise ValueError("mem_bits 0: a circuit needs fc1_bits, fc2_bits and mem_bits")
+        raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
     refuse(quantisation.refusals(config, grid))
     assert isinstance(model, SpikingNetwork)
-    if model.n_layers != 2:
-        raise ValueError(f"{model.n_layers} layers: a circuit has two")
     bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
     for (fc, lif), b in zip(model.layers, bits, strict=True):
         whole, scale = quantisation.integers(fc.weight, lif.threshold, b)
@@ -85,3 +85,42 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     """
     wanted = quantisation or trained.settings(Quantisation)
     return integer_network(trained.network, trained.settings(NetworkConfig), trained.grid, wanted)
+
+
+def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:
+    """Return the word that the circuit hears in each utterance, shape (utterances,)."""
+    return np.array(events.class_names)[answers(circuit.count(events)[0])]
+
+
+def circuit_scores(
+    circuit: IntegerNetwork, validated: Evaluation, tested: Evaluation | None, seen: Sequence[int]
+) -> dict[str, float | None]:
+    """Return the circuit's accuracies, and how often it answers as the network of floats.
+
+    Parameters
+    ----------
+    circuit : IntegerNetwork
+        From `integer_network`.
+    validated, tested : Evaluation
+        Of the network of floats; `tested` is None where the test utterances aren't scored.
+    seen : sequence of int
+        Speakers of the training utterances.
+
+    Returns
+    -------
+    dict
+        `integer_validation`, `integer_test`, `integer_test_seen`, `integer_test_unseen` and
+        `integer_agreement` (on the test utterances; where they aren't scored, on those of the
+        validation), as fractions, None where nothing was measured.
+    """
+    own = _evaluate(circuit, validated)
+    own_tested = None if tested is None else _evaluate(circuit, tested)
+    same = (own_tested or own).answers == (tested or validated).answers
+    scores: dict[str, float | None] = {"validation": own.accuracy, "agreement": float(same.mean())}
+    scores |= seen_and_unseen_accuracy(own_tested, seen)
+    return {f"integer_{name}": score for name, score in scores.items()}
+
+
+def _evaluate(circuit: IntegerNetwork, floats: Evaluation) -> Evaluation:
+    counts, n_spikes = circuit.count(floats.events)
+    return Evaluation(floats.model, floats.events, torch.from_numpy(counts).double(), n_spikes)

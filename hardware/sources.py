@@ -1,14 +1,24 @@
-"""The circuit's integers as source text: a C header, Verilog parameters, and hex files.
+"""A circuit and its test vectors as text: a C header, Verilog parameters, hex files, events.
 
 `reference.c` and `rtl/core.v` are the same for every network; what this module writes makes them
-this network.
+this network, and says what they must do with which words.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from hardware.integer import IntegerNetwork
-from hardware.kernels import FACTOR_BITS
+from hardware.integer import FACTOR_BITS, IntegerNetwork, IntegerRun
 from shd_helpers.source.shd_file import N_CHANNELS
+
+
+class Word(NamedTuple):
+    """An utterance's raw events and its class."""
+
+    milliseconds: np.ndarray  # (events,) int64, ascending
+    units: np.ndarray  # (events,) int64, 0..699
+    label: int
 
 
 def c_header(network: IntegerNetwork) -> str:
@@ -127,3 +137,91 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
 def _hex(rows: np.ndarray, bits: int) -> str:
     mask, digits = (1 << bits) - 1, (bits + 3) // 4
     return "".join(" ".join(f"{v & mask:0{digits}x}" for v in row) + "\n" for row in rows.tolist())
+
+
+def events_text(words: Sequence[Word]) -> str:
+    """Return `vectors.txt`: a line an event, an empty line after each word."""
+    pairs = [np.stack(word[:2], 1).tolist() for word in words]
+    return "".join("".join(f"{ms} {unit}\n" for ms, unit in pair) + "\n" for pair in pairs)
+
+
+def counts_text(runs: Sequence[IntegerRun]) -> str:
+    """Return `expected.txt`: a line a word, its class and the spike counts of all classes."""
+    return "".join(f"{run.answer} {' '.join(map(str, run.counts))}\n" for run in runs)
+
+
+def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word]:
+    """Return words for rules that recordings don't meet, by what they have.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    words : sequence of Word
+        Recordings: the one of fewest events is changed, and one is broken off where two classes
+        have equally many spikes, more than none. Where there is no such word, it is left out.
+    """
+    grid, shortest = network.grid, min(words, key=lambda word: len(word.units))
+    end_ms = int(grid.n_steps * grid.step_ms)
+    cells = np.arange(N_CHANNELS) - grid.first_unit
+    outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
+    all_units = np.arange(N_CHANNELS)
+    ms = np.concatenate(
+        [np.zeros_like(outside), shortest.milliseconds, np.full(N_CHANNELS, end_ms)]
+    )
+    found = {
+        "no event": (ms[:0], ms[:0]),
+        "the shortest word, each event twice": (
+            np.repeat(shortest.milliseconds, 2),
+            np.repeat(shortest.units, 2),
+        ),
+        "the same with events outside of units and window": (
+            ms,
+            np.concatenate([outside, shortest.units, all_units]),
+        ),
+        "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
+    }
+    ends = range(50, end_ms, 10)
+    parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
+    for part in parts:
+        counts = np.sort(network.run(*part).counts)
+        if counts[-1] == counts[-2] > 0:
+            found |= {"a tie between classes": part}
+            break
+    return {name: Word(ms, units, 0) for name, (ms, units) in found.items()}
+
+
+def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
+    """Return what `reference.c` prints with ``-DTRACE=n_membranes``.
+
+    Parameters
+    ----------
+    runs : sequence of IntegerRun
+        What the circuit did with each word.
+    n_membranes : int
+        Words whose membranes are printed: of those before.
+    """
+    lines = []
+    for number, run in enumerate(runs):
+        for step in range(len(run.start) - 1):
+            rows = [("i", run.inputs[run.start[step] : run.start[step + 1]])]
+            rows += [(k, np.flatnonzero(spk[step])) for k, spk in zip("ho", run.spk, strict=True)]
+            if number < n_membranes:
+                rows += [(k, mem[step]) for k, mem in zip("uv", run.mem, strict=True)]
+            lines += [" ".join(map(str, (kind, step, *row.tolist()))) for kind, row in rows]
+        lines.append(counts_text([run]).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
+    """Return what `reference.c` prints with ``-DCOUNT``."""
+    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
+    n_inputs = sum(len(network.pool(*word[:2])[0]) for word in words)
+    arrivals = sum(len(run.inputs) for run in runs)
+    hidden = sum(int(run.spk[0].sum()) for run in runs)
+    return (
+        f"{len(words)} words, {sum(len(word.units) for word in words)} events, "
+        f"{n_inputs} input spikes, {hidden} hidden spikes, "
+        f"{arrivals * n_hidden + hidden * n_classes} accumulates, "
+        f"{len(words) * network.grid.n_steps * (n_hidden + n_classes)} neuron updates"
+    )

@@ -6,17 +6,16 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import traceback
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import psutil
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 SMALL_BYTES, LARGEST_RATIO = 2**24, 50  # what a file may unpack to, whatever it is; spikes reach 3
 ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 
@@ -66,25 +65,6 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, kind: type[ValueError]) -> Iterator[IO[bytes]]:
-    """Yield an open file that becomes `path`, see `atomic`; name what the disk refuses.
-
-    Parameters
-    ----------
-    path : Path
-        The final name.
-    kind : type
-        Of the error.
-    """
-    try:
-        with atomic(path) as part, part.open("wb") as file:
-            yield file
-    except OSError as error:
-        remedy = "Free some space, or remove what is in its way."
-        raise kind(f"{path}: can't be written ({error}). {remedy}") from error
-
-
-@contextmanager
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever a damaged file raises when it is read into an error that names it.
 
@@ -131,9 +111,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell whether something failed for want of disk: by the error's number, and by trying.
+    """Tell whether something failed for want of disk: by the error's number, and by the disk.
 
-    An error's text alone may speak of anything, and of another disk.
+    A number alone may be of another disk.
 
     Parameters
     ----------
@@ -142,20 +122,10 @@ def is_disk_full(error: str, folder: Path) -> bool:
     folder : Path
         Where it was written.
     """
-    numbers = "|".join(map(str, FULL))
-    if not re.search(rf"^OSError: .*(\[Errno|errno =) ({numbers})\b", error, re.MULTILINE):
-        return False
-    probe = folder / f".{platform.node()}.{os.getpid()}.part"
-    try:
-        with probe.open("wb") as file:
-            file.write(bytes(ROOM_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        return False
-    except OSError as refused:
-        return refused.errno in FULL
-    finally:
-        probe.unlink(missing_ok=True)
+    found = re.search(r"^OSError: .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE)
+    number = int(found[1]) if found else 0
+    is_full = shutil.disk_usage(folder).free < ROOM_BYTES
+    return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
 
 
 def sha256(path: str | Path) -> str:

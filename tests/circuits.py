@@ -3,7 +3,7 @@
 import numpy as np
 
 from hardware.integer import IntegerLayer, IntegerNetwork
-from hardware.vectors import Word
+from hardware.sources import Word
 from shd_helpers.events.downsample import Downsampling
 
 COARSE = Downsampling(100, 0.6, 5, 7, 4)

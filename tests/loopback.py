@@ -7,15 +7,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Site(ThreadingHTTPServer):
-    """Serves `files` by name; `asked` lists the names asked for, with the first byte."""
+    """Serves `files` by name; `asked` lists the names asked for."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
-        self.asked: list[tuple[str, int]] = []
+        self.asked: list[str] = []
         self.cut: list[int] = []  # bytes that the next answers end after
-        self.tells_length = True
-        self.knows_ranges = True
 
     @property
     def address(self) -> str:
@@ -25,24 +23,12 @@ class Site(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         site, name = self.server, self.path.removeprefix("/mirror/")
-        start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
-        site.asked.append((name, start))
+        site.asked.append(name)
         body = site.files.get(name)
         if body is None:
             return self.send_error(404)
-        if start and site.knows_ranges and start >= len(body):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(body)}")
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        if start and site.knows_ranges:
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
-        else:
-            self.send_response(200)
-        if site.tells_length:
-            self.send_header("Content-Length", str(len(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[: site.cut.pop(0)] if site.cut else body)
 

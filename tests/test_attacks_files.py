@@ -1,6 +1,5 @@
 """Damaged files of the study's own: each is named, with the remedy, or made again; none hangs."""
 
-import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -9,18 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.events import Downsampling, load_events
-from shd_helpers.source import locate
-from shd_helpers.source.recordings import encode_files
-from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import load_network
 from shd_helpers.study.predictions import collect_predictions, keep_predictions
 from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.tables import TableError, finished_run, read_rows, read_table
-from shd_helpers.sweeps import state
-from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.runner import missing, run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
-from tests.test_attacks_data import make
 from tests.test_run_folder import write_run
 
 
@@ -105,58 +98,6 @@ def test_weights_that_claim_more_than_is_in_the_file(runs):
 
 
 @of_all_ways
-def test_a_cache_that_is_damaged_is_made_again_or_named(tmp_path, data_dir, way):
-    make(tmp_path / "x_test.h5", seed=1)
-    make(tmp_path / "x_train.h5")
-    files, grid = locate(str(tmp_path)), Downsampling()
-    first = load_events(files, grid)
-    cache = sorted((data_dir / "cache").glob("*.npz"))[1]
-    WAYS[way](cache)
-    if way == "a folder":
-        with pytest.raises(
-            DatasetError, match=r"x_train_.*npz: can't be written .*Free some space"
-        ):
-            load_events(files, grid)
-    else:
-        warned = pytest.warns(UserWarning, match="It is made again")
-        with warned if cache.exists() else contextlib.nullcontext():
-            again = load_events(files, grid)
-        assert np.array_equal(again[0].steps, first[0].steps)
-
-
-def test_a_cache_s_lock_that_is_no_file_is_named(tmp_path, data_dir):
-    """Found by a random attack: a link to itself, and the cache damaged, too."""
-    make(tmp_path / "x_test.h5", seed=1)
-    make(tmp_path / "x_train.h5")
-    load_events(locate(str(tmp_path)), Downsampling())
-    cache = sorted((data_dir / "cache").glob("*.npz"))[1]
-    cache.write_bytes(bytes(100))
-    lock = cache.with_suffix(".lock")
-    lock.unlink(missing_ok=True)
-    lock.symlink_to(lock)
-    with pytest.raises(DatasetError, match=r"x_train_.*lock: can't be locked .*Remove it\."):
-        load_events(locate(str(tmp_path)), Downsampling())
-
-
-@of_all_ways
-def test_a_part_of_an_encoding_that_is_damaged_is_made_again(tmp_path, way, monkeypatch):
-    monkeypatch.setattr(
-        "shd_helpers.source.recordings._encode",
-        lambda *_: (np.full(9, 0.5, np.float16), np.arange(9, dtype=np.uint16)),
-    )
-    (tmp_path / "a.wav").write_bytes(b"sound")
-    call = ([tmp_path / "a.wav"], tmp_path / "parts")
-    first = encode_files(*call, progress=False)
-    (part,) = (tmp_path / "parts").iterdir()
-    WAYS[way](part)
-    if way == "a folder":
-        with pytest.raises(OSError, match=part.name):
-            encode_files(*call, progress=False)
-    else:
-        assert np.array_equal(encode_files(*call, progress=False)[0][0], first[0][0])
-
-
-@of_all_ways
 def test_a_table_that_is_damaged_is_named(home, way):
     home.finish_all()
     run_sweep(home.yaml, progress=False)
@@ -191,7 +132,7 @@ def test_a_run_json_in_the_way_of_a_sweep_does_not_hang(home, way):
     home.finish(run)
     WAYS[way](run.folder / "run.json")
     assert finished_run(run.folder, run.hash) is None
-    assert len(state.missing(read_sweep(home.yaml), None, read_rows(home.table))) == 4
+    assert len(missing(read_sweep(home.yaml))) == 4
 
 
 @of_all_ways

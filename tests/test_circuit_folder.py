@@ -10,7 +10,7 @@ import pytest
 import hardware
 from hardware.folder import Description, readme
 from hardware.rtl import CELLS
-from hardware.vectors import edge_words
+from hardware.sources import edge_words
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 from tests import RESULTS

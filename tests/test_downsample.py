@@ -1,5 +1,8 @@
 """Binning and pooling against nested loops; the cache against damage."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -138,44 +141,46 @@ def test_impossible_grids(bad):
         Downsampling(**bad)
 
 
-# ---- cache ----
+# ---- files and their cache ----
+
+
+def make(path, n=20, times=(0.1, 0.1004, 0.3), speaker=0, **settings):
+    write_shd(path, [times] * n, [(201, 202, 300)] * n, range(n), [speaker] * n, **settings)
 
 
 @pytest.fixture
-def folder(tmp_path, data_dir):
-    spikes = [([0.1, 0.1004, 0.3], [201, 202, 300])] * 20
-    for part, speaker in (("train", 0), ("test", 1)):
-        times, units = zip(*spikes, strict=True)
-        write_shd(tmp_path / f"mini_{part}.h5", times, units, range(20), [speaker] * 20)
-    return tmp_path
+def files(tmp_path, data_dir):
+    make(tmp_path / "mini_train.h5")
+    make(tmp_path / "mini_test.h5", speaker=1)
+    return tmp_path / "mini_train.h5", tmp_path / "mini_test.h5"
 
 
 def same(a, b):
     return all(np.array_equal(x, vars(b)[name]) for name, x in vars(a).items())
 
 
-def test_cache_is_used(folder, data_dir, monkeypatch):
-    train, test = load_events(locate(str(folder)), Downsampling())
+def test_cache_is_used(files, data_dir, monkeypatch):
+    train, test = load_events(files, Downsampling())
     assert len(train.steps) == 10 and len(test) == 10
     monkeypatch.setattr(preprocessing, "read_shd", None)  # reading again would fail
-    again, _ = load_events(locate(str(folder)), Downsampling())
+    again, _ = load_events(files, Downsampling())
     assert same(train, again)
 
 
-def test_cache_knows_content_and_parameters(folder, data_dir):
-    load_events(locate(str(folder)), Downsampling())
+def test_cache_knows_content_and_parameters(files, data_dir):
+    load_events(files, Downsampling())
     n_entries = len(list((data_dir / "cache").glob("*.npz")))
-    assert len(load_events(locate(str(folder)), Downsampling(pool_threshold=1))[0].steps) == 20
+    assert len(load_events(files, Downsampling(pool_threshold=1))[0].steps) == 20
     assert len(list((data_dir / "cache").glob("*.npz"))) == n_entries + 2
     rows = [[0.5, 0.5]] * 10, [[400, 401]] * 10, range(9, -1, -1), [0] * 10
-    write_shd(folder / "mini_train.h5", *rows)
-    train, _ = load_events(locate(str(folder)), Downsampling())
+    write_shd(files[0], *rows)
+    train, _ = load_events(files, Downsampling())
     assert train.labels.tolist() == list(range(9, -1, -1))
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other"])
-def test_damaged_cache_is_made_again(folder, data_dir, damage):
-    train, _ = load_events(locate(str(folder)), Downsampling())
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "other", "pipe"])
+def test_damaged_cache_is_made_again(files, data_dir, damage):
+    train, _ = load_events(files, Downsampling())
     (entry,) = (data_dir / "cache").glob("mini_train_*.npz")
     content = bytearray(entry.read_bytes())
     if damage == "flipped":
@@ -185,15 +190,75 @@ def test_damaged_cache_is_made_again(folder, data_dir, damage):
     if damage == "other":
         with entry.open("wb") as file:
             np.savez(file, steps=np.zeros(3))
+    if damage == "pipe":
+        entry.unlink()
+        os.mkfifo(entry)
     with pytest.warns(UserWarning, match="damaged"):
-        again, _ = load_events(locate(str(folder)), Downsampling())
+        again, _ = load_events(files, Downsampling())
     assert same(train, again)
 
 
-def test_error_in_cached_loading_names_the_file(folder, data_dir):
-    write_shd(folder / "mini_train.h5", [[0.5]], [[400]], [0], [0], keys=ENGLISH)
-    with pytest.raises(DatasetError, match=r"mini_train\.h5.*german"):
-        load_events(locate(str(folder)), Downsampling(), "german")
+def test_no_place_for_the_cache_is_named(files, data_dir):
+    (data_dir / "cache").parent.mkdir()
+    (data_dir / "cache").write_text("a file")
+    with pytest.raises(DatasetError, match=r"cache: a file can't be written.*SHD_DATA_DIR"):
+        load_events(files, Downsampling())
+
+
+# eight processes at once, each of which would downsize for a while and say so
+EIGHT = """
+import os, sys, time
+from pathlib import Path
+from shd_helpers.events import downsample
+
+*files, marks = map(Path, sys.argv[1:])
+downsize = downsample.downsize
+
+def watched(*arguments):
+    with marks.open("a") as file:
+        file.write("+")
+    time.sleep(0.3)
+    return downsize(*arguments)
+
+downsample.downsize = watched
+children = []
+for _ in range(8):
+    if not (child := os.fork()):
+        events = downsample.load_file(files, 0, downsample.Downsampling())
+        os._exit(0 if len(events) == 10 else 1)
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_of_eight_processes_one_downsizes(files, data_dir, tmp_path):
+    subprocess.run([sys.executable, "-c", EIGHT, *files, tmp_path / "marks"], check=True)
+    assert (tmp_path / "marks").read_text() == "+"
+    assert len(list((data_dir / "cache").glob("*.npz"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": 10, "keys": GERMAN}, r"mini_train\.h5.*'english' is not in this data set"),
+        ({"n": 0}, r"mini_train\.h5.*no utterance in language 'english'"),
+        ({"n": 8}, r"mini_train\.h5: no training utterance of eight, nine"),
+        ({"times": (1, 2, 7)}, r"mini_train\.h5: 100% of the spikes come after 1 s.*Correct"),
+        ({"times": (0.1, 0.2, 0.3)}, r"mini_train\.h5: downsizing leaves no event.*pool_threshold"),
+        ({"speaker": 1}, r"mini_test\.h5: the same utterances as in the training file mini_train"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_file(files, changes, message):
+    make(files[0], **changes)
+    with pytest.raises(DatasetError, match=message):
+        load_events(files, Downsampling())
+
+
+def test_what_looks_wrong_but_is_right(files):
+    make(files[0], times=(0.1, 0.5, 0.7))
+    make(files[1], n=5)  # the test file may lack a word
+    train, test = load_events(files, Downsampling(duration_s=0.3, pool_threshold=1))
+    assert train.n_steps == 100 and len(test) == 5  # a short window is no sign of wrong times
 
 
 @pytest.mark.slow

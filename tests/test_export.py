@@ -14,8 +14,7 @@ import torch
 from hardware import export
 from hardware.folder import SOURCES, ExportError, read_vectors, source_text
 from hardware.quantise import circuit_of
-from hardware.sources import c_header, memories, verilog_parameters
-from hardware.vectors import events_text
+from hardware.sources import c_header, events_text, memories, verilog_parameters
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs

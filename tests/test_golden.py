@@ -102,7 +102,7 @@ def inputs(folder: Path) -> dict:
         found[f"events, {name}"] = digest(events.steps, events.units, events.offsets)
     for name, split in {
         "official": Split(),
-        "speakers": Split(validation="speaker"),
+        "speakers": Split(validation="speaker", validation_speakers="1,3"),
         "leave one out": Split(protocol="leave_one_out", held_out=2),
     }.items():
         parts = load_parts(files, Downsampling(pool_units=50, pool_steps=99), "german", split, 1)

@@ -124,7 +124,6 @@ def test_front_and_batch_on_utterances(tmp_path, grid):
         assert run.counts.tolist() == counts[i].tolist()
         assert [int(spk.sum()) for spk in run.spk] == n_spikes[i].tolist()
     assert n_spikes.min() > 0
-    np.testing.assert_array_equal(net.count(events, [5, 2])[0], counts[[5, 2]])
 
 
 def lone(weight, threshold=50, bias=0, **rule):
@@ -169,29 +168,7 @@ def test_sums_fit_into_their_bits():
         assert 2 ** (net.sum_bits(i) - 2) <= most < 2 ** (net.sum_bits(i) - 1)
 
 
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"leak_factor": 240}, "the leak is one of the two"),
-        ({"delays": (4, 0)}, "delays .4, 0.: give steps"),
-        ({"mem_bits": 5}, "no membrane gets above it"),
-        ({"mem_bits": 1}, "mem_bits 1: must be at least 2"),
-    ],
-)
-def test_refuses_what_is_no_circuit(change, match):
-    with pytest.raises(ValueError, match=match):
-        IntegerNetwork(**{**vars(network()), **change})
-
-
-@pytest.mark.parametrize(
-    ("events", "match"),
-    [
-        (([3, 2], [699, 699]), "out of order"),
-        (([-1], [699]), "out of order"),
-        (([0.5], [699]), "must be integers"),
-        (([0], [700]), "a unit is not in 0..699"),
-    ],
-)
-def test_refuses_wrong_events(events, match):
-    with pytest.raises(ValueError, match=match):
-        network().run(*events)
+@pytest.mark.parametrize("ms, units", [([3, 2], [699, 699]), ([0.5], [699]), ([0], [700])])
+def test_events_that_are_none_are_refused(ms, units):
+    with pytest.raises(ValueError, match="events: "):
+        network().run(ms, units)

@@ -10,7 +10,7 @@ from scipy.signal import resample_poly
 from shd_helpers.paths import ROOT
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.microphone import AFTER_S, BEFORE_S, find_word, hear
-from shd_helpers.source.sound_file import RecordingError
+from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 
 RATE = 48_000

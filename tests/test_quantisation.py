@@ -192,7 +192,7 @@ def test_the_leak_by_shift_needs_its_beta(beta, k):
 
 def test_no_circuit_is_made_of_other_networks():
     model, config, _ = network()
-    with pytest.raises(ValueError, match="mem_bits 0"):
+    with pytest.raises(ValueError, match="circuit ''"):
         integer_network(model, config, GRID, Quantisation())
     with pytest.raises(ValueError, match="readout 'membrane'"):
         integer_network(model, replace(config, readout="membrane"), GRID, BITS)

@@ -6,9 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from hardware.folder import SOURCES, count_line, source_text
-from hardware.sources import c_header
-from hardware.vectors import Word, counts_text, events_text, trace_text
+from hardware.folder import SOURCES, source_text
+from hardware.sources import Word, c_header, count_line, counts_text, events_text, trace_text
 from tests.circuits import CIRCUITS, random_circuit, random_words
 
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -39,7 +38,7 @@ def test_every_step_is_the_integer_model_s(name, tmp_path):
     checked = ["-fsanitize=undefined,address"] * ("delays" in name)  # it takes gcc a while
     program = compiled(tmp_path, network, "-DTRACE=2", "-DCOUNT", *checked)
     found, counted = run(program, events_text(words))
-    assert found == trace_text(network, words, runs, 2)
+    assert found == trace_text(runs, 2)
     assert counted == count_line(network, words, runs) + "\n"
 
 

@@ -10,12 +10,19 @@ import pandas as pd
 import pytest
 
 import hardware
-from hardware.cycles import core_line, step_cycles, word_cycles, worst_cycles
+from hardware.cost import core_line, step_cycles, word_cycles, worst_cycles
 from hardware.export import quantisation_of
 from hardware.folder import Description, ExportError, source_text, write_folder
 from hardware.rtl import CELLS, resources, simulate
-from hardware.sources import memories, verilog_parameters
-from hardware.vectors import Word, counts_text, edge_words, events_text, trace_text
+from hardware.sources import (
+    Word,
+    counts_text,
+    edge_words,
+    events_text,
+    memories,
+    trace_text,
+    verilog_parameters,
+)
 from shd_helpers.study import read_network
 from tests import RESULTS
 from tests.circuits import CIRCUITS, random_circuit, random_words
@@ -111,7 +118,7 @@ def test_every_step_of_the_core_is_the_integer_model_s(name, tmp_path):
     network, words = exported(tmp_path / "circuit", name, 4)
     runs = [network.run(*word[:2]) for word in words]
     done = simulate(tmp_path / "circuit", "-DTRACE=2")
-    wanted = trace_text(network, words, runs, 2).splitlines()
+    wanted = trace_text(runs, 2).splitlines()
     assert done.output.splitlines() == [line for line in wanted if line[0] != "i"]
     assert done.words == 4 and done.cycles == word_cycles(network, words)
     edge = [*edge_words(network, words).values()]

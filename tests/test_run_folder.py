@@ -230,6 +230,18 @@ def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, mo
         read_run(folder)  # nobody writes now
 
 
+def test_a_run_that_waits_since_a_kill_gets_its_name_before_the_next_is_written(tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder)
+    write_run(tmp_path / "new", epochs=2)
+    folder.rename(tmp_path / ".run.replaced")
+    (tmp_path / "new").rename(tmp_path / ".run.unfinished")
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    with pytest.raises(AttributeError):  # a mistake while it is written
+        run.finish(network(), {}, None, {}, {})
+    assert epochs_of(folder) == 2
+
+
 def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     code = (

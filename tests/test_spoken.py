@@ -6,12 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
+from shd_helpers.source.espeak_digits import make_spoken
 
 from shd_helpers import versions
 from shd_helpers.paths import ROOT
 from shd_helpers.source import espeak_digits as spoken
 from shd_helpers.source import speech
-from shd_helpers.source.espeak_digits import make_spoken
 from shd_helpers.source.shd_file import LANGUAGES, read_shd
 
 REAL_SPEECH = ROOT.parent / "shared" / "data" / "hd_spikes" / "hd_test.h5.gz"

@@ -17,68 +17,60 @@ import pandas as pd
 from tqdm import tqdm
 
 import hardware
-from hardware import (
-    DISTURBANCES,
-    Rule,
-    accuracy_over_strength,
-    circuit_of,
-    export,
-    follow,
-    rtl,
-)
-from hardware.budget import compare
+from hardware import DISTURBANCES, circuit_of, cost, disturb, export, rtl, stop_early
 from shd_helpers.files import atomic
-from shd_helpers.network import Quantisation
 from shd_helpers.paths import results_dir, run_folders, runs_dir
-from shd_helpers.study import load_network, load_utterances, of_run, read_run
-from shd_helpers.study.identity import settings
-from shd_helpers.study.run_folder import Run, RunError
+from shd_helpers.study import (
+    evaluate,
+    load_network,
+    load_utterances,
+    of_run,
+    read_run,
+    seen_and_unseen_accuracy,
+)
+from shd_helpers.study.run_folder import Run
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
 DRAWS = 3
-MARGINS = (0, 4, 8, 12, 16, 24)
 SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
 
 def disturbances(run: Run) -> pd.DataFrame:
     """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    model, seen = load_network(run), run.info["seen_speakers"]
-    events = load_utterances(run).test
-    parts = [accuracy_over_strength(model, events, seen, "lost events", [0], 1).assign(kind="none")]
-    for kind in tqdm(DISTURBANCES, desc=run.folder.name, leave=False):
-        strengths = SLOWER if "clock" in kind else STRENGTHS
-        parts.append(accuracy_over_strength(model, events, seen, kind, strengths, DRAWS))
-    return pd.concat(parts)
+    model, events = load_network(run), load_utterances(run).test
+    places = [("none", 0.0, 0)]
+    for kind in DISTURBANCES:
+        slow = "clock" in kind  # the same in each draw
+        draws, strengths = (1, SLOWER) if slow else (DRAWS, STRENGTHS)
+        places += [(kind, strength, draw) for draw in range(draws) for strength in strengths]
+    rows = []
+    for kind, strength, draw in tqdm(places, desc=run.folder.name, leave=False):
+        disturbed = disturb(model, events, kind, strength, draw) if strength else (model, events)
+        found = seen_and_unseen_accuracy(evaluate(*disturbed), run.info["seen_speakers"])
+        scores = {f"{name}_accuracy": score for name, score in found.items()}
+        rows.append({"kind": kind, "strength": strength, "draw": draw, **scores})
+    return pd.DataFrame(rows)
 
 
 def stopping(run: Run) -> pd.DataFrame:
-    """Return a row for each rule, of the circuit in integers where the run has one, and of floats.
+    """Return a row for each silence after which the circuit stops.
 
-    Columns are ``<part>_<quantity>``: accuracy (fraction), steps, accumulates and neuron updates,
-    means over the utterances of `validation`, `test_seen` and `test_unseen`.
+    Columns are ``<part>_accuracy`` (fraction) and ``<part>_steps`` (mean), over the utterances of
+    `validation`, `test_seen` and `test_unseen`.
     """
-    utterances, rows = load_utterances(run), []
-    is_seen = pd.Series(utterances.test.speakers).isin(run.info["seen_speakers"]).to_numpy()
-    networks, own = {"floats": load_network(run)}, settings(Quantisation, run.info["parameters"])
-    if own:
-        networks["integers"] = circuit_of(of_run(run))
-    for name, network in networks.items():
-        validated, tested = (follow(network, part) for part in utterances[1:])
-        parts = {"validation": (validated, utterances.validation.labels)}
-        for part, chosen in (("test_seen", is_seen), ("test_unseen", ~is_seen)):
-            parts[part] = tested.take(chosen), utterances.test.labels[chosen]
-        for rule in (Rule(margin, silence) for margin in MARGINS for silence in SILENCES):
-            row = {
-                "circuit": own.name,
-                "network": name,
-                "margin": rule.margin,
-                "silence": rule.silence,
-            }
-            for part, (progress, labels) in parts.items():
-                found = progress.measure(rule, labels)
-                row |= {f"{part}_{quantity}": value for quantity, value in found.items()}
-            rows.append(row)
+    circuit, utterances = circuit_of(of_run(run)), load_utterances(run)
+    seen = np.isin(utterances.test.speakers, run.info["seen_speakers"])
+    parts = {"validation": utterances.validation}
+    parts |= {"test_seen": utterances.test.take(np.flatnonzero(seen))}
+    parts |= {"test_unseen": utterances.test.take(np.flatnonzero(~seen))}
+    rows = []
+    for silence in SILENCES:
+        rows.append({"silence": silence})
+        for name, events in parts.items():
+            steps, answers = stop_early(circuit, events, silence)
+            rows[-1][f"{name}_accuracy"] = np.mean(answers == events.labels)
+            rows[-1][f"{name}_steps"] = steps.mean()
     return pd.DataFrame(rows)
 
 
@@ -88,13 +80,14 @@ def budget(run: Run) -> pd.DataFrame:
     Columns are `circuit`, `quantity` and `value`: bytes of each kind of number, operations of a
     word (means over the test words), clock cycles of a word (over 20 words), of their busiest step
     and of the worst that can be, both with the intake of events, events of their fullest step and
-    of two in a row, and cells
-    of an ECP5.
+    of two in a row, and cells of an ECP5.
     """
     trained = of_run(run)
     wanted = export.quantisation_of(trained)
-    network, test = circuit_of(trained, wanted), load_utterances(run).test
-    found = compare([("value", network, test)]).value
+    network = circuit_of(trained, wanted)
+    stored = cost.memory(network).bytes.rename(lambda what: f"bytes: {what}")
+    found = pd.concat([stored, pd.Series({"all bytes": stored.sum()})])
+    found = pd.concat([found, cost.operations(network, load_utterances(run).test)])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "circuit"
         export.export(trained, folder)
@@ -102,9 +95,9 @@ def budget(run: Run) -> pd.DataFrame:
         assert done.output == (folder / "expected.txt").read_text(), "the core differs"
         found["clock cycles"] = done.cycles / done.words
         words = hardware.read_vectors(folder)
-        steps = np.array([sum(hardware.step_cycles(network, word)) for word in words])
+        steps = np.array([sum(cost.step_cycles(network, word)) for word in words])
         found["cycles, busiest step"] = steps.max()
-        found["cycles, worst step"] = hardware.worst_cycles(network)
+        found["cycles, worst step"] = cost.worst_cycles(network)
         step_ms, n_steps = int(network.grid.step_ms), network.grid.n_steps
         each = np.array([np.bincount(w.milliseconds // step_ms, minlength=n_steps) for w in words])
         found["events, fullest step"] = each.max()
@@ -122,12 +115,6 @@ TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
 }
 
 
-def about(run: Run) -> dict[str, object]:
-    """Return what stands in a run's rows besides what was measured; `run` is the run's hash."""
-    p = run.info["parameters"]
-    return {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
-
-
 def main() -> None:
     """Measure what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,27 +125,18 @@ def main() -> None:
     if not folders:
         parser.error(f"no run folder below {runs_dir()} is named so")
     path = results_dir() / f"circuit_{arguments.table}.csv"
-    for folder in tqdm(folders, desc=arguments.table):
-        measure(folder, TABLES[arguments.table], path)
+    for run in map(read_run, tqdm(folders, desc=arguments.table)):
+        old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
+        if run.info["hash"] in set(old.run):
+            continue
+        new, p = TABLES[arguments.table](run), run.info["parameters"]
+        about = {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
+        new = pd.concat([pd.DataFrame(about, index=new.index), new], axis=1)
+        with atomic(path) as part:
+            pd.concat([old, new] if len(old) else [new]).to_csv(
+                part, index=False, float_format="%.5g"
+            )
     print(path)
-
-
-def measure(folder: Path, table_of: Callable[[Run], pd.DataFrame], path: Path) -> None:
-    """Add a run's rows to a table's file, if they are missing; a folder without a run has none."""
-    try:
-        run = read_run(folder)
-    except RunError as error:
-        tqdm.write(str(error))
-        return
-    old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
-    columns = about(run)
-    if columns["run"] in set(old.run):
-        return
-    new = table_of(run)
-    for place, (name, value) in enumerate(columns.items()):
-        new.insert(place, name, value)
-    with atomic(path) as part:
-        pd.concat([old, new] if len(old) else [new]).to_csv(part, index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,19 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from shd_helpers.checks import check_number, check_whole
-from shd_helpers.events.cache import made_once
-from shd_helpers.files import read_npz
+from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.paths import data_dir
+from shd_helpers.source.download import exclusive
 from shd_helpers.source.shd_file import (
     LANGUAGES,
     N_CHANNELS,
@@ -273,22 +275,26 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
-    return made_once(cache, _read_cache, lambda: _downsized(path, grid, language), _write_cache)
-
-
-def _downsized(path: Path, grid: Downsampling, language: str) -> Events:
-    try:
-        return downsize(read_shd(path), grid, language)
-    except DatasetError as error:
-        raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-
-
-def _write_cache(events: Events, cache: IO[bytes]) -> None:
-    np.savez(cache, **{name: value for name, value in vars(events).items() if name != "part"})
+    with suppress(DatasetError):  # a damaged one may just now be made anew by another process
+        return _read_cache(cache)
+    with exclusive(cache.parent, f"{cache.stem}.lock"):
+        if cache.exists():
+            try:
+                return _read_cache(cache)
+            except DatasetError as error:
+                warnings.warn(str(error), stacklevel=4)
+        try:
+            events = downsize(read_shd(path), grid, language)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+        with atomic(cache) as part, part.open("wb") as file:
+            np.savez(file, **{name: x for name, x in vars(events).items() if name != "part"})
+    return events
 
 
 def _read_cache(cache: Path) -> Events:
-    fields: dict[str, Any] = read_npz(cache)
-    fields["class_names"] = tuple(fields["class_names"].tolist())
-    fields |= {name: fields[name].item() for name in ("n_steps", "n_units", "step_ms")}
-    return Events(**fields)
+    with reading(cache, DatasetError, "It is made again."):
+        fields: dict[str, Any] = read_npz(cache)
+        fields["class_names"] = tuple(fields["class_names"].tolist())
+        fields |= {name: fields[name].item() for name in ("n_steps", "n_units", "step_ms")}
+        return Events(**fields)

@@ -1,6 +1,6 @@
 """Who trains, who validates and who tests: two protocols over the two files of a data set."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +36,7 @@ class Split:
     speaker's utterances of each word, test; the rest of both files trains and validates.
 
     ``validation="random"``: the same share of every word of every training speaker validates.
-    ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``), or, where
-    it is empty, so many as the fraction says, drawn by the seed.
+    ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``).
 
     Raises
     ------
@@ -48,7 +47,7 @@ class Split:
     protocol: str = "official"
     held_out: int = -1  # a speaker's number; -1: none
     validation: str = "random"
-    validation_fraction: float = 0.1  # of the utterances (random) or of the speakers (speaker)
+    validation_fraction: float = 0.1  # of the utterances (random)
     validation_speakers: str = ""
     score_test: bool = True
 
@@ -64,10 +63,10 @@ class Split:
                 f"held_out {self.held_out}: protocol 'leave_one_out' needs a speaker's number, "
                 "'official' needs -1"
             )
-        if self.validation_speakers and self.validation != "speaker":
+        if bool(self.validation_speakers) != (self.validation == "speaker"):
             raise ValueError(
-                f"validation_speakers {quoted(self.validation_speakers)}: needs "
-                "validation 'speaker'"
+                f"validation_speakers {quoted(self.validation_speakers)}: validation 'speaker' "
+                "needs their numbers, 'random' needs none"
             )
         self.speakers()
 
@@ -108,7 +107,7 @@ def load_parts(
     split : Split
         Protocol and validation.
     seed : int
-        Draws the utterances, or speakers, that validate, and those of seen speakers that test.
+        Draws the utterances that validate, and those of seen speakers that test.
 
     Returns
     -------
@@ -151,7 +150,7 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
     split : Split
         Its three `validation` settings count.
     seed : int
-        Chooses utterances, or speakers where none are named.
+        Draws utterances.
 
     Returns
     -------
@@ -163,17 +162,11 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
     ValueError
         If a speaker isn't there, or either part would be empty.
     """
-    rng = np.random.default_rng(seed)
     if split.validation == "random":
-        validation = _draw(events, split.validation_fraction, rng)
+        validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
     else:
-        chosen = np.array(split.speakers(), dtype=int)
-        if len(chosen):
-            _check_speakers("validation_speakers", chosen, events)
-        else:
-            speakers = rng.permutation(np.unique(events.speakers))
-            chosen = speakers[: max(1, round(split.validation_fraction * len(speakers)))]
-        validation = np.flatnonzero(np.isin(events.speakers, chosen))
+        _check_speakers("validation_speakers", split.speakers(), events)
+        validation = np.flatnonzero(np.isin(events.speakers, split.speakers()))
     training = np.setdiff1d(np.arange(len(events)), validation)
     if len(training) == 0 or len(validation) == 0:
         raise ValueError(
@@ -192,9 +185,9 @@ def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarr
     return np.sort(order[np.diff(np.floor(np.arange(n + 1) * fraction + rng.random())) > 0])
 
 
-def _check_speakers(name: str, wanted: list[int] | np.ndarray, events: Events) -> None:
+def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
     there = np.unique(events.speakers)
-    absent = sorted(set(map(int, wanted)) - set(there.tolist()))
+    absent = sorted(set(wanted) - set(there.tolist()))
     if absent:
         raise ValueError(
             f"{name} {', '.join(map(str, absent))}: no such speaker here; there are "
@@ -205,9 +198,8 @@ def _check_speakers(name: str, wanted: list[int] | np.ndarray, events: Events) -
 def join(first: Events, second: Events) -> Events:
     """Return the utterances of two event lists of the same size and words as one."""
     joined: dict[str, Any] = {
-        field.name: np.concatenate([getattr(first, field.name), getattr(second, field.name)])
-        for field in fields(Events)
-        if isinstance(getattr(first, field.name), np.ndarray) and field.name != "offsets"
+        name: np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("steps", "units", "labels", "speakers", "rows", "part")
     }
     offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
     return replace(first, **joined, offsets=offsets)

@@ -1,173 +1,105 @@
-"""Figures that compare configurations; each takes `study.summarise` and returns the figure.
+"""Figures that compare networks, inputs and speakers; intervals are those of `study.summarise`."""
 
-Error bars are 95 % intervals of the mean, percentages end at 0 and 100.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK, SEEN, UNSEEN, legend_beside, styled
-
-PARTS = {"test_seen": SEEN, "test_unseen": UNSEEN}
-VALIDATED = "validated on "
-_BAR: dict[str, Any] = {"capsize": 3, "linewidth": 1.2, "elinewidth": 1}
-_FRAME: dict[str, Any] = {"fill": False, "edgecolor": "C3", "linewidth": 3}
-_RING: dict[str, Any] = {
-    "markersize": 15,
-    "markerfacecolor": "none",
-    "markeredgecolor": INK,
-    "linestyle": "none",
-}
+from shd_helpers.figures.style import (
+    INK,
+    SEEN,
+    UNSEEN,
+    legend_above,
+    legend_beside,
+)
 
 
-@styled
-def learning_rate_epochs(means: pd.DataFrame) -> Figure:
-    """Map validation accuracy (%) over learning rate and epochs, the best one framed.
+def speakers_by_input(
+    accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
+) -> Figure:
+    """Draw each speaker's accuracy (%) with two inputs or more, a row a speaker.
 
-    Takes the summary of a sweep over `lr`, `epochs` and `validated_on`, which has a panel each.
+    Takes `study.speaker_accuracies`, the inputs' names, and a note for some speakers' labels. The
+    lines are means over the others.
     """
-    figure, axes = _panels(means, "validated_on")
-    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
-        best = part.loc[part.validation.idxmax()]
-        _map(
-            axis,
-            part,
-            (part.validation.min(), part.validation.max()),
-            ("lr", "epochs"),
-            (best.lr, best.epochs),
-            f"{VALIDATED}{title}",
-        )
-        axis.set(xlabel="epochs", ylabel="learning rate" if axis is axes[0] else "")
-    _say(figure, means, "framed: the best")
+    parts = {
+        "test_unseen_accuracy": f"{UNSEEN}: left out",
+        "test_seen_accuracy": f"{SEEN}: utterances held back",
+    }
+    means = 100 * accuracies.groupby(["input", "speaker"])[[*parts]].mean()
+    order = means.loc[inputs[0]].sort_values("test_unseen_accuracy").index
+    labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
+    size, others = (11, 0.32 * len(order) + 1.9), ~order.isin([*marked])
+    figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
+    for axis, (part, title) in zip(axes, parts.items(), strict=True):
+        table = means[part].unstack("input").loc[order, [*inputs]]
+        axis.hlines(labels, table.min(axis=1), table.max(axis=1), color="0.7", linewidth=1)
+        for i, (name, values) in enumerate(table.items()):
+            axis.plot(values, labels, "osD^v"[i], color=f"C{i}", label=name)
+            mean = values[others].mean()
+            axis.axvline(mean, color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4])
+        axis.set(xlabel=f"test accuracy (%); lines: means of {others.sum()} speakers")
+        axis.set_title(title, loc="left")
+    axes[0].set_ylabel("speaker")
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower left", ncols=len(names))
     return figure
 
 
-@styled
-def accuracy_over_slope(means: pd.DataFrame) -> Figure:
-    """Draw validation accuracy (%) over slope for each surrogate, the best one marked.
+def differences(contrasts: pd.DataFrame, margin: float | None = None) -> Figure:
+    """Draw differences (percent points) with their 95 % intervals, a row each, the first on top.
 
-    Takes the summary of a sweep over `surrogate`, `slope` and `validated_on`, which has a panel
-    each.
+    Takes `study.contrasts`, and the loss that would matter, where one was set beforehand.
     """
-    figure, axes = _panels(means, "validated_on")
-    names = means.surrogate.unique()
-    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
-        for i, name in enumerate(names):
-            line = part[part.surrogate == name].sort_values("slope")
-            shifted = line.slope * 1.05 ** (i - (len(names) - 1) / 2)  # side by side
-            _bars(axis, shifted, line, "validation", marker="osD"[i % 3], label=name)
-            if part.validation.idxmax() in line.index:
-                place = shifted[part.validation.idxmax()], part.validation.max()
-        axis.plot(*place, "o", **_RING, label="the best")
-        _log_ticks(axis, part.slope)
-        axis.set(xlabel="slope of the surrogate (alpha of atan)", ylim=(0, 100))
-        axis.set_title(f"{VALIDATED}{title}", loc="left")
-    axes[0].set_ylabel("validation accuracy (%)")
-    legend_beside(axes[-1])
-    _say(figure, means)
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(contrasts) + 1.4))
+    y = np.arange(len(contrasts))[::-1]
+    axis.axvline(0, color=INK, linewidth=1)
+    if margin is not None:
+        label = f"margin, {margin:g} point{'s' * (margin != 1)}"
+        axis.axvline(-margin, color="C3", linestyle="--", linewidth=1, label=label)
+    axis.errorbar(contrasts["mean"], y, xerr=contrasts.ci95, fmt="o", capsize=3, color="C0")
+    axis.set_yticks(y, [f"{first}  against  {second}" for first, second in contrasts.index])
+    label = "difference for a new speaker (percent points); right: the first is better"
+    axis.set(xlabel=label, ylim=(-0.7, len(y) - 0.3))
+    if margin is not None:
+        legend_above(axis)
     return figure
 
 
-@styled
-def cost_against_accuracy(means: pd.DataFrame) -> Figure:
-    """Draw validation accuracy (%) over training time (s); colour: batch size, marker: rate.
+def accuracy_over_parameters(models: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Draw test accuracy (%) over learned numbers (log axis), and networks from papers.
 
-    Takes the summary of a sweep over `batch_size`, `lr` and `validated_on`, which has a panel each.
+    Takes the summary by model; sizes of one network, ``name, 128 neurons``, are joined by a line,
+    and one seed is a hollow mark. From papers come `network`, `accuracy`, `parameters` and
+    `chosen_on`; those that don't say how they chose are left out, and one without parameters is a
+    line.
     """
-    figure, axes = _panels(means, "validated_on")
-    sizes, rates = [*means.batch_size.unique()], [*means.lr.unique()]
-    for axis, (title, part) in zip(axes, means.groupby("validated_on", sort=False), strict=True):
-        for row in part.itertuples():
-            look: dict[str, Any] = {
-                "color": f"C{sizes.index(row.batch_size)}",
-                "marker": "osD^"[rates.index(row.lr)],
-            }
-            label = f"batch {row.batch_size}, rate {row.lr:g}"
-            half = row.validation_ci95
-            axis.errorbar(
-                row.training_s, row.validation, half, **_BAR, **look, ls="none", label=label
-            )
-        axis.set(xlabel="training time of a run (s)", xlim=(0, None))
-        axis.set_title(f"{VALIDATED}{title}", loc="left")
-    axes[0].set_ylabel("validation accuracy (%)")
-    legend_beside(axes[-1])
-    _say(figure, means)
+    figure, axis = plt.subplots(figsize=(9.5, 4.4))
+    families = models.index.str.replace(r", \d+ .*", "", regex=True)
+    for i, (name, family) in enumerate(models.groupby(families, sort=False)):
+        family = family.sort_values("parameters")
+        mark: dict[str, Any] = {"color": f"C{i}", "marker": "osD^v<>"[i % 7]}
+        axis.errorbar(
+            family.parameters, family.test, family.test_ci95, linestyle="-", linewidth=1,
+            capsize=3, mfc="none", **mark,
+        )  # fmt: skip
+        several = family[family.seeds > 1]
+        of, fill = (several, f"C{i}") if len(several) else (family, "none")
+        axis.plot(of.parameters, of.test, linestyle="none", mfc=fill, label=name, **mark)
+    for i, paper in enumerate(published.dropna(subset="chosen_on").itertuples()):
+        label = f"{paper.network}:\npaper, chosen on {paper.chosen_on}"
+        if pd.isna(paper.parameters):
+            axis.axhline(paper.accuracy, color=INK, linestyle="--", linewidth=1, label=label)
+        else:
+            axis.plot(
+                paper.parameters, paper.accuracy, "*PX"[i % 3], color=INK, mfc="none", ms=10,
+                linestyle="none", label=label,
+            )  # fmt: skip
+    axis.set(xscale="log", xlabel="parameters", ylabel="test accuracy (%)")
+    axis.set_title("the official test file, 20 classes", loc="left")
+    axis.margins(x=0.1, y=0.1)
+    legend_beside(axis)
     return figure
-
-
-def _bars(axis: Axes, x: Sequence, means: pd.DataFrame, part: str, **look: Any) -> None:
-    """Draw means as a line, with their intervals cut at 0 and 100 %."""
-    mean, half = means[part].to_numpy(), means[f"{part}_ci95"].to_numpy()
-    reach = np.minimum(half, mean), np.minimum(half, 100 - mean)
-    axis.errorbar(x, mean, reach, **_BAR, **look)
-
-
-def _panels(means: pd.DataFrame, by: str) -> tuple[Figure, np.ndarray]:
-    """Return a figure with a panel for each value in a column."""
-    n = means[by].nunique()
-    figure, axes = plt.subplots(1, n, figsize=(5.5 * n, 4.2), sharey=True, squeeze=False)
-    return figure, axes[0]
-
-
-def _map(
-    axis: Axes,
-    means: pd.DataFrame,
-    limits: tuple[float, float],
-    names: tuple[str, str],
-    framed: tuple,
-    title: str,
-) -> None:
-    """Draw validation accuracies as a table of colours between limits, one entry framed.
-
-    An interval that all share stands in the title, else each stands below its mean. An entry that
-    was not measured stays empty.
-    """
-    mean, half = (
-        means.pivot(index=names[0], columns=names[1], values=name)
-        for name in ("validation", "validation_ci95")
-    )
-    colors, halves = colormaps["viridis"], half.stack().dropna()
-    look: dict[str, Any] = dict(zip(("vmin", "vmax"), limits, strict=True))
-    image = axis.imshow(mean, cmap=colors, aspect="auto", origin="lower", **look)
-    first, same = halves.iloc[0], np.allclose(halves, halves.iloc[0])
-    for (y, x), value in np.ndenumerate(mean.to_numpy()):
-        if np.isnan(value):
-            continue
-        light = np.dot(np.array(colors(image.norm(value))[:3]) ** 2.2, (0.2126, 0.7152, 0.0722))
-        text = f"{value:.1f}" + f"\n± {half.iloc[y, x]:.1f}" * (not same)
-        look = {
-            "ha": "center",
-            "va": "center",
-            "color": "black" if light > 0.18 else "white",
-        }
-        axis.text(x, y, text, **look)
-    axis.set_xticks(range(mean.shape[1]), [f"{x:g}" for x in mean.columns])
-    axis.set_yticks(range(mean.shape[0]), [f"{y:g}" for y in mean.index])
-    axis.grid(False)
-    axis.set_title(f"{title}{f', each ± {first:.1f}' * same}", loc="left")
-    place = mean.columns.get_loc(framed[1]), mean.index.get_loc(framed[0])
-    axis.add_patch(plt.Rectangle((place[0] - 0.5, place[1] - 0.5), 1, 1, **_FRAME))
-    axis.figure.colorbar(image, ax=axis, label="accuracy (%)")
-
-
-def _log_ticks(axis: Axes, values: pd.Series) -> None:
-    """Make x logarithmic, with a tick at each value."""
-    axis.set(xscale="log")
-    ticks = sorted(set(values))
-    axis.set_xticks(ticks, [f"{x:g}" for x in ticks], fontsize=8)
-    axis.set_xticks([], minor=True)
-
-
-def _say(figure: Figure, means: pd.DataFrame, more: str = "") -> None:
-    """Write above a figure what its intervals are."""
-    units = f"{means.units.min()}" + f" to {means.units.max()}" * (means.units.nunique() > 1)
-    pooled = ", spread pooled" if means.pooled.any() else ""
-    text = f"mean ± 95 % interval, {units} seeds{pooled}"
-    figure.suptitle(f"{text}; {more}" if more else text, fontsize=9, x=0.01, ha="left")

@@ -1,23 +1,44 @@
 """Say a word, and see what a network makes of it."""
 
-from typing import Any
+from pathlib import Path
 
+import anywidget
 import numpy as np
+import traitlets
 from matplotlib.figure import Figure
 
 from shd_helpers.figures.controls import explore, is_live
-from shd_helpers.figures.data import CHANNEL
-from shd_helpers.figures.recorder import RATE_HZ, Recorder
-from shd_helpers.figures.style import DOT, INK, styled
-from shd_helpers.figures.way import Way
+from shd_helpers.figures.playback import Playback
+from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import hear
+from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
-from shd_helpers.source.sound_file import RecordingError
 from shd_helpers.study.networks import TrainedNetwork, input_of
 
+RATE_HZ = 48_000
 
-@styled
+
+class Recorder(anywidget.AnyWidget):
+    """Buttons to record a word in the browser, to load a file there, and to hear it.
+
+    Attributes
+    ----------
+    sound : bytes
+        Samples as float32, 48 kHz, mono; empty where there is none.
+    trouble : str
+        Why there is none, a sentence; else empty.
+    number : int
+        How many sounds, or troubles, there have been.
+    """
+
+    _esm = Path(__file__).with_name("recorder.js")
+    sound = traitlets.CBytes().tag(sync=True)  # the browser sends a memoryview
+    trouble = traitlets.Unicode().tag(sync=True)
+    number = traitlets.Int().tag(sync=True)
+
+
 def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: str) -> Figure | None:
     """Explore what a network hears: record a word or load one, and watch the votes add up.
 
@@ -26,7 +47,7 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
     kept : TrainedNetwork
         The network.
     wave, rate_hz : (samples,) array, int
-        A word to begin with; without a person it is the only one.
+        A word to begin with, full scale 1; without a person it is the only one.
     chances : str
         How often the network is right, in a sentence; stands beside every answer.
 
@@ -37,49 +58,49 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
     """
     if not isinstance(kept.network, SpikingNetwork):
         raise ValueError("a network without spikes has no votes to watch")
-    dot: dict[str, Any] = DOT
-    names, step_ms = kept.class_names, kept.grid.step_ms
-    way = Way(kept.network, (kept.grid.n_units, kept.grid.n_steps), names, step_ms, columns=1)
-    way.legend(ahead="C1")
-    figure, (sound, channels), end_ms = way.figure, way.beside, kept.grid.n_steps * step_ms
-    counts = kept.network.readout == "spikes"
-    (curve,) = sound.plot([], [], color=INK, linestyle="-", linewidth=0.5)
-    (spikes,) = channels.plot([], [], **dot)
-    sound.set(ylabel="share of full scale", title="what was heard")
-    channels.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
-    for axis in way.beside:
-        axis.set(xlabel="time (ms)", xlim=(0, end_ms))
+    size, colors = (kept.grid.n_units, kept.grid.n_steps), {"ahead": "C1"}
+    playback = Playback(kept.network, size, kept.class_names, kept.grid.step_ms, colors, columns=1)
+    curve_axis, spikes_axis = playback.beside
+    (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
+    (spikes,) = spikes_axis.plot([], [], **DOT)
+    curve_axis.set(ylabel="share of full scale", title="sound")
+    spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
+    votes = kept.network.readout == "spikes"
     recorder = Recorder() if is_live() else None
-    heard = {"number": -1, "line": "", "is_word": True}
+    last, line, is_word = -1, "", False
 
     def listen() -> tuple[str, bool]:
         """Return what there is to say of the last sound, and whether it is a word."""
+        sound, rate = wave, rate_hz
         if recorder and recorder.trouble:
             return recorder.trouble, False
-        said = (recorder.wave, RATE_HZ) if recorder and recorder.number else (wave, rate_hz)
+        if recorder and recorder.number:
+            sound, rate = np.frombuffer(recorder.sound, np.float32), RATE_HZ
         try:
-            word = hear(*said)
+            word = hear(sound, rate)
         except RecordingError as error:
             return str(error), False
         curve.set_data(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave)
-        sound.set_ylim(np.array([-1.05, 1.05]) * np.abs(word.wave).max())
+        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(word.wave).max())
         spikes.set_data(word.times * 1000, word.units)
-        channels.set_title(f"{len(word.times):,} spikes")
-        answer = way.show(input_of(kept, word.times, word.units), 0)
-        way.title(f"answer: {answer} ({'most votes' if counts else 'largest mean'})")
-        return f"The network answers <b>{answer}</b>. {word.warning}".rstrip(), True
+        spikes_axis.set_title(f"{len(word.times):,} spikes")
+        answer = playback.load(input_of(kept, word.times, word.units), 0)
+        playback.membranes.set_title(
+            f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
+        )
+        return f"The network answers {answer}. {word.warning}".rstrip(), True
 
-    def update(until: int) -> str:
+    def update(until_ms: int = round(playback.end_ms)) -> str:
+        nonlocal last, line, is_word
         number = recorder.number if recorder else 0
-        if heard["number"] != number:
-            line, is_word = listen()
-            heard.update(number=number, line=line, is_word=is_word)
-        now_ms, ahead, score = way.until(until)
-        if not heard["is_word"]:
-            return f"{heard['line']} (The figure shows the word before.)"
-        votes = f"{score:g} votes" if counts else f"a mean membrane of {score:.2f}"
-        votes = f"After {now_ms:.0f} ms {ahead} is ahead with {votes}."
-        return f"{heard['line']} {votes} {chances}"
+        if number != last:
+            last, (line, is_word) = number, listen()
+        now_ms, leader, score = playback.seek(until_ms)
+        if not is_word:
+            return f"{line} (The figure shows the word before.)"
+        lead = f"{score:g} votes" if votes else f"a mean membrane of {score:.2f}"
+        return f"{line} After {now_ms:.0f} ms {leader} is ahead with {lead}. {chances}"
 
-    until = ("until (ms)", round(end_ms), (round(step_ms), round(end_ms), round(step_ms)))
-    return explore(figure, update, {"until": until}, recorder=recorder)
+    step = round(kept.grid.step_ms)
+    until_ms = (step, round(playback.end_ms), step)
+    return explore(playback.figure, update, recorder=recorder, until_ms=until_ms)

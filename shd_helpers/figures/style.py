@@ -1,9 +1,7 @@
 """The look that all figures share, and how they are saved."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -14,48 +12,38 @@ from shd_helpers.paths import img_dir
 
 STYLE = Path(__file__).with_name("study.mplstyle")
 INK = "0.15"
-DOT = {"marker": ".", "markersize": 1.2, "linestyle": "none", "color": INK}  # one spike
+DOT: dict[str, Any] = {
+    "marker": ".",
+    "markersize": 1.2,
+    "linestyle": "none",
+    "color": INK,
+}  # spikes
 SEEN, UNSEEN = "seen speakers", "unseen speakers"
 
-P = ParamSpec("P")
-FigureOrNone = TypeVar("FigureOrNone", bound=Figure | None)
+plt.style.use(STYLE)  # of all that a notebook draws; seaborn takes it, too
 
 
-def styled(draw: Callable[P, FigureOrNone]) -> Callable[P, FigureOrNone]:
-    """Decorate a function that draws: it draws in the study's style and closes its figure.
-
-    The inline backend shows every figure that is still open when a cell ends; a figure that is
-    also the cell's value would be shown twice.
-    """
-
-    @wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> FigureOrNone:
-        with plt.style.context(STYLE):
-            figure = draw(*args, **kwargs)
-        if figure is not None:
-            plt.close(figure)
-        return figure
-
-    return drawn
-
-
-@styled
-def save(figure: Figure, name: str, source: str) -> Figure:
-    """Write the data's name under a figure, save it as ``<name>.png`` and return it.
+def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
+    """Write title and source on a figure, save it as ``<name>.png`` and return it, closed.
 
     Parameters
     ----------
     figure : Figure
-        From one of the functions that draw.
+        Any figure; open ones a notebook would show once more at the end of the cell.
     name : str
         File name without ending; the folder is `paths.img_dir`.
     source : str
-        Which data and run the figure shows.
+        Which data and run the figure shows; stands below it.
+    title : str
+        What the figure says; stands above it.
     """
     figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
+    if title:
+        figure.suptitle(title, fontsize=12, x=0.01, ha="left")
     path = img_dir() / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+    plt.close(figure)
     return figure
 
 

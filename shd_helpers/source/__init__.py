@@ -27,10 +27,8 @@ _MODULES = {
         "normalise",
         "resonance_hz",
     ),
-    "espeak_digits": ("wav",),
     "microphone": ("hear",),
     "recordings": ("encode_file", "encode_recordings", "read_wave"),
-    "speech": ("SPEECH_RATE_HZ", "speak", "synthesise"),
-    "compare": ("compare_utterances",),
+    "speech": ("SPEECH_RATE_HZ", "speak", "synthesise", "wav"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

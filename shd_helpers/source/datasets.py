@@ -1,22 +1,23 @@
 """Get a data set by name: download it, make it, or find it in a folder."""
 
-import hashlib
-import shutil
 from pathlib import Path
+
+import pooch
 
 from shd_helpers.checks import quoted
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.source.download import download, exclusive
 from shd_helpers.source.shd_file import DatasetError, content_hash
 
-SHD_MD5 = {  # the zip files as they are; the HDF5 files in .gz or .zip, from public loaders
-    "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
-    "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
+SHD_MD5 = {  # of the HDF5 files, and of the zip files that hold them; from public loaders
     "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
+    "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
     "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
+    "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
 NAMED = ("spoken", "hd", "shd")
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
+PARTS = ("train", "test")
 
 
 def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
@@ -47,7 +48,7 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     """
     if dataset == "spoken":
         # numba and scipy take 1 s to import
-        from shd_helpers.source.espeak_digits import make_spoken
+        from shd_helpers.source.speech import make_spoken
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
@@ -67,22 +68,16 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "
             "root."
         )
-    pairs: dict[str, tuple[Path, Path]] = {}
-    for train in sorted(folder.glob("*_train.h5*")):
-        name, _, suffix = train.name.rpartition("_train")
-        test = _packed_or_not(folder / f"{name}_test")
-        if suffix in SUFFIXES and train.is_file() and test is not None:
-            pairs.setdefault(name, (train, test))
+    names = sorted({path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")})
+    found = [[_packed_or_not(folder / f"{name}_{part}") for part in PARTS] for name in names]
+    pairs = [(train, test) for train, test in found if train and test]
     if len(pairs) != 1:
-        named = [*folder.glob("*_train.h5*"), *folder.glob("*_test.h5*")]
-        broken = [p.name for p in named if p.name.endswith(SUFFIXES) and not p.is_file()]
         raise DatasetError(
-            f"{folder}: {len(pairs)} pairs of <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
-            f".h5.zip) found{': ' + ', '.join(pairs) if pairs else ''}; keep one pair in a folder."
-            + f" {', '.join(broken)}: no file, or a link to nowhere."
-            * bool(broken)
+            f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
+            f".h5.zip) found{': ' * bool(pairs) + ', '.join(map(dataset_name, pairs))}; keep one "
+            "pair in a folder."
         )
-    return pairs.popitem()[1]
+    return pairs[0]
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:
@@ -120,27 +115,16 @@ def _official(name: str) -> Path:
     path = _packed_or_not(folder / name)
     if path is None:
         with exclusive(folder):
-            path = _packed_or_not(folder / name) or _download(name, folder)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "md5").hexdigest() == SHD_MD5.get(path.name):
-            return path
-    found, expected = content_hash(path, "md5"), SHD_MD5[f"{name}.h5"]
+            zipped = f"{name}.h5.zip"
+            path = _packed_or_not(folder / name)
+            return path or download(zipped, folder, f"md5:{SHD_MD5[zipped]}")
+    is_zip = path.suffix == ".zip"
+    found = pooch.file_hash(path, "md5") if is_zip else content_hash(path, "md5")
+    expected = SHD_MD5[f"{name}.h5.zip" if is_zip else f"{name}.h5"]
     if found != expected:
         raise DatasetError(
-            f"{path}: the HDF5 file has the MD5 {found}; {expected} was expected of {name}.h5. "
-            "Remove it to download it again; or, if you trust it, name its folder as the data "
-            f"set: DATASET={str(folder)!r}."
+            f"{path}: has the MD5 {found}, the official file {expected}. Remove it to "
+            "download it again; or, if you trust it, name its folder as the data set: "
+            f"DATASET={str(folder)!r}."
         )
-    return path
-
-
-def _download(name: str, folder: Path) -> Path:
-    path = download([f"{name}.h5.zip", f"{name}.h5.gz"], folder / "unfinished")
-    try:
-        content_hash(path)  # can it be unpacked?
-    except DatasetError:
-        path.unlink()
-        raise
-    path = path.replace(folder / path.name)
-    shutil.rmtree(folder / "unfinished")
     return path

@@ -1,20 +1,17 @@
-"""Fetch files of the SHD site; a download that was cut goes on where it was."""
+"""Fetch files of the SHD site, and let one process at a time make the files of a folder."""
 
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
-import urllib3
+import pooch
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from shd_helpers.source.shd_file import DatasetError
 
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
-TIMEOUT_S = 30  # without a byte
-TRIES = 5  # at one address, as long as each brings a piece
 
 
 @contextmanager
@@ -37,14 +34,12 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / lock_name)
         try:
-            lock.acquire(timeout=0)
+            held = lock.acquire(timeout=0)
         except Timeout:
             print(f"{folder}: another process makes these files; waiting for it.", flush=True)
-            lock.acquire()
-        try:
+            held = lock.acquire()
+        with held:
             yield
-        finally:
-            lock.release()
     except OSError as error:
         raise DatasetError(
             f"{folder}: a file can't be written or read ({error}). Free some space, or take "
@@ -52,102 +47,43 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
         ) from error
 
 
-def sites() -> list[str]:
-    """Return the addresses to try, in order: the two official ones, or ``$SHD_BASE_URL``."""
-    own = os.environ.get("SHD_BASE_URL")
-    return [own.rstrip("/") + "/"] if own else list(SITES)
+def download(name: str, folder: Path, known_hash: str | None, progress: bool = True) -> Path:
+    """Download a file from the two official addresses, or from ``$SHD_BASE_URL``.
 
-
-def download(names: Sequence[str], folder: Path, progress: bool = True) -> Path:
-    """Download one of some files.
-
-    A connection that is cut, and the piece of an earlier call, go on from their last byte. The
-    caller keeps other processes away (`exclusive`), checks the file, moves or removes it.
+    The caller keeps other processes away (`exclusive`).
 
     Parameters
     ----------
-    names : sequence of str
-        Names at the site; the first that an address gives is taken.
+    name : str
+        Of the file.
     folder : Path
-        Where the file goes, under its own name and before it is complete.
+        Where the file goes as soon as it is complete.
+    known_hash : str or None
+        Algorithm and hash of the file, such as ``"md5:15..."``; None for any file.
     progress : bool
         Whether to show a progress bar.
-
-    Returns
-    -------
-    Path
-        The whole file, unchecked.
 
     Raises
     ------
     DatasetError
-        If no address gives a file; a piece that has come is kept for the next call.
-    OSError
-        If the file can't be written.
+        If no address gives the file, or it can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    failures = []
-    for path in (folder / name for name in names):
-        for site in sites():
-            error = _request_all(site + path.name, path, progress)
-            if error is None:
-                return path
-            failures.append(f"{site}{path.name}: {error}")
-        if path.exists():
-            break  # no other file while a piece of this one is here
-    raise DatasetError(
-        f"{folder.parent}: the download failed ({'; '.join(failures)}). Try again, it goes on "
-        f"where it was; or set SHD_BASE_URL to a mirror; or fetch {names[0]} by hand into that "
-        "folder. The data set 'spoken' needs no download."
-    )
-
-
-def _request_all(url: str, path: Path, progress: bool) -> Exception | None:
-    """Request a file until all of it is here; return the error that no piece came after."""
-    for _ in range(TRIES):
-        size = _size(path)
+    own = os.environ.get("SHD_BASE_URL")
+    pooch.get_logger().setLevel("WARNING")
+    failures, unfinished = [], folder / "download"
+    for site in [own.rstrip("/") + "/"] if own else SITES:
+        shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process has left
+        fetcher = pooch.create(unfinished, site, registry={name: known_hash}, retry_if_failed=1)
         try:
-            _request_rest(url, path, progress)
-            return None
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as failure:
-            error = failure
-        if _size(path) == size:
-            break
-    return error
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _request_rest(url: str, path: Path, progress: bool) -> None:
-    start = _size(path)
-    headers = {"Accept-Encoding": "identity"}  # the file's own bytes
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-        if response.status_code == 416:  # nothing follows
-            if response.headers.get("Content-Range") == f"bytes */{start}":
-                return
-            path.unlink()  # longer than the site's file: begin anew
-        response.raise_for_status()
-        if response.status_code != 206:  # all of it comes
-            start = 0
-        length = int(response.headers.get("Content-Length", 0))
-        total = start + length if length else None
-        with (
-            path.open("ab" if start else "wb") as file,
-            tqdm(
-                desc=path.name,
-                initial=start,
-                total=total,
-                unit="B",
-                unit_scale=True,
-                disable=not progress,
-            ) as bar,
-        ):
-            for piece in response.raw.stream(2**16, decode_content=False):
-                file.write(piece)
-                bar.update(len(piece))
-    if length and _size(path) < start + length:  # older versions of urllib3 say nothing
-        raise requests.ConnectionError(f"cut after {_size(path)} of {start + length} bytes")
+            path = Path(fetcher.fetch(name, progressbar=progress))
+        except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
+            failures.append(f"{site}{name}: {error}")
+            continue
+        path = path.replace(folder / name)
+        unfinished.rmdir()
+        return path
+    raise DatasetError(
+        f"{folder}: the download failed ({'; '.join(failures)}). Try again; or set SHD_BASE_URL to "
+        f"a mirror; or fetch {name} by hand into that folder. The data set 'spoken' needs no "
+        "download."
+    )

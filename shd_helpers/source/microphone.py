@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import butter, sosfilt
 
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.sound_file import (
+from shd_helpers.source.recordings import (
     RATE_HZ,
     SILENCE,
     SPEECH_HZ,
@@ -30,7 +30,7 @@ SAY_ONE = "Say one digit, with silence before and after it."
 
 
 class Word(NamedTuple):
-    """A word that was heard."""
+    """A word that was found in a recording."""
 
     wave: np.ndarray  # (samples,) float, mono
     rate_hz: int
@@ -114,15 +114,15 @@ def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     duration_s = len(levels) * FRAME_S
     if duration_s > LONGEST_S and loudest - noise < STANDS_OUT_DB:  # a short one may be all word
         raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
-    heard = np.flatnonzero(levels >= max(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB))
-    if not len(heard):  # a word from end to end, and always as loud
-        heard = np.arange(len(levels))
-    parts, energies = _parts(levels, heard, GAP_S)
+    loud = np.flatnonzero(levels >= max(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB))
+    if not len(loud):  # a word from end to end, and always as loud
+        loud = np.arange(len(levels))
+    parts, energies = _parts(levels, loud, GAP_S)
     word = parts[int(np.argmax(energies))]
     length_s = (word[-1] + 1 - word[0]) * FRAME_S
     if length_s > LONGEST_S:
         raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
-    parts, energies = _parts(levels, heard, PAUSE_S)
+    parts, energies = _parts(levels, loud, PAUSE_S)
     n_words = sum(
         energy > SECOND_SHARE * max(energies) and len(part) * FRAME_S > CLICK_S
         for part, energy in zip(parts, energies, strict=True)
@@ -134,10 +134,10 @@ def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
 
 
 def _parts(
-    levels: np.ndarray, heard: np.ndarray, pause_s: float
+    levels: np.ndarray, loud: np.ndarray, pause_s: float
 ) -> tuple[list[np.ndarray], list[float]]:
     """Return the frames between pauses, and each part's energy."""
-    parts = np.split(heard, np.flatnonzero(np.diff(heard) > pause_s / FRAME_S) + 1)
+    parts = np.split(loud, np.flatnonzero(np.diff(loud) > pause_s / FRAME_S) + 1)
     return parts, [(10 ** (levels[part] / 10)).sum() for part in parts]
 
 
@@ -147,7 +147,7 @@ def _band(rate_hz: int) -> tuple[float, float]:
 
 def _levels(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     """Return the power of each frame where speech is, decibels of full scale."""
-    heard = sosfilt(butter(4, _band(rate_hz), "band", fs=rate_hz, output="sos"), wave)
+    speech = sosfilt(butter(4, _band(rate_hz), "band", fs=rate_hz, output="sos"), wave)
     samples = round(FRAME_S * rate_hz)
-    frames = heard[: len(heard) // samples * samples].reshape(-1, samples)
+    frames = speech[: len(speech) // samples * samples].reshape(-1, samples)
     return 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)

@@ -1,30 +1,43 @@
-"""A folder of recorded words to a data set in SHD layout."""
+"""Recorded words to spikes: one sound file, or a folder of them as a data set in SHD layout."""
 
-import csv
 import hashlib
 import re
+import shutil
+import warnings
+import wave as wav_files
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from shd_helpers.checks import check_path, check_whole, quoted
-from shd_helpers.files import atomic, read_npz, reading
-from shd_helpers.source.cochlea import encode
+from shd_helpers.files import atomic, read_npz, reading, sha256
+from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode
 from shd_helpers.source.download import exclusive
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
-from shd_helpers.source.sound_file import RecordingError, check_header, read_wave, sound_hash
 from shd_helpers.source.threads import on_all_cores
 from shd_helpers.versions import SPIKES
 
 SUFFIXES = (".wav", ".flac")
-PART = re.compile(r"[0-9a-f]{64}_\d+\.npz(\..*\.part)?")  # spikes of one recording, kept
+RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
+HIGHEST_RATE_HZ = 192_000
+OFFSET = 0.02  # of the root mean square; in the 10,420 Heidelberg Digits it is 0.0144 at most
+SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
+FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
+SPEECH_HZ, SPEECH_SHARE = (100, 8000), 0.01  # of the energy; real words have at least 0.5
+CLICK_S, CLICK_SHARE = 0.002, 0.5  # more of the energy in so short a time: a click; words 0.13
+NO_LENGTH = 0x7FFF_F000  # a wav written to a pipe says so or more, for its length was not known
+
+
+class RecordingError(ValueError):
+    """A recording that can't be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
-class SoundFile:
+class Recording:
     """One word of one speaker in one sound file."""
 
     path: Path
@@ -37,7 +50,6 @@ def encode_recordings(
     out: str | Path,
     name: str,
     test_speakers: Collection[str],
-    listing: str | Path | None = None,
     keys: Sequence[str] = LANGUAGES["both"],
     *,
     seed: int = 0,
@@ -46,21 +58,18 @@ def encode_recordings(
     """Turn a folder of recorded words into ``<name>_train.h5`` and ``<name>_test.h5``.
 
     Killed half-way and started again, it goes on where it was and ends with the same files: the
-    spikes of each recording are kept in ``<name>_parts`` until both files are complete. They
+    spikes of each recording are kept in ``.<name>_parts`` until both files are complete. They
     depend on the recording, its file name and the seed, not on the other recordings.
 
     Parameters
     ----------
     folder : str or Path
-        Where the recordings are: wav or flac, any rate; of stereo the mean is taken. A clipped
-        recording is encoded with a warning.
+        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, any rate; of
+        stereo the mean is taken. A clipped recording is encoded with a warning.
     out, name : str or Path, str
         Folder and first part of the names of the files to write.
     test_speakers : collection of str
         Speakers that occur only in the test file; all others only in the training file.
-    listing : str or Path, optional
-        CSV file with the columns ``file`` (relative to the folder), ``label`` and ``speaker``.
-        Without it, every file counts and is named ``{label}_{speaker}_{take}.wav``.
     keys : sequence of str
         Class names. A label is one of them, or its index.
     seed : int
@@ -81,9 +90,9 @@ def encode_recordings(
     """
     _check_settings(name, test_speakers, keys)
     check_whole("seed", seed, 0)
-    for what, path in (("folder", folder), ("out", out), ("listing", listing or folder)):
-        check_path(what, path)
-    recordings = find_recordings(folder, listing, keys)
+    check_path("folder", folder)
+    check_path("out", out)
+    recordings = _find_recordings(Path(folder), keys)
     speakers = sorted({r.speaker for r in recordings})
     unknown = set(test_speakers) - set(speakers)
     if unknown or not test_speakers or set(test_speakers) == set(speakers):
@@ -91,21 +100,19 @@ def encode_recordings(
             f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
             f"speakers {', '.join(speakers)} and leave at least one for training."
         )
-    out, paths = Path(out), [r.path for r in recordings]
+    paths = [r.path for r in recordings]
     _check_sounds(paths)
-    parts, pair = out / f"{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
+    out = Path(out)
+    parts, pair = out / f".{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
     with exclusive(out, f".{name}.lock"):
-        encoded = encode_files(paths, parts, seed, f"encoding {name}", progress)
+        spikes = encode_files(paths, parts, seed, f"encoding {name}", progress)
         rows = [
-            (*spikes, recording.label, speakers.index(recording.speaker))
-            for spikes, recording in zip(encoded, recordings, strict=True)
+            (*found, recording.label, speakers.index(recording.speaker))
+            for found, recording in zip(spikes, recordings, strict=True)
         ]
         is_test = [recording.speaker in test_speakers for recording in recordings]
         _write_pair(pair, rows, is_test, keys)
-        for part in [path for path in parts.iterdir() if PART.fullmatch(path.name)]:
-            part.unlink(missing_ok=True)
-        with suppress(OSError):  # something else is in it
-            parts.rmdir()
+        shutil.rmtree(parts)
     return pair
 
 
@@ -123,10 +130,9 @@ def _write_pair(
 
 def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[str]) -> None:
     for what, values in (("test_speakers", test_speakers), ("keys", keys)):
-        if isinstance(values, str) or not isinstance(values, Collection):
-            raise RecordingError(f"{what} {values!r}: must be a list, such as [{values!r}].")
-        if not all(isinstance(value, str) for value in values):
-            raise RecordingError(f"{what} {values!r}: must be texts.")
+        is_list = isinstance(values, Collection) and not isinstance(values, str)
+        if not is_list or not all(isinstance(value, str) for value in values):
+            raise RecordingError(f"{what} {quoted(values)}: must be a list of texts.")
     if len(set(keys)) < len(keys):
         raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w.,=+-]{0,199}", name):
@@ -139,11 +145,37 @@ def _check_sounds(paths: Sequence[Path]) -> None:
     """Raise RecordingError if a sound file can't be used, or two hold the same sound."""
     first: dict[str, Path] = {}
     for path in paths:
-        check_header(path)
-    for path in paths:
-        same = first.setdefault(sound_hash(path), path)
+        sound, rate_hz = _checked(path)
+        same = first.setdefault(f"{rate_hz} {hashlib.sha256(sound.tobytes()).hexdigest()}", path)
         if same is not path:
             raise RecordingError(f"{path}: the same sound as {same}. Remove one of the two.")
+
+
+def _find_recordings(folder: Path, keys: Sequence[str]) -> list[Recording]:
+    if not folder.is_dir():
+        raise RecordingError(f"{folder}: no such folder. Check the path.")
+    found = []
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
+        fields = path.stem.split("_")
+        if len(fields) != 3 or not all(fields):
+            raise RecordingError(
+                f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it."
+            )
+        found.append(Recording(path, _label(path, fields[0], keys), fields[1]))
+    if not found:
+        raise RecordingError(f"{folder}: no recordings ({' or '.join(SUFFIXES)}).")
+    return found
+
+
+def _label(path: Path, label: str, keys: Sequence[str]) -> int:
+    if label in keys:
+        return list(keys).index(label)
+    if label.isdecimal() and int(label) < len(keys):
+        return int(label)
+    raise RecordingError(
+        f"{path}: unknown label {label!r}. Use one of {', '.join(keys)}, or its index; or pass "
+        "your own class names as `keys`."
+    )
 
 
 def encode_files(
@@ -175,28 +207,18 @@ def encode_files(
     """
 
     def encode_one(path):
-        data = path.read_bytes()
-        part = parts / f"{_identity(path, seed, data)}_{SPIKES}.npz"
-        spikes = _read_part(part)
-        if spikes is None:
-            spikes = _encode(path, seed, data)
-            with atomic(part) as unfinished, unfinished.open("wb") as file:
-                np.savez(file, times=spikes[0], units=spikes[1])
-        return spikes
+        name = _identity(path, seed)
+        part = parts / name[:2] / f"{name[2:]}_{SPIKES}.npz"  # in 256 folders: there may be many
+        with suppress(RecordingError), reading(part, RecordingError, "It is made again."):
+            kept = read_npz(part)
+            return kept["times"], kept["units"]
+        times, units = encode_file(path, seed)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)
+        np.savez(part, times=times, units=units)  # half a file is as good as none
+        return times, units
 
     return on_all_cores(encode_one, paths, what, progress)
-
-
-def _read_part(part: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the spikes that a part keeps; None where it is missing or damaged."""
-    try:
-        with reading(part, RecordingError, "It is made again."):
-            kept = read_npz(part)
-            times, units = kept["times"], kept["units"]
-    except RecordingError:
-        return None
-    right = times.dtype == np.float16 and units.dtype == np.uint16 and times.ndim == 1
-    return (times, units) if right and times.shape == units.shape else None
 
 
 def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -224,68 +246,103 @@ def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray
         If the file can't be used.
     """
     path = Path(path)
-    check_header(path)
-    return _encode(path, seed, path.read_bytes())
-
-
-def _identity(path: Path, seed: int, data: bytes) -> str:
-    text = f"{path.name} {seed} {hashlib.sha256(data).hexdigest()}"
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _encode(path: Path, seed: int, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    times, units = encode(*read_wave(path, data), seed=int(_identity(path, seed, data)[:16], 16))
+    sound, rate_hz = read_wave(path)
+    times, units = encode(sound, rate_hz, seed=int(_identity(path, seed)[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
 
 
-def find_recordings(
-    folder: str | Path, listing: str | Path | None, keys: Sequence[str]
-) -> list[SoundFile]:
-    """List a folder's recordings by name, or those of a CSV file; see `encode_recordings`."""
-    folder = Path(folder)
-    if listing is None:
-        if not folder.is_dir():
-            raise RecordingError(f"{folder}: no such folder. Check the path.")
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-        rows = [(path, *_split_name(path)) for path in paths]
-    else:
-        try:
-            if Path(listing).exists() and not Path(listing).is_file():
-                raise OSError("not a file")
-            with Path(listing).open(newline="", encoding="utf-8-sig") as file:
-                lines = list(csv.DictReader(file))
-            rows = [(folder / r["file"], r["label"].strip(), r["speaker"].strip()) for r in lines]
-        except (OSError, csv.Error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecordingError(
-                f"{listing}: can't be read ({error!r}). It must be a CSV file in UTF-8 with the "
-                "columns file, label and speaker."
-            ) from error
-    if not rows:
-        raise RecordingError(f"{listing or folder}: no recordings ({' or '.join(SUFFIXES)}).")
-    seen = set()
-    for path, _, _ in rows:
-        if path in seen:
-            raise RecordingError(f"{path}: listed twice in {listing}. Remove one of the lines.")
-        seen.add(path)
-    return [SoundFile(path, _label(path, label, keys), speaker) for path, label, speaker in rows]
+def _identity(path: Path, seed: int) -> str:
+    return hashlib.sha256(f"{path.name} {seed} {sha256(path)}".encode()).hexdigest()
 
 
-def _split_name(path: Path) -> tuple[str, str]:
-    fields = path.stem.split("_")
-    if len(fields) != 3 or not all(fields):
+def read_wave(path: Path) -> tuple[np.ndarray, int]:
+    """Read a sound file as mono; see `encode_file` for the rules.
+
+    Returns
+    -------
+    wave : (samples,) float array
+        Sound.
+    rate_hz : int
+        Its sampling rate, 48 kHz.
+    """
+    wave, rate_hz = _checked(path)
+    if is_clipped(wave):
+        warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
+    offset = wave.mean()
+    if abs(offset) > OFFSET * np.sqrt(np.mean(wave**2)):
+        wave = wave - offset
+    return at_48_khz(wave, rate_hz), RATE_HZ
+
+
+def is_clipped(wave: np.ndarray) -> bool:
+    """Tell whether too many samples of a wave (full scale 1) are at the limit."""
+    return bool(np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE)
+
+
+def is_click(wave: np.ndarray, rate_hz: int) -> bool:
+    """Tell whether most of a wave's energy lies within `CLICK_S`."""
+    energy = np.concatenate([[0.0], np.cumsum(wave**2)])
+    n = max(1, round(CLICK_S * rate_hz))
+    return bool((energy[n:] - energy[:-n]).max() > CLICK_SHARE * energy[-1])
+
+
+def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return a wave as the cochlea is to hear it: at the rate of the Heidelberg Digits."""
+    if rate_hz == RATE_HZ:
+        return wave
+    from scipy.signal import resample_poly  # takes 1.4 s to import
+
+    return resample_poly(wave, RATE_HZ, rate_hz)
+
+
+def _checked(path: Path) -> tuple[np.ndarray, int]:
+    """Return a sound file's samples, mono, and their rate; RecordingError if it is no word."""
+
+    def refuse(why):
+        raise RecordingError(f"{path}: {why} Record it again or remove it.")
+
+    try:
+        if not path.is_file():
+            raise OSError("no file")
+        with soundfile.SoundFile(path) as file:
+            rate_hz, n_samples = file.samplerate, file.frames
+            duration_s = n_samples / rate_hz
+            is_word = MIN_DURATION_S <= duration_s <= MAX_DURATION_S
+            # GSM and G.721 must be told how much
+            channels = file.read(n_samples if is_word else 0, always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
         raise RecordingError(
-            f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it, or "
-            "list the files in a CSV file (`listing`)."
+            f"{path}: no audio that can be read ({error}). Export it as wav (16 bit), record or "
+            "copy it again, or remove it."
+        ) from error
+    if not is_word:
+        refuse(
+            f"{n_samples} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
+            f"{MAX_DURATION_S:g} s. Cut longer recordings into words."
         )
-    return fields[0], fields[1]
+    if rate_hz > HIGHEST_RATE_HZ:
+        refuse(f"a rate of {rate_hz} Hz; up to {HIGHEST_RATE_HZ} Hz can be encoded.")
+    if len(channels) < _claimed(path, n_samples):
+        refuse("cut short: it is shorter than its header says.")
+    wave = channels.mean(axis=1)
+    if not np.isfinite(wave).all():
+        refuse("holds values that are not finite.")
+    if np.abs(wave).max() < SILENCE:
+        refuse(f"silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts).")
+    power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
+    hz = np.fft.rfftfreq(len(wave), 1 / rate_hz)
+    speech = power[(hz >= SPEECH_HZ[0]) & (hz <= SPEECH_HZ[1])].sum()
+    if speech <= SPEECH_SHARE * power.sum():
+        refuse(f"no sound between {SPEECH_HZ[0]} Hz and {SPEECH_HZ[1]} Hz, where speech is.")
+    if is_click(wave, rate_hz):
+        refuse(f"a click: over {CLICK_SHARE:.0%} of its energy is within {1000 * CLICK_S:g} ms.")
+    return wave, rate_hz
 
 
-def _label(path: Path, label: str, keys: Sequence[str]) -> int:
-    if label in keys:
-        return list(keys).index(label)
-    if label.isdecimal() and int(label) < len(keys):
-        return int(label)
-    raise RecordingError(
-        f"{path}: unknown label {label!r}. Use one of {', '.join(keys)}, or its index; or pass "
-        "your own class names as `keys`."
-    )
+def _claimed(path: Path, n_samples: int) -> int:
+    """Return how many samples a wav says it has; libsndfile takes what it finds as all."""
+    with suppress(wav_files.Error, EOFError), wav_files.open(str(path)) as file:
+        n_claimed = file.getnframes()
+        if n_claimed * file.getnchannels() * file.getsampwidth() < NO_LENGTH:
+            return n_claimed
+    return n_samples

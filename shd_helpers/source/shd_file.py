@@ -4,36 +4,31 @@ The layout is described in Cramer, Stradmann, Schemmel, Zenke (2022), "The Heide
 Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
 """
 
+import gzip
 import hashlib
 import io
-import time
-import unicodedata
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 
-from shd_helpers.files import atomic
-from shd_helpers.source.hdf5_file import (
-    DatasetError,
-    find,
-    n_bytes,
-    named_errors,
-    open_hdf5,
-    refuse_size,
-    unpacked,
-)
+from shd_helpers.files import atomic, reading
 
 N_CHANNELS = 700
-SETTLED_NS = 2_000_000_000  # a younger file may change again within one tick of its clock
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
+
+
+class DatasetError(ValueError):
+    """A data set that can't be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,8 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout; the message names the
         file, the utterance and the remedy. The file itself is never changed.
     """
-    path, parts, n_read = Path(path), [], 0
-    with named_errors(path), open_hdf5(path) as (file, raw):
+    path, parts = Path(path), []
+    with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
         _check_layout(path, file, raw)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
         keys = tuple(_text(key).lower().replace("ü", "ue") for key in file["extra/keys"][:])
@@ -98,8 +93,6 @@ def read_shd(path: str | Path) -> Utterances:
             )
         for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
             parts.append(_read_rows(path, file, utterances[i : i + 512]))
-            n_read += sum(part.nbytes for part in parts[-1])
-            refuse_size(path, "what its rows hold", n_read, n_bytes(raw))
     sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     return Utterances(
@@ -125,55 +118,118 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
         If the file is missing or can't be unpacked.
     """
     path = Path(path)
-    with named_errors(path):
+    with _named_errors(path):
         there = path.stat()
-        is_settled = time.time_ns() - there.st_mtime_ns > SETTLED_NS
-        hash_of = _hash_of if is_settled else _hash_of.__wrapped__
-        return hash_of(path, (there.st_ino, there.st_size, there.st_mtime_ns), algorithm)
+        return _hash_of(path, (there.st_ino, there.st_size, there.st_mtime_ns), algorithm)
 
 
 @lru_cache(maxsize=16)
 def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
-    with unpacked(path) as stream:
+    with _opened(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.")
+    with reading(path, DatasetError, "Copy or download it again."):
+        yield
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            members = [n for n in archive.namelist() if n.endswith(".h5")]
+            members = [n for n in members if not Path(n).name.startswith("._")]  # from macOS
+            if len(members) != 1:
+                raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
+            with archive.open(members[0]) as stream:
+                yield stream
+    else:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield stream
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    """Yield the HDF5 file to be read here and there; unpacked in memory."""
+    with _opened(path) as stream:
+        yield io.BytesIO(stream.read()) if path.suffix in (".gz", ".zip") else stream
 
 
 _LAYOUT = {
     "spikes/times": "rows of numbers",
     "spikes/units": "rows of numbers",
     "labels": "numbers",
-    "extra/keys": "text",
     "extra/speaker": "numbers",
+    "extra/keys": "text",
 }
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
 
 
 def _check_layout(path: Path, file: h5py.File, raw: BinaryIO) -> None:
-    optional = {} if find(path, file, "extra/file", raw) is None else {"extra/file": "text"}
-    for name, expected in (_LAYOUT | optional).items():
-        found = _kind(find(path, file, name, raw))
-        if found != expected:
+    layout = _LAYOUT | ({"extra/file": "text"} if "extra/file" in file else {})
+    for name, expected in layout.items():
+        data = file.get(name)
+        is_list = isinstance(data, h5py.Dataset) and data.ndim == 1
+        if not is_list or _kind(data.dtype) != expected:
             raise DatasetError(
-                f"{path}: {name} is {found}, and SHD layout has {expected} there. "
+                f"{path}: {name} is missing or no list of {expected}, which SHD layout has there. "
                 "Write the file with shd_helpers.source.shd_file.write_shd."
             )
-    rows = {name: len(file[name]) for name in (_LAYOUT | optional) if name != "extra/keys"}
+        if expected == "rows of numbers":
+            _check_rows(name, data, raw)
+    rows = {name: len(file[name]) for name in layout if name != "extra/keys"}
     if len(set(rows.values())) > 1:
         found = ", ".join(f"{n} {name}" for name, n in rows.items())
         raise DatasetError(f"{path}: {found}; each utterance needs one of each.")
 
 
-def _kind(data: h5py.Dataset | h5py.Group | None) -> str:
-    if data is None:
-        return "missing"
-    if not isinstance(data, h5py.Dataset) or data.ndim != 1:
-        return "a table or group"
-    if h5py.check_string_dtype(data.dtype):
+def _kind(dtype: np.dtype) -> str:
+    row = h5py.check_vlen_dtype(dtype)
+    if h5py.check_string_dtype(dtype):
         return "text"
-    row = h5py.check_vlen_dtype(data.dtype)
-    if np.dtype(row or data.dtype).kind not in "iuf":
-        return "neither text nor numbers"
+    if np.dtype(row or dtype).kind not in "iuf":
+        return "something else"
     return "numbers" if row is None else "rows of numbers"
+
+
+def _check_rows(name: str, data: h5py.Dataset, raw: BinaryIO) -> None:
+    """Raise ValueError where HDF5 would take any memory, or go round in a heap of zeros for ever.
+
+    In the place of a row stands how many numbers it has, and in which heap they are; a heap is a
+    list of numbered pieces, each with its size.
+    """
+    heads = np.frombuffer(
+        _stored(data, raw), [("length", "<u4"), ("heap", "<u8"), ("number", "<u4")]
+    )
+    if heads["length"].sum(dtype=np.int64) > raw.seek(0, io.SEEK_END):
+        raise ValueError(f"{name} claims more than the file holds")
+    for heap in np.unique(heads["heap"][heads["length"] > 0]).tolist():
+        raw.seek(heap + 8)
+        place, end = heap + 16, heap + int.from_bytes(raw.read(8), "little")
+        while place + 16 <= end:
+            raw.seek(place)
+            piece = raw.read(16)  # number, references, nothing, size; number 0 is free space
+            number, size = (int.from_bytes(part, "little") for part in (piece[:2], piece[8:]))
+            if not number and not size:
+                raise ValueError(f"{name}: a heap of zeros")
+            place += 16 + -(-size // 8) * 8 if number else size
+
+
+def _stored(data: h5py.Dataset, raw: BinaryIO) -> bytes:
+    """Return a data set as it lies in the file; nothing where it is compressed or never written."""
+    if data.chunks is None:
+        offset = data.id.get_offset()
+        raw.seek(offset or 0)
+        return raw.read(16 * data.size) if offset else b""
+    if data.id.get_create_plist().get_nfilters():
+        return b""
+    chunks = (data.id.get_chunk_info(i) for i in range(data.id.get_num_chunks()))
+    return b"".join(data.id.read_direct_chunk(chunk.chunk_offset)[1] for chunk in chunks)
 
 
 def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -183,9 +239,8 @@ def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.
     sizes, n_units = (np.array([len(row) for row in rows]) for rows in (times, units))
     _refuse(path, sizes != n_units, utterances, "times and units of different length")
     times, units, owner = np.concatenate(times), np.concatenate(units), np.repeat(utterances, sizes)
-    _refuse(path, ~np.isfinite(times), owner, "a time that is not finite; times are seconds")
-    _refuse(path, times < 0, owner, "a negative time; times are seconds from the start")
-    _refuse(path, times > LONGEST_S, owner, f"a time above {LONGEST_S:g}; times are seconds")
+    right = (times >= 0) & (times <= LONGEST_S)  # and no NaN
+    _refuse(path, ~right, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
     known = (units >= 0) & (units < N_CHANNELS) & (units % 1 == 0)
     _refuse(path, ~known, owner, f"a unit outside 0..{N_CHANNELS - 1}")
     return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
@@ -198,13 +253,12 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
 
 
 def _text(name: bytes | str) -> str:
-    """Decode UTF-8, else Latin-1, which older programs write; letters as one character each."""
+    """Decode UTF-8, else Latin-1, which older programs write."""
     encoded = name.encode() if isinstance(name, str) else name
     try:
-        text = encoded.decode("utf-8")
+        return encoded.decode("utf-8")
     except UnicodeDecodeError:
-        text = encoded.decode("latin-1")
-    return unicodedata.normalize("NFC", text)
+        return encoded.decode("latin-1")
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:

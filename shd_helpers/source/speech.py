@@ -1,4 +1,4 @@
-"""Words to sound: digits spoken by eSpeak NG.
+"""The data set `spoken`: digits from eSpeak NG through the cochlea, in SHD layout, made offline.
 
 eSpeak NG (GPL-3) comes as a C library with its voices in the package ``espeakng-loader``. It keeps
 global state: the settings of one utterance, the phase of its oscillators and its noise reach into
@@ -8,13 +8,22 @@ utterance the same whatever was spoken before.
 
 import _ctypes
 import ctypes
+import io
+import json
 import threading
+from pathlib import Path
 
 import espeakng_loader
 import numpy as np
 import scipy.fft
+import soundfile
 
-from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.checks import check_choice, check_number
+from shd_helpers.files import atomic
+from shd_helpers.source.cochlea import encode
+from shd_helpers.source.shd_file import LANGUAGES, write_shd
+from shd_helpers.source.threads import on_all_cores
+from shd_helpers.versions import SPIKES
 
 ESPEAK_RATE_HZ, SPEECH_RATE_HZ = 22_050, 24_000
 # English accent, voice variant (the German twin is ``de`` with the same variant) and gender.
@@ -32,6 +41,7 @@ SPEAKERS = (
     ("en-us-nyc", "m8", "male"),
     ("en-gb-x-gbcwmd", "steph", "female"),
 )
+TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
 
 _lock = threading.Lock()
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -41,10 +51,6 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 class SpeechError(RuntimeError):
     """eSpeak NG refused something; the message says what."""
-
-
-class _Voice(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_char_p) for name in ("name", "languages", "identifier")]
 
 
 def synthesise(
@@ -71,13 +77,12 @@ def synthesise(
     Raises
     ------
     SpeechError
-        If eSpeak NG knows no such voice or variant, refuses a setting or stays silent.
+        If eSpeak NG knows no such accent or stays silent. An unknown variant is ignored.
+        ValueError, if a number is out of its range.
     """
-    ranges = {"rate_wpm": (rate_wpm, 80, 450), "pitch": (pitch, 0, 99)}
-    ranges["pitch_range"] = (pitch_range, 0, 99)
-    for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:  # eSpeak takes any value without a word
-            raise SpeechError(f"{name} is {value}; it must lie between {low} and {high}")
+    check_number("rate_wpm", rate_wpm, 80, 450)  # eSpeak takes any value without a word
+    check_number("pitch", pitch, 0, 99)
+    check_number("pitch_range", pitch_range, 0, 99)
     chunks = []
 
     @_CALLBACK
@@ -114,10 +119,6 @@ def _speak(espeak, text, voice, settings, collect) -> None:
         raise SpeechError(f"eSpeak NG could not start from {path.decode()} (returned {rate_hz})")
     check("setting the seed", espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)))  # else: the clock
     check(f"choosing the voice {voice}", espeak.espeak_SetVoiceByName(voice.encode()))
-    espeak.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
-    active = espeak.espeak_GetCurrentVoice().contents.identifier.decode()
-    if active.partition("+")[2] != voice.partition("+")[2]:  # an unknown variant is ignored
-        raise SpeechError(f"eSpeak NG has no such variant: asked for {voice}, got {active}")
     for number, value in zip((2, 1, 3, 4), (70, *settings), strict=True):  # 2 is the volume:
         check(f"setting {number}", espeak.espeak_SetParameter(number, value, 0))  # never clipped
     espeak.espeak_SetSynthCallback(collect)
@@ -166,3 +167,106 @@ def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:
     hz = np.maximum(scipy.fft.rfftfreq(samples, 1 / SPEECH_RATE_HZ), 50.0)
     noise = scipy.fft.irfft(scipy.fft.rfft(generator.standard_normal(samples)) / hz, n=samples)
     return noise / noise.std()
+
+
+def make_spoken(
+    folder: str | Path,
+    seed: int = 0,
+    language: str = "english",
+    *,
+    train_takes: int = 10,
+    seen_test_takes: int = 2,
+    unseen_test_takes: int = 8,
+    progress: bool = True,
+) -> tuple[Path, Path]:
+    """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
+
+    Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
+    follows from the seed, its word, speaker and take alone.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where ``spoken_train.h5`` and ``spoken_test.h5`` go; ``spoken.json``, written last, says
+        how they were made.
+    seed : int
+        Seed of the takes and of the nerve fibres.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
+    train_takes, seen_test_takes, unseen_test_takes : int
+        Takes per word and speaker.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    tuple of Path
+        Training file and test file.
+
+    Raises
+    ------
+    ValueError
+        If the language is unknown.
+    SpeechError
+        If eSpeak NG fails.
+    """
+    check_choice("language", language, tuple(LANGUAGES))
+    folder = Path(folder)
+    made = {"spikes": SPIKES, "seed": seed, "language": language, "train_takes": train_takes}
+    made |= {"seen_test_takes": seen_test_takes, "unseen_test_takes": unseen_test_takes}
+    paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
+    receipt = folder / "spoken.json"
+    if receipt.is_file() and json.loads(receipt.read_text()) == made:
+        if all(path.is_file() for path in paths):
+            return paths
+    receipt.unlink(missing_ok=True)
+
+    seen = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
+    train = _takes(language, seen, range(train_takes))
+    test = _takes(language, seen, range(train_takes, train_takes + seen_test_takes))
+    test += _takes(language, TEST_SPEAKERS, range(unseen_test_takes))
+    genders = [gender for _, _, gender in SPEAKERS]
+    for path, takes in zip(paths, (train, test), strict=True):
+        spikes = on_all_cores(lambda take: _spikes(seed, *take), takes, path.stem, progress)
+        times, units = zip(*spikes, strict=True)
+        labels, speakers, _ = zip(*takes, strict=True)
+        write_shd(path, times, units, labels, speakers, gender=genders)
+    with atomic(receipt) as part:
+        part.write_text(json.dumps(made, indent=1) + "\n")
+    return paths
+
+
+def _takes(language, speakers, takes) -> list[tuple[int, int, int]]:
+    labels = [LANGUAGES["both"].index(word) for word in LANGUAGES[language]]
+    return [(label, speaker, take) for take in takes for speaker in speakers for label in labels]
+
+
+def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
+    """Return an utterance of the training file as a WAV file: the sound its spikes were made of.
+
+    Parameters
+    ----------
+    word : str
+        One of ``LANGUAGES["both"]``.
+    speaker : int
+        Index into ``SPEAKERS``.
+    take : int
+        From 1, as in the order of the file.
+    seed : int
+        The data set's.
+    """
+    wave, _ = _say(seed, LANGUAGES["both"].index(word), speaker, take - 1)
+    with io.BytesIO() as file:
+        soundfile.write(file, wave / np.abs(wave).max(), SPEECH_RATE_HZ, format="WAV")
+        return file.getvalue()
+
+
+def _say(seed, label, speaker, take) -> tuple[np.ndarray, np.random.Generator]:
+    generator = np.random.default_rng([seed, label, speaker, take])
+    return speak(LANGUAGES["both"][label], speaker, generator), generator
+
+
+def _spikes(seed, label, speaker, take) -> tuple[np.ndarray, np.ndarray]:
+    wave, generator = _say(seed, label, speaker, take)
+    times, units = encode(wave, SPEECH_RATE_HZ, seed=int(generator.integers(2**63)))
+    return times.astype(np.float16), units.astype(np.uint16)  # as in the file

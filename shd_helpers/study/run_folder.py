@@ -118,7 +118,6 @@ class RunWriter:
         import torch
 
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
-        _rename(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
             "parameters": dict(parameters),
@@ -176,7 +175,8 @@ class RunWriter:
         training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
         self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
         text, place = self._json(), _beside(self._folder, "unfinished")
-        shutil.rmtree(place, ignore_errors=True)  # of a kill
+        _rename(self._folder)  # a run that waits since a kill
+        shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         _utterances(self._parts).to_csv(place / "utterances.csv.gz", index=False)
         torch.save(model.state_dict(), place / "state_dict.pt")

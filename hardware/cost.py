@@ -1,12 +1,89 @@
-"""How many clock cycles the core takes, step by step, counted from what happens in each."""
+"""What the circuit holds and does: bytes, operations, and the core's clock cycles."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from hardware.integer import IntegerNetwork
-from hardware.vectors import Word
+from hardware.sources import Word, memory_bits
+from shd_helpers.events.downsample import Events
+from shd_helpers.network.costs import accumulates
 from shd_helpers.source.shd_file import N_CHANNELS
+
+
+def memory(network: IntegerNetwork) -> pd.DataFrame:
+    """Return what the circuit stores.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+
+    Returns
+    -------
+    DataFrame
+        A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
+        input spikes of the last steps, a bit each; pooling is a bit a cell of the blocks.
+    """
+    grid, bits = network.grid, memory_bits(network)
+    neurons = sum(len(layer.threshold) for layer in network.layers)
+    cells = grid.n_units * grid.pool_units * grid.pool_steps
+    rows = {
+        f"weights, layer {i}": (layer.weight.size, bits[f"weight{i}"])
+        for i, layer in enumerate(network.layers, start=1)
+    }
+    rows |= {
+        "biases": (neurons, bits["bias"]),
+        "thresholds": (neurons, bits["threshold"]),
+        "membranes": (neurons, network.mem_bits),
+        "delays": (grid.n_units * network.delays[-1], 1),
+        "pooling": (cells, 1),
+        "counts": (len(network.layers[-1].threshold), grid.n_steps.bit_length()),
+    }
+    table = pd.DataFrame(rows, index=["numbers", "bits"]).T
+    return table.assign(bytes=table.numbers * table.bits / 8)
+
+
+def operations(network: IntegerNetwork, events: Events) -> pd.Series:
+    """Return what an utterance takes, means over utterances.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+    events : Events
+        Downsized utterances.
+
+    Returns
+    -------
+    Series
+        `input_spikes`, `hidden_spikes`, `output_spikes`; `accumulates`, the spikes times the
+        neurons they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes
+        taken with their neurons' mean; `neuron_updates` (neurons x steps); `weight_reads`,
+        `state_accesses` (of an update: membrane read and written, bias and threshold read).
+    """
+    _, n_spikes = network.count(events)
+    n_neurons = [len(layer.threshold) for layer in network.layers]
+    all_weights = [np.full(layer.weight.shape[1], len(layer.weight)) for layer in network.layers]
+    every, effective = (
+        accumulates(synapses, network.delays, events, n_spikes).mean()
+        for synapses in (all_weights, network.synapses)
+    )
+    hidden, output = n_spikes.mean(0)
+    updates = events.n_steps * sum(n_neurons)
+    return pd.Series(
+        {
+            "input_spikes": len(events.steps) / len(events),
+            "hidden_spikes": hidden,
+            "output_spikes": output,
+            "accumulates": every,
+            "effective_accumulates": effective,
+            "neuron_updates": updates,
+            "weight_reads": every,
+            "state_accesses": 4 * updates,
+        }
+    )
 
 
 def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:
@@ -26,13 +103,9 @@ def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.nda
         is closed in one, input spikes are gathered, and all neurons computed.
     """
     grid, run = network.grid, network.run(*word[:2])
-    steps, _ = network.pool(*word[:2])
-    new = np.bincount(steps, minlength=grid.n_steps)
-    heard = np.zeros(grid.n_steps, np.int64)
-    for delay in network.delays:
-        heard[delay:] += new[: max(grid.n_steps - delay, 0)]
-    computed = grid.pool_steps + heard + len(network.delays) + 1
-    for active, spk in zip((heard, run.spk[0].sum(1)), run.spk, strict=True):
+    arriving = np.diff(run.start)
+    computed = grid.pool_steps + arriving + len(network.delays) + 1
+    for active, spk in zip((arriving, run.spk[0].sum(1)), run.spk, strict=True):
         resets = np.concatenate([[0], spk[:-1].sum(1)])
         computed += np.where(active, spk.shape[1] * (4 + active), 3 * spk.shape[1] + resets)
     computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile

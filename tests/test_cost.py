@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hardware.budget import compare, energy, memory, operations
+from hardware.cost import memory, operations
 from shd_helpers.events.downsample import Events
 from tests.circuits import random_circuit, random_words
 
@@ -48,13 +48,3 @@ def test_bytes_by_hand():
     assert table.bytes["membranes"] == 29 * 12 / 8
     assert table.bytes["delays"] == 183 * 400 / 8
     assert table.bytes["pooling"] == 183 * 9 / 8
-
-
-def test_energy_is_a_product_with_its_source(events):
-    counted = operations(NETWORK, events)
-    table = energy(counted)
-    assert table.source.str.contains("20").all() and table.process.str.contains("nm").all()
-    assert table.microjoules.iloc[-1] == pytest.approx(12.7e-6 * counted.accumulates)
-    both = compare([("a", NETWORK, events), ("b", random_circuit(bits=(8, 8)), events)])
-    assert both.a["all bytes"] == memory(NETWORK).bytes.sum()
-    assert both.b["bytes: weights, layer 1"] == 24 * 183

@@ -1,0 +1,166 @@
+"""The numbers of README and of the documents, computed from the committed tables."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from shd_helpers.paths import ROOT
+from shd_helpers.study import (
+    contrasts,
+    difference,
+    interval,
+    read_table,
+    speaker_accuracies,
+    summarise,
+)
+from shd_helpers.sweeps import plan_of
+from tests import RESULTS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+PLAN, UNSEEN = plan_of("final"), "test_unseen_accuracy"
+SMALL, FULL = PLAN["primary"]
+BENCH = pd.read_csv(RESULTS / "bench.csv")
+
+
+def new_speakers(table, by="input"):
+    """Return the accuracies of the ten speakers on whom no recipe was tuned."""
+    rows = speaker_accuracies(table, by).rename(columns={by: "input"} if by != "input" else {})
+    return rows[rows.speaker.isin(PLAN["strangers"])]
+
+
+def points(row, sign=""):
+    return f"{row['mean']:{sign}.1f} ± {row.ci95:.1f}"
+
+
+FINAL, INPUTS = new_speakers("final_hd"), new_speakers("inputs_hd")
+ORIGINAL = new_speakers("original_left_out_hd")
+JUDGED, ADAPTING = (new_speakers(f"{name}_hd", "model") for name in ("judged", "adapting"))
+
+
+def loss(rows, part="unseen", pair=(SMALL, FULL)):
+    row = contrasts(rows, [pair], f"test_{part}_accuracy").iloc[0]
+    return points(row * [-1, 1, 1, 1, 1])
+
+
+def paired(one, other, sign=""):
+    row = difference(one, other, UNSEEN, "speaker")
+    return points(pd.Series(row._asdict()), sign)
+
+
+def being_new(name):
+    rows = FINAL[FINAL.input == name]
+    row = difference(rows.assign(**{UNSEEN: rows.test_seen_accuracy}), rows, UNSEEN, "speaker")
+    return f"{row.mean:.0f} ± {row.ci95:.0f}"
+
+
+def test_the_answer():
+    means = summarise(FINAL, "input", over="speaker").test_unseen
+    costs = read_table("final_hd").groupby("input")[["parameters", "effective_acs"]].mean()
+    saved = 100 * (1 - costs.loc[SMALL] / costs.loc[FULL])
+    german = FINAL[FINAL.seed.isin(FINAL.seed[FINAL.input == PLAN["replication"][0]])]
+    for sentence in (
+        f"Downsizing costs a new speaker {loss(FINAL)} percent points: {means[SMALL]:.1f} % of the "
+        f"words are classified correctly on 183 x 333 instead of {means[FULL]:.1f} % on 700",
+        f"speakers that were trained on lose {loss(FINAL, 'seen')} points",
+        f"{saved.parameters:.0f} % of the parameters and {saved.effective_acs:.0f} % of the acc",
+        f"{being_new(FULL)} points on 700 x 1000, and {being_new(SMALL)} on 183 x 333",
+        f"{loss(german, pair=PLAN['replication'])} points (five seeds)",
+        f"Downsizing costs {loss(INPUTS)} points with these changes, too.",
+    ):
+        assert sentence in README, sentence
+
+
+def test_what_helps_on_the_same_input():
+    tuned, moved = (rows[rows.input == SMALL] for rows in (FINAL, INPUTS))
+    of_small = JUDGED[JUDGED.input == "shared weights"]
+    adapting, plain = (
+        ADAPTING[ADAPTING.input == name]
+        for name in ("eight delays, adapting, threshold 1", "convolutional, threshold 1")
+    )
+    one = tuned[tuned.seed == 0]
+    low = contrasts(INPUTS, [("183 x 333, threshold 1", FULL)], UNSEEN).iloc[0]
+    for sentence in (
+        f"{paired(tuned[tuned.seed.isin(ORIGINAL.seed)], ORIGINAL)} points over the original",
+        f"another {paired(moved, one)} (from {100 * one[UNSEEN].mean():.1f} to "
+        f"{100 * moved[UNSEEN].mean():.1f} %, one seed)",
+        f"gets {100 * of_small[UNSEEN].mean():.1f} %, which is {paired(of_small, moved)} points",
+        f"it is {100 * adapting[UNSEEN].mean():.1f} %, a quarter of the errors",
+        f"no difference is seen: {paired(adapting, plain, '+')} points",
+        f"no loss is seen, {points(low)} points (one seed)",
+    ):
+        assert sentence in README, sentence
+
+
+@pytest.mark.parametrize(
+    ("label", "rows", "name", "table", "cost"),
+    [
+        ("700 x 1000", FINAL, FULL, "final", "effective_acs"),
+        ("183 x 333", FINAL, SMALL, "final", "effective_acs"),
+        ("notebook 7's small network", JUDGED, "shared weights", "judged", "effective_acs"),
+        ("best", ADAPTING, "eight delays, adapting, threshold 1", "adapting", "effective_acs"),
+        ("without spikes", ADAPTING, "convolutional, threshold 1", "adapting", "macs"),
+    ],
+)
+def test_a_row_of_the_table(label, rows, name, table, cost):
+    row, runs = summarise(rows, "input", over="speaker").loc[name], read_table(f"{table}_hd")
+    runs = runs[runs["model" if "model" in runs else "input"] == name]
+    (line,) = re.findall(rf"^\| [^|]*{re.escape(label)} \|(.*)\|$", README, re.M)[:1]
+    seen, unseen, parameters, million = (cell.strip() for cell in line.split("|"))
+    assert seen == f"{row.test_seen:.1f} ± {row.test_seen_ci95:.1f} %"
+    assert unseen == f"{row.test_unseen:.1f} ± {row.test_unseen_ci95:.1f} %"
+    assert parameters == f"{runs.parameters.mean():,.0f}"
+    assert million.startswith(f"{runs[cost].mean() / 1e6:.2f} million")
+
+
+def test_the_benchmark():
+    models = summarise(read_table("benchmark_hd"), "model")
+    names = "128 neurons, adapting fast", "eight delays, adapting, threshold 1, 128 neurons"
+    for name in (*names, "shared weights"):
+        assert f"{models.test[name]:.1f} ± {models.test_ci95[name]:.1f} %" in README, name
+    for name in (names[0], "shared weights"):
+        assert f"{models.parameters[name]:,.0f}" in README
+
+
+def test_other_microphones():
+    words = pd.read_csv(RESULTS / "other_microphones.csv")
+    words[["kind", "seed"]] = words.network.str.split("_", expand=True)
+    for kind, column in (
+        ("study", "predicted"), ("best", "predicted"), ("best", "slowed_predicted")
+    ):  # fmt: skip
+        right = (100.0 * (words.label == words[column]))[words.kind == kind]
+        by = right.groupby([words.speaker, words.seed]).mean().unstack()
+        assert "{:.0f} ± {:.0f} %".format(*interval(by.to_numpy())) in README, (kind, column)
+
+
+def test_what_make_study_prints():
+    """The default run is the first of the sweep `chosen`."""
+    chosen = read_table("chosen_spoken")
+    five, run = 100 * chosen.test_accuracy, chosen.query("seed == 0").iloc[0]
+    assert f"like another seed ({five.min():.1f} to {five.max():.1f} %)." in README
+    parts = ("train", "validation", "test", "test_seen", "test_unseen")
+    wanted = [f"{100 * run[f'{part}_accuracy']:.1f}%" for part in parts]
+    assert README[README.index("Accuracy on spoken") :].splitlines()[2].split() == wanted
+
+
+def test_speed():
+    fused = BENCH[BENCH.variant == "fused"].set_index(["benchmark", "batch"]).ratio
+    for batch in (128, 32, 8):
+        assert f"\n| {batch} | 1/{fused['training step', batch]:.0f} |" in DOCS["speed"]
+    rows = re.findall(r"^\| ([a-z ]+) \| 1/(\d+) \| 1/(\d+) \|$", DOCS["speed"], re.M)
+    for name, *shares in rows:
+        assert shares == [f"{fused[f'training step, {name}', b]:.0f}" for b in (128, 32)], name
+    leader = BENCH[BENCH.suite == "coordinator"].set_index("variant").median_s
+    assert f"costs the leader {1e3 * leader['10 workers']:.1f} ms" in DOCS["clusters"]
+
+
+@pytest.mark.parametrize("name", ["README", *DOCS])
+def test_no_page_names_a_machine(name):
+    text = README if name == "README" else DOCS[name]
+    assert not re.search(r"(?<![\w.:/])/(home|root|Users|work)/", text)
+
+
+def test_readme_is_short():
+    words = [word for word in README.split() if re.search(r"\w", word)]
+    assert len(words) <= 1200

@@ -1,0 +1,245 @@
+"""Files in SHD layout, written by h5py alone; what is no such file is named with its remedy."""
+
+import gzip
+import hashlib
+import os
+import resource
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from shd_helpers.source import shd_file
+from shd_helpers.source.shd_file import (
+    ENGLISH,
+    GERMAN,
+    DatasetError,
+    content_hash,
+    language_classes,
+    read_shd,
+    write_shd,
+)
+
+KEYS = ENGLISH + GERMAN
+GOOD = {
+    "times": [[0.0, 0.25, 0.5], [], [1.25]],
+    "units": [[0, 699, 5], [], [7]],
+    "labels": [3, 11, 0],
+    "speaker": [4, 4, 1],
+    "keys": [key.encode() for key in KEYS],
+}
+
+
+def write(path: Path, types=("f2", "u2"), **changes) -> Path:
+    """Write HDF5 with h5py alone, so that read_shd is not tested by write_shd."""
+    content = GOOD | changes
+    with h5py.File(path, "w") as file:
+        for name, dtype in zip(("times", "units"), types, strict=True):
+            rows = content[name]
+            data = file.create_dataset(f"spikes/{name}", (len(rows),), h5py.vlen_dtype(dtype))
+            for i, row in enumerate(rows):
+                data[i] = row
+        for name in ("labels", "extra/speaker", "extra/keys"):
+            value = content[name.removeprefix("extra/")]
+            if value is not None:
+                file[name] = value
+    return path
+
+
+def many(path: Path, n: int) -> Path:
+    rows, units = [[i / 2048] * 5 for i in range(n)], [[i % 700] * 5 for i in range(n)]
+    return write(path, times=rows, units=units, labels=[0] * n, speaker=[0] * n)
+
+
+def packed(plain: Path, suffix: str) -> Path:
+    path = plain.with_name(plain.name + suffix)
+    if suffix == ".gz":
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(plain, plain.name)
+            archive.writestr(f"__MACOSX/._{plain.name}", b"remarks")
+    return path
+
+
+def check_good(read):
+    assert len(read) == 3
+    assert read.offsets.tolist() == [0, 3, 3, 4]
+    assert read.times.dtype == np.float16
+    assert [t.tolist() for t, _ in map(read.spikes, range(3))] == GOOD["times"]
+    assert [u.tolist() for _, u in map(read.spikes, range(3))] == GOOD["units"]
+    assert read.labels.tolist() == GOOD["labels"]
+    assert read.speakers.tolist() == GOOD["speaker"]
+    assert read.keys == KEYS
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
+def test_reads_plain_gzipped_and_zipped(tmp_path, suffix):
+    plain = write(tmp_path / "a_train.h5")
+    check_good(read_shd(packed(plain, suffix)))
+
+
+def test_reads_more_rows_than_one_slice(tmp_path):
+    read = read_shd(many(tmp_path / "x.h5", 1300))
+    assert read.times.tolist() == np.repeat([i / 2048 for i in range(1300)], 5).tolist()
+    assert read.units.tolist() == np.repeat([i % 700 for i in range(1300)], 5).tolist()
+
+
+@pytest.mark.parametrize("filters", [{}, {"compression": "gzip", "shuffle": True}])
+def test_rows_in_chunks_are_read(filters, tmp_path):
+    """As PyTables writes them, which wrote the official files."""
+    path = write(tmp_path / "x.h5")
+    with h5py.File(path, "a") as file:
+        for name in ("spikes/times", "spikes/units"):
+            rows, dtype = file[name][:], file[name].dtype
+            del file[name]
+            data = file.create_dataset(name, (3,), dtype, chunks=(2,), **filters)
+            for i, row in enumerate(rows):
+                data[i] = row
+    check_good(read_shd(path))
+
+
+def test_write_shd_is_read_back(tmp_path):
+    path = tmp_path / "new folder" / "b_train.h5"
+    content = (GOOD["times"], GOOD["units"], GOOD["labels"], GOOD["speaker"])
+    write_shd(path, *content, gender=["m"] * 5, files=["a.flac", "b.flac", "ü.flac"])
+    check_good(read_shd(path))
+    assert read_shd(path).files == ("a.flac", "b.flac", "ü.flac")
+    with h5py.File(path) as file:
+        assert file["spikes/times"][0].dtype == np.float16
+        assert file["labels"].dtype == file["spikes/units"][0].dtype == np.uint16
+        assert file["extra/keys"][10] == b"null"
+        assert len(file["extra/meta_info/gender"]) == 5
+
+
+def test_no_room_for_a_file(tmp_path):
+    """HDF5 itself crashes where the disk is full; a limit on the size of files is as full."""
+    code = (
+        "import resource, sys; from shd_helpers.source.shd_file import write_shd\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "rows = [[0.5] * 5000] * 100\n"
+        "try: write_shd(sys.argv[1], rows, rows, [0] * 100, [0] * 100)\n"
+        "except OSError: print('no room')"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "x.h5"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "no room\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"units": [[0, 699], [], [7]]}, "utterance 0: times and units of different length"),
+        ({"units": [[0, 1, 2], [], [700]]}, "utterance 2: a unit outside 0..699"),
+        ({"units": [[0, 1, -2], [], [7]], "types": ("f2", "i2")}, "utterance 0: a unit outside"),
+        ({"units": [[0, 1.5, 2], [], [7]], "types": ("f2", "f4")}, "utterance 0: a unit outside"),
+        ({"times": [[0, 0, 0], [], [-0.5]]}, "utterance 2: a time outside 0..10; times are sec"),
+        ({"times": [[0, np.nan, 0], [], [0]]}, "utterance 0: a time outside 0..10"),
+        ({"times": [[0, 1, 2], [], [350]]}, "utterance 2: a time outside 0..10"),
+        ({"times": [[0, 1, 2], [], [7e5]], "types": ("f4", "u2")}, "utterance 2: a time outside"),
+        ({"labels": [3, 20, 0]}, "utterance 1: a label without a name"),
+        ({"labels": [-1, 2, 0]}, "utterance 0: a label without a name"),
+        ({"labels": [3, 1.5, 0]}, "utterance 1: a label without a name"),
+        ({"labels": [3, np.nan, 0]}, "utterance 1: a label without a name"),
+        ({"speaker": [4, 1.7, 1]}, "utterance 1: a speaker that is no whole number"),
+        ({"labels": [[3, 1, 2]]}, "labels is missing or no list of numbers"),
+        ({"labels": [b"one"] * 3}, "labels is missing or no list of numbers"),
+        ({"labels": np.zeros(3, complex)}, "labels is missing or no list of numbers"),
+        ({"speaker": None}, "extra/speaker is missing or no list of numbers"),
+        ({"keys": np.zeros(20, complex)}, "extra/keys is missing or no list of text"),
+        ({"labels": [3, 1]}, "2 labels"),
+        ({"keys": [b"one"] * 20}, "a class name stands twice"),
+    ],
+)
+def test_bad_content_names_file_utterance_and_remedy(tmp_path, changes, message):
+    path = write(tmp_path / "bad_train.h5", **changes)
+    before = path.read_bytes()
+    with pytest.raises(DatasetError) as error:
+        read_shd(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert any(way in str(error.value) for way in ("Correct the program", "Write the", "needs one"))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_file_that_was_cut_is_named(tmp_path, suffix, share):
+    path = packed(many(tmp_path / "x.h5", 300), suffix)
+    os.truncate(path, int(share * path.stat().st_size))
+    for read in (read_shd, content_hash) if suffix and share else (read_shd,):
+        with pytest.raises(DatasetError, match=rf"{path}: damaged .*Copy or download it again"):
+            read(path)
+
+
+def test_a_block_of_zeros_is_named(tmp_path):
+    """HDF5 itself goes round for ever in a heap that holds zeros."""
+    content = bytearray(many(tmp_path / "x.h5", 300).read_bytes())
+    at = content.index(b"GCOL") + 16
+    content[at : at + 512] = bytes(512)
+    (tmp_path / "x.h5").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a heap of zeros.* Copy or download it again"):
+        read_shd(tmp_path / "x.h5")
+
+
+def test_a_row_that_claims_2_gb_takes_no_memory(tmp_path):
+    path = many(tmp_path / "x.h5", 300)
+    with h5py.File(path) as file:
+        at = file["spikes/times"].id.get_offset()
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + struct.pack("<I", 2**30) + content[at + 4 :])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DatasetError, match="spikes/times claims more than the file holds"):
+        read_shd(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_what_is_no_file_and_a_zip_of_something_else(tmp_path):
+    (tmp_path / "a.h5").mkdir()
+    os.mkfifo(tmp_path / "b.h5")
+    for name in ("a.h5", "b.h5", "absent.h5"):
+        with pytest.raises(DatasetError, match=f"{name}: no such file"):
+            read_shd(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "x.h5.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    with pytest.raises(DatasetError, match=r"0 \.h5 files inside"):
+        read_shd(tmp_path / "x.h5.zip")
+
+
+def test_language_goes_by_name_not_by_number():
+    shuffled = GERMAN[::-1] + ENGLISH[3:] + ENGLISH[:3]
+    assert language_classes(shuffled, "english") == {
+        shuffled.index(word): i for i, word in enumerate(ENGLISH)
+    }
+    assert language_classes(shuffled, "german")[9] == 0  # "null" is last of the reversed ten
+    assert sorted(language_classes(shuffled, "both").values()) == list(range(20))
+    with pytest.raises(DatasetError, match=r"null, eins.*missing"):
+        language_classes(ENGLISH, "german")
+    with pytest.raises(DatasetError, match="'french': unknown"):
+        language_classes(KEYS, "french")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_keys_in_an_older_encoding(tmp_path, encoding):
+    keys = [("Fünf" if key == "fuenf" else key).encode(encoding) for key in KEYS]
+    assert read_shd(write(tmp_path / "l.h5", keys=keys)).keys == KEYS
+
+
+def test_hash_is_of_the_unpacked_bytes_and_made_again_when_they_change(tmp_path, monkeypatch):
+    plain, reads = write(tmp_path / "x_train.h5"), []
+    content, opened = plain.read_bytes(), shd_file._opened
+    monkeypatch.setattr(shd_file, "_opened", lambda path: reads.append(path) or opened(path))
+    for suffix in ("", ".gz", ".zip"):
+        path = packed(plain, suffix)
+        for _ in range(2):
+            assert content_hash(path) == hashlib.sha256(content).hexdigest()
+            assert content_hash(path, "md5") == hashlib.md5(content).hexdigest()
+    assert len(reads) == 2 * 3
+    plain.write_bytes(content[::-1])
+    os.utime(plain, (1, 1))
+    assert content_hash(plain) == hashlib.sha256(content[::-1]).hexdigest()
