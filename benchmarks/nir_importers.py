@@ -21,13 +21,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from hardware.nir_file import READERS_STEP_S, read_nir, write_nir
-from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import answers
 from shd_helpers.network.engines import fused
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
-from shd_helpers.study.identity import settings
+from shd_helpers.study.recipe import Recipe
 
 PYTHON = Path(sys.executable)
 COLUMNS = (
@@ -101,8 +100,8 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
 def rows(name: str, done: set[str]) -> Iterator[dict]:
     """Yield a row for each reader of a run's network that isn't done yet."""
     run = read_run(runs_dir() / name)
-    model, events = load_network(run), load_predicted(run)
-    grid = settings(Downsampling, run.info["parameters"])
+    model, events = load_network(run).network, load_predicted(run)
+    grid = Recipe.from_flat(run.info["parameters"]).input
     everything = np.arange(len(events))
     own = fused.evaluate_batch(model, events, everything)[0].numpy()
     about = {"run_name": name, "utterances": len(events)}

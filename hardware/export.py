@@ -16,11 +16,11 @@ from hardware.integer import IntegerNetwork, milliseconds
 from hardware.quantise import circuit_of
 from hardware.sources import Word
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Network, NetworkConfig, Quantisation, answers
+from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
-from shd_helpers.study import evaluate, of_run, read_network, read_run, settings
+from shd_helpers.study import evaluate, load_network, read_network, read_run
 from shd_helpers.study.analysis import utterances_of
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
@@ -73,15 +73,14 @@ def quantisation_of(trained: TrainedNetwork, circuit: str = "") -> Quantisation:
     ExportError
         If there is no such circuit, or none can be made of such a network; the message says why.
     """
-    names = [circuit] if circuit or trained.settings(Quantisation) else ["8-8-16", "8-8-16 product"]
+    names = [circuit] if circuit or trained.recipe.circuit else ["8-8-16", "8-8-16 product"]
     reasons: list[str] = []
     for name in names:
-        p = trained.about["parameters"] | ({"circuit": name} if name else {})
         try:
-            wanted = settings(Quantisation, p)
+            wanted = Quantisation.named(name) if name else trained.recipe.circuit
         except ValueError as error:
             raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-        if not (reasons := wanted.refusals(trained.settings(NetworkConfig), trained.grid)):
+        if not (reasons := wanted.refusals(trained.recipe.network, trained.grid)):
             return wanted
     raise ExportError(f"{trained.file}: can't be exported: {'; '.join(reasons)}")
 
@@ -118,7 +117,7 @@ def export(
     Parameters
     ----------
     trained : TrainedNetwork
-        From `study.of_run` or `study.read_network`; its data set is still there.
+        From `study.load_network` or `study.read_network`; its data set is still there.
     out : Path
         The folder.
     circuit : str
@@ -154,7 +153,7 @@ def describe(
 ) -> Description:
     """Say where the circuit comes from, and how it answers utterances beside its network."""
     about, p, labels = trained.about, trained.about["parameters"], events.labels
-    n_tuned = trained.settings(Quantisation).quantised_epochs
+    n_tuned = trained.recipe.circuit.quantised_epochs
     before, floats = "floats, before rounding", "before rounding"
     if n_tuned:
         before, floats = "few-bit weights, all else floats", "with floats but for the weights"
@@ -252,7 +251,7 @@ def export_from(given: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
     out, file = out_folder(given), find(given.run)
     is_run = file.name == "run.json"
-    trained = of_run(read_run(file.parent)) if is_run else read_network(file)
+    trained = load_network(read_run(file.parent)) if is_run else read_network(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
     described = export(trained, out, given.circuit, given.utterances, given.membranes)

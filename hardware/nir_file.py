@@ -56,8 +56,8 @@ def unwritable_reasons(
         See `write_nir`.
     """
     if not isinstance(model, SpikingNetwork):
-        return refusals("nir", {"network": "convolutional"})
-    reasons = refusals("nir", vars(model.config) | vars(grid))
+        return refusals("nir", NetworkConfig(network="convolutional"))
+    reasons = refusals("nir", model.config)
     if model.n_layers != 2:
         reasons.append("the file holds one hidden layer")
     if model.fc1.in_features != grid.n_units * len(model.delays):

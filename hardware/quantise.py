@@ -74,7 +74,7 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     Parameters
     ----------
     trained : TrainedNetwork
-        From `study.of_run` or `study.read_network`.
+        From `study.load_network` or `study.read_network`.
     quantisation : Quantisation, optional
         Other bits than the run's parameters say.
 
@@ -83,8 +83,8 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
     ValueError
         As `integer_network`.
     """
-    wanted = quantisation or trained.settings(Quantisation)
-    return integer_network(trained.network, trained.settings(NetworkConfig), trained.grid, wanted)
+    wanted = quantisation or trained.recipe.circuit
+    return integer_network(trained.network, trained.recipe.network, trained.grid, wanted)
 
 
 def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:

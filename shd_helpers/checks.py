@@ -1,7 +1,20 @@
 """Checks of parameters: one line that names the parameter, its value and what is allowed."""
 
+from dataclasses import field
 from math import inf, isfinite
 from pathlib import Path
+from typing import Any
+
+
+def later(default: Any, *, counts_with: str = "") -> Any:
+    """Return the field of a dataclass for a setting that joined when there were results.
+
+    A run's hash holds it only where it isn't at its default, which changes nothing: so earlier runs
+    stay valid. One that `counts_with` another setting is held, whatever its value, where that other
+    one isn't at its default.
+    """
+    key, value = ("counts_with", counts_with) if counts_with else ("neutral", default)
+    return field(default=default, metadata={key: value})
 
 
 def quoted(value: object) -> str:

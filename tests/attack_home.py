@@ -35,7 +35,7 @@ from shd_helpers.study import (
     read_table,
     summarise,
 )
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.tables import finished_run, read_rows
 from shd_helpers.sweeps import spec, state
 from tests.test_recordings import sound
@@ -131,7 +131,7 @@ class Home:
         """Read everything that notebooks 4 to 6 read."""
         run = read_run(self.runs / "keep")
         accuracy_per_speaker(run.predictions, run.info["seen_speakers"])
-        found = evaluate(load_network(run), load_predicted(run))
+        found = evaluate(load_network(run).network, load_predicted(run))
         assert (found.predictions().predicted == run.predictions.predicted).all()
 
     def read_tables(self) -> None:

@@ -93,7 +93,7 @@ WORDS = {
 }
 # accepted, a larger value only takes longer
 DEAR = {"epochs": (4, 1e5), "updates": (4, 1e5), "n_hidden": (65, 1e5), "n_delays": (5, 1e3)}
-DEAR |= {"duration_s": (4, 60), "batch_size": (513, 1e5)}
+DEAR |= {"batch_size": (513, 1e5)}
 
 
 def draw_value(rng: random.Random, name: str) -> object:

@@ -6,7 +6,7 @@ import pytest
 
 import hardware
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study import load_utterances, of_run, read_run
+from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.notebooks import known_parameters
 from tests.test_export import run_of
 from tools import circuit_tables as tables
@@ -55,7 +55,7 @@ def test_stopping(home, monkeypatch, capsys):
     run = read_run(home / "runs" / "b")
     test = load_utterances(run).test
     new = test.take(np.flatnonzero(test.speakers == 3))
-    answers = hardware.circuit_of(of_run(run)).count(new)[0].argmax(1)
+    answers = hardware.circuit_of(load_network(run)).count(new)[0].argmax(1)
     whole = table.loc[0]
     assert whole.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
     assert whole.test_unseen_steps == 333 > table.loc[10].test_unseen_steps

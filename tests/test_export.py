@@ -8,29 +8,36 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from hardware import export
-from hardware.folder import SOURCES, ExportError, read_vectors, source_text
+from hardware.folder import (
+    SOURCES,
+    Description,
+    ExportError,
+    read_vectors,
+    readme,
+    source_text,
+)
 from hardware.quantise import circuit_of
 from hardware.sources import c_header, events_text, memories, verilog_parameters
-from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, Quantisation, build_network, costs
-from shd_helpers.source import fingerprint, locate
+from shd_helpers.network import build_network, costs
+from shd_helpers.paths import ROOT
+from shd_helpers.source import fingerprint
 from shd_helpers.study import (
+    Recipe,
     RunWriter,
-    TrainConfig,
     evaluate,
     fit,
     keep_network,
-    of_run,
+    load_network,
     read_network,
     read_run,
     record_examples,
     seen_and_unseen_accuracy,
-    settings,
 )
 from shd_helpers.study.notebooks import known_parameters
 from tests import RESULTS
@@ -52,7 +59,7 @@ def trained(data, tmp_path_factory):
     made = {}
 
     def train(**changes):
-        name = "_".join(f"{k}-{v}" for k, v in changes.items()) or "plain"
+        name = "_".join(f"{k}-{v}".replace(" ", "-") for k, v in changes.items()) or "plain"
         if name not in made:
             place = tmp_path_factory.mktemp("runs") / name
             parameters = known_parameters() | {
@@ -66,16 +73,14 @@ def trained(data, tmp_path_factory):
 
 
 def run_of(parameters, place):
-    grid, config = settings(Downsampling, parameters), settings(NetworkConfig, parameters)
-    files = locate(parameters["dataset"], parameters["language"])
-    parts = load_parts(files, grid, parameters["language"], settings(Split, parameters), 0)
+    recipe = Recipe.from_flat(parameters)
+    parts, grid = recipe.load(), recipe.input
     generator = torch.Generator().manual_seed(0)
-    model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-    writer = RunWriter(place, parameters, fingerprint(files), parts, model)
+    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
-        model, parts.training, parts.validation, settings(TrainConfig, parameters), generator,
-        augmentation=settings(Augmentation, parameters),
-        quantisation=settings(Quantisation, parameters), on_epoch=writer.epoch,
+        model, parts.training, parts.validation, recipe.training, generator,
+        augmentation=recipe.augmentation, quantisation=recipe.circuit, on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}
@@ -110,7 +115,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(of_run(info), export.quantisation_of(of_run(info)))
+    network = circuit_of(load_network(info), export.quantisation_of(load_network(info)))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -153,6 +158,35 @@ def test_the_committed_folder(tmp_path):
     alone = tmp_path / "a folder"
     shutil.copytree(there, alone)
     follow_readme(alone)
+
+
+def test_the_committed_readme():
+    """It is what the present code writes; what needs the data is its own."""
+    text, kept = (RESULTS / "circuit" / "README.md").read_text(), read_network("circuit_0")
+    additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
+    additions = float(additions.replace(",", ""))
+    rows = re.findall(r"^\| (few-bit.*|integers, as.*) \| (\d+) \| ([\d.]+)%", text, re.M)
+    described = Description(
+        name="circuit_0",
+        origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
+        class_names=kept.class_names,
+        data="the data set `hd`",
+        scored=re.search(r"^Over all .*", text, re.M)[0],
+        accuracies={name: (round(float(x) * int(n) / 100), int(n)) for name, n, x in rows},
+        operations=pd.Series(
+            {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
+        ),
+        is_tuned=True,
+    )
+    assert readme(circuit_of(kept), read_vectors(RESULTS / "circuit"), described) == text
+
+
+def test_the_ports_of_the_document_are_the_core_s():
+    core, doc = source_text("rtl/core.v"), (ROOT / "docs" / "circuit.md").read_text()
+    declared = core[core.index(") (") : core.index("\n);")]
+    found = re.findall(r"\b(?:in|out|mon)_\w+|\bclk\b|\brst\b", declared)
+    rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)
+    assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 
 
 def test_words_made_by_hand_have_what_they_say():
@@ -210,11 +244,11 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_other_networks_are_refused_with_the_reason(changes, says, trained, tmp_path):
-    network = of_run(read_run(trained()))
+    network = load_network(read_run(trained()))
     parameters = network.about["parameters"] | changes
     network = network._replace(about=network.about | {"parameters": parameters})
     with pytest.raises(ExportError, match=says):
-        export.export(network._replace(grid=settings(Downsampling, parameters)), tmp_path / "out")
+        export.export(network._replace(grid=Recipe.from_flat(parameters).input), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 

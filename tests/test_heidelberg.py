@@ -3,27 +3,19 @@
 import functools
 import hashlib
 import io
-import os
-import signal
-import subprocess
-import sys
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.paths import ROOT
 from shd_helpers.source import datasets, heidelberg, recordings
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.heidelberg import Archive
 from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
 from tests.loopback import serve
 
-SHARED = ROOT.parent / "shared" / "data"
 TRAIN = [  # not in the order of their names
     "lang-german_speaker-03_trial-12_digit-7.flac",
     "lang-english_speaker-11_trial-0_digit-0.flac",
@@ -68,10 +60,17 @@ def pack(recordings=RECORDINGS, train=TRAIN, test=TEST, folder="audio/") -> byte
         return file.getvalue()
 
 
-def describe(recordings=RECORDINGS, n_train=5, n_test=3) -> Archive:
+def describe(recordings=RECORDINGS, n_train=5, n_test=3) -> dict:
+    """Return what the official archive's description would be."""
     lines = [f"{name} {hashlib.sha256(recordings[name]).hexdigest()}\n" for name in recordings]
     digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    return Archive("hd_audio.tar.gz", n_train, n_test, digest, (4, 5))
+    lists = {"train_filenames.txt": n_train, "test_filenames.txt": n_test}
+    return {"LISTS": lists, "RECORDINGS_SHA256": digest}
+
+
+def expect(monkeypatch, *arguments):
+    for name, value in describe(*arguments).items():
+        monkeypatch.setattr(heidelberg, name, value)
 
 
 @functools.cache
@@ -110,7 +109,7 @@ def site(monkeypatch, data_dir, encoded):
     with serve() as site:
         site.files["hd_audio.tar.gz"] = pack()
         monkeypatch.setenv("SHD_BASE_URL", site.address)
-        monkeypatch.setattr(heidelberg, "HD_AUDIO", describe())
+        expect(monkeypatch)
         monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # before it tries again
         yield site
 
@@ -242,7 +241,7 @@ def test_bad_list(site, data_dir, encoded, fault):
 def test_recording_that_cannot_be_decoded(site, monkeypatch):
     recorded = RECORDINGS | {TEST[0]: b"fLaC but nothing follows"}
     site.files["hd_audio.tar.gz"] = pack(recorded)
-    monkeypatch.setattr(heidelberg, "HD_AUDIO", describe(recorded))
+    expect(monkeypatch, recorded)
     with pytest.raises(DatasetError, match=rf"{TEST[0]}: .*part of .*hd_audio.tar.gz"):
         datasets.locate("hd")
 
@@ -264,32 +263,6 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     assert names(data_dir / "hd") == DONE
 
 
-def test_killed_half_way_and_started_again(site, data_dir, encoded):
-    folder = data_dir / "hd"
-    code = (
-        "import time; from pathlib import Path\n"
-        "from shd_helpers.source import heidelberg as h, recordings as r\n"
-        "encode = r.encode_file\n"
-        "r.encode_file = lambda *of: (time.sleep(0.2), encode(*of))[1]\n"
-        f"h.make_heidelberg(Path({str(folder)!r}), h.{describe()!r})"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env=os.environ | {"NUMBA_NUM_THREADS": "1"}
-    )
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("unfinished/spikes/*/*.npz"))) < 3 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = len(list(folder.glob("unfinished/spikes/*/*.npz")))
-    assert 3 <= kept < 8
-    site.files.clear()
-    check_good(datasets.locate("hd"))
-    assert len(RECORDINGS) - len(encoded) in (kept, kept - 1)  # one may have been half written
-    assert names(folder) == DONE
-
-
 def test_two_at_once(site, encoded):
     results = []
     threads = [
@@ -306,29 +279,6 @@ def test_two_at_once(site, encoded):
 
 
 def test_official_archive():
-    official = heidelberg.HD_AUDIO
-    assert (official.n_train, official.n_test) == (8156, 2264)
-    assert official.sha256 == "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
-    assert official.test_only == (4, 5)
-
-
-@pytest.mark.parametrize(
-    "every", [16, pytest.param(1, marks=pytest.mark.slow)], ids=["6 recordings", "all 92"]
-)
-def test_shared_recordings_have_the_shared_spikes(every, site, monkeypatch):
-    if not (SHARED / "hd_audio").is_dir():
-        pytest.skip(f"no recordings in {SHARED / 'hd_audio'}")
-    paths = sorted((SHARED / "hd_audio").iterdir())[::every]
-    recordings = {path.name: path.read_bytes() for path in paths}
-    shared = [read_shd(SHARED / "hd_spikes" / f"hd_{part}.h5.gz") for part in ("train", "test")]
-    lists = [[name for name in read.files if name in recordings] for read in shared]
-    assert sorted(lists[0] + lists[1]) == sorted(recordings)
-    site.files["hd_audio.tar.gz"] = pack(recordings, *lists)
-    monkeypatch.setattr(heidelberg, "HD_AUDIO", describe(recordings, *map(len, lists)))
-    for path, theirs, listed in zip(datasets.locate("hd"), shared, lists, strict=True):
-        read = read_shd(path)
-        for i, name in enumerate(listed):
-            j = theirs.files.index(name)
-            for ours, other in zip(read.spikes(i), theirs.spikes(j), strict=True):
-                np.testing.assert_array_equal(ours, other, err_msg=name)
-            assert (read.labels[i], read.speakers[i]) == (theirs.labels[j], theirs.speakers[j])
+    assert heidelberg.LISTS == {"train_filenames.txt": 8156, "test_filenames.txt": 2264}
+    assert heidelberg.RECORDINGS_SHA256.startswith("d4f5028889bbaf465ee8002b851b5af457d62d9af957")
+    assert heidelberg.TEST_ONLY == {4, 5}

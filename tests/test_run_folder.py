@@ -17,10 +17,10 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
+from shd_helpers.events import Downsampling, Parts, Split, load_parts
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network import NetworkConfig, Quantisation, build_network
-from shd_helpers.paths import NOTEBOOKS, ROOT
+from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.paths import ROOT
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study import (
@@ -32,11 +32,9 @@ from shd_helpers.study import (
     read_network,
     record_examples,
     seen_and_unseen_accuracy,
-    settings,
     training,
 )
 from shd_helpers.study import run_folder as results
-from shd_helpers.study.identity import notebook_parameters
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.networks import spiking_network
 from tests.test_engine import random_events
@@ -346,7 +344,7 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     keep_network(written, tmp_path / "networks" / "mine_1.npz")
     kept = read_network(tmp_path / "networks" / "mine_1.npz")
     want = training.evaluate(model, events).class_scores
-    for loaded in (load_network(written), kept.network):
+    for loaded in (load_network(written).network, kept.network):
         assert torch.equal(training.evaluate(loaded, events).class_scores, want) and want.any()
     assert kept.grid == grid and kept.class_names == LANGUAGES["english"]
 
@@ -374,12 +372,3 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     write_toy(tmp_path, seed=1)
     with pytest.raises(RunError, match="not the data of"):
         load_predicted(found)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [Downsampling, Split, NetworkConfig, training.TrainConfig, Quantisation, Augmentation],
-)
-def test_the_notebook_s_defaults_are_those_of_the_settings(kind):
-    defaults = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
-    assert settings(kind, defaults) == kind()

@@ -59,6 +59,7 @@ def test_whole_study(tmp_path):
         (("--dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
         (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
         (("--dataset", "{toy}", "-p", "epochs", "0"), "epochs 0: must be at least 1"),
+        (("--dataset", "{toy}", "-p", "slope", "0.0"), "slope 0.0: must be above 0"),
         (("--dataset", "{toy}", "-p", "batch_size", "0"), "batch_size 0: must be at least 1"),
         (("--dataset", "{toy}", "-p", "seed", "-1"), "seed -1: must be at least 0"),
         (("--dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),

@@ -3,11 +3,10 @@
 import pytest
 from ruamel.yaml import YAML
 
-from shd_helpers.events import Downsampling, Split, load_parts
+from shd_helpers.events import Downsampling
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.source import locate
-from shd_helpers.study.gate import check_parts
-from shd_helpers.study.identity import notebook_parameters, settings
+from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
 from tests.imports import loaded_by
@@ -149,7 +148,7 @@ def test_runs_and_table_are_named_after_the_data_set(home, tmp_path):
 
 
 def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_import():
-    code = "import shd_helpers.study.gate, shd_helpers.sweeps.runner"
+    code = "import shd_helpers.study.recipe, shd_helpers.sweeps.runner"
     assert loaded_by(code, {"papermill", "torch"}) == {"torch"}
 
 
@@ -167,11 +166,10 @@ def test_the_study_s_sweeps(name, home, data_dir):
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:
-        kinds.setdefault((settings(Split, run.parameters), run.parameters["batch_size"]), run)
-    for (split, _), run in kinds.items():
-        p = run.parameters
-        grid = Downsampling(pool_units=50, pool_steps=100)  # the split doesn't depend on it
-        check_parts(p, load_parts(locate(p["dataset"]), grid, p["language"], split, p["seed"]))
+        recipe = Recipe.from_flat(run.parameters)
+        kinds.setdefault((recipe.split, recipe.training.batch_size), recipe)
+    for recipe in kinds.values():
+        recipe.load(Downsampling(pool_units=50, pool_steps=100))  # no split depends on it
 
 
 @pytest.mark.parametrize("name", STUDY)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shd_helpers.study import identity, tables
+from shd_helpers.study import recipe, tables
 from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
@@ -78,7 +78,7 @@ def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
     home.write(grid={"x": [1.0, 3.0]})
     assert missing(home) == ["x=3.0", "x=3.0"]
     home.write()
-    monkeypatch.setattr(identity, "NUMERICS", -1)  # the code gives other results
+    monkeypatch.setattr(recipe, "NUMERICS", -1)  # the code gives other results
     assert len(missing(home)) == 4
 
 
@@ -109,7 +109,7 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
-    monkeypatch.setattr(identity, "NUMERICS", -1)
+    monkeypatch.setattr(recipe, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import distributed
@@ -302,7 +303,9 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
             run = read_sweep(home.yaml).runs[0]
             home.finish(run)
             monkeypatch.setenv(clusters.LAST_START, str(time.time() - 1))
-            future = client.submit(runner.execute, home.notebook, run, 60.0, {}, False)
+            execute = partial(client.submit, runner.execute, home.notebook)
+            assert await execute(run, 60.0, {}, False, key="first")  # in any case
+            future = execute(run, 60.0, {}, False)
             await old.finished()
             assert future.status == "pending"
             monkeypatch.setenv(clusters.LAST_START, str(time.time() + 60))

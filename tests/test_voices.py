@@ -7,7 +7,8 @@ import pytest
 from shd_helpers.events.toy import write_toy
 from shd_helpers.source import Utterances, encode, read_shd
 from shd_helpers.source.shd_file import ENGLISH
-from tools.voices import as_long, describe_voices, duration_s, pitch_hz, write_voices
+from tools import voices
+from tools.voices import as_long, describe_voices, duration_s, pitch_hz
 
 
 @pytest.mark.parametrize("hz", [80, 125, 200, 250])
@@ -55,14 +56,14 @@ def test_a_slowed_word_has_the_wanted_length_and_the_same_order():
     np.testing.assert_allclose(gaps, 0.464 / duration_s(times))
 
 
-def test_the_table_has_medians_of_all_english_utterances_of_a_speaker(tmp_path, monkeypatch):
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
-    write_toy(tmp_path / "toy", seed=0)
-    write_voices(str(tmp_path / "toy"))
-    table = pd.read_csv(tmp_path / "results" / "voices_toy.csv").set_index("speaker")
-    counts = {}
-    for part in ("train", "test"):
-        data = read_shd(tmp_path / "toy" / f"toy_{part}.h5")
+def test_the_table_has_medians_over_all_english_utterances_of_a_speaker(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
+    write_toy(tmp_path, seed=0)
+    files = [tmp_path / f"toy_{part}.h5" for part in ("train", "test")]
+    monkeypatch.setattr(voices, "locate", lambda dataset: files)
+    voices.main()
+    table, counts = pd.read_csv(tmp_path / "voices_hd.csv").set_index("speaker"), {}
+    for data in map(read_shd, files):
         for i, speaker in enumerate(data.speakers.tolist()):
             if data.keys[data.labels[i]] in ENGLISH:
                 counts.setdefault(speaker, []).append(len(data.spikes(i)[0]))

@@ -24,7 +24,6 @@ from shd_helpers.study import (
     evaluate,
     load_network,
     load_utterances,
-    of_run,
     read_run,
     seen_and_unseen_accuracy,
 )
@@ -38,7 +37,7 @@ SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
 def disturbances(run: Run) -> pd.DataFrame:
     """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    model, events = load_network(run), load_utterances(run).test
+    model, events = load_network(run).network, load_utterances(run).test
     places = [("none", 0.0, 0)]
     for kind in DISTURBANCES:
         slow = "clock" in kind  # the same in each draw
@@ -59,7 +58,7 @@ def stopping(run: Run) -> pd.DataFrame:
     Columns are ``<part>_accuracy`` (fraction) and ``<part>_steps`` (mean), over the utterances of
     `validation`, `test_seen` and `test_unseen`.
     """
-    circuit, utterances = circuit_of(of_run(run)), load_utterances(run)
+    circuit, utterances = circuit_of(load_network(run)), load_utterances(run)
     seen = np.isin(utterances.test.speakers, run.info["seen_speakers"])
     parts = {"validation": utterances.validation}
     parts |= {"test_seen": utterances.test.take(np.flatnonzero(seen))}
@@ -82,7 +81,7 @@ def budget(run: Run) -> pd.DataFrame:
     and of the worst that can be, both with the intake of events, events of their fullest step and
     of two in a row, and cells of an ECP5.
     """
-    trained = of_run(run)
+    trained = load_network(run)
     wanted = export.quantisation_of(trained)
     network = circuit_of(trained, wanted)
     stored = cost.memory(network).bytes.rename(lambda what: f"bytes: {what}")

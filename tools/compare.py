@@ -2,33 +2,15 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from shd_helpers.paths import resolve
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LONGEST_S, N_CHANNELS, DatasetError, Utterances, read_shd
 
 BIN_S = 0.01
 BAND = 5  # units on end that profiles and correlation take together; single ones are mostly noise
-_SHOWN = {  # what the command prints of each measure
-    "utterances_a": ("utterances, A", "{:.0f}"),
-    "utterances_b": ("            B", "{:.0f}"),
-    "spikes_a": ("spikes an utterance, A", "{:.1f}"),
-    "spikes_b": ("                     B", "{:.1f}"),
-    "spikes_ratio": ("                   B/A", "{:.4f}"),
-    "onset_ms_a": ("onset (5 % of the spikes), A", "{:.1f} ms"),
-    "onset_ms_b": ("                           B", "{:.1f} ms"),
-    "end_ms_a": ("end (95 % of the spikes), A", "{:.1f} ms"),
-    "end_ms_b": ("                         B", "{:.1f} ms"),
-    "units_difference": ("profile over units, difference", "{:.1%}"),
-    "time_difference": ("profile over time, difference", "{:.1%}"),
-    "matched": ("utterances matched one to one", "{:.0f}"),
-    "active_ratio": ("  active entries (10 ms x unit), B/A", "{:.4f}"),
-    "correlation": ("  mean correlation", "{:.3f}"),
-}
 
 
 def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.DataFrame]:
@@ -138,32 +120,19 @@ def main() -> None:
     """Compare two data sets from the command line (``make compare A=... B=...``)."""
     parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
     for name in "AB":
-        parser.add_argument(name, help="spoken, hd, shd, a folder, or one file in SHD layout")
+        parser.add_argument(name, help="spoken, hd, shd, or a folder")
     arguments = parser.parse_args()
+    measures, classes = {}, {}
     try:
-        sides = [_files(getattr(arguments, name)) for name in "AB"]
-        if len(sides[0]) != len(sides[1]):
-            raise DatasetError("A and B must be two data sets or two files.")
-        parts = ("train", "test") if len(sides[0]) == 2 else ("file",)
-        measures, classes = {}, {}
-        for part, path_a, path_b in zip(parts, *sides, strict=True):
-            print(f"{part}\n  A: {path_a}\n  B: {path_b}", flush=True)
-            values, table = compare_utterances(read_shd(path_a), read_shd(path_b))
-            measures[part] = {label: form.format(values[k]) for k, (label, form) in _SHOWN.items()}
-            table["ratio"] = table.spikes_b / table.spikes_a
-            classes[part] = table.set_axis(["n A", "spikes A", "n B", "spikes B", "B/A"], axis=1)
+        pairs = zip(locate(arguments.A), locate(arguments.B), strict=True)
+        for part, files in zip(("train", "test"), pairs, strict=True):
+            print(f"{part}\n  a: {files[0]}\n  b: {files[1]}", flush=True)
+            measures[part], table = compare_utterances(*map(read_shd, files))
+            classes[part] = table.assign(ratio=table.spikes_b / table.spikes_a)
     except DatasetError as error:
         sys.exit(f"{error}")
-    measures = pd.DataFrame(measures).replace("nan", "-")
-    width = max(map(len, measures.index))
-    measures.index = measures.index.str.ljust(width)
-    print(f"\n{measures.to_string()}\n\nutterances (n) and spikes an utterance, by class")
-    print(pd.concat(classes, axis=1).to_string(float_format="{:.2f}".format, na_rep="-"))
-
-
-def _files(dataset: str) -> tuple[Path, ...]:
-    path = resolve(dataset)
-    return (path,) if path.is_file() else locate(dataset)
+    for table in (pd.DataFrame(measures), pd.concat(classes, axis=1)):
+        print("\n" + table.to_string(float_format="{:.4g}".format, na_rep="-"))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Let networks hear other people's recordings; write ``results/other_microphones.csv``.
 
 The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
-Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them. Each word is
-heard twice: as it was said, and with its spikes' times stretched until it is as long as words of
-the Heidelberg Digits are (``slowed_predicted``): the median of the speakers in
+Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them. Each network
+answers twice: to the word as it was said, and with its spikes' times stretched until it is as long
+as words of the Heidelberg Digits are (``slowed_predicted``): the median of the speakers in
 ``results/voices_hd.csv``.
 """
 
@@ -24,7 +24,7 @@ from tools.voices import as_long, duration_s
 
 
 def main() -> None:
-    """Write a row for each recording and network: what was said, and what was heard."""
+    """Write a row for each recording and network: what was said, and what the network answers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with the wav files")
     paths = sorted(parser.parse_args().folder.glob("*.wav"))

@@ -1,16 +1,11 @@
-"""What a speaker's voice is like, measured from the spikes: level, rate, pitch, brightness.
-
-``python -m tools.voices hd`` writes ``results/voices_hd.csv``.
-"""
-
-import sys
+"""Write ``results/voices_hd.csv``: what each speaker's voice is like, measured from the spikes."""
 
 import numpy as np
 import pandas as pd
 
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.source.datasets import dataset_name, locate
+from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import Utterances, language_classes, read_shd
 
 PITCH_HZ = (70.0, 400.0)  # of human voices
@@ -98,21 +93,14 @@ def pitch_hz(times: np.ndarray) -> float:
     return float(1000 / (lags[best] * _BIN_MS))
 
 
-def write_voices(dataset: str) -> None:
-    """Write ``results/voices_<data set>.csv``: medians over each speaker's English utterances.
-
-    Parameters
-    ----------
-    dataset : str
-        As for `datasets.locate`.
-    """
-    files = locate(dataset)
-    voices = pd.concat([describe_voices(read_shd(file)) for file in files])
+def main() -> None:
+    """Write the medians over each speaker's English utterances in `hd`."""
+    voices = pd.concat([describe_voices(read_shd(file)) for file in locate("hd")])
     speakers = voices.groupby("speaker")
     table = speakers[[*VOICE]].median().round(3).assign(utterances=speakers.size())
-    with atomic(results_dir() / f"voices_{dataset_name(files)}.csv") as part:
+    with atomic(results_dir() / "voices_hd.csv") as part:
         table.to_csv(part)
 
 
 if __name__ == "__main__":
-    write_voices(*sys.argv[1:])
+    main()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_number, check_whole
+from shd_helpers.checks import check_number, check_whole, later
 from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Events
 
@@ -22,10 +22,10 @@ class Augmentation:
     as probable as the others.
     """
 
-    shift_units: int = 0  # up or down by up to so many units
-    shift_ms: float = 0.0  # earlier or later by up to so many milliseconds, in whole steps
-    stretch: float = 0.0  # times from 1 - stretch to 1 + stretch
-    dropout: float = 0.0  # share of the events that are left out
+    shift_units: int = later(0)  # up or down by up to so many units
+    shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
+    stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
+    dropout: float = later(0.0)  # share of the events that are left out
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, quoted
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 
 PROTOCOLS = ("official", "leave_one_out")
@@ -44,12 +44,12 @@ class Split:
         If a value is out of its range; the message names it.
     """
 
-    protocol: str = "official"
-    held_out: int = -1  # a speaker's number; -1: none
+    protocol: str = later("official")
+    held_out: int = later(-1, counts_with="protocol")  # a speaker's number; -1: none
     validation: str = "random"
     validation_fraction: float = 0.1  # of the utterances (random)
-    validation_speakers: str = ""
-    score_test: bool = True
+    validation_speakers: str = later("")
+    score_test: bool = later(True)
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and those that don't go together."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_choice, check_number, check_switch, check_whole
+from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, later
 from shd_helpers.network.surrogates import SURROGATES
 
 STUDY_STEP_MS = 3.0  # at which `beta` is given
@@ -23,19 +23,23 @@ class NetworkConfig:
         If a value is out of its range; the message names it.
     """
 
-    network: str = "spiking"
+    network: str = later("spiking")
     n_hidden: int = 256  # hidden neurons; where they have a window, at every place
     beta: float = 0.95  # share of the membrane potential that is left after 3 ms
     surrogate: str = "fast_sigmoid"
     slope: float = 2.0  # steepness of the surrogate
-    readout: str = "spikes"  # class scores: output spikes, or the mean membrane potential
-    learn_beta: bool = False  # a beta for every neuron, learned
-    learn_threshold: bool = False  # a threshold for every spiking neuron, learned
-    n_delays: int = 1  # copies of the input, each 30 ms later and with weights of its own
-    kernel_size: int = 0  # units that a hidden neuron sees, with weights shared over places; 0: all
-    stride: int = 8  # units from one place to the next
-    adapt_ms: float = 0.0  # hidden neurons tire, and recover within about so long; 0: they don't
-    stop_ms: float = 0.0  # a word ends so long after its last event; 0: with the last step
+    readout: str = later("spikes")  # class scores: output spikes, or the mean membrane potential
+    learn_beta: bool = later(False)  # a beta for every neuron, learned
+    learn_threshold: bool = later(False)  # a threshold for every spiking neuron, learned
+    n_delays: int = later(1)  # copies of the input, each 30 ms later and with weights of its own
+    kernel_size: int = later(
+        0
+    )  # units that a hidden neuron sees, with weights shared over places; 0: all
+    stride: int = later(8, counts_with="kernel_size")  # units between places
+    adapt_ms: float = later(
+        0.0
+    )  # hidden neurons tire, and recover within about so long; 0: they don't
+    stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""

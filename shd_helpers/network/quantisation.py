@@ -10,13 +10,14 @@ goes straight through to the float weights behind them.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-from shd_helpers.checks import check_choice, check_whole
+from shd_helpers.checks import check_choice, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engines import Network
@@ -24,6 +25,8 @@ from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 
 LEAKS = ("shift", "product")
+TUNED_EPOCHS = 10
+_NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
@@ -39,11 +42,11 @@ class Quantisation:
         If a value is out of its range.
     """
 
-    fc1_bits: int = 0  # of a weight of the first layer, sign included
-    fc2_bits: int = 0
-    mem_bits: int = 0  # of a membrane, which saturates
-    leak: str = "shift"  # U - (U >> k), or product: U times a factor of 8 bits
-    quantised_epochs: int = 0  # the last so many train with few-bit weights
+    fc1_bits: int = later(0)  # of a weight of the first layer, sign included
+    fc2_bits: int = later(0)
+    mem_bits: int = later(0)  # of a membrane, which saturates
+    leak: str = later("shift", counts_with="mem_bits")  # U - (U >> k), or product: 8 bits
+    quantised_epochs: int = later(0)  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
@@ -52,6 +55,30 @@ class Quantisation:
         check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
         if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
             raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
+
+    @classmethod
+    def named(cls, name: str) -> "Quantisation":
+        """Return the circuit of a name such as ``"3-8-12 product tuned"``; empty: none.
+
+        The numbers are the bits of a weight of the first layer, of the second, and of a membrane.
+        The leak is a product, else a shift; tuned, the last `TUNED_EPOCHS` train with few-bit
+        weights.
+
+        Raises
+        ------
+        ValueError
+            If this is no circuit's name.
+        """
+        if name == "":
+            return cls()
+        if not (found := _NAME.fullmatch(str(name))):
+            raise ValueError(
+                f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 tuned, 3-8-12 product or "
+                "3-8-12 product tuned; empty for none"
+            )
+        fc1, fc2, mem, product, tuned = found.groups()
+        leak = "product" if product else "shift"
+        return cls(int(fc1), int(fc2), int(mem), leak, TUNED_EPOCHS if tuned else 0)
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
@@ -67,7 +94,7 @@ class Quantisation:
         grid : Downsampling
             Its input.
         """
-        reasons = refusals("circuit", vars(config) | vars(grid))
+        reasons = refusals("circuit", config)
         if self.leak == "shift":
             try:
                 self.leak_shift(config.step_beta(grid.step_ms))

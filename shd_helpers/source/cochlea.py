@@ -49,7 +49,7 @@ TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
 
 
 def encode(
-    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS, rms: float = RMS
+    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Turn one sound into the spikes of 700 bushy cells.
 
@@ -64,8 +64,6 @@ def encode(
     ramp_ms : float or None
         Duration of the fade in and out. SHD has 30 ms; None fades over the whole track, which is
         what ``lauscher`` does unless told otherwise.
-    rms : float
-        Root mean square that the wave is scaled to before it is faded.
 
     Returns
     -------
@@ -96,7 +94,7 @@ def encode(
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    wave = fade(normalise(wave, rms), rate_hz, ramp_ms)
+    wave = fade(normalise(wave), rate_hz, ramp_ms)
     step_hz = rate_hz // 2
     settings = 1.0 / step_hz, _nerve(step_hz, seed), _bushy(step_hz)
     steps, found = len(wave) // 2 + 1, []
@@ -124,10 +122,8 @@ def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.
     """Fade a wave in and out with halves of a Hann window.
 
     Each takes ``ramp_ms``, or half the track if that is shorter or ``ramp_ms`` is None (the middle
-    sample of an odd number stays). ValueError if ``ramp_ms`` is negative.
+    sample of an odd number stays).
     """
-    if ramp_ms is not None and ramp_ms < 0:
-        raise ValueError(f"ramp_ms is {ramp_ms:g}; it must be 0 or more, or None")
     half = len(wave) // 2
     samples = half if ramp_ms is None else min(round(ramp_ms / 1000 * rate_hz), half)
     ramp = np.hanning(2 * samples)[:samples]

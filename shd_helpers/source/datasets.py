@@ -52,9 +52,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
-        from shd_helpers.source import heidelberg
+        from shd_helpers.source.heidelberg import make_heidelberg
 
-        return heidelberg.make_heidelberg(data_dir() / "hd", heidelberg.HD_AUDIO)
+        return make_heidelberg(data_dir() / "hd")
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
     try:

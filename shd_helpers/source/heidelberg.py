@@ -12,7 +12,6 @@ import shutil
 import tarfile
 import warnings
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from shd_helpers.files import atomic, sha256
@@ -24,31 +23,15 @@ from shd_helpers.versions import SPIKES
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 
 
-@dataclass(frozen=True)
-class Archive:
-    """What an archive of recordings must hold.
-
-    Its lists ``train_filenames.txt`` and ``test_filenames.txt`` name the recordings of the two
-    files in their order, each recording once.
-    """
-
-    name: str  # of the file at the site
-    n_train: int  # recordings in train_filenames.txt
-    n_test: int  # in test_filenames.txt
-    sha256: str  # of the sorted lines "name sha256\\n" of all recordings
-    test_only: tuple[int, ...]  # speakers that train_filenames.txt must not name
+# What the archive holds: its lists name the recordings of the two files in their order, each once.
+ARCHIVE = "hd_audio.tar.gz"
+LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}  # names in each
+TEST_ONLY = {4, 5}  # speakers whom the first list doesn't name
+# of the sorted lines "name sha256\n" of all recordings
+RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
 
 
-HD_AUDIO = Archive(
-    name="hd_audio.tar.gz",
-    n_train=8156,
-    n_test=2264,
-    sha256="d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8",
-    test_only=(4, 5),
-)
-
-
-def make_heidelberg(folder: Path, archive: Archive, progress: bool = True) -> tuple[Path, Path]:
+def make_heidelberg(folder: Path, progress: bool = True) -> tuple[Path, Path]:
     """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder holds them.
 
     Killed at any time and called again, it takes what it has: the archive, and the spikes of each
@@ -59,8 +42,6 @@ def make_heidelberg(folder: Path, archive: Archive, progress: bool = True) -> tu
     folder : Path
         Where the files go, and ``hd.json``, written last, which says how they were made. The
         archive stays there, or is put there by hand.
-    archive : Archive
-        What to download and what it must hold: `HD_AUDIO`.
     progress : bool
         Whether to show progress bars.
 
@@ -76,7 +57,7 @@ def make_heidelberg(folder: Path, archive: Archive, progress: bool = True) -> tu
     """
     train, test = folder / "hd_train.h5", folder / "hd_test.h5"
     receipt, unfinished = folder / "hd.json", folder / "unfinished"
-    made = json.dumps({"spikes": SPIKES, "recordings_sha256": archive.sha256}) + "\n"
+    made = json.dumps({"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}) + "\n"
 
     def is_done() -> bool:
         done = receipt.is_file() and receipt.read_text() == made
@@ -89,11 +70,11 @@ def make_heidelberg(folder: Path, archive: Archive, progress: bool = True) -> tu
             return train, test
         for path in (receipt, train, test):
             path.unlink(missing_ok=True)
-        packed = folder / archive.name
+        packed = folder / ARCHIVE
         if not packed.is_file():
-            download(archive.name, folder, None, progress)
-        recordings = _unpack(packed, unfinished / "audio", archive)
-        lists = _read_lists(folder, unfinished / "audio", recordings, archive)
+            download(ARCHIVE, folder, None, progress)
+        recordings = _unpack(packed, unfinished / "audio")
+        lists = _read_lists(folder, unfinished / "audio", recordings)
         paths = [recordings[name] for name in lists[0] + lists[1]]
         try:
             with warnings.catch_warnings():
@@ -110,7 +91,7 @@ def make_heidelberg(folder: Path, archive: Archive, progress: bool = True) -> tu
     return train, test
 
 
-def _unpack(packed: Path, audio: Path, archive: Archive) -> dict[str, Path]:
+def _unpack(packed: Path, audio: Path) -> dict[str, Path]:
     """Return the recordings by name, checked."""
     remedy = "Remove it and start again, or set SHD_BASE_URL to another site before."
     shutil.rmtree(audio, ignore_errors=True)
@@ -123,38 +104,30 @@ def _unpack(packed: Path, audio: Path, archive: Archive) -> dict[str, Path]:
     paths = [p for p in audio.rglob("*.flac") if not p.name.startswith("._")]  # from macOS
     lines = sorted(f"{path.name} {sha256(path)}\n" for path in paths)
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
-    if digest != archive.sha256:
+    if digest != RECORDINGS_SHA256:
         raise DatasetError(
             f"{packed}: holds {len(paths)} recordings with the SHA-256 {digest} over their names "
-            f"and hashes; {archive.n_train + archive.n_test} with {archive.sha256} were expected. "
-            f"{remedy}"
+            f"and hashes; {sum(LISTS.values())} with {RECORDINGS_SHA256} were expected. {remedy}"
         )
     return {path.name: path for path in paths}
 
 
-def _read_lists(
-    folder: Path, audio: Path, recordings: dict[str, Path], archive: Archive
-) -> list[list[str]]:
+def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[list[str]]:
     """Return the names of the training file's recordings and of the test file's, in their order."""
     lists = []
-    for file_name in ("train_filenames.txt", "test_filenames.txt"):
+    for file_name in LISTS:
         found = [p for p in (folder / file_name, *audio.rglob(file_name)) if p.is_file()]
         text = found[0].read_text(errors="replace") if found else ""
         lists.append([f"{name[0]}.flac" for name in NAME.finditer(text)])
-    train, test = lists
-    in_train = {int(rule[2]) for name in train if (rule := NAME.match(name))}
-    sizes = (archive.n_train, archive.n_test)
-    if (
-        sorted(train + test) != sorted(recordings)
-        or (len(train), len(test)) != sizes
-        or in_train & set(archive.test_only)
-    ):
+    sizes = [len(names) for names in lists]
+    in_first = {int(NAME.match(name)[2]) for name in lists[0]}  # type: ignore[index]
+    is_official = sizes == [*LISTS.values()] and not in_first & TEST_ONLY
+    if not is_official or sorted(lists[0] + lists[1]) != sorted(recordings):
         raise DatasetError(
-            f"{folder / archive.name}: train_filenames.txt and test_filenames.txt are not the "
-            f"official lists: they name {len(train)} + {len(test)} recordings instead of "
-            f"{sizes[0]} + {sizes[1]}, or not each once, or one of the speakers "
-            f"{archive.test_only} in the first. Put the official lists into {folder} and start "
-            "again."
+            f"{folder / ARCHIVE}: {' and '.join(LISTS)} are not the official lists: they name "
+            f"{sizes[0]} + {sizes[1]} recordings instead of {' + '.join(map(str, LISTS.values()))},"
+            f" or not each once, or one of the speakers {TEST_ONLY} in the first. Put the official "
+            f"lists into {folder} and start again."
         )
     return lists
 

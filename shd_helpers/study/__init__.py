@@ -14,9 +14,9 @@ _MODULES = {
         "seen_and_unseen_accuracy",
     ),
     "evaluation": ("batches", "evaluate"),
-    "gate": ("check_parts", "check_settings"),
-    "identity": ("parameters_of", "settings"),
-    "networks": ("input_of", "keep_network", "load_network", "of_run", "read_network"),
+    "parameters": ("parameters_of",),
+    "recipe": ("Recipe",),
+    "networks": ("input_of", "keep_network", "load_network", "read_network"),
     "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (

@@ -8,13 +8,13 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from shd_helpers.events import Downsampling, Events, Parts, Split, load_parts
+from shd_helpers.events import Events, Parts
 from shd_helpers.files import reading
 from shd_helpers.network import Network, SpikingNetwork
 from shd_helpers.network.engines.loop import record
-from shd_helpers.source.datasets import fingerprint, locate
+from shd_helpers.source.datasets import fingerprint
 from shd_helpers.study.evaluation import Evaluation
-from shd_helpers.study.identity import settings
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
 
@@ -131,12 +131,11 @@ def utterances_of(info: dict, file: Path) -> Parts:
     """
     p, data = info["parameters"], info["data"]
     with reading(file, RunError, f"{REMEDY} again."):
-        grid, split = settings(Downsampling, p), settings(Split, p)
-        dataset, language, seed, name = p["dataset"], p["language"], p["seed"], data["name"]
-    files = locate(dataset, language)
+        recipe, name = Recipe.from_flat(p), data["name"]
+    files = recipe.files
     if fingerprint(files) | {"name": name} != data:
         raise RunError(f"{files[0].parent}: not the data of {file}. Run the training again.")
-    return load_parts(files, grid, language, split, seed)
+    return recipe.load()
 
 
 def load_predicted(run: Run) -> Events:

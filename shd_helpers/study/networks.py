@@ -12,10 +12,10 @@ import torch
 
 from shd_helpers.events import Downsampling, Events, downsize
 from shd_helpers.files import atomic, read_npz, reading
-from shd_helpers.network import Network, NetworkConfig, build_network
+from shd_helpers.network import Network, build_network
 from shd_helpers.paths import results_dir, run_folders, runs_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
-from shd_helpers.study.identity import Settings, run_hash, settings
+from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, RunError, read_run
 
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
@@ -35,9 +35,10 @@ class TrainedNetwork(NamedTuple):
         """Return the run's name, or that of the file that the network was kept in."""
         return self.file.parent.name if self.file.name == "run.json" else self.file.stem
 
-    def settings(self, kind: type[Settings]) -> Settings:
-        """Return the run's settings of a kind, such as `NetworkConfig`."""
-        return settings(kind, self.about["parameters"])
+    @property
+    def recipe(self) -> Recipe:
+        """Return the run's settings."""
+        return Recipe.from_flat(self.about["parameters"])
 
 
 def networks_dir() -> Path:
@@ -47,10 +48,10 @@ def networks_dir() -> Path:
 
 def _trained(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
     """Build the network of a run's parameters and give it its weights, betas and thresholds."""
-    p = about["parameters"]
-    grid, config = settings(Downsampling, p), settings(NetworkConfig, p)
-    names = tuple(LANGUAGES[p["language"]])
-    network = build_network(config, grid.n_units, len(names), grid.step_ms, torch.Generator())
+    recipe = Recipe.from_flat(about["parameters"])
+    grid, names = recipe.input, tuple(LANGUAGES[recipe.language])
+    size = grid.n_units, len(names), grid.step_ms
+    network = build_network(recipe.network, *size, torch.Generator())
     network.load_state_dict(state)
     learned = {name for name, _ in network.named_parameters()}
     for name, values in state.items():
@@ -60,21 +61,16 @@ def _trained(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> Trai
     return TrainedNetwork(network, grid, names, about, file)
 
 
-def of_run(run: Run) -> TrainedNetwork:
-    """Return a run folder's network as if it had been kept.
+def load_network(run: Run) -> TrainedNetwork:
+    """Return the trained network of a run folder.
 
     Raises
     ------
     RunError
-        If a file is damaged.
+        If its parameters or its weights are no network's.
     """
     with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
         return _trained(run.info, run.state, run.folder / "run.json")
-
-
-def load_network(run: Run) -> Network:
-    """Return the trained network of a run folder; raise as `of_run`."""
-    return of_run(run).network
 
 
 def keep_network(run: Run, path: Path) -> None:

@@ -18,13 +18,13 @@ from shd_helpers.events import Downsampling, load_events, smoke_sized
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.gate import check_data, check_settings
-from shd_helpers.study.identity import (
+from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
     literal,
     notebook_parameters,
 )
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
 
 _DESCRIPTIONS = {
@@ -59,7 +59,7 @@ def check_run(parameters: Mapping[str, object]) -> None:
     """Raise ValueError if a run has no such parameter, or a value is out of its range."""
     known = known_parameters()
     check_parameters(parameters, known)
-    check_settings(known | dict(parameters))
+    Recipe.from_flat(known | dict(parameters)).check_memory()
 
 
 def _given(parameters: Mapping[str, object]) -> dict[Path, dict[str, object]]:
@@ -218,7 +218,7 @@ def main() -> None:
             print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
             print("\n".join(os.path.relpath(path) for path in files))
             return
-        check_data({**known, **parameters, "dataset": smoke_sized(dataset, 1)[0]})
+        Recipe.from_flat({**known, **parameters, "dataset": smoke_sized(dataset, 1)[0]}).load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         try:

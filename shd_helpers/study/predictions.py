@@ -162,9 +162,8 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
         As `collect_predictions`.
     """
     inputs = read_rows(table_path(name))[["hash", axis]].rename(columns={axis: "input"})
-    columns = ("input", "seed", "speaker", "seen")
-    counted = count_correct(collect_predictions(name).merge(inputs, on="hash"), columns)
-    counted["accuracy"] = counted.correct / counted.utterances
-    wide = counted.pivot_table("accuracy", columns[:3], "seen", sort=False)
+    predictions = collect_predictions(name).merge(inputs, on="hash")
+    predictions["correct"] = predictions.label == predictions.predicted
+    wide = predictions.pivot_table("correct", ["input", "seed", "speaker"], "seen", sort=False)
     names = {False: "test_unseen_accuracy", True: "test_seen_accuracy"}
     return wide.rename(columns=names).rename_axis(columns=None).reset_index()

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from shd_helpers.files import atomic, reading, sync
 from shd_helpers.paths import ROOT
-from shd_helpers.study.identity import run_hash
+from shd_helpers.study.recipe import run_hash
 
 if TYPE_CHECKING:  # torch takes seconds to import, and tables and sweeps do without
     import torch

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
-from shd_helpers.study.identity import NEUTRAL, run_hash
+from shd_helpers.study.recipe import NEUTRAL, run_hash
 from shd_helpers.study.run_folder import read_info
 
 SCORES = tuple(
@@ -25,16 +25,7 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
 # columns that aren't numbers, even where they look so
-_TEXT = (
-    "configuration",
-    "circuit",
-    "validation_speakers",
-    "run_name",
-    *DATA,
-    "hash",
-    "status",
-    "error",
-)
+_TEXT = (*("configuration", "validation_speakers", "run_name"), *DATA, *("hash", "status", "error"))
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
 
@@ -53,7 +44,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     folder : Path
         The run folder.
     wanted : str
-        From `identity.run_hash`.
+        From `recipe.run_hash`.
 
     Returns
     -------

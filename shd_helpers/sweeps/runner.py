@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from shd_helpers.checks import quoted
 from shd_helpers.files import is_disk_full
-from shd_helpers.study.identity import run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
+from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.tables import (
     DATA,
     MEASURED,
@@ -304,7 +304,8 @@ def execute(
     from distributed import Reschedule, get_worker
 
     worker = get_worker()
-    if time.time() > float(os.environ.get(LAST_START, "inf")):
+    is_late = time.time() > float(os.environ.get(LAST_START, "inf"))
+    if is_late and worker.state.executed_count:  # each job brings the sweep on
         # The job might end before the run: another one has more time. This one goes when what its
         # last run measured has been fetched.
         time.sleep(FETCH_S)

@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from ruamel.yaml.error import YAMLError
 
 from shd_helpers.checks import check_path, quoted
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.study.identity import (
+from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
     literal,
     notebook_parameters,
-    run_hash,
 )
 from shd_helpers.study.predictions import predictions_path
+from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.tables import DATA, MEASURED
 
 SWEEPS = ROOT / "sweeps"
@@ -50,7 +50,7 @@ class RunSpec:
     places: dict[str, str]  # on the axes that have a name of their own
     parameters: dict[str, Any]  # all that the notebook has, with `run_name`
     data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
-    hash: str  # from identity.run_hash
+    hash: str  # from recipe.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
 
     @property
@@ -135,7 +135,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         `notebook` is one of the study's, or the path of an ``.ipynb`` from where the file is.
     overrides : mapping, optional
         Values to replace those in the file that are not in the grid; a text is read as on a
-        command line, by `study.identity.literal`. They become part of the
+        command line, by `study.parameters.literal`. They become part of the
         sweep's name, as the name of its data set always is, so that nothing is overwritten.
 
     Raises
@@ -184,11 +184,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     if notebook in OF_A_RUN:
-        from shd_helpers.study.gate import check_settings  # takes seconds to import
-
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
-                check_settings(run.parameters, elsewhere=True)
+                Recipe.from_flat(run.parameters)
     return Sweep(name, notebook, runs, content["keep_predictions"])
 
 
@@ -202,29 +200,28 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
     runs : iterable of RunSpec
         Those of its runs that will be executed.
     elsewhere : bool
-        Whether other machines execute them: see `gate.check_settings`.
+        Whether other machines execute them: then their memory counts.
 
     Raises
     ------
     SweepError
         The message names run and parameter, or file and remedy.
     """
-    from shd_helpers.events import Split  # these two take seconds to import
-    from shd_helpers.study.gate import check_data, check_settings
-
     if sweep.notebook not in OF_A_RUN:
         return
-    largest: dict[tuple, RunSpec] = {}  # batch of each split; no other parameter counts for it
+    largest: dict[tuple, tuple[RunSpec, Recipe]] = {}  # batch of each split
     for run in runs:
+        recipe = Recipe.from_flat(run.parameters)
+        if not elsewhere:
+            with _named(f"{sweep.name}: {run.configuration}"):
+                recipe.check_memory()
+        split = recipe.dataset, recipe.language, recipe.split
+        _, found = largest.setdefault(split, (run, recipe))
+        if recipe.training.batch_size > found.training.batch_size:
+            largest[split] = run, recipe
+    for run, recipe in largest.values():
         with _named(f"{sweep.name}: {run.configuration}"):
-            check_settings(run.parameters, elsewhere=elsewhere)
-        p = run.parameters
-        split = p["dataset"], p["language"], *(p.get(field.name) for field in fields(Split))
-        if p["batch_size"] > largest.setdefault(split, run).parameters["batch_size"]:
-            largest[split] = run
-    for run in largest.values():
-        with _named(f"{sweep.name}: {run.configuration}"):
-            check_data(run.parameters)
+            recipe.load()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
-"""The gate: whatever a parameter's value, it passes or is refused by a line that names it."""
+"""The recipe: what it refuses, in a line that names the parameter; and what makes two runs one."""
 
-from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,16 +9,13 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from shd_helpers import study
-from shd_helpers.events import Augmentation, Downsampling, Split
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.limits import FREE, LIMITS
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import TrainConfig, fit
-from shd_helpers.study.gate import check_parts, check_settings
-from shd_helpers.study.identity import notebook_parameters
+from shd_helpers.study import fit, recipe
+from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.recipe import NEUTRAL, Recipe, run_hash
 from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
@@ -51,14 +47,16 @@ NO_NAMES = (
 
 
 def test_the_defaults_pass():
-    check_settings(DEFAULTS)
+    """And are those of notebook 3's cell, name by name, in its order."""
+    assert list(DEFAULTS.items()) == list(Recipe().flat().items())
+    assert Recipe.from_flat(DEFAULTS) == Recipe()
 
 
 def test_a_notebook_may_have_some_of_the_parameters():
-    check_settings({"language": "german", "updates": 3})
-    for name, value in (("language", "latin"), ("updates", 0), ("beta", 2.0), ("run_name", "")):
+    assert Recipe.from_flat({"language": "german", "updates": 3}) == Recipe(language="german")
+    for name, value in (("language", "latin"), ("beta", 2.0), ("run_name", "")):
         with pytest.raises(ValueError, match=f"^{name} "):
-            check_settings({name: value})
+            Recipe.from_flat({name: value})
 
 
 @given(st.sampled_from(sorted(DEFAULTS)), VALUES)
@@ -72,7 +70,7 @@ def test_a_notebook_may_have_some_of_the_parameters():
 @example("language", "x" * 5000)
 def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
     try:
-        check_settings({**DEFAULTS, name: value})
+        Recipe.from_flat({**DEFAULTS, name: value})
     except ValueError as error:
         assert name in str(error) and "\n" not in str(error) and len(str(error)) < 1000
 
@@ -87,16 +85,14 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
     p = {**DEFAULTS, "pool_units": 50, "pool_steps": 50, "n_hidden": 8, "epochs": 1, name: value}
     generator = torch.Generator().manual_seed(0)
     try:
-        check_settings(p)
-        grid, split = (study.settings(kind, p) for kind in (Downsampling, Split))
-        config, training = (study.settings(kind, p) for kind in (NetworkConfig, TrainConfig))
+        recipe = Recipe.from_flat(p)
+        grid, config, training = recipe.input, recipe.network, recipe.training
         assume(grid.n_steps * grid.n_units * config.n_hidden * training.epochs < 1e5)
         events = random_events(40, grid.n_steps, grid.n_units, 10, 0.1)
-        parts = [events.take(part) for part in split_validation(events, split, 0)]
-        check_parts(p, SimpleNamespace(training=parts[0]))
+        parts = [events.take(part) for part in split_validation(events, recipe.split, 0)]
+        recipe.check_batch(SimpleNamespace(training=parts[0]))
         model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-        changed = study.settings(Augmentation, p)
-        history = fit(model, *parts, training, generator, augmentation=changed)
+        history = fit(model, *parts, training, generator, augmentation=recipe.augmentation)
     except ValueError as error:
         assert name in str(error) or "epoch 1: a loss" in str(error)
         return
@@ -130,11 +126,11 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
 )
 def test_what_goes_together(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        check_settings({**DEFAULTS, **changes})
+        Recipe.from_flat({**DEFAULTS, **changes})
     lasting = {"seed", "language", "circuit"}
     if not lasting & set(changes):
         idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
-        check_settings({**DEFAULTS, **changes, **idle})
+        Recipe.from_flat({**DEFAULTS, **changes, **idle})
 
 
 def test_a_refusal_lists_every_reason():
@@ -145,19 +141,9 @@ def test_a_refusal_lists_every_reason():
         *("beta 0.9500 a step: leak", "shift_units 183: must be below"),
     ]
     with pytest.raises(ValueError, match="shift_units 183") as told:
-        check_settings({**DEFAULTS, **wrong})
+        Recipe.from_flat({**DEFAULTS, **wrong})
     for begin in begins:
         assert f"; {begin}" in f"; {told.value}"
-
-
-def test_every_option_has_limits_or_is_free():
-    """Whoever adds one has to say who can't do with it."""
-    kinds = (Downsampling, Split, NetworkConfig, TrainConfig, Quantisation, Augmentation)
-    options = {field.name: field.default for kind in kinds for field in fields(kind)}
-    assert {*options} == {*LIMITS} | FREE and not {*LIMITS} & FREE
-    for name, limit in LIMITS.items():
-        assert any(limit[1:]), f"{name} has no limits"
-        assert options[name] == limit.neutral
 
 
 @pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])
@@ -167,12 +153,12 @@ def test_convolutions_need_room(steps_units):
     grid = {"first_unit": 700 - units, "pool_units": 1, "duration_s": steps / 1000, "pool_steps": 1}
     grid |= {"network": "convolutional", "pool_threshold": 1}
     with pytest.raises(ValueError, match=f"^network 'convolutional': .* has {steps} x {units}$"):
-        check_settings({**DEFAULTS, **grid})
+        Recipe.from_flat({**DEFAULTS, **grid})
     model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
     with pytest.raises((RuntimeError, ValueError)):
         model(torch.zeros(steps, 1, units))
     for enough in ((24, 24), (48, 12)):
-        check_settings(
+        Recipe.from_flat(
             {**DEFAULTS, **grid, "duration_s": enough[0] / 1000, "first_unit": 700 - enough[1]}
         )
         model(torch.zeros(enough[0], 1, enough[1]))
@@ -181,9 +167,101 @@ def test_convolutions_need_room(steps_units):
 def test_a_network_larger_than_the_memory(monkeypatch):
     """At the study's size a run takes 55 MB for certain; the measured peak is above."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=60e6))
-    check_settings(DEFAULTS)
+    Recipe().check_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=50e6))
-    check_settings({**DEFAULTS, "network": "convolutional"})
-    check_settings(DEFAULTS, elsewhere=True)
+    Recipe(network=NetworkConfig(network="convolutional")).check_memory()
     with pytest.raises(ValueError, match=r"^n_hidden 256, .*183 units x 333 steps .* of memory"):
-        check_settings(DEFAULTS)
+        Recipe().check_memory()
+
+
+# --- the hash: what counts ------------------------------------------------------------------------
+
+DATA = {"name": "d", "train_sha256": "0", "test_sha256": "1"}
+# Parameters that the study had from its beginning: they count whatever their value.
+FIRST = {
+    *("dataset", "language", "first_unit", "pool_units", "pool_steps"),
+    *("pool_threshold", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
+    *("lr_step", "validation", "validation_fraction", "seed", "run_name"),
+}
+WITH = {"stride": "kernel_size", "held_out": "protocol"}
+# Recorded once, with NUMERICS 1: today's code must still find these runs.
+RECORDED = {
+    "edbaf84c61338214": {},
+    "8dce60886859ec0e": {"slope": 25.0, "lr_step": 5, "batch_size": 128, "seed": 4},
+    "4521d9360ba16189": {"n_delays": 8, "delay_ms": 30.0, "readout": "membrane", "dropout": 0.2},
+    "bccb3fce9bc6549d": {"protocol": "leave_one_out", "held_out": 3, "score_test": False},
+}
+AT_FIRST = {
+    "dataset": "spoken", "language": "english", "first_unit": 150, "bin_ms": 1.0,
+    "duration_s": 1.0, "pool_units": 3, "pool_steps": 3, "pool_threshold": 2, "n_hidden": 256,
+    "beta": 0.95, "surrogate": "fast_sigmoid", "slope": 2.0, "epochs": 30, "batch_size": 8,
+    "lr": 1e-3, "lr_step": 10, "lr_gamma": 0.5, "validation": "random",
+    "validation_fraction": 0.1, "seed": 0, "run_name": "default",
+}  # fmt: skip
+
+
+def hashed(**changes):
+    return run_hash({**DEFAULTS, **changes}, DATA)
+
+
+@pytest.mark.parametrize(("recorded", "changes"), RECORDED.items())
+def test_recorded_runs_are_found_again(monkeypatch, recorded, changes):
+    monkeypatch.setattr(recipe, "NUMERICS", 1)
+    assert run_hash(AT_FIRST | changes, DATA) == recorded
+
+
+def test_every_later_parameter_has_a_neutral_value():
+    """A field that joins needs `later`, or every run counts as new."""
+    of_circuit = {*vars(Quantisation())}
+    assert {*DEFAULTS} - FIRST == ({*NEUTRAL} | {*WITH, "circuit"}) - of_circuit
+    assert of_circuit - {*NEUTRAL} == {"leak"}
+    for name in NEUTRAL.keys() - of_circuit:
+        assert type(NEUTRAL[name]) is type(DEFAULTS[name]), name
+
+
+def test_neutral_values_and_idle_parameters_do_not_count():
+    without = {name: value for name, value in DEFAULTS.items() if name in FIRST}
+    assert run_hash(without | NEUTRAL, DATA) == run_hash(without, DATA)
+    assert hashed(stride=3) == hashed()
+    assert hashed(stride=3, kernel_size=9) != hashed(kernel_size=9)
+
+
+def test_a_circuit_counts_by_what_its_name_says():
+    """A run from before circuits had names has the same hash; the constants count, too."""
+    bits = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12}
+    old = {name: value for name, value in DEFAULTS.items() if name != "circuit"} | bits
+    old |= {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+    for name, more in {
+        "3-8-12": {"leak": "shift", "quantised_epochs": 0},
+        "3-8-12 product": {"leak": "product", "quantised_epochs": 0},
+        "3-8-12 product tuned": {"leak": "product", "quantised_epochs": 10},
+    }.items():
+        assert hashed(circuit=name) == run_hash(old | more, DATA) != hashed()
+        assert Recipe.from_flat(old | more | {"beta": 0.9375}).flat()["circuit"] == name
+    assert hashed(circuit="3-8-12") != hashed(circuit="3-8-12 tuned")
+    for wrong in ("3-8", "3-8-12 shift", "3-8-12 tuned product"):
+        with pytest.raises(ValueError, match="must be like 3-8-12"):
+            hashed(circuit=wrong)
+
+
+def test_a_changed_default_makes_no_old_run_look_new():
+    """The values count, not that they are the defaults."""
+    assert run_hash({**DEFAULTS, "readout": "membrane"}, DATA) != hashed()
+
+
+def test_what_counts(monkeypatch):
+    other = {int: 77, float: 0.77, str: "other", bool: True}
+    for name, value in DEFAULTS.items():
+        changed = not value if isinstance(value, bool) else other[type(value)]
+        changed = "3-8-12 tuned" if name == "circuit" else changed
+        switch = WITH.get(name)
+        base = {switch: other[type(DEFAULTS[switch])]} if switch else {}
+        differs = hashed(**base, **{name: changed}) != hashed(**base)
+        assert differs == (name not in ("dataset", "run_name")), name
+    assert run_hash(DEFAULTS, DATA | {"name": "renamed"}) == hashed()
+    for name in ("train_sha256", "test_sha256"):
+        assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
+    assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
+    before = hashed()
+    monkeypatch.setattr(recipe, "NUMERICS", recipe.NUMERICS + 1)
+    assert hashed() != before

@@ -1,0 +1,114 @@
+"""The flat parameters of notebooks, as cells, sweeps and the command line give them."""
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shd_helpers.checks import quoted
+from shd_helpers.paths import NOTEBOOKS
+
+_NAME = r"(?!\.)[\w.,=+-]+"
+
+
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the names and default values of a notebook's parameters cell."""
+    cells = json.loads(notebook.read_text())["cells"]  # papermill's inspection is slow to import
+    found = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
+    lines = ast.parse("".join(found[0]["source"])).body if found else []
+    return {
+        target.id: ast.literal_eval(line.value)
+        for line in lines
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, Any]:
+    """Return the values that the names in a notebook's parameters cell have now.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook, without folder and ending.
+    namespace : mapping
+        The notebook's variables: ``globals()``.
+    """
+    names = notebook_parameters(NOTEBOOKS / f"{notebook}.ipynb")
+    return {name: namespace[name] for name in names}
+
+
+def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
+    """Refuse a name or type that the parameters cell doesn't have; papermill would only warn.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values by name.
+    defaults : mapping
+        From `notebook_parameters`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a value is of another type than the default (an integer may
+        stand for a float).
+    """
+    for name, value in parameters.items():
+        if name not in defaults:
+            raise ValueError(f"parameter {name!r}: unknown; there are {', '.join(defaults)}")
+        wanted = type(defaults[name])
+        if type(value) is not wanted and (type(value), wanted) != (int, float):
+            raise ValueError(
+                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
+                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
+            )
+
+
+def check_run_name(name: object) -> None:
+    """Refuse what is no run folder below ``runs/``.
+
+    Parameters
+    ----------
+    name : object
+        A name, or a sweep's own ``sweeps/<sweep>/<configuration>``.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, too long, or has anything but letters, digits and ``_.,=+-``.
+    """
+    parts = name.split("/") if isinstance(name, str) else []
+    is_one = len(parts) == 1 or (len(parts) == 3 and parts[0] == "sweeps")
+    is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
+    if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
+        raise ValueError(
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
+            "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+        )
+
+
+def as_run_name(text: str) -> str:
+    """Return a text with "-" in the place of what a run's name can't have."""
+    return re.sub(r"^\.|[^\w.,=+-]", "-", text)
+
+
+def literal(text: str, default: object = None) -> Any:
+    """Read a number or True/False (``1e-3`` is a number); all else, and what has a text, is text.
+
+    Parameters
+    ----------
+    text : str
+        From a command line.
+    default : object
+        The parameter's default; where it is a text, nothing is read.
+    """
+    if isinstance(default, str):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

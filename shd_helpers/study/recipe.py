@@ -1,0 +1,226 @@
+"""A run's recipe: its settings with their defaults and ranges, and the hash that makes it one."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from shd_helpers.checks import check_choice, check_whole, quoted
+from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
+from shd_helpers.network import NetworkConfig, Quantisation
+from shd_helpers.network.convolutional import BLOCK
+from shd_helpers.network.limits import refuse
+from shd_helpers.source.datasets import locate
+from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.study.parameters import check_run_name
+from shd_helpers.study.training import TrainConfig
+from shd_helpers.versions import NUMERICS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run; the defaults are the study's.
+
+    Notebook 3's parameters cell has the same names, values and order, flat: see `flat`.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range, or another one leaves no room for it; the message lists all
+        reasons, each with parameter, value and what is allowed.
+    """
+
+    dataset: str = "spoken"  # spoken, hd, shd or a folder
+    language: str = "english"
+    input: Downsampling = field(default_factory=Downsampling)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    circuit: Quantisation = field(default_factory=Quantisation)
+    split: Split = field(default_factory=Split)
+    seed: int = 0  # split, initial weights and order of the batches
+    run_name: str = "default"  # folder below runs/
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be run."""
+        if not isinstance(self.dataset, str) or not self.dataset or "\0" in self.dataset:
+            raise ValueError(
+                f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
+            )
+        check_choice("language", self.language, tuple(LANGUAGES))
+        check_whole("seed", self.seed, 0, 2**63 - 1)
+        check_run_name(self.run_name)
+        reasons = self._too_small()
+        if self.circuit:
+            reasons += self.circuit.refusals(self.network, self.input)
+        refuse(reasons)
+
+    @classmethod
+    def from_flat(cls, parameters: Mapping[str, object]) -> "Recipe":
+        """Return the recipe of a run's flat parameters.
+
+        Parameters
+        ----------
+        parameters : mapping
+            Values by name. What isn't there has its default: some notebooks have only a part, and a
+            run that is older than a parameter was made without it. Other names are passed over.
+        """
+
+        def given(kind: Any) -> dict[str, Any]:
+            names = {each.name for each in fields(kind)} & parameters.keys()
+            return {name: parameters[name] for name in names}
+
+        groups = {name: kind(**given(kind)) for name, kind in _GROUPS.items()}
+        if "circuit" in parameters:  # else the run is from before circuits had names
+            groups["circuit"] = Quantisation.named(parameters["circuit"])  # type: ignore[arg-type]
+        return cls(**given(cls) | groups)
+
+    def flat(self) -> dict[str, Any]:
+        """Return the parameters of notebook 3: values by name, in the cell's order."""
+        found = {}
+        for name in (each.name for each in fields(self)):
+            value = getattr(self, name)
+            if name == "circuit":
+                found[name] = value.name
+            else:
+                found |= vars(value) if name in _GROUPS else {name: value}
+        return {name: value for name, value in found.items() if name not in CONSTANTS}
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Return the data set's two files; it is made or downloaded if it isn't there."""
+        return locate(self.dataset, self.language)
+
+    def load(self, grid: Downsampling | None = None) -> Parts:
+        """Return the utterances that train, validate and test.
+
+        Parameters
+        ----------
+        grid : Downsampling, optional
+            Another input instead of the recipe's: who trains doesn't depend on it.
+
+        Raises
+        ------
+        DatasetError
+            If the data can't be used; the message names file and remedy.
+        ValueError
+            If a batch is larger than what there is to train on.
+        """
+        grid = grid or self.input
+        parts = load_parts(self.files, grid, self.language, self.split, self.seed)
+        self.check_batch(parts)
+        return parts
+
+    def check_batch(self, parts: Parts) -> None:
+        """Raise ValueError if a batch is larger than what there is to train on."""
+        if self.training.batch_size > len(parts.training):
+            raise ValueError(
+                f"batch_size {self.training.batch_size}: there are {len(parts.training)} training "
+                "utterances"
+            )
+
+    def _too_small(self) -> list[str]:
+        """Return what the utterance has no room for: delays, windows, shifts, convolutions."""
+        found, grid, config = [], self.input, self.network
+        n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
+        if config.network == "spiking":
+            late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
+            if late_ms >= duration_ms:
+                found.append(
+                    f"n_delays {config.n_delays}: the last copy is {late_ms:g} ms late; the "
+                    f"utterance ends after {duration_ms:g} ms"
+                )
+            if config.kernel_size > n_units:
+                found.append(f"kernel_size {config.kernel_size}: the input has {n_units} units")
+        # halved twice before the last convolution, whose batch normalisation needs two places
+        elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
+            found.append(
+                f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
+                f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x "
+                f"{n_units}"
+            )
+        shift_units, shift_ms = self.augmentation.shift_units, self.augmentation.shift_ms
+        if shift_units >= n_units:
+            found.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
+        if shift_ms >= duration_ms:
+            found.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
+        return found
+
+    def check_memory(self) -> None:
+        """Raise ValueError if the network can't fit into this machine's memory, at the least.
+
+        What takes most are the states that snntorch's loop keeps: by measurement twice the input
+        and 3.5 times the hidden neurons of each step, for the 32 words of a figure; and a weight
+        with its gradients.
+        """
+        grid, config = self.input, self.network
+        if config.network != "spiking":
+            return
+        n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
+        if config.kernel_size:
+            n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
+        n_states = 2 * n_inputs + 3.5 * n_hidden
+        n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_inputs * n_hidden
+        there = psutil.virtual_memory().total
+        if n_bytes > there:
+            raise ValueError(
+                f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: with {grid.n_units} "
+                f"units x {grid.n_steps} steps (pool_units, pool_steps) a run takes about "
+                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+            )
+
+
+_GROUPS: dict[str, Any] = {
+    each.name: each.default_factory
+    for each in fields(Recipe)
+    if each.default_factory is not MISSING
+}
+_FIELDS = {each.name: each for kind in _GROUPS.values() for each in fields(kind)}
+# Values at which a parameter that joined when there were results changes nothing.
+NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in f.metadata}
+# What was a parameter once and is a constant of the study now: it still counts.
+CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
+_DELAYED = {"delay_ms": 30.0}  # the same with delays
+_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  # and of a circuit
+# Where data lie and where results go (the data count by their content); what is gone, whose values
+# kept networks still tell, all of them without an effect.
+_DO_NOT_COUNT = {"dataset", "run_name", "blend", "counts", "device", "engine", "hidden_dropout"}
+_DO_NOT_COUNT |= {"l1_spikes", "mismatch", "n_layers", "reset", "spurious"}
+
+
+def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
+    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
+
+    It is of the parameters, of what the run is trained on, and of `NUMERICS`. The text of the code
+    doesn't count, nor does its place: see `shd_helpers.versions`.
+
+    Parameters
+    ----------
+    parameters : mapping
+        All parameters of the notebook.
+    data : mapping
+        From `datasets.fingerprint`; the hashes count, the name doesn't.
+    """
+    # kept networks still tell the constants, whether they count or not
+    given = CONSTANTS | {k: x for k, x in parameters.items() if k not in _DELAYED | _OF_CIRCUIT}
+    if circuit := given.pop("circuit", ""):
+        given |= vars(Quantisation.named(circuit))  # type: ignore[arg-type]
+
+    def is_neutral(name: str) -> bool:
+        return name in NEUTRAL and given.get(name, NEUTRAL[name]) == NEUTRAL[name]
+
+    given |= {} if is_neutral("n_delays") else _DELAYED
+    given |= {} if is_neutral("mem_bits") else _OF_CIRCUIT
+    counted = {}
+    for name, value in given.items():
+        other = _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None
+        is_idle = is_neutral(name) or (other and is_neutral(other))
+        if not is_idle and name not in _DO_NOT_COUNT:
+            counted[name] = value
+    contents = {name: value for name, value in data.items() if name != "name"}
+    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
