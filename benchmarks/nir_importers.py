@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hardware.nir_file import READERS_STEP_S, read_nir, write_nir
+from hardware.nir_file import read_nir, write_nir
 from shd_helpers.files import atomic
 from shd_helpers.network import answers
 from shd_helpers.network.engines import fused
@@ -42,13 +42,11 @@ class Reader(NamedTuple):
 
     function: str  # of nir_readers
     packages: tuple[str, ...]  # installed one after the other, the framework first
-    time_step_s: float = READERS_STEP_S  # with which the file is written
 
 
 READERS = {
     "here": Reader("here", ()),
     "snntorch": Reader("snntorch", ("snntorch", "nir", "nirtorch")),
-    "snntorch, steps of 3 ms": Reader("snntorch", ("snntorch", "nir", "nirtorch"), 3e-3),
     "SpikingJelly": Reader("spikingjelly", ("spikingjelly", "nir", "nirtorch")),
     "Norse": Reader("norse", ("norse", "nir", "nirtorch")),
     "Norse, r in the weights": Reader("norse_r_folded", ("norse", "nir", "nirtorch")),
@@ -116,7 +114,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
             if label in done:
                 continue
             with warnings.catch_warnings(action="ignore"):
-                write_nir(model, grid, file, reader.time_step_s)
+                write_nir(model, grid, file)
             counts: np.ndarray | None
             if reader.function == "here":
                 found = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}

@@ -19,6 +19,7 @@ html_theme = "furo"
 html_title = project
 html_show_sphinx = False
 nb_execution_mode = "off"  # the page shows what is committed
+nb_render_markdown_format = "myst"  # links in printed sentences lead to pages, too
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"

@@ -49,9 +49,7 @@ def _lost_events(
     model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
     kept = rng.random(len(events.steps)) >= strength
-    offsets = np.concatenate([[0], np.cumsum(kept)])[events.offsets]
-    steps, units = events.steps[kept], events.units[kept]
-    return model, replace(events, steps=steps, units=units, offsets=offsets)
+    return model, _of_cells(_cells(events)[kept], events)
 
 
 def _spurious_events(

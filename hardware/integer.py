@@ -30,7 +30,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_whole
 from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network.answers import answers
@@ -79,7 +78,7 @@ class IntegerNetwork:
     Raises
     ------
     ValueError
-        If parts don't fit together, or bins are no whole milliseconds.
+        If a layer has other inputs than there are.
     """
 
     grid: Downsampling
@@ -90,21 +89,12 @@ class IntegerNetwork:
     leak_factor: int = 0  # 0: the leak is a shift
 
     def __post_init__(self) -> None:
-        """Refuse what is no circuit."""
-        check_whole("mem_bits", self.mem_bits, 2, 32)
-        check_whole("leak_shift", self.leak_shift, 0, 31)
-        check_whole("leak_factor", self.leak_factor, 0, 1 << FACTOR_BITS)
-        if self.leak_shift and self.leak_factor:
-            raise ValueError("leak_shift, leak_factor: the leak is one of the two")
-        if list(self.delays) != sorted({*self.delays}) or not self.delays or self.delays[0] < 0:
-            raise ValueError(f"delays {list(self.delays)}: give steps from 0 upwards, ascending")
+        """Refuse layers that don't fit: the compiled loops check no index."""
         sizes = [self.grid.n_units * len(self.delays)]
         for layer in self.layers:
             if layer.weight.shape[1] != sizes[-1]:
                 raise ValueError(f"a layer of {layer.weight.shape[1]} inputs behind {sizes[-1]}")
             sizes.append(len(layer.threshold))
-            if layer.threshold.max() > self.high:
-                raise ValueError(f"threshold {layer.threshold.max()}: no membrane gets above it")
 
     @property
     def high(self) -> int:

@@ -25,7 +25,7 @@ from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.limits import refusals
 
-READERS_STEP_S = 1e-4  # snntorch and SpikingJelly take every graph's step to be this
+STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
     "a step: U = beta U + W x + b - threshold * (1 if U was above the threshold in the "
     "step before, else 0); a spike if U > threshold, strictly; beta = 1 - time_step_s / tau"
@@ -41,9 +41,7 @@ UNITS = (
 )
 
 
-def unwritable_reasons(
-    model: Network, grid: Downsampling, time_step_s: float = READERS_STEP_S
-) -> list[str]:
+def unwritable_reasons(model: Network, grid: Downsampling) -> list[str]:
     """Return what in a network the file can't hold: all reasons, none if it holds all.
 
     Parameters
@@ -52,16 +50,12 @@ def unwritable_reasons(
         Any network.
     grid : Downsampling
         Its input.
-    time_step_s : float
-        See `write_nir`.
     """
     if not isinstance(model, SpikingNetwork):
         return refusals("nir", NetworkConfig(network="convolutional"))
     reasons = refusals("nir", model.config)
     if model.n_layers != 2:
         reasons.append("the file holds one hidden layer")
-    if model.fc1.in_features != grid.n_units * len(model.delays):
-        reasons.append(f"{model.fc1.in_features} inputs don't fit {grid.n_units} units")
     for i, (_, lif) in enumerate(model.layers, start=1):
         beta, threshold = lif.beta.detach().clamp(0, 1), lif.threshold.detach()
         if model.is_readout(lif):
@@ -72,14 +66,12 @@ def unwritable_reasons(
             reasons.append(f"the reset of lif{i} is no subtraction, a step late")
         if (beta == 1).any():
             reasons.append(f"lif{i} has a beta of 1: no time constant is that long")
-        elif (_betas(_taus(beta.numpy(), time_step_s), time_step_s) != beta.numpy()).any():
+        elif (_betas(_taus(beta.numpy())) != beta.numpy()).any():
             reasons.append(f"lif{i} has a beta that no float32 time constant gives back")
     return reasons
 
 
-def write_nir(
-    model: Network, grid: Downsampling, path: str | Path, time_step_s: float = READERS_STEP_S
-) -> None:
+def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
     """Write a network as a NIR graph.
 
     Every neuron parameter is a float32 vector. A warning says what NIR can't; it also stands in the
@@ -92,22 +84,19 @@ def write_nir(
     grid : Downsampling
         Its input; kept in the metadata.
     path : str or Path
-        The HDF5 file.
-    time_step_s : float
-        What a step is called in the graph, in seconds; in the study it lasts `grid.step_ms`.
-        Readers that can't be told a step take it to be the default.
+        The HDF5 file. A step is called `STEP_S` there; in the study it lasts `grid.step_ms`.
 
     Raises
     ------
     ValueError
         If the file can't hold the network; see `unwritable_reasons`.
     """
-    if reasons := unwritable_reasons(model, grid, time_step_s):
+    if reasons := unwritable_reasons(model, grid):
         raise ValueError(f"NIR can't hold this network: {'; '.join(reasons)}")
     assert isinstance(model, SpikingNetwork)
     warnings.warn(f"{path}: {WARNING}", stacklevel=2)
     metadata = {
-        "time_step_s": time_step_s,
+        "time_step_s": STEP_S,
         "step_ms": grid.step_ms,
         "reset": "subtract",
         "update": UPDATE,
@@ -119,12 +108,12 @@ def write_nir(
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input({"input": np.array([grid.n_units])})}
     if model.delays != (0,):
         copies = np.tile(np.eye(grid.n_units, dtype=np.float32), (len(model.delays), 1))
-        late = np.repeat(np.array(model.delays) * time_step_s, grid.n_units)
+        late = np.repeat(np.array(model.delays) * STEP_S, grid.n_units)
         nodes |= {"copies": nir.Linear(copies), "delays": nir.Delay(late.astype(np.float32))}
     for i, (fc, lif) in enumerate(model.layers, start=1):
         nodes[f"fc{i}"] = nir.Affine(fc.weight.detach().numpy(), fc.bias.detach().numpy())
-        tau = _taus(_vector(lif.beta.clamp(0, 1), fc), time_step_s)
-        neuron = {"tau": tau, "r": tau / np.float32(time_step_s)}
+        tau = _taus(_vector(lif.beta.clamp(0, 1), fc))
+        neuron = {"tau": tau, "r": tau / np.float32(STEP_S)}
         neuron |= {"v_leak": np.zeros_like(tau), "v_reset": np.zeros_like(tau)}
         nodes[f"lif{i}"] = nir.LIF(
             v_threshold=_vector(lif.threshold, fc), metadata={"reset": "subtract"}, **neuron
@@ -150,22 +139,13 @@ def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
         With a beta and a threshold for every neuron; its surrogate is the study's.
     grid : Downsampling
         Its input.
-
-    Raises
-    ------
-    ValueError
-        If the file is no such graph.
     """
     graph = nir.read(path)
     about, nodes = graph.metadata, graph.nodes
-    missing = {"time_step_s", "reset", "input"} - set(about)
-    missing |= {"fc1", "lif1", "fc2", "lif2"} - set(nodes)
-    if missing:
-        raise ValueError(f"{path}: not from here, for it lacks {', '.join(sorted(missing))}")
-    grid, step_s = Downsampling(**json.loads(about["input"])), float(about["time_step_s"])
+    grid = Downsampling(**json.loads(about["input"]))
     delays: tuple[int, ...] = (0,)
     if "delays" in nodes:
-        late = nodes["delays"].delay[:: grid.n_units] / step_s
+        late = nodes["delays"].delay[:: grid.n_units] / STEP_S
         delays = tuple(np.rint(late).astype(int).tolist())
     weights = [nodes[f"fc{i}"].weight for i in (1, 2)]
     sizes = grid.n_units, *(len(weight) for weight in weights)
@@ -174,7 +154,7 @@ def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
         neuron = nodes[f"lif{i}"]
         fc.weight.data = torch.from_numpy(nodes[f"fc{i}"].weight)
         fc.bias.data = torch.from_numpy(nodes[f"fc{i}"].bias)
-        lif.beta = torch.from_numpy(_betas(neuron.tau, step_s))
+        lif.beta = torch.from_numpy(_betas(neuron.tau))
         lif.threshold = torch.from_numpy(neuron.v_threshold)
     return model, grid
 
@@ -183,9 +163,9 @@ def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:
     return values.detach().expand(fc.out_features).contiguous().numpy()
 
 
-def _taus(betas: np.ndarray, step_s: float) -> np.ndarray:
-    return (step_s / (1 - betas.astype(np.float64))).astype(np.float32)
+def _taus(betas: np.ndarray) -> np.ndarray:
+    return (STEP_S / (1 - betas.astype(np.float64))).astype(np.float32)
 
 
-def _betas(taus: np.ndarray, step_s: float) -> np.ndarray:
-    return (1 - step_s / taus.astype(np.float64)).astype(np.float32)
+def _betas(taus: np.ndarray) -> np.ndarray:
+    return (1 - STEP_S / taus.astype(np.float64)).astype(np.float32)

@@ -1,13 +1,11 @@
-"""Two data sets held against each other: numbers by hand, and which differences they show."""
+"""Two data sets held against each other: numbers by hand."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
-from shd_helpers.source.speech import SPEECH_RATE_HZ, speak
 from tools import compare
 from tools.compare import compare_utterances
 
@@ -83,20 +81,6 @@ def test_a_set_is_like_itself():
         assert measures[name] == pytest.approx(1)
 
 
-def test_later_spikes_and_other_units_show():
-    rows = draw(3, 0)
-    a = utterances(rows, [0, 1, 2])
-    late = utterances([(times + 0.0625, units) for times, units in rows], [0, 1, 2])
-    measures, _ = compare_utterances(a, late)
-    assert measures["onset_ms_b"] - measures["onset_ms_a"] == pytest.approx(62.5, abs=0.5)
-    assert measures["time_difference"] > 0.2 and measures["units_difference"] == 0
-    assert measures["correlation"] < 0.1
-    turned = utterances([(times, 699 - units) for times, units in rows], [0, 1, 2])
-    measures, _ = compare_utterances(a, turned)
-    assert measures["units_difference"] > 0.2 and measures["time_difference"] == 0
-    assert measures["correlation"] < 0.1
-
-
 def test_matched_by_name_in_any_order():
     rows, other_order = draw(3, 0), GERMAN + ENGLISH
     a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])
@@ -109,68 +93,14 @@ def test_matched_by_name_in_any_order():
     assert classes.utterances_b.tolist() == [1, 0, 1, 1]
 
 
-@pytest.mark.parametrize(
-    ("labels", "speakers", "files"),
-    [([0, 1, 3], [0, 0, 0], ()), ([0, 1, 2], [0, 0, 1], ()), ([0, 1, 2], [0, 0, 0], "abc")],
-)
-def test_no_match(labels, speakers, files):
-    rows = draw(3, 0)
-    a = utterances(rows, [0, 1, 2], files="xyz" if files else ())
-    measures, _ = compare_utterances(a, utterances(rows, labels, speakers, files=files))
-    assert measures["matched"] == 0
-    assert np.isnan(measures["correlation"]) and np.isnan(measures["active_ratio"])
-    assert measures["spikes_ratio"] == 1
-
-
-def test_nothing_to_compare():
+def test_nothing_to_match_and_nothing_to_compare():
+    a, b = utterances(draw(3, 0), [0, 1, 2]), utterances(draw(3, 0), [0, 1, 3])
+    measures, _ = compare_utterances(a, b)
+    assert measures["matched"] == 0 and np.isnan(measures["correlation"])
     a, nothing = utterances(draw(1, 0), [0]), utterances([], [])
     for pair in ((a, nothing), (nothing, a)):
         with pytest.raises(DatasetError, match="without utterances"):
             compare_utterances(*pair)
-
-
-# ---- what the cochlea makes of words ----
-
-WORDS = (0, 2, 4, 6, 8)
-
-
-@pytest.fixture(scope="module")
-def spoken() -> dict[str, list]:
-    """The same ten words three times: two draws, and with a window over the whole track."""
-    waves = [
-        speak(ENGLISH[label], speaker, np.random.default_rng([label, speaker]))
-        for speaker in (0, 4)
-        for label in WORDS
-    ]
-    settings = {"one": (0, 30.0), "two": (100, 30.0), "window": (200, None)}
-    return {
-        name: [
-            encode(wave, SPEECH_RATE_HZ, seed=first + i, ramp_ms=ramp_ms)
-            for i, wave in enumerate(waves)
-        ]
-        for name, (first, ramp_ms) in settings.items()
-    }
-
-
-def test_two_draws_are_alike_and_the_wrong_window_is_told_apart(spoken):
-    one, two, window = (
-        utterances(spoken[name], [*WORDS, *WORDS], [0] * 5 + [4] * 5)
-        for name in ("one", "two", "window")
-    )
-    same, _ = compare_utterances(one, two)
-    other, classes = compare_utterances(one, window)
-    assert same["matched"] == other["matched"] == 10
-    assert same["spikes_ratio"] == pytest.approx(1, abs=0.02)
-    assert same["active_ratio"] == pytest.approx(1, abs=0.02)
-    assert same["units_difference"] < 0.08 and same["time_difference"] < 0.05
-    assert same["onset_ms_b"] == pytest.approx(same["onset_ms_a"], abs=2)
-    assert same["correlation"] > 0.75
-    assert other["spikes_ratio"] < 0.9 and other["active_ratio"] < 0.9
-    assert other["units_difference"] > 2 * same["units_difference"]
-    assert other["time_difference"] > 3 * same["time_difference"]
-    assert other["onset_ms_b"] > other["onset_ms_a"] + 10
-    assert other["correlation"] < same["correlation"] - 0.05
-    assert (classes.spikes_b < classes.spikes_a).all()
 
 
 def run(monkeypatch, *arguments):
@@ -178,17 +108,17 @@ def run(monkeypatch, *arguments):
     compare.main()
 
 
-def test_command(spoken, tmp_path, monkeypatch, capsys):
-    for name in ("one", "two"):
+def test_command(tmp_path, monkeypatch, capsys):
+    for seed, name in enumerate(("one", "two")):
         for part in ("train", "test"):
-            path = tmp_path / name / f"{name}_{part}.h5"
-            write_shd(path, *zip(*spoken[name], strict=True), [*WORDS, *WORDS], [0] * 5 + [4] * 5)
+            rows = zip(*draw(10, seed), strict=True)
+            write_shd(tmp_path / name / f"{name}_{part}.h5", *rows, [0, 2, 4, 6, 8] * 2, [0] * 10)
     run(monkeypatch, tmp_path / "one", tmp_path / "two")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "train" and lines[2].endswith("two_train.h5")
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
     assert rows["matched"] == ["10", "10"]
     utterances_a, _, utterances_b, _, ratio = rows["eight"][:5]
-    assert utterances_a == utterances_b == "2" and float(ratio) == pytest.approx(1, abs=0.02)
+    assert utterances_a == utterances_b == "2" and float(ratio) == pytest.approx(1, abs=0.2)
     with pytest.raises(SystemExit, match="no such folder"):
         run(monkeypatch, tmp_path / "one", tmp_path / "absent")

@@ -52,16 +52,13 @@ def test_the_quiet_end_of_a_word_belongs_to_it_and_a_click_before_does_not():
     [
         (np.zeros(RATE), "Silence: is the microphone muted"),
         (np.zeros(0), "Nothing was recorded."),
-        (np.full(RATE, np.nan), "Silence"),
         (noise(2.0, 0.05), "No word stands out of the noise"),
         (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
-        (with_noise(noise(1), tone(0.4), noise(1), tone(0.3), noise(1)), "2 words were heard."),
         (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "2 words were heard."),
         (with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)), "That was a click. Say one digit"),
-        (np.full(RATE, 0.1), "Silence"),
     ],
 )
-def test_what_is_no_word_is_told(wave, sentence):
+def test_what_is_no_word_is_refused(wave, sentence):
     with pytest.raises(RecordingError, match=f"^{sentence}"):
         hear(wave, RATE)
 
@@ -96,33 +93,27 @@ def test_a_word_cut_close_gets_the_sound_around_it_that_it_lacks(rate_hz):
     assert abs(len(close.times) / len(heard.times) - 1) < 0.05
 
 
-def test_an_offset_is_not_heard():
+def test_an_offset_changes_nothing():
     """Of half of the word's peak, as cheap microphones have."""
     wave = with_noise(np.zeros(RATE // 2), tone(0.4, 0.2), np.zeros(RATE // 2))
     plain, other = hear(wave, RATE), hear(wave + 0.1, RATE)
     assert np.array_equal(plain.times, other.times) and np.array_equal(plain.units, other.units)
 
 
-def test_the_sampling_rate_is_not_heard():
+def test_the_sampling_rate_changes_little():
     word = synthesise("seven", "en-us+m3")
     sound = np.concatenate([np.zeros(4800), word, np.zeros(4800)])  # at 24 kHz
-    n_spikes = [
-        len(hear(resample_poly(sound, hz, SPEECH_RATE_HZ), hz).times)
-        for hz in (SPEECH_RATE_HZ, 44_100, RATE, 4 * RATE)
-    ]
-    assert max(n_spikes) < 1.03 * min(n_spikes)
+    n_spikes = {
+        hz: len(hear(resample_poly(sound, hz, SPEECH_RATE_HZ), hz).times)
+        for hz in (8000, 24_000, 44_100, RATE, 4 * RATE)
+    }
+    assert n_spikes.pop(8000) > 500
+    assert max(n_spikes.values()) < 1.03 * min(n_spikes.values())
 
 
 def test_a_clipped_word_is_encoded_with_a_warning():
     wave = with_noise(np.zeros(RATE), np.clip(tone(0.5, 3.0), -1, 1), np.zeros(RATE))
     assert hear(wave, RATE).warning.startswith("It is clipped")
-
-
-def test_a_low_rate_is_resampled():
-    wave = synthesise("seven", "en-us+m3")
-    padded = np.concatenate([np.zeros(4000), wave, np.zeros(4000)])[::3]  # to 8 kHz
-    heard = hear(padded, SPEECH_RATE_HZ // 3)
-    assert heard.rate_hz == RATE and len(heard.times) > 500
 
 
 @pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings aren't here")

@@ -82,13 +82,7 @@ def test_folder(folder, tmp_path):
     assert left == [".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"]
 
 
-def test_recordings_at_48_khz_go_through_as_they_are(tmp_path):
-    wave = sound(2, 48_000)
-    soundfile.write(tmp_path / "x.wav", wave, 48_000, subtype="DOUBLE")
-    np.testing.assert_array_equal(read_wave(tmp_path / "x.wav")[0], wave)
-
-
-def test_the_sampling_rate_is_not_heard(tmp_path):
+def test_the_sampling_rate_changes_little(tmp_path):
     counts = []
     for rate_hz in (16_000, 24_000, 44_100, 48_000, 192_000):
         path = tmp_path / f"{rate_hz}.wav"
@@ -97,16 +91,16 @@ def test_the_sampling_rate_is_not_heard(tmp_path):
     assert max(counts) < 1.05 * min(counts)
 
 
-def test_an_offset_is_not_heard(tmp_path):
+def test_an_offset_changes_nothing(tmp_path):
     """Half of the word's peak; nor is the mean of any of the Heidelberg Digits taken away."""
     wave = sound(2, 48_000)
     wave *= 0.2 / np.abs(wave).max()
     wave -= wave.mean()
-    heard = []
+    waves = []
     for offset in (0.0, 0.1):
         soundfile.write(tmp_path / "x.wav", wave + offset, 48_000, subtype="DOUBLE")
-        heard.append(read_wave(tmp_path / "x.wav")[0])
-    np.testing.assert_allclose(*heard, atol=1e-12)
+        waves.append(read_wave(tmp_path / "x.wav")[0])
+    np.testing.assert_allclose(*waves, atol=1e-12)
     as_much = wave + 0.0145 * wave.std()  # as the one with the most has
     soundfile.write(tmp_path / "x.wav", as_much, 48_000, subtype="DOUBLE")
     np.testing.assert_array_equal(read_wave(tmp_path / "x.wav")[0], as_much)
@@ -118,13 +112,6 @@ def test_wav_of_telephones_is_read(subtype, tmp_path):
     soundfile.write(tmp_path / "x.wav", wave, 8000, subtype=subtype)
     read = resample_poly(read_wave(tmp_path / "x.wav")[0], 1, 6)[: len(wave)]
     assert np.corrcoef(read, wave)[0, 1] > 0.95
-
-
-def test_a_format_that_cannot_be_read_is_named(tmp_path):
-    path = tmp_path / "x.wav"
-    soundfile.write(path, sound(2), 8000, subtype="DWVW_16", format="AIFF")
-    with pytest.raises(RecordingError, match=r"x\.wav: no audio that can be read.* Export it"):
-        read_wave(path)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44_100, 48_000])

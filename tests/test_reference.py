@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from hardware.folder import SOURCES, source_text
+from hardware.folder import source_text
 from hardware.sources import Word, c_header, count_line, counts_text, events_text, trace_text
 from tests.circuits import CIRCUITS, random_circuit, random_words
 
@@ -101,20 +101,6 @@ def test_a_line_that_cannot_be_used_is_named(program, line, says):
     found, said = run(program, TEXT + "1 200\n" + line + "\n\n" + TEXT, status=1)
     assert found == EXPECTED  # of the words before
     assert said.startswith(f"line {TEXT.count(chr(10)) + 2} ") and says in said
-
-
-@pytest.mark.parametrize("name", SOURCES[:2])
-def test_sources_are_short(name):
-    assert len(source_text(name).splitlines()) < 200
-
-
-def test_reference_has_no_float_allocation_or_library():
-    text = source_text("reference.c")
-    assert {line for line in text.splitlines() if line.startswith("#include <")} == {
-        "#include <stdint.h>",
-        "#include <stdio.h>",
-    }
-    assert not [word for word in ("float", "double", "malloc", "calloc") if word in text]
 
 
 def test_sums_of_more_than_32_bits_are_refused():

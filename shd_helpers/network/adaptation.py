@@ -1,4 +1,4 @@
-"""Adaptation: a neuron tires by what its membrane and spikes did in the last tenths of a second.
+"""Adaptation: what membrane and spikes did in the last tenths of a second weakens the current.
 
 As Baronig et al. (2025), "Advancing spatio-temporal processing through adaptation in spiking neural
 networks", Nature Communications 16: a new adaptation is fed by the new membrane, which keeps its

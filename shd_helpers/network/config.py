@@ -32,13 +32,9 @@ class NetworkConfig:
     learn_beta: bool = later(False)  # a beta for every neuron, learned
     learn_threshold: bool = later(False)  # a threshold for every spiking neuron, learned
     n_delays: int = later(1)  # copies of the input, each 30 ms later and with weights of its own
-    kernel_size: int = later(
-        0
-    )  # units that a hidden neuron sees, with weights shared over places; 0: all
+    kernel_size: int = later(0)  # units that a hidden neuron sees, with shared weights; 0: all
     stride: int = later(8, counts_with="kernel_size")  # units between places
-    adapt_ms: float = later(
-        0.0
-    )  # hidden neurons tire, and recover within about so long; 0: they don't
+    adapt_ms: float = later(0.0)  # about how long hidden neurons adapt; 0: they don't
     stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:

@@ -62,33 +62,13 @@ def accumulates(
         Spikes of each layer, shape (utterances, layers). They count with their neurons' mean number
         of synapses.
     """
-    total = event_accumulates(synapses[0], delays, events).sum(1).astype(float)
+    total, of = np.zeros(len(events)), np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    for k, delay in enumerate(delays):
+        in_time = events.steps.astype(np.int64) + delay < events.n_steps
+        np.add.at(total, of[in_time], synapses[0][events.units[in_time] + k * events.n_units])
     for met, spikes in zip(synapses[1:], n_spikes.T, strict=False):  # the output's meet none
         total += spikes * met.mean()
     return total
-
-
-def event_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Events) -> np.ndarray:
-    """Return how many weights the events and their delayed copies meet in each step.
-
-    Parameters
-    ----------
-    synapses, delays, events
-        As for `accumulates`, of the first layer.
-
-    Returns
-    -------
-    ndarray
-        Shape (utterances, steps), int64.
-    """
-    n, n_steps = len(events), events.n_steps
-    of, steps = np.repeat(np.arange(n), np.diff(events.offsets)), events.steps.astype(np.int64)
-    total = np.zeros(n * n_steps, np.int64)
-    for k, delay in enumerate(delays):
-        in_time = steps + delay < n_steps
-        met = synapses[events.units[in_time] + k * events.n_units]
-        np.add.at(total, (of * n_steps + steps + delay)[in_time], met)
-    return total.reshape(n, n_steps)
 
 
 def _recordings(

@@ -162,8 +162,8 @@ class SpikingNetwork(nn.Module):
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
             if config.adapt_ms and i < self.n_layers - 1:
-                tires = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
-                self.add_module(f"adaptation{i + 1}", tires)
+                adaptation = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
+                self.add_module(f"adaptation{i + 1}", adaptation)
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
@@ -220,16 +220,16 @@ class SpikingNetwork(nn.Module):
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
-        tired = [torch.zeros_like(start) for start in mem]
+        adaptation = [torch.zeros_like(start) for start in mem]
         inputs = self.delayed_copies(x)
         for spk in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
-                current, adaptation = fc(spk), self.adaptation(i)
-                if adaptation:
-                    current = current - tired[i]
+                current, adapts = fc(spk), self.adaptation(i)
+                if adapts:
+                    current = current - adaptation[i]
                 spk, mem[i] = lif(current, mem[i])
-                if adaptation:
-                    tired[i] = adaptation(tired[i], mem[i], spk)
+                if adapts:
+                    adaptation[i] = adapts(adaptation[i], mem[i], spk)
                 spks[i].append(spk)
                 if record_hidden or i == self.n_layers - 1:
                     mems[i].append(mem[i])

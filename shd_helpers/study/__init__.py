@@ -17,7 +17,7 @@ _MODULES = {
     "parameters": ("parameters_of",),
     "recipe": ("Recipe",),
     "networks": ("input_of", "keep_network", "load_network", "read_network"),
-    "predictions": ("collect_predictions", "count_correct", "speaker_accuracies"),
+    "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (
         "choose",

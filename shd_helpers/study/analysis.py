@@ -120,7 +120,7 @@ def load_utterances(run: Run) -> Parts:
 
 
 def utterances_of(info: dict, file: Path) -> Parts:
-    """Return the utterances of which a network's training was told, as `load_utterances`.
+    """Return the utterances that a network was trained with, as `load_utterances`.
 
     Parameters
     ----------

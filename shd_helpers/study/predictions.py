@@ -1,15 +1,14 @@
-"""What runs predicted for each utterance: kept beside a sweep's table, collected, counted."""
+"""What runs predicted for each utterance: kept beside a sweep's table, and collected."""
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from shd_helpers.files import atomic, reading
-from shd_helpers.paths import runs_dir
 from shd_helpers.study.run_folder import read_info, read_predictions
-from shd_helpers.study.tables import RESTORE, TableError, locked, read_rows, table_path
+from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
 _KINDS = {"hash": str, "part": str, "row": int, "speaker": int, "seen": bool}
 _KINDS |= {"label": str, "predicted": str}
@@ -73,12 +72,12 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
-    """Return what every run of a table predicted: as kept beside it, else from the run folders.
+    """Return what every run of a table predicted.
 
     Parameters
     ----------
     name : str or Path
-        As for `tables.read_table`.
+        As for `tables.read_table`; its sweep has ``keep_predictions: true``.
 
     Returns
     -------
@@ -90,53 +89,23 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If only the scores of a run are at hand; the message says how to repeat it.
+        If those of a run are missing.
     """
     from shd_helpers.source.shd_file import LANGUAGES  # takes a second, and sweeps don't need it
 
-    path = table_path(name)
-    rows, kept = read_rows(path), _read(predictions_path(path))
-    rows = rows[rows.status == "done"]
-    found = [kept]
-    for row in rows[~rows["hash"].isin(kept["hash"])].itertuples():
-        try:
-            found.append(_of_folder(runs_dir() / row.run_name).assign(hash=row.hash))
-        except TableError as error:
-            sweep, run = path.stem.removesuffix(f"_{row.dataset}"), row.run_name.split("/")[-1]
-            raise TableError(
-                f"{path}: {row.run_name} has scores, but no predictions ({error}). Repeat the run: "
-                f"make sweep SWEEP={sweep} DATASET=({row.dataset} or its folder) "
-                f"ARGS=\"--again '{run}'\""
-            ) from error
-    whole = rows[["hash", "configuration", "seed", "language"]].merge(pd.concat(found), on="hash")
+    runs, path = read_table(name), predictions_path(table_path(name))
+    table = runs[["hash", "configuration", "seed", "language"]].merge(_read(path), on="hash")
+    n_missing = len(set(runs["hash"]) - set(table["hash"]))
+    if n_missing:
+        raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
     classes = {f"{k} {word}": i for k, words in LANGUAGES.items() for i, word in enumerate(words)}
-    heard = [name for name in ("label", "predicted", "integer_predicted") if name in whole]
-    whole[heard] = whole[heard].apply(lambda words: (whole.language + " " + words).map(classes))
-    if whole[["label", "predicted"]].isna().any(axis=None):
-        raise TableError(f"{predictions_path(path)}: a word of another language. {RESTORE}")
-    if "integer_predicted" in whole:  # -1: a network of floats only
-        whole["integer_predicted"] = whole.integer_predicted.fillna(-1).astype(int)
-    return whole[["hash", "configuration", "seed", *(name for name in _KEPT[1:] if name in whole)]]
-
-
-def count_correct(predictions: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Count the predictions, and the correct ones.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        From `collect_predictions`.
-    columns : sequence of str
-        Columns of it; predictions that agree in them are counted together.
-
-    Returns
-    -------
-    DataFrame
-        The columns, `utterances` and `correct` (how many).
-    """
-    correct = predictions.assign(correct=predictions.label == predictions.predicted)
-    counted = correct.groupby([*columns], sort=False).correct
-    return counted.agg(utterances="size", correct="sum").reset_index()
+    words = [name for name in ("label", "predicted", "integer_predicted") if name in table]
+    table[words] = table[words].apply(lambda word: (table.language + " " + word).map(classes))
+    if table[["label", "predicted"]].isna().any(axis=None):
+        raise TableError(f"{path}: a word of another language. {RESTORE}")
+    if "integer_predicted" in table:  # -1: a network of floats only
+        table["integer_predicted"] = table.integer_predicted.fillna(-1).astype(int)
+    return table[["hash", "configuration", "seed", *(name for name in _KEPT[1:] if name in table)]]
 
 
 def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
@@ -161,7 +130,7 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
     TableError
         As `collect_predictions`.
     """
-    inputs = read_rows(table_path(name))[["hash", axis]].rename(columns={axis: "input"})
+    inputs = read_table(name)[["hash", axis]].rename(columns={axis: "input"})
     predictions = collect_predictions(name).merge(inputs, on="hash")
     predictions["correct"] = predictions.label == predictions.predicted
     wide = predictions.pivot_table("correct", ["input", "seed", "speaker"], "seen", sort=False)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +24,10 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
 # columns that aren't numbers, even where they look so
-_TEXT = (*("configuration", "validation_speakers", "run_name"), *DATA, *("hash", "status", "error"))
+_TEXT = (
+    *("configuration", "circuit", "validation_speakers", "run_name"),
+    *(*DATA, "hash", "status", "error"),
+)
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
 
@@ -157,16 +159,12 @@ def locked(path: Path) -> FileLock:
 
 
 def table_path(name: str | Path) -> Path:
-    """Return the file of a table that must be there."""
-    path = name if isinstance(name, Path) else results_dir() / f"{name}.csv"
-    if not path.exists():
-        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
-        raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
-    return path
+    """Return the file of a table that is named, or given by its path."""
+    return name if isinstance(name, Path) else results_dir() / f"{name}.csv"
 
 
 def read_table(name: str | Path) -> pd.DataFrame:
-    """Return the runs of a sweep that have ended well, with the input's size.
+    """Return the runs of a sweep that have ended well, as `read_rows` does.
 
     Parameters
     ----------
@@ -174,24 +172,17 @@ def read_table(name: str | Path) -> pd.DataFrame:
         A file in ``results/``, without its ending (the sweep's name and its data set's), or the
         path of a table.
 
-    Returns
-    -------
-    DataFrame
-        As `sweeps.runner.run_sweep` makes it, with `channels` and `steps`.
-
     Raises
     ------
     TableError
         If there is no such table, or no run in it has ended well.
     """
-    from shd_helpers.events.downsample import Downsampling  # takes a second to import
-
     path = table_path(name)
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
+        raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
     table = read_rows(path)
     table = table[table.status == "done"]
     if not len(table):
         raise TableError(f"{path}: no run that has ended well. {RESTORE}")
-    names = [field.name for field in fields(Downsampling) if field.name in table]
-    with reading(path, TableError, RESTORE):
-        inputs = [Downsampling(**row) for row in table[names].to_dict("records")]
-    return table.assign(channels=[i.n_units for i in inputs], steps=[i.n_steps for i in inputs])
+    return table

@@ -185,10 +185,10 @@ def fit(
     for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
         rate = scheduler.get_last_lr()[0]
-        shown = augmentation(training, generator) if augmentation else training
+        augmented = augmentation(training, generator) if augmentation else training
         left = config.epochs - epoch
         tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
-        train = train_epoch(model, shown, optimizer, config, generator, tuned, engine)
+        train = train_epoch(model, augmented, optimizer, config, generator, tuned, engine)
         as_built = tuned.few_bit_weights if tuned else nullcontext
         with as_built(model):
             valid = evaluate(model, validation, engine)

@@ -34,8 +34,8 @@ def read_events(event_steps, event_units, first, end, n_units, start, units):
 
 
 @compiled
-def delayed(at, heard, n_units, delays, start, units):
-    """List the events heard[at[t]:at[t + 1]] of the steps t once for every delay.
+def delayed(at, units_in, n_units, delays, start, units):
+    """List the events units_in[at[t]:at[t + 1]] of the steps t once for every delay.
 
     The copy of unit u that is late by delays[k] is the input u + k n_units.
     """
@@ -44,7 +44,7 @@ def delayed(at, heard, n_units, delays, start, units):
         for t in range(n_steps + 1):
             start[t] = at[t]
         for i in range(at[n_steps]):
-            units[i] = heard[i]
+            units[i] = units_in[i]
         return
     for t in range(n_steps):
         start[t] = found
@@ -52,7 +52,7 @@ def delayed(at, heard, n_units, delays, start, units):
             s = t - delays[k]
             if s >= 0:
                 for i in range(at[s], at[s + 1]):
-                    units[found] = heard[i] + k * n_units
+                    units[found] = units_in[i] + k * n_units
                     found += 1
     start[n_steps] = found
 
@@ -164,7 +164,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
     n_steps, n, found = len(start) - 1, mem.shape[1], 0
     adapts, words = layer[ADAPTS], flags.view(np.uint64)
     mem[0] = zero
-    tired = np.zeros(n if adapts else 0, np.float32)
+    adaptation = np.zeros(n if adapts else 0, np.float32)
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = bias[j]
@@ -175,7 +175,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
             add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
         if adapts:
             for j in range(n):
-                mem[t + 1, j] -= tired[j]
+                mem[t + 1, j] -= adaptation[j]
         for j in range(n):
             reset = theta[j] if mem[t, j] - theta[j] > zero else zero
             mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
@@ -184,7 +184,7 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
             left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
             for j in range(n):
                 fed = of_mem[j] * mem[t + 1, j] + of_spk[j] * np.float32(flags[j])
-                tired[j] = left[j] * tired[j] + (one - left[j]) * fed
+                adaptation[j] = left[j] * adaptation[j] + (one - left[j]) * fed
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -229,7 +229,7 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     fed it.
     """
     n_steps, adapts, beta, theta = len(mem) - 2, layer[ADAPTS], neurons[1], neurons[2]
-    heard, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
+    errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
     h, by_mem = np.zeros_like(beta), np.zeros_like(beta)
     mem[n_steps + 1] = zero
     for t in range(n_steps, 0, -1):
@@ -237,11 +237,11 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
         if n_next and row == 0:  # for this step and those before it
             for r in range(BACK):
                 for j in range(n_next):
-                    heard[r, j] = g_next[t - r, j] if t > r else zero
+                    errors[r, j] = g_next[t - r, j] if t > r else zero
             for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
                 for r in range(0, BACK, 2):
                     add_products(
-                        heard[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
+                        errors[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
         grad = grads[row] if n_next else last
         if adapts:
