@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from shd_helpers.files import atomic, reading
+from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
@@ -91,8 +92,6 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     TableError
         If those of a run are missing.
     """
-    from shd_helpers.source.shd_file import LANGUAGES  # takes a second, and sweeps don't need it
-
     runs, path = read_table(name), predictions_path(table_path(name))
     table = runs[["hash", "configuration", "seed", "language"]].merge(_read(path), on="hash")
     n_missing = len(set(runs["hash"]) - set(table["hash"]))

@@ -16,22 +16,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
+import torch
 from filelock import FileLock, Timeout
 
+from shd_helpers.events import Parts
 from shd_helpers.files import atomic, reading, sync
+from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
+from shd_helpers.study.evaluation import origin
 from shd_helpers.study.recipe import run_hash
-
-if TYPE_CHECKING:  # torch takes seconds to import, and tables and sweeps do without
-    import torch
-
-    from shd_helpers.events import Parts
-    from shd_helpers.network import Network
 
 REMEDY = "Run 03_model_training with this run_name"
 WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
@@ -113,10 +111,8 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: Path, parameters: Mapping, data: Mapping, parts: "Parts", model: "Network"
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
     ) -> None:
-        import torch
-
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
@@ -133,7 +129,7 @@ class RunWriter:
         }
         self._json()
 
-    def epoch(self, model: "Network", metrics: dict) -> None:
+    def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch; raise RunError if a loss is no finite number."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
@@ -141,7 +137,7 @@ class RunWriter:
 
     def finish(
         self,
-        model: "Network",
+        model: Network,
         scores: Mapping[str, float | None],
         predictions: pd.DataFrame,
         examples: Mapping[str, Mapping[str, np.ndarray]],
@@ -167,8 +163,6 @@ class RunWriter:
         OSError
             If the disk is full; the run before stays.
         """
-        import torch
-
         if not self._lock.is_locked:
             raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
@@ -203,16 +197,14 @@ class RunWriter:
             raise RunError(f"{self._folder}: {what}") from None
 
 
-def _weights(model: "Network") -> dict[str, np.ndarray]:
+def _weights(model: Network) -> dict[str, np.ndarray]:
     """Return a network's weights as they are now, by their names in ``weights.h5``."""
     named = model.named_parameters()
     return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
 
 
-def _utterances(parts: "Parts") -> pd.DataFrame:
+def _utterances(parts: Parts) -> pd.DataFrame:
     """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
-    from shd_helpers.study.evaluation import origin
-
     tables = []
     for role, events in parts._asdict().items():
         if events is not None:
@@ -239,7 +231,7 @@ class Run:
     info: dict  # run.json
     epochs: pd.DataFrame  # one row an epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
-    state: dict[str, "torch.Tensor"]  # of the trained network: "fc1.weight", its betas, ...
+    state: dict[str, torch.Tensor]  # of the trained network: "fc1.weight", its betas, ...
     predictions: pd.DataFrame  # one row a test utterance
     examples: dict[str, dict[str, np.ndarray]]  # by class name
 
@@ -258,8 +250,6 @@ def read_run(folder: Path) -> Run:
     RunError
         If there is no run in the folder, or one of its files is damaged.
     """
-    import torch
-
     info = read_info(folder)
     try:
         with reading(folder / "run.json", RunError, f"{REMEDY} again."):
