@@ -10,7 +10,7 @@ import torch
 from hardware import circuit_scores, circuit_words, integer_network
 from shd_helpers.events import Downsampling
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
-from shd_helpers.network.engines import fused
+from shd_helpers.network import engine as fused
 from shd_helpers.network.quantisation import HEADROOM
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
