@@ -275,7 +275,7 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
-    with suppress(DatasetError):  # a damaged one may just now be made anew by another process
+    with suppress(DatasetError):  # absent, or damaged and perhaps just now made anew by another
         return _read_cache(cache)
     with exclusive(cache.parent, f"{cache.stem}.lock"):
         if cache.exists():
