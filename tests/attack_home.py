@@ -36,8 +36,8 @@ from shd_helpers.study import (
     summarise,
 )
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.tables import finished_run, read_rows
-from shd_helpers.sweeps import spec, state
+from shd_helpers.study.tables import finished_run
+from shd_helpers.sweeps import runner, spec
 from tests.test_recordings import sound
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
@@ -114,7 +114,7 @@ class Home:
     def sweep(self, path: Path | None = None, **overrides: object) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(path or self.yaml, overrides)
-        todo = state.missing(swept, None, read_rows(swept.table))
+        todo = runner.missing(swept)
         spec.check_todo(swept, todo, elsewhere=False)
         errors = {}
         for run in todo:
@@ -123,9 +123,9 @@ class Home:
             except PapermillExecutionError as error:
                 errors[run.run_name] = clean(error)
             result = errors.get(run.run_name) or finished_run(run.folder, run.hash)
-            state.store(swept, {run: result or "the run folder is gone"})
-        state.settle(swept, [run for run in todo if run.run_name not in errors])
-        assert len(state.own_rows(swept, errors)) == len(swept.runs)
+            runner.store(swept, {run: result or "the run folder is gone"})
+        runner.store_predictions(swept, [run for run in todo if run.run_name not in errors])
+        assert len(runner.own_rows(swept, errors)) == len(swept.runs)
 
     def analyse(self) -> None:
         """Read everything that notebooks 4 to 6 read."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from shd_helpers.paths import ROOT
-from shd_helpers.study.kernels import again_if_it_dies
+from shd_helpers.study.notebooks import again_if_it_dies
 from tests.sweep_home import Home, stopped
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other

@@ -1,4 +1,4 @@
-"""Two sites with SLURM for the tests: three small commands, or the real daemons on loopback."""
+"""SLURM's daemons on loopback, for the tests."""
 
 import contextlib
 import getpass
@@ -6,13 +6,11 @@ import os
 import shutil
 import socket
 import subprocess
-from pathlib import Path
 
 import psutil
 
 from tests.sweep_home import wait_until
 
-COMMANDS = Path(__file__).with_name("slurm_stand_in")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 INSTALL = "apt-get install -y slurm-wlm munge"
 SBIN = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
@@ -75,16 +73,6 @@ class Site:
         if jobs := self.jobs():
             self.cancel(jobs)
             wait_until(lambda: not self.jobs(), "the queue is empty")
-
-
-class StandIn(Site):
-    """Scripts of some lines; a queue is a folder."""
-
-    def __init__(self, queue):
-        queue.mkdir()
-        self.queue = queue
-        path = os.pathsep.join([str(COMMANDS), os.environ["PATH"]])
-        super().__init__({"PATH": path, "QUEUE": str(queue)})
 
 
 def missing():

@@ -51,8 +51,9 @@ STAND_IN = (
     '    with open("/dev/full", "w") as full:\n'
     '        full.write("x")\n',
     "counted = {'x': x, 'word': word, 'seed': seed}\n"
-    "constant = {'bin_ms': 1.0, 'lr_gamma': 0.5}\n"
+    "constant = {'bin_ms': 1.0, 'duration_s': 1.0, 'lr_gamma': 0.5}\n"
     f"text = json.dumps([counted | constant, {{}}, {NUMERICS}], sort_keys=True)\n"
+    "folder.mkdir(parents=True, exist_ok=True)\n"
     "info = {'complete': True, 'parameters': {**counted, 'run_name': run_name}, 'data': {}}\n"
     "info |= {'hash': hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
     'if order == "other":\n'

@@ -11,10 +11,8 @@ from shd_helpers.study import load_network
 from shd_helpers.study.predictions import collect_predictions, keep_predictions
 from shd_helpers.study.run_folder import RunError, read_run
 from shd_helpers.study.tables import TableError, finished_run, read_rows, read_table
-from shd_helpers.sweeps import state
-from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.runner import missing, run_sweep
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 from tests.test_run_folder import write_run
 
 
@@ -127,7 +125,7 @@ def test_a_run_json_in_the_way_of_a_sweep_does_not_hang(home, way):
     home.finish(run)
     WAYS[way](run.folder / "run.json")
     assert finished_run(run.folder, run.hash) is None
-    assert len(state.missing(read_sweep(home.yaml), None, read_rows(home.table))) == 4
+    assert len(missing(read_sweep(home.yaml))) == 4
 
 
 @of_all_ways

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from shd_helpers.paths import ROOT
-from shd_helpers.sweeps.runner import _parser
+from shd_helpers.sweeps.runner import parser
 
 CLUSTER = ROOT / "sweeps" / "cluster"
 RESOURCES = {
@@ -58,7 +58,7 @@ def test_the_sweep_waits_for_its_scheduler_and_failed_runs_are_tried_once():
     assert PODS["sweep"]["restartPolicy"] == "Never"  # else the policy is refused
     command = [*sweep["command"], *sweep["args"]]
     assert command[:3] == ["python", "-m", "shd_helpers.sweeps.runner"]
-    assert _parser().parse_args(command[3:]).scheduler == "tcp://127.0.0.1:8786"
+    assert parser().parse_args(command[3:]).scheduler == "tcp://127.0.0.1:8786"
     assert (ROOT / "sweeps" / f"{command[3]}.yaml").is_file()
 
 

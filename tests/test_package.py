@@ -89,10 +89,10 @@ def copied(tmp_path):
 
 
 def test_a_copied_checkout_s_kernels_have_its_own_package(copied):
-    code = "from pathlib import Path; from shd_helpers.study.kernels import Kernel; k = Kernel()"
-    code += "; k.execute(Path('notebooks/a.ipynb').absolute(), Path('out.ipynb'), {}); k.close()"
+    code = "from pathlib import Path; from shd_helpers.study.notebooks import execute_run"
+    code += "; execute_run({Path('notebooks/a.ipynb').absolute(): {}}, Path('run').absolute())"
     run(sys.executable, "-c", code, cwd=copied)
-    (cell,) = nbformat.read(copied / "out.ipynb", 4).cells
+    (cell,) = nbformat.read(copied / "run" / "a.ipynb", 4).cells
     assert cell.outputs[0].text == f"{copied}\n"
 
 

@@ -46,7 +46,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
     extras = PROJECT["optional-dependencies"]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
-        version = locked[requirement.name]
+        version = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), (requirement, version)
 
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from scipy.stats import qmc
 
-from shd_helpers.sweeps.yaml_file import SWEEPS
+from shd_helpers.sweeps.spec import SWEEPS
 from tools import search
 
 

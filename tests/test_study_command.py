@@ -9,12 +9,11 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.events.toy import write_toy
 from shd_helpers.paths import OF_A_RUN
-from shd_helpers.study.notebooks import NotebookError, main, run_notebooks
+from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock, main
 
 
 def study(cwd, *arguments):
@@ -43,7 +42,7 @@ def test_whole_study(tmp_path):
     folder = tmp_path / "runs here" / "smoke" / "a_b"
     assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"
     assert len(OF_A_RUN) == 4
-    assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock"]
+    assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock", ".a_b.study"]
     for path in OF_A_RUN:
         executed = nbformat.read(folder / path.name, as_version=4)
         assert all(c.execution_count for c in executed.cells if c.cell_type == "code")
@@ -104,38 +103,44 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     orders = [""] * 4
 
     def execute(path, out, *_, **__):
-        out.write_text(orders[OF_A_RUN.index(path)])
+        order = orders[OF_A_RUN.index(path)]
+        out.write_text(order)
         img = Path(os.environ["SHD_IMG_DIR"])
         img.mkdir(exist_ok=True)
         (img / "figure.png").write_text(orders[0])
-        if orders[OF_A_RUN.index(path)] == "fail":
+        if order == "fail":
             raise PapermillExecutionError(3, 7, "", "ZeroDivisionError", "no luck", [])
 
     def contents():
-        return [(folder / path.name).read_text() for path in OF_A_RUN] + [
-            (folder / "img" / "figure.png").read_text()
-        ]
+        files = [*(folder / path.name for path in OF_A_RUN), folder / "img" / "figure.png"]
+        return [file.read_text() for file in files]
 
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     folder, place = tmp_path / "run", tmp_path / ".run.notebooks"
-    run_notebooks({}, folder)
+    four = {path: {} for path in OF_A_RUN}
+    execute_run(four, folder)
     (folder / "run.json").write_text("another's")
     assert contents() == [""] * 5
     orders[:] = ["2", "2", "fail", "2"]
     failed = rf"^03_model_training, cell 7: ZeroDivisionError: no luck\n.* {place}/03_model"
     with pytest.raises(NotebookError, match=failed):
-        run_notebooks({}, folder)
+        execute_run(four, folder)
     assert contents() == [""] * 5
     assert [path.name for path in OF_A_RUN[:3]] == sorted(p.name for p in place.glob("*.ipynb"))
     orders[2] = "2"
-    run_notebooks({}, folder)
+    execute_run(four, folder)
     assert contents() == ["2"] * 5 and not place.exists()
     assert (folder / "run.json").read_text() == "another's"
-    with (
-        FileLock(folder.with_name(".run.study")),
-        pytest.raises(ValueError, match=r"run: another process runs"),
-    ):
-        run_notebooks({}, folder)
+
+
+def test_a_run_that_another_process_executes_is_left_alone(tmp_path, monkeypatch, data_dir):
+    write_toy(tmp_path / "toy", seed=0)
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    arguments = ["--dataset", str(tmp_path / "toy"), "-p", "batch_size", "8"]
+    monkeypatch.setattr(sys, "argv", ["study", *arguments])
+    held = execution_lock(tmp_path / "runs" / "toy")
+    with held, pytest.raises(SystemExit, match=r"toy: another process runs the study there"):
+        main()
 
 
 def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
@@ -154,7 +159,7 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     first, second, third, *_ = OF_A_RUN
     with pytest.raises(RuntimeError, match="Kernel died"):
-        run_notebooks({}, tmp_path / "run")
+        execute_run({path: {} for path in OF_A_RUN}, tmp_path / "run")
     assert calls == [first, first, second, third, third]
 
 

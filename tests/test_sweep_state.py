@@ -14,15 +14,13 @@ import pytest
 
 from shd_helpers.study import recipe, tables
 from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
-from shd_helpers.sweeps import state
+from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
-from shd_helpers.sweeps.spec import read_sweep
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.sweeps.spec import SweepError, read_sweep
 
 
 def todo(home, again=None):
-    sweep = read_sweep(home.yaml)
-    return state.missing(sweep, again, read_rows(sweep.table))
+    return runner.missing(read_sweep(home.yaml), again)
 
 
 def missing(home, again=None):
@@ -32,9 +30,7 @@ def missing(home, again=None):
 def store(home, results):
     """Store what runs measured, or their tracebacks, by their place in the sweep."""
     sweep = read_sweep(home.yaml)
-    rows = {sweep.runs[i]: result for i, result in results.items()}
-    state.store(sweep, rows)
-    state.settle(sweep, [run for run, result in rows.items() if not isinstance(result, str)])
+    runner.store(sweep, {sweep.runs[i]: result for i, result in results.items()})
 
 
 def measured(home, validation):
@@ -56,25 +52,14 @@ def test_the_table(home):
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
-    assert table.kind.tolist() == ["low one", "high"] * 2 and table.word[:2].tolist() == [
-        "a/b",
-        "a",
-    ]
+    assert table.kind.tolist() == ["low one", "high"] * 2
+    assert table.word[:2].tolist() == ["a/b", "a"]
     assert table.run_name[3] == "sweeps/trial/x=2.0,kind=high,seed=3"
     assert (table.validation_accuracy == 0.1 + 0.2).all() and table.test_seen_accuracy.isna().all()
     assert (table.status == "done").all() and (table.error == "").all()
     stored = read_rows(home.table)
     assert stored.validation_accuracy.tolist() == [0.30000000000000004] * 4
     assert stored.hash.tolist() == [run.hash for run in read_sweep(home.yaml).runs]
-
-
-@pytest.mark.parametrize("value", [0.1 + 0.2, 2 / 3, 1e-300, 5e-324, 0.7555555555555555])
-def test_numbers_come_back_to_the_last_bit(home, value):
-    store(home, {0: measured(home, 0.5) | {"training_s": value}})
-    before = home.table.read_text()
-    assert read_rows(home.table).training_s[0] == value
-    store(home, {1: measured(home, 0.5)})
-    assert before.splitlines()[1] in home.table.read_text().splitlines()
 
 
 def test_a_row_is_a_done_run_without_its_folder(home):
@@ -102,8 +87,9 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     run_sweep(home.yaml, progress=False)
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
-    assert len(missing(home, "")) == 4
     assert all(todo(home, "seed=0").values())  # folders don't count
+    with pytest.raises(SweepError, match=r"in no run's name; .* sweeps/trial/x=1\.0,seed=0"):
+        run_sweep(home.yaml, again="x=2.0, seed=1")
 
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
@@ -122,42 +108,17 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
-    before = home.table.read_text()
+    before = home.table.read_text().splitlines()[1]
     monkeypatch.setattr(recipe, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
-    rows = read_rows(home.table)
-    assert rows.status.tolist() == ["done", "failed"] and before.splitlines()[1] in (
-        home.table.read_text().splitlines()
-    )
+    assert read_rows(home.table).status.tolist() == ["done", "failed"]
+    assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = state.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
+    own = runner.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is told
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
     assert rows.validation_accuracy.tolist() == [0.75, 0.25] and (rows.status == "done").all()
-
-
-def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
-    store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
-    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
-    tables.merge_rows(home.table, [row | {"status": "done"}])
-    assert read_rows(home.table).more.tolist() == [8, 7, 7]
-
-
-def test_run_json_is_read_once_for_each_run(home, monkeypatch):
-    calls = []
-
-    def counted(folder, wanted):
-        calls.append(folder)
-        return finished_run(folder, wanted)
-
-    monkeypatch.setattr(state, "finished_run", counted)
-    home.finish_all()
-    run_sweep(home.yaml, progress=False)
-    assert len(calls) == 4
-    run_sweep(home.yaml, progress=False)
-    assert len(calls) == 4  # the table has them
 
 
 @pytest.mark.parametrize(
@@ -178,9 +139,6 @@ def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
     assert finished_run(run.folder, run.hash) is None
     path.write_text(good[: len(good) // 2])  # damaged
     assert finished_run(run.folder, run.hash) is None
-    path.unlink()
-    path.mkdir()
-    assert finished_run(run.folder, run.hash) is None
 
 
 def test_predictions_are_kept_and_never_lost(home):
@@ -198,11 +156,10 @@ def test_predictions_are_kept_and_never_lost(home):
     assert missing(home) == []
     # another sweep's runs in the same file, and one of them anew
     home.write(keep_predictions=True, grid={"x": [2.0, 3.0]}, seeds=[0])
-    for run in read_sweep(home.yaml).runs:
-        home.finish(run, predicted=["two", "two"])
     sweep = read_sweep(home.yaml)
-    state.store(sweep, {run: finished_run(run.folder, run.hash) for run in sweep.runs})
-    state.settle(sweep, sweep.runs)
+    for run in sweep.runs:
+        home.finish(run, predicted=["two", "two"])
+    runner.store_predictions(sweep, sweep.runs)
     kept = pd.read_csv(home.predictions).groupby("hash").predicted.agg(list).to_dict()
     assert kept == {
         first.hash: ["one", "one"], second.hash: ["two", "two"], sweep.runs[1].hash: ["two", "two"]
@@ -210,21 +167,16 @@ def test_predictions_are_kept_and_never_lost(home):
 
 
 def test_a_run_without_its_predictions_is_missing(home):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    first, second = read_sweep(home.yaml).runs
-    store(home, {})
     home.write(grid={"x": [1.0, 2.0]}, seeds=[0])
     store(home, {0: measured(home, 0.5), 1: measured(home, 0.5)})
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0, 3.0]}, seeds=[0])
+    first, second, _ = read_sweep(home.yaml).runs
     home.finish(first)  # scores, but no predictions.csv
     home.finish(second, predicted=["one", "two"])
-    assert {run.configuration: again for run, again in todo(home).items()} == {"x=1.0": True}
+    # what another sweep ends meanwhile counts
+    wanted = {"x=1.0": True, "x=3.0": False}
+    assert {run.configuration: again for run, again in todo(home).items()} == wanted
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
-
-
-def test_a_run_that_another_sweep_ends_meanwhile_is_reused_though_predictions_are_kept(home):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    assert list(todo(home).values()) == [False, False]  # whatever lies there by then counts
 
 
 def test_damaged_files_are_named(home):
@@ -257,16 +209,21 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
 
 
+def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
+    store(home, {0: measured(home, 0.5)})
+    monkeypatch.setitem(tables.NEUTRAL, "more", 7)
+    row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
+    tables.merge_rows(home.table, [row | {"status": "done"}])
+    assert read_rows(home.table).more.tolist() == [8, 7]
+
+
 def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
-    runs, row = read_sweep(home.yaml).runs, measured(home, 0.5)
-    state.store(read_sweep(home.yaml), {runs[0]: row, runs[1]: "a\nb"})
-    # a column that younger rows haven't stands before the last one, which is empty
-    tables.merge_rows(home.table, [state.row_of(runs[2], row) | {"older": 1.25}])
-    tables.merge_rows(home.table, [], [runs[1].run_name])  # the one that failed is the first
+    row = measured(home, 0.5)
+    store(home, {0: row, 1: row})
     home.table.write_text(home.table.read_text().removesuffix("\n"))
-    assert len(read_rows(home.table)) == 3
-    state.store(read_sweep(home.yaml), {runs[3]: row})
-    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 4
+    assert len(read_rows(home.table)) == 2
+    store(home, {2: row})
+    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 3
 
 
 def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
@@ -297,10 +254,10 @@ def test_a_column_that_some_runs_have_is_kept_for_them(home):
     sweep = read_sweep(home.yaml)
     for run in sweep.runs:
         home.finish(run, predicted=["one", "two"])
-    state.settle(sweep, sweep.runs[:1])
     file = sweep.runs[1].folder / "predictions.csv"
     pd.read_csv(file).assign(integer_predicted="one").to_csv(file, index=False)
-    state.settle(sweep, sweep.runs[1:])
+    for run in sweep.runs:
+        runner.store_predictions(sweep, [run])
     kept = pd.read_csv(home.predictions, keep_default_na=False)
     assert kept.integer_predicted.tolist() == ["", "", "one", "one"]
     assert kept.predicted.tolist() == ["one", "two"] * 2

@@ -17,7 +17,7 @@ from scipy.stats import qmc
 
 from shd_helpers.network.config import STUDY_STEP_MS
 from shd_helpers.study.tables import TableError, read_table
-from shd_helpers.sweeps.yaml_file import SWEEPS
+from shd_helpers.sweeps.spec import SWEEPS
 
 # From, to, both on a logarithmic scale. `beta` is searched as the membrane's time constant.
 RANGES = {

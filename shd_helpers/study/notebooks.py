@@ -4,21 +4,20 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+import time
+from collections.abc import Callable, Mapping, Sized
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 from shd_helpers.events import Downsampling, load_events, smoke_sized
-from shd_helpers.paths import OF_A_RUN, runs_dir
+from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.kernels import Kernel
 from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
@@ -33,6 +32,7 @@ _DESCRIPTIONS = {
     "hd": "hd (the Heidelberg Digits, turned into spikes here)",
     "shd": "shd (the official Spiking Heidelberg Digits)",
 }
+Result = TypeVar("Result")
 SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
 
 
@@ -62,60 +62,116 @@ def check_run(parameters: Mapping[str, object]) -> None:
     Recipe.from_flat(known | dict(parameters)).check_memory()
 
 
-def run_notebooks(parameters: Mapping[str, object], folder: Path) -> None:
-    """Execute the notebooks of a run, giving each those of the parameters that it has.
+def _given(parameters: Mapping[str, object]) -> dict[Path, dict[str, object]]:
+    """Return a run's notebooks, each with those of the parameters that it has."""
+    cells = {path: notebook_parameters(path) for path in OF_A_RUN}
+    return {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
+
+
+def execution_lock(folder: Path) -> FileLock:
+    """Return the lock of who executes a run folder's notebooks."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.study"))
+
+
+def execute_run(
+    notebooks: Mapping[Path, Mapping[str, object]],
+    folder: Path,
+    *,
+    timeout_s: float | None = None,
+    progress: bool = False,
+) -> None:
+    """Execute notebooks one after the other by papermill, and put them into their run folder.
+
+    Each gets a kernel of its own, in its own folder, with this checkout's package. Until all have
+    ended well they and their figures lie in ``.<name>.notebooks`` beside the run folder.
 
     Parameters
     ----------
-    parameters : mapping
-        Values by name, for the notebooks' parameters cells.
+    notebooks : mapping
+        Values for the parameters cell, by notebook.
     folder : Path
-        Where the executed notebooks go, and their figures (``img/`` in it), once all have ended.
+        The run folder; who calls this holds its `execution_lock`.
+    timeout_s : float, optional
+        How long all of them may take, seconds.
+    progress : bool
+        Show what they print, and a bar for each.
 
     Raises
     ------
-    ValueError
-        If no notebook has such a parameter, or a value is out of range, before anything runs; if
-        another process is at this folder.
     NotebookError
-        If a cell fails; the notebooks up to there are kept in ``.<name>.notebooks`` beside.
+        If a cell fails.
+    RuntimeError, TimeoutError
+        If a kernel dies, or it takes too long.
     """
-    check_run(parameters)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(
-            folder.with_name(f".{folder.name}.study"), timeout=0
-        ):  # a sweep's worker takes it, too
-            place = folder.with_name(f".{folder.name}.notebooks")
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-            try:
-                _execute(parameters, place)
-            except PapermillExecutionError as error:
-                failed = max(place.glob("*.ipynb"))
-                raise NotebookError(
-                    f"{failed.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                    f"The traceback is in {failed}"
-                ) from error
-            for path in [path for path in place.rglob("*") if path.is_file()]:
-                target = folder / path.relative_to(place)
-                target.parent.mkdir(exist_ok=True)
-                path.replace(target)
-            shutil.rmtree(place)
-    except Timeout:
-        raise RunError(
-            f"{folder}: another process runs the study there. Wait for it, or take another name."
-        ) from None
+    import papermill  # takes seconds
+    from papermill.exceptions import PapermillExecutionError
+
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    place = folder.with_name(f".{folder.name}.notebooks")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    # The kernels inherit both. In a copied checkout the package that is installed is another one.
+    os.environ["SHD_IMG_DIR"] = str(place / "img")
+    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    for path, parameters in notebooks.items():
+        if progress:
+            print(f"\n{path.stem}", flush=True)
+        has_begun: list[object] = []
+        once = partial(
+            papermill.execute_notebook,
+            path,
+            place / path.name,
+            parameters,
+            kernel_name="python3",
+            cwd=path.parent,
+            progress_bar=progress,
+            stdout_file=_Console() if progress else None,
+            extra_arguments=["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
+            on_notebook_start=lambda notebook, begun=has_begun: begun.append(notebook),
+            # papermill's own limit holds for each cell; 0 would mean none
+            timeout_func=lambda cell: None if end is None else max(0.1, end - time.monotonic()),
+        )
+        try:
+            again_if_it_dies(once, has_begun)
+        except PapermillExecutionError as error:
+            raise NotebookError(
+                f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                f"The traceback is in {place / path.name}"
+            ) from error
+    for file in [file for file in place.rglob("*") if file.is_file()]:
+        target = folder / file.relative_to(place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+    shutil.rmtree(place)
 
 
-def _execute(parameters: Mapping[str, object], place: Path) -> None:
-    defaults = {path: notebook_parameters(path) for path in OF_A_RUN}
-    os.environ["SHD_IMG_DIR"] = str(place / "img")  # the kernels inherit it
-    for path, cell in defaults.items():
-        print(f"\n{path.stem}", flush=True)
-        given = {name: value for name, value in parameters.items() if name in cell}
-        with closing(Kernel()) as kernel:  # each its own: it holds for who opens it alone
-            kernel.execute(path, place / path.name, given, stdout_file=_Console())
+def again_if_it_dies(start: Callable[[], Result], has_begun: Sized = ()) -> Result:
+    """Return what a function returns that starts a kernel; call it again if the kernel dies.
+
+    A kernel gets ports that were free a moment before it takes them. Where many start at once,
+    another process may be faster, and the kernel dies. Before its first cell nothing is lost.
+
+    Parameters
+    ----------
+    start : callable
+        Starts a kernel, and may go on to execute cells.
+    has_begun : sized
+        Not empty once a cell is executed.
+
+    Raises
+    ------
+    RuntimeError
+        If the kernel dies at each of three starts, or after it has begun.
+    """
+    for _ in range(2):
+        try:
+            return start()
+        except RuntimeError:  # "Kernel died before replying to kernel_info", and others
+            if has_begun:
+                raise
+    return start()
 
 
 def score_table(run_info: Mapping) -> str:
@@ -165,7 +221,12 @@ def main() -> None:
         Recipe.from_flat({**known, **parameters, "dataset": smoke_sized(dataset, 1)[0]}).load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
-        run_notebooks(parameters, folder)
+        try:
+            with execution_lock(folder).acquire(timeout=0):
+                execute_run(_given(parameters), folder, progress=True)
+        except Timeout:
+            wait = "another process runs the study there. Wait for it, or take another name."
+            raise RunError(f"{folder}: {wait}") from None
         info = read_run(folder).info
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")

@@ -1,9 +1,8 @@
-"""Many runs of a notebook: the YAML file, the workers, the evidence behind the results.
+"""Many runs of a notebook: a YAML file says which, papermill executes them on a Dask cluster.
 
 The names below are imported when they are asked for.
 """
 
 from lazy_loader import attach
 
-_MODULES = {"search": ("RANGES", "recipes"), "yaml_file": ("plan_of",)}
-__getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)
+__getattr__, __dir__, __all__ = attach(__name__, None, {"spec": ("plan_of",)})

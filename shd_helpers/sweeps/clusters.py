@@ -1,26 +1,41 @@
 """The processes that execute a sweep's runs: here, behind a Dask scheduler, or on SLURM."""
 
+import hashlib
 import logging
 import math
+import re
+import shlex
+import shutil
 import signal
-from collections.abc import Callable, Collection, Iterator
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from shd_helpers.sweeps import slurm
-from shd_helpers.sweeps.jobs import Jobs
-from shd_helpers.sweeps.spec import Sweep
-from shd_helpers.sweeps.worker import LastStart
-from shd_helpers.sweeps.yaml_file import SweepError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from shd_helpers.paths import runs_dir
+from shd_helpers.sweeps.spec import SWEEPS, Sweep, SweepError
 
 if TYPE_CHECKING:
     from distributed import Client
 
+SITE = SWEEPS / "cluster" / "slurm.yaml"
+LAST_START = "LAST_START"  # a job's variable: after this time its worker begins no run
+RUN_S = 6 * 3600.0
 CONNECT_S = 30.0
 NO_WORKER_S = 120.0
-TIMEOUT_S = 6 * 3600.0
+POLL_S = 5.0
+MARGIN_S = 30.0  # of a job's time, for its start and its end
+DEATHS = 3  # of jobs in a row that never reach the scheduler, for each that is wanted
+_STOPPING = (signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class Places:
     scheduler : str, optional
         Address of a Dask scheduler whose workers have one thread each.
     jobs : int, optional
-        How many jobs on SLURM, with `sbatch`'s options as in `slurm.read_options`.
+        How many jobs on SLURM, with `sbatch`'s options as in `slurm_options`.
     """
 
     workers: int | None = None
@@ -42,29 +57,36 @@ class Places:
     jobs: int | None = None
     sbatch: tuple[str, ...] = ()
 
+    @property
+    def elsewhere(self) -> bool:
+        """Return whether other machines execute the runs."""
+        return self.scheduler is not None or self.jobs is not None
+
     def check(self, timeout_s: float | None) -> float:
         """Return how long a run may take, seconds, or refuse what can be known before a start.
 
         Raises
         ------
         SweepError
-            If the places aren't one, or there would be none.
+            If the places aren't one, there would be none, or a job has no room for a run.
         """
         given = {"--workers": self.workers, "--scheduler": self.scheduler, "--slurm": self.jobs}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) > 1:
-            raise SweepError(f"{' and '.join(named)}: a sweep runs in one place")
+        given = {name: value for name, value in given.items() if value is not None}
+        if len(given) > 1:
+            raise SweepError(f"{' and '.join(given)}: a sweep runs in one place")
         for name, value in given.items():
             if isinstance(value, int) and value < 1:
                 raise SweepError(f"{name} {value}: must be 1 at least")
         if timeout_s is not None and not 0 < timeout_s < math.inf:
             raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")
         if self.jobs is None:
-            if self.sbatch:
-                raise SweepError("--sbatch: only with --slurm")
-            return TIMEOUT_S if timeout_s is None else timeout_s
-        slurm.check_commands()
-        return slurm.run_limit(slurm.seconds(slurm.read_options(self.sbatch)["time"]), timeout_s)
+            return timeout_s or RUN_S
+        if shutil.which("sbatch") is None:
+            raise SweepError("--slurm: there is no sbatch here; start on a machine that has it")
+        room_s = seconds(slurm_options(self.sbatch)["time"]) - MARGIN_S
+        if max(timeout_s or 0, 1) > room_s:
+            raise SweepError(f"--timeout: a job has room for {room_s:g} s; more: --sbatch time=")
+        return timeout_s or room_s / 2
 
 
 @dataclass(frozen=True)
@@ -72,9 +94,7 @@ class Cluster:
     """A client, and what is known of its workers."""
 
     client: "Client"
-    why: Callable[[], str]  # there is no worker
-    tend: Callable[[int], None] = lambda n_left: None  # called each second
-    release: Callable[[Collection[str]], object] = lambda idle: None  # workers at their addresses
+    look: Callable[[], str]  # called each second; why there is no worker
     patience_s: float = math.inf  # without a worker
 
 
@@ -94,74 +114,258 @@ def connect(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]
     Raises
     ------
     SweepError
-        If the scheduler doesn't answer, or no job can be submitted.
+        If the scheduler doesn't answer.
     """
-    if places.scheduler is not None:
-        with _far(places.scheduler) as cluster:
-            yield cluster
-    elif places.jobs is not None:
-        with _on_slurm(places, places.jobs, sweep, timeout_s) as cluster:
-            yield cluster
-    else:
-        with _own(n_workers=places.workers) as (client, _):
-            lost = "all processes of this machine are lost"
-            yield Cluster(client, lambda: lost, patience_s=NO_WORKER_S)
-
-
-@contextmanager
-def _own(**options: Any) -> Iterator[tuple["Client", Any]]:
-    """Yield a client of a scheduler in this process, and the scheduler."""
     import dask
     from distributed import Client, LocalCluster
 
-    # port 0 is one that is free, so that two sweeps don't meet
-    options |= {"scheduler_port": 0, "dashboard_address": "127.0.0.1:0"}
-    options |= {"threads_per_worker": 1, "silence_logs": logging.ERROR}
-    # A worker gets its next run when it is free: given two, it may keep one from another.
-    fair = dask.config.set({"distributed.scheduler.worker-saturation": 1.0})
-    # A terminal sends Ctrl-C to the workers, too; one that dies of it while the cluster is
-    # closed is started again. What starts while the signal is blocked never gets it.
-    resource_tracker.ensure_running()  # it would lift the block
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with fair, LocalCluster(**options) as cluster, Client(cluster) as client:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            yield client, cluster.scheduler
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-@contextmanager
-def _far(address: str) -> Iterator[Cluster]:
-    from distributed import Client
-
-    try:
-        client = Client(address, timeout=CONNECT_S)
-    except (OSError, ValueError) as error:
-        raise SweepError(f"--scheduler {address}: no answer ({error})") from error
-    with client:
-        yield Cluster(client, lambda: f"start some: dask worker {address} --nthreads 1")
-
-
-@contextmanager
-def _on_slurm(places: Places, n_jobs: int, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]:
-    from distributed.utils import get_ip
-
-    options = slurm.read_options(places.sbatch)
-    host, time_s = options.pop("host", None) or get_ip(), slurm.seconds(options["time"])
-    with _own(n_workers=0, host=host) as (client, scheduler):
-        client.register_plugin(LastStart(time_s, timeout_s + slurm.MARGIN_S))
-        jobs = Jobs(sweep, n_jobs, options, scheduler.address)
-        if left_over := jobs.left_over():
-            print(left_over, flush=True)
-
-        def tend(n_left: int) -> None:
-            jobs.tend(n_left, {str(worker.name) for worker in [*scheduler.workers.values()]})
-
-        def release(idle: Collection[str]) -> None:
-            client.retire_workers([*idle])
-
+    if places.scheduler is not None:
         try:
-            yield Cluster(client, jobs.why, tend, release)
-        finally:
-            jobs.cancel()
+            client = Client(places.scheduler, timeout=CONNECT_S)
+        except (OSError, ValueError) as error:
+            raise SweepError(f"--scheduler {places.scheduler}: no answer ({error})") from error
+        with client:
+            why = f"start some: dask worker {places.scheduler} --nthreads 1"
+            yield Cluster(client, lambda: why)
+        return
+    settings = {
+        # A worker gets its next run when it is free: given two, it may keep one from another.
+        "distributed.scheduler.worker-saturation": 1.0,
+        # as many jobs as runs, up to the limit, though nobody knows yet how long they take
+        "distributed.scheduler.unknown-task-duration": "1h",
+    }
+    with dask.config.set(settings), _uninterrupted() as free:
+        if places.jobs is not None:
+            jobs = _Jobs(places, sweep, timeout_s)
+            with jobs.cluster, Client(jobs.cluster) as client:
+                free()
+                yield Cluster(client, jobs.look)
+        else:
+            with (
+                LocalCluster(
+                    n_workers=places.workers,
+                    threads_per_worker=1,
+                    scheduler_port=0,  # one that is free, so that two sweeps don't meet
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.ERROR,
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                free()
+                yield Cluster(client, lambda: "all processes are lost", NO_WORKER_S)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[Callable[[], object]]:
+    """Block Ctrl-C until the yielded function is called; what starts meanwhile never gets it.
+
+    A terminal sends it to workers and to `sbatch`, too. A worker that dies of it while the cluster
+    is closed would be started again, and a job whose number is lost couldn't be cancelled.
+    """
+    resource_tracker.ensure_running()  # it would lift the block
+
+    def free() -> object:
+        return signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield free
+    finally:
+        free()
+
+
+class _Jobs:
+    """A dask-jobqueue cluster of one worker a job, and what SLURM says about the jobs.
+
+    The adaptive mode replaces jobs that ended and cancels those that wait for nothing. But one
+    that dies before its worker reaches the scheduler it takes for one that still waits.
+
+    Parameters
+    ----------
+    places, sweep, timeout_s
+        As for `connect`.
+
+    Attributes
+    ----------
+    cluster : SLURMCluster
+        To be closed: that cancels all jobs.
+    """
+
+    def __init__(self, places: Places, sweep: Sweep, timeout_s: float) -> None:
+        from distributed.core import Status
+        from distributed.utils import get_ip
+
+        ctrl_c = signal.getsignal(signal.SIGINT)
+        from dask_jobqueue import SLURMCluster  # and lets Ctrl-C end the process with status 0
+        from dask_jobqueue.slurm import SLURMJob
+
+        signal.signal(signal.SIGINT, ctrl_c)
+
+        class Job(SLURMJob):
+            """A job that remembers why sbatch refused it, and that it was closed."""
+
+            refused = ""
+
+            async def start(self) -> None:
+                try:
+                    await super().start()
+                except RuntimeError as error:
+                    self.refused = " ".join(str(error).partition("stderr:")[2].split())
+                    self.status = Status.running
+
+            async def close(self) -> None:
+                await super().close()
+                self.status = Status.closed
+
+        place = hashlib.sha256(str(sweep.table).encode()).hexdigest()[:6]  # another clone's differ
+        self._name = re.sub(r"[^\w.=+-]", "-", sweep.name) + f"-{place}"
+        self._logs = runs_dir() / "sweeps" / sweep.name / "slurm"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._n_jobs = places.jobs or 1
+        self._worked: set[str] = set()  # jobs whose worker has come
+        self._dead: dict[str, None] = {}  # those that died before, since the last one came
+        self._asked, self._why = -math.inf, ""
+        if there := self._squeue():
+            listed = ", ".join(f"{job} ({state})" for job, (state, _) in there.items())
+            print(
+                f"Jobs of an earlier start, or of one elsewhere, are still queued: {listed}. They "
+                f"end by themselves when they find no scheduler; at once: scancel {' '.join(there)}"
+            )
+        options = slurm_options(places.sbatch)
+        host = options.pop("host", None) or get_ip()
+        last_start_s = seconds(options["time"]) - timeout_s - MARGIN_S
+        options["output"] = f'"{self._logs}/%j.log"'
+        self.cluster = SLURMCluster(
+            job_cls=Job,  # type: ignore[arg-type]
+            job_name=self._name,
+            cores=1,
+            memory="64 GiB",  # SLURM watches a job's memory, by its own option
+            job_directives_skip=["#SBATCH --mem=", "#SBATCH -t "],
+            job_extra_directives=[f"--{k}={v}" if v else f"--{k}" for k, v in options.items()],
+            job_script_prologue=[f"export {LAST_START}=$(($(date +%s) + {last_start_s:.0f}))"],
+            python=shlex.quote(sys.executable),  # dask-jobqueue doesn't quote it
+            nanny=False,
+            worker_extra_args=["--no-dashboard"],
+            scheduler_options={"host": host, "port": 0, "dashboard_address": "127.0.0.1:0"},
+        )
+        self.cluster.adapt(maximum=places.jobs, interval=POLL_S, wait_count=2, target_duration="1s")
+
+    def look(self) -> str:
+        """Let jobs be replaced that died before their worker came; return why there is no worker.
+
+        Raises
+        ------
+        SweepError
+            If sbatch refuses the first jobs, or too many died and none is left.
+        """
+        from distributed.core import Status
+
+        if time.monotonic() - self._asked < POLL_S:
+            return self._why
+        self._asked = time.monotonic()
+        jobs = dict(self.cluster.workers)
+        try:
+            queue = self._squeue()
+        except SweepError as error:  # the jobs go on, whatever SLURM's controller does
+            self._why = str(error)
+            return self._why
+        names = {worker["name"] for worker in self.cluster.scheduler_info["workers"].values()}
+        came = {job.job_id for name, job in jobs.items() if name in names} - self._worked
+        if came:
+            self._worked, self._dead = self._worked | came, {}
+        gone = {
+            name: job
+            for name, job in jobs.items()
+            if job.refused or (job.job_id and job.job_id not in queue and name not in names)
+        }
+        died = {job.job_id: None for job in gone.values() if job.job_id}
+        self._dead |= {job: None for job in died if job not in self._worked}
+        too_many = len(self._dead) >= self._n_jobs * (DEATHS if self._worked else 1)
+        alive = Counter(queue[job.job_id] for job in jobs.values() if job.job_id in queue)
+        told = [f"{n} job{'s' * (n > 1)} {state} ({why})" for (state, why), n in alive.items()]
+        if any(state == "RUNNING" for state, _ in alive):
+            told.append(f"workers must reach {self.cluster.scheduler_address}")
+        if self._dead:
+            log = self._logs / f"{[*self._dead][-1]}.log"
+            told.append(f"{len(self._dead)} died before a worker came: {log}: {_last_line(log)}")
+        refused = {job.refused for job in gone.values()} - {""}
+        self._why = "; ".join([*told, *refused]) or "no job"
+        if (too_many or (refused and not self._worked)) and not alive and not names:
+            raise SweepError(self._why)
+        for name, job in gone.items() if not too_many else ():
+            job.status = Status.closed
+            self.cluster.workers.pop(name, None)  # the adaptive mode submits another one
+        return self._why
+
+    def _squeue(self) -> dict[str, tuple[str, str]]:
+        """Return state and reason of the sweep's jobs that are alive."""
+        command = ["squeue", "--noheader", f"--name={self._name}", "--format=%i|%T|%r"]
+        try:
+            ended = subprocess.run(
+                command, capture_output=True, text=True, timeout=CONNECT_S, start_new_session=True
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SweepError(f"squeue: {error}") from error
+        if ended.returncode:
+            raise SweepError(f"squeue: {' '.join(ended.stderr.split())}")
+        jobs = [line.split("|") for line in ended.stdout.splitlines()]
+        return {job: (state, why) for job, state, why in jobs if state != "COMPLETING"}
+
+
+def _last_line(log: Path) -> str:
+    """Return what a job's log ends with."""
+    if not log.exists():
+        return "no log (cancelled before it began?)"
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    telling = [line for line in lines if line and not line.endswith("End worker")]
+    return telling[-1] if telling else "empty"
+
+
+def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
+    """Return sbatch's options by their long names: those in `SITE`, and what replaces them.
+
+    Parameters
+    ----------
+    given : sequence of str
+        Of ``name=value`` with commas between; an option without a value ends with its ``=``.
+        Besides sbatch's options, `host` is the name by which jobs reach this machine.
+
+    Raises
+    ------
+    SweepError
+        If it isn't so, or there is no `time`.
+    """
+    try:
+        options = YAML(typ="safe", pure=True).load(SITE) if SITE.exists() else {}
+        options = {name: str(value) for name, value in (options or {}).items()}
+    except (OSError, YAMLError, AttributeError, ValueError) as error:
+        raise SweepError(f"{SITE}: must be options of sbatch, one a line ({error})") from error
+    for pairs in given:
+        # a comma belongs to the value where no name follows: nodelist=a,b
+        for pair in re.split(r",(?=[a-z-]+=)", pairs):
+            name, equals, value = pair.partition("=")
+            if not equals or not re.fullmatch(r"[a-z][a-z-]+", name):
+                raise SweepError(f"--sbatch {pair}: must be NAME=VALUE, with sbatch's long names")
+            options[name] = value
+    if "time" not in options:
+        raise SweepError(f"--sbatch or {SITE}: without time, how long a job may last")
+    return options
+
+
+def seconds(text: str) -> float:
+    """Return the length of sbatch's `time`: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS.
+
+    Raises
+    ------
+    SweepError
+        If it is none of these.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    if not found:
+        raise SweepError(f"--sbatch time={text}: must be minutes, HH:MM:SS or D-HH:MM:SS")
+    days, *rest = found.groups()
+    parts = [float(part) for part in rest if part is not None]
+    if days is None and len(parts) < 3:
+        parts.insert(0, 0)  # no hours
+    hours, minutes, secs = [*parts, 0, 0][:3]
+    return ((float(days or 0) * 24 + hours) * 60 + minutes) * 60 + secs

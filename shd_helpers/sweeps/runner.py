@@ -1,23 +1,49 @@
 """Run one notebook for every place in a grid: papermill on Dask (see sweeps/README.md)."""
 
 import argparse
+import errno
+import math
+import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from shd_helpers.checks import quoted
-from shd_helpers.study.tables import TableError, read_rows
-from shd_helpers.sweeps.clusters import TIMEOUT_S, Places, connect
-from shd_helpers.sweeps.follow import Follower
-from shd_helpers.sweeps.slurm import STOPPING
-from shd_helpers.sweeps.spec import check_todo, read_sweep
-from shd_helpers.sweeps.state import RESUME, missing, own_rows, settle
-from shd_helpers.sweeps.yaml_file import SweepError
+from shd_helpers.files import is_disk_full
+from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.predictions import keep_predictions, kept_hashes
+from shd_helpers.study.recipe import run_hash
+from shd_helpers.study.tables import (
+    DATA,
+    MEASURED,
+    TableError,
+    finished_run,
+    merge_rows,
+    read_rows,
+)
+from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Places, connect
+from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, check_todo, read_sweep
+
+RESUME = "Runs that have ended are kept: the same command runs only the rest."
+TICK_S = 1.0
+FETCH_S = 5.0
+QUIET_S = 60.0  # without a worker, until a line says why
+# A process a run, a thread a process: the cores are shared without quarrel, and a number doesn't
+# depend on how many the machine has.
+_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+# glibc would hand big arrays back at every step: half of the comparison's time went into new pages.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+_BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
+Results = Mapping[RunSpec, Mapping[str, float] | str]  # what was measured, or a traceback
 
 
 def run_sweep(
@@ -51,8 +77,9 @@ def run_sweep(
     Returns
     -------
     DataFrame
-        A row for every run of the sweep, in the grid's order: see `state.row_of`. One that failed
-        raises nothing: its row has the traceback.
+        A row for every run of the sweep, in the grid's order: `configuration` and places on named
+        axes, parameters, what was measured, hashes, `status` (``done`` or ``failed``) and `error`.
+        A run that failed raises nothing: its row has the traceback.
 
     Raises
     ------
@@ -60,31 +87,250 @@ def run_sweep(
         If the sweep can't start, the scheduler or all workers are lost, or the disk is full.
     """
     sweep, places = read_sweep(name, overrides), places or Places()
-    limit_s = places.check(timeout_s)
-    stored = read_rows(sweep.table)
+    timeout_s = places.check(timeout_s)
     if again is not None and not any(again in run.run_name for run in sweep.runs):
         raise SweepError(
             f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
-    todo = missing(sweep, again, stored)
-    if not todo:
-        return own_rows(sweep, {})
-    elsewhere = places.scheduler is not None or places.jobs is not None
-    check_todo(sweep, todo, elsewhere=elsewhere)
+    errors: dict[str, str] = {}
+    if todo := missing(sweep, again):
+        check_todo(sweep, todo, elsewhere=places.elsewhere)
+        done: list[RunSpec] = []
+        folder = sweep.runs[0].folder.parent
+        with _kept_whole(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for results in _executed(sweep, todo, places, timeout_s, progress):
+                store(sweep, results)
+                errors |= {run.run_name: x for run, x in results.items() if isinstance(x, str)}
+                done += [run for run in results if run.run_name not in errors]
+        finally:
+            store_predictions(sweep, done)
+    return own_rows(sweep, errors)
+
+
+def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
+    """Return the runs to execute, each with whether a finished run folder doesn't count.
+
+    All places' first seeds come first, so a sweep that is stopped early can be compared. Runs that
+    only a run folder has are put into the table.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        All of its runs.
+    again : str, optional
+        Those with this text in their name are to be executed anyway.
+    """
+    stored = read_rows(sweep.table)
+    stored = stored[stored.status == "done"]
+    done = set(zip(stored.run_name, stored.hash, strict=True))
+    kept = kept_hashes(sweep.predictions) if sweep.predictions else None
+    found, todo = {}, {}
+    for run in sweep.runs:
+        asked = again is not None and again in run.run_name
+        if not asked and (kept is None or run.hash in kept) and (run.run_name, run.hash) in done:
+            continue
+        measured = None if asked else finished_run(run.folder, run.hash)
+        if measured and (kept is None or (run.folder / "predictions.csv").is_file()):
+            found[run] = measured
+        else:
+            # a folder without predictions is made again; one that is missing may come meanwhile
+            todo[run] = asked or measured is not None
+    store(sweep, found)
+    store_predictions(sweep, found)
+    return dict(sorted(todo.items(), key=lambda item: item[0].parameters["seed"]))
+
+
+def store(sweep: Sweep, results: Results) -> None:
+    """Put runs that ended into the sweep's table, in the grid's order."""
+    with _kept_whole(sweep.table):
+        rows = [_row(run, result) for run, result in results.items()]
+        merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
+
+
+def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
+    """Put the predictions of runs that ended well beside the table, where they are kept."""
+    if sweep.predictions:
+        with _kept_whole(sweep.predictions):
+            keep_predictions(sweep.predictions, {run.hash: run.folder for run in done})
+
+
+@contextmanager
+def _kept_whole(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a SweepError."""
     try:
-        sweep.runs[0].folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # each run would fail
-        raise SweepError(f"no run folder can be made: {error}") from error
-    with connect(places, sweep, limit_s) as cluster:
+        yield
+    except OSError as error:  # what is on the disk stays
+        raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
+
+
+def _row(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]:
+    """Return a run's row in the table, its `dataset` being the data set's name."""
+    error = result if isinstance(result, str) else ""
+    row: dict[str, object] = {"configuration": run.configuration, **run.places, **run.parameters}
+    row |= {"dataset": run.data["name"]} if run.data else {}
+    row |= dict.fromkeys(MEASURED, math.nan) if isinstance(result, str) else result
+    row |= {name: run.data.get(name, "") for name in DATA}
+    return row | {"hash": run.hash, "status": "failed" if error else "done", "error": error}
+
+
+def own_rows(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
+    """Return the sweep's own rows: of the file, and those of the runs that failed just now."""
+    stored = read_rows(sweep.table)
+    wanted = {run.run_name: run.hash for run in sweep.runs}
+    is_own = (stored.run_name.map(wanted) == stored.hash) & ~stored.run_name.isin(errors)
+    failed = [_row(run, errors[run.run_name]) for run in sweep.runs if run.run_name in errors]
+    table = pd.concat([stored[is_own], pd.DataFrame(failed, columns=stored.columns)])
+    return table.set_index("run_name", drop=False).loc[[*wanted]].reset_index(drop=True)
+
+
+def _executed(
+    sweep: Sweep, todo: Mapping[RunSpec, bool], places: Places, timeout_s: float, progress: bool
+) -> Iterator[dict[RunSpec, Mapping[str, float] | str]]:
+    """Hand runs to the workers; yield those that have ended, again and again, until all have."""
+    from distributed import as_completed
+
+    environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
+    environment |= _ONE_THREAD | _KEEP_MEMORY
+    with connect(places, sweep, timeout_s) as cluster:
         if progress:
             print(f"Dask dashboard: {cluster.client.dashboard_link}", flush=True)
-        best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
-        follower = Follower(sweep, cluster, best, progress)
+        futures = {}
+        for i, (run, is_again) in enumerate(todo.items()):
+            # Two sweeps on one cluster share what is the same, in the same folder. By the first
+            # part Dask knows that all take about as long.
+            key = ("again" if is_again else "run", str(run.folder), run.hash)
+            task = (execute, sweep.notebook, run, timeout_s, environment, is_again)
+            futures[cluster.client.submit(*task, key=key, priority=-i)] = run
+        ended = as_completed(futures, with_results=True, raise_errors=False)
+        with _Progress(sweep, len(todo), cluster, progress) as bar:
+            while futures:
+                results = {}
+                for future, result in ended.next_batch(block=False):
+                    if future.status in ("cancelled", "lost"):
+                        raise SweepError(f"the scheduler is lost ({result!r}). {RESUME}")
+                    if future.status == "error":  # it has lost its worker again and again
+                        result = repr(future.exception())
+                    run = futures.pop(future)
+                    if isinstance(result, str) and is_disk_full(result, run.folder.parent):
+                        reason = os.strerror(errno.ENOSPC)
+                        raise SweepError(f"{run.folder}: {reason}. {RESUME}")
+                    results[run] = result
+                if results:
+                    yield results
+                bar.show(results, len(futures))
+                time.sleep(0 if results else 0.1)
+
+
+class _Progress(tqdm):
+    """A bar that says how far a sweep is; a line above it says why there is no worker."""
+
+    def __init__(self, sweep: Sweep, n_todo: int, cluster: Cluster, progress: bool) -> None:
+        total = len(sweep.runs)
+        # smoothing 0: time left by the mean run; a bar looked at often forgets it
+        super().__init__(
+            desc=sweep.name, bar_format=_BAR, initial=total - n_todo, total=total,
+            disable=not progress, smoothing=0,
+        )  # fmt: skip
+        stored = read_rows(sweep.table)
+        self.best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
+        self.cluster, self.failed, self.line = cluster, 0, ""
+        self.looked, self.alive = -math.inf, time.monotonic()
+
+    def show(self, results: Results, n_left: int) -> None:
+        """Count what has ended; once a second, look at the workers."""
+        for result in results.values():
+            if isinstance(result, str):
+                self.failed += 1
+            else:
+                self.best = np.fmax(self.best, result["validation_accuracy"])
+        if results:
+            self.update(len(results))
+        now = time.monotonic()
+        if now - self.looked < TICK_S and n_left:
+            return
+        self.looked = now
         try:
-            follower.run(todo, limit_s)
-        finally:
-            settle(sweep, follower.done)
-    return own_rows(sweep, follower.errors)
+            workers = self.cluster.client.processing()
+        except OSError as error:
+            raise SweepError(f"the scheduler is lost ({error}). {RESUME}") from error
+        running, done = sum(map(bool, workers.values())), self.total - n_left - self.failed
+        best = f", best validation {self.best:.1%}" if self.best == self.best else ""
+        self.set_postfix_str(f"{done} finished, {self.failed} failed, {running} running{best}")
+        if n_left:
+            self._look(now, len(workers))
+
+    def _look(self, now: float, n_workers: int) -> None:
+        """Say why there is no worker, or end the sweep where none can come."""
+        try:
+            line = self.cluster.look()
+        except SweepError as error:
+            raise SweepError(f"{error}. {RESUME}") from None
+        if n_workers:
+            self.alive, self.line = now, ""
+        elif now - self.alive > self.cluster.patience_s:
+            raise SweepError(f"no worker in {now - self.alive:.0f} s: {line}. {RESUME}")
+        elif now - self.alive > QUIET_S and line != self.line:
+            self.line = line
+            self.write(f"No worker for {now - self.alive:.0f} s: {line}")
+
+
+def execute(
+    notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping[str, str], again: bool
+) -> dict[str, float] | str:
+    """Execute a run, on a worker; return what it measured, or the traceback of what failed.
+
+    Only one process executes a run; others wait and reuse its result.
+
+    Parameters
+    ----------
+    notebook : Path
+        What is executed.
+    run : RunSpec
+        Its parameters, and where it goes.
+    timeout_s : float
+        Seconds that it may take.
+    environment : mapping
+        The sweep's environment variables.
+    again : bool
+        Whether it is executed although a run folder has it already.
+
+    Returns
+    -------
+    dict or str
+        From `tables.finished_run`, or the text for the table's column `error`.
+    """
+    from distributed import Reschedule, get_worker
+
+    worker = get_worker()
+    is_late = time.time() > float(os.environ.get(LAST_START, "inf"))
+    if is_late and worker.state.executed_count:  # each job brings the sweep on
+        # The job might end before the run: another one has more time. This one goes when what its
+        # last run measured has been fetched.
+        time.sleep(FETCH_S)
+        worker.loop.add_callback(worker.close_gracefully, reason="no time for another run")
+        raise Reschedule
+    try:
+        if worker.state.nthreads != 1:
+            raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
+        if run_hash(run.parameters, run.data) != run.hash:
+            raise RuntimeError("this worker has other code than the sweep: restart the workers")
+        for name in [name for name in os.environ if name.startswith("SHD_")]:
+            del os.environ[name]  # of an earlier sweep on this worker
+        os.environ.update(environment)  # the kernel inherits it
+        with execution_lock(run.folder):
+            if again or finished_run(run.folder, run.hash) is None:
+                execute_run({notebook: run.parameters}, run.folder, timeout_s=timeout_s)
+        if measured := finished_run(run.folder, run.hash):
+            return measured
+        return "run.json is not complete, or of other parameters or data"
+    except NotebookError as error:
+        return str(error.__cause__)  # holds the cell's traceback
+    except TimeoutError as error:
+        return f"{error}\ntime-out: more than {timeout_s:.4g} s"
+    except Exception:  # whatever a run dies of, the others go on and the table tells
+        return traceback.format_exc()
 
 
 def _report(table: pd.DataFrame) -> str:
@@ -108,98 +354,61 @@ def _report(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """End the process in order on SIGTERM and SIGHUP, too, unless it is to live on (nohup)."""
-
-    def stop(number: int, frame: object) -> NoReturn:
-        raise _Stopped(number)
-
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 class _Stopped(KeyboardInterrupt):
     """A signal that stops a sweep, by its number."""
 
 
+def _stop(number: int, frame: object) -> NoReturn:
+    raise _Stopped(number)
+
+
 def main() -> None:
-    """Run a sweep from the command line (``make sweep``)."""
+    """Run sweeps from the command line (``make sweep``, ``make evidence``)."""
     from shd_helpers.source.shd_file import DatasetError
 
-    arguments = _parser().parse_args()
-    pairs = [text.partition("=")[::2] for text in arguments.set]
+    arguments = parser().parse_args()
+    places = Places(arguments.workers, arguments.scheduler, arguments.slurm, (*arguments.sbatch,))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _stop)
     try:
-        with _stoppable():
+        for name in arguments.names:
             table = run_sweep(
-                arguments.name,
-                dict(pairs),
+                name,
+                dict(text.partition("=")[::2] for text in arguments.set),
                 again=arguments.again,
-                places=places_of(arguments),
+                places=places,
                 timeout_s=arguments.timeout,
             )
+            print(_report(table), flush=True)
+            if (table.status == "failed").any():
+                sys.exit(1)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")
     except _Stopped as stopped:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)
         sys.exit(128 + stopped.args[0])
-    print(_report(table))
-    sys.exit(1 if (table.status == "failed").any() else 0)
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where runs are executed."""
-    place = parser.add_mutually_exclusive_group()
-    place.add_argument("--workers", type=int, help="processes; default: one for each core")
-    place.add_argument("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
-    place.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    parser.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="options of sbatch; others are in sweeps/cluster/slurm.yaml",
-    )
-
-
-def places_of(arguments: argparse.Namespace) -> Places:
-    """Return what the options of `add_places` say."""
-    return Places(arguments.workers, arguments.scheduler, arguments.slurm, tuple(arguments.sbatch))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's options."""
+    command = argparse.ArgumentParser(
         prog="python -m shd_helpers.sweeps.runner", description=__doc__
     )
-    parser.add_argument("name", help="a file in sweeps/ without .yaml, or the path of a .yaml file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another value of a parameter outside the grid, for example dataset=FOLDER",
-    )
-    parser.add_argument(
-        "--again",
-        metavar="TEXT",
-        help="also run those whose name contains the text, though the table has them: for their "
-        "weights or predictions",
-    )
-    add_places(parser)
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        metavar="S",
-        help=f"seconds for one run; default: {TIMEOUT_S:g}, or half of a job's time",
-    )
-    return parser
+    add = command.add_argument
+    add("names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files")
+    text = "another value of a parameter outside the grid, for example dataset=FOLDER"
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+    text = "also run those whose name contains the text, though the table has them"
+    add("--again", metavar="TEXT", help=text)
+    text = f"seconds for one run; default: {RUN_S:g}, or half of a job's time"
+    add("--timeout", type=float, metavar="S", help=text)
+    add("--workers", type=int, help="processes here; default: one for each core")
+    add("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    add("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    text = "options of sbatch; others are in sweeps/cluster/slurm.yaml"
+    add("--sbatch", action="append", default=[], metavar="NAME=VALUE,...", help=text)
+    return command
 
 
 if __name__ == "__main__":

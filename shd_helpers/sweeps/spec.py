@@ -1,4 +1,4 @@
-"""A sweep's YAML file: read, checked and spread into points, before anything runs."""
+"""A sweep's YAML file, checked and spread into runs before anything is executed."""
 
 import itertools
 import re
@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shd_helpers.checks import quoted
-from shd_helpers.events import Downsampling
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, is_smoke, results_dir, runs_dir
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from shd_helpers.checks import check_path, quoted
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
@@ -21,10 +23,23 @@ from shd_helpers.study.parameters import (
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.tables import DATA, MEASURED
-from shd_helpers.sweeps.yaml_file import SWEEPS, SweepError, read_yaml, typed
 
+SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
+_KINDS: dict[str, Any] = {
+    "name": str,
+    "notebook": str,
+    "fixed": dict,
+    "grid": dict,
+    "seeds": (list, dict),
+}
+_KINDS |= {"keep_predictions": bool, "plan": dict}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
 _COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
+
+
+class SweepError(ValueError):
+    """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +51,12 @@ class RunSpec:
     parameters: dict[str, Any]  # all that the notebook has, with `run_name`
     data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
     hash: str  # from recipe.run_hash
+    folder: Path  # the run folder; a worker may have another `runs_dir`
 
     @property
     def run_name(self) -> str:
         """Return the run folder's path below ``runs/``."""
         return self.parameters["run_name"]
-
-    @property
-    def folder(self) -> Path:
-        """Return the run folder."""
-        return runs_dir() / self.run_name
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,51 @@ class Sweep:
     def predictions(self) -> Path | None:
         """Return the file of the runs' predictions, None where they aren't kept."""
         return predictions_path(self.table) if self.predictions_are_kept else None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the content of a sweep's YAML file (version 1.2: `no` is a text, `1e-3` a number).
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its `plan` isn't read by the sweep: it says what will be compared with what, and
+        is written before the runs.
+
+    Raises
+    ------
+    SweepError
+        If it isn't there, a key is missing, unknown or there twice, or a value is of another kind.
+    """
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
+        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}")
+    try:
+        if not path.is_file():  # a pipe or a device may never end
+            raise OSError("not a file")
+        content = YAML(typ="safe", pure=True).load(path)
+    except (OSError, YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    found = _OPTIONAL | content if isinstance(content, dict) else {}
+    if set(found) != set(_KINDS):
+        named = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
+        raise SweepError(
+            f"{path}: the keys must be {', '.join(_KINDS)} ({', '.join(_OPTIONAL)} may be left "
+            f"out); found: {named}"
+        )
+    for key, kind in _KINDS.items():
+        if not isinstance(found[key], kind):
+            raise SweepError(f"{path}: {key}: {quoted(found[key])} is of the wrong type")
+    with _named(path):
+        if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
+            raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
+        check_path("notebook:", found["notebook"])
+    return found
+
+
+def plan_of(sweep: str) -> dict[str, Any]:
+    """Return what a sweep of the study says will be compared: the `plan` in its file."""
+    return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
 
 
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
@@ -91,8 +147,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     """
     path = Path(name) if str(name).endswith(".yaml") else SWEEPS / f"{name}.yaml"
     content = read_yaml(path)
-    fixed, grid, notebook = content["fixed"], content["grid"], content["notebook"]
+    notebook = content["notebook"]
     notebook = path.parent / notebook if ".ipynb" in notebook else NOTEBOOKS / f"{notebook}.ipynb"
+    notebook = notebook.resolve()
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
@@ -101,43 +158,40 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
             f"{path}: notebook: {notebook.name} leaves no run to measure: it has no parameters "
             "seed and run_name. Take 03_model_training"
         )
-    for key, value in fixed.items():
-        _check_values(f"{path}: fixed.{key}", key, [value], defaults)
-    axes = {key: _axis(f"{path}: grid.{key}", key, axis, defaults) for key, axis in grid.items()}
+    grid = {str(key): axis for key, axis in content["grid"].items()}
+    axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
-    without = _without(f"{path}: without", content["without"], axes)
+    fixed = {
+        key: _values(f"{path}: fixed.{key}", key, [value], defaults)[0]
+        for key, value in content["fixed"].items()
+    }
     swept = [key for axis in axes.values() for key in {key for place in axis for key in place[1]}]
     for key in swept:
         if key in fixed or swept.count(key) > 1:
             raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
-    overrides = {
-        key: literal(value, defaults.get(key)) if isinstance(value, str) else value
-        for key, value in (overrides or {}).items()
-    }
-    for key, value in overrides.items():
+    base, changed = defaults | fixed, {}
+    for key, value in (overrides or {}).items():
         if key in swept:
             raise SweepError(f"--set {key}: the grid of {path} has it")
-        _check_values(f"--set {key}", key, [value], defaults)
-
-    base = defaults | {key: typed(value, defaults[key]) for key, value in fixed.items()}
-    changed = {
-        key: typed(value, defaults[key]) for key, value in overrides.items() if value != base[key]
-    }
+        value = literal(value, defaults.get(key)) if isinstance(value, str) else value
+        (value,) = _values(f"--set {key}", key, [value], defaults)
+        if value != base[key]:
+            changed[key] = value
     base |= changed
     named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
     name = "_".join([content["name"], *(_words(*item) for item in named.items())])
-    runs = list(_runs(name, base, axes, seeds, without))
+    runs = list(_runs(name, base, axes, seeds))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
-    if notebook.resolve() in OF_A_RUN:
+    if notebook in OF_A_RUN:
         for run in runs:
-            with _named(path, run):
+            with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    return Sweep(name, notebook.resolve(), runs, content["keep_predictions"])
+    return Sweep(name, notebook, runs, content["keep_predictions"])
 
 
 def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs that the machine has no room for, or that don't go with their data.
+    """Refuse runs that the machine has no room for, or whose data are too few.
 
     Parameters
     ----------
@@ -159,39 +213,40 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
     for run in runs:
         recipe = Recipe.from_flat(run.parameters)
         if not elsewhere:
-            with _named(sweep.name, run):
+            with _named(f"{sweep.name}: {run.configuration}"):
                 recipe.check_memory()
         split = recipe.dataset, recipe.language, recipe.split
         _, found = largest.setdefault(split, (run, recipe))
         if recipe.training.batch_size > found.training.batch_size:
             largest[split] = run, recipe
-    inputs: dict[str, Downsampling] = {}  # the first with these data: no split depends on it
     for run, recipe in largest.values():
-        with _named(sweep.name, run):
-            recipe.load(inputs.setdefault(recipe.dataset, recipe.input))
+        with _named(f"{sweep.name}: {run.configuration}"):
+            recipe.load()
 
 
 @contextmanager
-def _named(where: object, run: RunSpec) -> Iterator[None]:
-    """Turn what the gate refuses into a SweepError that names the run."""
+def _named(where: object) -> Iterator[None]:
+    """Turn a ValueError into a SweepError that names the place."""
     try:
         yield
     except ValueError as error:
-        raise SweepError(f"{where}: {run.configuration}: {error}") from None
+        raise SweepError(f"{where}: {error}") from None
 
 
-def _check_values(
-    where: str, key: str, values: object, defaults: Mapping[str, object], is_seed: bool = False
-) -> None:
-    if not isinstance(values, list) or not values or len(set(map(repr, values))) < len(values):
-        raise SweepError(f"{where}: {quoted(values)} must be a list of different values")
-    if key in ("seed", "run_name") and not is_seed:
-        raise SweepError(f"{where}: the sweep itself sets it (seeds: under `seeds`)")
-    for value in values:
-        try:
+def _values(
+    where: str, key: str, values: Any, defaults: Mapping[str, object], is_seed: bool = False
+) -> list:
+    """Return values of a parameter, checked; an integer becomes a float where the default is."""
+    with _named(where):
+        if not isinstance(values, list) or not values or len(set(map(repr, values))) < len(values):
+            raise ValueError(f"{quoted(values)} must be a list of different values")
+        if key in ("seed", "run_name") and not is_seed:
+            raise ValueError("the sweep itself sets it (seeds: under `seeds`)")
+        for value in values:
             check_parameters({key: value}, defaults)
-        except ValueError as error:
-            raise SweepError(f"{where}: {error}") from None
+        is_float = isinstance(defaults[key], float)
+        # beyond it may be no float, which `check_settings` refuses
+        return [float(x) if is_float and abs(x) < 1e300 else x for x in values]
 
 
 def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str, dict]]:
@@ -202,24 +257,17 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     its fixed or default value.
     """
     if key in defaults or not isinstance(axis, dict):
-        _check_values(where, key, axis, defaults)
-        values = [typed(value, defaults[key]) for value in axis]
-        return [(str(value), {key: value}) for value in values]
-    if not re.fullmatch(r"\w[\w -]*", str(key)) or key in _COLUMNS:
+        return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
+    if not re.fullmatch(r"\w[\w -]*", key) or key in _COLUMNS:
         raise SweepError(
             f"{where}: the axis needs another name: letters, digits, _ and -, not one of the "
             f"table's own columns ({', '.join(_COLUMNS)})"
         )
-    if not axis:
-        raise SweepError(f"{where}: {quoted(axis)} has no places")
-    for name, values in axis.items():
-        if not isinstance(values, dict):
-            raise SweepError(f"{where}.{name}: {quoted(values)} is no mapping of parameters")
-        for parameter, value in values.items():
-            _check_values(f"{where}.{name}.{parameter}", parameter, [value], defaults)
+    if not axis or not all(isinstance(place, dict) for place in axis.values()):
+        raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [
-        (str(name), {k: typed(value, defaults[k]) for k, value in values.items()})
-        for name, values in axis.items()
+        (str(name), {k: _values(f"{where}.{name}.{k}", k, [v], defaults)[0] for k, v in p.items()})
+        for name, p in axis.items()
     ]
 
 
@@ -230,22 +278,10 @@ def _seeds(where: str, seeds: Any, axes: Mapping, defaults: Mapping) -> dict[str
     for name, values in seeds.items():
         if name != OTHERS and places.count(name) != 1:
             raise SweepError(f"{where}.{name}: must be a place of one axis of the grid")
-        _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
+        _values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
     if OTHERS not in seeds:
         raise SweepError(f"{where}: without {OTHERS}, the seeds of the places that aren't named")
     return seeds
-
-
-def _without(where: str, rules: Sequence, axes: Mapping) -> list[dict[str, str]]:
-    """Return the combinations of places that aren't run."""
-    found = []
-    for rule in rules:
-        named = {str(k): str(v) for k, v in rule.items()} if isinstance(rule, dict) else {}
-        wrong = [k for k, v in named.items() if v not in {name for name, _ in axes.get(k, [])}]
-        if wrong or not named:
-            raise SweepError(f"{where}: {quoted(rule)}: must be places by their axes of the grid")
-        found.append(named)
-    return found
 
 
 def _words(key: str, value: Any) -> str:
@@ -262,8 +298,8 @@ def _runs(
     base: Mapping,
     axes: Mapping[str, list[tuple[str, dict]]],
     seeds: Mapping[str, Sequence[int]],
-    without: Sequence[Mapping[str, str]],
 ) -> Iterator[RunSpec]:
+    """Yield every combination of places with its seeds."""
     from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
     from shd_helpers.source.datasets import fingerprint, locate
 
@@ -273,8 +309,6 @@ def _runs(
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
         configuration = ",".join(_words(key, chosen.get(key, place)) for key, place in at.items())
-        if any(rule.items() <= at.items() for rule in without):
-            continue
         own = [place for place in at.values() if place in seeds]
         for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"
@@ -291,4 +325,5 @@ def _runs(
                 parameters,
                 data,
                 run_hash(parameters, data),
+                runs_dir() / run_name,
             )
