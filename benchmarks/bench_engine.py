@@ -22,9 +22,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.events.downsample import Downsampling, Events, load_events
-from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.engines import loop as reference
+from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
+from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
 from shd_helpers.source.datasets import locate
 
@@ -271,7 +270,6 @@ def larger(events: Events, rounds: int) -> list[dict]:
     engines = {"fused": engine, "snntorch loop": reference}
     late = tuple(range(0, 80, 10))
     networks: dict[str, tuple[tuple, tuple, dict]] = {
-        "two hidden layers": ((SIZES[0], 128, 128, SIZES[2]), (0,), {}),
         "eight delays": (SIZES, late, {}),
         "shared weights": ((SIZES[0], 16, SIZES[2]), late, {"kernel_size": 32}),
         "adapting neurons": (SIZES, (0,), {"adapt_ms": 300.0}),

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from hardware.nir_file import read_nir, write_nir
 from shd_helpers.files import atomic
 from shd_helpers.network import answers
-from shd_helpers.network.engines import fused
+from shd_helpers.network import engine as fused
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_predicted, read_run
 from shd_helpers.study.recipe import Recipe

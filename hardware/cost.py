@@ -60,8 +60,7 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
     Series
         `input_spikes`, `hidden_spikes`, `output_spikes`; `accumulates`, the spikes times the
         neurons they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes
-        taken with their neurons' mean; `neuron_updates` (neurons x steps); `weight_reads`,
-        `state_accesses` (of an update: membrane read and written, bias and threshold read).
+        taken with their neurons' mean; `neuron_updates` (neurons x steps).
     """
     _, n_spikes = network.count(events)
     n_neurons = [len(layer.threshold) for layer in network.layers]
@@ -70,20 +69,10 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
         accumulates(synapses, network.delays, events, n_spikes).mean()
         for synapses in (all_weights, network.synapses)
     )
-    hidden, output = n_spikes.mean(0)
-    updates = events.n_steps * sum(n_neurons)
-    return pd.Series(
-        {
-            "input_spikes": len(events.steps) / len(events),
-            "hidden_spikes": hidden,
-            "output_spikes": output,
-            "accumulates": every,
-            "effective_accumulates": effective,
-            "neuron_updates": updates,
-            "weight_reads": every,
-            "state_accesses": 4 * updates,
-        }
-    )
+    spikes = len(events.steps) / len(events), *n_spikes.mean(0)
+    counted = (*spikes, every, effective, events.n_steps * sum(n_neurons))
+    names = "input_spikes hidden_spikes output_spikes accumulates effective_accumulates"
+    return pd.Series(counted, [*names.split(), "neuron_updates"])
 
 
 def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_choice, check_number, check_whole
 from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -154,16 +153,7 @@ def disturb(
         From 0.
     seed : int
         Draws.
-
-    Raises
-    ------
-    ValueError
-        If the kind is unknown, or the strength out of range.
     """
-    check_choice("kind", kind, tuple(DISTURBANCES))
-    is_share = kind in ("lost events", "spurious events", "silent neurons", "firing neurons")
-    check_number("strength", strength, 0, 1 if is_share else 10)
-    check_whole("seed", seed, 0)
     if strength == 0:
         return copy.deepcopy(model), events
     rng = np.random.default_rng([seed, list(DISTURBANCES).index(kind)])

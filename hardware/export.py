@@ -27,7 +27,7 @@ from shd_helpers.study.run_folder import RunError
 
 
 def find(name: str) -> Path:
-    """Return where a run's network, or one that was kept, is told of: ``run.json``, or its file.
+    """Return a run's ``run.json``, or the file of a network that was kept.
 
     Parameters
     ----------
@@ -40,18 +40,13 @@ def find(name: str) -> Path:
     ExportError
         If there is no such network.
     """
-    folders, files = (
-        [runs_dir() / name, resolve(name)],
-        [networks_dir() / f"{name}.npz", resolve(name)],
-    )
-    for folder in folders:
-        if (folder / "run.json").is_file():
-            return folder / "run.json"
+    path = resolve(name)
+    files = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]
+    files += [path] * (path.suffix == ".npz")
     for file in files:
-        if file.suffix == ".npz" and file.is_file():
+        if file.is_file():
             return file
-    missing = dict.fromkeys([*(folder / "run.json" for folder in folders), files[0]])
-    places = " and no ".join(map(str, missing))
+    places = " and no ".join(map(str, dict.fromkeys(files)))
     raise ExportError(
         f"RUN {name!r}: no {places}. Name a run or a kept network, or train one with make study."
     )

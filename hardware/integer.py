@@ -32,7 +32,7 @@ import numpy as np
 
 from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network.answers import answers
+from shd_helpers.network.engine import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8

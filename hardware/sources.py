@@ -34,7 +34,9 @@ def c_header(network: IntegerNetwork) -> str:
     ValueError
         If its sums need more than 32 bits.
     """
-    _check_width(network)
+    product = network.mem_bits + FACTOR_BITS + 1 if network.leak_factor else 0
+    if (bits := max(network.sum_bits(0), network.sum_bits(1), product)) > 32:
+        raise ValueError(f"sums of {bits} bits don't fit into 32: lower mem_bits or weight bits")
     first, second = network.layers
     size = max(map(_signed_bits, (first.weight, second.weight)))
     c_type = next(f"int{bits}_t" for bits in (8, 16, 32) if size <= bits)
@@ -118,13 +120,6 @@ def memory_bits(network: IntegerNetwork) -> dict[str, int]:
 def _signed_bits(values: np.ndarray) -> int:
     """Return the bits of the widest number in two's complement."""
     return 1 + max(int(values.max()), int(~values.min()), 1).bit_length()
-
-
-def _check_width(network: IntegerNetwork) -> None:
-    product = network.mem_bits + FACTOR_BITS + 1 if network.leak_factor else 0
-    needed = max(network.sum_bits(0), network.sum_bits(1), product)
-    if needed > 32:
-        raise ValueError(f"sums of {needed} bits don't fit into 32: lower mem_bits or weight bits")
 
 
 def _c_array(declaration: str, values: np.ndarray) -> str:

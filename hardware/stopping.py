@@ -9,7 +9,6 @@ without input, from a table.
 import numpy as np
 
 from hardware.integer import IntegerNetwork
-from shd_helpers.checks import check_whole
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import answers
 
@@ -54,19 +53,12 @@ def stop_early(
     answers : ndarray
         Classes, shape (utterances,), int64: most votes, the table's among them, the lowest class
         of several with equally many.
-
-    Raises
-    ------
-    ValueError
-        If the silence is no whole number from 0.
     """
-    check_whole("silence", silence, 0)
     n_steps, table = events.n_steps, bias_votes(circuit)
     steps, votes = np.full(len(events), n_steps), np.zeros((len(events), table.shape[1]), np.int64)
     for i, run in enumerate(circuit.runs(events)):
-        heard = events.steps[events.offsets[i] : events.offsets[i + 1]].astype(np.int64)
-        if silence and len(heard):
-            gaps = np.diff(heard, append=n_steps) > silence
-            steps[i] = heard[gaps.argmax()] + silence + 1 if gaps.any() else n_steps
+        at = events.steps[events.offsets[i] : events.offsets[i + 1]].astype(np.int64)
+        if silence and (ends := at[np.diff(at, append=n_steps) > silence]).size:
+            steps[i] = ends[0] + silence + 1
         votes[i] = run.spk[-1][: steps[i]].sum(0) + table[n_steps - steps[i]]
     return steps, answers(votes)

@@ -84,7 +84,7 @@ def of_parameters(rng: random.Random, home: Home) -> Attack:
         text = yaml.dump(content, sort_keys=False)
         act = lambda: (home.yaml.write_text(text), home.sweep())  # noqa: E731
     else:
-        names = ["test_speakers", "name", "keys", "seed", "recorded", "folder", "out"]
+        names = ["test_speakers", "name", "seed", "recorded", "folder", "out"]
         given = {rng.choice(names[:-1]): rng.choice([*VALUES, ["ann"], "ann", ["bob", "x"]])}
         names += [*given, *map(str, given.values())]
         drawn = given = {"folder" if k == "recorded" else k: v for k, v in given.items()}

@@ -122,8 +122,8 @@ def browser(chromium):
 class Notebook:
     """One notebook in one page, all its cells run; what is shown is read and changed."""
 
-    def __init__(self, browser, lab, name, width=1366, height=768):
-        self.page = browser.new_page(viewport={"width": width, "height": height})
+    def __init__(self, browser, lab, name):
+        self.page = browser.new_page(viewport={"width": 1366, "height": 768})
         self.page.set_default_timeout(LONG_MS)
         workspace = secrets.token_hex(4)  # a new one doesn't open what the last one had open
         self.page.goto(f"{lab.url}/lab/workspaces/{workspace}/tree/{name}.ipynb?token={lab.token}")
@@ -203,12 +203,6 @@ def test_01_downsizing(lab, browser):
         page.press("pool_threshold", "ArrowRight", says="threshold 3")
         # dragging: many changes, the last one is shown
         page.press("pool_units", "ArrowRight", 12, "pooled at threshold 3 to 33 units")
-
-
-def test_01_in_a_narrow_window(lab, browser):
-    with Notebook(browser, lab, "01_data_preprocessing", width=640, height=800) as page:
-        page.look("explorer_narrow")
-        page.press("pool_threshold", "ArrowRight", says="threshold 3")
 
 
 def test_02_surrogates(lab, browser):

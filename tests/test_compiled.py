@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 # a module, a change in a function, and what prints a number that another function makes with it
 CHANGES = {
-    "shd_helpers.network.engines.kernels": (
+    "shd_helpers.network.kernels": (
         "out[r, j] += rows[a, j]",
         "out[r, j] -= rows[a, j]",
         """

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hardware.disturbances import DISTURBANCES, disturb
-from shd_helpers.network.engines import fused
+from shd_helpers.network import engine as fused
 from tests.networks import spiking_network
 from tests.test_engine import make_events, random_events
 

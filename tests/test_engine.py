@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.engines import fused as engine
-from shd_helpers.network.engines import kernels
-from shd_helpers.network.engines import loop as reference
+from shd_helpers.network import engine, kernels
+from shd_helpers.network import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
 from tests.networks import spiking_network

@@ -10,7 +10,7 @@ import torch
 
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.network.engines import fused
+from shd_helpers.network import engine as fused
 from shd_helpers.network.limits import LIMITS
 from shd_helpers.paths import ROOT
 from tests.networks import spiking_network

@@ -122,7 +122,7 @@ def test_every_step_of_the_core_is_the_integer_model_s(name, tmp_path):
     assert done.output.splitlines() == [line for line in wanted if line[0] != "i"]
     assert done.words == 4 and done.cycles == word_cycles(network, words)
     edge = [*edge_words(network, words).values()]
-    assert done.told == (core_line(network, words), core_line(network, edge))
+    assert done.lines == (core_line(network, words), core_line(network, edge))
     edges = [line for line in done.edges.splitlines() if line[0].isdigit()]  # not the steps
     assert edges == (tmp_path / "circuit" / "edges_expected.txt").read_text().splitlines()
     with gzip.open(tmp_path / "circuit" / "trace.txt.gz", "rt") as file:
@@ -144,7 +144,7 @@ def test_a_tick_costs_a_cycle_and_changes_nothing(name, tmp_path):
     last = int(max(word.milliseconds[-1] for word in words[1:]))
     assert last > network.grid.n_steps * network.grid.step_ms
     quick = 1 + int(step_cycles(network, words[0])[1][-1])  # a word that has but ticks
-    assert done.told[0].endswith(f"from in_end to out_valid 1 to {quick}")
+    assert done.lines[0].endswith(f"from in_end to out_valid 1 to {quick}")
 
 
 def test_cycles_of_the_committed_circuits():

@@ -15,13 +15,10 @@ EVENTS = random_events(20, GRID.n_steps, 10, 4, 0.003)  # with gaps, and silence
 def circuit():
     """Neurons that fire now and then without input, too."""
     rng = np.random.default_rng(0)
-    layers = [
-        IntegerLayer(
-            rng.integers(-7, 8, shape), rng.integers(0, 6, shape[0]), np.full(shape[0], 20)
-        )
-        for shape in ((30, 10), (4, 30))
-    ]
-    return IntegerNetwork(GRID, (0,), tuple(layers), 12, 4)
+    first = IntegerLayer(rng.integers(-7, 8, (30, 10)), rng.integers(0, 6, 30), np.full(30, 20))
+    bias = np.array([0, 1, 4, 0])  # votes for the third class, whatever the word
+    second = IntegerLayer(rng.integers(-7, 8, (4, 30)), bias, np.full(4, 20))
+    return IntegerNetwork(GRID, (0,), (first, second), 12, 4)
 
 
 @pytest.mark.parametrize("silence", [0, 1, 7, 40])
@@ -41,6 +38,9 @@ def test_it_stops_after_a_silence_and_adds_the_votes_to_come(silence):
         votes = run.spk[1][:end].sum(0) + silent[end:].sum(0)
         assert (steps[i], answers[i]) == (end, votes.tolist().index(max(votes)))
     assert (silence > 0) == (len(set(steps)) > 5)
+    if silence == 7:  # without the table some answers would be others
+        spikes = [run.spk[1][: steps[i]].sum(0) for i, run in enumerate(model.runs(EVENTS))]
+        assert (answers != np.argmax(spikes, 1)).any()
 
 
 def test_the_table_is_that_of_a_word_without_input():

@@ -6,9 +6,9 @@ import torch
 
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.events.toy import write_toy
-from shd_helpers.network.engines import choose_engine
-from shd_helpers.network.engines import fused as engine_module
-from shd_helpers.network.engines import loop as reference
+from shd_helpers.network import engine as engine_module
+from shd_helpers.network import loop as reference
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.training import (

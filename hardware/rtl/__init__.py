@@ -39,7 +39,7 @@ class Simulation(NamedTuple):
     edges: str  # of the words made by hand
     words: int  # of the test vectors, as cycles
     cycles: int
-    told: tuple[str, str]  # on stderr, of both
+    lines: tuple[str, str]  # on stderr, of both
 
 
 def simulate(folder: Path, *defines: str) -> Simulation:
@@ -69,8 +69,8 @@ def simulate(folder: Path, *defines: str) -> Simulation:
             for name in ("vectors.txt", "edges.txt")
         )
         words, _, cycles, *_ = ended.stderr.split()
-        told = ended.stderr.strip(), edges.stderr.strip()
-        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), told)
+        lines = ended.stderr.strip(), edges.stderr.strip()
+        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), lines)
 
 
 def resources(folder: Path) -> dict[str, int]:

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from shd_helpers.events.downsample import Events
 from shd_helpers.figures.style import DOT
 from shd_helpers.network import answers
-from shd_helpers.network.engines.fused import record
+from shd_helpers.network.engine import record
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 

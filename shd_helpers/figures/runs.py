@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from shd_helpers.figures.style import DOT, INK, legend_above, percent_axis
+from shd_helpers.figures.style import DOT, INK, legend_above
 from shd_helpers.network import answers
 
 
@@ -24,7 +24,8 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
             axis.plot(epochs.epoch, scale * epochs[f"{part}_{quantity}"], label=label)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    percent_axis(axes[0], "accuracy", chance=100 / n_classes)
+    axes[0].axhline(100 / n_classes, color="0.5", linestyle=":", linewidth=1, label="chance")
+    axes[0].set(ylabel="accuracy (%)", ylim=(0, 102))  # a line at 100 stays whole
     axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
     for axis in axes:
         legend_above(axis)

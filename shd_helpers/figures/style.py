@@ -6,7 +6,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 
 from shd_helpers.paths import img_dir
 
@@ -47,13 +46,6 @@ def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
     return figure
 
 
-def percent_axis(axis: Axes, label: str, chance: float | None = None) -> None:
-    """Label an axis of percentages from 0 to 100, and draw the level of chance (percent)."""
-    axis.set(ylabel=f"{label} (%)", ylim=(0, 102))  # a cap or a line at 100 stays whole
-    if chance is not None:
-        axis.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
-
-
 def legend_above(axis: Axes, title: str = "") -> None:
     """Put the legend in one row above the axes, where no line crosses it, right of the title."""
     handles, labels = axis.get_legend_handles_labels()
@@ -63,6 +55,6 @@ def legend_above(axis: Axes, title: str = "") -> None:
     axis.set_title(title, loc="left")
 
 
-def legend_beside(axis: Axes, **look: Any) -> Legend:
-    """Put the legend, with matplotlib's options, right of the axes, where no line crosses it."""
-    return axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0, **look)
+def legend_beside(axis: Axes) -> None:
+    """Put the legend right of the axes, where no line crosses it."""
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)

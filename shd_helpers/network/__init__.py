@@ -2,11 +2,10 @@
 
 import torch
 
-from shd_helpers.network.answers import answers
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
-from shd_helpers.network.engines import Network, choose_engine, compare_engines
+from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.quantisation import Quantisation
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -18,7 +17,6 @@ __all__ = [
     "answers",
     "build_network",
     "choose_engine",
-    "compare_engines",
     "costs",
 ]
 

@@ -13,8 +13,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsample import Events
+from shd_helpers.network import engine, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engines import Network, fused, loop
+from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
@@ -75,7 +76,7 @@ def _recordings(
     model: SpikingNetwork, events: Events, batch_size: int = 32
 ) -> Iterator[tuple[np.ndarray, LayerStates]]:
     """Yield indices and what the network does with these utterances, batch after batch."""
-    run = loop if fused.unsupported_reason(model) else fused
+    run = loop if engine.unsupported_reason(model) else engine
     for low in range(0, len(events), batch_size):
         index = np.arange(low, min(low + batch_size, len(events)))
         yield index, run.record(model, events, index)

@@ -20,7 +20,7 @@ import torch
 from shd_helpers.checks import check_choice, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
-from shd_helpers.network.engines import Network
+from shd_helpers.network.engine import Network
 from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import SpikingNetwork
 

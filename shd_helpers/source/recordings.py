@@ -50,7 +50,6 @@ def encode_recordings(
     out: str | Path,
     name: str,
     test_speakers: Collection[str],
-    keys: Sequence[str] = LANGUAGES["both"],
     *,
     seed: int = 0,
     progress: bool = True,
@@ -65,13 +64,12 @@ def encode_recordings(
     ----------
     folder : str or Path
         Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, any rate; of
-        stereo the mean is taken. A clipped recording is encoded with a warning.
+        stereo the mean is taken. A label is one of SHD's twenty words, or its index. A clipped
+        recording is encoded with a warning.
     out, name : str or Path, str
         Folder and first part of the names of the files to write.
     test_speakers : collection of str
         Speakers that occur only in the test file; all others only in the training file.
-    keys : sequence of str
-        Class names. A label is one of them, or its index.
     seed : int
         Seed of the nerve fibres.
     progress : bool
@@ -88,57 +86,50 @@ def encode_recordings(
         If a recording or its name can't be used, two recordings are the same sound, or one of the
         two files would be empty. ValueError, if a path is none or the seed no whole number from 0.
     """
-    _check_settings(name, test_speakers, keys)
+    if isinstance(test_speakers, str) or not isinstance(test_speakers, Collection):
+        raise RecordingError(f"test_speakers {quoted(test_speakers)}: must be a list of texts.")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.,=+-]{0,199}", name):
+        raise RecordingError(
+            f"name {quoted(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
+        )
     check_whole("seed", seed, 0)
     check_path("folder", folder)
     check_path("out", out)
-    recordings = _find_recordings(Path(folder), keys)
-    speakers = sorted({r.speaker for r in recordings})
-    unknown = set(test_speakers) - set(speakers)
-    if unknown or not test_speakers or set(test_speakers) == set(speakers):
+    recordings = _find_recordings(Path(folder))
+    speakers, chosen = {r.speaker for r in recordings}, set(map(str, test_speakers))
+    if not chosen or not chosen < speakers:
         raise RecordingError(
-            f"{folder}: test_speakers is {sorted(test_speakers)}; name at least one of the "
-            f"speakers {', '.join(speakers)} and leave at least one for training."
+            f"{folder}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
+            f"{', '.join(sorted(speakers))} and leave at least one for training."
         )
-    paths = [r.path for r in recordings]
-    _check_sounds(paths)
+    _check_sounds([r.path for r in recordings])
     out = Path(out)
     parts, pair = out / f".{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
     with exclusive(out, f".{name}.lock"):
+        paths = [r.path for r in recordings]
         spikes = encode_files(paths, parts, seed, f"encoding {name}", progress)
-        rows = [
-            (*found, recording.label, speakers.index(recording.speaker))
-            for found, recording in zip(spikes, recordings, strict=True)
-        ]
-        is_test = [recording.speaker in test_speakers for recording in recordings]
-        _write_pair(pair, rows, is_test, keys)
+        _write_pair(pair, recordings, spikes, chosen)
         shutil.rmtree(parts)
     return pair
 
 
 def _write_pair(
-    pair: tuple[Path, Path], rows: Sequence[tuple], is_test: Sequence[bool], keys: Sequence[str]
+    pair: tuple[Path, Path],
+    recordings: Sequence[Recording],
+    spikes: Sequence[tuple[np.ndarray, np.ndarray]],
+    test_speakers: set[str],
 ) -> None:
     """Write training and test file; at no time does one of them stand beside an older other one."""
+    speakers = sorted({r.speaker for r in recordings})
     with atomic(pair[0]) as new_train, atomic(pair[1]) as new_test:
-        for path, wanted in ((new_train, False), (new_test, True)):
-            chosen = [row for row, test in zip(rows, is_test, strict=True) if test == wanted]
-            times, units, labels, speakers = zip(*chosen, strict=True)
-            write_shd(path, times, units, labels, speakers, keys)
+        for path, is_test in ((new_train, False), (new_test, True)):
+            rows = [
+                (*found, r.label, speakers.index(r.speaker))
+                for r, found in zip(recordings, spikes, strict=True)
+                if (r.speaker in test_speakers) == is_test
+            ]
+            write_shd(path, *zip(*rows, strict=True))
         pair[0].unlink(missing_ok=True)
-
-
-def _check_settings(name: str, test_speakers: Collection[str], keys: Sequence[str]) -> None:
-    for what, values in (("test_speakers", test_speakers), ("keys", keys)):
-        is_list = isinstance(values, Collection) and not isinstance(values, str)
-        if not is_list or not all(isinstance(value, str) for value in values):
-            raise RecordingError(f"{what} {quoted(values)}: must be a list of texts.")
-    if len(set(keys)) < len(keys):
-        raise RecordingError(f"keys {', '.join(keys)}: a class name stands twice. Remove one.")
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.,=+-]{0,199}", name):
-        raise RecordingError(
-            f"name {quoted(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
-        )
 
 
 def _check_sounds(paths: Sequence[Path]) -> None:
@@ -151,31 +142,26 @@ def _check_sounds(paths: Sequence[Path]) -> None:
             raise RecordingError(f"{path}: the same sound as {same}. Remove one of the two.")
 
 
-def _find_recordings(folder: Path, keys: Sequence[str]) -> list[Recording]:
+def _find_recordings(folder: Path) -> list[Recording]:
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder. Check the path.")
-    found = []
+    words, found = LANGUAGES["both"], []
     for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
         fields = path.stem.split("_")
         if len(fields) != 3 or not all(fields):
             raise RecordingError(
                 f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it."
             )
-        found.append(Recording(path, _label(path, fields[0], keys), fields[1]))
+        label, speaker, _ = fields
+        if label not in (*words, *map(str, range(len(words)))):
+            raise RecordingError(
+                f"{path}: unknown label {label!r}. Use one of {', '.join(words)}, or its index."
+            )
+        index = words.index(label) if label in words else int(label)
+        found.append(Recording(path, index, speaker))
     if not found:
         raise RecordingError(f"{folder}: no recordings ({' or '.join(SUFFIXES)}).")
     return found
-
-
-def _label(path: Path, label: str, keys: Sequence[str]) -> int:
-    if label in keys:
-        return list(keys).index(label)
-    if label.isdecimal() and int(label) < len(keys):
-        return int(label)
-    raise RecordingError(
-        f"{path}: unknown label {label!r}. Use one of {', '.join(keys)}, or its index; or pass "
-        "your own class names as `keys`."
-    )
 
 
 def encode_files(

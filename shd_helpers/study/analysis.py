@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from shd_helpers.events import Events, Parts
 from shd_helpers.files import reading
 from shd_helpers.network import Network, SpikingNetwork
-from shd_helpers.network.engines.loop import record
+from shd_helpers.network.loop import record
 from shd_helpers.source.datasets import fingerprint
 from shd_helpers.study.evaluation import Evaluation
 from shd_helpers.study.recipe import Recipe

@@ -9,9 +9,8 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.answers import answers
 from shd_helpers.network.costs import effective_acs, late_spikes
-from shd_helpers.network.engines import Network, choose_engine
+from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.spiking import SpikingNetwork, steps_run
 
 

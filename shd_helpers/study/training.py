@@ -13,7 +13,7 @@ from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, answers
-from shd_helpers.network.engines import Network, choose_engine
+from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 
 LR_GAMMA = 0.5  # by which the learning rate falls

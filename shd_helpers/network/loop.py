@@ -1,6 +1,6 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engines.fused` computes the same compiled, with the same functions.
+`shd_helpers.network.engine` computes the same compiled, with the same functions.
 """
 
 from collections.abc import Sequence

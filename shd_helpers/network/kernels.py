@@ -349,3 +349,25 @@ def work(
                     shape, constants, params, lows, matrices, state, n, start, units, last, begin,
                     rows, grads[group],
                 )  # fmt: skip
+
+
+@compiled
+def spread(weights, inputs, neurons, rows):
+    """Write weights, a row for each k, to where input [p, k] feeds the neurons from [p, k] on."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                part[c] = weights[k, c]
+
+
+@compiled
+def gather(rows, inputs, neurons, weights):
+    """Add up, place after place, what `spread` has written."""
+    n = weights.shape[1]
+    for p in range(inputs.shape[0]):
+        for k in range(inputs.shape[1]):
+            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
+            for c in range(n):
+                weights[k, c] += part[c]
