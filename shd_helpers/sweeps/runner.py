@@ -224,6 +224,7 @@ def _executed(
                 if isinstance(result, str) and is_disk_full(result, run.folder.parent):
                     raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
                 results[run] = result
+                future.release()  # else a worker that goes hands on what nobody wants any more
             if results:
                 yield results
             watch.look(results, len(futures))
