@@ -11,7 +11,7 @@ import pytest
 hypothesis.settings.register_profile("repeatable", derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-LONG = {f"test_{name}.py" for name in ("cochlea", "engine", "recordings", "spoken", "sweeps")}
+LONG = {f"test_{name}.py" for name in ("cochlea", "engine", "recordings", "speech", "sweeps")}
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 
 

@@ -1,4 +1,4 @@
-"""Shared fixtures; the real data lies beside the repository where it exists at all."""
+"""Shared fixtures."""
 
 import functools
 
@@ -6,7 +6,6 @@ import nbval.kernel
 import pytest
 import torch
 
-from shd_helpers.paths import ROOT
 from shd_helpers.study.notebooks import again_if_it_dies
 from tests.sweep_home import Home, stopped
 
@@ -25,8 +24,6 @@ def patient(start):
 
 nbval.kernel.start_new_kernel = patient(nbval.kernel.start_new_kernel)
 
-HD_SPIKES = ROOT.parent / "shared" / "data" / "hd_spikes"
-
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
@@ -34,13 +31,6 @@ def data_dir(tmp_path, monkeypatch):
     folder = tmp_path / "data folder"
     monkeypatch.setenv("SHD_DATA_DIR", str(folder))
     return folder
-
-
-@pytest.fixture
-def hd_spikes():
-    if not HD_SPIKES.is_dir():
-        pytest.skip("real speech is not here: no folder ../shared/data/hd_spikes")
-    return str(HD_SPIKES)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.events import downsample as preprocessing
-from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events, load_file
-from shd_helpers.source.datasets import locate
+from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
 
 KEYS = ENGLISH + GERMAN
@@ -259,12 +258,3 @@ def test_what_looks_wrong_but_is_right(files):
     make(files[1], n=5)  # the test file may lack a word
     train, test = load_events(files, Downsampling(duration_s=0.3, pool_threshold=1))
     assert train.n_steps == 100 and len(test) == 5  # a short window is no sign of wrong times
-
-
-@pytest.mark.slow
-def test_all_of_the_training_file_fits_in_memory(hd_spikes, data_dir):
-    """Its 8156 utterances in both languages must stay below 100 MB."""
-    train = load_file(locate(hd_spikes), 0, Downsampling(), "both")
-    nbytes = sum(a.nbytes for a in vars(train).values() if isinstance(a, np.ndarray))
-    assert len(train) == 8156 and train.n_units == 183
-    assert nbytes < 100e6

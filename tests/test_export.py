@@ -189,24 +189,6 @@ def test_the_ports_of_the_document_are_the_core_s():
     assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 
 
-def test_words_made_by_hand_have_what_they_say():
-    """Told from the files alone: what doesn't count changes nothing, and the tie is one."""
-    folder = RESULTS / "circuit"
-    words = (folder / "vectors.txt").read_text().split("\n\n")[:-1]
-    shortest = min(range(len(words)), key=lambda i: words[i].count("\n"))
-    empty, rest = (folder / "edges.txt").read_text().split("\n", 1)
-    twice, outside, dense, _ = rest.split("\n\n")[:-1]
-    assert empty == "" and len(twice.split("\n")) == 2 * len(words[shortest].split("\n"))
-    assert {*words[shortest].split("\n")} < {*outside.split("\n")}
-    units = [line.split()[1] for line in dense.split("\n")]
-    assert len({*units}) == 700 and len(units) == 9 * 700
-    lines = (folder / "edges_expected.txt").read_text().splitlines()
-    shortest_line = (folder / "expected.txt").read_text().splitlines()[shortest]
-    assert lines[1] == lines[2] == shortest_line
-    answer, *counts = map(int, lines[4].split())
-    assert counts.count(max(counts)) > 1 and answer == counts.index(max(counts)) and max(counts)
-
-
 def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):
     """Each word's events, told from those of the HDF5 file by its count of milliseconds.
 

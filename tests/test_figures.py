@@ -144,6 +144,7 @@ def test_the_look_comes_with_the_first_figure():
 def test_curves_are_those_of_the_table():
     table = history()
     left, right = runs.accuracy_loss(table, 10).axes
+    assert plt.get_fignums() == []
     lines = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
     of = table.validation_accuracy * 100
     assert lines["validation"] == np.transpose([table.epoch, of]).tolist()

@@ -169,33 +169,9 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
     assert circuit_words(made, part).tolist() == words.tolist()
 
 
-# --- refusals ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [
-        ({"fc1_bits": 1, "fc2_bits": 8, "mem_bits": 12}, "circuit 1-8-12: weights have 2 to 16"),
-        ({"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 3}, "circuit 3-8-3: .* membranes 4 to 32"),
-        ({"leak": "none"}, "leak 'none'"),
-    ],
-)
-def test_refuses_wrong_bits(settings, match):
-    with pytest.raises(ValueError, match=match):
-        Quantisation(**settings)
-
-
 @pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])
 def test_the_leak_by_shift_needs_its_beta(beta, k):
     assert BITS.leak_shift(beta) == k
     for other in (beta + 0.005, beta - 0.005, 0.3, 1.0, 0.0):
         with pytest.raises(ValueError, match="needs 1 - 2"):
             BITS.leak_shift(other)
-
-
-def test_no_circuit_is_made_of_other_networks():
-    model, config, _ = network()
-    with pytest.raises(ValueError, match="circuit ''"):
-        integer_network(model, config, GRID, Quantisation())
-    with pytest.raises(ValueError, match="readout 'membrane'"):
-        integer_network(model, replace(config, readout="membrane"), GRID, BITS)

@@ -29,6 +29,7 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
     axes[1].set(ylabel="cross-entropy (nats)", ylim=(0, None))
     for axis in axes:
         legend_above(axis)
+    plt.close(figure)  # as a cell's value it is shown once
     return figure
 
 
