@@ -1,7 +1,6 @@
 """Damaged files of the study's own: each is named, with the remedy, or made again; none hangs."""
 
 import os
-import shutil
 from pathlib import Path
 
 import h5py
@@ -50,16 +49,10 @@ WAYS = {
 of_all_ways = pytest.mark.parametrize("way", WAYS)
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    write_run(folder / "run")
-    return folder
-
-
 @pytest.fixture
-def runs(good, tmp_path):
-    return shutil.copytree(good, tmp_path / "runs")
+def runs(tmp_path):
+    write_run(tmp_path / "run")
+    return tmp_path
 
 
 @of_all_ways

@@ -1,7 +1,6 @@
 """Nothing half-written under the final name, also when the process is killed."""
 
 import errno
-import hashlib
 import os
 import platform
 import shutil
@@ -12,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shd_helpers.files import atomic, is_disk_full, sha256
+from shd_helpers.files import atomic, is_disk_full
 
 
 def test_error_leaves_the_old_file(tmp_path):
@@ -84,8 +83,3 @@ def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, monkeypatch, f
         (f"ValueError: [Errno {errno.ENOSPC}] No space left on device", False),
     ):
         assert is_disk_full(f"Traceback:\n{error}\n", tmp_path) == is_full
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "x").write_bytes(b"spikes")
-    assert sha256(tmp_path / "x") == hashlib.sha256(b"spikes").hexdigest()
