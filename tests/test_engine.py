@@ -446,35 +446,6 @@ def test_windows_against_snntorch(kernel_size, stride, n_channels):
         assert relative(ours[name], grad) < 1e-5, name
 
 
-@pytest.mark.parametrize("readout", ["spikes", "membrane"])
-def test_a_word_that_ends_early_is_a_shorter_word(readout):
-    """Against the same network without a stop, on input of as many steps as the word takes."""
-    models = [
-        spiking_network(
-            [20, 30, 6], 0.9, "atan", 2, torch.Generator().manual_seed(1), (0, 4), readout=readout,
-            stop_ms=stop_ms,
-        )
-        for stop_ms in (15.0, 0.0)
-    ]  # fmt: skip
-    for model in models:
-        with torch.no_grad():
-            for fc, _ in model.layers:
-                fc.weight *= 4
-    for end in (0, 1, 7, 22, 30):
-        cells = np.random.default_rng(end).random((1, 30, 20)) < 0.2
-        cells[:, end:] = False
-        cells[:, max(0, end - 1), 0] = end > 0  # the last event
-        n_run = 30 if end == 0 else min(30, end + 5 + 4)  # delay 4, 15 ms of silence
-        loss, scores = engine.forward_backward(models[0], make_events(cells, 6), [0])
-        short = make_events(cells[:, :n_run], 6)
-        want_loss, want_scores = engine.forward_backward(models[1], short, [0])
-        assert loss == want_loss and torch.equal(scores, want_scores)
-        for (name, own), want in zip(
-            models[0].named_parameters(), models[1].parameters(), strict=True
-        ):
-            assert torch.equal(own.grad, want.grad), (end, name)
-
-
 def leaky(**kwargs):
     return lambda model: setattr(
         model, "lif1", snn.Leaky(**{"beta": 0.9, "spike_grad": spike_grad("atan", 2.0), **kwargs})
