@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import papermill
 import yaml
 
 from shd_helpers.events import downsample as preprocessing
 from shd_helpers.events.toy import write_toy
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import datasets
+from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
@@ -47,16 +47,7 @@ def write_sweep(folder: Path, points: int, epochs: int) -> Path:
 def one_after_the_other(path: Path) -> None:
     """Execute a sweep's notebooks as a loop would."""
     for run in read_sweep(path).runs:
-        run.folder.mkdir(parents=True)
-        papermill.execute_notebook(
-            NOTEBOOK,
-            run.folder / NOTEBOOK.name,
-            run.parameters,
-            cwd=NOTEBOOK.parent,
-            kernel_name="python3",
-            progress_bar=False,
-            extra_arguments=["--log-level=ERROR"],
-        )
+        execute_run({NOTEBOOK: run.parameters}, run.folder)
 
 
 def sweep_on_two_workers(path: Path) -> None:

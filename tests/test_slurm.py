@@ -165,7 +165,7 @@ def test_all_runs_fail(there, site):
     command = there.sweep()
     assert command.wait(LONG_S) == 1
     assert there.rows().status.tolist() == ["failed"] * 4
-    assert "4 failed; the column error has the tracebacks" in command.out.read_text()
+    assert "4 runs, 4 failed (see the column error)" in command.out.read_text()
     assert site.jobs() == {}
 
 

@@ -353,19 +353,15 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
 
 
 def seconds(text: str) -> float:
-    """Return the length of sbatch's `time`: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS.
+    """Return the length of sbatch's `time`: minutes, HH:MM:SS or D-HH:MM:SS.
 
     Raises
     ------
     SweepError
         If it is none of these.
     """
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text)
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)|(\d+)", text)
     if not found:
         raise SweepError(f"--sbatch time={text}: must be minutes, HH:MM:SS or D-HH:MM:SS")
-    days, *rest = found.groups()
-    parts = [float(part) for part in rest if part is not None]
-    if days is None and len(parts) < 3:
-        parts.insert(0, 0)  # no hours
-    hours, minutes, secs = [*parts, 0, 0][:3]
-    return ((float(days or 0) * 24 + hours) * 60 + minutes) * 60 + secs
+    days, hours, minutes, secs, only_minutes = (float(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes + only_minutes) * 60 + secs

@@ -193,9 +193,17 @@ def _executed(
 
     environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
     environment |= _ONE_THREAD | _KEEP_MEMORY
-    with connect(places, sweep, timeout_s) as cluster:
+    total = len(sweep.runs)
+    with (
+        connect(places, sweep, timeout_s) as cluster,
+        # smoothing 0: time left by the mean run; a bar looked at often forgets it
+        tqdm(
+            desc=sweep.name, bar_format=_BAR, initial=total - len(todo), total=total,
+            disable=not progress, smoothing=0,
+        ) as bar,
+    ):  # fmt: skip
         if progress:
-            print(f"Dask dashboard: {cluster.client.dashboard_link}", flush=True)
+            bar.write(f"Dask dashboard: {cluster.client.dashboard_link}")
         futures = {}
         for i, (run, is_again) in enumerate(todo.items()):
             # Two sweeps on one cluster share what is the same, in the same folder. By the first
@@ -204,76 +212,62 @@ def _executed(
             task = (execute, sweep.notebook, run, timeout_s, environment, is_again)
             futures[cluster.client.submit(*task, key=key, priority=-i)] = run
         ended = as_completed(futures, with_results=True, raise_errors=False)
-        with _Progress(sweep, len(todo), cluster, progress) as bar:
-            while futures:
-                results = {}
-                for future, result in ended.next_batch(block=False):
-                    if future.status in ("cancelled", "lost"):
-                        raise SweepError(f"the scheduler is lost ({result!r}). {RESUME}")
-                    if future.status == "error":  # it has lost its worker again and again
-                        result = repr(future.exception())
-                    run = futures.pop(future)
-                    if isinstance(result, str) and is_disk_full(result, run.folder.parent):
-                        reason = os.strerror(errno.ENOSPC)
-                        raise SweepError(f"{run.folder}: {reason}. {RESUME}")
-                    results[run] = result
-                if results:
-                    yield results
-                bar.show(results, len(futures))
-                time.sleep(0 if results else 0.1)
+        watch = _Watch(sweep, cluster, bar)
+        while futures:
+            results = {}
+            for future, result in ended.next_batch(block=False):
+                if future.status in ("cancelled", "lost"):
+                    raise SweepError(f"the scheduler is lost ({result!r}). {RESUME}")
+                if future.status == "error":  # it has lost its worker again and again
+                    result = repr(future.exception())
+                run = futures.pop(future)
+                if isinstance(result, str) and is_disk_full(result, run.folder.parent):
+                    raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
+                results[run] = result
+                future.release()  # else a worker that goes hands on what nobody wants any more
+            if results:
+                yield results
+            watch.look(results, len(futures))
+            time.sleep(0 if results else 0.1)
 
 
-class _Progress(tqdm):
-    """A bar that says how far a sweep is; a line above it says why there is no worker."""
+class _Watch:
+    """Says on a bar how far a sweep is, and above it why there is no worker."""
 
-    def __init__(self, sweep: Sweep, n_todo: int, cluster: Cluster, progress: bool) -> None:
-        total = len(sweep.runs)
-        # smoothing 0: time left by the mean run; a bar looked at often forgets it
-        super().__init__(
-            desc=sweep.name, bar_format=_BAR, initial=total - n_todo, total=total,
-            disable=not progress, smoothing=0,
-        )  # fmt: skip
+    def __init__(self, sweep: Sweep, cluster: Cluster, bar: tqdm) -> None:
+        self._cluster, self._bar, self._failed, self._line = cluster, bar, 0, ""
         stored = read_rows(sweep.table)
-        self.best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
-        self.cluster, self.failed, self.line = cluster, 0, ""
-        self.looked, self.alive = -math.inf, time.monotonic()
+        self._best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
+        self._looked, self._alive = -math.inf, time.monotonic()
 
-    def show(self, results: Results, n_left: int) -> None:
+    def look(self, results: Results, n_left: int) -> None:
         """Count what has ended; once a second, look at the workers."""
-        for result in results.values():
-            if isinstance(result, str):
-                self.failed += 1
-            else:
-                self.best = np.fmax(self.best, result["validation_accuracy"])
+        scores = [x["validation_accuracy"] for x in results.values() if not isinstance(x, str)]
+        self._best = np.fmax.reduce([self._best, *scores])
+        self._failed += len(results) - len(scores)
         if results:
-            self.update(len(results))
+            self._bar.update(len(results))
         now = time.monotonic()
-        if now - self.looked < TICK_S and n_left:
+        if now - self._looked < TICK_S and n_left:
             return
-        self.looked = now
+        self._looked = now
         try:
-            workers = self.cluster.client.processing()
-        except OSError as error:
-            raise SweepError(f"the scheduler is lost ({error}). {RESUME}") from error
-        running, done = sum(map(bool, workers.values())), self.total - n_left - self.failed
-        best = f", best validation {self.best:.1%}" if self.best == self.best else ""
-        self.set_postfix_str(f"{done} finished, {self.failed} failed, {running} running{best}")
-        if n_left:
-            self._look(now, len(workers))
-
-    def _look(self, now: float, n_workers: int) -> None:
-        """Say why there is no worker, or end the sweep where none can come."""
-        try:
-            line = self.cluster.look()
-        except SweepError as error:
-            raise SweepError(f"{error}. {RESUME}") from None
-        if n_workers:
-            self.alive, self.line = now, ""
-        elif now - self.alive > self.cluster.patience_s:
-            raise SweepError(f"no worker in {now - self.alive:.0f} s: {line}. {RESUME}")
-        elif now - self.alive > QUIET_S and line != self.line:
-            self.line = line
-            self.write(f"No worker for {now - self.alive:.0f} s: {line}")
+            workers = self._cluster.client.processing()
+            why = self._cluster.look() if n_left else ""
+        except (OSError, SweepError) as error:
+            lost = "" if isinstance(error, SweepError) else "the scheduler is lost: "
+            raise SweepError(f"{lost}{error}. {RESUME}") from None
+        done, running = self._bar.total - n_left - self._failed, sum(map(bool, workers.values()))
+        best = f", best validation {self._best:.1%}" if self._best == self._best else ""
+        told = f"{done} finished, {self._failed} failed, {running} running{best}"
+        self._bar.set_postfix_str(told)
+        if workers:
+            self._alive, self._line = now, ""
+        elif now - self._alive > self._cluster.patience_s:
+            raise SweepError(f"no worker in {now - self._alive:.0f} s: {why}. {RESUME}")
+        elif now - self._alive > QUIET_S and why != self._line:
+            self._line = why
+            self._bar.write(f"No worker for {now - self._alive:.0f} s: {why}")
 
 
 def execute(
@@ -334,20 +328,9 @@ def execute(
 
 
 def _report(table: pd.DataFrame) -> str:
-    """Return what the command says at the end; of test scores nothing."""
-    from shd_helpers.study.statistics import choose, summarise
-
-    lines = [f"{len(table)} runs."]
-    chosen = choose(table)
-    if len(chosen):
-        name = chosen.configuration.iloc[0]
-        mean = summarise(table[table.status == "done"]).loc[name]
-        line = f"Validation chooses {name}: {mean.validation:.1f} %"
-        if mean.validation_ci95 == mean.validation_ci95:  # one run alone has none
-            line += f" ± {mean.validation_ci95:.1f}, 95 % interval, {mean.seeds} seeds"
-        lines.append(f"{line}.")
+    """Return what the command says at the end."""
     failed = table[table.status == "failed"]
-    lines += [f"{len(failed)} failed; the column error has the tracebacks:"] * bool(len(failed))
+    lines = [f"{len(table)} runs, {len(failed)} failed (see the column error)"]
     lines += [
         f"  {row.run_name}: {row.error.strip().splitlines()[-1]}" for row in failed.itertuples()
     ]

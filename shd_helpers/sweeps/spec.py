@@ -66,18 +66,8 @@ class Sweep:
     name: str
     notebook: Path
     runs: list[RunSpec]
-    predictions_are_kept: bool
-
-    @property
-    def table(self) -> Path:
-        """Return the table's file; in smoke tests a throw-away one."""
-        folder = runs_dir() / "results" if is_smoke() else results_dir()
-        return folder / f"{self.name}.csv"
-
-    @property
-    def predictions(self) -> Path | None:
-        """Return the file of the runs' predictions, None where they aren't kept."""
-        return predictions_path(self.table) if self.predictions_are_kept else None
+    table: Path
+    predictions: Path | None  # the file of the runs' predictions, if they are kept
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -187,7 +177,9 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    return Sweep(name, notebook, runs, content["keep_predictions"])
+    table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
+    predictions = predictions_path(table) if content["keep_predictions"] else None
+    return Sweep(name, notebook, runs, table, predictions)
 
 
 def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:

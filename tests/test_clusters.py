@@ -1,0 +1,53 @@
+"""Where a sweep may run, and sbatch's options; whole sweeps on SLURM are in `test_slurm`."""
+
+import pytest
+
+from shd_helpers.sweeps import clusters
+from shd_helpers.sweeps.clusters import MARGIN_S, Places, seconds, slurm_options
+from shd_helpers.sweeps.spec import SweepError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5", 300), ("04:00:00", 14400), ("0:01:30", 90), ("2-01:00:01", 176401)],
+)
+def test_the_notations_of_time(text, expected):
+    assert seconds(text) == expected
+
+
+def test_options_of_the_site_and_of_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "SITE", tmp_path / "slurm.yaml")
+    clusters.SITE.write_text('time: "4:00:00"\nmem: 4G\n')
+    found = slurm_options(["partition=cpu,nodelist=a,b,exclusive=", "mem=2G"])
+    assert found == {
+        "time": "4:00:00", "mem": "2G", "partition": "cpu", "nodelist": "a,b", "exclusive": ""
+    }  # fmt: skip
+    for given in ("partition", "-p=cpu"):
+        with pytest.raises(SweepError, match="must be NAME=VALUE"):
+            slurm_options([given])
+    clusters.SITE.unlink()
+    with pytest.raises(SweepError, match="without time"):
+        slurm_options()
+
+
+def test_a_job_has_room_for_a_run(monkeypatch):
+    monkeypatch.setattr(clusters.shutil, "which", lambda name: name)
+
+    def allowed(timeout_s):
+        return Places(jobs=2, sbatch=("time=60",)).check(timeout_s)
+
+    assert allowed(3000.0) == 3000.0 and allowed(None) == (3600 - MARGIN_S) / 2
+    with pytest.raises(SweepError, match="a job has room for 3570 s"):
+        allowed(3600.0)
+
+
+def test_places_that_can_not_be(tmp_path, monkeypatch):
+    for places, message in {
+        Places(jobs=2, workers=2): "--workers and --slurm: a sweep runs in one place",
+        Places(jobs=0): "--slurm 0: must be 1 at least",
+    }.items():
+        with pytest.raises(SweepError, match=message):
+            places.check(None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SweepError, match="no sbatch here"):
+        Places(jobs=2).check(None)
