@@ -25,7 +25,7 @@ from shd_helpers.files import atomic
 from shd_helpers.network import answers
 from shd_helpers.network import engine as fused
 from shd_helpers.paths import results_dir, runs_dir
-from shd_helpers.study import load_network, load_predicted, read_run
+from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
 
 PYTHON = Path(sys.executable)
@@ -98,7 +98,8 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
 def rows(name: str, done: set[str]) -> Iterator[dict]:
     """Yield a row for each reader of a run's network that isn't done yet."""
     run = read_run(runs_dir() / name)
-    model, events = load_network(run).network, load_predicted(run)
+    trained = load_network(run)
+    model, events = trained.network, load_utterances(trained).predicted
     grid = Recipe.from_flat(run.info["parameters"]).input
     everything = np.arange(len(events))
     own = fused.evaluate_batch(model, events, everything)[0].numpy()

@@ -20,8 +20,7 @@ from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import DatasetError, read_shd
-from shd_helpers.study import evaluate, load_network, read_network, read_run
-from shd_helpers.study.analysis import utterances_of
+from shd_helpers.study import evaluate, load_network, load_utterances, read_network, read_run
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
 
@@ -135,7 +134,7 @@ def export(
         network = circuit_of(trained, quantisation)
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-    events = utterances_of(trained.about, trained.file).predicted
+    events = load_utterances(trained).predicted
     described = describe(trained, quantisation, network, events)
     words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
     write_graph = _graph_writer(trained.network, network.grid)

@@ -11,8 +11,7 @@ from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
 from shd_helpers.network.limits import refuse
 from shd_helpers.network.quantisation import HEADROOM
-from shd_helpers.study.analysis import seen_and_unseen_accuracy
-from shd_helpers.study.evaluation import Evaluation
+from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.networks import TrainedNetwork
 
 

@@ -29,7 +29,7 @@ from shd_helpers.study import (
     collect_predictions,
     evaluate,
     load_network,
-    load_predicted,
+    load_utterances,
     notebooks,
     read_run,
     read_table,
@@ -131,7 +131,8 @@ class Home:
         """Read everything that notebooks 4 to 6 read."""
         run = read_run(self.runs / "keep")
         accuracy_per_speaker(run.predictions, run.info["seen_speakers"])
-        found = evaluate(load_network(run).network, load_predicted(run))
+        trained = load_network(run)
+        found = evaluate(trained.network, load_utterances(trained).predicted)
         assert (found.predictions().predicted == run.predictions.predicted).all()
 
     def read_tables(self) -> None:

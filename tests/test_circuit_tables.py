@@ -53,7 +53,7 @@ def test_stopping(home, monkeypatch, capsys):
     make(monkeypatch, "stopping", "b")
     table = pd.read_csv(home / "results" / "circuit_stopping.csv").set_index("silence")
     run = read_run(home / "runs" / "b")
-    test = load_utterances(run).test
+    test = load_utterances(load_network(run)).test
     new = test.take(np.flatnonzero(test.speakers == 3))
     answers = hardware.circuit_of(load_network(run)).count(new)[0].argmax(1)
     whole = table.loc[0]

@@ -28,7 +28,7 @@ from shd_helpers.study import (
     evaluation,
     keep_network,
     load_network,
-    load_predicted,
+    load_utterances,
     read_network,
     record_examples,
     seen_and_unseen_accuracy,
@@ -354,7 +354,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     run = RunWriter(tmp_path / "run", p, fingerprint(files), parts, model)
     run.finish(model, {}, training.evaluate(model, evaluated).predictions(), {}, {})
     found = read_run(tmp_path / "run")
-    events = load_predicted(found)
+    events = load_utterances(load_network(found)).predicted
     assert found.predictions.row.tolist() == events.rows.tolist()
     assert found.predictions.part.tolist() == [("train", "test")[k] for k in events.part]
     listed = pd.read_csv(tmp_path / "run" / "utterances.csv.gz", keep_default_na=False)
@@ -363,4 +363,4 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     assert of_role.row.tolist() == events.rows.tolist()
     write_toy(tmp_path, seed=1)
     with pytest.raises(RunError, match="not the data of"):
-        load_predicted(found)
+        load_utterances(load_network(found))

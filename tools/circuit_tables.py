@@ -37,7 +37,8 @@ SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 
 def disturbances(run: Run) -> pd.DataFrame:
     """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    model, events = load_network(run).network, load_utterances(run).test
+    trained = load_network(run)
+    model, events = trained.network, load_utterances(trained).test
     places = [("none", 0.0, 0)]
     for kind in DISTURBANCES:
         slow = "clock" in kind  # the same in each draw
@@ -58,7 +59,8 @@ def stopping(run: Run) -> pd.DataFrame:
     Columns are ``<part>_accuracy`` (fraction) and ``<part>_steps`` (mean), over the utterances of
     `validation`, `test_seen` and `test_unseen`.
     """
-    circuit, utterances = circuit_of(load_network(run)), load_utterances(run)
+    trained = load_network(run)
+    circuit, utterances = circuit_of(trained), load_utterances(trained)
     seen = np.isin(utterances.test.speakers, run.info["seen_speakers"])
     parts = {"validation": utterances.validation}
     parts |= {"test_seen": utterances.test.take(np.flatnonzero(seen))}

@@ -6,17 +6,16 @@ The names below are imported when they are asked for: tables and sweeps don't ne
 from lazy_loader import attach
 
 _MODULES = {
-    "analysis": (
+    "evaluation": (
         "accuracy_per_speaker",
-        "load_predicted",
-        "load_utterances",
+        "batches",
+        "evaluate",
         "record_examples",
         "seen_and_unseen_accuracy",
     ),
-    "evaluation": ("batches", "evaluate"),
     "parameters": ("parameters_of",),
     "recipe": ("Recipe",),
-    "networks": ("input_of", "keep_network", "load_network", "read_network"),
+    "networks": ("input_of", "keep_network", "load_network", "load_utterances", "read_network"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (

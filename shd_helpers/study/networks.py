@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from shd_helpers.events import Downsampling, Events, downsize
+from shd_helpers.events import Downsampling, Events, Parts, downsize
 from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.network import Network, build_network
 from shd_helpers.paths import results_dir, run_folders, runs_dir
+from shd_helpers.source.datasets import fingerprint
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, RunError, read_run
@@ -118,6 +119,26 @@ def read_network(path: str | Path) -> TrainedNetwork:
             raise ValueError("its parameters or data aren't those of its hash")
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         return _trained(about, state, path)
+
+
+def load_utterances(trained: TrainedNetwork) -> Parts:
+    """Return the utterances that a network was trained, validated and tested with.
+
+    Raises
+    ------
+    RunError
+        If the data set's content is not the run's.
+    DatasetError
+        If the data set isn't there any more.
+    """
+    with reading(trained.file, RunError, f"{REMEDY} again."):
+        files, data = trained.recipe.files, trained.about["data"]
+        is_same = fingerprint(files) | {"name": data["name"]} == data
+    if not is_same:
+        raise RunError(
+            f"{files[0].parent}: not the data of {trained.file}. Run the training again."
+        )
+    return trained.recipe.load()
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
