@@ -98,16 +98,6 @@ def test_imports_stand_together_and_come_from_rooms(notebook):
             assert all(find_spec(f"{module}.{name}") for name in names), (module, names)
 
 
-def test_a_sentence_stands_before_each_code_cell_after_the_setup(notebook):
-    """Two code cells in a row are allowed where the second continues the first's thought."""
-    hidden = [cell.metadata.get("jupyter", {}).get("source_hidden") for cell in notebook.cells]
-    is_prose = [
-        cell.cell_type == "markdown" or hides  # what a folded cell prints is read as prose
-        for cell, hides in zip(notebook.cells, hidden, strict=True)
-    ]
-    assert "ccc" not in "".join("m" if prose else "c" for prose in is_prose)
-
-
 def test_no_paths_of_a_machine_and_no_installs(notebook):
     for cell in notebook.cells:
         text = cell.source + "".join(map(str, cell.get("outputs", [])))

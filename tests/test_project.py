@@ -1,7 +1,6 @@
 """The project's files agree with each other."""
 
 import re
-import subprocess
 import tomllib
 
 import pytest
@@ -84,23 +83,6 @@ def test_make_targets_in_prose_and_help_exist():
     targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
     assert named | elsewhere <= targets
     assert set(re.findall(r'@echo "make ([a-z]+)', makefile)) == targets - {"help"}
-
-
-def test_make_names_the_variable_that_is_missing():
-    for command in (["sweep"], ["compare", "A=hd"], ["export"]):
-        ended = subprocess.run(["make", "-n", *command], cwd=ROOT, capture_output=True, text=True)
-        missing = {"sweep": "SWEEP", "compare": "B", "export": "RUN"}[command[0]]
-        assert ended.returncode and f"{missing}= is missing; see make help" in ended.stderr
-    command = ["make", "-n", "sweep", "SWEEP=a b"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert 'sweeps.runner "a b"' in ended.stdout
-
-
-def test_hooks_run_what_make_has_installed():
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
-    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]  # nothing is fetched
-    for hook in hooks["repos"][0]["hooks"]:
-        assert hook["language"] == "system" and hook["entry"].startswith(".venv/bin/")
 
 
 def test_citation_and_licence():
