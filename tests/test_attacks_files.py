@@ -104,7 +104,8 @@ def test_a_table_that_is_damaged_is_named(home, way):
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("train_accuracy", "high"), ("status", "perfect"), ("status", "")]
+    ("column", "value"),
+    [("train_accuracy", "high"), ("status", ""), ("run_name", "sweeps/trial/x=1.0,seed=0")],
 )
 def test_a_value_that_no_run_has_left_is_named(home, column, value):
     home.finish_all()

@@ -328,7 +328,7 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
     ----------
     given : sequence of str
         Of ``name=value`` with commas between; an option without a value ends with its ``=``.
-        Besides sbatch's options, `host` is the name by which jobs reach this machine.
+        Besides sbatch's options there may be `host`, by which jobs reach this machine.
 
     Raises
     ------
