@@ -243,7 +243,8 @@ class _Jobs:
             job_directives_skip=["#SBATCH --mem=", "#SBATCH -t "],
             job_extra_directives=[f"--{k}={v}" if v else f"--{k}" for k, v in options.items()],
             job_script_prologue=[f"export {LAST_START}=$(($(date +%s) + {last_start_s:.0f}))"],
-            python=shlex.quote(sys.executable),  # dask-jobqueue doesn't quote it
+            # quoted, which dask-jobqueue doesn't; a shell that waits would die alone of scancel
+            python=f"exec {shlex.quote(sys.executable)}",
             nanny=False,
             worker_extra_args=["--no-dashboard"],
             scheduler_options={"host": host, "port": 0, "dashboard_address": "127.0.0.1:0"},
