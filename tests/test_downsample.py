@@ -32,8 +32,8 @@ def utterances(spikes, labels=None, keys=KEYS):
 def naive(times, units, grid):
     """Nested loops over blocks and cells, in exact arithmetic."""
     cells = set()
-    for time, unit in zip(np.asarray(times, np.float16), units, strict=True):
-        cells.add((int(Fraction(float(time)) * 1000), unit))
+    for moment, unit in zip(np.asarray(times, np.float16), units, strict=True):
+        cells.add((int(Fraction(float(moment)) * 1000), unit))
     out = np.zeros((grid.n_steps, grid.n_units))
     for step in range(grid.n_steps):
         for unit in range(grid.n_units):
