@@ -283,14 +283,14 @@ class _Jobs:
         self._dead |= {job: None for job in died if job not in self._worked}
         too_many = len(self._dead) >= self._n_jobs * (DEATHS if self._worked else 1)
         alive = Counter(queue[job.job_id] for job in jobs.values() if job.job_id in queue)
-        told = [f"{n} job{'s' * (n > 1)} {state} ({why})" for (state, why), n in alive.items()]
+        lines = [f"{n} job{'s' * (n > 1)} {state} ({why})" for (state, why), n in alive.items()]
         if any(state == "RUNNING" for state, _ in alive):
-            told.append(f"workers must reach {self.cluster.scheduler_address}")
+            lines.append(f"workers must reach {self.cluster.scheduler_address}")
         if self._dead:
             log = self._logs / f"{[*self._dead][-1]}.log"
-            told.append(f"{len(self._dead)} died before a worker came: {log}: {_last_line(log)}")
+            lines.append(f"{len(self._dead)} died before a worker came: {log}: {_last_line(log)}")
         refused = {job.refused for job in gone.values()} - {""}
-        self._why = "; ".join([*told, *refused]) or "no job"
+        self._why = "; ".join([*lines, *refused]) or "no job"
         if (too_many or (refused and not self._worked)) and not alive and not names:
             raise SweepError(self._why)
         for name, job in gone.items() if not too_many else ():
