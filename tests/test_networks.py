@@ -80,6 +80,12 @@ def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change,
         read_network(path)
 
 
+def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
+    monkeypatch.setattr(networks, "build_network", lambda grid: None)
+    with pytest.raises(TypeError, match="positional"):
+        read_network("study_0")
+
+
 @pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.npz")), ids=lambda path: path.stem)
 def test_the_committed_networks_can_be_used(path):
     kept = read_network(path.stem)
