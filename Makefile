@@ -68,7 +68,7 @@ sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(basename $(notdir $(wildcard sweeps/*.yaml))) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
 
 $(INSTALLED)-circuit: $(INSTALLED)
 	$(INSTALL) -q -e '.[circuit]'

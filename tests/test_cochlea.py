@@ -2,11 +2,9 @@
 
 import hashlib
 import multiprocessing.dummy
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import scipy.fft
 import scipy.stats
 from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
@@ -81,23 +79,6 @@ def test_membrane_is_the_reference_for_a_click(monkeypatch):
     wave[100] = 1.0
     reference = reference_membrane(wave, 24_000, monkeypatch)
     assert relative_to_peak(membrane_velocity(wave, 24_000), reference) < 1e-5
-
-
-@pytest.mark.parametrize(("steps", "top"), [(1009, 504), (2000, 1000), (5003, 60), (121, 3)])
-def test_a_grid_is_read_exactly(steps, top, rng):
-    """Random spectra, seen at the steps by a plain transform, and by a short one and the kernel."""
-    spectrum = rng.standard_normal((2 * top + 1, 8)) + 1j * rng.standard_normal((2 * top + 1, 8))
-    bins = np.arange(-top, top + 1)
-    plain = np.zeros((steps, 8), dtype=complex)
-    np.add.at(plain, bins % steps, spectrum)
-    plain = scipy.fft.ifft(plain, axis=0, norm="forward")
-    grid = np.zeros((cochlea._fast_points(top), 8), dtype=complex)
-    grid[bins] = spectrum / cochlea._kernel_spectrum(bins, len(grid))[:, None]
-    grid = scipy.fft.ifft(grid, axis=0, norm="forward").view(float)
-    kernel, read = cochlea.interpolation_kernel(), np.empty((steps, 16))
-    cochlea.read_grid(grid, kernel, steps, 0, read[: steps // 3])
-    cochlea.read_grid(grid, kernel, steps, steps // 3, read[steps // 3 :])
-    assert np.abs(read - plain.view(float)).max() < 1e-11 * np.abs(plain).max()
 
 
 def test_probability_is_the_reference():
@@ -188,17 +169,6 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, ramp_ms, digest)
         "the cochlea gives other spikes than before: if that is meant, raise SPIKES in "
         "shd_helpers/versions.py and put the new digest here"
     )
-
-
-def test_seed_alone_decides(rng):
-    wave = rng.standard_normal(2400)
-    alone = [cochlea.encode(wave, 24_000, seed) for seed in (1, 1, 2)]
-    with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda seed: cochlea.encode(wave, 24_000, seed), (1, 1, 2)))
-    for a, b in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(alone[0], alone[1])
-    assert len(alone[2][0]) != len(alone[0][0]) or (alone[2][0] != alone[0][0]).any()
 
 
 def test_higher_tones_move_the_membrane_nearer_to_its_base():

@@ -1,11 +1,6 @@
 """Data sets by name: found in a folder, or downloaded from a server on loopback."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -101,16 +96,6 @@ def test_second_address(site, monkeypatch):
     check_good(read_shd(datasets.locate("shd")[0]))
 
 
-def test_official_addresses_and_hashes():
-    assert download.SITES == ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
-    assert datasets.SHD_MD5 == {
-        "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
-        "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
-        "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
-        "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
-    }
-
-
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])
 def test_files_fetched_by_hand(site, data_dir, tmp_path, suffix):
     folder = data_dir / "shd"
@@ -132,18 +117,10 @@ def test_a_download_that_is_cut_begins_again(site):
     assert site.asked[:2] == [path.name] * 2
 
 
-def test_killed_in_a_download_and_started_again(site, data_dir):
-    command = [sys.executable, "-c", "from shd_helpers.source import locate; locate('shd')"]
-    site.files["shd_train.h5.zip"] += bytes(2**30)  # for some seconds
-    process = subprocess.Popen(command, env=os.environ)
-    deadline = time.monotonic() + 60
-    while not list(data_dir.glob("shd/download/*")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert names(data_dir / "shd") == ["download"]
-    site.files["shd_train.h5.zip"] = site.files["shd_train.h5.zip"][: -(2**30)]
+def test_what_a_killed_download_has_left_is_removed(site, data_dir):
+    left = data_dir / "shd" / "download" / "tmp1"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(site.files["shd_train.h5.zip"][:100])
     check_good(read_shd(datasets.locate("shd")[0]))
     assert names(data_dir / "shd") == ["shd_test.h5.zip", "shd_train.h5.zip"]
 
@@ -165,13 +142,6 @@ def test_a_failed_download_ends_in_one_sentence_and_leaves_no_file(site, data_di
     assert not list((data_dir / "shd").glob("*.h5*"))
     site.files["shd_train.h5.zip"] = good  # and the next try succeeds
     assert datasets.locate("shd")[0].read_bytes() == good
-
-
-def test_no_network_at_all(site, monkeypatch):
-    monkeypatch.setenv("SHD_BASE_URL", "http://127.0.0.1:9/closed")
-    with pytest.raises(DatasetError, match=r"SHD_BASE_URL to a mirror.*by hand.*'spoken'") as error:
-        datasets.locate("shd")
-    assert "\n" not in str(error.value)
 
 
 def test_a_full_disk_is_named(site, monkeypatch):

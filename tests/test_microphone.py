@@ -64,7 +64,7 @@ def test_what_is_no_word_is_refused(wave, sentence):
 
 
 def test_a_word_becomes_the_spikes_of_the_word_alone():
-    """Silence before and after change nothing, nor does the level."""
+    """Silence before and after change nothing, nor do the level and an offset."""
     word = tone(0.4)
     loud = with_noise(np.zeros(RATE), word, np.zeros(RATE))
     heard = hear(loud, RATE, seed=3)
@@ -72,7 +72,7 @@ def test_a_word_becomes_the_spikes_of_the_word_alone():
     assert abs(len(heard.wave) - samples) <= 0.03 * RATE and heard.warning == ""
     times, units = encode(heard.wave, RATE, 3)
     assert np.array_equal(heard.times, times) and np.array_equal(heard.units, units)
-    again = hear(0.1 * loud, RATE, seed=3)
+    again = hear(0.1 * loud + 0.1, RATE, seed=3)  # cheap microphones have such offsets
     assert np.array_equal(again.times, heard.times)
 
 
@@ -91,13 +91,6 @@ def test_a_word_cut_close_gets_the_sound_around_it_that_it_lacks(rate_hz):
     again = hear(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
     assert np.array_equal(again.times, close.times)
     assert abs(len(close.times) / len(heard.times) - 1) < 0.05
-
-
-def test_an_offset_changes_nothing():
-    """Of half of the word's peak, as cheap microphones have."""
-    wave = with_noise(np.zeros(RATE // 2), tone(0.4, 0.2), np.zeros(RATE // 2))
-    plain, other = hear(wave, RATE), hear(wave + 0.1, RATE)
-    assert np.array_equal(plain.times, other.times) and np.array_equal(plain.units, other.units)
 
 
 def test_the_sampling_rate_changes_little():

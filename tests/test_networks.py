@@ -58,11 +58,8 @@ def shown(kept, monkeypatch):
     [
         (None, "BadZipFile|cannot be loaded|not a zip"),
         ({"language": "german"}, "aren't those of its hash"),
-        ({"pool_steps": 30}, "aren't those of its hash"),
         (np.nan, r"fc2\.bias has values that aren't finite"),
-        (np.inf, r"fc2\.bias has values that aren't finite"),
         ([], "its content is no network"),
-        ("text", "its content is no network"),
         (10**9, "1000 MB when unpacked"),
     ],
 )
@@ -71,8 +68,6 @@ def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change,
     about = json.loads(str(arrays["about"]))
     if isinstance(change, dict):
         about["parameters"] |= change
-    elif isinstance(change, str):
-        arrays["fc2.bias"] = arrays["fc2.bias"].astype(str)
     elif isinstance(change, int):
         arrays["more"] = np.broadcast_to(np.uint8(0), change)
     elif isinstance(change, float):
@@ -113,6 +108,7 @@ def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
 
 
 def test_a_membrane_that_leads_is_no_vote(kept, monkeypatch, capsys):
+    monkeypatch.setattr(controls, "widgets", None)  # for a person; it would raise
     config, generator = NetworkConfig(readout="membrane"), torch.Generator()
     model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
     listening.say_a_word(kept._replace(network=model), *SEVEN, "Right at times.")
@@ -137,12 +133,6 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does
     again = shown["update"](1000)
     assert again.startswith("The network answers") and again != first
-
-
-def test_without_a_person_there_is_one_word_and_no_recorder(kept, monkeypatch, capsys):
-    monkeypatch.setattr(controls, "widgets", None)  # would raise
-    assert listening.say_a_word(kept, *SEVEN, "Right at times.") is not None
-    assert "Right at times." in capsys.readouterr().out
 
 
 def test_a_mean_membrane_ends_with_the_word(kept):

@@ -4,8 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
@@ -20,12 +18,12 @@ BUILD = "import sys, setuptools.build_meta as b; print(b.build_wheel(sys.argv[1]
 IMPORT = "import importlib, sys; [print(importlib.import_module(n).__file__) for n in sys.argv[1:]]"
 
 
-def run(*command, cwd):
-    environment = {k: v for k, v in os.environ.items() if k[:3] not in ("PYT", "SHD")}
+def run(*command, cwd, **environment):
+    inherited = {k: v for k, v in os.environ.items() if k[:3] not in ("PYT", "SHD")}
     ended = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
-        env=environment,
+        env=inherited | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -57,23 +55,16 @@ def test_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """Return Python and packages of a new environment that borrows the dependencies of ours."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False)
-    places = {"base": str(folder), "platbase": str(folder)}
-    site = Path(sysconfig.get_path("purelib", "venv", places))
-    zipfile.ZipFile(wheel).extractall(site)  # what an installer does with a wheel of pure Python
-    # .pth files in a folder named in a .pth file are not read, and one leads to the repository
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
-    return Path(sysconfig.get_path("scripts", "venv", places)) / Path(sys.executable).name, site
+def site(wheel):
+    """Unpack the wheel, as an installer does with one of pure Python."""
+    zipfile.ZipFile(wheel).extractall(wheel.parent / "site")
+    return str(wheel.parent / "site")
 
 
-def test_every_module_imports(installed, tmp_path):
-    python, site = installed
+def test_every_module_imports(site, tmp_path):
     names = [name.removesuffix(".py") for name in sorted(package_files()) if name.endswith(".py")]
     modules = [name.replace("/", ".").removesuffix(".__init__") for name in names]
-    files = run(python, "-c", IMPORT, *modules, cwd=tmp_path)
+    files = run(sys.executable, "-c", IMPORT, *modules, cwd=tmp_path, PYTHONPATH=site)
     assert len(files) == len(modules)
     assert all(Path(file).is_relative_to(site) for file in files)
 
@@ -107,7 +98,7 @@ def test_a_copied_checkout_s_notebooks_are_refused_the_other_package(copied):
     assert said in ended.stderr.splitlines()[-1]
 
 
-def test_folders_are_where_one_works(installed, tmp_path):
-    python, _ = installed
+def test_folders_are_where_one_works(site, tmp_path):
     code = "from shd_helpers import paths as p; print(p.data_dir(), p.runs_dir(), sep='\\n')"
-    assert run(python, "-c", code, cwd=tmp_path) == [str(tmp_path / "data"), str(tmp_path / "runs")]
+    found = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=site)
+    assert found == [str(tmp_path / "data"), str(tmp_path / "runs")]

@@ -3,11 +3,7 @@
 import gzip
 import io
 import os
-import signal
 import struct
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -18,7 +14,6 @@ from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
 from shd_helpers.source import recordings
-from shd_helpers.source.cochlea import encode
 from shd_helpers.source.recordings import (
     RecordingError,
     encode_file,
@@ -80,15 +75,6 @@ def test_folder(folder, tmp_path):
     assert np.diff(train.offsets).min() > 100
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"]
-
-
-def test_the_sampling_rate_changes_little(tmp_path):
-    counts = []
-    for rate_hz in (16_000, 24_000, 44_100, 48_000, 192_000):
-        path = tmp_path / f"{rate_hz}.wav"
-        soundfile.write(path, sound(2, rate_hz, 0.5, noise=0), rate_hz, subtype="DOUBLE")
-        counts.append(len(encode(*read_wave(path), seed=0)[0]))
-    assert max(counts) < 1.05 * min(counts)
 
 
 def test_an_offset_changes_nothing(tmp_path):
@@ -161,18 +147,13 @@ NOISE = np.random.default_rng(0).standard_normal(2400)
 CLICK = np.where(np.arange(2400) == 1000, 0.9, 0.0)
 NO_SPEECH = "no sound between 100 Hz and 8000 Hz"
 BAD = {
-    "silence": (of(np.zeros(800)), "silent"),
     "nearly silence": (of(1e-4 * sound(0), subtype="FLOAT"), "silent"),
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
-    "nothing": (of(np.zeros(0)), "0 samples"),
     "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "a word takes .* Cut longer recordings"),
     "a rate of 10 MHz": (of(np.tile(NOISE, 100) / 9, 10**7), "rate of 10000000 Hz"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
-    "an empty file": (lambda path: path.write_bytes(b""), "no audio that can be read"),
-    "a folder": (Path.mkdir, "no audio that can be read .no file"),
     "a pipe": (os.mkfifo, "no audio that can be read .no file"),
-    "a constant": (of(0.5 + 0.002 * NOISE), NO_SPEECH),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
     "ultrasound": (of(tone(20_000, 0.05, 96_000), 96_000), NO_SPEECH),
     "a click": (of(CLICK + 0.005 * NOISE), "a click: over 50%"),
@@ -196,7 +177,6 @@ def test_bad_recording_is_named_with_a_remedy(name, folder, tmp_path, quick):
     ("name", "message"),
     [
         ("eleven_ann_7.wav", "unknown label 'eleven'. Use one of zero, one, .*neun, or its index"),
-        ("20_ann_8.wav", "unknown label '20'"),
         ("seven-ann.wav", "name is not .*Rename it"),
     ],
 )
@@ -227,11 +207,8 @@ def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
     ("settings", "message"),
     [
         ({"test_speakers": ["zoe"]}, "name at least one of the speakers ann, bob"),
-        ({"test_speakers": []}, "name at least one of the speakers ann, bob"),
-        ({"test_speakers": ["ann", "bob"]}, "leave at least one for training"),
         ({"test_speakers": "bob"}, "test_speakers 'bob': must be a list"),
         ({"name": "../evil"}, r"name '\.\./evil': must be of letters"),
-        ({"seed": "x"}, "seed 'x': must be a whole number"),
         ({"out": ""}, "out '': must be a path"),
     ],
 )
@@ -299,39 +276,27 @@ def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
     assert set(read_shd(pair[1]).speakers) == {0}
 
 
-def test_killed_and_started_again_it_goes_on(tmp_path, monkeypatch):
-    folder, parts = tmp_path / "recorded", tmp_path / "out" / ".mine_parts"
-    folder.mkdir()
-    for i in range(24):
-        soundfile.write(folder / f"{i % 10}_{'ab'[i % 2]}_{i}.wav", sound(i, duration_s=0.3), 8000)
-    arguments = f"({str(folder)!r}, {str(tmp_path / 'out')!r}, 'mine', ['b'], progress=False)"
-    code = (
-        f"from shd_helpers.source.recordings import encode_recordings; encode_recordings{arguments}"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 120
-    while len(list(parts.glob("*/*.npz"))) < 4 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = len(list(parts.glob("*/*.npz")))
-    assert 4 <= done < 24
-    assert not list(tmp_path.glob("out/*.h5"))
+def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch):
+    """As after a kill; what a kill leaves half-written is among the damaged parts."""
+    encode, left = recordings.encode, 2
 
-    calls = []
-
-    def count(*arguments, **settings):
-        calls.append(1)
+    def stops(*arguments, **settings):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
         return encode(*arguments, **settings)
 
-    monkeypatch.setattr(recordings, "encode", count)
-    resumed = encode_recordings(folder, tmp_path / "out", "mine", ["b"], progress=False)
-    assert len(calls) in (24 - done, 25 - done)  # one may have been half written
-    clean = encode_recordings(folder, tmp_path / "clean", "mine", ["b"], progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(recordings, "encode", stops)
+        with pytest.raises(KeyboardInterrupt):
+            write(folder, tmp_path / "out")
+    assert not list(tmp_path.glob("out/*.h5"))
+    done = quick.copy()
+    resumed = write(folder, tmp_path / "out")
+    assert len(done) == 2 and len(quick) == 4 == len({*quick})
+    clean = write(folder, tmp_path / "clean")
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
-    left = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert left == [".mine.lock", "mine_test.h5", "mine_train.h5"]
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +37,7 @@ from shd_helpers.study import (
 )
 from shd_helpers.study import run_folder as results
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from tests.damage import damages
 from tests.networks import spiking_network
 from tests.test_engine import random_events
 
@@ -282,6 +284,43 @@ def test_a_file_in_the_place_of_a_run_folder_is_named(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(RunError, match=r"run: can't be written .*Take another run_name"):
         write_run(tmp_path / "run", finish=False)
+
+
+@damages
+@pytest.mark.parametrize(
+    "name", ["run.json", "weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"]
+)
+def test_a_run_that_is_damaged_is_named(tmp_path, damage, name):
+    write_run(tmp_path / "run")
+    damage(tmp_path / "run" / name)
+    with pytest.raises(RunError, match=rf"{tmp_path}/run/{name}.*Run 03_model_training") as error:
+        read_run(tmp_path / "run")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"parameters": 97}', '{"seen_speakers": "3"}'])
+def test_a_run_json_of_other_content_is_named(tmp_path, content):
+    write_run(tmp_path)
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run\.json: damaged"):
+        read_run(tmp_path)
+
+
+def test_a_network_of_parameters_that_cannot_be(tmp_path):
+    write_run(tmp_path)
+    run = read_run(tmp_path)
+    for language in (97, "latin"):
+        run.info["parameters"]["language"] = language
+        with pytest.raises(RunError, match=r"run\.json: damaged"):
+            load_network(run)
+
+
+def test_weights_that_claim_more_than_is_in_the_file(tmp_path):
+    write_run(tmp_path)
+    with h5py.File(tmp_path / "weights.h5", "a") as file:
+        file.create_dataset("more", (10**10,), "f4", chunks=(1000,))
+    with pytest.raises(RunError, match=r"weights\.h5: .*more takes more than can be in the file"):
+        read_run(tmp_path)
 
 
 def test_accuracy_is_none_where_nobody_is():

@@ -181,15 +181,9 @@ def test_recipe_is_that_of_the_files_made_so_far(utterance, digest, monkeypatch)
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, CHANGED
 
 
-@pytest.mark.parametrize(
-    ("utterance", "counts"),
-    [
-        ((7, 1, 0), [103, 289, 526, 1087, 2102, 2659, 2490]),
-        ((15, 10, 2), [109, 109, 140, 484, 1579, 2960, 3629]),
-    ],
-)
-def test_voices_are_those_of_the_files_made_so_far(utterance, counts):
+def test_voices_are_those_of_the_files_made_so_far():
     """Spikes in seven bands; other builds of eSpeak may round the sound in other ways."""
-    _, units = speech._spikes(0, *utterance)
+    counts = [103, 289, 526, 1087, 2102, 2659, 2490]
+    _, units = speech._spikes(0, 7, 1, 0)
     in_bands = np.histogram(units, np.arange(0, 701, 100))[0]
     np.testing.assert_allclose(in_bands, counts, rtol=0.03, atol=20, err_msg=CHANGED)

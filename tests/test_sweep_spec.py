@@ -9,6 +9,7 @@ from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
+from tests.damage import damages
 from tests.imports import loaded_by
 
 
@@ -56,6 +57,22 @@ def test_what_yaml_once_took_for_numbers_is_text(home, written):
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
     with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
         read_sweep(home.yaml)
+
+
+@damages
+def test_a_file_that_is_damaged_is_named(home, damage):
+    damage(home.yaml)
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: "):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "a: &x [*x]", "name: " + "x" * 300, "x: !!int x"])
+def test_a_file_of_strange_content_is_named_in_a_line(home, text):
+    good = home.yaml.read_text()
+    home.yaml.write_text(good.replace("name: trial", text) if "name" in text else text)
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: ") as error:
+        read_sweep(home.yaml)
+    assert len(str(error.value)) < 1000
 
 
 def test_a_key_that_stands_twice_is_refused(home):

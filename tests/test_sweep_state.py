@@ -1,7 +1,6 @@
 """What a sweep skips and what its table keeps, without executing anything."""
 
 import errno
-import gzip
 import json
 import os
 import re
@@ -13,10 +12,20 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import recipe, tables
-from shd_helpers.study.tables import COSTS, INTEGER, SCORES, TableError, finished_run, read_rows
+from shd_helpers.study.predictions import keep_predictions
+from shd_helpers.study.tables import (
+    COSTS,
+    INTEGER,
+    SCORES,
+    TableError,
+    finished_run,
+    read_rows,
+    read_table,
+)
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
+from tests.damage import damages
 
 
 def todo(home, again=None):
@@ -179,16 +188,53 @@ def test_a_run_without_its_predictions_is_missing(home):
     assert pd.read_csv(home.predictions).hash.tolist() == [second.hash] * 2
 
 
-def test_damaged_files_are_named(home):
-    home.table.parent.mkdir(parents=True)
-    home.table.write_text("a,b\n1,2\n")
-    with pytest.raises(TableError, match=r"trial\.csv: damaged .*git checkout"):
+@damages
+def test_a_table_that_is_damaged_is_named(home, damage):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    damage(home.table)
+    with pytest.raises(TableError, match=r"trial\.csv: (damaged .*git checkout|no such table)"):
+        read_table(home.table)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("train_accuracy", "high"), ("status", ""), ("run_name", "sweeps/trial/x=1.0,seed=0")],
+)
+def test_a_value_that_no_run_has_left_is_named(home, column, value):
+    home.finish_all()
+    run_sweep(home.yaml, progress=False)
+    rows = read_rows(home.table).astype(object)
+    rows.loc[2, column] = value
+    rows.to_csv(home.table, index=False)
+    before = home.table.read_bytes()
+    with pytest.raises(TableError, match=r"trial\.csv: damaged .*Restore it"):
         run_sweep(home.yaml, progress=False)
-    home.table.unlink()
-    home.write(keep_predictions=True)
-    home.predictions.write_bytes(gzip.compress(b"hash,part\n" + b"a,train\n" * 999)[:40])
-    with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged"):
-        run_sweep(home.yaml, progress=False)
+    assert home.table.read_bytes() == before
+
+
+@damages
+def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
+    home.finish_all()
+    damage(read_sweep(home.yaml).runs[0].folder / "run.json")
+    assert [run.hash for run in todo(home)] == [read_sweep(home.yaml).runs[0].hash]
+
+
+@damages
+def test_predictions_that_are_damaged_are_named(home, damage):
+    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
+    home.finish_all(predicted=["one", "one"])
+    run_sweep(home.yaml, progress=False)
+    run = read_sweep(home.yaml).runs[0]
+    path = run.folder / "run.json"
+    path.write_text(path.read_text().replace('"validation": 0.5', '"test": 0.5'))
+    damage(run.folder / "predictions.csv")
+    with pytest.raises(TableError, match=r"predictions\.csv: damaged .*Remove .*runs it again"):
+        keep_predictions(home.predictions, {run.hash: run.folder})
+    damage(home.predictions)
+    if home.predictions.exists():
+        with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged .*Restore"):
+            run_sweep(home.yaml, progress=False)
 
 
 def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):

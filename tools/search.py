@@ -7,7 +7,6 @@ with ``final`` ``final.yaml`` from the finalists'.
 
 import argparse
 import sys
-from collections.abc import Callable
 from math import exp, log
 
 import numpy as np
@@ -28,7 +27,6 @@ RANGES = {
     "lr_step": (5, 30),  # epochs
 }
 N_POINTS, N_FINALISTS = 16, 3
-STRENGTH = {"shift_units": 8, "shift_ms": 60.0, "stretch": 0.2}  # of augmentation, the ladder's
 N_SPEAKERS = 12
 TRAINING_SPEAKERS = (0, 1, 2, 3, 6, 7, 8, 9, 10, 11)  # of the Heidelberg Digits' training file
 INPUTS: dict[str, dict] = {
@@ -52,26 +50,11 @@ def recipes(seed: int = 0) -> dict[str, dict]:
     seed : int
         Scrambles.
     """
-    return points(RANGES, N_POINTS, seed)
-
-
-def points(ranges: dict[str, tuple[float, float]], n: int, seed: int = 0) -> dict[str, dict]:
-    """Return the first points of the sequence by name, as values of notebook 3's parameters.
-
-    Parameters
-    ----------
-    ranges : dict of str to (float, float)
-        As `RANGES`; with `augmentation`, a share of `STRENGTH`, there is `dropout`, too.
-    n : int
-        How many.
-    seed : int
-        Scrambles.
-    """
     found: dict[str, dict] = {}
-    for number, point in enumerate(qmc.Sobol(len(ranges), seed=seed).random(n)):
+    for number, point in enumerate(qmc.Sobol(len(RANGES), seed=seed).random(N_POINTS)):
         value = {
             name: exp(log(low) + x * (log(high) - log(low)))
-            for x, (name, (low, high)) in zip(point, ranges.items(), strict=True)
+            for x, (name, (low, high)) in zip(point, RANGES.items(), strict=True)
         }
         found[f"p{number:02d}"] = {
             "slope": float(f"{value['slope']:.3g}"),
@@ -80,13 +63,6 @@ def points(ranges: dict[str, tuple[float, float]], n: int, seed: int = 0) -> dic
             "batch_size": 2 ** round(np.log2(value["batch_size"])),
             "lr_step": round(value["lr_step"]),
         }
-        if share := value.get("augmentation"):
-            found[f"p{number:02d}"] |= {
-                "shift_units": round(share * STRENGTH["shift_units"]),
-                "shift_ms": float(f"{share * STRENGTH['shift_ms']:.3g}"),
-                "stretch": float(f"{share * STRENGTH['stretch']:.2g}"),
-                "dropout": float(f"{value['dropout']:.2g}"),
-            }
     return found
 
 
@@ -227,32 +203,21 @@ STEPS = {
 }
 
 
-def write_step(default: str, steps: dict[str, tuple[Callable[[], dict], str]], doc: str) -> None:
-    """Write the sweep of the step that the command line names.
-
-    Parameters
-    ----------
-    default : str
-        The step without a name.
-    steps : dict of str to (callable, str)
-        What makes a sweep's content, and the comment above it.
-    doc : str
-        Of the module that is called.
-    """
-    called = f"python -m shd_helpers.sweeps.{default}"
-    parser = argparse.ArgumentParser(prog=called, description=doc)
-    parser.add_argument("step", nargs="?", choices=steps, default=default)
+def main() -> None:
+    """Write the sweep of the step that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tools.search", description=__doc__)
+    parser.add_argument("step", nargs="?", choices=STEPS, default="search")
     step = parser.parse_args().step
-    make, why = steps[step]
+    make, why = STEPS[step]
     try:
         content = make()
     except TableError as error:
         sys.exit(f"sweeps/{step}.yaml isn't written.\n{error}")
-    lines = [*why.split("\n"), f"Written by {called} {step}."]
+    lines = [*why.split("\n"), f"Written by python -m tools.search {step}."]
     header = "".join(f"# {line}\n" for line in lines)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
     (SWEEPS / f"{step}.yaml").write_text(header + text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_step("search", STEPS, __doc__)
+    main()

@@ -131,14 +131,11 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
     DatasetError
         If the data set isn't there any more.
     """
-    with reading(trained.file, RunError, f"{REMEDY} again."):
-        files, data = trained.recipe.files, trained.about["data"]
-        is_same = fingerprint(files) | {"name": data["name"]} == data
-    if not is_same:
-        raise RunError(
-            f"{files[0].parent}: not the data of {trained.file}. Run the training again."
-        )
-    return trained.recipe.load()
+    recipe, data = trained.recipe, trained.about["data"]
+    if fingerprint(recipe.files) | {"name": data.get("name")} != data:
+        place = recipe.files[0].parent
+        raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
+    return recipe.load()
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:

@@ -25,7 +25,7 @@ from shd_helpers.versions import NUMERICS
 class Recipe:
     """All settings of a run; the defaults are the study's.
 
-    Notebook 3's parameters cell has the same names, values and order, flat: see `flat`.
+    Notebook 3's parameters cell has the same names and values, flat: see `flat`.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class Recipe:
         return cls(**given(cls) | groups)
 
     def flat(self) -> dict[str, Any]:
-        """Return the parameters of notebook 3: values by name, in the cell's order."""
+        """Return the parameters of notebook 3: values by name."""
         found = {}
         for name in (each.name for each in fields(self)):
             value = getattr(self, name)

@@ -318,7 +318,7 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> pd.DataFrame:
     with reading(path, RunError, f"{REMEDY} again."):
         # "null" is a word
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
-        found, told = (table.label == table.predicted).mean(), info["scores"].get("test")
-        if told is not None and not np.isclose(found, told, rtol=0, atol=1e-9):
-            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {told:.1%}")
+        found, stated = (table.label == table.predicted).mean(), info["scores"].get("test")
+        if stated is not None and not np.isclose(found, stated, rtol=0, atol=1e-9):
+            raise ValueError(f"its accuracy is {found:.1%}, that in run.json {stated:.1%}")
         return table.astype({"speaker": np.int64})

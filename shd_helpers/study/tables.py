@@ -96,7 +96,7 @@ def _read(path: Path) -> pd.DataFrame:
     with reading(path, TableError, RESTORE):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
-        if "hash" not in table or not is_right.all():
+        if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
             raise ValueError(f"row {1 + is_right.argmin()} is of no run, or of the same as another")
     return table
 

@@ -243,7 +243,8 @@ class _Jobs:
             job_directives_skip=["#SBATCH --mem=", "#SBATCH -t "],
             job_extra_directives=[f"--{k}={v}" if v else f"--{k}" for k, v in options.items()],
             job_script_prologue=[f"export {LAST_START}=$(($(date +%s) + {last_start_s:.0f}))"],
-            python=shlex.quote(sys.executable),  # dask-jobqueue doesn't quote it
+            # quoted, which dask-jobqueue doesn't; a shell that waits would die alone of scancel
+            python=f"exec {shlex.quote(sys.executable)}",
             nanny=False,
             worker_extra_args=["--no-dashboard"],
             scheduler_options={"host": host, "port": 0, "dashboard_address": "127.0.0.1:0"},
@@ -282,14 +283,14 @@ class _Jobs:
         self._dead |= {job: None for job in died if job not in self._worked}
         too_many = len(self._dead) >= self._n_jobs * (DEATHS if self._worked else 1)
         alive = Counter(queue[job.job_id] for job in jobs.values() if job.job_id in queue)
-        told = [f"{n} job{'s' * (n > 1)} {state} ({why})" for (state, why), n in alive.items()]
+        lines = [f"{n} job{'s' * (n > 1)} {state} ({why})" for (state, why), n in alive.items()]
         if any(state == "RUNNING" for state, _ in alive):
-            told.append(f"workers must reach {self.cluster.scheduler_address}")
+            lines.append(f"workers must reach {self.cluster.scheduler_address}")
         if self._dead:
             log = self._logs / f"{[*self._dead][-1]}.log"
-            told.append(f"{len(self._dead)} died before a worker came: {log}: {_last_line(log)}")
+            lines.append(f"{len(self._dead)} died before a worker came: {log}: {_last_line(log)}")
         refused = {job.refused for job in gone.values()} - {""}
-        self._why = "; ".join([*told, *refused]) or "no job"
+        self._why = "; ".join([*lines, *refused]) or "no job"
         if (too_many or (refused and not self._worked)) and not alive and not names:
             raise SweepError(self._why)
         for name, job in gone.items() if not too_many else ():
@@ -328,7 +329,7 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
     ----------
     given : sequence of str
         Of ``name=value`` with commas between; an option without a value ends with its ``=``.
-        Besides sbatch's options, `host` is the name by which jobs reach this machine.
+        Besides sbatch's options there may be `host`, by which jobs reach this machine.
 
     Raises
     ------

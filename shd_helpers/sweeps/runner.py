@@ -330,7 +330,7 @@ def execute(
 def _report(table: pd.DataFrame) -> str:
     """Return what the command says at the end."""
     failed = table[table.status == "failed"]
-    lines = [f"{len(table)} runs, {len(failed)} failed (see the column error)"]
+    lines = [f"{len(table)} runs, {len(failed)} failed"]
     lines += [
         f"  {row.run_name}: {row.error.strip().splitlines()[-1]}" for row in failed.itertuples()
     ]
@@ -363,7 +363,7 @@ def main() -> None:
                 places=places,
                 timeout_s=arguments.timeout,
             )
-            print(_report(table), flush=True)
+            print(f"{name}: {_report(table)}", flush=True)
             if (table.status == "failed").any():
                 sys.exit(1)
     except (SweepError, TableError, DatasetError) as error:
