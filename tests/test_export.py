@@ -24,10 +24,10 @@ from hardware.folder import (
 )
 from hardware.quantise import circuit_of
 from hardware.sources import c_header, events_text, memories, verilog_parameters
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network import build_network, costs
 from shd_helpers.paths import ROOT
 from shd_helpers.source import fingerprint
+from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import (
     Recipe,
     RunWriter,
@@ -49,21 +49,14 @@ needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    place = tmp_path_factory.mktemp("toy")
-    write_toy(place, seed=0)
-    return place
-
-
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
+def trained(toy_dir, tmp_path_factory):
     """Return a function that trains as notebook 3 does, and leaves a run folder."""
 
     @cache
     def train(**changes):
-        place = tmp_path_factory.mktemp("runs") / ("few bits" if changes else "plain")
+        place = tmp_path_factory.mktemp("runs") / ("few_bits" if changes else "plain")
         parameters = known_parameters() | {
-            **{"dataset": str(data), "language": "english", "epochs": 2, "n_hidden": 24},
+            **{"dataset": str(toy_dir), "language": "english", "epochs": 2, "n_hidden": 24},
             **{"lr": 0.01, "run_name": place.name, **changes},
         }
         return run_of(parameters, place)
@@ -183,7 +176,7 @@ def test_the_ports_of_the_document_are_the_core_s():
     assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 
 
-def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, capsys):
+def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch, capsys):
     """Each word's events, told from those of the HDF5 file by its count of milliseconds.
 
     Read back, they are the same; a damaged file is named.
@@ -191,9 +184,7 @@ def test_vectors_are_the_raw_utterances(trained, data, tmp_path, monkeypatch, ca
     run = trained()
     exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--utterances", 50)
     words = (tmp_path / "a" / "vectors.txt").read_text().split("\n\n")[:-1]
-    from shd_helpers.source.shd_file import read_shd
-
-    raw = read_shd(data / "toy_test.h5")
+    raw = read_shd(toy_dir / "toy_test.h5")
     english = [i for i in range(len(raw)) if raw.labels[i] < 10]
     assert len(words) == len(english) == 50
     for i, word in zip(english, words, strict=True):
@@ -257,7 +248,7 @@ def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kept_network_is_exported_like_its_run(trained, data, tmp_path, monkeypatch, capsys):
+def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
     run, kept = trained(), tmp_path / "kept.npz"
     keep_network(read_run(run), kept)
     with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
@@ -265,7 +256,7 @@ def test_a_kept_network_is_exported_like_its_run(trained, data, tmp_path, monkey
     exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)
     # the file knows the data set by its name alone
     out = ("--out", tmp_path / "of_file", "--utterances", 3)
-    exported(monkeypatch, capsys, kept, *out, "--dataset", data)
+    exported(monkeypatch, capsys, kept, *out, "--dataset", toy_dir)
     for path in (tmp_path / "of_run").iterdir():
         if path.name == "README.md":
             continue

@@ -133,11 +133,10 @@ def test_convolutions_need_room(steps_units):
     model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
     with pytest.raises((RuntimeError, ValueError)):
         model(torch.zeros(steps, 1, units))
-    for enough in ((24, 24), (48, 12)):
-        Recipe.from_flat(
-            {**DEFAULTS, **grid, "duration_s": enough[0] / 1000, "first_unit": 700 - enough[1]}
-        )
-        model(torch.zeros(enough[0], 1, enough[1]))
+    for steps, units in ((24, 24), (48, 12)):
+        enough = {"duration_s": steps / 1000, "first_unit": 700 - units}
+        Recipe.from_flat({**DEFAULTS, **grid, **enough})
+        model(torch.zeros(steps, 1, units))
 
 
 def test_a_network_larger_than_the_memory(monkeypatch):

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network import engine as engine_module
 from shd_helpers.network import loop as reference
 from shd_helpers.network.engine import choose_engine
@@ -25,11 +24,9 @@ both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy")
-    write_toy(folder, seed=0)
+def toy(toy_dir):
     grid = Downsampling(pool_units=10, pool_steps=20, pool_threshold=2)  # small and quick
-    return downsize(read_shd(folder / "toy_train.h5"), grid)
+    return downsize(read_shd(toy_dir / "toy_train.h5"), grid)
 
 
 def network(events, seed=0, slope=2.0):
