@@ -203,6 +203,11 @@ def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, threshold
     assert torch.equal(model.fc1.weight.grad, grad)
 
 
+def test_exp_to_one_unit_in_the_last_place():
+    x = np.linspace(-87, 0, 20_001, dtype=np.float32)
+    np.testing.assert_allclose([kernels.exp(v) for v in x], np.exp(x.astype(float)), rtol=1.2e-7)
+
+
 def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
     """Its exp(-k x), and its square, leave float32's range on either side."""
     cur = np.linspace(-3, 3, 1601, dtype=np.float32).reshape(1, 1, -1)

@@ -112,14 +112,10 @@ def test_what_goes_together(changes, message):
 def test_a_refusal_lists_every_reason():
     wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0}
     wrong |= {"beta": 0.95, "shift_units": 183}
-    begins = [
-        *("readout 'membrane': a circuit", "adapt_ms 300.0: a circuit"),
-        *("beta 0.9500 a step: leak", "shift_units 183: must be below"),
-    ]
     with pytest.raises(ValueError, match="shift_units 183") as told:
         Recipe.from_flat({**DEFAULTS, **wrong})
-    for begin in begins:
-        assert f"; {begin}" in f"; {told.value}"
+    names = {reason.split()[0] for reason in str(told.value).split("; ")}
+    assert {"readout", "adapt_ms", "beta", "shift_units"} <= names
 
 
 @pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])

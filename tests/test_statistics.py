@@ -17,7 +17,7 @@ from shd_helpers.study import (
 )
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
-T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 6: 2.446912}
+T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582}
 
 
 def runs(values, configuration="a", **columns):
@@ -33,26 +33,16 @@ def test_five_seeds_have_an_interval_of_their_own():
     assert row.test_seen_ci95 == pytest.approx(100 * (high - low) / 2)
 
 
-def test_fewer_seeds_pool_their_standard_deviation():
-    """By hand: squares 2, 8 and 0 about the means 61, 72, 50 with 1, 1 and 0 degrees of freedom."""
-    table = pd.concat([runs([0.6, 0.62]), runs([0.7, 0.74], "b"), runs([0.5], "c")])
-    found = summarise(table)
-    assert found.test_seen.tolist() == pytest.approx([61, 72, 50])
-    sd = ((2 + 8) / 2) ** 0.5
-    assert found.test_seen_ci95.tolist() == pytest.approx(
-        [T[2] * sd / 2**0.5] * 2 + [T[2] * sd], rel=1e-6
-    )
-    assert found.seeds.tolist() == found.units.tolist() == [2, 2, 1]
-
-
 def test_three_seeds_have_their_own_spread_beside_rows_with_fewer():
-    """Pooled is the row that needs it, and the result says so."""
+    """Pooled are the rows that need it, and the result says so."""
     near, far = runs([0.5, 0.52, 0.54]), runs([0.1, 0.9, 0.5], "b")
-    found = summarise(pd.concat([near, far, runs([0.3, 0.5], "c")]))
-    assert found.pooled.tolist() == [False, False, True]
+    found = summarise(pd.concat([near, far, runs([0.3, 0.5], "c"), runs([0.5], "d")]))
+    assert found.pooled.tolist() == [False, False, True, True]
+    assert found.test_seen.tolist() == pytest.approx([52, 50, 40, 50])
+    assert found.seeds.tolist() == found.units.tolist() == [3, 3, 2, 1]
     halves = [T[2] * sd / 3**0.5 for sd in (2, 40)]
     squares = (2 * 2**2 + 2 * 40**2 + 1 * 200) / 5  # each with its degrees of freedom
-    halves.append(2.570582 * (squares / 2) ** 0.5)  # Student's t, five degrees of freedom
+    halves += [T[5] * (squares / n) ** 0.5 for n in (2, 1)]
     assert found.test_seen_ci95.tolist() == pytest.approx(halves, rel=1e-6)
 
 
