@@ -6,6 +6,7 @@ import nbval.kernel
 import pytest
 import torch
 
+from shd_helpers.events.toy import write_toy
 from shd_helpers.study.notebooks import again_if_it_dies
 from tests.sweep_home import Home, stopped
 
@@ -23,6 +24,14 @@ def patient(start):
 
 
 nbval.kernel.start_new_kernel = patient(nbval.kernel.start_new_kernel)
+
+
+@pytest.fixture(scope="session")
+def toy_dir(tmp_path_factory):
+    """The folder of the toy data set, which is read alone."""
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy(folder, seed=0)
+    return folder
 
 
 @pytest.fixture

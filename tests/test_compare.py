@@ -72,15 +72,6 @@ def test_numbers_by_hand():
         assert classes.loc["one", f"spikes_{side}"] == one
 
 
-def test_a_set_is_like_itself():
-    a = utterances([*draw(3, 0), ([], [])], [0, 1, 2, 3])
-    measures, _ = compare_utterances(a, a)
-    for name in ("units_difference", "time_difference"):
-        assert measures[name] == 0
-    for name in ("spikes_ratio", "active_ratio", "correlation"):
-        assert measures[name] == pytest.approx(1)
-
-
 def test_matched_by_name_in_any_order():
     rows, other_order = draw(3, 0), GERMAN + ENGLISH
     a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])

@@ -203,34 +203,17 @@ def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, threshold
     assert torch.equal(model.fc1.weight.grad, grad)
 
 
-def test_exactly_at_the_threshold_is_no_spike():
-    cur = np.array([1.0, 0.5, 0.75, 2.0, 0.0], np.float32).reshape(-1, 1, 1)
-    model, events = one_unit_a_step(cur)
-    model.lif1.beta = torch.tensor(0.5)
-    rec = engine.record(model, events, [0])
-    assert rec.mem.flatten().tolist() == [1.0, 1.0, 1.25, 1.625, -0.1875]
-    assert rec.spk.flatten().tolist() == [0, 0, 1, 1, 0]
-
-
-def test_the_sigmoid_differs_by_its_exp_and_is_finite_where_snntorch_s_is_not():
-    x = np.linspace(-87, 0, 20_001, dtype=np.float32)
-    exact = np.exp(x.astype(np.float64))
-    ours = np.array([kernels.exp(v) for v in x])
-    assert np.max(np.abs(ours - exact) / exact) < 1.2e-7  # one unit in the last place
-
+def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
+    """Its exp(-k x), and its square, leave float32's range on either side."""
     cur = np.linspace(-3, 3, 1601, dtype=np.float32).reshape(1, 1, -1)
     model, events = one_unit_a_step(cur)
     model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
     _, grad = by_autograd(model, events, [0])
+    assert not grad.isfinite().all()
     engine.forward_backward(model, events, [0])
-    ours, grad, x = model.fc1.weight.grad.numpy().ravel(), grad.numpy().ravel(), cur.ravel() - 1
-    assert np.isfinite(ours).all()
-    np.testing.assert_array_equal(np.isfinite(grad), x > -np.log(np.finfo(np.float32).max) / 25)
-    # snntorch's own exp(-k x), and its square, leave float32's range on either side
-    inside = np.abs(25 * x) < 44
-    np.testing.assert_allclose(ours[inside], grad[inside], rtol=1e-6)
     *_, exact, _ = float64(model, events, [0])
-    np.testing.assert_allclose(ours, exact["fc1.weight"].ravel(), rtol=1e-5, atol=1e-37)
+    wanted = exact["fc1.weight"].ravel()
+    np.testing.assert_allclose(model.fc1.weight.grad.ravel(), wanted, rtol=1e-5, atol=1e-37)
 
 
 # --- whole networks ----------------------------------------------------------------------------
@@ -254,9 +237,7 @@ def test_spikes_of_ten_million_neuron_steps():
     from_float64 = sum(
         int((a.numpy() != b).sum()) for (a, _), b in zip(layers_of(rec), spikes64, strict=True)
     )
-    print(f"of {neuron_steps}: {from_snntorch} from snntorch, {from_float64} from float64")
-    assert from_snntorch < 10
-    assert from_float64 < 10
+    assert from_snntorch < 10 and from_float64 < 10
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -273,6 +254,7 @@ def test_spikes_of_ten_million_neuron_steps():
     seed=st.integers(0, 2**32 - 1),
 )
 @example(1, [1, 1], 1, 1.0, "atan", 2.0, "one learned", 0)
+@example(333, [183, 256, 10], 12, 0.02, "fast_sigmoid", 25.0, "neuron learned", 0)
 @example(40, [30, 33, 17, 16, 12], 65, 0.1, "fast_sigmoid", 25.0, "neuron learned", 1)
 def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, seed):
     rng = np.random.default_rng(seed)
@@ -323,39 +305,6 @@ def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, se
         off = np.linalg.norm(grad.numpy() - exact[name])
         size, size_of_terms = np.linalg.norm(exact[name]), np.linalg.norm(terms[name])
         assert off <= max(1e-5 * size, rounding * size_of_terms, 1e-35), name
-
-
-@pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 25), ("atan", 2), ("sigmoid", 5)])
-def test_gradients_of_the_study_s_network(surrogate, slope):
-    model = make_model([183, 256, 10], surrogate, slope, gain=2.0)
-    set_betas(model, "neuron learned", np.random.default_rng(0))
-    events = random_events(12, 333, 183, 10, 0.022)
-    index = np.arange(12)
-    loss, _ = engine.forward_backward(model, events, index)
-    ours = gradients(model)
-    want_loss, want = reference_step(model, events, index)
-    rec = engine.record(model, events, index)
-    for (spk, _), (want_spk, _) in zip(layers_of(rec), layers_of(want), strict=True):
-        assert torch.equal(spk, want_spk)  # true for this seed
-    *_, exact, _ = float64(model, events, index, [spk.numpy() for spk, _ in layers_of(rec)])
-    assert loss == pytest.approx(want_loss, rel=1e-6)
-    for name, grad in ours.items():
-        assert relative(grad, gradients(model)[name]) < 1e-5, name
-        assert relative(grad, exact[name]) < 1e-5, name
-
-
-@pytest.mark.parametrize("active", [False, True], ids=["silent", "all active"])
-def test_silent_and_all_active_input(active):
-    model = make_model([20, 30, 5], gain=3.0)
-    events = make_events(np.full((6, 25, 20), active), 5)
-    ours_loss, counts = engine.forward_backward(model, events, np.arange(6))
-    ours = gradients(model)
-    loss, want = reference_step(model, events, np.arange(6))
-    assert torch.equal(counts, want.spk.sum(0))
-    assert ours_loss == pytest.approx(loss, rel=1e-6)
-    for name, grad in gradients(model).items():
-        assert relative(ours[name], grad) < 1e-5
-    assert active == bool(ours["fc1.weight"].any())
 
 
 def test_every_neuron_spikes_at_every_step():
@@ -411,24 +360,12 @@ def test_replaces_gradients_and_leaves_frozen_parameters_alone():
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_an_optimiser_can_use_the_gradients():
-    model = make_model([12, 9, 4], gain=3.0)
-    events = random_events(16, 20, 12, 4, 0.3)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
-    losses = []
-    for _ in range(40):
-        losses.append(engine.forward_backward(model, events, np.arange(16))[0])
-        optimiser.step()
-    assert losses[-1] < 0.7 * losses[0]
-
-
 # --- what a network may have beyond the usual, against snntorch's own autograd --------------------
 
 OPTIONS = {
     "membrane readout": {"readout": "membrane"},
     "learned neurons": {"learn_beta": True, "learn_threshold": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
-    "one delay": {"delays": (2,)},
     "shared weights": {"kernel_size": 8, "stride": 5},
     "early stop": {"stop_ms": 15.0, "delays": (0, 3)},
     "adaptation": {"adapt_ms": 40.0},
@@ -509,37 +446,6 @@ def test_windows_against_snntorch(kernel_size, stride, n_channels):
         assert relative(ours[name], grad) < 1e-5, name
 
 
-@pytest.mark.parametrize("readout", ["spikes", "membrane"])
-def test_a_word_that_ends_early_is_a_shorter_word(readout):
-    """Against the same network without a stop, on input of as many steps as the word takes."""
-    models = [
-        spiking_network(
-            [20, 30, 6], 0.9, "atan", 2, torch.Generator().manual_seed(1), (0, 4), readout=readout,
-            stop_ms=stop_ms,
-        )
-        for stop_ms in (15.0, 0.0)
-    ]  # fmt: skip
-    for model in models:
-        with torch.no_grad():
-            for fc, _ in model.layers:
-                fc.weight *= 4
-    lengths = {}
-    for end in (0, 1, 7, 22, 30):
-        cells = np.random.default_rng(end).random((1, 30, 20)) < 0.2
-        cells[:, end:] = False
-        cells[:, max(0, end - 1), 0] = end > 0  # the last event
-        n_run = lengths[end] = 30 if end == 0 else min(30, end + 5 + 4)  # delay 4, 15 ms of silence
-        loss, scores = engine.forward_backward(models[0], make_events(cells, 6), [0])
-        short = make_events(cells[:, :n_run], 6)
-        want_loss, want_scores = engine.forward_backward(models[1], short, [0])
-        assert loss == want_loss and torch.equal(scores, want_scores)
-        for (name, own), want in zip(
-            models[0].named_parameters(), models[1].parameters(), strict=True
-        ):
-            assert torch.equal(own.grad, want.grad), (end, name)
-    assert lengths == {0: 30, 1: 10, 7: 16, 22: 30, 30: 30}
-
-
 def leaky(**kwargs):
     return lambda model: setattr(
         model, "lif1", snn.Leaky(**{"beta": 0.9, "spike_grad": spike_grad("atan", 2.0), **kwargs})
@@ -556,20 +462,15 @@ class OtherNetwork(SpikingNetwork):
 
 
 REFUSED = {
-    "no reset": (leaky(reset_mechanism="none"), "reset"),
     "reset to zero": (leaky(reset_mechanism="zero"), "reset"),
     "immediate reset": (leaky(reset_delay=False), "reset"),
     "inhibition": (leaky(inhibition=True), "inhibition"),
-    "quantised": (leaky(state_quant=lambda mem: mem), "quantised"),
     "hidden state": (leaky(init_hidden=True), "hidden"),
-    "never spikes": (leaky(reset_mechanism="none", threshold=torch.inf), "reset"),
     "graded": (leaky(graded_spikes_factor=0.5), "graded"),
     "learned grade": (leaky(learn_graded_spikes_factor=True), "graded"),
     "snntorch's surrogate": (leaky(spike_grad=snn_surrogate.triangular()), "surrogate"),
-    "no surrogate": (leaky(surrogate_disable=True), "surrogate"),
     "float64 betas": (leaky(beta=torch.full((9,), 0.9, dtype=torch.float64)), "float32"),
     "betas of another shape": (leaky(beta=torch.full((1, 9), 0.9)), "neither"),
-    "float64": (lambda model: model.double(), "float32"),
     "other neuron": (lambda m: setattr(m, "lif1", snn.Lapicque(beta=0.9)), "Lapicque"),
     "hook": (hooked, "hooks"),
     "no bias": (lambda m: setattr(m, "fc1", nn.Linear(12, 9, bias=False)), "biases"),
@@ -587,14 +488,6 @@ def test_says_why_not(change, reason):
     assert reason in engine.unsupported_reason(model)
     with pytest.raises(ValueError, match=reason):
         engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
-
-
-def test_a_changed_reset_mechanism_does_nothing_in_snntorch_either():
-    model = make_model([12, 9, 4], gain=3.0)
-    model.lif1.reset_mechanism = "zero"
-    events = random_events(4, 20, 12, 4, 0.3)
-    _, want = reference_step(model, events, np.arange(4))
-    assert torch.equal(engine.record(model, events, np.arange(4)).spk, want.spk)
 
 
 def test_refuses_what_does_not_fit():

@@ -10,7 +10,6 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from shd_helpers.events import toy as smoke
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
@@ -38,10 +37,8 @@ def caught(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy")
-    smoke.write_toy(folder, seed=0)
-    return read_shd(folder / "toy_train.h5")
+def toy(toy_dir):
+    return read_shd(toy_dir / "toy_train.h5")
 
 
 def network(n_classes):

@@ -161,12 +161,6 @@ def test_blocks_stand_where_their_spikes_were():
     assert image.get_array()[7, 7] == 1 and image.get_array().sum() == 183
 
 
-def test_an_axis_of_time_ends_after_the_last_spike():
-    assert rasters.last_ms(np.array([0.1, 0.31])) == 350
-    assert rasters.last_ms(np.array([0.1, 1.4]), Downsampling()) == 1000
-    assert rasters.last_ms(np.array([])) == 50
-
-
 def test_the_answer_in_a_picture_is_the_network_s():
     """Output neurons that never spike, and one membrane that a bias raises: that of "three"."""
     generator = torch.Generator().manual_seed(0)

@@ -37,9 +37,6 @@ NETWORKS = {
     "adaptation": {"adapt_ms": 90.0},
     "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
-TRAININGS = {
-    "schedule": {"epochs": 3, "lr_step": 1},
-}
 FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
 
@@ -82,8 +79,8 @@ def runs() -> dict:
             if (engine, name) == ("snntorch", "sigmoid"):
                 network = {**network, "slope": 1.0}  # snntorch's own overflows at 5
             found[f"{engine}, {name}"] = (engine, network, {}, Augmentation())
-        for name, training in TRAININGS.items():
-            found[f"{engine}, {name}"] = (engine, {}, training, Augmentation())
+        schedule = {"epochs": 3, "lr_step": 1}
+        found[f"{engine}, schedule"] = (engine, {}, schedule, Augmentation())
         found[f"{engine}, augmentation"] = (engine, {}, {}, AUGMENTATION)
         found[f"{engine}, few bits"] = (engine, {}, {}, Augmentation(), FEW_BITS)
     return found

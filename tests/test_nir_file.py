@@ -1,6 +1,5 @@
 """NIR: what is written is read back to the last spike, means what NIR says, or is refused."""
 
-import importlib.util
 import json
 from dataclasses import fields
 
@@ -12,7 +11,6 @@ from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.limits import LIMITS
-from shd_helpers.paths import ROOT
 from tests.networks import spiking_network
 from tests.test_engine import random_events
 
@@ -154,26 +152,3 @@ def test_every_option_is_kept_or_refused(tmp_path, name):
     again, _ = nir_file.read_nir(tmp_path / "a.nir")
     wanted, found = (fused.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
     assert wanted[1].min() > 0 and all(map(torch.equal, wanted, found))
-
-
-def test_several_reasons_are_told_at_once():
-    model = network(readout="membrane", adapt_ms=90.0)
-    model.lif1.beta.data = torch.tensor(1.0)
-    told = nir_file.unwritable_reasons(model, GRID)
-    assert [reason.split()[0] for reason in told] == ["readout", "adapt_ms", "lif1"]
-
-
-def test_sinabs_by_the_adapter_gives_the_same_counts(tmp_path):
-    pytest.importorskip("sinabs")
-    place = ROOT / "benchmarks" / "nir_readers.py"
-    spec = importlib.util.spec_from_file_location("nir_readers", place)
-    readers = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(readers)
-    model = network()
-    graph = write(model, tmp_path / "a.nir")
-    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0]
-    with torch.no_grad():
-        x = torch.from_numpy(EVENTS.to_frames(range(len(EVENTS))))
-        found = readers.sinabs_adapter(graph, x)
-    assert own.sum() > 100
-    assert (found == own).float().mean() > 0.95  # but for sums that round across a threshold

@@ -24,26 +24,6 @@ VALUES = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())),
     *(st.integers(0, 3), st.floats(0, 2), st.sampled_from([v for v in DEFAULTS.values() if v])),
 )
-NAMES = ("a", "Größe_1.5", "lr=0.1,seed=+1-", "sweeps/trial_spoken/x=1.0,seed=0", "a" * 200)
-NO_NAMES = (
-    *(
-        "",
-        ".",
-        "..",
-        "../evil",
-        "a/../../b",
-        "a/b",
-        "/abs",
-        "a b",
-        "a\n",
-        "a\\b",
-        "~",
-        "a:b",
-        "a\0",
-    ),
-    *(".a.unfinished", "sweeps/", "sweeps/a", "sweeps/a/..", "sweeps/../a", "sweeps//a"),
-    *("sweeps/a/b/c", "runs/a/b", "a" * 201, "ö" * 101, None, 3, b"a"),
-)
 
 
 def test_the_defaults_pass():
@@ -119,10 +99,6 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
         ({**BITS, "network": "convolutional"}, "network 'convolutional': a circuit"),
         ({**BITS, "readout": "membrane"}, "readout 'membrane': a circuit counts output spikes"),
-        ({**BITS, "kernel_size": 9}, "kernel_size 9: a circuit's first layer is full"),
-        ({**BITS, "stop_ms": 60.0}, "stop_ms 60.0: a circuit runs all steps"),
-        ({**BITS, "adapt_ms": 300.0}, "adapt_ms 300.0: a circuit has no adaptation"),
-        ({**BITS, "learn_beta": True}, "learn_beta True: a circuit has one leak"),
         ({**BITS, "circuit": "3/8/12"}, "circuit '3/8/12': must be like 3-8-12"),
         ({**BITS, "circuit": "1-8-12"}, "circuit 1-8-12: weights have 2 to 16 bits"),
         ({"language": "latin"}, "language 'latin': unknown"),
@@ -131,10 +107,6 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
 def test_what_goes_together(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         Recipe.from_flat({**DEFAULTS, **changes})
-    lasting = {"seed", "language", "circuit"}
-    if not lasting & set(changes):
-        idle = {"n_delays": 1, "kernel_size": 0, "shift_units": 0, "shift_ms": 0.0}
-        Recipe.from_flat({**DEFAULTS, **changes, **idle})
 
 
 def test_a_refusal_lists_every_reason():
@@ -161,11 +133,10 @@ def test_convolutions_need_room(steps_units):
     model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
     with pytest.raises((RuntimeError, ValueError)):
         model(torch.zeros(steps, 1, units))
-    for enough in ((24, 24), (48, 12)):
-        Recipe.from_flat(
-            {**DEFAULTS, **grid, "duration_s": enough[0] / 1000, "first_unit": 700 - enough[1]}
-        )
-        model(torch.zeros(enough[0], 1, enough[1]))
+    for steps, units in ((24, 24), (48, 12)):
+        enough = {"duration_s": steps / 1000, "first_unit": 700 - units}
+        Recipe.from_flat({**DEFAULTS, **grid, **enough})
+        model(torch.zeros(steps, 1, units))
 
 
 def test_a_network_larger_than_the_memory(monkeypatch):
@@ -246,11 +217,6 @@ def test_a_circuit_counts_by_what_its_name_says():
     for wrong in ("3-8", "3-8-12 shift", "3-8-12 tuned product"):
         with pytest.raises(ValueError, match="must be like 3-8-12"):
             hashed(circuit=wrong)
-
-
-def test_a_changed_default_makes_no_old_run_look_new():
-    """The values count, not that they are the defaults."""
-    assert run_hash({**DEFAULTS, "readout": "membrane"}, DATA) != hashed()
 
 
 def test_what_counts(monkeypatch):

@@ -87,10 +87,7 @@ def test_nothing_is_no_word(program):
     [
         ("12", "two whole numbers"),
         ("12 13 14", "two whole numbers"),
-        ("-1 200", "two whole numbers"),
         ("1.5 200", "two whole numbers"),
-        ("1 2x", "two whole numbers"),
-        ("0x10 200", "two whole numbers"),
         ("\x00", "two whole numbers"),
         ("1 " + 500 * "9", "a unit that"),
         ("1 700", "a unit that"),

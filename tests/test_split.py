@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from shd_helpers.events.downsample import Downsampling, Events, load_events
 from shd_helpers.events.split import Split, join, load_parts, split_validation
-from shd_helpers.events.toy import write_toy
 from shd_helpers.source.shd_file import read_shd
 
 
@@ -82,11 +81,9 @@ def rows(events):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(toy_dir):
     """Toy data: four speakers in the training file, the same and a fifth in the test file."""
-    folder = tmp_path_factory.mktemp("toy")
-    write_toy(folder, seed=0)
-    return folder / "toy_train.h5", folder / "toy_test.h5"
+    return toy_dir / "toy_train.h5", toy_dir / "toy_test.h5"
 
 
 COARSE = Downsampling(pool_units=50, pool_steps=100)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network import engine as engine_module
 from shd_helpers.network import loop as reference
 from shd_helpers.network.engine import choose_engine
@@ -25,11 +24,9 @@ both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy")
-    write_toy(folder, seed=0)
+def toy(toy_dir):
     grid = Downsampling(pool_units=10, pool_steps=20, pool_threshold=2)  # small and quick
-    return downsize(read_shd(folder / "toy_train.h5"), grid)
+    return downsize(read_shd(toy_dir / "toy_train.h5"), grid)
 
 
 def network(events, seed=0, slope=2.0):
@@ -64,13 +61,6 @@ def test_means_are_weighted_by_batch_size(toy, engine):
     metrics = train_epoch(net, toy, still, config, torch.Generator().manual_seed(1))
     assert metrics.loss == pytest.approx(float(loss), rel=1e-5)
     assert metrics.accuracy == pytest.approx(accuracy)
-
-
-def test_validation_updates_nothing(toy):
-    net = network(toy)
-    before = [p.clone() for p in net.parameters()]
-    evaluate(net, toy).predictions()
-    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
 
 
 def test_learns_twenty_utterances_by_heart(toy):
@@ -115,10 +105,9 @@ def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
     assert not seen  # nothing of that epoch is kept
 
 
-@pytest.mark.parametrize("name", ["fc1.weight", "fc2.bias"])
-def test_one_number_that_is_not_finite_is_enough(toy, name):
+def test_one_number_that_is_not_finite_is_enough(toy):
     net = network(toy)
-    net.get_parameter(name).data.view(-1)[1] = float("inf")
+    net.fc1.weight.data[0, 1] = float("inf")
     with pytest.raises(ValueError, match="epoch 1: a loss or weight is no finite number"):
         fit(net, toy, toy, TrainConfig(epochs=1), torch.Generator().manual_seed(0))
 
