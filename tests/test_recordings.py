@@ -92,10 +92,9 @@ def test_an_offset_changes_nothing(tmp_path):
     np.testing.assert_array_equal(read_wave(tmp_path / "x.wav")[0], as_much)
 
 
-@pytest.mark.parametrize("subtype", ["GSM610", "G721_32"])
-def test_wav_of_telephones_is_read(subtype, tmp_path):
+def test_wav_of_telephones_is_read(tmp_path):
     wave = sound(2, noise=0)
-    soundfile.write(tmp_path / "x.wav", wave, 8000, subtype=subtype)
+    soundfile.write(tmp_path / "x.wav", wave, 8000, subtype="GSM610")
     read = resample_poly(read_wave(tmp_path / "x.wav")[0], 1, 6)[: len(wave)]
     assert np.corrcoef(read, wave)[0, 1] > 0.95
 
