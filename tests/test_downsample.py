@@ -90,6 +90,14 @@ def test_study_grid_is_183_by_333():
     assert (events.steps[0], events.units[0]) == (0, 0)
 
 
+def test_float16_times_are_widened_before_scaling():
+    """1026/2048 s are 500.98 ms, which float16 would round up to 501."""
+    time = np.float16(1026 / 2048)
+    assert int(time * np.float16(1000)) != int(float(time) * 1000)
+    grid = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
+    assert downsize(utterances([([time], [200])]), grid).steps[0] == int(float(time) * 1000)
+
+
 def test_language_picks_utterances_by_name():
     keys = GERMAN + ENGLISH  # the German words come first here
     data = utterances([([0.1], [300])] * 4, labels=[0, 10, 19, 5], keys=keys)
@@ -117,8 +125,11 @@ def test_utterances_are_taken_in_the_order_asked_for():
     "bad",
     [
         {"pool_threshold": 10},
+        {"pool_threshold": 0},
         {"first_unit": 700},
+        {"first_unit": -1},
         {"pool_units": 600},
+        {"pool_units": 0},
         {"pool_steps": 1001},
         {"duration_s": -1.0},
     ],

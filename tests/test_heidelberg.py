@@ -193,6 +193,7 @@ BAD_LISTS = {
     "missing file": (TRAIN, [*TEST[:2], TEST[2].replace("trial-5", "trial-6")]),
     "in both": (TRAIN, [*TEST[:2], TRAIN[0]]),
     "too short": (TRAIN, TEST[:2]),
+    "one from the other": ([*TRAIN, TEST[2]], TEST[:2]),
     "no rule": (TRAIN, [*TEST[:2], STRANGE]),
 }
 

@@ -149,6 +149,7 @@ BAD = {
     "nearly silence": (of(1e-4 * sound(0), subtype="FLOAT"), "silent"),
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
+    "nothing": (of(np.zeros(0)), "0 samples"),
     "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "a word takes .* Cut longer recordings"),
     "a rate of 10 MHz": (of(np.tile(NOISE, 100) / 9, 10**7), "rate of 10000000 Hz"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
@@ -206,8 +207,11 @@ def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
     ("settings", "message"),
     [
         ({"test_speakers": ["zoe"]}, "name at least one of the speakers ann, bob"),
+        ({"test_speakers": []}, "name at least one of the speakers ann, bob"),
+        ({"test_speakers": ["ann", "bob"]}, "leave at least one for training"),
         ({"test_speakers": "bob"}, "test_speakers 'bob': must be a list"),
         ({"name": "../evil"}, r"name '\.\./evil': must be of letters"),
+        ({"seed": "x"}, "seed 'x': must be a whole number"),
         ({"out": ""}, "out '': must be a path"),
     ],
 )
