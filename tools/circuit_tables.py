@@ -88,7 +88,7 @@ def budget(run: Run) -> pd.DataFrame:
     network = circuit_of(trained, wanted)
     stored = cost.memory(network).bytes.rename(lambda what: f"bytes: {what}")
     found = pd.concat([stored, pd.Series({"all bytes": stored.sum()})])
-    found = pd.concat([found, cost.operations(network, load_utterances(run).test)])
+    found = pd.concat([found, cost.operations(network, load_utterances(trained).test)])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "circuit"
         export.export(trained, folder)
