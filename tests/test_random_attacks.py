@@ -17,9 +17,9 @@ def attacked(*arguments):
 
 @pytest.mark.slow
 def test_minutes_of_attacks():
-    assert "attacks 100 to " in attacked("--minutes", 3, "--seed", 100)
+    assert "attacks 100 to " in attacked("--minutes", 2, "--seed", 100)
 
 
 @pytest.mark.slow
 def test_many_kills():
-    attacked("--count", 80, "--seed", 500, "--kinds", "kills")
+    attacked("--count", 50, "--seed", 500, "--kinds", "kills")
