@@ -3,7 +3,7 @@
 import pytest
 from ruamel.yaml import YAML
 
-from shd_helpers.events import Downsampling
+from shd_helpers.events import Downsampling, load_parts
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
@@ -186,7 +186,9 @@ def test_the_study_s_sweeps(name, home, data_dir):
         recipe = Recipe.from_flat(run.parameters)
         kinds.setdefault((recipe.split, recipe.training.batch_size), recipe)
     for recipe in kinds.values():
-        recipe.load(Downsampling(pool_units=50, pool_steps=100))  # no split depends on it
+        grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
+        parts = load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed)
+        recipe.check_batch(parts)
 
 
 @pytest.mark.parametrize("name", STUDY)

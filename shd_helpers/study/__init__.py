@@ -1,6 +1,6 @@
 """Training, run folders, tables, and the notebooks as one command.
 
-The names below are imported when they are asked for: tables and sweeps don't need torch.
+The names below are imported when they are asked for.
 """
 
 from lazy_loader import attach

@@ -95,13 +95,8 @@ class Recipe:
         """Return the data set's two files; it is made or downloaded if it isn't there."""
         return locate(self.dataset, self.language)
 
-    def load(self, grid: Downsampling | None = None) -> Parts:
+    def load(self) -> Parts:
         """Return the utterances that train, validate and test.
-
-        Parameters
-        ----------
-        grid : Downsampling, optional
-            Another input instead of the recipe's: who trains doesn't depend on it.
 
         Raises
         ------
@@ -110,8 +105,7 @@ class Recipe:
         ValueError
             If a batch is larger than what there is to train on.
         """
-        grid = grid or self.input
-        parts = load_parts(self.files, grid, self.language, self.split, self.seed)
+        parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
         self.check_batch(parts)
         return parts
 

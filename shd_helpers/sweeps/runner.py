@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from shd_helpers.checks import quoted
 from shd_helpers.files import is_disk_full
+from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.recipe import run_hash
@@ -347,8 +348,6 @@ def _stop(number: int, frame: object) -> NoReturn:
 
 def main() -> None:
     """Run sweeps from the command line (``make sweep``, ``make evidence``)."""
-    from shd_helpers.source.shd_file import DatasetError
-
     arguments = parser().parse_args()
     places = Places(arguments.workers, arguments.scheduler, arguments.slurm, (*arguments.sbatch,))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

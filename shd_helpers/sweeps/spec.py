@@ -13,7 +13,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shd_helpers.checks import check_path, quoted
+from shd_helpers.events import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
+from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
 from shd_helpers.study.parameters import (
     as_run_name,
     check_parameters,
@@ -237,7 +239,7 @@ def _values(
         for value in values:
             check_parameters({key: value}, defaults)
         is_float = isinstance(defaults[key], float)
-        # beyond it may be no float, which `check_settings` refuses
+        # beyond it may be no float, which the recipe refuses
         return [float(x) if is_float and abs(x) < 1e300 else x for x in values]
 
 
@@ -278,8 +280,6 @@ def _seeds(where: str, seeds: Any, axes: Mapping, defaults: Mapping) -> dict[str
 
 def _words(key: str, value: Any) -> str:
     """Return what a value is called in the name of a file."""
-    from shd_helpers.source.datasets import NAMED, dataset_name, locate
-
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
     return f"{as_run_name(key)}=" + re.sub(r"[^\w.+-]", "-", str(value))
@@ -292,9 +292,6 @@ def _runs(
     seeds: Mapping[str, Sequence[int]],
 ) -> Iterator[RunSpec]:
     """Yield every combination of places with its seeds."""
-    from shd_helpers.events.toy import smoke_sized  # these two take seconds to import
-    from shd_helpers.source.datasets import fingerprint, locate
-
     small = cache(smoke_sized)  # both read or write whole data sets
     hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
     for places in itertools.product(*axes.values()):
