@@ -92,6 +92,13 @@ def test_fit_steps_the_learning_rate_and_improves(toy, capsys):
     assert "epoch   5/5" in capsys.readouterr().out
 
 
+def test_fit_follows_half_a_cosine(toy):
+    config = TrainConfig(epochs=4, batch_size=60, lr=1e-2, lr_step=1, lr_schedule="cosine")
+    history = fit(network(toy), toy, toy, config, torch.Generator().manual_seed(0))
+    wanted = 1e-2 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
+    np.testing.assert_allclose([m["lr"] for m in history], wanted, rtol=1e-12)
+
+
 def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
     """With a steep slope snntorch's sigmoid divides infinity by infinity."""
     generator = torch.Generator().manual_seed(0)
@@ -153,6 +160,7 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         *(("batch_size", value) for value in (0, "8")),
         *(("lr", value) for value in (0.0, -1e-3, float("inf"), float("nan"))),
         *(("lr_step", value) for value in (0, -1)),
+        ("lr_schedule", "linear"),
     ],
 )
 def test_training_settings_out_of_range(name, value):

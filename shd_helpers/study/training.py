@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from shd_helpers.checks import check_number, check_whole
+from shd_helpers.checks import check_choice, check_number, check_whole, later
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, answers
@@ -17,11 +18,12 @@ from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 
 LR_GAMMA = 0.5  # by which the learning rate falls
+SCHEDULES = ("steps", "cosine")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained: Adam with a stepwise falling learning rate; the study's defaults.
+    """How a network is trained: Adam with a falling learning rate; the study's defaults.
 
     Raises
     ------
@@ -33,6 +35,7 @@ class TrainConfig:
     batch_size: int = 8
     lr: float = 1e-3  # learning rate of Adam
     lr_step: int = 10  # epochs after which the learning rate falls to half
+    lr_schedule: str = later("steps")  # or half a cosine, from lr to nearly 0 with the last epoch
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -40,6 +43,7 @@ class TrainConfig:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
+        check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
 
 
 class Metrics(NamedTuple):
@@ -180,7 +184,11 @@ def fit(
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
+    scheduler = (
+        CosineAnnealingLR(optimizer, config.epochs)
+        if config.lr_schedule == "cosine"
+        else StepLR(optimizer, config.lr_step, LR_GAMMA)
+    )
     history = []
     for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
