@@ -20,7 +20,7 @@ MODULES = sorted(
     if "\n@compiled\n" in path.read_text()
 )
 KERNELS = "shd_helpers.network.kernels"
-CHANGE = "out[r, j] += rows[a, j]", "out[r, j] -= rows[a, j]"  # of one function
+CHANGE = "fadd(", "fsub("  # of one function
 # prints a number that another function makes with it
 SCRIPT = f"""
 import numpy as np, {KERNELS} as module
@@ -29,8 +29,8 @@ shape, one = np.zeros(11, np.int64), np.ones(1, np.int32)
 shape[[N_IN, N_OUT, WIDTH, BAND]] = 1, 16, 16, 16
 params, mem = np.ones(64, np.float32), np.empty((2, 16), np.float32)
 start, flags = np.array([0, 1], np.int32), np.empty(16, np.uint8)
-out = np.empty(2, np.int64), np.empty(24, np.int32)
-layer_forward(shape, params, np.empty(0, np.int64), start, 0 * one, mem, flags, *out)
+out = np.empty(2, np.int32), np.empty(24, np.int32)
+layer_forward(shape, params, at_once, at_once, start, 0 * one, mem, flags, *out)
 print(mem[1, 0])
 """
 

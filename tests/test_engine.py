@@ -518,3 +518,15 @@ def test_refuses_events_that_are_no_ordered_cells_of_the_grid(steps, units):
     events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
     with pytest.raises(ValueError, match="out of order"):
         engine.forward_backward(make_model([4, 2]), events, [0])
+
+
+@pytest.mark.parametrize("n", [16, 64, 80, 128, 336])
+def test_rows_are_added_one_after_the_other(n):
+    rng = np.random.default_rng(n)
+    rows, out = (rng.normal(size=(5, 368)).astype(np.float32) for _ in range(2))
+    index, expected = np.array([9, 4, 0, 4, 2, 9], np.int32), out.copy()
+    for i in (4, 0, 4, 2):
+        expected[3, 32 : 32 + n] += rows[i, 16 : 16 + n]
+    kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)
+    kernels.add_rows(rows, index, 1, 1, 0, out, 0, 0, n)  # none
+    np.testing.assert_array_equal(out, expected)

@@ -1,10 +1,17 @@
 """The compiled loops of the fused engine: one utterance through all layers, and back.
 
 A layer reads the list of the utterance's events, or of those that the layer before wrote, once for
-every delay: ``units[start[t]:start[t + 1]]`` are the units active at step t.
+every delay: ``units[start[t]:start[t + 1]]`` are the units active at step t. The copy of unit u
+that is late by ``delays[k]`` is the input u + k n_units.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from shd_helpers.compiled import compiled
 
@@ -34,30 +41,6 @@ def read_events(event_steps, event_units, first, end, n_units, start, units):
 
 
 @compiled
-def delayed(at, units_in, n_units, delays, start, units):
-    """List the events units_in[at[t]:at[t + 1]] of the steps t once for every delay.
-
-    The copy of unit u that is late by delays[k] is the input u + k n_units.
-    """
-    n_steps, found = len(start) - 1, 0
-    if len(delays) == 1 and delays[0] == 0:  # a copy, which takes a fifth of the time below
-        for t in range(n_steps + 1):
-            start[t] = at[t]
-        for i in range(at[n_steps]):
-            units[i] = units_in[i]
-        return
-    for t in range(n_steps):
-        start[t] = found
-        for k in range(len(delays)):
-            s = t - delays[k]
-            if s >= 0:
-                for i in range(at[s], at[s + 1]):
-                    units[found] = units_in[i] + k * n_units
-                    found += 1
-    start[n_steps] = found
-
-
-@compiled
 def by_unit(start, units, n_units, begin, rows):
     """Sort events by unit: unit u has its events in the rows[begin[u]:begin[u + 1]] of mem."""
     n_steps = len(start) - 1
@@ -72,27 +55,68 @@ def by_unit(start, units, n_units, begin, rows):
             begin[units[k] + 1] += 1
 
 
-@compiled
-def add_rows(rows, index, first, last, out, r):
-    """Add rows[index[first]], ..., rows[index[last - 1]] to out[r], in this order."""
-    k = first
-    while k + 4 <= last:  # four to a pass: out[r] is read and written less often
-        a, b, c, d = index[k], index[k + 1], index[k + 2], index[k + 3]
-        for j in range(out.shape[1]):
-            out[r, j] = (((out[r, j] + rows[a, j]) + rows[b, j]) + rows[c, j]) + rows[d, j]
-        k += 4
-    while k < last:
-        a = index[k]
-        for j in range(out.shape[1]):
-            out[r, j] += rows[a, j]
-        k += 1
+def _adder(n_vectors: int) -> Callable[..., Any]:
+    """Return what adds LANES n_vectors columns of rows to one row, with the sums in registers.
+
+    With n columns it is ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low :
+    low + n]``. As a loop in Python a sum goes to memory and back for every few rows, which takes
+    twice the time: so it is written in LLVM's language.
+    """
+
+    @intrinsic
+    def add(_, rows, index, first, last, low, out, r, at):
+        place = types.intp
+        signature = types.void(rows, index, place, place, place, out, place, place)
+
+        def write(context, builder, signature, given):
+            rows, index, out = (
+                context.make_array(signature.args[i])(context, builder, given[i]) for i in (0, 1, 5)
+            )
+            first, last, low, r, at = (given[i] for i in (2, 3, 4, 6, 7))
+            vector = ir.VectorType(ir.FloatType(), LANES)
+
+            def vectors(array, row, column):
+                begin = builder.mul(row, builder.extract_value(array.strides, 0))
+                begin = builder.add(begin, builder.mul(column, low.type(4)))
+                begin = cgutils.pointer_add(builder, array.data, begin)
+                begin = builder.bitcast(begin, vector.as_pointer())
+                return [builder.gep(begin, [low.type(i)]) for i in range(n_vectors)]
+
+            sums = [cgutils.alloca_once(builder, vector) for _ in range(n_vectors)]
+            for total, place in zip(sums, vectors(out, r, at), strict=True):
+                builder.store(builder.load(place, align=4), total)
+            with cgutils.for_range_slice(builder, first, last, low.type(1)) as (k, _):
+                row = builder.zext(builder.load(builder.gep(index.data, [k])), low.type)
+                for total, place in zip(sums, vectors(rows, row, low), strict=True):
+                    added = builder.fadd(builder.load(total), builder.load(place, align=4))
+                    builder.store(added, total)
+            for total, place in zip(sums, vectors(out, r, at), strict=True):
+                builder.store(builder.load(total), place, align=4)
+
+        return signature, write
+
+    return add
+
+
+_add_eight, _add_four, _add_one = _adder(8), _adder(4), _adder(1)
 
 
 @compiled
-def add_part(row, out):
-    """Let out = out + row; both are short."""
-    for j in range(len(out)):
-        out[j] += row[j]
+def add_rows(rows, index, first, last, low, out, r, at, n):
+    """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
+
+    n is whole LANES; an index is below 2^31.
+    """
+    j = 0 if first < last else n
+    while j + 8 * LANES <= n:
+        _add_eight(rows, index, first, last, low + j, out, r, at + j)
+        j += 8 * LANES
+    while j + 4 * LANES <= n:
+        _add_four(rows, index, first, last, low + j, out, r, at + j)
+        j += 4 * LANES
+    while j < n:
+        _add_one(rows, index, first, last, low + j, out, r, at + j)
+        j += LANES
 
 
 @compiled
@@ -153,38 +177,46 @@ def neurons_of(layer, flat):
 
 
 @compiled
-def layer_forward(layer, params, lows, start, units, mem, flags, start_out, units_out):
+def add_events(layer, weights, lows, delays, start, units, mem):
+    """Add to mem[t + 1] the rows of weights of step t's events, of those that come late, too."""
+    n_steps, n_units = len(start) - 1, len(weights) // len(delays)
+    is_banded, n_fours = layer[BAND] < layer[WIDTH], layer[BAND] // (4 * LANES) * (4 * LANES)
+    for k in range(len(delays)):  # copy by copy, for a copy's weights are nearly in the L1 cache
+        copy, late = weights[k * n_units : (k + 1) * n_units], delays[k] + 1
+        for t in range(n_steps - delays[k]):
+            if is_banded:
+                for i in range(start[t], start[t + 1]):  # a call of `add_rows` would take as long
+                    low = lows[units[i]]
+                    for j in range(0, n_fours, 4 * LANES):
+                        _add_four(copy, units, i, i + 1, j, mem, t + late, low + j)
+                    for j in range(n_fours, layer[BAND], LANES):
+                        _add_one(copy, units, i, i + 1, j, mem, t + late, low + j)
+            else:
+                add_rows(copy, units, start[t], start[t + 1], 0, mem, t + late, 0, layer[BAND])
+
+
+@compiled
+def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_out, units_out):
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
     With ADAPTS every current loses what is left of the membranes and spikes before.
     """
     weights, neurons = weights_of(layer, params), neurons_of(layer, params)
-    bias, beta, theta = neurons[0], neurons[1], neurons[2]
     n_steps, n, found = len(start) - 1, mem.shape[1], 0
     adapts, words = layer[ADAPTS], flags.view(np.uint64)
-    mem[0] = zero
     adaptation = np.zeros(n if adapts else 0, np.float32)
+    mem[0] = zero
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
-            mem[t + 1, j] = bias[j]
-        if layer[BAND] < n:
-            for u in units[start[t] : start[t + 1]]:
-                add_part(weights[u], mem[t + 1, lows[u] : lows[u] + layer[BAND]])
-        else:
-            add_rows(weights, units, start[t], start[t + 1], mem, t + 1)
+            mem[t + 1, j] = neurons[0, j]
+    add_events(layer, weights, lows, delays, start, units, mem)
+    for t in range(n_steps):
         if adapts:
-            for j in range(n):
-                mem[t + 1, j] -= adaptation[j]
-        for j in range(n):
-            reset = theta[j] if mem[t, j] - theta[j] > zero else zero
-            mem[t + 1, j] = (beta[j] * mem[t, j] + mem[t + 1, j]) - reset
-            flags[j] = mem[t + 1, j] - theta[j] > zero
+            adapt(mem, t, adaptation)
+        step(neurons, mem, t, flags)
         if adapts:
-            left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
-            for j in range(n):
-                fed = of_mem[j] * mem[t + 1, j] + of_spk[j] * np.float32(flags[j])
-                adaptation[j] = left[j] * adaptation[j] + (one - left[j]) * fed
+            feed(neurons, mem, t, flags, adaptation)
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -194,27 +226,99 @@ def layer_forward(layer, params, lows, start, units, mem, flags, start_out, unit
     start_out[n_steps] = found
 
 
+# What a step does, forward and back. Whole arrays and a row's number come in, and a loop writes one
+# of them: else numba counts references to each row, or LLVM takes no vectors, which takes longer
+# than the arithmetic.
+
+
 @compiled
-def step_back(kind, constants, mem, later, theta, beta, grad):
-    """Let mem = grad surrogate'(mem - theta) + beta later, rounded as snntorch does."""
-    n, k, half = len(mem), constants[0], constants[1]
+def adapt(mem, t, adaptation):
+    """Let step t's currents lose the adaptation."""
+    for j in range(mem.shape[1]):
+        mem[t + 1, j] -= adaptation[j]
+
+
+@compiled
+def step(neurons, mem, t, flags):
+    """Turn the currents mem[t + 1] into the membranes of step t; flags tell who spikes."""
+    for j in range(mem.shape[1]):
+        beta, theta = neurons[1, j], neurons[2, j]
+        reset = theta if mem[t, j] - theta > zero else zero
+        mem[t + 1, j] = (beta * mem[t, j] + mem[t + 1, j]) - reset
+    for j in range(mem.shape[1]):
+        flags[j] = mem[t + 1, j] - neurons[2, j] > zero
+
+
+@compiled
+def feed(neurons, mem, t, flags, adaptation):
+    """Let membranes and spikes of step t add to the adaptation."""
+    for j in range(mem.shape[1]):
+        left = neurons[3, j]
+        fed = neurons[4, j] * mem[t + 1, j] + neurons[5, j] * np.float32(flags[j])
+        adaptation[j] = left * adaptation[j] + (one - left) * fed
+
+
+@compiled
+def step_back(kind, constants, neurons, mem, t, grads, row):
+    """Let mem[t] = grad surrogate'(mem[t] - theta) + beta mem[t + 1], rounded as snntorch does."""
+    n, k, half = mem.shape[1], constants[0], constants[1]
     if kind == FAST_SIGMOID:
         for j in range(n):
-            d = k * abs(mem[j] - theta[j]) + one
-            mem[j] = grad[j] / (d * d) + beta[j] * later[j]
+            d = k * abs(mem[t, j] - neurons[2, j]) + one
+            mem[t, j] = grads[row, j] / (d * d) + neurons[1, j] * mem[t + 1, j]
     elif kind == ATAN:
         for j in range(n):
-            d = k * (mem[j] - theta[j])
-            mem[j] = (one / (d * d + one) * half) * grad[j] + beta[j] * later[j]
+            d = k * (mem[t, j] - neurons[2, j])
+            d = one / (d * d + one) * half
+            mem[t, j] = d * grads[row, j] + neurons[1, j] * mem[t + 1, j]
     elif kind == READOUT:
         for j in range(n):
-            mem[j] = grad[j] + beta[j] * later[j]
+            mem[t, j] = grads[row, j] + neurons[1, j] * mem[t + 1, j]
     else:
         for j in range(n):
             # even: snntorch's exp(-k x) is NaN (inf / inf) at x < -89 / k, where many membranes are
-            e = exp(max(-abs(k * (mem[j] - theta[j])), np.float32(-87)))
+            e = exp(max(-abs(k * (mem[t, j] - neurons[2, j])), np.float32(-87)))
             d = e + one
-            mem[j] = grad[j] * k * e / (d * d) + beta[j] * later[j]
+            mem[t, j] = grads[row, j] * k * e / (d * d) + neurons[1, j] * mem[t + 1, j]
+
+
+@compiled
+def feed_back(neurons, mem, t, h, fed, d, grads, row):
+    """Take the adaptation a step back: h[t] = left h[t + 1] - g[t + 1] reaches what has fed it."""
+    for j in range(len(h)):
+        h[j] = neurons[3, j] * h[j] - mem[t + 1, j]
+    for j in range(len(h)):
+        fed[j] = (one - neurons[3, j]) * h[j]
+    for j in range(len(h)):
+        d[4, j] += fed[j] * mem[t, j]
+    for j in range(len(h)):
+        if_fired = fed[j]
+        d[5, j] += if_fired if mem[t, j] - neurons[2, j] > zero else zero
+    for j in range(len(h)):
+        grads[row, j] += fed[j] * neurons[5, j]
+
+
+@compiled
+def by_membrane(neurons, mem, t, fed, d):
+    """Add to mem[t] what comes back over the membrane's share in the adaptation."""
+    for j in range(len(fed)):
+        fed[j] *= neurons[4, j]
+    for j in range(len(fed)):
+        mem[t, j] += fed[j]
+    for j in range(len(fed)):
+        d[2, j] += fed[j]  # for `learn`: the threshold has no part in it
+
+
+@compiled
+def learn(neurons, mem, t, d):
+    """Add the gradients of beta and threshold in step t."""
+    for j in range(mem.shape[1]):
+        d[1, j] += mem[t, j] * mem[t - 1, j]
+    for j in range(mem.shape[1]):
+        d[2, j] -= mem[t, j] - neurons[1, j] * mem[t + 1, j]
+    for j in range(mem.shape[1]):
+        if_reset = mem[t, j]
+        d[2, j] -= if_reset if mem[t - 1, j] - neurons[2, j] > zero else zero
 
 
 @compiled
@@ -225,13 +329,15 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
     threshold, and only the moment of the reset is detached. With ADAPTS the gradient of the
-    adaptation, h[t] = left h[t + 1] - g[t + 1], goes on to the membrane and the spike that have
-    fed it.
+    adaptation goes on to the membrane and the spike that have fed it.
     """
-    n_steps, adapts, beta, theta = len(mem) - 2, layer[ADAPTS], neurons[1], neurons[2]
-    errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, len(beta)), np.float32)
-    h, by_mem = np.zeros_like(beta), np.zeros_like(beta)
+    n_steps, n = len(mem) - 2, mem.shape[1]
+    errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, n), np.float32)
+    h, fed = np.zeros(n, np.float32), np.zeros(n, np.float32)
     mem[n_steps + 1] = zero
+    if not n_next:
+        for r in range(BACK):
+            grads[r] = last[:n]
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % BACK
         if n_next and row == 0:  # for this step and those before it
@@ -243,27 +349,13 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                     add_products(
                         errors[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
-        grad = grads[row] if n_next else last
-        if adapts:
-            left, of_mem, of_spk = neurons[3], neurons[4], neurons[5]
-            for j in range(len(h)):
-                h[j] = left[j] * h[j] - mem[t + 1, j]
-                fed = (one - left[j]) * h[j]
-                d[4, j] += fed * mem[t, j]
-                d[5, j] += fed if mem[t, j] - theta[j] > zero else zero
-                by_mem[j] = fed * of_mem[j]
-                grad[j] += fed * of_spk[j]
-        step_back(layer[SURROGATE], constants, mem[t], mem[t + 1], theta, beta, grad)
-        if adapts:
-            for j in range(len(h)):
-                mem[t, j] += by_mem[j]
-                d[2, j] += by_mem[j]  # for below: the threshold has no part in it
+        if layer[ADAPTS]:
+            feed_back(neurons, mem, t, h, fed, d, grads, row)
+        step_back(layer[SURROGATE], constants, neurons, mem, t, grads, row)
+        if layer[ADAPTS]:
+            by_membrane(neurons, mem, t, fed, d)
         if layer[LEARN]:
-            for j in range(len(beta)):
-                g, before = mem[t, j], mem[t - 1, j]
-                d[1, j] += g * before
-                d[2, j] -= g - beta[j] * mem[t + 1, j]
-                d[2, j] -= g if before - theta[j] > zero else zero
+            learn(neurons, mem, t, d)
 
 
 @compiled
@@ -287,10 +379,11 @@ def membranes(shape, i, n_steps, state):
 
 @compiled
 def backward(
-    shape, constants, params, lows, matrices, state, n_run, start, units, last, begin, rows, grads,
+    shape, constants, params, lows, matrices, state, n_run, delays, start, units, last, begin, rows,
+    grads,
 ):  # fmt: skip
     """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
-    n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2)
+    n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2, dtype=np.int32)
     for i in range(n_layers - 1, -1, -1):
         n_in, n_next, w = shape[i, N_IN], 0, matrices[:0].reshape(0, 0)
         mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
@@ -299,15 +392,19 @@ def backward(
             w = matrix(matrices, shape[i, NEXT], (n_next + 4) // 5 * 5, shape[i, WIDTH])
         neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
         layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, d)
-        by_unit(start[i, : n_run + 1], units[i], n_in, begin, rows)
+        late = at_once if i else delays
+        n_units = n_in // len(late)
+        by_unit(start[i, : n_run + 1], units[i], n_units, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
-        for u in range(n_in):
-            if is_banded:
-                for t in rows[begin[u] : begin[u + 1]]:
-                    add_part(mem[t, lows[u] : lows[u] + shape[i, BAND]], d_weights[u])
-            else:
-                add_rows(mem, rows, begin[u], begin[u + 1], d_weights, u)
-        add_rows(mem, steps, 1, n_run + 1, d, 0)
+        for k in range(len(late)):
+            copy, after = d_weights[k * n_units : (k + 1) * n_units], mem[late[k] :]
+            for u in range(n_units):
+                first, end = begin[u], begin[u + 1]
+                while end > first and rows[end - 1] + late[k] > n_run:
+                    end -= 1  # this copy comes too late
+                low = lows[u] if is_banded else 0
+                add_rows(after, rows, first, end, low, copy, u, 0, shape[i, BAND])
+        add_rows(mem, steps, 1, n_run + 1, 0, d, 0, 0, shape[i, WIDTH])
 
 
 @compiled
@@ -320,25 +417,26 @@ def work(
     widest, most = max(shape[:, N_IN].max(), shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max()
     for b in range(batch):
         most = max(most, offsets[index[b] + 1] - offsets[index[b]])
-    at, fired = np.empty(n_steps + 1, np.int64), np.empty(most + 8, np.int32)
-    start = np.empty((n_layers, n_steps + 1), np.int32)
-    units = np.empty((n_layers, len(delays) * most), np.int32)
-    rows, begin = np.empty(len(delays) * most, np.int32), np.empty(widest + 2, np.int32)
+    # what goes into each layer, and what the last one fires
+    start = np.empty((n_layers + 1, n_steps + 1), np.int32)
+    units = np.empty((n_layers + 1, most + 8), np.int32)
+    rows, begin = np.empty(most, np.int32), np.empty(widest + 2, np.int32)
     flags, last = np.empty(shape[:, WIDTH].max(), np.uint8), np.empty(widest, np.float32)
     for group in range(worker, n_groups, n_workers):
         grads[group] = zero
         for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
             first, end, n_units = offsets[index[b]], offsets[index[b] + 1], n_inputs // len(delays)
-            sound = read_events(event_steps, event_units, first, end, n_units, at, fired)
+            sound = read_events(event_steps, event_units, first, end, n_units, start[0], units[0])
             state, n = states[b if len(states) == batch else worker], n_run[b]
             for i in range(n_layers):
-                late = at_once if i else delays
-                delayed(at, fired, shape[i, N_IN] // len(late), late, start[i, : n + 1], units[i])
-                mem, begins = membranes(shape, i, n_steps, state), start[i, : n + 1]
-                layer_forward(shape[i], params, lows, begins, units[i], mem, flags, at, fired)
-                n_spikes[b, i] = at[n] if sound else -1
-            for k in range(at[n]):
-                scores[b, fired[k]] += one
+                mem, late = membranes(shape, i, n_steps, state), at_once if i else delays
+                layer_forward(
+                    shape[i], params, lows, late, start[i, : n + 1], units[i], mem, flags,
+                    start[i + 1], units[i + 1],
+                )  # fmt: skip
+                n_spikes[b, i] = start[i + 1, n] if sound else -1
+            for k in range(start[n_layers, n]):
+                scores[b, units[n_layers, k]] += one
             if shape[n_layers - 1, SURROGATE] == READOUT:
                 scores[b] = mem[1 : n + 1].sum(0)[: scores.shape[1]] / np.float32(n)
             if len(labels):
@@ -346,8 +444,8 @@ def work(
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     last /= np.float32(n)
                 backward(
-                    shape, constants, params, lows, matrices, state, n, start, units, last, begin,
-                    rows, grads[group],
+                    shape, constants, params, lows, matrices, state, n, delays, start, units, last,
+                    begin, rows, grads[group],
                 )  # fmt: skip
 
 
