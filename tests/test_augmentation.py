@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from shd_helpers.events.augmentation import Augmentation
-from tests.test_engine import random_events
+from tests.test_engine import make_events, random_events
 
+FULL = make_events(np.ones((300, 200, 30)), 5)  # an event at every unit and step
 EVENTS = random_events(40, 50, 30, 5, 0.1)
 
 
@@ -74,8 +75,64 @@ def test_dropout_leaves_the_share_out():
     assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
 
 
+def left_of_full(**limits):
+    """Return which cells are left of utterances that have them all, (utterances, steps, units)."""
+    events = Augmentation(**limits)(FULL, generator())
+    return events.to_frames(np.arange(300)).transpose(1, 0, 2) > 0
+
+
+def test_thinning_follows_a_smooth_curve_from_nothing_to_a_drawn_maximum():
+    shares = 1 - left_of_full(thinning=0.8).mean(1)  # (utterances, units), 0.04 off at most
+    assert (shares.min(1) == 0).all()
+    most = shares.max(1)
+    assert most.min() < 0.05 and 0.75 < most.max() < 0.87 and abs(most.mean() - 0.4) < 0.06
+    assert np.corrcoef(shares[:, 1:].ravel(), shares[:, :-1].ravel())[0, 1] > 0.95
+    peaks = np.bincount(shares.argmax(1), minlength=30)
+    assert peaks.max() < 100 and (peaks > 0).sum() > 20  # each utterance has its own curve
+
+
+def warped(utterance, factor):
+    """Scale an utterance's units by hand."""
+    moved = {(t, int(np.floor(15 + (u - 14.5) * factor))) for t, u in utterance}
+    return {(t, u) for t, u in moved if 0 <= u < 30}
+
+
+def test_warp_scales_units_from_their_middle():
+    """Edges and middles as above."""
+    events, factors = changed(warp=0.3), []
+    edges = np.unique(np.append(np.arange(-20, 21)[:, None] / (np.arange(30) - 14.5), (0.7, 1.3)))
+    edges = edges[(edges >= 0.7) & (edges <= 1.3)]
+    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+    for i in range(40):
+        before, after = entries(EVENTS, i), entries(events, i)
+        factors += [np.mean([f for f in middles if warped(before, f) == after])]
+    assert not np.isnan(factors).any()
+    assert min(factors) < 0.76 and max(factors) > 1.24
+
+
+def test_masks_are_one_band_and_one_span():
+    left = left_of_full(mask_units=6, mask_ms=30.0)
+    units, steps = left.any(1), left.any(2)
+    np.testing.assert_array_equal(left, steps[:, :, None] & units[:, None, :])
+    for masked, most in ((~units, 6), (~steps, 10)):
+        widths, ends = masked.sum(1), np.diff(masked, axis=1).sum(1)
+        assert {*widths} == {*range(most + 1)}
+        inside = masked[:, 1:-1].any(1) & ~masked[:, 0] & ~masked[:, -1]
+        assert (ends[inside] == 2).all() and (ends <= 2).all()
+        assert masked.any(0).mean() > 0.95
+    assert not units.all(0).any()  # every unit is masked once
+
+
+def test_later_changes_draw_after_the_others():
+    """So that earlier runs keep their numbers: a thinning of nearly nothing shows it."""
+    limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
+    for events in (changed(**limits, thinning=1e-12), changed(**limits, warp=1e-12)):
+        np.testing.assert_array_equal(events.units, changed(**limits).units)
+
+
 def test_order_labels_and_seeds():
     limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
+    limits |= {"thinning": 0.2, "warp": 0.2, "mask_units": 3, "mask_ms": 15.0}
     events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)
@@ -94,6 +151,8 @@ def test_order_labels_and_seeds():
         *(("shift_ms", value) for value in (-1.0, float("nan"))),
         *(("stretch", value) for value in (-0.1, 1.0)),
         *(("dropout", value) for value in (-0.1, 1.0, float("nan"))),
+        *((name, value) for name in ("thinning", "warp") for value in (-0.1, 1.1)),
+        *((name, value) for name in ("mask_units", "mask_ms") for value in (-1, 100_000)),
     ],
 )
 def test_impossible_limits(name, value):

@@ -94,6 +94,8 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({"shift_units": 183}, "shift_units 183: must be below the input's 183 units"),
         ({"shift_units": 20, "pool_units": 50}, "shift_units 20: must be below the input's 11"),
         ({"shift_ms": 999.0}, "shift_ms 999: the utterance ends after 999 ms"),
+        ({"mask_units": 183}, "mask_units 183: must be below the input's 183 units"),
+        ({"mask_ms": 999.0}, "mask_ms 999: the utterance ends after 999 ms"),
         ({"seed": -1}, "seed -1: must be at least 0"),
         ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),

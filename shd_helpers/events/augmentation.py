@@ -1,7 +1,9 @@
 """Training utterances changed a little, anew for every epoch: more voices than were recorded.
 
 What is changed follows how speakers differ: a shift in units is another length of the vocal tract
-(or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds.
+(or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds. A
+warp of the units is another length of the vocal tract, too (Jaitly & Hinton, 2013), thinning
+another microphone or room. Masks are SpecAugment's (Park et al., 2019).
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +28,10 @@ class Augmentation:
     shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
     dropout: float = later(0.0)  # share of the events that are left out
+    thinning: float = later(0.0)  # up to this share is left out where a smooth curve is highest
+    warp: float = later(0.0)  # units from 1 - warp to 1 + warp, seen from their middle
+    mask_units: int = later(0)  # a band of up to so many units is silent
+    mask_ms: float = later(0.0)  # and all units, for up to so many milliseconds
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
@@ -33,6 +39,10 @@ class Augmentation:
         check_number("shift_ms", self.shift_ms, 0, 60_000)
         check_number("stretch", self.stretch, 0, 0.99)
         check_number("dropout", self.dropout, 0, 0.99)
+        check_number("thinning", self.thinning, 0, 1)
+        check_number("warp", self.warp, 0, 0.99)
+        check_whole("mask_units", self.mask_units, 0, 700)
+        check_number("mask_ms", self.mask_ms, 0, 60_000)
 
     def __bool__(self) -> bool:
         """Tell whether anything is changed."""
@@ -54,28 +64,51 @@ class Augmentation:
         late = np.rint(rng.uniform(-shift_steps, shift_steps, n))
         up = np.rint(rng.uniform(-self.shift_units, self.shift_units, n)).astype(np.int64)
         is_kept = rng.random(len(events.steps)) >= self.dropout
+        wide = rng.uniform(1 - self.warp, 1 + self.warp, n)
+        word = np.repeat(np.arange(n), np.diff(events.offsets))
+        if self.thinning:
+            share = self.thinning * _smooth_curves(rng, n, events.n_units)
+            is_kept &= rng.random(len(word)) >= share[word, events.units]
+        for most, places, n_places in (
+            (self.mask_units, events.units, events.n_units),
+            (round(self.mask_ms / events.step_ms), events.steps, events.n_steps),
+        ):
+            if most:
+                width = rng.integers(0, most + 1, n)
+                first = rng.integers(0, n_places - width + 1)
+                is_kept &= (places < first[word]) | (places >= (first + width)[word])
         steps, units = np.empty_like(events.steps), np.empty_like(events.units)
         offsets = np.zeros_like(events.offsets)
         _change(
             events.steps, events.units, events.offsets, events.n_steps, events.n_units,
-            factor, late, up, is_kept, steps, units, offsets,
+            factor, late, wide, up, is_kept, steps, units, offsets,
         )  # fmt: skip
         n_left = offsets[-1]
         return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
 
 
+def _smooth_curves(rng: np.random.Generator, n: int, n_units: int) -> np.ndarray:
+    """Return curves over the units, shape (n, units), from 0 to a maximum drawn from 0..1."""
+    waves = np.arange(1, 5)[:, None]  # up to two periods
+    phase, weight = rng.uniform(0, 2 * np.pi, (n, 4, 1)), rng.normal(size=(n, 4, 1))
+    curves = (weight * np.cos(np.pi * waves * np.arange(n_units) / n_units + phase)).sum(1)
+    curves -= curves.min(1, keepdims=True)
+    curves *= rng.random((n, 1)) / np.maximum(curves.max(1, keepdims=True), 1e-9)  # one unit: 0
+    return curves
+
+
 @compiled
 def _change(
-    steps, units, offsets, n_steps, n_units, factor, late, up, is_kept,
+    steps, units, offsets, n_steps, n_units, factor, late, wide, up, is_kept,
     steps_out, units_out, offsets_out,
 ):  # fmt: skip
     """Move the events of all utterances; what falls together in a step is put in order there."""
-    found = 0
+    found, centre = 0, n_units / 2
     for i in range(len(factor)):
         first = found  # of the events in the step that is being filled
         for e in range(offsets[i], offsets[i + 1]):
             step = int(np.floor((steps[e] + 0.5) * factor[i] + late[i]))
-            unit = units[e] + up[i]
+            unit = int(np.floor(centre + (units[e] + 0.5 - centre) * wide[i])) + up[i]
             if not (is_kept[e] and 0 <= step < n_steps and 0 <= unit < n_units):
                 continue
             if found > first and steps_out[found - 1] != step:

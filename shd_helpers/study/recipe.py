@@ -137,11 +137,12 @@ class Recipe:
                 f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x "
                 f"{n_units}"
             )
-        shift_units, shift_ms = self.augmentation.shift_units, self.augmentation.shift_ms
-        if shift_units >= n_units:
-            found.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
-        if shift_ms >= duration_ms:
-            found.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
+        for name in ("shift", "mask"):
+            units, ms = (getattr(self.augmentation, f"{name}_{kind}") for kind in ("units", "ms"))
+            if units >= n_units:
+                found.append(f"{name}_units {units}: must be below the input's {n_units} units")
+            if ms >= duration_ms:
+                found.append(f"{name}_ms {ms:g}: the utterance ends after {duration_ms:g} ms")
         return found
 
     def check_memory(self) -> None:
