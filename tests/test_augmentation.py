@@ -85,7 +85,7 @@ def test_thinning_follows_a_smooth_curve_from_nothing_to_a_drawn_maximum():
     shares = 1 - left_of_full(thinning=0.8).mean(1)  # (utterances, units), 0.04 off at most
     assert (shares.min(1) == 0).all()
     most = shares.max(1)
-    assert most.min() < 0.05 and 0.75 < most.max() < 0.87 and abs(most.mean() - 0.4) < 0.06
+    assert most.min() < 0.05 and 0.82 < most.max() < 0.88 and abs(most.mean() - 0.4) < 0.06
     assert np.corrcoef(shares[:, 1:].ravel(), shares[:, :-1].ravel())[0, 1] > 0.95
     peaks = np.bincount(shares.argmax(1), minlength=30)
     assert peaks.max() < 100 and (peaks > 0).sum() > 20  # each utterance has its own curve

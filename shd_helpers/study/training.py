@@ -36,6 +36,7 @@ class TrainConfig:
     lr: float = 1e-3  # learning rate of Adam
     lr_step: int = 10  # epochs after which the learning rate falls to half
     lr_schedule: str = later("steps")  # or half a cosine, from lr to nearly 0 with the last epoch
+    smoothing: float = later(0.0)  # of the labels: so much of each is shared by all classes
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -43,13 +44,14 @@ class TrainConfig:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
+        check_number("smoothing", self.smoothing, 0, 1)
         check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
 
 
 class Metrics(NamedTuple):
     """Means over utterances."""
 
-    loss: float  # cross-entropy of the class scores, nats
+    loss: float  # cross-entropy of the class scores, nats; in training with its smoothing
     accuracy: float  # fraction, 0..1
 
 
@@ -88,7 +90,7 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size counts.
+        Its batch size and smoothing count.
     generator : torch.Generator
         Shuffles.
     quantisation : Quantisation, optional
@@ -105,7 +107,7 @@ def train_epoch(
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
         with quantisation.few_bit_weights(model) if quantisation else nullcontext():
-            loss, class_scores = run.forward_backward(model, events, index)
+            loss, class_scores = run.forward_backward(model, events, index, config.smoothing)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
