@@ -6,4 +6,5 @@ changes one to raise its number here.
 """
 
 SPIKES = 1  # sound to spikes: data sets made here are made anew
+CHANGES = 1  # what a changed copy of a recording is: copies are made anew, runs with them, too
 NUMERICS = 1  # spikes to scores: downsized inputs are made anew, runs count as never done

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from shd_helpers.source import datasets, heidelberg, recordings
+from shd_helpers.source.changed import Change
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
 from tests.loopback import serve
@@ -74,12 +75,15 @@ def expect(monkeypatch, *arguments):
 
 
 @functools.cache
-def oracle(name: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
+def oracle(name: str, content: bytes, copy: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Call the cochlea with the seed of the documentation."""
-    text = f"{name} 0 {hashlib.sha256(content).hexdigest()}"
-    seed = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+    text = f"{name} 0 {hashlib.sha256(content).hexdigest()}{copy}"
+    seed = hashlib.sha256(text.encode()).hexdigest()
     wave, rate_hz = soundfile.read(io.BytesIO(content))
-    times, units = encode(wave, rate_hz, seed)
+    if copy:
+        rng = np.random.default_rng(int(seed, 16))
+        wave = Change.drawn(rng).apply(wave, rate_hz, rng)
+    times, units = encode(wave, rate_hz, int(seed[:16], 16))
     return times.astype(np.float16), units
 
 
@@ -88,9 +92,9 @@ def encoded(monkeypatch):
     """Names of the recordings that were encoded."""
     names = []
 
-    def noted(path, seed):
+    def noted(path, seed, copy):
         names.append(path.name)
-        return encode_file(path, seed)
+        return encode_file(path, seed, copy)
 
     encode_file = recordings.encode_file
     monkeypatch.setattr(recordings, "encode_file", noted)
@@ -234,6 +238,48 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     check_good(datasets.locate("hd"))
     assert encoded == []
     assert names(data_dir / "hd") == DONE
+
+
+def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, monkeypatch):
+    monkeypatch.setattr(recordings, "CHANGES", 7)
+    files, folder = datasets.locate("hd"), data_dir / "hd"
+    encoded.clear()
+    copies = datasets.locate_changed("hd", files, 0, 2)
+    copies += datasets.locate_changed("hd", files, 1, 1)
+    assert encoded.count(TRAIN[0]) == 2 and len(encoded) == 2 * len(TRAIN) + len(TEST)
+    made = [
+        f"hd_changed{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
+    ]
+    assert names(folder) == sorted([*DONE, *made])
+    for path, k, listed in zip(copies, (1, 2, 1), (TRAIN, TRAIN, TEST), strict=True):
+        read, original = read_shd(path), read_shd(files[listed is TEST])
+        assert read.files == tuple(listed) and read.labels.tolist() == original.labels.tolist()
+        assert read.speakers.tolist() == original.speakers.tolist()
+        for i, name in enumerate(listed):
+            times, units = oracle(name, RECORDINGS[name], f" {k} 7")
+            np.testing.assert_array_equal(read.spikes(i), (times, units))
+    before = copies[0].read_bytes()
+    encoded.clear()
+    datasets.locate("hd")
+    datasets.locate_changed("hd", files, 0, 2)
+    assert encoded == []
+    monkeypatch.setattr(heidelberg, "CHANGES", 8)  # other code: the copy alone is made anew
+    left, encode_file = 3, recordings.encode_file
+
+    def stops(*arguments):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return encode_file(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recordings, "encode_file", stops)
+        datasets.locate_changed("hd", files, 0, 1)
+    assert len(encoded) == 3 and not copies[0].exists()
+    datasets.locate_changed("hd", files, 0, 1)
+    assert len(encoded) == len(TRAIN) == len({*encoded})
+    assert copies[0].read_bytes() == before
 
 
 def test_two_at_once(site, encoded):

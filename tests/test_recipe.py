@@ -1,5 +1,6 @@
 """The recipe: what it refuses, in a line that names the parameter; and what makes two runs one."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import fit, recipe
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import NEUTRAL, Recipe, run_hash
@@ -137,6 +139,19 @@ def test_convolutions_need_room(steps_units):
         model(torch.zeros(steps, 1, units))
 
 
+def test_changed_copies_train_behind_the_recordings(tmp_path, toy_dir, data_dir):
+    for path in toy_dir.glob("toy_*.h5"):
+        shutil.copy(path, tmp_path)
+    small = {"dataset": str(tmp_path), "pool_units": 50, "pool_steps": 99}
+    plain = Recipe.from_flat(small).load()
+    with pytest.raises(DatasetError, match=r"toy_changed1_train.h5: no such file.* `changed` to 0"):
+        Recipe.from_flat(small | {"changed": 1}).load()
+    shutil.copy(tmp_path / "toy_train.h5", tmp_path / "toy_changed1_train.h5")
+    parts = Recipe.from_flat(small | {"changed": 1}).load()
+    assert parts.training.rows.tolist() == 2 * plain.training.rows.tolist()
+    assert parts.validation.rows.tolist() == plain.validation.rows.tolist()
+
+
 def test_a_network_larger_than_the_memory(monkeypatch):
     """At the study's size a run takes 55 MB for certain; the measured peak is above."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=60e6))
@@ -231,6 +246,9 @@ def test_what_counts(monkeypatch):
     for name in ("train_sha256", "test_sha256"):
         assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
     assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
-    before = hashed()
+    before, with_copies = hashed(), hashed(changed=2)
+    assert len({before, with_copies, hashed(changed=1)}) == 3
+    monkeypatch.setattr(recipe, "CHANGES", recipe.CHANGES + 1)
+    assert hashed() == before and hashed(changed=2) != with_copies
     monkeypatch.setattr(recipe, "NUMERICS", recipe.NUMERICS + 1)
     assert hashed() != before

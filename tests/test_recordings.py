@@ -13,7 +13,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
-from shd_helpers.source import recordings
+from shd_helpers.source import datasets, recordings
 from shd_helpers.source.recordings import (
     RecordingError,
     encode_file,
@@ -21,7 +21,7 @@ from shd_helpers.source.recordings import (
     encode_recordings,
     read_wave,
 )
-from shd_helpers.source.shd_file import read_shd
+from shd_helpers.source.shd_file import DatasetError, read_shd
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -279,9 +279,10 @@ def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
     assert set(read_shd(pair[1]).speakers) == {0}
 
 
-def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch):
+@pytest.mark.parametrize("done", [2, 6])
+def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch, done):
     """As after a kill; what a kill leaves half-written is among the damaged parts."""
-    encode, left = recordings.encode, 2
+    encode, left = recordings.encode, done
 
     def stops(*arguments, **settings):
         nonlocal left
@@ -293,13 +294,37 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(recordings, "encode", stops)
         with pytest.raises(KeyboardInterrupt):
-            write(folder, tmp_path / "out")
-    assert not list(tmp_path.glob("out/*.h5"))
-    done = quick.copy()
-    resumed = write(folder, tmp_path / "out")
-    assert len(done) == 2 and len(quick) == 4 == len({*quick})
-    clean = write(folder, tmp_path / "clean")
+            write(folder, tmp_path / "out", changed=1)
+    assert len(list(tmp_path.glob("out/*.h5"))) == (0 if done < 4 else 2)
+    assert len(quick) == done
+    write(folder, tmp_path / "out", changed=1)
+    assert len(quick) == 8 == len({*quick})
+    write(folder, tmp_path / "clean", changed=1)
+    resumed, clean = (sorted(tmp_path.glob(f"{x}/*.h5")) for x in ("out", "clean"))
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
+    assert len(clean) == 4
+
+
+def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
+    files = write(folder, tmp_path, changed=2)
+    assert datasets.locate(str(tmp_path)) == files
+    listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "zero_bob_1.wav"]]
+    for part in (0, 1):
+        original = read_shd(files[part])
+        copies = datasets.locate_changed(str(tmp_path), files, part, 2)
+        for k, copy in enumerate(map(read_shd, copies), 1):
+            assert copy.labels.tolist() == original.labels.tolist()
+            assert copy.speakers.tolist() == original.speakers.tolist()
+            for row, name in enumerate(listed[part]):
+                times, units = encode_file(folder / name, 0, k)
+                np.testing.assert_array_equal(copy.spikes(row), (times, units))
+                assert len(times) > 50 and len(times) != len(original.spikes(row)[0])
+    with pytest.raises(DatasetError, match=r"mine_changed3_test.h5: no such file.* changed=4\)"):
+        datasets.locate_changed(str(tmp_path), files, 1, 4)
+    with pytest.raises(ValueError, match=r"^changed 11: "):
+        write(folder, tmp_path, changed=11)
+    write(folder, tmp_path, test_speakers=["ann"])  # and none is left that goes with other rows
+    assert not list(tmp_path.glob("*changed*"))
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])

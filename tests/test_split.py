@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.events.downsample import Downsampling, Events, load_events
-from shd_helpers.events.split import Split, join, load_parts, split_validation
-from shd_helpers.source.shd_file import read_shd
+from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
+from shd_helpers.events.split import Split, add_copies, join, load_parts, split_validation
+from shd_helpers.events.toy import write_toy
+from shd_helpers.source.shd_file import DatasetError, read_shd
 
 
 def labelled(labels, speakers):
@@ -126,6 +127,49 @@ def test_events_of_joined_files_are_those_of_the_files(files, data_dir):
         file, k = (train, i) if i < len(train) else (test, i - len(train))
         np.testing.assert_array_equal(both.to_frames([i]), file.to_frames([k]))
         assert (both.rows[i], both.labels[i]) == (file.rows[k], file.labels[k])
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        Split(),
+        Split(validation="speaker", validation_speakers="1"),
+        Split(protocol="leave_one_out", held_out=2),
+        Split("leave_one_out", 4, validation="speaker", validation_speakers="0,3"),
+    ],
+)
+def test_no_word_of_validation_or_test_trains_changed(files, tmp_path, data_dir, split):
+    """Copies of the same words, speaker by speaker, whose spikes are others."""
+    for k in (1, 2):
+        (tmp_path / f"{k}").mkdir()
+        write_toy(tmp_path / f"{k}", seed=k)
+    asked = set()
+
+    def copies(part):
+        asked.add(part)
+        return [tmp_path / f"{k}" / files[part].name for k in (1, 2)]
+
+    parts = load_parts(files, COARSE, "english", split, 5)
+    joined, n = add_copies(parts.training, copies, COARSE, "english"), len(parts.training)
+    assert asked == ({0} if split.protocol == "official" else {0, 1})
+    assert len(joined) == 3 * n
+    held_back = rows(parts.validation) | rows(parts.test)
+    assert rows(joined) == rows(parts.training) and not rows(joined) & held_back
+    assert set(joined.speakers) == set(parts.training.speakers)
+    np.testing.assert_array_equal(joined.to_frames(range(n)), parts.training.to_frames(range(n)))
+    at = n
+    for part in sorted(asked):
+        words = parts.training.take(np.flatnonzero(parts.training.part == part))
+        for path in copies(part):
+            copy = load_file((path, path), part, COARSE)
+            place = {row: i for i, row in enumerate(copy.rows)}
+            want = copy.to_frames([place[row] for row in words.rows])
+            here = joined.take(range(at, at := at + len(words)))
+            np.testing.assert_array_equal(here.to_frames(range(len(words))), want)
+            assert here.labels.tolist() == words.labels.tolist()
+            assert here.speakers.tolist() == words.speakers.tolist()
+    with pytest.raises(DatasetError, match=r"_test.h5: no copy of these recordings"):
+        add_copies(parts.training, lambda _: [files[1]], COARSE, "english")
 
 
 def test_what_is_not_scored_is_not_read(files, tmp_path, data_dir):

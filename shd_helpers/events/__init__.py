@@ -2,7 +2,7 @@
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events
-from shd_helpers.events.split import Parts, Split, load_parts
+from shd_helpers.events.split import Parts, Split, add_copies, load_parts
 from shd_helpers.events.toy import smoke_sized
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Events",
     "Parts",
     "Split",
+    "add_copies",
     "downsize",
     "load_events",
     "load_parts",

@@ -1,5 +1,6 @@
 """Who trains, who validates and who tests: two protocols over the two files of a data set."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ import numpy as np
 
 from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
+from shd_helpers.source.shd_file import DatasetError
 
 PROTOCOLS = ("official", "leave_one_out")
 VALIDATIONS = ("random", "speaker")
@@ -193,6 +195,41 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
             f"{name} {', '.join(map(str, absent))}: no such speaker here; there are "
             f"{', '.join(map(str, there))}"
         )
+
+
+def add_copies(
+    training: Events,
+    copies: Callable[[int], Iterable[Path]],
+    grid: Downsampling,
+    language: str,
+) -> Events:
+    """Return training utterances and, behind them, their changed copies: those of no other word.
+
+    Parameters
+    ----------
+    training : Events
+        Utterances with `rows` and `part`, ascending as `load_parts` returns them.
+    copies : callable
+        Returns the files of a part's copies, row by row the same words as in its own file.
+    grid, language : Downsampling, str
+        As for `load_parts`.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read, or has another word or speaker in a row.
+    """
+    joined, parts = training, np.asarray(training.part)
+    for part in np.unique(parts).tolist():
+        words: Any = training.take(np.flatnonzero(parts == part))
+        for path in copies(part):
+            copy: Any = load_file((path, path), part, grid, language)
+            copy = copy.take(np.flatnonzero(np.isin(copy.rows, words.rows)))
+            same = ("rows", "labels", "speakers")
+            if not all(np.array_equal(getattr(copy, x), getattr(words, x)) for x in same):
+                raise DatasetError(f"{path}: no copy of these recordings. Make it again.")
+            joined = join(joined, copy)
+    return joined
 
 
 def join(first: Events, second: Events) -> Events:

@@ -18,6 +18,7 @@ SHD_MD5 = {  # of the HDF5 files, and of the zip files that hold them; from publ
 NAMED = ("spoken", "hd", "shd")
 SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
 PARTS = ("train", "test")
+MOST_COPIES = 10  # of a recording, each with its sound changed
 
 
 def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
@@ -68,8 +69,11 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "
             "root."
         )
-    names = sorted({path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")})
-    found = [[_packed_or_not(folder / f"{name}_{part}") for part in PARTS] for name in names]
+    names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
+    names -= {copy_name(name, copy) for name in names for copy in range(1, MOST_COPIES + 1)}
+    found = [
+        [_packed_or_not(folder / f"{name}_{part}") for part in PARTS] for name in sorted(names)
+    ]
     pairs = [(train, test) for train, test in found if train and test]
     if len(pairs) != 1:
         raise DatasetError(
@@ -78,6 +82,43 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "pair in a folder."
         )
     return pairs[0]
+
+
+def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: int) -> list[Path]:
+    """Find or make the changed copies of a data set's training file (part 0) or test file (1).
+
+    Row by row they have the same recordings, with the sound changed as `Change` draws it.
+
+    Parameters
+    ----------
+    dataset, files : str, tuple of Path
+        The data set, and its two files from `locate`. Of ``"hd"`` the copies are made.
+    part, copies : int
+        Which of the two files, and how many copies.
+
+    Raises
+    ------
+    DatasetError
+        If a copy is missing and can't be made.
+    """
+    if dataset == "hd":
+        from shd_helpers.source.heidelberg import make_changed_heidelberg
+
+        return [make_changed_heidelberg(data_dir() / "hd", part, 1 + k) for k in range(copies)]
+    names = [f"{copy_name(dataset_name(files), 1 + k)}_{PARTS[part]}" for k in range(copies)]
+    found = {name: _packed_or_not(files[part].with_name(name)) for name in names}
+    if absent := [name for name, path in found.items() if path is None]:
+        raise DatasetError(
+            f"{files[part].with_name(absent[0])}.h5: no such file; make it of the recordings by "
+            f"encode_recordings(..., changed={copies}), or set `changed` to 0, as it must be with "
+            "'spoken' and 'shd'."
+        )
+    return [path for path in found.values() if path]
+
+
+def copy_name(name: str, copy: int) -> str:
+    """Return what a data set's changed copies 1, 2, ... are called; 0 is the data set itself."""
+    return f"{name}_changed{copy}" if copy else name
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:

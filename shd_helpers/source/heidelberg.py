@@ -15,10 +15,11 @@ import zlib
 from pathlib import Path
 
 from shd_helpers.files import atomic, sha256
+from shd_helpers.source.datasets import PARTS, copy_name
 from shd_helpers.source.download import download, exclusive
 from shd_helpers.source.recordings import RecordingError, encode_files
 from shd_helpers.source.shd_file import DatasetError, write_shd
-from shd_helpers.versions import SPIKES
+from shd_helpers.versions import CHANGES, SPIKES
 
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 
@@ -56,39 +57,57 @@ def make_heidelberg(folder: Path, progress: bool = True) -> tuple[Path, Path]:
         If the archive can't be had or holds something else; the message names file and remedy.
     """
     train, test = folder / "hd_train.h5", folder / "hd_test.h5"
-    receipt, unfinished = folder / "hd.json", folder / "unfinished"
-    made = json.dumps({"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}) + "\n"
+    _make(folder / "hd.json", {train: 0, test: 1}, 0, progress)
+    return train, test
+
+
+def make_changed_heidelberg(folder: Path, part: int, copy: int, progress: bool = True) -> Path:
+    """Make the changed copy of ``hd_train.h5`` (part 0) or ``hd_test.h5`` (part 1); see above.
+
+    Row by row it has the same recordings, changed; for copies 1, 2, ... each in its own way.
+    """
+    path = folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5"
+    _make(path.with_suffix(".json"), {path: part}, copy, progress)
+    return path
+
+
+def _make(receipt: Path, parts: dict[Path, int], copy: int, progress: bool) -> None:
+    """Make the files of some parts, then their receipt, unless it is there and says the same."""
+    folder, unfinished = receipt.parent, receipt.parent / "unfinished"
+    how = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
+    made = json.dumps(how | ({"changes": CHANGES} if copy else {})) + "\n"
 
     def is_done() -> bool:
         done = receipt.is_file() and receipt.read_text() == made
-        return done and train.is_file() and test.is_file()
+        return done and all(path.is_file() for path in parts)
 
     if is_done():
-        return train, test
+        return
     with exclusive(folder):
         if is_done():  # by another process, while this one waited
-            return train, test
-        for path in (receipt, train, test):
+            return
+        for path in (receipt, *parts):
             path.unlink(missing_ok=True)
         packed = folder / ARCHIVE
         if not packed.is_file():
             download(ARCHIVE, folder, None, progress)
         recordings = _unpack(packed, unfinished / "audio")
         lists = _read_lists(folder, unfinished / "audio", recordings)
-        paths = [recordings[name] for name in lists[0] + lists[1]]
+        listed = [lists[part] for part in parts.values()]
+        paths = [recordings[name] for names in listed for name in names]
+        what = f"encoding {receipt.stem}"
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*clipped")  # nobody can record them softer
-                spikes = encode_files(paths, unfinished / "spikes", 0, "encoding hd", progress)
+                spikes = encode_files(paths, unfinished / "spikes", 0, what, progress, copy)
         except RecordingError as error:
             raise DatasetError(f"{error} It is part of {packed}.") from error
-        for path, names in ((train, lists[0]), (test, lists[1])):
+        for path, names in zip(parts, listed, strict=True):
             _write(path, names, spikes[: len(names)])
             del spikes[: len(names)]
         with atomic(receipt) as part:
             part.write_text(made)
         shutil.rmtree(unfinished)
-    return train, test
 
 
 def _unpack(packed: Path, audio: Path) -> dict[str, Path]:

@@ -15,11 +15,13 @@ import soundfile
 
 from shd_helpers.checks import check_path, check_whole, quoted
 from shd_helpers.files import atomic, read_npz, reading, sha256
+from shd_helpers.source.changed import Change
 from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode
+from shd_helpers.source.datasets import MOST_COPIES, copy_name
 from shd_helpers.source.download import exclusive
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.source.threads import on_all_cores
-from shd_helpers.versions import SPIKES
+from shd_helpers.versions import CHANGES, SPIKES
 
 SUFFIXES = (".wav", ".flac")
 RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
@@ -53,6 +55,7 @@ def encode_recordings(
     *,
     seed: int = 0,
     progress: bool = True,
+    changed: int = 0,
 ) -> tuple[Path, Path]:
     """Turn a folder of recorded words into ``<name>_train.h5`` and ``<name>_test.h5``.
 
@@ -74,6 +77,9 @@ def encode_recordings(
         Seed of the nerve fibres.
     progress : bool
         Whether to show a progress bar.
+    changed : int
+        Copies of each recording whose sound is changed, for a run's setting of the same name. They
+        go to ``<name>_changed1_train.h5`` and so on, row by row those of the two files.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def encode_recordings(
     ------
     RecordingError
         If a recording or its name can't be used, two recordings are the same sound, or one of the
-        two files would be empty. ValueError, if a path is none or the seed no whole number from 0.
+        two files would be empty. ValueError, if a path is none or the seed or `changed` no number.
     """
     if isinstance(test_speakers, str) or not isinstance(test_speakers, Collection):
         raise RecordingError(f"test_speakers {quoted(test_speakers)}: must be a list of texts.")
@@ -93,6 +99,7 @@ def encode_recordings(
             f"name {quoted(name)}: must be of letters, digits and _ . , = + - only, 200 at most."
         )
     check_whole("seed", seed, 0)
+    check_whole("changed", changed, 0, MOST_COPIES)
     check_path("folder", folder)
     check_path("out", out)
     recordings = _find_recordings(Path(folder))
@@ -104,13 +111,18 @@ def encode_recordings(
         )
     _check_sounds([r.path for r in recordings])
     out = Path(out)
-    parts, pair = out / f".{name}_parts", (out / f"{name}_train.h5", out / f"{name}_test.h5")
+    paths, parts = [r.path for r in recordings], out / f".{name}_parts"
+    names = [copy_name(name, copy) for copy in range(MOST_COPIES + 1)]
+    pairs = [(out / f"{each}_train.h5", out / f"{each}_test.h5") for each in names]
     with exclusive(out, f".{name}.lock"):
-        paths = [r.path for r in recordings]
-        spikes = encode_files(paths, parts, seed, f"encoding {name}", progress)
-        _write_pair(pair, recordings, spikes, chosen)
+        for path in (path for pair in pairs[1:] for path in pair):
+            path.unlink(missing_ok=True)  # a copy of other recordings
+        for copy in range(changed + 1):
+            what = f"encoding {names[copy]}"
+            spikes = encode_files(paths, parts, seed, what, progress, copy)
+            _write_pair(pairs[copy], recordings, spikes, chosen)
         shutil.rmtree(parts)
-    return pair
+    return pairs[0]
 
 
 def _write_pair(
@@ -165,7 +177,12 @@ def _find_recordings(folder: Path) -> list[Recording]:
 
 
 def encode_files(
-    paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", progress: bool = True
+    paths: Sequence[Path],
+    parts: Path,
+    seed: int = 0,
+    what: str = "encoding",
+    progress: bool = True,
+    copy: int = 0,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Encode sound files on all cores; killed half-way and called again, go on where it was.
 
@@ -180,6 +197,8 @@ def encode_files(
         Seed of the nerve fibres.
     what, progress : str, bool
         Text of the progress bar, and whether to show it.
+    copy : int
+        Which changed copy of each sound; 0 for the sounds as they are.
 
     Returns
     -------
@@ -193,12 +212,12 @@ def encode_files(
     """
 
     def encode_one(path):
-        name = _identity(path, seed)
+        name = identity(path, seed, copy)
         part = parts / name[:2] / f"{name[2:]}_{SPIKES}.npz"  # in 256 folders: there may be many
         with suppress(RecordingError), reading(part, RecordingError, "It is made again."):
             kept = read_npz(part)
             return kept["times"], kept["units"]
-        times, units = encode_file(path, seed)
+        times, units = encode_file(path, seed, copy)
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)
         np.savez(part, times=times, units=units)  # half a file is as good as none
@@ -207,7 +226,7 @@ def encode_files(
     return on_all_cores(encode_one, paths, what, progress)
 
 
-def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Turn one sound file into spikes.
 
     Parameters
@@ -218,6 +237,8 @@ def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray
         away where it is more than 2 % of the root mean square.
     seed : int
         Seed of the nerve fibres. The spikes depend on it, the file's name and its content alone.
+    copy : int
+        Which changed copy of the sound, each with a change and fibres of its own; 0 for none.
 
     Returns
     -------
@@ -233,12 +254,21 @@ def encode_file(path: str | Path, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     """
     path = Path(path)
     sound, rate_hz = read_wave(path)
-    times, units = encode(sound, rate_hz, seed=int(_identity(path, seed)[:16], 16))
+    number = identity(path, seed, copy)
+    if copy:
+        rng = np.random.default_rng(int(number, 16))
+        sound = Change.drawn(rng).apply(sound, rate_hz, rng)
+    times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
 
 
-def _identity(path: Path, seed: int) -> str:
-    return hashlib.sha256(f"{path.name} {seed} {sha256(path)}".encode()).hexdigest()
+def identity(path: Path, seed: int, copy: int) -> str:
+    """Return what all that is drawn for a recording follows from, as 64 hexadecimal digits.
+
+    Its first 16 seed the nerve fibres, all of them a copy's change; see `encode_file`.
+    """
+    change = f" {copy} {CHANGES}" if copy else ""
+    return hashlib.sha256(f"{path.name} {seed} {sha256(path)}{change}".encode()).hexdigest()
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from shd_helpers.events import Downsampling, Events, Parts, downsize
+from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
 from shd_helpers.files import atomic, read_npz, reading
 from shd_helpers.network import Network, build_network
 from shd_helpers.paths import results_dir, run_folders, runs_dir
@@ -124,6 +124,8 @@ def read_network(path: str | Path) -> TrainedNetwork:
 def load_utterances(trained: TrainedNetwork) -> Parts:
     """Return the utterances that a network was trained, validated and tested with.
 
+    Changed copies aren't among them.
+
     Raises
     ------
     RunError
@@ -135,7 +137,7 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
     if fingerprint(recipe.files) | {"name": data.get("name")} != data:
         place = recipe.files[0].parent
         raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
-    return recipe.load()
+    return load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:

@@ -4,21 +4,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_choice, check_whole, quoted
-from shd_helpers.events import Augmentation, Downsampling, Parts, Split, load_parts
+from shd_helpers.checks import check_choice, check_whole, later, quoted
+from shd_helpers.events import Augmentation, Downsampling, Parts, Split, add_copies, load_parts
 from shd_helpers.network import NetworkConfig, Quantisation
 from shd_helpers.network.convolutional import BLOCK
 from shd_helpers.network.limits import refuse
-from shd_helpers.source.datasets import locate
+from shd_helpers.source.datasets import MOST_COPIES, locate, locate_changed
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.training import TrainConfig
-from shd_helpers.versions import NUMERICS
+from shd_helpers.versions import CHANGES, NUMERICS
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Recipe:
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
+    changed: int = later(0)  # copies of each training recording whose sound is changed
     augmentation: Augmentation = field(default_factory=Augmentation)
     circuit: Quantisation = field(default_factory=Quantisation)
     split: Split = field(default_factory=Split)
@@ -52,6 +54,7 @@ class Recipe:
                 f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
             )
         check_choice("language", self.language, tuple(LANGUAGES))
+        check_whole("changed", self.changed, 0, MOST_COPIES)
         check_whole("seed", self.seed, 0, 2**63 - 1)
         check_run_name(self.run_name)
         reasons = self._too_small()
@@ -96,7 +99,7 @@ class Recipe:
         return locate(self.dataset, self.language)
 
     def load(self) -> Parts:
-        """Return the utterances that train, validate and test.
+        """Return the utterances that train (with their changed copies), validate and test.
 
         Raises
         ------
@@ -106,6 +109,10 @@ class Recipe:
             If a batch is larger than what there is to train on.
         """
         parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
+        if self.changed:
+            copies = partial(locate_changed, self.dataset, self.files, copies=self.changed)
+            training = add_copies(parts.training, copies, self.input, self.language)
+            parts = parts._replace(training=training)
         self.check_batch(parts)
         return parts
 
@@ -174,7 +181,7 @@ _GROUPS: dict[str, Any] = {
     for each in fields(Recipe)
     if each.default_factory is not MISSING
 }
-_FIELDS = {each.name: each for kind in _GROUPS.values() for each in fields(kind)}
+_FIELDS = {each.name: each for kind in (Recipe, *_GROUPS.values()) for each in fields(kind)}
 # Values at which a parameter that joined when there were results changes nothing.
 NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in f.metadata}
 # What was a parameter once and is a constant of the study now: it still counts.
@@ -218,6 +225,8 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
         is_idle = is_neutral(name) or (other and is_neutral(other))
         if not is_idle and name not in _DO_NOT_COUNT:
             counted[name] = value
+    if "changed" in counted:
+        counted["changes"] = CHANGES
     contents = {name: value for name, value in data.items() if name != "name"}
     text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -211,7 +211,7 @@ def _utterances(parts: Parts) -> pd.DataFrame:
             words = np.array(events.class_names)[events.labels]
             columns = {**origin(events), "speaker": events.speakers, "label": words}
             tables.append(pd.DataFrame(columns).assign(role=role))
-    return pd.concat(tables)
+    return pd.concat(tables).drop_duplicates()  # of changed copies
 
 
 def _git_commit() -> str | None:

@@ -209,7 +209,7 @@ def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> Non
         if not elsewhere:
             with _named(f"{sweep.name}: {run.configuration}"):
                 recipe.check_memory()
-        split = recipe.dataset, recipe.language, recipe.split
+        split = recipe.dataset, recipe.language, recipe.split, recipe.changed
         _, found = largest.setdefault(split, (run, recipe))
         if recipe.training.batch_size > found.training.batch_size:
             largest[split] = run, recipe

@@ -1,0 +1,50 @@
+"""Draw one word's spikes as it was recorded, and as it was changed for training: ``changed.png``.
+
+``SHD_IMG_DIR=img python -m tools.changed RECORDING``, a sound file such as those of `hd`.
+"""
+
+import argparse
+from math import inf
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.style import DOT, save
+from shd_helpers.source.changed import Change
+from shd_helpers.source.recordings import encode_file, identity
+
+
+def describe(change: Change) -> str:
+    """Return in two lines what was drawn for a copy, without its equaliser."""
+    heard = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
+    if change.reverberation_s:
+        heard.append(f"room of {change.reverberation_s:.1f} s")
+    more = [f"noise {change.noise_db:.0f} dB below"] if change.noise_db < inf else []
+    if change.high_pass_hz:
+        more.append(f"from {change.high_pass_hz:.0f} Hz")
+    if change.low_pass_hz < inf:
+        more.append(f"to {change.low_pass_hz / 1000:.1f} kHz")
+    return ", ".join(heard) + "\n" + ", ".join([*more, f"tilt {change.tilt_db:+.1f} dB"])
+
+
+def main() -> None:
+    """Draw the first copies of a recording beside the recording."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recording", type=Path, help="a sound file of one word")
+    path = parser.parse_args().recording
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharex=True, sharey=True)
+    for copy, axis in enumerate(axes.flat):
+        times, units = encode_file(path, copy=copy)
+        axis.plot(1000 * times.astype(float), units, **DOT)
+        drawn = Change.drawn(np.random.default_rng(int(identity(path, 0, copy), 16)))
+        axis.set_title(describe(drawn) if copy else "as recorded", loc="left", fontsize=9)
+    axes[0, 0].set(xlim=(0, 1000), ylim=(0, 700))
+    plt.setp(axes[-1], xlabel="time (ms)")
+    plt.setp(axes[:, 0], ylabel=CHANNEL)
+    save(figure, "changed", f"recording: {path.name}", "One word, five voices, rooms, microphones")
+
+
+if __name__ == "__main__":
+    main()
