@@ -1,14 +1,18 @@
 """Changed sounds: each ingredient by itself, against what theory says of it."""
 
+import hashlib
 from dataclasses import fields
 
 import numpy as np
 import pytest
+import soundfile
 from scipy.signal import welch
 
 from shd_helpers.source import changed
 from shd_helpers.source.changed import OCTAVES_HZ, Change
 from shd_helpers.source.cochlea import encode
+from shd_helpers.versions import CHANGES
+from tools.changed import describe, main
 
 RATE_HZ = 48_000
 
@@ -139,3 +143,24 @@ def test_changed_sounds_are_those_made_so_far():
         "changed sounds are others than before: if that is meant, raise CHANGES in "
         "shd_helpers/versions.py and put the new values here"
     ))  # fmt: skip
+
+
+def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.wav", 0.5 * tone(440, 0.1), RATE_HZ)
+    monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["changed", str(tmp_path / "x.wav")])
+    drawn_for, described = [], describe
+    monkeypatch.setattr("tools.changed.describe", lambda x: drawn_for.append(x) or described(x))
+    main()
+    assert (tmp_path / "changed.png").stat().st_size > 10_000
+    digest = hashlib.sha256((tmp_path / "x.wav").read_bytes()).hexdigest()
+    for copy, change in enumerate(drawn_for, 1):
+        number = hashlib.sha256(f"x.wav 0 {digest} {copy} {CHANGES}".encode()).hexdigest()
+        assert change == Change.drawn(np.random.default_rng(int(number, 16)))
+    assert len(drawn_for) == 5
+    assert describe(Change()) == "1.00 x as fast, 0 ms later\ntilt +0.0 dB"
+    much = Change(1.1, 0.02, 0, 0.3, 6, 20.4, low_pass_hz=4000, high_pass_hz=100, tilt_db=-2)
+    assert describe(much) == (
+        "1.10 x as fast, 20 ms later, room of 0.3 s\n"
+        "noise 20 dB below, from 100 Hz, to 4.0 kHz, tilt -2.0 dB"
+    )
