@@ -13,6 +13,7 @@ NAME ?=
 SWEEP ?=
 RUN ?=
 OUT ?=
+FILE ?=
 ARGS ?=
 LOCKED ?=
 
@@ -22,7 +23,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 # the value of a variable that a target needs
 given = $(or $($1),$(findstring --help,$(ARGS)),$(error $1= is missing; see make help))
 
-.PHONY: help study data compare sweep evidence export rtl lab bench test lint slow browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl hear lab bench test lint slow browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -37,6 +38,7 @@ help:
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 4-8-12 --utterances 50'"
 	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
+	@echo "make hear       tell the digit in a sound: FILE=word.wav, or the microphone without one"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
@@ -79,6 +81,9 @@ export: $(INSTALLED)-circuit
 
 rtl: $(INSTALLED)-circuit
 	@$(PY) -m hardware.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+
+hear: $(INSTALLED)
+	@$(PY) -m shd_helpers.hear $(if $(FILE),"$(FILE)") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."

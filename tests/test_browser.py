@@ -23,7 +23,7 @@ import soundfile
 
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import SPEECH_RATE_HZ, synthesise
-from shd_helpers.source.microphone import hear
+from shd_helpers.source.microphone import encode_word
 from shd_helpers.study import evaluate, input_of, read_network
 
 playwright = pytest.importorskip(
@@ -247,7 +247,7 @@ def waits_for(page, says):
 def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     """The answer is that of the same sound without a browser; the picture is of this word."""
     wave = synthesise("six", "en-us+m3")
-    heard, kept = hear(wave, SPEECH_RATE_HZ), read_network("best_0")
+    heard, kept = encode_word(wave, SPEECH_RATE_HZ), read_network("best_0")
     scores = evaluate(kept.network, input_of(kept, heard.times, heard.units)).class_scores
     answer = kept.class_names[int(scores.argmax())]
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:

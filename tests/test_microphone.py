@@ -9,7 +9,7 @@ from scipy.signal import resample_poly
 
 from shd_helpers.paths import ROOT
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.microphone import AFTER_S, BEFORE_S, find_word, hear
+from shd_helpers.source.microphone import AFTER_S, BEFORE_S, encode_word, find_word
 from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 
@@ -60,19 +60,19 @@ def test_the_quiet_end_of_a_word_belongs_to_it_and_a_click_before_does_not():
 )
 def test_what_is_no_word_is_refused(wave, sentence):
     with pytest.raises(RecordingError, match=f"^{sentence}"):
-        hear(wave, RATE)
+        encode_word(wave, RATE)
 
 
 def test_a_word_becomes_the_spikes_of_the_word_alone():
     """Silence before and after change nothing, nor do the level and an offset."""
     word = tone(0.4)
     loud = with_noise(np.zeros(RATE), word, np.zeros(RATE))
-    heard = hear(loud, RATE, seed=3)
+    heard = encode_word(loud, RATE, seed=3)
     samples = round((0.4 + BEFORE_S + AFTER_S) * RATE)
     assert abs(len(heard.wave) - samples) <= 0.03 * RATE and heard.warning == ""
     times, units = encode(heard.wave, RATE, 3)
     assert np.array_equal(heard.times, times) and np.array_equal(heard.units, units)
-    again = hear(0.1 * loud + 0.1, RATE, seed=3)  # cheap microphones have such offsets
+    again = encode_word(0.1 * loud + 0.1, RATE, seed=3)  # cheap microphones have such offsets
     assert np.array_equal(again.times, heard.times)
 
 
@@ -82,13 +82,13 @@ def test_a_word_cut_close_gets_the_sound_around_it_that_it_lacks(rate_hz):
     whole = floor.copy()
     whole[rate_hz : rate_hz + len(word)] += word
     lacks = round(0.02 * rate_hz)  # of the sound before it
-    heard = hear(whole, rate_hz, seed=1)
-    close = hear(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    heard = encode_word(whole, rate_hz, seed=1)
+    close = encode_word(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
     assert abs(len(close.wave) - len(heard.wave)) <= 0.04 * RATE
     edge = slice(round(0.001 * RATE), round(0.015 * RATE))
     level = 20 * np.log10(close.wave[edge].std() / heard.wave[edge].std())
     assert abs(level) < 6
-    again = hear(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    again = encode_word(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
     assert np.array_equal(again.times, close.times)
     assert abs(len(close.times) / len(heard.times) - 1) < 0.05
 
@@ -97,7 +97,7 @@ def test_the_sampling_rate_changes_little():
     word = synthesise("seven", "en-us+m3")
     sound = np.concatenate([np.zeros(4800), word, np.zeros(4800)])  # at 24 kHz
     n_spikes = {
-        hz: len(hear(resample_poly(sound, hz, SPEECH_RATE_HZ), hz).times)
+        hz: len(encode_word(resample_poly(sound, hz, SPEECH_RATE_HZ), hz).times)
         for hz in (8000, 24_000, 44_100, RATE, 4 * RATE)
     }
     assert n_spikes.pop(8000) > 500
@@ -106,7 +106,7 @@ def test_the_sampling_rate_changes_little():
 
 def test_a_clipped_word_is_encoded_with_a_warning():
     wave = with_noise(np.zeros(RATE), np.clip(tone(0.5, 3.0), -1, 1), np.zeros(RATE))
-    assert hear(wave, RATE).warning.startswith("It is clipped")
+    assert encode_word(wave, RATE).warning.startswith("It is clipped")
 
 
 @pytest.mark.skipif(not AUDIO.is_dir(), reason="the recordings aren't here")

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.source.microphone import RecordingError, hear
+from shd_helpers.source.microphone import RecordingError, encode_word
 from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.networks import networks_dir
 from tools.voices import as_long, duration_s
@@ -43,7 +43,7 @@ def main() -> None:
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)
         try:
-            word = hear(sound, rate_hz)
+            word = encode_word(sound, rate_hz)
         except RecordingError as error:
             parser.error(f"{path}: must be one word, mono. {error}")
         slowed = as_long(word.times, usual_s)

@@ -12,7 +12,7 @@ from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.rasters import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.source.microphone import hear
+from shd_helpers.source.microphone import encode_word
 from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
 from shd_helpers.study.networks import TrainedNetwork, input_of
@@ -77,7 +77,7 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         if recorder and recorder.number:
             sound, rate = np.frombuffer(recorder.sound, np.float32), RATE_HZ
         try:
-            word = hear(sound, rate)
+            word = encode_word(sound, rate)
         except RecordingError as error:
             return str(error), False
         curve.set_data(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave)

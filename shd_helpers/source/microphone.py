@@ -39,7 +39,7 @@ class Word(NamedTuple):
     warning: str  # empty for none
 
 
-def hear(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
+def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
     """Find the word in a recording, and encode it at 48 kHz.
 
     The network knows words with `BEFORE_S` and `AFTER_S` of sound around them, which the cochlea
@@ -100,7 +100,7 @@ def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     Parameters
     ----------
     wave, rate_hz
-        As for `hear`.
+        As for `encode_word`.
 
     Raises
     ------

@@ -311,19 +311,28 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     return resample_poly(wave, RATE_HZ, rate_hz)
 
 
-def _checked(path: Path) -> tuple[np.ndarray, int]:
-    """Return a sound file's samples, mono, and their rate; RecordingError if it is no word."""
+def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
+    """Return a sound file's samples, the mean of its channels, and their rate; nothing is changed.
 
-    def refuse(why):
-        raise RecordingError(f"{path}: {why} Record it again or remove it.")
+    Parameters
+    ----------
+    path : Path
+        A file that libsndfile reads: wav, flac, ogg, mp3.
+    longest_s : float
+        How long it may be, seconds.
 
+    Raises
+    ------
+    RecordingError
+        If it can't be read, is cut short, too short or too long, or not of finite values.
+    """
     try:
         if not path.is_file():
             raise OSError("no file")
         with soundfile.SoundFile(path) as file:
             rate_hz, n_samples = file.samplerate, file.frames
             duration_s = n_samples / rate_hz
-            is_word = MIN_DURATION_S <= duration_s <= MAX_DURATION_S
+            is_word = MIN_DURATION_S <= duration_s <= longest_s
             # GSM and G.721 must be told how much
             channels = file.read(n_samples if is_word else 0, always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
@@ -332,26 +341,41 @@ def _checked(path: Path) -> tuple[np.ndarray, int]:
             "copy it again, or remove it."
         ) from error
     if not is_word:
-        refuse(
+        _refuse(
+            path,
             f"{n_samples} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
-            f"{MAX_DURATION_S:g} s. Cut longer recordings into words."
+            f"{longest_s:g} s. Cut longer recordings into words.",
         )
     if rate_hz > HIGHEST_RATE_HZ:
-        refuse(f"a rate of {rate_hz} Hz; up to {HIGHEST_RATE_HZ} Hz can be encoded.")
+        _refuse(path, f"a rate of {rate_hz} Hz; up to {HIGHEST_RATE_HZ} Hz can be encoded.")
     if len(channels) < _claimed(path, n_samples):
-        refuse("cut short: it is shorter than its header says.")
+        _refuse(path, "cut short: it is shorter than its header says.")
     wave = channels.mean(axis=1)
     if not np.isfinite(wave).all():
-        refuse("holds values that are not finite.")
+        _refuse(path, "holds values that are not finite.")
+    return wave, rate_hz
+
+
+def _refuse(path: Path, why: str) -> None:
+    raise RecordingError(f"{path}: {why} Record it again or remove it.")
+
+
+def _checked(path: Path) -> tuple[np.ndarray, int]:
+    """Return a sound file's samples, mono, and their rate; RecordingError if it is no word."""
+    wave, rate_hz = read_sound(path, MAX_DURATION_S)
     if np.abs(wave).max() < SILENCE:
-        refuse(f"silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts).")
+        _refuse(
+            path, f"silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts)."
+        )
     power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
     hz = np.fft.rfftfreq(len(wave), 1 / rate_hz)
     speech = power[(hz >= SPEECH_HZ[0]) & (hz <= SPEECH_HZ[1])].sum()
     if speech <= SPEECH_SHARE * power.sum():
-        refuse(f"no sound between {SPEECH_HZ[0]} Hz and {SPEECH_HZ[1]} Hz, where speech is.")
+        _refuse(path, f"no sound between {SPEECH_HZ[0]} Hz and {SPEECH_HZ[1]} Hz, where speech is.")
     if is_click(wave, rate_hz):
-        refuse(f"a click: over {CLICK_SHARE:.0%} of its energy is within {1000 * CLICK_S:g} ms.")
+        _refuse(
+            path, f"a click: over {CLICK_SHARE:.0%} of its energy is within {1000 * CLICK_S:g} ms."
+        )
     return wave, rate_hz
 
 

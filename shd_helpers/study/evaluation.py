@@ -37,6 +37,11 @@ class Evaluation:
         return answers(self.class_scores)
 
     @property
+    def confidence(self) -> np.ndarray:
+        """Return the softmax of each answer's score, shape (utterances,), as training has it."""
+        return self.class_scores.softmax(-1).amax(-1).numpy()
+
+    @property
     def accuracy(self) -> float:
         """Return the share of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
@@ -48,14 +53,14 @@ class Evaluation:
         -------
         DataFrame
             `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
-            `speaker`, `label` and `predicted` (class names), `input_events`, `hidden_spikes` (all
-            hidden neurons and steps), `output_spikes`, `late_spikes` and
+            `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
+            `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`); and `steps`, if words end before the last one.
         """
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
         columns |= {"speaker": events.speakers, "label": names[events.labels]}
-        columns |= {"predicted": names[self.answers]}
+        columns |= {"predicted": names[self.answers], "confidence": self.confidence.round(4)}
         columns |= {"input_events": np.diff(events.offsets)}
         columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}

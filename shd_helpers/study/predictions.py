@@ -13,7 +13,7 @@ from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, ta
 
 _KINDS = {"hash": str, "part": str, "row": int, "speaker": int, "seen": bool}
 _KINDS |= {"label": str, "predicted": str}
-_KEPT = (*_KINDS, "integer_predicted")  # the last of circuits only
+_KEPT = (*_KINDS, "confidence", "integer_predicted")  # older runs lack one, floats the other
 
 
 def predictions_path(table: Path) -> Path:
@@ -57,9 +57,12 @@ def _read(path: Path) -> pd.DataFrame:
     """Return a file of predictions; empty where there is none."""
     if not path.exists():
         return pd.DataFrame(columns=[*_KINDS]).astype(_KINDS)
-    kinds = _KINDS | {"integer_predicted": str}
+    kinds = _KINDS | {"integer_predicted": str, "confidence": float}
+    none = {"confidence": ""}
     with reading(path, TableError, RESTORE):
-        return pd.read_csv(path, dtype=kinds, keep_default_na=False, compression="gzip")
+        return pd.read_csv(
+            path, dtype=kinds, na_values=none, keep_default_na=False, compression="gzip"
+        )
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
@@ -85,7 +88,8 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     DataFrame
         A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
         file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
-        `label` and `predicted` (classes), and, if a run has a circuit, `integer_predicted`.
+        `label` and `predicted` (classes), `confidence` where it is known, and, if a run has a
+        circuit, `integer_predicted`.
 
     Raises
     ------

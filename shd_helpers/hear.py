@@ -1,0 +1,163 @@
+"""A sound to a digit: ``python -m shd_helpers.hear word.wav``, or a microphone without a file."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from shd_helpers.source.microphone import encode_word
+from shd_helpers.source.recordings import RecordingError, read_sound
+from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.networks import input_of, read_network
+from shd_helpers.study.run_folder import RunError
+
+NETWORK = "best_0"
+LONGEST_S = 60.0  # of a file that holds a word
+RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
+
+
+class Heard(NamedTuple):
+    """What a network heard."""
+
+    digit: str  # the word
+    confidence: float  # 0..1: softmax of the scores of the language's ten digits
+    sure: bool | None  # whether that is enough to answer; None if the network doesn't say
+    warning: str  # a sentence; empty for none
+
+
+class Listener:
+    """A kept network that hears one spoken digit at a time.
+
+    Parameters
+    ----------
+    network : str
+        A network in ``results/networks/``.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``: the words that may be answered.
+
+    Raises
+    ------
+    RunError
+        If there is no such network.
+    ValueError
+        If it doesn't know the language.
+    """
+
+    def __init__(self, network: str = NETWORK, language: str = "english") -> None:
+        self._network = read_network(network)
+        self._words = LANGUAGES[language]
+        known = self._network.class_names
+        if not {*self._words} <= {*known}:
+            raise ValueError(f"network {network} doesn't know {language}: it knows {known}")
+        self._columns = [known.index(word) for word in self._words]
+
+    def hear(self, path: str | Path) -> Heard:
+        """Return the digit in a sound file.
+
+        Parameters
+        ----------
+        path : str or Path
+            A wav, flac, ogg or mp3 file of up to a minute with one word and, if there is some, the
+            silence around it. Of stereo the mean is taken.
+
+        Raises
+        ------
+        RecordingError
+            If there is no such file, or not one word in it; the message names the file.
+        """
+        wave, rate_hz = read_sound(Path(path), LONGEST_S)
+        try:
+            return self.answer(wave, rate_hz)
+        except RecordingError as error:
+            raise RecordingError(f"{path}: {error}") from error
+
+    def answer(self, wave: np.ndarray, rate_hz: int) -> Heard:
+        """Return the digit in a sound.
+
+        Parameters
+        ----------
+        wave, rate_hz : (samples,) array, int
+            Mono sound, full scale 1, and its sampling rate.
+
+        Raises
+        ------
+        RecordingError
+            If it doesn't hold one word.
+        """
+        word = encode_word(wave, rate_hz)
+        events = input_of(self._network, word.times, word.units)
+        found = evaluate(self._network.network, events)
+        confidences = found.class_scores[0, self._columns].softmax(0).numpy()
+        best = int(confidences.argmax())
+        confidence, enough = float(confidences[best]), self._network.about.get("sure_from")
+        sure = None if enough is None else confidence >= enough
+        return Heard(self._words[best], round(confidence, 4), sure, word.warning)
+
+
+def record() -> np.ndarray:
+    """Return what the microphone hears for `RECORD_S`, (samples,) at `RATE_HZ`.
+
+    Raises
+    ------
+    RecordingError
+        If there is no microphone, or nothing to reach it with.
+    """
+    remedy = "Name a sound file instead, or say a word in notebook 4."
+    try:
+        import sounddevice
+    except ModuleNotFoundError as error:
+        raise RecordingError(
+            f"A microphone needs a package: pip install -e '.[microphone]'. {remedy}"
+        ) from error
+    except OSError as error:
+        raise RecordingError(
+            f"A microphone needs PortAudio (Debian: apt-get install libportaudio2). {remedy}"
+        ) from error
+    try:
+        print("Say one digit.", file=sys.stderr)
+        wave = sounddevice.rec(round(RECORD_S * RATE_HZ), RATE_HZ, channels=1, dtype="float32")
+        sounddevice.wait()
+    except sounddevice.PortAudioError as error:
+        raise RecordingError(f"No microphone can be used ({error}). {remedy}") from error
+    return wave[:, 0]
+
+
+def main() -> int:
+    """Hear files, or the microphone; return 1 if something couldn't be heard."""
+    parser = argparse.ArgumentParser(prog="python -m shd_helpers.hear", description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one word each")
+    parser.add_argument("--language", default="english", choices=LANGUAGES)
+    parser.add_argument("--json", action="store_true", help="an object in a line for each file")
+    parser.add_argument("--network", default=NETWORK, help="one of results/networks")
+    given = parser.parse_args()
+    try:
+        listener = Listener(given.network, given.language)
+    except (RunError, ValueError) as error:
+        parser.error(str(error))
+    failed = False
+    for file in given.files or [None]:
+        try:
+            heard = listener.hear(file) if file else listener.answer(record(), RATE_HZ)
+        except RecordingError as error:
+            failed = True
+            print(error, file=sys.stderr)
+            continue
+        if heard.warning:
+            print(heard.warning, file=sys.stderr)
+        if given.json:
+            told = heard._asdict() | {"file": file}
+            del told["warning"]
+            print(json.dumps(told), flush=True)
+        else:
+            doubt = " (not sure)" if heard.sure is False else ""
+            name = f"{file}: " if file else ""
+            print(f"{name}{heard.digit}, {heard.confidence:.0%}{doubt}", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
