@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RecordingError, read_sound
+from shd_helpers.network import choose_engine
+from shd_helpers.source.microphone import Word, encode_word, read_word
+from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.networks import input_of, read_network
-from shd_helpers.study.run_folder import RunError
 
 NETWORK = "best_0"
-LONGEST_S = 60.0  # of a file that holds a word
 RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
 
 
@@ -41,18 +39,15 @@ class Listener:
 
     Raises
     ------
-    RunError
-        If there is no such network.
     ValueError
-        If it doesn't know the language.
+        If there is no such network, or it doesn't know the language.
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
         self._network = read_network(network)
-        self._words = LANGUAGES[language]
-        known = self._network.class_names
+        self._words, known = LANGUAGES[language], self._network.class_names
         if not {*self._words} <= {*known}:
-            raise ValueError(f"network {network} doesn't know {language}: it knows {known}")
+            raise ValueError(f"network {network} doesn't know {language}, but {', '.join(known)}")
         self._columns = [known.index(word) for word in self._words]
 
     def hear(self, path: str | Path) -> Heard:
@@ -69,31 +64,16 @@ class Listener:
         RecordingError
             If there is no such file, or not one word in it; the message names the file.
         """
-        wave, rate_hz = read_sound(Path(path), LONGEST_S)
-        try:
-            return self.answer(wave, rate_hz)
-        except RecordingError as error:
-            raise RecordingError(f"{path}: {error}") from error
+        return self.answer(read_word(Path(path)))
 
-    def answer(self, wave: np.ndarray, rate_hz: int) -> Heard:
-        """Return the digit in a sound.
-
-        Parameters
-        ----------
-        wave, rate_hz : (samples,) array, int
-            Mono sound, full scale 1, and its sampling rate.
-
-        Raises
-        ------
-        RecordingError
-            If it doesn't hold one word.
-        """
-        word = encode_word(wave, rate_hz)
+    def answer(self, word: Word) -> Heard:
+        """Return the digit that a word is, from `source.microphone.encode_word`."""
+        model = self._network.network
         events = input_of(self._network, word.times, word.units)
-        found = evaluate(self._network.network, events)
-        confidences = found.class_scores[0, self._columns].softmax(0).numpy()
-        best = int(confidences.argmax())
-        confidence, enough = float(confidences[best]), self._network.about.get("sure_from")
+        scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
+        confidences = scores[0, self._columns].softmax(0).numpy()
+        best, enough = int(confidences.argmax()), self._network.about.get("sure_from")
+        confidence = float(confidences[best])
         sure = None if enough is None else confidence >= enough
         return Heard(self._words[best], round(confidence, 4), sure, word.warning)
 
@@ -136,26 +116,24 @@ def main() -> int:
     given = parser.parse_args()
     try:
         listener = Listener(given.network, given.language)
-    except (RunError, ValueError) as error:
+    except ValueError as error:
         parser.error(str(error))
     failed = False
     for file in given.files or [None]:
         try:
-            heard = listener.hear(file) if file else listener.answer(record(), RATE_HZ)
+            word = read_word(Path(file)) if file else encode_word(record(), RATE_HZ)
         except RecordingError as error:
             failed = True
             print(error, file=sys.stderr)
             continue
+        heard = listener.answer(word)
         if heard.warning:
-            print(heard.warning, file=sys.stderr)
+            print(f"{file}: {heard.warning}" if file else heard.warning, file=sys.stderr)
         if given.json:
-            told = heard._asdict() | {"file": file}
-            del told["warning"]
-            print(json.dumps(told), flush=True)
+            print(json.dumps({"file": file} | heard._asdict()), flush=True)
         else:
             doubt = " (not sure)" if heard.sure is False else ""
-            name = f"{file}: " if file else ""
-            print(f"{name}{heard.digit}, {heard.confidence:.0%}{doubt}", flush=True)
+            print(f"{file + ': ' if file else ''}{heard.digit}, {heard.confidence:.0%}{doubt}")
     return int(failed)
 
 

@@ -15,6 +15,7 @@ from shd_helpers.source.microphone import encode_word
 from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, read_network
+from tests.imports import loaded_by
 
 SEVEN, RATE = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
 
@@ -45,8 +46,8 @@ def test_a_language_s_ten_digits_share_all_the_confidence(word, monkeypatch):
     """A network of twenty classes whose highest score is a word of the other language."""
     kept, scores = read_network("adapting_0"), torch.zeros(1, 20)
     scores[0, [2, 13, 17]] = torch.tensor([1.0, 5.0, 2.0])
-    answer = types.SimpleNamespace(class_scores=scores)
-    monkeypatch.setattr(hear, "evaluate", lambda *_: answer)
+    engine = types.SimpleNamespace(evaluate_batch=lambda *_: (scores, None))
+    monkeypatch.setattr(hear, "choose_engine", lambda *_: engine)
     kept.about["sure_from"] = 0.3
     monkeypatch.setattr(hear, "read_network", lambda _: kept)
     for language, digit, others in (("english", "two", [1.0]), ("german", "drei", [5.0, 2.0])):
@@ -68,7 +69,8 @@ def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(
     assert run(monkeypatch, "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
-    assert list(first) == ["digit", "confidence", "sure", "file"] and first["file"] == str(word)
+    assert list(first) == ["file", "digit", "confidence", "sure", "warning"]
+    assert first["file"] == str(word)
     assert first | {"file": 0} == last | {"file": 0}  # of stereo the mean counts
     missing, quiet, many = err.splitlines()
     assert missing.startswith(f"{files[1]}: no audio that can be read")
@@ -119,3 +121,7 @@ def test_what_the_microphone_hears_is_answered(monkeypatch, capsys):
     monkeypatch.setattr(hear, "RATE_HZ", 2 * RATE)
     assert run(monkeypatch) == 0
     assert re.fullmatch(r"[a-z]+, \d+%\n", capsys.readouterr().out)
+
+
+def test_whoever_hears_a_word_does_not_wait_for_pandas():
+    assert loaded_by("import shd_helpers.hear", {"pandas", "torch"}) == {"torch"}

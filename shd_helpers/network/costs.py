@@ -6,9 +6,9 @@ the tests' oracle.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,6 +17,9 @@ from shd_helpers.network import engine, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
@@ -112,7 +115,7 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
     return late
 
 
-def costs(model: Network, predictions: pd.DataFrame, n_steps: int, n_units: int) -> dict:
+def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: int) -> dict:
     """Return what the network costs, and an utterance on average.
 
     Parameters

@@ -9,10 +9,13 @@ by number. Arrays have time first: (steps, 700), at half the sampling rate of th
 membrane's motion is computed from the positive frequencies alone, as in the reference.
 """
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from math import ceil, exp
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -20,6 +23,8 @@ import scipy.fft
 from scipy.special import hankel1, hankel2
 
 from shd_helpers.compiled import compiled
+from shd_helpers.files import atomic
+from shd_helpers.paths import data_dir
 from shd_helpers.source.threads import N_THREADS
 
 MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word
@@ -180,11 +185,18 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """
     x = np.linspace(0, LENGTH_CM, CHANNELS)
     tops_hz = np.minimum(TABLE_TOP * resonance_hz()[::2], top_hz)
+    made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    kept = data_dir() / "cache" / f"cochlea_{top_hz}_{made_by}.npy"
+    with suppress(OSError, ValueError, EOFError):  # not there, or half a file
+        return np.load(kept), tops_hz
     omega = 2 * np.pi * np.linspace(1, np.repeat(tops_hz, 2), TABLE_POINTS, axis=-1)
     with ThreadPoolExecutor(N_THREADS) as threads:
         response = np.array(list(threads.map(membrane_response, omega, x)))
     even, odd = response[::2], 1j * response[1::2]
-    return np.stack([even + odd, even - odd], axis=-1), tops_hz
+    table = np.stack([even + odd, even - odd], axis=-1)
+    with suppress(OSError), atomic(kept) as part, part.open("wb") as file:
+        np.save(file, table)
+    return table, tops_hz
 
 
 @compiled

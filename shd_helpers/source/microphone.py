@@ -1,5 +1,6 @@
 """One word out of what a microphone heard, turned into spikes as the data sets were."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from shd_helpers.source.recordings import (
     at_48_khz,
     is_click,
     is_clipped,
+    read_sound,
 )
 
 FRAME_S = 0.01
@@ -22,6 +24,7 @@ ABOVE_NOISE_DB = 8.0
 STANDS_OUT_DB = 12.0  # by less the loudest frame is no word: recorded words have 15 or more
 GAP_S = 0.25  # a longer pause ends a word
 LONGEST_S = 1.5
+LONGEST_FILE_S = 60.0
 # behind a pause, longer, and with more of the word's energy: a second word, as in 0 of 10,420 of hd
 PAUSE_S, CLICK_S, SECOND_SHARE = 0.18, 0.15, 0.1
 # what the Heidelberg Digits have around a word, medians: the network was trained with it
@@ -37,6 +40,21 @@ class Word(NamedTuple):
     times: np.ndarray  # (spikes,) float, seconds, ascending
     units: np.ndarray  # (spikes,) int, 0 is the highest frequency
     warning: str  # empty for none
+
+
+def read_word(path: Path) -> Word:
+    """Find the word in a sound file of up to a minute; see `encode_word`.
+
+    Raises
+    ------
+    RecordingError
+        If the file can't be read, or doesn't hold one word; the message names it.
+    """
+    wave, rate_hz = read_sound(path, LONGEST_FILE_S)
+    try:
+        return encode_word(wave, rate_hz)
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
 
 
 def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
-from scipy.stats import binomtest
 from torch.nn import functional
 
 from shd_helpers.events.downsample import Events
@@ -14,6 +13,9 @@ from shd_helpers.network.costs import effective_acs, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
 from shd_helpers.network.spiking import SpikingNetwork, steps_run
+
+if TYPE_CHECKING:  # pandas and scipy.stats take a second each: whoever hears a word needs neither
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Evaluation:
         """Return the share of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
-    def predictions(self) -> pd.DataFrame:
+    def predictions(self) -> "pd.DataFrame":
         """Return a row for each utterance.
 
         Returns
@@ -57,6 +59,8 @@ class Evaluation:
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`); and `steps`, if words end before the last one.
         """
+        import pandas as pd
+
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
         columns |= {"speaker": events.speakers, "label": names[events.labels]}
@@ -144,7 +148,7 @@ def seen_and_unseen_accuracy(
     return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
 
 
-def accuracy_per_speaker(predictions: pd.DataFrame, seen: Sequence[int]) -> pd.DataFrame:
+def accuracy_per_speaker(predictions: "pd.DataFrame", seen: Sequence[int]) -> "pd.DataFrame":
     """Return each speaker's accuracy with its Wilson 95 % interval.
 
     Parameters
@@ -159,6 +163,9 @@ def accuracy_per_speaker(predictions: pd.DataFrame, seen: Sequence[int]) -> pd.D
     DataFrame
         Columns `speaker`, `seen`, `utterances`, `accuracy`, `low`, `high` (percent).
     """
+    import pandas as pd
+    from scipy.stats import binomtest
+
     rows = []
     for speaker, group in predictions.groupby("speaker"):
         correct = int((group.label == group.predicted).sum())

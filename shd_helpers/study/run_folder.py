@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
@@ -30,6 +29,9 @@ from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.recipe import run_hash
+
+if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
+    import pandas as pd
 
 REMEDY = "Run 03_model_training with this run_name"
 WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
@@ -139,7 +141,7 @@ class RunWriter:
         self,
         model: Network,
         scores: Mapping[str, float | None],
-        predictions: pd.DataFrame,
+        predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
@@ -203,8 +205,10 @@ def _weights(model: Network) -> dict[str, np.ndarray]:
     return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
 
 
-def _utterances(parts: Parts) -> pd.DataFrame:
+def _utterances(parts: Parts) -> "pd.DataFrame":
     """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
+    import pandas as pd
+
     tables = []
     for role, events in parts._asdict().items():
         if events is not None:
@@ -229,10 +233,10 @@ class Run:
 
     folder: Path
     info: dict  # run.json
-    epochs: pd.DataFrame  # one row an epoch
+    epochs: "pd.DataFrame"  # one row an epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     state: dict[str, torch.Tensor]  # of the trained network: "fc1.weight", its betas, ...
-    predictions: pd.DataFrame  # one row a test utterance
+    predictions: "pd.DataFrame"  # one row a test utterance
     examples: dict[str, dict[str, np.ndarray]]  # by class name
 
     @property
@@ -250,6 +254,8 @@ def read_run(folder: Path) -> Run:
     RunError
         If there is no run in the folder, or one of its files is damaged.
     """
+    import pandas as pd
+
     info = read_info(folder)
     try:
         with reading(folder / "run.json", RunError, f"{REMEDY} again."):
@@ -306,7 +312,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def read_predictions(folder: Path, info: Mapping[str, Any]) -> pd.DataFrame:
+def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     """Return what a run predicted, a row an utterance.
 
     Raises
@@ -314,6 +320,8 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> pd.DataFrame:
     RunError
         If the file is damaged, or its accuracy on the test file isn't that in `run.json`.
     """
+    import pandas as pd
+
     path, texts = folder / "predictions.csv", ("label", "predicted", "integer_predicted")
     with reading(path, RunError, f"{REMEDY} again."):
         # "null" is a word
