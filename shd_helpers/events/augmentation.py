@@ -63,7 +63,9 @@ class Augmentation:
         factor = rng.uniform(1 - self.stretch, 1 + self.stretch, n)
         late = np.rint(rng.uniform(-shift_steps, shift_steps, n))
         up = np.rint(rng.uniform(-self.shift_units, self.shift_units, n)).astype(np.int64)
-        is_kept = rng.random(len(events.steps)) >= self.dropout
+        is_kept = np.ones(len(events.steps), bool)
+        if self.dropout:
+            is_kept = rng.random(len(events.steps)) >= self.dropout
         wide = rng.uniform(1 - self.warp, 1 + self.warp, n)
         word = np.repeat(np.arange(n), np.diff(events.offsets))
         if self.thinning:
@@ -104,11 +106,15 @@ def _change(
 ):  # fmt: skip
     """Move the events of all utterances; what falls together in a step is put in order there."""
     found, centre = 0, n_units / 2
+    to_step, to_unit = np.empty(n_steps, np.int64), np.empty(n_units, np.int64)
     for i in range(len(factor)):
+        for t in range(n_steps):
+            to_step[t] = np.floor((t + 0.5) * factor[i] + late[i])
+        for u in range(n_units):
+            to_unit[u] = np.floor(centre + (u + 0.5 - centre) * wide[i]) + up[i]
         first = found  # of the events in the step that is being filled
         for e in range(offsets[i], offsets[i + 1]):
-            step = int(np.floor((steps[e] + 0.5) * factor[i] + late[i]))
-            unit = int(np.floor(centre + (units[e] + 0.5 - centre) * wide[i])) + up[i]
+            step, unit = to_step[steps[e]], to_unit[units[e]]
             if not (is_kept[e] and 0 <= step < n_steps and 0 <= unit < n_units):
                 continue
             if found > first and steps_out[found - 1] != step:
