@@ -67,23 +67,27 @@ class Augmentation:
         if self.dropout:
             is_kept = rng.random(len(events.steps)) >= self.dropout
         wide = rng.uniform(1 - self.warp, 1 + self.warp, n)
-        word = np.repeat(np.arange(n), np.diff(events.offsets))
         if self.thinning:
+            word = np.repeat(np.arange(n), np.diff(events.offsets))
             share = self.thinning * _smooth_curves(rng, n, events.n_units)
             is_kept &= rng.random(len(word)) >= share[word, events.units]
-        for most, places, n_places in (
-            (self.mask_units, events.units, events.n_units),
-            (round(self.mask_ms / events.step_ms), events.steps, events.n_steps),
+        masked = np.zeros((2, 2, n), np.int64)  # units and steps: from, to
+        for i, (most, n_places) in enumerate(
+            (
+                (self.mask_units, events.n_units),
+                (round(self.mask_ms / events.step_ms), events.n_steps),
+            )
         ):
             if most:
                 width = rng.integers(0, most + 1, n)
                 first = rng.integers(0, n_places - width + 1)
-                is_kept &= (places < first[word]) | (places >= (first + width)[word])
-        steps, units = np.empty_like(events.steps), np.empty_like(events.units)
+                masked[i] = first, first + width
+        # one more, for each is written before it is known to stay
+        steps, units = (np.empty(len(x) + 1, x.dtype) for x in (events.steps, events.units))
         offsets = np.zeros_like(events.offsets)
         _change(
             events.steps, events.units, events.offsets, events.n_steps, events.n_units,
-            factor, late, wide, up, is_kept, steps, units, offsets,
+            factor, late, wide, up, masked, is_kept, steps, units, offsets,
         )  # fmt: skip
         n_left = offsets[-1]
         return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
@@ -101,31 +105,34 @@ def _smooth_curves(rng: np.random.Generator, n: int, n_units: int) -> np.ndarray
 
 @compiled
 def _change(
-    steps, units, offsets, n_steps, n_units, factor, late, wide, up, is_kept,
+    steps, units, offsets, n_steps, n_units, factor, late, wide, up, masked, is_kept,
     steps_out, units_out, offsets_out,
 ):  # fmt: skip
-    """Move the events of all utterances; what falls together in a step is put in order there."""
+    """Move the events of all utterances, by a grid on which those that fall together are one.
+
+    Its last row takes what leaves the steps, column `n_units` what leaves the units.
+    """
     found, centre = 0, n_units / 2
+    grid = np.zeros((n_steps + 1, n_units // 8 * 8 + 8), np.uint8)
+    groups = grid.view(np.uint64)
     to_step, to_unit = np.empty(n_steps, np.int64), np.empty(n_units, np.int64)
     for i in range(len(factor)):
         for t in range(n_steps):
-            to_step[t] = np.floor((t + 0.5) * factor[i] + late[i])
+            step = np.floor((t + 0.5) * factor[i] + late[i])
+            to_step[t] = step if 0 <= step < n_steps else n_steps
         for u in range(n_units):
-            to_unit[u] = np.floor(centre + (u + 0.5 - centre) * wide[i]) + up[i]
-        first = found  # of the events in the step that is being filled
+            unit = np.floor(centre + (u + 0.5 - centre) * wide[i]) + up[i]
+            to_unit[u] = unit if 0 <= unit < n_units else n_units
+        to_unit[masked[0, 0, i] : masked[0, 1, i]] = n_units
+        to_step[masked[1, 0, i] : masked[1, 1, i]] = n_steps
         for e in range(offsets[i], offsets[i + 1]):
-            step, unit = to_step[steps[e]], to_unit[units[e]]
-            if not (is_kept[e] and 0 <= step < n_steps and 0 <= unit < n_units):
-                continue
-            if found > first and steps_out[found - 1] != step:
-                first = found
-            k = found  # where it belongs: nearly always behind the others
-            while k > first and units_out[k - 1] > unit:
-                k -= 1
-            if k > first and units_out[k - 1] == unit:
-                continue
-            for j in range(found, k, -1):
-                units_out[j] = units_out[j - 1]
-            units_out[k], steps_out[found] = unit, step
-            found += 1
+            grid[to_step[steps[e]], to_unit[units[e]]] |= is_kept[e]
+        for t in range(n_steps):
+            grid[t, n_units] = 0
+            for group in range(groups.shape[1]):
+                if groups[t, group]:  # most of eight units are silent together
+                    for u in range(8 * group, 8 * group + 8):
+                        steps_out[found], units_out[found] = t, u
+                        found += grid[t, u]
+                    groups[t, group] = 0
         offsets_out[i + 1] = found
