@@ -167,7 +167,7 @@ def by_autograd(model, events, index):
     counts = rec.spk.detach().sum(0)
     d = np.empty(counts.shape, np.float32)
     for b, i in enumerate(index):
-        kernels.loss(counts[b].numpy(), events.labels[i], len(index), d[b], 0.0)
+        kernels.loss(counts[b].numpy(), events.labels[i], len(index), d[b])
     rec.spk.sum(0).backward(torch.from_numpy(d))
     return rec, model.fc1.weight.grad.clone()
 
@@ -310,18 +310,6 @@ def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, se
         off = np.linalg.norm(grad.numpy() - exact[name])
         size, size_of_terms = np.linalg.norm(exact[name]), np.linalg.norm(terms[name])
         assert off <= max(1e-5 * size, rounding * size_of_terms, 1e-35), name
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_the_loss_and_its_gradient_are_torch_s(smoothing):
-    scores = torch.tensor(np.random.default_rng(0).normal(0, 5, 7), dtype=torch.float32)
-    scores.requires_grad_()
-    wanted = F.cross_entropy(scores, torch.tensor(3), label_smoothing=smoothing)
-    (wanted / 4).backward()
-    last = np.empty(16, np.float32)
-    found = kernels.loss(scores.detach().numpy(), 3, 4, last, smoothing)
-    assert found == pytest.approx(wanted.item(), rel=1e-5)
-    np.testing.assert_allclose(last[:7], scores.grad, rtol=1e-5, atol=1e-8)
 
 
 def test_every_neuron_spikes_at_every_step():

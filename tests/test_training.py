@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.network import engine as engine_module
 from shd_helpers.network import loop as reference
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.source.shd_file import read_shd
@@ -73,20 +71,6 @@ def test_learns_twenty_utterances_by_heart(toy):
     assert evaluate(net, few).accuracy == 1.0
 
 
-@both_engines
-@pytest.mark.parametrize("is_spiking", [True, False])
-def test_smoothing_is_torch_s(toy, engine, is_spiking):
-    net = network(toy) if is_spiking else ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
-    everything, labels = np.arange(len(toy)), torch.from_numpy(toy.labels)
-    _, scores = choose_engine(engine, net).forward_backward(net, toy, everything)
-    wanted = functional.cross_entropy(scores, labels, label_smoothing=0.3).item()
-    assert abs(wanted / functional.cross_entropy(scores, labels).item() - 1) > 1e-3
-    still = torch.optim.SGD(net.parameters(), lr=0.0)
-    config = TrainConfig(batch_size=len(toy), smoothing=0.3)
-    found = train_epoch(net, toy, still, config, torch.Generator(), engine=engine)
-    assert found.loss == pytest.approx(wanted, rel=1e-5)
-
-
 def run_fit(events, seed, engine="fused"):
     net = network(events, seed)
     generator = torch.Generator().manual_seed(seed)
@@ -106,13 +90,6 @@ def test_fit_steps_the_learning_rate_and_improves(toy, capsys):
     assert [m["epoch"] for m in history] == [1, 2, 3, 4, 5]
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert "epoch   5/5" in capsys.readouterr().out
-
-
-def test_fit_follows_half_a_cosine(toy):
-    config = TrainConfig(epochs=4, batch_size=60, lr=1e-2, lr_step=1, lr_schedule="cosine")
-    history = fit(network(toy), toy, toy, config, torch.Generator().manual_seed(0))
-    wanted = 1e-2 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2
-    np.testing.assert_allclose([m["lr"] for m in history], wanted, rtol=1e-12)
 
 
 def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
@@ -176,8 +153,6 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         *(("batch_size", value) for value in (0, "8")),
         *(("lr", value) for value in (0.0, -1e-3, float("inf"), float("nan"))),
         *(("lr_step", value) for value in (0, -1)),
-        ("lr_schedule", "linear"),
-        *(("smoothing", value) for value in (-0.1, 1.1)),
     ],
 )
 def test_training_settings_out_of_range(name, value):

@@ -2,8 +2,8 @@
 
 What is changed follows how speakers differ: a shift in units is another length of the vocal tract
 (or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds. A
-warp of the units is another length of the vocal tract, too (Jaitly & Hinton, 2013), thinning
-another microphone or room. Masks are SpecAugment's (Park et al., 2019).
+warp of the units is another length of the vocal tract, too (Jaitly & Hinton, 2013). Masks are
+SpecAugment's (Park et al., 2019).
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,6 @@ class Augmentation:
     shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
     dropout: float = later(0.0)  # share of the events that are left out
-    thinning: float = later(0.0)  # up to this share is left out where a smooth curve is highest
     warp: float = later(0.0)  # units from 1 - warp to 1 + warp, seen from their middle
     mask_units: int = later(0)  # a band of up to so many units is silent
     mask_ms: float = later(0.0)  # and all units, for up to so many milliseconds
@@ -39,7 +38,6 @@ class Augmentation:
         check_number("shift_ms", self.shift_ms, 0, 60_000)
         check_number("stretch", self.stretch, 0, 0.99)
         check_number("dropout", self.dropout, 0, 0.99)
-        check_number("thinning", self.thinning, 0, 1)
         check_number("warp", self.warp, 0, 0.99)
         check_whole("mask_units", self.mask_units, 0, 700)
         check_number("mask_ms", self.mask_ms, 0, 60_000)
@@ -67,10 +65,6 @@ class Augmentation:
         if self.dropout:
             is_kept = rng.random(len(events.steps)) >= self.dropout
         wide = rng.uniform(1 - self.warp, 1 + self.warp, n)
-        if self.thinning:
-            word = np.repeat(np.arange(n), np.diff(events.offsets))
-            share = self.thinning * _smooth_curves(rng, n, events.n_units)
-            is_kept &= rng.random(len(word)) >= share[word, events.units]
         masked = np.zeros((2, 2, n), np.int64)  # units and steps: from, to
         for i, (most, n_places) in enumerate(
             (
@@ -91,16 +85,6 @@ class Augmentation:
         )  # fmt: skip
         n_left = offsets[-1]
         return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
-
-
-def _smooth_curves(rng: np.random.Generator, n: int, n_units: int) -> np.ndarray:
-    """Return curves over the units, shape (n, units), from 0 to a maximum drawn from 0..1."""
-    waves = np.arange(1, 5)[:, None]  # up to two periods
-    phase, weight = rng.uniform(0, 2 * np.pi, (n, 4, 1)), rng.normal(size=(n, 4, 1))
-    curves = (weight * np.cos(np.pi * waves * np.arange(n_units) / n_units + phase)).sum(1)
-    curves -= curves.min(1, keepdims=True)
-    curves *= rng.random((n, 1)) / np.maximum(curves.max(1, keepdims=True), 1e-9)  # one unit: 0
-    return curves
 
 
 @compiled

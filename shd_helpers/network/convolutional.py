@@ -82,17 +82,13 @@ def block_means(events: Events, index: Sequence[int] | np.ndarray) -> torch.Tens
 
 
 def forward_backward(
-    model: ConvolutionalNetwork,
-    events: Events,
-    index: Sequence[int] | np.ndarray,
-    smoothing: float = 0.0,
+    model: ConvolutionalNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward, as `loop.forward_backward`."""
     model.train()
     model.zero_grad()
     scores = model.classify(block_means(events, index))
-    labels = torch.from_numpy(events.labels[index])
-    loss = functional.cross_entropy(scores, labels, label_smoothing=smoothing)
+    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), scores.detach()
 

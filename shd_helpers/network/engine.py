@@ -285,7 +285,7 @@ def _checked(
     return index
 
 
-def _call(model, events, index, train=False, keep=False, smoothing=0.0):
+def _call(model, events, index, train=False, keep=False):
     index = _checked(model, events, index)
     shape, constants, params, lows, matrices = pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
@@ -308,7 +308,7 @@ def _call(model, events, index, train=False, keep=False, smoothing=0.0):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
             events.n_steps, n_run, delays, shape, constants, params, lows, matrices, states, grads,
-            losses, scores, n_spikes, float(smoothing),
+            losses, scores, n_spikes,
         )  # fmt: skip
 
     _in_threads(work, n_workers)
@@ -318,10 +318,7 @@ def _call(model, events, index, train=False, keep=False, smoothing=0.0):
 
 
 def forward_backward(
-    model: SpikingNetwork,
-    events: Events,
-    index: Sequence[int] | np.ndarray,
-    smoothing: float = 0.0,
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
@@ -333,8 +330,6 @@ def forward_backward(
         Utterances.
     index : sequence of int
         Those in the batch, shape (batch,).
-    smoothing : float
-        Of the labels: so much of each is shared by all classes.
 
     Returns
     -------
@@ -350,9 +345,7 @@ def forward_backward(
     IndexError
         If the index points at no utterance.
     """
-    shape, scores, _, _, losses, grads = _call(
-        model, events, index, train=True, smoothing=smoothing
-    )
+    shape, scores, _, _, losses, grads = _call(model, events, index, train=True)
     set_gradients(model, shape, grads.sum(axis=0))  # numpy adds row after row
     return float(losses.mean()), torch.from_numpy(scores)
 

@@ -359,21 +359,16 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
 
 
 @compiled
-def loss(scores, label, batch, last, smoothing):
-    """Return the cross-entropy of the scores; `last` becomes its gradient over batch.
-
-    The label is wanted with 1 - smoothing, and all classes share what is left, as torch has it.
-    """
+def loss(scores, label, batch, last):
+    """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
     top, total = scores.max(), 0.0
     for c in range(len(scores)):
         total += np.exp(np.float64(scores[c] - top))
-    last[:], found = zero, np.log(total) + top
+    last[:] = zero
     for c in range(len(scores)):
-        wanted = smoothing / len(scores) + (1 - smoothing if c == label else 0.0)
         p = np.exp(np.float64(scores[c] - top)) / total
-        last[c] = (p - wanted) / batch
-        found -= wanted * scores[c]
-    return found
+        last[c] = (p - (1.0 if c == label else 0.0)) / batch
+    return np.log(total) + top - scores[label]
 
 
 @compiled
@@ -416,7 +411,6 @@ def backward(
 def work(
     worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, n_run, delays,
     shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
-    smoothing,
 ):  # fmt: skip
     """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
@@ -446,7 +440,7 @@ def work(
             if shape[n_layers - 1, SURROGATE] == READOUT:
                 scores[b] = mem[1 : n + 1].sum(0)[: scores.shape[1]] / np.float32(n)
             if len(labels):
-                losses[b] = loss(scores[b], labels[b], batch, last, smoothing)
+                losses[b] = loss(scores[b], labels[b], batch, last)
                 if shape[n_layers - 1, SURROGATE] == READOUT:
                     last /= np.float32(n)
                 backward(

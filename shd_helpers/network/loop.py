@@ -14,10 +14,7 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def forward_backward(
-    model: SpikingNetwork,
-    events: Events,
-    index: Sequence[int] | np.ndarray,
-    smoothing: float = 0.0,
+    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
@@ -29,8 +26,6 @@ def forward_backward(
         Utterances.
     index : ndarray
         Which of them are the batch, shape (batch,).
-    smoothing : float
-        Of the labels: so much of each is shared by all classes.
 
     Returns
     -------
@@ -40,8 +35,7 @@ def forward_backward(
     model.zero_grad()
     recording = model(_frames(model, events, index))
     scores = model.scores(recording)
-    labels = torch.from_numpy(events.labels[index])
-    loss = functional.cross_entropy(scores, labels, label_smoothing=smoothing)
+    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), scores.detach()
 

@@ -215,8 +215,6 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     def is_neutral(name: str) -> bool:
         return name in NEUTRAL and given.get(name, NEUTRAL[name]) == NEUTRAL[name]
 
-    if not is_neutral("lr_schedule"):
-        given.pop("lr_step", None)  # only steps ask for it
     given |= {} if is_neutral("n_delays") else _DELAYED
     given |= {} if is_neutral("mem_bits") else _OF_CIRCUIT
     counted = {}

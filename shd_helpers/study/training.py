@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from shd_helpers.checks import check_choice, check_number, check_whole, later
+from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, answers
@@ -18,12 +17,11 @@ from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 
 LR_GAMMA = 0.5  # by which the learning rate falls
-SCHEDULES = ("steps", "cosine")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained: Adam with a falling learning rate; the study's defaults.
+    """How a network is trained: Adam with a stepwise falling learning rate; the study's defaults.
 
     Raises
     ------
@@ -35,8 +33,6 @@ class TrainConfig:
     batch_size: int = 8
     lr: float = 1e-3  # learning rate of Adam
     lr_step: int = 10  # epochs after which the learning rate falls to half
-    lr_schedule: str = later("steps")  # or half a cosine, from lr to nearly 0 with the last epoch
-    smoothing: float = later(0.0)  # of the labels: so much of each is shared by all classes
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
@@ -44,14 +40,12 @@ class TrainConfig:
         check_whole("batch_size", self.batch_size, 1, 100_000)
         check_number("lr", self.lr, 0, 1, above=True)
         check_whole("lr_step", self.lr_step, 1, 100_000)
-        check_number("smoothing", self.smoothing, 0, 1)
-        check_choice("lr_schedule", self.lr_schedule, SCHEDULES)
 
 
 class Metrics(NamedTuple):
     """Means over utterances."""
 
-    loss: float  # cross-entropy of the class scores, nats; in training with its smoothing
+    loss: float  # cross-entropy of the class scores, nats
     accuracy: float  # fraction, 0..1
 
 
@@ -90,7 +84,7 @@ def train_epoch(
     optimizer : torch.optim.Optimizer
         Holds the model's parameters.
     config : TrainConfig
-        Its batch size and smoothing count.
+        Its batch size counts.
     generator : torch.Generator
         Shuffles.
     quantisation : Quantisation, optional
@@ -107,7 +101,7 @@ def train_epoch(
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
         with quantisation.few_bit_weights(model) if quantisation else nullcontext():
-            loss, class_scores = run.forward_backward(model, events, index, config.smoothing)
+            loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
         loss_sum += loss * len(index)
@@ -186,11 +180,7 @@ def fit(
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    scheduler = (
-        CosineAnnealingLR(optimizer, config.epochs)
-        if config.lr_schedule == "cosine"
-        else StepLR(optimizer, config.lr_step, LR_GAMMA)
-    )
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
     history = []
     for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
