@@ -1,0 +1,62 @@
+"""The drawings of the course: made by the code, with the study's numbers, and legible."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from shd_helpers.paths import ROOT
+from shd_helpers.source.microphone import encode_word
+from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
+from tests.overlaps import overlaps
+from tools import drawings
+
+SAID = {
+    "neuron": ["leak: 95% is left after 3 ms", "$-\\;(U[t-1]>1)$"],
+    "unrolled": ["reset: detached,\nno way back"],
+    "pooling": ["units: 700 - 150 = 550 = 183 x 3 + 1\nms: 1000 = 333 x 3 + 1;"],
+    "network": ["183 x 256 = 46,848 weights", "256 x 10 = 2,560 weights", "49,674 numbers"],
+    "way": ["3. 183 x 333: ", "6. most votes: seven"],
+}
+
+
+@pytest.fixture(scope="module")
+def figures():
+    yield drawings.drawings()
+    plt.close("all")
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_close_up_counts_the_spikes_of_each_block(figures):
+    word = encode_word(synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ)
+    times = np.float16(word.times).astype(float)  # as a file has them
+    active = {*zip((1000 * times).astype(int), word.units, strict=True)}
+    step, unit = drawings.CLOSE_UP
+    counts = np.zeros((4, 4), int)
+    for ms, channel in active:
+        row, column = (channel - 150) // 3 - unit, ms // 3 - step
+        if 0 <= row < 4 and 0 <= column < 4:
+            counts[row, column] += 1
+    after = figures["pooling"].axes[-1]
+    assert [text.get_text() for text in after.texts] == [f"{n}" for n in counts.ravel()]
+    np.testing.assert_array_equal(after.images[0].get_array(), counts >= 2)
+    assert {0, 1, 2} <= {*counts.ravel()}  # one active entry isn't enough, two are
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_drawing_is_legible_says_the_numbers_and_is_the_committed_one(
+    figures, name, tmp_path, monkeypatch
+):
+    figure = figures[name]
+    assert overlaps(figure) == []
+    for said in SAID[name]:
+        assert any(text.startswith(said) for text in texts(figure)), said
+    monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
+    monkeypatch.setattr(drawings, "drawings", lambda: {name: figure})
+    drawings.main()
+    made, kept = (plt.imread(folder / f"{name}.png") for folder in (tmp_path, ROOT / "img"))
+    assert made.shape == kept.shape
+    assert np.abs(made - kept).mean() < 0.01  # of white; another machine rounds a few spikes away

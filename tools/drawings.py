@@ -1,0 +1,260 @@
+"""Draw what the course explains: a neuron, its gradient's ways, pooling, the network, a word's way.
+
+``SHD_IMG_DIR=img python -m tools.drawings`` makes all five; numbers in them are the package's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise, product
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
+
+from shd_helpers.events import Downsampling
+from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.style import DOT, INK, save
+from shd_helpers.network import NetworkConfig, answers
+from shd_helpers.source.microphone import Word, encode_word
+from shd_helpers.source.shd_file import N_CHANNELS
+from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.study import input_of, read_network, record_examples
+from shd_helpers.study.networks import TrainedNetwork
+
+WORD, VOICE, NETWORK = "seven", "en-us+m3", "study_0"
+SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
+HEARD = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
+Point = tuple[float, float]
+IN, LEAK, SPIKE, RESET = "C0", "C1", "C2", "C3"  # a part's colour is its term's
+BLOCKS, CLOSE_UP = 4, (34, 106)  # of the close-up: blocks in a row, first step and unit
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return an empty figure of so many units of 0.8 inches, with (0, 0) at the lower left."""
+    figure, axis = plt.subplots(figsize=(0.8 * width, 0.8 * height + 0.5))
+    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axis.axis("off")
+    return figure, axis
+
+
+def _wire(axis: Axes, *points: Point, color: str = INK, **style: Any) -> None:
+    axis.plot(*np.transpose(points), **{"color": color, "linestyle": "-", "linewidth": 1.6} | style)
+
+
+def _arrow(axis: Axes, tail: Point, head: Point, color: str = INK, **style: Any) -> None:
+    look = {"arrowstyle": "-|>", "mutation_scale": 16, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", head, tail, arrowprops=look | {"color": color} | style)
+
+
+def _text(axis: Axes, x: float, y: float, what: str, color: str = INK, **style: Any) -> None:
+    axis.text(x, y, what, **{"color": color, "ha": "center", "va": "center", "size": 12} | style)
+
+
+def _box(axis: Axes, middle: Point, size: Point, what: str, color: str) -> None:
+    look = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": "white", "ec": color, "lw": 1.8}
+    corner = middle[0] - size[0] / 2, middle[1] - size[1] / 2
+    axis.add_patch(FancyBboxPatch(corner, *size, zorder=3, **look))
+    _text(axis, *middle, what, color, zorder=4)
+
+
+def neuron() -> Figure:
+    """Draw a leaky integrate-and-fire neuron as a circuit, beside its equation."""
+    figure, axis = canvas(13.6, 4.9)
+    leak = f"leak: {NetworkConfig().beta:.0%} is left after {Downsampling().step_ms:g} ms"
+    for x, y, what, color, ha in (
+        (0.2, 3.75, "current in", IN, "left"), (3.4, 3.75, "membrane $U$", INK, "center"),
+        (0.95, 1.92, "$C$", INK, "right"), (2.95, 1.92, "leak\n$R$", LEAK, "left"),
+        (4.6, 0.65, "reset: takes 1 away", RESET, "left"), (6.1, 4.2, "threshold", SPIKE, "left"),
+        (6.32, 3.3, "+", SPIKE, "center"), (6.32, 2.65, "\u2212", SPIKE, "center"),
+        (5.65, 2.65, "1 ", SPIKE, "right"), (8.06, 4.2, "spike", SPIKE, "center"),
+    ):  # fmt: skip
+        _text(axis, x, y, what, color, ha=ha)
+    top, ground = 3.3, 0.4
+    _wire(axis, (0.2, top), (6.1, top))
+    _wire(axis, (1.4, ground), (2.6, ground), (2.6, 0.1), (2.6, ground), (4.4, ground))
+    _wire(axis, (2.25, 0.1), (2.95, 0.1), linewidth=2.6)
+    _arrow(axis, (0.2, top), (1.1, top), IN)
+    for y, end in ((2.05, top), (1.8, ground)):  # the capacitor's plates
+        _wire(axis, (1.4, y), (1.4, end))
+        _wire(axis, (1.05, y), (1.75, y), linewidth=2.6)
+    _wire(axis, (2.6, top), (2.6, ground), color=LEAK)
+    axis.add_patch(Rectangle((2.4, 1.3), 0.4, 1.25, fc="white", ec=LEAK, lw=2, zorder=3))
+    _wire(axis, (4.4, top), (4.4, ground), color=RESET)
+    axis.add_patch(Circle((4.4, 1.6), 0.36, fc="white", ec=RESET, lw=2, zorder=3))
+    _arrow(axis, (4.4, 1.86), (4.4, 1.34), RESET, zorder=4)
+    axis.add_patch(Polygon([(6.1, 3.9), (6.1, 2.1), (7.5, 3)], fc="white", ec=SPIKE, lw=2))
+    _wire(axis, (6.1, 2.65), (5.7, 2.65), color=SPIKE)
+    _wire(axis, (7.5, 3), (8, 3), (8, 3.7), (8.12, 3.7), (8.12, 3), (8.4, 3), color=SPIKE)
+    _wire(axis, (7.75, 3.0), (7.75, 1.6), (4.9, 1.6), color=RESET, linestyle="--")
+    _arrow(axis, (5.0, 1.6), (4.74, 1.6), RESET)
+    _box(axis, (6.3, 1.6), (1.5, 0.8), "one step\nlater", RESET)
+    for x, y, term, meaning, color in (
+        (8.9, 4.4, r"$U[t]\;=\;\beta\,U[t-1]$", leak, LEAK),
+        (9.85, 3.2, "$+\\;I[t]$", "current in: weights of the active inputs, bias", IN),
+        (9.85, 2.0, "$-\\;(U[t-1]>1)$", "reset: 1 if it spiked in the step before", RESET),
+        (8.9, 0.8, r"$S[t]\;=\;(U[t]>1)$", "spike: 1 above the threshold, else 0", SPIKE),
+    ):
+        _text(axis, x, y, term, color, ha="left", size=18)
+        _text(axis, 8.9, y - 0.5, meaning, ha="left", size=11)
+    return figure
+
+
+def unrolled() -> Figure:
+    """Draw three steps of a neuron, and the ways by which the gradient goes back through them."""
+    figure, axis = canvas(12.6, 8)
+    rows, back = (0.4, 2.1, 3.9, 5.7, 7.3), {"linewidth": 3.4, "mutation_scale": 22}
+    _, _, mid, high, _ = rows
+    for x, t in ((1.0, "t-1"), (4.8, "t"), (8.6, "t+1")):
+        for (low, up), color in zip(pairwise(rows), (IN, IN, SPIKE, SPIKE), strict=True):
+            _arrow(axis, (x - 0.25, low + 0.35), (x - 0.25, up - 0.35), "0.5")
+            _arrow(axis, (x + 0.25, up - 0.35), (x + 0.25, low + 0.35), color, **back)
+        for y, what, color in zip(rows[1:], "IUS", (IN, INK, SPIKE), strict=False):
+            _box(axis, (x, y), (1.2, 0.7), f"${what}[{t}]$", color)
+        if x > 8:
+            break
+        _arrow(axis, (x + 0.6, mid + 0.17), (x + 3.2, mid + 0.17), "0.5")
+        _arrow(axis, (x + 3.2, mid - 0.17), (x + 0.6, mid - 0.17), LEAK, **back)
+        _text(axis, x + 1.9, mid - 0.55, r"membrane: $\times\,\beta$", LEAK)
+        _arrow(axis, (x + 0.6, high), (x + 3.25, mid + 0.35), "0.5", linestyle="--")
+        axis.plot(x + 1.9, 4.97, "x", color=RESET, markersize=17, markeredgewidth=3.5)
+        _text(axis, x + 2.2, 5.75, "reset: detached,\nno way back", RESET, size=11)
+    _box(axis, (4.8, rows[4]), (8.8, 0.7), "loss $L$: cross-entropy of the spike counts", INK)
+    _box(
+        axis, (4.8, rows[0]), (8.8, 0.7), "weights and bias: the same in all steps, ways add up", IN
+    )
+    for y, what, color in (
+        (7.3, "   thin: forward\n   thick: the gradient", INK),
+        (6.5, "error of a spike", SPIKE),
+        (4.8, "surrogate:\n" + r"$\times\,\sigma'(U[t+1]-1)$", SPIKE),
+        (3.0, "error of a current", IN),
+        (1.25, r"$\times\,x[t+1]$, the input", IN),
+    ):
+        _text(axis, 9.15, y, what, color, ha="left")
+    return figure
+
+
+def pooling(word: Word, kept: TrainedNetwork) -> Figure:
+    """Draw what is cut off a word, and how the blocks of a close-up become one entry each."""
+    grid = kept.grid
+    fine = replace(grid, pool_units=1, pool_steps=1, pool_threshold=1)
+    entries, pooled = (
+        input_of(kept._replace(grid=g), word.times, word.units).to_frames([0])[:, 0].T
+        for g in (fine, grid)
+    )
+    figure, axes = plt.subplots(1, 3, figsize=(12.4, 4.8), width_ratios=(1.5, 1, 1))
+    spikes, before, after = axes
+    end_ms, first = 1000 * grid.duration_s, grid.first_unit
+    spikes.plot(1000 * word.times, word.units, **DOT)
+    spikes.set(xlim=(0, end_ms), ylim=(0, N_CHANNELS), xlabel="time (ms)", ylabel=CHANNEL)
+    spikes.add_patch(Rectangle((0, 0), end_ms, first, fc="0.93", ec="0.6", hatch="//", zorder=2))
+    white = {"fc": "white", "ec": "none", "pad": 2}
+    _text(spikes, end_ms / 2, first / 2, f"{first} units dropped: the highest tones", bbox=white)
+    units_over, ms_over = fine.n_units % grid.pool_units, fine.n_steps % grid.pool_steps
+    row, col = CLOSE_UP[1] * grid.pool_units, CLOSE_UP[0] * grid.pool_steps
+    high, wide = BLOCKS * grid.pool_units, BLOCKS * grid.pool_steps
+    part = entries[row : row + high, col : col + wide]
+    counts = part.reshape(BLOCKS, grid.pool_units, BLOCKS, grid.pool_steps).sum((1, 3))
+    spikes.add_patch(Rectangle((col, first + row), wide, high, fc="none", ec=RESET, lw=2, zorder=6))
+    blocks = pooled[CLOSE_UP[1] :, CLOSE_UP[0] :][:BLOCKS, :BLOCKS]
+    for axis, matrix in ((before, part), (after, blocks)):
+        axis.imshow(matrix, cmap="Greys", vmax=1.5, origin="lower", extent=(0, BLOCKS) * 2)
+        axis.set(aspect="equal", xlim=(-0.2, BLOCKS + 0.2))
+        axis.axis("off")
+        for n, width, color in ((len(matrix), 0.5, "0.6"), (BLOCKS, 2.4, RESET)):
+            for draw in (axis.hlines, axis.vlines):
+                draw(np.linspace(0, BLOCKS, n + 1), 0, BLOCKS, color, linewidth=width)
+    for (i, j), count in np.ndenumerate(counts):
+        _text(after, j + 0.5, i + 0.5, f"{count:.0f}", "white" if blocks[i, j] else INK, size=18)
+    units = f"{N_CHANNELS} - {first} = {fine.n_units} = {grid.n_units} x {grid.pool_units}"
+    steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps}"
+    for axis, title in zip(axes, (
+        f"units: {units} + {units_over}\nms: {steps} + {ms_over}; the rest is in no block",
+        f"the small box: entries, and\nblocks of {grid.pool_units} x {grid.pool_steps}",
+        f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on",
+    ), strict=True):  # fmt: skip
+        axis.set_title(title)
+    return figure
+
+
+def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
+    """Draw the network's layers, with numbers of weights, and a word's votes."""
+    figure, axis = canvas(12.6, 6.2)
+    sizes = [kept.grid.n_units, *(fc.out_features for fc, _ in kept.network.layers)]
+    rows, xs = np.linspace(5.0, 0.9, 10), (1.2, 5.0, 8.8)
+    columns = [np.delete(rows, 8), np.delete(rows, 8), np.linspace(5.0, 0.9, sizes[2])]
+    for x, y, color in zip(xs, columns, (IN, SPIKE, SPIKE), strict=True):
+        axis.plot([x] * len(y), y, "o", color=color, mfc="white", mew=2, markersize=18, zorder=3)
+    for (left, right), (x, end) in zip(pairwise(columns), pairwise(xs), strict=True):
+        _text(axis, x, rows[8], "\u22ee", size=18)
+        for a, b in product(left, right):
+            _wire(axis, (x, a), (end, b), color="0.75", linewidth=0.5)
+    names = f"{sizes[0]} inputs", f"{sizes[1]} LIF neurons", f"{sizes[2]} LIF neurons", "votes"
+    for x, name in zip((*xs, 11.2), names, strict=True):
+        _text(axis, x, 5.8, name, size=14)
+    pairs = [*pairwise(sizes)]
+    for x, (a, b) in zip((3.1, 6.9), pairs, strict=True):
+        _text(axis, x, 0.3, f"{a} x {b} = {a * b:,} weights\n+ {b} biases")
+    _text(axis, 11.0, 0.3, f"{sum(a * b + b for a, b in pairs):,} numbers\nare learned")
+    for y, name, score in zip(columns[-1], kept.class_names, scores, strict=True):
+        best, length = score == scores.max(), 1.8 * score / scores.max()
+        _text(axis, 9.2, y, name, ha="left", weight="bold" if best else "normal")
+        axis.add_patch(Rectangle((10.3, y - 0.13), length, 0.26, fc=INK if best else "0.75"))
+        _text(axis, 10.4 + length, y, f"{score:.0f}", ha="left", size=11)
+    return figure
+
+
+def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
+    """Draw a word on its way from sound to digit, a panel a stage."""
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6.4))
+    sound, channels, pooled, hidden, output, votes = axes.flat
+    sound.plot(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave, color=INK, linewidth=0.5)
+    sound.set(title="1. sound", ylabel="share of full scale")
+    channels.plot(1000 * word.times, word.units, **DOT)
+    channels.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
+    channels.set_title(f"2. cochlea: {len(word.times):,} spikes")
+    names, scores, rows = kept.class_names, example["scores"], range(len(kept.class_names))
+    size = f"{kept.grid.n_units} x {kept.grid.n_steps}"
+    for axis, name, label, title, look in (
+        (pooled, "input", "input unit", f"3. {size}: %s events", {"markersize": 2.5}),
+        (hidden, "hidden", "hidden neuron", "4. hidden layer: %s spikes", {"markersize": 2.5}),
+        (
+            output,
+            "spk",
+            "output neuron",
+            "5. output layer: %s votes",
+            {"marker": "|", "markersize": 9},
+        ),
+    ):
+        steps, neurons = np.nonzero(example[name])
+        axis.plot(steps * kept.grid.step_ms, neurons, **DOT | look)
+        axis.set(ylabel=label, ylim=(0, example[name].shape[1]), title=title % f"{len(steps):,}")
+    for axis in (sound, channels, pooled, hidden, output):
+        axis.set(xlabel="time (ms)", xlim=(0, 1000 * kept.grid.duration_s))
+    votes.barh(rows, scores, color=np.where(scores == scores.max(), INK, "0.75"))
+    votes.set(xlabel="votes", title=f"6. most votes: {names[int(answers(scores))]}")
+    plt.setp((output, votes), yticks=rows, yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    return figure
+
+
+def drawings() -> dict[str, Figure]:
+    """Return all figures by the names of their files."""
+    word, kept = encode_word(synthesise(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
+    events = input_of(kept, word.times, word.units)
+    (example,) = record_examples(kept.network, events).values()
+    with plt.rc_context({"axes.titlesize": 12}):
+        found = {"pooling": pooling(word, kept), "way": way(word, kept, example)}
+    found["network"] = network(kept, example["scores"])
+    return found | {"neuron": neuron(), "unrolled": unrolled()}
+
+
+def main() -> None:
+    """Draw and save all."""
+    for name, figure in drawings().items():
+        save(figure, name, {"pooling": SOURCE, "network": HEARD, "way": HEARD}.get(name, ""))
+
+
+if __name__ == "__main__":
+    main()
