@@ -72,6 +72,15 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in headings(path.read_text()), anchor
 
 
+def test_glossary_is_sorted_and_each_term_is_linked():
+    glossary = (ROOT / "docs/glossary.md").read_text()
+    terms = re.findall(r"^## (.*)$", glossary, re.M)
+    assert terms == sorted(terms, key=str.lower)
+    texts = [path.read_text() for path in (*PAGES, *NOTEBOOKS.glob("*.ipynb"))]
+    linked = {anchor for text in texts for anchor in re.findall(r"glossary\.md#([\w-]+)", text)}
+    assert linked == headings(glossary) - {"glossary"}
+
+
 def test_make_targets_in_prose_and_help_and_ci_exist():
     makefile, readme = ((ROOT / name).read_text() for name in ("Makefile", "README.md"))
     callers = [*PAGES, ROOT / ".ci/run", *(ROOT / ".github/workflows").glob("*.yml")]
