@@ -1,4 +1,4 @@
-"""The trained network as a circuit: integers only, from 700 channels of events to a class.
+"""The trained network as a circuit: integers only, from 700 channels of spikes to a class.
 
 The names below are imported when they are asked for.
 """

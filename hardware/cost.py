@@ -24,7 +24,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     -------
     DataFrame
         A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
-        input spikes of the last steps, a bit each; pooling is a bit a cell of the blocks.
+        events of the last steps, a bit each; pooling is a bit a cell of the blocks.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -88,8 +88,8 @@ def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.nda
     Returns
     -------
     intake, computed : ndarray
-        Both (steps,) int64: an event takes two cycles, one if its unit is dropped; then each bin
-        is closed in one, input spikes are gathered, and all neurons computed.
+        Both (steps,) int64: a spike takes two cycles, one if its unit is dropped; then each bin
+        is closed in one, events are gathered, and all neurons computed.
     """
     grid, run = network.grid, network.run(*word[:2])
     arriving = np.diff(run.start)
@@ -122,7 +122,7 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word]) -> int:
 
 
 def answer_cycles(network: IntegerNetwork, word: Word) -> int:
-    """Return the clock cycles from `in_end`, straight after the last event, to `out_valid`.
+    """Return the clock cycles from `in_end`, straight after the last spike, to `out_valid`.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def core_line(network: IntegerNetwork, words: Sequence[Word]) -> str:
 def worst_cycles(network: IntegerNetwork) -> int:
     """Return the clock cycles of a step in which all inputs, hidden neurons and classes spike.
 
-    Every channel has an event in each millisecond.
+    Every channel has a spike in each millisecond.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def readme(
     runs, edges = [network.run(*word[:2]) for word in words], edge_words(network, words)
     n_hidden, n_inputs = layers[0].weight.shape
     n_classes, bits, stored = len(layers[1].bias), memory_bits(network), cost.memory(network)
-    # of the inputs and hidden neurons that spike now, twice, and of the input spikes of old steps
+    # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
     lists = 2 * 2**index_bits * index_bits + (delays[-1] + 1) * 2**unit_bits * unit_bits
     last = [1 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
@@ -197,7 +197,7 @@ def readme(
         "last_in_block": grid.pool_units - 1,
         "last_input": n_inputs - 1, "last_hidden": n_hidden - 1,
         "input_order": ", one delay after the other" if delays[1:] else ", input b for block b",
-        "late_memory": ", late input spikes" * bool(delays[1:]),
+        "late_memory": ", late events" * bool(delays[1:]),
         "minus_one": f"{2 ** bits['weight1'] - 1:x}",
         "n_words": len(words), "n_membranes": n_membranes, "edges": "; ".join(edges),
         "n_correct": sum(run.answer == word.label for word, run in zip(words, runs, strict=True)),
@@ -208,8 +208,8 @@ def readme(
         "leak": f"U becomes {by_shift if network.leak_shift else by_product}.",
         "shifts": f" (shifted left by {layers[0].shift} bits in the first layer, by "
         f"{layers[1].shift} in the second)" * any(layer.shift for layer in layers),
-        "delays": "Every input spike arrives at once." if delays == (0,)
-        else f"Every input spike arrives {len(delays)} times, {', '.join(map(str, delays))} steps "
+        "delays": "Every event arrives at once." if delays == (0,)
+        else f"Every event arrives {len(delays)} times, {', '.join(map(str, delays))} steps "
         f"late, each time at weights of its own: input k x {grid.n_units} + block for delay "
         "number k.",
         "mem_bits": network.mem_bits, "low": -network.high - 1, "high": network.high,

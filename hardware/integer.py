@@ -1,9 +1,9 @@
-"""The integer model: the definition of the circuit, from raw events to a class, without a float.
+"""The integer model: the definition of the circuit, from spikes to a class, without a float.
 
 **The input.** Events are pairs (millisecond, unit), in the order of their milliseconds. Units below
 `first_unit` and those that fill no block at the upper edge are dropped; a cell is one unit in one
-bin of time, and however many events fall into it, it is active once; a block of `pool_units` x
-`pool_steps` cells is an input spike if at least `pool_threshold` of its cells are active. A circuit
+bin of time, and however many spikes fall into it, it is active once; a block of `pool_units` x
+`pool_steps` cells is an event if at least `pool_threshold` of its cells are active. A circuit
 needs a bit a unit (active in this bin?) and a counter a block of units.
 
 **A step of a layer**, for each neuron, with its membrane U from the step before:
@@ -18,7 +18,7 @@ needs a bit a unit (active in this bin?) and a counter a block of units.
 5. the neuron spikes if U > threshold, strictly.
 
 The second layer's inputs at a step are the first layer's spikes of the same step. With delays,
-input k n_units + u is the input spike of unit u, delays[k] steps ago. Membranes begin at 0. The
+input k n_units + u is the event of unit u, delays[k] steps ago. Membranes begin at 0. The
 class is the output neuron with most spikes; **of several with equally many, the lowest class**.
 """
 
@@ -122,12 +122,12 @@ class IntegerNetwork:
     def pool(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and units of the input spikes, ordered by step, then unit.
+        """Return steps and units of the events, ordered by step, then unit.
 
         Parameters
         ----------
         milliseconds, units : sequence of int
-            Raw events, shape (events,), milliseconds ascending, units 0..699.
+            Spikes, shape (spikes,), milliseconds ascending, units 0..699.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class IntegerNetwork:
     def run(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> IntegerRun:
-        """Take one utterance's raw events to spike counts, and keep what happened on the way.
+        """Take one utterance's spikes to spike counts, and keep what happened on the way.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class IntegerNetwork:
         return self._run(*self.pool(milliseconds, units))
 
     def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
-        """Take one utterance's input spikes to spike counts; arguments as `pool` returns them."""
+        """Take one utterance's events to spike counts; arguments as `pool` returns them."""
         n_steps, spk, mem = self.grid.n_steps, [], []
         start, inputs = first = self._inputs(steps.astype(np.int64), units.astype(np.int64))
         for layer in self.layers:

@@ -1,6 +1,6 @@
-/* The circuit in C99, bit for bit: counts of output spikes from raw events, with integers only.
+/* The circuit in C99, bit for bit: a word's spikes to output spike counts, with integers only.
 
-   Reads events from standard input, a line each: "millisecond unit", whole numbers from 0,
+   Reads spikes from standard input, a line each: "millisecond unit", whole numbers from 0,
    milliseconds ascending within a word. An empty line ends a word; so does the end of the input.
    Prints a line a word: its class, then the spike counts of all classes.
    A line that can't be used ends the program: it is named on stderr, and the exit status is 1.
@@ -13,14 +13,14 @@
 
 #include "network.h"
 
-#define SLOTS (MAX_DELAY + 1) /* steps whose input spikes are still needed */
+#define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
 #define N_CELLS (N_UNITS * POOL_UNITS)
 #define MEM_LOW (-MEM_HIGH - 1)
 
 static int32_t mem1[N_HIDDEN], mem2[N_CLASSES]; /* membranes */
-static int32_t last_bin[N_CELLS];               /* in which each unit had an event */
+static int32_t last_bin[N_CELLS];               /* in which each unit had a spike */
 static int32_t n_active[N_UNITS];               /* active cells of each block, this step */
-static int32_t history[SLOTS][N_UNITS];         /* input spikes of the last steps, ... */
+static int32_t history[SLOTS][N_UNITS];         /* events of the last steps, ... */
 static int32_t n_history[SLOTS];                /* ... and how many */
 static int32_t count[N_CLASSES];
 static int32_t inputs[N_INPUTS], hidden[N_HIDDEN], output[N_CLASSES]; /* spikes of this step */
@@ -72,7 +72,7 @@ static int32_t run_layer(int32_t n, int32_t *mem, const int32_t *bias, const int
     return found;
 }
 
-/* Close the step: its blocks become input spikes, and both layers take one step. */
+/* Close the step: its blocks become events, and both layers take one step. */
 static void run_step(void) {
     int32_t slot = step % SLOTS, n_in = 0, n_hid, n_out;
     n_history[slot] = 0;
@@ -179,7 +179,7 @@ int main(void) {
         else if (event[1] >= N_CHANNELS)
             wrong = "has a unit that the cochlea hasn't";
         else if (event[0] < last_ms)
-            wrong = "is earlier than the line before; sort a word's events by millisecond";
+            wrong = "is earlier than the line before; sort a word's spikes by millisecond";
         if (wrong) {
             fprintf(stderr, "line %ld %s\n", line, wrong);
             return 1;
@@ -191,7 +191,7 @@ int main(void) {
     if (is_open)
         end_word();
 #ifdef COUNT
-    fprintf(stderr, "%ld words, %llu events, %llu input spikes, %llu hidden spikes, "
+    fprintf(stderr, "%ld words, %llu spikes, %llu events, %llu hidden spikes, "
             "%llu accumulates, %lu neuron updates\n", n_words, n_events, n_inputs, n_spikes,
             n_accumulates, (unsigned long)n_words * N_STEPS * (N_HIDDEN + N_CLASSES));
 #endif

@@ -1,4 +1,4 @@
-"""A circuit and its test vectors as text: a C header, Verilog parameters, hex files, events.
+"""A circuit and its test vectors as text: a C header, Verilog parameters, hex files, spikes.
 
 `reference.c` and `rtl/core.v` are the same for every network; what this module writes makes them
 this network, and says what they must do with which words.
@@ -14,10 +14,10 @@ from shd_helpers.source.shd_file import N_CHANNELS
 
 
 class Word(NamedTuple):
-    """An utterance's raw events and its class."""
+    """An utterance's spikes and its class."""
 
-    milliseconds: np.ndarray  # (events,) int64, ascending
-    units: np.ndarray  # (events,) int64, 0..699
+    milliseconds: np.ndarray  # (spikes,) int64, ascending
+    units: np.ndarray  # (spikes,) int64, 0..699
     label: int
 
 
@@ -135,7 +135,7 @@ def _hex(rows: np.ndarray, bits: int) -> str:
 
 
 def events_text(words: Sequence[Word]) -> str:
-    """Return `vectors.txt`: a line an event, an empty line after each word."""
+    """Return `vectors.txt`: a line a spike, an empty line after each word."""
     pairs = [np.stack(word[:2], 1).tolist() for word in words]
     return "".join("".join(f"{ms} {unit}\n" for ms, unit in pair) + "\n" for pair in pairs)
 
@@ -153,7 +153,7 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
     network : IntegerNetwork
         The circuit.
     words : sequence of Word
-        Recordings: the one of fewest events is changed, and one is broken off where two classes
+        Recordings: the one of fewest spikes is changed, and one is broken off where two classes
         have equally many spikes, more than none. Where there is no such word, it is left out.
     """
     grid, shortest = network.grid, min(words, key=lambda word: len(word.units))
@@ -165,12 +165,12 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         [np.zeros_like(outside), shortest.milliseconds, np.full(N_CHANNELS, end_ms)]
     )
     found = {
-        "no event": (ms[:0], ms[:0]),
-        "the shortest word, each event twice": (
+        "no spike": (ms[:0], ms[:0]),
+        "the shortest word, each spike twice": (
             np.repeat(shortest.milliseconds, 2),
             np.repeat(shortest.units, 2),
         ),
-        "the same with events outside of units and window": (
+        "the same with spikes outside of units and window": (
             ms,
             np.concatenate([outside, shortest.units, all_units]),
         ),
@@ -215,8 +215,8 @@ def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[In
     arrivals = sum(len(run.inputs) for run in runs)
     hidden = sum(int(run.spk[0].sum()) for run in runs)
     return (
-        f"{len(words)} words, {sum(len(word.units) for word in words)} events, "
-        f"{n_inputs} input spikes, {hidden} hidden spikes, "
+        f"{len(words)} words, {sum(len(word.units) for word in words)} spikes, "
+        f"{n_inputs} events, {hidden} hidden spikes, "
         f"{arrivals * n_hidden + hidden * n_classes} accumulates, "
         f"{len(words) * network.grid.n_steps * (n_hidden + n_classes)} neuron updates"
     )

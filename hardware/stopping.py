@@ -43,7 +43,7 @@ def stop_early(
     events : Events
         Utterances.
     silence : int
-        It stops at the end of the first step in which so many have passed without an input spike,
+        It stops at the end of the first step in which so many have passed without an event,
         once there was one. 0: never.
 
     Returns

@@ -1,14 +1,14 @@
-// The circuit: from raw events to the spike counts of all classes. One adder sums for all neurons,
-// one after the other, and meets only the weights of inputs that spike. What is computed, and in
+// The circuit: from spikes to the spike counts of all classes. One adder sums for all neurons,
+// one after the other, and meets only the weights of active inputs. What is computed, and in
 // which order, stands in README.md; sizes are in network.vh, weights in the .mem files.
 //
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
-//  in_*   an event, in_ms (from the word's start, ascending) and in_unit (0..699); or, with in_end
-//         high, the end of the word, without an event. Events after the window are dropped.
+//  in_*   a spike, in_ms (from the word's start, ascending) and in_unit (0..699); or, with in_end
+//         high, the end of the word, without a spike. Spikes after the window are dropped.
 //         in_ready is low for N_UNITS cycles after rst, while a step is computed, and while counts
 //         wait. It follows in_ms and in_end within the cycle: a step is computed once something
-//         later is offered (in silence: an event of a unit that is dropped), at in_end all left.
+//         later is offered (in silence: a spike of a unit that is dropped), at in_end all left.
 //  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
 //         with the last one, when out_answer is the class of most spikes. Then a word can begin.
 //  mon_*  to look on: while mon_valid is high, neuron mon_neuron (hidden ones first) gets the
@@ -72,7 +72,7 @@ module core #(
         if (state == CELL || !is_clear)
             block[state == CELL ? unit : clear] <= state == CELL ? cells_now : 0;
     end
-    // Delays: the input spikes of the last steps. Those that arrive now are gathered in the list.
+    // Delays: the events of the last steps. Those that arrive now are gathered in the list.
     reg [UB-1:0] history [0:(N_SLOTS<<UB)-1], n_history [0:N_SLOTS-1], next_old, old;
     reg [SB-1:0] slot;
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it

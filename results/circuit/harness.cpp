@@ -1,7 +1,7 @@
-// Drives the simulated core with the events that reference.c reads, and prints what it prints; at
+// Drives the simulated core with the spikes that reference.c reads, and prints what it prints; at
 // the end, on stderr, the clock cycles, and of them those from in_end, which comes at once after the
-// last event, to out_valid: of a word, the fewest and the most. -DTRACE=n prints the steps as well,
-// as reference.c does (without i, the input spikes, which the core doesn't show).
+// last spike, to out_valid: of a word, the fewest and the most. -DTRACE=n prints the steps as well,
+// as reference.c does (without i, the events, which the core doesn't show).
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
