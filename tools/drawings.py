@@ -28,6 +28,7 @@ WORD, VOICE, NETWORK = "seven", "en-us+m3", "study_0"
 SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
 HEARD = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
 Point = tuple[float, float]
+LINE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
 IN, LEAK, SPIKE, RESET = "C0", "C1", "C2", "C3"  # a part's colour is its term's
 BLOCKS, CLOSE_UP = 4, (34, 106)  # of the close-up: blocks in a row, first step and unit
 
@@ -41,7 +42,7 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _wire(axis: Axes, *points: Point, color: str = INK, **style: Any) -> None:
-    axis.plot(*np.transpose(points), **{"color": color, "linestyle": "-", "linewidth": 1.6} | style)
+    axis.plot(*np.transpose(points), color=color, **LINE | style)
 
 
 def _arrow(axis: Axes, tail: Point, head: Point, color: str = INK, **style: Any) -> None:
@@ -50,13 +51,13 @@ def _arrow(axis: Axes, tail: Point, head: Point, color: str = INK, **style: Any)
 
 
 def _text(axis: Axes, x: float, y: float, what: str, color: str = INK, **style: Any) -> None:
-    axis.text(x, y, what, **{"color": color, "ha": "center", "va": "center", "size": 12} | style)
+    axis.text(x, y, what, {"color": color, "ha": "center", "va": "center", "size": 12} | style)
 
 
 def _box(axis: Axes, middle: Point, size: Point, what: str, color: str) -> None:
-    look = {"boxstyle": "round,pad=0,rounding_size=0.12", "fc": "white", "ec": color, "lw": 1.8}
     corner = middle[0] - size[0] / 2, middle[1] - size[1] / 2
-    axis.add_patch(FancyBboxPatch(corner, *size, zorder=3, **look))
+    style = "round,pad=0,rounding_size=0.12"
+    axis.add_patch(FancyBboxPatch(corner, *size, style, fc="white", ec=color, lw=1.8, zorder=3))
     _text(axis, *middle, what, color, zorder=4)
 
 
@@ -169,20 +170,18 @@ def pooling(word: Word, kept: TrainedNetwork) -> Figure:
     for (i, j), count in np.ndenumerate(counts):
         _text(after, j + 0.5, i + 0.5, f"{count:.0f}", "white" if blocks[i, j] else INK, size=18)
     units = f"{N_CHANNELS} - {first} = {fine.n_units} = {grid.n_units} x {grid.pool_units}"
-    steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps}"
-    for axis, title in zip(axes, (
-        f"units: {units} + {units_over}\nms: {steps} + {ms_over}; the rest is in no block",
-        f"the small box: entries, and\nblocks of {grid.pool_units} x {grid.pool_steps}",
-        f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on",
-    ), strict=True):  # fmt: skip
-        axis.set_title(title)
+    steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps} + {ms_over}"
+    spikes.set_title(f"units: {units} + {units_over}\nms: {steps}; the rest is in no block")
+    before.set_title(f"the small box: entries,\nblocks of {grid.pool_units} x {grid.pool_steps}")
+    after.set_title(f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on")
     return figure
 
 
 def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
     """Draw the network's layers, with numbers of weights, and a word's votes."""
     figure, axis = canvas(12.6, 6.2)
-    sizes = [kept.grid.n_units, *(fc.out_features for fc, _ in kept.network.layers)]
+    biases = [b for name, b in kept.network.named_parameters() if "bias" in name]
+    sizes = [kept.grid.n_units, *map(len, biases)]
     rows, xs = np.linspace(5.0, 0.9, 10), (1.2, 5.0, 8.8)
     columns = [np.delete(rows, 8), np.delete(rows, 8), np.linspace(5.0, 0.9, sizes[2])]
     for x, y, color in zip(xs, columns, (IN, SPIKE, SPIKE), strict=True):
