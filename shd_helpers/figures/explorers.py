@@ -80,10 +80,10 @@ def downsizing(
         axes[0].set(xlim=(0, last_ms(times, grid)), ylim=(0, N_CHANNELS))
         axes[0].set_title(f"{len(times):,} spikes")
         axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
-        axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} active")
+        axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
         return (
             f"{word}, speaker {speaker}, take {min(take, len(of))} of {len(of)}: {len(times)} "
-            f"spikes; {fine.n_units} units x {fine.n_steps} steps with {len(binned.steps)} events; "
+            f"spikes; {fine.n_units} units x {fine.n_steps} steps with {len(binned.steps)} active; "
             f"pooled at threshold {pool_threshold} to {coarse.n_units} units x {coarse.n_steps} "
             f"steps with {len(pooled.steps)} events: "
             f"{len(pooled.steps) / max(1, len(times)):.0%} of the spikes"
@@ -115,7 +115,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     """
     start, start_slope = surrogate, float(np.log2(slope))
     x, median = np.linspace(-3, 1.5, 901), float(np.median(distance))
-    # the mean over some million membranes, by a histogram fine enough for the steepest surrogate
+    # the mean over some million membranes, by a histogram fine enough for the narrowest surrogate
     number, edges = np.histogram(distance, bins=2**16)
     centre, number = (edges[1:] + edges[:-1]) / 2, number / distance.size
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))

@@ -27,7 +27,7 @@ class NetworkConfig:
     n_hidden: int = 256  # hidden neurons; where they have a window, at every place
     beta: float = 0.95  # share of the membrane potential that is left after 3 ms
     surrogate: str = "fast_sigmoid"
-    slope: float = 2.0  # steepness of the surrogate
+    slope: float = 2.0  # of the surrogate: the larger, the narrower
     readout: str = later("spikes")  # class scores: output spikes, or the mean membrane potential
     learn_beta: bool = later(False)  # a beta for every neuron, learned
     learn_threshold: bool = later(False)  # a threshold for every spiking neuron, learned

@@ -39,7 +39,7 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
     name : str
         ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
     slope : float
-        Steepness: snntorch's ``slope``, for atan its ``alpha``.
+        The larger, the narrower: snntorch's ``slope``, for atan its ``alpha``.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     x : ndarray
         Membrane potential minus threshold.
     slope : float
-        Steepness (alpha for atan).
+        The larger, the narrower (alpha for atan).
 
     Returns
     -------

@@ -14,7 +14,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from shd_helpers.events import Downsampling, load_events, smoke_sized
+from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
@@ -218,7 +218,7 @@ def main() -> None:
             print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
             print("\n".join(os.path.relpath(path) for path in files))
             return
-        Recipe.from_flat({**known, **parameters, "dataset": smoke_sized(dataset, 1)[0]}).load()
+        Recipe.from_flat({**known, **parameters}).load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         try:

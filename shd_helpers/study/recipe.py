@@ -11,7 +11,15 @@ from typing import Any
 import psutil
 
 from shd_helpers.checks import check_choice, check_whole, later, quoted
-from shd_helpers.events import Augmentation, Downsampling, Parts, Split, add_copies, load_parts
+from shd_helpers.events import (
+    Augmentation,
+    Downsampling,
+    Parts,
+    Split,
+    add_copies,
+    load_parts,
+    smoke_sized,
+)
 from shd_helpers.network import NetworkConfig, Quantisation
 from shd_helpers.network.convolutional import BLOCK
 from shd_helpers.network.limits import refuse
@@ -95,8 +103,8 @@ class Recipe:
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """Return the data set's two files; it is made or downloaded if it isn't there."""
-        return locate(self.dataset, self.language)
+        """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
+        return locate(smoke_sized(self.dataset, 1)[0], self.language)
 
     def load(self) -> Parts:
         """Return the utterances that train (with their changed copies), validate and test.

@@ -1,0 +1,221 @@
+"""The exercises: solutions from the notebooks against the study, and a hint for each mistake."""
+
+import inspect
+import linecache
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import snntorch
+import torch
+from scipy import stats
+
+from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.network.surrogates import spike_grad, true_step
+from shd_helpers.paths import OF_A_RUN
+from shd_helpers.source.shd_file import ENGLISH, Utterances
+from shd_helpers.study import interval
+from shd_helpers.study.exercises import EXERCISES, MISTAKES, changed, check, judge
+
+NAMES = {"np": np, "pd": pd, "stats": stats, "torch": torch}
+
+
+def cells(tag):
+    """Return the code of all cells with this tag, by notebook."""
+    found = {path: nbformat.read(path, as_version=4).cells for path in OF_A_RUN}
+    return {
+        path.stem: [c.source for c in of if tag in c.metadata.get("tags", [])]
+        for path, of in found.items()
+    }
+
+
+def defined(source):
+    """Return the function of a cell; its text can be looked up, as a notebook's can."""
+    file, names = f"<cell {hash(source)}>", dict(NAMES)
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+    exec(compile(source, file, "exec"), names)
+    (function,) = (value for name, value in names.items() if name not in {*NAMES, "__builtins__"})
+    return function
+
+
+SOLUTIONS = {
+    solution.__name__.removesuffix("_solution"): solution
+    for sources in cells("solution").values()
+    for solution in map(defined, sources)
+}
+UNTOUCHED = {
+    function.__name__: function
+    for sources in cells("exercise").values()
+    for function in map(defined, sources)
+}
+
+
+def test_there_is_an_exercise_with_a_solution_in_each_notebook():
+    assert [*SOLUTIONS] == [*UNTOUCHED] == [*EXERCISES] == [*MISTAKES]
+    numbers = {name[:2]: len(sources) for name, sources in cells("exercise").items()}
+    assert numbers == {"01": 1, "02": 3, "03": 1, "04": 1}
+    for name, solution in SOLUTIONS.items():
+        text, empty = (inspect.getsource(f) for f in (solution, UNTOUCHED[name]))
+        lines = [line for line in text.splitlines() if line.strip() and '"""' not in line]
+        assert len(lines) <= 11, "the first line and ten to write"
+        head, what, *_ = text.replace("_solution", "", 1).splitlines()
+        assert empty.splitlines()[:2] == [head, what]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_untouched_and_right(name, capsys):
+    untouched, solution = UNTOUCHED[name], SOLUTIONS[name]
+    for empty in (untouched, lambda *_: None, solution):  # the last: the cell wasn't run again
+        assert check(empty, solution) is solution
+        assert capsys.readouterr().out.startswith("not tried yet.\n")
+    own = changed(solution, "return ", "return ")
+    assert check(own, solution) is own
+    assert capsys.readouterr().out.startswith("right: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"), [(name, row) for name in MISTAKES for row in MISTAKES[name]]
+)
+def test_each_usual_mistake_gets_its_hint(name, mistake):
+    solution = SOLUTIONS[name]
+    assert judge(changed(solution, *mistake["change"]), solution) == (
+        f"not yet right: {mistake['hint']}"
+    )
+
+
+def strict_with_loops(entries, steps, units, threshold):
+    shape = entries.shape[0] // steps, entries.shape[1] // units
+    result = np.zeros(shape)
+    for i, j in np.ndindex(*shape):
+        for x in entries[i * steps : (i + 1) * steps, j * units : (j + 1) * units].flat:
+            result[i, j] += x
+    return [[int(x > threshold) for x in row] for row in result]
+
+
+def resets_at_once(currents, beta, spike):
+    mem, pairs = torch.zeros(currents.shape[1]), []
+    for t in range(len(currents)):
+        mem = mem * beta + currents[t]
+        spk = spike(mem - 1)
+        pairs.append((spk, mem))
+        mem = mem - spk.detach()
+    return tuple(torch.stack(parts) for parts in zip(*pairs, strict=True))
+
+
+def forward_in_time(errors, lent, x, beta):
+    delta, gradient = 0, 0
+    for e, h, x_t in zip(errors, lent, x, strict=True):
+        delta = beta * delta + e * h
+        gradient = gradient + x_t * delta
+    return gradient
+
+
+def forgets_zero_grad(model, batches, optimizer):
+    losses, n = 0, 0
+    for frames, labels in batches:
+        loss = torch.nn.CrossEntropyLoss(reduction="sum")(model(frames).sum(dim=0), labels)
+        (loss / len(labels)).backward()
+        optimizer.step()
+        losses, n = losses + loss.item(), n + len(labels)
+    return losses / n
+
+
+def forgets_to_return(model, batches, optimizer):
+    for frames, labels in batches:
+        loss = torch.nn.functional.cross_entropy(model(frames).sum(0), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def binomial(right, speaker):
+    p = np.mean(right)
+    return 100 * p, 196 * np.sqrt(p * (1 - p) / len(right))
+
+
+def of_many(right, speaker):
+    a = np.array([np.mean(right[speaker == s]) for s in np.unique(speaker)]) * 100
+    return a.mean(), stats.norm.ppf(0.975) * a.std(ddof=1) / np.sqrt(len(a))
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "hint"),
+    [
+        ("pool", strict_with_loops, ">=, not >"),
+        ("lif", resets_at_once, "first the leak"),
+        ("surrogate_gradient", lambda e, x, k: e * (1 + k * abs(x)) ** -1, "squared"),
+        ("gradient_by_hand", forward_in_time, "begin with the last"),
+        ("train_epoch", forgets_zero_grad, "gradients add up"),
+        ("train_epoch", forgets_to_return, "return the mean loss"),
+        ("interval_by_speaker", binomial, "take speakers' accuracies"),
+        ("interval_by_speaker", of_many, "1.96"),
+        ("pool", lambda *_: np.zeros((4, 4)), "the shape (4, 4) comes out"),
+        ("pool", lambda *_: "events", "no numbers"),
+        ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
+        ("lif", lambda c, *_: (c.detach(), c.detach()), "read the equation"),
+    ],
+)
+def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):
+    assert hint in judge(written, SOLUTIONS[name])
+
+
+def otherwise_right(currents, beta, spike):
+    mem, spk, spks, mems = 0, torch.zeros(()), [], []
+    for current in currents:
+        mem = current - (spk.detach() - mem * beta)
+        spk = spike(-(1 - mem))
+        spks += [spk]
+        mems += [mem]
+    return [torch.stack(spks), torch.stack(mems)]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("lif", otherwise_right),
+        ("surrogate_gradient", lambda e, x, k: (1 / (k * x.abs() + 1)) ** 2 * e),
+        ("gradient_by_hand", lambda e, h, x, b: sum(
+            e[t] * h[t] * b ** (t - s) * x[s] for t in range(3) for s in range(t + 1)
+        )),
+    ],
+)  # fmt: skip
+def test_another_order_of_sums_is_right_to_the_last_bit(name, written):
+    assert judge(written, SOLUTIONS[name]).startswith("right: ")
+
+
+def test_pooling_is_the_studys():
+    rng = np.random.default_rng(0)
+    times, units = np.sort(rng.random(9000)), rng.integers(0, 700, 9000)
+    word = Utterances(times, units, np.array([0, 9000]), np.array([3]), np.array([0]), ENGLISH)
+    fine = downsize(word, Downsampling(150, 1.0, 1, 1, 1)).to_frames([0])[:, 0]
+    for pool in ((3, 3, 2), (7, 4, 3)):
+        wanted = downsize(word, Downsampling(150, 1.0, *pool)).to_frames([0])[:, 0]
+        np.testing.assert_array_equal(SOLUTIONS["pool"](fine, pool[1], pool[0], pool[2]), wanted)
+
+
+def test_the_neuron_is_snntorchs():
+    currents = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    leaky, mem = snntorch.Leaky(beta=0.95), torch.zeros(20)
+    spks, mems = SOLUTIONS["lif"](currents, 0.95, true_step)
+    for current, spk, own in zip(currents, spks, mems, strict=True):
+        wanted, mem = leaky(current, mem)
+        assert torch.equal(spk, wanted) and torch.equal(own, mem)
+    assert 10 < spks.sum() < 500
+
+
+def test_the_gradients_are_autograds():
+    step, x = spike_grad("fast_sigmoid", 2.0), torch.tensor([1.0, 0.5, 1.5])
+    weight, errors = torch.tensor(1.25, requires_grad=True), torch.tensor([1.0, -2.0, 0.5])
+    spks, mems = SOLUTIONS["lif"](weight * x, 0.9, step)
+    (spks * errors).sum().backward()
+    lent = SOLUTIONS["surrogate_gradient"](torch.ones(3), mems.detach() - 1, 2.0)
+    by_hand = SOLUTIONS["gradient_by_hand"](errors, lent, x, 0.9)
+    assert spks.sum() == 2 and by_hand == pytest.approx(weight.grad)
+
+
+def test_the_interval_is_the_studys():
+    right, speaker = np.random.default_rng(1).random(90) < 0.7, np.arange(90) % 9
+    shares = np.array([100 * right[speaker == s].mean() for s in range(9)])
+    wanted = interval(shares[:, None])
+    assert SOLUTIONS["interval_by_speaker"](right, speaker) == pytest.approx(wanted)
