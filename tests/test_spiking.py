@@ -210,7 +210,6 @@ def test_beta_keeps_its_time_constant_whatever_the_step():
         *(("slope", value) for value in (0.0, -1.0, float("inf"), 1e9)),
         ("readout", "max"),
         ("learn_beta", 1),
-        ("learn_adaptation", 1),
         ("n_delays", 0),
         ("kernel_size", -1),
         ("stride", 0),

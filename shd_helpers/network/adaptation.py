@@ -16,8 +16,7 @@ class Adaptation(nn.Module):
     """What the currents of a layer's neurons lose.
 
     A[t] = left A[t-1] + (1 - left) (from_mem U[t] + from_spk S[t]) of membranes U and spikes S; in
-    step t + 1 a neuron's current is less by A[t]. Weights below 0 count as 0, and
-    `left` as the nearest of 0..1.
+    step t + 1 a neuron's current is less by A[t]. Weights below 0 count as 0.
 
     Parameters
     ----------
@@ -25,35 +24,21 @@ class Adaptation(nn.Module):
         Neurons.
     adapt_ms, step_ms : float
         About the time constant, and the length of a step. Each neuron's own is drawn, uniformly on
-        a logarithmic scale.
+        a logarithmic scale, and isn't learned.
     generator : torch.Generator
         Draws it, and the weights that learning starts from.
-    learned : bool
-        Whether `left` is learned, too.
     """
 
-    def __init__(
-        self,
-        n: int,
-        adapt_ms: float,
-        step_ms: float,
-        generator: torch.Generator,
-        learned: bool = False,
-    ) -> None:
+    def __init__(self, n: int, adapt_ms: float, step_ms: float, generator: torch.Generator) -> None:
         super().__init__()
         drawn = torch.rand(3, n, generator=generator)
         tau_ms = adapt_ms * SPREAD ** (2 * drawn[0] - 1)
-        left = torch.exp(-step_ms / tau_ms)
         self.left: torch.Tensor
-        if learned:
-            self.left = nn.Parameter(left)
-        else:
-            self.register_buffer("left", left)
+        self.register_buffer("left", torch.exp(-step_ms / tau_ms))
         self.from_mem = nn.Parameter(FROM_MEM * drawn[1])
         self.from_spk = nn.Parameter(FROM_SPK * drawn[2])
 
     def forward(self, before: torch.Tensor, mem: torch.Tensor, spk: torch.Tensor) -> torch.Tensor:
         """Return the next adaptation, (batch, neurons), from the one before and what they did."""
         fed = self.from_mem.clamp(min=0) * mem + self.from_spk.clamp(min=0) * spk
-        left = self.left.clamp(0, 1)
-        return left * before + (1 - left) * fed
+        return self.left * before + (1 - self.left) * fed

@@ -35,7 +35,6 @@ class NetworkConfig:
     kernel_size: int = later(0)  # units that a hidden neuron sees, with shared weights; 0: all
     stride: int = later(8, counts_with="kernel_size")  # units between places
     adapt_ms: float = later(0.0)  # about how long hidden neurons adapt; 0: they don't
-    learn_adaptation: bool = later(False)  # how long, for every neuron
     stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:
@@ -52,7 +51,6 @@ class NetworkConfig:
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
         check_number("adapt_ms", self.adapt_ms, 0, 60_000)
-        check_switch("learn_adaptation", self.learn_adaptation)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 
     def step_beta(self, step_ms: float) -> float:

@@ -156,7 +156,7 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         neurons[2] = 1
         neurons[2, :n] = lif.threshold.detach().numpy()
         if adaptation := model.adaptation(i):
-            neurons[3, :n] = adaptation.left.detach().clamp(0, 1).numpy()
+            neurons[3, :n] = adaptation.left.numpy()
             neurons[4, :n] = adaptation.from_mem.detach().clamp(min=0).numpy()
             neurons[5, :n] = adaptation.from_spk.detach().clamp(min=0).numpy()
         if i:  # the way back through the weights needs them by row, in fives
@@ -182,10 +182,9 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
-        adaptation, at = model.adaptation(i), (block_at, band, state_at, matrix_at)
-        adapts = adaptation is not None, adaptation is not None and adaptation.left.requires_grad
-        shape.append((n_in, n, width, *at, kind, learn, *adapts))
-        block_at += n_in * band + (6 if adaptation else 3) * width
+        adapts, at = model.adaptation(i) is not None, (block_at, band, state_at, matrix_at)
+        shape.append((n_in, n, width, *at, kind, learn, adapts))
+        block_at += n_in * band + (6 if adapts else 3) * width
         state_at += width
     return np.array(shape, np.int64), np.array(constants, np.float32)
 
@@ -216,9 +215,6 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
             weights = adaptation.from_mem, adaptation.from_spk
             for weight, d_fed in zip(weights, d_more[1:], strict=True):  # the clamp to 0 as above
                 weight.grad = torch.from_numpy(d_fed) * (weight.detach() >= 0)
-            if adaptation.left.requires_grad:
-                left = adaptation.left.detach()
-                adaptation.left.grad = torch.from_numpy(d_more[0]) * ((left >= 0) & (left <= 1))
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:

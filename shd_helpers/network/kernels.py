@@ -23,7 +23,7 @@ FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
 # Gradients lie the same way. Where an input feeds few neurons, in the first layer, a row has these
 # alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, ADAPTS, LEARN_LEFT = range(11)
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, ADAPTS = range(10)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -310,18 +310,6 @@ def by_membrane(neurons, mem, t, fed, d):
 
 
 @compiled
-def by_left(neurons, mem, slopes):
-    """Let slopes[t] = A[t - 1] - fed[t]: how A[t] = left A[t - 1] + (1 - left) fed[t] grows."""
-    adaptation = np.zeros_like(mem[0])
-    for t in range(1, len(slopes)):
-        for j in range(len(adaptation)):
-            spk = one if mem[t, j] - neurons[2, j] > zero else zero
-            fed = neurons[4, j] * mem[t, j] + neurons[5, j] * spk
-            slopes[t, j] = adaptation[j] - fed
-            adaptation[j] -= (one - neurons[3, j]) * slopes[t, j]
-
-
-@compiled
 def learn(neurons, mem, t, d):
     """Add the gradients of beta and threshold in step t."""
     for j in range(mem.shape[1]):
@@ -341,14 +329,11 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
     threshold, and only the moment of the reset is detached. With ADAPTS the gradient of the
-    adaptation goes on to the membrane and the spike that have fed it, with LEARN_LEFT to what is
-    left of it.
+    adaptation goes on to the membrane and the spike that have fed it.
     """
     n_steps, n = len(mem) - 2, mem.shape[1]
     errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, n), np.float32)
     h, fed = np.zeros(n, np.float32), np.zeros(n, np.float32)
-    slopes = np.zeros((n_steps + 1 if layer[LEARN_LEFT] else 0, n), np.float32)
-    by_left(neurons, mem, slopes)
     mem[n_steps + 1] = zero
     if not n_next:
         for r in range(BACK):
@@ -366,9 +351,6 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                     )
         if layer[ADAPTS]:
             feed_back(neurons, mem, t, h, fed, d, grads, row)
-        if layer[LEARN_LEFT]:
-            for j in range(n):
-                d[3, j] += h[j] * slopes[t, j]
         step_back(layer[SURROGATE], constants, neurons, mem, t, grads, row)
         if layer[ADAPTS]:
             by_membrane(neurons, mem, t, fed, d)

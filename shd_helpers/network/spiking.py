@@ -162,8 +162,7 @@ class SpikingNetwork(nn.Module):
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
             if config.adapt_ms and i < self.n_layers - 1:
-                n, learned = fc.out_features, config.learn_adaptation
-                adaptation = Adaptation(n, config.adapt_ms, step_ms, generator, learned)
+                adaptation = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
                 self.add_module(f"adaptation{i + 1}", adaptation)
 
     @property
