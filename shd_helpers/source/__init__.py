@@ -8,7 +8,7 @@ from lazy_loader import attach
 _MODULES = {
     "cochlea": ("encode", "membrane_velocity"),
     "datasets": ("dataset_name", "fingerprint", "locate"),
-    "microphone": ("hear",),
+    "microphone": ("encode_word",),
     "recordings": ("encode_recordings",),
     "shd_file": ("LANGUAGES", "Utterances", "read_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesise", "wav"),
