@@ -213,10 +213,10 @@ def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_o
     add_events(layer, weights, lows, delays, start, units, mem)
     for t in range(n_steps):
         if adapts:
-            adapt(mem, t, adaptation)
-        step(neurons, mem, t, flags)
+            subtract_adaptation(mem, t, adaptation)
+        step_forward(neurons, mem, t, flags)
         if adapts:
-            feed(neurons, mem, t, flags, adaptation)
+            adaptation_forward(neurons, mem, t, flags, adaptation)
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -232,14 +232,14 @@ def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_o
 
 
 @compiled
-def adapt(mem, t, adaptation):
+def subtract_adaptation(mem, t, adaptation):
     """Let step t's currents lose the adaptation."""
     for j in range(mem.shape[1]):
         mem[t + 1, j] -= adaptation[j]
 
 
 @compiled
-def step(neurons, mem, t, flags):
+def step_forward(neurons, mem, t, flags):
     """Turn the currents mem[t + 1] into the membranes of step t; flags tell who spikes."""
     for j in range(mem.shape[1]):
         beta, theta = neurons[1, j], neurons[2, j]
@@ -250,7 +250,7 @@ def step(neurons, mem, t, flags):
 
 
 @compiled
-def feed(neurons, mem, t, flags, adaptation):
+def adaptation_forward(neurons, mem, t, flags, adaptation):
     """Let membranes and spikes of step t add to the adaptation."""
     for j in range(mem.shape[1]):
         left = neurons[3, j]
@@ -283,7 +283,7 @@ def step_back(kind, constants, neurons, mem, t, grads, row):
 
 
 @compiled
-def feed_back(neurons, mem, t, h, fed, d, grads, row):
+def adaptation_back(neurons, mem, t, h, fed, d, grads, row):
     """Take the adaptation a step back: h[t] = left h[t + 1] - g[t + 1] reaches what has fed it."""
     for j in range(len(h)):
         h[j] = neurons[3, j] * h[j] - mem[t + 1, j]
@@ -299,18 +299,18 @@ def feed_back(neurons, mem, t, h, fed, d, grads, row):
 
 
 @compiled
-def by_membrane(neurons, mem, t, fed, d):
+def adaptation_to_membrane(neurons, mem, t, fed, d):
     """Add to mem[t] what comes back over the membrane's share in the adaptation."""
     for j in range(len(fed)):
         fed[j] *= neurons[4, j]
     for j in range(len(fed)):
         mem[t, j] += fed[j]
     for j in range(len(fed)):
-        d[2, j] += fed[j]  # for `learn`: the threshold has no part in it
+        d[2, j] += fed[j]  # for `learn_back`: the threshold has no part in it
 
 
 @compiled
-def learn(neurons, mem, t, d):
+def learn_back(neurons, mem, t, d):
     """Add the gradients of beta and threshold in step t."""
     for j in range(mem.shape[1]):
         d[1, j] += mem[t, j] * mem[t - 1, j]
@@ -350,12 +350,12 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                         errors[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
         if layer[ADAPTS]:
-            feed_back(neurons, mem, t, h, fed, d, grads, row)
+            adaptation_back(neurons, mem, t, h, fed, d, grads, row)
         step_back(layer[SURROGATE], constants, neurons, mem, t, grads, row)
         if layer[ADAPTS]:
-            by_membrane(neurons, mem, t, fed, d)
+            adaptation_to_membrane(neurons, mem, t, fed, d)
         if layer[LEARN]:
-            learn(neurons, mem, t, d)
+            learn_back(neurons, mem, t, d)
 
 
 @compiled
