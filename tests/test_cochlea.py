@@ -219,3 +219,16 @@ def test_what_is_no_word_is_refused(wave, rate_hz, message):
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def test_the_table_is_kept_and_half_a_file_is_made_again(data_dir):
+    make = cochlea._response_table.__wrapped__
+    table, _ = make(500)
+    (kept,) = (data_dir / "cache").iterdir()
+    older = kept.with_name("cochlea_500_0.npy")
+    older.touch()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    np.testing.assert_array_equal(make(500)[0], table)
+    assert [*kept.parent.iterdir()] == [kept]
+    np.save(kept, np.zeros(1))
+    assert make(500)[0].shape == (1,)

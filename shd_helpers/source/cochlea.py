@@ -181,7 +181,8 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
     Evaluating the Hankel functions for each bin of each wave would take longer than all the rest;
     the response is smooth on the scale of the resonance, so some points per channel, interpolated
     by cubics, are exact to 2e-7 of its peak, for waves of any length. Channels 2 j and 2 j + 1
-    share their frequencies; the table holds their responses a and b as a + i b and a - i b.
+    share their frequencies; the table holds their responses a and b as a + i b and a - i b. It
+    takes longer than a word, so it is kept in ``data/cache``, for this file as it is now.
     """
     x = np.linspace(0, LENGTH_CM, CHANNELS)
     tops_hz = np.minimum(TABLE_TOP * resonance_hz()[::2], top_hz)
@@ -194,8 +195,11 @@ def _response_table(top_hz: int) -> tuple[np.ndarray, np.ndarray]:
         response = np.array(list(threads.map(membrane_response, omega, x)))
     even, odd = response[::2], 1j * response[1::2]
     table = np.stack([even + odd, even - odd], axis=-1)
-    with suppress(OSError), atomic(kept) as part, part.open("wb") as file:
-        np.save(file, table)
+    with suppress(OSError):
+        with atomic(kept) as part, part.open("wb") as file:
+            np.save(file, table)
+        for old in {*kept.parent.glob(f"cochlea_{top_hz}_*.npy")} - {kept}:
+            old.unlink(missing_ok=True)
     return table, tops_hz
 
 
