@@ -55,16 +55,24 @@ def stretched(utterance, factor):
     return {(t, u) for t, u in moved if t < 50}
 
 
-def test_stretch_multiplies_times():
-    """Between two neighbours of `edges` no factor moves an entry elsewhere: their middles do."""
-    events, factors = changed(stretch=0.5), []
-    edges = np.unique(np.append(np.arange(76) / (np.arange(50)[:, None] + 0.5), (0.5, 1.5)))
-    edges = edges[(edges >= 0.5) & (edges <= 1.5)]
+def drawn_factors(events, by_hand, edges, limits):
+    """Return what factor changed each utterance: between two neighbours of `edges` all do alike."""
+    edges = np.unique(np.append(edges, limits))
+    edges = edges[(edges >= limits[0]) & (edges <= limits[1])]
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()
-    for i in range(40):
+
+    def factor(i):
         before, after = entries(EVENTS, i), entries(events, i)
-        factors += [np.mean([f for f in middles if stretched(before, f) == after])]
+        return np.mean([f for f in middles if by_hand(before, f) == after])
+
+    factors = [factor(i) for i in range(40)]
     assert not np.isnan(factors).any()
+    return factors
+
+
+def test_stretch_multiplies_times():
+    edges = np.arange(76) / (np.arange(50)[:, None] + 0.5)
+    factors = drawn_factors(changed(stretch=0.5), stretched, edges, (0.5, 1.5))
     assert min(factors) < 0.65 and max(factors) > 1.35
 
 
@@ -88,15 +96,8 @@ def warped(utterance, factor):
 
 
 def test_warp_scales_units_from_their_middle():
-    """Edges and middles as above."""
-    events, factors = changed(warp=0.3), []
-    edges = np.unique(np.append(np.arange(-20, 21)[:, None] / (np.arange(30) - 14.5), (0.7, 1.3)))
-    edges = edges[(edges >= 0.7) & (edges <= 1.3)]
-    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
-    for i in range(40):
-        before, after = entries(EVENTS, i), entries(events, i)
-        factors += [np.mean([f for f in middles if warped(before, f) == after])]
-    assert not np.isnan(factors).any()
+    edges = np.arange(-20, 21)[:, None] / (np.arange(30) - 14.5)
+    factors = drawn_factors(changed(warp=0.3), warped, edges, (0.7, 1.3))
     assert min(factors) < 0.76 and max(factors) > 1.24
 
 
