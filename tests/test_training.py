@@ -93,7 +93,7 @@ def test_fit_steps_the_learning_rate_and_improves(toy, capsys):
 
 
 def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
-    """With a steep slope snntorch's sigmoid divides infinity by infinity."""
+    """With a large slope snntorch's sigmoid divides infinity by infinity."""
     generator = torch.Generator().manual_seed(0)
     net = spiking_network((toy.n_units, 32, 10), 0.9, "sigmoid", 1e4, generator)
     config, seen = TrainConfig(epochs=2, batch_size=60, lr=0.5), []

@@ -196,7 +196,7 @@ def fit(
         if not all(bool(torch.isfinite(values).all()) for values in numbers):
             raise ValueError(
                 f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
-                f"{rate:g} is too large, or slope: snntorch's sigmoid overflows where it's steep"
+                f"{rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
             )
         scheduler.step()
         metrics = {
