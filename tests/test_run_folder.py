@@ -250,8 +250,11 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
     ) as first:  # fmt: skip
         assert first.stdout.readline() == b"begun\n"
         monkeypatch.setattr(results, "WAIT_S", 0.1)
+        folder.rmdir()  # as if the first one were renaming it
         with pytest.raises(RunError, match=r"run: another process writes this run\."):
             write_run(folder)
+        assert not folder.exists()  # whoever waits makes nothing
+        folder.mkdir()
         first.stdin.close()
     assert first.returncode == 0 and read_run(folder).info["seed"] == 0
     write_run(folder)

@@ -58,9 +58,14 @@ def _lock(folder: Path) -> FileLock:
     A process has one lock for a folder, so that a notebook's cell can be run again.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
+        try:
+            folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
+        except OSError:
+            lock.release()
+            raise
     except Timeout:
         raise RunError(
             f"{folder}: another process writes this run. Wait for it, or take another run_name."
