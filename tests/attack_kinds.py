@@ -37,7 +37,7 @@ WORDS = {
     "surrogate": ("atan", "sigmoid"),
     "readout": ("membrane",),
     "network": ("convolutional",),
-    "protocol": ("leave_one_out",),
+    "protocol": ("leave_one_out", "everybody"),
     "validation": ("speaker",),
     "dataset": ("shd_helpers", "no/where", "spoken\0"),
     "held_out": (0, 3, 99),

@@ -89,18 +89,6 @@ def left_of_full(**limits):
     return events.to_frames(np.arange(300)).transpose(1, 0, 2) > 0
 
 
-def warped(utterance, factor):
-    """Scale an utterance's units by hand."""
-    moved = {(t, int(np.floor(15 + (u - 14.5) * factor))) for t, u in utterance}
-    return {(t, u) for t, u in moved if 0 <= u < 30}
-
-
-def test_warp_scales_units_from_their_middle():
-    edges = np.arange(-20, 21)[:, None] / (np.arange(30) - 14.5)
-    factors = drawn_factors(changed(warp=0.3), warped, edges, (0.7, 1.3))
-    assert min(factors) < 0.76 and max(factors) > 1.24
-
-
 def test_masks_are_one_band_and_one_span():
     left = left_of_full(mask_units=6, mask_ms=30.0)
     units, steps = left.any(1), left.any(2)
@@ -114,16 +102,17 @@ def test_masks_are_one_band_and_one_span():
     assert not units.all(0).any()  # every unit is masked once
 
 
-def test_later_changes_draw_after_the_others():
-    """So that earlier runs keep their numbers: a warp of nearly nothing shows it."""
+def test_masks_draw_after_the_others():
+    """So that earlier runs keep their numbers."""
     limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
-    units = changed(**limits, warp=1e-12).units
-    np.testing.assert_array_equal(units, changed(**limits).units)
+    events, masked = changed(**limits), changed(**limits, mask_units=3, mask_ms=15.0)
+    assert len(masked.steps) < len(events.steps)
+    assert all(entries(masked, i) <= entries(events, i) for i in range(40))
 
 
 def test_order_labels_and_seeds():
     limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
-    limits |= {"warp": 0.2, "mask_units": 3, "mask_ms": 15.0}
+    limits |= {"mask_units": 3, "mask_ms": 15.0}
     events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)
@@ -142,7 +131,6 @@ def test_order_labels_and_seeds():
         *(("shift_ms", value) for value in (-1.0, float("nan"))),
         *(("stretch", value) for value in (-0.1, 1.0)),
         *(("dropout", value) for value in (-0.1, 1.0, float("nan"))),
-        *(("warp", value) for value in (-0.1, 1.1)),
         *((name, value) for name in ("mask_units", "mask_ms") for value in (-1, 100_000)),
     ],
 )

@@ -5,6 +5,7 @@ and leaves pictures there: the README's is ``explorer_01.png``.
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -20,11 +21,13 @@ import nbformat
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source import SPEECH_RATE_HZ, synthesise
 from shd_helpers.source.microphone import encode_word
-from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study import Recipe, evaluate, input_of, read_network
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright isn't installed: make browser"
@@ -195,6 +198,29 @@ def test_01_downsizing(lab, browser):
         page.press("pool_units", "ArrowRight", 12, "pooled at threshold 3 to 33 units")
 
 
+def test_01_an_exercise_is_done(lab, browser):
+    """A wrong answer gets its hint, a right one is kept for the reader's own file."""
+    with Notebook(browser, lab, "01_data_preprocessing") as page:
+        cells, keyboard = page.page.locator(".jp-CodeCell"), page.page.keyboard
+        notebook = nbformat.read(lab.notebooks / "01_data_preprocessing.ipynb", as_version=4)
+        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        place = next(i for i, text in enumerate(sources) if text.startswith("def pool("))
+        right = sources[place + 1].partition("\n")[2].replace("_solution", "")
+        for text, verdict in (
+            (right.replace(">= threshold", "> threshold"), "not yet right: "),
+            (right, "right: your events are ours"),
+        ):
+            cells.nth(place).locator(".cm-content").click()
+            keyboard.press("Control+A")
+            keyboard.insert_text(text)
+            for _ in range(3):  # the exercise, the solution, the check
+                keyboard.press("Shift+Enter")
+            cells.nth(place + 2).locator(f"pre:has-text('{verdict}')").wait_for()
+    runs = lab.notebooks.parent / "runs"
+    (kept,) = runs.rglob("my_network/pool.txt")
+    assert ">= threshold" in kept.read_text()
+
+
 def test_02_surrogates(lab, browser):
     with Notebook(browser, lab, "02_surrogate_visualization") as page:
         page.look("explorer_02")
@@ -203,8 +229,14 @@ def test_02_surrogates(lab, browser):
 
 
 def test_03_and_04_utterances(lab, browser):
-    with Notebook(browser, lab, "03_model_training"):
-        pass
+    with Notebook(browser, lab, "03_model_training") as page:
+        train = page.page.locator("button:text-is('Train')")
+        page.control("change").locator("select").select_option("leave speaker 3 out")
+        train.click()
+        waits_for(page, "First predict")
+        page.control("prediction").locator("select").select_option("worse")
+        page.changes(train.click, "You said: worse.")
+        page.look("experiment_03")
     with Notebook(browser, lab, "04_results_analysis") as page:
         page.look("explorer_04")
         page.press("utterance", "ArrowRight")
@@ -221,6 +253,10 @@ def say(lab):
     notebook.cells = [c for c in notebook.cells if any(text in c.source for text in wanted)]
     assert len(notebook.cells) == 2
     nbformat.write(notebook, lab.notebooks / "say.ipynb")
+    weights = Recipe().network, 183, 10, 3.0, torch.Generator().manual_seed(0)
+    file = lab.notebooks.parent / "runs" / ("" if SCREENSHOTS else "smoke") / "my_network"
+    file.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(build_network(*weights).named_parameters()), file / "my_network.pt")
     return "say"
 
 
@@ -253,6 +289,7 @@ def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:
         assert "with other microphones" in page.text()
         page.changes(lambda: record(page, 3.5), f"The network answers {answer}.")
+        assert re.match(r"Your network answers \w+\. The network", page.text())
         page.look("say_a_word")
         page.press("until_ms", "Home", says="After 3 ms")
 

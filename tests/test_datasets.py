@@ -18,6 +18,7 @@ def test_locate_finds_one_pair(tmp_path):
     train, test = datasets.locate(str(tmp_path))
     assert (train.name, test.name) == ("x_train.h5.gz", "x_test.h5")
     assert datasets.dataset_name((train, test)) == "x"
+    assert [datasets.speaker_name(name, 2) for name in ("spoken", "x")] == ["C", "2"]
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*: x, y; keep one"):
         datasets.locate(str(tmp_path))

@@ -70,6 +70,7 @@ def test_impossible_splits():
         ("validation_speakers", {"validation_speakers": "3"}),
         ("validation_speakers", {"validation": "speaker", "validation_speakers": "3;4"}),
         ("score_test", {"score_test": 1}),
+        ("score_test", {"protocol": "everybody"}),
     ],
 )
 def test_settings_out_of_range(name, options):
@@ -99,6 +100,13 @@ def test_official_protocol_keeps_the_files_apart(files, data_dir):
     np.testing.assert_array_equal(original.speakers[test.rows], test.speakers)
     words = [original.keys[label] for label in original.labels[test.rows]]
     assert words == [test.class_names[label] for label in test.labels]
+
+
+def test_everybody_trains(files, data_dir):
+    split = Split(protocol="everybody", validation_fraction=0.05, score_test=False)
+    training, validation, test = load_parts(files, COARSE, "english", split, 0)
+    assert test is None and {*training.speakers} == {0, 1, 2, 3, 4}
+    assert len(rows(training) | rows(validation)) == len(training) + len(validation) == 170
 
 
 def test_leave_one_out_by_hand(files, data_dir):

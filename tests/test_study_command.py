@@ -100,10 +100,12 @@ def test_what_the_data_have_no_room_for_is_refused_first(tmp_path, monkeypatch, 
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
     """In the place of papermill stands a function that writes the file and may fail."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    orders = [""] * 4
+    orders, lessons = [""] * 4, []
 
-    def execute(path, out, *_, **__):
-        order = orders[OF_A_RUN.index(path)]
+    def execute(notebook, out, *_, **__):
+        tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", ())]
+        lessons.append("lesson" in tags)
+        order = orders[[path.name for path in OF_A_RUN].index(out.name)]
         out.write_text(order)
         img = Path(os.environ["SHD_IMG_DIR"])
         img.mkdir(exist_ok=True)
@@ -118,7 +120,9 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     folder, place = tmp_path / "run", tmp_path / ".run.notebooks"
     four = {path: {} for path in OF_A_RUN}
+    execute_run(four, folder, lessons=False)
     execute_run(four, folder)
+    assert lessons == [False] * 4 + [False, False, True, False]
     (folder / "run.json").write_text("another's")
     assert contents() == [""] * 5
     orders[:] = ["2", "2", "fail", "2"]
@@ -148,8 +152,8 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     monkeypatch.setattr(os, "environ", os.environ.copy())
     calls = []
 
-    def execute(path, out, *_, on_notebook_start, **__):
-        calls.append(path)
+    def execute(_notebook, out, *_, on_notebook_start, **__):
+        calls.append(out.name)
         if len(calls) == 5:  # the third notebook, for the second time
             on_notebook_start(notebook=None)
         if len(calls) in (1, 4, 5):
@@ -160,7 +164,7 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     first, second, third, *_ = OF_A_RUN
     with pytest.raises(RuntimeError, match="Kernel died"):
         execute_run({path: {} for path in OF_A_RUN}, tmp_path / "run")
-    assert calls == [first, first, second, third, third]
+    assert calls == [path.name for path in (first, first, second, third, third)]
 
 
 def test_data_only(tmp_path):

@@ -1,9 +1,8 @@
 """Training utterances changed a little, anew for every epoch: more voices than were recorded.
 
 What is changed follows how speakers differ: a shift in units is another length of the vocal tract
-(or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds. A
-warp of the units is another length of the vocal tract, too (Jaitly & Hinton, 2013). Masks are
-SpecAugment's (Park et al., 2019).
+(or pitch), a stretch in time another rate of speech; Cramer et al. (2022) list the same kinds.
+Masks are SpecAugment's (Park et al., 2019).
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ class Augmentation:
     shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
     dropout: float = later(0.0)  # share of the events that are left out
-    warp: float = later(0.0)  # units from 1 - warp to 1 + warp, seen from their middle
     mask_units: int = later(0)  # a band of up to so many units is silent
     mask_ms: float = later(0.0)  # and all units, for up to so many milliseconds
 
@@ -38,7 +36,6 @@ class Augmentation:
         check_number("shift_ms", self.shift_ms, 0, 60_000)
         check_number("stretch", self.stretch, 0, 0.99)
         check_number("dropout", self.dropout, 0, 0.99)
-        check_number("warp", self.warp, 0, 0.99)
         check_whole("mask_units", self.mask_units, 0, 700)
         check_number("mask_ms", self.mask_ms, 0, 60_000)
 
@@ -64,7 +61,7 @@ class Augmentation:
         is_kept = np.ones(len(events.steps), bool)
         if self.dropout:
             is_kept = rng.random(len(events.steps)) >= self.dropout
-        wide = rng.uniform(1 - self.warp, 1 + self.warp, n)
+        rng.random(n)  # of an idea that is gone: runs with masks keep their numbers
         masked = np.zeros((2, 2, n), np.int64)  # units and steps: from, to
         for i, (most, n_places) in enumerate(
             (
@@ -81,7 +78,7 @@ class Augmentation:
         offsets = np.zeros_like(events.offsets)
         _change(
             events.steps, events.units, events.offsets, events.n_steps, events.n_units,
-            factor, late, wide, up, masked, is_kept, steps, units, offsets,
+            factor, late, up, masked, is_kept, steps, units, offsets,
         )  # fmt: skip
         n_left = offsets[-1]
         return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
@@ -89,14 +86,14 @@ class Augmentation:
 
 @compiled
 def _change(
-    steps, units, offsets, n_steps, n_units, factor, late, wide, up, masked, is_kept,
+    steps, units, offsets, n_steps, n_units, factor, late, up, masked, is_kept,
     steps_out, units_out, offsets_out,
 ):  # fmt: skip
     """Move the events of all utterances, by a grid on which those that fall together are one.
 
     Its last row takes what leaves the steps, column `n_units` what leaves the units.
     """
-    found, centre = 0, n_units / 2
+    found = 0
     grid = np.zeros((n_steps + 1, n_units // 8 * 8 + 8), np.uint8)
     groups = grid.view(np.uint64)
     to_step, to_unit = np.empty(n_steps, np.int64), np.empty(n_units, np.int64)
@@ -105,7 +102,7 @@ def _change(
             step = np.floor((t + 0.5) * factor[i] + late[i])
             to_step[t] = step if 0 <= step < n_steps else n_steps
         for u in range(n_units):
-            unit = np.floor(centre + (u + 0.5 - centre) * wide[i]) + up[i]
+            unit = u + up[i]
             to_unit[u] = unit if 0 <= unit < n_units else n_units
         to_unit[masked[0, 0, i] : masked[0, 1, i]] = n_units
         to_step[masked[1, 0, i] : masked[1, 1, i]] = n_steps

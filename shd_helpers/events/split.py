@@ -1,4 +1,4 @@
-"""Who trains, who validates and who tests: two protocols over the two files of a data set."""
+"""Who trains, who validates and who tests: protocols over the two files of a data set."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from shd_helpers.checks import check_choice, check_number, check_switch, check_w
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 from shd_helpers.source.shd_file import DatasetError
 
-PROTOCOLS = ("official", "leave_one_out")
+PROTOCOLS = ("official", "leave_one_out", "everybody")
 VALIDATIONS = ("random", "speaker")
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_out
 
@@ -36,6 +36,7 @@ class Split:
     ``protocol="official"``: the training file trains and validates, the test file tests.
     ``"leave_one_out"``: all utterances of the speaker `held_out`, and a tenth of every other
     speaker's utterances of each word, test; the rest of both files trains and validates.
+    ``"everybody"``: both files train and validate, for a network that will be used.
 
     ``validation="random"``: the same share of every word of every training speaker validates.
     ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``).
@@ -63,8 +64,10 @@ class Split:
         if (self.held_out >= 0) != (self.protocol == "leave_one_out"):
             raise ValueError(
                 f"held_out {self.held_out}: protocol 'leave_one_out' needs a speaker's number, "
-                "'official' needs -1"
+                "others need -1"
             )
+        if self.protocol == "everybody" and self.score_test:
+            raise ValueError("score_test True: protocol 'everybody' leaves nobody to test with")
         if bool(self.validation_speakers) != (self.validation == "speaker"):
             raise ValueError(
                 f"validation_speakers {quoted(self.validation_speakers)}: validation 'speaker' "
@@ -129,6 +132,8 @@ def load_parts(
             rest, test = load_events(files, grid, language)
         else:
             rest, test = load_file(files, 0, grid, language), None
+    elif split.protocol == "everybody":
+        rest, test = join(*load_events(files, grid, language)), None
     else:
         both = join(*load_events(files, grid, language))
         _check_speakers("held_out", [split.held_out], both)

@@ -7,6 +7,7 @@ from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 _MODULES = {
     "comparisons": ("accuracy_over_parameters", "differences", "speakers_by_input"),
     "controls": ("player",),
+    "experiments": ("experiment",),
     "listening": ("say_a_word",),
     "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit", "word_to_spikes"),
     "runs": ("accuracy_loss", "one_utterance"),

@@ -22,6 +22,7 @@ def downsizing(
     grid: Downsampling,
     language: str,
     sound: Callable[[str, int, int], bytes | None] | None = None,
+    name_of: Callable[[int], str] = str,
 ) -> Figure | None:
     """Explore how one utterance is cut, binned and pooled.
 
@@ -35,6 +36,8 @@ def downsizing(
         ``"english"``, ``"german"`` or ``"both"``.
     sound : callable, optional
         Takes word, speaker and take; returns the utterance as a WAV file.
+    name_of : callable, optional
+        Takes a speaker, returns what to call it; see `source.speaker_name`.
     """
     words, class_of = list(LANGUAGES[language]), language_classes(data.keys, language)
     key_of = {words[c]: key for key, c in class_of.items()}
@@ -60,7 +63,7 @@ def downsizing(
     ) -> str:
         of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
         if len(of) == 0:
-            return f"Speaker {speaker} doesn't say {word} in this file."
+            return f"Speaker {name_of(speaker)} doesn't say {word} in this file."
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
@@ -82,10 +85,10 @@ def downsizing(
         axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
         axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
         return (
-            f"{word}, speaker {speaker}, take {min(take, len(of))} of {len(of)}: {len(times)} "
-            f"spikes; {fine.n_units} units x {fine.n_steps} steps with {len(binned.steps)} active; "
-            f"pooled at threshold {pool_threshold} to {coarse.n_units} units x {coarse.n_steps} "
-            f"steps with {len(pooled.steps)} events: "
+            f"{word}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
+            f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
+            f"{len(binned.steps)} active; pooled at threshold {pool_threshold} to "
+            f"{coarse.n_units} units x {coarse.n_steps} steps with {len(pooled.steps)} events: "
             f"{len(pooled.steps) / max(1, len(times)):.0%} of the spikes"
         )
 
@@ -94,7 +97,7 @@ def downsizing(
         update,
         (lambda word, speaker, take, **_: sound(word, speaker, take)) if sound else None,
         word=words,
-        speaker=speakers,
+        speaker=[(name_of(speaker), speaker) for speaker in speakers],
         take=(1, int(takes)),
         first_unit=(0, 400, 10),
         pool_units=(1, 24),
@@ -154,7 +157,11 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
 
 
 def utterances(
-    network: SpikingNetwork, events: Events, predictions: pd.DataFrame, step_ms: float
+    network: SpikingNetwork,
+    events: Events,
+    predictions: pd.DataFrame,
+    step_ms: float,
+    name_of: Callable[[int], str] = str,
 ) -> Figure | None:
     """Explore test utterances on their way through the network, class scores adding up over time.
 
@@ -168,6 +175,8 @@ def utterances(
         What the network answers to them, with the columns `speaker`, `label`, `predicted`.
     step_ms : float
         Length of a step, milliseconds.
+    name_of : callable, optional
+        As in `downsizing`.
     """
     everything = np.arange(len(events))
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
@@ -192,9 +201,9 @@ def utterances(
         now_ms, leader, score = playback.seek(until_ms)
         kind = "misclassified" if only_misclassified else "all"
         return (
-            f"utterance {i} ({number} of {len(chosen)} {kind}), speaker {predictions.speaker[i]}: "
-            f"spoken {word}, answer {answer}; after {now_ms:.0f} ms {leader} is ahead with "
-            f"{score:g}"
+            f"utterance {i} ({number} of {len(chosen)} {kind}), speaker "
+            f"{name_of(predictions.speaker[i])}: spoken {word}, answer {answer}; after "
+            f"{now_ms:.0f} ms {leader} is ahead with {score:g}"
         )
 
     return explore(

@@ -15,6 +15,7 @@ from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import encode_word
 from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
+from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.networks import TrainedNetwork, input_of
 
 RATE_HZ = 48_000
@@ -39,7 +40,13 @@ class Recorder(anywidget.AnyWidget):
     number = traitlets.Int().tag(sync=True)
 
 
-def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: str) -> Figure | None:
+def say_a_word(
+    kept: TrainedNetwork,
+    wave: np.ndarray,
+    rate_hz: int,
+    chances: str,
+    own: TrainedNetwork | None = None,
+) -> Figure | None:
     """Explore what a network hears: record a word or load one, and watch the votes add up.
 
     Parameters
@@ -50,6 +57,8 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         A word to begin with, full scale 1; without a person it is the only one.
     chances : str
         How often the network is right, in a sentence; stands beside every answer.
+    own : TrainedNetwork, optional
+        The reader's, which answers first.
 
     Raises
     ------
@@ -88,7 +97,12 @@ def say_a_word(kept: TrainedNetwork, wave: np.ndarray, rate_hz: int, chances: st
         playback.membranes.set_title(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
-        return f"The network answers {answer}. {word.warning}".rstrip(), True
+        line = f"The network answers {answer}. {word.warning}".rstrip()
+        if own:
+            events = input_of(own, word.times, word.units)
+            best = int(evaluate(own.network, events).answers[0])
+            line = f"Your network answers {own.class_names[best]}. {line}"
+        return line, True
 
     def update(until_ms: int = round(playback.end_ms)) -> str:
         nonlocal last, line, is_word

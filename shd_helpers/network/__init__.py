@@ -1,11 +1,14 @@
 """The spiking network, its surrogates and costs, and the convolutional network beside it."""
 
+from dataclasses import replace
+
 import torch
 
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.network.engine import Network, answers, choose_engine
+from shd_helpers.network.members import join
 from shd_helpers.network.quantisation import Quantisation
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -18,6 +21,7 @@ __all__ = [
     "build_network",
     "choose_engine",
     "costs",
+    "join",
 ]
 
 
@@ -40,4 +44,12 @@ def build_network(
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
     sizes = n_units, config.n_hidden, n_classes
-    return SpikingNetwork(sizes, config, generator, step_ms)
+    if config.members == 1:
+        return SpikingNetwork(sizes, config, generator, step_ms)
+    one = replace(config, members=1)
+    apart = [SpikingNetwork(sizes, one, generator, step_ms) for _ in range(config.members)]
+    sizes = n_units, config.n_hidden * config.members, n_classes
+    model = SpikingNetwork(sizes, config, generator, step_ms)
+    model.members = tuple(apart)
+    join(model)
+    return model

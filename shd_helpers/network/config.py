@@ -34,6 +34,7 @@ class NetworkConfig:
     n_delays: int = later(1)  # copies of the input, each 30 ms later and with weights of its own
     kernel_size: int = later(0)  # units that a hidden neuron sees, with shared weights; 0: all
     stride: int = later(8, counts_with="kernel_size")  # units between places
+    members: int = later(1)  # networks that are trained apart and put side by side, as one
     adapt_ms: float = later(0.0)  # about how long hidden neurons adapt; 0: they don't
     stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
@@ -50,6 +51,12 @@ class NetworkConfig:
         check_whole("n_delays", self.n_delays, 1, 1000)
         check_whole("kernel_size", self.kernel_size, 0, 700)
         check_whole("stride", self.stride, 1, 700)
+        check_whole("members", self.members, 1, 100)
+        if self.members > 1 and (self.network, self.readout) != ("spiking", "membrane"):
+            raise ValueError(
+                f"members {self.members}: only a spiking network with the readout 'membrane' can "
+                "put them side by side"
+            )
         check_number("adapt_ms", self.adapt_ms, 0, 60_000)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 

@@ -134,6 +134,7 @@ class SpikingNetwork(nn.Module):
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
         self.stop = config.stop_steps(step_ms)
         self.config = config
+        self.members: tuple[SpikingNetwork, ...] = ()  # no modules of this one: see `members.join`
         beta = config.step_beta(step_ms)
         fc: nn.Linear | ChannelConv1d
         for i in range(self.n_layers):

@@ -7,7 +7,7 @@ from lazy_loader import attach
 
 _MODULES = {
     "cochlea": ("encode", "membrane_velocity"),
-    "datasets": ("dataset_name", "fingerprint", "locate"),
+    "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
     "microphone": ("encode_word",),
     "recordings": ("encode_recordings",),
     "shd_file": ("LANGUAGES", "Utterances", "read_shd"),

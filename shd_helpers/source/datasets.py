@@ -1,5 +1,6 @@
 """Get a data set by name: download it, make it, or find it in a folder."""
 
+import string
 from pathlib import Path
 
 import pooch
@@ -124,6 +125,11 @@ def copy_name(name: str, copy: int) -> str:
 def dataset_name(files: tuple[Path, Path]) -> str:
     """Return the name to put on figures and tables: what stands before ``_train`` in the file."""
     return files[0].name.rpartition("_train")[0]
+
+
+def speaker_name(dataset: str, speaker: int) -> str:
+    """Return what to call a speaker: a letter for a voice of ``spoken``, a number for a person."""
+    return string.ascii_uppercase[speaker] if dataset == "spoken" else str(speaker)
 
 
 def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:

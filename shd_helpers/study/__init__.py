@@ -13,7 +13,6 @@ _MODULES = {
         "record_examples",
         "seen_and_unseen_accuracy",
     ),
-    "parameters": ("parameters_of",),
     "recipe": ("Recipe",),
     "networks": ("input_of", "keep_network", "load_network", "load_utterances", "read_network"),
     "predictions": ("collect_predictions", "speaker_accuracies"),

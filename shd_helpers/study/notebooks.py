@@ -80,6 +80,7 @@ def execute_run(
     *,
     timeout_s: float | None = None,
     progress: bool = False,
+    lessons: bool = True,
 ) -> None:
     """Execute notebooks one after the other by papermill, and put them into their run folder.
 
@@ -96,6 +97,8 @@ def execute_run(
         How long all of them may take, seconds.
     progress : bool
         Show what they print, and a bar for each.
+    lessons : bool
+        Also execute the cells tagged ``lesson``, which leave a run as it is.
 
     Raises
     ------
@@ -104,6 +107,7 @@ def execute_run(
     RuntimeError, TimeoutError
         If a kernel dies, or it takes too long.
     """
+    import nbformat
     import papermill  # takes seconds
     from papermill.exceptions import PapermillExecutionError
 
@@ -116,12 +120,16 @@ def execute_run(
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     for path, parameters in notebooks.items():
+        notebook = nbformat.read(path, as_version=4)
+        if not lessons:
+            cells = notebook.cells
+            notebook.cells = [c for c in cells if "lesson" not in c.metadata.get("tags", ())]
         if progress:
             print(f"\n{path.stem}", flush=True)
         has_begun: list[object] = []
         once = partial(
             papermill.execute_notebook,
-            path,
+            notebook,
             place / path.name,
             parameters,
             kernel_name="python3",

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from shd_helpers.checks import quoted
-from shd_helpers.paths import NOTEBOOKS
 
 _NAME = r"(?!\.)[\w.,=+-]+"
 
@@ -25,20 +24,6 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
         for target in line.targets
         if isinstance(target, ast.Name)
     }
-
-
-def parameters_of(notebook: str, namespace: Mapping[str, object]) -> dict[str, Any]:
-    """Return the values that the names in a notebook's parameters cell have now.
-
-    Parameters
-    ----------
-    notebook : str
-        Name of the notebook, without folder and ending.
-    namespace : mapping
-        The notebook's variables: ``globals()``.
-    """
-    names = notebook_parameters(NOTEBOOKS / f"{notebook}.ipynb")
-    return {name: namespace[name] for name in names}
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:

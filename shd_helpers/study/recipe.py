@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
@@ -90,6 +91,16 @@ class Recipe:
             groups["circuit"] = Quantisation.named(parameters["circuit"])  # type: ignore[arg-type]
         return cls(**given(cls) | groups)
 
+    @classmethod
+    def from_notebook(cls) -> "Recipe":
+        """Return the recipe of the settings that the calling notebook's variables hold.
+
+        In the tests' small version it has toy data and two epochs at most.
+        """
+        given = {**sys._getframe(1).f_globals}
+        given["dataset"], given["epochs"] = smoke_sized(given["dataset"], given["epochs"])
+        return cls.from_flat(given)
+
     def flat(self) -> dict[str, Any]:
         """Return the parameters of notebook 3: values by name."""
         found = {}
@@ -170,7 +181,8 @@ class Recipe:
         grid, config = self.input, self.network
         if config.network != "spiking":
             return
-        n_inputs, n_hidden = grid.n_units * config.n_delays, config.n_hidden
+        n_inputs = grid.n_units * config.n_delays
+        n_hidden = config.n_hidden * config.members
         if config.kernel_size:
             n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
         n_states = 2 * n_inputs + 3.5 * n_hidden

@@ -12,7 +12,7 @@ import torch
 from shd_helpers.checks import check_number, check_whole
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import Quantisation, answers
+from shd_helpers.network import Quantisation, SpikingNetwork, answers, join
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 
@@ -148,7 +148,7 @@ def fit(
     engine: str = "fused",
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
-    """Train a network; print one line an epoch.
+    """Train a network, or each of its members; print one line an epoch.
 
     Parameters
     ----------
@@ -179,16 +179,25 @@ def fit(
     ValueError
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
+    joined = model if isinstance(model, SpikingNetwork) and model.members else None
+    apart: tuple[Network, ...] = joined.members if joined else (model,)
+    optimizers = [torch.optim.Adam(one.parameters(), lr=config.lr) for one in apart]
+    schedulers = [
+        torch.optim.lr_scheduler.StepLR(each, config.lr_step, LR_GAMMA) for each in optimizers
+    ]
     history = []
     for epoch in range(1, config.epochs + 1):
         start = time.perf_counter()
-        rate = scheduler.get_last_lr()[0]
-        augmented = augmentation(training, generator) if augmentation else training
+        rate = schedulers[0].get_last_lr()[0]
         left = config.epochs - epoch
         tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
-        train = train_epoch(model, augmented, optimizer, config, generator, tuned, engine)
+        met = []
+        for one, optimizer in zip(apart, optimizers, strict=True):
+            words = augmentation(training, generator) if augmentation else training
+            met.append(train_epoch(one, words, optimizer, config, generator, tuned, engine))
+        train = Metrics(*np.mean(met, axis=0).tolist())
+        if joined:
+            join(joined)
         as_built = tuned.few_bit_weights if tuned else nullcontext
         with as_built(model):
             valid = evaluate(model, validation, engine)
@@ -198,7 +207,8 @@ def fit(
                 f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
                 f"{rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
             )
-        scheduler.step()
+        for scheduler in schedulers:
+            scheduler.step()
         metrics = {
             "epoch": epoch,
             "lr": rate,

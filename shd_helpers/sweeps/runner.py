@@ -316,7 +316,9 @@ def execute(
         os.environ.update(environment)  # the kernel inherits it
         with execution_lock(run.folder):
             if again or finished_run(run.folder, run.hash) is None:
-                execute_run({notebook: run.parameters}, run.folder, timeout_s=timeout_s)
+                execute_run(
+                    {notebook: run.parameters}, run.folder, timeout_s=timeout_s, lessons=False
+                )
         if measured := finished_run(run.folder, run.hash):
             return measured
         return "run.json is not complete, or of other parameters or data"

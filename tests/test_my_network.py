@@ -1,0 +1,57 @@
+"""The reader's own file: whose functions it has, and that it trains the study's network."""
+
+import inspect
+import runpy
+
+import numpy as np
+import pytest
+
+from shd_helpers.events import Downsampling, load_events
+from shd_helpers.study import evaluate, my_network
+from shd_helpers.study.exercises import check
+from shd_helpers.study.run_folder import RunError
+from tests.test_exercises import SOLUTIONS, UNTOUCHED, defined
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+
+
+def test_the_file_trains_the_studys_network(toy_dir):
+    with pytest.raises(RunError, match=r"my_network\.pt: no such file\. Run my_network\.py first"):
+        my_network.read()
+    path = my_network.write()
+    assert len(path.read_text().splitlines()) < 150
+    files = tuple(toy_dir / f"toy_{part}.h5" for part in ("train", "test"))
+    scores = runpy.run_path(str(path))["main"](*files, 2)
+    training, test = load_events(files, Downsampling(), "english")
+    right = evaluate(my_network.read().network, test).answers == test.labels
+    assert 0.1 < right.mean() < 1
+    for name, of in (("seen", np.isin(test.speakers, training.speakers)), ("unseen", None)):
+        of = ~np.isin(test.speakers, training.speakers) if of is None else of
+        by_speaker = [right[of & (test.speakers == s)].mean() for s in np.unique(test.speakers[of])]
+        assert scores[name][0] == pytest.approx(100 * np.mean(by_speaker))
+
+
+def test_it_has_the_readers_functions_where_they_are_right(capsys):
+    assert not {*my_network.FUNCTIONS} - {*SOLUTIONS}
+    text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
+    own = text.replace("return error /", "return 1.0 * error /")
+    for wrong in (UNTOUCHED["surrogate_gradient"], defined(text.replace(") ** 2", ")"))):
+        check(wrong, SOLUTIONS["surrogate_gradient"])
+        assert "1.0 * error" not in my_network.write().read_text()
+        assert "surrogate_gradient: the study's" in capsys.readouterr().out
+    check(defined(own), SOLUTIONS["surrogate_gradient"])
+    written = my_network.write().read_text()
+    assert own.strip() in written and "1 + slope" in written
+    assert "surrogate_gradient: yours, train_epoch: the study's" in capsys.readouterr().out
+
+
+def test_a_function_that_needs_another_cell_is_not_kept(capsys):
+    text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
+    function = defined(text.replace("(1 + slope", "(ONE + slope"))
+    function.__globals__["ONE"] = 1.0
+    assert check(function, SOLUTIONS["surrogate_gradient"]) is function
+    assert "isn't kept" in capsys.readouterr().out
+    assert "ONE" not in my_network.write().read_text()
