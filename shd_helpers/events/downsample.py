@@ -105,12 +105,7 @@ class Events:
         return len(self.labels)
 
     def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the utterances `index` as zeros and ones.
-
-        Parameters
-        ----------
-        index : ndarray or list of int
-            Utterances, shape (batch,).
+        """Return the utterances `index`, shape (batch,), as zeros and ones.
 
         Returns
         -------
@@ -223,10 +218,8 @@ def load_events(
     ----------
     files : tuple of Path
         Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        Cut, bins, pooling.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
+    grid, language
+        As for `downsize`.
 
     Returns
     -------

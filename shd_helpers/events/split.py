@@ -103,21 +103,12 @@ def load_parts(
 
     Parameters
     ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        Cut, bins, pooling.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
+    files, grid, language
+        As for `load_events`.
     split : Split
         Protocol and validation.
     seed : int
         Draws the utterances that validate, and those of seen speakers that test.
-
-    Returns
-    -------
-    Parts
-        Training, validation and test utterances.
 
     Raises
     ------
@@ -148,26 +139,9 @@ def load_parts(
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split what isn't for testing into training and validation.
+    """Split what isn't for testing; return ascending indices of what trains and what validates.
 
-    Parameters
-    ----------
-    events : Events
-        Utterances.
-    split : Split
-        Its three `validation` settings count.
-    seed : int
-        Draws utterances.
-
-    Returns
-    -------
-    tuple of ndarray
-        Indices of training and of validation utterances, ascending.
-
-    Raises
-    ------
-    ValueError
-        If a speaker isn't there, or either part would be empty.
+    ValueError, if a speaker isn't there, or either part would be empty.
     """
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
@@ -216,8 +190,6 @@ def add_copies(
         Utterances with `rows` and `part`, ascending as `load_parts` returns them.
     copies : callable
         Returns the files of a part's copies, row by row the same words as in its own file.
-    grid, language : Downsampling, str
-        As for `load_parts`.
 
     Raises
     ------

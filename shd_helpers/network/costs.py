@@ -25,21 +25,17 @@ if TYPE_CHECKING:
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
     """Return the effective accumulates of each utterance: events and spikes times their synapses.
 
+    Weights that are exactly 0 are no synapses. A network without spikes has none: 0.
+
     Parameters
     ----------
-    model : SpikingNetwork
-        Its weights that are exactly 0 are no synapses.
-    events : Events
-        Utterances. A copy of an event that would arrive after the last step costs nothing.
     n_spikes : ndarray
         Spikes of each layer, shape (utterances, layers), from the engine's `evaluate_batch`.
 
     Returns
     -------
     ndarray
-        Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
-        count with their mean number of synapses. A network without spikes has
-        none: 0.
+        Shape (utterances,).
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
@@ -54,14 +50,14 @@ def accumulates(
 ) -> np.ndarray:
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 
+    A copy of an event that would arrive after the last step costs nothing.
+
     Parameters
     ----------
     synapses : sequence of ndarray
         How many weights each input of a layer meets, by layer: (delays x units,), then (neurons,).
     delays : sequence of int
         Steps by which copies of the events arrive late.
-    events : Events
-        Utterances.
     n_spikes : ndarray
         Spikes of each layer, shape (utterances, layers). They count with their neurons' mean number
         of synapses.
@@ -88,14 +84,7 @@ def _recordings(
 def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndarray:
     """Return how often each utterance's neurons, hidden and output, spike after its last event.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        One without spikes has none: 0.
-    events : Events
-        Utterances. In the step of the last event itself a spike is not late.
-    batch_size : int
-        Utterances in a batch; changes no result.
+    In the step of the last event itself a spike is not late. A network without spikes has none: 0.
 
     Returns
     -------
@@ -120,8 +109,6 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Any network.
     predictions : DataFrame
         From `evaluation.Evaluation.predictions`.
     n_steps, n_units : int

@@ -20,12 +20,8 @@ def forward_backward(
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Its gradients are replaced.
-    events : Events
-        Utterances.
     index : ndarray
-        Which of them are the batch, shape (batch,).
+        Which utterances are the batch, shape (batch,).
 
     Returns
     -------

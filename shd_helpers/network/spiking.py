@@ -204,7 +204,7 @@ class SpikingNetwork(nn.Module):
         return copies.flatten(2)
 
     def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
-        """Run all steps from resting potential.
+        """Run all steps from resting potential; return spikes and membranes of every step.
 
         Parameters
         ----------
@@ -212,11 +212,6 @@ class SpikingNetwork(nn.Module):
             Input spikes, shape (steps, batch, inputs).
         record_hidden : bool
             Also keep the hidden layers' spikes and membranes.
-
-        Returns
-        -------
-        LayerStates
-            Spikes and membranes of every step.
         """
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
@@ -254,16 +249,12 @@ class SpikingNetwork(nn.Module):
 def steps_run(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> np.ndarray:
-    """Return how many steps each word takes.
+    """Return how many steps each word takes, by the model's `stop` and delays.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Its `stop` and delays.
-    events : Events
-        Utterances.
     index : sequence of int
-        Which of them, shape (batch,).
+        Which of the utterances, shape (batch,).
 
     Returns
     -------

@@ -18,17 +18,7 @@ SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
     """Let one process at a time make the files of a folder; others wait.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if it is missing.
-    lock_name : str
-        File in it that is the lock.
-
-    Raises
-    ------
-    DatasetError
-        If something can't be written, as on a full disk.
+    DatasetError, if something can't be written, as on a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,14 +44,10 @@ def download(name: str, folder: Path, known_hash: str | None, progress: bool = T
 
     Parameters
     ----------
-    name : str
-        Of the file.
     folder : Path
         Where the file goes as soon as it is complete.
     known_hash : str or None
         Algorithm and hash of the file, such as ``"md5:15..."``; None for any file.
-    progress : bool
-        Whether to show a progress bar.
 
     Raises
     ------

@@ -35,16 +35,9 @@ RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d
 def make_heidelberg(folder: Path, progress: bool = True) -> tuple[Path, Path]:
     """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder holds them.
 
-    Killed at any time and called again, it takes what it has: the archive, and the spikes of each
-    recording that was encoded. Of two processes at once, one waits.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files go, and ``hd.json``, written last, which says how they were made. The
-        archive stays there, or is put there by hand.
-    progress : bool
-        Whether to show progress bars.
+    Killed at any time and called again, it takes what it has: the archive, which stays in the
+    folder or is put there by hand, and the spikes of each recording that was encoded. Of two
+    processes at once, one waits. ``hd.json``, written last, says how the files were made.
 
     Returns
     -------

@@ -60,8 +60,6 @@ def synthesise(
 
     Parameters
     ----------
-    text : str
-        What to say.
     voice : str
         Accent, or accent and variant, such as ``"en-us+f2"``.
     rate_wpm : int
@@ -182,21 +180,17 @@ def make_spoken(
     """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
 
     Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
-    follows from the seed, its word, speaker and take alone.
+    follows from the seed, its word, speaker and take alone. ``spoken.json``, written last, says how
+    the files were made.
 
     Parameters
     ----------
-    folder : str or Path
-        Where ``spoken_train.h5`` and ``spoken_test.h5`` go; ``spoken.json``, written last, says
-        how they were made.
     seed : int
         Seed of the takes and of the nerve fibres.
     language : str
         ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
     train_takes, seen_test_takes, unseen_test_takes : int
         Takes per word and speaker.
-    progress : bool
-        Whether to show a progress bar.
 
     Returns
     -------
@@ -205,10 +199,8 @@ def make_spoken(
 
     Raises
     ------
-    ValueError
-        If the language is unknown.
     SpeechError
-        If eSpeak NG fails.
+        If eSpeak NG fails. ValueError, if the language is unknown.
     """
     check_choice("language", language, tuple(LANGUAGES))
     folder = Path(folder)
@@ -252,8 +244,6 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
         Index into ``SPEAKERS``.
     take : int
         From 1, as in the order of the file.
-    seed : int
-        The data set's.
     """
     wave, _ = _say(seed, LANGUAGES["both"].index(word), speaker, take - 1)
     with io.BytesIO() as file:

@@ -76,12 +76,7 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
-    """Return what every run of a table predicted.
-
-    Parameters
-    ----------
-    name : str or Path
-        As for `tables.read_table`; its sweep has ``keep_predictions: true``.
+    """Return what every run of a table predicted; its sweep has ``keep_predictions: true``.
 
     Returns
     -------
@@ -116,10 +111,8 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
 
     Parameters
     ----------
-    name : str or Path
-        As for `tables.read_table`: a sweep over `held_out` and one axis more.
-    axis : str
-        Its name.
+    name, axis : str
+        A table of a sweep over `held_out` and one axis more, and the axis's name.
 
     Returns
     -------
@@ -127,11 +120,6 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
         A row for each place on the axis (its column is called `input` here), seed and speaker:
         `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that left
         the speaker out; `test_seen_accuracy`, a fraction of those that the other runs held back.
-
-    Raises
-    ------
-    TableError
-        As `collect_predictions`.
     """
     inputs = read_table(name)[["hash", axis]].rename(columns={axis: "input"})
     predictions = collect_predictions(name).merge(inputs, on="hash")

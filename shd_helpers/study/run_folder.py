@@ -96,12 +96,10 @@ def _rename(folder: Path) -> None:
 class RunWriter:
     """Keeps what a run leaves, and makes a run folder of it when the run has ended.
 
-    Until then the run folder keeps the run that it may hold.
+    Until then the run folder keeps the run that it may hold; `finish` leaves all other files.
 
     Parameters
     ----------
-    folder : Path
-        Made if it is missing; `finish` replaces the run in it and leaves all other files.
     parameters : mapping
         The run's flat parameters; `seed` must be one of them.
     data : mapping
@@ -154,14 +152,12 @@ class RunWriter:
 
         Parameters
         ----------
-        model : SpikingNetwork or ConvolutionalNetwork
-            Its `state_dict` goes to `state_dict.pt`.
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
         predictions : DataFrame
-            From `evaluation.Evaluation.predictions`; goes to `predictions.csv`.
+            From `evaluation.Evaluation.predictions`.
         examples : mapping
-            From `record_examples`; goes to `examples.h5`.
+            From `record_examples`.
         costs : mapping
             From `costs.costs`.
 
@@ -252,13 +248,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder that `RunWriter` has made.
-
-    Raises
-    ------
-    RunError
-        If there is no run in the folder, or one of its files is damaged.
-    """
+    """Read a run folder; RunError if there is no run in it, or one of its files is damaged."""
     import pandas as pd
 
     info = read_info(folder)
@@ -320,10 +310,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     """Return what a run predicted, a row an utterance.
 
-    Raises
-    ------
-    RunError
-        If the file is damaged, or its accuracy on the test file isn't that in `run.json`.
+    RunError, if the file is damaged, or its accuracy on the test file isn't that in `run.json`.
     """
     import pandas as pd
 

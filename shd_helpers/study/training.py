@@ -73,18 +73,10 @@ def train_epoch(
     quantisation: Quantisation | None = None,
     engine: str = "fused",
 ) -> Metrics:
-    """Update the weights once per batch; return the means met on the way.
+    """Update the model's weights once per batch; return the means met on the way.
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
-    events : Events
-        Training utterances.
-    optimizer : torch.optim.Optimizer
-        Holds the model's parameters.
-    config : TrainConfig
-        Its batch size counts.
     generator : torch.Generator
         Shuffles.
     quantisation : Quantisation, optional
@@ -112,21 +104,7 @@ def train_epoch(
 def overfit(
     model: Network, events: Events, updates: int, engine: str = "fused", lr: float = 2e-3
 ) -> list[float]:
-    """Learn a few utterances by heart, all in one batch; return the loss before each update.
-
-    Parameters
-    ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
-    events : Events
-        The utterances.
-    updates : int
-        Steps of Adam.
-    engine : str
-        See `choose_engine`.
-    lr : float
-        Adam's learning rate.
-    """
+    """Learn a few utterances by heart, in one batch; return the loss before each step of Adam."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
@@ -152,12 +130,8 @@ def fit(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
     training, validation : Events
         Utterances to learn from, and to watch only.
-    config : TrainConfig
-        Epochs, batch size, learning rate.
     generator : torch.Generator
         Shuffles, seeds the augmentation.
     augmentation : Augmentation, optional

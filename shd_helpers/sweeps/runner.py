@@ -113,15 +113,9 @@ def run_sweep(
 def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
     """Return the runs to execute, each with whether a finished run folder doesn't count.
 
-    All places' first seeds come first, so a sweep that is stopped early can be compared. Runs that
-    only a run folder has are put into the table.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        All of its runs.
-    again : str, optional
-        Those with this text in their name are to be executed anyway.
+    All places' first seeds come first, so a sweep that is stopped early can be compared. Those with
+    `again` in their name are to be executed anyway. Runs that only a run folder has are put into
+    the table.
     """
     stored = read_rows(sweep.table)
     stored = stored[stored.status == "done"]
@@ -276,25 +270,12 @@ def execute(
 ) -> dict[str, float] | str:
     """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
-    Only one process executes a run; others wait and reuse its result.
+    Only one process executes a run; others wait and reuse its result, unless it is wanted `again`.
 
     Parameters
     ----------
-    notebook : Path
-        What is executed.
-    run : RunSpec
-        Its parameters, and where it goes.
-    timeout_s : float
-        Seconds that it may take.
     environment : mapping
         The sweep's environment variables.
-    again : bool
-        Whether it is executed although a run folder has it already.
-
-    Returns
-    -------
-    dict or str
-        From `tables.finished_run`, or the text for the table's column `error`.
     """
     from distributed import Reschedule, get_worker
 

@@ -75,11 +75,8 @@ class Sweep:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a sweep's YAML file (version 1.2: `no` is a text, `1e-3` a number).
 
-    Parameters
-    ----------
-    path : Path
-        The file. Its `plan` isn't read by the sweep: it says what will be compared with what, and
-        is written before the runs.
+    Its `plan` isn't read by the sweep: it says what will be compared with what, and is written
+    before the runs.
 
     Raises
     ------
@@ -185,16 +182,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
 
 def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs that the machine has no room for, or whose data are too few.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        Of which only the study's own notebooks are known.
-    runs : iterable of RunSpec
-        Those of its runs that will be executed.
-    elsewhere : bool
-        Whether other machines execute them: then their memory counts.
+    """Refuse runs whose data are too few or, unless they are executed `elsewhere`, too large ones.
 
     Raises
     ------
