@@ -115,20 +115,6 @@ def _pooled(designs: Sequence[np.ndarray]) -> np.ndarray:
     return stats.t.ppf(0.975, total) * sd / np.sqrt(np.where(n, n, np.nan))
 
 
-def choose(table: pd.DataFrame, by: str | list[str] = "configuration") -> pd.DataFrame:
-    """Return the rows of the configuration with the best mean validation accuracy.
-
-    Only for these is a test score to be shown. A configuration of which a run failed is not in the
-    running, for a mean over fewer runs is more often high by luck; the first of equals wins.
-    """
-    done = table[(table.status == "done") & table.validation_accuracy.notna()]
-    if not len(done):
-        return done
-    groups = done.groupby(by, sort=False)
-    whole = groups.size() == groups.size().max()
-    return groups.get_group(groups.validation_accuracy.mean()[whole].idxmax())
-
-
 class Difference(NamedTuple):
     """A paired difference in percent points, a - b."""
 
@@ -139,17 +125,10 @@ class Difference(NamedTuple):
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed") -> Difference:
-    """Compare the runs of two configurations in an accuracy, paired by seed or by another unit.
+    """Compare the runs of two configurations in an accuracy, paired by seed or by the units `over`.
 
-    Parameters
-    ----------
-    over : str
-        Column of the units that are paired; intervals and p are as for `summarise`.
-
-    Raises
-    ------
-    ValueError
-        If the runs are not the same pairs of unit and seed, or fewer than two units.
+    Intervals and p are as for `summarise`. ValueError, if the runs are not the same pairs of unit
+    and seed, or fewer than two units.
     """
     values = _paired(a, b, column, over)
     mean, half = map(float, interval(values))
