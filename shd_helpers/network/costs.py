@@ -5,7 +5,7 @@ systems", Nature Communications 16: an accumulate is a spike that meets a weight
 the tests' oracle.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,29 +13,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import engine, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+from shd_helpers.network.engine import Network, choose_engine
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
-    """Return the effective accumulates of each utterance: events and spikes times their synapses.
+    """Return each utterance's effective accumulates, shape (utterances,), as `accumulates` does.
 
     Weights that are exactly 0 are no synapses. A network without spikes has none: 0.
-
-    Parameters
-    ----------
-    n_spikes : ndarray
-        Spikes of each layer, shape (utterances, layers), from the engine's `evaluate_batch`.
-
-    Returns
-    -------
-    ndarray
-        Shape (utterances,).
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
@@ -71,25 +59,11 @@ def accumulates(
     return total
 
 
-def _recordings(
-    model: SpikingNetwork, events: Events, batch_size: int = 32
-) -> Iterator[tuple[np.ndarray, LayerStates]]:
-    """Yield indices and what the network does with these utterances, batch after batch."""
-    run = loop if engine.unsupported_reason(model) else engine
-    for low in range(0, len(events), batch_size):
-        index = np.arange(low, min(low + batch_size, len(events)))
-        yield index, run.record(model, events, index)
-
-
-def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndarray:
+def late_spikes(model: Network, events: Events) -> np.ndarray:
     """Return how often each utterance's neurons, hidden and output, spike after its last event.
 
     In the step of the last event itself a spike is not late. A network without spikes has none: 0.
-
-    Returns
-    -------
-    ndarray
-        Shape (utterances,), int64.
+    Shape (utterances,), int64.
     """
     late = np.zeros(len(events), np.int64)
     if isinstance(model, ConvolutionalNetwork):
@@ -97,7 +71,9 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
     end = np.full(len(events), -1)  # an utterance without events is over before it begins
     spoken = np.flatnonzero(np.diff(events.offsets))
     end[spoken] = events.steps[events.offsets[spoken + 1] - 1]
-    for index, states in _recordings(model, events, batch_size):
+    run = choose_engine("fused", model)
+    for index in np.split(np.arange(len(events)), range(32, len(events), 32)):
+        states = run.record(model, events, index)
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(end[index])
         for spk in (*states.hidden_spk, states.spk):
             late[index] += (spk.detach().cpu().sum(2) * is_late).sum(0).numpy().astype(np.int64)

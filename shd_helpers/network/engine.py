@@ -12,7 +12,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import ModuleType
@@ -238,19 +238,7 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
     return None
 
 
-def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
-    """Call work(0), ..., work(n_workers - 1), each in a thread; the first in the caller's."""
-    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
-        others = [pool.submit(work, worker) for worker in range(1, n_workers)]
-        work(0)
-    for other in others:
-        other.result()
-
-
-def _checked(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> np.ndarray:
-    """Return the index as an array; raise what `forward_backward` says it raises."""
+def _call(model, events, index, train=False, keep=False):
     if reason := unsupported_reason(model):
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
@@ -259,11 +247,6 @@ def _checked(
         raise ValueError(f"events of {events.n_units} units{late} for {n_in} inputs")
     if len(index) and not 0 <= index.min() <= index.max() < len(events):
         raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
-    return index
-
-
-def _call(model, events, index, train=False, keep=False):
-    index = _checked(model, events, index)
     shape, constants, params, lows, matrices = pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
@@ -288,7 +271,11 @@ def _call(model, events, index, train=False, keep=False):
             losses, scores, n_spikes,
         )  # fmt: skip
 
-    _in_threads(work, n_workers)
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [pool.submit(work, worker) for worker in range(1, n_workers)]
+        work(0)
+    for other in others:
+        other.result()
     if (n_spikes < 0).any():
         raise ValueError("events are out of order, or outside of the grid of steps and units")
     return shape, scores, n_spikes, states, losses, grads

@@ -18,11 +18,6 @@ def forward_backward(
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
-    Parameters
-    ----------
-    index : ndarray
-        Which utterances are the batch, shape (batch,).
-
     Returns
     -------
     tuple of float and Tensor

@@ -112,13 +112,7 @@ class Quantisation:
         A neuron's largest weight is the largest integer. But the threshold, times the headroom,
         has to fit into the membrane, and no neuron's scale, counted in thresholds, is below a
         `SPREAD`th of the layer's largest: else it would take bits from all others' membranes.
-
-        Parameters
-        ----------
-        weight : Tensor
-            Shape (neurons, inputs).
-        threshold : Tensor
-            One number, or one a neuron.
+        Weights are (neurons, inputs), thresholds one number, or one a neuron.
         """
         theta = threshold.detach().expand(len(weight)).double()
         share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)

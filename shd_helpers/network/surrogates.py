@@ -12,9 +12,9 @@ import torch
 from snntorch import surrogate
 
 _SNNTORCH = {
-    "fast_sigmoid": lambda slope: surrogate.fast_sigmoid(slope=slope),
-    "atan": lambda slope: surrogate.atan(alpha=slope),
-    "sigmoid": lambda slope: surrogate.sigmoid(slope=slope),
+    "fast_sigmoid": surrogate.fast_sigmoid,
+    "atan": surrogate.atan,
+    "sigmoid": surrogate.sigmoid,
 }
 SURROGATES = tuple(_SNNTORCH)
 
@@ -38,8 +38,6 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
 
     Parameters
     ----------
-    name : str
-        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
     slope : float
         The larger, the narrower: snntorch's ``slope``, for atan its ``alpha``.
 
