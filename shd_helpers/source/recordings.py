@@ -189,14 +189,13 @@ def encode_files(
     parts : Path
         Folder that keeps the spikes of each file that is done, for the next call; the caller
         removes it.
-    what, progress : str, bool
-        Text of the progress bar, and whether to show it.
+    what : str
+        Text of the progress bar.
 
     Returns
     -------
     list of tuple
-        Times and units of each file; for them, the seed and the copy see `encode_file`, which also
-        says what is raised.
+        Times and units of each file; see `encode_file`, also for what is raised.
     """
 
     def encode_one(path):

@@ -251,19 +251,12 @@ def _text(name: bytes | str) -> str:
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... of a language, by class name.
+    """Map a file's labels to the classes 0, 1, ... of a language, by class name; others are absent.
 
     Parameters
     ----------
     keys : sequence of str
         The file's class names, in the order of its labels.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    dict of int to int
-        Class (index into ``LANGUAGES[language]``) of each label; other labels are absent.
 
     Raises
     ------

@@ -131,10 +131,8 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
 
     Parameters
     ----------
-    word : str
-        One of ``shd_file.LANGUAGES["both"]``.
-    speaker : int
-        Index into ``SPEAKERS``.
+    word, speaker : str, int
+        One of ``shd_file.LANGUAGES["both"]``, and an index into ``SPEAKERS``.
     generator : numpy.random.Generator
         Source of rate, pitch, pitch range, silence, level and noise.
 
@@ -185,17 +183,10 @@ def make_spoken(
 
     Parameters
     ----------
-    seed : int
-        Seed of the takes and of the nerve fibres.
     language : str
         ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
     train_takes, seen_test_takes, unseen_test_takes : int
         Takes per word and speaker.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file.
 
     Raises
     ------
@@ -238,10 +229,8 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
 
     Parameters
     ----------
-    word : str
-        One of ``LANGUAGES["both"]``.
-    speaker : int
-        Index into ``SPEAKERS``.
+    word, speaker : str, int
+        As for `speak`.
     take : int
         From 1, as in the order of the file.
     """

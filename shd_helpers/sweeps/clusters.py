@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +43,10 @@ _STOPPING = (signal.SIGINT, signal.SIGHUP)
 class Places:
     """Where runs may be executed; at most one of the first three is given."""
 
-    workers: int | None = None
-    scheduler: str | None = None
-    jobs: int | None = None
-    sbatch: tuple[str, ...] = ()
-
-    @property
-    def elsewhere(self) -> bool:
-        """Return whether other machines execute the runs."""
-        return self.scheduler is not None or self.jobs is not None
+    workers: int | None = None  # processes of this machine; without any, one for each core
+    scheduler: str | None = None  # address of a Dask scheduler whose workers have one thread each
+    jobs: int | None = None  # on SLURM
+    sbatch: tuple[str, ...] = ()  # its options, as in `slurm_options`
 
     def check(self, timeout_s: float | None) -> float:
         """Return how long a run may take, seconds; SweepError for what can't work."""
@@ -135,10 +131,7 @@ def _uninterrupted() -> Iterator[Callable[[], object]]:
     is closed would be started again, and a job whose number is lost couldn't be cancelled.
     """
     resource_tracker.ensure_running()  # it would lift the block
-
-    def free() -> object:
-        return signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-
+    free = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield free
@@ -285,16 +278,9 @@ def _last_line(log: Path) -> str:
 def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
     """Return sbatch's options by their long names: those in `SITE`, and what replaces them.
 
-    Parameters
-    ----------
-    given : sequence of str
-        Of ``name=value`` with commas between; an option without a value ends with its ``=``.
-        Besides sbatch's options there may be `host`, by which jobs reach this machine.
-
-    Raises
-    ------
-    SweepError
-        If it isn't so, or there is no `time`.
+    These are texts of ``name=value`` with commas between; an option without a value ends with its
+    ``=``. Besides sbatch's options there may be `host`, by which jobs reach this machine.
+    SweepError, if it isn't so, or there is no `time`.
     """
     try:
         options = YAML(typ="safe", pure=True).load(SITE) if SITE.exists() else {}

@@ -95,7 +95,7 @@ def run_sweep(
         )
     errors: dict[str, str] = {}
     if todo := missing(sweep, again):
-        check_todo(sweep, todo, elsewhere=places.elsewhere)
+        check_todo(sweep, todo, elsewhere=bool(places.scheduler or places.jobs))
         done: list[RunSpec] = []
         folder = sweep.runs[0].folder.parent
         with _kept_whole(folder):
@@ -271,11 +271,7 @@ def execute(
     """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
     Only one process executes a run; others wait and reuse its result, unless it is wanted `again`.
-
-    Parameters
-    ----------
-    environment : mapping
-        The sweep's environment variables.
+    The environment is the sweep's variables.
     """
     from distributed import Reschedule, get_worker
 
@@ -311,16 +307,6 @@ def execute(
         return traceback.format_exc()
 
 
-def _report(table: pd.DataFrame) -> str:
-    """Return what the command says at the end."""
-    failed = table[table.status == "failed"]
-    lines = [f"{len(table)} runs, {len(failed)} failed"]
-    lines += [
-        f"  {row.run_name}: {row.error.strip().splitlines()[-1]}" for row in failed.itertuples()
-    ]
-    return "\n".join(lines)
-
-
 class _Stopped(KeyboardInterrupt):
     """A signal that stops a sweep, by its number."""
 
@@ -345,8 +331,11 @@ def main() -> None:
                 places=places,
                 timeout_s=arguments.timeout,
             )
-            print(f"{name}: {_report(table)}", flush=True)
-            if (table.status == "failed").any():
+            failed = table[table.status == "failed"]
+            print(f"{name}: {len(table)} runs, {len(failed)} failed", flush=True)
+            for row in failed.itertuples():
+                print(f"  {row.run_name}: {row.error.strip().splitlines()[-1]}", flush=True)
+            if len(failed):
                 sys.exit(1)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")

@@ -76,12 +76,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a sweep's YAML file (version 1.2: `no` is a text, `1e-3` a number).
 
     Its `plan` isn't read by the sweep: it says what will be compared with what, and is written
-    before the runs.
-
-    Raises
-    ------
-    SweepError
-        If it isn't there, a key is missing, unknown or there twice, or a value is of another kind.
+    before the runs. SweepError, if the file isn't there, a key is missing, unknown or there twice,
+    or a value is of another kind.
     """
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
@@ -182,7 +178,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
 
 def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs whose data are too few or, unless they are executed `elsewhere`, too large ones.
+    """Refuse runs whose data are too few, or that this machine has no room for if it executes them.
 
     Raises
     ------
