@@ -58,9 +58,9 @@ def sync(path: Path) -> None:
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever a damaged file raises when it is read into an error that names it.
 
-    A mistake in this package's own code passes as it is. So does an error of the `kind` that is
-    raised, with `remedy` as the end of its message. A folder, a pipe or a device in the file's
-    place is refused: they may never end.
+    A mistake in this package's own code passes as it is, as does an error of this `kind`; `remedy`
+    ends the message. A folder, a pipe or a device in the file's place is refused: they may never
+    end.
     """
     try:
         if path.exists() and not path.is_file():
@@ -91,16 +91,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell whether something failed for want of disk: by the error's number, and by the disk.
+    """Tell from a traceback whether something failed for want of disk.
 
-    A number alone may be of another disk.
-
-    Parameters
-    ----------
-    error : str
-        A traceback.
-    folder : Path
-        Where it was written.
+    By the error's number and by the folder's disk: a number alone may be of another disk.
     """
     found = re.search(r"^OSError: .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE)
     number = int(found[1]) if found else 0

@@ -41,10 +41,7 @@ class Split:
     ``validation="random"``: the same share of every word of every training speaker validates.
     ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``).
 
-    Raises
-    ------
-    ValueError
-        If a value is out of its range; the message names it.
+    ValueError names a value out of its range.
     """
 
     protocol: str = later("official")
@@ -103,10 +100,6 @@ def load_parts(
 
     Parameters
     ----------
-    files, grid, language
-        As for `load_events`.
-    split : Split
-        Protocol and validation.
     seed : int
         Draws the utterances that validate, and those of seen speakers that test.
 
@@ -189,12 +182,8 @@ def add_copies(
     training : Events
         Utterances with `rows` and `part`, ascending as `load_parts` returns them.
     copies : callable
-        Returns the files of a part's copies, row by row the same words as in its own file.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read, or has another word or speaker in a row.
+        Returns the files of a part's copies, row by row the same words as in its own file. They
+        are refused by a DatasetError if a row has another word or speaker.
     """
     joined, parts = training, np.asarray(training.part)
     for part in np.unique(parts).tolist():

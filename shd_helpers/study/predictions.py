@@ -24,17 +24,8 @@ def predictions_path(table: Path) -> Path:
 def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
     """Put runs' predictions beside their sweep's table, in place of those of the same hashes.
 
-    Parameters
-    ----------
-    path : Path
-        From `predictions_path`: a compressed CSV file with a row an utterance and run.
-    folders : mapping
-        Run folders by the runs' hashes.
-
-    Raises
-    ------
-    TableError
-        If a file is damaged.
+    The compressed CSV file has a row an utterance and run; `folders` are the run folders by the
+    runs' hashes. TableError, if a file is damaged.
     """
     if not folders:
         return

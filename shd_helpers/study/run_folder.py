@@ -100,10 +100,8 @@ class RunWriter:
 
     Parameters
     ----------
-    parameters : mapping
-        The run's flat parameters; `seed` must be one of them.
-    data : mapping
-        From `datasets.fingerprint`: the data set's name and the hashes of its files.
+    parameters, data : mapping
+        The run's flat parameters, `seed` among them, and the `datasets.fingerprint`.
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
@@ -148,18 +146,14 @@ class RunWriter:
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
-        """Make the run folder.
+        """Make the run folder of a network that is trained.
 
         Parameters
         ----------
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
-        predictions : DataFrame
-            From `evaluation.Evaluation.predictions`.
-        examples : mapping
-            From `record_examples`.
-        costs : mapping
-            From `costs.costs`.
+        predictions, examples, costs
+            From `Evaluation.predictions`, `record_examples` and `costs.costs`.
 
         Raises
         ------

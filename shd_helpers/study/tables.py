@@ -39,18 +39,9 @@ class TableError(ValueError):
 def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
-    A run of other parameters or data is missing, and so is one that is damaged.
-
-    Parameters
-    ----------
-    wanted : str
-        From `recipe.run_hash`.
-
-    Returns
-    -------
-    dict or None
-        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
-        measured.
+    A run of another `recipe.run_hash` than the `wanted` one is missing, and so is one that is
+    damaged. The columns are `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing
+    was measured.
     """
     try:
         info = read_info(folder)
