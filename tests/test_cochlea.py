@@ -45,7 +45,7 @@ def test_normalise_and_fade_are_the_reference(samples):
     wave = excerpt(samples)
     sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
     sound = transformations.HanningWindow()(transformations.RmsNormalizer(0.3)(sound))
-    mine = cochlea.fade(cochlea.normalise(wave) * (0.3 / cochlea.RMS), 24_000, ramp_ms=None)
+    mine = cochlea.fade(cochlea.normalise(wave, rms=0.3), 24_000, ramp_ms=None)
     np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
 
 

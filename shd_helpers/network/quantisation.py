@@ -34,7 +34,10 @@ SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two
 
 @dataclass(frozen=True)
 class Quantisation:
-    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats."""
+    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
+
+    ValueError names a value out of its range.
+    """
 
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
     fc2_bits: int = later(0)

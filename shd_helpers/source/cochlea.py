@@ -112,15 +112,15 @@ def encode(
     return step / step_hz, units
 
 
-def normalise(wave: np.ndarray) -> np.ndarray:
-    """Scale a wave to the root mean square `RMS`; ValueError if that can't be done."""
+def normalise(wave: np.ndarray, rms: float = RMS) -> np.ndarray:
+    """Scale a wave to a root mean square; ValueError if that can't be done."""
     wave = np.asarray(wave, dtype=float)
     power = np.mean(wave**2) if len(wave) else 0.0
     if not np.isfinite(power):
         raise ValueError("the wave holds values that are not finite")
     if power == 0:
         raise ValueError("the wave is silent" if len(wave) else "the wave has 0 samples")
-    return wave * (RMS / np.sqrt(power))
+    return wave * (rms / np.sqrt(power))
 
 
 def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.ndarray:

@@ -58,9 +58,9 @@ def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
     """Find the word in a recording, (samples,) of full scale 1, and encode it at 48 kHz.
 
     The network knows words with `BEFORE_S` and `AFTER_S` of sound around them, which the cochlea
-    fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms; the seed
-    is its and the nerve fibres'. What is no word but as long and as loud passes for one: a chord, a
-    cough, two words in one breath.
+    fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms. The
+    seed draws noise and nerve fibres. What is no word but as long and as loud passes for one: a
+    chord, a cough, two words in one breath.
 
     Raises
     ------
