@@ -35,17 +35,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 def check_number(
     name: str, value: float, low: float = -inf, high: float = inf, above: bool = False
 ) -> None:
-    """Raise ValueError if a number is not finite or outside of low..high.
-
-    Parameters
-    ----------
-    name : str
-        Parameter.
-    value, low, high : float
-        The number and its limits.
-    above : bool
-        Whether it must be above `low`, not equal to it.
-    """
+    """Raise ValueError if a number isn't finite or not in low..high; `above` excludes low."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or abs(value) == inf or value != value:  # an int may be too large for a float
         raise ValueError(f"{name} {quoted(value)}: must be a finite number")

@@ -24,19 +24,9 @@ ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there when the block ends without error.
 
-    The content is on the disk before it gets the final name. The temporary name holds machine and
-    process id, so that two processes don't write into one file; what killed processes of this
-    machine left of the same file is removed.
-
-    Parameters
-    ----------
-    path : str or Path
-        The final name; its folder is made if it is missing.
-
-    Yields
-    ------
-    Path
-        Where to write.
+    Its folder is made if it is missing. The content is on the disk before it gets the final name.
+    The temporary name holds machine and process id, so that two processes don't write into one
+    file; what killed processes of this machine left of the same file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,16 +58,9 @@ def sync(path: Path) -> None:
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
     """Turn whatever a damaged file raises when it is read into an error that names it.
 
-    A mistake in this package's own code passes as it is.
-
-    Parameters
-    ----------
-    path : Path
-        The file. A folder, a pipe or a device in its place is refused: they may never end.
-    kind : type
-        Of the error; one of this kind passes as it is.
-    remedy : str
-        The end of the message.
+    A mistake in this package's own code passes as it is, as does an error of this `kind`; `remedy`
+    ends the message. A folder, a pipe or a device in the file's place is refused: they may never
+    end.
     """
     try:
         if path.exists() and not path.is_file():
@@ -97,10 +80,7 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a numpy archive by their names.
 
-    Raises
-    ------
-    ValueError
-        If it claims far more than its file can hold: it would unpack to gigabytes.
+    ValueError, if it claims far more than its file can hold: it would unpack to gigabytes.
     """
     with zipfile.ZipFile(path) as archive:
         claimed = sum(member.file_size for member in archive.infolist())
@@ -111,16 +91,9 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell whether something failed for want of disk: by the error's number, and by the disk.
+    """Tell from a traceback whether something failed for want of disk.
 
-    A number alone may be of another disk.
-
-    Parameters
-    ----------
-    error : str
-        A traceback.
-    folder : Path
-        Where it was written.
+    By the error's number and by the folder's disk: a number alone may be of another disk.
     """
     found = re.search(r"^OSError: .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE)
     number = int(found[1]) if found else 0

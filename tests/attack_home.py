@@ -25,7 +25,6 @@ from shd_helpers.source import recordings
 from shd_helpers.source.shd_file import DatasetError, read_shd
 from shd_helpers.study import (
     accuracy_per_speaker,
-    choose,
     collect_predictions,
     evaluate,
     load_network,
@@ -137,7 +136,7 @@ class Home:
 
     def read_tables(self) -> None:
         table = read_table(self.table)
-        summarise(choose(table))
+        summarise(table)
         collect_predictions(self.table)
 
     def read_data(self) -> None:

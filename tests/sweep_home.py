@@ -36,13 +36,7 @@ STAND_IN = (
     "    time.sleep(0.02)\n"
     'order = order.read_text() if order.exists() else ""\n'
     'if order == "slow":\n'
-    "    time.sleep(2)\n"
-    'if order == "leave":\n'
-    "    left_behind = 1\n"
-    'if order == "find":\n'
-    "    left_behind\n"
-    'if order == "die":\n'
-    "    os._exit(1)\n",
+    "    time.sleep(2)\n",
     'if order == "slow":\n'
     "    time.sleep(2)\n"
     'if order == "fail":\n'

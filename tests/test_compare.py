@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.source.shd_file import ENGLISH, GERMAN, Utterances, write_shd
 from tools import compare
 from tools.compare import compare_utterances
 
@@ -82,16 +82,6 @@ def test_matched_by_name_in_any_order():
     assert measures["correlation"] == pytest.approx(1)
     assert classes.index.tolist() == ["zero", "one", "two", "seven"]
     assert classes.utterances_b.tolist() == [1, 0, 1, 1]
-
-
-def test_nothing_to_match_and_nothing_to_compare():
-    a, b = utterances(draw(3, 0), [0, 1, 2]), utterances(draw(3, 0), [0, 1, 3])
-    measures, _ = compare_utterances(a, b)
-    assert measures["matched"] == 0 and np.isnan(measures["correlation"])
-    a, nothing = utterances(draw(1, 0), [0]), utterances([], [])
-    for pair in ((a, nothing), (nothing, a)):
-        with pytest.raises(DatasetError, match="without utterances"):
-            compare_utterances(*pair)
 
 
 def run(monkeypatch, *arguments):

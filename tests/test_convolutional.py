@@ -33,12 +33,6 @@ def test_block_means_are_those_of_the_frames():
     assert torch.equal(block_means(events, index), model.convolutions[0](frames))
 
 
-def test_same_seed_same_network():
-    a, b = (ConvolutionalNetwork(4, torch.Generator().manual_seed(3)) for _ in range(2))
-    for p, q in zip(a.parameters(), b.parameters(), strict=True):
-        assert torch.equal(p, q)
-
-
 NO_SPIKES = pd.DataFrame({"input_events": [3]})
 
 

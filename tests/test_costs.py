@@ -109,7 +109,7 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
         after = range(max(heard, default=-1) + 1, events.n_steps)
         layers = (*states.hidden_spk, states.spk)
         wanted.append(sum(int(spk[t].sum()) for spk in layers for t in after))
-    assert late_spikes(trained, events, batch_size=4).tolist() == wanted
+    assert late_spikes(trained, events).tolist() == wanted
     assert max(wanted) > wanted[0] == 0
 
     predictions = training.evaluate(trained, events).predictions()

@@ -121,24 +121,6 @@ def test_utterances_are_taken_in_the_order_asked_for():
     assert len(events.take(np.array([], dtype=int))) == 0
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"pool_threshold": 10},
-        {"pool_threshold": 0},
-        {"first_unit": 700},
-        {"first_unit": -1},
-        {"pool_units": 600},
-        {"pool_units": 0},
-        {"pool_steps": 1001},
-        {"duration_s": -1.0},
-    ],
-)
-def test_impossible_grids(bad):
-    with pytest.raises(ValueError):
-        Downsampling(**bad)
-
-
 # ---- files and their cache ----
 
 

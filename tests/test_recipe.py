@@ -113,6 +113,42 @@ def test_what_goes_together(changes, message):
         Recipe.from_flat({**DEFAULTS, **changes})
 
 
+OUT_OF_RANGE = {
+    "epochs": (0, -1, 1.5, True),
+    "batch_size": (0, "8"),
+    "lr": (0.0, -1e-3, float("inf"), float("nan")),
+    "lr_step": (0, -1),
+    "shift_units": (-1, 0.5, 1000),
+    "shift_ms": (-1.0, float("nan")),
+    "stretch": (-0.1, 1.0),
+    "dropout": (-0.1, 1.0, float("nan")),
+    "mask_units": (-1, 100_000),
+    "mask_ms": (-1, 100_000),
+    "network": ("deep",),
+    "n_hidden": (0, 2.0, True),
+    "beta": (-0.1, 1.1, float("nan")),
+    "surrogate": ("step",),
+    "adapt_ms": (-1.0, 60_001.0, True),
+    "slope": (0.0, -1.0, float("inf"), 1e9),
+    "readout": ("max",),
+    "learn_beta": (1,),
+    "n_delays": (0,),
+    "kernel_size": (-1,),
+    "stride": (0,),
+    "pool_threshold": (10, 0),
+    "first_unit": (700, -1),
+    "pool_units": (0, 701),
+    "duration_s": (-1.0,),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_value_out_of_range_is_refused(name):
+    for value in OUT_OF_RANGE[name]:
+        with pytest.raises(ValueError, match=f"^{name} "):
+            Recipe.from_flat({**DEFAULTS, name: value})
+
+
 def test_a_refusal_lists_every_reason():
     wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0}
     wrong |= {"beta": 0.95, "shift_units": 183}

@@ -8,7 +8,6 @@ import pytest
 from scipy import stats
 
 from shd_helpers.study import (
-    choose,
     contrasts,
     difference,
     holm,
@@ -125,19 +124,6 @@ def test_a_summary_has_what_all_runs_share():
     assert found.effective_acs.tolist() == [15, 1] and found.training_s.tolist() == [2, 4]
     both = summarise(table, ["word", "lr"])
     assert both.index.tolist() == [("x", 0.1), ("x", 0.2), ("y", 0.2)]
-
-
-def test_choose_takes_the_best_mean_over_all_seeds():
-    rows = [("lr=1", 0, 0.5, "done"), ("lr=1", 1, 0.7, "done")]
-    rows += [("lr=2", 0, 0.1, "done"), ("lr=2", 1, 0.9, "done")]  # the best single run
-    rows += [("lr=3", 0, 0.8, "done"), ("lr=3", 1, np.nan, "failed")]  # one seed only
-    columns = ["configuration", "seed", "validation_accuracy", "status"]
-    table = pd.DataFrame(rows, columns=columns)
-    assert choose(table).configuration.tolist() == ["lr=1", "lr=1"]
-    assert choose(table.assign(size=["s", "s", "m", "m", "s", "s"]), "size")["size"][0] == "s"
-    assert len(choose(table[table.status == "failed"])) == 0
-    tie = table[:4].assign(validation_accuracy=0.5)
-    assert choose(tie).configuration.tolist() == ["lr=1", "lr=1"]
 
 
 A, B = [0.7, 0.8, 0.75, 0.78], [0.6, 0.75, 0.71, 0.77]

@@ -3,9 +3,7 @@
 import errno
 import json
 import os
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -261,38 +259,6 @@ def test_a_new_parameter_is_neutral_in_older_rows(home, monkeypatch):
     row = {name: "1" for name in read_rows(home.table)} | {"more": 8, "run_name": "1,seed=1"}
     tables.merge_rows(home.table, [row | {"status": "done"}])
     assert read_rows(home.table).more.tolist() == [8, 7]
-
-
-def test_a_row_whose_end_an_editor_has_left_out_is_a_row(home):
-    row = measured(home, 0.5)
-    store(home, {0: row, 1: row})
-    home.table.write_text(home.table.read_text().removesuffix("\n"))
-    assert len(read_rows(home.table)) == 2
-    store(home, {2: row})
-    assert len(read_rows(home.table)) == len(pd.read_csv(home.table)) == 3
-
-
-def test_the_remedy_helps_where_a_merge_left_conflict_marks(home):
-    store(home, {0: measured(home, 0.5)})
-    shutil.copytree(home.table.parent, home.folder / "repository" / "results")
-    table = home.folder / "repository" / "results" / "trial.csv"
-
-    def git(command):
-        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        return subprocess.run(["git", *who, *command.split()], cwd=table.parents[1]).returncode
-
-    whole = table.read_text()
-    for command in ("init -q", "add .", "commit -qm a", "checkout -qb other"):
-        git(command)
-    for accuracy, command in ((0.25, "checkout -q -"), (0.75, "merge -q other")):
-        table.write_text(whole.replace("0.5", str(accuracy), 1))
-        git("commit -qam b")
-        git(command)
-    assert "<<<<<<<" in table.read_text()
-    with pytest.raises(TableError) as error:
-        read_rows(table)
-    assert git(re.search(r"\(git (.*?)\)", str(error.value))[1]) == 0
-    assert read_rows(table).validation_accuracy.tolist() == [0.75]
 
 
 def test_a_column_that_some_runs_have_is_kept_for_them(home):

@@ -28,7 +28,7 @@ from shd_helpers.sweeps import clusters, runner
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
-from tests.sweep_home import LONG_S, Home, family, nothing_left, stopped, wait_until
+from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
 
@@ -125,20 +125,6 @@ def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, cap
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_again_runs_what_the_table_has(home, scheduler, monkeypatch):
-    home.finish_all()
-    run_sweep(home.yaml, progress=False)
-    again = ("--again", "x=2.0,seed=1", "--scheduler", scheduler)
-    home.order(2.0, 1, "fail")
-    before = home.table.read_text()
-    assert call(monkeypatch, home.yaml, *again) == 1
-    assert home.table.read_text() == before and home.begun() == [(2.0, 1)]
-    home.order(2.0, 1, "")
-    assert call(monkeypatch, home.yaml, *again) == 0
-    assert home.begun() == [(2.0, 1)] * 2
-    assert home.rows().validation_accuracy.tolist() == [0.5, 0.5, 0.5, 0.2 + 0.01]
-
-
 def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
@@ -198,30 +184,6 @@ def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     assert command.wait(LONG_S) == 0
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert home.rows().status.tolist() == ["done"] * 4
-
-
-def test_the_same_sweep_in_two_folders_shares_a_cluster_but_no_run(
-    home, scheduler, tmp_path, monkeypatch
-):
-    """The second doesn't take what the first does elsewhere for its own."""
-    home.write(grid={"x": [1.0]})
-    home.order(1.0, 1, "wait")
-    home.command("--scheduler", scheduler)
-    wait_until(lambda: len(home.rows()) == 1, "the first has one of two")
-    second = tmp_path / "second"
-    second.mkdir()
-    monkeypatch.setenv("SHD_RUNS_DIR", str(second / "runs"))
-    monkeypatch.setenv("SHD_STAND_IN", str(second))
-    second = Home(second)
-    second.write(grid={"x": [1.0]})
-    with ThreadPoolExecutor() as pool:
-        ended = pool.submit(
-            run_sweep, second.yaml, places=Places(scheduler=scheduler), progress=False
-        )
-        wait_until(lambda: len(second.rows()) >= 1, "the second has one, too")
-        home.order(1.0, 1, "")
-        assert (ended.result(LONG_S).status == "done").all()
-    assert second.begun() == [(1.0, 0), (1.0, 1)]
 
 
 def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, scheduler, monkeypatch):

@@ -11,17 +11,6 @@ from tools import voices
 from tools.voices import as_long, describe_voices, duration_s, pitch_hz
 
 
-@pytest.mark.parametrize("hz", [80, 125, 200, 250])
-def test_pitch_of_pulses(hz):
-    """Bursts at a known rate, a fifth of them missing, in noise."""
-    rng = np.random.default_rng(hz)
-    pulses = np.arange(0.05, 0.6, 1 / hz)
-    pulses = pulses[rng.random(len(pulses)) < 0.8]
-    times = np.concatenate([rng.normal(pulse, 3e-4, 60) for pulse in pulses])
-    times = np.concatenate([times, rng.uniform(0, 0.7, 1000)]).astype(np.float16).astype(float)
-    assert pitch_hz(times) == pytest.approx(hz, rel=0.07)
-
-
 @pytest.mark.parametrize("hz", [110, 220])
 def test_pitch_through_the_cochlea(hz):
     """A buzz of harmonics, as vocal folds make it."""

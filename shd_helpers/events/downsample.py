@@ -105,12 +105,7 @@ class Events:
         return len(self.labels)
 
     def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the utterances `index` as zeros and ones.
-
-        Parameters
-        ----------
-        index : ndarray or list of int
-            Utterances, shape (batch,).
+        """Return the utterances `index`, shape (batch,), as zeros and ones.
 
         Returns
         -------
@@ -142,16 +137,12 @@ class Events:
 
 
 def downsize(utterances: Utterances, grid: Downsampling, language: str = "english") -> Events:
-    """Turn the utterances of one language into event lists.
+    """Turn the utterances of one language, chosen by class name, into event lists.
 
     Parameters
     ----------
-    utterances : Utterances
-        Spikes in SHD layout.
-    grid : Downsampling
-        Cut, bins, pooling.
     language : str
-        ``"english"``, ``"german"`` or ``"both"``, chosen by class name.
+        ``"english"``, ``"german"`` or ``"both"``.
 
     Returns
     -------
@@ -214,7 +205,7 @@ def distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def load_events(
     files: tuple[Path, Path], grid: Downsampling, language: str = "english"
 ) -> tuple[Events, Events]:
-    """Load a data set downsized, from the cache where the same was done before.
+    """Load training and test utterances downsized, from the cache where the same was done before.
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and
     `NUMERICS`; a damaged entry is made again, with a warning.
@@ -223,15 +214,6 @@ def load_events(
     ----------
     files : tuple of Path
         Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        Cut, bins, pooling.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    tuple of Events
-        Training and test utterances.
 
     Raises
     ------

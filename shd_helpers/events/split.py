@@ -41,10 +41,7 @@ class Split:
     ``validation="random"``: the same share of every word of every training speaker validates.
     ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``).
 
-    Raises
-    ------
-    ValueError
-        If a value is out of its range; the message names it.
+    ValueError names a value out of its range.
     """
 
     protocol: str = later("official")
@@ -103,21 +100,8 @@ def load_parts(
 
     Parameters
     ----------
-    files : tuple of Path
-        Training file and test file, from `datasets.locate`.
-    grid : Downsampling
-        Cut, bins, pooling.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-    split : Split
-        Protocol and validation.
     seed : int
         Draws the utterances that validate, and those of seen speakers that test.
-
-    Returns
-    -------
-    Parts
-        Training, validation and test utterances.
 
     Raises
     ------
@@ -148,26 +132,9 @@ def load_parts(
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split what isn't for testing into training and validation.
+    """Split what isn't for testing; return ascending indices of what trains and what validates.
 
-    Parameters
-    ----------
-    events : Events
-        Utterances.
-    split : Split
-        Its three `validation` settings count.
-    seed : int
-        Draws utterances.
-
-    Returns
-    -------
-    tuple of ndarray
-        Indices of training and of validation utterances, ascending.
-
-    Raises
-    ------
-    ValueError
-        If a speaker isn't there, or either part would be empty.
+    ValueError, if a speaker isn't there, or either part would be empty.
     """
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
@@ -215,14 +182,8 @@ def add_copies(
     training : Events
         Utterances with `rows` and `part`, ascending as `load_parts` returns them.
     copies : callable
-        Returns the files of a part's copies, row by row the same words as in its own file.
-    grid, language : Downsampling, str
-        As for `load_parts`.
-
-    Raises
-    ------
-    DatasetError
-        If a file can't be read, or has another word or speaker in a row.
+        Returns the files of a part's copies, row by row the same words as in its own file. They
+        are refused by a DatasetError if a row has another word or speaker.
     """
     joined, parts = training, np.asarray(training.part)
     for part in np.unique(parts).tolist():

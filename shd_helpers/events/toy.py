@@ -18,13 +18,6 @@ def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
 
     The toy data have the speakers that any sweep of the study names (0 to 11) and, when two of
     them validate, as many training utterances as its largest batch (128).
-
-    Parameters
-    ----------
-    dataset : str
-        The data set the notebook would use.
-    repeats : int
-        How often it would run its loop (epochs, updates).
     """
     if not is_smoke():
         return dataset, repeats
@@ -38,10 +31,6 @@ def write_toy(folder: Path, seed: int, takes: int = 3, speakers: int = 4) -> Non
 
     Parameters
     ----------
-    folder : Path
-        Where the files go.
-    seed : int
-        Same seed, same files.
     takes, speakers : int
         Training utterances of each of 20 words by each speaker, and number of speakers, at least 4.
         The test file has one of each word by the first four and by another speaker.

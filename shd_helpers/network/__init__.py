@@ -28,19 +28,7 @@ __all__ = [
 def build_network(
     config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
 ) -> Network:
-    """Return a network with fresh weights.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        Its settings.
-    n_units, n_classes : int
-        Inputs and classes.
-    step_ms : float
-        Length of a time step, milliseconds.
-    generator : torch.Generator
-        Draws the weights.
-    """
+    """Return a network for steps of `step_ms` milliseconds; the generator draws its weights."""
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
     sizes = n_units, config.n_hidden, n_classes

@@ -13,14 +13,9 @@ READOUTS = ("spikes", "membrane")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A network's settings; the defaults are the study's.
+    """A network's settings; the defaults are the study's. ValueError names one out of its range.
 
     With ``network="convolutional"`` the other settings change nothing.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range; the message names it.
     """
 
     network: str = later("spiking")
@@ -69,13 +64,7 @@ class NetworkConfig:
         return max(1, round(self.stop_ms / step_ms)) if self.stop_ms else 0
 
     def delays(self, step_ms: float) -> tuple[int, ...]:
-        """Return the delays 0, 30 ms, 60 ms, ... in whole steps.
-
-        Raises
-        ------
-        ValueError
-            If two of them fall on the same step.
-        """
+        """Return the delays 0, 30 ms, 60 ms, ... in steps; ValueError if two are the same."""
         steps = tuple(round(k * DELAY_MS / step_ms) for k in range(self.n_delays))
         if len(set(steps)) < len(steps):
             raise ValueError(

@@ -23,14 +23,8 @@ class ConvolutionalNetwork(nn.Module):
     """Means over blocks of the input, three convolutions over steps and units, a linear layer.
 
     Each convolution has windows of 3 x 3, batch normalisation and a maximum over 2 x 2; the last
-    maximum leaves 6 x 7 places of whatever size there is.
-
-    Parameters
-    ----------
-    n_classes : int
-        Classes.
-    generator : torch.Generator
-        Draws the weights (Kaiming-uniform; biases start at zero).
+    maximum leaves 6 x 7 places of whatever size there is. The generator draws the weights
+    (Kaiming-uniform; biases start at zero).
     """
 
     def __init__(self, n_classes: int, generator: torch.Generator) -> None:
@@ -62,15 +56,7 @@ class ConvolutionalNetwork(nn.Module):
 
 
 def block_means(events: Events, index: Sequence[int] | np.ndarray) -> torch.Tensor:
-    """Return what the first convolution sees, (batch, 1, steps, units), without a frame of zeros.
-
-    Parameters
-    ----------
-    events : Events
-        Utterances.
-    index : sequence of int
-        Those in the batch, shape (batch,).
-    """
+    """Return what the first convolution sees, (batch, 1, steps, units), without making frames."""
     events, (n_steps, n_units) = events.take(index), BLOCK
     word = np.repeat(np.arange(len(events)), np.diff(events.offsets))
     step, unit = events.steps // n_steps, events.units // n_units

@@ -5,7 +5,7 @@ systems", Nature Communications 16: an accumulate is a spike that meets a weight
 the tests' oracle.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,33 +13,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import engine, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.engine import Network
-from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+from shd_helpers.network.engine import Network, choose_engine
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
-    """Return the effective accumulates of each utterance: events and spikes times their synapses.
+    """Return each utterance's effective accumulates, shape (utterances,), as `accumulates` does.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Its weights that are exactly 0 are no synapses.
-    events : Events
-        Utterances. A copy of an event that would arrive after the last step costs nothing.
-    n_spikes : ndarray
-        Spikes of each layer, shape (utterances, layers), from the engine's `evaluate_batch`.
-
-    Returns
-    -------
-    ndarray
-        Shape (utterances,). Where a layer behind the first has weights of 0, the neurons before it
-        count with their mean number of synapses. A network without spikes has
-        none: 0.
+    Weights that are exactly 0 are no synapses. A network without spikes has none: 0.
     """
     if isinstance(model, ConvolutionalNetwork):
         return np.zeros(len(events))
@@ -54,14 +38,14 @@ def accumulates(
 ) -> np.ndarray:
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 
+    A copy of an event that would arrive after the last step costs nothing.
+
     Parameters
     ----------
     synapses : sequence of ndarray
         How many weights each input of a layer meets, by layer: (delays x units,), then (neurons,).
     delays : sequence of int
         Steps by which copies of the events arrive late.
-    events : Events
-        Utterances.
     n_spikes : ndarray
         Spikes of each layer, shape (utterances, layers). They count with their neurons' mean number
         of synapses.
@@ -75,32 +59,11 @@ def accumulates(
     return total
 
 
-def _recordings(
-    model: SpikingNetwork, events: Events, batch_size: int = 32
-) -> Iterator[tuple[np.ndarray, LayerStates]]:
-    """Yield indices and what the network does with these utterances, batch after batch."""
-    run = loop if engine.unsupported_reason(model) else engine
-    for low in range(0, len(events), batch_size):
-        index = np.arange(low, min(low + batch_size, len(events)))
-        yield index, run.record(model, events, index)
-
-
-def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndarray:
+def late_spikes(model: Network, events: Events) -> np.ndarray:
     """Return how often each utterance's neurons, hidden and output, spike after its last event.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        One without spikes has none: 0.
-    events : Events
-        Utterances. In the step of the last event itself a spike is not late.
-    batch_size : int
-        Utterances in a batch; changes no result.
-
-    Returns
-    -------
-    ndarray
-        Shape (utterances,), int64.
+    In the step of the last event itself a spike is not late. A network without spikes has none: 0.
+    Shape (utterances,), int64.
     """
     late = np.zeros(len(events), np.int64)
     if isinstance(model, ConvolutionalNetwork):
@@ -108,7 +71,9 @@ def late_spikes(model: Network, events: Events, batch_size: int = 32) -> np.ndar
     end = np.full(len(events), -1)  # an utterance without events is over before it begins
     spoken = np.flatnonzero(np.diff(events.offsets))
     end[spoken] = events.steps[events.offsets[spoken + 1] - 1]
-    for index, states in _recordings(model, events, batch_size):
+    run = choose_engine("fused", model)
+    for index in np.split(np.arange(len(events)), range(32, len(events), 32)):
+        states = run.record(model, events, index)
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(end[index])
         for spk in (*states.hidden_spk, states.spk):
             late[index] += (spk.detach().cpu().sum(2) * is_late).sum(0).numpy().astype(np.int64)
@@ -120,8 +85,6 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Any network.
     predictions : DataFrame
         From `evaluation.Evaluation.predictions`.
     n_steps, n_units : int

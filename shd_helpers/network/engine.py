@@ -12,7 +12,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import ModuleType
@@ -80,15 +80,7 @@ def choose_engine(name: str, model: Network) -> ModuleType:
 def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return the classes with the highest scores, the lowest of several with equally high ones.
 
-    Parameters
-    ----------
-    scores : ndarray or Tensor
-        Class scores, shape (..., classes): output spikes, mean membranes, or any network's.
-
-    Returns
-    -------
-    ndarray
-        Shape (...,), int64.
+    Of scores (..., classes), be they output spikes, mean membranes or any network's, int64 (...,).
     """
     return np.asarray(scores).argmax(-1)
 
@@ -107,16 +99,9 @@ def _bands(
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Say where a `ChannelConv1d`'s weights lie if an input's row has but the neurons it may feed.
 
-    Returns
-    -------
-    band : int
-        How many neurons are in a row: whole vectors.
-    lows : ndarray
-        The first of them, for every input, int64.
-    inputs : ndarray
-        What window p sees with weight k, shape (p, k).
-    columns : ndarray
-        The column of that input's row in which place p begins, shape (p, k).
+    Returns how many neurons are in a row, in whole vectors; the first of them, for every input;
+    what window p sees with weight k, (p, k); and the column of that input's row in which place p
+    begins, (p, k).
     """
     fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
     inputs = fc.columns[:, 0].numpy()
@@ -218,18 +203,10 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute.
+    """Say what in a model this engine can't compute, the first reason found; None if there is none.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Any network; what it may have beyond the usual is per-neuron, learned or unequal betas and
-        thresholds, adaptation, a surrogate and slope of its own in each layer.
-
-    Returns
-    -------
-    str or None
-        The first reason found, None if there is none.
+    What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
+    adaptation, a surrogate and slope of its own in each layer.
     """
     if type(model).forward is not SpikingNetwork.forward:
         return "its forward is not SpikingNetwork's"
@@ -261,19 +238,7 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
     return None
 
 
-def _in_threads(work: Callable[[int], None], n_workers: int) -> None:
-    """Call work(0), ..., work(n_workers - 1), each in a thread; the first in the caller's."""
-    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
-        others = [pool.submit(work, worker) for worker in range(1, n_workers)]
-        work(0)
-    for other in others:
-        other.result()
-
-
-def _checked(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> np.ndarray:
-    """Return the index as an array; raise what `forward_backward` says it raises."""
+def _call(model, events, index, train=False, keep=False):
     if reason := unsupported_reason(model):
         raise ValueError(f"the fused engine can't compute this network: {reason}")
     index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
@@ -282,11 +247,6 @@ def _checked(
         raise ValueError(f"events of {events.n_units} units{late} for {n_in} inputs")
     if len(index) and not 0 <= index.min() <= index.max() < len(events):
         raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
-    return index
-
-
-def _call(model, events, index, train=False, keep=False):
-    index = _checked(model, events, index)
     shape, constants, params, lows, matrices = pack(model)
     batch, n_classes = len(index), shape[-1, N_OUT]
     labels = events.labels[index] if train else np.empty(0, np.int64)
@@ -311,7 +271,11 @@ def _call(model, events, index, train=False, keep=False):
             losses, scores, n_spikes,
         )  # fmt: skip
 
-    _in_threads(work, n_workers)
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [pool.submit(work, worker) for worker in range(1, n_workers)]
+        work(0)
+    for other in others:
+        other.result()
     if (n_spikes < 0).any():
         raise ValueError("events are out of order, or outside of the grid of steps and units")
     return shape, scores, n_spikes, states, losses, grads
@@ -326,10 +290,8 @@ def forward_backward(
     ----------
     model : SpikingNetwork
         Its parameters' ``grad`` is replaced by the loss's gradient.
-    events : Events
-        Utterances.
     index : sequence of int
-        Those in the batch, shape (batch,).
+        The utterances in the batch, shape (batch,).
 
     Returns
     -------
@@ -353,12 +315,7 @@ def forward_backward(
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward; return class scores and numbers of spikes.
-
-    Parameters
-    ----------
-    model, events, index
-        As in `forward_backward`, which also says what is raised; labels are not read.
+    """Run a batch forward; return class scores and numbers of spikes; raise as `forward_backward`.
 
     Returns
     -------
@@ -374,15 +331,7 @@ def evaluate_batch(
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
     """Run a batch forward and keep the states: ``model(x, record_hidden=True)``.
 
-    Parameters
-    ----------
-    model, events, index
-        As in `evaluate_batch`.
-
-    Returns
-    -------
-    LayerStates
-        Spikes and membranes of all layers, (steps, batch, neurons) each.
+    Spikes and membranes of all layers are (steps, batch, neurons) each.
     """
     shape, _, _, states, *_ = _call(model, events, index, keep=True)
     rows, spks, mems = events.n_steps + 2, [], []

@@ -25,15 +25,7 @@ LIMITS = {
 
 
 def refusals(user: str, config: NetworkConfig) -> list[str]:
-    """Return why a user can't take a network: all reasons, each with the option's name.
-
-    Parameters
-    ----------
-    user : str
-        A field of `Limit`.
-    config : NetworkConfig
-        The network.
-    """
+    """Return all reasons why a user, a field of `Limit`, can't take a network, by option."""
     defaults = {field.name: field.default for field in fields(NetworkConfig)}
     return [
         f"{name} {quoted(getattr(config, name))}: {reason}"

@@ -18,15 +18,6 @@ def forward_backward(
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Its gradients are replaced.
-    events : Events
-        Utterances.
-    index : ndarray
-        Which of them are the batch, shape (batch,).
-
     Returns
     -------
     tuple of float and Tensor

@@ -36,10 +36,7 @@ SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two
 class Quantisation:
     """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
 
-    Raises
-    ------
-    ValueError
-        If a value is out of its range.
+    ValueError names a value out of its range.
     """
 
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
@@ -62,12 +59,7 @@ class Quantisation:
 
         The numbers are the bits of a weight of the first layer, of the second, and of a membrane.
         The leak is a product, else a shift; tuned, the last `TUNED_EPOCHS` train with few-bit
-        weights.
-
-        Raises
-        ------
-        ValueError
-            If this is no circuit's name.
+        weights. ValueError, if this is no circuit's name.
         """
         if name == "":
             return cls()
@@ -85,15 +77,7 @@ class Quantisation:
         return self.mem_bits > 0
 
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
-        """Return why no circuit is made of a network or an input: all reasons, none where one is.
-
-        Parameters
-        ----------
-        config : NetworkConfig
-            The network that is trained.
-        grid : Downsampling
-            Its input.
-        """
+        """Return all reasons why no circuit is made of a network or an input, none where one is."""
         reasons = refusals("circuit", config)
         if self.leak == "shift":
             try:
@@ -116,13 +100,7 @@ class Quantisation:
         return (1 << max(0, self.mem_bits - 1)) - 1
 
     def leak_shift(self, beta: float) -> int:
-        """Return the k with which 1 - 2^-k is a step's beta.
-
-        Raises
-        ------
-        ValueError
-            If there is none.
-        """
+        """Return the k with which 1 - 2^-k is a step's beta; ValueError if there is none."""
         k = round(-math.log2(1 - beta)) if 0.4 < beta < 1 else 0
         if k < 1 or abs(1 - 2.0**-k - beta) > SHIFT_ERROR:
             raise ValueError(
@@ -137,15 +115,7 @@ class Quantisation:
         A neuron's largest weight is the largest integer. But the threshold, times the headroom,
         has to fit into the membrane, and no neuron's scale, counted in thresholds, is below a
         `SPREAD`th of the layer's largest: else it would take bits from all others' membranes.
-
-        Parameters
-        ----------
-        weight : Tensor
-            Shape (neurons, inputs).
-        threshold : Tensor
-            One number, or one a neuron.
-        bits : int
-            Of a weight.
+        Weights are (neurons, inputs), thresholds one number, or one a neuron.
         """
         theta = threshold.detach().expand(len(weight)).double()
         share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)

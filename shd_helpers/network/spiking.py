@@ -31,32 +31,14 @@ class LayerStates(NamedTuple):
 class ChannelConv1d(nn.Module):
     """A convolution over the units: at every place neurons see a window, with the same weights.
 
-    Channel c at place p is neuron p n_channels + c and sees the units from p stride on, of every
-    delayed copy; units above the last window are not seen.
-
-    Parameters
-    ----------
-    n_units, n_delays : int
-        Inputs, and copies of them.
-    n_channels : int
-        Neurons at a place.
-    kernel_size, stride : int
-        Units that a neuron sees, and units from one place to the next.
-
-    Raises
-    ------
-    ValueError
-        If no window fits.
+    Channel c at place p is neuron p n_channels + c and sees the `kernel_size` units from p stride
+    on, of every delayed copy; units above the last window are not seen.
     """
 
     def __init__(
         self, n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
     ) -> None:
         super().__init__()
-        if not 1 <= kernel_size <= n_units or stride < 1:
-            raise ValueError(
-                f"kernel_size {kernel_size}, stride {stride}: no window fits {n_units} units"
-            )
         self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
         self.shape = n_units, n_delays, n_channels, kernel_size, stride
@@ -99,8 +81,6 @@ class SpikingNetwork(nn.Module):
     sizes : sequence of int
         Inputs, hidden neurons (one number a layer), classes. Where the first layer's neurons have
         a window (`kernel_size`), their number is for every place: see `ChannelConv1d`.
-    config : NetworkConfig
-        Neurons, surrogate, readout, delays, window.
     generator : torch.Generator
         Draws the Xavier-uniform weights (biases start at zero).
     step_ms : float
@@ -108,12 +88,7 @@ class SpikingNetwork(nn.Module):
     delays : sequence of int, optional
         Steps by which copies of the input arrive late, instead of those of `config`. Every copy
         has weights of its own, so that a neuron can wait for an early event until a late one is
-        there.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of its range.
+        there. ValueError, if they don't ascend from 0 upwards.
     """
 
     def __init__(
@@ -127,8 +102,6 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.fc1: nn.Linear | ChannelConv1d
         delays = config.delays(step_ms) if delays is None else tuple(delays)
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise ValueError(f"sizes {list(sizes)}: give inputs, hidden layers and classes")
         if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
@@ -204,7 +177,7 @@ class SpikingNetwork(nn.Module):
         return copies.flatten(2)
 
     def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
-        """Run all steps from resting potential.
+        """Run all steps from resting potential; return spikes and membranes of every step.
 
         Parameters
         ----------
@@ -212,11 +185,6 @@ class SpikingNetwork(nn.Module):
             Input spikes, shape (steps, batch, inputs).
         record_hidden : bool
             Also keep the hidden layers' spikes and membranes.
-
-        Returns
-        -------
-        LayerStates
-            Spikes and membranes of every step.
         """
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
@@ -254,21 +222,9 @@ class SpikingNetwork(nn.Module):
 def steps_run(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> np.ndarray:
-    """Return how many steps each word takes.
+    """Return how many steps each word takes, by the model's `stop` and delays: (batch,), int64.
 
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Its `stop` and delays.
-    events : Events
-        Utterances.
-    index : sequence of int
-        Which of them, shape (batch,).
-
-    Returns
-    -------
-    ndarray
-        Shape (batch,), int64; all steps for an utterance without events.
+    An utterance without events takes all steps.
     """
     if not model.stop:
         return np.full(len(index), events.n_steps)

@@ -12,9 +12,9 @@ import torch
 from snntorch import surrogate
 
 _SNNTORCH = {
-    "fast_sigmoid": lambda slope: surrogate.fast_sigmoid(slope=slope),
-    "atan": lambda slope: surrogate.atan(alpha=slope),
-    "sigmoid": lambda slope: surrogate.sigmoid(slope=slope),
+    "fast_sigmoid": surrogate.fast_sigmoid,
+    "atan": surrogate.atan,
+    "sigmoid": surrogate.sigmoid,
 }
 SURROGATES = tuple(_SNNTORCH)
 
@@ -34,17 +34,12 @@ def _check(name: str, slope: float) -> None:
 def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return snntorch's step function with the gradient of the named surrogate.
 
+    It takes the membrane's distance from the threshold and returns spikes (0 or 1).
+
     Parameters
     ----------
-    name : str
-        ``"fast_sigmoid"``, ``"atan"`` or ``"sigmoid"``.
     slope : float
         The larger, the narrower: snntorch's ``slope``, for atan its ``alpha``.
-
-    Returns
-    -------
-    callable
-        Takes the membrane's distance from the threshold, returns spikes (0 or 1).
 
     Raises
     ------
@@ -58,21 +53,10 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
 
 
 def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the smooth curve whose derivative the surrogate lends to the step.
+    """Return the smooth curve whose derivative the surrogate lends to the step, shaped as `x`.
 
-    Parameters
-    ----------
-    name : str
-        Surrogate.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        The larger, the narrower (alpha for atan).
-
-    Returns
-    -------
-    ndarray
-        Same shape as `x`: x / (1 + k |x|); arctan(pi x alpha / 2) / pi; 1 / (1 + exp(-k x)).
+    With x, membrane potential minus threshold, and slope k it is x / (1 + k |x|),
+    arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
     """
     _check(name, slope)
     if name == "fast_sigmoid":
@@ -83,18 +67,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
 
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `smooth`, by its formula.
-
-    Parameters
-    ----------
-    name, x, slope
-        As in `smooth`.
-
-    Returns
-    -------
-    ndarray
-        Same shape as `x`.
-    """
+    """Return the derivative of `smooth`, by its formula, shaped as `x`."""
     _check(name, slope)
     if name == "fast_sigmoid":
         return 1 / (1 + slope * np.abs(x)) ** 2
@@ -105,18 +78,7 @@ def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
 
 
 def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return what snntorch computes: the step and the gradient that autograd gives it.
-
-    Parameters
-    ----------
-    name, x, slope
-        As in `smooth`.
-
-    Returns
-    -------
-    tuple of ndarray
-        Spikes and gradients, each of the shape of `x`.
-    """
+    """Return the step and the gradient that snntorch's autograd gives it, both shaped as `x`."""
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     spk = spike_grad(name, slope)(leaf)
     (gradient,) = torch.autograd.grad(spk.sum(), leaf)

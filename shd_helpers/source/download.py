@@ -18,17 +18,7 @@ SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
     """Let one process at a time make the files of a folder; others wait.
 
-    Parameters
-    ----------
-    folder : Path
-        Made if it is missing.
-    lock_name : str
-        File in it that is the lock.
-
-    Raises
-    ------
-    DatasetError
-        If something can't be written, as on a full disk.
+    DatasetError, if something can't be written, as on a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,26 +37,12 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
         ) from error
 
 
-def download(name: str, folder: Path, known_hash: str | None, progress: bool = True) -> Path:
-    """Download a file from the two official addresses, or from ``$SHD_BASE_URL``.
+def download(name: str, folder: Path, known_hash: str | None) -> Path:
+    """Download a file from the two official addresses, or from ``$SHD_BASE_URL``; return its path.
 
-    The caller keeps other processes away (`exclusive`).
-
-    Parameters
-    ----------
-    name : str
-        Of the file.
-    folder : Path
-        Where the file goes as soon as it is complete.
-    known_hash : str or None
-        Algorithm and hash of the file, such as ``"md5:15..."``; None for any file.
-    progress : bool
-        Whether to show a progress bar.
-
-    Raises
-    ------
-    DatasetError
-        If no address gives the file, or it can't be written.
+    It gets into the folder as soon as it is complete. The caller keeps other processes away
+    (`exclusive`). A known hash is such as ``"md5:15..."``. DatasetError, if no address gives the
+    file, or it can't be written.
     """
     own = os.environ.get("SHD_BASE_URL")
     pooch.get_logger().setLevel("WARNING")
@@ -75,7 +51,7 @@ def download(name: str, folder: Path, known_hash: str | None, progress: bool = T
         shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process has left
         fetcher = pooch.create(unfinished, site, registry={name: known_hash}, retry_if_failed=1)
         try:
-            path = Path(fetcher.fetch(name, progressbar=progress))
+            path = Path(fetcher.fetch(name, progressbar=True))
         except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
             failures.append(f"{site}{name}: {error}")
             continue

@@ -32,24 +32,12 @@ TEST_ONLY = {4, 5}  # speakers whom the first list doesn't name
 RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
 
 
-def make_heidelberg(folder: Path, progress: bool = True) -> tuple[Path, Path]:
+def make_heidelberg(folder: Path) -> tuple[Path, Path]:
     """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder holds them.
 
-    Killed at any time and called again, it takes what it has: the archive, and the spikes of each
-    recording that was encoded. Of two processes at once, one waits.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the files go, and ``hd.json``, written last, which says how they were made. The
-        archive stays there, or is put there by hand.
-    progress : bool
-        Whether to show progress bars.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file in SHD layout, with the names of the recordings.
+    Killed at any time and called again, it takes what it has: the archive, which stays in the
+    folder or is put there by hand, and the spikes of each recording that was encoded. Of two
+    processes at once, one waits. ``hd.json``, written last, says how the files were made.
 
     Raises
     ------
@@ -57,21 +45,21 @@ def make_heidelberg(folder: Path, progress: bool = True) -> tuple[Path, Path]:
         If the archive can't be had or holds something else; the message names file and remedy.
     """
     train, test = folder / "hd_train.h5", folder / "hd_test.h5"
-    _make(folder / "hd.json", {train: 0, test: 1}, 0, progress)
+    _make(folder / "hd.json", {train: 0, test: 1}, 0)
     return train, test
 
 
-def make_changed_heidelberg(folder: Path, part: int, copy: int, progress: bool = True) -> Path:
+def make_changed_heidelberg(folder: Path, part: int, copy: int) -> Path:
     """Make the changed copy of ``hd_train.h5`` (part 0) or ``hd_test.h5`` (part 1); see above.
 
     Row by row it has the same recordings, changed; for copies 1, 2, ... each in its own way.
     """
     path = folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5"
-    _make(path.with_suffix(".json"), {path: part}, copy, progress)
+    _make(path.with_suffix(".json"), {path: part}, copy)
     return path
 
 
-def _make(receipt: Path, parts: dict[Path, int], copy: int, progress: bool) -> None:
+def _make(receipt: Path, parts: dict[Path, int], copy: int) -> None:
     """Make the files of some parts, then their receipt, unless it is there and says the same."""
     folder, unfinished = receipt.parent, receipt.parent / "unfinished"
     how = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
@@ -90,7 +78,7 @@ def _make(receipt: Path, parts: dict[Path, int], copy: int, progress: bool) -> N
             path.unlink(missing_ok=True)
         packed = folder / ARCHIVE
         if not packed.is_file():
-            download(ARCHIVE, folder, None, progress)
+            download(ARCHIVE, folder, None)
         recordings = _unpack(packed, unfinished / "audio")
         lists = _read_lists(folder, unfinished / "audio", recordings)
         listed = [lists[part] for part in parts.values()]
@@ -99,7 +87,7 @@ def _make(receipt: Path, parts: dict[Path, int], copy: int, progress: bool) -> N
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*clipped")  # nobody can record them softer
-                spikes = encode_files(paths, unfinished / "spikes", 0, what, progress, copy)
+                spikes = encode_files(paths, unfinished / "spikes", 0, what, copy=copy)
         except RecordingError as error:
             raise DatasetError(f"{error} It is part of {packed}.") from error
         for path, names in zip(parts, listed, strict=True):

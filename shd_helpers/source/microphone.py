@@ -45,10 +45,7 @@ class Word(NamedTuple):
 def read_word(path: Path) -> Word:
     """Find the word in a sound file of up to a minute; see `encode_word`.
 
-    Raises
-    ------
-    RecordingError
-        If the file can't be read, or doesn't hold one word; the message names it.
+    RecordingError names the file that can't be read, or doesn't hold one word.
     """
     wave, rate_hz = read_sound(path, LONGEST_FILE_S)
     try:
@@ -58,25 +55,12 @@ def read_word(path: Path) -> Word:
 
 
 def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
-    """Find the word in a recording, and encode it at 48 kHz.
+    """Find the word in a recording, (samples,) of full scale 1, and encode it at 48 kHz.
 
     The network knows words with `BEFORE_S` and `AFTER_S` of sound around them, which the cochlea
-    fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms. What
-    is no word but as long and as loud passes for one: a chord, a cough, two words in one breath.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Mono sound, full scale 1.
-    rate_hz : int
-        Its sampling rate.
-    seed : int
-        Seed of the nerve fibres and of the noise.
-
-    Returns
-    -------
-    Word
-        The word with some of the sound around it.
+    fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms. The
+    seed draws noise and nerve fibres. What is no word but as long and as loud passes for one: a
+    chord, a cough, two words in one breath.
 
     Raises
     ------
@@ -113,17 +97,8 @@ def _with_silence(wave: np.ndarray, first: int, stop: int, rate_hz: int, seed: i
 def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     """Return the first sample of the word in a recording, and the one behind its last.
 
-    It is what has most energy between 100 Hz and 8 kHz of all that pauses part.
-
-    Parameters
-    ----------
-    wave, rate_hz
-        As for `encode_word`.
-
-    Raises
-    ------
-    RecordingError
-        If nothing stands out of the noise, or what does is longer than a digit, or two words.
+    It is what has most energy between 100 Hz and 8 kHz of all that pauses part. RecordingError, if
+    nothing stands out of the noise, or what does is longer than a digit, or two words.
     """
     levels = _levels(wave, rate_hz)
     # over 50 ms, in which a click is little

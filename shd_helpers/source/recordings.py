@@ -75,8 +75,6 @@ def encode_recordings(
         Speakers that occur only in the test file; all others only in the training file.
     seed : int
         Seed of the nerve fibres.
-    progress : bool
-        Whether to show a progress bar.
     changed : int
         Copies of each recording whose sound is changed, for a run's setting of the same name. They
         go to ``<name>_changed1_train.h5`` and so on, row by row those of the two files.
@@ -188,27 +186,16 @@ def encode_files(
 
     Parameters
     ----------
-    paths : sequence of Path
-        The sound files.
     parts : Path
         Folder that keeps the spikes of each file that is done, for the next call; the caller
         removes it.
-    seed : int
-        Seed of the nerve fibres.
-    what, progress : str, bool
-        Text of the progress bar, and whether to show it.
-    copy : int
-        Which changed copy of each sound; 0 for the sounds as they are.
+    what : str
+        Text of the progress bar.
 
     Returns
     -------
     list of tuple
-        Times and units of each file, as `encode_file` returns them.
-
-    Raises
-    ------
-    RecordingError
-        If a file can't be used.
+        Times and units of each file; see `encode_file`, also for what is raised.
     """
 
     def encode_one(path):
@@ -272,15 +259,7 @@ def identity(path: Path, seed: int, copy: int) -> str:
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
-    """Read a sound file as mono; see `encode_file` for the rules.
-
-    Returns
-    -------
-    wave : (samples,) float array
-        Sound.
-    rate_hz : int
-        Its sampling rate, 48 kHz.
-    """
+    """Return a sound file as mono, (samples,), and its rate, 48 kHz; see `encode_file`."""
     wave, rate_hz = _checked(path)
     if is_clipped(wave):
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)

@@ -57,7 +57,7 @@ class Utterances:
 
 
 def read_shd(path: str | Path) -> Utterances:
-    """Read and check one file in SHD layout.
+    """Read and check one file in SHD layout, which itself is never changed.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def read_shd(path: str | Path) -> Utterances:
     ------
     DatasetError
         If the file is missing, damaged or breaks a rule of the layout; the message names the
-        file, the utterance and the remedy. The file itself is never changed.
+        file, the utterance and the remedy.
     """
     path, parts = Path(path), []
     with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
@@ -103,19 +103,8 @@ def read_shd(path: str | Path) -> Utterances:
 def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """Return the hash of an HDF5 file's bytes: the same for ``.h5``, ``.h5.gz`` and ``.h5.zip``.
 
-    A file that hasn't changed since it was last asked for isn't read again.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `read_shd`.
-    algorithm : str
-        Name of the hash, as `hashlib` has it.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing or can't be unpacked.
+    A file that hasn't changed since it was last asked for isn't read again. DatasetError, if it is
+    missing or can't be unpacked.
     """
     path = Path(path)
     with _named_errors(path):
@@ -262,19 +251,12 @@ def _text(name: bytes | str) -> str:
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... of a language, by class name.
+    """Map a file's labels to the classes 0, 1, ... of a language, by class name; others are absent.
 
     Parameters
     ----------
     keys : sequence of str
         The file's class names, in the order of its labels.
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``.
-
-    Returns
-    -------
-    dict of int to int
-        Class (index into ``LANGUAGES[language]``) of each label; other labels are absent.
 
     Raises
     ------
@@ -307,14 +289,10 @@ def write_shd(
 
     Parameters
     ----------
-    path : str or Path
-        The HDF5 file.
     times, units : sequence of ndarray
         Spike times (seconds) and cochlea channels of each utterance.
     labels, speakers : sequence of int
-        Index into `keys` and speaker number of each utterance.
-    keys : sequence of str
-        Class names.
+        Index into `keys`, the class names, and speaker number of each utterance.
     gender : sequence of str, optional
         Gender of each speaker number, as ``extra/meta_info/gender``.
     files : sequence of str, optional

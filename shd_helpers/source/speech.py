@@ -60,8 +60,6 @@ def synthesise(
 
     Parameters
     ----------
-    text : str
-        What to say.
     voice : str
         Accent, or accent and variant, such as ``"en-us+f2"``.
     rate_wpm : int
@@ -133,10 +131,8 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
 
     Parameters
     ----------
-    word : str
-        One of ``shd_file.LANGUAGES["both"]``.
-    speaker : int
-        Index into ``SPEAKERS``.
+    word, speaker : str, int
+        One of ``shd_file.LANGUAGES["both"]``, and an index into ``SPEAKERS``.
     generator : numpy.random.Generator
         Source of rate, pitch, pitch range, silence, level and noise.
 
@@ -182,33 +178,20 @@ def make_spoken(
     """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
 
     Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
-    follows from the seed, its word, speaker and take alone.
+    follows from the seed, its word, speaker and take alone. ``spoken.json``, written last, says how
+    the files were made.
 
     Parameters
     ----------
-    folder : str or Path
-        Where ``spoken_train.h5`` and ``spoken_test.h5`` go; ``spoken.json``, written last, says
-        how they were made.
-    seed : int
-        Seed of the takes and of the nerve fibres.
     language : str
         ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
     train_takes, seen_test_takes, unseen_test_takes : int
         Takes per word and speaker.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    tuple of Path
-        Training file and test file.
 
     Raises
     ------
-    ValueError
-        If the language is unknown.
     SpeechError
-        If eSpeak NG fails.
+        If eSpeak NG fails. ValueError, if the language is unknown.
     """
     check_choice("language", language, tuple(LANGUAGES))
     folder = Path(folder)
@@ -246,14 +229,10 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
 
     Parameters
     ----------
-    word : str
-        One of ``LANGUAGES["both"]``.
-    speaker : int
-        Index into ``SPEAKERS``.
+    word, speaker : str, int
+        As for `speak`.
     take : int
         From 1, as in the order of the file.
-    seed : int
-        The data set's.
     """
     wave, _ = _say(seed, LANGUAGES["both"].index(word), speaker, take - 1)
     with io.BytesIO() as file:

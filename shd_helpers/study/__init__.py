@@ -18,7 +18,6 @@ _MODULES = {
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": (
-        "choose",
         "contrasts",
         "difference",
         "holm",

@@ -87,14 +87,7 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """Yield indices (batch,) until each of `n` utterances was in one batch, also the last few.
 
-    Parameters
-    ----------
-    n : int
-        Number of utterances.
-    batch_size : int
-        Utterances in a batch; the last one may be smaller.
-    generator : torch.Generator, optional
-        Shuffles; without it the order is the file's.
+    A generator shuffles; without it the order is the file's.
     """
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
     for index in order.split(batch_size):
@@ -104,19 +97,7 @@ def batches(
 def evaluate(
     model: Network, events: Events, engine: str = "fused", batch_size: int = 128
 ) -> Evaluation:
-    """Run all utterances through the network; nothing is updated.
-
-    Parameters
-    ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Any network.
-    events : Events
-        Utterances.
-    engine : str
-        See `choose_engine`.
-    batch_size : int
-        Utterances in a batch; changes no result.
-    """
+    """Run all utterances through the network; nothing is updated, and batches change no result."""
     run = choose_engine(engine, model)
     parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
     scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
@@ -126,14 +107,7 @@ def evaluate(
 def seen_and_unseen_accuracy(
     tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the test accuracy, over all speakers, seen and unseen ones.
-
-    Parameters
-    ----------
-    tested : Evaluation or None
-        On the test utterances; None if they aren't scored.
-    seen : sequence of int
-        Speakers of the training utterances.
+    """Return the test accuracy, over all speakers, those `seen` in training, and unseen ones.
 
     Returns
     -------
@@ -151,17 +125,10 @@ def seen_and_unseen_accuracy(
 def accuracy_per_speaker(predictions: "pd.DataFrame", seen: Sequence[int]) -> "pd.DataFrame":
     """Return each speaker's accuracy with its Wilson 95 % interval.
 
-    Parameters
-    ----------
-    predictions : DataFrame
-        From `Evaluation.predictions`.
-    seen : sequence of int
-        Speakers of the training utterances.
-
     Returns
     -------
     DataFrame
-        Columns `speaker`, `seen`, `utterances`, `accuracy`, `low`, `high` (percent).
+        Columns `speaker`, `seen` (in training), `utterances`, `accuracy`, `low`, `high` (percent).
     """
     import pandas as pd
     from scipy.stats import binomtest
@@ -179,13 +146,6 @@ def accuracy_per_speaker(predictions: "pd.DataFrame", seen: Sequence[int]) -> "p
 @torch.no_grad()
 def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
     """Record one utterance of each class, the first in the file, on its way through the network.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Trained network.
-    events : Events
-        Test utterances.
 
     Returns
     -------

@@ -24,17 +24,8 @@ def predictions_path(table: Path) -> Path:
 def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
     """Put runs' predictions beside their sweep's table, in place of those of the same hashes.
 
-    Parameters
-    ----------
-    path : Path
-        From `predictions_path`: a compressed CSV file with a row an utterance and run.
-    folders : mapping
-        Run folders by the runs' hashes.
-
-    Raises
-    ------
-    TableError
-        If a file is damaged.
+    The compressed CSV file has a row an utterance and run; `folders` are the run folders by the
+    runs' hashes. TableError, if a file is damaged.
     """
     if not folders:
         return
@@ -76,12 +67,7 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
-    """Return what every run of a table predicted.
-
-    Parameters
-    ----------
-    name : str or Path
-        As for `tables.read_table`; its sweep has ``keep_predictions: true``.
+    """Return what every run of a table predicted; its sweep has ``keep_predictions: true``.
 
     Returns
     -------
@@ -116,10 +102,8 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
 
     Parameters
     ----------
-    name : str or Path
-        As for `tables.read_table`: a sweep over `held_out` and one axis more.
-    axis : str
-        Its name.
+    name, axis : str
+        A table of a sweep over `held_out` and one axis more, and the axis's name.
 
     Returns
     -------
@@ -127,11 +111,6 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
         A row for each place on the axis (its column is called `input` here), seed and speaker:
         `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that left
         the speaker out; `test_seen_accuracy`, a fraction of those that the other runs held back.
-
-    Raises
-    ------
-    TableError
-        As `collect_predictions`.
     """
     inputs = read_table(name)[["hash", axis]].rename(columns={axis: "input"})
     predictions = collect_predictions(name).merge(inputs, on="hash")

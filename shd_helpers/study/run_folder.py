@@ -96,16 +96,12 @@ def _rename(folder: Path) -> None:
 class RunWriter:
     """Keeps what a run leaves, and makes a run folder of it when the run has ended.
 
-    Until then the run folder keeps the run that it may hold.
+    Until then the run folder keeps the run that it may hold; `finish` leaves all other files.
 
     Parameters
     ----------
-    folder : Path
-        Made if it is missing; `finish` replaces the run in it and leaves all other files.
-    parameters : mapping
-        The run's flat parameters; `seed` must be one of them.
-    data : mapping
-        From `datasets.fingerprint`: the data set's name and the hashes of its files.
+    parameters, data : mapping
+        The run's flat parameters, `seed` among them, and the `datasets.fingerprint`.
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
@@ -150,20 +146,14 @@ class RunWriter:
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
-        """Make the run folder.
+        """Make the run folder of a network that is trained.
 
         Parameters
         ----------
-        model : SpikingNetwork or ConvolutionalNetwork
-            Its `state_dict` goes to `state_dict.pt`.
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
-        predictions : DataFrame
-            From `evaluation.Evaluation.predictions`; goes to `predictions.csv`.
-        examples : mapping
-            From `record_examples`; goes to `examples.h5`.
-        costs : mapping
-            From `costs.costs`.
+        predictions, examples, costs
+            From `Evaluation.predictions`, `record_examples` and `costs.costs`.
 
         Raises
         ------
@@ -252,13 +242,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder that `RunWriter` has made.
-
-    Raises
-    ------
-    RunError
-        If there is no run in the folder, or one of its files is damaged.
-    """
+    """Read a run folder; RunError if there is no run in it, or one of its files is damaged."""
     import pandas as pd
 
     info = read_info(folder)
@@ -320,10 +304,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     """Return what a run predicted, a row an utterance.
 
-    Raises
-    ------
-    RunError
-        If the file is damaged, or its accuracy on the test file isn't that in `run.json`.
+    RunError, if the file is damaged, or its accuracy on the test file isn't that in `run.json`.
     """
     import pandas as pd
 

@@ -14,7 +14,7 @@ _ABOUT_RUNS = {"configuration", "run_name", "hash", "status", "error", *DATA, *M
 
 
 def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of designs of units x seeds, and half their intervals, over both.
+    """Return the means of designs (..., units, seeds), and half their intervals, over both: (...).
 
     One seed sets the first weights and the order of words in the runs of all units, so seeds cross
     the units (speakers): more speakers don't average a seed's main effect away. With A and B the
@@ -36,18 +36,6 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     10 speakers x 5 seeds  95 to 97  96 to 97  95 to 97
     12 speakers x 3 seeds  96 to 99  94 to 97  94 to 96
     =====================  ========  ========  ========
-
-    Parameters
-    ----------
-    values : ndarray
-        (..., units, seeds), normally distributed.
-    alpha : float
-        One minus the interval's level.
-
-    Returns
-    -------
-    tuple of ndarray
-        Means and halves, both (...).
     """
     n, m = values.shape[-2:]
     mean = values.mean((-2, -1))
@@ -75,8 +63,6 @@ def summarise(
 
     Parameters
     ----------
-    table : DataFrame
-        From `tables.read_table`.
     by : str or list of str
         Column or columns that make a configuration.
     over : str
@@ -129,27 +115,6 @@ def _pooled(designs: Sequence[np.ndarray]) -> np.ndarray:
     return stats.t.ppf(0.975, total) * sd / np.sqrt(np.where(n, n, np.nan))
 
 
-def choose(table: pd.DataFrame, by: str | list[str] = "configuration") -> pd.DataFrame:
-    """Return the rows of the configuration with the best mean validation accuracy.
-
-    Only for these is a test score to be shown. A configuration of which a run failed is not in the
-    running, for a mean over fewer runs is more often high by luck; the first of equals wins.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `sweeps.runner.run_sweep` or `tables.read_table`.
-    by : str or list of str
-        Column or columns that make a configuration.
-    """
-    done = table[(table.status == "done") & table.validation_accuracy.notna()]
-    if not len(done):
-        return done
-    groups = done.groupby(by, sort=False)
-    whole = groups.size() == groups.size().max()
-    return groups.get_group(groups.validation_accuracy.mean()[whole].idxmax())
-
-
 class Difference(NamedTuple):
     """A paired difference in percent points, a - b."""
 
@@ -160,21 +125,10 @@ class Difference(NamedTuple):
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed") -> Difference:
-    """Compare two configurations, paired by seed or by another unit.
+    """Compare the runs of two configurations in an accuracy, paired by seed or by the units `over`.
 
-    Parameters
-    ----------
-    a, b : DataFrame
-        The runs of one configuration each, from `tables.read_table`.
-    column : str
-        An accuracy.
-    over : str
-        Column of the units that are paired; intervals and p are as for `summarise`.
-
-    Raises
-    ------
-    ValueError
-        If the runs are not the same pairs of unit and seed, or fewer than two units.
+    Intervals and p are as for `summarise`. ValueError, if the runs are not the same pairs of unit
+    and seed, or fewer than two units.
     """
     values = _paired(a, b, column, over)
     mean, half = map(float, interval(values))
@@ -187,7 +141,7 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed"
 def contrasts(
     table: pd.DataFrame, pairs: Sequence[Sequence[str]], column: str, over: str = "speaker"
 ) -> pd.DataFrame:
-    """Compare pairs of inputs, paired by speaker, with the seeds that both have.
+    """Compare pairs of inputs, paired by speaker, with the seeds that both have; see `difference`.
 
     Parameters
     ----------
@@ -195,8 +149,6 @@ def contrasts(
         With `input`, `seed`, the unit's column and accuracies: from `speaker_accuracies`.
     pairs : sequence of pair
         Names of inputs; the second is subtracted from the first.
-    column, over
-        As for `difference`.
 
     Returns
     -------
@@ -227,17 +179,9 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndar
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for having made several tests (Holm 1979).
+    """Return p-values adjusted for having made several tests (Holm 1979), in the same order.
 
-    Parameters
-    ----------
-    p : sequence of float
-        Of all tests, in any order.
-
-    Returns
-    -------
-    ndarray
-        In the same order; below 0.05 where the family of tests finds something at 5 %.
+    One below 0.05 says that the family of tests finds something at 5 %.
     """
     p = np.asarray(p, float)
     order = p.argsort()

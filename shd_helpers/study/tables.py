@@ -39,20 +39,9 @@ class TableError(ValueError):
 def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
-    A run of other parameters or data is missing, and so is one that is damaged.
-
-    Parameters
-    ----------
-    folder : Path
-        The run folder.
-    wanted : str
-        From `recipe.run_hash`.
-
-    Returns
-    -------
-    dict or None
-        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
-        measured.
+    A run of another `recipe.run_hash` than the `wanted` one is missing, and so is one that is
+    damaged. The columns are `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing
+    was measured.
     """
     try:
         info = read_info(folder)
@@ -70,12 +59,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Return all rows of a table's file, numbers with all their digits.
-
-    Parameters
-    ----------
-    path : Path
-        Written by `merge_rows`; where there is none, the table is empty.
+    """Return all rows of a table's file, numbers with all their digits; none if there is no file.
 
     Raises
     ------
@@ -114,15 +98,13 @@ def _as_values(texts: pd.Series) -> pd.Series:
 
 
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
-    """Put rows into a table's file; those that are there already stay as they are, to the letter.
+    """Put rows into a table's CSV file; those that are there stay as they are, to the letter.
 
     A row replaces the one of the same `run_name`. One that failed replaces none that is done: a
     result stays until its successor has ended well.
 
     Parameters
     ----------
-    path : Path
-        The CSV file; made if it is missing.
     rows : sequence of mapping
         With the same keys, among them `run_name` and `status` (done or failed).
     order : iterable of str

@@ -23,10 +23,7 @@ LR_GAMMA = 0.5  # by which the learning rate falls
 class TrainConfig:
     """How a network is trained: Adam with a stepwise falling learning rate; the study's defaults.
 
-    Raises
-    ------
-    ValueError
-        If a value is out of its range; the message names it.
+    ValueError names a value out of its range.
     """
 
     epochs: int = 30  # passes over the training utterances
@@ -73,29 +70,16 @@ def train_epoch(
     quantisation: Quantisation | None = None,
     engine: str = "fused",
 ) -> Metrics:
-    """Update the weights once per batch; return the means met on the way.
+    """Update the model's weights once per batch; return the means met on the way.
+
+    They are weighted by batch size and measured before each update.
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
-    events : Events
-        Training utterances.
-    optimizer : torch.optim.Optimizer
-        Holds the model's parameters.
-    config : TrainConfig
-        Its batch size counts.
-    generator : torch.Generator
-        Shuffles.
     quantisation : Quantisation, optional
         Every batch runs with few-bit weights; the gradients go to the model's own.
     engine : str
         See `choose_engine`.
-
-    Returns
-    -------
-    Metrics
-        Weighted by batch size, measured before each update.
     """
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
@@ -109,27 +93,11 @@ def train_epoch(
     return Metrics(loss_sum / len(events), float(correct) / len(events))
 
 
-def overfit(
-    model: Network, events: Events, updates: int, engine: str = "fused", lr: float = 2e-3
-) -> list[float]:
-    """Learn a few utterances by heart, all in one batch; return the loss before each update.
-
-    Parameters
-    ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
-    events : Events
-        The utterances.
-    updates : int
-        Steps of Adam.
-    engine : str
-        See `choose_engine`.
-    lr : float
-        Adam's learning rate.
-    """
+def overfit(model: Network, events: Events, updates: int, engine: str = "fused") -> list[float]:
+    """Learn a few utterances by heart, in one batch; return the loss before each step of Adam."""
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     return [
         train_epoch(model, events, optimizer, config, generator, engine=engine).loss
         for _ in range(updates)
@@ -148,16 +116,12 @@ def fit(
     engine: str = "fused",
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
-    """Train a network, or each of its members; print one line an epoch.
+    """Train a network, or each of its members, in place; print a line an epoch, return its metrics.
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Changed in place.
     training, validation : Events
         Utterances to learn from, and to watch only.
-    config : TrainConfig
-        Epochs, batch size, learning rate.
     generator : torch.Generator
         Shuffles, seeds the augmentation.
     augmentation : Augmentation, optional
@@ -168,11 +132,6 @@ def fit(
         See `choose_engine`.
     on_epoch : callable, optional
         Takes the model as it was validated, and the epoch's metrics, after every epoch.
-
-    Returns
-    -------
-    list of dict
-        The metrics of each epoch.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,36 +41,15 @@ _STOPPING = (signal.SIGINT, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Places:
-    """Where runs may be executed; at most one of the three is given.
+    """Where runs may be executed; at most one of the first three is given."""
 
-    Parameters
-    ----------
-    workers : int, optional
-        How many processes of this machine; without any of the three, one for each core.
-    scheduler : str, optional
-        Address of a Dask scheduler whose workers have one thread each.
-    jobs : int, optional
-        How many jobs on SLURM, with `sbatch`'s options as in `slurm_options`.
-    """
-
-    workers: int | None = None
-    scheduler: str | None = None
-    jobs: int | None = None
-    sbatch: tuple[str, ...] = ()
-
-    @property
-    def elsewhere(self) -> bool:
-        """Return whether other machines execute the runs."""
-        return self.scheduler is not None or self.jobs is not None
+    workers: int | None = None  # processes of this machine; without any, one for each core
+    scheduler: str | None = None  # address of a Dask scheduler whose workers have one thread each
+    jobs: int | None = None  # on SLURM
+    sbatch: tuple[str, ...] = ()  # its options, as in `slurm_options`
 
     def check(self, timeout_s: float | None) -> float:
-        """Return how long a run may take, seconds, or refuse what can be known before a start.
-
-        Raises
-        ------
-        SweepError
-            If the places aren't one, there would be none, or a job has no room for a run.
-        """
+        """Return how long a run may take, seconds; SweepError for what can't work."""
         given = {"--workers": self.workers, "--scheduler": self.scheduler, "--slurm": self.jobs}
         given = {name: value for name, value in given.items() if value is not None}
         if len(given) > 1:
@@ -100,21 +80,9 @@ class Cluster:
 
 @contextmanager
 def connect(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]:
-    """Yield a client of a Dask cluster; a cluster that was started here ends with the block.
+    """Yield a client of a Dask cluster for a sweep whose runs may take `timeout_s` seconds.
 
-    Parameters
-    ----------
-    places : Places
-        Checked.
-    sweep : Sweep
-        What is run.
-    timeout_s : float
-        How long a run may take, seconds.
-
-    Raises
-    ------
-    SweepError
-        If the scheduler doesn't answer.
+    A cluster that was started here ends with the block. SweepError, if a scheduler doesn't answer.
     """
     import dask
     from distributed import Client, LocalCluster
@@ -163,10 +131,7 @@ def _uninterrupted() -> Iterator[Callable[[], object]]:
     is closed would be started again, and a job whose number is lost couldn't be cancelled.
     """
     resource_tracker.ensure_running()  # it would lift the block
-
-    def free() -> object:
-        return signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-
+    free = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _STOPPING)
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
         yield free
@@ -178,17 +143,8 @@ class _Jobs:
     """A dask-jobqueue cluster of one worker a job, and what SLURM says about the jobs.
 
     The adaptive mode replaces jobs that ended and cancels those that wait for nothing. But one
-    that dies before its worker reaches the scheduler it takes for one that still waits.
-
-    Parameters
-    ----------
-    places, sweep, timeout_s
-        As for `connect`.
-
-    Attributes
-    ----------
-    cluster : SLURMCluster
-        To be closed: that cancels all jobs.
+    that dies before its worker reaches the scheduler it takes for one that still waits. Closing
+    `cluster` cancels all jobs.
     """
 
     def __init__(self, places: Places, sweep: Sweep, timeout_s: float) -> None:
@@ -254,10 +210,7 @@ class _Jobs:
     def look(self) -> str:
         """Let jobs be replaced that died before their worker came; return why there is no worker.
 
-        Raises
-        ------
-        SweepError
-            If sbatch refuses the first jobs, or too many died and none is left.
+        SweepError, if sbatch refuses the first jobs, or too many died and none is left.
         """
         from distributed.core import Status
 
@@ -325,16 +278,9 @@ def _last_line(log: Path) -> str:
 def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
     """Return sbatch's options by their long names: those in `SITE`, and what replaces them.
 
-    Parameters
-    ----------
-    given : sequence of str
-        Of ``name=value`` with commas between; an option without a value ends with its ``=``.
-        Besides sbatch's options there may be `host`, by which jobs reach this machine.
-
-    Raises
-    ------
-    SweepError
-        If it isn't so, or there is no `time`.
+    These are texts of ``name=value`` with commas between; an option without a value ends with its
+    ``=``. Besides sbatch's options there may be `host`, by which jobs reach this machine.
+    SweepError, if it isn't so, or there is no `time`.
     """
     try:
         options = YAML(typ="safe", pure=True).load(SITE) if SITE.exists() else {}
@@ -354,13 +300,7 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
 
 
 def seconds(text: str) -> float:
-    """Return the length of sbatch's `time`: minutes, HH:MM:SS or D-HH:MM:SS.
-
-    Raises
-    ------
-    SweepError
-        If it is none of these.
-    """
+    """Return the length of sbatch's `time`: minutes, HH:MM:SS or D-HH:MM:SS; else SweepError."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)|(\d+)", text)
     if not found:
         raise SweepError(f"--sbatch time={text}: must be minutes, HH:MM:SS or D-HH:MM:SS")

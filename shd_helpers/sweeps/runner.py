@@ -95,7 +95,7 @@ def run_sweep(
         )
     errors: dict[str, str] = {}
     if todo := missing(sweep, again):
-        check_todo(sweep, todo, elsewhere=places.elsewhere)
+        check_todo(sweep, todo, elsewhere=bool(places.scheduler or places.jobs))
         done: list[RunSpec] = []
         folder = sweep.runs[0].folder.parent
         with _kept_whole(folder):
@@ -113,15 +113,9 @@ def run_sweep(
 def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
     """Return the runs to execute, each with whether a finished run folder doesn't count.
 
-    All places' first seeds come first, so a sweep that is stopped early can be compared. Runs that
-    only a run folder has are put into the table.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        All of its runs.
-    again : str, optional
-        Those with this text in their name are to be executed anyway.
+    All places' first seeds come first, so a sweep that is stopped early can be compared. Those with
+    `again` in their name are to be executed anyway. Runs that only a run folder has are put into
+    the table.
     """
     stored = read_rows(sweep.table)
     stored = stored[stored.status == "done"]
@@ -276,25 +270,8 @@ def execute(
 ) -> dict[str, float] | str:
     """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
-    Only one process executes a run; others wait and reuse its result.
-
-    Parameters
-    ----------
-    notebook : Path
-        What is executed.
-    run : RunSpec
-        Its parameters, and where it goes.
-    timeout_s : float
-        Seconds that it may take.
-    environment : mapping
-        The sweep's environment variables.
-    again : bool
-        Whether it is executed although a run folder has it already.
-
-    Returns
-    -------
-    dict or str
-        From `tables.finished_run`, or the text for the table's column `error`.
+    Only one process executes a run; others wait and reuse its result, unless it is wanted `again`.
+    The environment is the sweep's variables.
     """
     from distributed import Reschedule, get_worker
 
@@ -330,16 +307,6 @@ def execute(
         return traceback.format_exc()
 
 
-def _report(table: pd.DataFrame) -> str:
-    """Return what the command says at the end."""
-    failed = table[table.status == "failed"]
-    lines = [f"{len(table)} runs, {len(failed)} failed"]
-    lines += [
-        f"  {row.run_name}: {row.error.strip().splitlines()[-1]}" for row in failed.itertuples()
-    ]
-    return "\n".join(lines)
-
-
 class _Stopped(KeyboardInterrupt):
     """A signal that stops a sweep, by its number."""
 
@@ -364,8 +331,11 @@ def main() -> None:
                 places=places,
                 timeout_s=arguments.timeout,
             )
-            print(f"{name}: {_report(table)}", flush=True)
-            if (table.status == "failed").any():
+            failed = table[table.status == "failed"]
+            print(f"{name}: {len(table)} runs, {len(failed)} failed", flush=True)
+            for row in failed.itertuples():
+                print(f"  {row.run_name}: {row.error.strip().splitlines()[-1]}", flush=True)
+            if len(failed):
                 sys.exit(1)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")

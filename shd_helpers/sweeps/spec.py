@@ -75,16 +75,9 @@ class Sweep:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a sweep's YAML file (version 1.2: `no` is a text, `1e-3` a number).
 
-    Parameters
-    ----------
-    path : Path
-        The file. Its `plan` isn't read by the sweep: it says what will be compared with what, and
-        is written before the runs.
-
-    Raises
-    ------
-    SweepError
-        If it isn't there, a key is missing, unknown or there twice, or a value is of another kind.
+    Its `plan` isn't read by the sweep: it says what will be compared with what, and is written
+    before the runs. SweepError, if the file isn't there, a key is missing, unknown or there twice,
+    or a value is of another kind.
     """
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
@@ -185,16 +178,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
 
 
 def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs that the machine has no room for, or whose data are too few.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        Of which only the study's own notebooks are known.
-    runs : iterable of RunSpec
-        Those of its runs that will be executed.
-    elsewhere : bool
-        Whether other machines execute them: then their memory counts.
+    """Refuse runs whose data are too few, or that this machine has no room for if it executes them.
 
     Raises
     ------
