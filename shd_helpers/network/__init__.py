@@ -1,7 +1,5 @@
 """The spiking network, its surrogates and costs, and the convolutional network beside it."""
 
-from dataclasses import replace
-
 import torch
 
 from shd_helpers.network.config import NetworkConfig
@@ -32,10 +30,9 @@ def build_network(
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
     sizes = n_units, config.n_hidden, n_classes
-    if config.members == 1:
-        return SpikingNetwork(sizes, config, generator, step_ms)
-    one = replace(config, members=1)
-    apart = [SpikingNetwork(sizes, one, generator, step_ms) for _ in range(config.members)]
+    apart = [SpikingNetwork(sizes, config, generator, step_ms) for _ in range(config.members)]
+    if len(apart) == 1:
+        return apart[0]
     sizes = n_units, config.n_hidden * config.members, n_classes
     model = SpikingNetwork(sizes, config, generator, step_ms)
     model.members = tuple(apart)

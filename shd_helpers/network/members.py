@@ -4,16 +4,13 @@ import torch
 
 from shd_helpers.network.spiking import SpikingNetwork
 
-LEAST_LEAK = 1e-4  # of an output neuron whose beta was learned
-
 
 @torch.no_grad()
 def join(model: SpikingNetwork) -> None:
     """Give a network the weights of its members, so that its scores are the means of theirs.
 
-    The hidden neurons stand side by side. An output neuron only adds up, so it can add up for all
-    members at once. Where they learned their output neurons' betas, it gets the mean beta, and each
-    member's weights are scaled to the same sum of a constant current.
+    The hidden neurons stand side by side. An output neuron only adds up, and with the same beta, so
+    it can add up for all members at once.
 
     Parameters
     ----------
@@ -28,15 +25,8 @@ def join(model: SpikingNetwork) -> None:
             values.copy_(torch.cat(each))
         elif "1." in name and len(each[0].shape) == 1:  # a value for each neuron of all places
             values.copy_(torch.stack(each).unflatten(1, (-1, n)).transpose(0, 1).flatten())
-    (fc, lif), outputs = model.layers[-1], [one.layers[-1] for one in model.members]
-    leaks = torch.stack([1 - neurons.beta.expand(fc.out_features) for _, neurons in outputs])
-    leaks = leaks.clamp(LEAST_LEAK, 1)
-    if model.config.learn_beta:
-        lif.beta.copy_(1 - leaks.mean(0))
-    gains = leaks.mean(0) / leaks / len(outputs)
-    weights = [
-        (of.weight * gain[:, None]).unflatten(1, (-1, n))
-        for (of, _), gain in zip(outputs, gains, strict=True)
-    ]
-    fc.weight.copy_(torch.stack(weights, 2).flatten(1))
-    fc.bias.copy_((torch.stack([of.bias for of, _ in outputs]) * gains).sum(0))
+        elif name == "fc2.weight":
+            columns = torch.stack(each, 1).unflatten(2, (-1, n))  # classes, members, places, n
+            values.copy_(columns.transpose(1, 2).flatten(1) / len(each))
+        elif name == "fc2.bias":
+            values.copy_(torch.stack(each).mean(0))

@@ -124,10 +124,11 @@ class SpikingNetwork(nn.Module):
             threshold = float("inf") if is_readout else 1.0
             per_neuron = torch.ones(fc.out_features)
             learn_threshold = config.learn_threshold and not is_readout
+            learn_beta = config.learn_beta and not (is_readout and config.members > 1)
             lif = snn.Leaky(
-                beta=beta * per_neuron if config.learn_beta else beta,
+                beta=beta * per_neuron if learn_beta else beta,
                 threshold=threshold * per_neuron if learn_threshold else threshold,
-                learn_beta=config.learn_beta,
+                learn_beta=learn_beta,
                 learn_threshold=learn_threshold,
                 reset_mechanism="none" if is_readout else "subtract",
                 spike_grad=spike_grad(config.surrogate, config.slope),
