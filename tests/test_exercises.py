@@ -153,7 +153,10 @@ def of_many(right, speaker):
         ("pool", lambda *_: np.zeros((4, 4)), "the shape (4, 4) comes out"),
         ("pool", lambda *_: "events", "no numbers"),
         ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
-        ("lif", lambda c, *_: (c.detach(), c.detach()), "read the equation"),
+        ("lif", lambda c, *_: (c.detach(), c.detach()), "read the task"),
+        ("interval_by_speaker", lambda right, _: 50.0, "1 values come out, and 2 are asked for"),
+        ("lif", lambda currents, *_: ([*currents], [*currents]), "no numbers come out but list"),
+        ("train_epoch", lambda *_: torch.ones(1), "return a number: loss.item()"),
     ],
 )
 def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):

@@ -129,8 +129,8 @@ def unrolled() -> Figure:
     for y, what, color in (
         (7.3, "   thin: forward\n   thick: the gradient", INK),
         (6.5, "error of a spike", SPIKE),
-        (4.8, "surrogate:\n" + r"$\times\,\sigma'(U[t+1]-1)$", SPIKE),
-        (3.0, "error of a current", IN),
+        (4.8, "surrogate:\n" + r"$\times\,h[t+1]$", SPIKE),
+        (3.0, "error of a membrane, $\\delta$", IN),
         (1.25, r"$\times\,x[t+1]$, the input", IN),
     ):
         _text(axis, 9.15, y, what, color, ha="left")

@@ -107,8 +107,8 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
         chance = 196 * np.sqrt(2 * either * (1 - either) / n_words)
         outcome = PREDICTIONS[2 if abs(found - base) <= chance else 1 if found > base else 3]
         line = (
-            f"{change}: {found:.0f} %, the recipe {base:.0f} %. With {n_words} words a difference "
-            f"of up to {chance:.0f} points may be chance: {outcome}."
+            f"{change}: {found:.0f} %, the recipe {base:.0f} %: {outcome}. Up to {chance:.0f} "
+            f"points may be chance with {n_words} words."
         )
         if button:
             button.description = "Train"

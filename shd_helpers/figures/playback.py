@@ -68,10 +68,10 @@ class Playback:
         """Run utterance `i` and draw it; return the answer. `word` is what was said, if known."""
         self._states, self._word = record(self._network, events, [i]), word
         spikes = (events.to_frames([i])[:, 0], self._states.hidden_spk[-1][:, 0].numpy())
-        for line, spk in zip(self._rasters, spikes, strict=True):
+        for line, spk, unit in zip(self._rasters, spikes, ("events", "spikes"), strict=True):
             steps, neurons = np.nonzero(spk)
             line.set_data(steps * self._step_ms, neurons)
-            line.axes.set_title(f"{len(steps):,} spikes")
+            line.axes.set_title(f"{len(steps):,} {unit}")
         mem = self._states.mem[:, 0].numpy()
         for line, values in zip(self._lines, mem.T, strict=True):
             line.set_ydata(values)

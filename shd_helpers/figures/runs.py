@@ -45,10 +45,11 @@ def one_utterance(
     figure, axes = plt.subplots(
         4, 1, figsize=(9, 7 + last), sharex=True, height_ratios=(2.2, 2.2, 1.6, last)
     )
-    for axis, name, label in zip(axes, ("input", "hidden"), ("input unit", "hidden neuron")):  # noqa: B905
+    rows = ("input", "input unit", "events"), ("hidden", "hidden neuron", "spikes")
+    for axis, (name, label, unit) in zip(axes, rows):  # noqa: B905
         steps, neurons = np.nonzero(example[name])
         axis.plot(steps * step_ms, neurons, **DOT)
-        axis.set(ylabel=label, title=f"{name}: {len(steps):,} spikes")
+        axis.set(ylabel=label, title=f"{name}: {len(steps):,} {unit}")
         axis.set(ylim=(0, example[name].shape[1]))
     time_ms = np.arange(len(example["mem"])) * step_ms
     scores = example["scores"]

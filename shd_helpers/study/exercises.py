@@ -67,26 +67,40 @@ def judge(function: Callable, solution: Callable) -> str:
     name = solution.__name__.removesuffix("_solution")
     exercise = EXERCISES[name]
     try:
-        found = [None] if function is solution else exercise.run(function)
+        found = [None] if function is solution else _outcome(exercise, function)
     except NotImplementedError:
         return "not tried yet."
-    except Exception as error:  # whatever a reader may write
-        return f"not yet right: it stops with {type(error).__name__}: {error}"
     if found[0] is None:
         return "not tried yet."
+    wanted = _outcome(exercise, solution)
 
-    def agree(wanted: Sequence[Any]) -> list[bool]:
-        pairs = zip(found, wanted, strict=True)
-        return [_same(part, other, exercise.tolerance) for part, other in pairs]
+    def agree(one: Sequence[Any], other: Sequence[Any]) -> list[bool]:
+        if len(one) != len(other):
+            return [False]
+        return [_same(*pair, exercise.tolerance) for pair in zip(one, other, strict=True)]
 
-    wanted = exercise.run(solution)
-    if all(right := agree(wanted)):
+    if all(right := agree(found, wanted)):
         return f"right: {exercise.praise}"
     first = right.index(False)  # what comes after it is wrong for the same reason
     for mistake in MISTAKES[name]:
-        if all(agree(exercise.run(changed(solution, *mistake["change"])))[: first + 1]):
+        other = _outcome(exercise, changed(solution, *mistake["change"]))
+        if found == other if isinstance(found, str) else all(agree(found, other)[: first + 1]):
             return f"not yet right: {mistake['hint']}"
+    if isinstance(found, str):
+        return f"not yet right: {found}"
+    if len(found) != len(wanted):
+        return f"not yet right: {len(found)} values come out, and {len(wanted)} are asked for."
     return f"not yet right: {_difference(found[first], wanted[first])}"
+
+
+def _outcome(exercise: Exercise, function: Callable) -> Sequence[Any]:
+    """Return what a function makes of the check's inputs, or by which error it stops."""
+    try:
+        return [*exercise.run(function)]
+    except NotImplementedError:
+        raise
+    except Exception as error:  # whatever a reader may write
+        return f"it stops with {type(error).__name__}: {error}"
 
 
 def changed(function: Callable, old: str, new: str) -> Callable:
@@ -107,7 +121,7 @@ def _array(part: Any) -> np.ndarray:
 def _same(part: Any, other: Any, tolerance: float) -> bool:
     try:
         part, other = _array(part), _array(other)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         return False
     alike = part.shape == other.shape
     return alike and np.allclose(part, other, rtol=tolerance, atol=tolerance, equal_nan=True)
@@ -116,12 +130,12 @@ def _same(part: Any, other: Any, tolerance: float) -> bool:
 def _difference(part: Any, right: Any) -> str:
     try:
         part, right = _array(part), _array(right)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         return f"no numbers come out but {type(part).__name__}."
     if part.shape != right.shape:
         return f"the shape {part.shape} comes out, and {right.shape} is asked for."
     place = np.unravel_index(np.argmax(part != right), right.shape)
-    return f"{part[place]:g} stands where {right[place]:g} is right; read the equation again."
+    return f"{part[place]:g} stands where {right[place]:g} is right; read the task again."
 
 
 def _pool(function: Callable) -> list:
@@ -164,7 +178,7 @@ def _surrogate_gradient(function: Callable) -> list:
 
 
 def _gradient_by_hand(function: Callable) -> list:
-    return [function([1.0, -0.5, 2.0], [0.25, 1.0, 0.0625], [1.0, 0.5, 2.0], 0.75)]
+    return [function([1.0, -0.5, 2.0], [0.25, 1.0, 0.0625], [0.5, 1.0, 2.0], 0.75)]
 
 
 def _train_epoch(function: Callable) -> list:
@@ -178,13 +192,16 @@ def _train_epoch(function: Callable) -> list:
     loss = function(lambda x: _Spike.apply(x @ weight - 1), batches, optimizer)
     if loss is None:
         return [None if torch.equal(weight, start) else weight, np.nan]
+    if isinstance(loss, torch.Tensor):
+        raise TypeError("the loss is a tensor; return a number: loss.item()")
     return [weight, loss]
 
 
 def _interval_by_speaker(function: Callable) -> Sequence:
     speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
     right = np.random.default_rng(0).random(40) < np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
-    return function(right, speaker) or [None, None]
+    found = function(right, speaker)
+    return [None, None] if found is None else np.atleast_1d(found)
 
 
 EXERCISES = {
