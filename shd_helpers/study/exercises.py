@@ -201,7 +201,7 @@ def _interval_by_speaker(function: Callable) -> Sequence:
     speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
     right = np.random.default_rng(0).random(40) < np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
     found = function(right, speaker)
-    return [None, None] if found is None else np.atleast_1d(found)
+    return [None, None] if found is None else [*np.atleast_1d(found)]
 
 
 EXERCISES = {
