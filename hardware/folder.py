@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from hardware import cost
-from hardware.integer import FACTOR_BITS, IntegerNetwork
+from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from hardware.sources import (
+    MEMORIES,
     Word,
     c_header,
     count_line,
@@ -25,17 +27,18 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
+from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
-SOURCES = ("reference.c", "rtl/core.v", "rtl/harness.cpp")
+SOURCES = ("reference.c", "rtl/core.v", "rtl/shd_top.v", "rtl/harness.cpp")
 TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
 _REMEDY = "Write the folder anew with make export."
 _NAMES = {
     *(Path(name).name for name in SOURCES),
     *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
     *("expected.txt", "edges.txt", "edges_expected.txt", "trace.txt.gz"),
-    *(f"{name}.mem" for name in ("weight1", "weight2", "bias", "threshold", "delay")),
+    *(f"{name}.mem" for name in (*MEMORIES, "delay")),
 }
 # what yosys, the compilers and the README's commands leave there
 _MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
@@ -158,6 +161,123 @@ def read_vectors(folder: Path) -> list[Word]:
         return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
 
 
+def read_parameters(folder: Path) -> dict[str, int]:
+    """Return the parameters of an exported folder's core, as `network.vh` has them.
+
+    Raises
+    ------
+    ExportError
+        If it can't be read.
+    """
+    with reading(folder / "network.vh", ExportError, _REMEDY):
+        text = (folder / "network.vh").read_text(encoding="utf-8")
+        return {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+
+
+def read_circuit(folder: Path) -> IntegerNetwork:
+    """Return the circuit of an exported folder.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read.
+    """
+    sizes = read_parameters(folder)
+    with reading(folder, ExportError, _REMEDY):
+        read = {
+            name: np.array(
+                [line.split() for line in (folder / f"{name}.mem").read_text().splitlines()]
+            )
+            for name in (*MEMORIES, "delay")
+        }
+        numbers = {name: np.vectorize(lambda v: int(v, 16))(rows) for name, rows in read.items()}
+        for name in ("weight1", "weight2", "bias"):  # two's complement
+            numbers[name] -= (numbers[name] >> _bits(sizes, name) - 1) << _bits(sizes, name)
+        n = sizes["N_HIDDEN"]
+        parts = (("weight1", slice(n), "SHIFT1"), ("weight2", slice(n, None), "SHIFT2"))
+        layers = tuple(
+            IntegerLayer(
+                numbers[weight],
+                numbers["bias"][part, 0],
+                numbers["threshold"][part, 0],
+                sizes[shift],
+            )
+            for weight, part, shift in parts
+        )
+        names = ("FIRST_UNIT", "POOL_UNITS", "POOL_STEPS", "POOL_THRESHOLD")
+        first_unit, *pool = (sizes[name] for name in names)
+        grid = Downsampling(first_unit, sizes["N_STEPS"] * sizes["POOL_STEPS"] / 1000, *pool)
+        delays = tuple(numbers["delay"][:, 0].tolist())
+        leak = sizes["LEAK_SHIFT"], sizes["LEAK_FACTOR"]
+        return IntegerNetwork(grid, delays, layers, sizes["MEM_BITS"], *leak)
+
+
+def packed_memories(folder: Path, lanes: int) -> dict[str, list[list[int]]]:
+    """Return the words of an exported folder's memories, for a core of several lanes.
+
+    Parameters
+    ----------
+    folder : Path
+        Has `network.vh` and the `.mem` files, a number a word.
+    lanes : int
+        Numbers of a word, the first lowest. Beyond a layer's last neuron they are 0: switched off.
+
+    Returns
+    -------
+    dict of str to list
+        Of each of `MEMORIES`, a list of words for each group of neurons.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read.
+    """
+    sizes, found = read_parameters(folder), {}
+    for name in MEMORIES:
+        with reading(folder / f"{name}.mem", ExportError, _REMEDY):
+            lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
+            rows, bits = [[int(v, 16) for v in line.split()] for line in lines], _bits(sizes, name)
+            n_hidden = 0 if name.startswith("weight") else sizes["N_HIDDEN"]
+            found[name] = [
+                [sum(v << lane * bits for lane, v in enumerate(column)) for column in group]
+                for layer in (rows[:n_hidden], rows[n_hidden:])
+                for low in range(0, len(layer), lanes)
+                for group in [zip(*layer[low : low + lanes], strict=True)]
+            ]
+    return found
+
+
+def build_folder(folder: Path, **build: int) -> None:
+    """Change how an exported folder's core is built; LANES must be 1 before.
+
+    Parameters
+    ----------
+    folder : Path
+        Its `network.vh` and `.mem` files are written anew.
+    **build : int
+        Values of `sources.BUILD`.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read.
+    """
+    sizes = read_parameters(folder)
+    lanes = build.get("LANES", 1)
+    for name, groups in packed_memories(folder, lanes).items():
+        digits = (lanes * _bits(sizes, name) + 3) // 4
+        lines = [" ".join(f"{word:0{digits}x}" for word in group) for group in groups]
+        (folder / f"{name}.mem").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = (folder / "network.vh").read_text(encoding="utf-8")
+    for name, value in build.items():
+        text = re.sub(rf"(parameter {name} =) \d+", rf"\1 {value}", text)
+    (folder / "network.vh").write_text(text, encoding="utf-8")
+
+
+def _bits(sizes: dict[str, int], name: str) -> int:
+    return 1 if name == "mask" else sizes[f"{name.upper()}_BITS"]
+
+
 def source_text(name: str) -> str:
     """Return a file of `SOURCES`."""
     return files("hardware").joinpath(name).read_text(encoding="utf-8")
@@ -178,7 +298,7 @@ def readme(
     # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
     lists = 2 * 2**index_bits * index_bits + (delays[-1] + 1) * 2**unit_bits * unit_bits
-    last = [1 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
+    last = [2 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
     counted, n_updates = described.operations, grid.n_steps * (n_hidden + n_classes)
     by_shift = f"U - (U >> {network.leak_shift})"

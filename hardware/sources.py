@@ -12,6 +12,11 @@ import numpy as np
 from hardware.integer import FACTOR_BITS, IntegerNetwork, IntegerRun
 from shd_helpers.source.shd_file import N_CHANNELS
 
+# the core's, in the order of `load_memory`
+MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
+# how a core is built: neurons side by side, memories that can be written, and begin as .mem say
+BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
+
 
 class Word(NamedTuple):
     """An utterance's spikes and its class."""
@@ -64,8 +69,10 @@ def verilog_parameters(network: IntegerNetwork) -> str:
         Of two layers.
     """
     values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
-    values |= {f"{name.upper()}_BITS": bits for name, bits in memory_bits(network).items()}
+    bits = memory_bits(network)
+    values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
     values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
+    values |= {"LOAD_BITS": max(bits.values()), **BUILD}
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
 
@@ -73,15 +80,18 @@ def verilog_parameters(network: IntegerNetwork) -> str:
 def memories(network: IntegerNetwork) -> dict[str, str]:
     """Return the hex files by name, as `$readmemh` reads them: two's complement.
 
-    `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem` and `threshold.mem` a number a
-    line, hidden neurons first; `delay.mem` the delays in steps.
+    `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem`, `threshold.mem`, `leak.mem`
+    and `mask.mem` a number a line, hidden neurons first; `delay.mem` the delays in steps.
     """
     layers, bits = network.layers, memory_bits(network)
+    each = np.ones((sum(len(layer.bias) for layer in layers), 1), np.int64)
     columns = {
         "weight1": layers[0].weight,
         "weight2": layers[1].weight,
         "bias": np.concatenate([layer.bias for layer in layers])[:, None],
         "threshold": np.concatenate([layer.threshold for layer in layers])[:, None],
+        "leak": each * (network.leak_factor or network.leak_shift),
+        "mask": each,
         "delay": np.array(network.delays)[:, None],
     }
     bits["delay"] = network.grid.n_steps.bit_length()
@@ -111,10 +121,15 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
 
 
 def memory_bits(network: IntegerNetwork) -> dict[str, int]:
-    """Return the bits of a number in each memory; thresholds are positive, one bit less."""
+    """Return the bits of a number in each memory; thresholds are positive, one bit less.
+
+    The leak is a shift or a factor, of each neuron; the mask is 0 where a neuron is switched off.
+    """
     bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
     biases = np.concatenate([layer.bias for layer in network.layers])
-    return bits | {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
+    bits |= {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
+    leak = FACTOR_BITS + 1 if network.leak_factor else max(network.leak_shift.bit_length(), 4)
+    return bits | {"leak": leak, "mask": 1}
 
 
 def _signed_bits(values: np.ndarray) -> int:

