@@ -12,17 +12,20 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-from hardware.folder import ExportError, packed_memories, read_parameters
-from hardware.sources import MEMORIES
+import numpy as np
 
-LATE, OVERRUN = 1, 2
+from hardware.folder import ExportError, read_circuit, read_spikes
+from hardware.sources import MEMORIES, memory_words
+
+LATE, OVERRUN = 1, 2  # flags
 
 
 class Board:
-    """An open serial port with the circuit behind it; a context manager.
+    """A serial port with the circuit behind it.
 
     Parameters
     ----------
@@ -48,54 +51,45 @@ class Board:
             settings[4] = settings[5] = getattr(termios, f"B{baud}")
             termios.tcsetattr(self._file, termios.TCSANOW, settings)
         except (OSError, termios.error, AttributeError) as error:
-            raise ExportError(f"{port}: can't be opened with {baud} baud ({error}).") from error
-        self.lanes, self.n_inputs, self.n_hidden, self.n_classes = struct.unpack(
-            "<BHHB", self._ask(b"I", b"i", 6)
-        )
+            raise ExportError(f"{port}: can't be opened with {baud} baud ({error})") from error
+        self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", self._ask(b"I", b"i", 7))
+        self.sizes = tuple(sizes)  # inputs, hidden neurons, classes
 
-    def __enter__(self) -> "Board":
-        """Return the board."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Close the port."""
         os.close(self._file)
 
     def load(self, folder: Path) -> None:
-        """Write the numbers of an exported folder into the board's memories.
+        """Write the integers of an exported folder into the core's memories.
 
         Parameters
         ----------
         folder : Path
-            Of a network with the sizes that the board was built for.
+            Of a network with the sizes and bits that the board was built for.
         """
-        sizes = read_parameters(folder)
-        wanted = sizes["N_DELAYS"] * sizes["N_UNITS"], sizes["N_HIDDEN"], sizes["N_CLASSES"]
-        if wanted != (there := (self.n_inputs, self.n_hidden, self.n_classes)):
-            raise ExportError(f"{folder}: a network of {wanted}; the board is built for {there}.")
-        n_bytes = (self.lanes * sizes["LOAD_BITS"] + 7) // 8
-        for name, groups in packed_memories(folder, self.lanes).items():
-            words = [word for group in groups for word in group]
-            head = bytes([ord("L"), MEMORIES.index(name)])
-            self._send(
-                b"".join(
-                    head + address.to_bytes(3, "little") + word.to_bytes(n_bytes, "little")
-                    for address, word in enumerate(words)
-                )
-            )
+        network = read_circuit(folder)
+        wanted = (*network.layers[0].weight.shape[::-1], len(network.layers[1].bias))
+        if wanted != self.sizes:
+            raise ExportError(f"{folder}: a network of {wanted}; the board is for {self.sizes}")
+        for name, groups in memory_words(network, self.lanes).items():
+            for address, word in enumerate(word for group in groups for word in group):
+                self.write(name, address, word)
         self.flags()  # it answers when all is taken
 
-    def hear(
-        self, spikes: Iterable[tuple[int, int]], real_time: bool = False
-    ) -> tuple[int, list[int], int]:
-        """Send a word, and return the board's answer.
+    def write(self, memory: str, address: int, word: int) -> None:
+        """Write a word of one of `sources.MEMORIES`, as `sources.memory_words` has it."""
+        place = bytes([ord("L"), MEMORIES.index(memory)]) + address.to_bytes(3, "little")
+        self._send(place + word.to_bytes(self.word_bytes, "little"))
+
+    def hear(self, spikes: np.ndarray, real_time: bool = False) -> tuple[int, list[int], int]:
+        """Send a word, and return the answer.
 
         Parameters
         ----------
-        spikes : iterable of (int, int)
-            Millisecond, ascending, and unit.
+        spikes : ndarray
+            Shape (2, spikes): milliseconds, ascending, and units.
         real_time : bool
-            Send each at its time, so that the board's clock tells it; else the millisecond is sent.
+            Send each at its time, for the board's clock to tell; else its millisecond is sent.
 
         Returns
         -------
@@ -104,59 +98,44 @@ class Board:
         counts : list of int
             Spikes of each class.
         flags : int
-            `LATE` and `OVERRUN`, as they are since they were last asked for.
+            `LATE` and `OVERRUN`.
         """
         if real_time:
             self._send(b"S")
             start = time.monotonic()
-            for ms, unit in spikes:
+            for ms, unit in spikes.T.tolist():
                 time.sleep(max(0.0, start + ms / 1000 - time.monotonic()))
                 self._send(struct.pack("<cH", b"e", unit))
         else:
-            self._send(b"".join(struct.pack("<cHH", b"t", min(ms, 0xFFFF), u) for ms, u in spikes))
+            pairs = np.minimum(spikes, 0xFFFF).T.tolist()
+            self._send(b"".join(struct.pack("<cHH", b"t", *pair) for pair in pairs))
+        n_classes = self.sizes[2]
         *counts, answer, flags = struct.unpack(
-            f"<{self.n_classes}HBB", self._ask(b"E", b"A", 2 * self.n_classes + 2)
+            f"<{n_classes}HBB", self._ask(b"E", b"A", 2 * n_classes + 2)
         )
         return answer, counts, flags
 
     def flags(self) -> int:
-        """Return `LATE` and `OVERRUN` as they are, and clear them on the board."""
+        """Return `LATE` and `OVERRUN`, and clear them on the board."""
         return self._ask(b"?", b"s", 1)[0]
 
     def _ask(self, question: bytes, letter: bytes, n_bytes: int) -> bytes:
         self._send(question)
         if (found := self._read(1)) != letter:
-            raise ExportError(f"{self.port}: {found!r} came instead of {letter!r}. Reset the board.")
+            raise ExportError(f"{self.port}: {found!r} came instead of {letter!r}; reset the board")
         return self._read(n_bytes)
 
     def _send(self, message: bytes) -> None:
         while message:
-            message = message[os.write(self._file, message[:4096]) :]
+            message = message[os.write(self._file, message) :]
 
     def _read(self, n_bytes: int) -> bytes:
         found, end = b"", time.monotonic() + self.wait_s
         while len(found) < n_bytes:
-            left = max(0.0, end - time.monotonic())
-            if not select.select([self._file], [], [], left)[0]:
-                raise ExportError(f"{self.port}: no answer within {self.wait_s:g} s.")
+            if not select.select([self._file], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise ExportError(f"{self.port}: no answer within {self.wait_s:g} s")
             found += os.read(self._file, n_bytes - len(found))
         return found
-
-
-def read_words(path: Path) -> list[list[tuple[int, int]]]:
-    """Return the words of ``vectors.txt``, a list of (millisecond, unit) each.
-
-    Raises
-    ------
-    ExportError
-        If it can't be read.
-    """
-    try:
-        parts = path.read_text(encoding="utf-8").split("\n\n")[:-1]
-        numbers = [list(map(int, part.split())) for part in parts]
-        return [list(zip(word[::2], word[1::2], strict=True)) for word in numbers]
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{path}: can't be read ({error}).") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -170,12 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
     given = parser.parse_args(arguments)
     try:
-        words = read_words(given.vectors)
-        with Board(given.port, given.baud, given.wait) as board:
+        heard = read_spikes(given.vectors)
+        with closing(Board(given.port, given.baud, given.wait)) as board:
             if not given.keep:
                 board.load(given.vectors.parent)
-            for word in words:
-                answer, counts, flags = board.hear(word, given.real_time)
+            for spikes in heard:
+                answer, counts, flags = board.hear(spikes, given.real_time)
                 print(answer, *counts, flush=True)
                 for bit, text in ((LATE, "late"), (OVERRUN, "overrun: spikes are lost")):
                     if flags & bit:

@@ -91,11 +91,15 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
     -------
     intake, computed : ndarray
         Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
-        gathered, all neurons computed, and hidden spikes listed.
+        gathered, and all neurons computed. A group's second hidden spike and further ones take one.
     """
     grid, run = network.grid, network.run(*word[:2])
     arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
-    computed = grid.pool_steps + arriving + len(network.delays) + 1 + hidden
+    together = np.add.reduceat(
+        run.spk[0], np.arange(0, run.spk[0].shape[1], lanes), axis=1, dtype=int
+    )
+    computed = grid.pool_steps + arriving + len(network.delays) + 1
+    computed += np.maximum(together - 1, 0).sum(1)
     for active, layer in zip((arriving, hidden), network.layers, strict=True):
         computed += -(-len(layer.bias) // lanes) * (4 + active)
     computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
@@ -135,11 +139,11 @@ def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     return 2 + (n_spikes > 0) + left
 
 
-def core_line(network: IntegerNetwork, words: Sequence[Word]) -> str:
+def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:
     """Return what `harness.cpp` prints on stderr of words, whose counts it fetches at once."""
-    answers = [answer_cycles(network, word) for word in words]
+    answers = [answer_cycles(network, word, lanes) for word in words]
     return (
-        f"{len(words)} words, {word_cycles(network, words)} cycles; "
+        f"{len(words)} words, {word_cycles(network, words, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 
@@ -156,8 +160,10 @@ def worst_cycles(network: IntegerNetwork, lanes: int = 1) -> int:
     """
     grid, n_inputs = network.grid, network.layers[0].weight.shape[1]
     n_hidden, n_classes = (len(layer.bias) for layer in network.layers)
-    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1 + n_hidden
-    neurons = -(-n_hidden // lanes) * (4 + n_inputs) + -(-n_classes // lanes) * (4 + n_hidden)
+    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
+    groups = -(-n_hidden // lanes)
+    neurons = groups * (4 + n_inputs) + n_hidden - groups
+    neurons += -(-n_classes // lanes) * (4 + n_hidden)
     intake = 2 * int(grid.step_ms) * N_CHANNELS
     return intake + max(gathered + neurons, grid.pool_steps + grid.n_units)
 

@@ -153,25 +153,23 @@ def read_vectors(folder: Path) -> list[Word]:
     ExportError
         If they can't be read, or don't belong together.
     """
-    with reading(folder / "vectors.txt", ExportError, _REMEDY):
-        texts = (folder / "vectors.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
-        pairs = [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
+    pairs = read_spikes(folder / "vectors.txt")
     with reading(folder / "labels.txt", ExportError, _REMEDY):
         labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
         return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
 
 
-def read_parameters(folder: Path) -> dict[str, int]:
-    """Return the parameters of an exported folder's core, as `network.vh` has them.
+def read_spikes(path: Path) -> list[np.ndarray]:
+    """Return milliseconds and units of each word of a file like `vectors.txt`, (2, spikes) int64.
 
     Raises
     ------
     ExportError
         If it can't be read.
     """
-    with reading(folder / "network.vh", ExportError, _REMEDY):
-        text = (folder / "network.vh").read_text(encoding="utf-8")
-        return {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+    with reading(path, ExportError, _REMEDY):
+        texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[:-1]
+        return [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
 
 
 def read_circuit(folder: Path) -> IntegerNetwork:
@@ -182,100 +180,46 @@ def read_circuit(folder: Path) -> IntegerNetwork:
     ExportError
         If a file can't be read.
     """
-    sizes = read_parameters(folder)
-    with reading(folder, ExportError, _REMEDY):
-        read = {
-            name: np.array(
-                [line.split() for line in (folder / f"{name}.mem").read_text().splitlines()]
-            )
-            for name in (*MEMORIES, "delay")
-        }
-        numbers = {name: np.vectorize(lambda v: int(v, 16))(rows) for name, rows in read.items()}
-        for name in ("weight1", "weight2", "bias"):  # two's complement
-            numbers[name] -= (numbers[name] >> _bits(sizes, name) - 1) << _bits(sizes, name)
-        n = sizes["N_HIDDEN"]
-        parts = (("weight1", slice(n), "SHIFT1"), ("weight2", slice(n, None), "SHIFT2"))
+    with reading(folder / "network.vh", ExportError, _REMEDY):
+        text = (folder / "network.vh").read_text(encoding="utf-8")
+        p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+        found = {}
+        for name in ("weight1", "weight2", "bias", "threshold", "delay"):
+            lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
+            found[name] = np.array([[int(v, 16) for v in line.split()] for line in lines])
+            if name[:6] in ("weight", "bias"):  # two's complement
+                bits = p[f"{name.upper()}_BITS"]
+                found[name] -= (found[name] >> (bits - 1)) << bits
+        halves = slice(p["N_HIDDEN"]), slice(p["N_HIDDEN"], None)
         layers = tuple(
             IntegerLayer(
-                numbers[weight],
-                numbers["bias"][part, 0],
-                numbers["threshold"][part, 0],
-                sizes[shift],
+                found[f"weight{i}"], found["bias"][half, 0], found["threshold"][half, 0],
+                p[f"SHIFT{i}"],
             )
-            for weight, part, shift in parts
-        )
-        names = ("FIRST_UNIT", "POOL_UNITS", "POOL_STEPS", "POOL_THRESHOLD")
-        first_unit, *pool = (sizes[name] for name in names)
-        grid = Downsampling(first_unit, sizes["N_STEPS"] * sizes["POOL_STEPS"] / 1000, *pool)
-        delays = tuple(numbers["delay"][:, 0].tolist())
-        leak = sizes["LEAK_SHIFT"], sizes["LEAK_FACTOR"]
-        return IntegerNetwork(grid, delays, layers, sizes["MEM_BITS"], *leak)
-
-
-def packed_memories(folder: Path, lanes: int) -> dict[str, list[list[int]]]:
-    """Return the words of an exported folder's memories, for a core of several lanes.
-
-    Parameters
-    ----------
-    folder : Path
-        Has `network.vh` and the `.mem` files, a number a word.
-    lanes : int
-        Numbers of a word, the first lowest. Beyond a layer's last neuron they are 0: switched off.
-
-    Returns
-    -------
-    dict of str to list
-        Of each of `MEMORIES`, a list of words for each group of neurons.
-
-    Raises
-    ------
-    ExportError
-        If a file can't be read.
-    """
-    sizes, found = read_parameters(folder), {}
-    for name in MEMORIES:
-        with reading(folder / f"{name}.mem", ExportError, _REMEDY):
-            lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
-            rows, bits = [[int(v, 16) for v in line.split()] for line in lines], _bits(sizes, name)
-            n_hidden = 0 if name.startswith("weight") else sizes["N_HIDDEN"]
-            found[name] = [
-                [sum(v << lane * bits for lane, v in enumerate(column)) for column in group]
-                for layer in (rows[:n_hidden], rows[n_hidden:])
-                for low in range(0, len(layer), lanes)
-                for group in [zip(*layer[low : low + lanes], strict=True)]
-            ]
-    return found
+            for i, half in enumerate(halves, start=1)
+        )  # fmt: skip
+        pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
+        grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
+        leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
+        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak)
 
 
 def build_folder(folder: Path, **build: int) -> None:
-    """Change how an exported folder's core is built; LANES must be 1 before.
+    """Write `network.vh` and the `.mem` files of an exported folder anew, for another build.
 
     Parameters
     ----------
     folder : Path
-        Its `network.vh` and `.mem` files are written anew.
+        As it was exported; `read_circuit` says what is raised.
     **build : int
         Values of `sources.BUILD`.
-
-    Raises
-    ------
-    ExportError
-        If a file can't be read.
     """
-    sizes = read_parameters(folder)
-    lanes = build.get("LANES", 1)
-    for name, groups in packed_memories(folder, lanes).items():
-        digits = (lanes * _bits(sizes, name) + 3) // 4
-        lines = [" ".join(f"{word:0{digits}x}" for word in group) for group in groups]
-        (folder / f"{name}.mem").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = (folder / "network.vh").read_text(encoding="utf-8")
+    texts = memories(read_circuit(folder), build.get("LANES", 1))
+    texts["network.vh"] = (folder / "network.vh").read_text(encoding="utf-8")
     for name, value in build.items():
-        text = re.sub(rf"(parameter {name} =) \d+", rf"\1 {value}", text)
-    (folder / "network.vh").write_text(text, encoding="utf-8")
-
-
-def _bits(sizes: dict[str, int], name: str) -> int:
-    return 1 if name == "mask" else sizes[f"{name.upper()}_BITS"]
+        texts["network.vh"] = re.sub(f"({name} =) \\d+", rf"\1 {value}", texts["network.vh"])
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def source_text(name: str) -> str:

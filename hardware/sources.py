@@ -77,25 +77,50 @@ def verilog_parameters(network: IntegerNetwork) -> str:
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
 
 
-def memories(network: IntegerNetwork) -> dict[str, str]:
-    """Return the hex files by name, as `$readmemh` reads them: two's complement.
+def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
+    """Return the hex files by name, as `$readmemh` reads them; `delay.mem` in steps."""
+    bits = memory_bits(network)
+    words = memory_words(network, lanes)
+    texts = {f"{name}.mem": _hex(w, lanes * bits[name]) for name, w in words.items()}
+    delays = [[delay] for delay in network.delays]
+    return texts | {"delay.mem": _hex(delays, network.grid.n_steps.bit_length())}
 
-    `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem`, `threshold.mem`, `leak.mem`
-    and `mask.mem` a number a line, hidden neurons first; `delay.mem` the delays in steps.
+
+def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
+    """Return what lies in the core's memories.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+    lanes : int
+        Numbers of a word, in two's complement, the first lowest: of neurons side by side.
+
+    Returns
+    -------
+    dict of str to list
+        Of each of `MEMORIES` a list for each group of neurons, hidden ones first: of weights a word
+        an input, else one word. Lanes beyond a layer's last neuron are 0: switched off.
     """
-    layers, bits = network.layers, memory_bits(network)
-    each = np.ones((sum(len(layer.bias) for layer in layers), 1), np.int64)
-    columns = {
-        "weight1": layers[0].weight,
-        "weight2": layers[1].weight,
-        "bias": np.concatenate([layer.bias for layer in layers])[:, None],
-        "threshold": np.concatenate([layer.threshold for layer in layers])[:, None],
-        "leak": each * (network.leak_factor or network.leak_shift),
-        "mask": each,
-        "delay": np.array(network.delays)[:, None],
+    bits, layers = memory_bits(network), network.layers
+    leak = network.leak_factor or network.leak_shift
+    parts: dict[str, list[np.ndarray]] = {
+        "weight1": [layers[0].weight],
+        "weight2": [layers[1].weight],
+        "bias": [layer.bias[:, None] for layer in layers],
+        "threshold": [layer.threshold[:, None] for layer in layers],
+        "leak": [np.full((len(layer.bias), 1), leak) for layer in layers],
+        "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in layers],
     }
-    bits["delay"] = network.grid.n_steps.bit_length()
-    return {f"{name}.mem": _hex(values, bits[name]) for name, values in columns.items()}
+    return {
+        name: [group for rows in each for group in _packed(rows, lanes, bits[name])]
+        for name, each in parts.items()
+    }
+
+
+def _packed(rows: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
+    groups = (rows[i : i + lanes].T.tolist() for i in range(0, len(rows), lanes))
+    return [[sum(v % (1 << bits) << i * bits for i, v in enumerate(c)) for c in g] for g in groups]
 
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
@@ -144,9 +169,8 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
     return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
 
 
-def _hex(rows: np.ndarray, bits: int) -> str:
-    mask, digits = (1 << bits) - 1, (bits + 3) // 4
-    return "".join(" ".join(f"{v & mask:0{digits}x}" for v in row) + "\n" for row in rows.tolist())
+def _hex(rows: list[list[int]], bits: int) -> str:
+    return "".join(" ".join(f"{v:0{(bits + 3) // 4}x}" for v in row) + "\n" for row in rows)
 
 
 def events_text(words: Sequence[Word]) -> str:

