@@ -37,7 +37,7 @@ help:
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 4-8-12 --utterances 50'"
-	@echo "make rtl        simulate the circuit's core, count its cycles and an FPGA's cells; RUN=, OUT= as above"
+	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
 	@echo "make hear       tell the digit in a sound: FILE=word.wav, or the microphone without one"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"

@@ -75,7 +75,7 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
     return pd.Series(counted, [*names.split(), "neuron_updates"])
 
 
-def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.ndarray]:
+def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np.ndarray, ...]:
     """Return the core's clock cycles in each step of a word.
 
     Parameters
@@ -84,87 +84,111 @@ def step_cycles(network: IntegerNetwork, word: Word) -> tuple[np.ndarray, np.nda
         Of two layers.
     word : Word
         What it hears.
+    lanes : int
+        Neurons that are summed side by side.
 
     Returns
     -------
     intake, computed : ndarray
-        Both (steps,) int64: a spike takes two cycles, one if its unit is dropped; then each bin
-        is closed in one, events are gathered, and all neurons computed.
+        Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
+        gathered, and all neurons computed. A group's second hidden spike and further ones take one.
     """
     grid, run = network.grid, network.run(*word[:2])
-    arriving = np.diff(run.start)
+    arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
+    together = np.add.reduceat(
+        run.spk[0], np.arange(0, run.spk[0].shape[1], lanes), axis=1, dtype=int
+    )
     computed = grid.pool_steps + arriving + len(network.delays) + 1
-    for active, spk in zip((arriving, run.spk[0].sum(1)), run.spk, strict=True):
-        resets = np.concatenate([[0], spk[:-1].sum(1)])
-        computed += np.where(active, spk.shape[1] * (4 + active), 3 * spk.shape[1] + resets)
+    computed += np.maximum(together - 1, 0).sum(1)
+    for active, layer in zip((arriving, hidden), network.layers, strict=True):
+        computed += -(-len(layer.bias) // lanes) * (4 + active)
     computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
-    inside = word.milliseconds < grid.n_steps * int(grid.step_ms)
-    at = word.milliseconds[inside] // int(grid.step_ms)
-    cost = 1 + _is_used(network, word.units[inside])
-    return np.bincount(at, cost, grid.n_steps).astype(np.int64), computed
+    inside = word.milliseconds[word.milliseconds < grid.n_steps * int(grid.step_ms)]
+    return 2 * np.bincount(inside // int(grid.step_ms), minlength=grid.n_steps), computed
 
 
-def word_cycles(network: IntegerNetwork, words: Sequence[Word]) -> int:
+def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
     """Return the clock cycles of words that are sent, and whose counts are fetched, at once.
 
     Parameters
     ----------
-    network : IntegerNetwork
+    network, lanes
         As for `step_cycles`.
     words : sequence of Word
         One after the other, after a reset of one cycle.
     """
-    grid, n_classes = network.grid, len(network.layers[1].bias)
-    end_ms = grid.n_steps * int(grid.step_ms)
-    late = sum(int((word.milliseconds >= end_ms).sum()) for word in words)
-    steps = sum(int(part.sum()) for word in words for part in step_cycles(network, word))
-    return grid.n_units + steps + late + len(words) * (1 + n_classes)
+    taken = sum(2 * len(word.units) + 2 + len(network.layers[1].bias) for word in words)
+    computed = sum(int(step_cycles(network, word, lanes)[1].sum()) for word in words)
+    return network.grid.n_units + taken + computed
 
 
-def answer_cycles(network: IntegerNetwork, word: Word) -> int:
+def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     """Return the clock cycles from `in_end`, straight after the last spike, to `out_valid`.
 
     Parameters
     ----------
-    network : IntegerNetwork
+    network, lanes
         As for `step_cycles`.
     word : Word
-        What it hears.
+        What it hears. Its last spike is still in the input register when `in_end` is offered.
     """
-    grid, last_ms = network.grid, int(max(word.milliseconds, default=0))
-    bins = min(last_ms, grid.n_steps * grid.pool_steps)  # that are closed
-    step, closed = divmod(bins, grid.pool_steps)
-    closed -= step < grid.n_steps and bool(_is_used(network, word.units[-1:]).any())  # is taken in
-    return 1 - closed + int(step_cycles(network, word)[1][step:].sum())
+    grid, n_spikes = network.grid, len(word.milliseconds)
+    last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
+    step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
+    left = int(step_cycles(network, word, lanes)[1][step:].sum()) - closed
+    return 2 + (n_spikes > 0) + left
 
 
-def core_line(network: IntegerNetwork, words: Sequence[Word]) -> str:
+def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:
     """Return what `harness.cpp` prints on stderr of words, whose counts it fetches at once."""
-    answers = [answer_cycles(network, word) for word in words]
+    answers = [answer_cycles(network, word, lanes) for word in words]
     return (
-        f"{len(words)} words, {word_cycles(network, words)} cycles; "
+        f"{len(words)} words, {word_cycles(network, words, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 
 
-def worst_cycles(network: IntegerNetwork) -> int:
+def worst_cycles(network: IntegerNetwork, lanes: int = 1) -> int:
     """Return the clock cycles of a step in which all inputs, hidden neurons and classes spike.
 
     Every channel has a spike in each millisecond.
 
     Parameters
     ----------
-    network : IntegerNetwork
+    network, lanes
         As for `step_cycles`.
     """
     grid, n_inputs = network.grid, network.layers[0].weight.shape[1]
     n_hidden, n_classes = (len(layer.bias) for layer in network.layers)
-    events = int(grid.step_ms) * int((1 + _is_used(network, np.arange(N_CHANNELS))).sum())
     gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
-    neurons = n_hidden * (4 + n_inputs) + n_classes * (4 + n_hidden)
-    return events + max(gathered + neurons, grid.pool_steps + grid.n_units)
+    groups = -(-n_hidden // lanes)
+    neurons = groups * (4 + n_inputs) + n_hidden - groups
+    neurons += -(-n_classes // lanes) * (4 + n_hidden)
+    intake = 2 * int(grid.step_ms) * N_CHANNELS
+    return intake + max(gathered + neurons, grid.pool_steps + grid.n_units)
 
 
-def _is_used(network: IntegerNetwork, units: np.ndarray) -> np.ndarray:
-    above = units - network.grid.first_unit
-    return (above >= 0) & (above < network.grid.n_units * network.grid.pool_units)
+def fifo_depth(network: IntegerNetwork, word: Word, clock_hz: float, lanes: int = 1) -> int:
+    """Return how many entries of a buffer before the core a word in real time needs.
+
+    Parameters
+    ----------
+    network, lanes
+        As for `step_cycles`.
+    word : Word
+        Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
+    clock_hz : float
+        The core's clock.
+    """
+    grid = network.grid
+    end_ms = int(grid.n_steps * grid.step_ms)
+    inside = word.milliseconds[word.milliseconds < end_ms]
+    at = np.sort(np.concatenate([np.arange(1, end_ms + 1), inside]))  # of ticks and spikes
+    costs = np.full(len(at), 2.0)
+    ends = np.searchsorted(at, int(grid.step_ms) * np.arange(1, grid.n_steps + 1))
+    costs[ends] += step_cycles(network, word, lanes)[1]  # by the first entry of the next step
+    arrives, work = at * clock_hz / 1000, np.concatenate([[0], np.cumsum(costs)])
+    # an entry is taken when those before are done: work + the latest start of an idle time
+    starts = np.maximum.accumulate(arrives - work[:-1]) + work[:-1]
+    last = np.searchsorted(at, at, side="right")  # that came with it
+    return int((last - np.searchsorted(starts, arrives, side="right")).max())

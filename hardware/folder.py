@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from hardware import cost
-from hardware.integer import FACTOR_BITS, IntegerNetwork
+from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from hardware.sources import (
+    MEMORIES,
     Word,
     c_header,
     count_line,
@@ -25,17 +27,18 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
+from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
 
-SOURCES = ("reference.c", "rtl/core.v", "rtl/harness.cpp")
+SOURCES = ("reference.c", "rtl/core.v", "rtl/shd_top.v", "rtl/harness.cpp")
 TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
 _REMEDY = "Write the folder anew with make export."
 _NAMES = {
     *(Path(name).name for name in SOURCES),
     *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
     *("expected.txt", "edges.txt", "edges_expected.txt", "trace.txt.gz"),
-    *(f"{name}.mem" for name in ("weight1", "weight2", "bias", "threshold", "delay")),
+    *(f"{name}.mem" for name in (*MEMORIES, "delay")),
 }
 # what yosys, the compilers and the README's commands leave there
 _MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
@@ -150,12 +153,73 @@ def read_vectors(folder: Path) -> list[Word]:
     ExportError
         If they can't be read, or don't belong together.
     """
-    with reading(folder / "vectors.txt", ExportError, _REMEDY):
-        texts = (folder / "vectors.txt").read_text(encoding="utf-8").split("\n\n")[:-1]
-        pairs = [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
+    pairs = read_spikes(folder / "vectors.txt")
     with reading(folder / "labels.txt", ExportError, _REMEDY):
         labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
         return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
+
+
+def read_spikes(path: Path) -> list[np.ndarray]:
+    """Return milliseconds and units of each word of a file like `vectors.txt`, (2, spikes) int64.
+
+    Raises
+    ------
+    ExportError
+        If it can't be read.
+    """
+    with reading(path, ExportError, _REMEDY):
+        texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[:-1]
+        return [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
+
+
+def read_circuit(folder: Path) -> IntegerNetwork:
+    """Return the circuit of an exported folder.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read.
+    """
+    with reading(folder / "network.vh", ExportError, _REMEDY):
+        text = (folder / "network.vh").read_text(encoding="utf-8")
+        p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+        found = {}
+        for name in ("weight1", "weight2", "bias", "threshold", "delay"):
+            lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
+            found[name] = np.array([[int(v, 16) for v in line.split()] for line in lines])
+            if name[:6] in ("weight", "bias"):  # two's complement
+                bits = p[f"{name.upper()}_BITS"]
+                found[name] -= (found[name] >> (bits - 1)) << bits
+        halves = slice(p["N_HIDDEN"]), slice(p["N_HIDDEN"], None)
+        layers = tuple(
+            IntegerLayer(
+                found[f"weight{i}"], found["bias"][half, 0], found["threshold"][half, 0],
+                p[f"SHIFT{i}"],
+            )
+            for i, half in enumerate(halves, start=1)
+        )  # fmt: skip
+        pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
+        grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
+        leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
+        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak)
+
+
+def build_folder(folder: Path, **build: int) -> None:
+    """Write `network.vh` and the `.mem` files of an exported folder anew, for another build.
+
+    Parameters
+    ----------
+    folder : Path
+        As it was exported; `read_circuit` says what is raised.
+    **build : int
+        Values of `sources.BUILD`.
+    """
+    texts = memories(read_circuit(folder), build.get("LANES", 1))
+    texts["network.vh"] = (folder / "network.vh").read_text(encoding="utf-8")
+    for name, value in build.items():
+        texts["network.vh"] = re.sub(f"({name} =) \\d+", rf"\1 {value}", texts["network.vh"])
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def source_text(name: str) -> str:
@@ -178,7 +242,7 @@ def readme(
     # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
     lists = 2 * 2**index_bits * index_bits + (delays[-1] + 1) * 2**unit_bits * unit_bits
-    last = [1 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
+    last = [2 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
     counted, n_updates = described.operations, grid.n_steps * (n_hidden + n_classes)
     by_shift = f"U - (U >> {network.leak_shift})"

@@ -12,6 +12,11 @@ import numpy as np
 from hardware.integer import FACTOR_BITS, IntegerNetwork, IntegerRun
 from shd_helpers.source.shd_file import N_CHANNELS
 
+# the core's, in the order of `load_memory`
+MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
+# how a core is built: neurons side by side, memories that can be written, and begin as .mem say
+BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
+
 
 class Word(NamedTuple):
     """An utterance's spikes and its class."""
@@ -64,28 +69,58 @@ def verilog_parameters(network: IntegerNetwork) -> str:
         Of two layers.
     """
     values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
-    values |= {f"{name.upper()}_BITS": bits for name, bits in memory_bits(network).items()}
+    bits = memory_bits(network)
+    values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
     values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
+    values |= {"LOAD_BITS": max(bits.values()), **BUILD}
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
 
 
-def memories(network: IntegerNetwork) -> dict[str, str]:
-    """Return the hex files by name, as `$readmemh` reads them: two's complement.
+def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
+    """Return the hex files by name, as `$readmemh` reads them; `delay.mem` in steps."""
+    bits = memory_bits(network)
+    words = memory_words(network, lanes)
+    texts = {f"{name}.mem": _hex(w, lanes * bits[name]) for name, w in words.items()}
+    delays = [[delay] for delay in network.delays]
+    return texts | {"delay.mem": _hex(delays, network.grid.n_steps.bit_length())}
 
-    `weight1.mem` and `weight2.mem` have a line a neuron; `bias.mem` and `threshold.mem` a number a
-    line, hidden neurons first; `delay.mem` the delays in steps.
+
+def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
+    """Return what lies in the core's memories.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Of two layers.
+    lanes : int
+        Numbers of a word, in two's complement, the first lowest: of neurons side by side.
+
+    Returns
+    -------
+    dict of str to list
+        Of each of `MEMORIES` a list for each group of neurons, hidden ones first: of weights a word
+        an input, else one word. Lanes beyond a layer's last neuron are 0: switched off.
     """
-    layers, bits = network.layers, memory_bits(network)
-    columns = {
-        "weight1": layers[0].weight,
-        "weight2": layers[1].weight,
-        "bias": np.concatenate([layer.bias for layer in layers])[:, None],
-        "threshold": np.concatenate([layer.threshold for layer in layers])[:, None],
-        "delay": np.array(network.delays)[:, None],
+    bits, layers = memory_bits(network), network.layers
+    leak = network.leak_factor or network.leak_shift
+    parts: dict[str, list[np.ndarray]] = {
+        "weight1": [layers[0].weight],
+        "weight2": [layers[1].weight],
+        "bias": [layer.bias[:, None] for layer in layers],
+        "threshold": [layer.threshold[:, None] for layer in layers],
+        "leak": [np.full((len(layer.bias), 1), leak) for layer in layers],
+        "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in layers],
     }
-    bits["delay"] = network.grid.n_steps.bit_length()
-    return {f"{name}.mem": _hex(values, bits[name]) for name, values in columns.items()}
+    return {
+        name: [group for rows in each for group in _packed(rows, lanes, bits[name])]
+        for name, each in parts.items()
+    }
+
+
+def _packed(rows: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
+    groups = (rows[i : i + lanes].T.tolist() for i in range(0, len(rows), lanes))
+    return [[sum(v % (1 << bits) << i * bits for i, v in enumerate(c)) for c in g] for g in groups]
 
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
@@ -111,10 +146,15 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
 
 
 def memory_bits(network: IntegerNetwork) -> dict[str, int]:
-    """Return the bits of a number in each memory; thresholds are positive, one bit less."""
+    """Return the bits of a number in each memory; thresholds are positive, one bit less.
+
+    The leak is a shift or a factor, of each neuron; the mask is 0 where a neuron is switched off.
+    """
     bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
     biases = np.concatenate([layer.bias for layer in network.layers])
-    return bits | {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
+    bits |= {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
+    leak = FACTOR_BITS + 1 if network.leak_factor else max(network.leak_shift.bit_length(), 4)
+    return bits | {"leak": leak, "mask": 1}
 
 
 def _signed_bits(values: np.ndarray) -> int:
@@ -129,9 +169,8 @@ def _c_array(declaration: str, values: np.ndarray) -> str:
     return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
 
 
-def _hex(rows: np.ndarray, bits: int) -> str:
-    mask, digits = (1 << bits) - 1, (bits + 3) // 4
-    return "".join(" ".join(f"{v & mask:0{digits}x}" for v in row) + "\n" for row in rows.tolist())
+def _hex(rows: list[list[int]], bits: int) -> str:
+    return "".join(" ".join(f"{v:0{(bits + 3) // 4}x}" for v in row) + "\n" for row in rows)
 
 
 def events_text(words: Sequence[Word]) -> str:

@@ -171,7 +171,7 @@ def test_the_committed_readme():
 def test_the_ports_of_the_document_are_the_core_s():
     core, doc = source_text("rtl/core.v"), (ROOT / "docs" / "circuit.md").read_text()
     declared = core[core.index(") (") : core.index("\n);")]
-    found = re.findall(r"\b(?:in|out|mon)_\w+|\bclk\b|\brst\b", declared)
+    found = re.findall(r"\b(?:in|out|load|mon)_\w+|\bclk\b|\brst\b", declared)
     rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)
     assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 

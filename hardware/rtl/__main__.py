@@ -1,20 +1,30 @@
-"""Simulate a run's core and count what it needs, from the command line (``make rtl``)."""
+"""Simulate a run's core, place and route its board, from the command line (``make rtl``)."""
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
+import pandas as pd
+
+from hardware.cost import fifo_depth, step_cycles
 from hardware.export import add_arguments, export_from, out_folder
-from hardware.folder import ExportError
-from hardware.rtl import CELLS, resources, simulate
+from hardware.folder import ExportError, read_circuit, read_vectors
+from hardware.rtl import FAMILIES, place_and_route, simulate
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
 
+CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)
+LANES = (1, 2, 4, 8, 16)
+ANSWER = "cycles to the answer"  # from in_end, where only the last step is left
+COLUMNS = ["device", "build", "quantity", "value"]
+
 
 def main() -> None:
-    """Print cycles a word and resources; export the run first if that wasn't done."""
+    """Print cycles a word, cells and clock of each FPGA; export the run first if need be."""
     parser = argparse.ArgumentParser(prog="python -m hardware.rtl", description=__doc__)
     add_arguments(parser)
+    parser.add_argument("--table", type=Path, help="write what is found to this CSV file")
     given = parser.parse_args()
     otherwise = (
         given.circuit or given.dataset or given.utterances != parser.get_default("utterances")
@@ -30,12 +40,37 @@ def main() -> None:
                 sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
         cycles = done.cycles // done.words
         print(f"{done.words} words, all counts as expected; {cycles:,} clock cycles a word")
-        cells = resources(folder)
+        table = pd.concat([depths(folder), *(placed(folder, name) for name in FAMILIES)])
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
-    print("Cells of a Lattice ECP5, as yosys maps the core (not placed, not timed):")
-    for name, text in CELLS.items():
-        print(f"{cells.get(name, 0):8,}  {text}")
+    if given.table:
+        table.to_csv(given.table, index=False, float_format="%g")
+
+
+def depths(folder: Path) -> pd.DataFrame:
+    """Return, and print, what real time needs, by lanes: a FIFO's entries, cycles to the answer."""
+    network, heard = read_circuit(folder), read_vectors(folder)
+    rows = []
+    for n in LANES:
+        for clock in CLOCKS:
+            depth = max(fifo_depth(network, word, clock, n) for word in heard)
+            rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))
+        last = max(int(step_cycles(network, word, n)[1][-1]) for word in heard)
+        rows.append(("core", f"lanes {n}", ANSWER, 2 + last))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    print("The words in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
+    print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
+    return table
+
+
+def placed(folder: Path, family: str) -> pd.DataFrame:
+    """Return, and print, what an FPGA needs, and its clock."""
+    needed, path = place_and_route(folder, family)
+    build = f"lanes {FAMILIES[family].build['LANES']}"
+    print(f"Placed and routed on {family}, {build}:")
+    print(*(f"{value:8,g}  {text}" for text, value in needed.items()), sep="\n")
+    print("The slowest path, nanoseconds:", *path, sep="\n  ")
+    return pd.DataFrame([(family, build, *row) for row in needed.items()], columns=COLUMNS)
 
 
 if __name__ == "__main__":

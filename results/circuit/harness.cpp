@@ -12,6 +12,10 @@
 #include "core.cpp"
 #include "network.h"
 
+#ifndef LANES
+#define LANES 1
+#endif
+
 static cxxrtl_design::p_core core;
 static unsigned long long cycles, fewest = -1, most;
 static long step, words;
@@ -22,13 +26,18 @@ static void look_on() {
     if (!core.p_mon__valid.get<bool>())
         return;
     long neuron = core.p_mon__neuron.get<long>(), layer = neuron >= N_HIDDEN;
-    long mem = core.p_mon__mem.get<unsigned long>();
-    if (mem > MEM_HIGH) // two's complement
-        mem -= 2L * MEM_HIGH + 2;
-    membranes[layer] += " " + std::to_string(mem);
-    if (core.p_mon__spike.get<bool>())
-        spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
-    if (neuron < N_HIDDEN + N_CLASSES - 1)
+    long end = N_HIDDEN + layer * N_CLASSES, n_bits = core.p_mon__mem.bits / LANES;
+    for (long lane = 0; lane < LANES && neuron < end; lane++, neuron++) {
+        long mem = 0;
+        for (long i = lane * n_bits; i < (lane + 1) * n_bits; i++)
+            mem |= (core.p_mon__mem.data[i / 32] >> i % 32 & 1L) << (i - lane * n_bits);
+        if (mem > MEM_HIGH) // two's complement
+            mem -= 2L * MEM_HIGH + 2;
+        membranes[layer] += " " + std::to_string(mem);
+        if (core.p_mon__spike.data[lane / 32] >> lane % 32 & 1)
+            spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
+    }
+    if (neuron < N_HIDDEN + N_CLASSES)
         return;
     for (int i : {0, 1})
         std::printf("%c %ld%s\n", "ho"[i], step, spikes[i].c_str());
@@ -66,8 +75,6 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
 static void end_word() {
     unsigned long long before = cycles;
     send(0, 0, true);
-    fewest = std::min(fewest, cycles - before);
-    most = std::max(most, cycles - before);
     std::vector<unsigned> counts;
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
@@ -75,6 +82,10 @@ static void end_word() {
         core.step();
         if (!core.p_out__valid.get<bool>())
             continue;
+        if (counts.empty()) {
+            fewest = std::min(fewest, cycles - before);
+            most = std::max(most, cycles - before);
+        }
         counts.push_back(core.p_out__count.get<unsigned>());
         if ((is_last = core.p_out__last.get<bool>()))
             std::printf("%u", core.p_out__answer.get<unsigned>());
@@ -95,7 +106,7 @@ int main() {
     tick();
     core.p_rst.set<bool>(false);
     cycles = 0;
-    for (int i = 0; i < N_UNITS; i++) // in_ready is low
+    for (int i = 0; i < N_UNITS; i++) // pooling is cleared
         tick();
     while (std::fgets(line, sizeof line, stdin)) {
         if (std::sscanf(line, "%u %u %c", &ms, &unit, &other) == 2) {

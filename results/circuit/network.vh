@@ -21,4 +21,9 @@
     parameter WEIGHT2_BITS = 8,
     parameter BIAS_BITS = 8,
     parameter THRESHOLD_BITS = 11,
-    parameter SUM_BITS = 16
+    parameter LEAK_BITS = 4,
+    parameter SUM_BITS = 16,
+    parameter LOAD_BITS = 11,
+    parameter LANES = 1,
+    parameter WRITABLE = 0,
+    parameter INITIAL = 1

