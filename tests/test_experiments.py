@@ -38,6 +38,7 @@ def test_nothing_is_trained_without_a_prediction(pressed):
     press, seen = pressed
     (line,) = seen["figure"].axes[0].lines
     assert re.match(r"the recipe: \d+ %", line.get_label())
+    assert seen["button"].description == "Train"
     assert "The recipe as it is" in seen["update"]("slope 25", "worse")  # nobody pressed
     assert press("slope 25", "?").startswith("First predict")
     assert len(seen["figure"].axes[0].lines) == 1

@@ -77,6 +77,8 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
                 model, parts.training, parts.validation, one.training, generator,
                 augmentation=one.augmentation, on_epoch=tell,
             )  # fmt: skip
+        if button:
+            button.description = "Train"
         runs.pop(name, None)
         runs[name] = [100 * row["validation_accuracy"] for row in history]
         axis.clear()
@@ -111,7 +113,6 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
             f"points may be chance with {n_words} words."
         )
         if button:
-            button.description = "Train"
             line += f" You said: {prediction}."
         return line
 
