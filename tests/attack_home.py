@@ -96,7 +96,8 @@ class Home:
         given = [text for name, value in SMALL.items() for text in ("-p", name, str(value))]
         argv = ["study", "--dataset", str(self.toy), *given, *arguments]
 
-        def one(path, out, parameters, **_):
+        def one(_notebook, out, parameters, **_):
+            path = NOTEBOOKS / out.name
             execute(path, out, parameters, stop="" if whole or path == TRAINING else "import")
 
         with (
