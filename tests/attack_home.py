@@ -97,8 +97,8 @@ class Home:
         argv = ["study", "--dataset", str(self.toy), *given, *arguments]
 
         def one(_notebook, out, parameters, **_):
-            path = NOTEBOOKS / out.name
-            execute(path, out, parameters, stop="" if whole or path == TRAINING else "import")
+            stop = "" if whole or out.name == TRAINING.name else "import"
+            execute(NOTEBOOKS / out.name, out, parameters, stop=stop)
 
         with (
             mock.patch.object(sys, "argv", argv),

@@ -72,13 +72,15 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
             if button:
                 button.description = f"epoch {metrics['epoch']} of {one.training.epochs}"
 
-        with contextlib.redirect_stdout(io.StringIO()):
-            history = fit(
-                model, parts.training, parts.validation, one.training, generator,
-                augmentation=one.augmentation, on_epoch=tell,
-            )  # fmt: skip
-        if button:
-            button.description = "Train"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                history = fit(
+                    model, parts.training, parts.validation, one.training, generator,
+                    augmentation=one.augmentation, on_epoch=tell,
+                )  # fmt: skip
+        finally:
+            if button:
+                button.description = "Train"
         runs.pop(name, None)
         runs[name] = [100 * row["validation_accuracy"] for row in history]
         axis.clear()
