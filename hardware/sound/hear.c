@@ -23,8 +23,8 @@ int main(void) {
         fprintf(stderr, "\n");
         return 1;
     }
-    if (is_clipped)
-        fprintf(stderr, CLIPPED "\n");
+    if (*says)
+        fprintf(stderr, "%s\n", says);
     for (int32_t at = cochlea_next(0); at >= 0; at = cochlea_next(at + 1))
         printf("%ld %ld\n", (long)(at / CHANNELS / (RATE_HZ / 2000)), (long)(at % CHANNELS));
     printf("\n");
@@ -52,7 +52,6 @@ FUNCTION(encode) int32_t encode(int32_t n) { return word_encode(n, STATE); }
 FUNCTION(next) int32_t next(int32_t from) { return cochlea_next(from); }
 FUNCTION(from) int32_t from(void) { return first - BEFORE; }
 FUNCTION(to) int32_t to(void) { return stop + AFTER; }
-FUNCTION(clipped) int32_t clipped(void) { return is_clipped; }
-FUNCTION(why) const char *why(void) { return says; }
+FUNCTION(why) const char *why(void) { return says; } /* what is wrong, or a warning */
 FUNCTION(number) double number(void) { return value; }
 #endif

@@ -1,8 +1,9 @@
 /* The word in a recording of 48 kHz, and its spikes: shd_helpers/source/microphone.py in C99.
 
    word_find() finds it; word_encode() cuts it out, with the sound around it that a network knows,
-   and encodes it. Both return 0 if there is no word in it, or more than one; `says` then tells
-   what to do, in a sentence in which `value` takes the place of the number. */
+   and encodes it. Both return 0 if there is no word in it, or more than one. `says` tells what to
+   do then, in a sentence in which `value` takes the place of the number; of a word it is a warning,
+   or empty. */
 #include "cochlea.c"
 
 #include <float.h>
@@ -35,7 +36,6 @@
 static float recording[MAX_RECORDING]; /* full scale 1, mono */
 static int32_t first, stop;            /* the word's samples */
 static int32_t n_quiet;                /* frames since something was loud */
-static int is_clipped;
 static const char *says;
 static double value;
 static double levels[MAX_RECORDING / FRAME], sorted[MAX_RECORDING / FRAME];
@@ -114,9 +114,9 @@ static int find_parts(int32_t frames, double loud, int32_t pause, int32_t *from,
 }
 
 static int word_find(int32_t n) {
-    int32_t frames = n / FRAME, from = 0, to = 0, other;
+    int32_t frames = n / FRAME, from = 0, to = 0, other, n_clipped = 0;
     double mean = mean_of(n), loudest = 0, noise, loud, energy = 0;
-    n_quiet = is_clipped = 0;
+    n_quiet = 0;
     if (n < 2 * FRAME)
         return refuse("Nothing was recorded. " SAY_ONE);
     for (int32_t i = 0; i < n; i++)
@@ -158,11 +158,11 @@ static int word_find(int32_t n) {
         energy += x * x;
         value += x * x - old * old;
         loudest = fmax(loudest, value);
-        is_clipped += fabs(recording[i]) >= 0.99;
+        n_clipped += fabs(recording[i]) >= 0.99;
     }
     if (loudest > 0.5 * energy)
         return refuse("That was a click. " SAY_ONE);
-    is_clipped = is_clipped > 1e-3 * (stop - first);
+    says = n_clipped > 1e-3 * (stop - first) ? CLIPPED : "";
     return 1;
 }
 

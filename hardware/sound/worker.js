@@ -1,0 +1,128 @@
+// Off the page's thread: samples to spikes, and a word's spikes to the network's answer.
+const RATE_HZ = 48000;
+const CHANNELS = 700;
+const LONGEST = 15 * RATE_HZ; // as cochlea.wasm was compiled
+let cochlea, network, samples, n, is_open;
+
+// Run the network's program as a terminal would: text in, text out.
+function run(text) {
+  const input = new TextEncoder().encode(text);
+  const decoder = new TextDecoder();
+  let memory, at = 0, output = "";
+  const view = () => new DataView(memory.buffer);
+  // Give each buffer of a list to `use`, which returns how many bytes it took or left there.
+  const each = (list, count, written, use) => {
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      const place = view().getUint32(list + 8 * i, true), size = view().getUint32(list + 8 * i + 4, true);
+      total += use(new Uint8Array(memory.buffer, place, size));
+    }
+    view().setUint32(written, total, true);
+    return 0;
+  };
+  const wasi = {
+    fd_read: (file, ...where) => each(...where, (part) => {
+      const next = input.subarray(at, at + part.length);
+      part.set(next);
+      at += next.length;
+      return next.length;
+    }),
+    fd_write: (file, ...where) => each(...where, (part) => {
+      output += decoder.decode(part, { stream: true });
+      return part.length;
+    }),
+    fd_fdstat_get: (file, status) => {
+      new Uint8Array(memory.buffer, status, 24).fill(0)[0] = 4; // a file
+      return 0;
+    },
+    fd_close: () => 0,
+    fd_seek: () => 70, // a pipe
+    proc_exit: (status) => {
+      throw new Error(`the network's program ended with ${status}: ${output}`);
+    },
+  };
+  const { exports } = new WebAssembly.Instance(network, { wasi_snapshot_preview1: wasi });
+  memory = exports.memory;
+  exports._start();
+  return output;
+}
+
+// What `reference.c` prints with -DTRACE, as step, index, step, index, ... of each kind.
+function answer(text) {
+  const found = { i: [], h: [], o: [] };
+  const lines = run(text).trimEnd().split("\n");
+  const [best, ...counts] = lines.pop().split(" ").map(Number);
+  for (const line of lines) {
+    const [kind, step, ...which] = line.split(" ");
+    for (const index of which) found[kind].push(Number(step), Number(index));
+  }
+  return { best, counts, events: found.i, hidden: found.h, output: found.o };
+}
+
+function spikes() { // as step * CHANNELS + unit
+  const found = [];
+  for (let at = cochlea.next(0); at >= 0; at = cochlea.next(at + 1)) found.push(at);
+  return found;
+}
+
+function sentence() {
+  const bytes = new Uint8Array(cochlea.memory.buffer, cochlea.why());
+  const text = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+  return text.replace(/%\.(\d)f/, (_, digits) => cochlea.number().toFixed(digits));
+}
+
+function finish() {
+  is_open = false;
+  const steps = cochlea.encode(n);
+  if (!steps) return postMessage({ kind: "trouble", says: sentence() });
+  const heard = spikes(), per_ms = RATE_HZ / 2000;
+  const lines = heard.map((at) => `${Math.floor(Math.floor(at / CHANNELS) / per_ms)} ${at % CHANNELS}\n`);
+  const from = Math.max(0, cochlea.from());
+  postMessage({
+    kind: "word", spikes: heard, before: from - cochlea.from(), warning: sentence(),
+    sound: samples.slice(from, Math.min(n, cochlea.to())), ...answer(lines.join("") + "\n"),
+  });
+}
+
+function take(part) {
+  if (!is_open) return;
+  part = part.subarray(0, LONGEST - n);
+  samples.set(part, n);
+  n += part.length;
+  for (let steps; (steps = cochlea.go_on(n)); ) postMessage({ kind: "preview", steps, spikes: spikes() });
+  if (n === LONGEST || cochlea.ended(n)) {
+    postMessage({ kind: "ended" });
+    finish();
+  }
+}
+
+const actions = {
+  async start({ modules }) {
+    const bytes = modules.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+    cochlea = (await WebAssembly.instantiate(bytes[0])).instance.exports;
+    network = await WebAssembly.compile(bytes[1]);
+    cochlea._initialize();
+    cochlea.start();
+    samples = new Float32Array(cochlea.memory.buffer, cochlea.samples(), LONGEST);
+    for (let k = 0; k < 3; k++) { // the first words are slow: the browser compiles while they run
+      n = samples.fill(0).length / 30;
+      for (let i = n / 3; i < (2 * n) / 3; i++) samples[i] = 0.1 * Math.sin(i / 20);
+      cochlea.encode(n);
+      answer("0 300\n\n");
+    }
+    postMessage({ kind: "ready" });
+  },
+  begin() {
+    n = 0;
+    is_open = true;
+    cochlea.begin();
+  },
+  take: ({ part }) => take(part),
+  whole({ part }) { // a file
+    n = Math.min(part.length, LONGEST);
+    samples.set(part.subarray(0, n));
+    finish();
+  },
+  finish: () => is_open && finish(),
+};
+onmessage = ({ data }) => actions[data.kind](data);
