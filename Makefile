@@ -23,7 +23,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 # the value of a variable that a target needs
 given = $(or $($1),$(findstring --help,$(ARGS)),$(error $1= is missing; see make help))
 
-.PHONY: help study data compare sweep evidence export rtl hear lab bench test lint slow browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl say hear lab bench test lint slow browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis"
@@ -38,13 +38,15 @@ help:
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
 	@echo "                DATASET= where its data is now; ARGS='--circuit 4-8-12 --utterances 50'"
 	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
+	@echo "make say        write build/say.html, a page that hears a digit by an exported circuit, and open it;"
+	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       tell the digit in a sound: FILE=word.wav, or the microphone without one"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, and which room imports which"
 	@echo "make slow       the tests that take minutes"
-	@echo "make browser    the notebooks in JupyterLab, driven in a browser (needs chromium)"
+	@echo "make browser    notebooks in JupyterLab and the page that hears, in a browser (needs chromium)"
 	@echo "make slurm      sweeps on a small SLURM that is started for it (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
 	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
@@ -82,6 +84,13 @@ export: $(INSTALLED)-circuit
 rtl: $(INSTALLED)-circuit
 	@$(PY) -m hardware.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
 
+$(INSTALLED)-say: $(INSTALLED)
+	$(INSTALL) -q -e '.[say]'
+	@touch $(INSTALLED)-say
+
+say: $(INSTALLED)-say
+	@$(PY) -m hardware.say $(if $(RUN),"$(RUN)") $(if $(OUT),--out "$(OUT)") --open $(ARGS)
+
 hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$(FILE)") $(ARGS)
 
@@ -110,7 +119,7 @@ $(INSTALLED)-browser: $(INSTALLED)
 	$(INSTALL) -q -e '.[browser]'
 	@touch $(INSTALLED)-browser
 
-browser: $(INSTALLED)-browser
+browser: $(INSTALLED)-browser $(INSTALLED)-say
 	$(PY) -m pytest -m browser
 
 slurm: $(INSTALLED)
@@ -124,8 +133,9 @@ $(INSTALLED)-site: $(INSTALLED)
 	@touch $(INSTALLED)-site
 
 # nothing is executed: the pages show what is committed
-site: $(INSTALLED)-site
+site: $(INSTALLED)-site $(INSTALLED)-say
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
+	@$(PY) -m hardware.say --out build/site/say.html
 	@cp build/site/README.html build/site/index.html
 	@echo "Open build/site/index.html"
 

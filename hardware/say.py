@@ -1,4 +1,4 @@
-"""A page that hears a digit, in one file (``make say``): `sound/` and an exported circuit, compiled.
+"""A page that hears a digit, in one file (``make say``): `sound/` and a circuit, compiled.
 
 zig's clang, which PyPI has as ``ziglang``, compiles to WebAssembly.
 """
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from hardware.folder import ExportError
@@ -78,9 +77,9 @@ def chances(sweep: str, model: str) -> str:
     right = runs.pivot(index="held_out", columns="seed", values="integer_test_unseen_accuracy")
     mean, half = interval(100 * right.to_numpy())
     return (
-        f"How often is such a network right for a stranger? {mean:.0f} ± {half:.0f} % of the words: "
-        f"mean and 95 % interval over {len(right)} people, each left out of training once, all "
-        "recorded with the same microphones; yours is another one."
+        f"How often is such a network right for a stranger? For {mean:.0f} ± {half:.0f} % of the "
+        f"words: mean and 95 % interval over {len(right)} people, each left out of training once, "
+        "all recorded with the same microphones; yours is another one."
     )
 
 
@@ -108,8 +107,9 @@ def page(folder: Path, sweep: str = SWEEP, model: str = MODEL) -> str:
         assert found
         parts["words"] = [each.split()[1] for each in found[1].split(", ")]
     sound = files("hardware") / "sound"
-    modules = compile_c(Path(str(sound / "hear.c")), EAR), compile_c(
-        folder / "reference.c", ["-DTRACE=0", "-Os"]
+    modules = (
+        compile_c(Path(str(sound / "hear.c")), EAR),
+        compile_c(folder / "reference.c", ["-DTRACE=0", "-Os"]),
     )
     parts["modules"] = [base64.b64encode(module).decode() for module in modules]
     parts["worker"] = (sound / "worker.js").read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ static real spectrum[MAX_STEPS][2];
 static real memory[(MAX_POINTS / 2 + TAPS) * BLOCK]; /* grid; or two transforms of a wave */
 static real twiddle[MAX_POINTS][2];
 static real kernel[KERNEL_POINTS + 3][TAPS];
-/* of channels 2 j and 2 j + 1, which share their frequencies: responses a and b as a + i b, a - i b */
+/* of channels 2 j and 2 j + 1, with the same frequencies: responses a, b as a + i b and a - i b */
 static real response[CHANNELS / 2][TABLE_POINTS][4];
 static double top_hz[CHANNELS / 2];
 static real scale[MAX_STEPS]; /* what a bin is multiplied by on a grid of the block's points */
@@ -355,7 +355,8 @@ static int32_t move(int32_t block, int32_t steps, int32_t last_points) {
             const real (*near)[4] = (const real(*)[4])response[pair + p][row];
             cubic(at - (row + 1), w);
             for (int i = 0; i < 4; i++)
-                v[i] = w[0] * near[0][i] + w[1] * near[1][i] + w[2] * near[2][i] + w[3] * near[3][i];
+                v[i] = w[0] * near[0][i] + w[1] * near[1][i] + w[2] * near[2][i]
+                       + w[3] * near[3][i];
             here[p] += re * v[0] - im * v[1];
             here[LANES + p] += re * v[1] + im * v[0];
             mirrored[p] += re * v[2] - im * v[3];
@@ -415,7 +416,7 @@ static void hear_step(int block, const real *restrict speed, uint64_t step, uint
                       const uint64_t *restrict offset, uint8_t *row) {
     Cells *c = &cells[block];
     real *restrict fired = c->fired[step % REST];
-    real p[BLOCK], v[BLOCK], count[BLOCK], two[BLOCK], three[BLOCK];
+    real p[BLOCK], v[BLOCK], count[BLOCK], two[BLOCK], least[BLOCK], most[BLOCK];
     int any = 0;
     state += step * CHANNELS * GOLDEN;
     for (int i = 0; i < BLOCK; i++) { /* transmitter */
@@ -434,15 +435,16 @@ static void hear_step(int block, const real *restrict speed, uint64_t step, uint
     }
     for (int i = 0; i < BLOCK; i++)
         v[i] = 1 - UNIFORM(mixed(state + offset[i]));
-    for (int i = 0; i < BLOCK; i++) { /* P(one fires or more), to two sides (Bonferroni) */
+    for (int i = 0; i < BLOCK; i++) { /* P(one or more fire) is between two (Bonferroni) */
         real one = c->ready[i] * p[i];
-        two[i] = one * p[i] * (c->ready[i] - 1) * (real)0.5;
-        three[i] = one - two[i] + two[i] * p[i] * (c->ready[i] - 2) * (real)(1.0 / 3);
-        count[i] = v[i] < one - two[i];
-        any |= (v[i] <= two[i]) | ((v[i] >= one - two[i]) & (v[i] <= three[i]));
+        two[i] = one * p[i] * (c->ready[i] - 1) * (real)0.5; /* P(two or more), at most */
+        least[i] = one - two[i];
+        most[i] = least[i] + two[i] * p[i] * (c->ready[i] - 2) * (real)(1.0 / 3);
+        count[i] = v[i] < least[i];
+        any |= (v[i] <= two[i]) | ((v[i] >= least[i]) & (v[i] <= most[i]));
     }
     for (int i = 0; any && i < BLOCK; i++)
-        if (v[i] <= two[i] || (v[i] >= c->ready[i] * p[i] - two[i] && v[i] <= three[i]))
+        if (v[i] <= two[i] || (v[i] >= least[i] && v[i] <= most[i]))
             count[i] = binomial((int)c->ready[i], p[i], 1 - v[i]);
     any = 0;
     for (int i = 0; i < BLOCK; i++) {
@@ -462,7 +464,7 @@ static void hear_step(int block, const real *restrict speed, uint64_t step, uint
     }
 }
 
-/* The wave's n samples to the spikes of its steps first to stop; the cells go on where they were. */
+/* The wave's n samples to the spikes of its steps from `first` on; the cells go on as they were. */
 static void hear(int32_t n, int32_t first, int32_t stop, uint64_t state) {
     int32_t steps = n / 2 + 1, points = 0;
     find_spectrum(n);

@@ -198,6 +198,8 @@ const answers = {
     at("until").disabled = false;
     at("until").value = parts.n_steps;
     draw();
+    const took = `Encoded and answered in ${word.took_ms.toFixed(0)} ms`;
+    at("took").textContent = `${took}${word.busy ? `; the preview took ${(100 * word.busy).toFixed(0)} % of the time` : ""}.`;
     tell(`The network answers ${parts.words[word.best]}. ${word.warning}`.trimEnd());
   },
 };
@@ -208,6 +210,7 @@ at("record").onclick = () => (microphone ? worker.postMessage({ kind: "finish" }
 at("file").onclick = () => (at("file").value = ""); // so that the same file can be taken again
 at("file").onchange = () => at("file").files.length && load(at("file").files[0]);
 at("until").max = parts.n_steps;
+at("until").value = parts.n_steps;
 at("until").oninput = draw;
 window.onresize = draw;
 at("chances").textContent = parts.chances;

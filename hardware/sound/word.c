@@ -36,6 +36,7 @@
 static float recording[MAX_RECORDING]; /* full scale 1, mono */
 static int32_t first, stop;            /* the word's samples */
 static int32_t n_quiet;                /* frames since something was loud */
+static double stands_out;              /* the loudest sound, dB above the noise */
 static const char *says;
 static double value;
 static double levels[MAX_RECORDING / FRAME], sorted[MAX_RECORDING / FRAME];
@@ -116,7 +117,7 @@ static int find_parts(int32_t frames, double loud, int32_t pause, int32_t *from,
 static int word_find(int32_t n) {
     int32_t frames = n / FRAME, from = 0, to = 0, other, n_clipped = 0;
     double mean = mean_of(n), loudest = 0, noise, loud, energy = 0;
-    n_quiet = 0;
+    n_quiet = stands_out = 0;
     if (n < 2 * FRAME)
         return refuse("Nothing was recorded. " SAY_ONE);
     for (int32_t i = 0; i < n; i++)
@@ -137,7 +138,8 @@ static int word_find(int32_t n) {
     noise = 0.1 * (frames - 1); /* the tenth percentile */
     other = noise;
     noise = sorted[other] + (noise - other) * (sorted[other + 1] - sorted[other]);
-    if (frames > LONGEST && loudest - noise < STANDS_OUT_DB) /* a short one may be all word */
+    stands_out = loudest - noise;
+    if (frames > LONGEST && stands_out < STANDS_OUT_DB) /* a short one may be all word */
         return refuse("No word stands out of the noise, or it has no end. " SAY_ONE);
     loud = fmax(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB);
     if (loud > sorted[frames - 1]) /* a word from end to end, and always as loud */
@@ -169,7 +171,7 @@ static int word_find(int32_t n) {
 /* Whether all has been said, so that recording can end. */
 static int word_has_ended(int32_t n) {
     int is_word = word_find(n);
-    return n_quiet >= ENDED && (is_word || strchr(says, '%'));
+    return n_quiet >= ENDED && stands_out >= STANDS_OUT_DB && (is_word || strchr(says, '%'));
 }
 
 /* Returns the steps of the word in a recording of n samples, whose spikes cochlea_next() lists;

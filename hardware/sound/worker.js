@@ -1,8 +1,10 @@
 // Off the page's thread: samples to spikes, and a word's spikes to the network's answer.
 const RATE_HZ = 48000;
 const CHANNELS = 700;
-const LONGEST = 15 * RATE_HZ; // as cochlea.wasm was compiled
-let cochlea, network, samples, n, is_open;
+const LONGEST = 15 * RATE_HZ; // of a recording, as the ear was compiled
+const CHECK = RATE_HZ / 10; // samples from one look for a word's end to the next
+const MOST_BUSY = 0.7; // share of the time that hearing on may take
+let cochlea, network, samples, n, is_open, busy_ms, checked;
 
 // Run the network's program as a terminal would: text in, text out.
 function run(text) {
@@ -72,16 +74,26 @@ function sentence() {
 }
 
 function finish() {
+  const start = performance.now();
   is_open = false;
   const steps = cochlea.encode(n);
   if (!steps) return postMessage({ kind: "trouble", says: sentence() });
   const heard = spikes(), per_ms = RATE_HZ / 2000;
   const lines = heard.map((at) => `${Math.floor(Math.floor(at / CHANNELS) / per_ms)} ${at % CHANNELS}\n`);
   const from = Math.max(0, cochlea.from());
+  const found = answer(lines.join("") + "\n");
   postMessage({
-    kind: "word", spikes: heard, before: from - cochlea.from(), warning: sentence(),
-    sound: samples.slice(from, Math.min(n, cochlea.to())), ...answer(lines.join("") + "\n"),
+    kind: "word", spikes: heard, before: from - cochlea.from(), warning: sentence(), ...found,
+    sound: samples.slice(from, Math.min(n, cochlea.to())),
+    took_ms: performance.now() - start, busy: busy_ms / (n / (RATE_HZ / 1000)),
   });
+}
+
+// Run an action, and count its time as part of hearing on.
+function timed(action) {
+  const start = performance.now(), result = action();
+  busy_ms += performance.now() - start;
+  return result;
 }
 
 function take(part) {
@@ -89,8 +101,12 @@ function take(part) {
   part = part.subarray(0, LONGEST - n);
   samples.set(part, n);
   n += part.length;
-  for (let steps; (steps = cochlea.go_on(n)); ) postMessage({ kind: "preview", steps, spikes: spikes() });
-  if (n === LONGEST || cochlea.ended(n)) {
+  const is_slow = () => busy_ms > MOST_BUSY * n / (RATE_HZ / 1000); // then the preview comes later
+  for (let steps; !is_slow() && (steps = timed(() => cochlea.go_on(n))); )
+    postMessage({ kind: "preview", steps, spikes: spikes() });
+  if (n < LONGEST && n < checked + CHECK) return;
+  checked = n;
+  if (n === LONGEST || timed(() => cochlea.ended(n))) {
     postMessage({ kind: "ended" });
     finish();
   }
@@ -113,13 +129,14 @@ const actions = {
     postMessage({ kind: "ready" });
   },
   begin() {
-    n = 0;
+    n = busy_ms = checked = 0;
     is_open = true;
     cochlea.begin();
   },
   take: ({ part }) => take(part),
   whole({ part }) { // a file
     n = Math.min(part.length, LONGEST);
+    busy_ms = 0;
     samples.set(part.subarray(0, n));
     finish();
   },
