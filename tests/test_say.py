@@ -116,13 +116,14 @@ class Files:
 
     def __init__(self, browser, address, folder):
         self.view, self.trouble = opened(browser, address)
-        self.file = folder / "sound.wav"
+        self.names = (folder / f"{i}.wav" for i in range(100))  # of the same name none is loaded
 
     def hear(self, wave, text):
         """Give it a sound, and wait until it says this."""
         self.view.evaluate("tell('')")
-        soundfile.write(self.file, wave, RATE, "FLOAT")
-        self.view.set_input_files("#file", self.file)
+        name = next(self.names)
+        soundfile.write(name, wave, RATE, "FLOAT")
+        self.view.set_input_files("#file", name)
         says(self.view, text)
 
 
