@@ -12,7 +12,7 @@ from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 
 # imported when their turn comes, for a sweep's workers import this file again, with all it imports
-BENCHMARKS = tuple("data engine cochlea explorers sweeps circuit training".split())
+BENCHMARKS = tuple("data engine cochlea say explorers sweeps circuit training".split())
 
 
 def main() -> None:
