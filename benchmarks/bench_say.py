@@ -22,9 +22,10 @@ def in_c(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
     """Return the seconds from a recording to its digit, without the tables' making; needs gcc."""
     found = {}
     gcc = ["gcc", "-std=c99", "-O3", "-march=native"]
-    subprocess.run([*gcc, ROOT / FOLDER / "reference.c", "-o", place / "reference"], check=True)
+    reference = [*gcc, str(ROOT / FOLDER / "reference.c"), "-o", str(place / "reference")]
+    subprocess.run(reference, check=True)
     for name, options in (("C, double", []), ("C, float", ["-DFLOAT", "-DMAX_SAMPLES=80000"])):
-        command = [*gcc, *options, SOUND / "hear.c", "-o", place / "hear", "-lm"]
+        command = [*gcc, *options, str(SOUND / "hear.c"), "-o", str(place / "hear"), "-lm"]
         subprocess.run(command, check=True)
 
         def answer(n):

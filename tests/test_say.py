@@ -12,111 +12,46 @@ import soundfile
 from scipy.signal import resample_poly
 
 from hardware.folder import read_circuit
-from hardware.say import FOLDER, LARGEST_KB, MODEL, SWEEP, chances, page
+from hardware.say import FOLDER, LARGEST_KB, page
 from shd_helpers.paths import ROOT
 from shd_helpers.source import SPEECH_RATE_HZ, synthesise
 from shd_helpers.source.microphone import encode_word
 from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.study import interval, read_table
-from tests.test_browser import CHROMIUM, chromium, microphone, playwright  # noqa: F401
-from tests.test_microphone import NOT_WORDS, RATE, tone, with_noise
+from tests import test_browser
+from tests.test_browser import chromium, microphone  # noqa: F401
+from tests.test_microphone import NOT_WORDS, RATE, with_noise
 
-WAIT = {"timeout": 60_000}  # this machine may be busy
-browsers = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-    pytest.mark.skipif(not importlib.util.find_spec("ziglang"), reason="no ziglang: make say"),
-]
-
-
-def in_browser(test):
-    for mark in browsers:
-        test = mark(test)
-    return test
-
-
-def test_chances_are_the_table_s():
-    runs = read_table("circuit_bits_hd")
-    runs = runs[(runs.model == "3-8-12 tuned") & ~runs.held_out.isin([8, 9])]
-    cells = runs.sort_values(["held_out", "seed"]).integer_test_unseen_accuracy
-    mean, half = 100 * np.array(interval(cells.to_numpy().reshape(10, 2)))
-    assert f"{mean:.0f} ± {half:.0f} % of the " in chances(SWEEP, MODEL)
-    with pytest.raises(ValueError, match="has no network 3-8-13"):
-        chances(SWEEP, "3-8-13")
+HAS_ZIG = importlib.util.find_spec("ziglang")
+pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]
+DIGITS = LANGUAGES["english"]
+# votes of these lie far apart: what a microphone adds decides nothing
+CLEAR = [("zero", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Write the page as it is written into the site, for other folders hold it, too."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "say.html").write_text(page(ROOT / FOLDER), encoding="utf-8")
+    folder, text = tmp_path_factory.mktemp("site"), page(ROOT / FOLDER)
+    assert len(text.encode()) <= 1000 * LARGEST_KB
+    assert "https://creativecommons.org/licenses/by/4.0/" in text and "Heidelberg Digits" in text
+    (folder / "say.html").write_text(text, encoding="utf-8")
     return folder
 
 
-def opened(browser, address):
-    """Return the page, ready; a request of another address, or an error, is one of the test."""
-    view = browser.new_page(viewport={"width": 360, "height": 740})
-    trouble = []
-    view.on("pageerror", lambda error: trouble.append(str(error)))
-    view.on("console", lambda line: trouble.append(line.text))
-    view.on("request", lambda request: trouble.append(request.url))
-    view.goto(address)
-    view.wait_for_selector("#record:not([disabled])", **WAIT)
-    return view, trouble
-
-
-def only(trouble, address):
-    assert {url for url in trouble if not url.startswith(("blob:", "data:"))} == {address}, trouble
-
-
-def says(view, text):
-    view.wait_for_selector(f'#status:has-text("{text}")', **WAIT)
-
-
-def answer_of(wave, rate):
-    word = encode_word(wave, rate)
-    ms = np.rint(word.times * RATE / 2).astype(int) // 24
-    return word, read_circuit(ROOT / FOLDER).run(ms, word.units)
-
-
-def said(digit, voice="en-us+m3"):
-    return resample_poly(synthesise(digit, voice), RATE, SPEECH_RATE_HZ)
-
-
-# votes of these lie at least ten apart: what the microphone adds decides nothing
-@in_browser
-@pytest.mark.parametrize(
-    ("digit", "voice"), [("zero", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
-)
-def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):  # noqa: F811
-    wave = with_noise(np.zeros(RATE // 2), said(digit, voice), np.zeros(RATE))
-    _, run = answer_of(wave, RATE)
-    browser = chromium(*microphone(tmp_path, wave, RATE))
-    address = (site / "say.html").as_uri()
-    view, trouble = opened(browser, address)
-    view.focus("#record")
-    view.keyboard.press("Enter")
-    says(view, "Say a digit now")
-    view.wait_for_selector("#spikes[aria-label^=Preview]", **WAIT)
-    says(view, f"The network answers {LANGUAGES['english'][run.answer]}.")
-    assert view.inner_text("#record") == "Say a digit"
-    assert "for a stranger? For 70 " in view.inner_text("#chances")
-    assert "Encoded and answered in " in view.inner_text("#took")
-    view.focus("#until")
-    view.keyboard.press("Home")
-    assert view.get_attribute("#until", "aria-valuetext") == "After 0 ms nobody has a vote"
-    assert view.evaluate("document.documentElement.scrollWidth") <= 360
-    only(trouble, address)
-    browser.close()
-
-
-class Files:
-    """The page, to which sound files are given."""
+class Page:
+    """The page, ready; sound files are given to it, or its microphone hears."""
 
     def __init__(self, browser, address, folder):
-        self.view, self.trouble = opened(browser, address)
+        self.view = browser.new_page(viewport={"width": 360, "height": 740})
+        self.address, self.trouble = address, []
         self.names = (folder / f"{i}.wav" for i in range(100))  # of the same name none is loaded
+        for kind, part in (("pageerror", "message"), ("console", "text"), ("request", "url")):
+            self.view.on(kind, lambda it, part=part: self.trouble.append(getattr(it, part)))
+        self.view.goto(address)
+        self.view.wait_for_selector("#record:not([disabled])", timeout=60_000)
+
+    def says(self, text):
+        self.view.wait_for_selector(f'#status:has-text("{text}")', timeout=60_000)
 
     def hear(self, wave, text):
         """Give it a sound, and wait until it says this."""
@@ -124,90 +59,92 @@ class Files:
         name = next(self.names)
         soundfile.write(name, wave, RATE, "FLOAT")
         self.view.set_input_files("#file", name)
-        says(self.view, text)
+        self.says(text)
+
+    def asked_nobody(self):
+        asked = {url for url in self.trouble if not url.startswith(("blob:", "data:"))}
+        return asked == {self.address}
+
+
+def said(digit, voice="en-us+m3"):
+    wave = resample_poly(synthesise(digit, voice), RATE, SPEECH_RATE_HZ)
+    return with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
+
+
+def of_python(wave):
+    word = encode_word(wave, RATE)
+    steps = np.rint(word.times * RATE / 2).astype(int)
+    return steps * 700 + word.units, read_circuit(ROOT / FOLDER).run(steps // 24, word.units)
+
+
+@pytest.mark.parametrize(("digit", "voice"), CLEAR)
+def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):  # noqa: F811
+    wave = said(digit, voice)
+    browser = chromium(*microphone(tmp_path, wave, RATE))
+    heard = Page(browser, (site / "say.html").as_uri(), tmp_path)
+    view = heard.view
+    view.focus("#record")
+    view.keyboard.press("Enter")
+    view.wait_for_selector("#spikes[aria-label^=Preview]", timeout=60_000)
+    heard.says(f"The network answers {DIGITS[of_python(wave)[1].answer]}.")
+    assert "for a stranger? For 70 " in view.inner_text("#chances")
+    view.focus("#until")
+    view.keyboard.press("Home")
+    assert view.get_attribute("#until", "aria-valuetext") == "After 0 ms nobody has a vote"
+    assert view.evaluate("document.documentElement.scrollWidth") <= 360
+    assert heard.asked_nobody(), heard.trouble
+    browser.close()
 
 
 @pytest.fixture(scope="module")
 def files(chromium, site, tmp_path_factory):  # noqa: F811
-    browser, folder = chromium(), tmp_path_factory.mktemp("sounds")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/say.html"
-        heard = Files(browser, address, folder)
+        heard = Page(chromium(), address, tmp_path_factory.mktemp("sounds"))
         yield heard
-        only(heard.trouble, address)
+        assert heard.asked_nobody(), heard.trouble
         server.shutdown()
-    browser.close()
 
 
-@in_browser
-def test_the_spikes_and_votes_are_those_of_python(files):
-    for digit in ("zero", "five", "eight"):  # votes far apart
-        wave = with_noise(np.zeros(RATE // 2), said(digit, "en-us+f2"), np.zeros(RATE // 2))
-        word, run = answer_of(wave, RATE)
-        files.hear(wave, f"answers {LANGUAGES['english'][run.answer]}.")
-        found = np.array(files.view.evaluate("word.spikes"))
-        steps = np.rint(word.times * RATE / 2).astype(int)
-        other = np.setxor1d(found, steps * 700 + word.units)
-        assert len(other) < 0.02 * len(found)
-        counts = np.array(files.view.evaluate("word.counts"))
-        assert np.abs(counts - run.counts).max() <= 3
-        hidden = len(files.view.evaluate("word.hidden")) / 2
-        assert hidden == pytest.approx(run.spk[0].sum(), rel=0.02)
-        assert f"{len(files.view.evaluate('word.events')) // 2:,} events of 183" in (
-            files.view.inner_text("#events-says")
-        )
+@pytest.mark.parametrize(("digit", "voice"), CLEAR)
+def test_spikes_and_votes_are_those_of_python(files, digit, voice):
+    spikes, run = of_python(said(digit, voice))
+    files.hear(said(digit, voice), f"answers {DIGITS[run.answer]}.")
+    assert len(np.setxor1d(files.view.evaluate("word.spikes"), spikes)) < 0.02 * len(spikes)
+    assert np.abs(np.array(files.view.evaluate("word.counts")) - run.counts).max() <= 3
 
 
-@in_browser
-def test_what_is_no_word_is_named_as_in_python(files, tmp_path):
+def test_what_is_no_word_is_named_as_in_python(files):
     for wave, _ in NOT_WORDS:
         if len(wave):  # such a file can't be chosen
             with pytest.raises(RecordingError) as error:
                 encode_word(wave, RATE)
             files.hear(wave, str(error.value))
-    wave = with_noise(np.zeros(RATE), np.clip(tone(0.5, 3.0), -1, 1), np.zeros(RATE))
-    files.hear(wave, encode_word(wave, RATE).warning)
-    (tmp_path / "no.wav").write_text("no sound")
-    files.view.set_input_files("#file", tmp_path / "no.wav")
-    says(files.view, "no sound that the browser can read")
 
 
-@in_browser
 def test_ten_words_leave_nothing_behind(files):
-    def used():
-        renderers = [p for p in psutil.Process().children(recursive=True)
-                     if "--type=renderer" in p.cmdline()]  # fmt: skip
-        return sum(process.memory_info().rss for process in renderers)
-
     memory = []
-    for digit in LANGUAGES["english"] + LANGUAGES["english"]:
-        files.hear(with_noise(np.zeros(RATE // 2), said(digit), np.zeros(RATE // 2)), "answers")
-        memory.append(used())
+    for digit in 2 * DIGITS:
+        files.hear(said(digit), "answers")
+        processes = psutil.Process().children(recursive=True)
+        renderers = [each for each in processes if "--type=renderer" in each.cmdline()]
+        memory.append(sum(each.memory_info().rss for each in renderers))
     assert memory[-1] - memory[9] < 20e6, memory
 
 
-@in_browser
 @pytest.mark.parametrize(
-    ("flags", "text"),
+    ("flag", "text"),
     [
-        (["--use-fake-ui-for-media-stream"], "No microphone was found"),
-        (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], "was not allowed"),
+        ("--use-fake-ui-for-media-stream", "No microphone was found"),
+        ("--deny-permission-prompts", "was not allowed"),
     ],
 )
-def test_without_a_microphone_a_sentence_says_what_to_do(chromium, site, flags, text):  # noqa: F811
-    browser = chromium(*flags)
-    view, _ = opened(browser, (site / "say.html").as_uri())
-    view.click("#record")
-    says(view, text)
-    assert view.is_enabled("#record")
+def test_without_a_microphone_a_sentence_says_what_to_do(chromium, site, tmp_path, flag, text):  # noqa: F811
+    fake = ["--use-fake-device-for-media-stream"] if "deny" in flag else []
+    browser = chromium(flag, *fake)
+    heard = Page(browser, (site / "say.html").as_uri(), tmp_path)
+    heard.view.click("#record")
+    heard.says(text)
     browser.close()
-
-
-@in_browser
-def test_the_page_is_small_whole_and_names_its_sources(site):
-    text = (site / "say.html").read_text(encoding="utf-8")
-    assert len(text.encode()) <= 1000 * LARGEST_KB
-    assert "https://creativecommons.org/licenses/by/4.0/" in text and "Heidelberg Digits" in text
-    assert "default-src 'none'" in text
