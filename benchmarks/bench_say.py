@@ -21,7 +21,7 @@ SOUND = ROOT / "hardware" / "sound"
 def in_c(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
     """Return the seconds from a recording to its digit, without the tables' making; needs gcc."""
     found = {}
-    gcc = ["gcc", "-std=c99", "-O3", "-march=native"]
+    gcc = ["gcc", "-std=c99", "-O3", "-march=native", "-ffp-contract=fast", "-DBLOCK=32"]
     reference = [*gcc, str(ROOT / FOLDER / "reference.c"), "-o", str(place / "reference")]
     subprocess.run(reference, check=True)
     for name, options in (("C, double", []), ("C, float", ["-DFLOAT", "-DMAX_SAMPLES=80000"])):
@@ -68,7 +68,7 @@ def on_the_page(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]
     return {"page": median(took) / 1000, "page, while one speaks, a second": median(busy) / 100}
 
 
-def rows(repeats: int = 5) -> list[dict]:
+def rows(repeats: int = 3) -> list[dict]:
     """Time a recording with half a second of silence before and a second after it.
 
     Returns

@@ -5,8 +5,8 @@ import pytest
 from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
-# hardware and tests: 180 and 250 more for the page that hears, whose ear is C and JavaScript
-CEILINGS = {"shd_helpers": 9_450, "hardware": 2_510, "tools": 1_100, "tests": 11_640}
+# hardware and tests: 180 and 290 more for the page that hears, whose ear is C and JavaScript
+CEILINGS = {"shd_helpers": 9_450, "hardware": 2_510, "tools": 1_100, "tests": 11_680}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())
