@@ -104,7 +104,7 @@ def write_folder(
     texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
     texts |= {"edges.txt": events_text(edges), "edges_expected.txt": counts_text(edge_runs)}
-    texts |= {Path(name).name: source_text(name) for name in SOURCES}
+    texts |= {Path(name).name: source_text(name, network.is_small) for name in SOURCES}
     has_graph = write_graph is not None
     texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
     trace = trace_text(runs, n_membranes)
@@ -184,24 +184,29 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         text = (folder / "network.vh").read_text(encoding="utf-8")
         p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
         found = {}
-        for name in ("weight1", "weight2", "bias", "threshold", "delay"):
+        for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
             lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
             found[name] = np.array([[int(v, 16) for v in line.split()] for line in lines])
             if name[:6] in ("weight", "bias"):  # two's complement
                 bits = p[f"{name.upper()}_BITS"]
                 found[name] -= (found[name] >> (bits - 1)) << bits
         halves = slice(p["N_HIDDEN"]), slice(p["N_HIDDEN"], None)
+        has_factors = not p["LEAK_SHIFT"] and not p["LEAK_FACTOR"]
         layers = tuple(
             IntegerLayer(
                 found[f"weight{i}"], found["bias"][half, 0], found["threshold"][half, 0],
-                p[f"SHIFT{i}"],
+                p[f"SHIFT{i}"], found["leak"][half, 0] if has_factors else None,
             )
             for i, half in enumerate(halves, start=1)
         )  # fmt: skip
+        window: tuple = ()
+        if "KERNEL" in p:
+            kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
+            window = kernel, p["STRIDE"], p["STOP"], p["IS_MEMBRANE"] > 0
         pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
         grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
         leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
-        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak)
+        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak, *window)
 
 
 def build_folder(folder: Path, **build: int) -> None:
@@ -222,9 +227,19 @@ def build_folder(folder: Path, **build: int) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def source_text(name: str) -> str:
-    """Return a file of `SOURCES`."""
-    return files("hardware").joinpath(name).read_text(encoding="utf-8")
+def source_text(name: str, is_small: bool = False) -> str:
+    """Return a file of `SOURCES`, or the README's text, for one kind of network.
+
+    Lines behind ``//@ small`` are for networks of `IntegerNetwork.is_small`, those behind
+    ``//@ study`` for all others, up to ``//@ both``.
+    """
+    text, kept, found = files("hardware").joinpath(name).read_text(encoding="utf-8"), True, []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("//@ "):
+            kept = line.split()[1] in ("both", "small" if is_small else "study")
+        elif kept:
+            found.append(line)
+    return "".join(found)
 
 
 def readme(
