@@ -230,9 +230,8 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
     cells = np.arange(N_CHANNELS) - grid.first_unit
     outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
     all_units = np.arange(N_CHANNELS)
-    ms = np.concatenate(
-        [np.zeros_like(outside), shortest.milliseconds, np.full(N_CHANNELS, end_ms)]
-    )
+    after = np.full(N_CHANNELS, shortest.milliseconds.max(initial=end_ms))
+    ms = np.concatenate([np.zeros_like(outside), shortest.milliseconds, after])
     found = {
         "no spike": (ms[:0], ms[:0]),
         "the shortest word, each spike twice": (

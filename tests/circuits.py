@@ -64,6 +64,11 @@ def random_circuit(
     return IntegerNetwork(grid, delays, (first, second), mem_bits, *(leak or (0, 0)), *window)
 
 
+def named(name):
+    """Return the random circuit of a name above."""
+    return random_circuit(seed=len(name), **(CIRCUITS | SMALL)[name])
+
+
 def random_words(n, seed=0, n_events=2000, end_ms=1100):
     """Return words, the first without events: ridges over noise, some events after the window."""
     rng = np.random.default_rng(seed)

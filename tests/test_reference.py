@@ -16,7 +16,7 @@ from hardware.sources import (
     events_text,
     trace_text,
 )
-from tests.circuits import CIRCUITS, SMALL, random_circuit, random_words
+from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -40,7 +40,7 @@ def run(program, text, status=0):
 @needs_gcc
 @pytest.mark.parametrize("name", CIRCUITS | SMALL)
 def test_every_step_is_the_integer_model_s(name, tmp_path):
-    network, words = random_circuit(seed=len(name), **(CIRCUITS | SMALL)[name]), random_words(3)
+    network, words = named(name), random_words(3)
     words += [*edge_words(network, words).values()] * network.is_small
     runs = [network.run(*word[:2]) for word in words]
     layers = slice(2 - network.is_membrane)
