@@ -32,7 +32,8 @@ _NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
 OWN_HEADROOM = 32.0  # where betas are learned: many come to 1, and such membranes go far
-REACH = 16.0  # of what hidden neurons could do to a readout's membrane it holds one part in so many
+REACH = 16.0  # of what all hidden neurons could do to a readout's membrane it holds this part
+LONGEST = 128.0  # steps that this goes over at most: words end, and a beta may be 1
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
 
 
@@ -146,7 +147,7 @@ class Quantisation:
             return headroom * lif.threshold.detach().expand(fc.out_features)
         weight, beta = fc.weight.detach(), lif.beta.detach().clamp(0, 1)
         one_way = torch.maximum(weight.clamp(min=0).sum(1), (-weight).clamp(min=0).sum(1))
-        held = (one_way / (1 - beta).clamp(min=1e-3)).max() / REACH
+        held = (one_way / (1 - beta).clamp(min=1 / LONGEST)).max() / REACH
         held = torch.exp2(torch.ceil(torch.log2(held)))  # the same again for rounded weights
         return held.expand(fc.out_features)
 
