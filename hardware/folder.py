@@ -217,9 +217,12 @@ def build_folder(folder: Path, **build: int) -> None:
     folder : Path
         As it was exported; `read_circuit` says what is raised.
     **build : int
-        Values of `sources.BUILD`.
+        Values of `sources.BUILD`; ExportError if lanes don't fit.
     """
-    texts = memories(read_circuit(folder), build.get("LANES", 1))
+    try:
+        texts = memories(read_circuit(folder), build.get("LANES", 1))
+    except ValueError as error:
+        raise ExportError(f"{folder}: {error}") from error
     texts["network.vh"] = (folder / "network.vh").read_text(encoding="utf-8")
     for name, value in build.items():
         texts["network.vh"] = re.sub(f"({name} =) \\d+", rf"\1 {value}", texts["network.vh"])

@@ -91,6 +91,11 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     return texts | {"delay.mem": _hex(delays, network.grid.n_steps.bit_length())}
 
 
+def fits(network: IntegerNetwork, lanes: int) -> bool:
+    """Tell whether so many neurons side by side are of one place."""
+    return len(network.columns) == 1 or len(network.layers[0].weight) % lanes == 0
+
+
 def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
     """Return what lies in the core's memories.
 
@@ -101,22 +106,21 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     lanes : int
         Numbers of a word, in two's complement, the first lowest: of neurons side by side.
 
-    Raises
-    ------
-    ValueError
-        If a place's neurons can't be divided so.
-
     Returns
     -------
     dict of str to list
         Of each of `MEMORIES` a list for each group of neurons, hidden ones first: of weights a word
         an input, else one word. Lanes beyond a layer's last neuron are 0: switched off.
+
+    Raises
+    ------
+    ValueError
+        If a place's neurons can't be divided so.
     """
     bits, layers = memory_bits(network), network.layers
-    if len(network.columns) > 1 and len(layers[0].weight) % lanes:
-        raise ValueError(
-            f"lanes {lanes}: must divide the {len(layers[0].weight)} neurons of a place"
-        )
+    if not fits(network, lanes):
+        n = len(layers[0].weight)
+        raise ValueError(f"lanes {lanes}: must divide the {n} neurons of a place")
     parts: dict[str, list[np.ndarray]] = {
         "weight1": [layers[0].weight],
         "weight2": [layers[1].weight],

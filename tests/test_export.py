@@ -18,6 +18,7 @@ from hardware.folder import (
     SOURCES,
     Description,
     ExportError,
+    build_folder,
     read_circuit,
     read_vectors,
     readme,
@@ -138,8 +139,8 @@ def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
     wanted = circuit_of(load_network(read_run(run)))
     assert verilog_parameters(found) == verilog_parameters(wanted)
     assert memories(found) == memories(wanted) and found.layers[0].weight.shape == (8, 192)
-    with pytest.raises(ValueError, match="lanes 3: must divide the 8 neurons"):
-        memories(found, 3)
+    with pytest.raises(ExportError, match="lanes 3: must divide the 8 neurons"):
+        build_folder(out, LANES=3)
 
 
 def follow_readme(folder):
