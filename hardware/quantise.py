@@ -61,7 +61,7 @@ def integer_network(
         if config.learn_beta:
             beta = lif.beta.detach().double().clamp(0, 1).expand(len(scale))
             factor = torch.round(beta * (1 << OWN_FACTOR_BITS)).numpy().astype(np.int64)
-        layers.append(IntegerLayer(*integers, shift, factor))
+        layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift, factor))
     beta = config.step_beta(grid.step_ms)
     by_shift = quantisation.leak == "shift"
     by_product = not by_shift and not config.learn_beta

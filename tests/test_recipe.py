@@ -102,7 +102,7 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         ({**BITS, "beta": 0.95}, "beta 0.9500 a step: leak 'shift' needs 1 - 2"),
         ({**BITS, "pool_steps": 4}, "beta 0.9175 a step: leak 'shift'"),
         ({**BITS, "network": "convolutional"}, "network 'convolutional': a circuit"),
-        ({**BITS, "readout": "membrane"}, "readout 'membrane': a circuit counts output spikes"),
+        ({**BITS, "learn_beta": True}, "learn_beta True: a shift is one leak for all"),
         ({**BITS, "circuit": "3/8/12"}, "circuit '3/8/12': must be like 3-8-12"),
         ({**BITS, "circuit": "1-8-12"}, "circuit 1-8-12: weights have 2 to 16 bits"),
         ({"language": "latin"}, "language 'latin': unknown"),
@@ -150,12 +150,12 @@ def test_a_value_out_of_range_is_refused(name):
 
 
 def test_a_refusal_lists_every_reason():
-    wrong = {**BITS, "readout": "membrane", "adapt_ms": 300.0}
+    wrong = {**BITS, "network": "convolutional", "adapt_ms": 300.0}
     wrong |= {"beta": 0.95, "shift_units": 183}
     with pytest.raises(ValueError, match="shift_units 183") as told:
         Recipe.from_flat({**DEFAULTS, **wrong})
     names = {reason.split()[0] for reason in str(told.value).split("; ")}
-    assert {"readout", "adapt_ms", "beta", "shift_units"} <= names
+    assert {"network", "adapt_ms", "beta", "shift_units"} <= names
 
 
 @pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])
