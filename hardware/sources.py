@@ -248,14 +248,19 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         ),
         "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
     }
-    if network.stop:  # longer than delays and silence, and later than any of them
+    if network.stop:  # scores stand still, though steps are computed; then they go on
         half = shortest.milliseconds[shortest.milliseconds < end_ms // 3]
-        last = end_ms - int(grid.step_ms) * (network.delays[-1] // 2 + 1)
-        ms = np.concatenate([half, np.repeat(last, N_CHANNELS)])
-        units = np.concatenate([shortest.units[: len(half)], all_units])
+        units, last = shortest.units[: len(half)], np.full(N_CHANNELS, end_ms - 1)
+        no_event = outside[:1] if grid.pool_threshold == 1 else [grid.first_unit]
         found |= {
-            "the beginning of the shortest word": (half, units[: len(half)]),
-            "the same, and every unit after a pause": (ms, units),
+            "the beginning of the shortest word, and a spike without an event at the end": (
+                np.append(half, last[: len(no_event)]),
+                np.append(units, no_event),
+            ),
+            "the same beginning, and every unit at the end": (
+                np.concatenate([half, last]),
+                np.concatenate([units, all_units]),
+            ),
         }
     ends = range(50, end_ms * (not network.is_membrane), 10)
     parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)

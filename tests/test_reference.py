@@ -40,7 +40,7 @@ def run(program, text, status=0):
 @needs_gcc
 @pytest.mark.parametrize("name", CIRCUITS | SMALL)
 def test_every_step_is_the_integer_model_s(name, tmp_path):
-    network, words = named(name), random_words(3)
+    network, words = named(name), random_words(3, end_ms=700)
     words += [*edge_words(network, words).values()] * network.is_small
     runs = [network.run(*word[:2]) for word in words]
     layers = slice(2 - network.is_membrane)
