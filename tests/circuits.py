@@ -59,7 +59,7 @@ def random_circuit(
     second = layer(n_hidden * n_places, n_classes, bits[1], 150, shifts[1])
     if is_membrane:
         never = np.full_like(second.threshold, (1 << (mem_bits - 1)) - 1)
-        second = replace(second, threshold=never)
+        second = replace(second, threshold=never, bias=second.bias - 40)  # all below 0
     window = kernel, stride, stop, is_membrane
     return IntegerNetwork(grid, delays, (first, second), mem_bits, *(leak or (0, 0)), *window)
 

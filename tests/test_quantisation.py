@@ -120,7 +120,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
 
 def test_the_small_circuit_of_few_bit_weights_is_the_same_circuit():
     model, config, _ = small()
-    bits = Quantisation.named("3-5-10 product")  # so few that the readout's range sets its scale
+    bits = Quantisation.named("3-8-8 product")  # so few that the readout's range sets its scale
     first = integer_network(model, config, GRID, bits)
     bits.round_weights(model)
     again = integer_network(model, config, GRID, bits)

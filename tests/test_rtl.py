@@ -100,15 +100,25 @@ def with_ticks(network, word):
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 @pytest.mark.parametrize(
     ("name", "lanes"),
-    [("late delays", 1), ("saturation", 3), ("no pooling", 4), ("small", 2), ("stop", 5)],
+    [
+        ("late delays", 1),
+        ("saturation", 3),
+        ("no pooling", 4),
+        ("small", 2),
+        ("stop", 5),
+        ("membranes", 4),
+    ],
 )
 def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     """Icarus Verilog knows x: a number that was never set would show."""
     network = named(name)
     words = random_words(3, n_events=150, end_ms=500 if network.stop else 1100)
     edges = edge_words(network, words) if network.stop else {}
-    words += [word for what, word in edges.items() if what.endswith("at the end")]
-    words += [Word(np.array([0]), np.array([network.grid.first_unit + 1]), 0)] * bool(edges)
+    once = Word(
+        np.array([0]), np.array([network.grid.first_unit + 1]), 0
+    )  # meets what is left over
+    for word in (edge for what, edge in edges.items() if what.endswith("at the end")):
+        words += [word, once]
     (tmp_path / "core.v").write_text(source_text("rtl/core.v", network.is_small))
     (tmp_path / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
