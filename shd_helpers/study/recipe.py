@@ -163,12 +163,15 @@ class Recipe:
                 f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x "
                 f"{n_units}"
             )
-        for name in ("shift", "mask"):
-            units, ms = (getattr(self.augmentation, f"{name}_{kind}") for kind in ("units", "ms"))
-            if units >= n_units:
-                found.append(f"{name}_units {units}: must be below the input's {n_units} units")
-            if ms >= duration_ms:
-                found.append(f"{name}_ms {ms:g}: the utterance ends after {duration_ms:g} ms")
+        moved = self.augmentation
+        if moved.shift_units >= n_units:
+            found.append(
+                f"shift_units {moved.shift_units}: must be below the input's {n_units} units"
+            )
+        if moved.shift_ms >= duration_ms:
+            found.append(
+                f"shift_ms {moved.shift_ms:g}: the utterance ends after {duration_ms:g} ms"
+            )
         return found
 
     def check_memory(self) -> None:
