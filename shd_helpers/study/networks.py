@@ -160,7 +160,9 @@ def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Even
 def main() -> None:
     """Keep the networks of some runs in ``results/networks/``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="first part of the files' names; the second is the seed")
+    parser.add_argument(
+        "name", help="of the files; the seed follows where speakers were left to test"
+    )
     parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
     arguments = parser.parse_args()
     try:
@@ -171,7 +173,9 @@ def main() -> None:
     if not runs or len(set(seeds)) < len(seeds):
         parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
     for run, seed in zip(runs, seeds, strict=True):
-        keep_network(run, path := networks_dir() / f"{arguments.name}_{seed}.npz")
+        for_use = run.info["parameters"]["protocol"] == "everybody"  # one, not one of several
+        name = arguments.name if for_use else f"{arguments.name}_{seed}"
+        keep_network(run, path := networks_dir() / f"{name}.npz")
         print(path)
 
 
