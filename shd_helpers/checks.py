@@ -2,7 +2,6 @@
 
 from dataclasses import field
 from math import inf, isfinite
-from pathlib import Path
 from typing import Any
 
 
@@ -52,16 +51,6 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, value, low, high)
-
-
-def check_path(name: str, value: str | Path) -> None:
-    """Raise ValueError if a value is no path."""
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
-        raise ValueError(f"{name} {quoted(value)}: must be a path")
-    try:
-        Path(value).exists()
-    except OSError as error:  # a name that is too long
-        raise ValueError(f"{name} {quoted(value)}: must be a path ({error.strerror})") from None
 
 
 def check_switch(name: str, value: bool) -> None:

@@ -107,10 +107,10 @@ class Home:
             try:
                 execute(run.parameters)
             except Exception as error:
-                errors[run.run_name] = clean(error)
-            result = errors.get(run.run_name) or finished_run(run.folder, run.hash)
+                errors[run] = clean(error)
+            result = errors.get(run) or finished_run(run.folder, run.hash)
             runner.store(swept, {run: result or "the run folder is gone"})
-        runner.store_predictions(swept, [run for run in todo if run.run_name not in errors])
+        runner.store_predictions(swept, [run for run in todo if run not in errors])
         assert len(runner.own_rows(swept, errors)) == len(swept.runs)
 
     def analyse(self) -> None:

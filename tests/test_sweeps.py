@@ -87,7 +87,7 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     assert home.table.read_text() == first
     out = command.out.read_text()
     assert "Dask dashboard: http://127.0.0.1:" in out
-    assert "4 finished, 0 failed, 0 running, best validation 21.0%" in out
+    assert "4 finished, 0 failed, 0 running" in out
     assert "4 runs, 0 failed" in out
 
 
@@ -239,10 +239,6 @@ def test_no_workers(home, monkeypatch):
     for limit_s in (0, -1, math.nan, math.inf):
         with pytest.raises(SweepError, match=f"--timeout {limit_s:g}: must be seconds above 0"):
             run_sweep(home.yaml, timeout_s=limit_s, progress=False)
-    (home.folder / "runs").write_text("no folder")
-    with pytest.raises(SweepError, match=r"runs.*: Not a directory"):
-        run_sweep(home.yaml, progress=False)
-    (home.folder / "runs").unlink()
     assert home.log() == []
     empty = lambda n_workers, **options: LocalCluster(n_workers=0, **options)  # noqa: E731
     monkeypatch.setattr(distributed, "LocalCluster", empty)

@@ -59,7 +59,7 @@ def check_run(parameters: Mapping[str, object]) -> None:
     """Raise ValueError if a run has no such parameter, or a value is out of its range."""
     known = known_parameters()
     check_parameters(parameters, known)
-    Recipe.from_flat(known | dict(parameters)).check_memory()
+    Recipe.from_flat(known | dict(parameters))
 
 
 def _given(parameters: Mapping[str, object]) -> dict[Path, dict[str, object]]:

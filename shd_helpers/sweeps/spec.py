@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from shd_helpers.checks import check_path, quoted
+from shd_helpers.checks import quoted
 from shd_helpers.events import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
@@ -101,7 +101,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     with _named(path):
         if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
             raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
-        check_path("notebook:", found["notebook"])
     return found
 
 
@@ -175,31 +174,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
     return Sweep(name, notebook, runs, table, predictions)
-
-
-def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs whose data are too few, or that this machine has no room for if it executes them.
-
-    Raises
-    ------
-    SweepError
-        The message names run and parameter, or file and remedy.
-    """
-    if sweep.notebook not in OF_A_RUN:
-        return
-    largest: dict[tuple, tuple[RunSpec, Recipe]] = {}  # batch of each split
-    for run in runs:
-        recipe = Recipe.from_flat(run.parameters)
-        if not elsewhere:
-            with _named(f"{sweep.name}: {run.configuration}"):
-                recipe.check_memory()
-        split = recipe.dataset, recipe.language, recipe.split, recipe.changed
-        _, found = largest.setdefault(split, (run, recipe))
-        if recipe.training.batch_size > found.training.batch_size:
-            largest[split] = run, recipe
-    for run, recipe in largest.values():
-        with _named(f"{sweep.name}: {run.configuration}"):
-            recipe.load()
 
 
 @contextmanager
