@@ -1,7 +1,6 @@
 """Where things are, whatever the working directory."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 _ABOVE = Path(__file__).resolve().parents[1]
@@ -50,12 +49,6 @@ def runs_dir() -> Path:
     """
     folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
     return folder / "smoke" if is_smoke() else folder
-
-
-def run_folders(patterns: Iterable[str]) -> list[Path]:
-    """Return the folders below `runs_dir` whose paths match, such as ``"sweeps/final_hd/*"``."""
-    found = [folder for pattern in patterns for folder in sorted(runs_dir().glob(pattern))]
-    return [folder for folder in found if not folder.name.startswith(".")]
 
 
 def img_dir() -> Path:

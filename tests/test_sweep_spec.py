@@ -34,7 +34,6 @@ from tests.imports import loaded_by
         ({"name": "../up"}, "name: '../up' must be letters"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
-        ({"grid": {"test_accuracy": {"a": {"x": 1.0}}}}, "grid.test_accuracy: .* another name"),
     ],
 )
 def test_a_mistake_is_named_before_anything_starts(home, changes, message):

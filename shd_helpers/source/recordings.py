@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from shd_helpers.checks import check_whole
-from shd_helpers.files import atomic, read_npz, reading, sha256
+from shd_helpers.files import atomic, reading, sha256
 from shd_helpers.source.changed import Change
 from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode
 from shd_helpers.source.datasets import MOST_COPIES, copy_name
@@ -181,8 +181,8 @@ def encode_files(
         name = identity(path, seed, copy)
         part = parts / name[:2] / f"{name[2:]}_{SPIKES}.npz"  # in 256 folders: there may be many
         with suppress(RecordingError), reading(part, RecordingError, "It is made again."):
-            kept = read_npz(part)
-            return kept["times"], kept["units"]
+            with np.load(part) as kept:
+                return kept["times"], kept["units"]
         times, units = encode_file(path, seed, copy)
         part.parent.mkdir(parents=True, exist_ok=True)
         part.unlink(missing_ok=True)

@@ -79,18 +79,13 @@ def read_shd(path: str | Path) -> Utterances:
     with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
         _check_layout(path, file, raw)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
-        keys = tuple(_text(key).lower().replace("ü", "ue") for key in file["extra/keys"][:])
-        files = tuple(map(_text, file["extra/file"][:])) if "extra/file" in file else ()
+        keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr()[:])
+        files = tuple(file["extra/file"].asstr()[:]) if "extra/file" in file else ()
         utterances = np.arange(len(labels))
         known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
         _refuse(path, ~known, utterances, "a label without a name in extra/keys")
         whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
         _refuse(path, ~whole, utterances, "a speaker that is no whole number from 0")
-        if len(set(keys)) < len(keys):
-            raise DatasetError(
-                f"{path}: a class name stands twice in extra/keys ({', '.join(keys)}). Correct "
-                "the program that wrote the file."
-            )
         for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
             parts.append(_read_rows(path, file, utterances[i : i + 512]))
     sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
@@ -239,15 +234,6 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
     if broken.any():
         where = f"{path}: utterance {owner[broken][0]}"
         raise DatasetError(f"{where}: {reason}. Correct the program that wrote the file.")
-
-
-def _text(name: bytes | str) -> str:
-    """Decode UTF-8, else Latin-1, which older programs write."""
-    encoded = name.encode() if isinstance(name, str) else name
-    try:
-        return encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        return encoded.decode("latin-1")
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:

@@ -24,7 +24,6 @@ from shd_helpers.study.parameters import (
 )
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, run_hash
-from shd_helpers.study.tables import DATA, MEASURED
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
@@ -37,7 +36,6 @@ _KINDS: dict[str, Any] = {
 }
 _KINDS |= {"keep_predictions": bool, "plan": dict}
 _OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
-_COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
 
 
 class SweepError(ValueError):
@@ -210,11 +208,6 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     """
     if key in defaults or not isinstance(axis, dict):
         return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
-    if not re.fullmatch(r"\w[\w -]*", key) or key in _COLUMNS:
-        raise SweepError(
-            f"{where}: the axis needs another name: letters, digits, _ and -, not one of the "
-            f"table's own columns ({', '.join(_COLUMNS)})"
-        )
     if not axis or not all(isinstance(place, dict) for place in axis.values()):
         raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [
