@@ -8,7 +8,6 @@ Each attack has a number that it follows from: ``--seed 17 --count 1`` repeats a
 import argparse
 import faulthandler
 import gc
-import gzip
 import hashlib
 import json
 import os
@@ -42,7 +41,6 @@ from tqdm import tqdm  # noqa: E402
 from shd_helpers.events.toy import write_toy  # noqa: E402
 from shd_helpers.paths import NOTEBOOKS  # noqa: E402
 from shd_helpers.source.recordings import encode_recordings  # noqa: E402
-from shd_helpers.source.shd_file import read_shd  # noqa: E402
 from shd_helpers.study import (  # noqa: E402
     collect_predictions,
     evaluate,
@@ -74,7 +72,7 @@ class Home:
         os.environ["SHD_IMG_DIR"] = str(folder / "img")
         # what writes, each of which may be killed and done again; and what only reads
         self.writers = {"train": self.train, "encode": self.encode, "sweep": self.sweep}
-        self.readers = {"analyse": self.analyse, "tables": self.tables, "data": self.data}
+        self.readers = {"analyse": self.analyse, "tables": self.tables}
 
     def make(self) -> dict[str, float]:
         """Do everything once, as it should go; return how many seconds each took."""
@@ -122,10 +120,6 @@ class Home:
     def tables(self) -> None:
         read_table(self.table)
         collect_predictions(self.table)
-
-    def data(self) -> None:
-        for path in self.out.glob("*.h5"):
-            read_shd(path)
 
     def results(self) -> dict[str, str | None]:
         """Return what doing it again must give again, to the last bit."""
@@ -192,10 +186,9 @@ class Attack:
 
 
 READERS = {
-    "toy": ("train", "analyse", "sweep"),
     "data": ("train", "analyse", "sweep"),
     "recorded": ("encode",),
-    "out": ("encode", "data"),
+    "out": ("encode",),
     "results": ("tables", "sweep"),
     "runs": ("analyse", "train", "sweep", "tables"),
     "trial.yaml": ("sweep",),
@@ -248,19 +241,14 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
 
 
 def of_damage(rng: random.Random, home: Home) -> Attack:
-    """Damage a file or two, some of them packed before; then something reads or writes there."""
+    """Damage a file or two; then something reads or writes there."""
     files = sorted(path for path in home.folder.rglob("*") if path.is_file())
-    place = rng.choice([*READERS, "runs", "toy"])
+    place = rng.choice([*READERS, "runs", "results"])
     inside = [p for p in files if p.relative_to(home.folder).parts[0] == place]
     chosen = rng.sample(inside, min(len(inside), rng.choice([1, 1, 2])))
-    reader, is_packed = rng.choice(READERS[place]), place == "toy" and rng.random() < 0.3
+    reader = rng.choice(READERS[place])
     names, ways = [str(path.relative_to(home.folder)) for path in chosen], []
     for path in chosen:
-        if is_packed and path.suffix == ".h5":
-            packed = path.with_name(path.name + ".gz")
-            packed.write_bytes(gzip.compress(path.read_bytes(), 1))
-            path.unlink()
-            path = packed
         ways.append(damage(rng, path, [p for p in files if p.is_file()]))
     words = (str(home.folder), "dataset", *(path.name for path in chosen))
     act = (home.writers | home.readers)[reader]

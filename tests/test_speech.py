@@ -68,12 +68,11 @@ def test_an_utterance_does_not_depend_on_those_before():
     ("arguments", "message"),
     [
         ({"voice": "nope"}, "choosing the voice nope"),
-        ({"voice": "en-us", "rate_wpm": 60}, "rate_wpm 60: must be at least 80"),
         ({"voice": "en-us", "text": ""}, "says nothing"),
     ],
 )
 def test_what_espeak_would_swallow_is_an_error(arguments, message):
-    with pytest.raises((SpeechError, ValueError), match=message):
+    with pytest.raises(SpeechError, match=message):
         synthesise(**({"text": "one"} | arguments))
     assert len(synthesise("one", "en-us")) > 4000  # and the next utterance is fine
 

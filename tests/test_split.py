@@ -59,25 +59,6 @@ def test_impossible_splits():
             split_validation(one_speaker, Split(**options), 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("protocol", {"protocol": "mine"}),
-        ("held_out", {"held_out": 3}),
-        ("held_out", {"protocol": "leave_one_out"}),
-        ("validation", {"validation": "words"}),
-        ("validation_fraction", {"validation_fraction": 0.0}),
-        ("validation_speakers", {"validation_speakers": "3"}),
-        ("validation_speakers", {"validation": "speaker", "validation_speakers": "3;4"}),
-        ("score_test", {"score_test": 1}),
-        ("score_test", {"protocol": "everybody"}),
-    ],
-)
-def test_settings_out_of_range(name, options):
-    with pytest.raises(ValueError, match=f"^{name} "):
-        Split(**options)
-
-
 def rows(events):
     return {*zip(events.part.tolist(), events.rows.tolist(), strict=True)}
 

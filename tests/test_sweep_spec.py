@@ -17,21 +17,15 @@ from tests.imports import loaded_by
     ("changes", "message"),
     [
         ({"grid": {"lx": [1.0]}}, "grid.lx: parameter 'lx': unknown"),
-        ({"fixed": {"wort": "b"}}, "fixed.wort: parameter 'wort': unknown"),
         ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' is of type str"),
-        ({"grid": {"x": 1.0}}, "grid.x: 1.0 must be a list"),
         ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
         ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values that give the same name"),
         ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
         ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
-        ({"grid": {"both": {"a": 1.0}}}, "grid.both: .* each a mapping"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"x": [0], "others": [1]}}, "seeds.x: must be a place of one axis"),
         ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
-        ({"plan": ["x"]}, "plan: .* wrong type"),
-        ({"name": "../up"}, "name: '../up' must be letters"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
     ],
@@ -168,17 +162,16 @@ CHOOSE = {
 
 @pytest.mark.parametrize("name", STUDY)
 def test_the_study_s_sweeps(name, home, data_dir):
-    """The toy data have the speakers that validate, and enough utterances for every batch."""
+    """The toy data have the speakers that validate."""
     sweep, kinds = read_sweep(name), {}
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:
         recipe = Recipe.from_flat(run.parameters)
-        kinds.setdefault((recipe.split, recipe.training.batch_size), recipe)
+        kinds.setdefault(recipe.split, recipe)
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
-        parts = load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed)
-        recipe.check_batch(parts)
+        assert load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed).training
 
 
 @pytest.mark.parametrize("name", STUDY)

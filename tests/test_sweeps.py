@@ -224,13 +224,6 @@ def test_ctrl_c_ends_cleanly(home):
     assert home.rows().status.tolist() == ["done"]
 
 
-def test_scheduler_that_does_not_answer(home, monkeypatch):
-    monkeypatch.setattr(clusters, "CONNECT_S", 0.2)
-    with pytest.raises(SweepError, match=r"--scheduler tcp://127.*: no answer"):
-        run_sweep(home.yaml, places=Places(scheduler="tcp://127.0.0.1:1"), progress=False)
-    assert home.log() == []
-
-
 def test_no_workers(home, monkeypatch):
     """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):

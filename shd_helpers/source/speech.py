@@ -18,7 +18,7 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from shd_helpers.checks import check_choice, check_number
+from shd_helpers.checks import check_choice
 from shd_helpers.files import atomic
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
@@ -79,11 +79,7 @@ def synthesise(
     ------
     SpeechError
         If eSpeak NG knows no such accent or stays silent. An unknown variant is ignored.
-        ValueError, if a number is out of its range.
     """
-    check_number("rate_wpm", rate_wpm, 80, 450)  # eSpeak takes any value without a word
-    check_number("pitch", pitch, 0, 99)
-    check_number("pitch_range", pitch_range, 0, 99)
     chunks = []
 
     @_CALLBACK

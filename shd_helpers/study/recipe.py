@@ -124,24 +124,13 @@ class Recipe:
         ------
         DatasetError
             If the data can't be used; the message names file and remedy.
-        ValueError
-            If a batch is larger than what there is to train on.
         """
         parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
         if self.changed:
             copies = partial(locate_changed, self.dataset, self.files, copies=self.changed)
             training = add_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
-        self.check_batch(parts)
         return parts
-
-    def check_batch(self, parts: Parts) -> None:
-        """Raise ValueError if a batch is larger than what there is to train on."""
-        if self.training.batch_size > len(parts.training):
-            raise ValueError(
-                f"batch_size {self.training.batch_size}: there are {len(parts.training)} training "
-                "utterances"
-            )
 
     def _too_small(self) -> list[str]:
         """Return what the utterance has no room for: delays, windows, shifts, convolutions."""

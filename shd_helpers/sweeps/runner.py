@@ -343,9 +343,10 @@ def parser() -> argparse.ArgumentParser:
     add("--again", metavar="TEXT", help=text)
     text = f"seconds for one run; default: {RUN_S:g}, or half of a job's time"
     add("--timeout", type=float, metavar="S", help=text)
-    add("--workers", type=int, help="processes here; default: one for each core")
-    add("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    add("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    place = command.add_mutually_exclusive_group().add_argument
+    place("--workers", type=int, help="processes here; default: one for each core")
+    place("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    place("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
     text = "options of sbatch; others are in sweeps/cluster/slurm.yaml"
     add("--sbatch", action="append", default=[], metavar="NAME=VALUE,...", help=text)
     return command
