@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import fit, recipe
@@ -161,23 +160,6 @@ def test_a_refusal_lists_every_reason():
         Recipe.from_flat({**DEFAULTS, **wrong})
     names = {reason.split()[0] for reason in str(told.value).split("; ")}
     assert {"readout", "adapt_ms", "beta", "shift_units"} <= names
-
-
-@pytest.mark.parametrize("steps_units", [(23, 700), (500, 11), (24, 12), (47, 23)])
-def test_convolutions_need_room(steps_units):
-    """The oracle is torch: the network itself, one utterance to train on."""
-    steps, units = steps_units
-    grid = {"first_unit": 700 - units, "pool_units": 1, "duration_s": steps / 1000, "pool_steps": 1}
-    grid |= {"network": "convolutional", "pool_threshold": 1}
-    with pytest.raises(ValueError, match=f"^network 'convolutional': .* has {steps} x {units}$"):
-        Recipe.from_flat({**DEFAULTS, **grid})
-    model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
-    with pytest.raises((RuntimeError, ValueError)):
-        model(torch.zeros(steps, 1, units))
-    for steps, units in ((24, 24), (48, 12)):
-        enough = {"duration_s": steps / 1000, "first_unit": 700 - units}
-        Recipe.from_flat({**DEFAULTS, **grid, **enough})
-        model(torch.zeros(steps, 1, units))
 
 
 def test_changed_copies_train_behind_the_recordings(tmp_path, toy_dir, data_dir):

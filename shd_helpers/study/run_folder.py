@@ -132,7 +132,7 @@ class RunWriter:
         self._json()
 
     def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch; raise RunError if a loss is no finite number."""
+        """Record the end of an epoch; raise ValueError if a loss is no finite number."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
         self._json()
@@ -186,11 +186,7 @@ class RunWriter:
         self._lock.release(force=True)
 
     def _json(self) -> str:
-        try:
-            return json.dumps(self.info, indent=1, allow_nan=False) + "\n"
-        except ValueError:
-            what = "a parameter, loss, score or cost is no finite number"
-            raise RunError(f"{self._folder}: {what}") from None
+        return json.dumps(self.info, indent=1, allow_nan=False) + "\n"
 
 
 def _weights(model: Network) -> dict[str, np.ndarray]:

@@ -135,11 +135,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
-    if not {"seed", "run_name"} <= defaults.keys():
-        raise SweepError(
-            f"{path}: notebook: {notebook.name} leaves no run to measure: it has no parameters "
-            "seed and run_name. Take 03_model_training"
-        )
     grid = {str(key): axis for key, axis in content["grid"].items()}
     axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
