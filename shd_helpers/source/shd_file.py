@@ -79,8 +79,8 @@ def read_shd(path: str | Path) -> Utterances:
     with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
         _check_layout(path, file)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
-        keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr()[:])
-        files = tuple(file["extra/file"].asstr()[:]) if "extra/file" in file else ()
+        keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
+        files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
         utterances = np.arange(len(labels))
         known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
         _refuse(path, ~known, utterances, "a label without a name in extra/keys")
