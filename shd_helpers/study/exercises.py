@@ -118,7 +118,7 @@ def _array(part: Any) -> np.ndarray | None:
     part = part.detach() if isinstance(part, torch.Tensor) else part
     try:
         return np.asarray(part, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         return None
 
 
