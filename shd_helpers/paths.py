@@ -3,18 +3,16 @@
 import os
 from pathlib import Path
 
-_ABOVE = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 # the environment of a copied checkout has the package of the first one, and would write there
 for _place in (Path.cwd(), *Path.cwd().parents):
     if (_place / "shd_helpers").is_dir() and (_place / "notebooks").is_dir():
-        if _place != _ABOVE:
+        if _place != ROOT:
             raise ImportError(
-                f"this Python imports the package of {_ABOVE}, not of {_place}. Start it by make, "
+                f"this Python imports the package of {ROOT}, not of {_place}. Start it by make, "
                 f"or install the package: python -m pip install -e '{_place}'"
             )
         break
-# a wheel is installed without the repository: then paths count from the working directory
-ROOT = _ABOVE if (_ABOVE / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
 OF_A_RUN = tuple(  # the notebooks of `make study`, in order
     NOTEBOOKS / f"{name}.ipynb"

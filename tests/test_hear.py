@@ -79,16 +79,6 @@ def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(
     assert capsys.readouterr().out == f"{word}: {first['digit']}, {first['confidence']:.0%}\n"
 
 
-def test_an_unknown_network_or_language_is_refused_before_anything_is_heard(monkeypatch, capsys):
-    for arguments, message in (
-        (["--network", "nobody"], "no such network"),
-        (["--language", "german", "--network", "best_0"], "doesn't know german"),
-    ):
-        with pytest.raises(SystemExit) as end:
-            run(monkeypatch, *arguments, "word.wav")
-        assert end.value.code == 2 and message in capsys.readouterr().err
-
-
 def test_what_the_microphone_hears_is_answered(monkeypatch, capsys):
     monkeypatch.setattr(hear, "record", lambda: np.repeat(SEVEN, 2))
     monkeypatch.setattr(hear, "RATE_HZ", 2 * RATE)

@@ -282,12 +282,6 @@ def test_numbers_that_are_not_finite_are_no_run(tmp_path):
     assert read_run(folder).info["seed"] == 7
 
 
-def test_a_file_in_the_place_of_a_run_folder_is_named(tmp_path):
-    (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match=r"run: can't be written .*Take another run_name"):
-        write_run(tmp_path / "run", finish=False)
-
-
 @damages
 @pytest.mark.parametrize(
     "name", ["run.json", "weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"]

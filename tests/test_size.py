@@ -5,7 +5,7 @@ import pytest
 from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
-CEILINGS = {"shd_helpers": 9_450, "hardware": 2_330, "tools": 880, "tests": 11_390}
+CEILINGS = {"shd_helpers": 9_130, "hardware": 2_330, "tools": 900, "tests": 10_690}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())

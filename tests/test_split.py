@@ -172,9 +172,3 @@ def test_what_is_not_scored_is_not_read(files, tmp_path, data_dir):
         assert len(parts.training) + len(parts.validation) == 117
         assert 2 not in parts.training.speakers
     assert parts.test is None
-
-
-def test_a_held_out_speaker_who_is_not_there(files, data_dir):
-    split = Split(protocol="leave_one_out", held_out=9)
-    with pytest.raises(ValueError, match="held_out 9: no such speaker here; there are 0, 1, 2, 3"):
-        load_parts(files, COARSE, "english", split, 0)

@@ -263,14 +263,6 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
     assert asyncio.run(sweep())["validation_accuracy"] == 0.5
 
 
-def test_typo_on_the_command_line(home, monkeypatch):
-    message = call(monkeypatch, home.yaml, "--set", "wort=b")  # printed, and the status is 1
-    assert "--set wort: parameter 'wort': unknown" in message
-    message = call(monkeypatch, home.yaml, "--set", "word=8,9", "--workers", "0")
-    assert "--workers 0" in message and "word" not in message  # a text, not two numbers
-    assert home.log() == []
-
-
 def test_the_real_notebook_in_small(home, scheduler):
     home.write(
         notebook="03_model_training",
