@@ -5,7 +5,7 @@ import pytest
 from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
-CEILINGS = {"shd_helpers": 9_450, "hardware": 2_330, "tools": 1_100, "tests": 11_390}
+CEILINGS = {"shd_helpers": 9_130, "hardware": 2_330, "tools": 1_015, "tests": 10_720}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.files import atomic
-from shd_helpers.paths import data_dir, results_dir, run_folders
+from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.source.changed import Change
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.heidelberg import ARCHIVE, NAME
@@ -26,6 +26,7 @@ from shd_helpers.source.threads import on_all_cores
 from shd_helpers.study import evaluate
 from shd_helpers.study.networks import input_of, load_network
 from shd_helpers.study.run_folder import RunError, read_run
+from tools.networks import run_folders
 
 TAKES = 2  # of each digit and speaker, the first by name
 RECORDED, NOISE, GERMAN = "as recorded", "noise alone", "German digits"
