@@ -6,7 +6,7 @@ from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
 # The circuit of the small network (windows, own leaks, membranes, a stop) took 20, 230 and 250.
-CEILINGS = {"shd_helpers": 9_470, "hardware": 2_560, "tools": 1_100, "tests": 11_640}
+CEILINGS = {"shd_helpers": 9_150, "hardware": 2_560, "tools": 1_015, "tests": 10_970}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())
