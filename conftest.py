@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 # The same examples everywhere: a test fails for whoever broke it. New ones are sought by
-# tests/random_attacks.py, and by pytest --hypothesis-profile default.
+# pytest --hypothesis-profile default.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 

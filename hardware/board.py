@@ -68,8 +68,7 @@ class Board:
             Of a network with the sizes and bits that the board was built for.
         """
         network = read_circuit(folder)
-        wanted = (*network.layers[0].weight.shape[::-1], len(network.layers[1].bias))
-        if wanted != self.sizes:
+        if (wanted := network.sizes) != self.sizes:
             raise ExportError(f"{folder}: a network of {wanted}; the board is for {self.sizes}")
         for name, groups in memory_words(network, self.lanes).items():
             for address, word in enumerate(word for group in groups for word in group):
@@ -96,7 +95,7 @@ class Board:
         answer : int
             The class.
         counts : list of int
-            Spikes of each class.
+            Score of each class: its spikes, or the sum of its membranes.
         flags : int
             `LATE` and `OVERRUN`.
         """
@@ -110,9 +109,12 @@ class Board:
             pairs = np.minimum(spikes, 0xFFFF).T.tolist()
             self._send(b"".join(struct.pack("<cHH", b"t", *pair) for pair in pairs))
         n_classes = self.sizes[2]
-        *counts, answer, flags = struct.unpack(
-            f"<{n_classes}HBB", self._ask(b"E", b"A", 2 * n_classes + 2)
-        )
+        self._send(b"E")
+        code = {b"A": "H", b"M": "i"}.get(letter := self._read(1))  # spike counts, membranes
+        if code is None:
+            raise ExportError(f"{self.port}: {letter!r} came, no answer; reset the board")
+        form = f"<{n_classes}{code}BB"
+        *counts, answer, flags = struct.unpack(form, self._read(struct.calcsize(form)))
         return answer, counts, flags
 
     def flags(self) -> int:

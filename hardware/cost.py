@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hardware.integer import IntegerNetwork
-from hardware.sources import Word, memory_bits
+from hardware.sources import Word, memory_bits, score_bits
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
 from shd_helpers.source.shd_file import N_CHANNELS
@@ -24,7 +24,8 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     -------
     DataFrame
         A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
-        events of the last steps, a bit each; pooling is a bit a cell of the blocks.
+        events of the last steps, a bit each; pooling is a bit a cell of the blocks; scores are
+        there twice, of all steps and of those before the silence.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -41,6 +42,10 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
         "pooling": (cells, 1),
         "counts": (len(network.layers[-1].threshold), grid.n_steps.bit_length()),
     }
+    if network.is_small:
+        rows |= {"leaks": (neurons, bits["leak"])}
+        rows |= {"scores": (2 * network.sizes[2], score_bits(network))}
+        del rows["counts"]
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)
 
@@ -62,15 +67,14 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
         neurons they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes
         taken with their neurons' mean; `neuron_updates` (neurons x steps).
     """
-    _, n_spikes = network.count(events)
-    n_neurons = [len(layer.threshold) for layer in network.layers]
-    all_weights = [np.full(layer.weight.shape[1], len(layer.weight)) for layer in network.layers]
+    runs = [(*(spk.sum() for spk in run.spk), len(run.spk[0])) for run in network.runs(events)]
+    *n_spikes, n_steps = np.array(runs).T
     every, effective = (
-        accumulates(synapses, network.delays, events, n_spikes).mean()
-        for synapses in (all_weights, network.synapses)
+        accumulates(synapses, network.delays, events, np.stack(n_spikes, 1)).mean()
+        for synapses in (network.fan_out, network.synapses)
     )
-    spikes = len(events.steps) / len(events), *n_spikes.mean(0)
-    counted = (*spikes, every, effective, events.n_steps * sum(n_neurons))
+    spikes = len(events.steps) / len(events), *np.mean(n_spikes, 1)
+    counted = (*spikes, every, effective, n_steps.mean() * sum(network.sizes[1:]))
     names = "input_spikes hidden_spikes output_spikes accumulates effective_accumulates"
     return pd.Series(counted, [*names.split(), "neuron_updates"])
 
@@ -104,7 +108,7 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
         computed += -(-len(layer.bias) // lanes) * (4 + active)
     computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
     inside = word.milliseconds[word.milliseconds < grid.n_steps * int(grid.step_ms)]
-    return 2 * np.bincount(inside // int(grid.step_ms), minlength=grid.n_steps), computed
+    return 2 * np.bincount(inside // int(grid.step_ms), minlength=len(computed)), computed
 
 
 def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
@@ -118,8 +122,18 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
         One after the other, after a reset of one cycle.
     """
     taken = sum(2 * len(word.units) + 2 + len(network.layers[1].bias) for word in words)
-    computed = sum(int(step_cycles(network, word, lanes)[1].sum()) for word in words)
-    return network.grid.n_units + taken + computed
+    steps = [step_cycles(network, word, lanes)[1] for word in words]
+    computed = sum(
+        int(c.sum()) + _open_bins(network, w, c) for w, c in zip(words, steps, strict=True)
+    )
+    n_cleared = 1 + len(words) * network.is_small  # at the beginning, and after each word
+    return network.grid.n_units * n_cleared + taken + computed
+
+
+def _open_bins(network: IntegerNetwork, word: Word, computed: np.ndarray) -> int:
+    """Return how many bins the last spike closes of a step that isn't computed any more."""
+    grid, last_ms = network.grid, int(word.milliseconds[-1]) if len(word.milliseconds) else 0
+    return max(0, min(last_ms, grid.n_steps * grid.pool_steps) - len(computed) * grid.pool_steps)
 
 
 def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
@@ -135,7 +149,8 @@ def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     grid, n_spikes = network.grid, len(word.milliseconds)
     last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
     step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
-    left = int(step_cycles(network, word, lanes)[1][step:].sum()) - closed
+    computed = step_cycles(network, word, lanes)[1]
+    left = int(computed[step:].sum()) + _open_bins(network, word, computed) - closed
     return 2 + (n_spikes > 0) + left
 
 
@@ -158,8 +173,7 @@ def worst_cycles(network: IntegerNetwork, lanes: int = 1) -> int:
     network, lanes
         As for `step_cycles`.
     """
-    grid, n_inputs = network.grid, network.layers[0].weight.shape[1]
-    n_hidden, n_classes = (len(layer.bias) for layer in network.layers)
+    grid, (n_inputs, n_hidden, n_classes) = network.grid, network.sizes
     gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
     groups = -(-n_hidden // lanes)
     neurons = groups * (4 + n_inputs) + n_hidden - groups
@@ -180,13 +194,13 @@ def fifo_depth(network: IntegerNetwork, word: Word, clock_hz: float, lanes: int 
     clock_hz : float
         The core's clock.
     """
-    grid = network.grid
-    end_ms = int(grid.n_steps * grid.step_ms)
+    grid, computed = network.grid, step_cycles(network, word, lanes)[1]
+    end_ms = len(computed) * int(grid.step_ms)
     inside = word.milliseconds[word.milliseconds < end_ms]
     at = np.sort(np.concatenate([np.arange(1, end_ms + 1), inside]))  # of ticks and spikes
     costs = np.full(len(at), 2.0)
-    ends = np.searchsorted(at, int(grid.step_ms) * np.arange(1, grid.n_steps + 1))
-    costs[ends] += step_cycles(network, word, lanes)[1]  # by the first entry of the next step
+    ends = np.searchsorted(at, int(grid.step_ms) * np.arange(1, len(computed) + 1))
+    costs[ends] += computed  # by the first entry of the next step
     arrives, work = at * clock_hz / 1000, np.concatenate([[0], np.cumsum(costs)])
     # an entry is taken when those before are done: work + the latest start of an idle time
     starts = np.maximum.accumulate(arrives - work[:-1]) + work[:-1]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hardware import cost
-from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from hardware.integer import IntegerLayer, IntegerNetwork
 from hardware.sources import (
     MEMORIES,
     Word,
@@ -104,7 +104,7 @@ def write_folder(
     texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
     texts |= {"edges.txt": events_text(edges), "edges_expected.txt": counts_text(edge_runs)}
-    texts |= {Path(name).name: source_text(name) for name in SOURCES}
+    texts |= {Path(name).name: source_text(name, network.is_small) for name in SOURCES}
     has_graph = write_graph is not None
     texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
     trace = trace_text(runs, n_membranes)
@@ -184,24 +184,29 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         text = (folder / "network.vh").read_text(encoding="utf-8")
         p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
         found = {}
-        for name in ("weight1", "weight2", "bias", "threshold", "delay"):
+        for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
             lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
             found[name] = np.array([[int(v, 16) for v in line.split()] for line in lines])
             if name[:6] in ("weight", "bias"):  # two's complement
                 bits = p[f"{name.upper()}_BITS"]
                 found[name] -= (found[name] >> (bits - 1)) << bits
         halves = slice(p["N_HIDDEN"]), slice(p["N_HIDDEN"], None)
+        has_factors = not p["LEAK_SHIFT"] and not p["LEAK_FACTOR"]
         layers = tuple(
             IntegerLayer(
                 found[f"weight{i}"], found["bias"][half, 0], found["threshold"][half, 0],
-                p[f"SHIFT{i}"],
+                p[f"SHIFT{i}"], found["leak"][half, 0] if has_factors else None,
             )
             for i, half in enumerate(halves, start=1)
         )  # fmt: skip
+        window: tuple = ()
+        if "KERNEL" in p:
+            kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
+            window = kernel, p["STRIDE"], p["STOP"], p["IS_MEMBRANE"] > 0
         pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
         grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
         leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
-        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak)
+        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak, *window)
 
 
 def build_folder(folder: Path, **build: int) -> None:
@@ -212,9 +217,12 @@ def build_folder(folder: Path, **build: int) -> None:
     folder : Path
         As it was exported; `read_circuit` says what is raised.
     **build : int
-        Values of `sources.BUILD`.
+        Values of `sources.BUILD`; ExportError if lanes don't fit.
     """
-    texts = memories(read_circuit(folder), build.get("LANES", 1))
+    try:
+        texts = memories(read_circuit(folder), build.get("LANES", 1))
+    except ValueError as error:
+        raise ExportError(f"{folder}: {error}") from error
     texts["network.vh"] = (folder / "network.vh").read_text(encoding="utf-8")
     for name, value in build.items():
         texts["network.vh"] = re.sub(f"({name} =) \\d+", rf"\1 {value}", texts["network.vh"])
@@ -222,9 +230,19 @@ def build_folder(folder: Path, **build: int) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def source_text(name: str) -> str:
-    """Return a file of `SOURCES`."""
-    return files("hardware").joinpath(name).read_text(encoding="utf-8")
+def source_text(name: str, is_small: bool = False) -> str:
+    """Return a file of `SOURCES`, or the README's text, for one kind of network.
+
+    Lines behind ``//@ small`` are for networks of `IntegerNetwork.is_small`, those behind
+    ``//@ study`` for all others, up to ``//@ both``.
+    """
+    text, kept, found = files("hardware").joinpath(name).read_text(encoding="utf-8"), True, []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("//@ "):
+            kept = line.split()[1] in ("both", "small" if is_small else "study")
+        elif kept:
+            found.append(line)
+    return "".join(found)
 
 
 def readme(
@@ -237,16 +255,19 @@ def readme(
     """Return the folder's README; see `write_folder`."""
     grid, layers, delays = network.grid, network.layers, network.delays
     runs, edges = [network.run(*word[:2]) for word in words], edge_words(network, words)
-    n_hidden, n_inputs = layers[0].weight.shape
-    n_classes, bits, stored = len(layers[1].bias), memory_bits(network), cost.memory(network)
+    n_inputs, n_hidden, n_classes = network.sizes
+    bits, stored = memory_bits(network), cost.memory(network)
     # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
-    lists = 2 * 2**index_bits * index_bits + (delays[-1] + 1) * 2**unit_bits * unit_bits
+    lists = 2 * 2**index_bits * (index_bits + unit_bits * network.is_small)
+    lists += (delays[-1] + 1) * 2**unit_bits * unit_bits
     last = [2 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
-    counted, n_updates = described.operations, grid.n_steps * (n_hidden + n_classes)
+    counted = described.operations
+    n_updates = float(counted.get("neuron_updates", grid.n_steps * (n_hidden + n_classes)))
     by_shift = f"U - (U >> {network.leak_shift})"
-    by_product = f"(U x {network.leak_factor}) >> {FACTOR_BITS}"
+    by_product = f"(U x {network.leak_factor or 'F'}) >> {network.factor_bits}"
+    by_product += ", F its own factor in `leak.mem`" * (layers[0].factor is not None)
     first = "word" if n_membranes == 1 else f"{n_membranes} words"
     rounded = "none of its numbers is rounded"
     if described.is_tuned:
@@ -255,12 +276,12 @@ def readme(
         **vars(grid), **vars(described), **{f"{name}_bits": n for name, n in bits.items()},
         "n_units": grid.n_units, "n_steps": grid.n_steps, "step_ms": int(grid.step_ms),
         "n_channels": N_CHANNELS, "n_hidden": n_hidden, "n_classes": n_classes,
+        **_words(network),
         "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
         "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
         "window_ms": int(grid.n_steps * grid.step_ms),
         "last_in_block": grid.pool_units - 1,
-        "last_input": n_inputs - 1, "last_hidden": n_hidden - 1,
-        "input_order": ", one delay after the other" if delays[1:] else ", input b for block b",
+        "last_hidden": n_hidden - 1,
         "late_memory": ", late events" * bool(delays[1:]),
         "minus_one": f"{2 ** bits['weight1'] - 1:x}",
         "n_words": len(words), "n_membranes": n_membranes, "edges": "; ".join(edges),
@@ -284,9 +305,9 @@ def readme(
         ),
         "all_bytes": f"{stored.bytes.sum():,.0f}", "list_bytes": f"{lists / 8:,.0f}",
         "all_with_lists": f"{stored.bytes.sum() + lists / 8:,.0f}",
-        "neuron_updates": f"{n_updates:,}", "updates_a_step": n_hidden + n_classes,
+        "neuron_updates": f"{n_updates:,.0f}", "updates_a_step": n_hidden + n_classes,
         "accumulates": f"{counted.accumulates:,.0f}",
-        "accumulates_a_step": f"{counted.accumulates / grid.n_steps:,.0f}",
+        "accumulates_a_step": f"{counted.accumulates / n_updates * (n_hidden + n_classes):,.0f}",
         "effective": f"{counted.effective_accumulates / max(counted.accumulates, 1):.0%}",
         "n_scored": max(n for _, n in described.accuracies.values()),
         "accuracy_rows": "\n".join(
@@ -301,3 +322,43 @@ def readme(
         "last_low": f"{min(last):,}", "last_high": f"{max(last):,}",
     }  # fmt: skip
     return source_text("folder.md").format_map(values)
+
+
+def _words(network: IntegerNetwork) -> dict[str, str]:
+    """Return what the README says otherwise of a small network than of the study's."""
+    (n_places, n_weights), n_at_place = network.columns.shape, len(network.layers[0].weight)
+    n_units, stride, last_input = network.grid.n_units, network.stride, network.sizes[0] - 1
+    order = ", one delay after the other" if network.delays[1:] else ", input b for block b"
+    by_spikes = "the output neuron with most spikes over all steps; of several with equally many"
+    by_membrane = (
+        "classes never spike, for no membrane is above their thresholds. A class's score is the "
+        "sum of its membranes after point 4; taken is the highest; of several equally high ones"
+    )
+    said = {
+        "places": "",
+        "score": "score" if network.is_small else "spikes",
+        "scores": "scores" if network.is_small else "counts",
+        "decision": f"{by_membrane if network.is_membrane else by_spikes}, the lowest.",
+        "ends": ", and all are computed, those after the last spike, too.",
+        "left": "all steps that are left",
+        "windows": "",
+        "weight1_line": f"a hidden neuron | its weights of inputs 0 to {last_input}{order}",
+    }
+    if network.kernel:
+        said["places"] = f", {n_at_place} at each of {n_places} places"
+        said["windows"] = (
+            f" Weights are shared: hidden neuron {n_at_place} p + c has line c of `weight1.mem`, "
+            f"and sees of each delay k the {network.kernel} blocks from {stride} p on. Number "
+            f"{network.kernel} k + j of the line is for input {n_units} k + {stride} p + j. All "
+            "other inputs are passed over."
+        )
+        said["weight1_line"] = f"one of {n_at_place} channels | its {n_weights} weights{order}"
+    if network.stop:
+        said["left"] = "the steps that can still count"
+        said["ends"] = (
+            f". The scores are of the steps up to {network.stop} after the last one in which an "
+            "input is active, delayed ones among them, and of all steps if none is. No step is "
+            f"computed that is more than {network.delays[-1] + network.stop} after the last event, "
+            "but for those before the last spike."
+        )
+    return said

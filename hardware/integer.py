@@ -11,7 +11,7 @@ needs a bit a unit (active in this bin?) and a counter a block of units.
 1. if U > threshold, the neuron notes that the threshold is to be subtracted: the reset comes one
    step late, as in snntorch.
 2. the leak: U - (U >> leak_shift), or, where that is 0, (U leak_factor) >> 8; >> is arithmetic, it
-   rounds down.
+   rounds down. Where neurons have factors of their own it is (U factor) >> 12.
 3. plus the bias, plus (weight << shift) of every active input, minus the noted threshold.
 4. the membrane saturates to mem_bits bits, once, after all of these additions: sums need more bits
    on the way, see `IntegerNetwork.sum_bits`.
@@ -20,6 +20,19 @@ needs a bit a unit (active in this bin?) and a counter a block of units.
 The second layer's inputs at a step are the first layer's spikes of the same step. With delays,
 input k n_units + u is the event of unit u, delays[k] steps ago. Membranes begin at 0. The
 class is the output neuron with most spikes; **of several with equally many, the lowest class**.
+
+**With shared weights** (`kernel` above 0) neuron p n_channels + c of the first layer has the
+weights of channel c. It sees the units from p stride on, kernel many, of every delay: its weight
+k kernel + j is that of input k n_units + p stride + j. Whatever isn't seen is passed over.
+
+**With `is_membrane`** an output neuron's score is the sum of its membranes over the steps, after
+point 4, and the class is the one with the highest score. Its threshold is the highest membrane,
+which no membrane is above: so it never spikes, and nothing is subtracted.
+
+**With `stop`** scores are of the steps up to the one that is `stop` steps after the last in which
+an input is active, delayed ones among them; of all steps, if none is. A circuit hears no end
+coming: it goes on adding up, and keeps apart what the scores were when the silence became longer.
+After the word's end it needs no step beyond the last event's + the longest delay + stop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,21 +49,18 @@ from shd_helpers.network.engine import answers
 from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
+OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a beta close to 1
 
 
 @dataclass(frozen=True)
 class IntegerLayer:
     """Integers of a layer: weights in few bits, all others in units of the membrane."""
 
-    weight: np.ndarray  # (neurons, inputs) int64
+    weight: np.ndarray  # (neurons, inputs) int64; shared ones (channels, delays x kernel)
     bias: np.ndarray  # (neurons,) int64
     threshold: np.ndarray  # (neurons,) int64, above 0
     shift: int = 0  # bits by which a weight is shifted left when it is added
-
-    @cached_property
-    def rows(self) -> np.ndarray:
-        """Return what an active input adds to each membrane, (inputs, neurons) int64."""
-        return np.ascontiguousarray(self.weight.T << self.shift)
+    factor: np.ndarray | None = None  # (neurons,) int64, 0..2^12: leaks of their own
 
 
 class IntegerRun(NamedTuple):
@@ -59,7 +69,7 @@ class IntegerRun(NamedTuple):
     The inputs that are active at step t are ``inputs[start[t] : start[t + 1]]``.
     """
 
-    counts: np.ndarray  # (classes,) int64 output spikes
+    counts: np.ndarray  # (classes,) int64 scores: output spikes, or sums of membranes
     spk: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) bool
     mem: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) int64, before the reset
     start: np.ndarray  # (steps + 1,) int32
@@ -67,7 +77,7 @@ class IntegerRun(NamedTuple):
 
     @property
     def answer(self) -> int:
-        """Return the class: most output spikes, the lowest of those with equally many."""
+        """Return the class: the highest score, the lowest of those with equally high ones."""
         return int(answers(self.counts))
 
 
@@ -78,7 +88,7 @@ class IntegerNetwork:
     Raises
     ------
     ValueError
-        If a layer has other inputs than there are.
+        If a layer has other inputs than there are, or only one layer has leaks of its own.
     """
 
     grid: Downsampling
@@ -86,15 +96,69 @@ class IntegerNetwork:
     layers: tuple[IntegerLayer, ...]
     mem_bits: int  # a membrane is -2^(mem_bits - 1) .. 2^(mem_bits - 1) - 1
     leak_shift: int  # 0: the leak is a product
-    leak_factor: int = 0  # 0: the leak is a shift
+    leak_factor: int = 0  # 0: the leak is a shift, or the layers have factors of their own
+    kernel: int = 0  # units that a neuron of the first layer sees, with shared weights; 0: all
+    stride: int = 1  # units between places
+    stop: int = 0  # steps of silence that end a word; 0: none do
+    is_membrane: bool = False  # scores are sums of membranes, not spike counts
 
     def __post_init__(self) -> None:
         """Refuse layers that don't fit: the compiled loops check no index."""
-        sizes = [self.grid.n_units * len(self.delays)]
-        for layer in self.layers:
-            if layer.weight.shape[1] != sizes[-1]:
-                raise ValueError(f"a layer of {layer.weight.shape[1]} inputs behind {sizes[-1]}")
-            sizes.append(len(layer.threshold))
+        for rows, layer in zip(self.rows, self.layers, strict=True):
+            if rows.shape[1] != len(layer.threshold):
+                raise ValueError(f"{len(layer.threshold)} neurons with weights of {rows.shape[1]}")
+        if len({layer.factor is None for layer in self.layers}) > 1:
+            raise ValueError("leaks of their own in one layer alone")
+
+    @property
+    def is_small(self) -> bool:
+        """Tell whether it has what the study's first circuit hasn't: see `sources`."""
+        has_factors = self.layers[0].factor is not None
+        return has_factors or self.is_membrane or self.kernel > 0 or self.stop > 0
+
+    @property
+    def factor_bits(self) -> int:
+        """Return by how many bits a leak's product is shifted."""
+        return FACTOR_BITS if self.layers[0].factor is None else OWN_FACTOR_BITS
+
+    def leaks(self, layer: int) -> np.ndarray:
+        """Return each neuron's leak in layer 0 or 1, a shift or a factor: (neurons,) int64."""
+        part = self.layers[layer]
+        own = np.full(len(part.bias), self.leak_factor or self.leak_shift)
+        return own if part.factor is None else part.factor
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return how many inputs there are, delayed ones among them, hidden neurons and classes."""
+        return self.grid.n_units * len(self.delays), *(len(layer.bias) for layer in self.layers)
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """Return which inputs the neurons see at each place: (places, weights of a channel)."""
+        n_units = self.grid.n_units
+        seen = np.arange(len(self.delays))[:, None] * n_units + np.arange(self.kernel or n_units)
+        first = np.arange(0, n_units - (self.kernel or n_units) + 1, self.stride)
+        return first[:, None] + seen.ravel()
+
+    @cached_property
+    def rows(self) -> list[np.ndarray]:
+        """Return what an active input adds to each membrane, by layer: (inputs, neurons) int64."""
+        first, *others = (np.ascontiguousarray(p.weight.T << p.shift) for p in self.layers)
+        sizes = [self.columns.shape[1], *(len(p.bias) for p in self.layers)]
+        for rows, n_in in zip((first, *others), sizes, strict=False):
+            if len(rows) != n_in:
+                raise ValueError(f"a layer of {len(rows)} inputs behind {n_in}")
+        spread = np.zeros((self.sizes[0], len(self.columns), first.shape[1]), np.int64)
+        for p, columns in enumerate(self.columns):
+            spread[columns, p] = first
+        return [spread.reshape(len(spread), -1), *others]
+
+    @cached_property
+    def fan_out(self) -> list[np.ndarray]:
+        """Return how many neurons each input of a layer is added to, (inputs,) by layer."""
+        n_places = np.bincount(self.columns.ravel(), minlength=self.sizes[0])
+        n_channels = len(self.layers[0].weight)
+        return [n_places * n_channels, np.full(self.sizes[1], self.sizes[2])]
 
     @property
     def high(self) -> int:
@@ -104,7 +168,7 @@ class IntegerNetwork:
     @property
     def synapses(self) -> list[np.ndarray]:
         """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
-        return [np.count_nonzero(layer.weight, axis=0) for layer in self.layers]
+        return [np.count_nonzero(rows, axis=1) for rows in self.rows]
 
     def sum_bits(self, layer: int) -> int:
         """Return how many bits hold any sum of a layer before it saturates, in any order.
@@ -115,7 +179,7 @@ class IntegerNetwork:
             0 or 1.
         """
         part = self.layers[layer]
-        weights = np.abs(part.weight).sum(1) << part.shift
+        weights = np.abs(self.rows[layer]).sum(0)
         most = self.high + 1 + np.abs(part.bias) + weights + part.threshold
         return int(most.max()).bit_length() + 1
 
@@ -153,27 +217,42 @@ class IntegerNetwork:
     def run(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> IntegerRun:
-        """Take one utterance's spikes to spike counts, and keep what happened on the way.
+        """Take one utterance's spikes to scores, and keep what happened on the way.
 
         Parameters
         ----------
         milliseconds, units
             As in `pool`, which also says what is raised.
         """
-        return self._run(*self.pool(milliseconds, units))
+        steps, blocks = self.pool(milliseconds, units)
+        heard = int(milliseconds[-1]) // int(self.grid.step_ms) if len(milliseconds) else 0
+        return self._run(steps, blocks, heard)
 
-    def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
-        """Take one utterance's events to spike counts; arguments as `pool` returns them."""
+    def _run(self, steps: np.ndarray, units: np.ndarray, heard: int = 0) -> IntegerRun:
+        """Take one utterance's events to scores; arguments as `pool` returns them.
+
+        All steps before `heard` are computed, in which a spike was heard that made no event.
+        """
         n_steps, spk, mem = self.grid.n_steps, [], []
-        start, inputs = first = self._inputs(steps.astype(np.int64), units.astype(np.int64))
-        for layer in self.layers:
+        start, inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
+        counted = n_steps
+        if self.stop and len(steps):
+            needed = int(steps[-1]) + self.delays[-1] + 1 + self.stop
+            n_steps = min(n_steps, max(needed, heard))
+            if len(inputs):
+                last = int(np.searchsorted(start, len(inputs)))  # counted from 1
+                counted = min(counted, last + self.stop)
+        first = start, inputs = start[: n_steps + 1], inputs
+        for i, layer in enumerate(self.layers):
             mem.append(np.zeros((n_steps + 1, len(layer.threshold)), np.int64))
             start, inputs = _run_layer(
-                layer.rows, layer.bias, layer.threshold, self.high, self.leak_shift,
-                self.leak_factor, start, inputs, mem[-1],
+                self.rows[i], layer.bias, layer.threshold, self.high, self.leaks(i),
+                0 if self.leak_shift else self.factor_bits, start, inputs, mem[-1],
             )  # fmt: skip
             spk.append(mem[-1][1:] > layer.threshold)
-        return IntegerRun(spk[-1].sum(0), tuple(spk), tuple(states[1:] for states in mem), *first)
+        states = tuple(each[1:] for each in mem)
+        counts = (states[-1] if self.is_membrane else spk[-1])[:counted].sum(0)
+        return IntegerRun(counts, tuple(spk), states, *first)
 
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where each step's inputs begin, and all inputs, delayed copies among them."""
@@ -213,7 +292,7 @@ class IntegerNetwork:
         Returns
         -------
         counts : ndarray
-            Output spikes, shape (utterances, classes), int64.
+            Scores, output spikes or sums of membranes, shape (utterances, classes), int64.
         n_spikes : ndarray
             Spikes of each layer, shape (utterances, layers), int64.
         """
@@ -265,8 +344,10 @@ def _pool(bins, units, n_steps, n_units, pool_steps, pool_units, threshold):
 
 
 @compiled
-def _run_layer(rows, bias, threshold, high, leak_shift, leak_factor, start, inputs, mem):
+def _run_layer(rows, bias, threshold, high, leaks, factor_bits, start, inputs, mem):
     """Run a layer; mem[t + 1] becomes the membrane of step t. Return its spikes by step.
+
+    Leaks are shifts where factor_bits is 0.
 
     The inputs that are active at step t are inputs[start[t]:start[t + 1]]; so are those returned.
     """
@@ -277,7 +358,7 @@ def _run_layer(rows, bias, threshold, high, leak_shift, leak_factor, start, inpu
         start_out[t] = found
         for j in range(n):
             u = mem[t, j]
-            leaked = u - (u >> leak_shift) if leak_shift else (u * leak_factor) >> FACTOR_BITS
+            leaked = (u * leaks[j]) >> factor_bits if factor_bits else u - (u >> leaks[j])
             mem[t + 1, j] = leaked + bias[j] - (threshold[j] if u > threshold[j] else 0)
         for k in range(start[t], start[t + 1]):
             row = rows[inputs[k]]

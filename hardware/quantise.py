@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from hardware.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
 from shd_helpers.network.limits import refuse
@@ -45,25 +45,37 @@ def integer_network(
     assert isinstance(model, SpikingNetwork)
     bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
     for (fc, lif), b in zip(model.layers, bits, strict=True):
-        whole, scale = quantisation.integers(fc.weight, lif.threshold, b)
-        theta = (lif.threshold.detach().double() / scale).expand(len(scale))
+        whole, scale = quantisation.layer_integers(fc, lif, b)
+        n_places = fc.out_features // len(scale)  # at which weights and biases are the same
+        scale = scale.repeat(n_places)
+        theta = quantisation.held(fc, lif).double() / HEADROOM / scale
         shift = math.floor(math.log2(quantisation.high / HEADROOM / theta.max()))
         shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
         fine = 2.0**shift / scale
-        bias = torch.round(fc.bias.detach().double() * fine)
+        bias = torch.round(fc.bias.detach().double().repeat(n_places) * fine)
         bias = bias.clamp(-quantisation.high, quantisation.high)
         threshold = torch.round(lif.threshold.detach().double() * fine).clamp(min=1)
+        threshold = threshold.clamp(max=quantisation.high)  # of a readout: no membrane is above it
         integers = [numbers.numpy().astype(np.int64) for numbers in (whole, bias, threshold)]
-        layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift))
+        factor = None
+        if config.learn_beta:
+            beta = lif.beta.detach().double().clamp(0, 1).expand(len(scale))
+            factor = torch.round(beta * (1 << OWN_FACTOR_BITS)).numpy().astype(np.int64)
+        layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift, factor))
     beta = config.step_beta(grid.step_ms)
     by_shift = quantisation.leak == "shift"
+    by_product = not by_shift and not config.learn_beta
     return IntegerNetwork(
         grid,
         model.delays,
         tuple(layers),
         quantisation.mem_bits,
         quantisation.leak_shift(beta) if by_shift else 0,
-        0 if by_shift else round(beta * (1 << FACTOR_BITS)),
+        round(beta * (1 << FACTOR_BITS)) if by_product else 0,
+        config.kernel_size,
+        config.stride,
+        config.stop_steps(grid.step_ms),
+        config.readout == "membrane",
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardware.integer import FACTOR_BITS, IntegerNetwork, IntegerRun
+from hardware.integer import IntegerNetwork, IntegerRun
 from shd_helpers.source.shd_file import N_CHANNELS
 
 # the core's, in the order of `load_memory`
@@ -39,8 +39,9 @@ def c_header(network: IntegerNetwork) -> str:
     ValueError
         If its sums need more than 32 bits.
     """
-    product = network.mem_bits + FACTOR_BITS + 1 if network.leak_factor else 0
-    if (bits := max(network.sum_bits(0), network.sum_bits(1), product)) > 32:
+    product = 0 if network.leak_shift else network.mem_bits + network.factor_bits + 1
+    wide = network.sum_bits(0), network.sum_bits(1), product, score_bits(network)
+    if (bits := max(wide)) > 32:
         raise ValueError(f"sums of {bits} bits don't fit into 32: lower mem_bits or weight bits")
     first, second = network.layers
     size = max(map(_signed_bits, (first.weight, second.weight)))
@@ -50,13 +51,16 @@ def c_header(network: IntegerNetwork) -> str:
     lines += [f"#define {name} {value}" for name, value in defines.items()]
     lines += ["#define N_INPUTS (N_DELAYS * N_UNITS)", "", f"typedef {c_type} weight_t;"]
     lines += [_c_array("int32_t delay[N_DELAYS]", np.array(network.delays))]
-    for i, (layer, n_in, n) in enumerate(
-        ((first, "N_INPUTS", "N_HIDDEN"), (second, "N_HIDDEN", "N_CLASSES")), start=1
+    of_first = ("N_DELAYS * KERNEL", "N_AT_PLACE") if network.is_small else ("N_INPUTS", "N_HIDDEN")
+    for i, (layer, n_in, n_out, n) in enumerate(
+        ((first, *of_first, "N_HIDDEN"), (second, "N_HIDDEN", "N_CLASSES", "N_CLASSES")), start=1
     ):
         lines += ["/* a row for each input: its weights to all neurons */"]
-        lines += [_c_array(f"weight_t weight{i}[{n_in}][{n}]", layer.weight.T)]
+        lines += [_c_array(f"weight_t weight{i}[{n_in}][{n_out}]", layer.weight.T)]
         lines += [_c_array(f"int32_t bias{i}[{n}]", layer.bias)]
         lines += [_c_array(f"int32_t threshold{i}[{n}]", layer.threshold)]
+        if network.is_small:
+            lines += [_c_array(f"int32_t leak{i}[{n}]", network.leaks(i - 1))]
     return "\n".join(lines) + "\n"
 
 
@@ -72,6 +76,7 @@ def verilog_parameters(network: IntegerNetwork) -> str:
     bits = memory_bits(network)
     values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
     values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
+    values |= {"SCORE_BITS": score_bits(network)} if network.is_small else {}
     values |= {"LOAD_BITS": max(bits.values()), **BUILD}
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
@@ -84,6 +89,11 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     texts = {f"{name}.mem": _hex(w, lanes * bits[name]) for name, w in words.items()}
     delays = [[delay] for delay in network.delays]
     return texts | {"delay.mem": _hex(delays, network.grid.n_steps.bit_length())}
+
+
+def fits(network: IntegerNetwork, lanes: int) -> bool:
+    """Tell whether so many neurons side by side are of one place."""
+    return len(network.columns) == 1 or len(network.layers[0].weight) % lanes == 0
 
 
 def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
@@ -101,15 +111,22 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     dict of str to list
         Of each of `MEMORIES` a list for each group of neurons, hidden ones first: of weights a word
         an input, else one word. Lanes beyond a layer's last neuron are 0: switched off.
+
+    Raises
+    ------
+    ValueError
+        If a place's neurons can't be divided so.
     """
     bits, layers = memory_bits(network), network.layers
-    leak = network.leak_factor or network.leak_shift
+    if not fits(network, lanes):
+        n = len(layers[0].weight)
+        raise ValueError(f"lanes {lanes}: must divide the {n} neurons of a place")
     parts: dict[str, list[np.ndarray]] = {
         "weight1": [layers[0].weight],
         "weight2": [layers[1].weight],
         "bias": [layer.bias[:, None] for layer in layers],
         "threshold": [layer.threshold[:, None] for layer in layers],
-        "leak": [np.full((len(layer.bias), 1), leak) for layer in layers],
+        "leak": [network.leaks(i)[:, None] for i in range(len(layers))],
         "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in layers],
     }
     return {
@@ -125,7 +142,7 @@ def _packed(rows: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
     grid = network.grid
-    return {
+    sizes = {
         "N_CHANNELS": N_CHANNELS,
         "FIRST_UNIT": grid.first_unit,
         "BIN_MS": 1,
@@ -139,10 +156,25 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
         "N_CLASSES": len(network.layers[1].threshold),
         "LEAK_SHIFT": network.leak_shift,
         "LEAK_FACTOR": network.leak_factor,
-        "FACTOR_BITS": FACTOR_BITS,
+        "FACTOR_BITS": network.factor_bits,
         "SHIFT1": network.layers[0].shift,
         "SHIFT2": network.layers[1].shift,
     }
+    if network.is_small:
+        sizes |= {
+            "KERNEL": network.kernel or grid.n_units,
+            "STRIDE": network.stride,
+            "N_PLACES": len(network.columns),
+            "N_AT_PLACE": len(network.layers[0].weight),
+            "STOP": network.stop,
+            "IS_MEMBRANE": int(network.is_membrane),
+        }
+    return sizes
+
+
+def score_bits(network: IntegerNetwork) -> int:
+    """Return the bits of a class's score, in two's complement."""
+    return network.grid.n_steps.bit_length() + (network.mem_bits if network.is_membrane else 1)
 
 
 def memory_bits(network: IntegerNetwork) -> dict[str, int]:
@@ -153,7 +185,8 @@ def memory_bits(network: IntegerNetwork) -> dict[str, int]:
     bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
     biases = np.concatenate([layer.bias for layer in network.layers])
     bits |= {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
-    leak = FACTOR_BITS + 1 if network.leak_factor else max(network.leak_shift.bit_length(), 4)
+    shift = max(network.leak_shift.bit_length(), 4)
+    leak = shift if network.leak_shift else network.factor_bits + 1
     return bits | {"leak": leak, "mask": 1}
 
 
@@ -193,16 +226,16 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         The circuit.
     words : sequence of Word
         Recordings: the one of fewest spikes is changed, and one is broken off where two classes
-        have equally many spikes, more than none. Where there is no such word, it is left out.
+        have equally many spikes, more than none. Where there is no such word, it is left out, as
+        with membranes.
     """
-    grid, shortest = network.grid, min(words, key=lambda word: len(word.units))
+    grid, shortest = network.grid, min(words, key=lambda word: len(word.units) or np.inf)
     end_ms = int(grid.n_steps * grid.step_ms)
     cells = np.arange(N_CHANNELS) - grid.first_unit
     outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
     all_units = np.arange(N_CHANNELS)
-    ms = np.concatenate(
-        [np.zeros_like(outside), shortest.milliseconds, np.full(N_CHANNELS, end_ms)]
-    )
+    after = np.full(N_CHANNELS, shortest.milliseconds.max(initial=end_ms))
+    ms = np.concatenate([np.zeros_like(outside), shortest.milliseconds, after])
     found = {
         "no spike": (ms[:0], ms[:0]),
         "the shortest word, each spike twice": (
@@ -215,7 +248,21 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         ),
         "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
     }
-    ends = range(50, end_ms, 10)
+    if network.stop:  # scores stand still, though steps are computed; then they go on
+        half = shortest.milliseconds[shortest.milliseconds < end_ms // 3]
+        units, last = shortest.units[: len(half)], np.full(N_CHANNELS, end_ms - 1)
+        no_event = outside[:1] if grid.pool_threshold == 1 else [grid.first_unit]
+        found |= {
+            "the beginning of the shortest word, and a spike without an event at the end": (
+                np.append(half, last[: len(no_event)]),
+                np.append(units, no_event),
+            ),
+            "the same beginning, and every unit at the end": (
+                np.concatenate([half, last]),
+                np.concatenate([units, all_units]),
+            ),
+        }
+    ends = range(50, end_ms * (not network.is_membrane), 10)
     parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
     for part in parts:
         counts = np.sort(network.run(*part).counts)
@@ -249,13 +296,13 @@ def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
 
 def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
     """Return what `reference.c` prints with ``-DCOUNT``."""
-    n_hidden, n_classes = (len(layer.threshold) for layer in network.layers)
+    n_hidden, n_classes = network.sizes[1:]
     n_inputs = sum(len(network.pool(*word[:2])[0]) for word in words)
-    arrivals = sum(len(run.inputs) for run in runs)
+    met = sum(int(network.fan_out[0][run.inputs].sum()) for run in runs)
     hidden = sum(int(run.spk[0].sum()) for run in runs)
     return (
         f"{len(words)} words, {sum(len(word.units) for word in words)} spikes, "
         f"{n_inputs} events, {hidden} hidden spikes, "
-        f"{arrivals * n_hidden + hidden * n_classes} accumulates, "
-        f"{len(words) * network.grid.n_steps * (n_hidden + n_classes)} neuron updates"
+        f"{met + hidden * n_classes} accumulates, "
+        f"{sum(len(run.spk[0]) for run in runs) * (n_hidden + n_classes)} neuron updates"
     )

@@ -26,7 +26,14 @@ def bias_votes(circuit: IntegerNetwork) -> np.ndarray:
     ndarray
         Shape (steps + 1, classes), int64: row r has the output spikes of the last r steps of a
         word without input.
+
+    Raises
+    ------
+    ValueError
+        If it has no votes, or stops by itself.
     """
+    if circuit.is_membrane or circuit.stop:
+        raise ValueError("votes to come: only of a circuit that counts spikes, over all steps")
     spikes = circuit.run([], []).spk[-1]
     return np.concatenate([np.zeros_like(spikes[:1], np.int64), np.cumsum(spikes[::-1], axis=0)])
 

@@ -8,15 +8,12 @@ import platform
 import re
 import shutil
 import traceback
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import psutil
 
-SMALL_BYTES, LARGEST_RATIO = 2**24, 50  # what a file may unpack to, whatever it is; spikes reach 3
 ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
 
 
@@ -75,19 +72,6 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
             raise
         why = (str(error).splitlines() or [""])[0]
         raise kind(f"{path}: damaged ({type(error).__name__}: {why}). {remedy}") from error
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a numpy archive by their names.
-
-    ValueError, if it claims far more than its file can hold: it would unpack to gigabytes.
-    """
-    with zipfile.ZipFile(path) as archive:
-        claimed = sum(member.file_size for member in archive.infolist())
-    if claimed > max(SMALL_BYTES, LARGEST_RATIO * path.stat().st_size):
-        raise ValueError(f"{claimed / 1e6:.0f} MB when unpacked")
-    with np.load(path) as file:
-        return dict(file)
 
 
 def is_disk_full(error: str, folder: Path) -> bool:

@@ -1,21 +1,18 @@
 """Where things are, whatever the working directory."""
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
-_ABOVE = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 # the environment of a copied checkout has the package of the first one, and would write there
 for _place in (Path.cwd(), *Path.cwd().parents):
     if (_place / "shd_helpers").is_dir() and (_place / "notebooks").is_dir():
-        if _place != _ABOVE:
+        if _place != ROOT:
             raise ImportError(
-                f"this Python imports the package of {_ABOVE}, not of {_place}. Start it by make, "
+                f"this Python imports the package of {ROOT}, not of {_place}. Start it by make, "
                 f"or install the package: python -m pip install -e '{_place}'"
             )
         break
-# a wheel is installed without the repository: then paths count from the working directory
-ROOT = _ABOVE if (_ABOVE / "notebooks").is_dir() else Path.cwd()
 NOTEBOOKS = ROOT / "notebooks"
 OF_A_RUN = tuple(  # the notebooks of `make study`, in order
     NOTEBOOKS / f"{name}.ipynb"
@@ -50,12 +47,6 @@ def runs_dir() -> Path:
     """
     folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
     return folder / "smoke" if is_smoke() else folder
-
-
-def run_folders(patterns: Iterable[str]) -> list[Path]:
-    """Return the folders below `runs_dir` whose paths match, such as ``"sweeps/final_hd/*"``."""
-    found = [folder for pattern in patterns for folder in sorted(runs_dir().glob(pattern))]
-    return [folder for folder in found if not folder.name.startswith(".")]
 
 
 def img_dir() -> Path:

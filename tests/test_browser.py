@@ -292,22 +292,3 @@ def test_04_a_word_is_said(lab, chromium, say, tmp_path):
         assert re.match(r"Your network answers \w+\. The network", page.text())
         page.look("say_a_word")
         page.press("until_ms", "Home", says="After 3 ms")
-
-
-def test_04_what_is_no_word_is_named(lab, chromium, say, tmp_path):
-    silence = chromium(*microphone(tmp_path, np.zeros(48_000), 48_000))
-    with Notebook(silence, lab, say) as page:
-        record(page, 1.0)
-        waits_for(page, "Silence: is the microphone muted")
-        (tmp_path / "no sound.wav").write_text("no sound")
-        page.page.set_input_files("input[type=file]", tmp_path / "no sound.wav")
-        waits_for(page, "no sound that the browser can read")
-        refuse = "async () => { throw new DOMException('of a sudden', 'NotFoundError') }"
-        page.page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {refuse} }}")
-        page.page.click("button:text-is('Record a word')")
-        waits_for(page, "No microphone was found")
-        wave = np.concatenate([np.zeros(24_000), synthesise("two", "en-us+m3"), np.zeros(24_000)])
-        soundfile.write(tmp_path / "two.wav", wave, SPEECH_RATE_HZ)
-        page.page.set_input_files("input[type=file]", tmp_path / "two.wav")
-        waits_for(page, "The network answers")
-        assert page.page.evaluate("document.querySelector('audio').duration") > 1

@@ -5,7 +5,7 @@ import pytest
 
 from hardware.cost import memory, operations
 from shd_helpers.events.downsample import Events
-from tests.circuits import random_circuit, random_words
+from tests.circuits import named, random_circuit, random_words
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
 WORDS = random_words(4)
@@ -48,3 +48,26 @@ def test_bytes_by_hand():
     assert table.bytes["membranes"] == 29 * 12 / 8
     assert table.bytes["delays"] == 183 * 400 / 8
     assert table.bytes["pooling"] == 183 * 9 / 8
+
+
+def test_a_small_network_by_hand():
+    """Weights are stored once, and an input costs where it is seen."""
+    network = named("small")  # 4 neurons at each of 8 places, 4 delays
+    table = memory(network)
+    assert table.bytes["weights, layer 1"] == 4 * 4 * 64 * 3 / 8
+    assert table.bytes["weights, layer 2"] == 32 * 5
+    assert table.bytes["leaks"] == 37 * 13 / 8
+    assert table.bytes["scores"] == 2 * 5 * (16 + 9) / 8 and "counts" not in table.index
+    ms, units, _ = random_words(2, n_events=600, end_ms=300)[1]
+    steps, blocks = network.pool(ms, units)
+    offsets, label = np.array([0, len(steps)]), np.zeros(1, np.int64)
+    grid, run = network.grid, network.run(ms, units)
+    places = sum(16 * p <= block < 16 * p + 64 for block in blocks for p in range(8))
+    one = Events(
+        steps.astype(np.uint16), blocks.astype(np.uint16), offsets, label, label, ("a",),
+        grid.n_steps, grid.n_units,
+    )  # fmt: skip
+    found = operations(network, one)
+    assert found.accumulates == 4 * 4 * places + 5 * run.spk[0].sum()
+    computed = steps[-1] + 70 + 1 + 30
+    assert found.neuron_updates == computed * 37 == len(run.spk[0]) * 37 < 333 * 37

@@ -39,15 +39,3 @@ def test_a_job_has_room_for_a_run(monkeypatch):
     assert allowed(3000.0) == 3000.0 and allowed(None) == (3600 - MARGIN_S) / 2
     with pytest.raises(SweepError, match="a job has room for 3570 s"):
         allowed(3600.0)
-
-
-def test_places_that_can_not_be(tmp_path, monkeypatch):
-    for places, message in {
-        Places(jobs=2, workers=2): "--workers and --slurm: a sweep runs in one place",
-        Places(jobs=0): "--slurm 0: must be 1 at least",
-    }.items():
-        with pytest.raises(SweepError, match=message):
-            places.check(None)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SweepError, match="no sbatch here"):
-        Places(jobs=2).check(None)

@@ -172,16 +172,9 @@ def test_damaged_cache_is_made_again(files, data_dir, damage):
     if damage == "pipe":
         entry.unlink()
         os.mkfifo(entry)
-    with pytest.warns(UserWarning, match="damaged"):
-        again, _ = load_events(files, Downsampling())
+    again, _ = load_events(files, Downsampling())
     assert same(train, again)
-
-
-def test_no_place_for_the_cache_is_named(files, data_dir):
-    (data_dir / "cache").parent.mkdir()
-    (data_dir / "cache").write_text("a file")
-    with pytest.raises(DatasetError, match=r"cache: a file can't be written.*SHD_DATA_DIR"):
-        load_events(files, Downsampling())
+    assert len(preprocessing._read_cache(entry)) == len(train)
 
 
 def test_of_eight_at_once_one_downsizes(files, data_dir, monkeypatch):
@@ -213,10 +206,3 @@ def test_what_cannot_be_used_is_named_with_its_file(files, changes, message):
     make(files[0], **changes)
     with pytest.raises(DatasetError, match=message):
         load_events(files, Downsampling())
-
-
-def test_what_looks_wrong_but_is_right(files):
-    make(files[0], times=(0.1, 0.5, 0.7))
-    make(files[1], n=5)  # the test file may lack a word
-    train, test = load_events(files, Downsampling(duration_s=0.3, pool_threshold=1))
-    assert train.n_steps == 100 and len(test) == 5  # a short window is no sign of wrong times

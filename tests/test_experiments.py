@@ -22,7 +22,7 @@ def pressed(monkeypatch, toy_dir):
 
     monkeypatch.setattr(experiments, "explore", catch)
     monkeypatch.setattr(experiments, "is_live", lambda: True)
-    too_large = [*experiments.ONE_SETTING, ("batch_size", 4096)]
+    too_large = [*experiments.ONE_SETTING, ("kernel_size", 184)]
     monkeypatch.setattr(experiments, "ONE_SETTING", too_large)
     experiments.experiment(Recipe(str(toy_dir)), epochs=2)
 
@@ -67,7 +67,7 @@ def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
     press, seen = pressed
     line = press("leave speaker 1 out", "worse")
     assert "with 30 words" in line  # ten words, three takes
-    assert "batch_size 4096: there are" in press("batch_size 4096", "better")
+    assert "kernel_size 184: the input has" in press("kernel_size 184", "better")
     for change in seen["changes"][:9]:
         press(change, "better")
     figure = seen["figure"]

@@ -18,6 +18,8 @@ from hardware.folder import (
     SOURCES,
     Description,
     ExportError,
+    build_folder,
+    read_circuit,
     read_vectors,
     readme,
     source_text,
@@ -44,6 +46,9 @@ from shd_helpers.study.notebooks import known_parameters
 from tests import RESULTS
 
 N_WORDS = 6
+SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
+SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "stop_ms": 90.0, "pool_threshold": 1}
+SMALL |= {"circuit": "4-8-16 product tuned", "members": 2}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 tuned", "n_delays": 2}
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
@@ -117,6 +122,25 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     rule = "U - (U >> 4)" if changes else "(U x 243) >> 8"
     assert rule in text
     assert ("2 times, 0, 10 steps late" in text) == bool(changes)
+
+
+@needs_gcc
+def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
+    """Two members, shared weights, own leaks, membranes, a stop: the folder says all of it."""
+    run, out = trained(**SMALL), tmp_path / "exported"
+    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_WORDS)
+    reasons = r"readout 'membrane': .*; kernel_size 64: .*; stop_ms 90\.0: "
+    assert re.search(f"Without network.nir: {reasons}", said) or "needs the package nir" in said
+    follow_readme(out)
+    text = (out / "README.md").read_text()
+    assert "64 hidden neurons, 8 at each of 8 places" in text and "ms. The scores are of" in text
+    assert "(U x F) >> 12, F its own" in text and "the highest; of several equally high" in text
+    found = read_circuit(out)
+    wanted = circuit_of(load_network(read_run(run)))
+    assert verilog_parameters(found) == verilog_parameters(wanted)
+    assert memories(found) == memories(wanted) and found.layers[0].weight.shape == (8, 192)
+    with pytest.raises(ExportError, match="lanes 3: must divide the 8 neurons"):
+        build_folder(out, LANES=3)
 
 
 def follow_readme(folder):
@@ -202,10 +226,10 @@ def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch,
 
 def test_other_networks_are_refused_with_all_reasons(trained, tmp_path):
     network = load_network(read_run(trained()))
-    changes = {"readout": "membrane", "kernel_size": 40, "learn_beta": True}
+    changes = {"network": "convolutional", "adapt_ms": 90.0, "learn_beta": True}
     about = network.about | {"parameters": network.about["parameters"] | changes}
-    with pytest.raises(ExportError, match=r"readout 'membrane'.*kernel_size 40.*learn_beta True"):
-        export.export(network._replace(about=about), tmp_path / "out")
+    with pytest.raises(ExportError, match=r"network 'conv.*adapt_ms 90\.0.*learn_beta True"):
+        export.export(network._replace(about=about), tmp_path / "out", "3-8-12")
     assert not list(tmp_path.iterdir())
 
 

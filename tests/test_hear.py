@@ -12,7 +12,6 @@ import torch
 
 from shd_helpers import hear
 from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, read_network
 from tests.imports import loaded_by
@@ -78,42 +77,6 @@ def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(
     assert many == f"{two}: 2 words were heard. Say one digit, with silence before and after it."
     assert run(monkeypatch, word) == 0
     assert capsys.readouterr().out == f"{word}: {first['digit']}, {first['confidence']:.0%}\n"
-
-
-def test_an_unknown_network_or_language_is_refused_before_anything_is_heard(monkeypatch, capsys):
-    for arguments, message in (
-        (["--network", "nobody"], "no such network"),
-        (["--language", "german", "--network", "best_0"], "doesn't know german"),
-    ):
-        with pytest.raises(SystemExit) as end:
-            run(monkeypatch, *arguments, "word.wav")
-        assert end.value.code == 2 and message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("module", "sentence"),
-    [(None, "pip install"), (OSError, "libportaudio2"), (1, "No microphone")],
-)
-def test_without_a_microphone_one_sentence_says_what_is_missing(monkeypatch, module, sentence):
-    class PortAudioError(Exception):
-        pass
-
-    class Finder:
-        def find_spec(self, name, *_):
-            if name == "sounddevice":
-                raise OSError("PortAudio library not found")
-
-    def rec(*_, **__):
-        raise PortAudioError("Error querying device -1")
-
-    if module is OSError:
-        monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-        monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-    else:
-        made = module and types.SimpleNamespace(rec=rec, PortAudioError=PortAudioError)
-        monkeypatch.setitem(sys.modules, "sounddevice", made)
-    with pytest.raises(RecordingError, match=sentence):
-        hear.record()
 
 
 def test_what_the_microphone_hears_is_answered(monkeypatch, capsys):

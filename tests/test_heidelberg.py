@@ -193,11 +193,8 @@ def test_bad_archive(site, data_dir, tmp_path, fault):
 STRANGE = "lang-french_speaker-00_trial-0_digit-0.flac"
 BAD_LISTS = {
     "no test list": (TRAIN, None),
-    "swapped": ([*TRAIN[:4], TEST[0]], [TRAIN[4], *TEST[1:]]),
     "missing file": (TRAIN, [*TEST[:2], TEST[2].replace("trial-5", "trial-6")]),
     "in both": (TRAIN, [*TEST[:2], TRAIN[0]]),
-    "too short": (TRAIN, TEST[:2]),
-    "one from the other": ([*TRAIN, TEST[2]], TEST[:2]),
     "no rule": (TRAIN, [*TEST[:2], STRANGE]),
 }
 
@@ -258,28 +255,13 @@ def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, 
         for i, name in enumerate(listed):
             times, units = oracle(name, RECORDINGS[name], f" {k} 7")
             np.testing.assert_array_equal(read.spikes(i), (times, units))
-    before = copies[0].read_bytes()
     encoded.clear()
     datasets.locate("hd")
     datasets.locate_changed("hd", files, 0, 2)
     assert encoded == []
     monkeypatch.setattr(heidelberg, "CHANGES", 8)  # other code: the copy alone is made anew
-    left, encode_file = 3, recordings.encode_file
-
-    def stops(*arguments):
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        return encode_file(*arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(recordings, "encode_file", stops)
-        datasets.locate_changed("hd", files, 0, 1)
-    assert len(encoded) == 3 and not copies[0].exists()
     datasets.locate_changed("hd", files, 0, 1)
-    assert len(encoded) == len(TRAIN) == len({*encoded})
-    assert copies[0].read_bytes() == before
+    assert sorted(encoded) == sorted(TRAIN)
 
 
 def test_two_at_once(site, encoded):

@@ -1,9 +1,7 @@
-"""The manifests: what a cluster's policy and a big node ask of them, and their shell script."""
+"""The manifests: what starts after what, and their shell script."""
 
-import re
 import subprocess
 
-import pytest
 import yaml
 
 from shd_helpers.paths import ROOT
@@ -18,35 +16,8 @@ SWEEP, WORKER = (RESOURCES["Job", name]["spec"] for name in ("shd-sweep", "shd-w
 PODS = {name: job["template"]["spec"] for name, job in (("sweep", SWEEP), ("worker", WORKER))}
 
 
-def containers(pod):
-    return [*pod.get("initContainers", []), *pod["containers"]]
-
-
-@pytest.mark.parametrize("name", PODS)
-def test_pods_keep_to_the_restricted_policy(name):
-    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
-    pod = PODS[name]
-    assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"]
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in containers(pod):
-        context = container["securityContext"]
-        assert context["allowPrivilegeEscalation"] is False
-        assert context["capabilities"] == {"drop": ["ALL"]}
-    uid = pod["securityContext"]["runAsUser"]
-    assert f"--uid {uid} " in (CLUSTER / "Dockerfile").read_text()
-    assert f"USER {uid}" in (CLUSTER / "Dockerfile").read_text()
-
-
-def test_a_worker_s_limit_is_fixed_and_leaves_room_for_its_notebook():
-    """Without one, Dask would take the container's share of the node by cores."""
-    (container,) = PODS["worker"]["containers"]
-    (limit,) = re.findall(r"--memory-limit (\d+)GiB", container["args"][0])
-    assert 1 <= int(limit) < int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
-    assert "--nthreads 1" in container["args"][0]
-
-
 def test_the_sweep_waits_for_its_scheduler_and_failed_runs_are_tried_once():
-    scheduler, sweep = containers(PODS["sweep"])
+    (scheduler,), (sweep,) = PODS["sweep"]["initContainers"], PODS["sweep"]["containers"]
     assert scheduler["restartPolicy"] == "Always" and scheduler["startupProbe"]["tcpSocket"]
     (service,) = (RESOURCES[key]["spec"] for key in RESOURCES if key[0] == "Service")
     assert service["selector"] == SWEEP["template"]["metadata"]["labels"]

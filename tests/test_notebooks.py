@@ -10,7 +10,6 @@ import pandas as pd
 import papermill
 import pytest
 
-from shd_helpers import paths
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
 
@@ -173,28 +172,3 @@ def test_an_exercise_takes_the_right_answer_and_hints_at_a_wrong_one(number, the
     exec(code.replace("None", repr(right), 1), {**there})
     with pytest.raises(AssertionError, match=r"\w"):
         exec(code.replace("None", repr(wrong), 1), {**there})
-
-
-@pytest.mark.parametrize(
-    ("number", "name", "value", "message"),
-    [
-        (3, "slope", float("nan"), "slope nan: must be a finite number"),
-        (1, "language", "latin", "language 'latin': unknown"),
-        (2, "seed", -1, "seed -1: must be at least 0"),
-        (4, "run_name", "../evil", "run_name '../evil': must be letters"),
-    ],
-)
-def test_a_bad_parameter_is_refused_before_anything_is_read(
-    number, name, value, message, data_dir, monkeypatch
-):
-    """In the second cell after the parameters, whose code is executed here."""
-    monkeypatch.setattr(paths, "runs_dir", lambda: pytest.fail("a run is looked for"))
-    first, imports, cell = code_cells(numbered(number))[:3]
-    namespace = {}
-    exec(first.source, namespace)
-    assert name in namespace
-    namespace[name] = value
-    exec(imports.source, namespace)
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}") as error:
-        exec(cell.source, namespace)
-    assert "\n" not in str(error.value) and not data_dir.exists()

@@ -44,13 +44,6 @@ def test_a_run_that_has_its_row_alone_is_told(table):
         collect_predictions(table)
 
 
-def test_a_word_of_another_language_is_told(table):
-    rows = pd.read_csv(table).assign(language="german")
-    rows.to_csv(table, index=False)
-    with pytest.raises(TableError, match=r"predictions\.csv\.gz: a word of another language"):
-        collect_predictions(table)
-
-
 def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
     """Three speakers, counted by hand."""
     table, columns = tmp_path / "t.csv", {"dataset": "hd", "language": "english", "status": "done"}

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from hardware import circuit_scores, circuit_words, integer_network
-from shd_helpers.events import Downsampling
+from shd_helpers.events import Downsampling, downsize
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.quantisation import HEADROOM
+from shd_helpers.source import speech
+from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
 from tests.test_engine import random_events
@@ -29,8 +31,8 @@ def network(seed=3, gain=4.0, **options):
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for fc, _ in model.layers:
-            fc.weight *= gain * torch.from_numpy(rng.uniform(0.4, 1, (fc.out_features, 1)))
-            fc.bias += torch.from_numpy(rng.uniform(-0.05, 0.1, fc.out_features))
+            fc.weight *= gain * torch.from_numpy(rng.uniform(0.4, 1, (len(fc.bias), 1)))
+            fc.bias += torch.from_numpy(rng.uniform(-0.05, 0.1, len(fc.bias)))
         for fc, lif in model.layers:
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features))
@@ -75,6 +77,103 @@ def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     product = integer_network(model, config, GRID, replace(FINE, leak="product"))
     assert (product.leak_shift, product.leak_factor) == (0, 240)
     np.testing.assert_allclose(product.count(events)[0], counts, atol=2)
+
+
+SMALL = {"n_hidden": 5, "kernel_size": 12, "stride": 7, "n_delays": 3, "learn_threshold": True}
+SMALL |= {"learn_beta": True, "readout": "membrane", "stop_ms": 15.0}
+PRODUCT = replace(FINE, leak="product")
+
+
+def small(**options):
+    """Its leaks differ, and one is none at all; some words end early."""
+    model, config, events = network(**SMALL | options)
+    with torch.no_grad():
+        model.lif1.beta.copy_(torch.linspace(0.6, 0.97, model.fc1.out_features))
+        model.lif1.beta[0] = 1.02
+        model.lif2.beta.copy_(torch.linspace(0.9, 0.98, 4))
+        model.fc1.weight *= 2
+    ends = np.repeat(np.arange(12), np.diff(events.offsets)) * 4 + 12
+    early = events.steps < ends
+    offsets = np.concatenate([[0], np.cumsum(early)])[events.offsets]
+    parts = {"steps": events.steps[early], "units": events.units[early], "offsets": offsets}
+    return model, config, replace(events, **parts)
+
+
+def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
+    """Its scores are the floats' mean membranes, times the steps, in units of the readout."""
+    model, config, events = small()
+    made = integer_network(model, config, GRID, PRODUCT)
+    floats = fused.record(model, events, np.arange(12))
+    counts, n_spikes = made.count(events)
+    assert len(set(floats.n_steps.tolist())) > 6
+    unit = (
+        float(PRODUCT.layer_integers(model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
+    )
+    found, wanted = counts * unit / floats.n_steps[:, None].numpy(), model.scores(floats).detach()
+    assert np.abs(found - wanted.numpy()).max() < 0.02 * wanted.std()
+    spikes = floats.hidden_spk[0].sum((0, 2)).numpy()
+    assert spikes.min() > 20 and (n_spikes[:, 0] == spikes).mean() > 0.5
+    assert np.abs(n_spikes[:, 0] - spikes).max() <= 3
+    assert made.layers[0].factor[0] == 4096 and made.layers[0].weight.shape == (5, 36)
+    assert (made.layers[1].threshold == made.high).all() and n_spikes[:, 1].sum() == 0
+
+
+def test_the_small_circuit_of_few_bit_weights_is_the_same_circuit():
+    model, config, _ = small()
+    bits = Quantisation.named("3-8-8 product")  # so few that the readout's range sets its scale
+    first = integer_network(model, config, GRID, bits)
+    bits.round_weights(model)
+    again = integer_network(model, config, GRID, bits)
+    for a, b in zip(first.layers, again.layers, strict=True):
+        for name in ("weight", "bias", "threshold", "factor", "shift"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+def test_one_scale_holds_a_readout_and_a_channel_has_one_at_all_places():
+    model, config, _ = small()
+    made = integer_network(model, config, GRID, replace(PRODUCT, fc2_bits=6, mem_bits=14))
+    first, second = made.layers
+    assert np.abs(second.weight).max() == 31 and len(first.bias) == 5 * 5
+    np.testing.assert_array_equal(first.bias.reshape(5, 5), first.bias[:5][None].repeat(5, 0))
+    # the widest membrane of a word is well inside of what is there, and not lost in it
+    *_, events = small()
+    most = max(np.abs(run.mem[1]).max() for run in made.runs(events))
+    assert made.high / 50 < most < made.high
+
+
+def test_a_shift_is_no_leak_for_learned_betas():
+    _, config, _ = small()
+    assert BITS.refusals(config, GRID) == [
+        "learn_beta True: a shift is one leak for all; take leak 'product'"
+    ]
+    assert not replace(BITS, leak="product").refusals(config, GRID)
+
+
+@pytest.mark.slow
+def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys):
+    """Two voices, other takes of theirs; the last ten epochs train with few bits."""
+    monkeypatch.setattr(speech, "SPEAKERS", speech.SPEAKERS[:2])
+    monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
+    takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
+    files, grid = (
+        speech.make_spoken(tmp_path, **takes, progress=False),
+        Downsampling(150, 1, 3, 3, 1),
+    )
+    training, test = (downsize(read_shd(file), grid, "english") for file in files)
+    config = NetworkConfig(
+        n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
+        readout="membrane", beta=0.9612, slope=3.46, stop_ms=90.0,
+    )  # fmt: skip
+    rule, settings = Quantisation.named("4-8-16 product tuned"), TrainConfig(40, 8, 2e-3, 15)
+    model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
+    history = fit(
+        model, training, test, settings, torch.Generator().manual_seed(0), quantisation=rule
+    )
+    own = evaluate(model, test)
+    answered = integer_network(model, config, grid, rule).count(test)[0].argmax(1)
+    assert history[29]["validation_accuracy"] > 0.8  # the last epoch of floats
+    assert (answered == test.labels).mean() > history[29]["validation_accuracy"] - 0.1
+    assert (answered == own.answers).mean() >= 0.95
 
 
 def test_the_circuit_of_few_bit_weights_is_the_same_circuit():

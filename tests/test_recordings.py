@@ -3,7 +3,6 @@
 import gzip
 import io
 import os
-import struct
 from pathlib import Path
 
 import h5py
@@ -130,18 +129,6 @@ def of(wave, rate_hz=24_000, **settings):
     return lambda path: soundfile.write(path, wave, rate_hz, **settings)
 
 
-def cut(path):
-    """Make a recording whose last third is missing."""
-    soundfile.write(path, sound(5, 24_000, 1.0), 24_000)
-    os.truncate(path, path.stat().st_size * 2 // 3)
-
-
-def again(path):
-    """Make another file of a take that is there already."""
-    wave, rate_hz = soundfile.read(path.with_name("one_ann_0.wav"))
-    soundfile.write(path, wave, rate_hz, subtype="PCM_16")
-
-
 NOISE = np.random.default_rng(0).standard_normal(2400)
 CLICK = np.where(np.arange(2400) == 1000, 0.9, 0.0)
 NO_SPEECH = "no sound between 100 Hz and 8000 Hz"
@@ -151,14 +138,11 @@ BAD = {
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
     "nothing": (of(np.zeros(0)), "0 samples"),
     "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "a word takes .* Cut longer recordings"),
-    "a rate of 10 MHz": (of(np.tile(NOISE, 100) / 9, 10**7), "rate of 10000000 Hz"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
     "a pipe": (os.mkfifo, "no audio that can be read .no file"),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
     "ultrasound": (of(tone(20_000, 0.05, 96_000), 96_000), NO_SPEECH),
     "a click": (of(CLICK + 0.005 * NOISE), "a click: over 50%"),
-    "half a wav": (cut, "cut short"),
-    "the same again": (again, "the same sound as .*one_ann_0.wav. Remove one of the two"),
 }
 
 
@@ -186,16 +170,6 @@ def test_bad_name(name, message, folder, tmp_path):
         write(folder, tmp_path)
 
 
-@pytest.mark.parametrize("length", [0xFFFF_FFFF, 0x7FFF_F000])
-def test_a_wav_that_was_written_to_a_pipe_is_read(length, folder):
-    """Its header has no length, as ffmpeg and sox leave it."""
-    path = folder / "one_ann_0.wav"
-    content, (whole, _) = path.read_bytes(), read_wave(path)
-    at = content.index(b"data") + 4
-    path.write_bytes(content[:at] + struct.pack("<I", length) + content[at + 4 :])
-    np.testing.assert_array_equal(read_wave(path)[0], whole)
-
-
 def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
     soundfile.write(folder / "seven_ann_1.wav", np.clip(8 * sound(0), -1, 1), 8000)
     with pytest.warns(UserWarning, match="seven_ann_1.wav: clipped; encoded as it is"):
@@ -209,15 +183,11 @@ def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
         ({"test_speakers": ["zoe"]}, "name at least one of the speakers ann, bob"),
         ({"test_speakers": []}, "name at least one of the speakers ann, bob"),
         ({"test_speakers": ["ann", "bob"]}, "leave at least one for training"),
-        ({"test_speakers": "bob"}, "test_speakers 'bob': must be a list"),
-        ({"name": "../evil"}, r"name '\.\./evil': must be of letters"),
-        ({"seed": "x"}, "seed 'x': must be a whole number"),
-        ({"out": ""}, "out '': must be a path"),
     ],
 )
 def test_bad_settings(settings, message, folder, tmp_path, quick):
     with pytest.raises(ValueError, match=message):
-        write(**{"folder": folder, "out": tmp_path} | settings)
+        write(folder, tmp_path, **settings)
     assert not quick
 
 

@@ -7,15 +7,23 @@ import numpy as np
 import pytest
 
 from hardware.folder import source_text
-from hardware.sources import Word, c_header, count_line, counts_text, events_text, trace_text
-from tests.circuits import CIRCUITS, random_circuit, random_words
+from hardware.sources import (
+    Word,
+    c_header,
+    count_line,
+    counts_text,
+    edge_words,
+    events_text,
+    trace_text,
+)
+from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 def compiled(folder, network, *options):
-    (folder / "reference.c").write_text(source_text("reference.c"))
+    (folder / "reference.c").write_text(source_text("reference.c", network.is_small))
     (folder / "network.h").write_text(c_header(network))
     subprocess.run([*GCC, *options, "reference.c", "-o", "reference"], cwd=folder, check=True)
     return folder / "reference"
@@ -30,11 +38,13 @@ def run(program, text, status=0):
 
 
 @needs_gcc
-@pytest.mark.parametrize("name", CIRCUITS)
+@pytest.mark.parametrize("name", CIRCUITS | SMALL)
 def test_every_step_is_the_integer_model_s(name, tmp_path):
-    network, words = random_circuit(seed=len(name), **CIRCUITS[name]), random_words(3)
+    network, words = named(name), random_words(3, end_ms=700)
+    words += [*edge_words(network, words).values()] * network.is_small
     runs = [network.run(*word[:2]) for word in words]
-    assert all(spk.any() and not spk.all() for r in runs[1:] for spk in r.spk)
+    layers = slice(2 - network.is_membrane)
+    assert all(spk.any() and not spk.all() for r in runs[1:3] for spk in r.spk[layers])
     checked = ["-fsanitize=undefined,address"] * ("delays" in name)  # it takes gcc a while
     program = compiled(tmp_path, network, "-DTRACE=2", "-DCOUNT", *checked)
     found, counted = run(program, events_text(words))

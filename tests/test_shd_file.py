@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import os
-import resource
-import struct
 import subprocess
 import sys
 import zipfile
@@ -145,11 +143,8 @@ def test_no_room_for_a_file(tmp_path):
         ({"labels": [-1, 2, 0]}, "utterance 0: a label without a name"),
         ({"labels": [3, 1.5, 0]}, "utterance 1: a label without a name"),
         ({"speaker": [4, 1.7, 1]}, "utterance 1: a speaker that is no whole number"),
-        ({"labels": [[3, 1, 2]]}, "labels is missing or no list of numbers"),
-        ({"speaker": None}, "extra/speaker is missing or no list of numbers"),
-        ({"keys": np.zeros(20, complex)}, "extra/keys is missing or no list of text"),
+        ({"speaker": None}, "without extra/speaker, which SHD layout has"),
         ({"labels": [3, 1]}, "2 labels"),
-        ({"keys": [b"one"] * 20}, "a class name stands twice"),
     ],
 )
 def test_bad_content_names_file_utterance_and_remedy(tmp_path, changes, message):
@@ -171,28 +166,6 @@ def test_a_file_that_was_cut_is_named(tmp_path, suffix, share):
     for read in (read_shd, content_hash) if suffix and share else (read_shd,):
         with pytest.raises(DatasetError, match=rf"{path}: damaged .*Copy or download it again"):
             read(path)
-
-
-def test_a_block_of_zeros_is_named(tmp_path):
-    """HDF5 itself goes round for ever in a heap that holds zeros."""
-    content = bytearray(many(tmp_path / "x.h5", 300).read_bytes())
-    at = content.index(b"GCOL") + 16
-    content[at : at + 512] = bytes(512)
-    (tmp_path / "x.h5").write_bytes(content)
-    with pytest.raises(DatasetError, match=r"a heap of zeros.* Copy or download it again"):
-        read_shd(tmp_path / "x.h5")
-
-
-def test_a_row_that_claims_2_gb_takes_no_memory(tmp_path):
-    path = many(tmp_path / "x.h5", 300)
-    with h5py.File(path) as file:
-        at = file["spikes/times"].id.get_offset()
-    content = path.read_bytes()
-    path.write_bytes(content[:at] + struct.pack("<I", 2**30) + content[at + 4 :])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(DatasetError, match="spikes/times claims more than the file holds"):
-        read_shd(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
 def test_what_is_no_file_and_a_zip_of_something_else(tmp_path):
@@ -218,9 +191,8 @@ def test_language_goes_by_name_not_by_number():
         language_classes(ENGLISH, "german")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_keys_in_an_older_encoding(tmp_path, encoding):
-    keys = [("Fünf" if key == "fuenf" else key).encode(encoding) for key in KEYS]
+def test_an_umlaut_is_spelt_out(tmp_path):
+    keys = [("Fünf" if key == "fuenf" else key).encode() for key in KEYS]
     assert read_shd(write(tmp_path / "l.h5", keys=keys)).keys == KEYS
 
 

@@ -58,15 +58,8 @@ def test_whole_study(tmp_path):
         (("--dataset", "no/such/folder"), "no such folder"),
         (("--dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
         (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
-        (("--dataset", "{toy}", "-p", "epochs", "0"), "epochs 0: must be at least 1"),
-        (("--dataset", "{toy}", "-p", "slope", "0.0"), "slope 0.0: must be above 0"),
-        (("--dataset", "{toy}", "-p", "batch_size", "0"), "batch_size 0: must be at least 1"),
-        (("--dataset", "{toy}", "-p", "seed", "-1"), "seed -1: must be at least 0"),
         (("--dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
         (("--dataset", "{toy}", "--name", "a b"), "run_name 'a b': must be letters"),
-        (("--dataset", "{toy}", "--name", "../evil"), "run_name '../evil': must be letters"),
-        (("--dataset", "{toy}", "-p", "run_name", ""), "run_name '': must be letters"),
-        (("--dataset", "{toy}", "-p", "held_out", "3"), "held_out 3: protocol 'leave_one_out'"),
     ],
 )
 def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, arguments, message):
@@ -81,19 +74,14 @@ def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, argum
     assert not (tmp_path / "runs here").exists()
 
 
-def test_what_the_data_have_no_room_for_is_refused_first(tmp_path, monkeypatch, data_dir):
+def test_what_the_data_do_not_have_is_refused_first(tmp_path, monkeypatch, data_dir):
     write_toy(tmp_path / "toy", seed=0)
     monkeypatch.delenv("SHD_SMOKE", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    arguments = ["study", "--dataset", str(tmp_path / "toy"), "-p"]
-    for name, value, message in (
-        ("batch_size", "109", "batch_size 109: there are 108 training utterances"),
-        ("validation_speakers", "7", "validation_speakers 7: no such speaker here"),
-    ):
-        chosen = ["-p", "validation", "speaker"] if name == "validation_speakers" else []
-        monkeypatch.setattr(sys, "argv", [*arguments, name, value, *chosen])
-        with pytest.raises(SystemExit, match=f"The study stopped.\n{message}"):
-            main()
+    arguments = ["-p", "validation", "speaker", "-p", "validation_speakers", "7"]
+    monkeypatch.setattr(sys, "argv", ["study", "--dataset", str(tmp_path / "toy"), *arguments])
+    with pytest.raises(SystemExit, match=r"The study stopped\.\nvalidation_speakers 7: no such"):
+        main()
     assert not (tmp_path / "runs").exists()
 
 

@@ -4,7 +4,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from shd_helpers.events import Downsampling, load_parts
-from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.sweeps.runner import run_sweep
@@ -17,25 +16,17 @@ from tests.imports import loaded_by
     ("changes", "message"),
     [
         ({"grid": {"lx": [1.0]}}, "grid.lx: parameter 'lx': unknown"),
-        ({"fixed": {"wort": "b"}}, "fixed.wort: parameter 'wort': unknown"),
         ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' is of type str"),
-        ({"grid": {"x": 1.0}}, "grid.x: 1.0 must be a list"),
         ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
         ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values that give the same name"),
         ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
         ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
-        ({"grid": {"both": {"a": 1.0}}}, "grid.both: .* each a mapping"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"x": [0], "others": [1]}}, "seeds.x: must be a place of one axis"),
         ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
-        ({"plan": ["x"]}, "plan: .* wrong type"),
-        ({"name": "../up"}, "name: '../up' must be letters"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
-        ({"notebook": "x" * 5000}, "notebook: 'x+...: must be a path .File name too long"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
-        ({"grid": {"test_accuracy": {"a": {"x": 1.0}}}}, "grid.test_accuracy: .* another name"),
     ],
 )
 def test_a_mistake_is_named_before_anything_starts(home, changes, message):
@@ -64,15 +55,6 @@ def test_a_file_that_is_damaged_is_named(home, damage):
     damage(home.yaml)
     with pytest.raises(SweepError, match=r"a sweep\.yaml: "):
         read_sweep(home.yaml)
-
-
-@pytest.mark.parametrize("text", ["[" * 5000, "a: &x [*x]", "name: " + "x" * 300, "x: !!int x"])
-def test_a_file_of_strange_content_is_named_in_a_line(home, text):
-    good = home.yaml.read_text()
-    home.yaml.write_text(good.replace("name: trial", text) if "name" in text else text)
-    with pytest.raises(SweepError, match=r"a sweep\.yaml: ") as error:
-        read_sweep(home.yaml)
-    assert len(str(error.value)) < 1000
 
 
 def test_a_key_that_stands_twice_is_refused(home):
@@ -137,21 +119,6 @@ def test_every_point_is_checked(home):
         read_sweep(home.yaml)
 
 
-def test_a_notebook_that_leaves_no_run_is_refused(home):
-    (path,) = NOTEBOOKS.glob("01_*.ipynb")
-    home.write(notebook=path.stem, grid={next(iter(notebook_parameters(path))): ["a"]})
-    with pytest.raises(SweepError, match=rf"a sweep\.yaml: notebook: {path.name} leaves no run"):
-        read_sweep(home.yaml)
-
-
-def test_what_the_data_have_no_room_for_is_refused_before_the_first_run(home, data_dir):
-    grid = {"pool_steps": [3, 4], "batch_size": [8, 144, 145]}
-    home.write(notebook="03_model_training", grid=grid)
-    with pytest.raises(SweepError, match=r"batch_size=145: batch_size 145: there are 144 training"):
-        run_sweep(home.yaml)
-    assert not home.runs.exists()
-
-
 def test_runs_and_table_are_named_after_the_data_set(home, tmp_path):
     (tmp_path / "speech").mkdir()
     for part in ("train", "test"):
@@ -172,23 +139,22 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
 STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
-    *("circuit_bits_validation", "screening", "screening_both", "candidates", "members"),
+    *("circuit_bits_validation", "trials", "ablations", "everybody"),
 }
 
 
 @pytest.mark.parametrize("name", STUDY)
 def test_the_study_s_sweeps(name, home, data_dir):
-    """The toy data have the speakers that validate, and enough utterances for every batch."""
+    """The toy data have the speakers that validate."""
     sweep, kinds = read_sweep(name), {}
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:
         recipe = Recipe.from_flat(run.parameters)
-        kinds.setdefault((recipe.split, recipe.training.batch_size), recipe)
+        kinds.setdefault(recipe.split, recipe)
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
-        parts = load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed)
-        recipe.check_batch(parts)
+        assert load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed).training
 
 
 @pytest.mark.parametrize("name", STUDY)

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from shd_helpers.study import recipe, tables
-from shd_helpers.study.predictions import keep_predictions
 from shd_helpers.study.tables import (
     COSTS,
     INTEGER,
@@ -121,7 +120,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
-    own = runner.own_rows(sweep, {run.run_name: "no" for run in sweep.runs})
+    own = runner.own_rows(sweep, dict.fromkeys(sweep.runs, "no"))
     assert own.status.tolist() == ["failed"] * 4  # what has just happened is told
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
@@ -216,23 +215,6 @@ def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
     home.finish_all()
     damage(read_sweep(home.yaml).runs[0].folder / "run.json")
     assert [run.hash for run in todo(home)] == [read_sweep(home.yaml).runs[0].hash]
-
-
-@damages
-def test_predictions_that_are_damaged_are_named(home, damage):
-    home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
-    home.finish_all(predicted=["one", "one"])
-    run_sweep(home.yaml, progress=False)
-    run = read_sweep(home.yaml).runs[0]
-    path = run.folder / "run.json"
-    path.write_text(path.read_text().replace('"validation": 0.5', '"test": 0.5'))
-    damage(run.folder / "predictions.csv")
-    with pytest.raises(TableError, match=r"predictions\.csv: damaged .*Remove .*runs it again"):
-        keep_predictions(home.predictions, {run.hash: run.folder})
-    damage(home.predictions)
-    if home.predictions.exists():
-        with pytest.raises(TableError, match=r"trial_predictions\.csv\.gz: damaged .*Restore"):
-            run_sweep(home.yaml, progress=False)
 
 
 def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):

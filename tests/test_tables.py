@@ -81,12 +81,3 @@ def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
     (tmp_path / "other.csv").touch()
     with pytest.raises(TableError, match=r"mine\.csv: no such table.*There are other"):
         read_table("mine")
-
-
-def test_a_table_without_a_run_that_ended_well_is_named(tmp_path):
-    """Found by a random attack: pandas had nothing to concatenate, and didn't say of what."""
-    text = (RESULTS / "search_hd.csv").read_text()
-    path = tmp_path / "cut.csv"
-    path.write_text(text.splitlines()[0] + "\n")
-    with pytest.raises(TableError, match=r"cut\.csv: no run that has ended well\. Restore it"):
-        read_table(path)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 import hardware
 from hardware import DISTURBANCES, circuit_of, cost, disturb, export, rtl, stop_early
 from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir, run_folders, runs_dir
+from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
     load_network,
@@ -28,6 +28,7 @@ from shd_helpers.study import (
     seen_and_unseen_accuracy,
 )
 from shd_helpers.study.run_folder import Run
+from tools.networks import run_folders
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)

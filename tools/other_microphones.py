@@ -8,7 +8,6 @@ as words of the Heidelberg Digits are (``slowed_predicted``): the median of the 
 """
 
 import argparse
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -30,9 +29,6 @@ def main() -> None:
     paths = sorted(parser.parse_args().folder.glob("*.wav"))
     if not paths:
         parser.error("no wav file in this folder")
-    for path in paths:
-        if not re.fullmatch(r"[0-9]_[^_]+_[^_]+", path.stem):
-            parser.error(f"{path}: its name isn't {{digit}}_{{speaker}}_{{take}}.wav")
     networks = {
         path.stem: read_network(path)
         for kind in ("study", "best", "adapting")

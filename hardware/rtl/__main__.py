@@ -11,6 +11,7 @@ from hardware.cost import fifo_depth, step_cycles
 from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError, read_circuit, read_vectors
 from hardware.rtl import FAMILIES, place_and_route, simulate
+from hardware.sources import fits
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
 
@@ -51,7 +52,7 @@ def depths(folder: Path) -> pd.DataFrame:
     """Return, and print, what real time needs, by lanes: a FIFO's entries, cycles to the answer."""
     network, heard = read_circuit(folder), read_vectors(folder)
     rows = []
-    for n in LANES:
+    for n in (n for n in LANES if fits(network, n)):
         for clock in CLOCKS:
             depth = max(fifo_depth(network, word, clock, n) for word in heard)
             rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))

@@ -27,8 +27,6 @@ class Augmentation:
     shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
     stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
     dropout: float = later(0.0)  # share of the events that are left out
-    mask_units: int = later(0)  # a band of up to so many units is silent
-    mask_ms: float = later(0.0)  # and all units, for up to so many milliseconds
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
@@ -36,8 +34,6 @@ class Augmentation:
         check_number("shift_ms", self.shift_ms, 0, 60_000)
         check_number("stretch", self.stretch, 0, 0.99)
         check_number("dropout", self.dropout, 0, 0.99)
-        check_whole("mask_units", self.mask_units, 0, 700)
-        check_number("mask_ms", self.mask_ms, 0, 60_000)
 
     def __bool__(self) -> bool:
         """Tell whether anything is changed."""
@@ -61,24 +57,12 @@ class Augmentation:
         is_kept = np.ones(len(events.steps), bool)
         if self.dropout:
             is_kept = rng.random(len(events.steps)) >= self.dropout
-        rng.random(n)  # of an idea that is gone: runs with masks keep their numbers
-        masked = np.zeros((2, 2, n), np.int64)  # units and steps: from, to
-        for i, (most, n_places) in enumerate(
-            (
-                (self.mask_units, events.n_units),
-                (round(self.mask_ms / events.step_ms), events.n_steps),
-            )
-        ):
-            if most:
-                width = rng.integers(0, most + 1, n)
-                first = rng.integers(0, n_places - width + 1)
-                masked[i] = first, first + width
         # one more, for each is written before it is known to stay
         steps, units = (np.empty(len(x) + 1, x.dtype) for x in (events.steps, events.units))
         offsets = np.zeros_like(events.offsets)
         _change(
             events.steps, events.units, events.offsets, events.n_steps, events.n_units,
-            factor, late, up, masked, is_kept, steps, units, offsets,
+            factor, late, up, is_kept, steps, units, offsets,
         )  # fmt: skip
         n_left = offsets[-1]
         return replace(events, steps=steps[:n_left], units=units[:n_left], offsets=offsets)
@@ -86,7 +70,7 @@ class Augmentation:
 
 @compiled
 def _change(
-    steps, units, offsets, n_steps, n_units, factor, late, up, masked, is_kept,
+    steps, units, offsets, n_steps, n_units, factor, late, up, is_kept,
     steps_out, units_out, offsets_out,
 ):  # fmt: skip
     """Move the events of all utterances, by a grid on which those that fall together are one.
@@ -104,8 +88,6 @@ def _change(
         for u in range(n_units):
             unit = u + up[i]
             to_unit[u] = unit if 0 <= unit < n_units else n_units
-        to_unit[masked[0, 0, i] : masked[0, 1, i]] = n_units
-        to_step[masked[1, 0, i] : masked[1, 1, i]] = n_steps
         for e in range(offsets[i], offsets[i + 1]):
             grid[to_step[steps[e]], to_unit[units[e]]] |= is_kept[e]
         for t in range(n_steps):

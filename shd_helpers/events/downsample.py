@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import check_number, check_whole
-from shd_helpers.files import atomic, read_npz, reading
+from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir
 from shd_helpers.source.download import exclusive
 from shd_helpers.source.shd_file import (
@@ -208,7 +207,7 @@ def load_events(
     """Load training and test utterances downsized, from the cache where the same was done before.
 
     The cache (``data/cache``) is keyed by the content of the source file, the parameters and
-    `NUMERICS`; a damaged entry is made again, with a warning.
+    `NUMERICS`; a damaged entry is made again.
 
     Parameters
     ----------
@@ -257,14 +256,11 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
     parameters = json.dumps({**asdict(grid), "language": language}, sort_keys=True)
     key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
     cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
-    with suppress(DatasetError):  # absent, or damaged and perhaps just now made anew by another
+    with suppress(DatasetError):  # absent, or damaged
         return _read_cache(cache)
     with exclusive(cache.parent, f"{cache.stem}.lock"):
-        if cache.exists():
-            try:
-                return _read_cache(cache)
-            except DatasetError as error:
-                warnings.warn(str(error), stacklevel=4)
+        with suppress(DatasetError):  # another process has made it meanwhile
+            return _read_cache(cache)
         try:
             events = downsize(read_shd(path), grid, language)
         except DatasetError as error:
@@ -276,7 +272,8 @@ def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
 
 def _read_cache(cache: Path) -> Events:
     with reading(cache, DatasetError, "It is made again."):
-        fields: dict[str, Any] = read_npz(cache)
+        with np.load(cache) as file:
+            fields: dict[str, Any] = dict(file)
         fields["class_names"] = tuple(fields["class_names"].tolist())
         fields |= {name: fields[name].item() for name in ("n_steps", "n_units", "step_ms")}
         return Events(**fields)

@@ -16,8 +16,7 @@ from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
 def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
     """Return the parameters unchanged; under ``SHD_SMOKE=1`` toy data and at most two repeats.
 
-    The toy data have the speakers that any sweep of the study names (0 to 11) and, when two of
-    them validate, as many training utterances as its largest batch (128).
+    The toy data have the speakers that any sweep of the study names, 0 to 11.
     """
     if not is_smoke():
         return dataset, repeats

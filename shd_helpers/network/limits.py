@@ -16,11 +16,10 @@ class Limit(NamedTuple):
 
 LIMITS = {
     "network": Limit("a circuit needs spiking neurons", "it has no spikes"),
-    "readout": Limit("a circuit counts output spikes", "it has no spike counts"),
-    "kernel_size": Limit("a circuit's first layer is full (0)", "neurons share windows"),
-    "stop_ms": Limit("a circuit runs all steps (0)", "its words end before the last step"),
+    "readout": Limit(nir="it has no spike counts"),
+    "kernel_size": Limit(nir="neurons share windows"),
+    "stop_ms": Limit(nir="its words end before the last step"),
     "adapt_ms": Limit("a circuit has no adaptation (0)", "neurons adapt"),
-    "learn_beta": Limit("a circuit has one leak for all neurons"),
 }
 
 

@@ -24,7 +24,7 @@ def forward_backward(
         Mean cross-entropy on the class scores (nats), and scores (batch, classes).
     """
     model.zero_grad()
-    recording = model(_frames(model, events, index))
+    recording = model(torch.from_numpy(events.to_frames(index)))
     scores = model.scores(recording)
     loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
@@ -43,10 +43,4 @@ def evaluate_batch(
 
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
     """Return spikes and membranes of all layers at every step, shapes as in `LayerStates`."""
-    return model(_frames(model, events, index), record_hidden=True)
-
-
-def _frames(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> torch.Tensor:
-    return torch.from_numpy(events.to_frames(index))
+    return model(torch.from_numpy(events.to_frames(index)), record_hidden=True)

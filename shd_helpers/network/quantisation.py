@@ -16,19 +16,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from snntorch import Leaky
+from torch import nn
 
 from shd_helpers.checks import check_choice, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
 from shd_helpers.network.limits import refusals
-from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 LEAKS = ("shift", "product")
 TUNED_EPOCHS = 10
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
+OWN_HEADROOM = 32.0  # where betas are learned: many come to 1, and such membranes go far
+REACH = 16.0  # of what all hidden neurons could do to a readout's membrane it holds this part
+LONGEST = 128.0  # steps that this goes over at most: words end, and a beta may be 1
 SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
 
 
@@ -79,7 +84,9 @@ class Quantisation:
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
         """Return all reasons why no circuit is made of a network or an input, none where one is."""
         reasons = refusals("circuit", config)
-        if self.leak == "shift":
+        if self.leak == "shift" and config.learn_beta:
+            reasons.append("learn_beta True: a shift is one leak for all; take leak 'product'")
+        elif self.leak == "shift":
             try:
                 self.leak_shift(config.step_beta(grid.step_ms))
             except ValueError as error:
@@ -129,6 +136,35 @@ class Quantisation:
         scale = self.scales(weight, threshold, bits)
         return torch.round(weight.detach().double() / scale[:, None]), scale
 
+    def held(self, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> torch.Tensor:
+        """Return what each neuron's membrane has to hold, (neurons,).
+
+        It is the threshold, times the headroom; in a readout a part of what the membrane comes to
+        if all hidden neurons that weigh one way spike in each step.
+        """
+        if not SpikingNetwork.is_readout(lif):
+            headroom = OWN_HEADROOM if isinstance(lif.beta, nn.Parameter) else HEADROOM
+            return headroom * lif.threshold.detach().expand(fc.out_features)
+        weight, beta = fc.weight.detach(), lif.beta.detach().clamp(0, 1)
+        one_way = torch.maximum(weight.clamp(min=0).sum(1), (-weight).clamp(min=0).sum(1))
+        held = (one_way / (1 - beta).clamp(min=1 / LONGEST)).max() / REACH
+        held = torch.exp2(torch.ceil(torch.log2(held)))  # the same again for rounded weights
+        return held.expand(fc.out_features)
+
+    def layer_integers(
+        self, fc: nn.Linear | ChannelConv1d, lif: Leaky, bits: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the `integers` of a network's layer.
+
+        Where weights are shared a scale is that of the highest threshold. A readout has one scale,
+        for its membranes are compared.
+        """
+        weight, theta = fc.weight, self.held(fc, lif) / HEADROOM
+        if SpikingNetwork.is_readout(lif):
+            whole, scale = self.integers(weight.reshape(1, -1), theta[:1], bits)
+            return whole.view_as(weight), scale.expand(len(weight))
+        return self.integers(weight, theta.unflatten(0, (-1, len(weight))).amax(0), bits)
+
     @contextmanager
     def few_bit_weights(self, model: Network) -> Iterator[None]:
         """Put few-bit weights into a model that has no `refusals`; its own come back."""
@@ -146,5 +182,5 @@ class Quantisation:
         assert isinstance(model, SpikingNetwork)
         bits = self.fc1_bits, self.fc2_bits
         for (fc, lif), b in zip(model.layers, bits, strict=True):
-            whole, scale = self.integers(fc.weight, lif.threshold, b)
+            whole, scale = self.layer_integers(fc, lif, b)
             fc.weight.data.copy_(whole * scale[:, None])

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from snntorch import surrogate
 
+from shd_helpers.checks import check_choice
+
 _SNNTORCH = {
     "fast_sigmoid": surrogate.fast_sigmoid,
     "atan": surrogate.atan,
@@ -22,13 +24,6 @@ SURROGATES = tuple(_SNNTORCH)
 def true_step(x: torch.Tensor) -> torch.Tensor:
     """Return 1 where x > 0, else 0, with the step's true gradient, which is zero everywhere."""
     return (x > 0).to(x.dtype) + 0 * x
-
-
-def _check(name: str, slope: float) -> None:
-    if name not in SURROGATES:
-        raise ValueError(f"surrogate {name!r}: unknown; take one of {', '.join(SURROGATES)}")
-    if not slope > 0:
-        raise ValueError(f"slope {slope}: must be above 0")
 
 
 def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -44,9 +39,9 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
     Raises
     ------
     ValueError
-        If the name is unknown or the slope is not above 0.
+        If the name is unknown.
     """
-    _check(name, slope)
+    check_choice("surrogate", name, SURROGATES)
     step = _SNNTORCH[name](slope)
     step.surrogate, step.slope = name, slope  # snntorch hides them in a closure; engines need them
     return step
@@ -58,7 +53,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     With x, membrane potential minus threshold, and slope k it is x / (1 + k |x|),
     arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
     """
-    _check(name, slope)
+    check_choice("surrogate", name, SURROGATES)
     if name == "fast_sigmoid":
         return x / (1 + slope * np.abs(x))
     if name == "atan":
@@ -68,7 +63,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the derivative of `smooth`, by its formula, shaped as `x`."""
-    _check(name, slope)
+    check_choice("surrogate", name, SURROGATES)
     if name == "fast_sigmoid":
         return 1 / (1 + slope * np.abs(x)) ** 2
     if name == "atan":

@@ -27,7 +27,6 @@ NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 # What the archive holds: its lists name the recordings of the two files in their order, each once.
 ARCHIVE = "hd_audio.tar.gz"
 LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}  # names in each
-TEST_ONLY = {4, 5}  # speakers whom the first list doesn't name
 # of the sorted lines "name sha256\n" of all recordings
 RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
 
@@ -127,14 +126,11 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
         text = found[0].read_text(errors="replace") if found else ""
         lists.append([f"{name[0]}.flac" for name in NAME.finditer(text)])
     sizes = [len(names) for names in lists]
-    in_first = {int(NAME.match(name)[2]) for name in lists[0]}  # type: ignore[index]
-    is_official = sizes == [*LISTS.values()] and not in_first & TEST_ONLY
-    if not is_official or sorted(lists[0] + lists[1]) != sorted(recordings):
+    if sizes != [*LISTS.values()] or sorted(lists[0] + lists[1]) != sorted(recordings):
         raise DatasetError(
             f"{folder / ARCHIVE}: {' and '.join(LISTS)} are not the official lists: they name "
             f"{sizes[0]} + {sizes[1]} recordings instead of {' + '.join(map(str, LISTS.values()))},"
-            f" or not each once, or one of the speakers {TEST_ONLY} in the first. Put the official "
-            f"lists into {folder} and start again."
+            f" or not each once. Put the official lists into {folder} and start again."
         )
     return lists
 

@@ -77,20 +77,15 @@ def read_shd(path: str | Path) -> Utterances:
     """
     path, parts = Path(path), []
     with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
-        _check_layout(path, file, raw)
+        _check_layout(path, file)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
-        keys = tuple(_text(key).lower().replace("ü", "ue") for key in file["extra/keys"][:])
-        files = tuple(map(_text, file["extra/file"][:])) if "extra/file" in file else ()
+        keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
+        files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
         utterances = np.arange(len(labels))
         known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
         _refuse(path, ~known, utterances, "a label without a name in extra/keys")
         whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
         _refuse(path, ~whole, utterances, "a speaker that is no whole number from 0")
-        if len(set(keys)) < len(keys):
-            raise DatasetError(
-                f"{path}: a class name stands twice in extra/keys ({', '.join(keys)}). Correct "
-                "the program that wrote the file."
-            )
         for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
             parts.append(_read_rows(path, file, utterances[i : i + 512]))
     sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
@@ -149,76 +144,21 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
         yield io.BytesIO(stream.read()) if path.suffix in (".gz", ".zip") else stream
 
 
-_LAYOUT = {
-    "spikes/times": "rows of numbers",
-    "spikes/units": "rows of numbers",
-    "labels": "numbers",
-    "extra/speaker": "numbers",
-    "extra/keys": "text",
-}
+_LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
 
 
-def _check_layout(path: Path, file: h5py.File, raw: BinaryIO) -> None:
-    layout = _LAYOUT | ({"extra/file": "text"} if "extra/file" in file else {})
-    for name, expected in layout.items():
-        data = file.get(name)
-        is_list = isinstance(data, h5py.Dataset) and data.ndim == 1
-        if not is_list or _kind(data.dtype) != expected:
-            raise DatasetError(
-                f"{path}: {name} is missing or no list of {expected}, which SHD layout has there. "
-                "Write the file with shd_helpers.source.shd_file.write_shd."
-            )
-        if expected == "rows of numbers":
-            _check_rows(name, data, raw)
-    rows = {name: len(file[name]) for name in layout if name != "extra/keys"}
+def _check_layout(path: Path, file: h5py.File) -> None:
+    absent = [name for name in _LAYOUT if name not in file]
+    if absent:
+        raise DatasetError(
+            f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
+            "shd_helpers.source.shd_file.write_shd."
+        )
+    rows = {name: len(file[name]) for name in (*_LAYOUT[:-1], "extra/file") if name in file}
     if len(set(rows.values())) > 1:
         found = ", ".join(f"{n} {name}" for name, n in rows.items())
         raise DatasetError(f"{path}: {found}; each utterance needs one of each.")
-
-
-def _kind(dtype: np.dtype) -> str:
-    row = h5py.check_vlen_dtype(dtype)
-    if h5py.check_string_dtype(dtype):
-        return "text"
-    if np.dtype(row or dtype).kind not in "iuf":
-        return "something else"
-    return "numbers" if row is None else "rows of numbers"
-
-
-def _check_rows(name: str, data: h5py.Dataset, raw: BinaryIO) -> None:
-    """Raise ValueError where HDF5 would take any memory, or go round in a heap of zeros for ever.
-
-    In the place of a row stands how many numbers it has, and in which heap they are; a heap is a
-    list of numbered pieces, each with its size.
-    """
-    heads = np.frombuffer(
-        _stored(data, raw), [("length", "<u4"), ("heap", "<u8"), ("number", "<u4")]
-    )
-    if heads["length"].sum(dtype=np.int64) > raw.seek(0, io.SEEK_END):
-        raise ValueError(f"{name} claims more than the file holds")
-    for heap in np.unique(heads["heap"][heads["length"] > 0]).tolist():
-        raw.seek(heap + 8)
-        place, end = heap + 16, heap + int.from_bytes(raw.read(8), "little")
-        while place + 16 <= end:
-            raw.seek(place)
-            piece = raw.read(16)  # number, references, nothing, size; number 0 is free space
-            number, size = (int.from_bytes(part, "little") for part in (piece[:2], piece[8:]))
-            if not number and not size:
-                raise ValueError(f"{name}: a heap of zeros")
-            place += 16 + -(-size // 8) * 8 if number else size
-
-
-def _stored(data: h5py.Dataset, raw: BinaryIO) -> bytes:
-    """Return a data set as it lies in the file; nothing where it is compressed or never written."""
-    if data.chunks is None:
-        offset = data.id.get_offset()
-        raw.seek(offset or 0)
-        return raw.read(16 * data.size) if offset else b""
-    if data.id.get_create_plist().get_nfilters():
-        return b""
-    chunks = (data.id.get_chunk_info(i) for i in range(data.id.get_num_chunks()))
-    return b"".join(data.id.read_direct_chunk(chunk.chunk_offset)[1] for chunk in chunks)
 
 
 def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -239,15 +179,6 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
     if broken.any():
         where = f"{path}: utterance {owner[broken][0]}"
         raise DatasetError(f"{where}: {reason}. Correct the program that wrote the file.")
-
-
-def _text(name: bytes | str) -> str:
-    """Decode UTF-8, else Latin-1, which older programs write."""
-    encoded = name.encode() if isinstance(name, str) else name
-    try:
-        return encoded.decode("utf-8")
-    except UnicodeDecodeError:
-        return encoded.decode("latin-1")
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.fft
 import soundfile
 
-from shd_helpers.checks import check_choice, check_number
+from shd_helpers.checks import check_choice
 from shd_helpers.files import atomic
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
@@ -42,6 +42,9 @@ SPEAKERS = (
     ("en-gb-x-gbcwmd", "steph", "female"),
 )
 TEST_SPEAKERS = (4, 5)  # only in the test file, as in SHD
+# of each word: of the other speakers, to train and to test, and of these two
+TAKES = {"train_takes": 10, "seen_test_takes": 2, "unseen_test_takes": 8}
+SEED = 0
 
 _lock = threading.Lock()
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -76,11 +79,7 @@ def synthesise(
     ------
     SpeechError
         If eSpeak NG knows no such accent or stays silent. An unknown variant is ignored.
-        ValueError, if a number is out of its range.
     """
-    check_number("rate_wpm", rate_wpm, 80, 450)  # eSpeak takes any value without a word
-    check_number("pitch", pitch, 0, 99)
-    check_number("pitch_range", pitch_range, 0, 99)
     chunks = []
 
     @_CALLBACK
@@ -166,27 +165,18 @@ def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def make_spoken(
-    folder: str | Path,
-    seed: int = 0,
-    language: str = "english",
-    *,
-    train_takes: int = 10,
-    seen_test_takes: int = 2,
-    unseen_test_takes: int = 8,
-    progress: bool = True,
+    folder: Path, language: str = "english", progress: bool = True
 ) -> tuple[Path, Path]:
     """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
 
     Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
-    follows from the seed, its word, speaker and take alone. ``spoken.json``, written last, says how
-    the files were made.
+    follows from its word, speaker and take alone. ``spoken.json``, written last, says how the files
+    were made.
 
     Parameters
     ----------
     language : str
         ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
-    train_takes, seen_test_takes, unseen_test_takes : int
-        Takes per word and speaker.
 
     Raises
     ------
@@ -194,9 +184,7 @@ def make_spoken(
         If eSpeak NG fails. ValueError, if the language is unknown.
     """
     check_choice("language", language, tuple(LANGUAGES))
-    folder = Path(folder)
-    made = {"spikes": SPIKES, "seed": seed, "language": language, "train_takes": train_takes}
-    made |= {"seen_test_takes": seen_test_takes, "unseen_test_takes": unseen_test_takes}
+    made = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
     paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
     receipt = folder / "spoken.json"
     if receipt.is_file() and json.loads(receipt.read_text()) == made:
@@ -205,12 +193,13 @@ def make_spoken(
     receipt.unlink(missing_ok=True)
 
     seen = [s for s in range(len(SPEAKERS)) if s not in TEST_SPEAKERS]
-    train = _takes(language, seen, range(train_takes))
-    test = _takes(language, seen, range(train_takes, train_takes + seen_test_takes))
-    test += _takes(language, TEST_SPEAKERS, range(unseen_test_takes))
+    n_train, n_seen, n_unseen = TAKES.values()
+    train = _takes(language, seen, range(n_train))
+    test = _takes(language, seen, range(n_train, n_train + n_seen))
+    test += _takes(language, TEST_SPEAKERS, range(n_unseen))
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
-        spikes = on_all_cores(lambda take: _spikes(seed, *take), takes, path.stem, progress)
+        spikes = on_all_cores(lambda take: _spikes(*take), takes, path.stem, progress)
         times, units = zip(*spikes, strict=True)
         labels, speakers, _ = zip(*takes, strict=True)
         write_shd(path, times, units, labels, speakers, gender=genders)
@@ -224,7 +213,7 @@ def _takes(language, speakers, takes) -> list[tuple[int, int, int]]:
     return [(label, speaker, take) for take in takes for speaker in speakers for label in labels]
 
 
-def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
+def wav(word: str, speaker: int, take: int) -> bytes:
     """Return an utterance of the training file as a WAV file: the sound its spikes were made of.
 
     Parameters
@@ -234,18 +223,18 @@ def wav(word: str, speaker: int, take: int, seed: int = 0) -> bytes:
     take : int
         From 1, as in the order of the file.
     """
-    wave, _ = _say(seed, LANGUAGES["both"].index(word), speaker, take - 1)
+    wave, _ = _say(LANGUAGES["both"].index(word), speaker, take - 1)
     with io.BytesIO() as file:
         soundfile.write(file, wave / np.abs(wave).max(), SPEECH_RATE_HZ, format="WAV")
         return file.getvalue()
 
 
-def _say(seed, label, speaker, take) -> tuple[np.ndarray, np.random.Generator]:
-    generator = np.random.default_rng([seed, label, speaker, take])
+def _say(label, speaker, take) -> tuple[np.ndarray, np.random.Generator]:
+    generator = np.random.default_rng([SEED, label, speaker, take])
     return speak(LANGUAGES["both"][label], speaker, generator), generator
 
 
-def _spikes(seed, label, speaker, take) -> tuple[np.ndarray, np.ndarray]:
-    wave, generator = _say(seed, label, speaker, take)
+def _spikes(label, speaker, take) -> tuple[np.ndarray, np.ndarray]:
+    wave, generator = _say(label, speaker, take)
     times, units = encode(wave, SPEECH_RATE_HZ, seed=int(generator.integers(2**63)))
     return times.astype(np.float16), units.astype(np.uint16)  # as in the file

@@ -113,29 +113,30 @@ def changed(function: Callable, old: str, new: str) -> Callable:
     return names[function.__name__]
 
 
-def _array(part: Any) -> np.ndarray:
+def _array(part: Any) -> np.ndarray | None:
+    """Return numbers as an array; None if it is something else."""
     part = part.detach() if isinstance(part, torch.Tensor) else part
-    return np.asarray(part, dtype=np.float64)
+    try:
+        return np.asarray(part, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return None
 
 
 def _same(part: Any, other: Any, tolerance: float) -> bool:
-    try:
-        part, other = _array(part), _array(other)
-    except (TypeError, ValueError, RuntimeError):
+    one, two = _array(part), _array(other)
+    if one is None or two is None or one.shape != two.shape:
         return False
-    alike = part.shape == other.shape
-    return alike and np.allclose(part, other, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return np.allclose(one, two, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _difference(part: Any, right: Any) -> str:
-    try:
-        part, right = _array(part), _array(right)
-    except (TypeError, ValueError, RuntimeError):
+def _difference(part: Any, wanted: Any) -> str:
+    found, right = _array(part), np.asarray(_array(wanted))
+    if found is None:
         return f"no numbers come out but {type(part).__name__}."
-    if part.shape != right.shape:
-        return f"the shape {part.shape} comes out, and {right.shape} is asked for."
-    place = np.unravel_index(np.argmax(part != right), right.shape)
-    return f"{part[place]:g} stands where {right[place]:g} is right; read the task again."
+    if found.shape != right.shape:
+        return f"the shape {found.shape} comes out, and {right.shape} is asked for."
+    place = np.unravel_index(np.argmax(found != right), right.shape)
+    return f"{found[place]:g} stands where {right[place]:g} is right; read the task again."
 
 
 def _pool(function: Callable) -> list:

@@ -1,8 +1,6 @@
 """Trained networks in one small file each, for whoever wants the network and not the run."""
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +9,13 @@ import numpy as np
 import torch
 
 from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
-from shd_helpers.files import atomic, read_npz, reading
+from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network, build_network
-from shd_helpers.paths import results_dir, run_folders, runs_dir
+from shd_helpers.paths import results_dir
 from shd_helpers.source.datasets import fingerprint
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.recipe import Recipe, run_hash
-from shd_helpers.study.run_folder import REMEDY, Run, RunError, read_run
+from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
@@ -111,7 +109,8 @@ def read_network(path: str | Path) -> TrainedNetwork:
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
     with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
-        arrays = read_npz(path)
+        with np.load(path) as file:
+            arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
         if not isinstance(about, dict) or any(a.dtype.kind not in "bif" for a in arrays.values()):
             raise ValueError("its content is no network")
@@ -155,25 +154,3 @@ def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Even
     spikes = times.astype(np.float16), units.astype(np.uint16)
     word = Utterances(*spikes, offsets, label, none, keys)
     return downsize(word, kept.grid, kept.about["parameters"]["language"])
-
-
-def main() -> None:
-    """Keep the networks of some runs in ``results/networks/``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="first part of the files' names; the second is the seed")
-    parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
-    arguments = parser.parse_args()
-    try:
-        runs = [read_run(folder) for folder in run_folders(arguments.runs)]
-    except RunError as error:
-        sys.exit(str(error))
-    seeds = [run.info["seed"] for run in runs]
-    if not runs or len(set(seeds)) < len(seeds):
-        parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
-    for run, seed in zip(runs, seeds, strict=True):
-        keep_network(run, path := networks_dir() / f"{arguments.name}_{seed}.npz")
-        print(path)
-
-
-if __name__ == "__main__":
-    main()

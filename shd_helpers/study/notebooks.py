@@ -55,19 +55,6 @@ def known_parameters() -> dict[str, Any]:
     return {k: v for path in OF_A_RUN for k, v in notebook_parameters(path).items()}
 
 
-def check_run(parameters: Mapping[str, object]) -> None:
-    """Raise ValueError if a run has no such parameter, or a value is out of its range."""
-    known = known_parameters()
-    check_parameters(parameters, known)
-    Recipe.from_flat(known | dict(parameters)).check_memory()
-
-
-def _given(parameters: Mapping[str, object]) -> dict[Path, dict[str, object]]:
-    """Return a run's notebooks, each with those of the parameters that it has."""
-    cells = {path: notebook_parameters(path) for path in OF_A_RUN}
-    return {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
-
-
 def execution_lock(folder: Path) -> FileLock:
     """Return the lock of who executes a run folder's notebooks."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +205,8 @@ def main() -> None:
         parameters["run_name"] = arguments.name
     dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
     try:
-        check_run(parameters)
+        check_parameters(parameters, known)
+        recipe = Recipe.from_flat(known | parameters)
         print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
         files = locate(dataset, language)
         if arguments.data_only:
@@ -226,12 +214,14 @@ def main() -> None:
             print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
             print("\n".join(os.path.relpath(path) for path in files))
             return
-        Recipe.from_flat({**known, **parameters}).load()
+        recipe.load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
+        cells = {path: notebook_parameters(path) for path in OF_A_RUN}
+        given = {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
         try:
             with execution_lock(folder).acquire(timeout=0):
-                execute_run(_given(parameters), folder, progress=True)
+                execute_run(given, folder, progress=True)
         except Timeout:
             wait = "another process runs the study there. Wait for it, or take another name."
             raise RunError(f"{folder}: {wait}") from None

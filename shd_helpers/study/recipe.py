@@ -22,7 +22,6 @@ from shd_helpers.events import (
     smoke_sized,
 )
 from shd_helpers.network import NetworkConfig, Quantisation
-from shd_helpers.network.convolutional import BLOCK
 from shd_helpers.network.limits import refuse
 from shd_helpers.source.datasets import MOST_COPIES, locate, locate_changed
 from shd_helpers.source.shd_file import LANGUAGES
@@ -124,27 +123,16 @@ class Recipe:
         ------
         DatasetError
             If the data can't be used; the message names file and remedy.
-        ValueError
-            If a batch is larger than what there is to train on.
         """
         parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
         if self.changed:
             copies = partial(locate_changed, self.dataset, self.files, copies=self.changed)
             training = add_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
-        self.check_batch(parts)
         return parts
 
-    def check_batch(self, parts: Parts) -> None:
-        """Raise ValueError if a batch is larger than what there is to train on."""
-        if self.training.batch_size > len(parts.training):
-            raise ValueError(
-                f"batch_size {self.training.batch_size}: there are {len(parts.training)} training "
-                "utterances"
-            )
-
     def _too_small(self) -> list[str]:
-        """Return what the utterance has no room for: delays, windows, shifts, convolutions."""
+        """Return what the utterance has no room for: delays, windows, shifts."""
         found, grid, config = [], self.input, self.network
         n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
         if config.network == "spiking":
@@ -156,19 +144,15 @@ class Recipe:
                 )
             if config.kernel_size > n_units:
                 found.append(f"kernel_size {config.kernel_size}: the input has {n_units} units")
-        # halved twice before the last convolution, whose batch normalisation needs two places
-        elif (grid.n_steps // (4 * BLOCK[0])) * (n_units // (4 * BLOCK[1])) < 2:
+        moved = self.augmentation
+        if moved.shift_units >= n_units:
             found.append(
-                f"network 'convolutional': needs {8 * BLOCK[0]} steps x {4 * BLOCK[1]} units or "
-                f"{4 * BLOCK[0]} x {8 * BLOCK[1]} at least; the input has {grid.n_steps} x "
-                f"{n_units}"
+                f"shift_units {moved.shift_units}: must be below the input's {n_units} units"
             )
-        for name in ("shift", "mask"):
-            units, ms = (getattr(self.augmentation, f"{name}_{kind}") for kind in ("units", "ms"))
-            if units >= n_units:
-                found.append(f"{name}_units {units}: must be below the input's {n_units} units")
-            if ms >= duration_ms:
-                found.append(f"{name}_ms {ms:g}: the utterance ends after {duration_ms:g} ms")
+        if moved.shift_ms >= duration_ms:
+            found.append(
+                f"shift_ms {moved.shift_ms:g}: the utterance ends after {duration_ms:g} ms"
+            )
         return found
 
     def check_memory(self) -> None:

@@ -50,12 +50,8 @@ class Places:
 
     def check(self, timeout_s: float | None) -> float:
         """Return how long a run may take, seconds; SweepError for what can't work."""
-        given = {"--workers": self.workers, "--scheduler": self.scheduler, "--slurm": self.jobs}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) > 1:
-            raise SweepError(f"{' and '.join(given)}: a sweep runs in one place")
-        for name, value in given.items():
-            if isinstance(value, int) and value < 1:
+        for name, value in (("--workers", self.workers), ("--slurm", self.jobs)):
+            if value is not None and value < 1:
                 raise SweepError(f"{name} {value}: must be 1 at least")
         if timeout_s is not None and not 0 < timeout_s < math.inf:
             raise SweepError(f"--timeout {timeout_s:g}: must be seconds above 0")

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -32,7 +31,7 @@ from shd_helpers.study.tables import (
     read_rows,
 )
 from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Places, connect
-from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, check_todo, read_sweep
+from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 TICK_S = 1.0
@@ -93,21 +92,15 @@ def run_sweep(
         raise SweepError(
             f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
-    errors: dict[str, str] = {}
+    ended: dict[RunSpec, Mapping[str, float] | str] = {}
     if todo := missing(sweep, again):
-        check_todo(sweep, todo, elsewhere=bool(places.scheduler or places.jobs))
-        done: list[RunSpec] = []
-        folder = sweep.runs[0].folder.parent
-        with _kept_whole(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         try:
             for results in _executed(sweep, todo, places, timeout_s, progress):
                 store(sweep, results)
-                errors |= {run.run_name: x for run, x in results.items() if isinstance(x, str)}
-                done += [run for run in results if run.run_name not in errors]
+                ended |= results
         finally:
-            store_predictions(sweep, done)
-    return own_rows(sweep, errors)
+            store_predictions(sweep, [r for r, x in ended.items() if not isinstance(x, str)])
+    return own_rows(sweep, {run: x for run, x in ended.items() if isinstance(x, str)})
 
 
 def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
@@ -170,13 +163,13 @@ def _row(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]:
     return row | {"hash": run.hash, "status": "failed" if error else "done", "error": error}
 
 
-def own_rows(sweep: Sweep, errors: Mapping[str, str]) -> pd.DataFrame:
+def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
     """Return the sweep's own rows: of the file, and those of the runs that failed just now."""
     stored = read_rows(sweep.table)
     wanted = {run.run_name: run.hash for run in sweep.runs}
-    is_own = (stored.run_name.map(wanted) == stored.hash) & ~stored.run_name.isin(errors)
-    failed = [_row(run, errors[run.run_name]) for run in sweep.runs if run.run_name in errors]
-    table = pd.concat([stored[is_own], pd.DataFrame(failed, columns=stored.columns)])
+    failed = pd.DataFrame([_row(*each) for each in errors.items()], columns=stored.columns)
+    is_own = (stored.run_name.map(wanted) == stored.hash) & ~stored.run_name.isin(failed.run_name)
+    table = pd.concat([stored[is_own], failed])
     return table.set_index("run_name", drop=False).loc[[*wanted]].reset_index(drop=True)
 
 
@@ -207,7 +200,7 @@ def _executed(
             task = (execute, sweep.notebook, run, timeout_s, environment, is_again)
             futures[cluster.client.submit(*task, key=key, priority=-i)] = run
         ended = as_completed(futures, with_results=True, raise_errors=False)
-        watch = _Watch(sweep, cluster, bar)
+        watch = _Watch(cluster, bar)
         while futures:
             results = {}
             for future, result in ended.next_batch(block=False):
@@ -229,19 +222,14 @@ def _executed(
 class _Watch:
     """Says on a bar how far a sweep is, and above it why there is no worker."""
 
-    def __init__(self, sweep: Sweep, cluster: Cluster, bar: tqdm) -> None:
+    def __init__(self, cluster: Cluster, bar: tqdm) -> None:
         self._cluster, self._bar, self._failed, self._line = cluster, bar, 0, ""
-        stored = read_rows(sweep.table)
-        self._best = stored.get("validation_accuracy", pd.Series(dtype=float)).max()
         self._looked, self._alive = -math.inf, time.monotonic()
 
     def look(self, results: Results, n_left: int) -> None:
         """Count what has ended; once a second, look at the workers."""
-        scores = [x["validation_accuracy"] for x in results.values() if not isinstance(x, str)]
-        self._best = np.fmax.reduce([self._best, *scores])
-        self._failed += len(results) - len(scores)
-        if results:
-            self._bar.update(len(results))
+        self._failed += sum(isinstance(result, str) for result in results.values())
+        self._bar.update(len(results))
         now = time.monotonic()
         if now - self._looked < TICK_S and n_left:
             return
@@ -253,9 +241,7 @@ class _Watch:
             lost = "" if isinstance(error, SweepError) else "the scheduler is lost: "
             raise SweepError(f"{lost}{error}. {RESUME}") from None
         done, running = self._bar.total - n_left - self._failed, sum(map(bool, workers.values()))
-        best = f", best validation {self._best:.1%}" if self._best == self._best else ""
-        told = f"{done} finished, {self._failed} failed, {running} running{best}"
-        self._bar.set_postfix_str(told)
+        self._bar.set_postfix_str(f"{done} finished, {self._failed} failed, {running} running")
         if workers:
             self._alive, self._line = now, ""
         elif now - self._alive > self._cluster.patience_s:
@@ -357,9 +343,10 @@ def parser() -> argparse.ArgumentParser:
     add("--again", metavar="TEXT", help=text)
     text = f"seconds for one run; default: {RUN_S:g}, or half of a job's time"
     add("--timeout", type=float, metavar="S", help=text)
-    add("--workers", type=int, help="processes here; default: one for each core")
-    add("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    add("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    place = command.add_mutually_exclusive_group().add_argument
+    place("--workers", type=int, help="processes here; default: one for each core")
+    place("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    place("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
     text = "options of sbatch; others are in sweeps/cluster/slurm.yaml"
     add("--sbatch", action="append", default=[], metavar="NAME=VALUE,...", help=text)
     return command

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from shd_helpers.checks import check_path, quoted
+from shd_helpers.checks import quoted
 from shd_helpers.events import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
@@ -24,7 +24,6 @@ from shd_helpers.study.parameters import (
 )
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, run_hash
-from shd_helpers.study.tables import DATA, MEASURED
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
@@ -37,7 +36,6 @@ _KINDS: dict[str, Any] = {
 }
 _KINDS |= {"keep_predictions": bool, "plan": dict}
 _OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
-_COLUMNS = ("configuration", *MEASURED, *DATA, "hash", "status", "error")
 
 
 class SweepError(ValueError):
@@ -101,7 +99,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     with _named(path):
         if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
             raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
-        check_path("notebook:", found["notebook"])
     return found
 
 
@@ -138,11 +135,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
-    if not {"seed", "run_name"} <= defaults.keys():
-        raise SweepError(
-            f"{path}: notebook: {notebook.name} leaves no run to measure: it has no parameters "
-            "seed and run_name. Take 03_model_training"
-        )
     grid = {str(key): axis for key, axis in content["grid"].items()}
     axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
@@ -175,31 +167,6 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
     return Sweep(name, notebook, runs, table, predictions)
-
-
-def check_todo(sweep: Sweep, runs: Iterable[RunSpec], *, elsewhere: bool) -> None:
-    """Refuse runs whose data are too few, or that this machine has no room for if it executes them.
-
-    Raises
-    ------
-    SweepError
-        The message names run and parameter, or file and remedy.
-    """
-    if sweep.notebook not in OF_A_RUN:
-        return
-    largest: dict[tuple, tuple[RunSpec, Recipe]] = {}  # batch of each split
-    for run in runs:
-        recipe = Recipe.from_flat(run.parameters)
-        if not elsewhere:
-            with _named(f"{sweep.name}: {run.configuration}"):
-                recipe.check_memory()
-        split = recipe.dataset, recipe.language, recipe.split, recipe.changed
-        _, found = largest.setdefault(split, (run, recipe))
-        if recipe.training.batch_size > found.training.batch_size:
-            largest[split] = run, recipe
-    for run, recipe in largest.values():
-        with _named(f"{sweep.name}: {run.configuration}"):
-            recipe.load()
 
 
 @contextmanager
@@ -236,11 +203,6 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     """
     if key in defaults or not isinstance(axis, dict):
         return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
-    if not re.fullmatch(r"\w[\w -]*", key) or key in _COLUMNS:
-        raise SweepError(
-            f"{where}: the axis needs another name: letters, digits, _ and -, not one of the "
-            f"table's own columns ({', '.join(_COLUMNS)})"
-        )
     if not axis or not all(isinstance(place, dict) for place in axis.values()):
         raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [

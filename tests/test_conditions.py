@@ -1,0 +1,35 @@
+"""What `tools/conditions.py` lets a network hear: the recording, or what a condition says of it."""
+
+import numpy as np
+import soundfile
+
+from shd_helpers.source.recordings import encode_file
+from tools.conditions import CHANGES, NOISE, RECORDED, first_takes, heard
+
+
+def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condition(tmp_path):
+    path, t = tmp_path / "word.wav", np.arange(24_000) / 48_000
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t)), 48_000)
+    times, units = encode_file(path)
+    spikes = {condition: heard(path, condition) for condition in (RECORDED, NOISE, *CHANGES)}
+    np.testing.assert_array_equal(spikes[RECORDED][0].astype(np.float16), times)
+    np.testing.assert_array_equal(spikes.pop(RECORDED)[1], units)
+    spread = {condition: np.std(units) for condition, (_, units) in spikes.items()}
+    noisy = [value for condition, value in spread.items() if condition.startswith("noise")]
+    assert min(noisy) > np.std(units)  # a tone reaches fewer channels than noise
+    assert max(spread, key=spread.get) == NOISE
+    late = {condition: np.mean(times) for condition, (times, _) in spikes.items()}
+    assert late["a room of 0.6 s"] > late["300 to 3400 Hz"]
+
+
+def test_two_takes_of_each_digit_language_and_speaker_are_heard():
+    names = [
+        f"lang-{language}_speaker-{speaker:02}_trial-{trial}_digit-{digit}.flac"
+        for language in ("english", "german")
+        for speaker in (0, 3, 4)
+        for trial in range(5)
+        for digit in (2, 9)
+    ]
+    words = first_takes([*names, "audio", "test_filenames.txt"], {0, 3})
+    assert len(words) == len(set(words.name)) == 2 * 2 * 2 * 2
+    assert {*words.speaker} == {0, 3} and words.name.str.contains("trial-[01]_").all()
