@@ -33,7 +33,7 @@ def main() -> None:
     if not runs or len(set(seeds)) < len(seeds):
         parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
     for run, seed in zip(runs, seeds, strict=True):
-        for_use = run.info["parameters"]["protocol"] == "everybody"  # one, not one of several
+        for_use = run.info["parameters"].get("protocol") == "everybody"  # one, not one of several
         name = arguments.name if for_use else f"{arguments.name}_{seed}"
         keep_network(run, path := networks_dir() / f"{name}.npz")
         print(path)
