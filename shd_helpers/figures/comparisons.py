@@ -33,12 +33,13 @@ def speakers_by_input(
     order = means.loc[inputs[0]].sort_values("test_unseen_accuracy").index
     labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
     size, others = (11, 0.32 * len(order) + 1.9), ~order.isin([*marked])
-    figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     for axis, (part, title) in zip(axes, parts.items(), strict=True):
         table = means[part].unstack("input").loc[order, [*inputs]]
         axis.hlines(labels, table.min(axis=1), table.max(axis=1), color="0.7", linewidth=1)
         for i, (name, values) in enumerate(table.items()):
-            axis.plot(values, labels, "osD^v"[i], color=f"C{i}", label=name)
+            hollow = {"mfc": "none", "zorder": 3} if i == 0 else {}  # seen where marks meet
+            axis.plot(values, labels, "osD^v"[i], color=f"C{i}", label=name, **hollow)
             mean = values[others].mean()
             axis.axvline(mean, color=f"C{i}", linestyle=("-", "--", ":", "-.")[i % 4])
         axis.set(xlabel=f"test accuracy (%); lines: means of {others.sum()} speakers")
