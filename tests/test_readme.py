@@ -142,6 +142,11 @@ def test_the_benchmark():
         assert f"{models.test[name]:.1f} ± {models.test_ci95[name]:.1f} %" in RESULTS_PAGE, name
     for name in (names[0], "shared weights"):
         assert f"{models.parameters[name]:,.0f}" in RESULTS_PAGE
+    papers = pd.read_csv(RESULTS / "published.csv").dropna(subset="chosen_on")
+    on_test = papers.chosen_on == "test file"
+    honest, best = papers.accuracy[~on_test], sorted(papers.accuracy[on_test])
+    assert f"Papers: {honest.min()} to {honest.max()} % chosen on words or speakers" in RESULTS_PAGE
+    assert f"{best[0]} and {best[1]} % on the test file." in RESULTS_PAGE
 
 
 def test_other_microphones():
