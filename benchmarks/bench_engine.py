@@ -272,7 +272,6 @@ def larger(events: Events, rounds: int) -> list[dict]:
     networks: dict[str, tuple[tuple, tuple, dict]] = {
         "eight delays": (SIZES, late, {}),
         "shared weights": ((SIZES[0], 16, SIZES[2]), late, {"kernel_size": 32}),
-        "adapting neurons": (SIZES, (0,), {"adapt_ms": 300.0}),
     }
     out = []
     for name, (sizes, delays, options) in networks.items():

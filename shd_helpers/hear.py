@@ -14,7 +14,7 @@ from shd_helpers.source.recordings import RecordingError
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.networks import input_of, read_network
 
-NETWORK = "best_0"
+NETWORK = "reference"
 RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
 
 
@@ -44,11 +44,7 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = read_network(network)
-        self._words, known = LANGUAGES[language], self._network.class_names
-        if not {*self._words} <= {*known}:
-            raise ValueError(f"network {network} doesn't know {language}, but {', '.join(known)}")
-        self._columns = [known.index(word) for word in self._words]
+        self._network = read_network(network, language)
 
     def hear(self, path: str | Path) -> Heard:
         """Return the digit in a sound file.
@@ -71,11 +67,11 @@ class Listener:
         model = self._network.network
         events = input_of(self._network, word.times, word.units)
         scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
-        confidences = scores[0, self._columns].softmax(0).numpy()
+        confidences = scores[0].softmax(0).numpy()
         best, enough = int(confidences.argmax()), self._network.about.get("sure_from")
         confidence = float(confidences[best])
         sure = None if enough is None else confidence >= enough
-        return Heard(self._words[best], round(confidence, 4), sure, word.warning)
+        return Heard(self._network.class_names[best], round(confidence, 4), sure, word.warning)
 
 
 def record() -> np.ndarray:

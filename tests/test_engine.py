@@ -373,11 +373,8 @@ OPTIONS = {
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "shared weights": {"kernel_size": 8, "stride": 5},
     "early stop": {"stop_ms": 15.0, "delays": (0, 3)},
-    "adaptation": {"adapt_ms": 40.0},
-    "adaptation, learned": {"adapt_ms": 40.0, "learn_beta": True, "learn_threshold": True},
     "all": {
         "stop_ms": 12.0,
-        "adapt_ms": 90.0,
         "readout": "membrane",
         "learn_beta": True,
         "learn_threshold": True,
@@ -402,8 +399,6 @@ def test_options_against_snntorch(options, surrogate, slope):
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
                 if "stop_ms" in options:  # a membrane of 0, as after the end, is above it
                     lif.threshold[:2] = -0.05
-        if "adapt_ms" in options:  # which count as 0
-            model.adaptation1.from_mem[:3] = model.adaptation2.from_spk[:3] = -0.5
     events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
     if "stop_ms" in options:  # words of many lengths, and one without events
         cells = events.to_frames(np.arange(9)).transpose(1, 0, 2)

@@ -34,7 +34,6 @@ NETWORKS = {
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
     "early stop": {"stop_ms": 15.0},
-    "adaptation": {"adapt_ms": 90.0},
     "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)

@@ -1,14 +1,13 @@
 """The network against closed forms and a loop over scalars."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import snntorch as snn
 import torch
 
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import NetworkConfig
 from shd_helpers.network.spiking import SpikingNetwork
 from tests.networks import spiking_network
 
@@ -34,40 +33,6 @@ def scalar_network(weights, biases, beta, x):
             spk = fired
         out.append(spk)
     return np.array(out)
-
-
-@torch.no_grad()
-def test_an_adapting_neuron_against_a_loop_over_numbers():
-    """U[t] = beta U[t-1] + I - R - A[t-1], A[t] = left A[t-1] + (1 - left) (a U[t] + c S[t])."""
-    net = SpikingNetwork(
-        (1, 6, 1), NetworkConfig(beta=0.9, adapt_ms=30.0), torch.Generator().manual_seed(4)
-    )
-    adaptation = net.adaptation1
-    net.fc1.weight[:, 0] = torch.tensor([0.2, 0.5, 0.9, 1.5, 3.0, -1.0])
-    adaptation.from_spk[3] = -2.0  # counts as 0
-    recording = net(torch.ones(50, 1, 1), record_hidden=True)
-    for i in range(6):
-        left, a, c = (float(x[i]) for x in (adaptation.left, *adaptation.parameters()))
-        a, c, mem, tired, mems = max(a, 0), max(c, 0), 0.0, 0.0, []
-        for _ in range(50):
-            mem = 0.9 * mem + float(net.fc1.weight[i, 0]) - (mem > 1) - tired
-            tired = left * tired + (1 - left) * (a * mem + c * (mem > 1))
-            mems.append(mem)
-        np.testing.assert_allclose(recording.hidden_mem[0][:, 0, i], mems, rtol=1e-4, atol=1e-5)
-    assert recording.hidden_spk[0].sum() > 20
-
-
-def test_time_constants_of_adaptation_spread_by_two_octaves():
-    config = NetworkConfig(adapt_ms=200.0, n_hidden=4000)
-    for step_ms in (3.0, 10.0):
-        net = build_network(config, 5, 3, step_ms, torch.Generator().manual_seed(0))
-        tau_ms = -step_ms / torch.log(net.adaptation1.left)
-        assert 100 <= tau_ms.min() < 102 and 396 < tau_ms.max() <= 400.1
-        assert float((tau_ms < 200).float().mean()) == pytest.approx(0.5, abs=0.03)
-    assert net.adaptation(1) is None  # the output layer's neurons don't adapt
-    without = replace(config, adapt_ms=0.0)
-    plain = build_network(without, 5, 3, 10.0, torch.Generator().manual_seed(0))
-    assert torch.equal(net.fc1.weight, plain.fc1.weight)
 
 
 @torch.no_grad()

@@ -201,3 +201,8 @@ def test_contrasts_are_paired_by_speaker_over_common_seeds():
         assert row["mean"] == pytest.approx(mean) and row.ci95 == pytest.approx(half)
     low, high = sorted(found.p)
     assert sorted(found.p_holm) == pytest.approx([min(1, 2 * low), max(min(1, 2 * low), high)])
+    rows, first = found.droplevel(1), found.p.idxmin()[0]
+    for name in "ac":  # the smaller p at half of 5 %, the other one at 5 %
+        alpha = 0.025 if name == first else 0.05
+        half = interval(100 * (values[name] - values["b"][:, :2]), alpha)[1]
+        assert rows.ci_holm[name] == pytest.approx(half)

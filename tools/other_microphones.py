@@ -30,8 +30,8 @@ def main() -> None:
     if not paths:
         parser.error("no wav file in this folder")
     networks = {
-        path.stem: read_network(path)
-        for kind in ("study", "best", "adapting")
+        path.stem: read_network(path, "english")
+        for kind in ("study", "small", "reference")
         for path in sorted(networks_dir().glob(f"{kind}_*.npz"))
     }
     usual_s = pd.read_csv(results_dir() / "voices_hd.csv").duration_s.median()

@@ -21,8 +21,8 @@ from shd_helpers.study.training import fit
 
 ONE_SETTING: list[tuple[str, Any]] = [
     ("slope", 25.0), ("slope", 0.5), ("beta", 0.8), ("beta", 0.99), ("pool_threshold", 1),
-    ("pool_threshold", 4), ("batch_size", 32), ("n_delays", 4), ("adapt_ms", 100.0),
-    ("shift_units", 11), ("shift_ms", 80.0), ("stretch", 0.3),
+    ("pool_threshold", 4), ("batch_size", 32), ("n_delays", 4), ("shift_units", 11),
+    ("shift_ms", 80.0), ("stretch", 0.3),
 ]  # fmt: skip
 PREDICTIONS = ["?", "better", "about the same", "worse"]
 SHOWN = 5  # runs in the figure

@@ -30,7 +30,6 @@ class NetworkConfig:
     kernel_size: int = later(0)  # units that a hidden neuron sees, with shared weights; 0: all
     stride: int = later(8, counts_with="kernel_size")  # units between places
     members: int = later(1)  # networks that are trained apart and put side by side, as one
-    adapt_ms: float = later(0.0)  # about how long hidden neurons adapt; 0: they don't
     stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:
@@ -52,7 +51,6 @@ class NetworkConfig:
                 f"members {self.members}: only a spiking network with the readout 'membrane' can "
                 "put them side by side"
             )
-        check_number("adapt_ms", self.adapt_ms, 0, 60_000)
         check_number("stop_ms", self.stop_ms, 0, 60_000)
 
     def step_beta(self, step_ms: float) -> float:

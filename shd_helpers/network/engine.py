@@ -24,7 +24,6 @@ from torch import nn
 
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import convolutional, kernels, loop
-from shd_helpers.network.adaptation import Adaptation
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.kernels import (
     ATAN,
@@ -123,7 +122,7 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
     """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
     shape, constants = _places(model)
     last = shape[-1]
-    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])  # it doesn't adapt
+    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])
     matrices, lows = aligned(last[NEXT]), np.empty(0, np.int64)
     params[:] = matrices[:] = 0
     for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
@@ -140,10 +139,6 @@ def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
         neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
         neurons[2] = 1
         neurons[2, :n] = lif.threshold.detach().numpy()
-        if adaptation := model.adaptation(i):
-            neurons[3, :n] = adaptation.left.numpy()
-            neurons[4, :n] = adaptation.from_mem.detach().clamp(min=0).numpy()
-            neurons[5, :n] = adaptation.from_spk.detach().clamp(min=0).numpy()
         if i:  # the way back through the weights needs them by row, in fives
             before = shape[i - 1]
             by_row = kernels.matrix(matrices, before[NEXT], n, before[WIDTH])
@@ -167,18 +162,17 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
         constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
         kind = READOUT if model.is_readout(lif) else KINDS[name]
-        adapts, at = model.adaptation(i) is not None, (block_at, band, state_at, matrix_at)
-        shape.append((n_in, n, width, *at, kind, learn, adapts))
-        block_at += n_in * band + (6 if adapts else 3) * width
+        shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn))
+        block_at += n_in * band + 3 * width
         state_at += width
     return np.array(shape, np.int64), np.array(constants, np.float32)
 
 
 def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
     """Give the model's parameters their gradients, from where `pack` has the parameters."""
-    for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
+    for (fc, lif), layer in zip(model.layers, shape, strict=True):
         d = kernels.weights_of(layer, total)
-        d_bias, d_beta, d_theta, *d_more = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
+        d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
         if isinstance(fc, ChannelConv1d):  # what a weight does at all places
             by_input = np.zeros(fc.weight.shape[::-1], np.float32)
             kernels.gather(d, *_bands(*fc.shape)[2:], by_input)
@@ -196,17 +190,13 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
             lif.beta.grad = torch.from_numpy(d_beta).sum_to_size(beta.shape) * inside
         if lif.threshold.requires_grad:
             lif.threshold.grad = torch.from_numpy(d_theta).sum_to_size(lif.threshold.shape)
-        if adaptation := model.adaptation(i):
-            weights = adaptation.from_mem, adaptation.from_spk
-            for weight, d_fed in zip(weights, d_more[1:], strict=True):  # the clamp to 0 as above
-                weight.grad = torch.from_numpy(d_fed) * (weight.detach() >= 0)
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:
     """Say what in a model this engine can't compute, the first reason found; None if there is none.
 
     What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
-    adaptation, a surrogate and slope of its own in each layer.
+    and a surrogate and slope of its own in each layer.
     """
     if type(model).forward is not SpikingNetwork.forward:
         return "its forward is not SpikingNetwork's"
@@ -233,8 +223,6 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
             return f"the spikes of lif{i} are graded"
         if getattr(lif.spike_grad, "surrogate", None) not in KINDS:
             return f"the surrogate of lif{i} is not one of {', '.join(KINDS)}"
-        if type(model.adaptation(i - 1)) not in (type(None), Adaptation):
-            return f"adaptation{i} is {type(model.adaptation(i - 1)).__name__}, not Adaptation"
     return None
 
 

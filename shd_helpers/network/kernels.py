@@ -20,10 +20,9 @@ LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache 
 # READOUT: a membrane that never spikes
 FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
 # Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
-# of weights, then biases, betas and thresholds, and with ADAPTS what `layer_forward` reads besides.
-# Gradients lie the same way. Where an input feeds few neurons, in the first layer, a row has these
-# alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN, ADAPTS = range(10)
+# of weights, then biases, betas and thresholds. Gradients lie the same way. Where an input feeds
+# few neurons, in the first layer, a row has these alone, BAND of them; `lows` has the first.
+N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN = range(9)
 zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
 
 
@@ -168,12 +167,8 @@ def weights_of(layer, flat):
 
 @compiled
 def neurons_of(layer, flat):
-    """Return the rows of a layer's neurons, or their gradients: biases, betas and thresholds.
-
-    With ADAPTS three more: what is left of the adaptation, and what membrane and spikes add to it.
-    """
-    n_rows = 6 if layer[ADAPTS] else 3
-    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], n_rows, layer[WIDTH])
+    """Return the rows of a layer's neurons, or their gradients: biases, betas and thresholds."""
+    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], 3, layer[WIDTH])
 
 
 @compiled
@@ -200,23 +195,17 @@ def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_o
     """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
 
     mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
-    With ADAPTS every current loses what is left of the membranes and spikes before.
     """
     weights, neurons = weights_of(layer, params), neurons_of(layer, params)
     n_steps, n, found = len(start) - 1, mem.shape[1], 0
-    adapts, words = layer[ADAPTS], flags.view(np.uint64)
-    adaptation = np.zeros(n if adapts else 0, np.float32)
+    words = flags.view(np.uint64)
     mem[0] = zero
     for t in range(n_steps):
         for j in range(n):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = neurons[0, j]
     add_events(layer, weights, lows, delays, start, units, mem)
     for t in range(n_steps):
-        if adapts:
-            subtract_adaptation(mem, t, adaptation)
         step_forward(neurons, mem, t, flags)
-        if adapts:
-            adaptation_forward(neurons, mem, t, flags, adaptation)
         start_out[t] = found
         for word in range(n // 8):
             if words[word]:  # few neurons spike: most groups of eight are passed over at once
@@ -232,13 +221,6 @@ def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_o
 
 
 @compiled
-def subtract_adaptation(mem, t, adaptation):
-    """Let step t's currents lose the adaptation."""
-    for j in range(mem.shape[1]):
-        mem[t + 1, j] -= adaptation[j]
-
-
-@compiled
 def step_forward(neurons, mem, t, flags):
     """Turn the currents mem[t + 1] into the membranes of step t; flags tell who spikes."""
     for j in range(mem.shape[1]):
@@ -247,15 +229,6 @@ def step_forward(neurons, mem, t, flags):
         mem[t + 1, j] = (beta * mem[t, j] + mem[t + 1, j]) - reset
     for j in range(mem.shape[1]):
         flags[j] = mem[t + 1, j] - neurons[2, j] > zero
-
-
-@compiled
-def adaptation_forward(neurons, mem, t, flags, adaptation):
-    """Let membranes and spikes of step t add to the adaptation."""
-    for j in range(mem.shape[1]):
-        left = neurons[3, j]
-        fed = neurons[4, j] * mem[t + 1, j] + neurons[5, j] * np.float32(flags[j])
-        adaptation[j] = left * adaptation[j] + (one - left) * fed
 
 
 @compiled
@@ -283,33 +256,6 @@ def step_back(kind, constants, neurons, mem, t, grads, row):
 
 
 @compiled
-def adaptation_back(neurons, mem, t, h, fed, d, grads, row):
-    """Take the adaptation a step back: h[t] = left h[t + 1] - g[t + 1] reaches what has fed it."""
-    for j in range(len(h)):
-        h[j] = neurons[3, j] * h[j] - mem[t + 1, j]
-    for j in range(len(h)):
-        fed[j] = (one - neurons[3, j]) * h[j]
-    for j in range(len(h)):
-        d[4, j] += fed[j] * mem[t, j]
-    for j in range(len(h)):
-        if_fired = fed[j]
-        d[5, j] += if_fired if mem[t, j] - neurons[2, j] > zero else zero
-    for j in range(len(h)):
-        grads[row, j] += fed[j] * neurons[5, j]
-
-
-@compiled
-def adaptation_to_membrane(neurons, mem, t, fed, d):
-    """Add to mem[t] what comes back over the membrane's share in the adaptation."""
-    for j in range(len(fed)):
-        fed[j] *= neurons[4, j]
-    for j in range(len(fed)):
-        mem[t, j] += fed[j]
-    for j in range(len(fed)):
-        d[2, j] += fed[j]  # for `learn_back`: the threshold has no part in it
-
-
-@compiled
 def learn_back(neurons, mem, t, d):
     """Add the gradients of beta and threshold in step t."""
     for j in range(mem.shape[1]):
@@ -328,12 +274,10 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
     g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
     dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
     With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
-    threshold, and only the moment of the reset is detached. With ADAPTS the gradient of the
-    adaptation goes on to the membrane and the spike that have fed it.
+    threshold, and only the moment of the reset is detached.
     """
     n_steps, n = len(mem) - 2, mem.shape[1]
     errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, n), np.float32)
-    h, fed = np.zeros(n, np.float32), np.zeros(n, np.float32)
     mem[n_steps + 1] = zero
     if not n_next:
         for r in range(BACK):
@@ -349,11 +293,7 @@ def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
                     add_products(
                         errors[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
                     )
-        if layer[ADAPTS]:
-            adaptation_back(neurons, mem, t, h, fed, d, grads, row)
         step_back(layer[SURROGATE], constants, neurons, mem, t, grads, row)
-        if layer[ADAPTS]:
-            adaptation_to_membrane(neurons, mem, t, fed, d)
         if layer[LEARN]:
             learn_back(neurons, mem, t, d)
 

@@ -19,7 +19,6 @@ LIMITS = {
     "readout": Limit(nir="it has no spike counts"),
     "kernel_size": Limit(nir="neurons share windows"),
     "stop_ms": Limit(nir="its words end before the last step"),
-    "adapt_ms": Limit("a circuit has no adaptation (0)", "neurons adapt"),
 }
 
 

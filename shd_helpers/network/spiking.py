@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.adaptation import Adaptation
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.surrogates import spike_grad
 
@@ -72,9 +71,8 @@ class SpikingNetwork(nn.Module):
     A layer's current is I = W x + b, its membrane follows
     U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are the
     output neurons' spike counts, or, with the readout "membrane", the means over the steps of
-    membranes that never spike. With `adapt_ms` the currents of hidden neurons lose what
-    `Adaptation` says. With `stop_ms` a word's steps end so long after
-    its last input, delayed ones among them.
+    membranes that never spike. With `stop_ms` a word's steps end so long after its last input,
+    delayed ones among them.
 
     Parameters
     ----------
@@ -136,9 +134,6 @@ class SpikingNetwork(nn.Module):
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
-            if config.adapt_ms and i < self.n_layers - 1:
-                adaptation = Adaptation(fc.out_features, config.adapt_ms, step_ms, generator)
-                self.add_module(f"adaptation{i + 1}", adaptation)
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
@@ -150,10 +145,6 @@ class SpikingNetwork(nn.Module):
     def synapses(self) -> list[np.ndarray]:
         """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
         return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in self.layers]
-
-    def adaptation(self, layer: int) -> Adaptation | None:
-        """Return how the neurons of layer 0, 1, ... adapt; None if they don't."""
-        return getattr(self, f"adaptation{layer + 1}", None)
 
     @staticmethod
     def is_readout(lif: snn.Leaky) -> bool:
@@ -190,16 +181,10 @@ class SpikingNetwork(nn.Module):
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
-        adaptation = [torch.zeros_like(start) for start in mem]
         inputs = self.delayed_copies(x)
         for spk in inputs.unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
-                current, adapts = fc(spk), self.adaptation(i)
-                if adapts:
-                    current = current - adaptation[i]
-                spk, mem[i] = lif(current, mem[i])
-                if adapts:
-                    adaptation[i] = adapts(adaptation[i], mem[i], spk)
+                spk, mem[i] = lif(fc(spk), mem[i])
                 spks[i].append(spk)
                 if record_hidden or i == self.n_layers - 1:
                     mems[i].append(mem[i])

@@ -91,18 +91,23 @@ def keep_network(run: Run, path: Path) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_network(path: str | Path) -> TrainedNetwork:
+def read_network(path: str | Path, language: str | None = None) -> TrainedNetwork:
     """Read a network that `keep_network` has written.
 
     Parameters
     ----------
     path : str or Path
         The file, or the name of one in ``results/networks/``, without its ending.
+    language : str, optional
+        ``"english"`` or ``"german"``: the output neurons of the other language's digits are left
+        out of the network.
 
     Raises
     ------
     RunError
         If there is no such file, or it is damaged, or its parameters aren't those of its hash.
+    ValueError
+        If the network doesn't know the language.
     """
     path = path if isinstance(path, Path) else networks_dir() / f"{path}.npz"
     if not path.is_file():
@@ -116,8 +121,22 @@ def read_network(path: str | Path) -> TrainedNetwork:
             raise ValueError("its content is no network")
         if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
-        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
-        return _trained(about, state, path)
+        kept = _trained(about, {k: torch.from_numpy(v) for k, v in arrays.items()}, path)
+    return _only(kept, language) if language else kept
+
+
+def _only(kept: TrainedNetwork, language: str) -> TrainedNetwork:
+    """Return the network with the output neurons of one language."""
+    words, known = LANGUAGES[language], kept.class_names
+    if not {*words} <= {*known}:
+        raise ValueError(f"network {kept.name} doesn't know {language}, but {', '.join(known)}")
+    rows, state = [known.index(word) for word in words], kept.network.state_dict()
+    output = tuple(f"{kind}{kept.network.n_layers}." for kind in ("fc", "lif"))
+    for name, values in state.items():
+        if name.startswith(output) and values.shape[:1] == (len(known),):
+            state[name] = values[rows]
+    about = kept.about | {"parameters": kept.about["parameters"] | {"language": language}}
+    return _trained(about, state, kept.file)
 
 
 def load_utterances(trained: TrainedNetwork) -> Parts:

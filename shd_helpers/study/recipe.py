@@ -86,8 +86,7 @@ class Recipe:
             return {name: parameters[name] for name in names}
 
         groups = {name: kind(**given(kind)) for name, kind in _GROUPS.items()}
-        if "circuit" in parameters:  # else the run is from before circuits had names
-            groups["circuit"] = Quantisation.named(parameters["circuit"])  # type: ignore[arg-type]
+        groups["circuit"] = Quantisation.named(parameters.get("circuit", ""))  # type: ignore[arg-type]
         return cls(**given(cls) | groups)
 
     @classmethod
@@ -192,10 +191,7 @@ NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in 
 CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
 _DELAYED = {"delay_ms": 30.0}  # the same with delays
 _OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  # and of a circuit
-# Where data lie and where results go (the data count by their content); what is gone, whose values
-# kept networks still tell, all of them without an effect.
-_DO_NOT_COUNT = {"dataset", "run_name", "blend", "counts", "device", "engine", "hidden_dropout"}
-_DO_NOT_COUNT |= {"l1_spikes", "mismatch", "n_layers", "reset", "spurious"}
+_PLACES = ("dataset", "run_name")  # the data count by their content, where they lie doesn't
 
 
 def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
@@ -211,8 +207,7 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
     """
-    # kept networks still tell the constants, whether they count or not
-    given = CONSTANTS | {k: x for k, x in parameters.items() if k not in _DELAYED | _OF_CIRCUIT}
+    given = CONSTANTS | dict(parameters)
     if circuit := given.pop("circuit", ""):
         given |= vars(Quantisation.named(circuit))  # type: ignore[arg-type]
 
@@ -225,7 +220,7 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     for name, value in given.items():
         other = _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None
         is_idle = is_neutral(name) or (other and is_neutral(other))
-        if not is_idle and name not in _DO_NOT_COUNT:
+        if not is_idle and name not in _PLACES:
             counted[name] = value
     if "changed" in counted:
         counted["changes"] = CHANGES

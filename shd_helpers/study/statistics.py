@@ -130,7 +130,11 @@ def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed"
     Intervals and p are as for `summarise`. ValueError, if the runs are not the same pairs of unit
     and seed, or fewer than two units.
     """
-    values = _paired(a, b, column, over)
+    return _difference(_paired(a, b, column, over))
+
+
+def _difference(values: np.ndarray) -> Difference:
+    """Compare by the paired differences, (units, seeds)."""
     mean, half = map(float, interval(values))
     p = float("nan")  # all pairs differ alike
     if half > 0:
@@ -153,17 +157,20 @@ def contrasts(
     Returns
     -------
     DataFrame
-        Indexed by the pairs, with the columns of `Difference` and `p_holm`, adjusted for all of
-        them.
+        Indexed by the pairs, with the columns of `Difference`, and two adjusted for all of them:
+        `p_holm`, and `ci_holm`, half an interval as wide as the pair's place in Holm's order asks.
     """
-    found = []
+    values = []
     for names in pairs:
         first, second = (table[table.input == name] for name in names)
         common = set(first.seed) & set(second.seed)
         first, second = (runs[runs.seed.isin(common)] for runs in (first, second))
-        found.append(difference(first, second, column, over))
+        values.append(_paired(first, second, column, over))
     index = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs], names=("input", "against"))
-    return pd.DataFrame(found, index=index).assign(p_holm=holm([each.p for each in found]))
+    table = pd.DataFrame([_difference(each) for each in values], index=index)
+    alphas = 0.05 / (len(table) + 1 - table.p.rank(method="first", na_option="bottom"))
+    halves = [float(interval(*each)[1]) for each in zip(values, alphas, strict=True)]
+    return table.assign(p_holm=holm(table.p), ci_holm=halves)
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndarray:
