@@ -103,13 +103,14 @@ def page(folder: Path, sweep: str = SWEEP, model: str = MODEL) -> str:
         sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}
         names = ("N_UNITS", "N_STEPS", "N_HIDDEN", "POOL_STEPS", "BIN_MS")
         parts: dict = {name.lower(): sizes[name] for name in names}
+        parts["is_membrane"] = sizes.get("IS_MEMBRANE", 0)  # the study's has spike counts alone
         found = re.search(r"classes \(([^)]*)\)", (folder / "README.md").read_text("utf-8"))
         assert found
         parts["words"] = [each.split()[1] for each in found[1].split(", ")]
     sound = files("hardware") / "sound"
     modules = (
         compile_c(Path(str(sound / "hear.c")), EAR),
-        compile_c(folder / "reference.c", ["-DTRACE=0", "-Os"]),
+        compile_c(folder / "reference.c", [f"-DTRACE={parts['is_membrane']}", "-Os"]),
     )
     parts["modules"] = [base64.b64encode(module).decode() for module in modules]
     parts["worker"] = (sound / "worker.js").read_text(encoding="utf-8")

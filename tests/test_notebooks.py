@@ -160,8 +160,8 @@ def test_the_course_is_short():
     assert sum(len(text.split()) for text in texts) <= 6500
 
 
-OWED = pd.DataFrame({"excluded_loss": {("small", "full layer"): 9.61}})
-EXERCISES = [(7, {"owed": OWED, "small": "small"}, 9.6, 5.3)]
+PRIMARY = pd.DataFrame({"excluded_loss": {("small", "small, 700 x 1000"): 9.61}})
+EXERCISES = [(7, {"primary": PRIMARY}, 9.6, 5.3)]
 
 
 @pytest.mark.parametrize(("number", "there", "right", "wrong"), EXERCISES)

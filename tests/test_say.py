@@ -21,6 +21,7 @@ from shd_helpers.source.shd_file import LANGUAGES
 from tests import test_browser
 from tests.test_browser import chromium, microphone  # noqa: F401
 from tests.test_microphone import NOT_WORDS, RATE, with_noise
+from tests.test_sound import words
 
 HAS_ZIG = importlib.util.find_spec("ziglang")
 pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]
@@ -114,6 +115,15 @@ def test_spikes_and_votes_are_those_of_python(files, digit, voice):
     files.hear(said(digit, voice), f"answers {DIGITS[run.answer]}.")
     assert len(np.setxor1d(files.view.evaluate("word.spikes"), spikes)) < 0.02 * len(spikes)
     assert np.abs(np.array(files.view.evaluate("word.counts")) - run.counts).max() <= 3
+
+
+def test_of_a_hundred_words_ninety_nine_are_answered_as_in_python(files):
+    waves, alike = words(100), 0
+    for wave in waves:
+        heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
+        files.hear(heard, "answers")
+        alike += files.view.evaluate("word.best") == of_python(heard)[1].answer
+    assert alike >= 0.99 * len(waves)
 
 
 def test_what_is_no_word_is_named_as_in_python(files):

@@ -78,7 +78,8 @@ def test_in_double_the_spikes_are_the_study_s(tmp_path, n):
 
 
 @needs_gcc
-def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path):
+@pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path, n):
     heard, circuit = ear(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000"), read_circuit(CIRCUIT)
 
     def blocks(steps, units):  # of 10 ms x 5 units
@@ -86,12 +87,14 @@ def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path
         np.add.at(found, (steps // 240, units // 5), 1)
         return found.ravel()
 
-    for wave in words(8):
+    waves, alike = words(n), 0
+    for wave in waves:
         one, two, rounded = of_python(wave), of_python(wave, seed=1), heard(wave)
         draws, same = (np.corrcoef(blocks(*one), blocks(*x))[0, 1] for x in (two, rounded))
         assert draws < 0.95 < 0.99 < same
         a, b = (circuit.run(steps // 24, units).answer for steps, units in (one, rounded))
-        assert a == b
+        alike += a == b
+    assert alike >= 0.99 * len(waves)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def main() -> None:
     networks = {
         path.stem: read_network(path, "english")
         for kind in ("study", "small", "reference")
-        for path in sorted(networks_dir().glob(f"{kind}_*.npz"))
+        for path in sorted(networks_dir().glob(f"{kind}*.npz"))
     }
     usual_s = pd.read_csv(results_dir() / "voices_hd.csv").duration_s.median()
     rows = []

@@ -82,7 +82,7 @@ function draw_votes(counts) {
   const most = Math.max(...counts, 1), best = Math.max(...counts);
   at("votes").replaceChildren(...parts.words.map((name, k) => {
     const line = document.createElement("li"), label = document.createElement("span"), bar = document.createElement("i");
-    label.textContent = `${name}: ${counts[k]}`;
+    label.textContent = `${name}: ${counts[k].toLocaleString("en")}`;
     bar.style.width = `${(100 * Math.max(0, counts[k])) / most}%`;
     line.className = counts[k] === best && best > 0 ? "ahead" : "";
     line.append(label, bar);
@@ -101,7 +101,8 @@ function draw() {
   const until = (pairs) => pairs.filter((_, i) => pairs[i - (i % 2)] < steps);
   const events = until(word.events.filter((_, i, all) => all[i | 1] < parts.n_units)); // those of no delay
   const hidden = until(word.hidden), output = until(word.output);
-  const counts = parts.words.map((_, k) => output.filter((which, i) => i % 2 && which === k).length);
+  const votes = parts.words.map((_, k) => output.filter((which, i) => i % 2 && which === k).length);
+  const counts = parts.is_membrane ? word.scores[Math.min(steps, word.scores.length) - 1] : votes;
   draw_sound(until_ms);
   const heard = of_ear(word.spikes), n_heard = heard.filter((ms, i) => i % 2 === 0 && ms < until_ms).length;
   const says = {
@@ -116,7 +117,7 @@ function draw() {
   draw_votes(steps === parts.n_steps ? word.counts : counts);
   const ahead = counts.indexOf(Math.max(...counts)), most = counts[ahead];
   at("time").textContent = `${until_ms} ms`;
-  at("until").setAttribute("aria-valuetext", `After ${until_ms} ms ${most ? `${parts.words[ahead]} is ahead with ${most} votes` : "nobody has a vote"}`);
+  at("until").setAttribute("aria-valuetext", `After ${until_ms} ms ${most ? `${parts.words[ahead]} is ahead with ${most} ${parts.is_membrane ? "(sum of its membrane)" : "votes"}` : "nobody has a vote"}`);
 }
 
 // -------------------------------------------------------------------- sounds

@@ -49,16 +49,18 @@ function run(text) {
   return output;
 }
 
-// What `reference.c` prints with -DTRACE, as step, index, step, index, ... of each kind.
+// What `reference.c` prints with -DTRACE, as step, index, step, index, ... of each kind; of a
+// membrane readout also the scores after each step.
 function answer(text) {
-  const found = { i: [], h: [], o: [] };
+  const found = { i: [], h: [], o: [] }, scores = [];
   const lines = run(text).trimEnd().split("\n");
   const [best, ...counts] = lines.pop().split(" ").map(Number);
   for (const line of lines) {
     const [kind, step, ...which] = line.split(" ");
-    for (const index of which) found[kind].push(Number(step), Number(index));
+    if (kind === "v") scores.push(which.map((mem, k) => Number(mem) + (scores.at(-1)?.[k] ?? 0)));
+    else if (kind !== "u") for (const index of which) found[kind].push(Number(step), Number(index));
   }
-  return { best, counts, events: found.i, hidden: found.h, output: found.o };
+  return { best, counts, scores, events: found.i, hidden: found.h, output: found.o };
 }
 
 function spikes() { // as step * CHANNELS + unit
