@@ -61,6 +61,18 @@ def test_stopping(home, monkeypatch, capsys):
     assert whole.test_unseen_steps == 333 > table.loc[10].test_unseen_steps
 
 
+def test_bits_of_the_small_network(home, monkeypatch, capsys):
+    """Of the words of who didn't train; with many bits hardly an answer differs."""
+    monkeypatch.setattr(tables, "SMALL_CIRCUITS", ("8-8-16 product", "2-8-16 product"))
+    make(monkeypatch, "bits_small", "a")
+    table = pd.read_csv(home / "results" / "circuit_bits_small.csv").set_index("circuit")
+    info = read_run(home / "runs" / "a").info
+    assert table.float_accuracy.tolist() == 2 * [pytest.approx(info["scores"]["test_unseen"], 1e-4)]
+    many, few = table.loc["8-8-16 product"], table.loc["2-8-16 product"]
+    assert many.agreement > few.agreement and many.agreement > 0.9
+    assert many.bytes - few.bytes == 183 * 16 * 6 / 8
+
+
 @pytest.mark.slow
 def test_budget(home, monkeypatch, capsys):
     """Bytes are counted again by hand; yosys' cells can only be there."""

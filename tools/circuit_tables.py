@@ -1,6 +1,7 @@
 """Measure trained networks as circuits, from their run folders; write tables into ``results/``.
 
 ``disturbances`` writes ``circuit_disturbances.csv``, ``stopping`` writes ``circuit_stopping.csv``,
+``bits_small`` writes ``circuit_bits_small.csv``,
 ``budget`` writes ``circuit_budget.csv`` and needs yosys and g++ (``make rtl`` installs yosys).
 A run that is in the table already is passed over, so that a stopped measurement goes on; remove
 its rows, or the table, to measure again. For the first two, networks were trained with
@@ -19,6 +20,7 @@ from tqdm import tqdm
 import hardware
 from hardware import DISTURBANCES, circuit_of, cost, disturb, export, rtl, stop_early
 from shd_helpers.files import atomic
+from shd_helpers.network import Quantisation, answers
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
@@ -34,6 +36,8 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
 DRAWS = 3
 SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
+BITS = ("8-8-16", "6-8-16", "5-8-16", "4-8-16", "3-8-16", "4-6-16", "4-4-16", "4-8-14", "4-8-12")
+SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)
 
 
 def disturbances(run: Run) -> pd.DataFrame:
@@ -76,6 +80,34 @@ def stopping(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def bits_small(run: Run) -> pd.DataFrame:
+    """Return a row for each circuit that a network of floats is rounded to.
+
+    Columns are `circuit`, `n_words`, `float_accuracy` and `accuracy` (fractions), `agreement` (the
+    share of words that both answer alike) and `bytes` of weights. Words are those of speakers who
+    didn't train: the test utterances, or those that validate where no test is read.
+    """
+    trained = load_network(run)
+    words = load_utterances(trained).predicted
+    words = words.take(np.flatnonzero(~np.isin(words.speakers, run.info["seen_speakers"])))
+    floats, rows = evaluate(trained.network, words), []
+    for name in tqdm(SMALL_CIRCUITS, desc=run.folder.name, leave=False):
+        circuit = circuit_of(trained, Quantisation.named(name))
+        found = answers(circuit.count(words)[0])
+        stored = cost.memory(circuit).bytes
+        rows.append(
+            {
+                "circuit": name,
+                "n_words": len(words),
+                "float_accuracy": floats.accuracy,
+                "accuracy": np.mean(found == words.labels),
+                "agreement": np.mean(found == floats.answers),
+                "bytes": stored[stored.index.str.startswith("weights")].sum(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def budget(run: Run) -> pd.DataFrame:
     """Return a row for each quantity of the circuit, as ``make export`` and ``make rtl`` tell it.
 
@@ -113,6 +145,7 @@ def budget(run: Run) -> pd.DataFrame:
 TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
     "disturbances": disturbances,
     "stopping": stopping,
+    "bits_small": bits_small,
     "budget": budget,
 }
 
