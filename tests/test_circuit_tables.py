@@ -63,7 +63,7 @@ def test_stopping(home, monkeypatch, capsys):
 
 def test_bits_of_the_small_network(home, monkeypatch, capsys):
     """Of the words of who didn't train; with many bits hardly an answer differs."""
-    monkeypatch.setattr(tables, "SMALL_CIRCUITS", ("8-8-16 product", "2-8-16 product"))
+    monkeypatch.setattr(tables, "SMALL_CHOSEN", ("8-8-16 product", "2-8-16 product"))
     make(monkeypatch, "bits_small", "a")
     table = pd.read_csv(home / "results" / "circuit_bits_small.csv").set_index("circuit")
     info = read_run(home / "runs" / "a").info
