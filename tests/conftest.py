@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from shd_helpers.events.toy import write_toy
+from shd_helpers.sweeps import runner
 from tests.sweep_home import Home, stopped
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
@@ -50,6 +51,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
+    monkeypatch.setattr(runner, "TICK_S", 0.1)
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

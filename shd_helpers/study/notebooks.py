@@ -115,10 +115,7 @@ def execute_run(
                 # at once, another process may be faster. Before the first cell nothing is lost.
                 if has_begun or is_last:
                     raise
-    for file in [file for file in place.rglob("*") if file.is_file()]:
-        target = folder / file.relative_to(place)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(target)
+    shutil.copytree(place, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(place)
 
 

@@ -70,7 +70,7 @@ class Cluster:
     """A client, and what is known of its workers."""
 
     client: "Client"
-    look: Callable[[], str]  # called again and again; why there is no worker
+    look: Callable[[], str]  # called each second; why there is no worker
     patience_s: float = math.inf  # without a worker
 
 

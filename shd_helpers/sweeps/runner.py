@@ -33,7 +33,7 @@ from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Places, conn
 from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
-TICK_S = 0.3
+TICK_S = 1.0
 FETCH_S = 5.0
 QUIET_S = 60.0  # without a worker, until a line says why
 # A process a run, a thread a process: the cores are shared without quarrel, and a number doesn't
