@@ -60,10 +60,10 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@touch $(INSTALLED)
 
 study: $(INSTALLED)
-	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),--dataset "$(DATASET)") $(if $(NAME),--name "$(NAME)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$(DATASET)") $(if $(NAME),-p run_name "$(NAME)") $(ARGS)
 
 data: $(INSTALLED)
-	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$(DATASET)") $(ARGS)
 
 compare: $(INSTALLED)
 	@$(PY) -m tools.compare "$(call given,A)" "$(call given,B)" $(ARGS)

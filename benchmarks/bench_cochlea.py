@@ -47,7 +47,7 @@ def rows(batch: int = 8, repeats: int = 9) -> list[dict]:
     one_s = seconds(lambda: encode(wave, RATE_HZ, 0), repeats)
 
     def many():
-        on_all_cores(lambda i: encode(wave, RATE_HZ, i), range(batch), "", progress=False)
+        on_all_cores(lambda i: encode(wave, RATE_HZ, i), range(batch), "")
 
     many_s = seconds(many, repeats)
     reference_s = seconds(lambda: Wave2Spike(700)(MonoAudioWave(wave.copy(), RATE_HZ)), 1)

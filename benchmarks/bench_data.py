@@ -38,7 +38,7 @@ def rows() -> list[dict]:
     megabytes = sum(a.nbytes for a in vars(events).values() if isinstance(a, np.ndarray)) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        make_spoken(Path(folder), progress=False)
+        make_spoken(Path(folder))
         spoken_s = time.perf_counter() - start
     cores = f"{os.cpu_count()} cores"
     return [

@@ -52,7 +52,7 @@ def one_after_the_other(path: Path) -> None:
 
 def sweep_on_two_workers(path: Path) -> None:
     """Run a sweep, with the start and the end of its cluster."""
-    table = run_sweep(path, places=Places(workers=2), progress=False)
+    table = run_sweep(path, places=Places(workers=2))
     assert (table.status == "done").all(), table.error.max()
 
 

@@ -70,7 +70,7 @@ def left_out(data: Path, folder: Path) -> dict:
     path.write_text(yaml.safe_dump(sweep))
     with environment(SHD_RUNS_DIR=str(folder / "runs"), SHD_RESULTS_DIR=str(folder / "results")):
         start = time.perf_counter()
-        table = run_sweep(path, places=Places(workers=WORKERS), progress=False)
+        table = run_sweep(path, places=Places(workers=WORKERS))
         wall_s = time.perf_counter() - start
     assert (table.status == "done").all(), table.error.max()
     return {

@@ -7,18 +7,21 @@ import pytest
 import torch
 
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study.notebooks import again_if_it_dies
+from shd_helpers.sweeps import runner
 from tests.sweep_home import Home, stopped
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
 def patient(start):
-    """Start nbval's kernels as papermill's."""
+    """Start nbval's kernels once more if they die: another process was faster at a free port."""
 
     @functools.wraps(start)
     def started(*args, **kwargs):
-        return again_if_it_dies(lambda: start(*args, **kwargs))
+        try:
+            return start(*args, **kwargs)
+        except RuntimeError:
+            return start(*args, **kwargs)
 
     return started
 
@@ -46,8 +49,9 @@ def data_dir(tmp_path, monkeypatch):
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_SMOKE", "1")  # the table goes below SHD_RUNS_DIR, too
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
+    monkeypatch.setattr(runner, "TICK_S", 0.1)
     home = Home(tmp_path)
     with stopped(home.commands):
         yield home

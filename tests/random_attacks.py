@@ -95,7 +95,7 @@ class Home:
         execute(self.small | {"run_name": "keep"})
 
     def encode(self) -> None:
-        encode_recordings(self.folder / "recorded", self.out, "mine", ["bob"], progress=False)
+        encode_recordings(self.folder / "recorded", self.out, "mine", ["bob"])
 
     def sweep(self) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""

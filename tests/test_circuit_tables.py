@@ -7,7 +7,7 @@ import pytest
 import hardware
 from shd_helpers.events.toy import write_toy
 from shd_helpers.study import load_network, load_utterances, read_run
-from shd_helpers.study.notebooks import known_parameters
+from shd_helpers.study.recipe import Recipe
 from tests.test_export import run_of
 from tools import circuit_tables as tables
 
@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
     for name, values in (("STRENGTHS", (0.1,)), ("SLOWER", (0.5,)), ("SILENCES", (0, 10))):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)
-    p = known_parameters() | {"dataset": str(tmp_path / "toy"), "epochs": 1, "n_hidden": 16}
+    p = Recipe().flat() | {"dataset": str(tmp_path / "toy"), "epochs": 1, "n_hidden": 16}
     p |= {"protocol": "leave_one_out", "held_out": 3, "beta": 0.9375}
     run_of(p | {"run_name": "a"}, tmp_path / "runs" / "a")
     run_of(p | {"run_name": "b", "seed": 1, "circuit": "4-8-12"}, tmp_path / "runs" / "b")

@@ -42,7 +42,6 @@ from shd_helpers.study import (
     record_examples,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.notebooks import known_parameters
 from tests import RESULTS
 
 N_WORDS = 6
@@ -60,7 +59,7 @@ def trained(toy_dir, tmp_path_factory):
     @cache
     def train(**changes):
         place = tmp_path_factory.mktemp("runs") / ("few_bits" if changes else "plain")
-        parameters = known_parameters() | {
+        parameters = Recipe().flat() | {
             **{"dataset": str(toy_dir), "language": "english", "epochs": 2, "n_hidden": 24},
             **{"lr": 0.01, "run_name": place.name, **changes},
         }

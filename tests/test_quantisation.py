@@ -156,7 +156,7 @@ def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
     takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
     monkeypatch.setattr(speech, "TAKES", takes)
-    files, grid = speech.make_spoken(tmp_path, progress=False), Downsampling(150, 1, 3, 3, 1)
+    files, grid = speech.make_spoken(tmp_path), Downsampling(150, 1, 3, 3, 1)
     training, test = (downsize(read_shd(file), grid, "english") for file in files)
     config = NetworkConfig(
         n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,

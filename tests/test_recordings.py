@@ -62,7 +62,7 @@ def quick(monkeypatch):
 
 
 def write(folder: Path, out: Path, **settings):
-    defaults = {"name": "mine", "test_speakers": ["bob"], "progress": False}
+    defaults = {"name": "mine", "test_speakers": ["bob"]}
     return encode_recordings(folder, out, **defaults | settings)
 
 
@@ -201,7 +201,7 @@ def test_no_folder_and_empty_folder(tmp_path):
 @pytest.mark.parametrize("damage", ["half", "flipped", "pipe"])
 def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
     paths, parts = sorted(folder.glob("*.wav")), tmp_path / "parts"
-    first = encode_files(paths, parts, progress=False)
+    first = encode_files(paths, parts)
     part = next(parts.glob("*/*.npz"))
     content = bytearray(part.read_bytes())
     content[content.index(b"\x93NUMPY") + 130] ^= 0xFF
@@ -210,7 +210,7 @@ def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
         part.unlink()
         os.mkfifo(part)
     quick.clear()
-    again = encode_files(paths, parts, progress=False)
+    again = encode_files(paths, parts)
     assert len(quick) == 1
     np.testing.assert_array_equal(first, again)
 

@@ -89,7 +89,7 @@ def three_speakers(monkeypatch):
 
 
 def test_make_spoken(three_speakers, tmp_path, monkeypatch):
-    train, test = make_spoken(tmp_path / "a", progress=False)
+    train, test = make_spoken(tmp_path / "a")
     assert [train.name, test.name] == ["spoken_train.h5", "spoken_test.h5"]
     a, b = read_shd(train), read_shd(test)
     assert a.keys == b.keys == LANGUAGES["both"]
@@ -108,13 +108,13 @@ def test_make_spoken(three_speakers, tmp_path, monkeypatch):
     monkeypatch.setattr(speech, "encode", never)
     assert make_spoken(tmp_path / "a") == (train, test)
     with pytest.raises(AssertionError, match="made again"):
-        make_spoken(tmp_path / "a", "german", progress=False)
+        make_spoken(tmp_path / "a", "german")
     with pytest.raises(ValueError, match="language 'dutch': unknown; take one of english, german"):
         make_spoken(tmp_path, language="dutch")
 
 
 def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp_path, monkeypatch):
-    files = make_spoken(tmp_path / "a", progress=False)
+    files = make_spoken(tmp_path / "a")
     content = [path.read_bytes() for path in files]
     encode, calls = speech.encode, []
 
@@ -128,15 +128,15 @@ def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp
         broken.setattr(speech, "encode", break_down)
         broken.setattr(speech, "SEED", 4)
         with pytest.raises(KeyboardInterrupt):
-            make_spoken(tmp_path / "a", progress=False)
+            make_spoken(tmp_path / "a")
     # the folder now holds a new training file beside an old test file; neither seed takes them
-    again = make_spoken(tmp_path / "a", progress=False)
+    again = make_spoken(tmp_path / "a")
     assert [path.read_bytes() for path in again] == content
     assert json.loads((tmp_path / "a" / "spoken.json").read_text())["seed"] == 3
     made = []
     monkeypatch.setattr(speech, "write_shd", lambda path, *_, **__: made.append(path.name))
     monkeypatch.setattr(speech, "SPIKES", speech.SPIKES + 1)  # files of another version
-    make_spoken(tmp_path / "a", progress=False)
+    make_spoken(tmp_path / "a")
     assert made == ["spoken_train.h5", "spoken_test.h5"]
 
 
@@ -144,7 +144,7 @@ def test_looks_like_real_speech_and_like_shd(three_speakers, tmp_path):
     """Histograms side by side: made here, real speech, and what is published of SHD."""
     if not REAL_SPEECH.is_file():
         pytest.skip(f"{REAL_SPEECH} is not there: spikes of the Heidelberg Digits")
-    made, real = read_shd(make_spoken(tmp_path, progress=False)[0]), read_shd(REAL_SPEECH)
+    made, real = read_shd(make_spoken(tmp_path)[0]), read_shd(REAL_SPEECH)
     for values, bins in (("units", np.arange(0, 701, 100)), ("times", np.arange(0, 1.5, 0.1))):
         shares = [np.histogram(vars(d)[values], bins)[0] / len(d.units) for d in (made, real)]
         assert np.abs(shares[0] - shares[1]).sum() / 2 < 0.25, (values, shares)

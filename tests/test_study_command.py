@@ -32,7 +32,18 @@ def study(cwd, *arguments):
 @pytest.mark.slow
 def test_whole_study(tmp_path):
     write_toy(tmp_path / "toy", seed=0)
-    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--name", "a_b", "-p", "lr", "1e-2")
+    ended = study(
+        tmp_path,
+        "-p",
+        "dataset",
+        str(tmp_path / "toy"),
+        "-p",
+        "run_name",
+        "a_b",
+        "-p",
+        "lr",
+        "1e-2",
+    )
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
@@ -55,11 +66,11 @@ def test_whole_study(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dataset", "no/such/folder"), "no such folder"),
-        (("--dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
-        (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
-        (("--dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
-        (("--dataset", "{toy}", "--name", "a b"), "run_name 'a b': must be letters"),
+        (("-p", "dataset", "no/such/folder"), "no such folder"),
+        (("-p", "dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
+        (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
+        (("-p", "dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
+        (("-p", "dataset", "{toy}", "-p", "run_name", "a b"), "run_name 'a b': must be letters"),
     ],
 )
 def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, arguments, message):
@@ -79,7 +90,7 @@ def test_what_the_data_do_not_have_is_refused_first(tmp_path, monkeypatch, data_
     monkeypatch.delenv("SHD_SMOKE", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     arguments = ["-p", "validation", "speaker", "-p", "validation_speakers", "7"]
-    monkeypatch.setattr(sys, "argv", ["study", "--dataset", str(tmp_path / "toy"), *arguments])
+    monkeypatch.setattr(sys, "argv", ["study", "-p", "dataset", str(tmp_path / "toy"), *arguments])
     with pytest.raises(SystemExit, match=r"The study stopped\.\nvalidation_speakers 7: no such"):
         main()
     assert not (tmp_path / "runs").exists()
@@ -128,7 +139,7 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
 def test_a_run_that_another_process_executes_is_left_alone(tmp_path, monkeypatch, data_dir):
     write_toy(tmp_path / "toy", seed=0)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    arguments = ["--dataset", str(tmp_path / "toy"), "-p", "batch_size", "8"]
+    arguments = ["-p", "dataset", str(tmp_path / "toy"), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *arguments])
     held = execution_lock(tmp_path / "runs" / "toy")
     with held, pytest.raises(SystemExit, match=r"toy: another process runs the study there"):
@@ -157,7 +168,7 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
 
 def test_data_only(tmp_path):
     write_toy(tmp_path / "toy", seed=0)
-    ended = study(tmp_path, "--dataset", str(tmp_path / "toy"), "--data-only")
+    ended = study(tmp_path, "-p", "dataset", str(tmp_path / "toy"), "--data-only")
     assert ended.returncode == 0
     assert "english: 120 training and 50 test utterances" in ended.stdout
     assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2

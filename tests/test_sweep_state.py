@@ -51,7 +51,7 @@ def measured(home, validation):
 def test_the_table(home):
     home.write(grid={"x": [1, 2.0], "kind": {"low one": {"word": "a/b"}, "high": {}}}, seeds=[3])
     home.finish_all(validation=0.1 + 0.2)
-    table = run_sweep(home.yaml, progress=False)
+    table = run_sweep(home.yaml)
     assert table.columns.tolist() == [
         *("configuration", "kind", "x", "word", "seed", "run_name"),
         *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
@@ -70,10 +70,10 @@ def test_the_table(home):
 
 def test_a_row_is_a_done_run_without_its_folder(home):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     shutil.rmtree(home.runs)
     assert missing(home) == []
-    assert run_sweep(home.yaml, progress=False).status.tolist() == ["done"] * 4
+    assert run_sweep(home.yaml).status.tolist() == ["done"] * 4
     home.table.unlink()
     assert missing(home) == ["x=1.0", "x=2.0", "x=1.0", "x=2.0"]  # first seeds first
 
@@ -90,7 +90,7 @@ def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
 
 def test_again_takes_runs_whose_name_contains_the_text(home):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     assert all(todo(home, "seed=0").values())  # folders don't count
@@ -100,11 +100,11 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
 
 def test_rows_of_other_runs_stay_to_the_letter(home):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     before = home.table.read_text().splitlines()
     home.write(grid={"x": [2.0, 7.0]}, seeds=[1])
     home.finish_all(validation=0.9)
-    table = run_sweep(home.yaml, progress=False)
+    table = run_sweep(home.yaml)
     assert table.x.tolist() == [2.0, 7.0]  # the sweep's own
     after = home.table.read_text().splitlines()
     assert set(before) <= set(after) and len(after) == len(before) + 1
@@ -152,7 +152,7 @@ def test_predictions_are_kept_and_never_lost(home):
     first, second = read_sweep(home.yaml).runs
     home.finish(first, predicted=["one", "one"])
     home.finish(second, predicted=["one", "two"])
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     kept = pd.read_csv(home.predictions)
     assert kept.columns.tolist() == ["hash", "part", "row", "speaker", "seen", "label", "predicted"]
     assert kept.hash.tolist() == [first.hash] * 2 + [second.hash] * 2
@@ -188,7 +188,7 @@ def test_a_run_without_its_predictions_is_missing(home):
 @damages
 def test_a_table_that_is_damaged_is_named(home, damage):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     damage(home.table)
     with pytest.raises(TableError, match=r"trial\.csv: (damaged .*git checkout|no such table)"):
         read_table(home.table)
@@ -200,13 +200,13 @@ def test_a_table_that_is_damaged_is_named(home, damage):
 )
 def test_a_value_that_no_run_has_left_is_named(home, column, value):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     rows = read_rows(home.table).astype(object)
     rows.loc[2, column] = value
     rows.to_csv(home.table, index=False)
     before = home.table.read_bytes()
     with pytest.raises(TableError, match=r"trial\.csv: damaged .*Restore it"):
-        run_sweep(home.yaml, progress=False)
+        run_sweep(home.yaml)
     assert home.table.read_bytes() == before
 
 
@@ -219,7 +219,7 @@ def test_a_run_json_that_is_damaged_makes_its_run_missing(home, damage):
 
 def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     home.finish_all()
-    run_sweep(home.yaml, progress=False)
+    run_sweep(home.yaml)
     before = home.table.read_text()
 
     def full(frame, path, **options):
@@ -230,7 +230,7 @@ def test_full_disk_under_the_table_keeps_the_table(home, monkeypatch):
     home.write(grid={"x": [1.0, 2.0, 3.0]})
     home.finish_all()
     with pytest.raises(SweepError, match=r"trial.csv: No space left on device.*are kept"):
-        run_sweep(home.yaml, progress=False)
+        run_sweep(home.yaml)
     assert home.table.read_text() == before
     assert sorted(path.name for path in home.table.parent.iterdir()) == [".lock", "trial.csv"]
 

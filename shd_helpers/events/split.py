@@ -1,5 +1,6 @@
 """Who trains, who validates and who tests: protocols over the two files of a data set."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,25 +66,20 @@ class Split:
             )
         if self.protocol == "everybody" and self.score_test:
             raise ValueError("score_test True: protocol 'everybody' leaves nobody to test with")
-        if bool(self.validation_speakers) != (self.validation == "speaker"):
+        named = self.validation_speakers
+        if not isinstance(named, str) or not re.fullmatch(r"(\d{1,9}(,|$))*", named):
             raise ValueError(
-                f"validation_speakers {quoted(self.validation_speakers)}: validation 'speaker' "
-                "needs their numbers, 'random' needs none"
+                f"validation_speakers {quoted(named)}: must be numbers with commas between them"
             )
-        self.speakers()
+        if bool(named) != (self.validation == "speaker"):
+            raise ValueError(
+                f"validation_speakers {quoted(named)}: validation 'speaker' needs their numbers, "
+                "'random' needs none"
+            )
 
     def speakers(self) -> list[int]:
         """Return the numbers in `validation_speakers`."""
-        try:
-            numbers = [int(number) for number in self.validation_speakers.split(",") if number]
-            if not all(0 <= number < 2**31 for number in numbers):
-                raise ValueError
-            return numbers
-        except (ValueError, AttributeError):
-            raise ValueError(
-                f"validation_speakers {quoted(self.validation_speakers)}: must be numbers with "
-                "commas between them"
-            ) from None
+        return [int(number) for number in self.validation_speakers.split(",") if number]
 
 
 def load_parts(
@@ -116,17 +112,16 @@ def load_parts(
             rest, test = load_events(files, grid, language)
         else:
             rest, test = load_file(files, 0, grid, language), None
-    elif split.protocol == "everybody":
-        rest, test = join(*load_events(files, grid, language)), None
     else:
-        both = join(*load_events(files, grid, language))
-        _check_speakers("held_out", [split.held_out], both)
-        seen = np.flatnonzero(both.speakers != split.held_out)
-        drawn = _draw(both.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
-        is_test = both.speakers == split.held_out
+        rest, test = join(*load_events(files, grid, language)), None
+    if split.protocol == "leave_one_out":
+        _check_speakers("held_out", [split.held_out], rest)
+        is_test = rest.speakers == split.held_out
+        seen = np.flatnonzero(~is_test)
+        drawn = _draw(rest.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
         is_test[seen[drawn]] = True
-        rest = both.take(np.flatnonzero(~is_test))
-        test = both.take(np.flatnonzero(is_test)) if split.score_test else None
+        test = rest.take(np.flatnonzero(is_test)) if split.score_test else None
+        rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
     return Parts(rest.take(training), rest.take(validation), test)
 

@@ -8,13 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import (
-    INK,
-    SEEN,
-    UNSEEN,
-    legend_above,
-    legend_beside,
-)
+from shd_helpers.figures.style import INK, legend_above, legend_beside
 
 
 def speakers_by_input(
@@ -26,8 +20,8 @@ def speakers_by_input(
     lines are means over the others.
     """
     parts = {
-        "test_unseen_accuracy": f"{UNSEEN}: left out",
-        "test_seen_accuracy": f"{SEEN}: utterances held back",
+        "test_unseen_accuracy": "unseen speakers: left out",
+        "test_seen_accuracy": "seen speakers: utterances held back",
     }
     means = 100 * accuracies.groupby(["input", "speaker"])[[*parts]].mean()
     order = means.loc[inputs[0]].sort_values("test_unseen_accuracy").index

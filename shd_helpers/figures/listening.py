@@ -13,12 +13,10 @@ from shd_helpers.figures.rasters import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RecordingError
+from shd_helpers.source.recordings import RATE_HZ, RecordingError
 from shd_helpers.source.shd_file import N_CHANNELS
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.networks import TrainedNetwork, input_of
-
-RATE_HZ = 48_000
 
 
 class Recorder(anywidget.AnyWidget):
@@ -59,14 +57,8 @@ def say_a_word(
         How often the network is right, in a sentence; stands beside every answer.
     own : TrainedNetwork, optional
         The reader's, which answers first.
-
-    Raises
-    ------
-    ValueError
-        If the network doesn't spike.
     """
-    if not isinstance(kept.network, SpikingNetwork):
-        raise ValueError("a network without spikes has no votes to watch")
+    assert isinstance(kept.network, SpikingNetwork)  # another has no votes to watch
     size, colors = (kept.grid.n_units, kept.grid.n_steps), {"ahead": "C1"}
     playback = Playback(kept.network, size, kept.class_names, kept.grid.step_ms, colors, columns=1)
     curve_axis, spikes_axis = playback.beside

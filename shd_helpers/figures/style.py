@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from shd_helpers.paths import img_dir
 
-STYLE = Path(__file__).with_name("study.mplstyle")
 INK = "0.15"
 DOT: dict[str, Any] = {
     "marker": ".",
@@ -17,9 +16,10 @@ DOT: dict[str, Any] = {
     "linestyle": "none",
     "color": INK,
 }  # spikes
-SEEN, UNSEEN = "seen speakers", "unseen speakers"
 
-plt.style.use(STYLE)  # of all that a notebook draws; seaborn takes it, too
+plt.style.use(
+    Path(__file__).with_name("study.mplstyle")
+)  # of all that a notebook draws; seaborn takes it, too
 
 
 def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:

@@ -3,8 +3,6 @@
 import string
 from pathlib import Path
 
-import pooch
-
 from shd_helpers.paths import data_dir, resolve
 from shd_helpers.source.download import download, exclusive
 from shd_helpers.source.shd_file import DatasetError, content_hash
@@ -55,7 +53,8 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     if dataset == "hd":
         from shd_helpers.source.heidelberg import make_heidelberg
 
-        return make_heidelberg(data_dir() / "hd")
+        train, test = make_heidelberg(data_dir() / "hd")
+        return train, test
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
     folder = resolve(dataset)
@@ -98,9 +97,9 @@ def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: in
         If a copy is missing and can't be made.
     """
     if dataset == "hd":
-        from shd_helpers.source.heidelberg import make_changed_heidelberg
+        from shd_helpers.source.heidelberg import make_heidelberg
 
-        return [make_changed_heidelberg(data_dir() / "hd", part, 1 + k) for k in range(copies)]
+        return [make_heidelberg(data_dir() / "hd", 1 + k, [part])[0] for k in range(copies)]
     names = [f"{copy_name(dataset_name(files), 1 + k)}_{PARTS[part]}" for k in range(copies)]
     found = {name: _packed_or_not(files[part].with_name(name)) for name in names}
     if absent := [name for name, path in found.items() if path is None]:
@@ -151,9 +150,7 @@ def _official(name: str) -> Path:
             zipped = f"{name}.h5.zip"
             path = _packed_or_not(folder / name)
             return path or download(zipped, folder, f"md5:{SHD_MD5[zipped]}")
-    is_zip = path.suffix == ".zip"
-    found = pooch.file_hash(path, "md5") if is_zip else content_hash(path, "md5")
-    expected = SHD_MD5[f"{name}.h5.zip" if is_zip else f"{name}.h5"]
+    found, expected = content_hash(path, "md5"), SHD_MD5[f"{name}.h5"]
     if found != expected:
         raise DatasetError(
             f"{path}: has the MD5 {found}, the official file {expected}. Remove it to "

@@ -12,6 +12,7 @@ import shutil
 import tarfile
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from shd_helpers.files import atomic, sha256
@@ -31,70 +32,63 @@ LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}  # names in ea
 RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
 
 
-def make_heidelberg(folder: Path) -> tuple[Path, Path]:
+def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) -> list[Path]:
     """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder holds them.
 
     Killed at any time and called again, it takes what it has: the archive, which stays in the
     folder or is put there by hand, and the spikes of each recording that was encoded. Of two
     processes at once, one waits. ``hd.json``, written last, says how the files were made.
 
+    Parameters
+    ----------
+    copy : int
+        0, or a changed copy: row by row the same recordings, each copy changed in its own way.
+    parts : sequence of int
+        Which files: 0 trains, 1 tests. A changed copy is made of one at a time.
+
     Raises
     ------
     DatasetError
         If the archive can't be had or holds something else; the message names file and remedy.
     """
-    train, test = folder / "hd_train.h5", folder / "hd_test.h5"
-    _make(folder / "hd.json", {train: 0, test: 1}, 0)
-    return train, test
-
-
-def make_changed_heidelberg(folder: Path, part: int, copy: int) -> Path:
-    """Make the changed copy of ``hd_train.h5`` (part 0) or ``hd_test.h5`` (part 1); see above.
-
-    Row by row it has the same recordings, changed; for copies 1, 2, ... each in its own way.
-    """
-    path = folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5"
-    _make(path.with_suffix(".json"), {path: part}, copy)
-    return path
-
-
-def _make(receipt: Path, parts: dict[Path, int], copy: int) -> None:
-    """Make the files of some parts, then their receipt, unless it is there and says the same."""
-    folder, unfinished = receipt.parent, receipt.parent / "unfinished"
+    paths = [folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5" for part in parts]
+    receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
+    unfinished = folder / "unfinished"
     how = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
     made = json.dumps(how | ({"changes": CHANGES} if copy else {})) + "\n"
 
     def is_done() -> bool:
         done = receipt.is_file() and receipt.read_text() == made
-        return done and all(path.is_file() for path in parts)
+        return done and all(path.is_file() for path in paths)
 
     if is_done():
-        return
+        return paths
     with exclusive(folder):
         if is_done():  # by another process, while this one waited
-            return
-        for path in (receipt, *parts):
+            return paths
+        for path in (receipt, *paths):
             path.unlink(missing_ok=True)
         packed = folder / ARCHIVE
         if not packed.is_file():
             download(ARCHIVE, folder, None)
         recordings = _unpack(packed, unfinished / "audio")
         lists = _read_lists(folder, unfinished / "audio", recordings)
-        listed = [lists[part] for part in parts.values()]
-        paths = [recordings[name] for names in listed for name in names]
+        listed = [lists[part] for part in parts]
+        sounds = [recordings[name] for names in listed for name in names]
         what = f"encoding {receipt.stem}"
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".*clipped")  # nobody can record them softer
-                spikes = encode_files(paths, unfinished / "spikes", 0, what, copy=copy)
+                spikes = encode_files(sounds, unfinished / "spikes", 0, what, copy)
         except RecordingError as error:
             raise DatasetError(f"{error} It is part of {packed}.") from error
-        for path, names in zip(parts, listed, strict=True):
+        for path, names in zip(paths, listed, strict=True):
             _write(path, names, spikes[: len(names)])
             del spikes[: len(names)]
         with atomic(receipt) as part:
             part.write_text(made)
         shutil.rmtree(unfinished)
+    return paths
 
 
 def _unpack(packed: Path, audio: Path) -> dict[str, Path]:

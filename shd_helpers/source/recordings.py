@@ -5,7 +5,6 @@ import shutil
 import warnings
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -35,15 +34,6 @@ class RecordingError(ValueError):
     """A recording that can't be used; the message names the file and the remedy."""
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One word of one speaker in one sound file."""
-
-    path: Path
-    label: int  # index into the class names
-    speaker: str
-
-
 def encode_recordings(
     folder: str | Path,
     out: str | Path,
@@ -51,7 +41,6 @@ def encode_recordings(
     test_speakers: Collection[str],
     *,
     seed: int = 0,
-    progress: bool = True,
     changed: int = 0,
 ) -> tuple[Path, Path]:
     """Turn a folder of recorded words into ``<name>_train.h5`` and ``<name>_test.h5``.
@@ -88,50 +77,40 @@ def encode_recordings(
         ValueError, if there are too many copies.
     """
     check_whole("changed", changed, 0, MOST_COPIES)
-    recordings = _find_recordings(Path(folder))
-    speakers, chosen = {r.speaker for r in recordings}, set(map(str, test_speakers))
-    if not chosen or not chosen < speakers:
+    paths, labels, by = zip(*_find_recordings(Path(folder)), strict=True)
+    speakers, chosen = sorted({*by}), set(map(str, test_speakers))
+    if not chosen or not chosen < {*speakers}:
         raise RecordingError(
             f"{folder}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
-            f"{', '.join(sorted(speakers))} and leave at least one for training."
+            f"{', '.join(speakers)} and leave at least one for training."
         )
-    for recording in recordings:  # all of them before the first is encoded
-        _checked(recording.path)
+    for path in paths:  # all of them before the first is encoded
+        _checked(path)
     out = Path(out)
-    paths, parts = [r.path for r in recordings], out / f".{name}_parts"
+    parts = out / f".{name}_parts"
     names = [copy_name(name, copy) for copy in range(MOST_COPIES + 1)]
     pairs = [(out / f"{each}_train.h5", out / f"{each}_test.h5") for each in names]
     with exclusive(out, f".{name}.lock"):
         for path in (path for pair in pairs[1:] for path in pair):
             path.unlink(missing_ok=True)  # a copy of other recordings
         for copy in range(changed + 1):
-            what = f"encoding {names[copy]}"
-            spikes = encode_files(paths, parts, seed, what, progress, copy)
-            _write_pair(pairs[copy], recordings, spikes, chosen)
+            spikes = encode_files(paths, parts, seed, f"encoding {names[copy]}", copy)
+            train, test = pairs[copy]
+            with atomic(train) as new_train, atomic(test) as new_test:
+                for new, is_test in ((new_train, False), (new_test, True)):
+                    rows = [
+                        (*found, label, speakers.index(speaker))
+                        for found, label, speaker in zip(spikes, labels, by, strict=True)
+                        if (speaker in chosen) == is_test
+                    ]
+                    write_shd(new, *zip(*rows, strict=True))
+                train.unlink(missing_ok=True)  # at no time beside a test file of other rows
         shutil.rmtree(parts)
     return pairs[0]
 
 
-def _write_pair(
-    pair: tuple[Path, Path],
-    recordings: Sequence[Recording],
-    spikes: Sequence[tuple[np.ndarray, np.ndarray]],
-    test_speakers: set[str],
-) -> None:
-    """Write training and test file; at no time does one of them stand beside an older other one."""
-    speakers = sorted({r.speaker for r in recordings})
-    with atomic(pair[0]) as new_train, atomic(pair[1]) as new_test:
-        for path, is_test in ((new_train, False), (new_test, True)):
-            rows = [
-                (*found, r.label, speakers.index(r.speaker))
-                for r, found in zip(recordings, spikes, strict=True)
-                if (r.speaker in test_speakers) == is_test
-            ]
-            write_shd(path, *zip(*rows, strict=True))
-        pair[0].unlink(missing_ok=True)
-
-
-def _find_recordings(folder: Path) -> list[Recording]:
+def _find_recordings(folder: Path) -> list[tuple[Path, int, str]]:
+    """Return path, label (index into the class names) and speaker of each."""
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder. Check the path.")
     words, found = LANGUAGES["both"], []
@@ -147,7 +126,7 @@ def _find_recordings(folder: Path) -> list[Recording]:
                 f"{path}: unknown label {label!r}. Use one of {', '.join(words)}, or its index."
             )
         index = words.index(label) if label in words else int(label)
-        found.append(Recording(path, index, speaker))
+        found.append((path, index, speaker))
     if not found:
         raise RecordingError(f"{folder}: no recordings ({' or '.join(SUFFIXES)}).")
     return found
@@ -158,7 +137,6 @@ def encode_files(
     parts: Path,
     seed: int = 0,
     what: str = "encoding",
-    progress: bool = True,
     copy: int = 0,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Encode sound files on all cores; killed half-way and called again, go on where it was.
@@ -189,7 +167,7 @@ def encode_files(
         np.savez(part, times=times, units=units)  # half a file is as good as none
         return times, units
 
-    return on_all_cores(encode_one, paths, what, progress)
+    return on_all_cores(encode_one, paths, what)
 
 
 def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndarray, np.ndarray]:

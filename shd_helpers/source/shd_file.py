@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -76,7 +76,12 @@ def read_shd(path: str | Path) -> Utterances:
         file, the utterance and the remedy.
     """
     path, parts = Path(path), []
-    with _named_errors(path), _unpacked(path) as raw, h5py.File(raw, "r") as file:
+    is_packed = path.suffix in (".gz", ".zip")  # h5py reads here and there
+    with (
+        _named_errors(path),
+        _opened(path) as stream,
+        h5py.File(io.BytesIO(stream.read()) if is_packed else stream, "r") as file,
+    ):
         _check_layout(path, file)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
         keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
@@ -135,13 +140,6 @@ def _opened(path: Path) -> Iterator[Any]:
     else:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield stream
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
-    """Yield the HDF5 file to be read here and there; unpacked in memory."""
-    with _opened(path) as stream:
-        yield io.BytesIO(stream.read()) if path.suffix in (".gz", ".zip") else stream
 
 
 _LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")

@@ -164,9 +164,7 @@ def _noise(samples: int, generator: np.random.Generator) -> np.ndarray:
     return noise / noise.std()
 
 
-def make_spoken(
-    folder: Path, language: str = "english", progress: bool = True
-) -> tuple[Path, Path]:
+def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     """Make the data set ``spoken`` in SHD layout, unless the folder holds it already.
 
     Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
@@ -199,7 +197,7 @@ def make_spoken(
     test += _takes(language, TEST_SPEAKERS, range(n_unseen))
     genders = [gender for _, _, gender in SPEAKERS]
     for path, takes in zip(paths, (train, test), strict=True):
-        spikes = on_all_cores(lambda take: _spikes(*take), takes, path.stem, progress)
+        spikes = on_all_cores(lambda take: _spikes(*take), takes, path.stem)
         times, units = zip(*spikes, strict=True)
         labels, speakers, _ = zip(*takes, strict=True)
         write_shd(path, times, units, labels, speakers, gender=genders)

@@ -12,9 +12,6 @@ from tqdm.contrib.concurrent import thread_map
 N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
-def on_all_cores(
-    function: Callable[[Any], Any], items: Iterable, what: str, progress: bool = True, **bar: Any
-) -> list:
+def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **bar: Any) -> list:
     """Return a function's results in the order of its items; `bar` is for tqdm's named `what`."""
-    settings = {"max_workers": N_THREADS, "tqdm_class": tqdm, "desc": what} | bar
-    return thread_map(function, items, disable=not progress, **settings)
+    return thread_map(function, items, max_workers=N_THREADS, tqdm_class=tqdm, desc=what, **bar)

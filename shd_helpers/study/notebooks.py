@@ -5,14 +5,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sized
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from tqdm import tqdm
+from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
@@ -27,32 +25,11 @@ from shd_helpers.study.parameters import (
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
 
-_DESCRIPTIONS = {
-    "spoken": "spoken (digits by eSpeak NG, made here; people's speech with DATASET=hd)",
-    "hd": "hd (the Heidelberg Digits, turned into spikes here)",
-    "shd": "shd (the official Spiking Heidelberg Digits)",
-}
-Result = TypeVar("Result")
-SCORES = ("train", "validation", "test", "test_seen", "test_unseen")
+_SPOKEN = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
 
 
 class NotebookError(Exception):
     """A cell that failed; the message names it and its error, and where the traceback is."""
-
-
-class _Console:
-    """Prints what a notebook prints without tearing papermill's progress bar."""
-
-    def write(self, text: str) -> None:
-        tqdm.write(text, file=sys.stdout, end="")
-
-    def flush(self) -> None:
-        sys.stdout.flush()
-
-
-def known_parameters() -> dict[str, Any]:
-    """Return names and defaults of all parameters that a run's notebooks have."""
-    return {k: v for path in OF_A_RUN for k, v in notebook_parameters(path).items()}
 
 
 def execution_lock(folder: Path) -> FileLock:
@@ -92,7 +69,7 @@ def execute_run(
     NotebookError
         If a cell fails.
     RuntimeError, TimeoutError
-        If a kernel dies, or it takes too long.
+        If a kernel dies at each of three starts or after it has begun, or it takes too long.
     """
     import nbformat
     import papermill  # takes seconds
@@ -114,66 +91,32 @@ def execute_run(
         if progress:
             print(f"\n{path.stem}", flush=True)
         has_begun: list[object] = []
-        once = partial(
-            papermill.execute_notebook,
-            notebook,
-            place / path.name,
-            parameters,
-            kernel_name="python3",
-            cwd=path.parent,
-            progress_bar=progress,
-            stdout_file=_Console() if progress else None,
-            extra_arguments=["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
-            on_notebook_start=lambda notebook, begun=has_begun: begun.append(notebook),
+        settings = {
+            "kernel_name": "python3",
+            "cwd": path.parent,
+            "progress_bar": progress,
+            "stdout_file": DummyTqdmFile(sys.stdout) if progress else None,  # leaves the bar whole
+            "extra_arguments": ["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
+            "on_notebook_start": lambda notebook, begun=has_begun: begun.append(notebook),
             # papermill's own limit holds for each cell; 0 would mean none
-            timeout_func=lambda cell: None if end is None else max(0.1, end - time.monotonic()),
-        )
-        try:
-            again_if_it_dies(once, has_begun)
-        except PapermillExecutionError as error:
-            raise NotebookError(
-                f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"The traceback is in {place / path.name}"
-            ) from error
-    for file in [file for file in place.rglob("*") if file.is_file()]:
-        target = folder / file.relative_to(place)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(target)
+            "timeout_func": lambda cell: None if end is None else max(0.1, end - time.monotonic()),
+        }
+        for is_last in (False, False, True):
+            try:
+                papermill.execute_notebook(notebook, place / path.name, parameters, **settings)
+                break
+            except PapermillExecutionError as error:
+                raise NotebookError(
+                    f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                    f"The traceback is in {place / path.name}"
+                ) from error
+            except RuntimeError:
+                # The kernel died. It gets ports that were free a moment before: where many start
+                # at once, another process may be faster. Before the first cell nothing is lost.
+                if has_begun or is_last:
+                    raise
+    shutil.copytree(place, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(place)
-
-
-def again_if_it_dies(start: Callable[[], Result], has_begun: Sized = ()) -> Result:
-    """Return what a function returns that starts a kernel; call it again if the kernel dies.
-
-    A kernel gets ports that were free a moment before it takes them. Where many start at once,
-    another process may be faster, and the kernel dies. Before its first cell nothing is lost.
-
-    Parameters
-    ----------
-    start : callable
-        Starts a kernel, and may go on to execute cells.
-    has_begun : sized
-        Not empty once a cell is executed.
-
-    Raises
-    ------
-    RuntimeError
-        If the kernel dies at each of three starts, or after it has begun.
-    """
-    for _ in range(2):
-        try:
-            return start()
-        except RuntimeError:  # "Kernel died before replying to kernel_info", and others
-            if has_begun:
-                raise
-    return start()
-
-
-def score_table(run_info: Mapping) -> str:
-    """Return the accuracies of a run, in percent, as a table of text."""
-    scores = run_info["scores"]
-    row = {name: "-" if scores[name] is None else f"{scores[name]:.1%}" for name in SCORES}
-    return pd.DataFrame([row]).to_string(index=False)
 
 
 def main() -> None:
@@ -182,32 +125,24 @@ def main() -> None:
         prog="python -m shd_helpers.study.notebooks", description=__doc__
     )
     parser.add_argument(
-        "--dataset",
-        help="spoken, hd, shd, or a folder with <name>_train.h5 and <name>_test.h5, relative to "
-        "the repository root; default: what the notebooks say",
-    )
-    parser.add_argument("--name", help="run folder below runs/; default: the data set's name")
-    parser.add_argument(
         "-p",
         nargs=2,
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="any parameter of the notebooks, for example: -p epochs 10 -p slope 5.0",
+        help="any parameter of the notebooks, for example: -p epochs 10 -p dataset hd; the run "
+        "folder's run_name is that of the data set unless it is given",
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
     arguments = parser.parse_args()
-    known = known_parameters()
+    cells = {path: notebook_parameters(path) for path in OF_A_RUN}
+    known = {name: value for own in cells.values() for name, value in own.items()}
     parameters = {name: literal(text, known.get(name)) for name, text in arguments.p}
-    if arguments.dataset:
-        parameters["dataset"] = arguments.dataset
-    if arguments.name is not None:
-        parameters["run_name"] = arguments.name
     dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
     try:
         check_parameters(parameters, known)
         recipe = Recipe.from_flat(known | parameters)
-        print(f"Data set: {_DESCRIPTIONS.get(dataset, dataset)}", flush=True)
+        print(f"Data set: {dataset}{_SPOKEN * (dataset == 'spoken')}", flush=True)
         files = locate(dataset, language)
         if arguments.data_only:
             parts = load_events(files, Downsampling(), language)
@@ -217,7 +152,6 @@ def main() -> None:
         recipe.load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
-        cells = {path: notebook_parameters(path) for path in OF_A_RUN}
         given = {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
         try:
             with execution_lock(folder).acquire(timeout=0):
@@ -228,7 +162,9 @@ def main() -> None:
         info = read_run(folder).info
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
-    print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:\n{score_table(info)}")
+    print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:")
+    row = {name: "-" if x is None else f"{x:.1%}" for name, x in info["scores"].items()}
+    print(pd.DataFrame([row]).to_string(index=False))
     print(f"Executed notebooks: {os.path.relpath(folder)}")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from shd_helpers.files import atomic, reading
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
@@ -74,8 +73,8 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     DataFrame
         A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
         file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
-        `label` and `predicted` (classes), `confidence` where it is known, and, if a run has a
-        circuit, `integer_predicted`.
+        `label` and `predicted` (words), `confidence` where it is known, and, if a run has a
+        circuit, `integer_predicted` (else "").
 
     Raises
     ------
@@ -83,18 +82,11 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
         If those of a run are missing.
     """
     runs, path = read_table(name), predictions_path(table_path(name))
-    table = runs[["hash", "configuration", "seed", "language"]].merge(_read(path), on="hash")
+    table = runs[["hash", "configuration", "seed"]].merge(_read(path), on="hash")
     n_missing = len(set(runs["hash"]) - set(table["hash"]))
     if n_missing:
         raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
-    classes = {f"{k} {word}": i for k, words in LANGUAGES.items() for i, word in enumerate(words)}
-    words = [name for name in ("label", "predicted", "integer_predicted") if name in table]
-    table[words] = table[words].apply(lambda word: (table.language + " " + word).map(classes))
-    if table[["label", "predicted"]].isna().any(axis=None):
-        raise TableError(f"{path}: a word of another language. {RESTORE}")
-    if "integer_predicted" in table:  # -1: a network of floats only
-        table["integer_predicted"] = table.integer_predicted.fillna(-1).astype(int)
-    return table[["hash", "configuration", "seed", *(name for name in _KEPT[1:] if name in table)]]
+    return table
 
 
 def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:

@@ -60,11 +60,7 @@ def _lock(folder: Path) -> FileLock:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
-        try:
-            folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
-        except OSError:
-            lock.release()
-            raise
+        folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
     except Timeout:
         raise RunError(
             f"{folder}: another process writes this run. Wait for it, or take another run_name."
@@ -129,13 +125,11 @@ class RunWriter:
             "git_commit": _git_commit(),
             "epochs": [],
         }
-        self._json()
 
     def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch; raise ValueError if a loss is no finite number."""
+        """Record the end of an epoch."""
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
-        self._json()
 
     def finish(
         self,
@@ -156,15 +150,16 @@ class RunWriter:
 
         Raises
         ------
-        OSError
-            If the disk is full; the run before stays.
+        OSError, ValueError
+            If the disk is full, or a loss or a score is no finite number; the run before stays.
         """
         if not self._lock.is_locked:
             raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
         training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
         self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
-        text, place = self._json(), _beside(self._folder, "unfinished")
+        text = json.dumps(self.info, indent=1, allow_nan=False) + "\n"
+        place = _beside(self._folder, "unfinished")
         _rename(self._folder)  # a run that waits since a kill
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -184,9 +179,6 @@ class RunWriter:
             part.write_text(text, encoding="utf-8")
         _rename(self._folder)
         self._lock.release(force=True)
-
-    def _json(self) -> str:
-        return json.dumps(self.info, indent=1, allow_nan=False) + "\n"
 
 
 def _weights(model: Network) -> dict[str, np.ndarray]:

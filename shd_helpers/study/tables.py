@@ -108,14 +108,11 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
     rows : sequence of mapping
         With the same keys, among them `run_name` and `status` (done or failed).
     order : iterable of str
-        Run names; the rows of other runs stand behind them. Without rows, only the order changes.
+        Run names; the rows of other runs stand behind them.
     """
-    if not rows and not path.exists():
-        return
     new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
     with locked(path):
         old = _read(path) if path.exists() else new[:0]
-        new = new if rows else old[:0]
         done = old.run_name[old.status == "done"]
         new = new[(new.status == "done") | ~new.run_name.isin(done)]
         kept = old[~old.run_name.isin(new.run_name)]

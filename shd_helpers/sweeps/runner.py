@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 from tqdm import tqdm
@@ -53,7 +52,6 @@ def run_sweep(
     again: str | None = None,
     places: Places | None = None,
     timeout_s: float | None = None,
-    progress: bool = True,
 ) -> pd.DataFrame:
     """Run what is missing of a sweep; return its table, which is also written as runs end.
 
@@ -71,8 +69,6 @@ def run_sweep(
         same files under the same paths.
     timeout_s : float, optional
         Time that one run may take, seconds; default: 6 hours, or half of a job's time.
-    progress : bool
-        Show a bar, and the address of Dask's dashboard.
 
     Returns
     -------
@@ -95,7 +91,7 @@ def run_sweep(
     ended: dict[RunSpec, Mapping[str, float] | str] = {}
     if todo := missing(sweep, again):
         try:
-            for results in _executed(sweep, todo, places, timeout_s, progress):
+            for results in _executed(sweep, todo, places, timeout_s):
                 store(sweep, results)
                 ended |= results
         finally:
@@ -125,8 +121,9 @@ def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
         else:
             # a folder without predictions is made again; one that is missing may come meanwhile
             todo[run] = asked or measured is not None
-    store(sweep, found)
-    store_predictions(sweep, found)
+    if found:
+        store(sweep, found)
+        store_predictions(sweep, found)
     return dict(sorted(todo.items(), key=lambda item: item[0].parameters["seed"]))
 
 
@@ -174,7 +171,7 @@ def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
 
 
 def _executed(
-    sweep: Sweep, todo: Mapping[RunSpec, bool], places: Places, timeout_s: float, progress: bool
+    sweep: Sweep, todo: Mapping[RunSpec, bool], places: Places, timeout_s: float
 ) -> Iterator[dict[RunSpec, Mapping[str, float] | str]]:
     """Hand runs to the workers; yield those that have ended, again and again, until all have."""
     from distributed import as_completed
@@ -186,12 +183,10 @@ def _executed(
         connect(places, sweep, timeout_s) as cluster,
         # smoothing 0: time left by the mean run; a bar looked at often forgets it
         tqdm(
-            desc=sweep.name, bar_format=_BAR, initial=total - len(todo), total=total,
-            disable=not progress, smoothing=0,
+            desc=sweep.name, bar_format=_BAR, initial=total - len(todo), total=total, smoothing=0
         ) as bar,
     ):  # fmt: skip
-        if progress:
-            bar.write(f"Dask dashboard: {cluster.client.dashboard_link}")
+        bar.write(f"Dask dashboard: {cluster.client.dashboard_link}")
         futures = {}
         for i, (run, is_again) in enumerate(todo.items()):
             # Two sweeps on one cluster share what is the same, in the same folder. By the first
@@ -216,7 +211,7 @@ def _executed(
             if results:
                 yield results
             watch.look(results, len(futures))
-            time.sleep(0 if results else 0.1)
+            time.sleep(TICK_S)
 
 
 class _Watch:
@@ -224,16 +219,13 @@ class _Watch:
 
     def __init__(self, cluster: Cluster, bar: tqdm) -> None:
         self._cluster, self._bar, self._failed, self._line = cluster, bar, 0, ""
-        self._looked, self._alive = -math.inf, time.monotonic()
+        self._alive = time.monotonic()
 
     def look(self, results: Results, n_left: int) -> None:
-        """Count what has ended; once a second, look at the workers."""
+        """Count what has ended; look at the workers."""
         self._failed += sum(isinstance(result, str) for result in results.values())
         self._bar.update(len(results))
         now = time.monotonic()
-        if now - self._looked < TICK_S and n_left:
-            return
-        self._looked = now
         try:
             workers = self._cluster.client.processing()
             why = self._cluster.look() if n_left else ""
@@ -293,21 +285,13 @@ def execute(
         return traceback.format_exc()
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal that stops a sweep, by its number."""
-
-
-def _stop(number: int, frame: object) -> NoReturn:
-    raise _Stopped(number)
-
-
 def main() -> None:
     """Run sweeps from the command line (``make sweep``, ``make evidence``)."""
     arguments = parser().parse_args()
     places = Places(arguments.workers, arguments.scheduler, arguments.slurm, (*arguments.sbatch,))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, _stop)
+            signal.signal(number, signal.default_int_handler)
     try:
         for name in arguments.names:
             table = run_sweep(
@@ -325,9 +309,9 @@ def main() -> None:
                 sys.exit(1)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")
-    except _Stopped as stopped:
+    except KeyboardInterrupt:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)
-        sys.exit(128 + stopped.args[0])
+        sys.exit(128 + signal.SIGINT)
 
 
 def parser() -> argparse.ArgumentParser:

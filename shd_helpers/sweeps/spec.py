@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shd_helpers.checks import quoted
-from shd_helpers.events import smoke_sized
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
 from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
 from shd_helpers.study.parameters import (
     as_run_name,
@@ -27,15 +25,9 @@ from shd_helpers.study.recipe import Recipe, run_hash
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
-_KINDS: dict[str, Any] = {
-    "name": str,
-    "notebook": str,
-    "fixed": dict,
-    "grid": dict,
-    "seeds": (list, dict),
-}
-_KINDS |= {"keep_predictions": bool, "plan": dict}
 _OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
+_KINDS: dict[str, Any] = {"name": str, "notebook": str, "fixed": dict, "grid": dict}
+_KINDS |= {"seeds": (list, dict)} | {key: type(value) for key, value in _OPTIONAL.items()}
 
 
 class SweepError(ValueError):
@@ -164,7 +156,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
+    table = results_dir() / f"{name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
     return Sweep(name, notebook, runs, table, predictions)
 
@@ -238,8 +230,6 @@ def _runs(
     seeds: Mapping[str, Sequence[int]],
 ) -> Iterator[RunSpec]:
     """Yield every combination of places with its seeds."""
-    small = cache(smoke_sized)  # both read or write whole data sets
-    hashed = cache(lambda dataset, language: fingerprint(locate(dataset, language)))
     for places in itertools.product(*axes.values()):
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
@@ -248,12 +238,10 @@ def _runs(
         for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
-            if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
-                sizes = small(parameters["dataset"], parameters["epochs"])
-                parameters["dataset"], parameters["epochs"] = sizes
             data = {}
             if "dataset" in parameters:
-                data = hashed(parameters["dataset"], parameters.get("language", "english"))
+                language = parameters.get("language", "english")
+                data = fingerprint(locate(parameters["dataset"], language))
             yield RunSpec(
                 configuration,
                 {key: place for key, place in at.items() if key not in base},
