@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import hashlib
 import json
+import multiprocessing
 import os
 import pickle
 import random
@@ -39,6 +40,7 @@ import yaml  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from shd_helpers.events.toy import write_toy  # noqa: E402
+from shd_helpers.files import atomic  # noqa: E402
 from shd_helpers.paths import NOTEBOOKS  # noqa: E402
 from shd_helpers.source.recordings import encode_recordings  # noqa: E402
 from shd_helpers.study import (  # noqa: E402
@@ -56,6 +58,7 @@ from tests.test_recordings import sound  # noqa: E402
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 OURS = {"DatasetError", "RunError", "TableError", "SweepError", "RecordingError", "ValueError"}
 LIMIT_S = 240.0  # of one attack, on a busy machine
+FORK = multiprocessing.get_context("fork")
 ROOM_BYTES, ADDRESSES_BYTES = 700e6, 4e9  # above what the parent has
 
 
@@ -193,7 +196,7 @@ READERS = {
     "runs": ("analyse", "train", "sweep", "tables"),
     "trial.yaml": ("sweep",),
 }
-WAYS = "bits head cut empty noise zeros huge more other folder gone nowhere itself pipe device"
+WAYS = "bits cut empty noise other folder gone nowhere itself pipe device"
 TOKENS = (b"NaN", b"-1", b"1e999", b"null", b'"x"', b"", b"true", b"[]", b"97", b"9" * 40, b"\xff")
 
 
@@ -203,21 +206,14 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     ways = WAYS.split() + ["token", "line"] * 5 * (path.suffix in (".json", ".csv", ".yaml"))
     way = rng.choice(ways)
     at = rng.randrange(len(content) + 1)
-    if way in ("bits", "head") and content:
+    if way == "bits" and content:
         for _ in range(rng.choice([1, 3, 20])):
-            place = rng.randrange(min(len(content), 2**9 if way == "head" else 2**40))
-            content[place] ^= 1 << rng.randrange(8)
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     elif way in ("cut", "empty"):
         del content[at if way == "cut" else 0 :]
-    elif way in ("noise", "zeros"):
+    elif way == "noise":
         end = min(len(content), at + rng.choice([8, 100, 10**6]))
-        content[at:end] = rng.randbytes(end - at) if way == "noise" else bytes(end - at)
-    elif way == "huge":
-        size = rng.choice([4, 8])
-        at -= at % size
-        content[at : at + size] = rng.choice([2**31 - 1, 2**30, 2**24]).to_bytes(size, "little")
-    elif way == "more":
-        content += rng.randbytes(rng.choice([1, 1000]))
+        content[at:end] = rng.randbytes(end - at)
     elif way == "other":
         content = bytearray(rng.choice(others).read_bytes())
     elif way == "token" and (found := [*re.finditer(rb"[\w.]+|\"[^\"]*\"", content)]):
@@ -287,59 +283,51 @@ class Arena:
 
     def ask(self, question):
         """Return what a function returns in a fork of its own."""
-        outcome, answer, _ = self.fork(question)
+        outcome, answer = self.fork(question)
         assert outcome == "completed", answer
         return answer
 
-    def fork(self, act, kill: tuple[int, float] | None = None) -> tuple[str, object, float]:
-        """Do something in a fork; return how it ended, what it said, its memory above ours."""
+    def fork(self, act, kill: tuple[int, float] | None = None) -> tuple[str, object]:
+        """Do something in a fork; return how it ended, and what it said."""
         self.outcome.unlink(missing_ok=True)
-        before = psutil.Process().memory_info()
-        pid = os.fork()
-        if not pid:
-            self._child(act, before.vms)
-        start, waiting = time.monotonic(), [kill] if kill else []
-        while True:
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-            spent = time.monotonic() - start
-            if ended:
-                break
-            if waiting and spent >= waiting[0][1]:
-                os.kill(pid, waiting.pop()[0])
-            if spent > LIMIT_S + 10:
-                os.kill(pid, signal.SIGKILL)
-            elif spent > LIMIT_S:
-                os.kill(pid, signal.SIGABRT)  # its traceback goes to `said`
-            time.sleep(0.01)
-        room = max(0, usage.ru_maxrss * 1024 - before.rss)
+        process = FORK.Process(target=self._child, args=(act,))
+        process.start()
+        process.join(kill[1] if kill else LIMIT_S)
+        if kill and process.is_alive():
+            os.kill(process.pid, kill[0])
+            process.join(LIMIT_S)
+        word = "hang" if process.is_alive() else f"exit status {process.exitcode}"
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGABRT)  # its traceback goes to `said`
+            process.join(10)
+            process.kill()
         if self.outcome.exists():
-            return (*json.loads(self.outcome.read_text()), room)
-        code = os.waitstatus_to_exitcode(status)
-        if kill and code == -kill[0]:
-            return "killed", "", room
-        word = "hang" if spent > LIMIT_S else f"exit status {code}"
-        return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}", room
+            return tuple(json.loads(self.outcome.read_text()))
+        if kill and process.exitcode == -kill[0]:
+            return "killed", ""
+        return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}"
 
-    def _child(self, act, vms: int) -> None:
+    def _child(self, act) -> None:
         said = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for number in (1, 2):
             os.dup2(said, number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         # its own is a semaphore that all forks share: one killed with it would stop the others
         tqdm.set_lock(threading.RLock())
         faulthandler.enable()
-        resource.setrlimit(resource.RLIMIT_AS, (vms + int(ADDRESSES_BYTES),) * 2)
+        before = psutil.Process().memory_info()
+        resource.setrlimit(resource.RLIMIT_AS, (before.vms + int(ADDRESSES_BYTES),) * 2)
         try:
-            outcome = ("completed", act())
+            outcome, text = "completed", act()
         except BaseException as error:
             try:
-                outcome = ("refused", clean(error))
+                outcome, text = "refused", clean(error)
             except BaseException:
-                outcome = ("finding", "".join(traceback.format_exception(error))[-4000:])
-        part = self.outcome.with_suffix(".part")
-        part.write_text(json.dumps(outcome))
-        part.replace(self.outcome)
-        os._exit(0)
+                outcome, text = "finding", "".join(traceback.format_exception(error))[-4000:]
+        room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before.rss
+        if outcome != "finding" and room > ROOM_BYTES:
+            outcome, text = "finding", f"{room / 1e6:.0f} MB of memory; {text}"
+        with atomic(self.outcome) as part:
+            part.write_text(json.dumps((outcome, text)))
 
     def attack(self, number: int, kinds: list[str]) -> tuple[str, str, str, str]:
         """Restore the home, attack it; return kind, what was done, how it ended, what was said."""
@@ -352,19 +340,16 @@ class Arena:
         )
         before = hashes(self.home.folder)
         for kill in attack.kills:
-            outcome, text, _ = self.fork(attack.act, kill)
+            outcome, text = self.fork(attack.act, kill)
             if outcome == "finding":
                 return kind, attack.what, outcome, str(text)
             if problem := self.problem(attack, before):
                 return kind, attack.what, "finding", f"after {outcome}: {problem}"
-        outcome, text, room = self.fork(attack.act)
+        outcome, text = self.fork(attack.act)
         if outcome == "refused" and not any(name in str(text) for name in attack.names):
             outcome, text = "finding", f"refused, or names nothing: {text}"
-        if outcome != "finding":
-            if room > ROOM_BYTES:
-                outcome, text = "finding", f"{room / 1e6:.0f} MB of memory; {text}"
-            elif problem := self.problem(attack, before):
-                outcome, text = "finding", f"{problem}; {text}"
+        if outcome != "finding" and (problem := self.problem(attack, before)):
+            outcome, text = "finding", f"{problem}; {text}"
         if attack.kills and outcome == "completed":
             found = self.ask(self.home.results)
             wrong = [k for k in found if found[k] not in (None, self.results[k])]
@@ -383,7 +368,7 @@ class Arena:
                 rewritten.add(folder)
         for folder in rewritten:  # then all of it is new
             answer = self.fork(lambda folder=folder: self.home.is_whole(folder))
-            if answer[:2] != ("completed", True):
+            if answer != ("completed", True):
                 return f"{folder}: changed, and no complete run: {answer[1]}"
         for path in self.home.folder.rglob("*.json"):
             name = str(path.relative_to(self.home.folder))
@@ -400,6 +385,7 @@ class Arena:
 
 
 def main() -> None:
+    """Attack until the time is over; print each finding, and count them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--count", type=int, default=10**9, help="attacks, at most")
@@ -407,28 +393,18 @@ def main() -> None:
     kinds = ["damage", "kills"]
     parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds)
     arguments = parser.parse_args()
-    end = time.monotonic() + 60 * arguments.minutes
+    end, counts, number = time.monotonic() + 60 * arguments.minutes, Counter(), arguments.seed
     with tempfile.TemporaryDirectory(prefix="attacks") as folder:
-        sys.exit(run(Arena(Path(folder)), arguments, end))
-
-
-def run(arena: Arena, arguments: argparse.Namespace, end: float) -> bool:
-    """Attack until the time is over; print each finding, and a table; tell if there was one."""
-    counts: Counter = Counter()
-    number = arguments.seed
-    while number < arguments.seed + arguments.count and time.monotonic() < end:
-        start = time.monotonic()
-        kind, what, outcome, text = arena.attack(number, arguments.kinds)
-        print(f"{number} {time.monotonic() - start:.1f} s {what} {outcome}", file=sys.stderr)
-        counts[kind, outcome] += 1
-        if outcome == "finding" or arguments.count == 1:
-            print(f"\nattack {number}: {kind}: {what}\n{outcome}: {text}", flush=True)
-        number += 1
-    outcomes = ("refused", "completed", "finding")
-    print(f"\nattacks {arguments.seed} to {number - 1}\n{'':12}", *(f"{o:>10}" for o in outcomes))
-    for kind in arguments.kinds:
-        print(f"{kind:12}", *(f"{counts[kind, o]:10}" for o in outcomes))
-    return any(outcome == "finding" for _, outcome in counts)
+        arena = Arena(Path(folder))
+        while number < arguments.seed + arguments.count and time.monotonic() < end:
+            kind, what, outcome, text = arena.attack(number, arguments.kinds)
+            print(f"{number} {kind}: {what} {outcome}", file=sys.stderr)
+            counts[outcome] += 1
+            if outcome == "finding" or arguments.count == 1:
+                print(f"\nattack {number}: {kind}: {what}\n{outcome}: {text}", flush=True)
+            number += 1
+    print(f"attacks {arguments.seed} to {number - 1}: {dict(counts)}")
+    sys.exit(counts["finding"] > 0)
 
 
 if __name__ == "__main__":

@@ -107,13 +107,6 @@ def test_files_fetched_by_hand(site, data_dir, tmp_path, suffix):
         datasets.locate("shd")
 
 
-def test_a_download_that_is_cut_begins_again(site):
-    site.cut = [1000]
-    path = datasets.locate("shd")[0]
-    assert path.read_bytes() == site.files[path.name]
-    assert site.asked[:2] == [path.name] * 2
-
-
 def test_what_a_killed_download_has_left_is_removed(site, data_dir):
     left = data_dir / "shd" / "download" / "tmp1"
     left.parent.mkdir(parents=True)

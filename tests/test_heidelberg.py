@@ -5,7 +5,6 @@ import hashlib
 import io
 import tarfile
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,8 @@ from shd_helpers.source.changed import Change
 from shd_helpers.source.cochlea import encode
 from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
 from tests.loopback import serve
+from tests.test_datasets import names
+from tests.test_recordings import sound
 
 TRAIN = [  # not in the order of their names
     "lang-german_speaker-03_trial-12_digit-7.flac",
@@ -34,12 +35,8 @@ SPEAKERS = {"hd_train": [3, 11, 0, 0, 0], "hd_test": [5, 4, 0]}
 
 
 def flac(seed: int) -> bytes:
-    """Return a chirp of 50 ms at 48 kHz, in 16 bit."""
-    t = np.arange(2400) / 48_000
     with io.BytesIO() as file:
-        soundfile.write(
-            file, 0.3 * np.sin(2 * np.pi * (300 + 90 * seed + 2000 * t) * t), 48_000, format="FLAC"
-        )
+        soundfile.write(file, sound(seed, 48_000, 0.05), 48_000, format="FLAC")
         return file.getvalue()
 
 
@@ -49,9 +46,9 @@ RECORDINGS = {name: flac(seed) for seed, name in enumerate(TRAIN + TEST)}
 def pack(recordings=RECORDINGS, train=TRAIN, test=TEST, folder="audio/") -> bytes:
     """Return an archive as the site has it; a list that is None is left out."""
     members = {f"{folder}{name}": content for name, content in recordings.items()}
-    for part, names in (("train", train), ("test", test)):
-        if names is not None:
-            members[f"{part}_filenames.txt"] = "".join(f"{n}\n" for n in names).encode()
+    for part, listed in (("train", train), ("test", test)):
+        if listed is not None:
+            members[f"{part}_filenames.txt"] = "".join(f"{n}\n" for n in listed).encode()
     with io.BytesIO() as file:
         with tarfile.open(fileobj=file, mode="w:gz") as tar:
             for name, content in members.items():
@@ -61,17 +58,13 @@ def pack(recordings=RECORDINGS, train=TRAIN, test=TEST, folder="audio/") -> byte
         return file.getvalue()
 
 
-def describe(recordings=RECORDINGS, n_train=5, n_test=3) -> dict:
-    """Return what the official archive's description would be."""
+def expect(monkeypatch, recordings=RECORDINGS):
+    """Put a small archive's description in the place of the official one's."""
     lines = [f"{name} {hashlib.sha256(recordings[name]).hexdigest()}\n" for name in recordings]
     digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    lists = {"train_filenames.txt": n_train, "test_filenames.txt": n_test}
-    return {"LISTS": lists, "RECORDINGS_SHA256": digest}
-
-
-def expect(monkeypatch, *arguments):
-    for name, value in describe(*arguments).items():
-        monkeypatch.setattr(heidelberg, name, value)
+    monkeypatch.setattr(heidelberg, "RECORDINGS_SHA256", digest)
+    lists = {"train_filenames.txt": len(TRAIN), "test_filenames.txt": len(TEST)}
+    monkeypatch.setattr(heidelberg, "LISTS", lists)
 
 
 @functools.cache
@@ -110,10 +103,6 @@ def site(monkeypatch, data_dir, encoded):
         expect(monkeypatch)
         monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # before it tries again
         yield site
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def check_good(files):

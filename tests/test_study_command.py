@@ -52,6 +52,9 @@ def test_whole_study(tmp_path):
     assert {f"weights_SNN_change_over_epochs_FC{i}.png" for i in (1, 2)} <= figures
 
 
+VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -60,29 +63,19 @@ def test_whole_study(tmp_path):
         (("--dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
         (("--dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
         (("--dataset", "{toy}", "--name", "a b"), "run_name 'a b': must be letters"),
+        (("--dataset", "{toy}", *VALIDATES_7), "validation_speakers 7: no such speaker here"),
     ],
 )
 def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, arguments, message):
     """The command runs in this process, which saves its imports."""
     write_toy(tmp_path / "toy", seed=0)
-    monkeypatch.setenv("SHD_SMOKE", "1")
+    monkeypatch.delenv("SHD_SMOKE", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs here"))
     given = [text.format(toy=tmp_path / "toy") for text in arguments]
     monkeypatch.setattr(sys, "argv", ["study", *given])
     with pytest.raises(SystemExit, match=re.escape(message)):
         main()
     assert not (tmp_path / "runs here").exists()
-
-
-def test_what_the_data_do_not_have_is_refused_first(tmp_path, monkeypatch, data_dir):
-    write_toy(tmp_path / "toy", seed=0)
-    monkeypatch.delenv("SHD_SMOKE", raising=False)
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    arguments = ["-p", "validation", "speaker", "-p", "validation_speakers", "7"]
-    monkeypatch.setattr(sys, "argv", ["study", "--dataset", str(tmp_path / "toy"), *arguments])
-    with pytest.raises(SystemExit, match=r"The study stopped\.\nvalidation_speakers 7: no such"):
-        main()
-    assert not (tmp_path / "runs").exists()
 
 
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from tests.imports import loaded_by
         ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
+        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
         ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
