@@ -1,4 +1,4 @@
-"""Attack the study at random: damaged files, kills; see docs/attacks.md.
+"""Attack the study at random, by damaged files; see docs/attacks.md.
 
 python -m tests.random_attacks --minutes 60 [--seed 0]
 
@@ -12,7 +12,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import pickle
 import random
 import re
 import resource
@@ -24,9 +23,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a fork has no other threads
@@ -73,12 +70,9 @@ class Home:
         for name in ("runs", "data", "results"):
             os.environ[f"SHD_{name.upper()}_DIR"] = str(folder / name)
         os.environ["SHD_IMG_DIR"] = str(folder / "img")
-        # what writes, each of which may be killed and done again; and what only reads
-        self.writers = {"train": self.train, "encode": self.encode, "sweep": self.sweep}
-        self.readers = {"analyse": self.analyse, "tables": self.tables}
 
-    def make(self) -> dict[str, float]:
-        """Do everything once, as it should go; return how many seconds each took."""
+    def make(self) -> None:
+        """Do once, as it should go, all that writes."""
         write_toy(self.toy, seed=0, takes=1)
         (self.folder / "recorded").mkdir()
         for i, name in enumerate(("one_ann_0", "two_ann_0", "zero_bob_0", "six_bob_0")):
@@ -87,12 +81,9 @@ class Home:
         content = {"name": "trial", "notebook": TRAINING.stem, "fixed": self.small, "seeds": [0]}
         content |= {"grid": {"slope": [2.0, 3.0]}, "keep_predictions": True}
         self.yaml.write_text(yaml.safe_dump(content, sort_keys=False))
-        spans = {}
-        for name, act in self.writers.items():
-            start = time.monotonic()
-            act()
-            spans[name] = time.monotonic() - start
-        return spans
+        self.train()
+        self.encode()
+        self.sweep()
 
     def train(self) -> None:
         execute(self.small | {"run_name": "keep"})
@@ -123,18 +114,6 @@ class Home:
     def tables(self) -> None:
         read_table(self.table)
         collect_predictions(self.table)
-
-    def results(self) -> dict[str, str | None]:
-        """Return what doing it again must give again, to the last bit."""
-        run = read_run(self.folder / "runs" / "keep")
-        content = pickle.dumps([run.weights, run.info["scores"], run.predictions.to_csv()])
-        found: dict[str, str | None] = {"keep": hashlib.sha256(content).hexdigest()}
-        for path in (self.out / f"mine_{part}.h5" for part in ("train", "test")):
-            is_there = path.exists()
-            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest() if is_there else None
-        columns = ["hash", "status", "validation_accuracy", "test_accuracy", "hidden_spikes"]
-        found["sweep"] = read_table(self.table)[columns].to_csv() if self.table.exists() else None
-        return found
 
     def is_whole(self, folder: str) -> bool:
         """Tell whether a folder holds a complete run whose parts belong together."""
@@ -175,17 +154,6 @@ def done_rows(table: Path) -> set[str]:
 
 
 # --- what is done to it ---------------------------------------------------------------------------
-
-
-@dataclass
-class Attack:
-    """What is done to a home, and what may come of it."""
-
-    what: str  # in words
-    act: Callable[[], object]
-    names: tuple[str, ...] = ()  # one of them stands in what is refused; none: it must complete
-    damaged: frozenset[str] = frozenset()  # files, below the home
-    kills: tuple[tuple[int, float], ...] = ()  # signals, and seconds from the start
 
 
 READERS = {
@@ -236,33 +204,16 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     return way
 
 
-def of_damage(rng: random.Random, home: Home) -> Attack:
-    """Damage a file or two; then something reads or writes there."""
+def damage_some(rng: random.Random, home: Home) -> tuple[dict[str, str], str]:
+    """Damage a file or two; return the way of each, and the method that is to come there."""
     files = sorted(path for path in home.folder.rglob("*") if path.is_file())
     place = rng.choice([*READERS, "runs", "results"])
     inside = [p for p in files if p.relative_to(home.folder).parts[0] == place]
-    chosen = rng.sample(inside, min(len(inside), rng.choice([1, 1, 2])))
-    reader = rng.choice(READERS[place])
-    names, ways = [str(path.relative_to(home.folder)) for path in chosen], []
-    for path in chosen:
-        ways.append(damage(rng, path, [p for p in files if p.is_file()]))
-    words = (str(home.folder), "dataset", *(path.name for path in chosen))
-    act = (home.writers | home.readers)[reader]
-    return Attack(f"{reader} after {names}: {ways}", act, words, frozenset(names))
-
-
-def of_kills(rng: random.Random, home: Home, spans: dict[str, float]) -> Attack:
-    """Kill what writes, up to three times, at random moments."""
-    doing = rng.choice([*spans])
-    kills = [
-        (rng.choice([signal.SIGKILL, signal.SIGTERM]), rng.uniform(0, 1.2 * spans[doing]))
-        for _ in range(rng.choice([1, 1, 2, 3]))
-    ]
-    if doing == "sweep" or rng.random() < 0.3:  # what only saves time has to be made again
-        for name in ("data", "results", "runs/sweeps"):
-            shutil.rmtree(home.folder / name, ignore_errors=True)
-    what = f"{doing}, {', '.join(f'{signal.Signals(s).name} at {t:.2f} s' for s, t in kills)}"
-    return Attack(what, home.writers[doing], kills=tuple(kills))
+    ways = {}
+    for path in rng.sample(inside, min(len(inside), rng.choice([1, 1, 2]))):
+        others = [p for p in files if p.is_file()]
+        ways[str(path.relative_to(home.folder))] = damage(rng, path, others)
+    return ways, rng.choice(READERS[place])
 
 
 class Arena:
@@ -276,26 +227,16 @@ class Arena:
             for _ in range(2):  # the second time nothing is compiled
                 shutil.rmtree(self.home.folder, ignore_errors=True)
                 self.home.folder.mkdir()
-                self.spans = self.home.make()
+                self.home.make()
         gc.collect()
         shutil.copytree(self.home.folder, self.good, symlinks=True)
-        self.results = self.ask(self.home.results)
 
-    def ask(self, question):
-        """Return what a function returns in a fork of its own."""
-        outcome, answer = self.fork(question)
-        assert outcome == "completed", answer
-        return answer
-
-    def fork(self, act, kill: tuple[int, float] | None = None) -> tuple[str, object]:
+    def fork(self, act) -> tuple[str, object]:
         """Do something in a fork; return how it ended, and what it said."""
         self.outcome.unlink(missing_ok=True)
         process = FORK.Process(target=self._child, args=(act,))
         process.start()
-        process.join(kill[1] if kill else LIMIT_S)
-        if kill and process.is_alive():
-            os.kill(process.pid, kill[0])
-            process.join(LIMIT_S)
+        process.join(LIMIT_S)
         word = "hang" if process.is_alive() else f"exit status {process.exitcode}"
         if process.is_alive():
             os.kill(process.pid, signal.SIGABRT)  # its traceback goes to `said`
@@ -303,8 +244,6 @@ class Arena:
             process.kill()
         if self.outcome.exists():
             return tuple(json.loads(self.outcome.read_text()))
-        if kill and process.exitcode == -kill[0]:
-            return "killed", ""
         return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}"
 
     def _child(self, act) -> None:
@@ -329,57 +268,35 @@ class Arena:
         with atomic(self.outcome) as part:
             part.write_text(json.dumps((outcome, text)))
 
-    def attack(self, number: int, kinds: list[str]) -> tuple[str, str, str, str]:
-        """Restore the home, attack it; return kind, what was done, how it ended, what was said."""
+    def attack(self, number: int) -> tuple[str, str, object]:
+        """Restore the home, attack it; return what was done, how it ended, what was said."""
         shutil.rmtree(self.home.folder)
         shutil.copytree(self.good, self.home.folder, symlinks=True)
-        rng = random.Random(number)
-        kind = rng.choice(kinds)
-        attack = (
-            of_damage(rng, self.home) if kind == "damage" else of_kills(rng, self.home, self.spans)
-        )
+        ways, act = damage_some(random.Random(number), self.home)
         before = hashes(self.home.folder)
-        for kill in attack.kills:
-            outcome, text = self.fork(attack.act, kill)
-            if outcome == "finding":
-                return kind, attack.what, outcome, str(text)
-            if problem := self.problem(attack, before):
-                return kind, attack.what, "finding", f"after {outcome}: {problem}"
-        outcome, text = self.fork(attack.act)
-        if outcome == "refused" and not any(name in str(text) for name in attack.names):
-            outcome, text = "finding", f"refused, or names nothing: {text}"
-        if outcome != "finding" and (problem := self.problem(attack, before)):
+        outcome, text = self.fork(getattr(self.home, act))
+        names = (str(self.home.folder), "dataset", *(Path(name).name for name in ways))
+        if outcome == "refused" and not any(name in str(text) for name in names):
+            outcome, text = "finding", f"refused, and names nothing: {text}"
+        if outcome != "finding" and (problem := self.problem({*ways}, before)):
             outcome, text = "finding", f"{problem}; {text}"
-        if attack.kills and outcome == "completed":
-            found = self.ask(self.home.results)
-            wrong = [k for k in found if found[k] not in (None, self.results[k])]
-            left = [path.name for path in self.home.folder.rglob("*.part")]
-            if wrong or left:
-                outcome, text = "finding", f"other results: {wrong}; left: {left}"
-        return kind, attack.what, outcome, str(text)
+        return f"{act} after {ways}", outcome, text
 
-    def problem(self, attack: Attack, before: dict[str, str]) -> str:
-        """Return what was lost, if anything."""
+    def problem(self, damaged: set[str], before: dict[str, str]) -> str:
+        """Return what was lost of what isn't damaged, if anything."""
         after, rewritten = hashes(self.home.folder), set()
         for name, content in before.items():
             folder = name.rpartition("/")[0]
             is_complete = f"{folder}/run.json" in before and "unfinished" not in folder
-            if is_complete and after.get(name) != content and name not in attack.damaged:
+            if is_complete and after.get(name) != content and name not in damaged:
                 rewritten.add(folder)
         for folder in rewritten:  # then all of it is new
             answer = self.fork(lambda folder=folder: self.home.is_whole(folder))
             if answer != ("completed", True):
                 return f"{folder}: changed, and no complete run: {answer[1]}"
-        for path in self.home.folder.rglob("*.json"):
-            name = str(path.relative_to(self.home.folder))
-            if name not in attack.damaged and path.is_file():
-                try:
-                    json.loads(path.read_text(), parse_constant=lambda word: 1 / 0)
-                except (ValueError, ZeroDivisionError):
-                    return f"{name}: no JSON"
         table = self.home.table.relative_to(self.home.folder)
         lost = done_rows(self.good / table) - done_rows(self.home.table)
-        if lost and str(table) in before and str(table) not in attack.damaged:
+        if lost and str(table) not in damaged:
             return f"rows are lost: {lost}"
         return ""
 
@@ -390,18 +307,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--count", type=int, default=10**9, help="attacks, at most")
     parser.add_argument("--seed", type=int, default=0, help="number of the first attack")
-    kinds = ["damage", "kills"]
-    parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds)
     arguments = parser.parse_args()
     end, counts, number = time.monotonic() + 60 * arguments.minutes, Counter(), arguments.seed
     with tempfile.TemporaryDirectory(prefix="attacks") as folder:
         arena = Arena(Path(folder))
         while number < arguments.seed + arguments.count and time.monotonic() < end:
-            kind, what, outcome, text = arena.attack(number, arguments.kinds)
-            print(f"{number} {kind}: {what} {outcome}", file=sys.stderr)
+            what, outcome, text = arena.attack(number)
+            print(f"{number} {what} {outcome}", file=sys.stderr)
             counts[outcome] += 1
             if outcome == "finding" or arguments.count == 1:
-                print(f"\nattack {number}: {kind}: {what}\n{outcome}: {text}", flush=True)
+                print(f"\nattack {number}: {what}\n{outcome}: {text}", flush=True)
             number += 1
     print(f"attacks {arguments.seed} to {number - 1}: {dict(counts)}")
     sys.exit(counts["finding"] > 0)
