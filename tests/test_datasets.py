@@ -22,13 +22,10 @@ def test_locate_finds_one_pair(tmp_path):
     (tmp_path / "y_test.h5").touch()
     with pytest.raises(DatasetError, match=r"2 pairs.*: x, y; keep one"):
         datasets.locate(str(tmp_path))
-
-
-def test_locate_without_pair_or_folder(tmp_path):
-    for name in ("x_train.h5", "y_test.h5"):
-        (tmp_path / name).touch()
-    (tmp_path / "y_train.h5").mkdir()
+    for name in ("x_test.h5", "y_test.h5"):
+        (tmp_path / name).unlink()
     (tmp_path / "x_test.h5").symlink_to(tmp_path / "gone.h5")
+    (tmp_path / "y_test.h5").mkdir()
     with pytest.raises(DatasetError, match="0 pairs"):
         datasets.locate(str(tmp_path))
     with pytest.raises(DatasetError, match=r"no such folder"):

@@ -158,17 +158,6 @@ def test_jobs_that_die_before_their_first_run_end_the_sweep(there, site):
     assert there.log() == []
 
 
-def test_all_runs_fail(there, site):
-    for x in (1.0, 2.0):
-        for seed in (0, 1):
-            there.order(x, seed, "fail")
-    command = there.sweep()
-    assert command.wait(LONG_S) == 1
-    assert there.rows().status.tolist() == ["failed"] * 4
-    assert "4 runs, 4 failed" in command.out.read_text()
-    assert site.jobs() == {}
-
-
 def test_jobs_end_before_their_time_and_others_go_on(there, site):
     """A job of two minutes begins runs in its first seconds only; one that is too long fails."""
     there.write(grid={"x": [1.0]}, seeds=[0, 1, 2])
