@@ -146,21 +146,9 @@ def test_other_code_makes_the_files_anew(site, data_dir, encoded, monkeypatch):
     assert len(encoded) == 2 * len(RECORDINGS)
 
 
-@pytest.mark.parametrize("line", ["{}\r\n", '"./hd_audio/audio/{}.wav"\n'])
-def test_lists_with_folders_and_endings(site, data_dir, line):
-    (data_dir / "hd").mkdir(parents=True)
-    for part, listed in (("train", TRAIN), ("test", TEST)):
-        text = "".join(line.format(name.removesuffix(".flac")) for name in listed)
-        (data_dir / "hd" / f"{part}_filenames.txt").write_bytes(text.encode("utf-8-sig"))
-    site.files["hd_audio.tar.gz"] = pack(folder="./hd_audio/audio/", train=None, test=None)
-    assert [read_shd(path).files for path in datasets.locate("hd")] == [tuple(TRAIN), tuple(TEST)]
-
-
-FEWER = {name: content for name, content in RECORDINGS.items() if name != TEST[1]}
-SWAPPED = FEWER | {TEST[1]: RECORDINGS[TEST[0]]}
+SWAPPED = RECORDINGS | {TEST[1]: RECORDINGS[TEST[0]]}
 BAD_ARCHIVES = {
     "another sound": (pack(SWAPPED), "8 recordings with .*; 8 with .* were expected"),
-    "one recording less": (pack(FEWER), "7 recordings with .*; 8 with .* were expected"),
     "half an archive": (pack()[:4000], "not a complete archive"),
     "a way out": (pack(folder="../../"), "not a complete archive .*Outside"),
 }

@@ -21,6 +21,7 @@ from shd_helpers.source.recordings import (
     read_wave,
 )
 from shd_helpers.source.shd_file import DatasetError, read_shd
+from tests.damage import damages
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -184,17 +185,11 @@ def test_bad_settings(settings, message, folder, tmp_path, quick):
         write(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["half", "flipped", "pipe"])
+@damages
 def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
     paths, parts = sorted(folder.glob("*.wav")), tmp_path / "parts"
     first = encode_files(paths, parts, progress=False)
-    part = next(parts.glob("*/*.npz"))
-    content = bytearray(part.read_bytes())
-    content[content.index(b"\x93NUMPY") + 130] ^= 0xFF
-    part.write_bytes(content[: len(content) // 2] if damage == "half" else content)
-    if damage == "pipe":
-        part.unlink()
-        os.mkfifo(part)
+    damage(next(parts.glob("*/*.npz")))
     quick.clear()
     again = encode_files(paths, parts, progress=False)
     assert len(quick) == 1
