@@ -184,8 +184,9 @@ def test_bad_list(site, data_dir, encoded, fault):
         datasets.locate("hd")
     assert encoded == []
     site.files.clear()  # as it says: no second download
-    (data_dir / "hd" / "train_filenames.txt").write_text("\n".join(TRAIN))
-    (data_dir / "hd" / "test_filenames.txt").write_text("\n".join(TEST))
+    for part, listed in (("train", TRAIN), ("test", TEST)):  # folders and endings don't matter
+        text = "".join(f'"./audio/{name.removesuffix(".flac")}.wav"\r\n' for name in listed)
+        (data_dir / "hd" / f"{part}_filenames.txt").write_bytes(text.encode("utf-8-sig"))
     check_good(datasets.locate("hd"))
 
 

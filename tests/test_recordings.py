@@ -110,17 +110,6 @@ def test_stereo_is_averaged_and_any_rate_becomes_48_khz(rate_hz, tmp_path):
     np.testing.assert_allclose(wave[200:4600], ideal[200:4600], atol=2e-3)
 
 
-def test_spikes_follow_from_file_name_and_seed_alone(folder, tmp_path):
-    whole = read_shd(write(folder, tmp_path / "a")[0])
-    other_seed = read_shd(write(folder, tmp_path / "b", seed=1)[0])
-    (folder / "two_ann_0.flac").unlink()
-    fewer = read_shd(write(folder, tmp_path / "c")[0])
-    first = slice(*whole.offsets[:2])
-    np.testing.assert_array_equal(fewer.times, whole.times[first])
-    np.testing.assert_array_equal(fewer.units, whole.units[first])
-    assert not np.array_equal(other_seed.units[:500], whole.units[:500])
-
-
 def tone(hz: float, duration_s: float = 0.05, rate_hz: int = 24_000) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hz * np.arange(int(duration_s * rate_hz)) / rate_hz + 0.3)
 
@@ -257,19 +246,23 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
 
 
 def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
-    files = write(folder, tmp_path, changed=2)
+    """Spikes follow from file, seed and copy alone, not from the other recordings."""
+    files = write(folder, tmp_path, changed=2, seed=1)
     assert datasets.locate(str(tmp_path)) == files
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "zero_bob_1.wav"]]
     for part in (0, 1):
         original = read_shd(files[part])
         copies = datasets.locate_changed(str(tmp_path), files, part, 2)
-        for k, copy in enumerate(map(read_shd, copies), 1):
+        for k, copy in enumerate((original, *map(read_shd, copies))):
             assert copy.labels.tolist() == original.labels.tolist()
             assert copy.speakers.tolist() == original.speakers.tolist()
             for row, name in enumerate(listed[part]):
-                times, units = encode_file(folder / name, 0, k)
+                times, units = encode_file(folder / name, 1, k)
                 np.testing.assert_array_equal(copy.spikes(row), (times, units))
-                assert len(times) > 50 and len(times) != len(original.spikes(row)[0])
+                assert len(times) > 50
+                assert k == 0 or len(times) != len(original.spikes(row)[0])
+        other_seed = encode_file(folder / name, 0)
+        assert not np.array_equal(other_seed[1], original.spikes(row)[1])
     with pytest.raises(DatasetError, match=r"mine_changed3_test.h5: no such file.* changed=4\)"):
         datasets.locate_changed(str(tmp_path), files, 1, 4)
     with pytest.raises(ValueError, match=r"^changed 11: "):
