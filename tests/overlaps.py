@@ -97,7 +97,7 @@ def unlabelled(figure: Figure) -> list[str]:
             ]
             is_read = any(re.fullmatch(r"[\d.,\u2212-]+", text) for text in numbers)
             alike = [other for other in figure.axes if group.joined(axis, other)]
-            labels = [getattr(other, f"get_{name}label")() for other in alike]
+            labels = [getattr(each, f"get_{name}label")() for each in (axis, *alike)]
             labels += [figure.get_supylabel()] * (name == "y")
             if is_read and not any(labels):
                 found.append(f"the {name} axis has no label")

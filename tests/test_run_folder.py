@@ -86,8 +86,10 @@ def test_run_folder_is_read_back(tmp_path):
     write_run(tmp_path / "a run", finish=False)
     with pytest.raises(RunError, match=r"run\.json: no such file\. Run 03_model_training"):
         read_run(tmp_path / "a run")
+    (tmp_path / "a run" / "a.png").write_text("a figure")
     model = write_run(tmp_path / "a run")
     run = read_run(tmp_path / "a run")
+    assert (run.folder / "a.png").read_text() == "a figure"
     assert run.info["parameters"] == {"seed": 7, "language": "german", "lr": 1e-3}
     assert run.info["seed"] == 7 and run.info["seen_speakers"] == [0, 1]
     assert run.info["scores"] == {"test": 0.5, "test_seen": 2 / 3, "test_unseen": 0}
