@@ -9,8 +9,6 @@ from itertools import combinations
 from unittest.mock import patch
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -87,33 +85,23 @@ def _crossed(figure: Figure, legend: Bbox) -> list[str]:
 
 
 def unlabelled(figure: Figure) -> list[str]:
-    """Return which axes have numbers but no label; a shared one has it once."""
+    """Return which axes have numbers but no label; those that share one have it once."""
     found = []
     for axis in figure.axes:
-        for name, its, other in (
-            ("an x", axis.xaxis, "_supxlabel"),
-            ("a y", axis.yaxis, "_supylabel"),
-        ):
+        for name, group in (("x", axis.get_shared_x_axes()), ("y", axis.get_shared_y_axes())):
+            ticks = getattr(axis, f"{name}axis").get_major_ticks()
             numbers = [
                 tick.label1.get_text()
-                for tick in its.get_major_ticks()
+                for tick in ticks
                 if tick.label1.get_visible() or tick.label2.get_visible()
             ]
             is_read = any(re.fullmatch(r"[\d.,\u2212-]+", text) for text in numbers)
-            shared = getattr(figure, other) is not None and name == "a y"
-            if is_read and not shared and not _has_label(axis, its, figure):
-                found.append(f"{name} axis has no label")
+            alike = [other for other in figure.axes if group.joined(axis, other)]
+            labels = [getattr(each, f"get_{name}label")() for each in (axis, *alike)]
+            labels += [figure.get_supylabel()] * (name == "y")
+            if is_read and not any(labels):
+                found.append(f"the {name} axis has no label")
     return found
-
-
-def _has_label(axis: Axes, its: Axis, figure: Figure) -> bool:
-    """Tell whether an axis has a label, or one beside it that it shares its numbers with."""
-    if its.get_label().get_text():
-        return True
-    group = axis.get_shared_y_axes() if its is axis.yaxis else axis.get_shared_x_axes()
-    others = [other for other in figure.axes if other is not axis and group.joined(axis, other)]
-    labels = [(o.yaxis if its is axis.yaxis else o.xaxis).get_label().get_text() for o in others]
-    return any(labels)
 
 
 def same_in_grey(figure: Figure) -> list[str]:

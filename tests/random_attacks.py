@@ -1,4 +1,4 @@
-"""Attack the study at random: damaged files, kills; see docs/attacks.md.
+"""Attack the study at random, by damaged files; see docs/attacks.md.
 
 python -m tests.random_attacks --minutes 60 [--seed 0]
 
@@ -10,8 +10,8 @@ import faulthandler
 import gc
 import hashlib
 import json
+import multiprocessing
 import os
-import pickle
 import random
 import re
 import resource
@@ -23,9 +23,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # a fork has no other threads
@@ -39,6 +37,7 @@ import yaml  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from shd_helpers.events.toy import write_toy  # noqa: E402
+from shd_helpers.files import atomic  # noqa: E402
 from shd_helpers.paths import NOTEBOOKS  # noqa: E402
 from shd_helpers.source.recordings import encode_recordings  # noqa: E402
 from shd_helpers.study import (  # noqa: E402
@@ -56,6 +55,7 @@ from tests.test_recordings import sound  # noqa: E402
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 OURS = {"DatasetError", "RunError", "TableError", "SweepError", "RecordingError", "ValueError"}
 LIMIT_S = 240.0  # of one attack, on a busy machine
+FORK = multiprocessing.get_context("fork")
 ROOM_BYTES, ADDRESSES_BYTES = 700e6, 4e9  # above what the parent has
 
 
@@ -70,12 +70,9 @@ class Home:
         for name in ("runs", "data", "results"):
             os.environ[f"SHD_{name.upper()}_DIR"] = str(folder / name)
         os.environ["SHD_IMG_DIR"] = str(folder / "img")
-        # what writes, each of which may be killed and done again; and what only reads
-        self.writers = {"train": self.train, "encode": self.encode, "sweep": self.sweep}
-        self.readers = {"analyse": self.analyse, "tables": self.tables}
 
-    def make(self) -> dict[str, float]:
-        """Do everything once, as it should go; return how many seconds each took."""
+    def make(self) -> None:
+        """Do once, as it should go, all that writes."""
         write_toy(self.toy, seed=0, takes=1)
         (self.folder / "recorded").mkdir()
         for i, name in enumerate(("one_ann_0", "two_ann_0", "zero_bob_0", "six_bob_0")):
@@ -84,12 +81,9 @@ class Home:
         content = {"name": "trial", "notebook": TRAINING.stem, "fixed": self.small, "seeds": [0]}
         content |= {"grid": {"slope": [2.0, 3.0]}, "keep_predictions": True}
         self.yaml.write_text(yaml.safe_dump(content, sort_keys=False))
-        spans = {}
-        for name, act in self.writers.items():
-            start = time.monotonic()
-            act()
-            spans[name] = time.monotonic() - start
-        return spans
+        self.train()
+        self.encode()
+        self.sweep()
 
     def train(self) -> None:
         execute(self.small | {"run_name": "keep"})
@@ -120,18 +114,6 @@ class Home:
     def tables(self) -> None:
         read_table(self.table)
         collect_predictions(self.table)
-
-    def results(self) -> dict[str, str | None]:
-        """Return what doing it again must give again, to the last bit."""
-        run = read_run(self.folder / "runs" / "keep")
-        content = pickle.dumps([run.weights, run.info["scores"], run.predictions.to_csv()])
-        found: dict[str, str | None] = {"keep": hashlib.sha256(content).hexdigest()}
-        for path in (self.out / f"mine_{part}.h5" for part in ("train", "test")):
-            is_there = path.exists()
-            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest() if is_there else None
-        columns = ["hash", "status", "validation_accuracy", "test_accuracy", "hidden_spikes"]
-        found["sweep"] = read_table(self.table)[columns].to_csv() if self.table.exists() else None
-        return found
 
     def is_whole(self, folder: str) -> bool:
         """Tell whether a folder holds a complete run whose parts belong together."""
@@ -174,17 +156,6 @@ def done_rows(table: Path) -> set[str]:
 # --- what is done to it ---------------------------------------------------------------------------
 
 
-@dataclass
-class Attack:
-    """What is done to a home, and what may come of it."""
-
-    what: str  # in words
-    act: Callable[[], object]
-    names: tuple[str, ...] = ()  # one of them stands in what is refused; none: it must complete
-    damaged: frozenset[str] = frozenset()  # files, below the home
-    kills: tuple[tuple[int, float], ...] = ()  # signals, and seconds from the start
-
-
 READERS = {
     "data": ("train", "analyse", "sweep"),
     "recorded": ("encode",),
@@ -193,7 +164,7 @@ READERS = {
     "runs": ("analyse", "train", "sweep", "tables"),
     "trial.yaml": ("sweep",),
 }
-WAYS = "bits head cut empty noise zeros huge more other folder gone nowhere itself pipe device"
+WAYS = "bits cut empty noise other folder gone nowhere itself pipe device"
 TOKENS = (b"NaN", b"-1", b"1e999", b"null", b'"x"', b"", b"true", b"[]", b"97", b"9" * 40, b"\xff")
 
 
@@ -203,21 +174,14 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     ways = WAYS.split() + ["token", "line"] * 5 * (path.suffix in (".json", ".csv", ".yaml"))
     way = rng.choice(ways)
     at = rng.randrange(len(content) + 1)
-    if way in ("bits", "head") and content:
+    if way == "bits" and content:
         for _ in range(rng.choice([1, 3, 20])):
-            place = rng.randrange(min(len(content), 2**9 if way == "head" else 2**40))
-            content[place] ^= 1 << rng.randrange(8)
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     elif way in ("cut", "empty"):
         del content[at if way == "cut" else 0 :]
-    elif way in ("noise", "zeros"):
+    elif way == "noise":
         end = min(len(content), at + rng.choice([8, 100, 10**6]))
-        content[at:end] = rng.randbytes(end - at) if way == "noise" else bytes(end - at)
-    elif way == "huge":
-        size = rng.choice([4, 8])
-        at -= at % size
-        content[at : at + size] = rng.choice([2**31 - 1, 2**30, 2**24]).to_bytes(size, "little")
-    elif way == "more":
-        content += rng.randbytes(rng.choice([1, 1000]))
+        content[at:end] = rng.randbytes(end - at)
     elif way == "other":
         content = bytearray(rng.choice(others).read_bytes())
     elif way == "token" and (found := [*re.finditer(rb"[\w.]+|\"[^\"]*\"", content)]):
@@ -240,33 +204,16 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     return way
 
 
-def of_damage(rng: random.Random, home: Home) -> Attack:
-    """Damage a file or two; then something reads or writes there."""
+def damage_some(rng: random.Random, home: Home) -> tuple[dict[str, str], str]:
+    """Damage a file or two; return the way of each, and the method that is to come there."""
     files = sorted(path for path in home.folder.rglob("*") if path.is_file())
     place = rng.choice([*READERS, "runs", "results"])
     inside = [p for p in files if p.relative_to(home.folder).parts[0] == place]
-    chosen = rng.sample(inside, min(len(inside), rng.choice([1, 1, 2])))
-    reader = rng.choice(READERS[place])
-    names, ways = [str(path.relative_to(home.folder)) for path in chosen], []
-    for path in chosen:
-        ways.append(damage(rng, path, [p for p in files if p.is_file()]))
-    words = (str(home.folder), "dataset", *(path.name for path in chosen))
-    act = (home.writers | home.readers)[reader]
-    return Attack(f"{reader} after {names}: {ways}", act, words, frozenset(names))
-
-
-def of_kills(rng: random.Random, home: Home, spans: dict[str, float]) -> Attack:
-    """Kill what writes, up to three times, at random moments."""
-    doing = rng.choice([*spans])
-    kills = [
-        (rng.choice([signal.SIGKILL, signal.SIGTERM]), rng.uniform(0, 1.2 * spans[doing]))
-        for _ in range(rng.choice([1, 1, 2, 3]))
-    ]
-    if doing == "sweep" or rng.random() < 0.3:  # what only saves time has to be made again
-        for name in ("data", "results", "runs/sweeps"):
-            shutil.rmtree(home.folder / name, ignore_errors=True)
-    what = f"{doing}, {', '.join(f'{signal.Signals(s).name} at {t:.2f} s' for s, t in kills)}"
-    return Attack(what, home.writers[doing], kills=tuple(kills))
+    ways = {}
+    for path in rng.sample(inside, min(len(inside), rng.choice([1, 1, 2]))):
+        others = [p for p in files if p.is_file()]
+        ways[str(path.relative_to(home.folder))] = damage(rng, path, others)
+    return ways, rng.choice(READERS[place])
 
 
 class Arena:
@@ -280,155 +227,99 @@ class Arena:
             for _ in range(2):  # the second time nothing is compiled
                 shutil.rmtree(self.home.folder, ignore_errors=True)
                 self.home.folder.mkdir()
-                self.spans = self.home.make()
+                self.home.make()
         gc.collect()
         shutil.copytree(self.home.folder, self.good, symlinks=True)
-        self.results = self.ask(self.home.results)
 
-    def ask(self, question):
-        """Return what a function returns in a fork of its own."""
-        outcome, answer, _ = self.fork(question)
-        assert outcome == "completed", answer
-        return answer
-
-    def fork(self, act, kill: tuple[int, float] | None = None) -> tuple[str, object, float]:
-        """Do something in a fork; return how it ended, what it said, its memory above ours."""
+    def fork(self, act) -> tuple[str, object]:
+        """Do something in a fork; return how it ended, and what it said."""
         self.outcome.unlink(missing_ok=True)
-        before = psutil.Process().memory_info()
-        pid = os.fork()
-        if not pid:
-            self._child(act, before.vms)
-        start, waiting = time.monotonic(), [kill] if kill else []
-        while True:
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-            spent = time.monotonic() - start
-            if ended:
-                break
-            if waiting and spent >= waiting[0][1]:
-                os.kill(pid, waiting.pop()[0])
-            if spent > LIMIT_S + 10:
-                os.kill(pid, signal.SIGKILL)
-            elif spent > LIMIT_S:
-                os.kill(pid, signal.SIGABRT)  # its traceback goes to `said`
-            time.sleep(0.01)
-        room = max(0, usage.ru_maxrss * 1024 - before.rss)
+        process = FORK.Process(target=self._child, args=(act,))
+        process.start()
+        process.join(LIMIT_S)
+        word = "hang" if process.is_alive() else f"exit status {process.exitcode}"
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGABRT)  # its traceback goes to `said`
+            process.join(10)
+            process.kill()
         if self.outcome.exists():
-            return (*json.loads(self.outcome.read_text()), room)
-        code = os.waitstatus_to_exitcode(status)
-        if kill and code == -kill[0]:
-            return "killed", "", room
-        word = "hang" if spent > LIMIT_S else f"exit status {code}"
-        return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}", room
+            return tuple(json.loads(self.outcome.read_text()))
+        return "finding", f"{word}\n{self.said.read_text(errors='replace')[:3000]}"
 
-    def _child(self, act, vms: int) -> None:
+    def _child(self, act) -> None:
         said = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for number in (1, 2):
             os.dup2(said, number)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         # its own is a semaphore that all forks share: one killed with it would stop the others
         tqdm.set_lock(threading.RLock())
         faulthandler.enable()
-        resource.setrlimit(resource.RLIMIT_AS, (vms + int(ADDRESSES_BYTES),) * 2)
+        before = psutil.Process().memory_info()
+        resource.setrlimit(resource.RLIMIT_AS, (before.vms + int(ADDRESSES_BYTES),) * 2)
         try:
-            outcome = ("completed", act())
+            outcome, text = "completed", act()
         except BaseException as error:
             try:
-                outcome = ("refused", clean(error))
+                outcome, text = "refused", clean(error)
             except BaseException:
-                outcome = ("finding", "".join(traceback.format_exception(error))[-4000:])
-        part = self.outcome.with_suffix(".part")
-        part.write_text(json.dumps(outcome))
-        part.replace(self.outcome)
-        os._exit(0)
+                outcome, text = "finding", "".join(traceback.format_exception(error))[-4000:]
+        room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before.rss
+        if outcome != "finding" and room > ROOM_BYTES:
+            outcome, text = "finding", f"{room / 1e6:.0f} MB of memory; {text}"
+        with atomic(self.outcome) as part:
+            part.write_text(json.dumps((outcome, text)))
 
-    def attack(self, number: int, kinds: list[str]) -> tuple[str, str, str, str]:
-        """Restore the home, attack it; return kind, what was done, how it ended, what was said."""
+    def attack(self, number: int) -> tuple[str, str, object]:
+        """Restore the home, attack it; return what was done, how it ended, what was said."""
         shutil.rmtree(self.home.folder)
         shutil.copytree(self.good, self.home.folder, symlinks=True)
-        rng = random.Random(number)
-        kind = rng.choice(kinds)
-        attack = (
-            of_damage(rng, self.home) if kind == "damage" else of_kills(rng, self.home, self.spans)
-        )
+        ways, act = damage_some(random.Random(number), self.home)
         before = hashes(self.home.folder)
-        for kill in attack.kills:
-            outcome, text, _ = self.fork(attack.act, kill)
-            if outcome == "finding":
-                return kind, attack.what, outcome, str(text)
-            if problem := self.problem(attack, before):
-                return kind, attack.what, "finding", f"after {outcome}: {problem}"
-        outcome, text, room = self.fork(attack.act)
-        if outcome == "refused" and not any(name in str(text) for name in attack.names):
-            outcome, text = "finding", f"refused, or names nothing: {text}"
-        if outcome != "finding":
-            if room > ROOM_BYTES:
-                outcome, text = "finding", f"{room / 1e6:.0f} MB of memory; {text}"
-            elif problem := self.problem(attack, before):
-                outcome, text = "finding", f"{problem}; {text}"
-        if attack.kills and outcome == "completed":
-            found = self.ask(self.home.results)
-            wrong = [k for k in found if found[k] not in (None, self.results[k])]
-            left = [path.name for path in self.home.folder.rglob("*.part")]
-            if wrong or left:
-                outcome, text = "finding", f"other results: {wrong}; left: {left}"
-        return kind, attack.what, outcome, str(text)
+        outcome, text = self.fork(getattr(self.home, act))
+        names = (str(self.home.folder), "dataset", *(Path(name).name for name in ways))
+        if outcome == "refused" and not any(name in str(text) for name in names):
+            outcome, text = "finding", f"refused, and names nothing: {text}"
+        if outcome != "finding" and (problem := self.problem({*ways}, before)):
+            outcome, text = "finding", f"{problem}; {text}"
+        return f"{act} after {ways}", outcome, text
 
-    def problem(self, attack: Attack, before: dict[str, str]) -> str:
-        """Return what was lost, if anything."""
+    def problem(self, damaged: set[str], before: dict[str, str]) -> str:
+        """Return what was lost of what isn't damaged, if anything."""
         after, rewritten = hashes(self.home.folder), set()
         for name, content in before.items():
             folder = name.rpartition("/")[0]
             is_complete = f"{folder}/run.json" in before and "unfinished" not in folder
-            if is_complete and after.get(name) != content and name not in attack.damaged:
+            if is_complete and after.get(name) != content and name not in damaged:
                 rewritten.add(folder)
         for folder in rewritten:  # then all of it is new
             answer = self.fork(lambda folder=folder: self.home.is_whole(folder))
-            if answer[:2] != ("completed", True):
+            if answer != ("completed", True):
                 return f"{folder}: changed, and no complete run: {answer[1]}"
-        for path in self.home.folder.rglob("*.json"):
-            name = str(path.relative_to(self.home.folder))
-            if name not in attack.damaged and path.is_file():
-                try:
-                    json.loads(path.read_text(), parse_constant=lambda word: 1 / 0)
-                except (ValueError, ZeroDivisionError):
-                    return f"{name}: no JSON"
         table = self.home.table.relative_to(self.home.folder)
         lost = done_rows(self.good / table) - done_rows(self.home.table)
-        if lost and str(table) in before and str(table) not in attack.damaged:
+        if lost and str(table) not in damaged:
             return f"rows are lost: {lost}"
         return ""
 
 
 def main() -> None:
+    """Attack until the time is over; print each finding, and count them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--count", type=int, default=10**9, help="attacks, at most")
     parser.add_argument("--seed", type=int, default=0, help="number of the first attack")
-    kinds = ["damage", "kills"]
-    parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds)
     arguments = parser.parse_args()
-    end = time.monotonic() + 60 * arguments.minutes
+    end, counts, number = time.monotonic() + 60 * arguments.minutes, Counter(), arguments.seed
     with tempfile.TemporaryDirectory(prefix="attacks") as folder:
-        sys.exit(run(Arena(Path(folder)), arguments, end))
-
-
-def run(arena: Arena, arguments: argparse.Namespace, end: float) -> bool:
-    """Attack until the time is over; print each finding, and a table; tell if there was one."""
-    counts: Counter = Counter()
-    number = arguments.seed
-    while number < arguments.seed + arguments.count and time.monotonic() < end:
-        start = time.monotonic()
-        kind, what, outcome, text = arena.attack(number, arguments.kinds)
-        print(f"{number} {time.monotonic() - start:.1f} s {what} {outcome}", file=sys.stderr)
-        counts[kind, outcome] += 1
-        if outcome == "finding" or arguments.count == 1:
-            print(f"\nattack {number}: {kind}: {what}\n{outcome}: {text}", flush=True)
-        number += 1
-    outcomes = ("refused", "completed", "finding")
-    print(f"\nattacks {arguments.seed} to {number - 1}\n{'':12}", *(f"{o:>10}" for o in outcomes))
-    for kind in arguments.kinds:
-        print(f"{kind:12}", *(f"{counts[kind, o]:10}" for o in outcomes))
-    return any(outcome == "finding" for _, outcome in counts)
+        arena = Arena(Path(folder))
+        while number < arguments.seed + arguments.count and time.monotonic() < end:
+            what, outcome, text = arena.attack(number)
+            print(f"{number} {what} {outcome}", file=sys.stderr)
+            counts[outcome] += 1
+            if outcome == "finding" or arguments.count == 1:
+                print(f"\nattack {number}: {what}\n{outcome}: {text}", flush=True)
+            number += 1
+    print(f"attacks {arguments.seed} to {number - 1}: {dict(counts)}")
+    sys.exit(counts["finding"] > 0)
 
 
 if __name__ == "__main__":

@@ -148,14 +148,25 @@ class Home:
             self.finish(run, **values)
 
     def command(self, *arguments):
-        """Start the command as a terminal does, in a process group of its own."""
+        return self.start(sys.executable, "-m", "shd_helpers.sweeps.runner", self.yaml, *arguments)
+
+    def start(self, *command):
+        """Start a command as a terminal does, in a process group of its own.
+
+        Ctrl-C may come: where the tests run in the background they ignore it, and a child would
+        inherit that.
+        """
         out = self.folder / f"out{len(self.commands)}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "shd_helpers.sweeps.runner", str(self.yaml), *arguments],
-            stdout=out.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                stdout=out.open("w"),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         process.out = out
         self.commands.append(process)
         return process

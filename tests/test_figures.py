@@ -226,7 +226,7 @@ def test_the_checks_find_what_is_broken():
     axis = figure.add_subplot()
     axis.plot([0, 1], [0, 1], "-", label="rising")
     assert overlaps(figure) == []
-    assert unlabelled(figure) == ["an x axis has no label", "a y axis has no label"]
+    assert unlabelled(figure) == ["the x axis has no label", "the y axis has no label"]
     axis.set(xlabel="time (ms)", ylabel="share (%)")
     assert unlabelled(figure) == []
     axis.plot([0, 1], [1, 0], "-", color=axis.lines[0].get_color(), label="falling")

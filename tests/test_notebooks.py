@@ -35,18 +35,24 @@ def numbered(number):
     return nbformat.read(path, as_version=4)
 
 
-def test_there_are_numbered_notebooks():
-    numbers = [int(path.name.partition("_")[0]) for path in PATHS]
-    assert numbers == sorted({*numbers}) and numbers[:6] == [1, 2, 3, 4, 5, 6]
-    for number, path in zip(numbers, PATHS, strict=True):
-        assert numbered(number).cells[0].source.startswith(f"# {number} · "), path
-
-
-def test_starts_with_title_question_inputs_outputs_and_run_time(notebook):
+def test_starts_with_number_question_inputs_outputs_and_run_time(notebook, path):
+    assert int(path.name[:2]) == 1 + PATHS.index(path)
     first = notebook.cells[0]
-    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    assert first.cell_type == "markdown"
+    assert first.source.startswith(f"# {int(path.name[:2])} · ")
     for word in ("**Question.**", "inputs", "outputs", "run time"):
         assert word in first.source
+
+
+def test_executed_in_order_from_a_clean_kernel_and_small(notebook, path):
+    cells = code_cells(notebook)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    for output in (output for cell in cells for output in cell.outputs):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.text
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    assert path.stat().st_size < 1.5e6
 
 
 def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
@@ -60,22 +66,6 @@ def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
     found = papermill.inspect_notebook(path)
     by_papermill = {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
     assert by_papermill == assigned == notebook_parameters(path)
-
-
-def test_executed_in_order_from_a_clean_kernel(notebook):
-    assert [c.execution_count for c in code_cells(notebook)] == list(
-        range(1, len(code_cells(notebook)) + 1)
-    )
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr", output.text
-
-
-def test_kernel_and_size(notebook, path):
-    assert notebook.metadata.kernelspec.name == "python3"
-    assert "widgets" not in notebook.metadata
-    assert path.stat().st_size < 1.5e6
 
 
 def test_imports_stand_together_and_come_from_rooms(notebook):

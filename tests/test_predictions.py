@@ -6,7 +6,7 @@ import pytest
 from shd_helpers.study import collect_predictions, speaker_accuracies
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.tables import TableError
-from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.runner import run_sweep, store_predictions
 from shd_helpers.sweeps.spec import read_sweep
 
 
@@ -23,6 +23,9 @@ def table(home):
     path = second.folder / "predictions.csv"
     pd.read_csv(path).assign(integer_predicted=["one", "two"]).to_csv(path, index=False)
     run_sweep(home.yaml)
+    home.predictions.unlink()
+    for run in (first, second):  # the first one's file has a column less
+        store_predictions(read_sweep(home.yaml), [run])
     return home.table
 
 

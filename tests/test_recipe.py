@@ -44,27 +44,19 @@ def test_a_notebook_may_have_some_of_the_parameters():
             Recipe.from_flat({name: value})
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(DEFAULTS)), VALUES)
 @example("shift_units", 500)
 @example("duration_s", float("nan"))
+@example("duration_s", 5e-324)
 @example("validation_speakers", None)
 @example("validation_speakers", "9" * 30)
-@example("duration_s", 5e-324)
-@example("slope", 10**400)
 @example("language", "x" * 5000)
-def test_any_value_passes_or_is_refused_by_a_line_that_names_it(name, value):
-    try:
-        Recipe.from_flat({**DEFAULTS, name: value})
-    except ValueError as error:
-        assert name in str(error) and "\n" not in str(error) and len(str(error)) < 1000
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(DEFAULTS)), VALUES)
 @example("n_delays", 3)
+@example("slope", 10**400)
 @example("slope", 1e6)
 @example("beta", 0)
-def test_what_passes_ends_in_numbers_that_are_finite(name, value):
+def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(name, value):
     """Or in a line that says which epoch diverged; on noise of the size that is asked for."""
     p = {**DEFAULTS, "pool_units": 50, "pool_steps": 50, "n_hidden": 8, "epochs": 1, name: value}
     generator = torch.Generator().manual_seed(0)
@@ -78,6 +70,7 @@ def test_what_passes_ends_in_numbers_that_are_finite(name, value):
         history = fit(model, *parts, training, generator, augmentation=recipe.augmentation)
     except ValueError as error:
         assert name in str(error) or "epoch 1: a loss" in str(error)
+        assert "\n" not in str(error) and len(str(error)) < 1000
         return
     for epoch in history:
         assert all(np.isfinite(number) for number in epoch.values())
@@ -183,12 +176,6 @@ def test_a_network_larger_than_the_memory(monkeypatch):
 # --- the hash: what counts ------------------------------------------------------------------------
 
 DATA = {"name": "d", "train_sha256": "0", "test_sha256": "1"}
-# Parameters that the study had from its beginning: they count whatever their value.
-FIRST = {
-    *("dataset", "language", "first_unit", "pool_units", "pool_steps"),
-    *("pool_threshold", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
-    *("lr_step", "validation", "validation_fraction", "seed", "run_name"),
-}
 WITH = {"stride": "kernel_size", "held_out": "protocol"}
 # Recorded once, with NUMERICS 1: today's code must still find these runs.
 RECORDED = {
@@ -204,6 +191,8 @@ AT_FIRST = {
     "lr": 1e-3, "lr_step": 10, "lr_gamma": 0.5, "validation": "random",
     "validation_fraction": 0.1, "seed": 0, "run_name": "default",
 }  # fmt: skip
+# these count whatever their value; the others are set no more, or were not at the beginning
+FIRST = AT_FIRST.keys() - {"bin_ms", "duration_s", "lr_gamma"}
 
 
 def hashed(**changes):

@@ -21,6 +21,7 @@ from shd_helpers.source.recordings import (
     read_wave,
 )
 from shd_helpers.source.shd_file import DatasetError, read_shd
+from tests.damage import damages
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -66,16 +67,6 @@ def write(folder: Path, out: Path, **settings):
     return encode_recordings(folder, out, **defaults | settings)
 
 
-def test_folder(folder, tmp_path):
-    train, test = (read_shd(path) for path in write(folder, tmp_path))
-    assert [train.keys[label] for label in train.labels] == ["one", "two"]
-    assert [test.keys[label] for label in test.labels] == ["two", "zero"]
-    assert train.speakers.tolist() == [0, 0] and test.speakers.tolist() == [1, 1]
-    assert np.diff(train.offsets).min() > 100
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"]
-
-
 def test_an_offset_changes_nothing(tmp_path):
     """Half of the word's peak; nor is the mean of any of the Heidelberg Digits taken away."""
     wave = sound(2, 48_000)
@@ -109,17 +100,6 @@ def test_stereo_is_averaged_and_any_rate_becomes_48_khz(rate_hz, tmp_path):
     np.testing.assert_allclose(wave[200:4600], ideal[200:4600], atol=2e-3)
 
 
-def test_spikes_follow_from_file_name_and_seed_alone(folder, tmp_path):
-    whole = read_shd(write(folder, tmp_path / "a")[0])
-    other_seed = read_shd(write(folder, tmp_path / "b", seed=1)[0])
-    (folder / "two_ann_0.flac").unlink()
-    fewer = read_shd(write(folder, tmp_path / "c")[0])
-    first = slice(*whole.offsets[:2])
-    np.testing.assert_array_equal(fewer.times, whole.times[first])
-    np.testing.assert_array_equal(fewer.units, whole.units[first])
-    assert not np.array_equal(other_seed.units[:500], whole.units[:500])
-
-
 def tone(hz: float, duration_s: float = 0.05, rate_hz: int = 24_000) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hz * np.arange(int(duration_s * rate_hz)) / rate_hz + 0.3)
 
@@ -143,31 +123,20 @@ BAD = {
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
     "ultrasound": (of(tone(20_000, 0.05, 96_000), 96_000), NO_SPEECH),
     "a click": (of(CLICK + 0.005 * NOISE), "a click: over 50%"),
+    "no label": (of(tone(500)), "unknown label.*Use one of zero, one, .*index", "11th_ann_7.wav"),
+    "no fields": (of(tone(500)), "name is not .*Rename it", "seven-ann.wav"),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_recording_is_named_with_a_remedy(name, folder, tmp_path, quick):
-    make, message = BAD[name]
-    make(folder / "seven_ann_1.wav")
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_recording_is_named_with_a_remedy(fault, folder, tmp_path, quick):
+    make, message, name = (*BAD[fault], "seven_ann_1.wav")[:3]
+    make(folder / name)
     with pytest.raises(RecordingError, match=message) as error:
         write(folder, tmp_path / "out")
-    assert str(folder / "seven_ann_1.wav") in str(error.value)
+    assert str(folder / name) in str(error.value)
     assert "\n" not in str(error.value)
     assert not quick and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("eleven_ann_7.wav", "unknown label 'eleven'. Use one of zero, one, .*neun, or its index"),
-        ("seven-ann.wav", "name is not .*Rename it"),
-    ],
-)
-def test_bad_name(name, message, folder, tmp_path):
-    soundfile.write(folder / name, sound(5), 8000)
-    with pytest.raises(RecordingError, match=message):
-        write(folder, tmp_path)
 
 
 def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
@@ -189,26 +158,17 @@ def test_bad_settings(settings, message, folder, tmp_path, quick):
     with pytest.raises(ValueError, match=message):
         write(folder, tmp_path, **settings)
     assert not quick
-
-
-def test_no_folder_and_empty_folder(tmp_path):
     with pytest.raises(RecordingError, match="no such folder"):
         write(tmp_path / "absent", tmp_path)
     with pytest.raises(RecordingError, match="no recordings"):
         write(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["half", "flipped", "pipe"])
+@damages
 def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
     paths, parts = sorted(folder.glob("*.wav")), tmp_path / "parts"
     first = encode_files(paths, parts)
-    part = next(parts.glob("*/*.npz"))
-    content = bytearray(part.read_bytes())
-    content[content.index(b"\x93NUMPY") + 130] ^= 0xFF
-    part.write_bytes(content[: len(content) // 2] if damage == "half" else content)
-    if damage == "pipe":
-        part.unlink()
-        os.mkfifo(part)
+    damage(next(parts.glob("*/*.npz")))
     quick.clear()
     again = encode_files(paths, parts)
     assert len(quick) == 1
@@ -276,19 +236,28 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
 
 
 def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
-    files = write(folder, tmp_path, changed=2)
+    """Spikes follow from file, seed and copy alone, not from the other recordings."""
+    files = write(folder, tmp_path, changed=2, seed=1)
     assert datasets.locate(str(tmp_path)) == files
+    train, test = map(read_shd, files)
+    assert [train.keys[label] for label in train.labels] == ["one", "two"]
+    assert [test.keys[label] for label in test.labels] == ["two", "zero"]
+    assert train.speakers.tolist() == [0, 0] and test.speakers.tolist() == [1, 1]
+    left = {path.name for path in tmp_path.iterdir() if "changed" not in path.name}
+    assert left == {".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"}
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "zero_bob_1.wav"]]
-    for part in (0, 1):
-        original = read_shd(files[part])
+    for part, original in enumerate((train, test)):
         copies = datasets.locate_changed(str(tmp_path), files, part, 2)
-        for k, copy in enumerate(map(read_shd, copies), 1):
+        for k, copy in enumerate((original, *map(read_shd, copies))):
             assert copy.labels.tolist() == original.labels.tolist()
             assert copy.speakers.tolist() == original.speakers.tolist()
             for row, name in enumerate(listed[part]):
-                times, units = encode_file(folder / name, 0, k)
+                times, units = encode_file(folder / name, 1, k)
                 np.testing.assert_array_equal(copy.spikes(row), (times, units))
-                assert len(times) > 50 and len(times) != len(original.spikes(row)[0])
+                assert len(times) > 50
+                assert k == 0 or len(times) != len(original.spikes(row)[0])
+        other_seed = encode_file(folder / name, 0)
+        assert not np.array_equal(other_seed[1], original.spikes(row)[1])
     with pytest.raises(DatasetError, match=r"mine_changed3_test.h5: no such file.* changed=4\)"):
         datasets.locate_changed(str(tmp_path), files, 1, 4)
     with pytest.raises(ValueError, match=r"^changed 11: "):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -63,23 +62,8 @@ class There(Home):
         self.python = folder / "the environment" / "bin" / Path(sys.executable).name
 
     def sweep(self, *arguments, jobs=2, sbatch="time=10", python=None):
-        """Start the sweep on SLURM; Ctrl-C may come, whatever the tests' own process ignores."""
-        out = self.folder / f"out{len(self.commands)}"
-        options = ["--slurm", str(jobs), "--sbatch", f"host=127.0.0.1,{sbatch}", *arguments]
-        command = [self.python, "-c", QUICKLY, python or self.python, self.yaml, *options]
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdout=out.open("w"),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
-        process.out = out
-        self.commands.append(process)
-        return process
+        options = ["--slurm", jobs, "--sbatch", f"host=127.0.0.1,{sbatch}", *arguments]
+        return self.start(self.python, "-c", QUICKLY, python or self.python, self.yaml, *options)
 
 
 def said(command, text):
@@ -156,17 +140,6 @@ def test_jobs_that_die_before_their_first_run_end_the_sweep(there, site):
         and "libpython.so: cannot open" in out
     )
     assert there.log() == []
-
-
-def test_all_runs_fail(there, site):
-    for x in (1.0, 2.0):
-        for seed in (0, 1):
-            there.order(x, seed, "fail")
-    command = there.sweep()
-    assert command.wait(LONG_S) == 1
-    assert there.rows().status.tolist() == ["failed"] * 4
-    assert "4 runs, 4 failed" in command.out.read_text()
-    assert site.jobs() == {}
 
 
 def test_jobs_end_before_their_time_and_others_go_on(there, site):

@@ -11,7 +11,6 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.events.toy import write_toy
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock, main
 
@@ -30,20 +29,9 @@ def study(cwd, *arguments):
 
 
 @pytest.mark.slow
-def test_whole_study(tmp_path):
-    write_toy(tmp_path / "toy", seed=0)
-    ended = study(
-        tmp_path,
-        "-p",
-        "dataset",
-        str(tmp_path / "toy"),
-        "-p",
-        "run_name",
-        "a_b",
-        "-p",
-        "lr",
-        "1e-2",
-    )
+def test_whole_study(tmp_path, toy_dir):
+    given = {"dataset": toy_dir, "run_name": "a_b", "lr": "1e-2"}
+    ended = study(tmp_path, *(str(x) for item in given.items() for x in ("-p", *item)))
     assert ended.returncode == 0, ended.stderr[-3000:]
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
@@ -63,6 +51,9 @@ def test_whole_study(tmp_path):
     assert {f"weights_SNN_change_over_epochs_FC{i}.png" for i in (1, 2)} <= figures
 
 
+VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -71,29 +62,20 @@ def test_whole_study(tmp_path):
         (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
         (("-p", "dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
         (("-p", "dataset", "{toy}", "-p", "run_name", "a b"), "run_name 'a b': must be letters"),
+        (("-p", "dataset", "{toy}", *VALIDATES_7), "validation_speakers 7: no such speaker here"),
     ],
 )
-def test_mistakes_end_it_before_it_starts(tmp_path, monkeypatch, data_dir, arguments, message):
+def test_mistakes_end_it_before_it_starts(
+    tmp_path, toy_dir, monkeypatch, data_dir, arguments, message
+):
     """The command runs in this process, which saves its imports."""
-    write_toy(tmp_path / "toy", seed=0)
-    monkeypatch.setenv("SHD_SMOKE", "1")
+    monkeypatch.delenv("SHD_SMOKE", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs here"))
-    given = [text.format(toy=tmp_path / "toy") for text in arguments]
+    given = [text.format(toy=toy_dir) for text in arguments]
     monkeypatch.setattr(sys, "argv", ["study", *given])
     with pytest.raises(SystemExit, match=re.escape(message)):
         main()
     assert not (tmp_path / "runs here").exists()
-
-
-def test_what_the_data_do_not_have_is_refused_first(tmp_path, monkeypatch, data_dir):
-    write_toy(tmp_path / "toy", seed=0)
-    monkeypatch.delenv("SHD_SMOKE", raising=False)
-    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    arguments = ["-p", "validation", "speaker", "-p", "validation_speakers", "7"]
-    monkeypatch.setattr(sys, "argv", ["study", "-p", "dataset", str(tmp_path / "toy"), *arguments])
-    with pytest.raises(SystemExit, match=r"The study stopped\.\nvalidation_speakers 7: no such"):
-        main()
-    assert not (tmp_path / "runs").exists()
 
 
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
@@ -136,11 +118,12 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     assert (folder / "run.json").read_text() == "another's"
 
 
-def test_a_run_that_another_process_executes_is_left_alone(tmp_path, monkeypatch, data_dir):
-    write_toy(tmp_path / "toy", seed=0)
+def test_a_run_that_another_process_executes_is_left_alone(
+    tmp_path, toy_dir, monkeypatch, data_dir
+):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    arguments = ["-p", "dataset", str(tmp_path / "toy"), "-p", "batch_size", "8"]
-    monkeypatch.setattr(sys, "argv", ["study", *arguments])
+    given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
+    monkeypatch.setattr(sys, "argv", ["study", *given])
     held = execution_lock(tmp_path / "runs" / "toy")
     with held, pytest.raises(SystemExit, match=r"toy: another process runs the study there"):
         main()
@@ -166,9 +149,8 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     assert calls == [path.name for path in (first, first, second, third, third)]
 
 
-def test_data_only(tmp_path):
-    write_toy(tmp_path / "toy", seed=0)
-    ended = study(tmp_path, "-p", "dataset", str(tmp_path / "toy"), "--data-only")
+def test_data_only(tmp_path, toy_dir):
+    ended = study(tmp_path, "-p", "dataset", str(toy_dir), "--data-only")
     assert ended.returncode == 0
     assert "english: 120 training and 50 test utterances" in ended.stdout
     assert len(list((tmp_path / "data here" / "cache").glob("toy_*.npz"))) == 2

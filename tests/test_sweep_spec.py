@@ -23,6 +23,7 @@ from tests.imports import loaded_by
         ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
         ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
+        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
         ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
@@ -37,17 +38,15 @@ def test_a_mistake_is_named_before_anything_starts(home, changes, message):
     assert home.log() == [] and not home.runs.exists()
 
 
-@pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-.5", "7"])
+@pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-.5", "7", "1:30", "no"])
 def test_numbers_are_those_that_one_reads(home, written):
+    """YAML once took the last two for numbers."""
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
-    assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
-
-
-@pytest.mark.parametrize("written", ["1:30", "no"])
-def test_what_yaml_once_took_for_numbers_is_text(home, written):
-    home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
-    with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
-        read_sweep(home.yaml)
+    if written in ("1:30", "no"):
+        with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
+            read_sweep(home.yaml)
+    else:
+        assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
 
 
 @damages

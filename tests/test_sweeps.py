@@ -199,12 +199,7 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
 def test_ctrl_c_ends_cleanly(home):
     """The signal goes to the whole process group, as a terminal sends it."""
     home.order(2.0, 0, "wait")
-    # where the tests run in the background they ignore Ctrl-C, and a child would inherit that
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        command = home.command("--workers", "1")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    command = home.command("--workers", "1")
     wait_until(lambda: (2.0, 0) in home.begun(), "the second run is going on")
     wait_until(lambda: len(home.rows()) == 1, "the first run is in the table")
     children = family(command)
