@@ -19,7 +19,7 @@ from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import DatasetError, read_shd
+from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.study import evaluate, load_network, load_utterances, read_network, read_run
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
@@ -164,10 +164,11 @@ def describe(
     scored += f". Both give the same answer to {np.mean(found[floats] == found['integers']):.1%}."
     if n_tuned:
         scored += " Both have weights of few bits; what these cost against floats isn't shown here."
+    languages = {"both": "english and german"}.get(p["language"], p["language"])
     tuned = f"the last {n_tuned} of them with few-bit weights, " * bool(n_tuned)
     return Description(
         name=trained.name,
-        origin=f"Trained on {about['data']['name']}, {p['language']}, for {p['epochs']} epochs, "
+        origin=f"Trained on {about['data']['name']}, {languages}, for {p['epochs']} epochs, "
         f"{tuned}seed {p['seed']}; weights of {bits.fc1_bits} and {bits.fc2_bits} bits, membranes "
         f"of {bits.mem_bits}.",
         class_names=events.class_names,
@@ -227,6 +228,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--circuit", default="", help="bits and leak, if not the run's: 4-8-12, or '4-8-12 product'"
     )
+    parser.add_argument(
+        "--language", choices=LANGUAGES, help="of whose digits alone a network of both is to answer"
+    )
 
 
 def out_folder(given: argparse.Namespace) -> Path:
@@ -248,6 +252,11 @@ def export_from(given: argparse.Namespace) -> None:
     trained = load_network(read_run(file.parent)) if is_run else read_network(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
+    if given.language:
+        try:
+            trained = trained.speaking(given.language)
+        except ValueError as error:
+            raise ExportError(str(error)) from error
     described = export(trained, out, given.circuit, given.utterances, given.membranes)
     for name, (correct, n) in described.accuracies.items():
         print(f"{name}: {correct / n:.1%} of {n} utterances")

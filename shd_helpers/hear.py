@@ -44,7 +44,7 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = read_network(network, language)
+        self._network = read_network(network).speaking(language)
 
     def hear(self, path: str | Path) -> Heard:
         """Return the digit in a sound file.

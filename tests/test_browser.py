@@ -284,7 +284,7 @@ def waits_for(page, says):
 def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     """The answer is that of the same sound without a browser; the picture is of this word."""
     wave = synthesise("six", "en-us+m3")
-    heard, kept = encode_word(wave, SPEECH_RATE_HZ), read_network("reference", "english")
+    heard, kept = encode_word(wave, SPEECH_RATE_HZ), read_network("reference").speaking("english")
     scores = evaluate(kept.network, input_of(kept, heard.times, heard.units)).class_scores
     answer = kept.class_names[int(scores.argmax())]
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:

@@ -72,7 +72,8 @@ def run_of(parameters, place):
     recipe = Recipe.from_flat(parameters)
     parts, grid = recipe.load(), recipe.input
     generator = torch.Generator().manual_seed(0)
-    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    n_classes = len(parts.training.class_names)
+    model = build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
     writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
         model, parts.training, parts.validation, recipe.training, generator,
@@ -140,6 +141,17 @@ def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
     assert memories(found) == memories(wanted) and found.layers[0].weight.shape == (8, 192)
     with pytest.raises(ExportError, match="lanes 3: must divide the 8 neurons"):
         build_folder(out, LANES=3)
+
+
+def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys):
+    run = trained(language="both", **FEW_BITS)
+    exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--language", "german")
+    found, whole = read_circuit(tmp_path / "a"), circuit_of(load_network(read_run(run)))
+    np.testing.assert_array_equal(found.layers[1].weight, whole.layers[1].weight[10:])
+    assert {word.label for word in read_vectors(tmp_path / "a")} == {*range(10)}
+    assert "classes (0 null, " in (tmp_path / "a" / "README.md").read_text()
+    with pytest.raises(SystemExit, match=r"run.json doesn't know german, but zero"):
+        exported(monkeypatch, capsys, trained(), "--out", tmp_path / "b", "--language", "german")
 
 
 def follow_readme(folder):

@@ -42,8 +42,8 @@ def test_the_answer_is_the_networks_and_so_is_its_confidence(word):
 
 
 def test_an_answer_is_sure_from_the_networks_own_confidence_on(word, monkeypatch):
-    kept = read_network("small", "english")
-    monkeypatch.setattr(hear, "read_network", lambda *_: kept)
+    kept = read_network("small")
+    monkeypatch.setattr(hear, "read_network", lambda _: kept)
     for enough, sure in ((None, None), (0.01, True), (1.1, False)):
         kept.about["sure_from"] = enough
         assert hear.Listener().hear(word).sure is sure

@@ -30,7 +30,7 @@ def main() -> None:
     if not paths:
         parser.error("no wav file in this folder")
     networks = {
-        path.stem: read_network(path, "english")
+        path.stem: read_network(path).speaking("english")
         for kind in ("study", "small", "reference")
         for path in sorted(networks_dir().glob(f"{kind}*.npz"))
     }

@@ -134,6 +134,15 @@ class Events:
             part=None if self.part is None else self.part[index],
         )
 
+    def of_classes(self, names: Sequence[str]) -> "Events":
+        """Return the utterances of some classes, which are 0, 1, ... in this order then."""
+        if tuple(names) == self.class_names:
+            return self
+        place = np.full(len(self.class_names), -1)
+        place[[self.class_names.index(name) for name in names]] = np.arange(len(names))
+        found = self.take(np.flatnonzero(place[self.labels] >= 0))
+        return replace(found, labels=place[found.labels], class_names=tuple(names))
+
 
 def downsize(utterances: Utterances, grid: Downsampling, language: str = "english") -> Events:
     """Turn the utterances of one language, chosen by class name, into event lists.

@@ -1,7 +1,7 @@
 """Trained networks in one small file each, for whoever wants the network and not the run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,16 +39,36 @@ class TrainedNetwork(NamedTuple):
         """Return the run's settings."""
         return Recipe.from_flat(self.about["parameters"])
 
+    def speaking(self, language: str) -> "TrainedNetwork":
+        """Return the network without the output neurons of another language's digits.
+
+        ValueError, if it doesn't know the language.
+        """
+        names, known = LANGUAGES[language], self.class_names
+        if not {*names} <= {*known}:
+            raise ValueError(f"{self.file.name} doesn't know {language}, but {', '.join(known)}")
+        rows, state = [known.index(name) for name in names], dict(self.network.state_dict())
+        output = [*state][-1].partition(".")[0][-1]  # the last layer's number, of fc2 and lif2
+        for name, values in state.items():
+            if name.partition(".")[0].endswith(output) and values.dim():
+                state[name] = values[rows]
+        return _trained(self.about, state, self.file, names)
+
 
 def networks_dir() -> Path:
     """Return the folder of the kept networks."""
     return results_dir() / "networks"
 
 
-def _trained(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
+def _trained(
+    about: dict,
+    state: Mapping[str, torch.Tensor],
+    file: Path,
+    names: Sequence[str] | None = None,
+) -> TrainedNetwork:
     """Build the network of a run's parameters and give it its weights, betas and thresholds."""
     recipe = Recipe.from_flat(about["parameters"])
-    grid, names = recipe.input, tuple(LANGUAGES[recipe.language])
+    grid, names = recipe.input, tuple(names or LANGUAGES[recipe.language])
     size = grid.n_units, len(names), grid.step_ms
     network = build_network(recipe.network, *size, torch.Generator())
     network.load_state_dict(state)
@@ -91,23 +111,18 @@ def keep_network(run: Run, path: Path) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def read_network(path: str | Path, language: str | None = None) -> TrainedNetwork:
+def read_network(path: str | Path) -> TrainedNetwork:
     """Read a network that `keep_network` has written.
 
     Parameters
     ----------
     path : str or Path
         The file, or the name of one in ``results/networks/``, without its ending.
-    language : str, optional
-        ``"english"`` or ``"german"``: the output neurons of the other language's digits are left
-        out of the network.
 
     Raises
     ------
     RunError
         If there is no such file, or it is damaged, or its parameters aren't those of its hash.
-    ValueError
-        If the network doesn't know the language.
     """
     path = path if isinstance(path, Path) else networks_dir() / f"{path}.npz"
     if not path.is_file():
@@ -121,22 +136,8 @@ def read_network(path: str | Path, language: str | None = None) -> TrainedNetwor
             raise ValueError("its content is no network")
         if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
-        kept = _trained(about, {k: torch.from_numpy(v) for k, v in arrays.items()}, path)
-    return _only(kept, language) if language else kept
-
-
-def _only(kept: TrainedNetwork, language: str) -> TrainedNetwork:
-    """Return the network with the output neurons of one language."""
-    words, known = LANGUAGES[language], kept.class_names
-    if not {*words} <= {*known}:
-        raise ValueError(f"network {kept.name} doesn't know {language}, but {', '.join(known)}")
-    rows, state = [known.index(word) for word in words], kept.network.state_dict()
-    output = tuple(f"{kind}{kept.network.n_layers}." for kind in ("fc", "lif"))
-    for name, values in state.items():
-        if name.startswith(output) and values.shape[:1] == (len(known),):
-            state[name] = values[rows]
-    about = kept.about | {"parameters": kept.about["parameters"] | {"language": language}}
-    return _trained(about, state, kept.file)
+        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        return _trained(about, state, path)
 
 
 def load_utterances(trained: TrainedNetwork) -> Parts:
@@ -155,7 +156,8 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
     if fingerprint(recipe.files) | {"name": data.get("name")} != data:
         place = recipe.files[0].parent
         raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
-    return load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    parts = load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    return Parts(*(part and part.of_classes(trained.class_names) for part in parts))
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
