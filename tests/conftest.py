@@ -49,7 +49,7 @@ def data_dir(tmp_path, monkeypatch):
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+    monkeypatch.setenv("SHD_SMOKE", "1")  # the table goes below SHD_RUNS_DIR, too
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
     monkeypatch.setattr(runner, "TICK_S", 0.1)
     home = Home(tmp_path)

@@ -7,7 +7,7 @@ from shd_helpers.paths import ROOT
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
 # The circuit of the small network (windows, own leaks, membranes, a stop) took 20, 230 and 250
 # lines; the page that hears 170 of hardware and 290 of tests, besides C and JavaScript.
-CEILINGS = {"shd_helpers": 8_982, "hardware": 2_740, "tools": 1_015, "tests": 10_840}
+CEILINGS = {"shd_helpers": 8_960, "hardware": 2_740, "tools": 1_015, "tests": 10_840}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())

@@ -45,7 +45,7 @@ def there(site, tmp_path, monkeypatch):
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
-    monkeypatch.setenv("SHD_RESULTS_DIR", str(folder / "results"))
+    monkeypatch.setenv("SHD_SMOKE", "1")
     monkeypatch.setenv("SHD_STAND_IN", str(folder))
     home = There(folder)
     with stopped(home.commands):

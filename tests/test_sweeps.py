@@ -252,10 +252,10 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
     assert asyncio.run(sweep())["validation_accuracy"] == 0.5
 
 
-def test_the_real_notebook_in_small(home, scheduler, toy_dir):
+def test_the_real_notebook_in_small(home, scheduler):
     home.write(
         notebook="03_model_training",
-        fixed={"dataset": str(toy_dir), "epochs": 2, "n_hidden": 16, "batch_size": 32},
+        fixed={"n_hidden": 16, "batch_size": 32},
         grid={"lr": [2.0e-3]},
         seeds=[3],
         keep_predictions=True,
@@ -263,13 +263,13 @@ def test_the_real_notebook_in_small(home, scheduler, toy_dir):
     table = run_sweep(home.yaml, places=Places(scheduler=scheduler))
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
-    folder = home.runs.with_name("trial_toy") / "lr=0.002,seed=3"
+    folder = home.runs.with_name("trial_spoken") / "lr=0.002,seed=3"
     info = json.loads((folder / "run.json").read_text())
     assert info["hash"] == table.hash[0] and info["threads"] == 1
     assert info["data"]["test_sha256"] == table.test_sha256[0]
     for part in ("train", "validation", "test", "test_seen", "test_unseen"):
         assert table[f"{part}_accuracy"][0] == info["scores"][part]
-    predictions = collect_predictions(home.table.with_name("trial_toy.csv"))
+    predictions = collect_predictions(home.table.with_name("trial_spoken.csv"))
     correct = predictions.label == predictions.predicted
     assert correct.mean() == info["scores"]["test"]
     assert correct[predictions.seen].mean() == info["scores"]["test_seen"]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shd_helpers.checks import quoted
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
+from shd_helpers.events import smoke_sized
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
 from shd_helpers.study.parameters import (
     as_run_name,
@@ -156,7 +158,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    table = results_dir() / f"{name}.csv"
+    table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
     return Sweep(name, notebook, runs, table, predictions)
 
@@ -230,6 +232,7 @@ def _runs(
     seeds: Mapping[str, Sequence[int]],
 ) -> Iterator[RunSpec]:
     """Yield every combination of places with its seeds."""
+    small = cache(smoke_sized)  # it writes whole data sets
     for places in itertools.product(*axes.values()):
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
@@ -238,6 +241,9 @@ def _runs(
         for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
+            if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
+                sizes = small(parameters["dataset"], parameters["epochs"])
+                parameters["dataset"], parameters["epochs"] = sizes
             data = {}
             if "dataset" in parameters:
                 language = parameters.get("language", "english")
