@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from hardware.folder import ExportError
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
 from shd_helpers.study.statistics import interval
-from shd_helpers.study.tables import read_table
 
-FOLDER, SWEEP, MODEL = "results/circuit", "circuit_bits", "3-8-12 tuned"
+FOLDER = "results/circuit"
 LARGEST_KB = 500
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
 EAR = ["-DFLOAT", "-DMAX_SAMPLES=80000", "-DMAX_RECORDING=720000", "-O3", "-msimd128"]
@@ -55,26 +55,18 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
         return out.read_bytes()
 
 
-def chances(sweep: str, model: str) -> str:
+def chances(folder: Path) -> str:
     """Say how often such a network is right for a person whom it doesn't know.
 
-    Parameters
-    ----------
-    sweep, model : str
-        A sweep that left speakers out, whose plan names those that chose nothing, and the network's
-        name in its table.
-
-    Raises
-    ------
-    ExportError
-        If the table has no such network.
+    It is known of the committed folder alone: its network, trained without a speaker at a time and
+    rounded to the same bits, stands in ``results/circuit_bits_small.csv``.
     """
-    plan = yaml.safe_load((ROOT / "sweeps" / f"{sweep}.yaml").read_text(encoding="utf-8"))["plan"]
-    runs = read_table(f"{sweep}_hd")
-    runs = runs[(runs.model == model) & runs.held_out.isin(plan["strangers"])]
-    if runs.empty:
-        raise ExportError(f"{results_dir() / sweep}_hd.csv: has no network {model}")
-    right = runs.pivot(index="held_out", columns="seed", values="integer_test_unseen_accuracy")
+    if folder != ROOT / FOLDER:
+        return "How often this network is right for a stranger isn't known."
+    table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
+    plan = yaml.safe_load((ROOT / "sweeps" / "reference.yaml").read_text(encoding="utf-8"))["plan"]
+    table = table[table.speaker.isin(plan["strangers"])]
+    right = table.pivot(index="speaker", columns="seed", values="accuracy")
     mean, half = interval(100 * right.to_numpy())
     return (
         f"How often is such a network right for a stranger? For {mean:.0f} ± {half:.0f} % of the "
@@ -83,15 +75,13 @@ def chances(sweep: str, model: str) -> str:
     )
 
 
-def page(folder: Path, sweep: str = SWEEP, model: str = MODEL) -> str:
+def page(folder: Path) -> str:
     """Return the page of an exported circuit.
 
     Parameters
     ----------
     folder : Path
         As `hardware.export` writes it.
-    sweep, model : str
-        As for `chances`.
 
     Raises
     ------
@@ -114,7 +104,7 @@ def page(folder: Path, sweep: str = SWEEP, model: str = MODEL) -> str:
     )
     parts["modules"] = [base64.b64encode(module).decode() for module in modules]
     parts["worker"] = (sound / "worker.js").read_text(encoding="utf-8")
-    parts |= {"chances": chances(sweep, model), "notice": NOTICE}
+    parts |= {"chances": chances(folder), "notice": NOTICE}
     script = (sound / "page.js").read_text(encoding="utf-8")
     text = (sound / "page.html").read_text(encoding="utf-8")
     inline = json.dumps(parts).replace("<", "\\u003c")
@@ -126,12 +116,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hardware.say", description=__doc__)
     parser.add_argument("folder", nargs="?", default=FOLDER, help=f"an exported one ({FOLDER})")
     parser.add_argument("--out", default="build/say.html", help="the page (build/say.html)")
-    parser.add_argument("--sweep", default=SWEEP, help=f"whose table tells its chances ({SWEEP})")
-    parser.add_argument("--model", default=MODEL, help=f"its name in that table ({MODEL})")
     parser.add_argument("--open", action="store_true", help="open it in a browser")
     given = parser.parse_args()
     try:
-        text, out = page(resolve(given.folder), given.sweep, given.model), resolve(given.out)
+        text, out = page(resolve(given.folder)), resolve(given.out)
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic(out) as part:
             part.write_text(text, encoding="utf-8")
