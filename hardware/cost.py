@@ -25,7 +25,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     DataFrame
         A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
         events of the last steps, a bit each; pooling is a bit a cell of the blocks; scores are
-        there twice, of all steps and of those before the silence.
+        there twice, of all steps and of those before the silence, where a silence ends a word.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -44,7 +44,8 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     }
     if network.is_small:
         rows |= {"leaks": (neurons, bits["leak"])}
-        rows |= {"scores": (2 * network.sizes[2], score_bits(network))}
+        n_scores = (1 + (network.stop > 0)) * network.sizes[2]
+        rows |= {"scores": (n_scores, score_bits(network))}
         del rows["counts"]
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)

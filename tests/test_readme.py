@@ -81,7 +81,7 @@ def test_the_answer():
 
 def test_the_first_screen():
     means = summarise(pd.concat([FINAL, ADAPTING]), "input", over="speaker").test_unseen
-    board = pd.read_csv(RESULTS / "rtl.csv").query("device == 'UP5K'")
+    board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
     bits = read_table("circuit_bits_hd").query("model == '3-8-12 tuned'")
     bits = bits.query("held_out in @PLAN['strangers']")
     cells = board.value[board.quantity.str.startswith("logic cells")].item()

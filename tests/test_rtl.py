@@ -119,28 +119,55 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     )  # meets what is left over
     for word in (edge for what, edge in edges.items() if what.endswith("at the end")):
         words += [word, once]
-    (tmp_path / "core.v").write_text(source_text("rtl/core.v", network.is_small))
-    (tmp_path / "network.vh").write_text(verilog_parameters(network))
+    write_core(tmp_path, network, lanes)
+    ticked = [with_ticks(network, word) for word in words]
+    found = in_icarus(tmp_path, network, words + ticked)
+    assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
+@pytest.mark.parametrize("name", ["late delays", "membranes"])
+def test_a_neuron_that_the_mask_switches_off_never_spikes(name, tmp_path):
+    network, words = named(name), random_words(2, n_events=300)
+    busy = int(network.run(*words[1][:2]).spk[0].sum(0).argmax())
+    write_core(tmp_path, network, 1)
+    mask = (tmp_path / "mask.mem").read_text().splitlines()
+    mask[busy] = "0"
+    (tmp_path / "mask.mem").write_text("\n".join(mask))
+    hidden, classes = network.layers
+    never = np.where(np.arange(network.sizes[1]) == busy, network.high, hidden.threshold)
+    silent = replace(network, layers=(replace(hidden, threshold=never), classes))
+    wanted = counts_text([silent.run(*word[:2]) for word in words])
+    assert wanted != counts_text([network.run(*word[:2]) for word in words])
+    assert in_icarus(tmp_path, network, words) == wanted
+
+
+def write_core(folder, network, lanes):
+    (folder / "core.v").write_text(source_text("rtl/core.v", network.is_small))
+    (folder / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
-        (tmp_path / file).write_text(text)
-    build_folder(tmp_path, LANES=lanes)
-    sends, ticked = [], [with_ticks(network, word) for word in words]
-    for word in (*words, *ticked):
+        (folder / file).write_text(text)
+    build_folder(folder, LANES=lanes)
+
+
+def in_icarus(folder, network, words):
+    """Return what the core answers, as `expected.txt` has it."""
+    sends = []
+    for word in words:
         pairs = zip(word.milliseconds, word.units, strict=True)
         sends += [f"send({ms}, {unit}, 0);" for ms, unit in pairs]
         sends += ["send(0, 0, 1);", "fetch(5);"]
     count = "signed [31:0]" if network.is_small else "[15:0]"
     bench = BENCH.replace("SENDS", "\n".join(sends)).replace("COUNT", count)
-    (tmp_path / "bench.v").write_text(bench)
+    (folder / "bench.v").write_text(bench)
     command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v", "bench.v"]
-    built = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert built.stderr == ""
     ended = subprocess.run(
-        ["vvp", "-n", "bench"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["vvp", "-n", "bench"], cwd=folder, capture_output=True, text=True, check=True
     )
     lines = [line.split() for line in ended.stdout.splitlines()]
-    found = "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in lines)
-    assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
+    return "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in lines)
 
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
