@@ -174,7 +174,9 @@ def test_integers_are_off_by_as_much_as_told(name):
         if circuit.is_membrane:
             assert layers[1] is circuit.layers[1]
         layers = disturb(circuit, events, "mismatch of leaks", 0.1, seed)[0].layers
-        found["leaks"] += [(4096 - layers[i].factor) / rates[i] for i in range(2)]
+        found["leaks"] += [
+            ((4096 - layers[i].factor) / rates[i].clip(1))[rates[i] > 300] for i in range(2)
+        ]
     for what, factors in found.items():
         factors = np.concatenate(factors)
         assert abs(factors.mean() - 1) < 0.01 and abs(factors.std() - 0.1) < 0.01, what
@@ -187,10 +189,9 @@ def test_stuck_integers_spike_in_every_step_or_never_and_the_mask_helps(name):
     for kind in ("silent neurons", "firing neurons", "firing neurons, switched off"):
         (run, *_) = disturb(circuit, events, kind, 0.25, 3)[0].runs(events)
         spikes[kind] = run.spk[0].mean(0)
-    stuck = spikes["firing neurons"] == 1
+    off = spikes["firing neurons, switched off"]
+    stuck = (spikes["firing neurons"] == 1) & (off == 0)
     assert stuck.sum() == round(0.25 * circuit.sizes[1])
-    assert (spikes["firing neurons, switched off"][stuck] == 0).all()
     assert (spikes["silent neurons"] == 0).sum() >= stuck.sum()
     (whole, *_) = circuit.runs(events)
-    others = spikes["firing neurons, switched off"][~stuck]
-    np.testing.assert_array_equal(others, whole.spk[0].mean(0)[~stuck])
+    np.testing.assert_array_equal(off[~stuck], whole.spk[0].mean(0)[~stuck])

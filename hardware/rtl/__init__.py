@@ -136,15 +136,18 @@ def compiled(
         yield _compile(place, _yosys(place, script), defines)
 
 
-def counter(is_small: bool) -> IntegerNetwork:
+def counter(is_small: bool, n_steps: int) -> IntegerNetwork:
     """Return a tiny circuit, whose class c counts the milliseconds in which unit 698 + c spikes.
 
     Parameters
     ----------
     is_small : bool
         With what only small networks have, or without.
+    n_steps : int
+        Milliseconds of a word.
     """
-    grid, one = Downsampling(N_CHANNELS - 2, 0.002, 1, 1, 1), np.eye(2, dtype=np.int64)
+    grid = Downsampling(N_CHANNELS - 2, n_steps / 1000, 1, 1, 1)
+    one = np.eye(2, dtype=np.int64)
     none = np.zeros(4, np.int64)
     # a neuron is 2 where it has an input, which spikes, and else 0: it leaks half, and loses 1
     if is_small:
@@ -156,7 +159,7 @@ def counter(is_small: bool) -> IntegerNetwork:
     return IntegerNetwork(grid, (0,), (layer, layer), 3, 1)
 
 
-def prove(core: str, is_small: bool, depth: int) -> None:
+def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
     """Let a model checker try all that can happen at a core's ports, from reset on.
 
     What must hold stands in `handshake.v`; the core has the sizes of `counter`.
@@ -167,6 +170,8 @@ def prove(core: str, is_small: bool, depth: int) -> None:
         The text of `core.v`.
     is_small : bool
         Whether it is that of small networks.
+    n_steps : int
+        Of a word.
     depth : int
         Clock cycles that are tried.
 
@@ -175,7 +180,7 @@ def prove(core: str, is_small: bool, depth: int) -> None:
     ExportError
         If something doesn't hold, or a tool is missing; the message names the line or the tool.
     """
-    network = counter(is_small)
+    network = counter(is_small, n_steps)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         texts = {"core.v": core, "network.vh": verilog_parameters(network), **memories(network)}

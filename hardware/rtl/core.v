@@ -159,8 +159,15 @@ module core #(
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
     wire [TB-1:0] late = delay[k];
     wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
+//@ study
     wire [UB-1:0] n_old = late > step ? 0 : late == 0 ? n_new : n_history[from];
     wire is_gathered = state == GATHER && k == N_DELAYS;
+//@ small
+    // A delay's events are looked up while those of the one before are gathered.
+    reg [UB-1:0] n_old;
+    reg [SB-1:0] from_old;
+    wire is_gathered = state == GATHER && k == N_DELAYS + 1;
+//@ both
 //@ study
     always @(posedge clk) begin
         if (state == GATHER) old <= history[{from, next_old}];
@@ -169,7 +176,7 @@ module core #(
     end
 //@ small
     // One address serves to read and to write: GATHER begins when the last block has been set.
-    wire [SB+UB-1:0] history_at = is_spike ? {slot, n_new} : {from, next_old};
+    wire [SB+UB-1:0] history_at = is_spike ? {slot, n_new} : {from_old, next_old};
     always @(posedge clk) begin
         if (is_spike) history[history_at] <= unit;
         else if (state == GATHER) old <= history[history_at];
@@ -408,7 +415,12 @@ module core #(
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
+//@ study
                     first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; copy <= 0; n_in <= 0;
+//@ small
+                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; n_in <= 0;
+                    n_old <= 0; copy <= 0 - KERNEL;
+//@ both
                     state <= GATHER;
                 end
             end
@@ -424,7 +436,10 @@ module core #(
                     quiet <= n_new != 0 ? 0 : quiet + 1'b1;
                     silent <= n_in != 0 ? 0 : silent + 1'b1;
                 end else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
-                else begin k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; end
+                else begin
+                    k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
+                    n_old <= late > step ? 0 : late == 0 ? n_new : n_history[from];
+                end
 //@ both
             end
             LEAK: begin // which waits until the spikes of the group before are listed

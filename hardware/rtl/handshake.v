@@ -96,7 +96,7 @@ module handshake #(
     // How long the core has wanted nothing, or has given nothing though a word is over: not longer
     // than all steps of a word take, if everything spikes.
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES, GROUPS2 = (N + LANES - 1) / LANES;
-    localparam STEP = 5 + N + GROUPS1 * (4 + N) + N_HIDDEN - GROUPS1 + GROUPS2 * (4 + N_HIDDEN);
+    localparam STEP = 6 + N + GROUPS1 * (4 + N) + N_HIDDEN - GROUPS1 + GROUPS2 * (4 + N_HIDDEN);
     localparam WAIT = N_UNITS + N_STEPS * STEP;
     reg [7:0] waits, waits_out;
     always @(posedge clk) begin
@@ -122,6 +122,8 @@ module handshake #(
         if (is_begun) begin
             if (had_in) assume (in_valid && in_end == had_end && in_ms == had_ms && in_unit == had_unit);
             if (in_valid) assume (in_end || in_ms >= now);
+            // enough of each: the last units and two that are dropped, and two milliseconds too late
+            assume (in_unit[9:2] == FIRST_UNIT / 4 && in_ms[15:2] == 0);
         end
         if (is_begun && !rst) begin
             // counted once, and nothing else is
