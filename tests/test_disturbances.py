@@ -175,7 +175,7 @@ def test_integers_are_off_by_as_much_as_told(name):
             assert layers[1] is circuit.layers[1]
         layers = disturb(circuit, events, "mismatch of leaks", 0.1, seed)[0].layers
         found["leaks"] += [
-            ((4096 - layers[i].factor) / rates[i].clip(1))[rates[i] > 300] for i in range(2)
+            ((4096 - layers[i].factor) / rates[i].clip(1))[rates[i] > 100] for i in range(2)
         ]
     for what, factors in found.items():
         factors = np.concatenate(factors)
