@@ -335,6 +335,8 @@ def test_the_document_s_numbers_are_the_table_s():
             quantities = [*(f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS), ANSWER]
             each = [f"{values['core', f'lanes {n}', name]:,g}" for name in quantities]
             assert [folder, str(n), *each] in found
+    network, words = (read(RESULTS / "circuit") for read in (read_circuit, hardware.read_vectors))
+    assert f"takes {word_cycles(network, words, 4) / len(words):,.0f} cycles a word" in doc
 
 
 @pytest.mark.slow
