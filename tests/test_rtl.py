@@ -318,7 +318,11 @@ def test_a_folder_without_a_core_is_named(tmp_path):
 
 def test_the_document_s_numbers_are_the_table_s():
     """Of the study's circuit and of the small one: FPGAs and FIFOs."""
-    table = pd.read_csv(RESULTS / "rtl.csv").set_index(["folder", "device", "build", "quantity"])
+    table = (
+        pd.read_csv(RESULTS / "rtl.csv")
+        .set_index(["folder", "device", "build", "quantity"])
+        .sort_index()
+    )
     doc = (ROOT / "docs" / "circuit.md").read_text()
     section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
     found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
