@@ -7,7 +7,7 @@ from lazy_loader import attach
 
 _MODULES = {
     "cost": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
-    "disturbances": ("DISTURBANCES", "disturb"),
+    "disturbances": ("DISTURBANCES", "FAULTS", "disturb"),
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "nir_file": ("read_nir", "write_nir"),

@@ -11,6 +11,14 @@ from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
 from shd_helpers.source.shd_file import N_CHANNELS
 
+# picojoules of an iCE40 UP5K at 1.2 V; docs/circuit.md says where they come from
+ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
+
+
+def energy(counted: pd.Series) -> pd.Series:
+    """Return the microjoules of what `rtl.toggles` counts, each; without what is always drawn."""
+    return counted * pd.Series(ENERGY_PJ)[counted.index] / 1e6
+
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
     """Return what the circuit stores.
@@ -25,7 +33,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     DataFrame
         A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
         events of the last steps, a bit each; pooling is a bit a cell of the blocks; scores are
-        there twice, of all steps and of those before the silence.
+        there twice, of all steps and of those before the silence, where a silence ends a word.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -44,7 +52,8 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     }
     if network.is_small:
         rows |= {"leaks": (neurons, bits["leak"])}
-        rows |= {"scores": (2 * network.sizes[2], score_bits(network))}
+        n_scores = (1 + (network.stop > 0)) * network.sizes[2]
+        rows |= {"scores": (n_scores, score_bits(network))}
         del rows["counts"]
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)
@@ -96,13 +105,14 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
     intake, computed : ndarray
         Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
         gathered, and all neurons computed. A group's second hidden spike and further ones take one.
+        A small network takes one to begin with its delays.
     """
     grid, run = network.grid, network.run(*word[:2])
     arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
     together = np.add.reduceat(
         run.spk[0], np.arange(0, run.spk[0].shape[1], lanes), axis=1, dtype=int
     )
-    computed = grid.pool_steps + arriving + len(network.delays) + 1
+    computed = grid.pool_steps + arriving + len(network.delays) + 1 + network.is_small
     computed += np.maximum(together - 1, 0).sum(1)
     for active, layer in zip((arriving, hidden), network.layers, strict=True):
         computed += -(-len(layer.bias) // lanes) * (4 + active)
@@ -174,7 +184,7 @@ def worst_cycles(network: IntegerNetwork, lanes: int = 1) -> int:
         As for `step_cycles`.
     """
     grid, (n_inputs, n_hidden, n_classes) = network.grid, network.sizes
-    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1
+    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1 + network.is_small
     groups = -(-n_hidden // lanes)
     neurons = groups * (4 + n_inputs) + n_hidden - groups
     neurons += -(-n_classes // lanes) * (4 + n_hidden)

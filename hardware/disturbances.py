@@ -3,7 +3,7 @@
 A disturbance takes a network and utterances, how strong it is, and a generator, and returns the
 network and the utterances as the circuit has them; a strength of 0 changes nothing. Draws of one
 seed go together, but for spurious events: whoever is silent at 3 % is silent at 10 %, and a weight
-that is 1 % too large at 1 % is 10 % too large at 10 %.
+that is 1 % too large at 1 % is 10 % too large at 10 %. Most can be done to the integer model, too.
 """
 
 import copy
@@ -14,25 +14,31 @@ from functools import partial
 import numpy as np
 import torch
 
+from hardware.integer import OWN_FACTOR_BITS, IntegerNetwork
 from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
 
-Disturbed = tuple[SpikingNetwork, Events]
+Disturbable = SpikingNetwork | IntegerNetwork
+Disturbed = tuple[Disturbable, Events]
 LEAST = 0.05  # of what was designed is always there, whatever a mismatch draws
 NEVER = 1e30  # a threshold that no membrane reaches; with a minus sign, one that it always exceeds
 
 
 def _mismatch(
     parts: Sequence[str],
-    model: SpikingNetwork,
+    model: Disturbable,
     events: Events,
     strength: float,
     rng: np.random.Generator,
 ) -> Disturbed:
-    def off(values: torch.Tensor) -> torch.Tensor:
-        factors = 1 + strength * torch.from_numpy(rng.standard_normal(tuple(values.shape)))
-        return values * factors.clamp(min=LEAST).to(values)
+    def factors(shape: Sequence[int]) -> np.ndarray:
+        return (1 + strength * rng.standard_normal(shape)).clip(min=LEAST)
 
+    def off(values: torch.Tensor) -> torch.Tensor:
+        return values * torch.from_numpy(factors(values.shape)).to(values)
+
+    if isinstance(model, IntegerNetwork):
+        return _integer_mismatch(parts[0], model, factors), events
     for part in parts:  # of all layers, before the next part
         for fc, lif in model.layers:
             if part == "weights":
@@ -40,19 +46,41 @@ def _mismatch(
             elif part == "thresholds":
                 lif.threshold.data = off(lif.threshold.data.expand(fc.out_features))
             else:
-                lif.beta.data = 1 - off(1 - lif.beta.data.clamp(0, 1).expand(fc.out_features))
+                rates = 1 - lif.beta.data.clamp(0, 1).expand(fc.out_features)
+                lif.beta.data = 1 - off(rates)
     return model, events
 
 
+def _integer_mismatch(
+    part: str, circuit: IntegerNetwork, factors: Callable[[Sequence[int]], np.ndarray]
+) -> IntegerNetwork:
+    layers = list(circuit.layers)
+    if part == "thresholds":
+        for i in range(2 - circuit.is_membrane):  # such a readout compares with none
+            threshold = np.rint(layers[i].threshold * factors(layers[i].threshold.shape))
+            layers[i] = replace(
+                layers[i], threshold=threshold.clip(1, circuit.high).astype(np.int64)
+            )
+        return replace(circuit, layers=tuple(layers))
+    full = 1 << OWN_FACTOR_BITS  # each neuron has a factor of its own then
+    for i, leaks in enumerate(map(circuit.leaks, range(2))):
+        rates = full >> leaks
+        if not circuit.leak_shift:
+            rates = full - (leaks << (OWN_FACTOR_BITS - circuit.factor_bits))
+        rates = np.rint(rates * factors(rates.shape)).clip(0, full).astype(np.int64)
+        layers[i] = replace(layers[i], factor=full - rates)
+    return replace(circuit, layers=tuple(layers), leak_shift=0, leak_factor=0)
+
+
 def _lost_events(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+    model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
     kept = rng.random(len(events.steps)) >= strength
     return model, _of_cells(_cells(events)[kept], events)
 
 
 def _spurious_events(
-    model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
+    model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
     n_cells = len(events) * events.n_steps * events.n_units
     drawn = rng.integers(0, n_cells, rng.poisson(strength * len(events.steps)))
@@ -62,17 +90,27 @@ def _spurious_events(
 
 def _stuck_neurons(
     threshold: float,
-    model: SpikingNetwork,
+    model: Disturbable,
     events: Events,
     strength: float,
     rng: np.random.Generator,
 ) -> Disturbed:
+    if isinstance(model, IntegerNetwork):
+        hidden, classes = model.layers
+        values = hidden.threshold.copy()
+        never = threshold == NEVER
+        values[_stuck(len(values), strength, rng)] = model.high if never else -model.high - 2
+        return replace(model, layers=(replace(hidden, threshold=values), classes)), events
     for fc, lif in model.layers[:-1]:
         thresholds = lif.threshold.data.expand(fc.out_features).clone()
-        stuck = rng.permutation(fc.out_features)[: round(strength * fc.out_features)]
+        stuck = _stuck(fc.out_features, strength, rng)
         thresholds[torch.from_numpy(stuck)] = threshold
         lif.threshold.data = thresholds
     return model, events
+
+
+def _stuck(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(n)[: round(share * n)]
 
 
 def _slower_clock(
@@ -125,17 +163,27 @@ DISTURBANCES: dict[str, Callable[..., Disturbed]] = {
     "slower clock, leak by step": _slower_clock,
     "slower clock, leak by time": _slower_clock_same_leak,
 }
+SWITCHED_OFF = ", switched off"  # by the core's mask: such a neuron never spikes
+FAULTS = (  # of the integer model
+    "mismatch of thresholds",
+    "mismatch of leaks",
+    "lost events",
+    "spurious events",
+    "silent neurons",
+    "firing neurons",
+    f"firing neurons{SWITCHED_OFF}",
+)
 
 
 def disturb(
-    model: SpikingNetwork, events: Events, kind: str, strength: float, seed: int = 0
+    model: Disturbable, events: Events, kind: str, strength: float, seed: int = 0
 ) -> Disturbed:
     """Return a network and utterances as a circuit with one disturbance has them.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        Trained; it stays as it is.
+    model : SpikingNetwork or IntegerNetwork
+        Trained, or the circuit made of it, whose kinds are `FAULTS`; it stays as it is.
     events : Events
         Utterances; they stay as they are.
     kind : str
@@ -145,7 +193,8 @@ def disturb(
         ``"lost events"``: input events are left out with that probability. ``"spurious events"``:
         entries without an event get one, everywhere alike, `strength` for every true event on
         average. ``"silent neurons"``, ``"firing neurons"``: that share of the hidden neurons never
-        spikes, or spikes in every step. ``"slower clock, leak by step"``: a step lasts 1 +
+        spikes, or spikes in every step; ``"firing neurons, switched off"``: the same ones, but the
+        core's mask has silenced them. ``"slower clock, leak by step"``: a step lasts 1 +
         `strength` times as long; events that fall together become one, and the membranes lose in a
         step what they did, as a shift makes them. ``"..., leak by time"``: the same, but the time
         constants stay, and so does the potential that a bias leads to. Delays stay in steps.
@@ -156,6 +205,8 @@ def disturb(
     """
     if strength == 0:
         return copy.deepcopy(model), events
-    rng = np.random.default_rng([seed, list(DISTURBANCES).index(kind)])
+    stuck = kind.removesuffix(SWITCHED_OFF)
+    rng = np.random.default_rng([seed, list(DISTURBANCES).index(stuck)])
+    change = DISTURBANCES[kind if kind == stuck else "silent neurons"]
     with torch.no_grad():
-        return DISTURBANCES[kind](copy.deepcopy(model), events, strength, rng)
+        return change(copy.deepcopy(model), events, strength, rng)

@@ -259,7 +259,11 @@ def readme(
     bits, stored = memory_bits(network), cost.memory(network)
     # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
-    lists = 2 * 2**index_bits * (index_bits + unit_bits * network.is_small)
+    lists = 2 * 2**index_bits * index_bits
+    if network.is_small:  # one list, of places and blocks
+        n_places = (len(delays) - 1) * (network.kernel or grid.n_units) + grid.n_units
+        lists = 2 ** (n_inputs + n_hidden - 1).bit_length()
+        lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits
     lists += (delays[-1] + 1) * 2**unit_bits * unit_bits
     last = [2 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])

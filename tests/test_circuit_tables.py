@@ -6,7 +6,7 @@ import pytest
 
 import hardware
 from shd_helpers.events.toy import write_toy
-from shd_helpers.study import load_network, load_utterances, read_run
+from shd_helpers.study import keep_network, load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
 from tests.test_export import run_of
 from tools import circuit_tables as tables
@@ -18,7 +18,12 @@ def home(tmp_path, monkeypatch):
     for name in ("data", "runs", "results"):
         monkeypatch.setenv(f"SHD_{name.upper()}_DIR", str(tmp_path / name))
     monkeypatch.delenv("SHD_SMOKE", raising=False)
-    for name, values in (("STRENGTHS", (0.1,)), ("SLOWER", (0.5,)), ("SILENCES", (0, 10))):
+    for name, values in (
+        ("STRENGTHS", (0.1,)),
+        ("SLOWER", (0.5,)),
+        ("SILENCES", (0, 10)),
+        ("FAULTY", (0.1,)),
+    ):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)
     p = Recipe().flat() | {"dataset": str(tmp_path / "toy"), "epochs": 1, "n_hidden": 16}
@@ -47,6 +52,24 @@ def test_disturbances(home, monkeypatch, capsys):
     own = table[(table.run == info["hash"]) & (table.kind == "none")].iloc[0]
     for name in ("test", "test_seen", "test_unseen"):
         assert own[f"{name}_accuracy"] == pytest.approx(info["scores"][name], rel=1e-4)
+
+
+def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
+    kept = home / "results" / "networks" / "kept.npz"
+    kept.parent.mkdir(parents=True)
+    keep_network(read_run(home / "runs" / "b"), kept)
+    make(monkeypatch, "faults", "b")
+    path = home / "results" / "circuit_faults.csv"
+    table = pd.read_csv(path)
+    assert table.groupby("kind").size().to_dict() == {"none": 1} | dict.fromkeys(hardware.FAULTS, 3)
+    assert table.circuit.unique().tolist() == ["b: 4-8-12"]
+    trained = load_network(read_run(home / "runs" / "b"))
+    events = load_utterances(trained).predicted
+    right = hardware.circuit_of(trained).count(events)[0].argmax(1) == events.labels
+    assert table.accuracy[table.kind == "none"].item() == pytest.approx(right.mean(), rel=1e-4)
+    monkeypatch.setattr(tables, "read_network", lambda name: trained)  # its data has no name
+    make(monkeypatch, "faults", "kept")  # the same run
+    assert len(pd.read_csv(path)) == len(table)
 
 
 def test_stopping(home, monkeypatch, capsys):

@@ -1,13 +1,15 @@
 """Disturbances: nothing at strength 0, closed forms at the ends, and the spread that they name."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from hardware.disturbances import DISTURBANCES, disturb
+from hardware.disturbances import DISTURBANCES, FAULTS, disturb
 from shd_helpers.network import engine as fused
+from tests.circuits import named
 from tests.networks import spiking_network
 from tests.test_engine import make_events, random_events
 
@@ -137,3 +139,59 @@ def test_a_slower_clock_puts_steps_together():
         own = network().fc1.bias / (1 - network().lif1.beta)
         if kind == "by time":
             torch.testing.assert_close(rest, own)
+
+
+def few_bits(name):
+    """Return a circuit with thresholds that rounding hardly moves, and utterances for it."""
+    circuit = named(name)
+    layers = [replace(p, threshold=np.full_like(p.threshold, 1000)) for p in circuit.layers]
+    return replace(circuit, layers=tuple(layers), mem_bits=16), random_events(4, 333, 183, 5, 0.1)
+
+
+@pytest.mark.parametrize("name", ["study", "leak by product", "small"])
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_circuit_of_few_bits_is_disturbed_and_stays_as_it_is(kind, name):
+    circuit, events = named(name), random_events(4, 333, 183, 5, 0.02)
+    before = circuit.count(events)[0]
+    np.testing.assert_array_equal(disturb(circuit, events, kind, 0)[0].count(events)[0], before)
+    faulty, heard = disturb(circuit, events, kind, 0.5, 1)
+    assert (faulty.count(heard)[0] != before).any()
+    np.testing.assert_array_equal(circuit.count(events)[0], before)
+
+
+@pytest.mark.parametrize("name", ["study", "leak by product", "small"])
+def test_integers_are_off_by_as_much_as_told(name):
+    """Of few neurons: the spread of many draws."""
+    circuit, events = few_bits(name)
+    n_compared = 2 - circuit.is_membrane
+    rates = [4096 - circuit.leaks(i) * (4096 >> circuit.factor_bits) for i in range(2)]
+    if circuit.leak_shift:
+        rates = [4096 >> circuit.leaks(i) for i in range(2)]
+    found = {"thresholds": [], "leaks": []}
+    for seed in range(40):
+        layers = disturb(circuit, events, "mismatch of thresholds", 0.1, seed)[0].layers
+        found["thresholds"] += [layers[i].threshold / 1000 for i in range(n_compared)]
+        if circuit.is_membrane:
+            np.testing.assert_array_equal(layers[1].threshold, circuit.layers[1].threshold)
+        layers = disturb(circuit, events, "mismatch of leaks", 0.1, seed)[0].layers
+        found["leaks"] += [
+            ((4096 - layers[i].factor) / rates[i].clip(1))[rates[i] > 100] for i in range(2)
+        ]
+    for what, factors in found.items():
+        factors = np.concatenate(factors)
+        assert abs(factors.mean() - 1) < 0.01 and abs(factors.std() - 0.1) < 0.01, what
+
+
+@pytest.mark.parametrize("name", ["study", "small"])
+def test_stuck_integers_spike_in_every_step_or_never_and_the_mask_helps(name):
+    circuit, events = named(name), random_events(4, 333, 183, 5, 0.02)
+    spikes = {}
+    for kind in ("silent neurons", "firing neurons", "firing neurons, switched off"):
+        (run, *_) = disturb(circuit, events, kind, 0.25, 3)[0].runs(events)
+        spikes[kind] = run.spk[0].mean(0)
+    off = spikes["firing neurons, switched off"]
+    stuck = (spikes["firing neurons"] == 1) & (off == 0)
+    assert stuck.sum() == round(0.25 * circuit.sizes[1])
+    assert (spikes["silent neurons"] == 0).sum() >= stuck.sum()
+    (whole, *_) = circuit.runs(events)
+    np.testing.assert_array_equal(off[~stuck], whole.spk[0].mean(0)[~stuck])

@@ -94,7 +94,7 @@ def test_the_first_screen():
     means = summarise(FINAL, "input", over="speaker").test_unseen
     six = summarise(SIX, "input", over="speaker").test_unseen
     parameters = read_table("reference_hd").groupby("model").parameters.mean()
-    board = pd.read_csv(RESULTS / "rtl.csv").query("device == 'UP5K'")
+    board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
     bits = read_table("circuit_bits_hd").query("model == '3-8-12 tuned'")
     bits = bits.query("held_out in @PLAN['strangers']")
     cells = board.value[board.quantity.str.startswith("logic cells")].item()

@@ -6,8 +6,9 @@ from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
 # The circuit of the small network (windows, own leaks, membranes, a stop) took 20, 230 and 250
-# lines; the page that hears 170 of hardware and 290 of tests, besides C and JavaScript.
-CEILINGS = {"shd_helpers": 8_960, "hardware": 2_740, "tools": 1_015, "tests": 10_840}
+# lines; the page that hears 170 of hardware and 290 of tests, besides C and JavaScript. The proof
+# of the handshakes took 80 of hardware, counted changes of nets 130, faults with few bits 50.
+CEILINGS = {"shd_helpers": 8_960, "hardware": 2_990, "tools": 1_040, "tests": 11_060}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())

@@ -1,11 +1,10 @@
 """Measure trained networks as circuits, from their run folders; write tables into ``results/``.
 
-``disturbances`` writes ``circuit_disturbances.csv``, ``stopping`` writes ``circuit_stopping.csv``,
-``bits_small`` writes ``circuit_bits_small.csv``,
-``budget`` writes ``circuit_budget.csv`` and needs yosys and g++ (``make rtl`` installs yosys).
-A run that is in the table already is passed over, so that a stopped measurement goes on; remove
-its rows, or the table, to measure again. For the first two, networks were trained with
-leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
+Each of `TABLES` writes the table ``circuit_<its name>.csv``; ``budget`` needs yosys and g++ (``make
+rtl`` installs yosys). Networks are those of run folders, or kept ones, by name. One that is in the
+table already is passed over, so that a stopped measurement goes on; remove its rows, or the table,
+to measure again. For the first two, networks were trained with leave_one_out, for example by ``make
+sweep SWEEP=circuit_bits``.
 """
 
 import argparse
@@ -18,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import hardware
-from hardware import DISTURBANCES, circuit_of, cost, disturb, export, rtl, stop_early
+from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export, rtl, stop_early
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation, answers
 from shd_helpers.paths import results_dir, runs_dir
@@ -26,14 +25,16 @@ from shd_helpers.study import (
     evaluate,
     load_network,
     load_utterances,
+    read_network,
     read_run,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.run_folder import Run
+from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from tools.networks import run_folders
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
+FAULTY = (0.004, 0.01, 0.03, 0.1)  # of 256 or 304 neurons the least is one
 DRAWS = 3
 SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 BITS = ("8-8-16", "6-8-16", "5-8-16", "4-8-16", "3-8-16", "4-6-16", "4-4-16", "4-8-14", "4-8-12")
@@ -41,9 +42,8 @@ SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)  # to choose from, by
 SMALL_CHOSEN = ("5-8-16 product",)  # for who was left out
 
 
-def disturbances(run: Run) -> pd.DataFrame:
+def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    trained = load_network(run)
     model, events = trained.network, load_utterances(trained).test
     places = [("none", 0.0, 0)]
     for kind in DISTURBANCES:
@@ -51,23 +51,41 @@ def disturbances(run: Run) -> pd.DataFrame:
         draws, strengths = (1, SLOWER) if slow else (DRAWS, STRENGTHS)
         places += [(kind, strength, draw) for draw in range(draws) for strength in strengths]
     rows = []
-    for kind, strength, draw in tqdm(places, desc=run.folder.name, leave=False):
+    for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
         disturbed = disturb(model, events, kind, strength, draw) if strength else (model, events)
-        found = seen_and_unseen_accuracy(evaluate(*disturbed), run.info["seen_speakers"])
+        found = seen_and_unseen_accuracy(evaluate(*disturbed), trained.about["seen_speakers"])
         scores = {f"{name}_accuracy": score for name, score in found.items()}
         rows.append({"kind": kind, "strength": strength, "draw": draw, **scores})
     return pd.DataFrame(rows)
 
 
-def stopping(run: Run) -> pd.DataFrame:
+def faults(trained: TrainedNetwork) -> pd.DataFrame:
+    """Return a row for each fault of the few-bit circuit, strength and draw, and of none.
+
+    `accuracy` is over the utterances that the network's predictions are of.
+    """
+    bits = export.quantisation_of(trained)
+    circuit, events = circuit_of(trained, bits), load_utterances(trained).predicted
+    places = [("none", 0.0, 0)]
+    places += [(k, s, draw) for k in FAULTS for draw in range(DRAWS) for s in FAULTY]
+    rows = []
+    for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
+        faulty, heard = disturb(circuit, events, kind, strength, draw)
+        is_right = answers(faulty.count(heard)[0]) == heard.labels
+        rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
+    table = pd.DataFrame(rows)
+    table.insert(0, "circuit", f"{trained.name}: {bits.name}")
+    return table
+
+
+def stopping(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each silence after which the circuit stops.
 
     Columns are ``<part>_accuracy`` (fraction) and ``<part>_steps`` (mean), over the utterances of
     `validation`, `test_seen` and `test_unseen`.
     """
-    trained = load_network(run)
     circuit, utterances = circuit_of(trained), load_utterances(trained)
-    seen = np.isin(utterances.test.speakers, run.info["seen_speakers"])
+    seen = np.isin(utterances.test.speakers, trained.about["seen_speakers"])
     parts = {"validation": utterances.validation}
     parts |= {"test_seen": utterances.test.take(np.flatnonzero(seen))}
     parts |= {"test_unseen": utterances.test.take(np.flatnonzero(~seen))}
@@ -81,19 +99,18 @@ def stopping(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def bits_small(run: Run) -> pd.DataFrame:
+def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each circuit that a network of floats is rounded to.
 
     Columns are `circuit`, `n_words`, `float_accuracy` and `accuracy` (fractions), `agreement` (the
     share of words that both answer alike) and `bytes` of weights. Words are those of speakers who
     didn't train: the test utterances, or those that validate where no test is read.
     """
-    trained = load_network(run)
     words = load_utterances(trained).predicted
-    words = words.take(np.flatnonzero(~np.isin(words.speakers, run.info["seen_speakers"])))
+    words = words.take(np.flatnonzero(~np.isin(words.speakers, trained.about["seen_speakers"])))
     circuits = SMALL_CIRCUITS if trained.recipe.split.held_out < 0 else SMALL_CHOSEN
     floats, rows = evaluate(trained.network, words), []
-    for name in tqdm(circuits, desc=run.folder.name, leave=False):
+    for name in tqdm(circuits, desc=trained.name, leave=False):
         circuit = circuit_of(trained, Quantisation.named(name))
         found = answers(circuit.count(words)[0])
         stored = cost.memory(circuit).bytes
@@ -110,7 +127,7 @@ def bits_small(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def budget(run: Run) -> pd.DataFrame:
+def budget(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each quantity of the circuit, as ``make export`` and ``make rtl`` tell it.
 
     Columns are `circuit`, `quantity` and `value`: bytes of each kind of number, operations of a
@@ -118,7 +135,6 @@ def budget(run: Run) -> pd.DataFrame:
     and of the worst that can be, both with the intake of events, events of their fullest step and
     of two in a row, and cells of an ECP5.
     """
-    trained = load_network(run)
     wanted = export.quantisation_of(trained)
     network = circuit_of(trained, wanted)
     stored = cost.memory(network).bytes.rename(lambda what: f"bytes: {what}")
@@ -144,8 +160,9 @@ def budget(run: Run) -> pd.DataFrame:
     return table
 
 
-TABLES: dict[str, Callable[[Run], pd.DataFrame]] = {
+TABLES: dict[str, Callable[[TrainedNetwork], pd.DataFrame]] = {
     "disturbances": disturbances,
+    "faults": faults,
     "stopping": stopping,
     "bits_small": bits_small,
     "budget": budget,
@@ -156,18 +173,25 @@ def main() -> None:
     """Measure what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", choices=TABLES)
-    parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/circuit_bits_hd/*'")
+    parser.add_argument(
+        "networks",
+        nargs="+",
+        help="patterns below runs/: 'sweeps/circuit_bits_hd/*', or names in results/networks/",
+    )
     arguments = parser.parse_args()
-    folders = run_folders(arguments.runs)
-    if not folders:
-        parser.error(f"no run folder below {runs_dir()} is named so")
+    kept = [name for name in arguments.networks if (networks_dir() / f"{name}.npz").is_file()]
+    folders = run_folders(name for name in arguments.networks if name not in kept)
+    if not kept + folders:
+        parser.error(f"no run folder below {runs_dir()}, and no kept network, is named so")
     path = results_dir() / f"circuit_{arguments.table}.csv"
-    for run in map(read_run, tqdm(folders, desc=arguments.table)):
+    for place in tqdm([*kept, *folders], desc=arguments.table):
+        is_kept = isinstance(place, str)
+        trained = read_network(place) if is_kept else load_network(read_run(place))
         old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
-        if run.info["hash"] in set(old.run):
+        if trained.about["hash"] in set(old.run):
             continue
-        new, p = TABLES[arguments.table](run), run.info["parameters"]
-        about = {"run": run.info["hash"], "speaker": p["held_out"], "seed": p["seed"]}
+        new, p = TABLES[arguments.table](trained), trained.about["parameters"]
+        about = {"run": trained.about["hash"], "speaker": p["held_out"], "seed": p["seed"]}
         new = pd.concat([pd.DataFrame(about, index=new.index), new], axis=1)
         with atomic(path) as part:
             pd.concat([old, new] if len(old) else [new]).to_csv(

@@ -1,11 +1,13 @@
-"""Simulate an exported core, and place and route it on an FPGA with its board around it.
+"""Simulate an exported core, prove its handshakes, and place and route it with its board.
 
-Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), and the board's circuit into
-the cells of an FPGA; nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
+Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), into formulas of which Yices
+(Dutertre 2014) finds whether they can fail, and the board's circuit into the cells of an FPGA;
+nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
 """
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +19,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from hardware.folder import ExportError, build_folder
+import numpy as np
+
+from hardware.folder import ExportError, build_folder, read_circuit, source_text
+from hardware.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from hardware.sources import memories, verilog_parameters
+from shd_helpers.events.downsample import Downsampling
+from shd_helpers.source.shd_file import N_CHANNELS
 
 TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"
@@ -29,15 +37,17 @@ class Family(NamedTuple):
     synthesis: str
     nextpnr: tuple[str, ...]
     build: dict[str, int]  # of the core, as `sources.BUILD`
+    small_lanes: int  # of a small network, instead: as many as its memories allow
     cells: dict[str, str]
 
 
 FAMILIES = {
-    # the weights are in its single-port RAMs, which hold nothing at power-up
+    # weights and old events are in its single-port RAMs, which hold nothing at power-up
     "UP5K": Family(
         "synth_ice40 -dsp -spram",
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         {"LANES": 4, "WRITABLE": 1, "INITIAL": 0},
+        2,
         {
             "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
             "ICESTORM_RAM": "block RAMs of 4 kbit",
@@ -49,6 +59,7 @@ FAMILIES = {
         "synth_ecp5",
         ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
         {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
+        8,
         {
             "TRELLIS_COMB": "LUTs",
             "TRELLIS_FF": "flip-flops",
@@ -122,13 +133,65 @@ def compiled(
         name = "core" if top == "core" else "top"
         no_latch = "select -assert-none t:$dlatch*"
         script = f"{sources}; hierarchy -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
-        runtime = _yosys(place, script)
-        gxx = shutil.which("g++")
-        if gxx is None:
-            raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
-        command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
-        _run([*command, "-o", "simulation"], place)
-        yield place / "simulation"
+        yield _compile(place, _yosys(place, script), defines)
+
+
+def counter(is_small: bool, n_steps: int) -> IntegerNetwork:
+    """Return a tiny circuit, whose class c counts the milliseconds in which unit 698 + c spikes.
+
+    Parameters
+    ----------
+    is_small : bool
+        With what only small networks have, or without.
+    n_steps : int
+        Milliseconds of a word.
+    """
+    grid = Downsampling(N_CHANNELS - 2, n_steps / 1000, 1, 1, 1)
+    one = np.eye(2, dtype=np.int64)
+    none = np.zeros(4, np.int64)
+    # a neuron is 2 where it has an input, which spikes, and else 0: it leaks half, and loses 1
+    if is_small:
+        half = none + (1 << OWN_FACTOR_BITS - 1)
+        hidden = IntegerLayer(np.full((2, 1), 2), none, none + 1, 0, half)  # two at a place
+        classes = IntegerLayer(np.kron(one, [1, 0]), none[:2], none[:2] + 7, 0, half[:2])
+        return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, 1, True)
+    layer = IntegerLayer(2 * one, none[:2], none[:2] + 1)
+    return IntegerNetwork(grid, (0,), (layer, layer), 3, 1)
+
+
+def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
+    """Let a model checker try all that can happen at a core's ports, from reset on.
+
+    What must hold stands in `handshake.v`; the core has the sizes of `counter`.
+
+    Parameters
+    ----------
+    core : str
+        The text of `core.v`.
+    is_small : bool
+        Whether it is that of small networks.
+    n_steps : int
+        Of a word.
+    depth : int
+        Clock cycles that are tried.
+
+    Raises
+    ------
+    ExportError
+        If something doesn't hold, or a tool is missing; the message names the line or the tool.
+    """
+    network = counter(is_small, n_steps)
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        texts = {"core.v": core, "network.vh": verilog_parameters(network), **memories(network)}
+        for file in ("handshake.v", "handshake.sby"):
+            texts[file] = source_text(f"rtl/{file}", is_small)
+        texts["handshake.sby"] = texts["handshake.sby"].replace("DEPTH", str(depth))
+        for file, text in texts.items():
+            (place / file).write_text(text, encoding="utf-8")
+        build_folder(place, LANES=2)
+        command = [_tool("sby"), "--yosys", _tool("yosys"), "--smtbmc", _tool("yosys-smtbmc")]
+        _run([*command, "handshake.sby"], place)
 
 
 def resources(folder: Path) -> dict[str, int]:
@@ -148,6 +211,19 @@ def resources(folder: Path) -> dict[str, int]:
         _yosys(place, TO_ECP5)
         found = json.loads((place / "resources.json").read_text())
         return found["design"]["num_cells_by_type"]
+
+
+def build_for(folder: Path, family: str) -> dict[str, int]:
+    """Return how an exported folder's core is built on an FPGA, as `sources.BUILD`.
+
+    Parameters
+    ----------
+    folder, family
+        As for `place_and_route`.
+    """
+    found = FAMILIES[family]
+    lanes = {"LANES": found.small_lanes} if read_circuit(folder).is_small else {}
+    return found.build | lanes
 
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
@@ -170,7 +246,7 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     found = FAMILIES[family]
     name, *options = found.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
-    with _copied(folder, **found.build) as place:
+    with _copied(folder, **build_for(folder, family)) as place:
         design = "read_verilog shd_top.v core.v"
         _yosys(place, f"{design}; {found.synthesis} -top shd_top -json top.json")
         _run([_tool(name), *options, "--seed", "1"], place)
@@ -197,6 +273,16 @@ def _copied(folder: Path, **build: int) -> Iterator[Path]:
         yield place
 
 
+def _compile(place: Path, runtime: Path, defines: Sequence[str]) -> Path:
+    """Compile a folder's `harness.cpp` and what it includes; return the program."""
+    gxx = shutil.which("g++")
+    if gxx is None:
+        raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
+    command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
+    _run([*command, "-o", "simulation"], place)
+    return place / "simulation"
+
+
 def _tool(name: str) -> str:
     """Return the path of what pip installs beside Python for a program, or else of the program."""
     beside = str(Path(sys.executable).parent)
@@ -216,9 +302,11 @@ def _yosys(place: Path, script: str) -> Path:
 
 
 def _run(command: list[str], place: Path, given: str = "") -> subprocess.CompletedProcess:
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     ended = subprocess.run(
-        command, cwd=place, input=given, capture_output=True, text=True, check=False
-    )
+        command, cwd=place, input=given, capture_output=True, text=True, check=False,
+        env=os.environ | {"PATH": beside},
+    )  # fmt: skip
     if ended.returncode:
         said = (ended.stderr or ended.stdout)[-2000:]
         raise ExportError(f"{Path(command[0]).name}: ended with status {ended.returncode}\n{said}")

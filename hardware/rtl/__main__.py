@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from hardware import cost
 from hardware.cost import fifo_depth, step_cycles
 from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError, read_circuit, read_vectors
-from hardware.rtl import FAMILIES, place_and_route, simulate
+from hardware.rtl import FAMILIES, build_for, place_and_route, simulate
+from hardware.rtl.toggles import toggles
 from hardware.sources import fits
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
@@ -25,7 +27,8 @@ def main() -> None:
     """Print cycles a word, cells and clock of each FPGA; export the run first if need be."""
     parser = argparse.ArgumentParser(prog="python -m hardware.rtl", description=__doc__)
     add_arguments(parser)
-    parser.add_argument("--table", type=Path, help="write what is found to this CSV file")
+    parser.add_argument("--table", type=Path, help="write what is found to this CSV file; rows of "
+                        "other folders stay")  # fmt: skip
     given = parser.parse_args()
     otherwise = (
         given.circuit or given.dataset or given.utterances != parser.get_default("utterances")
@@ -41,10 +44,14 @@ def main() -> None:
                 sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
         cycles = done.cycles // done.words
         print(f"{done.words} words, all counts as expected; {cycles:,} clock cycles a word")
-        table = pd.concat([depths(folder), *(placed(folder, name) for name in FAMILIES)])
+        parts = [depths(folder), *(placed(folder, name) for name in FAMILIES), counted(folder)]
+        table = pd.concat(parts)
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if given.table:
+        table.insert(0, "folder", folder.name)
+        old = pd.read_csv(given.table) if given.table.exists() else table[:0]
+        table = pd.concat([old[old.folder != folder.name], table])
         table.to_csv(given.table, index=False, float_format="%g")
 
 
@@ -67,11 +74,23 @@ def depths(folder: Path) -> pd.DataFrame:
 def placed(folder: Path, family: str) -> pd.DataFrame:
     """Return, and print, what an FPGA needs, and its clock."""
     needed, path = place_and_route(folder, family)
-    build = f"lanes {FAMILIES[family].build['LANES']}"
+    build = f"lanes {build_for(folder, family)['LANES']}"
     print(f"Placed and routed on {family}, {build}:")
     print(*(f"{value:8,g}  {text}" for text, value in needed.items()), sep="\n")
     print("The slowest path, nanoseconds:", *path, sep="\n  ")
     return pd.DataFrame([(family, build, *row) for row in needed.items()], columns=COLUMNS)
+
+
+def counted(folder: Path) -> pd.DataFrame:
+    """Return, and print, what the core does in a word as cells of an UP5K, and the energy."""
+    lanes = build_for(folder, "UP5K")["LANES"]
+    done = toggles(folder, lanes)
+    print("In a word, as the UP5K's cells without its single-port RAMs; microjoules:")
+    print(
+        pd.DataFrame({"": done, "uJ": cost.energy(done)}).to_string(float_format="{:,.1f}".format)
+    )
+    rows = [("UP5K's cells", f"lanes {lanes}", f"{what} a word", n) for what, n in done.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 if __name__ == "__main__":

@@ -159,23 +159,46 @@ module core #(
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
     wire [TB-1:0] late = delay[k];
     wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
+//@ study
     wire [UB-1:0] n_old = late > step ? 0 : late == 0 ? n_new : n_history[from];
     wire is_gathered = state == GATHER && k == N_DELAYS;
+//@ small
+    // A delay's events are looked up while those of the one before are gathered.
+    reg [UB-1:0] n_old;
+    reg [SB-1:0] from_old;
+    wire is_gathered = state == GATHER && k == N_DELAYS + 1;
+//@ both
+//@ study
     always @(posedge clk) begin
         if (state == GATHER) old <= history[{from, next_old}];
         if (is_spike) history[{slot, n_new}] <= unit;
         if (state == GATHER) n_history[slot] <= n_new;
     end
+//@ small
+    // One address serves to read and to write: GATHER begins when the last block has been set.
+    wire [SB+UB-1:0] history_at = is_spike ? {slot, n_new} : {from_old, next_old};
+    always @(posedge clk) begin
+        if (is_spike) history[history_at] <= unit;
+        else if (state == GATHER) old <= history[history_at];
+        if (state == GATHER) n_history[slot] <= n_new;
+    end
+//@ both
 
     // The list: inputs that are active now, then hidden neurons that spike now.
 //@ study
     reg [VB-1:0] list [0:(2<<VB)-1], active;
 //@ small
-    // An input's entry is the place of its weight in the window of place 0, and its block.
-    reg [UB+VB-1:0] list [0:(2<<VB)-1], active;
-    wire [VB-1:0] place = copy_old + old, neuron = n_fired + first_fired;
+    // An input's entry is the place of its weight in the window of place 0, and its block. Inputs are
+    // listed from the first entry on, hidden neurons from the last one back: one memory holds both.
+    localparam N_PLACE = (N_DELAYS - 1) * KERNEL + N_UNITS, QB = $clog2(N_INPUTS + N_HIDDEN);
+    localparam WB = $clog2(N_PLACE > N_HIDDEN ? N_PLACE : N_HIDDEN);
+    reg [UB+WB-1:0] list [0:(1<<QB)-1], active;
+    wire [WB-1:0] place = copy_old + old, neuron = n_fired + first_fired;
 //@ both
     reg [IB-1:0] n_in, n_spikes, e;
+//@ small
+    wire [QB-1:0] read_at = layer ? ~e : e, write_at = is_old ? n_in : ~n_spikes;
+//@ both
     reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
     reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
     reg [LB-1:0] first_fired;
@@ -187,23 +210,30 @@ module core #(
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
     always @(posedge clk) begin
-        if (state == BIAS || state == RESET || state == SUM) active <= list[{layer, e[VB-1:0]}];
 //@ study
+        if (state == BIAS || state == RESET || state == SUM) active <= list[{layer, e[VB-1:0]}];
         if (is_old) list[{1'b0, n_in[VB-1:0]}] <= copy_old + old;
         else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= n_fired + first_fired;
 //@ small
-        if (is_old) list[{1'b0, n_in[VB-1:0]}] <= {old, place};
-        else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= neuron;
+        if (state == BIAS || state == RESET || state == SUM) active <= list[read_at];
+        if (is_old) list[write_at] <= {old, place};
+        else if (lists) list[write_at] <= neuron;
 //@ both
     end
 
     // Weights: of a group's first input, second, ... then of the next group. One address serves to
     // read and to write, as memories with a single port want it.
+//@ study
     reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1], w1;
     reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1], w2;
-//@ study
     reg [AB-1:0] row; // where the weights of this group begin
 //@ small
+    // Where they hold nothing at power-up they may lie in a UP5K's large memories, if yosys is told.
+    localparam STYLE = INITIAL != 0 ? "auto" : "huge";
+    (* ram_style = STYLE *) reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
+    (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
+    reg [LANES*WEIGHT1_BITS-1:0] w1;
+    reg [LANES*WEIGHT2_BITS-1:0] w2;
     reg [AB-1:0] row; // where the weights of this group begin, less first_seen
     reg [UB-1:0] first_seen; // the first block that neurons of this place see
     reg [GB-1:0] at_place; // groups of this place that are done
@@ -213,8 +243,8 @@ module core #(
 //@ study
     wire [AB-1:0] weight_at = loads ? load_address : row + active;
 //@ small
-    wire [AB-1:0] weight_at = loads ? load_address : row + active[VB-1:0];
-    always @(posedge clk) is_seen <= layer || active[VB +: UB] - first_seen < KERNEL;
+    wire [AB-1:0] weight_at = loads ? load_address : row + active[WB-1:0];
+    always @(posedge clk) is_seen <= layer || active[WB +: UB] - first_seen < KERNEL;
 //@ both
     always @(posedge clk) begin
         if (loads && load_memory == 0) weight1[weight_at] <= load_data;
@@ -316,7 +346,7 @@ module core #(
 //@ small
     // The scores of the classes, and the first of the largest. They are added up a cycle after the
     // membranes are there, so that comparing and adding aren't one path. Sums are of all steps,
-    // counts of those that count.
+    // counts of those that count; without STOP they are the same.
     localparam CW = SCORE_BITS;
     reg [LANES*CW-1:0] sums [0:GROUPS-GROUPS1-1], counts [0:GROUPS-GROUPS1-1], sums_now;
     reg [LANES*MEM_BITS-1:0] added_mem;
@@ -335,7 +365,8 @@ module core #(
         counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
 //@ small
     reg signed [CW-1:0] best;
-    wire [LANES*CW-1:0] sums_g = sums[count_group], counts_g = counts[count_group];
+    wire [LANES*CW-1:0] sums_g = sums[count_group];
+    wire [LANES*CW-1:0] counts_g = STOP == 0 ? sums_g : counts[count_group];
     wire signed [CW-1:0] count = counts_g[count_lane*CW +: CW];
     wire is_best = c == 0 || count > best;
     always @* for (i = 0; i < LANES; i = i + 1) begin
@@ -352,7 +383,7 @@ module core #(
         if (adds) counts[count_group] <= counts_now;
 //@ small
         added_mem <= after;
-        counts_too <= STOP == 0 || silent[TB] || silent <= STOP;
+        counts_too <= silent[TB] || silent <= STOP;
         if (adds) sums[count_group] <= sums_now;
         if (adds && counts_too) counts[count_group] <= sums_now;
 //@ both
@@ -384,7 +415,12 @@ module core #(
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
+//@ study
                     first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; copy <= 0; n_in <= 0;
+//@ small
+                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; n_in <= 0;
+                    n_old <= 0; copy <= 0 - KERNEL;
+//@ both
                     state <= GATHER;
                 end
             end
@@ -400,7 +436,10 @@ module core #(
                     quiet <= n_new != 0 ? 0 : quiet + 1'b1;
                     silent <= n_in != 0 ? 0 : silent + 1'b1;
                 end else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
-                else begin k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; end
+                else begin
+                    k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
+                    n_old <= late > step ? 0 : late == 0 ? n_new : n_history[from];
+                end
 //@ both
             end
             LEAK: begin // which waits until the spikes of the group before are listed

