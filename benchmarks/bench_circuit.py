@@ -10,7 +10,7 @@ from hardware import circuit_of, read_vectors
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 
-FOLDER, NETWORK = ROOT / "results" / "circuit", "circuit_0"
+FOLDER, NETWORK = ROOT / "results" / "circuit_study", "circuit_0"
 TIMES = 50  # the vectors one after the other, so that the process's start counts little
 
 

@@ -26,7 +26,7 @@ from hardware.folder import (
 )
 from hardware.quantise import circuit_of
 from hardware.sources import c_header, events_text, memories, verilog_parameters
-from shd_helpers.network import build_network, costs
+from shd_helpers.network import Quantisation, build_network, costs
 from shd_helpers.paths import ROOT
 from shd_helpers.source import fingerprint
 from shd_helpers.source.shd_file import read_shd
@@ -167,29 +167,41 @@ def follow_readme(folder):
     assert lines[1] == lines[3] == lines[4] == "same\n"
 
 
+def committed(folder):
+    """Return the kept network that a committed folder is of, and its circuit."""
+    if folder == "circuit_study":
+        kept = read_network("circuit_0")
+        return kept, circuit_of(kept)
+    kept = read_network("small").speaking("english")
+    return kept, circuit_of(kept, Quantisation.named("5-8-16 product"))
+
+
 @needs_gcc
-def test_the_committed_folder(tmp_path):
-    """It is of the committed network, of the present sources, and does what its README says."""
-    there, network = RESULTS / "circuit", circuit_of(read_network("circuit_0"))
+@pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
+def test_the_committed_folders(folder, tmp_path):
+    """They are of committed networks, of the present sources, and do what their README says."""
+    there, (_, network) = RESULTS / folder, committed(folder)
     assert (there / "network.h").read_text() == c_header(network)
     assert (there / "network.vh").read_text() == verilog_parameters(network)
     for name, text in memories(network).items():
         assert (there / name).read_text() == text
     for name in SOURCES:
-        assert (there / name.rpartition("/")[2]).read_text() == source_text(name)
+        assert (there / name.rpartition("/")[2]).read_text() == source_text(name, network.is_small)
     alone = tmp_path / "a folder"
     shutil.copytree(there, alone)
     follow_readme(alone)
 
 
-def test_the_committed_readme():
-    """It is what the present code writes; what needs the data is its own."""
-    text, kept = (RESULTS / "circuit" / "README.md").read_text(), read_network("circuit_0")
+@pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
+def test_the_committed_readmes(folder):
+    """They are what the present code writes; what needs the data is their own."""
+    text, (kept, network) = (RESULTS / folder / "README.md").read_text(), committed(folder)
     additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
     additions = float(additions.replace(",", ""))
-    rows = re.findall(r"^\| (few-bit.*|integers, as.*) \| (\d+) \| ([\d.]+)%", text, re.M)
+    names = "few-bit.*|floats, before.*|integers, as.*"
+    rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
     described = Description(
-        name="circuit_0",
+        name=kept.name,
         origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
         class_names=kept.class_names,
         data="the data set `hd`",
@@ -198,9 +210,10 @@ def test_the_committed_readme():
         operations=pd.Series(
             {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
         ),
-        is_tuned=True,
+        is_tuned=folder == "circuit_study",
     )
-    assert readme(circuit_of(kept), read_vectors(RESULTS / "circuit"), described) == text
+    is_study, words = folder == "circuit_study", read_vectors(RESULTS / folder)
+    assert readme(network, words, described, has_graph=is_study) == text
 
 
 def test_the_ports_of_the_document_are_the_core_s():

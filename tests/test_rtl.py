@@ -229,7 +229,7 @@ def test_cycles_of_the_committed_circuits():
     table = pd.read_csv(RESULTS / "circuit_budget.csv").pivot(
         index="quantity", columns="circuit", values="value"
     )
-    words = hardware.read_vectors(RESULTS / "circuit")
+    words = hardware.read_vectors(RESULTS / "circuit_study")
     kept = read_network("circuit_0"), read_network("study_0")
     wanted = [quantisation_of(each) for each in kept]
     for trained, bits, name in zip(kept, wanted, ("3-8-12 tuned", "8-8-16 product"), strict=True):
@@ -326,11 +326,9 @@ def test_the_document_s_numbers_are_the_table_s():
     doc = (ROOT / "docs" / "circuit.md").read_text()
     section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
     found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
-    for folder in ("circuit", "small"):
+    for folder in ("circuit", "circuit_study"):
         values = table.loc[folder, "value"]
         for device, family in FAMILIES.items():
-            if (folder, device) == ("small", "ECP5-25F"):
-                continue  # isn't placed yet
             (build,) = {name for at, name, _ in values.index if at == device}
             needs = [f"{name}: {values[device, build, name]:,g}" for name in family.cells.values()]
             mhz = f"{values[device, build, 'MHz']:g}"
@@ -339,7 +337,9 @@ def test_the_document_s_numbers_are_the_table_s():
             quantities = [*(f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS), ANSWER]
             each = [f"{values['core', f'lanes {n}', name]:,g}" for name in quantities]
             assert [folder, str(n), *each] in found
-    network, words = (read(RESULTS / "circuit") for read in (read_circuit, hardware.read_vectors))
+    network, words = (
+        read(RESULTS / "circuit_study") for read in (read_circuit, hardware.read_vectors)
+    )
     assert f"takes {word_cycles(network, words, 4) / len(words):,.0f} cycles a word" in doc
 
 

@@ -1,6 +1,7 @@
-// The circuit: from spikes to the spike counts of all classes. LANES neurons are summed side by
-// side, group after group, and only weights of active inputs are met. What is computed, and in
-// which order, stands in README.md; sizes are in network.vh, weights in the .mem files.
+// The circuit: from spikes to the scores of all classes. LANES neurons are summed side by side,
+// group after group, place after place, and only active inputs are met. What is computed, and in
+// which order, stands in README.md; sizes are in network.vh, weights in the .mem files. LANES
+// divides N_AT_PLACE, or there is one place.
 //
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
@@ -8,9 +9,10 @@
 //         high, the end of the word, without a spike. Spikes after the window are dropped.
 //         in_ready is a register: it is high when the input register is empty. A step is computed
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
-//         all that are left.
-//  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
-//         with the last one, when out_answer is the class of most spikes. Then a word can begin.
+//         those that are left, with STOP those that can still count.
+//  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
+//         is high with the last one, when out_answer is the class of the highest. Then a word can
+//         begin; meanwhile pooling is cleared, N_UNITS cycles.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
 //         has a number for each lane, lane 0 lowest; groups of hidden neurons come before groups of
@@ -33,13 +35,14 @@ module core #(
     input wire [2:0] load_memory, input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
     output wire in_ready, out_valid, out_last, mon_valid,
-    output wire [15:0] out_class, out_count, out_answer, mon_neuron,
+    output wire [15:0] out_class, out_answer, mon_neuron, output wire signed [31:0] out_count,
     output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
 );
     localparam N_INPUTS = N_DELAYS * N_UNITS, N_LIST = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES; // of hidden neurons
     localparam GROUPS = GROUPS1 + (N_CLASSES + LANES - 1) / LANES;
-    localparam ROWS1 = GROUPS1 * N_INPUTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
+    localparam GROUPS_AT_PLACE = (N_AT_PLACE + LANES - 1) / LANES, N_WEIGHTS = N_DELAYS * KERNEL;
+    localparam ROWS1 = GROUPS_AT_PLACE * N_WEIGHTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
     localparam N_ROWS = ROWS1 > ROWS2 ? ROWS1 : ROWS2;
     localparam N_CELLS = POOL_UNITS * POOL_STEPS; // of a block
     localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_LIST + 2), VB = $clog2(N_LIST);
@@ -70,8 +73,13 @@ module core #(
     wire is_clear = clear == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
     wire looks = state == EVENT && held && is_clear; // at what is in the input register
-    wire takes = looks && (is_over || !is_later); // it out of there
-    wire closes = looks && !is_over && is_later; // the bin
+    // Steps since one with an event, since one with an input; the top bit is high if there was none.
+    reg [TB:0] quiet, silent;
+    wire is_needed; // the step has an event
+    wire is_quiet = STOP != 0 && !quiet[TB] && quiet >= N_SLOTS - 1 + STOP && !is_needed;
+    wire ends = is_over || held_end && is_quiet; // nothing is left to compute
+    wire takes = looks && (ends || !is_later); // it out of there
+    wire closes = looks && !ends && is_later; // the bin
     wire computes = closes && first_cell == N_CELLS - POOL_UNITS; // the step
     always @(posedge clk) begin
         if (in_valid && in_ready) begin
@@ -94,12 +102,13 @@ module core #(
     wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
+    assign is_needed = n_new != 0 || is_spike;
     always @* begin
         n_cells = 0;
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
     end
     always @(posedge clk) begin
-        is_divided <= takes && !is_over && is_used && !rst;
+        is_divided <= takes && !is_over && !held_end && is_used && !rst;
         above <= above_now;
         product <= above_now * RECIPROCAL;
         is_found <= is_divided && !rst;
@@ -118,17 +127,27 @@ module core #(
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
     wire [TB-1:0] late = delay[k];
     wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
-    wire [UB-1:0] n_old = late > step ? 0 : late == 0 ? n_new : n_history[from];
-    wire is_gathered = state == GATHER && k == N_DELAYS;
+    // A delay's events are looked up while those of the one before are gathered.
+    reg [UB-1:0] n_old;
+    reg [SB-1:0] from_old;
+    wire is_gathered = state == GATHER && k == N_DELAYS + 1;
+    // One address serves to read and to write: GATHER begins when the last block has been set.
+    wire [SB+UB-1:0] history_at = is_spike ? {slot, n_new} : {from_old, next_old};
     always @(posedge clk) begin
-        if (state == GATHER) old <= history[{from, next_old}];
-        if (is_spike) history[{slot, n_new}] <= unit;
+        if (is_spike) history[history_at] <= unit;
+        else if (state == GATHER) old <= history[history_at];
         if (state == GATHER) n_history[slot] <= n_new;
     end
 
     // The list: inputs that are active now, then hidden neurons that spike now.
-    reg [VB-1:0] list [0:(2<<VB)-1], active;
+    // An input's entry is the place of its weight in the window of place 0, and its block. Inputs are
+    // listed from the first entry on, hidden neurons from the last one back: one memory holds both.
+    localparam N_PLACE = (N_DELAYS - 1) * KERNEL + N_UNITS, QB = $clog2(N_INPUTS + N_HIDDEN);
+    localparam WB = $clog2(N_PLACE > N_HIDDEN ? N_PLACE : N_HIDDEN);
+    reg [UB+WB-1:0] list [0:(1<<QB)-1], active;
+    wire [WB-1:0] place = copy_old + old, neuron = n_fired + first_fired;
     reg [IB-1:0] n_in, n_spikes, e;
+    wire [QB-1:0] read_at = layer ? ~e : e, write_at = is_old ? n_in : ~n_spikes;
     reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
     reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
     reg [LB-1:0] first_fired;
@@ -140,18 +159,26 @@ module core #(
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
     always @(posedge clk) begin
-        if (state == BIAS || state == RESET || state == SUM) active <= list[{layer, e[VB-1:0]}];
-        if (is_old) list[{1'b0, n_in[VB-1:0]}] <= copy_old + old;
-        else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= n_fired + first_fired;
+        if (state == BIAS || state == RESET || state == SUM) active <= list[read_at];
+        if (is_old) list[write_at] <= {old, place};
+        else if (lists) list[write_at] <= neuron;
     end
 
     // Weights: of a group's first input, second, ... then of the next group. One address serves to
     // read and to write, as memories with a single port want it.
-    reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1], w1;
-    reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1], w2;
-    reg [AB-1:0] row; // where the weights of this group begin
+    // Where they hold nothing at power-up they may lie in a UP5K's large memories, if yosys is told.
+    localparam STYLE = INITIAL != 0 ? "auto" : "huge";
+    (* ram_style = STYLE *) reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
+    (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
+    reg [LANES*WEIGHT1_BITS-1:0] w1;
+    reg [LANES*WEIGHT2_BITS-1:0] w2;
+    reg [AB-1:0] row; // where the weights of this group begin, less first_seen
+    reg [UB-1:0] first_seen; // the first block that neurons of this place see
+    reg [GB-1:0] at_place; // groups of this place that are done
+    reg is_seen;
     wire loads = WRITABLE != 0 && load_valid, reads = state == RESET || state == SUM;
-    wire [AB-1:0] weight_at = loads ? load_address : row + active;
+    wire [AB-1:0] weight_at = loads ? load_address : row + active[WB-1:0];
+    always @(posedge clk) is_seen <= layer || active[WB +: UB] - first_seen < KERNEL;
     always @(posedge clk) begin
         if (loads && load_memory == 0) weight1[weight_at] <= load_data;
         else if (reads && !layer) w1 <= weight1[weight_at];
@@ -214,14 +241,14 @@ module core #(
         always @* begin
             a = sum; b = 0; carry = 0;
             case (state)
-                LEAK: if (LEAK_FACTOR == 0) begin
+                LEAK: if (LEAK_SHIFT != 0) begin
                     a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
                 end else begin
                     a = 0; b = scaled >>> FACTOR_BITS;
                 end
                 BIAS: b = bias_n;
                 RESET: if (was_above) begin b = ~$signed({1'b0, threshold_n}); carry = 1; end
-                SUM: if (layer) b = second <<< SHIFT2; else b = first <<< SHIFT1;
+                SUM: if (layer) b = second <<< SHIFT2; else if (is_seen) b = first <<< SHIFT1;
                 default: ;
             endcase
         end
@@ -236,27 +263,39 @@ module core #(
     assign mon_valid = state == FIRE, mon_neuron = (layer ? N_HIDDEN : 0) + n;
     assign mon_mem = after, mon_spike = is_above;
 
-    // The counts of the classes, and the first of the largest. A spike is counted a cycle after it,
-    // so that comparing and adding aren't one path.
-    reg [LANES*TB-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
-    reg adds, adds_first;
+    // The scores of the classes, and the first of the largest. They are added up a cycle after the
+    // membranes are there, so that comparing and adding aren't one path. Sums are of all steps,
+    // counts of those that count; without STOP they are the same.
+    localparam CW = SCORE_BITS;
+    reg [LANES*CW-1:0] sums [0:GROUPS-GROUPS1-1], counts [0:GROUPS-GROUPS1-1], sums_now;
+    reg [LANES*MEM_BITS-1:0] added_mem;
+    reg signed [CW-1:0] term;
+    reg adds, adds_first, counts_too;
     reg [LANES-1:0] added;
     reg [GB-1:0] count_group;
     reg [LB-1:0] count_lane;
     reg [NB-1:0] c, answer; // classes
-    reg [TB-1:0] best;
-    wire [LANES*TB-1:0] counts_g = counts[count_group];
-    wire [TB-1:0] count = counts_g[count_lane*TB +: TB];
-    always @* for (i = 0; i < LANES; i = i + 1)
-        counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    reg signed [CW-1:0] best;
+    wire [LANES*CW-1:0] sums_g = sums[count_group];
+    wire [LANES*CW-1:0] counts_g = STOP == 0 ? sums_g : counts[count_group];
+    wire signed [CW-1:0] count = counts_g[count_lane*CW +: CW];
+    wire is_best = c == 0 || count > best;
+    always @* for (i = 0; i < LANES; i = i + 1) begin
+        term = $signed({1'b0, added[i]});
+        if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
+        sums_now[i*CW +: CW] = (adds_first ? 0 : sums_g[i*CW +: CW]) + term;
+    end
     always @(posedge clk) begin
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
         added <= is_above;
-        if (adds) counts[count_group] <= counts_now;
+        added_mem <= after;
+        counts_too <= silent[TB] || silent <= STOP;
+        if (adds) sums[count_group] <= sums_now;
+        if (adds && counts_too) counts[count_group] <= sums_now;
     end
     assign out_valid = state == RESULT, out_last = c == N_CLASSES - 1, out_class = c;
-    assign out_count = count, out_answer = count > best ? c : answer;
+    assign out_count = count, out_answer = is_best ? c : answer;
 
     always @(posedge clk) begin
         is_old <= 0;
@@ -266,21 +305,30 @@ module core #(
         if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
             EVENT: begin
-                if (takes && is_over && held_end) state <= RESULT;
+                if (takes && held_end) begin
+                    state <= RESULT; clear <= 0; first_cell <= 0;
+                end
                 if (closes) begin
                     bin_end <= bin_end + BIN_MS;
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
-                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; copy <= 0; n_in <= 0;
+                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; n_in <= 0;
+                    n_old <= 0; copy <= 0 - KERNEL;
                     state <= GATHER;
                 end
             end
             GATHER: begin
                 n_in <= n_in + is_old;
-                if (is_gathered) state <= LEAK;
-                else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
-                else begin k <= k + 1'b1; next_old <= 0; copy <= copy + N_UNITS; end
+                if (is_gathered) begin
+                    state <= LEAK;
+                    quiet <= n_new != 0 ? 0 : quiet + 1'b1;
+                    silent <= n_in != 0 ? 0 : silent + 1'b1;
+                end else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
+                else begin
+                    k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
+                    n_old <= late > step ? 0 : late == 0 ? n_new : n_history[from];
+                end
             end
             LEAK: begin // which waits until the spikes of the group before are listed
                 e <= 0; fired <= fired_left; n_spikes <= n_spikes + lists;
@@ -294,11 +342,15 @@ module core #(
                 n_fired <= n;
                 g <= g + 1'b1;
                 n <= n + LANES;
-                row <= row + (layer ? N_HIDDEN : N_INPUTS);
+                row <= row + (layer ? N_HIDDEN : N_WEIGHTS);
+                at_place <= at_place + 1'b1;
+                if (!layer && at_place == GROUPS_AT_PLACE - 1) begin
+                    at_place <= 0; first_seen <= first_seen + STRIDE; row <= 0 - first_seen - STRIDE;
+                end
                 if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
                 state <= LEAK;
                 if (g == GROUPS - 1) begin
-                    g <= 0; n <= 0; layer <= 0; row <= 0;
+                    g <= 0; n <= 0; layer <= 0; row <= 0; at_place <= 0; first_seen <= 0;
                     n_spikes <= 0; n_new <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
@@ -312,10 +364,11 @@ module core #(
                 if (count_lane == LANES - 1) begin
                     count_lane <= 0; count_group <= count_group + 1'b1;
                 end
-                if (count > best) begin best <= count; answer <= c; end
+                if (is_best) begin best <= count; answer <= c; end
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
                     is_first <= 1; is_over <= 0;
+                    quiet <= 1 << TB; silent <= 1 << TB;
                     count_lane <= 0; count_group <= 0;
                     state <= EVENT;
                 end
@@ -325,6 +378,7 @@ module core #(
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
             is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
+            at_place <= 0; first_seen <= 0; quiet <= 1 << TB; silent <= 1 << TB;
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end
     end

@@ -157,7 +157,9 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
         place = recipe.files[0].parent
         raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
     parts = load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
-    return Parts(*(part and part.of_classes(trained.class_names) for part in parts))
+    training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
+    assert training is not None and validation is not None
+    return Parts(training, validation, test)
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:

@@ -1,0 +1,136 @@
+// Drives the simulated core with the spikes that reference.c reads, and prints what it prints; at
+// the end, on stderr, the clock cycles, and of them those from in_end, which comes at once after the
+// last spike, to out_valid: of a word, the fewest and the most. -DTRACE=n prints the steps as well,
+// as reference.c does (without i, the events, which the core doesn't show).
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#define CXXRTL_ASSERT(x) // an address beyond a memory may be looked up; what it gives isn't used
+#include "core.cpp"
+#include "network.h"
+
+#ifdef TOGGLES // of a netlist's nets: hardware/rtl/toggles.py
+#include "toggles.h"
+#endif
+#ifndef LANES
+#define LANES 1
+#endif
+
+static cxxrtl_design::p_core core;
+static unsigned long long cycles, fewest = -1, most;
+static long step, words;
+static std::string spikes[2], membranes[2];
+
+static void look_on() {
+#ifdef TRACE
+    if (!core.p_mon__valid.get<bool>())
+        return;
+    long neuron = core.p_mon__neuron.get<long>(), layer = neuron >= N_HIDDEN;
+    long end = N_HIDDEN + layer * N_CLASSES, n_bits = core.p_mon__mem.bits / LANES;
+    for (long lane = 0; lane < LANES && neuron < end; lane++, neuron++) {
+        long mem = 0;
+        for (long i = lane * n_bits; i < (lane + 1) * n_bits; i++)
+            mem |= (core.p_mon__mem.data[i / 32] >> i % 32 & 1L) << (i - lane * n_bits);
+        if (mem > MEM_HIGH) // two's complement
+            mem -= 2L * MEM_HIGH + 2;
+        membranes[layer] += " " + std::to_string(mem);
+        if (core.p_mon__spike.data[lane / 32] >> lane % 32 & 1)
+            spikes[layer] += " " + std::to_string(neuron - layer * N_HIDDEN);
+    }
+    if (neuron < N_HIDDEN + N_CLASSES)
+        return;
+    for (int i : {0, 1})
+        std::printf("%c %ld%s\n", "ho"[i], step, spikes[i].c_str());
+    for (int i : {0, 1})
+        if (words < TRACE)
+            std::printf("%c %ld%s\n", "uv"[i], step, membranes[i].c_str());
+    for (int i : {0, 1})
+        spikes[i].clear(), membranes[i].clear();
+    step++;
+#endif
+}
+
+// One clock cycle; tells whether the transfer at the rising edge takes place.
+static bool tick() {
+    core.p_clk.set<bool>(false);
+    core.step();
+    bool taken = core.p_in__ready.get<bool>();
+    look_on();
+    core.p_clk.set<bool>(true);
+    core.step();
+    cycles++;
+#ifdef TOGGLES
+    count_toggles(core);
+#endif
+    return taken;
+}
+
+static void send(unsigned ms, unsigned unit, bool is_end) {
+    core.p_in__valid.set<bool>(true);
+    core.p_in__end.set<bool>(is_end);
+    core.p_in__ms.set<unsigned>(ms);
+    core.p_in__unit.set<unsigned>(unit);
+    while (!tick())
+        ;
+    core.p_in__valid.set<bool>(false);
+}
+
+static void end_word() {
+    unsigned long long before = cycles;
+    send(0, 0, true);
+    std::vector<unsigned> counts;
+    core.p_out__ready.set<bool>(true);
+    for (bool is_last = false; !is_last; tick()) {
+        core.p_clk.set<bool>(false);
+        core.step();
+        if (!core.p_out__valid.get<bool>())
+            continue;
+        if (counts.empty()) {
+            fewest = std::min(fewest, cycles - before);
+            most = std::max(most, cycles - before);
+        }
+        counts.push_back(core.p_out__count.get<unsigned>());
+        if ((is_last = core.p_out__last.get<bool>()))
+            std::printf("%u", core.p_out__answer.get<unsigned>());
+    }
+    core.p_out__ready.set<bool>(false);
+    for (unsigned count : counts)
+        std::printf(" %u", count);
+    std::printf("\n");
+    step = 0;
+    words++;
+}
+
+int main() {
+    char line[64], other;
+    unsigned ms, unit;
+    bool is_open = false;
+    core.p_rst.set<bool>(true);
+    tick();
+    core.p_rst.set<bool>(false);
+    cycles = 0;
+    for (int i = 0; i < N_UNITS; i++) // pooling is cleared
+        tick();
+    while (std::fgets(line, sizeof line, stdin)) {
+        if (std::sscanf(line, "%u %u %c", &ms, &unit, &other) == 2) {
+            send(ms > 0xffff ? 0xffff : ms, unit, false);
+            is_open = true;
+        } else if (std::sscanf(line, " %c", &other) != 1) {
+            end_word();
+            is_open = false;
+        } else {
+            std::fprintf(stderr, "not \"millisecond unit\": %s", line);
+            return 1;
+        }
+    }
+    if (is_open)
+        end_word();
+    std::fprintf(stderr, "%ld words, %llu cycles; from in_end to out_valid %llu to %llu\n", words,
+                 cycles, words ? fewest : 0, most);
+#ifdef TOGGLES
+    write_toggles();
+#endif
+}

@@ -1,0 +1,199 @@
+/* The circuit in C99, bit for bit: a word's spikes to output spike counts, with integers only.
+
+   Reads spikes from standard input, a line each: "millisecond unit", whole numbers from 0,
+   milliseconds ascending within a word. An empty line ends a word; so does the end of the input.
+   Prints a line a word: its class, then the spike counts of all classes.
+   A line that can't be used ends the program: it is named on stderr, and the exit status is 1.
+
+   -DTRACE=n also prints what happens in every step: i, h, o: step, and which inputs, hidden and
+   output neurons spike; of the first n words u, v: step, and membranes of hidden and output layer.
+   -DCOUNT also prints, on stderr at the end, what all words took together. */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "network.h"
+
+#define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
+#define N_CELLS (N_UNITS * POOL_UNITS)
+#define MEM_LOW (-MEM_HIGH - 1)
+
+static int32_t mem1[N_HIDDEN], mem2[N_CLASSES]; /* membranes */
+static int32_t last_bin[N_CELLS];               /* in which each unit had a spike */
+static int32_t n_active[N_UNITS];               /* active cells of each block, this step */
+static int32_t history[SLOTS][N_UNITS];         /* events of the last steps, ... */
+static int32_t n_history[SLOTS];                /* ... and how many */
+static int32_t count[N_CLASSES];
+static int32_t inputs[N_INPUTS], hidden[N_HIDDEN], output[N_CLASSES]; /* spikes of this step */
+static int32_t step;
+static long n_words;
+static unsigned long long n_events, n_inputs, n_spikes, n_accumulates;
+
+#ifdef TRACE
+static void trace(char what, const int32_t *values, int32_t n) {
+    printf("%c %ld", what, (long)step);
+    for (int32_t i = 0; i < n; i++)
+        printf(" %ld", (long)values[i]);
+    printf("\n");
+}
+#endif
+
+/* v >> n, rounded down: C leaves open what >> does with negative numbers. */
+static int32_t shifted(int32_t v, int n) {
+    return v < 0 ? ~(~v >> n) : v >> n;
+}
+
+static int32_t leaked(int32_t u) {
+    if (LEAK_SHIFT)
+        return u - shifted(u, LEAK_SHIFT);
+    return shifted(u * LEAK_FACTOR, FACTOR_BITS);
+}
+
+/* One step of a layer of n neurons; returns how many spike, and lists them. */
+static int32_t run_layer(int32_t n, int32_t *mem, const int32_t *bias, const int32_t *threshold,
+                         const weight_t *weight, int32_t unit, /* of the weights: 1 << shift */
+                         const int32_t *active, int32_t n_in, int32_t *spikes) {
+    int32_t found = 0;
+    for (int32_t i = 0; i < n; i++) { /* reset, one step late; leak; bias */
+        int32_t spiked = mem[i] > threshold[i];
+        mem[i] = leaked(mem[i]) + bias[i];
+        if (spiked)
+            mem[i] -= threshold[i];
+    }
+    for (int32_t k = 0; k < n_in; k++) {
+        const weight_t *row = weight + active[k] * n;
+        for (int32_t i = 0; i < n; i++)
+            mem[i] += row[i] * unit;
+    }
+    for (int32_t i = 0; i < n; i++) { /* saturate once, then compare */
+        mem[i] = mem[i] > MEM_HIGH ? MEM_HIGH : mem[i] < MEM_LOW ? MEM_LOW : mem[i];
+        if (mem[i] > threshold[i])
+            spikes[found++] = i;
+    }
+    return found;
+}
+
+/* Close the step: its blocks become events, and both layers take one step. */
+static void run_step(void) {
+    int32_t slot = step % SLOTS, n_in = 0, n_hid, n_out;
+    n_history[slot] = 0;
+    for (int32_t b = 0; b < N_UNITS; b++) {
+        if (n_active[b] >= POOL_THRESHOLD)
+            history[slot][n_history[slot]++] = b;
+        n_active[b] = 0;
+    }
+    for (int32_t k = 0; k < N_DELAYS && delay[k] <= step; k++) {
+        int32_t from = (step - delay[k]) % SLOTS;
+        for (int32_t e = 0; e < n_history[from]; e++)
+            inputs[n_in++] = k * N_UNITS + history[from][e];
+    }
+    n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, weight1[0], 1 << SHIFT1,
+                      inputs, n_in, hidden);
+    n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, weight2[0], 1 << SHIFT2,
+                      hidden, n_hid, output);
+    for (int32_t i = 0; i < n_out; i++)
+        count[output[i]]++;
+#ifdef TRACE
+    trace('i', inputs, n_in);
+    trace('h', hidden, n_hid);
+    trace('o', output, n_out);
+    if (n_words < TRACE) {
+        trace('u', mem1, N_HIDDEN);
+        trace('v', mem2, N_CLASSES);
+    }
+#endif
+    n_inputs += n_history[slot];
+    n_spikes += n_hid;
+    n_accumulates += n_in * N_HIDDEN + n_hid * N_CLASSES;
+    step++;
+}
+
+static void begin_word(void) {
+    step = 0;
+    for (int32_t i = 0; i < N_HIDDEN; i++)
+        mem1[i] = 0;
+    for (int32_t i = 0; i < N_CLASSES; i++)
+        mem2[i] = count[i] = 0;
+    for (int32_t i = 0; i < N_CELLS; i++)
+        last_bin[i] = -1;
+}
+
+static void take_event(int32_t ms, int32_t unit) {
+    int32_t bin = ms / BIN_MS;
+    n_events++;
+    while (step < N_STEPS && step < bin / POOL_STEPS)
+        run_step();
+    unit -= FIRST_UNIT;
+    if (step == N_STEPS || unit < 0 || unit >= N_CELLS || last_bin[unit] == bin)
+        return;
+    last_bin[unit] = bin;
+    n_active[unit / POOL_UNITS]++;
+}
+
+static void end_word(void) {
+    int32_t best = 0;
+    while (step < N_STEPS)
+        run_step();
+    for (int32_t i = 1; i < N_CLASSES; i++)
+        if (count[i] > count[best]) /* strictly: of several, the lowest class */
+            best = i;
+    printf("%ld", (long)best);
+    for (int32_t i = 0; i < N_CLASSES; i++)
+        printf(" %ld", (long)count[i]);
+    printf("\n");
+    n_words++;
+}
+
+/* Returns how many numbers the next line has; -1 at the end of the input, 3 if it can't be read. */
+static int read_line(int32_t value[2]) {
+    int c = getchar(), before = ' ', n = 0;
+    if (c == EOF)
+        return -1;
+    for (; c != '\n' && c != EOF; before = c, c = getchar()) {
+        if (c == ' ' || c == '\t' || c == '\r')
+            continue;
+        if (c < '0' || c > '9')
+            n = 3;
+        else if (n < 3 && (before < '0' || before > '9') && ++n < 3)
+            value[n - 1] = c - '0';
+        else if (n < 3 && value[n - 1] < 100000000) /* larger ones stay too large */
+            value[n - 1] = 10 * value[n - 1] + c - '0';
+    }
+    return n;
+}
+
+int main(void) {
+    int32_t event[2], last_ms = 0, is_open = 0;
+    long line = 1;
+    int n;
+    begin_word();
+    for (; (n = read_line(event)) >= 0; line++) {
+        const char *wrong = NULL;
+        if (n == 0) {
+            end_word();
+            begin_word();
+            is_open = last_ms = 0;
+            continue;
+        }
+        if (n != 2)
+            wrong = "is not \"millisecond unit\", two whole numbers from 0";
+        else if (event[1] >= N_CHANNELS)
+            wrong = "has a unit that the cochlea hasn't";
+        else if (event[0] < last_ms)
+            wrong = "is earlier than the line before; sort a word's spikes by millisecond";
+        if (wrong) {
+            fprintf(stderr, "line %ld %s\n", line, wrong);
+            return 1;
+        }
+        last_ms = event[0];
+        is_open = 1;
+        take_event(event[0], event[1]);
+    }
+    if (is_open)
+        end_word();
+#ifdef COUNT
+    fprintf(stderr, "%ld words, %llu spikes, %llu events, %llu hidden spikes, "
+            "%llu accumulates, %lu neuron updates\n", n_words, n_events, n_inputs, n_spikes,
+            n_accumulates, (unsigned long)n_words * N_STEPS * (N_HIDDEN + N_CLASSES));
+#endif
+    return ferror(stdin) || fflush(stdout) ? 1 : 0;
+}
