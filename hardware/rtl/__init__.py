@@ -27,7 +27,6 @@ from hardware.sources import memories, verilog_parameters
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.source.shd_file import N_CHANNELS
 
-TO_ECP5 = "read_verilog core.v; synth_ecp5 -top core; tee -q -o resources.json stat -json"
 RUNTIME = "include/backends/cxxrtl/runtime"
 
 
@@ -192,25 +191,6 @@ def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
         build_folder(place, LANES=2)
         command = [_tool("sby"), "--yosys", _tool("yosys"), "--smtbmc", _tool("yosys-smtbmc")]
         _run([*command, "handshake.sby"], place)
-
-
-def resources(folder: Path) -> dict[str, int]:
-    """Return how many cells of each kind an ECP5 needs for an exported folder's core alone.
-
-    Parameters
-    ----------
-    folder : Path
-        As for `simulate`, which also says what is raised.
-
-    Returns
-    -------
-    dict of str to int
-        By yosys' names of the cells; nothing is placed, routed or timed.
-    """
-    with _copied(folder) as place:
-        _yosys(place, TO_ECP5)
-        found = json.loads((place / "resources.json").read_text())
-        return found["design"]["num_cells_by_type"]
 
 
 def build_for(folder: Path, family: str) -> dict[str, int]:
