@@ -138,7 +138,7 @@ def test_a_sweep_is_read_and_checked_without_papermill_which_takes_seconds_to_im
 STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
-    *("circuit_bits_validation", "trials", "ablations", "everybody"),
+    *("circuit_bits_validation", "small_validation", "trials", "ablations", "everybody"),
 }
 
 

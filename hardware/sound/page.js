@@ -102,7 +102,7 @@ function draw() {
   const events = until(word.events.filter((_, i, all) => all[i | 1] < parts.n_units)); // those of no delay
   const hidden = until(word.hidden), output = until(word.output);
   const votes = parts.words.map((_, k) => output.filter((which, i) => i % 2 && which === k).length);
-  const counts = parts.is_membrane ? word.scores[Math.min(steps, word.scores.length) - 1] : votes;
+  const counts = parts.is_membrane && steps ? word.scores[Math.min(steps, word.scores.length) - 1] : votes;
   draw_sound(until_ms);
   const heard = of_ear(word.spikes), n_heard = heard.filter((ms, i) => i % 2 === 0 && ms < until_ms).length;
   const says = {
