@@ -52,7 +52,7 @@ def test_executed_in_order_from_a_clean_kernel_and_small(notebook, path):
         assert output.get("name") != "stderr", output.text
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
-    assert path.stat().st_size < 1.5e6
+    assert path.stat().st_size < 1.6e6
 
 
 def test_one_parameters_cell_that_papermill_reads_whole(notebook, path):
