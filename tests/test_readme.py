@@ -133,8 +133,8 @@ def test_one_network_for_everybodys_voice():
         f"It gets {six['reference']:.1f} % of a new speaker's words, the study's network "
         f"{six['study']:.1f} %: {points(found.loc['reference', 'study'], '+')} points",
         f"over all twelve it gets {twelve['reference']:.1f} %, at worst {worst['reference']:.0f}",
-        f"without spikes is {points(found.loc['reference', 'no spikes'], '+')} points, to the small "
-        f"one {points(found.loc['reference', 'small'], '+')}: both undecided",
+        f"without spikes is {points(found.loc['reference', 'no spikes'], '+')} points, to the "
+        f"small one {points(found.loc['reference', 'small'], '+')}: both undecided",
         f"*small* network gets {six['small']:.1f} % with {acs('small'):.1f} times the accumulates",
         f"700 x 1000 is {points(found.loc['small', 'small, 700 x 1000'], '+')} points",
     ):
