@@ -84,7 +84,7 @@ function draw_votes(counts) {
     const line = document.createElement("li"), label = document.createElement("span"), bar = document.createElement("i");
     label.textContent = `${name}: ${counts[k].toLocaleString("en")}`;
     bar.style.width = `${(100 * Math.max(0, counts[k])) / most}%`;
-    line.className = counts[k] === best && best > 0 ? "ahead" : "";
+    line.className = counts[k] === best && best !== 0 ? "ahead" : "";
     line.append(label, bar);
     return line;
   }));
