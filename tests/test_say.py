@@ -4,6 +4,7 @@ import http.server
 import importlib.util
 import threading
 from functools import partial
+from itertools import count
 
 import numpy as np
 import psutil
@@ -45,7 +46,7 @@ class Page:
     def __init__(self, browser, address, folder):
         self.view = browser.new_page(viewport={"width": 360, "height": 740})
         self.address, self.trouble = address, []
-        self.names = (folder / f"{i}.wav" for i in range(100))  # of the same name none is loaded
+        self.names = (folder / f"{i}.wav" for i in count())  # of the same name none is loaded
         for kind, part in (("pageerror", "message"), ("console", "text"), ("request", "url")):
             self.view.on(kind, lambda it, part=part: self.trouble.append(getattr(it, part)))
         self.view.goto(address)
@@ -125,7 +126,7 @@ def test_of_a_hundred_words_ninety_nine_are_answered_as_in_python(files):
         heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
         files.hear(heard, "answers")
         alike += files.view.evaluate("word.best") == of_python(heard)[1].answer
-    assert alike >= 0.99 * len(waves)
+    assert len(waves) - alike <= 1  # of at most a hundred
 
 
 def test_what_is_no_word_is_named_as_in_python(files):

@@ -96,7 +96,7 @@ def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path
         assert draws < 0.95 < 0.99 < same
         a, b = (circuit.run(steps // 24, units).answer for steps, units in (one, rounded))
         alike += a == b
-    assert alike >= 0.99 * len(waves)
+    assert len(waves) - alike <= 1  # of at most a hundred
 
 
 @pytest.fixture(scope="module")
