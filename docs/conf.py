@@ -10,7 +10,7 @@ root_doc = "docs/contents"
 include_patterns = [
     "README.md",
     "*/README.md",
-    "results/circuit/README.md",
+    "results/*/README.md",
     "docs/*",
     "notebooks/*.ipynb",
 ]
