@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import hardware
+from hardware import cost
 from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
 from hardware.folder import (
     Description,
@@ -305,6 +306,14 @@ def test_the_document_s_numbers_are_the_table_s():
         read(RESULTS / "circuit_study") for read in (read_circuit, hardware.read_vectors)
     )
     assert f"takes {word_cycles(network, words, 4) / len(words):,.0f} cycles a word" in doc
+    counted = table.loc["circuit_study", "UP5K's cells", "lanes 4"].value
+    counted = counted.rename(lambda what: what.removesuffix(" a word"))
+    of = cost.energy(counted)
+    parts = (
+        f"takes {of.cycles:.1f} µJ, flip-flops {of.clocked:.1f}, changes of nets {of.changes:.1f}"
+    )
+    memories = f"and memories {of.reads + of.writes:.1f}, in all {of.sum():.1f} µJ"
+    assert f"{counted.cycles:,.0f} cycles each, in which the clock {parts} {memories}" in doc
 
 
 @pytest.mark.slow
