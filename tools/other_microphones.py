@@ -31,8 +31,8 @@ def main() -> None:
         parser.error("no wav file in this folder")
     networks = {
         path.stem: read_network(path).speaking("english")
-        for kind in ("study", "small", "reference")
-        for path in sorted(networks_dir().glob(f"{kind}*.npz"))
+        for kind in ("study_*", "small", "reference")
+        for path in sorted(networks_dir().glob(f"{kind}.npz"))
     }
     usual_s = pd.read_csv(results_dir() / "voices_hd.csv").duration_s.median()
     rows = []

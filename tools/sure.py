@@ -67,7 +67,7 @@ def nested(predictions: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Write the table, and the confidence into kept networks."""
     parser = argparse.ArgumentParser(prog="python -m tools.sure", description=__doc__)
-    parser.add_argument("table", help="in results, such as judged_hd")
+    parser.add_argument("table", help="in results, such as reference_hd")
     parser.add_argument("model", help="one of its models")
     parser.add_argument("networks", nargs="+", help="in results/networks, without .npz")
     given = parser.parse_args()
