@@ -6,7 +6,7 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
-    "cost": ("answer_cycles", "step_cycles", "word_cycles", "worst_cycles"),
+    "cost": ("answer_cycles", "step_cycles", "word_cycles"),
     "disturbances": ("DISTURBANCES", "FAULTS", "disturb"),
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),

@@ -9,7 +9,6 @@ from hardware.integer import IntegerNetwork
 from hardware.sources import Word, memory_bits, score_bits
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
-from shd_helpers.source.shd_file import N_CHANNELS
 
 # picojoules of an iCE40 UP5K at 1.2 V; docs/circuit.md says where they come from
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
@@ -105,6 +104,7 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
     intake, computed : ndarray
         Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
         gathered, and all neurons computed. A group's second hidden spike and further ones take one.
+        A neuron of a place meets inputs near its window alone.
         A small network takes one to begin with its delays.
     """
     grid, run = network.grid, network.run(*word[:2])
@@ -114,11 +114,35 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
     )
     computed = grid.pool_steps + arriving + len(network.delays) + 1 + network.is_small
     computed += np.maximum(together - 1, 0).sum(1)
-    for active, layer in zip((arriving, hidden), network.layers, strict=True):
-        computed += -(-len(layer.bias) // lanes) * (4 + active)
+    computed += _groups(network, lanes, run.inputs, run.start)
+    computed += -(-network.sizes[2] // lanes) * (4 + hidden)
     computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
     inside = word.milliseconds[word.milliseconds < grid.n_steps * int(grid.step_ms)]
     return 2 * np.bincount(inside // int(grid.step_ms), minlength=len(computed)), computed
+
+
+def bin_size(network: IntegerNetwork) -> int:
+    """Return the blocks between one place and the next, whose inputs the core keeps together."""
+    return network.stride if len(network.columns) > 1 else network.grid.n_units
+
+
+def _groups(
+    network: IntegerNetwork, lanes: int, inputs: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+    """Return the cycles of the hidden groups in each step: four, and one for each input they meet.
+
+    A place's neurons meet the inputs of all bins that their window reaches into.
+    """
+    n_units, n_places, bin_units = network.grid.n_units, len(network.columns), bin_size(network)
+    first = bin_units * np.arange(n_places)
+    window = -(-(network.kernel or n_units) // bin_units) * bin_units
+    last = np.minimum(first + window, n_units)
+    step = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    blocks = np.zeros((len(start) - 1, n_units + 1), np.int64)
+    np.add.at(blocks, (step, inputs % n_units + 1), 1)
+    before = blocks.cumsum(1)
+    met = (before[:, last] - before[:, first]).sum(1)
+    return -(-network.sizes[1] // n_places // lanes) * (4 * n_places + met)
 
 
 def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
@@ -131,7 +155,8 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
     words : sequence of Word
         One after the other, after a reset of one cycle.
     """
-    taken = sum(2 * len(word.units) + 2 + len(network.layers[1].bias) for word in words)
+    n_results = network.sizes[2] * (1 + network.is_small)  # scores are looked up, then given
+    taken = sum(2 * len(word.units) + 2 + n_results for word in words)
     steps = [step_cycles(network, word, lanes)[1] for word in words]
     computed = sum(
         int(c.sum()) + _open_bins(network, w, c) for w, c in zip(words, steps, strict=True)
@@ -161,7 +186,12 @@ def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
     computed = step_cycles(network, word, lanes)[1]
     left = int(computed[step:].sum()) + _open_bins(network, word, computed) - closed
-    return 2 + (n_spikes > 0) + left
+    return 2 + (n_spikes > 0) + network.is_small + left
+
+
+def last_step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
+    """Return the same, if ticks have closed all steps but the last; see `answer_cycles`."""
+    return 2 + network.is_small + int(step_cycles(network, word, lanes)[1][-1])
 
 
 def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:
@@ -171,25 +201,6 @@ def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) ->
         f"{len(words)} words, {word_cycles(network, words, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
-
-
-def worst_cycles(network: IntegerNetwork, lanes: int = 1) -> int:
-    """Return the clock cycles of a step in which all inputs, hidden neurons and classes spike.
-
-    Every channel has a spike in each millisecond.
-
-    Parameters
-    ----------
-    network, lanes
-        As for `step_cycles`.
-    """
-    grid, (n_inputs, n_hidden, n_classes) = network.grid, network.sizes
-    gathered = grid.pool_steps + n_inputs + len(network.delays) + 1 + network.is_small
-    groups = -(-n_hidden // lanes)
-    neurons = groups * (4 + n_inputs) + n_hidden - groups
-    neurons += -(-n_classes // lanes) * (4 + n_hidden)
-    intake = 2 * int(grid.step_ms) * N_CHANNELS
-    return intake + max(gathered + neurons, grid.pool_steps + grid.n_units)
 
 
 def fifo_depth(network: IntegerNetwork, word: Word, clock_hz: float, lanes: int = 1) -> int:

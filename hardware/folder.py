@@ -260,12 +260,15 @@ def readme(
     # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
     index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
     lists = 2 * 2**index_bits * index_bits
-    if network.is_small:  # one list, of places and blocks
-        n_places = (len(delays) - 1) * (network.kernel or grid.n_units) + grid.n_units
-        lists = 2 ** (n_inputs + n_hidden - 1).bit_length()
-        lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits
+    if network.is_small:  # one list, of places in a window, and how many inputs each bin has
+        size, window = cost.bin_size(network), network.kernel or grid.n_units
+        n_places = (len(delays) - 1) * window + grid.n_units
+        n_bins, in_bin = -(-grid.n_units // size), size * len(delays)
+        lists = 2 ** (n_bins * in_bin + n_hidden - 1).bit_length()
+        lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits * (window % size > 0)
+        lists += n_bins * (in_bin.bit_length() + 1)
     lists += (delays[-1] + 1) * 2**unit_bits * unit_bits
-    last = [2 + int(cost.step_cycles(network, word)[1][-1]) for word in words]
+    last = [cost.last_step_cycles(network, word) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
     counted = described.operations
     n_updates = float(counted.get("neuron_updates", grid.n_steps * (n_hidden + n_classes)))

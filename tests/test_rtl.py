@@ -11,7 +11,7 @@ import pytest
 
 import hardware
 from hardware import cost
-from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles, worst_cycles
+from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles
 from hardware.folder import (
     Description,
     ExportError,
@@ -221,19 +221,6 @@ def test_a_tick_costs_two_cycles_and_changes_nothing(name, tmp_path):
     assert last > network.grid.n_steps * network.grid.step_ms
     quick = 3 + int(step_cycles(network, words[0])[1][-2:].sum())  # a word that has but ticks
     assert done.lines[0].endswith(f"from in_end to out_valid 3 to {quick}")
-
-
-def test_the_worst_step_is_reached_where_all_neurons_spike():
-    network = random_circuit(bits=(3, 8), mem_bits=16)
-    first, second = (
-        replace(layer, weight=abs(layer.weight), bias=np.full_like(layer.bias, 400))
-        for layer in network.layers
-    )
-    network = replace(network, layers=(first, second))
-    ms = np.repeat(np.arange(30), 700)
-    word = Word(ms, np.tile(np.arange(700), 30), 0)
-    steps = sum(step_cycles(network, word))
-    assert steps[0] == steps[:10].max() == worst_cycles(network) > steps[10]
 
 
 @pytest.mark.slow

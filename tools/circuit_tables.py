@@ -100,11 +100,13 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
 
     Columns are `circuit`, `n_words`, `float_accuracy` and `accuracy` (fractions), `agreement` (the
     share of words that both answer alike) and `bytes` of weights. Words are those of speakers who
-    didn't train: the test utterances, or those that validate where no test is read.
+    didn't train: the test utterances, or those that validate where no test is read; of the
+    official split the whole test file.
     """
-    words = load_utterances(trained).predicted
-    words = words.take(np.flatnonzero(~np.isin(words.speakers, trained.about["seen_speakers"])))
-    circuits = SMALL_CIRCUITS if trained.recipe.split.held_out < 0 else SMALL_CHOSEN
+    words, split = load_utterances(trained).predicted, trained.recipe.split
+    circuits = SMALL_CHOSEN if split.score_test else SMALL_CIRCUITS
+    if not (split.score_test and split.protocol == "official"):
+        words = words.take(np.flatnonzero(~np.isin(words.speakers, trained.about["seen_speakers"])))
     floats, rows = evaluate(trained.network, words), []
     for name in tqdm(circuits, desc=trained.name, leave=False):
         circuit = circuit_of(trained, Quantisation.named(name))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardware.folder import ExportError, build_folder, read_circuit, source_text
+from hardware.folder import ExportError, build_folder, source_text
 from hardware.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from hardware.sources import memories, verilog_parameters
 from shd_helpers.events.downsample import Downsampling
@@ -36,7 +36,6 @@ class Family(NamedTuple):
     synthesis: str
     nextpnr: tuple[str, ...]
     build: dict[str, int]  # of the core, as `sources.BUILD`
-    small_lanes: int  # of a small network, instead: as many as its memories allow
     cells: dict[str, str]
 
 
@@ -46,7 +45,6 @@ FAMILIES = {
         "synth_ice40 -dsp -spram",
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         {"LANES": 4, "WRITABLE": 1, "INITIAL": 0},
-        2,
         {
             "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
             "ICESTORM_RAM": "block RAMs of 4 kbit",
@@ -58,7 +56,6 @@ FAMILIES = {
         "synth_ecp5",
         ("nextpnr-ecp5", "--25k", "--package", "CABGA381", "--lpf-allow-unconstrained"),
         {"LANES": 8, "WRITABLE": 1, "INITIAL": 1},
-        8,
         {
             "TRELLIS_COMB": "LUTs",
             "TRELLIS_FF": "flip-flops",
@@ -193,19 +190,6 @@ def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
         _run([*command, "handshake.sby"], place)
 
 
-def build_for(folder: Path, family: str) -> dict[str, int]:
-    """Return how an exported folder's core is built on an FPGA, as `sources.BUILD`.
-
-    Parameters
-    ----------
-    folder, family
-        As for `place_and_route`.
-    """
-    found = FAMILIES[family]
-    lanes = {"LANES": found.small_lanes} if read_circuit(folder).is_small else {}
-    return found.build | lanes
-
-
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
     """Put the board's circuit of an exported folder on an FPGA.
 
@@ -226,7 +210,7 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     found = FAMILIES[family]
     name, *options = found.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
-    with _copied(folder, **build_for(folder, family)) as place:
+    with _copied(folder, **found.build) as place:
         design = "read_verilog shd_top.v core.v"
         _yosys(place, f"{design}; {found.synthesis} -top shd_top -json top.json")
         _run([_tool(name), *options, "--seed", "1"], place)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from hardware import cost
-from hardware.cost import fifo_depth, step_cycles
+from hardware.cost import fifo_depth, last_step_cycles
 from hardware.export import add_arguments, export_from, out_folder
 from hardware.folder import ExportError, read_circuit, read_vectors
-from hardware.rtl import FAMILIES, build_for, place_and_route, simulate
+from hardware.rtl import FAMILIES, place_and_route, simulate
 from hardware.rtl.toggles import toggles
 from hardware.sources import fits
 from shd_helpers.source.shd_file import DatasetError
@@ -63,8 +63,8 @@ def depths(folder: Path) -> pd.DataFrame:
         for clock in CLOCKS:
             depth = max(fifo_depth(network, word, clock, n) for word in heard)
             rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))
-        last = max(int(step_cycles(network, word, n)[1][-1]) for word in heard)
-        rows.append(("core", f"lanes {n}", ANSWER, 2 + last))
+        last = max(last_step_cycles(network, word, n) for word in heard)
+        rows.append(("core", f"lanes {n}", ANSWER, last))
     table = pd.DataFrame(rows, columns=COLUMNS)
     print("The words in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
     print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
@@ -74,7 +74,7 @@ def depths(folder: Path) -> pd.DataFrame:
 def placed(folder: Path, family: str) -> pd.DataFrame:
     """Return, and print, what an FPGA needs, and its clock."""
     needed, path = place_and_route(folder, family)
-    build = f"lanes {build_for(folder, family)['LANES']}"
+    build = f"lanes {FAMILIES[family].build['LANES']}"
     print(f"Placed and routed on {family}, {build}:")
     print(*(f"{value:8,g}  {text}" for text, value in needed.items()), sep="\n")
     print("The slowest path, nanoseconds:", *path, sep="\n  ")
@@ -83,7 +83,7 @@ def placed(folder: Path, family: str) -> pd.DataFrame:
 
 def counted(folder: Path) -> pd.DataFrame:
     """Return, and print, what the core does in a word as cells of an UP5K, and the energy."""
-    lanes = build_for(folder, "UP5K")["LANES"]
+    lanes = FAMILIES["UP5K"].build["LANES"]
     done = toggles(folder, lanes)
     print("In a word, as the UP5K's cells without its single-port RAMs; microjoules:")
     print(

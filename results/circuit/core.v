@@ -103,6 +103,9 @@ module core #(
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
     assign is_needed = n_new != 0 || is_spike;
+    reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
+    reg [UB-1:0] event_unit;
+    always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
     always @* begin
         n_cells = 0;
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
@@ -127,48 +130,80 @@ module core #(
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
     wire [TB-1:0] late = delay[k];
     wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
-    // A delay's events are looked up while those of the one before are gathered.
-    reg [UB-1:0] n_old;
+    // How many events a delay has is looked up when those of the one before are gathered.
+    reg [UB-1:0] n_before;
     reg [SB-1:0] from_old;
+    reg is_none, is_now; // it has none: it begins; its events are those of this step
+    wire [UB-1:0] n_old = is_none ? 0 : is_now ? n_new : n_before;
+    wire is_next = state == GATHER && next_old >= n_old; // delay
     wire is_gathered = state == GATHER && k == N_DELAYS + 1;
-    // One address serves to read and to write: GATHER begins when the last block has been set.
-    wire [SB+UB-1:0] history_at = is_spike ? {slot, n_new} : {from_old, next_old};
+    // One address serves to read and to write.
+    wire [SB+UB-1:0] history_at = is_event ? {slot, n_new} : {from_old, next_old};
     always @(posedge clk) begin
-        if (is_spike) history[history_at] <= unit;
+        if (is_event) history[history_at] <= event_unit;
         else if (state == GATHER) old <= history[history_at];
         if (state == GATHER) n_history[slot] <= n_new;
+        if (is_next) n_before <= n_history[from];
     end
 
     // The list: inputs that are active now, then hidden neurons that spike now.
-    // An input's entry is the place of its weight in the window of place 0, and its block. Inputs are
-    // listed from the first entry on, hidden neurons from the last one back: one memory holds both.
-    localparam N_PLACE = (N_DELAYS - 1) * KERNEL + N_UNITS, QB = $clog2(N_INPUTS + N_HIDDEN);
-    localparam WB = $clog2(N_PLACE > N_HIDDEN ? N_PLACE : N_HIDDEN);
-    reg [UB+WB-1:0] list [0:(1<<QB)-1], active;
-    wire [WB-1:0] place = copy_old + old, neuron = n_fired + first_fired;
-    reg [IB-1:0] n_in, n_spikes, e;
-    wire [QB-1:0] read_at = layer ? ~e : e, write_at = is_old ? n_in : ~n_spikes;
+    // An input's entry is the place of its weight in the window of place 0, and, where windows end
+    // within a bin, its block. Inputs lie in bins, of the blocks between one place and the next, so
+    // that a place's neurons meet their own SPAN bins alone. Bins begin at the first entry, hidden
+    // neurons are listed from the last one back: one memory holds both.
+    localparam BIN = N_PLACES > 1 ? STRIDE : N_UNITS, BIN_INPUTS = BIN * N_DELAYS;
+    localparam N_BINS = (N_UNITS + BIN - 1) / BIN, SPAN = (KERNEL + BIN - 1) / BIN;
+    localparam N_PLACE = (N_DELAYS - 1) * KERNEL + N_UNITS;
+    localparam QB = $clog2(N_BINS * BIN_INPUTS + N_HIDDEN), BB = $clog2(N_BINS + 1);
+    localparam EB = $clog2(BIN_INPUTS + 1);
+    localparam WB = $clog2(N_PLACE > N_HIDDEN ? N_PLACE : N_HIDDEN), IS_EVEN = KERNEL % BIN == 0;
+    // block_at / BIN, as above / POOL_UNITS is computed
+    localparam BIN_SHIFT = UB + $clog2(BIN), BIN_RECIPROCAL = ((1 << BIN_SHIFT) + BIN - 1) / BIN;
+    reg [WB+(IS_EVEN?0:UB)-1:0] list [0:(1<<QB)-1], active;
+    wire [WB-1:0] neuron = n_fired + first_fired;
+    reg is_entry; // an input, a cycle after it was looked up
+    reg [WB-1:0] place;
+    reg [UB-1:0] block_at;
+    always @(posedge clk) begin is_entry <= is_old; place <= copy_old + old; block_at <= old; end
+    reg [EB-1:0] n_in_bin [0:N_BINS-1];
+    reg [N_BINS-1:0] has_input; // bins; only of those n_in_bin is true
+    reg [SPAN-1:0] bins_left; // of this group, that are still to be read; hidden neurons are one, too
+    reg [BB-1:0] first_bin, bin_in_span; // of this place; the next of bins_left
+    wire [2*UB+$clog2(BIN):0] bin_product = block_at * BIN_RECIPROCAL;
+    wire [BB-1:0] bin_at = N_BINS > 1 ? bin_product >> BIN_SHIFT : 0;
+    wire [BB-1:0] bin = N_BINS > 1 ? first_bin + bin_in_span : 0;
+    wire [EB-1:0] n_at = has_input[bin_at] ? n_in_bin[bin_at] : 0;
+    always @* begin
+        bin_in_span = 0;
+        for (i = SPAN - 1; i >= 0; i = i - 1) if (bins_left[i]) bin_in_span = i;
+    end
+    always @(posedge clk) if (is_entry) n_in_bin[bin_at] <= n_at + 1'b1;
+    reg [IB-1:0] n_spikes, e;
+    reg is_listed; // what is read from the list
+    wire [QB-1:0] read_at = layer ? ~e : bin * BIN_INPUTS + e;
+    wire [QB-1:0] write_at = is_entry ? bin_at * BIN_INPUTS + n_at : ~n_spikes;
     reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
     reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
     reg [LB-1:0] first_fired;
     wire [LANES-1:0] fired_left = fired & (fired - 1'b1);
     wire lists = state == LEAK && fired != 0;
-    wire [IB-1:0] n_active = layer ? n_spikes : n_in;
+    wire [IB-1:0] n_listed = layer ? n_spikes : n_in_bin[bin];
+    wire reads_list = state == BIAS || state == RESET || state == SUM;
     always @* begin
         first_fired = 0;
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
     always @(posedge clk) begin
-        if (state == BIAS || state == RESET || state == SUM) active <= list[read_at];
-        if (is_old) list[write_at] <= {old, place};
+        if (reads_list) active <= list[read_at];
+        if (is_entry) list[write_at] <= {block_at, place};
         else if (lists) list[write_at] <= neuron;
     end
 
     // Weights: of a group's first input, second, ... then of the next group. One address serves to
     // read and to write, as memories with a single port want it.
-    // Where they hold nothing at power-up they may lie in a UP5K's large memories, if yosys is told.
+    // What holds nothing at power-up may lie in a UP5K's large memories, if yosys is told.
     localparam STYLE = INITIAL != 0 ? "auto" : "huge";
-    (* ram_style = STYLE *) reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
+    reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
     (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
     reg [LANES*WEIGHT1_BITS-1:0] w1;
     reg [LANES*WEIGHT2_BITS-1:0] w2;
@@ -178,7 +213,8 @@ module core #(
     reg is_seen;
     wire loads = WRITABLE != 0 && load_valid, reads = state == RESET || state == SUM;
     wire [AB-1:0] weight_at = loads ? load_address : row + active[WB-1:0];
-    always @(posedge clk) is_seen <= layer || active[WB +: UB] - first_seen < KERNEL;
+    wire [UB-1:0] block_seen = (active >> WB) - first_seen;
+    always @(posedge clk) is_seen <= layer || IS_EVEN || block_seen < KERNEL;
     always @(posedge clk) begin
         if (loads && load_memory == 0) weight1[weight_at] <= load_data;
         else if (reads && !layer) w1 <= weight1[weight_at];
@@ -230,7 +266,7 @@ module core #(
         wire [LEAK_BITS-1:0] leak_n = leak_g[l*LEAK_BITS +: LEAK_BITS];
         wire signed [MEM_BITS-1:0] old_mem =
             is_first ? 0 : stored[l*MEM_BITS +: MEM_BITS]; // every word begins at 0
-        wire signed [MEM_BITS+LEAK_BITS:0] scaled = old_mem * $signed({1'b0, leak_n});
+        reg signed [MEM_BITS+LEAK_BITS:0] scaled; // a register after the multiplier
         reg signed [SUM_BITS-1:0] sum, a, b;
         reg carry, was_above;
         wire [SUM_BITS-MEM_BITS:0] top = sum[SUM_BITS-1:MEM_BITS-1]; // not all the same: saturates
@@ -243,10 +279,11 @@ module core #(
             case (state)
                 LEAK: if (LEAK_SHIFT != 0) begin
                     a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
-                end else begin
-                    a = 0; b = scaled >>> FACTOR_BITS;
                 end
-                BIAS: b = bias_n;
+                BIAS: begin
+                    if (LEAK_SHIFT == 0) a = scaled >>> FACTOR_BITS;
+                    b = bias_n;
+                end
                 RESET: if (was_above) begin b = ~$signed({1'b0, threshold_n}); carry = 1; end
                 SUM: if (layer) b = second <<< SHIFT2; else if (is_seen) b = first <<< SHIFT1;
                 default: ;
@@ -254,6 +291,7 @@ module core #(
         end
         always @(posedge clk) begin
             if (state == LEAK) was_above <= above_threshold;
+            if (state == LEAK) scaled <= old_mem * $signed({1'b0, leak_n});
             if (state == LEAK || state == BIAS || state == RESET || state == SUM)
                 sum <= a + b + $signed({1'b0, carry});
         end
@@ -275,10 +313,14 @@ module core #(
     reg [GB-1:0] count_group;
     reg [LB-1:0] count_lane;
     reg [NB-1:0] c, answer; // classes
-    reg signed [CW-1:0] best;
+    reg signed [CW-1:0] best, count;
+    reg has_count; // this class's
     wire [LANES*CW-1:0] sums_g = sums[count_group];
     wire [LANES*CW-1:0] counts_g = STOP == 0 ? sums_g : counts[count_group];
-    wire signed [CW-1:0] count = counts_g[count_lane*CW +: CW];
+    always @(posedge clk) begin
+        count <= counts_g[count_lane*CW +: CW];
+        has_count <= state == RESULT && !(out_valid && out_ready);
+    end
     wire is_best = c == 0 || count > best;
     always @* for (i = 0; i < LANES; i = i + 1) begin
         term = $signed({1'b0, added[i]});
@@ -294,13 +336,19 @@ module core #(
         if (adds) sums[count_group] <= sums_now;
         if (adds && counts_too) counts[count_group] <= sums_now;
     end
-    assign out_valid = state == RESULT, out_last = c == N_CLASSES - 1, out_class = c;
+    assign out_last = c == N_CLASSES - 1, out_class = c;
+    assign out_valid = state == RESULT && has_count;
     assign out_count = count, out_answer = is_best ? c : answer;
 
     always @(posedge clk) begin
         is_old <= 0;
         copy_old <= copy;
-        n_new <= n_new + is_spike;
+        is_listed <= reads_list && bins_left != 0;
+        if (reads_list && bins_left != 0) begin
+            e <= e + 1'b1;
+            if (e + 1'b1 == n_listed) begin e <= 0; bins_left <= bins_left & (bins_left - 1'b1); end
+        end
+        n_new <= n_new + is_event;
         if (!is_clear) clear <= clear + 1'b1;
         if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
@@ -313,30 +361,30 @@ module core #(
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
-                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; n_in <= 0;
-                    n_old <= 0; copy <= 0 - KERNEL;
+                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; has_input <= 0;
+                    is_none <= 1; copy <= 0 - KERNEL;
                     state <= GATHER;
                 end
             end
             GATHER: begin
-                n_in <= n_in + is_old;
+                if (is_entry) has_input[bin_at] <= 1;
                 if (is_gathered) begin
                     state <= LEAK;
                     quiet <= n_new != 0 ? 0 : quiet + 1'b1;
-                    silent <= n_in != 0 ? 0 : silent + 1'b1;
-                end else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
-                else begin
+                    silent <= has_input != 0 || is_entry ? 0 : silent + 1'b1;
+                end else if (is_next) begin
                     k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
-                    n_old <= late > step ? 0 : late == 0 ? n_new : n_history[from];
-                end
+                    is_none <= late > step; is_now <= late == 0;
+                end else begin next_old <= next_old + 1'b1; is_old <= 1; end
             end
             LEAK: begin // which waits until the spikes of the group before are listed
                 e <= 0; fired <= fired_left; n_spikes <= n_spikes + lists;
+                bins_left <= layer ? n_spikes != 0 || lists : has_input >> first_bin;
                 if (fired_left == 0) state <= BIAS;
             end
-            BIAS: begin e <= 1; state <= RESET; end
-            RESET: begin e <= 2; state <= n_active == 0 ? FIRE : SUM; end // list, weight, sum
-            SUM: begin e <= e + 1'b1; if (e == n_active + 1'b1) state <= FIRE; end
+            BIAS: state <= RESET;
+            RESET: state <= is_listed ? SUM : FIRE; // list, weight, sum
+            SUM: if (!is_listed) state <= FIRE;
             FIRE: begin
                 fired <= layer ? 0 : is_above;
                 n_fired <= n;
@@ -345,12 +393,14 @@ module core #(
                 row <= row + (layer ? N_HIDDEN : N_WEIGHTS);
                 at_place <= at_place + 1'b1;
                 if (!layer && at_place == GROUPS_AT_PLACE - 1) begin
-                    at_place <= 0; first_seen <= first_seen + STRIDE; row <= 0 - first_seen - STRIDE;
+                    at_place <= 0; first_bin <= first_bin + 1'b1;
+                    first_seen <= first_seen + STRIDE; row <= 0 - first_seen - STRIDE;
                 end
                 if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
                 state <= LEAK;
                 if (g == GROUPS - 1) begin
-                    g <= 0; n <= 0; layer <= 0; row <= 0; at_place <= 0; first_seen <= 0;
+                    g <= 0; n <= 0; layer <= 0; row <= 0;
+                    at_place <= 0; first_bin <= 0; first_seen <= 0;
                     n_spikes <= 0; n_new <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
@@ -358,7 +408,7 @@ module core #(
                     state <= EVENT;
                 end
             end
-            RESULT: if (out_ready) begin
+            RESULT: if (out_valid && out_ready) begin
                 c <= c + 1'b1;
                 count_lane <= count_lane + 1'b1;
                 if (count_lane == LANES - 1) begin
@@ -378,7 +428,7 @@ module core #(
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
             is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
-            at_place <= 0; first_seen <= 0; quiet <= 1 << TB; silent <= 1 << TB;
+            at_place <= 0; first_bin <= 0; first_seen <= 0; quiet <= 1 << TB; silent <= 1 << TB;
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end
     end

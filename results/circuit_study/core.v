@@ -203,7 +203,7 @@ module core #(
         wire [LEAK_BITS-1:0] leak_n = leak_g[l*LEAK_BITS +: LEAK_BITS];
         wire signed [MEM_BITS-1:0] old_mem =
             is_first ? 0 : stored[l*MEM_BITS +: MEM_BITS]; // every word begins at 0
-        wire signed [MEM_BITS+LEAK_BITS:0] scaled = old_mem * $signed({1'b0, leak_n});
+        reg signed [MEM_BITS+LEAK_BITS:0] scaled; // a register after the multiplier
         reg signed [SUM_BITS-1:0] sum, a, b;
         reg carry, was_above;
         wire [SUM_BITS-MEM_BITS:0] top = sum[SUM_BITS-1:MEM_BITS-1]; // not all the same: saturates
@@ -216,10 +216,11 @@ module core #(
             case (state)
                 LEAK: if (LEAK_FACTOR == 0) begin
                     a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
-                end else begin
-                    a = 0; b = scaled >>> FACTOR_BITS;
                 end
-                BIAS: b = bias_n;
+                BIAS: begin
+                    if (LEAK_FACTOR != 0) a = scaled >>> FACTOR_BITS;
+                    b = bias_n;
+                end
                 RESET: if (was_above) begin b = ~$signed({1'b0, threshold_n}); carry = 1; end
                 SUM: if (layer) b = second <<< SHIFT2; else b = first <<< SHIFT1;
                 default: ;
@@ -227,6 +228,7 @@ module core #(
         end
         always @(posedge clk) begin
             if (state == LEAK) was_above <= above_threshold;
+            if (state == LEAK) scaled <= old_mem * $signed({1'b0, leak_n});
             if (state == LEAK || state == BIAS || state == RESET || state == SUM)
                 sum <= a + b + $signed({1'b0, carry});
         end
@@ -255,7 +257,8 @@ module core #(
         added <= is_above;
         if (adds) counts[count_group] <= counts_now;
     end
-    assign out_valid = state == RESULT, out_last = c == N_CLASSES - 1, out_class = c;
+    assign out_last = c == N_CLASSES - 1, out_class = c;
+    assign out_valid = state == RESULT;
     assign out_count = count, out_answer = count > best ? c : answer;
 
     always @(posedge clk) begin
@@ -306,7 +309,7 @@ module core #(
                     state <= EVENT;
                 end
             end
-            RESULT: if (out_ready) begin
+            RESULT: if (out_valid && out_ready) begin
                 c <= c + 1'b1;
                 count_lane <= count_lane + 1'b1;
                 if (count_lane == LANES - 1) begin
