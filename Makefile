@@ -95,7 +95,7 @@ hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$(FILE)") $(ARGS)
 
 lab: $(INSTALLED)
-	@echo "Start with 01_data_preprocessing.ipynb; run its cells from the top (Run, Run All Cells)."
+	@echo "Start with 01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
 	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)

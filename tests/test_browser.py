@@ -289,7 +289,7 @@ def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     answer = kept.class_names[int(scores.argmax())]
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:
         assert "with other microphones" in page.text()
-        page.changes(lambda: record(page, 3.5), f"The network answers {answer}.")
-        assert re.match(r"Your network answers \w+\. The network", page.text())
+        page.changes(lambda: record(page, 3.5), f"The reference answers {answer}.")
+        assert re.match(r"Your network answers \w+\. The reference", page.text())
         page.look("say_a_word")
         page.press("until_ms", "Home", says="After 3 ms")

@@ -66,9 +66,13 @@ def test_there_is_an_exercise_with_a_solution_in_each_notebook():
 @pytest.mark.parametrize("name", EXERCISES)
 def test_untouched_and_right(name, capsys):
     untouched, solution = UNTOUCHED[name], SOLUTIONS[name]
-    for empty in (untouched, lambda *_: None, solution):  # the last: the cell wasn't run again
+    for empty, verdict in (
+        (untouched, "not tried yet.\n"),
+        (solution, "not tried yet. (After a change, run the cell"),
+        (lambda *_: None, "not yet right: nothing comes back; is there a return?\n"),
+    ):
         assert check(empty, solution) is solution
-        assert capsys.readouterr().out.startswith("not tried yet.\n")
+        assert capsys.readouterr().out.startswith(verdict)
     own = changed(solution, "return ", "return ")
     assert check(own, solution) is own
     assert capsys.readouterr().out.startswith("right: ")
@@ -85,7 +89,7 @@ def test_each_usual_mistake_gets_its_hint(name, mistake):
 
 
 def resets_at_once(currents, beta, spike):
-    mem, pairs = torch.zeros(currents.shape[1]), []
+    mem, pairs = torch.zeros_like(currents[0]), []
     for t in range(len(currents)):
         mem = mem * beta + currents[t]
         spk = spike(mem - 1)
@@ -118,6 +122,8 @@ def binomial(right, speaker):
         ("pool", lambda *_: np.zeros((4, 4)), "the shape (4, 4) comes out"),
         ("pool", lambda *_: "events", "no numbers"),
         ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
+        ("pool", lambda *_: [[True]], "a list comes back; return an array"),
+        ("lif", lambda currents, *_: currents, "return two: spikes, membranes"),
         ("lif", lambda c, *_: (c.detach(), c.detach()), "read the task"),
         ("interval_by_speaker", lambda right, _: 50.0, "1 values come out, and 2 are asked for"),
         ("lif", lambda currents, *_: ([*currents], [*currents]), "no numbers come out but list"),

@@ -60,7 +60,7 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
 
     `accuracy` is over the utterances that the network's predictions are of.
     """
-    bits = export.quantisation_of(trained)
+    bits = export.quantisation_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
     circuit, events = circuit_of(trained, bits), load_utterances(trained).predicted
     places = [("none", 0.0, 0)]
     places += [(k, s, draw) for k in FAULTS for draw in range(DRAWS) for s in FAULTY]

@@ -89,7 +89,7 @@ def say_a_word(
         playback.membranes.set_title(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
-        line = f"The network answers {answer}. {word.warning}".rstrip()
+        line = f"The {kept.name if own else 'network'} answers {answer}. {word.warning}".rstrip()
         if own:
             events = input_of(own, word.times, word.units)
             best = int(evaluate(own.network, events).answers[0])

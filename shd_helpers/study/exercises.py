@@ -31,7 +31,7 @@ def check(function: Callable, solution: Callable) -> Callable:
     Parameters
     ----------
     function : callable
-        The reader's; untouched it returns None or raises NotImplementedError.
+        The reader's; untouched it raises NotImplementedError.
     solution : callable
         The notebook's own, whose name is the exercise's with ``_solution``.
 
@@ -66,12 +66,14 @@ def judge(function: Callable, solution: Callable) -> str:
     """Return ``not tried yet``, ``not yet right: <hint>`` or ``right: <praise>``; see `check`."""
     name = solution.__name__.removesuffix("_solution")
     exercise = EXERCISES[name]
+    if function is solution:
+        return "not tried yet. (After a change, run the cell of your function again, too.)"
     try:
-        found = [None] if function is solution else _outcome(exercise, function)
+        found = _outcome(exercise, function)
     except NotImplementedError:
         return "not tried yet."
     if found[0] is None:
-        return "not tried yet."
+        return "not yet right: nothing comes back; is there a return?"
     wanted = _outcome(exercise, solution)
 
     def agree(one: Sequence[Any], other: Sequence[Any]) -> list[bool]:
@@ -141,7 +143,10 @@ def _difference(part: Any, wanted: Any) -> str:
 
 def _pool(function: Callable) -> list:
     entries = np.random.default_rng(0).random((2, 14, 11)) < 0.4  # no whole number of blocks
-    return [function(entries[0], 3, 2, 2), function(entries[1], 2, 5, 3)]
+    found = [function(entries[0], 3, 2, 2), function(entries[1], 2, 5, 3)]
+    if isinstance(found[0], list):
+        raise TypeError("a list comes back; return an array")
+    return found
 
 
 class _Spike(torch.autograd.Function):
@@ -159,12 +164,14 @@ class _Spike(torch.autograd.Function):
 
 
 def _lif(function: Callable) -> list:
-    """Give spikes and membranes of eight neurons, and the gradient by their currents."""
-    currents = torch.randint(-4, 20, (7, 8), generator=torch.Generator().manual_seed(0)) / 16
-    currents[:2, 0] = torch.tensor([1.0, 0.5])  # just at the threshold
+    """Give spikes and membranes of two words' neurons, and the gradient by their currents."""
+    currents = torch.randint(-4, 20, (7, 2, 4), generator=torch.Generator().manual_seed(0)) / 16
+    currents[:2, 0, 0] = torch.tensor([1.0, 0.5])  # just at the threshold
     found = function(currents.requires_grad_(), 0.75, _Spike.apply)
     if found is None:
         return [None] * 3
+    if isinstance(found, torch.Tensor):
+        raise TypeError("one tensor comes back; return two: spikes, membranes")
     spikes, membranes = found
     if isinstance(spikes, torch.Tensor) and spikes.requires_grad:
         errors = torch.arange(spikes.numel()).reshape(spikes.shape) % 5 - 2.0
