@@ -33,6 +33,8 @@ from hardware.sources import (
     verilog_parameters,
 )
 from shd_helpers.paths import ROOT
+from shd_helpers.study import read_table
+from shd_helpers.sweeps import plan_of
 from tests import RESULTS
 from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
@@ -269,7 +271,7 @@ def test_a_folder_without_a_core_is_named(tmp_path):
 
 
 def test_the_document_s_numbers_are_the_table_s():
-    """Of the study's circuit and of the small one: FPGAs and FIFOs."""
+    """Of both committed circuits: FPGAs, FIFOs, energies, and what others report."""
     table = (
         pd.read_csv(RESULTS / "rtl.csv")
         .set_index(["folder", "device", "build", "quantity"])
@@ -278,6 +280,7 @@ def test_the_document_s_numbers_are_the_table_s():
     doc = (ROOT / "docs" / "circuit.md").read_text()
     section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
     found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    energies = {}
     for folder in ("circuit", "circuit_study"):
         values = table.loc[folder, "value"]
         for device, family in FAMILIES.items():
@@ -289,18 +292,28 @@ def test_the_document_s_numbers_are_the_table_s():
             quantities = [*(f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS), ANSWER]
             each = [f"{values['core', f'lanes {n}', name]:,g}" for name in quantities]
             assert [folder, str(n), *each] in found
-    network, words = (
-        read(RESULTS / "circuit_study") for read in (read_circuit, hardware.read_vectors)
-    )
-    assert f"takes {word_cycles(network, words, 4) / len(words):,.0f} cycles a word" in doc
-    counted = table.loc["circuit_study", "UP5K's cells", "lanes 4"].value
-    counted = counted.rename(lambda what: what.removesuffix(" a word"))
-    of = cost.energy(counted)
-    parts = (
-        f"takes {of.cycles:.1f} µJ, flip-flops {of.clocked:.1f}, changes of nets {of.changes:.1f}"
-    )
-    memories = f"and memories {of.reads + of.writes:.1f}, in all {of.sum():.1f} µJ"
-    assert f"{counted.cycles:,.0f} cycles each, in which the clock {parts} {memories}" in doc
+        network, words = (read(RESULTS / folder) for read in (read_circuit, hardware.read_vectors))
+        in_four = f"`results/{folder}` {word_cycles(network, words, 4) / len(words):,.0f}"
+        assert in_four in doc
+        counted = values["UP5K's cells", "lanes 4"].rename(
+            lambda what: what.removesuffix(" a word")
+        )
+        of = energies[folder] = cost.energy(counted)
+        parts = of.cycles, of.clocked, of.changes, of.reads + of.writes, of.sum()
+        parts = " | ".join(f"{part:.1f}" for part in parts)
+        assert f"| {folder} | {counted.cycles:,.0f} | {parts} |" in doc
+    build = table.loc["circuit", "UP5K", "lanes 4"].value
+    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").rename(columns={"run": "hash"})
+    new = bits[bits.speaker.isin(plan_of("reference")["strangers"])].accuracy.mean()
+    official = bits[bits["hash"].isin(read_table("benchmark_hd")["hash"])].accuracy.mean()
+    us = table.value["circuit", "core", "lanes 4", ANSWER] / 12
+    for part in (
+        f"six people who didn't train: {100 * new:.1f} % (three seeds) | UP5K: "
+        f"{build[build.index.str.startswith('logic')].item():,.0f} logic cells, ",
+        f"{us:.0f} µs after its end, at 12 MHz | {energies['circuit'].sum():.1f} µJ, counted",
+        f"encoded anew: {100 * official:.1f} % (five seeds)",
+    ):
+        assert part in doc, part
 
 
 @pytest.mark.slow
