@@ -103,7 +103,7 @@ def test_the_first_screen():
     for part in (
         f"costs {loss(FINAL)} percent points of a new speaker's words, of which {means[SMALL]:.1f}",
         f"whom it was trained on lose {loss(FINAL, 'seen')}.",
-        f"gets {six['small']:.1f} % instead of {six['study']:.1f} (six speakers",
+        f"gets {six['small']:.1f} % instead of {six['study']:.1f} (the six",
         f"with {parameters['small']:,.0f} parameters instead of {whole.parameters[0]:,.0f}",
         f"side by side get {six['reference']:.1f} %",
         f"5- and 8-bit weights it gets {100 * bits.accuracy.mean():.1f} %, holds {stored:.1f} kB",
