@@ -153,7 +153,8 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
     network, lanes
         As for `step_cycles`.
     words : sequence of Word
-        One after the other, after a reset of one cycle.
+        One after the other, after a reset of one cycle; as `harness.cpp` sends them, which lets a
+        small network clear its blocks after each answer.
     """
     n_results = network.sizes[2] * (1 + network.is_small)  # scores are looked up, then given
     taken = sum(2 * len(word.units) + 2 + n_results for word in words)

@@ -267,7 +267,7 @@ def readme(
         lists = 2 ** (n_bins * in_bin + n_hidden - 1).bit_length()
         lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits * (window % size > 0)
         lists += n_bins * (in_bin.bit_length() + 1)
-    lists += (delays[-1] + 1) * 2**unit_bits * unit_bits
+    lists += (delays[-1] + 1) * (2**unit_bits + 1) * unit_bits  # and how many in each step
     last = [cost.last_step_cycles(network, word) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
     counted = described.operations
@@ -311,7 +311,7 @@ def readme(
             for name, row in stored.iterrows()
         ),
         "all_bytes": f"{stored.bytes.sum():,.0f}", "list_bytes": f"{lists / 8:,.0f}",
-        "all_with_lists": f"{stored.bytes.sum() + lists / 8:,.0f}",
+        "all_with_lists": f"{stored.bytes.drop('delays').sum() + lists / 8:,.0f}",
         "neuron_updates": f"{n_updates:,.0f}", "updates_a_step": n_hidden + n_classes,
         "accumulates": f"{counted.accumulates:,.0f}",
         "accumulates_a_step": f"{counted.accumulates / n_updates * (n_hidden + n_classes):,.0f}",

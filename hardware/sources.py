@@ -257,6 +257,10 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
                 np.append(half, last[: len(no_event)]),
                 np.append(units, no_event),
             ),
+            "the same beginning, and one event at the end": (
+                np.append(half, last[: grid.pool_threshold] - int(grid.step_ms) + 1),
+                np.append(units, grid.first_unit + np.arange(grid.pool_threshold)),
+            ),
             "the same beginning, and every unit at the end": (
                 np.concatenate([half, last]),
                 np.concatenate([units, all_units]),

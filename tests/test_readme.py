@@ -107,7 +107,7 @@ def test_the_first_screen():
         f"with {parameters['small']:,.0f} parameters instead of {whole.parameters[0]:,.0f}",
         f"side by side get {six['reference']:.1f} %",
         f"5- and 8-bit weights it gets {100 * bits.accuracy.mean():.1f} %, holds {stored:.1f} kB",
-        f"take {cells:,.0f} logic cells of a small FPGA (iCE40 UP5K)",
+        f"take {cells:,.0f} logic cells and all block RAMs of a small FPGA (iCE40 UP5K)",
     ):
         assert part in README, part
 

@@ -165,8 +165,9 @@ def in_icarus(folder, network, words):
     command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v", "bench.v"]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert built.stderr == ""
+    command = ["vvp", "-n", "bench"]  # a broken core may never answer
     ended = subprocess.run(
-        ["vvp", "-n", "bench"], cwd=folder, capture_output=True, text=True, check=True
+        command, cwd=folder, capture_output=True, text=True, check=True, timeout=120
     )
     lines = [line.split() for line in ended.stdout.splitlines()]
     return "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in lines)
@@ -178,7 +179,7 @@ def test_verilator_finds_nothing_to_say(name, tmp_path):
     network = named(name)
     for file in ("core.v", "shd_top.v"):
         (tmp_path / file).write_text(source_text(f"rtl/{file}", network.is_small))
-    for lanes in ("1", "4"):
+    for lanes in ("1", "2"):
         text = verilog_parameters(network).replace("LANES = 1", f"LANES = {lanes}")
         (tmp_path / "network.vh").write_text(text)
         command = ["verilator", "--lint-only", "-Wall", "--top-module", "shd_top", "shd_top.v"]

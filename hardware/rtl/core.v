@@ -23,13 +23,16 @@
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
 //         those that are left, with STOP those that can still count.
 //  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
-//         is high with the last one, when out_answer is the class of the highest. Then a word can
-//         begin; meanwhile pooling is cleared, N_UNITS cycles.
+//         is high with the last one, when out_answer is the class of the highest. From in_end on
+//         pooling is cleared, N_UNITS cycles; a spike that comes earlier waits in the input register.
 //@ both
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
-//         has a number for each lane, lane 0 lowest; groups of hidden neurons come before groups of
-//         classes. Load only between words.
+//         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,
+//         the mask's is 1); bits above mean nothing. load_address: an input's or hidden neuron's
+//         weights follow one another, then those of the next group; of all others a word a group,
+//         hidden ones first. Lanes beyond a layer's last neuron need the mask 0. Load after reset,
+//         or after out_last, before a word's first spike.
 //  mon_*  to look on: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one a
 //         lane, get the membranes mon_mem, and mon_spike tells which spike. Lanes beyond a layer's
 //         last neuron mean nothing. May be left open.
@@ -55,7 +58,7 @@ module core #(
 //@ both
     output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
 );
-    localparam N_INPUTS = N_DELAYS * N_UNITS, N_LIST = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
+    localparam N_INPUTS = N_DELAYS * N_UNITS, N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES; // of hidden neurons
     localparam GROUPS = GROUPS1 + (N_CLASSES + LANES - 1) / LANES;
 //@ study
@@ -66,9 +69,9 @@ module core #(
 //@ both
     localparam N_ROWS = ROWS1 > ROWS2 ? ROWS1 : ROWS2;
     localparam N_CELLS = POOL_UNITS * POOL_STEPS; // of a block
-    localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_LIST + 2), VB = $clog2(N_LIST);
+    localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_ACTIVE + 2), VB = $clog2(N_ACTIVE);
     localparam GB = $clog2(GROUPS + 1), NB = $clog2(N_HIDDEN + N_CLASSES + LANES + 1);
-    localparam SB = $clog2(N_SLOTS + 1), TB = $clog2(N_STEPS + 1), AB = $clog2(N_ROWS + N_LIST + 1);
+    localparam SB = $clog2(N_SLOTS + 1), TB = $clog2(N_STEPS + 1), AB = $clog2(N_ROWS + N_ACTIVE + 1);
     localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
@@ -78,7 +81,11 @@ module core #(
     localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
         RESULT = 7;
     reg layer;
-    integer i;
+//@ small
+    generate if (N_PLACES > 1 && N_AT_PLACE % LANES != 0) begin : refused
+        LANES_must_divide_N_AT_PLACE stop(); // no such module: tools stop here
+    end endgenerate
+//@ both
 
     // The input register: whoever sends sees a register, and nothing of what is done with the spike.
     reg held, held_end;
@@ -129,12 +136,13 @@ module core #(
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
 //@ small
-    assign is_needed = n_new != 0 || is_spike;
+    assign is_needed = n_new != 0 || is_spike || is_event;
     reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
     reg [UB-1:0] event_unit;
     always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
 //@ both
-    always @* begin
+    always @* begin : count_cells
+        integer i;
         n_cells = 0;
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
     end
@@ -169,7 +177,7 @@ module core #(
     // How many events a delay has is looked up when those of the one before are gathered.
     reg [UB-1:0] n_before;
     reg [SB-1:0] from_old;
-    reg is_none, is_now; // it has none: it begins; its events are those of this step
+    reg is_none, is_now; // the word is younger than the delay; the delay is 0
     wire [UB-1:0] n_old = is_none ? 0 : is_now ? n_new : n_before;
     wire is_next = state == GATHER && next_old >= n_old; // delay
     wire is_gathered = state == GATHER && k == N_DELAYS + 1;
@@ -195,33 +203,34 @@ module core #(
 //@ study
     reg [VB-1:0] list [0:(2<<VB)-1], active;
 //@ small
-    // An input's entry is the place of its weight in the window of place 0, and, where windows end
-    // within a bin, its block. Inputs lie in bins, of the blocks between one place and the next, so
-    // that a place's neurons meet their own SPAN bins alone. Bins begin at the first entry, hidden
-    // neurons are listed from the last one back: one memory holds both.
+    // An input's entry is the address of its weights for place 0, and, where windows end within a
+    // bin, its block. Inputs lie in bins, of the blocks between one place and the next, so that a
+    // place's neurons meet their own SPAN bins alone. Bins begin at the first entry, hidden neurons
+    // are listed from the last one back: one memory holds both.
     localparam BIN = N_PLACES > 1 ? STRIDE : N_UNITS, BIN_INPUTS = BIN * N_DELAYS;
     localparam N_BINS = (N_UNITS + BIN - 1) / BIN, SPAN = (KERNEL + BIN - 1) / BIN;
-    localparam N_PLACE = (N_DELAYS - 1) * KERNEL + N_UNITS;
+    localparam N_INDICES = (N_DELAYS - 1) * KERNEL + N_UNITS;
     localparam QB = $clog2(N_BINS * BIN_INPUTS + N_HIDDEN), BB = $clog2(N_BINS + 1);
     localparam EB = $clog2(BIN_INPUTS + 1);
-    localparam WB = $clog2(N_PLACE > N_HIDDEN ? N_PLACE : N_HIDDEN), IS_EVEN = KERNEL % BIN == 0;
+    localparam WB = $clog2(N_INDICES > N_HIDDEN ? N_INDICES : N_HIDDEN), IS_EVEN = KERNEL % BIN == 0;
     // block_at / BIN, as above / POOL_UNITS is computed
     localparam BIN_SHIFT = UB + $clog2(BIN), BIN_RECIPROCAL = ((1 << BIN_SHIFT) + BIN - 1) / BIN;
     reg [WB+(IS_EVEN?0:UB)-1:0] list [0:(1<<QB)-1], active;
     wire [WB-1:0] neuron = n_fired + first_fired;
     reg is_entry; // an input, a cycle after it was looked up
-    reg [WB-1:0] place;
+    reg [WB-1:0] weight_index;
     reg [UB-1:0] block_at;
-    always @(posedge clk) begin is_entry <= is_old; place <= copy_old + old; block_at <= old; end
+    always @(posedge clk) begin is_entry <= is_old; weight_index <= copy_old + old; block_at <= old; end
     reg [EB-1:0] n_in_bin [0:N_BINS-1];
-    reg [N_BINS-1:0] has_input; // bins; only of those n_in_bin is true
-    reg [SPAN-1:0] bins_left; // of this group, that are still to be read; hidden neurons are one, too
+    reg [N_BINS-1:0] has_input; // bins; n_in_bin is valid only where this is 1
+    reg [SPAN-1:0] bins_left; // of this group, still to be read; of classes bit 0 is all hidden spikes
     reg [BB-1:0] first_bin, bin_in_span; // of this place; the next of bins_left
     wire [2*UB+$clog2(BIN):0] bin_product = block_at * BIN_RECIPROCAL;
     wire [BB-1:0] bin_at = N_BINS > 1 ? bin_product >> BIN_SHIFT : 0;
     wire [BB-1:0] bin = N_BINS > 1 ? first_bin + bin_in_span : 0;
     wire [EB-1:0] n_at = has_input[bin_at] ? n_in_bin[bin_at] : 0;
-    always @* begin
+    always @* begin : next_bin
+        integer i;
         bin_in_span = 0;
         for (i = SPAN - 1; i >= 0; i = i - 1) if (bins_left[i]) bin_in_span = i;
     end
@@ -246,7 +255,8 @@ module core #(
     wire [IB-1:0] n_listed = layer ? n_spikes : n_in_bin[bin];
     wire reads_list = state == BIAS || state == RESET || state == SUM;
 //@ both
-    always @* begin
+    always @* begin : next_fired
+        integer i;
         first_fired = 0;
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
@@ -257,7 +267,7 @@ module core #(
         else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= n_fired + first_fired;
 //@ small
         if (reads_list) active <= list[read_at];
-        if (is_entry) list[write_at] <= {block_at, place};
+        if (is_entry) list[write_at] <= {block_at, weight_index};
         else if (lists) list[write_at] <= neuron;
 //@ both
     end
@@ -269,7 +279,8 @@ module core #(
     reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1], w2;
     reg [AB-1:0] row; // where the weights of this group begin
 //@ small
-    // What holds nothing at power-up may lie in a UP5K's large memories, if yosys is told.
+    // What holds nothing at power-up may lie in a UP5K's large memories, if yosys is told; no other
+    // tool knows "huge".
     localparam STYLE = INITIAL != 0 ? "auto" : "huge";
     reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
     (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
@@ -409,8 +420,11 @@ module core #(
     reg [TB-1:0] best;
     wire [LANES*TB-1:0] counts_g = counts[count_group];
     wire [TB-1:0] count = counts_g[count_lane*TB +: TB];
-    always @* for (i = 0; i < LANES; i = i + 1)
-        counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    always @* begin : add_spikes
+        integer i;
+        for (i = 0; i < LANES; i = i + 1)
+            counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    end
 //@ small
     reg signed [CW-1:0] best, count;
     reg has_count; // this class's
@@ -421,10 +435,13 @@ module core #(
         has_count <= state == RESULT && !(out_valid && out_ready);
     end
     wire is_best = c == 0 || count > best;
-    always @* for (i = 0; i < LANES; i = i + 1) begin
-        term = $signed({1'b0, added[i]});
-        if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
-        sums_now[i*CW +: CW] = (adds_first ? 0 : sums_g[i*CW +: CW]) + term;
+    always @* begin : add_scores
+        integer i;
+        for (i = 0; i < LANES; i = i + 1) begin
+            term = $signed({1'b0, added[i]});
+            if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
+            sums_now[i*CW +: CW] = (adds_first ? 0 : sums_g[i*CW +: CW]) + term;
+        end
     end
 //@ both
     always @(posedge clk) begin

@@ -154,7 +154,7 @@ module shd_top #(
     localparam N_INPUTS = N_DELAYS * N_UNITS;
     reg [63:0] reply; // the lowest byte first
     reg [3:0] reply_left;
-    reg in_answer; // its A is sent
+    reg in_answer; // its letter is sent
     wire is_free = reply_left == 0 && !tx_valid;
     always @(posedge clk) begin
         out_ready <= 0;

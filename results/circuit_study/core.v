@@ -13,8 +13,11 @@
 //         with the last one, when out_answer is the class of most spikes. Then a word can begin.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
-//         has a number for each lane, lane 0 lowest; groups of hidden neurons come before groups of
-//         classes. Load only between words.
+//         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,
+//         the mask's is 1); bits above mean nothing. load_address: an input's or hidden neuron's
+//         weights follow one another, then those of the next group; of all others a word a group,
+//         hidden ones first. Lanes beyond a layer's last neuron need the mask 0. Load after reset,
+//         or after out_last, before a word's first spike.
 //  mon_*  to look on: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one a
 //         lane, get the membranes mon_mem, and mon_spike tells which spike. Lanes beyond a layer's
 //         last neuron mean nothing. May be left open.
@@ -36,15 +39,15 @@ module core #(
     output wire [15:0] out_class, out_count, out_answer, mon_neuron,
     output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
 );
-    localparam N_INPUTS = N_DELAYS * N_UNITS, N_LIST = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
+    localparam N_INPUTS = N_DELAYS * N_UNITS, N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES; // of hidden neurons
     localparam GROUPS = GROUPS1 + (N_CLASSES + LANES - 1) / LANES;
     localparam ROWS1 = GROUPS1 * N_INPUTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
     localparam N_ROWS = ROWS1 > ROWS2 ? ROWS1 : ROWS2;
     localparam N_CELLS = POOL_UNITS * POOL_STEPS; // of a block
-    localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_LIST + 2), VB = $clog2(N_LIST);
+    localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_ACTIVE + 2), VB = $clog2(N_ACTIVE);
     localparam GB = $clog2(GROUPS + 1), NB = $clog2(N_HIDDEN + N_CLASSES + LANES + 1);
-    localparam SB = $clog2(N_SLOTS + 1), TB = $clog2(N_STEPS + 1), AB = $clog2(N_ROWS + N_LIST + 1);
+    localparam SB = $clog2(N_SLOTS + 1), TB = $clog2(N_STEPS + 1), AB = $clog2(N_ROWS + N_ACTIVE + 1);
     localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
@@ -54,7 +57,6 @@ module core #(
     localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
         RESULT = 7;
     reg layer;
-    integer i;
 
     // The input register: whoever sends sees a register, and nothing of what is done with the spike.
     reg held, held_end;
@@ -94,7 +96,8 @@ module core #(
     wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
-    always @* begin
+    always @* begin : count_cells
+        integer i;
         n_cells = 0;
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
     end
@@ -135,7 +138,8 @@ module core #(
     wire [LANES-1:0] fired_left = fired & (fired - 1'b1);
     wire lists = state == LEAK && fired != 0;
     wire [IB-1:0] n_active = layer ? n_spikes : n_in;
-    always @* begin
+    always @* begin : next_fired
+        integer i;
         first_fired = 0;
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
@@ -249,8 +253,11 @@ module core #(
     reg [TB-1:0] best;
     wire [LANES*TB-1:0] counts_g = counts[count_group];
     wire [TB-1:0] count = counts_g[count_lane*TB +: TB];
-    always @* for (i = 0; i < LANES; i = i + 1)
-        counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    always @* begin : add_spikes
+        integer i;
+        for (i = 0; i < LANES; i = i + 1)
+            counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+    end
     always @(posedge clk) begin
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
