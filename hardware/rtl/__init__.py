@@ -211,8 +211,8 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     name, *options = found.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
     with _copied(folder, **found.build) as place:
-        design = "read_verilog shd_top.v core.v"
-        _yosys(place, f"{design}; {found.synthesis} -top shd_top -json top.json")
+        cells = to_cells(found.synthesis, "shd_top")
+        _yosys(place, f"read_verilog shd_top.v core.v; {cells}; write_json top.json")
         _run([_tool(name), *options, "--seed", "1"], place)
         report = json.loads((place / "report.json").read_text())
     needed = {text: report["utilization"][cell]["used"] for cell, text in found.cells.items()}
@@ -222,6 +222,12 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     signals = groupby(slowest, lambda part: _OF_YOSYS.split(part["to"]["cell"])[0])
     path = [f"{sum(part['delay'] for part in parts):6.2f} {name}" for name, parts in signals]
     return needed, path
+
+
+def to_cells(synthesis: str, top: str) -> str:
+    """Return yosys' commands for an FPGA's cells; of what nothing drives it could make anything."""
+    begin, end = f"{synthesis} -top {top} -run begin:map_ram", f"{synthesis} -run map_ram:"
+    return f"{begin}; check -assert; {end}"
 
 
 @contextmanager

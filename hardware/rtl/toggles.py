@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from hardware.folder import read_vectors, source_text
-from hardware.rtl import _compile, _copied, _run, _yosys
+from hardware.folder import ExportError, read_vectors, source_text
+from hardware.rtl import _compile, _copied, _run, _yosys, to_cells
 from hardware.sources import events_text
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
-TO_CELLS = (
-    "{synthesis} -top {top}; opt_clean -purge; splitnets; rename -hide w:*; "
+TO_NETS = (
+    "opt_clean -purge; splitnets; rename -hide w:*; "
     "rename -enumerate -pattern n% w:*; write_json cells.json; write_verilog -noattr cells.v"
 )
 TO_CXXRTL = (
@@ -60,13 +60,16 @@ def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
     Raises
     ------
     ExportError
-        If a tool is missing or fails, or the folder is no export.
+        If a tool is missing or fails, the folder is no export, or the cells answer otherwise.
     """
-    given = events_text(read_vectors(folder)[:n_words])
+    words = read_vectors(folder)[:n_words]
     with _copied(folder, LANES=lanes) as place:
-        synthesis = "read_verilog core.v; synth_ice40 -dsp"
-        counted, said = _count(place, synthesis, "core", given, f"-DLANES={lanes}")
-    return counted / int(said.split()[0])
+        cells = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
+        counted, found = _count(place, cells, "core", events_text(words), f"-DLANES={lanes}")
+        expected = (place / "expected.txt").read_text()
+    if not expected.startswith(found):
+        raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
+    return counted / len(words)
 
 
 def toggles_of_design(verilog: str, top: str, cycles: int) -> pd.Series:
@@ -86,16 +89,16 @@ def toggles_of_design(verilog: str, top: str, cycles: int) -> pd.Series:
         (place / "design.v").write_text(verilog)
         (place / "toggles.h").write_text(source_text("rtl/toggles.h"))
         (place / "harness.cpp").write_text(METER.replace("TOP", top))
-        synthesis = "read_verilog design.v; synth_ice40"
-        return _count(place, synthesis, top, "", f"-DCYCLES={cycles}")[0] / cycles
+        cells = "read_verilog design.v; " + to_cells("synth_ice40", top)
+        return _count(place, cells, top, "", f"-DCYCLES={cycles}")[0] / cycles
 
 
-def _count(place: Path, synthesis: str, top: str, given: str, define: str) -> tuple[pd.Series, str]:
+def _count(place: Path, design: str, top: str, given: str, define: str) -> tuple[pd.Series, str]:
     (place / "toggles.h").write_text(source_text("rtl/toggles.h"))
-    _yosys(place, TO_CELLS.format(synthesis=synthesis, top=top))
+    _yosys(place, f"{design}; {TO_NETS}")
     runtime = _yosys(place, TO_CXXRTL.format(top=top))
     program = _compile(place, runtime, ("-DTOGGLES", define))
-    said = _run([str(program)], place, given).stderr
+    printed = _run([str(program)], place, given).stdout
     lines = (line.split() for line in (place / "toggles.txt").read_text().splitlines())
     nets = {name: (int(changes), int(high)) for name, changes, high in lines}
     changes, cycles = sum(changes for changes, _ in nets.values()), nets.pop("cycles")[1]
@@ -113,4 +116,4 @@ def _count(place: Path, synthesis: str, top: str, given: str, define: str) -> tu
                 memory = name.split(".")[0]
                 of_memory[memory] = max(n, of_memory.get(memory, 0))
         found[what] = sum(of_memory.values())
-    return pd.Series(found), said
+    return pd.Series(found), printed

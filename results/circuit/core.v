@@ -54,7 +54,8 @@ module core #(
     localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
-    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = QUOTIENT_SHIFT + 10;
+    // (products have no bit more than they need: yosys 0.70 leaves one of a multiplier's undriven)
+    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = $clog2(1023 * RECIPROCAL + 1);
 
     reg [2:0] state;
     localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
@@ -175,7 +176,7 @@ module core #(
     reg [N_BINS-1:0] has_input; // bins; n_in_bin is valid only where this is 1
     reg [SPAN-1:0] bins_left; // of this group, still to be read; of classes bit 0 is all hidden spikes
     reg [BB-1:0] first_bin, bin_in_span; // of this place; the next of bins_left
-    wire [2*UB+$clog2(BIN):0] bin_product = block_at * BIN_RECIPROCAL;
+    wire [$clog2(((1<<UB)-1)*BIN_RECIPROCAL+1)-1:0] bin_product = block_at * BIN_RECIPROCAL;
     wire [BB-1:0] bin_at = N_BINS > 1 ? bin_product >> BIN_SHIFT : 0;
     wire [BB-1:0] bin = N_BINS > 1 ? first_bin + bin_in_span : 0;
     wire [EB-1:0] n_at = has_input[bin_at] ? n_in_bin[bin_at] : 0;
