@@ -17,6 +17,8 @@ from tests.test_engine import random_events
 nir = pytest.importorskip("nir")
 from hardware import nir_file  # noqa: E402
 
+pytestmark = pytest.mark.slow  # which is when nir is installed
+
 GRID = Downsampling(first_unit=670, duration_s=0.12)  # 10 units x 40 steps
 EVENTS = random_events(12, GRID.n_steps, GRID.n_units, 4, 0.2)
 

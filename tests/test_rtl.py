@@ -89,6 +89,7 @@ def rough_sends(network, words):
     return lines
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 @pytest.mark.parametrize(
     ("name", "lanes"),
@@ -116,6 +117,7 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 @pytest.mark.parametrize("name", ["late delays", "membranes"])
 def test_a_neuron_that_the_mask_switches_off_never_spikes(name, tmp_path):
@@ -170,6 +172,7 @@ def in_bench(folder, network, lines, command, run):
     return "".join(f"{answer} {' '.join(counts)}\n" for *counts, answer in of_words)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="apt install verilator")
 @pytest.mark.parametrize("name", ["study", "late delays", "leak by product", "no pooling", *SMALL])
 def test_verilator_finds_nothing_to_say(name, tmp_path):

@@ -51,7 +51,8 @@ module core #(
     localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
-    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = QUOTIENT_SHIFT + 10;
+    // (products have no bit more than they need: yosys 0.70 leaves one of a multiplier's undriven)
+    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = $clog2(1023 * RECIPROCAL + 1);
 
     reg [2:0] state;
     localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,

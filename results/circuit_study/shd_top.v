@@ -112,8 +112,11 @@ module shd_top #(
         if (rst) begin runs <= 0; now <= 0; tick_waits <= 0; end_waits <= 0; end
     end
 
-    // The FIFO, and what was lost: in_end, millisecond, unit.
-    reg [26:0] fifo [0:(1<<FIFO_BITS)-1], front;
+    // The FIFO, and what was lost: in_end, millisecond, unit. Milliseconds from the window's end on are
+    // alike to the core, which saves a block RAM.
+    localparam WINDOW = N_STEPS * POOL_STEPS * BIN_MS, WB = $clog2(WINDOW + 1);
+    wire [WB-1:0] ms_in_window = ms < WINDOW ? ms : WINDOW;
+    reg [WB+10:0] fifo [0:(1<<FIFO_BITS)-1], front;
     reg [FIFO_BITS:0] head, tail; // one bit more than an address: full isn't empty
     reg front_valid, is_late, is_overrun;
     reg [15:0] last_ms;
@@ -123,7 +126,7 @@ module shd_top #(
     assign is_full = n_waiting[FIFO_BITS], late_led = is_late, overrun_led = is_overrun;
     always @(posedge clk) begin
         if (pushes_spike || pushes_tick || pushes_end) begin
-            fifo[tail[FIFO_BITS-1:0]] <= {pushes_end, ms, unit};
+            fifo[tail[FIFO_BITS-1:0]] <= {pushes_end, ms_in_window, unit};
             tail <= tail + 1'b1;
             if (pushes_end) last_ms <= 0;
             else if (ms > last_ms) last_ms <= ms;
@@ -141,7 +144,7 @@ module shd_top #(
     reg out_ready;
     core #(.LANES(LANES), .WRITABLE(WRITABLE), .INITIAL(INITIAL)) core (
         .clk(clk), .rst(rst),
-        .in_valid(front_valid), .in_ready(in_ready), .in_end(front[26]), .in_ms(front[25:10]),
+        .in_valid(front_valid), .in_ready(in_ready), .in_end(front[WB+10]), .in_ms(front[10 +: WB]),
         .in_unit(front[9:0]), .out_valid(out_valid), .out_ready(out_ready), .out_last(out_last),
         .out_count(out_count), .out_answer(out_answer), .out_class(),
         .load_valid(is_message && letter == "L"), .load_memory(payload[2:0]),
