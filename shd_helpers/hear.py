@@ -23,7 +23,7 @@ class Heard(NamedTuple):
 
     digit: str  # the word
     confidence: float  # 0..1: softmax of the scores of the language's ten digits
-    sure: bool | None  # whether that is enough to answer; None if the network doesn't say
+    sure: bool | None  # that is enough, and no other language's digit scores higher; None: unknown
     warning: str  # a sentence; empty for none
 
 
@@ -44,7 +44,8 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = read_network(network).speaking(language)
+        self._network = read_network(network)
+        self._words = self._network.words_of(language)
 
     def hear(self, path: str | Path) -> Heard:
         """Return the digit in a sound file.
@@ -67,10 +68,10 @@ class Listener:
         model = self._network.network
         events = input_of(self._network, word.times, word.units)
         scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
-        confidences = scores[0].softmax(0).numpy()
-        best, enough = int(confidences.argmax()), self._network.about.get("sure_from")
-        confidence = float(confidences[best])
-        sure = None if enough is None else confidence >= enough
+        confidences = scores[0, self._words].softmax(0)
+        best, enough = self._words[int(confidences.argmax())], self._network.about.get("sure_from")
+        confidence = float(confidences.max())
+        sure = None if enough is None else confidence >= enough and best == int(scores[0].argmax())
         return Heard(self._network.class_names[best], round(confidence, 4), sure, word.warning)
 
 

@@ -39,6 +39,7 @@ from shd_helpers.study import (
     load_network,
     read_network,
     read_run,
+    read_table,
     record_examples,
     seen_and_unseen_accuracy,
 )
@@ -214,6 +215,9 @@ def test_the_committed_readmes(folder):
     )
     is_study, words = folder == "circuit_study", read_vectors(RESULTS / folder)
     assert readme(network, words, described, has_graph=is_study) == text
+    if is_study:
+        rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
+        assert ", ".join(f"{rate:.1%}" for rate in rates) in described.scored and len(rates) == 5
 
 
 def test_the_ports_of_the_document_are_the_core_s():

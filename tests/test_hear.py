@@ -46,7 +46,11 @@ def test_an_answer_is_sure_from_the_networks_own_confidence_on(word, monkeypatch
     monkeypatch.setattr(hear, "read_network", lambda _: kept)
     for enough, sure in ((None, None), (0.01, True), (1.1, False)):
         kept.about["sure_from"] = enough
-        assert hear.Listener().hear(word).sure is sure
+        assert hear.Listener(language="both").hear(word).sure is sure
+    kept.about["sure_from"] = 0.01  # and where no digit of another language scores higher
+    assert [hear.Listener(language=language).hear(word).sure for language in LANGUAGES] == [
+        (hear.Listener(language="both").hear(word).digit in words) for words in LANGUAGES.values()
+    ]
 
 
 def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(

@@ -39,20 +39,21 @@ class TrainedNetwork(NamedTuple):
         """Return the run's settings."""
         return Recipe.from_flat(self.about["parameters"])
 
-    def speaking(self, language: str) -> "TrainedNetwork":
-        """Return the network without the output neurons of another language's digits.
-
-        ValueError, if it doesn't know the language.
-        """
+    def words_of(self, language: str) -> list[int]:
+        """Return a language's classes (index); ValueError, if one isn't known."""
         names, known = LANGUAGES[language], self.class_names
         if not {*names} <= {*known}:
             raise ValueError(f"{self.file.name} doesn't know {language}, but {', '.join(known)}")
-        rows, state = [known.index(name) for name in names], dict(self.network.state_dict())
+        return [known.index(name) for name in names]
+
+    def speaking(self, language: str) -> "TrainedNetwork":
+        """Return the network without another language's classes; ValueError as `words_of`."""
+        rows, state = self.words_of(language), dict(self.network.state_dict())
         output = [*state][-1].partition(".")[0][-1]  # the last layer's number, of fc2 and lif2
         for name, values in state.items():
             if name.partition(".")[0].endswith(output) and values.dim():
                 state[name] = values[rows]
-        return _trained(self.about, state, self.file, names)
+        return _trained(self.about, state, self.file, LANGUAGES[language])
 
 
 def networks_dir() -> Path:
