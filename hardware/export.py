@@ -187,24 +187,23 @@ def describe(
 
 
 def other_seeds(trained: TrainedNetwork, bits: Quantisation) -> str:
-    """Say what the recipe's circuits answer on the official split, if such networks were kept."""
-    file, right = trained.file, []
+    """Say what circuits of the recipe answer on the official split, if such networks were kept."""
+    file, right, is_new = trained.file, {}, np.zeros(0, bool)
     same = f"{file.stem.rstrip('0123456789').rstrip('_')}_[0-9].npz"
     for kept in sorted(file.parent.glob(same)) if file.suffix == ".npz" else []:
-        other = read_network(kept)
-        (language,) = (name for name, of in LANGUAGES.items() if of == trained.class_names)
-        other = other.speaking(language)
-        other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
-        events = load_utterances(other).predicted
-        right.append(np.mean(answers(circuit_of(other, bits).count(events)[0]) == events.labels))
+        (language,) = (name for name, words in LANGUAGES.items() if words == trained.class_names)
+        other = read_network(kept).speaking(language)
+        if other.recipe.split.protocol == "official" and other.recipe.split.score_test:
+            other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
+            events, circuit = load_utterances(other).predicted, circuit_of(other, bits)
+            right[other.recipe.seed] = np.mean(answers(circuit.count(events)[0]) == events.labels)
+            is_new = ~np.isin(events.speakers, other.about["seen_speakers"])
     if not right:
         return ""
-    rates = ", ".join(f"{rate:.1%}" for rate in right)
-    said = (
-        f" The recipe's circuits with seeds 0 to {len(right) - 1}, trained on the official split, "
-    )
-    said += f"answer {rates} of its test words correctly, {np.mean(right):.1%} on average."
-    return said + " Most of these words are by new speakers."
+    seeds, rates = ", ".join(map(str, right)), ", ".join(f"{rate:.1%}" for rate in right.values())
+    said = f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
+    said += f"{rates} of its test words correctly, {np.mean([*right.values()]):.1%} on average; "
+    return f"{said}{is_new.mean():.0%} of these words are by new speakers."
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:

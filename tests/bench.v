@@ -1,7 +1,7 @@
 // Drives a core with sends.txt and prints a line a word: each class's count, and the answer. A line of
-// sends.txt is a kind, a millisecond and a unit: 0 a spike; 1 the end of a word, whose counts are fetched;
-// 2 an end whose counts aren't; 3 a reset, so many cycles later as its millisecond says. With +rough there
-// are pauses with garbage on what isn't valid, and counts are fetched at any time. loads.txt, where there
+// sends.txt is a kind, a millisecond and a unit: 0 a spike; 1 the end of a word; 2 an end after which only
+// so many counts are fetched as its millisecond says; 3 a reset, so many cycles later. With +rough there are
+// pauses with garbage on what isn't valid, and counts are fetched at any time. loads.txt, where there
 // is one, is written first: memory, address, and a word in hex.
 module bench #(
 `include "network.vh"
@@ -27,7 +27,7 @@ module bench #(
         .load_address(load_address), .load_data(load_data), .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
     always #1 clk = ~clk;
 
-    integer file, found, kind, ms, unit, i, late;
+    integer file, found, kind, ms, unit, i, late, n_fetched;
     reg is_rough;
 
     task send(input is_end); begin
@@ -57,13 +57,14 @@ module bench #(
                 rst = 1;
                 @(negedge clk) rst = 0;
             end else send(kind != 0);
-            if (kind == 1) for (i = 0; i < N_CLASSES; i = i + 1) begin
+            n_fetched = kind == 1 ? N_CLASSES : kind == 2 ? ms : 0;
+            for (i = 0; i < n_fetched; i = i + 1) begin
                 while (!out_valid) @(negedge clk);
                 late = is_rough ? $urandom & 3 : i % 3;
                 repeat (late) @(negedge clk); // ready comes late, and is taken away again
                 out_ready = 1;
                 if (out_class != i || out_last != (i == N_CLASSES - 1)) $display("order");
-                $write("%0d ", out_count);
+                if (kind == 1) $write("%0d ", out_count);
                 if (out_last) $write("%0d\n", out_answer);
                 @(negedge clk) out_ready = 0;
             end

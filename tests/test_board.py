@@ -167,6 +167,12 @@ def test_the_simulated_board(name, tmp_path, capsys):
                 assert list(wanted.counts) != list(network.run(*spikes).counts)
                 assert board.hear(spikes) == (wanted.answer, list(wanted.counts), 0)
                 board.write("mask", 1, 15)
+                # of ten bits, a millisecond beyond the window would be one of its beginning
+                early = spikes[:, spikes[0] < 400]
+                found = network.run(*early)
+                beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
+                answer = found.answer, list(found.counts), 0
+                assert board.hear(np.hstack([early, beyond])) == answer
                 # one that comes too late; more than the FIFO holds while steps are computed
                 assert board.hear(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
                 many = np.full((2, 2000), [[998], [300]])

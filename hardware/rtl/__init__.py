@@ -225,7 +225,7 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
 
 
 def to_cells(synthesis: str, top: str) -> str:
-    """Return yosys' commands for an FPGA's cells; of what nothing drives it could make anything."""
+    """Return yosys' commands for an FPGA's cells; they stop where nothing drives a wire."""
     begin, end = f"{synthesis} -top {top} -run begin:map_ram", f"{synthesis} -run map_ram:"
     return f"{begin}; check -assert; {end}"
 

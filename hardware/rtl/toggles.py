@@ -67,7 +67,7 @@ def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
         cells = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
         counted, found = _count(place, cells, "core", events_text(words), f"-DLANES={lanes}")
         expected = (place / "expected.txt").read_text()
-    if not expected.startswith(found):
+    if found.splitlines() != expected.splitlines()[: len(words)]:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
     return counted / len(words)
 

@@ -112,11 +112,11 @@ module shd_top #(
         if (rst) begin runs <= 0; now <= 0; tick_waits <= 0; end_waits <= 0; end
     end
 
-    // The FIFO, and what was lost: in_end, millisecond, unit. Milliseconds from the window's end on are
-    // alike to the core, which saves a block RAM.
-    localparam WINDOW = N_STEPS * POOL_STEPS * BIN_MS, WB = $clog2(WINDOW + 1);
-    wire [WB-1:0] ms_in_window = ms < WINDOW ? ms : WINDOW;
-    reg [WB+10:0] fifo [0:(1<<FIFO_BITS)-1], front;
+    // The FIFO, and what was lost: in_end, millisecond, unit. All milliseconds from the window's end on
+    // are one to the core, so that fewer bits, and a block RAM less, hold them.
+    localparam WINDOW = N_STEPS * POOL_STEPS * BIN_MS, FB = $clog2(WINDOW + 1);
+    wire [FB-1:0] ms_in_window = ms < WINDOW ? ms : WINDOW;
+    reg [FB+10:0] fifo [0:(1<<FIFO_BITS)-1], front;
     reg [FIFO_BITS:0] head, tail; // one bit more than an address: full isn't empty
     reg front_valid, is_late, is_overrun;
     reg [15:0] last_ms;
@@ -145,7 +145,7 @@ module shd_top #(
     reg out_ready;
     core #(.LANES(LANES), .WRITABLE(WRITABLE), .INITIAL(INITIAL)) core (
         .clk(clk), .rst(rst),
-        .in_valid(front_valid), .in_ready(in_ready), .in_end(front[WB+10]), .in_ms(front[10 +: WB]),
+        .in_valid(front_valid), .in_ready(in_ready), .in_end(front[FB+10]), .in_ms(front[10 +: FB]),
         .in_unit(front[9:0]), .out_valid(out_valid), .out_ready(out_ready), .out_last(out_last),
         .out_count(out_count), .out_answer(out_answer), .out_class(),
         .load_valid(is_message && letter == "L"), .load_memory(payload[2:0]),

@@ -51,7 +51,7 @@ module core #(
     localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
-    // (products have no bit more than they need: yosys 0.70 leaves one of a multiplier's undriven)
+    // (PB has no bit to spare: yosys 0.70 leaves a multiplier's spare one without a driver)
     localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = $clog2(1023 * RECIPROCAL + 1);
 
     reg [2:0] state;
