@@ -93,24 +93,15 @@ def rough_sends(network, words):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="apt install iverilog")
 @pytest.mark.parametrize(
-    ("name", "lanes"),
-    [
-        ("late delays", 1),
-        ("saturation", 3),
-        ("no pooling", 4),
-        ("small", 2),
-        ("stop", 5),
-        ("membranes", 4),
-    ],
+    ("lanes", "name"),
+    [*enumerate(["late delays", "small", "saturation", "no pooling", "stop", "membranes"], 1)],
 )
 def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     """Icarus Verilog knows x: a number that was never set would show."""
     network = named(name)
     words = random_words(3, n_events=150, end_ms=500 if network.stop else 1100)
     edges = edge_words(network, words) if network.stop else {}
-    once = Word(
-        np.array([0]), np.array([network.grid.first_unit + 1]), 0
-    )  # meets what is left over
+    once = Word(np.zeros(1, int), np.array([network.grid.first_unit + 1]), 0)  # meets what is left
     for word in (edge for what, edge in edges.items() if what.endswith("at the end")):
         words += [word, once]
     write_core(tmp_path, network, lanes)
