@@ -70,6 +70,7 @@ def test_untouched_and_right(name, capsys):
         (untouched, "not tried yet.\n"),
         (solution, "not tried yet. (After a change, run the cell"),
         (lambda *_: None, "not yet right: nothing comes back; is there a return?\n"),
+        (lambda *_: torch.ones(1) ^ 2, "not yet right: it stops with NotImplementedError: "),
     ):
         assert check(empty, solution) is solution
         assert capsys.readouterr().out.startswith(verdict)

@@ -16,6 +16,8 @@ import yaml
 
 from shd_helpers.study import my_network
 
+UNWRITTEN = "your lines go here"  # what an untouched function says
+
 
 class Exercise(NamedTuple):
     """What a function makes of the check's inputs, and what is said about it."""
@@ -99,9 +101,9 @@ def _outcome(exercise: Exercise, function: Callable) -> Sequence[Any]:
     """Return what a function makes of the check's inputs, or by which error it stops."""
     try:
         return [*exercise.run(function)]
-    except NotImplementedError:
-        raise
     except Exception as error:  # whatever a reader may write
+        if isinstance(error, NotImplementedError) and str(error) == UNWRITTEN:
+            raise
         return f"it stops with {type(error).__name__}: {error}"
 
 
