@@ -116,7 +116,7 @@ def binomial(right, speaker):
 @pytest.mark.parametrize(
     ("name", "written", "hint"),
     [
-        ("lif", resets_at_once, "first the leak"),
+        ("lif", resets_at_once, "one step later"),
         ("surrogate_gradient", lambda e, x, k: e * (1 + k * abs(x)) ** -1, "squared"),
         ("train_epoch", forgets_to_return, "return the mean loss"),
         ("interval_by_speaker", binomial, "take speakers' accuracies"),
