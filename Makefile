@@ -36,7 +36,7 @@ help:
 	@echo "make evidence   run what is missing of all sweeps behind the tables (hours); DATASET= as above"
 	@echo "make export     write a network's circuit: integers, C, Verilog, test vectors, README;"
 	@echo "                RUN=run folder, or a network of results/networks; OUT=folder to write;"
-	@echo "                DATASET= where its data is now; ARGS='--circuit 4-8-12 --utterances 50'"
+	@echo "                DATASET= where its data is now; ARGS='--circuit 8-8-16 --utterances 50'"
 	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
 	@echo "make say        write build/say.html, a page that hears a digit by an exported circuit, and open it;"
 	@echo "                RUN=folder of the circuit, OUT=page to write"

@@ -12,6 +12,5 @@ _MODULES = {
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "nir_file": ("read_nir", "write_nir"),
     "quantise": ("circuit_of", "circuit_scores", "circuit_words", "integer_network"),
-    "stopping": ("stop_early",),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

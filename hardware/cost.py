@@ -31,8 +31,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     -------
     DataFrame
         A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
-        events of the last steps, a bit each; pooling is a bit a cell of the blocks; scores are
-        there twice, of all steps and of those before the silence, where a silence ends a word.
+        events of the last steps, a bit each; pooling is a bit a cell of the blocks.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -51,8 +50,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
     }
     if network.is_small:
         rows |= {"leaks": (neurons, bits["leak"])}
-        n_scores = (1 + (network.stop > 0)) * network.sizes[2]
-        rows |= {"scores": (n_scores, score_bits(network))}
+        rows |= {"scores": (network.sizes[2], score_bits(network))}
         del rows["counts"]
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)
@@ -153,23 +151,12 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
     network, lanes
         As for `step_cycles`.
     words : sequence of Word
-        One after the other, after a reset of one cycle; as `harness.cpp` sends them, which lets a
-        small network clear its blocks after each answer.
+        One after the other, after a reset of one cycle; as `harness.cpp` sends them.
     """
     n_results = network.sizes[2] * (1 + network.is_small)  # scores are looked up, then given
     taken = sum(2 * len(word.units) + 2 + n_results for word in words)
-    steps = [step_cycles(network, word, lanes)[1] for word in words]
-    computed = sum(
-        int(c.sum()) + _open_bins(network, w, c) for w, c in zip(words, steps, strict=True)
-    )
-    n_cleared = 1 + len(words) * network.is_small  # at the beginning, and after each word
-    return network.grid.n_units * n_cleared + taken + computed
-
-
-def _open_bins(network: IntegerNetwork, word: Word, computed: np.ndarray) -> int:
-    """Return how many bins the last spike closes of a step that isn't computed any more."""
-    grid, last_ms = network.grid, int(word.milliseconds[-1]) if len(word.milliseconds) else 0
-    return max(0, min(last_ms, grid.n_steps * grid.pool_steps) - len(computed) * grid.pool_steps)
+    computed = sum(int(step_cycles(network, word, lanes)[1].sum()) for word in words)
+    return network.grid.n_units + taken + computed  # blocks are cleared at the beginning
 
 
 def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
@@ -185,8 +172,7 @@ def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     grid, n_spikes = network.grid, len(word.milliseconds)
     last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
     step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
-    computed = step_cycles(network, word, lanes)[1]
-    left = int(computed[step:].sum()) + _open_bins(network, word, computed) - closed
+    left = int(step_cycles(network, word, lanes)[1][step:].sum()) - closed
     return 2 + (n_spikes > 0) + network.is_small + left
 
 

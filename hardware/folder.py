@@ -202,7 +202,7 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         window: tuple = ()
         if "KERNEL" in p:
             kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
-            window = kernel, p["STRIDE"], p["STOP"], p["IS_MEMBRANE"] > 0
+            window = kernel, p["STRIDE"], p["IS_MEMBRANE"] > 0
         pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
         grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
         leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
@@ -310,6 +310,7 @@ def readme(
             f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
             for name, row in stored.iterrows()
         ),
+        "leak_kind": "shift" if network.leak_shift else "factor",
         "all_bytes": f"{stored.bytes.sum():,.0f}", "list_bytes": f"{lists / 8:,.0f}",
         "all_with_lists": f"{stored.bytes.drop('delays').sum() + lists / 8:,.0f}",
         "neuron_updates": f"{n_updates:,.0f}", "updates_a_step": n_hidden + n_classes,
@@ -346,8 +347,6 @@ def _words(network: IntegerNetwork) -> dict[str, str]:
         "score": "score" if network.is_small else "spikes",
         "scores": "scores" if network.is_small else "counts",
         "decision": f"{by_membrane if network.is_membrane else by_spikes}, the lowest.",
-        "ends": ", and all are computed, those after the last spike, too.",
-        "left": "all steps that are left",
         "windows": "",
         "weight1_line": f"a hidden neuron | its weights of inputs 0 to {last_input}{order}",
     }
@@ -360,12 +359,4 @@ def _words(network: IntegerNetwork) -> dict[str, str]:
             "other inputs are passed over."
         )
         said["weight1_line"] = f"one of {n_at_place} channels | its {n_weights} weights{order}"
-    if network.stop:
-        said["left"] = "the steps that can still count"
-        said["ends"] = (
-            f". The scores are of the steps up to {network.stop} after the last one in which an "
-            "input is active, delayed ones among them, and of all steps if none is. No step is "
-            f"computed that is more than {network.delays[-1] + network.stop} after the last event, "
-            "but for those before the last spike."
-        )
     return said

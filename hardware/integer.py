@@ -28,11 +28,6 @@ k kernel + j is that of input k n_units + p stride + j. Whatever isn't seen is p
 **With `is_membrane`** an output neuron's score is the sum of its membranes over the steps, after
 point 4, and the class is the one with the highest score. Its threshold is the highest membrane,
 which no membrane is above: so it never spikes, and nothing is subtracted.
-
-**With `stop`** scores are of the steps up to the one that is `stop` steps after the last in which
-an input is active, delayed ones among them; of all steps, if none is. A circuit hears no end
-coming: it goes on adding up, and keeps apart what the scores were when the silence became longer.
-After the word's end it needs no step beyond the last event's + the longest delay + stop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -99,7 +94,6 @@ class IntegerNetwork:
     leak_factor: int = 0  # 0: the leak is a shift, or the layers have factors of their own
     kernel: int = 0  # units that a neuron of the first layer sees, with shared weights; 0: all
     stride: int = 1  # units between places
-    stop: int = 0  # steps of silence that end a word; 0: none do
     is_membrane: bool = False  # scores are sums of membranes, not spike counts
 
     def __post_init__(self) -> None:
@@ -114,7 +108,7 @@ class IntegerNetwork:
     def is_small(self) -> bool:
         """Tell whether it has what the study's first circuit hasn't: see `sources`."""
         has_factors = self.layers[0].factor is not None
-        return has_factors or self.is_membrane or self.kernel > 0 or self.stop > 0
+        return has_factors or self.is_membrane or self.kernel > 0
 
     @property
     def factor_bits(self) -> int:
@@ -224,34 +218,21 @@ class IntegerNetwork:
         milliseconds, units
             As in `pool`, which also says what is raised.
         """
-        steps, blocks = self.pool(milliseconds, units)
-        heard = int(milliseconds[-1]) // int(self.grid.step_ms) if len(milliseconds) else 0
-        return self._run(steps, blocks, heard)
+        return self._run(*self.pool(milliseconds, units))
 
-    def _run(self, steps: np.ndarray, units: np.ndarray, heard: int = 0) -> IntegerRun:
-        """Take one utterance's events to scores; arguments as `pool` returns them.
-
-        All steps before `heard` are computed, in which a spike was heard that made no event.
-        """
-        n_steps, spk, mem = self.grid.n_steps, [], []
-        start, inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
-        counted = n_steps
-        if self.stop and len(steps):
-            needed = int(steps[-1]) + self.delays[-1] + 1 + self.stop
-            n_steps = min(n_steps, max(needed, heard))
-            if len(inputs):
-                last = int(np.searchsorted(start, len(inputs)))  # counted from 1
-                counted = min(counted, last + self.stop)
-        first = start, inputs = start[: n_steps + 1], inputs
+    def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
+        """Take one utterance's events to scores; arguments as `pool` returns them."""
+        spk, mem = [], []
+        first = start, inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
         for i, layer in enumerate(self.layers):
-            mem.append(np.zeros((n_steps + 1, len(layer.threshold)), np.int64))
+            mem.append(np.zeros((self.grid.n_steps + 1, len(layer.threshold)), np.int64))
             start, inputs = _run_layer(
                 self.rows[i], layer.bias, layer.threshold, self.high, self.leaks(i),
                 0 if self.leak_shift else self.factor_bits, start, inputs, mem[-1],
             )  # fmt: skip
             spk.append(mem[-1][1:] > layer.threshold)
         states = tuple(each[1:] for each in mem)
-        counts = (states[-1] if self.is_membrane else spk[-1])[:counted].sum(0)
+        counts = (states[-1] if self.is_membrane else spk[-1]).sum(0)
         return IntegerRun(counts, tuple(spk), states, *first)
 
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

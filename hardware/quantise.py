@@ -74,7 +74,6 @@ def integer_network(
         round(beta * (1 << FACTOR_BITS)) if by_product else 0,
         config.kernel_size,
         config.stride,
-        config.stop_steps(grid.step_ms),
         config.readout == "membrane",
     )
 

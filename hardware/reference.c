@@ -30,21 +30,11 @@ static int32_t last_bin[N_CELLS];               /* in which each unit had a spik
 static int32_t n_active[N_UNITS];               /* active cells of each block, this step */
 static int32_t history[SLOTS][N_UNITS];         /* events of the last steps, ... */
 static int32_t n_history[SLOTS];                /* ... and how many */
-//@ study
 static int32_t count[N_CLASSES];
-//@ small
-static int32_t sum[N_CLASSES];                  /* scores of all steps, ... */
-static int32_t count[N_CLASSES];                /* ... and of those that count */
-static int32_t quiet, silent;                   /* steps since an event, and since any arrived */
-//@ both
 static int32_t inputs[N_INPUTS], hidden[N_HIDDEN], output[N_CLASSES]; /* spikes of this step */
 static int32_t step;
 static long n_words;
-//@ study
 static unsigned long long n_events, n_inputs, n_spikes, n_accumulates;
-//@ small
-static unsigned long long n_events, n_inputs, n_spikes, n_accumulates, n_steps;
-//@ both
 
 #ifdef TRACE
 static void trace(char what, const int32_t *values, int32_t n) {
@@ -150,22 +140,14 @@ static void run_step(void) {
                       inputs, n_in, hidden);
     n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, weight2[0], 1 << SHIFT2,
                       hidden, n_hid, output);
-    for (int32_t i = 0; i < n_out; i++)
-        count[output[i]]++;
 //@ small
     n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, leak1, inputs, n_in, hidden);
     n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, leak2, hidden, n_hid, output);
-    for (int32_t i = 0; i < n_out; i++)
-        sum[output[i]]++;
-    quiet++;
-    silent = n_in ? 0 : silent + 1;
-    for (int32_t i = 0; i < N_CLASSES; i++) {
-        if (IS_MEMBRANE)
-            sum[i] += mem2[i];
-        if (!STOP || silent <= STOP)
-            count[i] = sum[i];
-    }
+    for (int32_t i = 0; IS_MEMBRANE && i < N_CLASSES; i++)
+        count[i] += mem2[i];
 //@ both
+    for (int32_t i = 0; i < n_out; i++)
+        count[output[i]]++;
 #ifdef TRACE
     trace('i', inputs, n_in);
     trace('h', hidden, n_hid);
@@ -179,8 +161,6 @@ static void run_step(void) {
     n_spikes += n_hid;
 //@ study
     n_accumulates += n_in * N_HIDDEN + n_hid * N_CLASSES;
-//@ small
-    n_steps++;
 //@ both
     step++;
 }
@@ -190,16 +170,9 @@ static void begin_word(void) {
     for (int32_t i = 0; i < N_HIDDEN; i++)
         mem1[i] = 0;
     for (int32_t i = 0; i < N_CLASSES; i++)
-//@ study
         mem2[i] = count[i] = 0;
-//@ small
-        mem2[i] = sum[i] = count[i] = 0;
-//@ both
     for (int32_t i = 0; i < N_CELLS; i++)
         last_bin[i] = -1;
-//@ small
-    quiet = silent = -N_STEPS; /* no silence ends a word that hasn't begun */
-//@ both
 }
 
 static void take_event(int32_t ms, int32_t unit) {
@@ -211,23 +184,13 @@ static void take_event(int32_t ms, int32_t unit) {
     if (step == N_STEPS || unit < 0 || unit >= N_CELLS || last_bin[unit] == bin)
         return;
     last_bin[unit] = bin;
-//@ study
     n_active[unit / POOL_UNITS]++;
-//@ small
-    if (++n_active[unit / POOL_UNITS] >= POOL_THRESHOLD)
-        quiet = -1; /* 0 after this step */
-//@ both
 }
 
 static void end_word(void) {
     int32_t best = 0;
-//@ study
     while (step < N_STEPS)
         run_step();
-//@ small
-    while (step < N_STEPS && (!STOP || quiet < MAX_DELAY + STOP))
-        run_step();
-//@ both
     for (int32_t i = 1; i < N_CLASSES; i++)
         if (count[i] > count[best]) /* strictly: of several, the lowest class */
             best = i;
@@ -288,11 +251,7 @@ int main(void) {
 #ifdef COUNT
     fprintf(stderr, "%ld words, %llu spikes, %llu events, %llu hidden spikes, "
             "%llu accumulates, %lu neuron updates\n", n_words, n_events, n_inputs, n_spikes,
-//@ study
             n_accumulates, (unsigned long)n_words * N_STEPS * (N_HIDDEN + N_CLASSES));
-//@ small
-            n_accumulates, (unsigned long)n_steps * (N_HIDDEN + N_CLASSES));
-//@ both
 #endif
     return ferror(stdin) || fflush(stdout) ? 1 : 0;
 }

@@ -166,7 +166,6 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
             "STRIDE": network.stride,
             "N_PLACES": len(network.columns),
             "N_AT_PLACE": len(network.layers[0].weight),
-            "STOP": network.stop,
             "IS_MEMBRANE": int(network.is_membrane),
         }
     return sizes
@@ -248,24 +247,6 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
         ),
         "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
     }
-    if network.stop:  # scores stand still, though steps are computed; then they go on
-        half = shortest.milliseconds[shortest.milliseconds < end_ms // 3]
-        units, last = shortest.units[: len(half)], np.full(N_CHANNELS, end_ms - 1)
-        no_event = outside[:1] if grid.pool_threshold == 1 else [grid.first_unit]
-        found |= {
-            "the beginning of the shortest word, and a spike without an event at the end": (
-                np.append(half, last[: len(no_event)]),
-                np.append(units, no_event),
-            ),
-            "the same beginning, and one event at the end": (
-                np.append(half, last[: grid.pool_threshold] - int(grid.step_ms) + 1),
-                np.append(units, grid.first_unit + np.arange(grid.pool_threshold)),
-            ),
-            "the same beginning, and every unit at the end": (
-                np.concatenate([half, last]),
-                np.concatenate([units, all_units]),
-            ),
-        }
     ends = range(50, end_ms * (not network.is_membrane), 10)
     parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
     for part in parts:

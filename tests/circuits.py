@@ -24,18 +24,17 @@ CIRCUITS = {
 FINE = Downsampling(pool_threshold=1)
 # and these have what the study's circuit hasn't, together and one by one
 SMALL = {
-    "small": {"kernel": 64, "stride": 16, "delays": (0, 10, 20, 70), "leak": None, "stop": 30,
+    "small": {"kernel": 64, "stride": 16, "delays": (0, 10, 20, 70), "leak": None,
               "is_membrane": True, "mem_bits": 16, "shifts": (2, 1), "n_hidden": 4, "grid": FINE},
     "narrow windows": {"kernel": 9, "stride": 4, "delays": (2, 5), "n_hidden": 6, "grid": COARSE},
     "own leaks": {"leak": None},
     "membranes": {"is_membrane": True, "mem_bits": 9, "n_hidden": 12},
-    "stop": {"stop": 7, "delays": (0, 20), "n_hidden": 12},
 }  # fmt: skip
 
 
 def random_circuit(
     seed=0, grid=None, delays=(0,), leak=(4, 0), bits=(3, 8), mem_bits=12, shifts=(0, 0),
-    n_hidden=24, n_classes=5, kernel=0, stride=1, stop=0, is_membrane=False,
+    n_hidden=24, n_classes=5, kernel=0, stride=1, is_membrane=False,
 ):  # fmt: skip
     """Return a circuit whose neurons spike now and then; no leak: each has its own."""
     rng = np.random.default_rng(seed)
@@ -60,7 +59,7 @@ def random_circuit(
     if is_membrane:
         never = np.full_like(second.threshold, (1 << (mem_bits - 1)) - 1)
         second = replace(second, threshold=never, bias=second.bias - 40)  # all below 0
-    window = kernel, stride, stop, is_membrane
+    window = kernel, stride, is_membrane
     return IntegerNetwork(grid, delays, (first, second), mem_bits, *(leak or (0, 0)), *window)
 
 

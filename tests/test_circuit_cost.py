@@ -57,7 +57,7 @@ def test_a_small_network_by_hand():
     assert table.bytes["weights, layer 1"] == 4 * 4 * 64 * 3 / 8
     assert table.bytes["weights, layer 2"] == 32 * 5
     assert table.bytes["leaks"] == 37 * 13 / 8
-    assert table.bytes["scores"] == 2 * 5 * (16 + 9) / 8 and "counts" not in table.index
+    assert table.bytes["scores"] == 5 * (16 + 9) / 8 and "counts" not in table.index
     ms, units, _ = random_words(2, n_events=600, end_ms=300)[1]
     steps, blocks = network.pool(ms, units)
     offsets, label = np.array([0, len(steps)]), np.zeros(1, np.int64)
@@ -69,5 +69,4 @@ def test_a_small_network_by_hand():
     )  # fmt: skip
     found = operations(network, one)
     assert found.accumulates == 4 * 4 * places + 5 * run.spk[0].sum()
-    computed = steps[-1] + 70 + 1 + 30
-    assert found.neuron_updates == computed * 37 == len(run.spk[0]) * 37 < 333 * 37
+    assert found.neuron_updates == 333 * 37

@@ -1,6 +1,5 @@
 """The circuit's tables: rows from run folders, and no run twice."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,7 +20,6 @@ def home(tmp_path, monkeypatch):
     for name, values in (
         ("STRENGTHS", (0.1,)),
         ("SLOWER", (0.5,)),
-        ("SILENCES", (0, 10)),
         ("FAULTY", (0.1,)),
     ):
         monkeypatch.setattr(tables, name, values)
@@ -70,18 +68,6 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     monkeypatch.setattr(tables, "read_network", lambda name: trained)  # its data has no name
     make(monkeypatch, "faults", "kept")  # the same run
     assert len(pd.read_csv(path)) == len(table)
-
-
-def test_stopping(home, monkeypatch, capsys):
-    make(monkeypatch, "stopping", "b")
-    table = pd.read_csv(home / "results" / "circuit_stopping.csv").set_index("silence")
-    run = read_run(home / "runs" / "b")
-    test = load_utterances(load_network(run)).test
-    new = test.take(np.flatnonzero(test.speakers == 3))
-    answers = hardware.circuit_of(load_network(run)).count(new)[0].argmax(1)
-    whole = table.loc[0]
-    assert whole.test_unseen_accuracy == pytest.approx(np.mean(answers == new.labels), rel=1e-4)
-    assert whole.test_unseen_steps == 333 > table.loc[10].test_unseen_steps
 
 
 def test_bits_of_the_small_network(home, monkeypatch, capsys):

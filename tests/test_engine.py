@@ -372,9 +372,7 @@ OPTIONS = {
     "learned neurons": {"learn_beta": True, "learn_threshold": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "shared weights": {"kernel_size": 8, "stride": 5},
-    "early stop": {"stop_ms": 15.0, "delays": (0, 3)},
     "all": {
-        "stop_ms": 12.0,
         "readout": "membrane",
         "learn_beta": True,
         "learn_threshold": True,
@@ -397,13 +395,7 @@ def test_options_against_snntorch(options, surrogate, slope):
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
-                if "stop_ms" in options:  # a membrane of 0, as after the end, is above it
-                    lif.threshold[:2] = -0.05
     events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
-    if "stop_ms" in options:  # words of many lengths, and one without events
-        cells = events.to_frames(np.arange(9)).transpose(1, 0, 2)
-        ends = np.array([30, 9, 25, 14, 3, 0, 20, 28, 22])
-        events = make_events(cells * (np.arange(30)[None, :, None] < ends[:, None, None]), 6)
     loss, scores = engine.forward_backward(model, events, index)
     ours, states = gradients(model), engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index)

@@ -47,7 +47,7 @@ from tests import RESULTS
 
 N_WORDS = 6
 SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
-SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "stop_ms": 90.0, "pool_threshold": 1}
+SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
 SMALL |= {"circuit": "4-8-16 product tuned", "members": 2}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 tuned", "n_delays": 2}
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
@@ -127,14 +127,14 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
 
 @needs_gcc
 def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
-    """Two members, shared weights, own leaks, membranes, a stop: the folder says all of it."""
+    """Two members, shared weights, own leaks, membranes: the folder says all of it."""
     run, out = trained(**SMALL), tmp_path / "exported"
     said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_WORDS)
-    reasons = r"readout 'membrane': .*; kernel_size 64: .*; stop_ms 90\.0: "
+    reasons = r"readout 'membrane': .*; kernel_size 64: "
     assert re.search(f"Without network.nir: {reasons}", said) or "needs the package nir" in said
     follow_readme(out)
     text = (out / "README.md").read_text()
-    assert "64 hidden neurons, 8 at each of 8 places" in text and "ms. The scores are of" in text
+    assert "64 hidden neurons, 8 at each of 8 places" in text
     assert "(U x F) >> 12, F its own" in text and "the highest; of several equally high" in text
     found = read_circuit(out)
     wanted = circuit_of(load_network(read_run(run)))

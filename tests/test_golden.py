@@ -33,8 +33,6 @@ NETWORKS = {
     "delays": {"n_delays": 3},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "convolutional": {"network": "convolutional"},
-    "early stop": {"stop_ms": 15.0},
-    "early stop, membrane readout": {"stop_ms": 15.0, "readout": "membrane", "n_delays": 2},
 }
 FEW_BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=1)
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)

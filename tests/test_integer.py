@@ -48,10 +48,9 @@ def naive(net, events):
     low, high = -(2 ** (net.mem_bits - 1)), 2 ** (net.mem_bits - 1) - 1
     mem = [[0] * len(layer.threshold) for layer in net.layers]
     spikes, mems = ([[] for _ in net.layers] for _ in range(2))
-    arrivals, first = [], net.layers[0].weight.tolist()
+    first = net.layers[0].weight.tolist()
     for t in range(g.n_steps):
         x = [t >= d and inputs[t - d][u] for d in net.delays for u in range(g.n_units)]
-        arrivals += [t] * any(x)
         for i, layer in enumerate(net.layers):
             for j, theta in enumerate(layer.threshold.tolist()):
                 u = mem[i][j]
@@ -78,8 +77,7 @@ def naive(net, events):
             x = [u > theta for u, theta in zip(mem[i], layer.threshold.tolist(), strict=True)]
             spikes[i].append(x)
             mems[i].append(list(mem[i]))
-    counted = slice(arrivals[-1] + 1 + net.stop if net.stop and arrivals else None)
-    return spikes, mems, np.sum((mems if net.is_membrane else spikes)[1][counted], 0).tolist()
+    return spikes, mems, np.sum((mems if net.is_membrane else spikes)[1], 0).tolist()
 
 
 @settings(max_examples=40, deadline=None)
@@ -92,22 +90,20 @@ def test_equals_a_loop_over_integers(events, seed, shift, mem_bits):
 
 
 def same(got, wanted):
-    """All steps that were computed, and the scores."""
+    """All steps, and the scores."""
     spikes, mems, scores = wanted
-    n = len(got.spk[0])
     for i in range(2):
-        np.testing.assert_array_equal(got.spk[i], spikes[i][:n])
-        np.testing.assert_array_equal(got.mem[i], mems[i][:n])
+        np.testing.assert_array_equal(got.spk[i], spikes[i])
+        np.testing.assert_array_equal(got.mem[i], mems[i])
     assert got.counts.tolist() == scores and got.answer == scores.index(max(scores))
 
 
-@pytest.mark.parametrize("seed", range(64))
+@pytest.mark.parametrize("seed", range(16))
 def test_what_the_small_network_has_equals_the_loop(seed):
-    """Windows leave a unit unseen; words end by silence, with a pause, with late copies."""
+    """Windows leave a unit unseen."""
     rng = np.random.default_rng(seed)
-    windows, own, is_membrane, stops, pauses = (bool(seed >> i & 1) for i in range(5))
-    stop = int(rng.integers(1, 7)) if stops else 0
-    net = network(seed, hidden=8, stop=stop, is_membrane=is_membrane)
+    windows, own, is_membrane = (bool(seed >> i & 1) for i in range(3))
+    net = network(seed, hidden=8, is_membrane=is_membrane)
     first, second = net.layers
     if own:
         first, second = (
@@ -121,16 +117,10 @@ def test_what_the_small_network_has_equals_the_loop(seed):
     shift = {"leak_shift": 0} if own else {}
     net = replace(net, layers=(first, second), **window, **shift)
     ms, units = rng.integers(0, 20, 60), rng.integers(688, 700, 60)
-    if pauses:  # after them many in one step, or one that is dropped
-        ms = np.append(ms, np.full(12, rng.integers(40, 56)))
-        units = np.append(units, rng.permutation(np.arange(688, 700) if seed < 48 else [680] * 12))
     order = np.argsort(ms, kind="stable")
     got = net.run(ms[order], units[order])
     same(got, naive(net, list(zip(ms, units, strict=True))))
-    steps, _ = net.pool(ms[order], units[order])
-    assert len(steps) > 5  # no step is computed that nothing asks for
-    needed = max(steps[-1] + 4 + 1 + stop, ms.max() // 3) if stop else 20
-    assert len(got.spk[0]) == min(20, needed)
+    assert len(net.pool(ms[order], units[order])[0]) > 5
 
 
 GRIDS = st.builds(

@@ -3,14 +3,12 @@
 import json
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
-from shd_helpers.figures.playback import Playback
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
@@ -130,19 +128,6 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does
     again = shown["update"](1000)
     assert again.startswith("The network answers") and again != first
-
-
-def test_a_mean_membrane_ends_with_the_word(kept):
-    """What comes after is 0 there, and no part of the mean that decides."""
-    config, generator = NetworkConfig(readout="membrane", stop_ms=60), torch.Generator()
-    model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
-    word = input_of(kept, np.linspace(0.1, 0.3, 3000), np.arange(3000) % 90 + 400)
-    playback = Playback(model, (183, 333), LANGUAGES["english"], 3.0, {})
-    answer = playback.load(word, 0)
-    until_ms, leader, score = playback.seek(999.0)
-    plt.close(playback.figure)
-    assert 350 < until_ms < 370 and leader == answer
-    assert score == pytest.approx(evaluate(model, word).class_scores.max().item(), rel=1e-5)
 
 
 def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(

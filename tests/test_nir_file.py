@@ -135,7 +135,7 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
 OTHERS = {"network": "convolutional", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
 OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
-OTHERS |= {"stop_ms": 30.0}  # members need a readout that is refused itself
+# members need a readout that is refused itself
 
 
 @pytest.mark.filterwarnings("ignore:.*NIR's LIF resets")

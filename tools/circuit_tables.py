@@ -2,8 +2,8 @@
 
 Each of `TABLES` writes the table ``circuit_<its name>.csv``. Networks are those of run folders, or
 kept ones, by name. One that is in the table already is passed over, so that a stopped measurement
-goes on; remove its rows, or the table, to measure again. For ``disturbances`` and ``stopping``,
-networks were trained with leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
+goes on; remove its rows, or the table, to measure again. For ``disturbances`` networks were trained
+with leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export, stop_early
+from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation, answers
 from shd_helpers.paths import results_dir, runs_dir
@@ -32,7 +32,6 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
 FAULTY = (0.004, 0.01, 0.03, 0.1)  # of 256 or 304 neurons the least is one
 DRAWS = 3
-SILENCES = (0, 10, 20, 30, 40, 50, 60, 80, 100)
 BITS = ("8-8-16", "6-8-16", "5-8-16", "4-8-16", "3-8-16", "4-6-16", "4-4-16", "4-8-14", "4-8-12")
 SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)  # to choose from, by who validates
 SMALL_CHOSEN = ("5-8-16 product",)  # for who was left out
@@ -74,27 +73,6 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
     return table
 
 
-def stopping(trained: TrainedNetwork) -> pd.DataFrame:
-    """Return a row for each silence after which the circuit stops.
-
-    Columns are ``<part>_accuracy`` (fraction) and ``<part>_steps`` (mean), over the utterances of
-    `validation`, `test_seen` and `test_unseen`.
-    """
-    circuit, utterances = circuit_of(trained), load_utterances(trained)
-    seen = np.isin(utterances.test.speakers, trained.about["seen_speakers"])
-    parts = {"validation": utterances.validation}
-    parts |= {"test_seen": utterances.test.take(np.flatnonzero(seen))}
-    parts |= {"test_unseen": utterances.test.take(np.flatnonzero(~seen))}
-    rows = []
-    for silence in SILENCES:
-        rows.append({"silence": silence})
-        for name, events in parts.items():
-            steps, answers = stop_early(circuit, events, silence)
-            rows[-1][f"{name}_accuracy"] = np.mean(answers == events.labels)
-            rows[-1][f"{name}_steps"] = steps.mean()
-    return pd.DataFrame(rows)
-
-
 def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each circuit that a network of floats is rounded to.
 
@@ -128,7 +106,6 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
 TABLES: dict[str, Callable[[TrainedNetwork], pd.DataFrame]] = {
     "disturbances": disturbances,
     "faults": faults,
-    "stopping": stopping,
     "bits_small": bits_small,
 }
 

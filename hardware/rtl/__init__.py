@@ -150,7 +150,7 @@ def counter(is_small: bool, n_steps: int) -> IntegerNetwork:
         half = none + (1 << OWN_FACTOR_BITS - 1)
         hidden = IntegerLayer(np.full((2, 1), 2), none, none + 1, 0, half)  # two at a place
         classes = IntegerLayer(np.kron(one, [1, 0]), none[:2], none[:2] + 7, 0, half[:2])
-        return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, 1, True)
+        return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, True)
     layer = IntegerLayer(2 * one, none[:2], none[:2] + 1)
     return IntegerNetwork(grid, (0,), (layer, layer), 3, 1)
 

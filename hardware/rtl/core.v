@@ -14,18 +14,11 @@
 //  in_*   a spike, in_ms (from the word's start, ascending) and in_unit (0..699); or, with in_end
 //         high, the end of the word, without a spike. Spikes after the window are dropped.
 //         in_ready is a register: it is high when the input register is empty. A step is computed
-//@ study
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
 //         all that are left.
-//  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
-//         with the last one, when out_answer is the class of most spikes. Then a word can begin.
-//@ small
-//         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
-//         those that are left, with STOP those that can still count.
 //  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
-//         is high with the last one, when out_answer is the class of the highest. From in_end on
-//         pooling is cleared, N_UNITS cycles; a spike that comes earlier waits in the input register.
-//@ both
+//         is high with the last one, when out_answer is the class of the highest. Then a word can
+//         begin.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
 //         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,
@@ -102,18 +95,8 @@ module core #(
     wire is_clear = clear == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
     wire looks = state == EVENT && held && is_clear; // at what is in the input register
-//@ study
     wire takes = looks && (is_over || !is_later); // it out of there
     wire closes = looks && !is_over && is_later; // the bin
-//@ small
-    // Steps since one with an event, since one with an input; the top bit is high if there was none.
-    reg [TB:0] quiet, silent;
-    wire is_needed; // the step has an event
-    wire is_quiet = STOP != 0 && !quiet[TB] && quiet >= N_SLOTS - 1 + STOP && !is_needed;
-    wire ends = is_over || held_end && is_quiet; // nothing is left to compute
-    wire takes = looks && (ends || !is_later); // it out of there
-    wire closes = looks && !ends && is_later; // the bin
-//@ both
     wire computes = closes && first_cell == N_CELLS - POOL_UNITS; // the step
     always @(posedge clk) begin
         if (in_valid && in_ready) begin
@@ -137,7 +120,6 @@ module core #(
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
 //@ small
-    assign is_needed = n_new != 0 || is_spike || is_event;
     reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
     reg [UB-1:0] event_unit;
     always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
@@ -148,11 +130,7 @@ module core #(
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
     end
     always @(posedge clk) begin
-//@ study
         is_divided <= takes && !is_over && is_used && !rst;
-//@ small
-        is_divided <= takes && !is_over && !held_end && is_used && !rst;
-//@ both
         above <= above_now;
         product <= above_now * RECIPROCAL;
         is_found <= is_divided && !rst;
@@ -405,13 +383,12 @@ module core #(
     reg adds, adds_first;
 //@ small
     // The scores of the classes, and the first of the largest. They are added up a cycle after the
-    // membranes are there, so that comparing and adding aren't one path. Sums are of all steps,
-    // counts of those that count; without STOP they are the same.
+    // membranes are there, so that comparing and adding aren't one path.
     localparam CW = SCORE_BITS;
-    reg [LANES*CW-1:0] sums [0:GROUPS-GROUPS1-1], counts [0:GROUPS-GROUPS1-1], sums_now;
+    reg [LANES*CW-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
     reg [LANES*MEM_BITS-1:0] added_mem;
     reg signed [CW-1:0] term;
-    reg adds, adds_first, counts_too;
+    reg adds, adds_first;
 //@ both
     reg [LANES-1:0] added;
     reg [GB-1:0] count_group;
@@ -429,8 +406,7 @@ module core #(
 //@ small
     reg signed [CW-1:0] best, count;
     reg has_count; // this class's
-    wire [LANES*CW-1:0] sums_g = sums[count_group];
-    wire [LANES*CW-1:0] counts_g = STOP == 0 ? sums_g : counts[count_group];
+    wire [LANES*CW-1:0] counts_g = counts[count_group];
     always @(posedge clk) begin
         count <= counts_g[count_lane*CW +: CW];
         has_count <= state == RESULT && !(out_valid && out_ready);
@@ -441,7 +417,7 @@ module core #(
         for (i = 0; i < LANES; i = i + 1) begin
             term = $signed({1'b0, added[i]});
             if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
-            sums_now[i*CW +: CW] = (adds_first ? 0 : sums_g[i*CW +: CW]) + term;
+            counts_now[i*CW +: CW] = (adds_first ? 0 : counts_g[i*CW +: CW]) + term;
         end
     end
 //@ both
@@ -449,13 +425,9 @@ module core #(
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
         added <= is_above;
-//@ study
         if (adds) counts[count_group] <= counts_now;
 //@ small
         added_mem <= after;
-        counts_too <= silent[TB] || silent <= STOP;
-        if (adds) sums[count_group] <= sums_now;
-        if (adds && counts_too) counts[count_group] <= sums_now;
 //@ both
     end
     assign out_last = c == N_CLASSES - 1, out_class = c;
@@ -486,13 +458,7 @@ module core #(
         if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
             EVENT: begin
-//@ study
                 if (takes && is_over && held_end) state <= RESULT;
-//@ small
-                if (takes && held_end) begin
-                    state <= RESULT; clear <= 0; first_cell <= 0;
-                end
-//@ both
                 if (closes) begin
                     bin_end <= bin_end + BIN_MS;
                     first_cell <= first_cell + POOL_UNITS;
@@ -515,11 +481,8 @@ module core #(
                 else begin k <= k + 1'b1; next_old <= 0; copy <= copy + N_UNITS; end
 //@ small
                 if (is_entry) has_input[bin_at] <= 1;
-                if (is_gathered) begin
-                    state <= LEAK;
-                    quiet <= n_new != 0 ? 0 : quiet + 1'b1;
-                    silent <= has_input != 0 || is_entry ? 0 : silent + 1'b1;
-                end else if (is_next) begin
+                if (is_gathered) state <= LEAK;
+                else if (is_next) begin
                     k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
                     is_none <= late > step; is_now <= late == 0;
                 end else begin next_old <= next_old + 1'b1; is_old <= 1; end
@@ -560,13 +523,10 @@ module core #(
 //@ both
                 state <= LEAK;
                 if (g == GROUPS - 1) begin
-//@ study
                     g <= 0; n <= 0; layer <= 0; row <= 0;
                     n_spikes <= 0; n_new <= 0;
 //@ small
-                    g <= 0; n <= 0; layer <= 0; row <= 0;
                     at_place <= 0; first_bin <= 0; first_seen <= 0;
-                    n_spikes <= 0; n_new <= 0;
 //@ both
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
@@ -588,9 +548,6 @@ module core #(
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
                     is_first <= 1; is_over <= 0;
-//@ small
-                    quiet <= 1 << TB; silent <= 1 << TB;
-//@ both
                     count_lane <= 0; count_group <= 0;
                     state <= EVENT;
                 end
@@ -599,11 +556,9 @@ module core #(
         if (rst) begin
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
             is_first <= 1; is_over <= 0; fired <= 0;
-//@ study
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
 //@ small
-            g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
-            at_place <= 0; first_bin <= 0; first_seen <= 0; quiet <= 1 << TB; silent <= 1 << TB;
+            at_place <= 0; first_bin <= 0; first_seen <= 0;
 //@ both
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end

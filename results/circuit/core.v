@@ -9,10 +9,10 @@
 //         high, the end of the word, without a spike. Spikes after the window are dropped.
 //         in_ready is a register: it is high when the input register is empty. A step is computed
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
-//         those that are left, with STOP those that can still count.
+//         all that are left.
 //  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
-//         is high with the last one, when out_answer is the class of the highest. From in_end on
-//         pooling is cleared, N_UNITS cycles; a spike that comes earlier waits in the input register.
+//         is high with the last one, when out_answer is the class of the highest. Then a word can
+//         begin.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
 //         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,
@@ -79,13 +79,8 @@ module core #(
     wire is_clear = clear == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
     wire looks = state == EVENT && held && is_clear; // at what is in the input register
-    // Steps since one with an event, since one with an input; the top bit is high if there was none.
-    reg [TB:0] quiet, silent;
-    wire is_needed; // the step has an event
-    wire is_quiet = STOP != 0 && !quiet[TB] && quiet >= N_SLOTS - 1 + STOP && !is_needed;
-    wire ends = is_over || held_end && is_quiet; // nothing is left to compute
-    wire takes = looks && (ends || !is_later); // it out of there
-    wire closes = looks && !ends && is_later; // the bin
+    wire takes = looks && (is_over || !is_later); // it out of there
+    wire closes = looks && !is_over && is_later; // the bin
     wire computes = closes && first_cell == N_CELLS - POOL_UNITS; // the step
     always @(posedge clk) begin
         if (in_valid && in_ready) begin
@@ -108,7 +103,6 @@ module core #(
     wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
-    assign is_needed = n_new != 0 || is_spike || is_event;
     reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
     reg [UB-1:0] event_unit;
     always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
@@ -118,7 +112,7 @@ module core #(
         for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
     end
     always @(posedge clk) begin
-        is_divided <= takes && !is_over && !held_end && is_used && !rst;
+        is_divided <= takes && !is_over && is_used && !rst;
         above <= above_now;
         product <= above_now * RECIPROCAL;
         is_found <= is_divided && !rst;
@@ -312,21 +306,19 @@ module core #(
     assign mon_mem = after, mon_spike = is_above;
 
     // The scores of the classes, and the first of the largest. They are added up a cycle after the
-    // membranes are there, so that comparing and adding aren't one path. Sums are of all steps,
-    // counts of those that count; without STOP they are the same.
+    // membranes are there, so that comparing and adding aren't one path.
     localparam CW = SCORE_BITS;
-    reg [LANES*CW-1:0] sums [0:GROUPS-GROUPS1-1], counts [0:GROUPS-GROUPS1-1], sums_now;
+    reg [LANES*CW-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
     reg [LANES*MEM_BITS-1:0] added_mem;
     reg signed [CW-1:0] term;
-    reg adds, adds_first, counts_too;
+    reg adds, adds_first;
     reg [LANES-1:0] added;
     reg [GB-1:0] count_group;
     reg [LB-1:0] count_lane;
     reg [NB-1:0] c, answer; // classes
     reg signed [CW-1:0] best, count;
     reg has_count; // this class's
-    wire [LANES*CW-1:0] sums_g = sums[count_group];
-    wire [LANES*CW-1:0] counts_g = STOP == 0 ? sums_g : counts[count_group];
+    wire [LANES*CW-1:0] counts_g = counts[count_group];
     always @(posedge clk) begin
         count <= counts_g[count_lane*CW +: CW];
         has_count <= state == RESULT && !(out_valid && out_ready);
@@ -337,17 +329,15 @@ module core #(
         for (i = 0; i < LANES; i = i + 1) begin
             term = $signed({1'b0, added[i]});
             if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
-            sums_now[i*CW +: CW] = (adds_first ? 0 : sums_g[i*CW +: CW]) + term;
+            counts_now[i*CW +: CW] = (adds_first ? 0 : counts_g[i*CW +: CW]) + term;
         end
     end
     always @(posedge clk) begin
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
         added <= is_above;
+        if (adds) counts[count_group] <= counts_now;
         added_mem <= after;
-        counts_too <= silent[TB] || silent <= STOP;
-        if (adds) sums[count_group] <= sums_now;
-        if (adds && counts_too) counts[count_group] <= sums_now;
     end
     assign out_last = c == N_CLASSES - 1, out_class = c;
     assign out_valid = state == RESULT && has_count;
@@ -366,9 +356,7 @@ module core #(
         if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
             EVENT: begin
-                if (takes && held_end) begin
-                    state <= RESULT; clear <= 0; first_cell <= 0;
-                end
+                if (takes && is_over && held_end) state <= RESULT;
                 if (closes) begin
                     bin_end <= bin_end + BIN_MS;
                     first_cell <= first_cell + POOL_UNITS;
@@ -381,11 +369,8 @@ module core #(
             end
             GATHER: begin
                 if (is_entry) has_input[bin_at] <= 1;
-                if (is_gathered) begin
-                    state <= LEAK;
-                    quiet <= n_new != 0 ? 0 : quiet + 1'b1;
-                    silent <= has_input != 0 || is_entry ? 0 : silent + 1'b1;
-                end else if (is_next) begin
+                if (is_gathered) state <= LEAK;
+                else if (is_next) begin
                     k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
                     is_none <= late > step; is_now <= late == 0;
                 end else begin next_old <= next_old + 1'b1; is_old <= 1; end
@@ -413,8 +398,8 @@ module core #(
                 state <= LEAK;
                 if (g == GROUPS - 1) begin
                     g <= 0; n <= 0; layer <= 0; row <= 0;
-                    at_place <= 0; first_bin <= 0; first_seen <= 0;
                     n_spikes <= 0; n_new <= 0;
+                    at_place <= 0; first_bin <= 0; first_seen <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
                     is_first <= 0; is_over <= step == N_STEPS - 1;
@@ -431,7 +416,6 @@ module core #(
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
                     is_first <= 1; is_over <= 0;
-                    quiet <= 1 << TB; silent <= 1 << TB;
                     count_lane <= 0; count_group <= 0;
                     state <= EVENT;
                 end
@@ -441,7 +425,7 @@ module core #(
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
             is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
-            at_place <= 0; first_bin <= 0; first_seen <= 0; quiet <= 1 << TB; silent <= 1 << TB;
+            at_place <= 0; first_bin <= 0; first_seen <= 0;
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end
     end

@@ -100,8 +100,6 @@ static void end_word() {
     for (int32_t count : counts)
         std::printf(" %d", count);
     std::printf("\n");
-    for (int i = 0; i < N_UNITS; i++) // pooling is cleared
-        tick();
     step = 0;
     words++;
 }

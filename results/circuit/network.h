@@ -19,7 +19,6 @@
 #define STRIDE 8
 #define N_PLACES 19
 #define N_AT_PLACE 16
-#define STOP 0
 #define IS_MEMBRANE 1
 #define MEM_HIGH 32767
 #define MAX_DELAY 70

@@ -19,7 +19,6 @@
     parameter STRIDE = 8,
     parameter N_PLACES = 19,
     parameter N_AT_PLACE = 16,
-    parameter STOP = 0,
     parameter IS_MEMBRANE = 1,
     parameter N_SLOTS = 71,
     parameter MEM_BITS = 16,

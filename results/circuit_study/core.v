@@ -9,8 +9,9 @@
 //         in_ready is a register: it is high when the input register is empty. A step is computed
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
 //         all that are left.
-//  out_*  after the end of a word its classes in order, out_class and out_count; out_last is high
-//         with the last one, when out_answer is the class of most spikes. Then a word can begin.
+//  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
+//         is high with the last one, when out_answer is the class of the highest. Then a word can
+//         begin.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
 //         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
 //         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,

@@ -81,8 +81,6 @@ class Playback:
     def seek(self, until_ms: float) -> tuple[float, str, float]:
         """Add scores up until a time; return that of the step (ms), who leads, and the score."""
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
-        if self._states.n_steps is not None:  # later membranes are 0, and no part of a mean
-            step = min(step, int(self._states.n_steps[0]))
         states = LayerStates(self._states.spk[:step], self._states.mem[:step])
         scores = self._network.scores(states)[0].numpy()
         leader, now_ms = self._names[answers(scores)], step * self._step_ms

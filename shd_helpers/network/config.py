@@ -30,7 +30,6 @@ class NetworkConfig:
     kernel_size: int = later(0)  # units that a hidden neuron sees, with shared weights; 0: all
     stride: int = later(8, counts_with="kernel_size")  # units between places
     members: int = later(1)  # networks that are trained apart and put side by side, as one
-    stop_ms: float = later(0.0)  # a word ends so long after its last event; 0: with the last step
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
@@ -51,15 +50,10 @@ class NetworkConfig:
                 f"members {self.members}: only a spiking network with the readout 'membrane' can "
                 "put them side by side"
             )
-        check_number("stop_ms", self.stop_ms, 0, 60_000)
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the potential that is left after one step: same time constant."""
         return self.beta ** (step_ms / STUDY_STEP_MS)
-
-    def stop_steps(self, step_ms: float) -> int:
-        """Return how many steps without an input end a word; 0 if none do."""
-        return max(1, round(self.stop_ms / step_ms)) if self.stop_ms else 0
 
     def delays(self, step_ms: float) -> tuple[int, ...]:
         """Return the delays 0, 30 ms, 60 ms, ... in steps; ValueError if two are the same."""

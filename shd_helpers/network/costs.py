@@ -88,7 +88,7 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
     predictions : DataFrame
         From `evaluation.Evaluation.predictions`.
     n_steps, n_units : int
-        Size of the input. Where words end before the last step, the predictions' steps count.
+        Size of the input.
 
     Returns
     -------
@@ -110,8 +110,7 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
     if isinstance(model, ConvolutionalNetwork):
         return found | {"macs": _macs(model, n_steps, n_units)}
     spikes = predictions.hidden_spikes + predictions.output_spikes
-    steps = float(predictions.steps.mean()) if "steps" in predictions else n_steps
-    updates = steps * sum(fc.out_features for fc, _ in model.layers)
+    updates = n_steps * sum(fc.out_features for fc, _ in model.layers)
     synapses = sum(int(met.sum()) for met in model.synapses)
     means = ("effective_acs", "hidden_spikes", "late_spikes")
     found |= {"unrolled_synapses": synapses, "neuron_updates": updates}

@@ -39,7 +39,7 @@ from shd_helpers.network.kernels import (
     STATE,
     WIDTH,
 )
-from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork, steps_run
+from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork
 
 ENGINES = ("fused", "snntorch")
 Network = SpikingNetwork | ConvolutionalNetwork
@@ -248,14 +248,11 @@ def _call(model, events, index, train=False, keep=False):
     grads = aligned(n_groups, n_grads)
     losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
     delays, n_spikes = np.array(model.delays), np.empty((batch, len(shape)), np.int64)
-    n_run = steps_run(model, events, index)
-    if keep:
-        states[:] = 0  # what comes after a word's end stays so
 
     def work(worker):
         kernels.work(
             worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, n_run, delays, shape, constants, params, lows, matrices, states, grads,
+            events.n_steps, delays, shape, constants, params, lows, matrices, states, grads,
             losses, scores, n_spikes,
         )  # fmt: skip
 
@@ -323,12 +320,9 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
     """
     shape, _, _, states, *_ = _call(model, events, index, keep=True)
     rows, spks, mems = events.n_steps + 2, [], []
-    n_run = torch.from_numpy(steps_run(model, events, index)) if model.stop else None
     for (_, lif), layer in zip(model.layers, shape, strict=True):
         n, width, low = layer[N_OUT], layer[WIDTH], layer[STATE] * rows
         state = states[:, low : low + width * rows].reshape(-1, rows, width)
         mems.append(torch.from_numpy(state[:, 1:-1, :n]).transpose(0, 1).contiguous())
         spks.append((mems[-1] - lif.threshold > 0).float())
-        if n_run is not None:  # afterwards membranes are 0, which may be above a learned threshold
-            spks[-1] *= (torch.arange(events.n_steps)[:, None] < n_run)[..., None]
-    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]), n_run)
+    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))

@@ -319,14 +319,14 @@ def membranes(shape, i, n_steps, state):
 
 @compiled
 def backward(
-    shape, constants, params, lows, matrices, state, n_run, delays, start, units, last, begin, rows,
-    grads,
+    shape, constants, params, lows, matrices, state, delays, start, units, last, begin, rows, grads,
 ):  # fmt: skip
-    """Add the gradients of one utterance of `n_run` steps, from the last layer to the first."""
-    n_layers, n_steps, steps = len(shape), start.shape[1] - 1, np.arange(n_run + 2, dtype=np.int32)
+    """Add the gradients of one utterance, from the last layer to the first."""
+    n_layers, n_steps = len(shape), start.shape[1] - 1
+    steps = np.arange(n_steps + 2, dtype=np.int32)
     for i in range(n_layers - 1, -1, -1):
         n_in, n_next, w = shape[i, N_IN], 0, matrices[:0].reshape(0, 0)
-        mem = g_next = membranes(shape, i, n_steps, state)[: n_run + 2]
+        mem = g_next = membranes(shape, i, n_steps, state)
         if i + 1 < n_layers:
             g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
             w = matrix(matrices, shape[i, NEXT], (n_next + 4) // 5 * 5, shape[i, WIDTH])
@@ -334,25 +334,25 @@ def backward(
         layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, d)
         late = at_once if i else delays
         n_units = n_in // len(late)
-        by_unit(start[i, : n_run + 1], units[i], n_units, begin, rows)
+        by_unit(start[i], units[i], n_units, begin, rows)
         d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
         for k in range(len(late)):
             copy, after = d_weights[k * n_units : (k + 1) * n_units], mem[late[k] :]
             for u in range(n_units):
                 first, end = begin[u], begin[u + 1]
-                while end > first and rows[end - 1] + late[k] > n_run:
+                while end > first and rows[end - 1] + late[k] > n_steps:
                     end -= 1  # this copy comes too late
                 low = lows[u] if is_banded else 0
                 add_rows(after, rows, first, end, low, copy, u, 0, shape[i, BAND])
-        add_rows(mem, steps, 1, n_run + 1, 0, d, 0, 0, shape[i, WIDTH])
+        add_rows(mem, steps, 1, n_steps + 1, 0, d, 0, 0, shape[i, WIDTH])
 
 
 @compiled
 def work(
-    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, n_run, delays,
+    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, delays,
     shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
 ):  # fmt: skip
-    """Take every n_workers-th group of utterances through n_run steps, and back with `labels`."""
+    """Take every n_workers-th group of utterances through all steps, and back with `labels`."""
     n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
     widest, most = max(shape[:, N_IN].max(), shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max()
     for b in range(batch):
@@ -367,24 +367,24 @@ def work(
         for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
             first, end, n_units = offsets[index[b]], offsets[index[b] + 1], n_inputs // len(delays)
             sound = read_events(event_steps, event_units, first, end, n_units, start[0], units[0])
-            state, n = states[b if len(states) == batch else worker], n_run[b]
+            state = states[b if len(states) == batch else worker]
             for i in range(n_layers):
                 mem, late = membranes(shape, i, n_steps, state), at_once if i else delays
                 layer_forward(
-                    shape[i], params, lows, late, start[i, : n + 1], units[i], mem, flags,
-                    start[i + 1], units[i + 1],
+                    shape[i], params, lows, late, start[i], units[i], mem, flags, start[i + 1],
+                    units[i + 1],
                 )  # fmt: skip
-                n_spikes[b, i] = start[i + 1, n] if sound else -1
-            for k in range(start[n_layers, n]):
+                n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
+            for k in range(start[n_layers, n_steps]):
                 scores[b, units[n_layers, k]] += one
             if shape[n_layers - 1, SURROGATE] == READOUT:
-                scores[b] = mem[1 : n + 1].sum(0)[: scores.shape[1]] / np.float32(n)
+                scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
             if len(labels):
                 losses[b] = loss(scores[b], labels[b], batch, last)
                 if shape[n_layers - 1, SURROGATE] == READOUT:
-                    last /= np.float32(n)
+                    last /= np.float32(n_steps)
                 backward(
-                    shape, constants, params, lows, matrices, state, n, delays, start, units, last,
+                    shape, constants, params, lows, matrices, state, delays, start, units, last,
                     begin, rows, grads[group],
                 )  # fmt: skip
 

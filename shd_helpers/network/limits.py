@@ -18,7 +18,6 @@ LIMITS = {
     "network": Limit("a circuit needs spiking neurons", "it has no spikes"),
     "readout": Limit(nir="it has no spike counts"),
     "kernel_size": Limit(nir="neurons share windows"),
-    "stop_ms": Limit(nir="its words end before the last step"),
 }
 
 

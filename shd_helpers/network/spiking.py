@@ -8,7 +8,6 @@ import snntorch as snn
 import torch
 from torch import nn
 
-from shd_helpers.events.downsample import Events
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.surrogates import spike_grad
 
@@ -16,15 +15,13 @@ from shd_helpers.network.surrogates import spike_grad
 class LayerStates(NamedTuple):
     """What the network did at every step; time first.
 
-    The hidden entries hold one tensor per hidden layer where they were asked for, else none. Where
-    words end before the last step, all is 0 from there on.
+    The hidden entries hold one tensor per hidden layer where they were asked for, else none.
     """
 
     spk: torch.Tensor  # (steps, batch, classes) spikes of the output layer
     mem: torch.Tensor  # (steps, batch, classes) membrane potentials before the reset
     hidden_spk: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
     hidden_mem: tuple[torch.Tensor, ...] = ()
-    n_steps: torch.Tensor | None = None  # (batch,) steps of each word; None: all
 
 
 class ChannelConv1d(nn.Module):
@@ -71,8 +68,7 @@ class SpikingNetwork(nn.Module):
     A layer's current is I = W x + b, its membrane follows
     U[t] = beta U[t-1] + I[t] - (U[t-1] > 1), and it spikes where U[t] > 1. The class scores are the
     output neurons' spike counts, or, with the readout "membrane", the means over the steps of
-    membranes that never spike. With `stop_ms` a word's steps end so long after its last input,
-    delayed ones among them.
+    membranes that never spike.
 
     Parameters
     ----------
@@ -103,7 +99,6 @@ class SpikingNetwork(nn.Module):
         if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
-        self.stop = config.stop_steps(step_ms)
         self.config = config
         self.members: tuple[SpikingNetwork, ...] = ()  # no modules of this one: see `members.join`
         beta = config.step_beta(step_ms)
@@ -155,11 +150,7 @@ class SpikingNetwork(nn.Module):
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
         """Return the class scores, shape (batch, classes)."""
-        if self.readout != "membrane":
-            return recording.spk.sum(0)
-        if recording.n_steps is None:
-            return recording.mem.mean(0)
-        return recording.mem.sum(0) / recording.n_steps[:, None]
+        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input's delayed copies side by side: (steps, batch, delays x inputs)."""
@@ -181,8 +172,7 @@ class SpikingNetwork(nn.Module):
         mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
         spks: list[list[torch.Tensor]] = [[] for _ in mem]
         mems: list[list[torch.Tensor]] = [[] for _ in mem]
-        inputs = self.delayed_copies(x)
-        for spk in inputs.unbind(0):
+        for spk in self.delayed_copies(x).unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
                 spks[i].append(spk)
@@ -191,33 +181,4 @@ class SpikingNetwork(nn.Module):
         kept = slice(None if record_hidden else -1, None)
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spks[kept]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mems[kept]]
-        states = LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
-        return self._stopped(inputs, states) if self.stop else states
-
-    def _stopped(self, inputs: torch.Tensor, states: LayerStates) -> LayerStates:
-        """Set to 0 what comes after the words' ends."""
-        steps = torch.arange(1, len(inputs) + 1, device=inputs.device)[:, None]
-        last = (steps * inputs.any(2)).amax(0)  # counted from 1; 0 where no input came
-        n_steps = torch.where(last > 0, (last + self.stop).clamp(max=len(inputs)), len(inputs))
-        runs = (steps <= n_steps)[..., None]
-        spk, mem = states.spk * runs, states.mem * runs
-        hidden_spk, hidden_mem = (tuple(x * runs for x in part) for part in states[2:4])
-        return LayerStates(spk, mem, hidden_spk, hidden_mem, n_steps)
-
-
-def steps_run(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> np.ndarray:
-    """Return how many steps each word takes, by the model's `stop` and delays: (batch,), int64.
-
-    An utterance without events takes all steps.
-    """
-    if not model.stop:
-        return np.full(len(index), events.n_steps)
-    events, last = events.take(index), np.zeros(len(index), np.int64)  # counted from 1
-    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    for delay in model.delays:
-        steps = events.steps.astype(np.int64) + delay + 1
-        in_time = steps <= events.n_steps
-        np.maximum.at(last, of[in_time], steps[in_time])
-    return np.where(last > 0, np.minimum(last + model.stop, events.n_steps), events.n_steps)
+        return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))

@@ -12,7 +12,7 @@ from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import effective_acs, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
-from shd_helpers.network.spiking import SpikingNetwork, steps_run
+from shd_helpers.network.spiking import SpikingNetwork
 
 if TYPE_CHECKING:  # pandas and scipy.stats take a second each: whoever hears a word needs neither
     import pandas as pd
@@ -57,7 +57,7 @@ class Evaluation:
             `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
-            `effective_acs` (see `costs`); and `steps`, if words end before the last one.
+            `effective_acs` (see `costs`).
         """
         import pandas as pd
 
@@ -70,8 +70,6 @@ class Evaluation:
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
         columns |= {"late_spikes": late_spikes(self.model, events)}
         columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
-        if isinstance(self.model, SpikingNetwork) and self.model.stop:
-            columns |= {"steps": steps_run(self.model, events, np.arange(len(events)))}
         return pd.DataFrame(columns)
 
 
