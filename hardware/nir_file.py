@@ -23,7 +23,6 @@ from torch import nn
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
-from shd_helpers.network.limits import refusals
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
@@ -52,8 +51,12 @@ def unwritable_reasons(model: Network, grid: Downsampling) -> list[str]:
         Its input.
     """
     if not isinstance(model, SpikingNetwork):
-        return refusals("nir", NetworkConfig(network="convolutional"))
-    reasons = refusals("nir", model.config)
+        return ["network 'convolutional': it has no spikes"]
+    reasons = []
+    if model.readout != "spikes":
+        reasons.append(f"readout {model.readout!r}: it has no spike counts")
+    if model.config.kernel_size:
+        reasons.append(f"kernel_size {model.config.kernel_size}: neurons share windows")
     if model.n_layers != 2:
         reasons.append("the file holds one hidden layer")
     for i, (_, lif) in enumerate(model.layers, start=1):

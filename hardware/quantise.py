@@ -9,7 +9,6 @@ import torch
 from hardware.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
-from shd_helpers.network.limits import refuse
 from shd_helpers.network.quantisation import HEADROOM
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.networks import TrainedNetwork
@@ -41,7 +40,8 @@ def integer_network(
     """
     if not quantisation:
         raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
-    refuse(quantisation.refusals(config, grid))
+    if reasons := quantisation.refusals(config, grid):
+        raise ValueError("; ".join(reasons))
     assert isinstance(model, SpikingNetwork)
     bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
     for (fc, lif), b in zip(model.layers, bits, strict=True):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from shd_helpers import figures
 from shd_helpers.events.downsample import Downsampling
-from shd_helpers.figures import comparisons, rasters, runs, style
+from shd_helpers.figures import plots, rasters, style
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.study import record_examples
 from tests.networks import spiking_network
@@ -38,13 +38,6 @@ def wave(n=2400):
     return np.sin(np.linspace(0, 300, n)) * np.hanning(n)
 
 
-def word_to_spikes():
-    velocity = np.random.default_rng(0).normal(size=(1201, N_CHANNELS))
-    return rasters.word_to_spikes(
-        wave(), 24_000, velocity, abs(velocity) / 30, *spikes(0.1), channels=(300, 450, 600)
-    )
-
-
 def example_of(n, readout="spikes"):
     rng = np.random.default_rng(0)
     example = {"input": rng.random((333, 183)) < 0.02, "hidden": rng.random((333, 256)) < 0.01}
@@ -52,13 +45,6 @@ def example_of(n, readout="spikes"):
     example["spk"] = rng.random((333, n)) < (0.05 if readout == "spikes" else 0)
     scores = example["spk"].sum(0) if readout == "spikes" else example["mem"].mean(0)
     return example | {"scores": scores}
-
-
-def one_utterance(class_names, right, readout="spikes"):
-    example = example_of(len(class_names), readout)
-    answer = class_names[example["scores"].argmax()]
-    word = answer if right else next(name for name in class_names if name != answer)
-    return runs.one_utterance(example, class_names, word, 3.0)
 
 
 def word_to_digit(class_names, sound=True, readout="spikes"):
@@ -85,41 +71,16 @@ def accuracies(inputs=("small", "large"), n_speakers=12):
     return table
 
 
-def contrasts(*pairs):
-    mean = np.linspace(-2, 1, len(pairs))
-    return pd.DataFrame({"mean": mean, "ci95": 1.0}, pd.MultiIndex.from_tuples(pairs))
-
-
-def models_and_papers():
-    names = ["study", "shared, 4 at a place", "shared", "full, late", "full, late, 128 neurons"]
-    models = pd.DataFrame({"parameters": [5e4, 2e3, 8e3, 4e5, 2e5], "test": range(80, 85)}, names)
-    papers = {
-        "network": ["a (A et al. 2020)", "b", "c"],
-        "accuracy": [95, 93, 92],
-        "parameters": [2e5, None, None],
-        "chosen_on": ["test file", "speakers left out", None],
-    }
-    return models.assign(test_ci95=1.0, seeds=[5, 1, 5, 1, 1]), pd.DataFrame(papers)
-
-
 INPUTS = ["183 x 333", "700 x 1000", "183 x 333, threshold 1"]
 CASES = {
-    "word_to_spikes": word_to_spikes,
     "word_to_digit": lambda: word_to_digit(ENGLISH),
     "word_to_digit, both languages": lambda: word_to_digit(BOTH, sound=False),
     "word_to_digit, membranes": lambda: word_to_digit(ENGLISH, readout="membrane"),
-    "accuracy_loss": lambda: runs.accuracy_loss(history(), 10),
-    "accuracy_loss, two epochs": lambda: runs.accuracy_loss(history(2), 20),
-    "one_utterance": lambda: one_utterance(ENGLISH, right=True),
-    "one_utterance, both languages": lambda: one_utterance(BOTH, right=False),
-    "one_utterance, membranes": lambda: one_utterance(ENGLISH, right=False, readout="membrane"),
-    "speakers_by_input": lambda: comparisons.speakers_by_input(
+    "accuracy_loss": lambda: plots.accuracy_loss(history(), 10),
+    "accuracy_loss, two epochs": lambda: plots.accuracy_loss(history(2), 20),
+    "speakers_by_input": lambda: plots.speakers_by_input(
         accuracies(INPUTS), INPUTS, {8: "(tuned on)"}
     ),
-    "differences": lambda: comparisons.differences(
-        contrasts((INPUTS[0], INPUTS[1]), (INPUTS[2], INPUTS[1])), 3.0
-    ),
-    "accuracy_over_parameters": lambda: comparisons.accuracy_over_parameters(*models_and_papers()),
 }
 
 
@@ -143,7 +104,7 @@ def test_the_look_comes_with_the_first_figure():
 
 def test_curves_are_those_of_the_table():
     table = history()
-    left, right = runs.accuracy_loss(table, 10).axes
+    left, right = plots.accuracy_loss(table, 10).axes
     assert plt.get_fignums() == []
     lines = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
     of = table.validation_accuracy * 100
@@ -173,15 +134,11 @@ def test_the_answer_in_a_picture_is_the_network_s():
     assert not example["spk"].any()
     figure = rasters.word_to_digit(None, spikes(), example, ENGLISH, 3.0)
     assert figure.axes[-1].get_title("left") == "three"
-    for said, answer in (("three", []), ("two", ["wrong answer: three"])):
-        axis = runs.one_utterance(example, ENGLISH, said, 3.0).axes[2]
-        labels = axis.get_legend_handles_labels()[1]  # there is no threshold either
-        assert labels == [*answer, f"spoken word: {said}"]
 
 
 def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
     table = accuracies(n_speakers=3)
-    left = comparisons.speakers_by_input(table, ["small", "large"], {1: "(tuned on)"}).axes[0]
+    left = plots.speakers_by_input(table, ["small", "large"], {1: "(tuned on)"}).axes[0]
     means = 100 * table.groupby(["input", "speaker"]).test_unseen_accuracy.mean()
     order = means["small"].sort_values().index
     labels = [text.get_text() for text in left.get_yticklabels()]
@@ -191,34 +148,6 @@ def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
     for name, mean in zip(("small", "large"), lines, strict=True):
         np.testing.assert_allclose(drawn[name], means[name].loc[order])
         np.testing.assert_allclose(mean, means[name].loc[[0, 2]].mean())  # 1 has a note
-
-
-def test_differences_stand_in_order_beside_the_margin():
-    (axis,) = comparisons.differences(contrasts(("a", "b"), ("c", "b")), 3.0).axes
-    (container,) = axis.containers
-    line, _, (reach,) = container.lines
-    assert line.get_xydata().tolist() == [[-2.0, 1], [1.0, 0]]
-    assert reach.get_segments()[0][:, 0].tolist() == [-3.0, -1.0]
-    labels = dict(zip(axis.get_yticks(), axis.get_yticklabels(), strict=True))
-    assert labels[1].get_text().split() == ["a", "against", "b"]
-    assert -3.0 in [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
-
-
-def test_sizes_of_one_network_are_joined_and_papers_that_do_not_say_how_they_chose_left_out():
-    (axis,) = comparisons.accuracy_over_parameters(*models_and_papers()).axes
-    joined = [bar.lines[0].get_xydata().tolist() for bar in axis.containers]
-    assert joined == [[[5e4, 80]], [[2e3, 81], [8e3, 82]], [[2e5, 84], [4e5, 83]]]
-    lines = {line.get_label(): line for line in axis.lines}
-    filled = {name: lines[name].get_xydata().tolist() for name in ("study", "shared", "full, late")}
-    full = {"full, late": [[2e5, 84], [4e5, 83]]}
-    assert filled == {"study": [[5e4, 80]], "shared": [[8e3, 82]], **full}
-    hollow = [name for name in filled if lines[name].get_markerfacecolor() == "none"]
-    assert hollow == ["full, late"]  # both of one seed
-    assert [name for name in lines if "paper" in name] == [
-        "a (A et al. 2020):\npaper, chosen on test file",
-        "b:\npaper, chosen on speakers left out",
-    ]
-    assert {*lines["b:\npaper, chosen on speakers left out"].get_ydata()} == {93}
 
 
 def test_the_checks_find_what_is_broken():

@@ -5,12 +5,11 @@ from lazy_loader import attach
 from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
-    "comparisons": ("accuracy_over_parameters", "differences", "speakers_by_input"),
     "controls": ("player",),
     "experiments": ("experiment",),
     "listening": ("say_a_word",),
-    "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit", "word_to_spikes"),
-    "runs": ("accuracy_loss", "one_utterance"),
+    "plots": ("accuracy_loss", "speakers_by_input"),
+    "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit"),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"explorers", "style"}, _MODULES)

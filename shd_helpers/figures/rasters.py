@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from shd_helpers.events.downsample import Downsampling
-from shd_helpers.figures.style import DOT, INK, legend_above
+from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network import answers
 from shd_helpers.source.cochlea import resonance_hz
 from shd_helpers.source.shd_file import N_CHANNELS
@@ -49,57 +49,6 @@ def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
         matrix.T, extent=(0, grid.n_steps * grid.step_ms, grid.first_unit, top), cmap="Greys",
         vmin=0, vmax=0.8, origin="lower", interpolation="antialiased",
     )  # fmt: skip
-
-
-def word_to_spikes(
-    wave: np.ndarray,
-    rate_hz: int,
-    velocity: np.ndarray,
-    probability: np.ndarray,
-    times: np.ndarray,
-    units: np.ndarray,
-    *,
-    channels: Sequence[int],
-) -> Figure:
-    """Draw a word in the cochlea: sound, membrane, hair cells, spikes.
-
-    Parameters
-    ----------
-    wave : (samples,) array
-        Sound, full scale 1.
-    rate_hz : int
-        Sampling rate of the sound; membrane and hair cells have half of it.
-    velocity, probability : (steps, channels) array
-        Membrane velocity, and firing probability of a nerve fibre in a step.
-    times, units : (spikes,) array
-        Spikes: seconds, cochlea channels.
-    channels : sequence of int
-        Channels whose membrane and hair cells are drawn.
-    """
-    figure, axes = plt.subplots(4, 1, figsize=(9, 8), sharex=True, height_ratios=(1, 1.3, 1.6, 2))
-    axes[0].plot(np.arange(len(wave)) / rate_hz, wave, color=INK, linewidth=0.5, linestyle="-")
-    axes[0].set(ylabel="sound\n(full scale 1)", xlim=(0, len(wave) / rate_hz))
-    time_s = np.arange(len(velocity)) / (rate_hz // 2)
-    largest = np.abs(velocity[:, channels]).max()
-    rates = 1000 * probability[:, channels]
-    top = 10 * ceil(rates.max() / 10)  # one scale for all rows
-    hz = resonance_hz(N_CHANNELS)
-    for i, channel in enumerate(channels):
-        color = ("C0", "C1", INK)[i % 3]  # these differ in grey, too
-        style = {"color": color, "linewidth": 0.6, "linestyle": "-"}
-        axes[1].plot(time_s, velocity[:, channel] / largest - 1.5 * i, **style)
-        label = f"unit {channel}: {hz[channel]:,.0f} Hz"
-        axes[2].plot(time_s, rates[:, i] - 1.3 * top * i, label=label, **style)
-    axes[1].set_yticks([-1.5 * i for i in range(len(channels))], [f"unit {c}" for c in channels])
-    axes[1].set_ylabel("membrane velocity\n(share of largest)")
-    feet = -1.3 * top * np.arange(len(channels))
-    axes[2].set_yticks([*feet, *(feet + top)], ["0"] * len(feet) + [f"{top}"] * len(feet))
-    axes[2].set_ylabel("firing probability\nper sample\n(per mille)")
-    legend_above(axes[2])
-    axes[3].plot(times, units, **DOT)
-    axes[3].set(xlabel="time (s)", ylabel=CHANNEL, ylim=(0, N_CHANNELS))
-    label_hz(axes[3])
-    return figure
 
 
 def word_to_digit(

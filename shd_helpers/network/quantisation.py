@@ -23,7 +23,6 @@ from shd_helpers.checks import check_choice, check_whole, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
-from shd_helpers.network.limits import refusals
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 LEAKS = ("shift", "product")
@@ -83,7 +82,9 @@ class Quantisation:
 
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
         """Return all reasons why no circuit is made of a network or an input, none where one is."""
-        reasons = refusals("circuit", config)
+        reasons = []
+        if config.network != "spiking":
+            reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
         if self.leak == "shift" and config.learn_beta:
             reasons.append("learn_beta True: a shift is one leak for all; take leak 'product'")
         elif self.leak == "shift":

@@ -22,7 +22,6 @@ from shd_helpers.events import (
     smoke_sized,
 )
 from shd_helpers.network import NetworkConfig, Quantisation
-from shd_helpers.network.limits import refuse
 from shd_helpers.source.datasets import MOST_COPIES, locate, locate_changed
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.parameters import check_run_name
@@ -68,7 +67,8 @@ class Recipe:
         reasons = self._too_small()
         if self.circuit:
             reasons += self.circuit.refusals(self.network, self.input)
-        refuse(reasons)
+        if reasons:
+            raise ValueError("; ".join(reasons))
 
     @classmethod
     def from_flat(cls, parameters: Mapping[str, object]) -> "Recipe":
