@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -48,7 +49,8 @@ def shown(kept, monkeypatch):
     monkeypatch.setattr(listening, "explore", catch)
     monkeypatch.setattr(listening, "is_live", lambda: True)
     listening.say_a_word(kept, *SEVEN, "It is right at times.")
-    return seen
+    yield seen
+    plt.close("all")
 
 
 @pytest.mark.parametrize(
