@@ -110,10 +110,9 @@ class Board:
             self._send(b"".join(struct.pack("<cHH", b"t", *pair) for pair in pairs))
         n_classes = self.sizes[2]
         self._send(b"E")
-        code = {b"A": "H", b"M": "i"}.get(letter := self._read(1))  # spike counts, membranes
-        if code is None:
+        if (letter := self._read(1)) != b"M":
             raise ExportError(f"{self.port}: {letter!r} came, no answer; reset the board")
-        form = f"<{n_classes}{code}BB"
+        form = f"<{n_classes}iBB"
         *counts, answer, flags = struct.unpack(form, self._read(struct.calcsize(form)))
         return answer, counts, flags
 

@@ -46,12 +46,9 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
         "membranes": (neurons, network.mem_bits),
         "delays": (grid.n_units * network.delays[-1], 1),
         "pooling": (cells, 1),
-        "counts": (len(network.layers[-1].threshold), grid.n_steps.bit_length()),
+        "leaks": (neurons, bits["leak"]),
+        "scores": (network.sizes[2], score_bits(network)),
     }
-    if network.is_small:
-        rows |= {"leaks": (neurons, bits["leak"])}
-        rows |= {"scores": (network.sizes[2], score_bits(network))}
-        del rows["counts"]
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)
 
@@ -103,14 +100,13 @@ def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np
         Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
         gathered, and all neurons computed. A group's second hidden spike and further ones take one.
         A neuron of a place meets inputs near its window alone.
-        A small network takes one to begin with its delays.
     """
     grid, run = network.grid, network.run(*word[:2])
     arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
     together = np.add.reduceat(
         run.spk[0], np.arange(0, run.spk[0].shape[1], lanes), axis=1, dtype=int
     )
-    computed = grid.pool_steps + arriving + len(network.delays) + 1 + network.is_small
+    computed = grid.pool_steps + arriving + len(network.delays) + 2
     computed += np.maximum(together - 1, 0).sum(1)
     computed += _groups(network, lanes, run.inputs, run.start)
     computed += -(-network.sizes[2] // lanes) * (4 + hidden)
@@ -153,7 +149,7 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
     words : sequence of Word
         One after the other, after a reset of one cycle; as `harness.cpp` sends them.
     """
-    n_results = network.sizes[2] * (1 + network.is_small)  # scores are looked up, then given
+    n_results = 2 * network.sizes[2]  # scores are looked up, then given
     taken = sum(2 * len(word.units) + 2 + n_results for word in words)
     computed = sum(int(step_cycles(network, word, lanes)[1].sum()) for word in words)
     return network.grid.n_units + taken + computed  # blocks are cleared at the beginning
@@ -173,12 +169,12 @@ def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
     step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
     left = int(step_cycles(network, word, lanes)[1][step:].sum()) - closed
-    return 2 + (n_spikes > 0) + network.is_small + left
+    return 3 + (n_spikes > 0) + left
 
 
 def last_step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     """Return the same, if ticks have closed all steps but the last; see `answer_cycles`."""
-    return 2 + network.is_small + int(step_cycles(network, word, lanes)[1][-1])
+    return 3 + int(step_cycles(network, word, lanes)[1][-1])
 
 
 def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:

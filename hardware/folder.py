@@ -104,7 +104,7 @@ def write_folder(
     texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
     texts |= {"edges.txt": events_text(edges), "edges_expected.txt": counts_text(edge_runs)}
-    texts |= {Path(name).name: source_text(name, network.is_small) for name in SOURCES}
+    texts |= {Path(name).name: source_text(name) for name in SOURCES}
     has_graph = write_graph is not None
     texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
     trace = trace_text(runs, n_membranes)
@@ -199,10 +199,8 @@ def read_circuit(folder: Path) -> IntegerNetwork:
             )
             for i, half in enumerate(halves, start=1)
         )  # fmt: skip
-        window: tuple = ()
-        if "KERNEL" in p:
-            kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
-            window = kernel, p["STRIDE"], p["IS_MEMBRANE"] > 0
+        kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
+        window: tuple = kernel, p["STRIDE"], p["IS_MEMBRANE"] > 0
         pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
         grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
         leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
@@ -230,19 +228,9 @@ def build_folder(folder: Path, **build: int) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def source_text(name: str, is_small: bool = False) -> str:
-    """Return a file of `SOURCES`, or the README's text, for one kind of network.
-
-    Lines behind ``//@ small`` are for networks of `IntegerNetwork.is_small`, those behind
-    ``//@ study`` for all others, up to ``//@ both``.
-    """
-    text, kept, found = files("hardware").joinpath(name).read_text(encoding="utf-8"), True, []
-    for line in text.splitlines(keepends=True):
-        if line.startswith("//@ "):
-            kept = line.split()[1] in ("both", "small" if is_small else "study")
-        elif kept:
-            found.append(line)
-    return "".join(found)
+def source_text(name: str) -> str:
+    """Return a file of `SOURCES`, or the README's text."""
+    return files("hardware").joinpath(name).read_text(encoding="utf-8")
 
 
 def readme(
@@ -255,19 +243,16 @@ def readme(
     """Return the folder's README; see `write_folder`."""
     grid, layers, delays = network.grid, network.layers, network.delays
     runs, edges = [network.run(*word[:2]) for word in words], edge_words(network, words)
-    n_inputs, n_hidden, n_classes = network.sizes
+    _, n_hidden, n_classes = network.sizes
     bits, stored = memory_bits(network), cost.memory(network)
-    # of the inputs and hidden neurons that spike now, twice, and of the events of old steps
-    index_bits, unit_bits = (max(n_inputs, n_hidden) + 1).bit_length(), grid.n_units.bit_length()
-    lists = 2 * 2**index_bits * index_bits
-    if network.is_small:  # one list, of places in a window, and how many inputs each bin has
-        size, window = cost.bin_size(network), network.kernel or grid.n_units
-        n_places = (len(delays) - 1) * window + grid.n_units
-        n_bins, in_bin = -(-grid.n_units // size), size * len(delays)
-        lists = 2 ** (n_bins * in_bin + n_hidden - 1).bit_length()
-        lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits * (window % size > 0)
-        lists += n_bins * (in_bin.bit_length() + 1)
-    lists += (delays[-1] + 1) * (2**unit_bits + 1) * unit_bits  # and how many in each step
+    # what spikes now, as places in a window, and how many inputs each bin has
+    size, window = cost.bin_size(network), network.kernel or grid.n_units
+    n_places, unit_bits = (len(delays) - 1) * window + grid.n_units, grid.n_units.bit_length()
+    n_bins, in_bin = -(-grid.n_units // size), size * len(delays)
+    lists = 2 ** (n_bins * in_bin + n_hidden - 1).bit_length()
+    lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits * (window % size > 0)
+    lists += n_bins * (in_bin.bit_length() + 1)
+    lists += (delays[-1] + 1) * (2**unit_bits + 1) * unit_bits  # events of old steps, their number
     last = [cost.last_step_cycles(network, word) for word in words]
     answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
     counted = described.operations
@@ -333,7 +318,7 @@ def readme(
 
 
 def _words(network: IntegerNetwork) -> dict[str, str]:
-    """Return what the README says otherwise of a small network than of the study's."""
+    """Return what the README says of windows and of the readout."""
     (n_places, n_weights), n_at_place = network.columns.shape, len(network.layers[0].weight)
     n_units, stride, last_input = network.grid.n_units, network.stride, network.sizes[0] - 1
     order = ", one delay after the other" if network.delays[1:] else ", input b for block b"
@@ -344,8 +329,6 @@ def _words(network: IntegerNetwork) -> dict[str, str]:
     )
     said = {
         "places": "",
-        "score": "score" if network.is_small else "spikes",
-        "scores": "scores" if network.is_small else "counts",
         "decision": f"{by_membrane if network.is_membrane else by_spikes}, the lowest.",
         "windows": "",
         "weight1_line": f"a hidden neuron | its weights of inputs 0 to {last_input}{order}",

@@ -105,12 +105,6 @@ class IntegerNetwork:
             raise ValueError("leaks of their own in one layer alone")
 
     @property
-    def is_small(self) -> bool:
-        """Tell whether it has what the study's first circuit hasn't: see `sources`."""
-        has_factors = self.layers[0].factor is not None
-        return has_factors or self.is_membrane or self.kernel > 0
-
-    @property
     def factor_bits(self) -> int:
         """Return by how many bits a leak's product is shifted."""
         return FACTOR_BITS if self.layers[0].factor is None else OWN_FACTOR_BITS

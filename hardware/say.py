@@ -93,7 +93,7 @@ def page(folder: Path) -> str:
         sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}
         names = ("N_UNITS", "N_STEPS", "N_HIDDEN", "POOL_STEPS", "BIN_MS")
         parts: dict = {name.lower(): sizes[name] for name in names}
-        parts["is_membrane"] = sizes.get("IS_MEMBRANE", 0)  # the study's has spike counts alone
+        parts["is_membrane"] = sizes["IS_MEMBRANE"]
         found = re.search(r"classes \(([^)]*)\)", (folder / "README.md").read_text("utf-8"))
         assert found
         parts["words"] = [each.split()[1] for each in found[1].split(", ")]

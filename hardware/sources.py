@@ -51,16 +51,15 @@ def c_header(network: IntegerNetwork) -> str:
     lines += [f"#define {name} {value}" for name, value in defines.items()]
     lines += ["#define N_INPUTS (N_DELAYS * N_UNITS)", "", f"typedef {c_type} weight_t;"]
     lines += [_c_array("int32_t delay[N_DELAYS]", np.array(network.delays))]
-    of_first = ("N_DELAYS * KERNEL", "N_AT_PLACE") if network.is_small else ("N_INPUTS", "N_HIDDEN")
-    for i, (layer, n_in, n_out, n) in enumerate(
-        ((first, *of_first, "N_HIDDEN"), (second, "N_HIDDEN", "N_CLASSES", "N_CLASSES")), start=1
+    sizes = ("N_DELAYS * KERNEL", "N_AT_PLACE", "N_HIDDEN"), ("N_HIDDEN", *["N_CLASSES"] * 2)
+    for i, (layer, (n_in, n_out, n)) in enumerate(
+        zip((first, second), sizes, strict=True), start=1
     ):
         lines += ["/* a row for each input: its weights to all neurons */"]
         lines += [_c_array(f"weight_t weight{i}[{n_in}][{n_out}]", layer.weight.T)]
         lines += [_c_array(f"int32_t bias{i}[{n}]", layer.bias)]
         lines += [_c_array(f"int32_t threshold{i}[{n}]", layer.threshold)]
-        if network.is_small:
-            lines += [_c_array(f"int32_t leak{i}[{n}]", network.leaks(i - 1))]
+        lines += [_c_array(f"int32_t leak{i}[{n}]", network.leaks(i - 1))]
     return "\n".join(lines) + "\n"
 
 
@@ -76,8 +75,7 @@ def verilog_parameters(network: IntegerNetwork) -> str:
     bits = memory_bits(network)
     values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
     values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
-    values |= {"SCORE_BITS": score_bits(network)} if network.is_small else {}
-    values |= {"LOAD_BITS": max(bits.values()), **BUILD}
+    values |= {"SCORE_BITS": score_bits(network), "LOAD_BITS": max(bits.values()), **BUILD}
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
 
@@ -142,7 +140,7 @@ def _packed(rows: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
     grid = network.grid
-    sizes = {
+    return {
         "N_CHANNELS": N_CHANNELS,
         "FIRST_UNIT": grid.first_unit,
         "BIN_MS": 1,
@@ -159,16 +157,12 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
         "FACTOR_BITS": network.factor_bits,
         "SHIFT1": network.layers[0].shift,
         "SHIFT2": network.layers[1].shift,
+        "KERNEL": network.kernel or grid.n_units,
+        "STRIDE": network.stride,
+        "N_PLACES": len(network.columns),
+        "N_AT_PLACE": len(network.layers[0].weight),
+        "IS_MEMBRANE": int(network.is_membrane),
     }
-    if network.is_small:
-        sizes |= {
-            "KERNEL": network.kernel or grid.n_units,
-            "STRIDE": network.stride,
-            "N_PLACES": len(network.columns),
-            "N_AT_PLACE": len(network.layers[0].weight),
-            "IS_MEMBRANE": int(network.is_membrane),
-        }
-    return sizes
 
 
 def score_bits(network: IntegerNetwork) -> int:

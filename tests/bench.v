@@ -6,11 +6,7 @@
 module bench #(
 `include "network.vh"
 );
-`ifdef SMALL
     wire signed [31:0] out_count;
-`else
-    wire [15:0] out_count;
-`endif
     reg clk = 0, rst = 1, in_valid = 0, in_end = 0, out_ready = 0;
     reg [15:0] in_ms = 0;
     reg [9:0] in_unit = 0;

@@ -68,7 +68,7 @@ class Imitation(threading.Thread):
                 n = 1 + (letter == b"t")
                 self.heard.append(struct.unpack(f"<{n}H", self.read(2 * n)))
             elif letter == b"E":
-                answer = struct.pack(f"<c{len(self.counts)}HBB", b"A", *self.counts, 3, LATE)
+                answer = struct.pack(f"<c{len(self.counts)}iBB", b"M", *self.counts, 3, LATE)
                 os.write(self.port, answer)
 
     def stop(self):

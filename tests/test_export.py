@@ -187,7 +187,7 @@ def test_the_committed_folders(folder, tmp_path):
     for name, text in memories(network).items():
         assert (there / name).read_text() == text
     for name in SOURCES:
-        assert (there / name.rpartition("/")[2]).read_text() == source_text(name, network.is_small)
+        assert (there / name.rpartition("/")[2]).read_text() == source_text(name)
     alone = tmp_path / "a folder"
     shutil.copytree(there, alone)
     follow_readme(alone)

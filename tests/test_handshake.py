@@ -5,7 +5,7 @@ import pytest
 from hardware.folder import ExportError, source_text
 from hardware.rtl import prove
 
-DEPTHS = {False: 30, True: 35}  # by kind; more take minutes
+DEPTH = 35  # more takes minutes
 BROKEN = {
     "a spike is taken over another": ("if (in_valid && in_ready)", "if (in_valid)"),
     "a cell counts twice": ("is_found && cells_now != cells", "is_found"),
@@ -24,17 +24,14 @@ def _tools():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_small", DEPTHS)
-def test_what_is_accepted_is_counted_once_and_nothing_stands_still(is_small):
-    prove(source_text("rtl/core.v", is_small), is_small, 1, DEPTHS[is_small])
+def test_what_is_accepted_is_counted_once_and_nothing_stands_still():
+    prove(source_text("rtl/core.v"), 1, DEPTH)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fault", "is_small"), [(name, i % 2 > 0) for i, name in enumerate(BROKEN)]
-)
-def test_a_broken_core_is_found_out(fault, is_small):
-    core, (line, broken) = source_text("rtl/core.v", is_small), BROKEN[fault]
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_core_is_found_out(fault):
+    core, (line, broken) = source_text("rtl/core.v"), BROKEN[fault]
     assert core.count(line) == 1
     with pytest.raises(ExportError, match="failed assertion"):
-        prove(core.replace(line, broken), is_small, 1, 40)  # more than the longest wait
+        prove(core.replace(line, broken), 1, 40)  # more than the longest wait

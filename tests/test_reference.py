@@ -23,7 +23,7 @@ needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 def compiled(folder, network, *options):
-    (folder / "reference.c").write_text(source_text("reference.c", network.is_small))
+    (folder / "reference.c").write_text(source_text("reference.c"))
     (folder / "network.h").write_text(c_header(network))
     subprocess.run([*GCC, *options, "reference.c", "-o", "reference"], cwd=folder, check=True)
     return folder / "reference"
@@ -41,7 +41,7 @@ def run(program, text, status=0):
 @pytest.mark.parametrize("name", CIRCUITS | SMALL)
 def test_every_step_is_the_integer_model_s(name, tmp_path):
     network, words = named(name), random_words(3, end_ms=700)
-    words += [*edge_words(network, words).values()] * network.is_small
+    words += [*edge_words(network, words).values()]
     runs = [network.run(*word[:2]) for word in words]
     layers = slice(2 - network.is_membrane)
     assert all(spk.any() and not spk.all() for r in runs[1:3] for spk in r.spk[layers])

@@ -124,7 +124,7 @@ def test_a_neuron_that_the_mask_switches_off_never_spikes(name, tmp_path):
 
 
 def write_core(folder, network, lanes):
-    (folder / "core.v").write_text(source_text("rtl/core.v", network.is_small))
+    (folder / "core.v").write_text(source_text("rtl/core.v"))
     (folder / "network.vh").write_text(verilog_parameters(network))
     for file, text in memories(network).items():
         (folder / file).write_text(text)
@@ -149,7 +149,7 @@ def in_verilator(folder, network, lines, *sources):
 
 def in_bench(folder, network, lines, command, run):
     (folder / "sends.txt").write_text("\n".join(lines))
-    command += [*(["-DSMALL"] * network.is_small), str(Path(__file__).parent / "bench.v")]
+    command.append(str(Path(__file__).parent / "bench.v"))
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert built.stderr == "" or "-Wall" not in command
     ended = subprocess.run(  # a broken core may never answer
@@ -166,7 +166,7 @@ def in_bench(folder, network, lines, command, run):
 def test_verilator_finds_nothing_to_say(name, tmp_path):
     network = named(name)
     for file in ("core.v", "shd_top.v"):
-        (tmp_path / file).write_text(source_text(f"rtl/{file}", network.is_small))
+        (tmp_path / file).write_text(source_text(f"rtl/{file}"))
     for lanes in ("1", "2"):
         text = verilog_parameters(network).replace("LANES = 1", f"LANES = {lanes}")
         (tmp_path / "network.vh").write_text(text)

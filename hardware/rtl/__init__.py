@@ -132,13 +132,11 @@ def compiled(
         yield _compile(place, _yosys(place, script), defines)
 
 
-def counter(is_small: bool, n_steps: int) -> IntegerNetwork:
+def counter(n_steps: int) -> IntegerNetwork:
     """Return a tiny circuit, whose class c counts the milliseconds in which unit 698 + c spikes.
 
     Parameters
     ----------
-    is_small : bool
-        With what only small networks have, or without.
     n_steps : int
         Milliseconds of a word.
     """
@@ -146,16 +144,13 @@ def counter(is_small: bool, n_steps: int) -> IntegerNetwork:
     one = np.eye(2, dtype=np.int64)
     none = np.zeros(4, np.int64)
     # a neuron is 2 where it has an input, which spikes, and else 0: it leaks half, and loses 1
-    if is_small:
-        half = none + (1 << OWN_FACTOR_BITS - 1)
-        hidden = IntegerLayer(np.full((2, 1), 2), none, none + 1, 0, half)  # two at a place
-        classes = IntegerLayer(np.kron(one, [1, 0]), none[:2], none[:2] + 7, 0, half[:2])
-        return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, True)
-    layer = IntegerLayer(2 * one, none[:2], none[:2] + 1)
-    return IntegerNetwork(grid, (0,), (layer, layer), 3, 1)
+    half = none + (1 << OWN_FACTOR_BITS - 1)
+    hidden = IntegerLayer(np.full((2, 1), 2), none, none + 1, 0, half)  # two at a place
+    classes = IntegerLayer(np.kron(one, [1, 0]), none[:2], none[:2] + 7, 0, half[:2])
+    return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, True)
 
 
-def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
+def prove(core: str, n_steps: int, depth: int) -> None:
     """Let a model checker try all that can happen at a core's ports, from reset on.
 
     What must hold stands in `handshake.v`; the core has the sizes of `counter`.
@@ -164,8 +159,6 @@ def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
     ----------
     core : str
         The text of `core.v`.
-    is_small : bool
-        Whether it is that of small networks.
     n_steps : int
         Of a word.
     depth : int
@@ -176,12 +169,12 @@ def prove(core: str, is_small: bool, n_steps: int, depth: int) -> None:
     ExportError
         If something doesn't hold, or a tool is missing; the message names the line or the tool.
     """
-    network = counter(is_small, n_steps)
+    network = counter(n_steps)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         texts = {"core.v": core, "network.vh": verilog_parameters(network), **memories(network)}
         for file in ("handshake.v", "handshake.sby"):
-            texts[file] = source_text(f"rtl/{file}", is_small)
+            texts[file] = source_text(f"rtl/{file}")
         texts["handshake.sby"] = texts["handshake.sby"].replace("DEPTH", str(depth))
         for file, text in texts.items():
             (place / file).write_text(text, encoding="utf-8")

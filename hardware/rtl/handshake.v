@@ -15,11 +15,7 @@ module handshake #(
     wire mon_valid;
     wire [LANES-1:0] mon_spike;
     wire [LANES*MEM_BITS-1:0] mon_mem;
-//@ study
-    wire [15:0] out_count;
-//@ small
     wire signed [31:0] out_count;
-//@ both
     core core (
         .clk(clk), .rst(rst), .in_valid(in_valid), .in_ready(in_ready), .in_end(in_end),
         .in_ms(in_ms), .in_unit(in_unit), .out_valid(out_valid), .out_ready(out_ready),
@@ -57,11 +53,7 @@ module handshake #(
     reg [2:0] step, tally [0:N-1];
     wire is_class = mon_neuron >= N_HIDDEN;
     wire [15:0] first = mon_neuron - (is_class ? N_HIDDEN : 0);
-//@ study
-    wire reads_membrane = 0;
-//@ small
-    wire reads_membrane = is_class; // which is 1 where the unit had a spike; of all others it is 2
-//@ both
+    // a class's membrane is 1 where the unit had a spike, and is read; a hidden one is 2, and spikes
     reg [LANES-1:0] is_active; // the unit that a neuron stands for had a spike
     always @* for (j = 0; j < LANES; j = j + 1)
         is_active[j] = computed[step*N + (is_class ? first + j : (first + j) / HIDDEN)];
@@ -129,8 +121,8 @@ module handshake #(
             // counted once, and nothing else is
             if (mon_valid) for (j = 0; j < LANES; j = j + 1)
                 if (first + j < (is_class ? N : N_HIDDEN)) begin
-                    assert (mon_spike[j] == (is_active[j] && !reads_membrane));
-                    assert (mon_mem[j*MEM_BITS +: MEM_BITS] == is_active[j] << !reads_membrane);
+                    assert (mon_spike[j] == (is_active[j] && !is_class));
+                    assert (mon_mem[j*MEM_BITS +: MEM_BITS] == is_active[j] << !is_class);
                 end
             if (out_valid) begin
                 assert (n_due != 0);

@@ -81,11 +81,7 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
 static void end_word() {
     unsigned long long before = cycles;
     send(0, 0, true);
-//@ study
-    std::vector<unsigned> counts;
-//@ small
     std::vector<int32_t> counts;
-//@ both
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
         core.p_clk.set<bool>(false);
@@ -96,24 +92,14 @@ static void end_word() {
             fewest = std::min(fewest, cycles - before);
             most = std::max(most, cycles - before);
         }
-//@ study
-        counts.push_back(core.p_out__count.get<unsigned>());
-//@ small
         counts.push_back(core.p_out__count.get<int32_t>());
-//@ both
         if ((is_last = core.p_out__last.get<bool>()))
             std::printf("%u", core.p_out__answer.get<unsigned>());
     }
     core.p_out__ready.set<bool>(false);
-//@ study
-    for (unsigned count : counts)
-        std::printf(" %u", count);
-    std::printf("\n");
-//@ small
     for (int32_t count : counts)
         std::printf(" %d", count);
     std::printf("\n");
-//@ both
     step = 0;
     words++;
 }

@@ -1,6 +1,7 @@
-// The circuit: from spikes to the spike counts of all classes. LANES neurons are summed side by
-// side, group after group, and only weights of active inputs are met. What is computed, and in
-// which order, stands in README.md; sizes are in network.vh, weights in the .mem files.
+// The circuit: from spikes to the scores of all classes. LANES neurons are summed side by side,
+// group after group, place after place, and only active inputs are met. What is computed, and in
+// which order, stands in README.md; sizes are in network.vh, weights in the .mem files. LANES
+// divides N_AT_PLACE, or there is one place.
 //
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
@@ -37,13 +38,14 @@ module core #(
     input wire [2:0] load_memory, input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
     output wire in_ready, out_valid, out_last, mon_valid,
-    output wire [15:0] out_class, out_count, out_answer, mon_neuron,
+    output wire [15:0] out_class, out_answer, mon_neuron, output wire signed [31:0] out_count,
     output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
 );
     localparam N_INPUTS = N_DELAYS * N_UNITS, N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES; // of hidden neurons
     localparam GROUPS = GROUPS1 + (N_CLASSES + LANES - 1) / LANES;
-    localparam ROWS1 = GROUPS1 * N_INPUTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
+    localparam GROUPS_AT_PLACE = (N_AT_PLACE + LANES - 1) / LANES, N_WEIGHTS = N_DELAYS * KERNEL;
+    localparam ROWS1 = GROUPS_AT_PLACE * N_WEIGHTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
     localparam N_ROWS = ROWS1 > ROWS2 ? ROWS1 : ROWS2;
     localparam N_CELLS = POOL_UNITS * POOL_STEPS; // of a block
     localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_ACTIVE + 2), VB = $clog2(N_ACTIVE);
@@ -59,6 +61,9 @@ module core #(
     localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
         RESULT = 7;
     reg layer;
+    generate if (N_PLACES > 1 && N_AT_PLACE % LANES != 0) begin : refused
+        LANES_must_divide_N_AT_PLACE stop(); // no such module: tools stop here
+    end endgenerate
 
     // The input register: whoever sends sees a register, and nothing of what is done with the spike.
     reg held, held_end;
@@ -98,6 +103,9 @@ module core #(
     wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
     wire [N_CELLS-1:0] cells_now = cells | this_cell;
     wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
+    reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
+    reg [UB-1:0] event_unit;
+    always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
     always @* begin : count_cells
         integer i;
         n_cells = 0;
@@ -123,41 +131,94 @@ module core #(
     reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
     wire [TB-1:0] late = delay[k];
     wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
-    wire [UB-1:0] n_old = late > step ? 0 : late == 0 ? n_new : n_history[from];
-    wire is_gathered = state == GATHER && k == N_DELAYS;
+    // How many events a delay has is looked up when those of the one before are gathered.
+    reg [UB-1:0] n_before;
+    reg [SB-1:0] from_old;
+    reg is_none, is_now; // the word is younger than the delay; the delay is 0
+    wire [UB-1:0] n_old = is_none ? 0 : is_now ? n_new : n_before;
+    wire is_next = state == GATHER && next_old >= n_old; // delay
+    wire is_gathered = state == GATHER && k == N_DELAYS + 1;
+    // One address serves to read and to write.
+    wire [SB+UB-1:0] history_at = is_event ? {slot, n_new} : {from_old, next_old};
     always @(posedge clk) begin
-        if (state == GATHER) old <= history[{from, next_old}];
-        if (is_spike) history[{slot, n_new}] <= unit;
+        if (is_event) history[history_at] <= event_unit;
+        else if (state == GATHER) old <= history[history_at];
         if (state == GATHER) n_history[slot] <= n_new;
+        if (is_next) n_before <= n_history[from];
     end
 
     // The list: inputs that are active now, then hidden neurons that spike now.
-    reg [VB-1:0] list [0:(2<<VB)-1], active;
-    reg [IB-1:0] n_in, n_spikes, e;
+    // An input's entry is the address of its weights for place 0, and, where windows end within a
+    // bin, its block. Inputs lie in bins, of the blocks between one place and the next, so that a
+    // place's neurons meet their own SPAN bins alone. Bins begin at the first entry, hidden neurons
+    // are listed from the last one back: one memory holds both.
+    localparam BIN = N_PLACES > 1 ? STRIDE : N_UNITS, BIN_INPUTS = BIN * N_DELAYS;
+    localparam N_BINS = (N_UNITS + BIN - 1) / BIN, SPAN = (KERNEL + BIN - 1) / BIN;
+    localparam N_INDICES = (N_DELAYS - 1) * KERNEL + N_UNITS;
+    localparam QB = $clog2(N_BINS * BIN_INPUTS + N_HIDDEN), BB = $clog2(N_BINS + 1);
+    localparam EB = $clog2(BIN_INPUTS + 1);
+    localparam WB = $clog2(N_INDICES > N_HIDDEN ? N_INDICES : N_HIDDEN), IS_EVEN = KERNEL % BIN == 0;
+    // block_at / BIN, as above / POOL_UNITS is computed
+    localparam BIN_SHIFT = UB + $clog2(BIN), BIN_RECIPROCAL = ((1 << BIN_SHIFT) + BIN - 1) / BIN;
+    reg [WB+(IS_EVEN?0:UB)-1:0] list [0:(1<<QB)-1], active;
+    wire [WB-1:0] neuron = n_fired + first_fired;
+    reg is_entry; // an input, a cycle after it was looked up
+    reg [WB-1:0] weight_index;
+    reg [UB-1:0] block_at;
+    always @(posedge clk) begin is_entry <= is_old; weight_index <= copy_old + old; block_at <= old; end
+    reg [EB-1:0] n_in_bin [0:N_BINS-1];
+    reg [N_BINS-1:0] has_input; // bins; n_in_bin is valid only where this is 1
+    reg [SPAN-1:0] bins_left; // of this group, still to be read; of classes bit 0 is all hidden spikes
+    reg [BB-1:0] first_bin, bin_in_span; // of this place; the next of bins_left
+    wire [$clog2(((1<<UB)-1)*BIN_RECIPROCAL+1)-1:0] bin_product = block_at * BIN_RECIPROCAL;
+    wire [BB-1:0] bin_at = N_BINS > 1 ? bin_product >> BIN_SHIFT : 0;
+    wire [BB-1:0] bin = N_BINS > 1 ? first_bin + bin_in_span : 0;
+    wire [EB-1:0] n_at = has_input[bin_at] ? n_in_bin[bin_at] : 0;
+    always @* begin : next_bin
+        integer i;
+        bin_in_span = 0;
+        for (i = SPAN - 1; i >= 0; i = i - 1) if (bins_left[i]) bin_in_span = i;
+    end
+    always @(posedge clk) if (is_entry) n_in_bin[bin_at] <= n_at + 1'b1;
+    reg [IB-1:0] n_spikes, e;
+    reg is_listed; // what is read from the list
+    wire [QB-1:0] read_at = layer ? ~e : bin * BIN_INPUTS + e;
+    wire [QB-1:0] write_at = is_entry ? bin_at * BIN_INPUTS + n_at : ~n_spikes;
     reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
     reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
     reg [LB-1:0] first_fired;
     wire [LANES-1:0] fired_left = fired & (fired - 1'b1);
     wire lists = state == LEAK && fired != 0;
-    wire [IB-1:0] n_active = layer ? n_spikes : n_in;
+    wire [IB-1:0] n_listed = layer ? n_spikes : n_in_bin[bin];
+    wire reads_list = state == BIAS || state == RESET || state == SUM;
     always @* begin : next_fired
         integer i;
         first_fired = 0;
         for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
     end
     always @(posedge clk) begin
-        if (state == BIAS || state == RESET || state == SUM) active <= list[{layer, e[VB-1:0]}];
-        if (is_old) list[{1'b0, n_in[VB-1:0]}] <= copy_old + old;
-        else if (lists) list[{1'b1, n_spikes[VB-1:0]}] <= n_fired + first_fired;
+        if (reads_list) active <= list[read_at];
+        if (is_entry) list[write_at] <= {block_at, weight_index};
+        else if (lists) list[write_at] <= neuron;
     end
 
     // Weights: of a group's first input, second, ... then of the next group. One address serves to
     // read and to write, as memories with a single port want it.
-    reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1], w1;
-    reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1], w2;
-    reg [AB-1:0] row; // where the weights of this group begin
+    // What holds nothing at power-up may lie in a UP5K's large memories, if yosys is told; no other
+    // tool knows "huge".
+    localparam STYLE = INITIAL != 0 ? "auto" : "huge";
+    reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
+    (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
+    reg [LANES*WEIGHT1_BITS-1:0] w1;
+    reg [LANES*WEIGHT2_BITS-1:0] w2;
+    reg [AB-1:0] row; // where the weights of this group begin, less first_seen
+    reg [UB-1:0] first_seen; // the first block that neurons of this place see
+    reg [GB-1:0] at_place; // groups of this place that are done
+    reg is_seen;
     wire loads = WRITABLE != 0 && load_valid, reads = state == RESET || state == SUM;
-    wire [AB-1:0] weight_at = loads ? load_address : row + active;
+    wire [AB-1:0] weight_at = loads ? load_address : row + active[WB-1:0];
+    wire [UB-1:0] block_seen = (active >> WB) - first_seen;
+    always @(posedge clk) is_seen <= layer || IS_EVEN || block_seen < KERNEL;
     always @(posedge clk) begin
         if (loads && load_memory == 0) weight1[weight_at] <= load_data;
         else if (reads && !layer) w1 <= weight1[weight_at];
@@ -220,15 +281,15 @@ module core #(
         always @* begin
             a = sum; b = 0; carry = 0;
             case (state)
-                LEAK: if (LEAK_FACTOR == 0) begin
+                LEAK: if (LEAK_SHIFT != 0) begin
                     a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
                 end
                 BIAS: begin
-                    if (LEAK_FACTOR != 0) a = scaled >>> FACTOR_BITS;
+                    if (LEAK_SHIFT == 0) a = scaled >>> FACTOR_BITS;
                     b = bias_n;
                 end
                 RESET: if (was_above) begin b = ~$signed({1'b0, threshold_n}); carry = 1; end
-                SUM: if (layer) b = second <<< SHIFT2; else b = first <<< SHIFT1;
+                SUM: if (layer) b = second <<< SHIFT2; else if (is_seen) b = first <<< SHIFT1;
                 default: ;
             endcase
         end
@@ -244,36 +305,53 @@ module core #(
     assign mon_valid = state == FIRE, mon_neuron = (layer ? N_HIDDEN : 0) + n;
     assign mon_mem = after, mon_spike = is_above;
 
-    // The counts of the classes, and the first of the largest. A spike is counted a cycle after it,
-    // so that comparing and adding aren't one path.
-    reg [LANES*TB-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
+    // The scores of the classes, and the first of the largest. They are added up a cycle after the
+    // membranes are there, so that comparing and adding aren't one path.
+    localparam CW = SCORE_BITS;
+    reg [LANES*CW-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
+    reg [LANES*MEM_BITS-1:0] added_mem;
+    reg signed [CW-1:0] term;
     reg adds, adds_first;
     reg [LANES-1:0] added;
     reg [GB-1:0] count_group;
     reg [LB-1:0] count_lane;
     reg [NB-1:0] c, answer; // classes
-    reg [TB-1:0] best;
-    wire [LANES*TB-1:0] counts_g = counts[count_group];
-    wire [TB-1:0] count = counts_g[count_lane*TB +: TB];
-    always @* begin : add_spikes
+    reg signed [CW-1:0] best, count;
+    reg has_count; // this class's
+    wire [LANES*CW-1:0] counts_g = counts[count_group];
+    always @(posedge clk) begin
+        count <= counts_g[count_lane*CW +: CW];
+        has_count <= state == RESULT && !(out_valid && out_ready);
+    end
+    wire is_best = c == 0 || count > best;
+    always @* begin : add_scores
         integer i;
-        for (i = 0; i < LANES; i = i + 1)
-            counts_now[i*TB +: TB] = (adds_first ? 0 : counts_g[i*TB +: TB]) + added[i];
+        for (i = 0; i < LANES; i = i + 1) begin
+            term = $signed({1'b0, added[i]});
+            if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
+            counts_now[i*CW +: CW] = (adds_first ? 0 : counts_g[i*CW +: CW]) + term;
+        end
     end
     always @(posedge clk) begin
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
         added <= is_above;
         if (adds) counts[count_group] <= counts_now;
+        added_mem <= after;
     end
     assign out_last = c == N_CLASSES - 1, out_class = c;
-    assign out_valid = state == RESULT;
-    assign out_count = count, out_answer = count > best ? c : answer;
+    assign out_valid = state == RESULT && has_count;
+    assign out_count = count, out_answer = is_best ? c : answer;
 
     always @(posedge clk) begin
         is_old <= 0;
         copy_old <= copy;
-        n_new <= n_new + is_spike;
+        is_listed <= reads_list && bins_left != 0;
+        if (reads_list && bins_left != 0) begin
+            e <= e + 1'b1;
+            if (e + 1'b1 == n_listed) begin e <= 0; bins_left <= bins_left & (bins_left - 1'b1); end
+        end
+        n_new <= n_new + is_event;
         if (!is_clear) clear <= clear + 1'b1;
         if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
         case (state)
@@ -284,34 +362,44 @@ module core #(
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
-                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; copy <= 0; n_in <= 0;
+                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; has_input <= 0;
+                    is_none <= 1; copy <= 0 - KERNEL;
                     state <= GATHER;
                 end
             end
             GATHER: begin
-                n_in <= n_in + is_old;
+                if (is_entry) has_input[bin_at] <= 1;
                 if (is_gathered) state <= LEAK;
-                else if (next_old < n_old) begin next_old <= next_old + 1'b1; is_old <= 1; end
-                else begin k <= k + 1'b1; next_old <= 0; copy <= copy + N_UNITS; end
+                else if (is_next) begin
+                    k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
+                    is_none <= late > step; is_now <= late == 0;
+                end else begin next_old <= next_old + 1'b1; is_old <= 1; end
             end
             LEAK: begin // which waits until the spikes of the group before are listed
                 e <= 0; fired <= fired_left; n_spikes <= n_spikes + lists;
+                bins_left <= layer ? n_spikes != 0 || lists : has_input >> first_bin;
                 if (fired_left == 0) state <= BIAS;
             end
-            BIAS: begin e <= 1; state <= RESET; end
-            RESET: begin e <= 2; state <= n_active == 0 ? FIRE : SUM; end // list, weight, sum
-            SUM: begin e <= e + 1'b1; if (e == n_active + 1'b1) state <= FIRE; end
+            BIAS: state <= RESET;
+            RESET: state <= is_listed ? SUM : FIRE; // list, weight, sum
+            SUM: if (!is_listed) state <= FIRE;
             FIRE: begin
                 fired <= layer ? 0 : is_above;
                 n_fired <= n;
                 g <= g + 1'b1;
                 n <= n + LANES;
-                row <= row + (layer ? N_HIDDEN : N_INPUTS);
+                row <= row + (layer ? N_HIDDEN : N_WEIGHTS);
+                at_place <= at_place + 1'b1;
+                if (!layer && at_place == GROUPS_AT_PLACE - 1) begin
+                    at_place <= 0; first_bin <= first_bin + 1'b1;
+                    first_seen <= first_seen + STRIDE; row <= 0 - first_seen - STRIDE;
+                end
                 if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
                 state <= LEAK;
                 if (g == GROUPS - 1) begin
                     g <= 0; n <= 0; layer <= 0; row <= 0;
                     n_spikes <= 0; n_new <= 0;
+                    at_place <= 0; first_bin <= 0; first_seen <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
                     is_first <= 0; is_over <= step == N_STEPS - 1;
@@ -324,7 +412,7 @@ module core #(
                 if (count_lane == LANES - 1) begin
                     count_lane <= 0; count_group <= count_group + 1'b1;
                 end
-                if (count > best) begin best <= count; answer <= c; end
+                if (is_best) begin best <= count; answer <= c; end
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
                     is_first <= 1; is_over <= 0;
@@ -337,6 +425,7 @@ module core #(
             state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
             is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
+            at_place <= 0; first_bin <= 0; first_seen <= 0;
             c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
         end
     end

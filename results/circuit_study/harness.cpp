@@ -81,7 +81,7 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
 static void end_word() {
     unsigned long long before = cycles;
     send(0, 0, true);
-    std::vector<unsigned> counts;
+    std::vector<int32_t> counts;
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
         core.p_clk.set<bool>(false);
@@ -92,13 +92,13 @@ static void end_word() {
             fewest = std::min(fewest, cycles - before);
             most = std::max(most, cycles - before);
         }
-        counts.push_back(core.p_out__count.get<unsigned>());
+        counts.push_back(core.p_out__count.get<int32_t>());
         if ((is_last = core.p_out__last.get<bool>()))
             std::printf("%u", core.p_out__answer.get<unsigned>());
     }
     core.p_out__ready.set<bool>(false);
-    for (unsigned count : counts)
-        std::printf(" %u", count);
+    for (int32_t count : counts)
+        std::printf(" %d", count);
     std::printf("\n");
     step = 0;
     words++;

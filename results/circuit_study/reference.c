@@ -1,8 +1,8 @@
-/* The circuit in C99, bit for bit: a word's spikes to output spike counts, with integers only.
+/* The circuit in C99, bit for bit: a word's spikes to a score for each class, with integers only.
 
    Reads spikes from standard input, a line each: "millisecond unit", whole numbers from 0,
    milliseconds ascending within a word. An empty line ends a word; so does the end of the input.
-   Prints a line a word: its class, then the spike counts of all classes.
+   Prints a line a word: its class, then the scores of all classes.
    A line that can't be used ends the program: it is named on stderr, and the exit status is 1.
 
    -DTRACE=n also prints what happens in every step: i, h, o: step, and which inputs, hidden and
@@ -42,27 +42,44 @@ static int32_t shifted(int32_t v, int n) {
     return v < 0 ? ~(~v >> n) : v >> n;
 }
 
-static int32_t leaked(int32_t u) {
+static int32_t leaked(int32_t u, int32_t leak) {
     if (LEAK_SHIFT)
-        return u - shifted(u, LEAK_SHIFT);
-    return shifted(u * LEAK_FACTOR, FACTOR_BITS);
+        return u - shifted(u, leak);
+    return shifted(u * leak, FACTOR_BITS);
+}
+
+static void add(int32_t *mem, const weight_t *row, int32_t n, int32_t unit) {
+    for (int32_t i = 0; i < n; i++)
+        mem[i] += row[i] * unit;
+    n_accumulates += n;
+}
+
+/* Add an input where it is seen. */
+static void add_input(int32_t input) {
+    int32_t copy = input / N_UNITS, unit = input % N_UNITS;
+    for (int32_t p = 0; p < N_PLACES; p++) {
+        int32_t seen = unit - p * STRIDE;
+        if (seen >= 0 && seen < KERNEL)
+            add(mem1 + p * N_AT_PLACE, weight1[copy * KERNEL + seen], N_AT_PLACE, 1 << SHIFT1);
+    }
 }
 
 /* One step of a layer of n neurons; returns how many spike, and lists them. */
 static int32_t run_layer(int32_t n, int32_t *mem, const int32_t *bias, const int32_t *threshold,
-                         const weight_t *weight, int32_t unit, /* of the weights: 1 << shift */
-                         const int32_t *active, int32_t n_in, int32_t *spikes) {
+                         const int32_t *leak, const int32_t *active, int32_t n_in,
+                         int32_t *spikes) {
     int32_t found = 0;
     for (int32_t i = 0; i < n; i++) { /* reset, one step late; leak; bias */
         int32_t spiked = mem[i] > threshold[i];
-        mem[i] = leaked(mem[i]) + bias[i];
+        mem[i] = leaked(mem[i], leak[i]) + bias[i];
         if (spiked)
             mem[i] -= threshold[i];
     }
     for (int32_t k = 0; k < n_in; k++) {
-        const weight_t *row = weight + active[k] * n;
-        for (int32_t i = 0; i < n; i++)
-            mem[i] += row[i] * unit;
+        if (mem == mem1)
+            add_input(active[k]);
+        else
+            add(mem2, weight2[active[k]], N_CLASSES, 1 << SHIFT2);
     }
     for (int32_t i = 0; i < n; i++) { /* saturate once, then compare */
         mem[i] = mem[i] > MEM_HIGH ? MEM_HIGH : mem[i] < MEM_LOW ? MEM_LOW : mem[i];
@@ -86,10 +103,10 @@ static void run_step(void) {
         for (int32_t e = 0; e < n_history[from]; e++)
             inputs[n_in++] = k * N_UNITS + history[from][e];
     }
-    n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, weight1[0], 1 << SHIFT1,
-                      inputs, n_in, hidden);
-    n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, weight2[0], 1 << SHIFT2,
-                      hidden, n_hid, output);
+    n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, leak1, inputs, n_in, hidden);
+    n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, leak2, hidden, n_hid, output);
+    for (int32_t i = 0; IS_MEMBRANE && i < N_CLASSES; i++)
+        count[i] += mem2[i];
     for (int32_t i = 0; i < n_out; i++)
         count[output[i]]++;
 #ifdef TRACE
@@ -103,7 +120,6 @@ static void run_step(void) {
 #endif
     n_inputs += n_history[slot];
     n_spikes += n_hid;
-    n_accumulates += n_in * N_HIDDEN + n_hid * N_CLASSES;
     step++;
 }
 

@@ -11,7 +11,7 @@
 //   ?                     the flags, which are cleared; the answer is s, flags:1
 //   I                     the sizes; the answer is i, LANES:1 bytes of a word:1 inputs:2
 //                         hidden:2 classes:1
-// From the board, after E:  A, then for each class its spikes:2, then the class:1 and the flags:1.
+// From the board, after E:  M, then for each class its score:4, then the class:1 and the flags:1.
 // Flags stay until they are asked for: 1 late (a spike came after one of a later millisecond, and
 // counts in the current one), 2 overrun (the FIFO was full and a spike is lost).
 // Lint (verilator -Wall): as in core.v; of the core's ports, those to look on are left open.
@@ -140,7 +140,8 @@ module shd_top #(
     end
 
     wire out_valid, out_last;
-    wire [15:0] out_count, out_answer;
+    wire [31:0] out_count;
+    wire [15:0] out_answer;
     reg out_ready;
     core #(.LANES(LANES), .WRITABLE(WRITABLE), .INITIAL(INITIAL)) core (
         .clk(clk), .rst(rst),
@@ -172,10 +173,10 @@ module shd_top #(
             reply <= {6'd0, is_overrun, is_late, "s"};
             reply_left <= 2;
         end else if (is_free && out_valid && !out_ready) begin
-            reply <= "A"; reply_left <= 1; in_answer <= 1;
+            reply <= "M"; reply_left <= 1; in_answer <= 1;
             if (in_answer) begin
                 reply <= {6'd0, is_overrun, is_late, out_answer[7:0], out_count};
-                reply_left <= out_last ? 4'd4 : 4'd2; in_answer <= !out_last; out_ready <= 1;
+                reply_left <= out_last ? 4'd6 : 4'd4; in_answer <= !out_last; out_ready <= 1;
             end
         end
         if (rst) begin
