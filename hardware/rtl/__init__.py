@@ -132,15 +132,9 @@ def compiled(
         yield _compile(place, _yosys(place, script), defines)
 
 
-def counter(n_steps: int) -> IntegerNetwork:
-    """Return a tiny circuit, whose class c counts the milliseconds in which unit 698 + c spikes.
-
-    Parameters
-    ----------
-    n_steps : int
-        Milliseconds of a word.
-    """
-    grid = Downsampling(N_CHANNELS - 2, n_steps / 1000, 1, 1, 1)
+def counter() -> IntegerNetwork:
+    """Return a tiny circuit of one step, whose class c tells if unit 698 + c spikes in it."""
+    grid = Downsampling(N_CHANNELS - 2, 0.001, 1, 1, 1)
     one = np.eye(2, dtype=np.int64)
     none = np.zeros(4, np.int64)
     # a neuron is 2 where it has an input, which spikes, and else 0: it leaks half, and loses 1
@@ -150,7 +144,7 @@ def counter(n_steps: int) -> IntegerNetwork:
     return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, True)
 
 
-def prove(core: str, n_steps: int, depth: int) -> None:
+def prove(core: str, depth: int) -> None:
     """Let a model checker try all that can happen at a core's ports, from reset on.
 
     What must hold stands in `handshake.v`; the core has the sizes of `counter`.
@@ -159,8 +153,6 @@ def prove(core: str, n_steps: int, depth: int) -> None:
     ----------
     core : str
         The text of `core.v`.
-    n_steps : int
-        Of a word.
     depth : int
         Clock cycles that are tried.
 
@@ -169,7 +161,7 @@ def prove(core: str, n_steps: int, depth: int) -> None:
     ExportError
         If something doesn't hold, or a tool is missing; the message names the line or the tool.
     """
-    network = counter(n_steps)
+    network = counter()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         texts = {"core.v": core, "network.vh": verilog_parameters(network), **memories(network)}
