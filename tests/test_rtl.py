@@ -266,8 +266,8 @@ def test_a_tick_costs_two_cycles_and_changes_nothing(name, tmp_path):
     # the last events of these words come after the window
     last = int(max(word.milliseconds[-1] for word in words[1:]))
     assert last > network.grid.n_steps * network.grid.step_ms
-    quick = 3 + int(step_cycles(network, words[0])[1][-2:].sum())  # a word that has but ticks
-    assert done.lines[0].endswith(f"from in_end to out_valid 3 to {quick}")
+    quick = 4 + int(step_cycles(network, words[0])[1][-2:].sum())  # a word that has but ticks
+    assert done.lines[0].endswith(f"from in_end to out_valid 4 to {quick}")
 
 
 @pytest.mark.slow
