@@ -9,7 +9,7 @@ from neurobench.metrics.static import Footprint
 from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
 from neurobench.models import SNNTorchModel
 
-from shd_helpers.network.costs import costs, effective_acs, late_spikes
+from shd_helpers.network.costs import accumulates, costs, late_spikes
 from shd_helpers.network.spiking import weight_and_bias
 from shd_helpers.study import training
 from tests.networks import spiking_network
@@ -84,9 +84,9 @@ def test_weights_of_zero_are_no_synapses(trained):
     with torch.no_grad():
         kept = [fc.weight.clone() for fc, _ in trained.layers]
         trained.fc3.weight[:, 4:] = 0  # two thirds of the 12 senders have none of their 5 synapses
-        now = effective_acs(trained, EVENTS, n_spikes)
+        now = accumulates(trained.synapses, trained.delays, EVENTS, n_spikes)
         trained.fc3.weight.copy_(kept[2])
-    before = effective_acs(trained, EVENTS, n_spikes)
+    before = accumulates(trained.synapses, trained.delays, EVENTS, n_spikes)
     np.testing.assert_allclose(before - now, 3 * (5 - 5 / 3))
 
 

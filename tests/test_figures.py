@@ -1,23 +1,17 @@
 """Figures draw the numbers they are given; no text of them collides or leaves the canvas."""
 
-from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
-import torch
 from matplotlib.figure import Figure
 
 from shd_helpers import figures
 from shd_helpers.events.downsample import Downsampling
-from shd_helpers.figures import plots, rasters, style
+from shd_helpers.figures import plots, style
 from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS
-from shd_helpers.study import record_examples
-from tests.networks import spiking_network
 from tests.overlaps import overlaps, same_in_grey, unlabelled
-from tests.test_engine import random_events
 
 ENGLISH, BOTH = LANGUAGES["english"], LANGUAGES["both"]
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
@@ -38,23 +32,6 @@ def wave(n=2400):
     return np.sin(np.linspace(0, 300, n)) * np.hanning(n)
 
 
-def example_of(n, readout="spikes"):
-    rng = np.random.default_rng(0)
-    example = {"input": rng.random((333, 183)) < 0.02, "hidden": rng.random((333, 256)) < 0.01}
-    example |= {"mem": rng.normal(0, 2, (333, n))}
-    example["spk"] = rng.random((333, n)) < (0.05 if readout == "spikes" else 0)
-    scores = example["spk"].sum(0) if readout == "spikes" else example["mem"].mean(0)
-    return example | {"scores": scores}
-
-
-def word_to_digit(class_names, sound=True, readout="spikes"):
-    with BytesIO() as file:
-        soundfile.write(file, wave(), 24_000, format="WAV")
-        wav = file.getvalue()
-    example = example_of(len(class_names), readout)
-    return rasters.word_to_digit(wav if sound else None, spikes(0.36), example, class_names, 3.0)
-
-
 def history(epochs=30):
     t = np.arange(1, epochs + 1)
     columns = {"epoch": t, "train_loss": 2 / t, "validation_loss": 2 / t + 0.5}
@@ -73,9 +50,6 @@ def accuracies(inputs=("small", "large"), n_speakers=12):
 
 INPUTS = ["183 x 333", "700 x 1000", "183 x 333, threshold 1"]
 CASES = {
-    "word_to_digit": lambda: word_to_digit(ENGLISH),
-    "word_to_digit, both languages": lambda: word_to_digit(BOTH, sound=False),
-    "word_to_digit, membranes": lambda: word_to_digit(ENGLISH, readout="membrane"),
     "accuracy_loss": lambda: plots.accuracy_loss(history(), 10),
     "accuracy_loss, two epochs": lambda: plots.accuracy_loss(history(2), 20),
     "speakers_by_input": lambda: plots.speakers_by_input(
@@ -116,24 +90,10 @@ def test_curves_are_those_of_the_table():
 def test_blocks_stand_where_their_spikes_were():
     grid, axis = Downsampling(), plt.figure().add_subplot()
     for _ in range(2):  # the second takes the first one's place
-        rasters.draw_blocks(axis, np.eye(grid.n_steps, grid.n_units), grid)
+        plots.draw_blocks(axis, np.eye(grid.n_steps, grid.n_units), grid)
     (image,) = axis.images
     assert image.get_extent() == [0, 999, 150, 150 + 3 * 183]
     assert image.get_array()[7, 7] == 1 and image.get_array().sum() == 183
-
-
-def test_the_answer_in_a_picture_is_the_network_s():
-    """Output neurons that never spike, and one membrane that a bias raises: that of "three"."""
-    generator = torch.Generator().manual_seed(0)
-    network = spiking_network([20, 30, 10], 0.9, "atan", 2.0, generator, readout="membrane")
-    for parameter in network.parameters():
-        parameter.data.zero_()
-    network.fc2.bias.data[3] = 1
-    words = random_events(1, 30, 20, 10, 0.1)
-    (example,) = record_examples(network, words).values()
-    assert not example["spk"].any()
-    figure = rasters.word_to_digit(None, spikes(), example, ENGLISH, 3.0)
-    assert figure.axes[-1].get_title("left") == "three"
 
 
 def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import norm
 
 from shd_helpers.events import Downsampling, Parts, Split, load_parts
 from shd_helpers.events.toy import write_toy
@@ -24,7 +23,6 @@ from shd_helpers.paths import ROOT
 from shd_helpers.source.datasets import fingerprint, locate
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study import (
-    accuracy_per_speaker,
     evaluation,
     keep_network,
     load_network,
@@ -314,18 +312,6 @@ def test_accuracy_is_none_where_nobody_is():
         found = seen_and_unseen_accuracy(tested, seen)
         assert found == dict(zip(("test", "test_seen", "test_unseen"), wanted, strict=True))
     assert set(seen_and_unseen_accuracy(None, [0]).values()) == {None}
-
-
-def test_accuracy_per_speaker_with_wilson_interval():
-    table = accuracy_per_speaker(PREDICTIONS, [0, 1])
-    assert table.speaker.tolist() == [0, 1, 5]
-    assert table.seen.tolist() == [True, True, False]
-    assert table.accuracy.tolist() == [50, 100, 0]
-    z, p, n = norm.ppf(0.975), 0.5, 2  # Wilson (1927), by its formula
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert table.low[0] == pytest.approx(100 * (centre - half))
-    assert table.high[0] == pytest.approx(100 * (centre + half))
 
 
 @pytest.mark.parametrize(

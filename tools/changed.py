@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, save
 from shd_helpers.source.changed import Change
 from shd_helpers.source.recordings import encode_file, identity

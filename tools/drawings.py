@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
 from shd_helpers.events import Downsampling
-from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
 from shd_helpers.source.microphone import Word, encode_word

@@ -8,8 +8,7 @@ _MODULES = {
     "controls": ("player",),
     "experiments": ("experiment",),
     "listening": ("say_a_word",),
-    "plots": ("accuracy_loss", "speakers_by_input"),
-    "rasters": ("draw_blocks", "label_hz", "last_ms", "word_to_digit"),
+    "plots": ("accuracy_loss", "draw_blocks", "label_hz", "last_ms", "speakers_by_input"),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, {"explorers", "style"}, _MODULES)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
-from shd_helpers.figures.rasters import CHANNEL, draw_blocks, label_hz, last_ms
+from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_helpers.figures.style import DOT, INK, legend_above
 from shd_helpers.network import surrogates
 from shd_helpers.network.spiking import SpikingNetwork

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.playback import Playback
-from shd_helpers.figures.rasters import CHANNEL
+from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.source.microphone import encode_word

@@ -1,13 +1,52 @@
-"""Figures that several notebooks draw: a run's curves, and speakers by input."""
+"""Figures that several notebooks draw, and axes of spikes and blocks, which seaborn can't draw."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures.style import legend_above
+from shd_helpers.source.cochlea import resonance_hz
+from shd_helpers.source.shd_file import N_CHANNELS
+
+CHANNEL = "unit (cochlea channel)"
+HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
+
+
+def label_hz(axis: Axes) -> None:
+    """Write each channel's resonance frequency (Hz) at the right side of an axis of channels."""
+    frequencies = resonance_hz(N_CHANNELS)  # falls with the channel
+    places = np.interp(HZ, frequencies[::-1], np.arange(N_CHANNELS)[::-1])
+    right = axis.secondary_yaxis("right")
+    right.set_yticks(places, [f"{hz:,}" for hz in HZ])
+    right.set_ylabel("resonance (Hz)")
+
+
+def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
+    """Return where an axis of time can end (ms): the last spike, rounded up to 50 ms."""
+    last = 50 * ceil(20 * float(times_s.max()) + 1e-9) if len(times_s) else 50
+    return min(last, 1000 * grid.duration_s) if grid else last
+
+
+def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
+    """Draw a pooled matrix (steps, units) over ms and cochlea channels, its blocks in true size.
+
+    It takes the place of one that is there. Blocks finer than a pixel come out grey.
+    """
+    for image in axis.images:
+        image.remove()
+    top = grid.first_unit + grid.n_units * grid.pool_units
+    axis.grid(False)
+    axis.imshow(
+        matrix.T, extent=(0, grid.n_steps * grid.step_ms, grid.first_unit, top), cmap="Greys",
+        vmin=0, vmax=0.8, origin="lower", interpolation="antialiased",
+    )  # fmt: skip
 
 
 def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:

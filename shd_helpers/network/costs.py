@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def effective_acs(model: Network, events: Events, n_spikes: np.ndarray) -> np.ndarray:
-    """Return each utterance's effective accumulates, shape (utterances,), as `accumulates` does.
-
-    Weights that are exactly 0 are no synapses. A network without spikes has none: 0.
-    """
-    if isinstance(model, ConvolutionalNetwork):
-        return np.zeros(len(events))
-    return accumulates(model.synapses, model.delays, events, n_spikes)
-
-
 def accumulates(
     synapses: Sequence[np.ndarray],
     delays: Sequence[int],
@@ -38,7 +28,8 @@ def accumulates(
 ) -> np.ndarray:
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 
-    A copy of an event that would arrive after the last step costs nothing.
+    A copy of an event that would arrive after the last step costs nothing, and weights that are
+    exactly 0 are no synapses.
 
     Parameters
     ----------
@@ -108,7 +99,9 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
         "input_events": float(predictions.input_events.mean()),
     }
     if isinstance(model, ConvolutionalNetwork):
-        return found | {"macs": _macs(model, n_steps, n_units)}
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.eval()(torch.zeros(n_steps, 1, n_units))
+        return found | {"macs": counter.get_total_flops() // 2}  # a product and its sum are two
     spikes = predictions.hidden_spikes + predictions.output_spikes
     updates = n_steps * sum(fc.out_features for fc, _ in model.layers)
     synapses = sum(int(met.sum()) for met in model.synapses)
@@ -116,12 +109,3 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
     found |= {"unrolled_synapses": synapses, "neuron_updates": updates}
     found |= {name: float(predictions[name].mean()) for name in means}
     return found | {"activation_sparsity": float(1 - spikes.mean() / updates)}
-
-
-@torch.no_grad()
-def _macs(model: ConvolutionalNetwork, n_steps: int, n_units: int) -> int:
-    """Return the multiply-accumulates of one utterance: half the operations that torch counts."""
-    model.eval()
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(n_steps, 1, n_units))
-    return counter.get_total_flops() // 2

@@ -7,7 +7,6 @@ from lazy_loader import attach
 
 _MODULES = {
     "evaluation": (
-        "accuracy_per_speaker",
         "batches",
         "evaluate",
         "record_examples",

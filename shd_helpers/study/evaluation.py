@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.costs import effective_acs, late_spikes
+from shd_helpers.network.costs import accumulates, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
 from shd_helpers.network.spiking import SpikingNetwork
@@ -69,7 +69,10 @@ class Evaluation:
         columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
         columns |= {"late_spikes": late_spikes(self.model, events)}
-        columns |= {"effective_acs": effective_acs(self.model, events, self.n_spikes)}
+        columns |= {"effective_acs": np.zeros(len(events))}
+        if isinstance(model := self.model, SpikingNetwork):
+            met = accumulates(model.synapses, model.delays, events, self.n_spikes)
+            columns |= {"effective_acs": met}
         return pd.DataFrame(columns)
 
 
@@ -118,27 +121,6 @@ def seen_and_unseen_accuracy(
     known = np.isin(tested.events.speakers, seen)
     parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
     return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
-
-
-def accuracy_per_speaker(predictions: "pd.DataFrame", seen: Sequence[int]) -> "pd.DataFrame":
-    """Return each speaker's accuracy with its Wilson 95 % interval.
-
-    Returns
-    -------
-    DataFrame
-        Columns `speaker`, `seen` (in training), `utterances`, `accuracy`, `low`, `high` (percent).
-    """
-    import pandas as pd
-    from scipy.stats import binomtest
-
-    rows = []
-    for speaker, group in predictions.groupby("speaker"):
-        correct = int((group.label == group.predicted).sum())
-        interval = binomtest(correct, len(group)).proportion_ci(method="wilson")
-        percent = [100 * x for x in (correct / len(group), interval.low, interval.high)]
-        rows.append((speaker, speaker in seen, len(group), *percent))
-    columns = ["speaker", "seen", "utterances", "accuracy", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 @torch.no_grad()

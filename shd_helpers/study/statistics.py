@@ -23,19 +23,7 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     narrower than that over units alone. The quantiles of Student's t for units and for seeds are
     averaged with the weights A and B (Cochran and Cox 1957), for Satterthwaite's degrees of freedom
     cover too little with two seeds. With one seed it is Student's interval over units.
-
-    Percentage of simulated intervals, of means and of paired differences, that cover the truth, by
-    the share of the seeds' main effect in the variance of one run; of the rest 10 to 90 % lie
-    between units, the others in the residual. It covers more than 95 % where seeds have little or
-    no effect of their own: with few of them that can't be seen.
-
-    =====================  ========  ========  ========
-    share of the seeds            0       0.3       0.6
-    =====================  ========  ========  ========
-    10 speakers x 2 seeds  98 to 99  96 to 97  94 to 95
-    10 speakers x 5 seeds  95 to 97  96 to 97  95 to 97
-    12 speakers x 3 seeds  96 to 99  94 to 97  94 to 96
-    =====================  ========  ========  ========
+    How often it covers the truth stands in docs/glossary.md.
     """
     n, m = values.shape[-2:]
     mean = values.mean((-2, -1))
