@@ -7,14 +7,10 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-import snntorch
 import torch
 from scipy import stats
 
-from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.network.surrogates import spike_grad, true_step
 from shd_helpers.paths import OF_A_RUN
-from shd_helpers.source.shd_file import ENGLISH, Utterances
 from shd_helpers.study import interval
 from shd_helpers.study.exercises import EXERCISES, MISTAKES, changed, check, judge
 
@@ -157,36 +153,6 @@ def otherwise_right(currents, beta, spike):
 )  # fmt: skip
 def test_another_order_of_sums_is_right_to_the_last_bit(name, written):
     assert judge(written, SOLUTIONS[name]).startswith("right: ")
-
-
-def test_pooling_is_the_studys():
-    rng = np.random.default_rng(0)
-    times, units = np.sort(rng.random(9000)), rng.integers(0, 700, 9000)
-    word = Utterances(times, units, np.array([0, 9000]), np.array([3]), np.array([0]), ENGLISH)
-    fine = downsize(word, Downsampling(150, 1.0, 1, 1, 1)).to_frames([0])[:, 0]
-    for pool in ((3, 3, 2), (7, 4, 3)):
-        wanted = downsize(word, Downsampling(150, 1.0, *pool)).to_frames([0])[:, 0]
-        np.testing.assert_array_equal(SOLUTIONS["pool"](fine, pool[1], pool[0], pool[2]), wanted)
-
-
-def test_the_neuron_is_snntorchs():
-    currents = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
-    leaky, mem = snntorch.Leaky(beta=0.95), torch.zeros(20)
-    spks, mems = SOLUTIONS["lif"](currents, 0.95, true_step)
-    for current, spk, own in zip(currents, spks, mems, strict=True):
-        wanted, mem = leaky(current, mem)
-        assert torch.equal(spk, wanted) and torch.equal(own, mem)
-    assert 10 < spks.sum() < 500
-
-
-def test_the_gradients_are_autograds():
-    step, x = spike_grad("fast_sigmoid", 2.0), torch.tensor([1.0, 0.5, 1.5])
-    weight, errors = torch.tensor(1.25, requires_grad=True), torch.tensor([1.0, -2.0, 0.5])
-    spks, mems = SOLUTIONS["lif"](weight * x, 0.9, step)
-    (spks * errors).sum().backward()
-    lent = SOLUTIONS["surrogate_gradient"](torch.ones(3), mems.detach() - 1, 2.0)
-    by_hand = SOLUTIONS["gradient_by_hand"](errors, lent, x, 0.9)
-    assert spks.sum() == 2 and by_hand == pytest.approx(weight.grad)
 
 
 def test_the_interval_is_the_studys():

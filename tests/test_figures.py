@@ -1,6 +1,5 @@
 """Figures draw the numbers they are given; no text of them collides or leaves the canvas."""
 
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
