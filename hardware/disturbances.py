@@ -89,11 +89,7 @@ def _spurious_events(
 
 
 def _stuck_neurons(
-    threshold: float,
-    model: Disturbable,
-    events: Events,
-    strength: float,
-    rng: np.random.Generator,
+    threshold: float, model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
     if isinstance(model, IntegerNetwork):
         hidden, classes = model.layers

@@ -100,11 +100,7 @@ def choose(labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def export(
-    trained: TrainedNetwork,
-    out: Path,
-    circuit: str = "",
-    n_words: int = 20,
-    n_membranes: int = 1,
+    trained: TrainedNetwork, out: Path, circuit: str = "", n_words: int = 20, n_membranes: int = 1
 ) -> Description:
     """Write the folder of a trained network's circuit.
 

@@ -17,11 +17,7 @@ def home(tmp_path, monkeypatch):
     for name in ("data", "runs", "results"):
         monkeypatch.setenv(f"SHD_{name.upper()}_DIR", str(tmp_path / name))
     monkeypatch.delenv("SHD_SMOKE", raising=False)
-    for name, values in (
-        ("STRENGTHS", (0.1,)),
-        ("SLOWER", (0.5,)),
-        ("FAULTY", (0.1,)),
-    ):
+    for name, values in (("STRENGTHS", (0.1,)), ("SLOWER", (0.5,)), ("FAULTY", (0.1,))):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)
     p = Recipe().flat() | {"dataset": str(tmp_path / "toy"), "epochs": 1, "n_hidden": 16}

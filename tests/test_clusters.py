@@ -8,8 +8,7 @@ from shd_helpers.sweeps.spec import SweepError
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("5", 300), ("04:00:00", 14400), ("0:01:30", 90), ("2-01:00:01", 176401)],
+    ("text", "expected"), [("5", 300), ("04:00:00", 14400), ("0:01:30", 90), ("2-01:00:01", 176401)]
 )
 def test_the_notations_of_time(text, expected):
     assert seconds(text) == expected

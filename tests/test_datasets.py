@@ -114,10 +114,7 @@ def test_what_a_killed_download_has_left_is_removed(site, data_dir):
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [
-        (b"<html>moved</html>" * 100, "hash of downloaded file .* does not match"),
-        (None, "404"),
-    ],
+    [(b"<html>moved</html>" * 100, "hash of downloaded file .* does not match"), (None, "404")],
 )
 def test_a_failed_download_ends_in_one_sentence_and_leaves_no_file(site, data_dir, content, why):
     good = site.files.pop("shd_train.h5.zip")

@@ -88,10 +88,7 @@ def inputs(folder: Path) -> dict:
     write_toy(folder, seed=0)
     files = folder / "toy_train.h5", folder / "toy_test.h5"
     found = {}
-    for name, grid in {
-        "study": Downsampling(),
-        "coarse": Downsampling(0, 0.7, 9, 10, 3),
-    }.items():
+    for name, grid in {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}.items():
         events = downsize(read_shd(files[0]), grid, "both")
         found[f"events, {name}"] = digest(events.steps, events.units, events.offsets)
     for name, split in {

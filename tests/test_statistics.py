@@ -8,13 +8,7 @@ import pytest
 from scipy import stats
 
 from shd_helpers.paths import ROOT
-from shd_helpers.study import (
-    contrasts,
-    difference,
-    holm,
-    interval,
-    summarise,
-)
+from shd_helpers.study import contrasts, difference, holm, interval, summarise
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
 T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582}

@@ -10,14 +10,7 @@ from shd_helpers.network import loop as reference
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.source.shd_file import read_shd
-from shd_helpers.study.training import (
-    TrainConfig,
-    batches,
-    evaluate,
-    fit,
-    overfit,
-    train_epoch,
-)
+from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
 from tests.networks import spiking_network
 
 both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])

@@ -83,11 +83,7 @@ class Split:
 
 
 def load_parts(
-    files: tuple[Path, Path],
-    grid: Downsampling,
-    language: str,
-    split: Split,
-    seed: int,
+    files: tuple[Path, Path], grid: Downsampling, language: str, split: Split, seed: int
 ) -> Parts:
     """Load a data set downsized, and split it.
 
@@ -165,10 +161,7 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
 
 
 def add_copies(
-    training: Events,
-    copies: Callable[[int], Iterable[Path]],
-    grid: Downsampling,
-    language: str,
+    training: Events, copies: Callable[[int], Iterable[Path]], grid: Downsampling, language: str
 ) -> Events:
     """Return training utterances and, behind them, their changed copies: those of no other word.
 

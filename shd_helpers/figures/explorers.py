@@ -185,9 +185,7 @@ def utterances(
     playback, last = Playback(network, size, events.class_names, step_ms, colors), -1
 
     def update(
-        only_misclassified: bool = False,
-        utterance: int = 1,
-        until_ms: int = round(playback.end_ms),
+        only_misclassified: bool = False, utterance: int = 1, until_ms: int = round(playback.end_ms)
     ) -> str:
         nonlocal last
         chosen = wrong if only_misclassified and len(wrong) else everything

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 
 def accumulates(
-    synapses: Sequence[np.ndarray],
-    delays: Sequence[int],
-    events: Events,
-    n_spikes: np.ndarray,
+    synapses: Sequence[np.ndarray], delays: Sequence[int], events: Events, n_spikes: np.ndarray
 ) -> np.ndarray:
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 

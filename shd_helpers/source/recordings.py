@@ -133,11 +133,7 @@ def _find_recordings(folder: Path) -> list[tuple[Path, int, str]]:
 
 
 def encode_files(
-    paths: Sequence[Path],
-    parts: Path,
-    seed: int = 0,
-    what: str = "encoding",
-    copy: int = 0,
+    paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", copy: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Encode sound files on all cores; killed half-way and called again, go on where it was.
 

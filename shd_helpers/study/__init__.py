@@ -6,23 +6,12 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
-    "evaluation": (
-        "batches",
-        "evaluate",
-        "record_examples",
-        "seen_and_unseen_accuracy",
-    ),
+    "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "recipe": ("Recipe",),
     "networks": ("input_of", "keep_network", "load_network", "load_utterances", "read_network"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
-    "statistics": (
-        "contrasts",
-        "difference",
-        "holm",
-        "interval",
-        "summarise",
-    ),
+    "statistics": ("contrasts", "difference", "holm", "interval", "summarise"),
     "tables": ("read_table", "results_dir"),
     "training": ("TrainConfig", "fit", "overfit"),
 }

@@ -62,10 +62,7 @@ def networks_dir() -> Path:
 
 
 def _trained(
-    about: dict,
-    state: Mapping[str, torch.Tensor],
-    file: Path,
-    names: Sequence[str] | None = None,
+    about: dict, state: Mapping[str, torch.Tensor], file: Path, names: Sequence[str] | None = None
 ) -> TrainedNetwork:
     """Build the network of a run's parameters and give it its weights, betas and thresholds."""
     recipe = Recipe.from_flat(about["parameters"])

@@ -16,12 +16,7 @@ from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.parameters import (
-    as_run_name,
-    check_parameters,
-    literal,
-    notebook_parameters,
-)
+from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
 

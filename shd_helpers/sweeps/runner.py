@@ -21,14 +21,7 @@ from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.recipe import run_hash
-from shd_helpers.study.tables import (
-    DATA,
-    MEASURED,
-    TableError,
-    finished_run,
-    merge_rows,
-    read_rows,
-)
+from shd_helpers.study.tables import DATA, MEASURED, TableError, finished_run, merge_rows, read_rows
 from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Places, connect
 from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
 

@@ -16,12 +16,7 @@ from shd_helpers.checks import quoted
 from shd_helpers.events import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
 from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
-from shd_helpers.study.parameters import (
-    as_run_name,
-    check_parameters,
-    literal,
-    notebook_parameters,
-)
+from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, run_hash
 
