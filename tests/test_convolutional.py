@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from shd_helpers.network.convolutional import ConvolutionalNetwork, block_means
+from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.study import training
 from tests.test_engine import random_events
@@ -21,14 +21,6 @@ def test_learns_a_few_utterances_by_heart():
     assert (predictions.effective_acs == 0).all()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name  # running means, too
-
-
-def test_block_means_are_those_of_the_frames():
-    events = random_events(5, 62, 43, 4, 0.2)  # neither is a multiple of a block
-    index = [3, 0, 4]
-    frames = torch.from_numpy(events.to_frames(index)).transpose(0, 1)[:, None]
-    model = ConvolutionalNetwork(4, torch.Generator().manual_seed(0))
-    assert torch.equal(block_means(events, index), model.convolutions[0](frames))
 
 
 NO_SPIKES = pd.DataFrame({"input_events": [3]})

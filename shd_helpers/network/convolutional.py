@@ -47,24 +47,9 @@ class ConvolutionalNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return class scores (batch, classes) of an input (steps, batch, units)."""
-        return self.classify(self.convolutions[0](x.transpose(0, 1)[:, None]))
-
-    def classify(self, means: torch.Tensor) -> torch.Tensor:
-        """Return class scores (batch, classes) of block means (batch, 1, steps, units)."""
+        means = self.convolutions[0](x.transpose(0, 1)[:, None])
         means = means.contiguous(memory_format=torch.channels_last)
         return self.fc(self.convolutions[1:](means).flatten(1))
-
-
-def block_means(events: Events, index: Sequence[int] | np.ndarray) -> torch.Tensor:
-    """Return what the first convolution sees, (batch, 1, steps, units), without making frames."""
-    events, (n_steps, n_units) = events.take(index), BLOCK
-    word = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    step, unit = events.steps // n_steps, events.units // n_units
-    shape = len(events), events.n_steps // n_steps, events.n_units // n_units
-    whole = (step < shape[1]) & (unit < shape[2])  # what is left of a block counts for nothing
-    at = np.ravel_multi_index((word[whole], step[whole], unit[whole]), shape)
-    counts = np.bincount(at, minlength=int(np.prod(shape))).reshape(len(events), 1, *shape[1:])
-    return torch.from_numpy(counts.astype(np.float32) / np.float32(n_steps * n_units))
 
 
 def forward_backward(
@@ -73,7 +58,7 @@ def forward_backward(
     """Run a batch forward and backward, as `loop.forward_backward`."""
     model.train()
     model.zero_grad()
-    scores = model.classify(block_means(events, index))
+    scores = model(torch.from_numpy(events.to_frames(index)))
     loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), scores.detach()
@@ -85,5 +70,5 @@ def evaluate_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return class scores (batch, classes), and the number of spikes (batch, 2): none."""
     model.eval()
-    scores = model.classify(block_means(events, index))
+    scores = model(torch.from_numpy(events.to_frames(index)))
     return scores, torch.zeros(len(index), 2, dtype=torch.int64)
