@@ -127,7 +127,8 @@ def test_one_network_for_everybodys_voice():
         f"without spikes is {points(found.loc['reference', 'no spikes'], '+')} points, to the "
         f"small one {points(found.loc['reference', 'small'], '+')}: both undecided",
         f"*small* network gets {six['small']:.1f} % with {acs('small'):.1f} times the accumulates",
-        f"700 x 1000 is {points(found.loc['small', 'small, 700 x 1000'], '+')} points",
+        f"700 x 1000 is {points(found.loc['small', 'small, 700 x 1000'], '+')} points, *undecided*; "
+        f"a loss above {found.excluded_loss['small', 'small, 700 x 1000']:.1f} points is excluded",
         f"delays {points(contrasts(*taken, 'validation_accuracy').iloc[0])} points; shared",
     ):
         assert sentence in RESULTS_PAGE, sentence
