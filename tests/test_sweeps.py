@@ -131,7 +131,11 @@ def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     nothing_left([pid for _, _, pid, _ in home.log()])
 
 
-def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(home, scheduler):
+def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
+    home, scheduler, monkeypatch
+):
+    # one that takes longer to start than dask waits would be given up
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "100 ms")
     home.order(1.0, 0, "wait")
     home.order(2.0, 0, "wait")
     command = home.command("--workers", "2")

@@ -92,12 +92,16 @@ def connect(places: Places, sweep: Sweep, timeout_s: float) -> Iterator[Cluster]
             why = f"start some: dask worker {places.scheduler} --nthreads 1"
             yield Cluster(client, lambda: why)
         return
-    settings = {
+    settings: dict[str, object] = {
         # A worker gets its next run when it is free: given two, it may keep one from another.
         "distributed.scheduler.worker-saturation": 1.0,
         # as many jobs as runs, up to the limit, though nobody knows yet how long they take
         "distributed.scheduler.unknown-task-duration": "1h",
     }
+    if places.jobs is None:
+        # A process that was killed starts anew; on a busy machine, or where packages come over a
+        # network, that may take longer than dask's 15 s, after which it would be given up.
+        settings["distributed.deploy.lost-worker-timeout"] = "5 minutes"
     with dask.config.set(settings), _uninterrupted() as free:
         if places.jobs is not None:
             jobs = _Jobs(places, sweep, timeout_s)
