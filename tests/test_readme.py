@@ -111,10 +111,8 @@ def test_the_first_screen():
 def test_one_network_for_everybodys_voice():
     six, twelve = (summarise(rows, "input", over="speaker").test_unseen for rows in (SIX, ALL))
     found = contrasts(SIX, [*ONE["primary"], *ONE["secondary"]], UNSEEN)
-    planned, larger = (
-        contrasts(SIX, ONE["primary"], UNSEEN).p_holm,
-        found.loc["small", "small, 700 x 1000"],
-    )
+    planned = contrasts(SIX, ONE["primary"], UNSEEN).p_holm
+    larger = found.loc["small", "small, 700 x 1000"]
     pairs = {"model": "input", "validation_speakers": "speaker"}
     taken = read_table("ablations_hd").rename(columns=pairs), [("one member", "no delays")]
     worst = 100 * ALL.groupby(["input", "speaker"])[UNSEEN].mean().unstack(0).min()
