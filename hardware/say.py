@@ -25,7 +25,6 @@ from shd_helpers.paths import ROOT, resolve, results_dir
 from shd_helpers.study.statistics import interval
 
 FOLDER = "results/circuit"
-LARGEST_KB = 500
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
 EAR = ["-DFLOAT", "-DMAX_SAMPLES=80000", "-DMAX_RECORDING=720000", "-O3", "-msimd128"]
 EAR += ["-fcx-limited-range", "-mexec-model=reactor"]

@@ -13,7 +13,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from hardware.folder import read_circuit
-from hardware.say import FOLDER, LARGEST_KB, chances, page
+from hardware.say import FOLDER, chances, page
 from shd_helpers.paths import ROOT
 from shd_helpers.source import SPEECH_RATE_HZ, synthesise
 from shd_helpers.source.microphone import encode_word
@@ -34,7 +34,7 @@ CLEAR = [("zero", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder, text = tmp_path_factory.mktemp("site"), page(ROOT / FOLDER)
-    assert len(text.encode()) <= 1000 * LARGEST_KB
+    assert len(text.encode()) <= 500_000  # bytes
     assert "https://creativecommons.org/licenses/by/4.0/" in text and "Heidelberg Digits" in text
     (folder / "say.html").write_text(text, encoding="utf-8")
     return folder

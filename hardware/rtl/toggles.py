@@ -87,7 +87,6 @@ def toggles_of_design(verilog: str, top: str, cycles: int) -> pd.Series:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "design.v").write_text(verilog)
-        (place / "toggles.h").write_text(source_text("rtl/toggles.h"))
         (place / "harness.cpp").write_text(METER.replace("TOP", top))
         cells = "read_verilog design.v; " + to_cells("synth_ice40", top)
         return _count(place, cells, top, "", f"-DCYCLES={cycles}")[0] / cycles
