@@ -1,19 +1,41 @@
-"""Checks of parameters: one line that names the parameter, its value and what is allowed."""
+"""Settings and their checks: one line that names the setting, its value and what is allowed."""
 
-from dataclasses import field
+from collections.abc import Sequence
+from dataclasses import field, fields
 from math import inf, isfinite
 from typing import Any
 
 
-def later(default: Any, *, counts_with: str = "") -> Any:
-    """Return the field of a dataclass for a setting that joined when there were results.
+def setting(default: Any, *allowed: Any) -> Any:
+    """Return the field of a dataclass for a setting, with a text's choices or a number's limits."""
+    return field(default=default, metadata={"allowed": allowed})
+
+
+def later(default: Any, *allowed: Any, counts_with: str = "") -> Any:
+    """Return the field of a `setting` that joined when there were results.
 
     A run's hash holds it only where it isn't at its default, which changes nothing: so earlier runs
     stay valid. One that `counts_with` another setting is held, whatever its value, where that other
     one isn't at its default.
     """
     key, value = ("counts_with", counts_with) if counts_with else ("neutral", default)
-    return field(default=default, metadata={key: value})
+    return field(default=default, metadata={"allowed": allowed, key: value})
+
+
+def check_settings(settings: Any) -> None:
+    """Raise ValueError if a field of a dataclass holds another kind of value, or one not allowed.
+
+    What has no limits is checked where it is used.
+    """
+    for each in fields(settings):
+        value, allowed = getattr(settings, each.name), each.metadata.get("allowed")
+        if isinstance(each.default, bool):
+            check_choice(each.name, value, (True, False))
+        elif allowed and isinstance(each.default, str):
+            check_choice(each.name, value, allowed)
+        elif allowed:
+            check = check_whole if isinstance(each.default, int) else check_number
+            check(each.name, value, *allowed)
 
 
 def quoted(value: object) -> str:
@@ -22,25 +44,21 @@ def quoted(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise ValueError if a value is not among the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} {quoted(value)}: unknown; take one of {', '.join(choices)}")
+def check_choice(name: str, value: object, choices: Sequence) -> None:
+    """Raise ValueError if a value is not among the choices, or of another type."""
+    if value not in choices or type(value) is not type(choices[0]):
+        there = ", ".join(map(str, choices))
+        raise ValueError(f"{name} {quoted(value)}: unknown; take one of {there}")
 
 
-def check_number(
-    name: str, value: float, low: float, high: float = inf, above: bool = False
-) -> None:
-    """Raise ValueError if a number isn't finite or not in low..high; `above` excludes low."""
+def check_number(name: str, value: float, low: float, high: float = inf) -> None:
+    """Raise ValueError if a number isn't finite or not in low..high."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or abs(value) == inf or value != value:  # an int may be too large for a float
         raise ValueError(f"{name} {quoted(value)}: must be a finite number")
-    if low <= value <= high and not (above and value == low):
-        return
-    start = f"above {low:g}" if above else f"at least {low:g}"
-    raise ValueError(
-        f"{name} {quoted(value)}: must be {start}{f', at most {high:g}' * isfinite(high)}"
-    )
+    if not low <= value <= high:
+        most = f", at most {high:g}" * isfinite(high)
+        raise ValueError(f"{name} {quoted(value)}: must be at least {low:g}{most}")
 
 
 def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
@@ -48,9 +66,3 @@ def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, value, low, high)
-
-
-def check_switch(name: str, value: bool) -> None:
-    """Raise ValueError if a value is neither True nor False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} {quoted(value)}: must be True or False")

@@ -43,8 +43,8 @@ def relative_to_peak(value: np.ndarray, reference: np.ndarray) -> float:
 def test_normalise_and_fade_are_the_reference(samples):
     wave = excerpt(samples)
     sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
-    sound = transformations.HanningWindow()(transformations.RmsNormalizer(0.3)(sound))
-    mine = cochlea.fade(cochlea.normalise(wave, rms=0.3), 24_000, ramp_ms=None)
+    sound = transformations.HanningWindow()(transformations.RmsNormalizer(cochlea.RMS)(sound))
+    mine = cochlea.fade(cochlea.normalise(wave), 24_000, ramp_ms=1e6)
     np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
 
 
@@ -56,11 +56,6 @@ def test_fade_takes_30_ms_at_both_ends(rate_hz, samples):
     np.testing.assert_array_equal(faded[samples:-samples], 1)
     hann = np.sin(np.pi / 2 * np.arange(samples) / (samples - 0.5)) ** 2
     np.testing.assert_allclose(faded[:samples], hann, rtol=0, atol=1e-12)
-
-
-def test_fade_of_a_short_wave():
-    wave = np.ones(999)  # 42 ms
-    np.testing.assert_array_equal(cochlea.fade(wave, 24_000), cochlea.fade(wave, 24_000, None))
 
 
 # A length with a fast transform, an odd one and a prime; another rate with its own table; a click,
@@ -153,17 +148,12 @@ def test_encode_is_its_stages_one_after_another(samples, rng):
 # No rounding error of a machine gets into spikes: for one of a million draws to turn out the other
 # way, it would have to lie within 1e-16 of its limit.
 @pytest.mark.parametrize(
-    ("rate_hz", "ramp_ms", "digest"),
-    [
-        (24_000, 30.0, "8d63893d4eecb71d"),
-        (48_000, 30.0, "fb304fe67f1c61b1"),
-        (48_000, None, "798d96887aabaee6"),
-    ],
+    ("rate_hz", "digest"), [(24_000, "8d63893d4eecb71d"), (48_000, "fb304fe67f1c61b1")]
 )
-def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, ramp_ms, digest):
+def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
     t = np.arange(rate_hz // 5) / rate_hz
     wave = np.sin(2 * np.pi * (200 + 4000 * t) * t) + np.sin(2 * np.pi * 5000 * t) * (t > 0.05)
-    times, units = cochlea.encode(wave, rate_hz, seed=1, ramp_ms=ramp_ms)
+    times, units = cochlea.encode(wave, rate_hz, seed=1)
     steps = np.rint(times * (rate_hz // 2))
     spikes = np.stack([steps, units]).astype("<i4").tobytes()
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shd_helpers.network import NetworkConfig, build_network, join
+from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit, train_epoch
 from tests.test_engine import random_events
@@ -31,7 +31,7 @@ def test_scores_are_the_means_of_the_members(changes, engine):
             if model.config.learn_beta:
                 one.lif1.beta.mul_(1 - 0.05 * k)
             one.lif1.threshold.mul_(torch.linspace(0.9, 1.1, len(one.lif1.threshold)))
-    join(model)
+    model.join()
     whole = evaluate(model, events, engine)
     apart = [evaluate(one, events, engine) for one in model.members]
     assert whole.n_spikes[:, 0].sum() == sum(one.n_spikes[:, 0].sum() for one in apart) > 0

@@ -51,7 +51,7 @@ def test_whole_speakers_validate(named):
 def test_impossible_splits():
     one_speaker = labelled([0, 1], [3, 3])
     for options, message in (
-        ({"validation_fraction": 1e-9}, "0 for validation"),
+        ({"validation_fraction": 1e-6}, "0 for validation"),
         ({"validation": "speaker", "validation_speakers": "3"}, "leaves 0 utterances for training"),
         ({"validation": "speaker", "validation_speakers": "3,8,9"}, "8, 9: no such speaker here"),
     ):

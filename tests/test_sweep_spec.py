@@ -114,7 +114,7 @@ def test_every_point_is_checked(home):
     with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0: seed -1: must be at least 0"):
         read_sweep(home.yaml)
     home.write(notebook="03_model_training", grid={"slope": [2.0, 10**400]})
-    with pytest.raises(SweepError, match=r"slope=10{57}.*slope 10+\.\.\.: must be above 0"):
+    with pytest.raises(SweepError, match=r"slope=10{57}.*slope 10+\.\.\.: must be at least 1e-06"):
         read_sweep(home.yaml)
 
 

@@ -19,10 +19,9 @@ import pandas as pd
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.source.changed import Change
-from shd_helpers.source.cochlea import encode
+from shd_helpers.source.cochlea import encode, on_all_cores
 from shd_helpers.source.heidelberg import ARCHIVE, NAME
 from shd_helpers.source.recordings import identity, read_wave
-from shd_helpers.source.threads import on_all_cores
 from shd_helpers.study import evaluate
 from shd_helpers.study.networks import input_of, load_network
 from shd_helpers.study.run_folder import RunError, read_run

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_number, check_whole, later
+from shd_helpers.checks import check_settings, later
 from shd_helpers.compiled import compiled
 from shd_helpers.events.downsample import Events
 
@@ -23,17 +23,14 @@ class Augmentation:
     as probable as the others.
     """
 
-    shift_units: int = later(0)  # up or down by up to so many units
-    shift_ms: float = later(0.0)  # earlier or later by up to so many milliseconds, in whole steps
-    stretch: float = later(0.0)  # times from 1 - stretch to 1 + stretch
-    dropout: float = later(0.0)  # share of the events that are left out
+    shift_units: int = later(0, 0, 700)  # up or down by up to so many units
+    shift_ms: float = later(0.0, 0, 60_000)  # earlier or later by up to so many, in whole steps
+    stretch: float = later(0.0, 0, 0.99)  # times from 1 - stretch to 1 + stretch
+    dropout: float = later(0.0, 0, 0.99)  # share of the events that are left out
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""
-        check_whole("shift_units", self.shift_units, 0, 700)
-        check_number("shift_ms", self.shift_ms, 0, 60_000)
-        check_number("stretch", self.stretch, 0, 0.99)
-        check_number("dropout", self.dropout, 0, 0.99)
+        check_settings(self)
 
     def __bool__(self) -> bool:
         """Tell whether anything is changed."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from shd_helpers.checks import check_number, check_whole
+from shd_helpers.checks import check_settings, setting
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import data_dir
 from shd_helpers.source.download import exclusive
@@ -38,19 +38,15 @@ class Downsampling:
     the upper and late edge and fills no block is dropped.
     """
 
-    first_unit: int = 150
-    duration_s: float = 1.0
-    pool_units: int = 3
-    pool_steps: int = 3
-    pool_threshold: int = 2
+    first_unit: int = setting(150, 0, N_CHANNELS - 1)
+    duration_s: float = setting(1.0, BIN_MS / 1000, 60)
+    pool_units: int = setting(3, 1, N_CHANNELS)
+    pool_steps: int = setting(3, 1, 65535)
+    pool_threshold: int = setting(2, 1)
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave no entry or no event."""
-        check_whole("first_unit", self.first_unit, 0, N_CHANNELS - 1)
-        check_number("duration_s", self.duration_s, 0, 60, above=True)
-        check_whole("pool_units", self.pool_units, 1, N_CHANNELS)
-        check_whole("pool_steps", self.pool_steps, 1, 65535)
-        check_whole("pool_threshold", self.pool_threshold, 1)
+        check_settings(self)
         if self.n_units < 1 or not 1 <= self.n_steps <= 65535:
             raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
         if self.pool_threshold > self.pool_units * self.pool_steps:
@@ -160,19 +156,16 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     Raises
     ------
     DatasetError
-        If the language is not in the data set or no utterance is spoken in it, or if most spikes
-        come too late to be seconds.
+        If the language is not in the data set or no utterance is spoken in it.
     """
     class_of = language_classes(utterances.keys, language)
     chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
     if len(chosen) == 0:
         raise DatasetError(f"no utterance in language {language!r}. Choose another `language`.")
     n_bins, n_cut = grid.n_steps * grid.pool_steps, grid.n_units * grid.pool_units
-    blocks, late = [], 0
-    end_s = max(grid.duration_s, Downsampling.duration_s)  # a shorter window is meant to cut words
+    blocks = []
     for i in chosen:
         times, units = utterances.spikes(int(i))
-        late += int(np.count_nonzero(times >= end_s))
         bins = np.floor(times * 1000 / BIN_MS)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
@@ -182,12 +175,6 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         reached, active = distinct(step * grid.n_units + unit)
         enough = active >= grid.pool_threshold
         blocks.append(reached[enough])
-    n_spikes = np.diff(utterances.offsets)[chosen].sum()
-    if late > n_spikes / 2:
-        raise DatasetError(
-            f"{late / n_spikes:.0%} of the spikes come after {end_s:g} s; are the times seconds? "
-            "Correct the program that wrote the file, or raise `duration_s`."
-        )
     steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
     return Events(
         steps.astype(np.uint16),

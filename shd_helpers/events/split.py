@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shd_helpers.checks import check_choice, check_number, check_switch, check_whole, later, quoted
+from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 from shd_helpers.source.shd_file import DatasetError
 
-PROTOCOLS = ("official", "leave_one_out", "everybody")
-VALIDATIONS = ("random", "speaker")
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_out
 
 
@@ -45,20 +43,16 @@ class Split:
     ValueError names a value out of its range.
     """
 
-    protocol: str = later("official")
-    held_out: int = later(-1, counts_with="protocol")  # a speaker's number; -1: none
-    validation: str = "random"
-    validation_fraction: float = 0.1  # of the utterances (random)
+    protocol: str = later("official", "official", "leave_one_out", "everybody")
+    held_out: int = later(-1, -1, 65535, counts_with="protocol")  # a speaker's number; -1: none
+    validation: str = setting("random", "random", "speaker")
+    validation_fraction: float = setting(0.1, 1e-6, 0.9)  # of the utterances (random)
     validation_speakers: str = later("")
     score_test: bool = later(True)
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and those that don't go together."""
-        check_choice("protocol", self.protocol, PROTOCOLS)
-        check_whole("held_out", self.held_out, -1, 65535)
-        check_choice("validation", self.validation, VALIDATIONS)
-        check_number("validation_fraction", self.validation_fraction, 0, 0.9, above=True)
-        check_switch("score_test", self.score_test)
+        check_settings(self)
         if (self.held_out >= 0) != (self.protocol == "leave_one_out"):
             raise ValueError(
                 f"held_out {self.held_out}: protocol 'leave_one_out' needs a speaker's number, "

@@ -6,7 +6,6 @@ from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.network.engine import Network, answers, choose_engine
-from shd_helpers.network.members import join
 from shd_helpers.network.quantisation import Quantisation
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -19,7 +18,6 @@ __all__ = [
     "build_network",
     "choose_engine",
     "costs",
-    "join",
 ]
 
 
@@ -36,5 +34,5 @@ def build_network(
     sizes = n_units, config.n_hidden * config.members, n_classes
     model = SpikingNetwork(sizes, config, generator, step_ms)
     model.members = tuple(apart)
-    join(model)
+    model.join()
     return model

@@ -19,13 +19,12 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.checks import check_choice, check_whole, later, quoted
+from shd_helpers.checks import check_settings, later, quoted
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
-LEAKS = ("shift", "product")
 TUNED_EPOCHS = 10
 _NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
@@ -46,14 +45,14 @@ class Quantisation:
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
     fc2_bits: int = later(0)
     mem_bits: int = later(0)  # of a membrane, which saturates
-    leak: str = later("shift", counts_with="mem_bits")  # U - (U >> k), or product: 8 bits
-    quantised_epochs: int = later(0)  # the last so many train with few-bit weights
+    # U - (U >> k), or a product with 8 bits
+    leak: str = later("shift", "shift", "product", counts_with="mem_bits")
+    quantised_epochs: int = later(0, 0, 100_000)  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
+        check_settings(self)
         bits = self.fc1_bits, self.fc2_bits, self.mem_bits
-        check_choice("leak", self.leak, LEAKS)
-        check_whole("quantised_epochs", self.quantised_epochs, 0, 100_000)
         if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
             raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
 
@@ -117,24 +116,20 @@ class Quantisation:
             )
         return k
 
-    def scales(self, weight: torch.Tensor, threshold: torch.Tensor, bits: int) -> torch.Tensor:
-        """Return what a weight's integer 1 means, for each neuron; shape (neurons,).
+    def integers(
+        self, weight: torch.Tensor, threshold: torch.Tensor, bits: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weights as integers, (neurons, inputs), and what a 1 means there, (neurons,).
 
         A neuron's largest weight is the largest integer. But the threshold, times the headroom,
         has to fit into the membrane, and no neuron's scale, counted in thresholds, is below a
         `SPREAD`th of the layer's largest: else it would take bits from all others' membranes.
-        Weights are (neurons, inputs), thresholds one number, or one a neuron.
+        Thresholds are one number, or one a neuron.
         """
         theta = threshold.detach().expand(len(weight)).double()
         share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)
         floor = (share.max() / SPREAD).clamp(min=HEADROOM / self.high)
-        return share.clamp(min=floor) * theta
-
-    def integers(
-        self, weight: torch.Tensor, threshold: torch.Tensor, bits: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a layer's weights as integers, shape (neurons, inputs), and `scales`."""
-        scale = self.scales(weight, threshold, bits)
+        scale = share.clamp(min=floor) * theta
         return torch.round(weight.detach().double() / scale[:, None]), scale
 
     def held(self, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> torch.Tensor:
@@ -179,7 +174,7 @@ class Quantisation:
                 fc.weight.data.copy_(weight)
 
     def round_weights(self, model: Network) -> None:
-        """Put few-bit weights into a model: whole multiples of `scales`, in float32."""
+        """Put few-bit weights into a model: whole multiples of their scales, in float32."""
         assert isinstance(model, SpikingNetwork)
         bits = self.fc1_bits, self.fc2_bits
         for (fc, lif), b in zip(model.layers, bits, strict=True):

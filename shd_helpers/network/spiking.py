@@ -100,7 +100,7 @@ class SpikingNetwork(nn.Module):
             raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
         self.n_layers, self.readout, self.delays = len(sizes) - 1, config.readout, delays
         self.config = config
-        self.members: tuple[SpikingNetwork, ...] = ()  # no modules of this one: see `members.join`
+        self.members: tuple[SpikingNetwork, ...] = ()  # no modules of this one: see `join`
         beta = config.step_beta(step_ms)
         fc: nn.Linear | ChannelConv1d
         for i in range(self.n_layers):
@@ -129,6 +129,27 @@ class SpikingNetwork(nn.Module):
             snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it alive for ever
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
+
+    @torch.no_grad()
+    def join(self) -> None:
+        """Take the weights of the members, so that the scores are the means of theirs.
+
+        The hidden neurons stand side by side. An output neuron of the readout "membrane" only adds
+        up, and with the same beta, so it can add up for all members at once.
+        """
+        n = len(self.members[0].fc1.bias)  # at a place
+        states = [one.state_dict() for one in self.members]
+        for name, values in self.state_dict().items():
+            each = [state[name] for state in states]
+            if name.startswith("fc1"):  # a row for each neuron at a place
+                values.copy_(torch.cat(each))
+            elif "1." in name and len(each[0].shape) == 1:  # a value for each neuron of all places
+                values.copy_(torch.stack(each).unflatten(1, (-1, n)).transpose(0, 1).flatten())
+            elif name == "fc2.weight":
+                columns = torch.stack(each, 1).unflatten(2, (-1, n))  # classes, members, places, n
+                values.copy_(columns.transpose(1, 2).flatten(1) / len(each))
+            elif name == "fc2.bias":
+                values.copy_(torch.stack(each).mean(0))
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:

@@ -10,23 +10,29 @@ membrane's motion is computed from the positive frequencies alone, as in the ref
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from math import ceil, exp
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+import numba
 import numpy as np
 import scipy.fft
 from scipy.special import hankel1, hankel2
+from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from shd_helpers.compiled import compiled
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir
-from shd_helpers.source.threads import N_THREADS
 
+# Not numba.get_num_threads(): it starts numba's own threads, which nothing here uses, and makes
+# torch share every small product of this process among as many.
+N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 MIN_DURATION_S, MAX_DURATION_S = 0.01, 5.0  # of a word
 LOWEST_RATE_HZ = 24_000  # below, the hair cell's step is too long: at 8 kHz it fires 57 % too often
 # With these, the spikes of the Heidelberg Digits are as like the published ones as two draws are.
@@ -53,9 +59,7 @@ FIBRES = 40
 TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
 
 
-def encode(
-    wave: np.ndarray, rate_hz: int, seed: int, ramp_ms: float | None = RAMP_MS
-) -> tuple[np.ndarray, np.ndarray]:
+def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Turn one sound into the spikes of 700 bushy cells.
 
     Parameters
@@ -66,9 +70,6 @@ def encode(
         Sampling rate of the wave, 24 kHz or more. SHD was made at 48 kHz.
     seed : int
         Seed of the nerve fibres; the result depends on it, not on the number of threads.
-    ramp_ms : float or None
-        Duration of the fade in and out. SHD has 30 ms; None fades over the whole track, which is
-        what ``lauscher`` does unless told otherwise.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def encode(
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    wave = fade(normalise(wave), rate_hz, ramp_ms)
+    wave = fade(normalise(wave), rate_hz)
     step_hz = rate_hz // 2
     settings = 1.0 / step_hz, _nerve(step_hz, seed), _bushy(step_hz)
     steps, found = len(wave) // 2 + 1, []
@@ -112,25 +113,28 @@ def encode(
     return step / step_hz, units
 
 
-def normalise(wave: np.ndarray, rms: float = RMS) -> np.ndarray:
-    """Scale a wave to a root mean square; ValueError if that can't be done."""
+def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **bar: Any) -> list:
+    """Return a function's results in the order of its items; `bar` is for tqdm's named `what`."""
+    return thread_map(function, items, max_workers=N_THREADS, tqdm_class=tqdm, desc=what, **bar)
+
+
+def normalise(wave: np.ndarray) -> np.ndarray:
+    """Scale a wave to the root mean square `RMS`; ValueError if that can't be done."""
     wave = np.asarray(wave, dtype=float)
     power = np.mean(wave**2) if len(wave) else 0.0
     if not np.isfinite(power):
         raise ValueError("the wave holds values that are not finite")
     if power == 0:
         raise ValueError("the wave is silent" if len(wave) else "the wave has 0 samples")
-    return wave * (rms / np.sqrt(power))
+    return wave * (RMS / np.sqrt(power))
 
 
-def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float | None = RAMP_MS) -> np.ndarray:
-    """Fade a wave in and out with halves of a Hann window.
+def fade(wave: np.ndarray, rate_hz: int, ramp_ms: float = RAMP_MS) -> np.ndarray:
+    """Fade a wave in and out with halves of a Hann window, each of ``ramp_ms``.
 
-    Each takes ``ramp_ms``, or half the track if that is shorter or ``ramp_ms`` is None (the middle
-    sample of an odd number stays).
+    In a shorter wave each takes half of it; the middle sample of an odd number stays.
     """
-    half = len(wave) // 2
-    samples = half if ramp_ms is None else min(round(ramp_ms / 1000 * rate_hz), half)
+    samples = min(round(ramp_ms / 1000 * rate_hz), len(wave) // 2)
     ramp = np.hanning(2 * samples)[:samples]
     return wave * np.concatenate([ramp, np.ones(len(wave) - 2 * samples), ramp[::-1]])
 

@@ -20,9 +20,8 @@ import soundfile
 
 from shd_helpers.checks import check_choice
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import encode
+from shd_helpers.source.cochlea import encode, on_all_cores
 from shd_helpers.source.shd_file import LANGUAGES, write_shd
-from shd_helpers.source.threads import on_all_cores
 from shd_helpers.versions import SPIKES
 
 ESPEAK_RATE_HZ, SPEECH_RATE_HZ = 22_050, 24_000
@@ -181,7 +180,7 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     SpeechError
         If eSpeak NG fails. ValueError, if the language is unknown.
     """
-    check_choice("language", language, tuple(LANGUAGES))
+    check_choice("language", language, [*LANGUAGES])
     made = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
     paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
     receipt = folder / "spoken.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_choice, check_whole, later, quoted
+from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -43,15 +43,15 @@ class Recipe:
     """
 
     dataset: str = "spoken"  # spoken, hd, shd or a folder
-    language: str = "english"
+    language: str = setting("english", *LANGUAGES)
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    changed: int = later(0)  # copies of each training recording whose sound is changed
+    changed: int = later(0, 0, MOST_COPIES)  # copies of each training recording, its sound changed
     augmentation: Augmentation = field(default_factory=Augmentation)
     circuit: Quantisation = field(default_factory=Quantisation)
     split: Split = field(default_factory=Split)
-    seed: int = 0  # split, initial weights and order of the batches
+    seed: int = setting(0, 0, 2**63 - 1)  # split, initial weights and order of the batches
     run_name: str = "default"  # folder below runs/
 
     def __post_init__(self) -> None:
@@ -60,9 +60,7 @@ class Recipe:
             raise ValueError(
                 f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
             )
-        check_choice("language", self.language, tuple(LANGUAGES))
-        check_whole("changed", self.changed, 0, MOST_COPIES)
-        check_whole("seed", self.seed, 0, 2**63 - 1)
+        check_settings(self)
         check_run_name(self.run_name)
         reasons = self._too_small()
         if self.circuit:

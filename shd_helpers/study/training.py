@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_number, check_whole
+from shd_helpers.checks import check_settings, setting
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import Quantisation, SpikingNetwork, answers, join
+from shd_helpers.network import Quantisation, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 
@@ -26,17 +26,14 @@ class TrainConfig:
     ValueError names a value out of its range.
     """
 
-    epochs: int = 30  # passes over the training utterances
-    batch_size: int = 8
-    lr: float = 1e-3  # learning rate of Adam
-    lr_step: int = 10  # epochs after which the learning rate falls to half
+    epochs: int = setting(30, 1, 100_000)  # passes over the training utterances
+    batch_size: int = setting(8, 1, 100_000)
+    lr: float = setting(1e-3, 1e-9, 1)  # learning rate of Adam
+    lr_step: int = setting(10, 1, 100_000)  # epochs after which the learning rate falls to half
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
-        check_whole("epochs", self.epochs, 1, 100_000)
-        check_whole("batch_size", self.batch_size, 1, 100_000)
-        check_number("lr", self.lr, 0, 1, above=True)
-        check_whole("lr_step", self.lr_step, 1, 100_000)
+        check_settings(self)
 
 
 class Metrics(NamedTuple):
@@ -156,7 +153,7 @@ def fit(
             met.append(train_epoch(one, words, optimizer, config, generator, tuned, engine))
         train = Metrics(*np.mean(met, axis=0).tolist())
         if joined:
-            join(joined)
+            joined.join()
         as_built = tuned.few_bit_weights if tuned else nullcontext
         with as_built(model):
             valid = evaluate(model, validation, engine)

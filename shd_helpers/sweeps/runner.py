@@ -280,7 +280,24 @@ def execute(
 
 def main() -> None:
     """Run sweeps from the command line (``make sweep``, ``make evidence``)."""
-    arguments = parser().parse_args()
+    command = argparse.ArgumentParser(
+        prog="python -m shd_helpers.sweeps.runner", description=__doc__
+    )
+    add = command.add_argument
+    add("names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files")
+    text = "another value of a parameter outside the grid, for example dataset=FOLDER"
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+    text = "also run those whose name contains the text, though the table has them"
+    add("--again", metavar="TEXT", help=text)
+    text = f"seconds for one run; default: {RUN_S:g}, or half of a job's time"
+    add("--timeout", type=float, metavar="S", help=text)
+    place = command.add_mutually_exclusive_group().add_argument
+    place("--workers", type=int, help="processes here; default: one for each core")
+    place("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
+    place("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
+    text = "options of sbatch; others are in sweeps/cluster/slurm.yaml"
+    add("--sbatch", action="append", default=[], metavar="NAME=VALUE,...", help=text)
+    arguments = command.parse_args()
     places = Places(arguments.workers, arguments.scheduler, arguments.slurm, (*arguments.sbatch,))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -305,28 +322,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print(f"\nInterrupted. {RESUME}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command's options."""
-    command = argparse.ArgumentParser(
-        prog="python -m shd_helpers.sweeps.runner", description=__doc__
-    )
-    add = command.add_argument
-    add("names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files")
-    text = "another value of a parameter outside the grid, for example dataset=FOLDER"
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
-    text = "also run those whose name contains the text, though the table has them"
-    add("--again", metavar="TEXT", help=text)
-    text = f"seconds for one run; default: {RUN_S:g}, or half of a job's time"
-    add("--timeout", type=float, metavar="S", help=text)
-    place = command.add_mutually_exclusive_group().add_argument
-    place("--workers", type=int, help="processes here; default: one for each core")
-    place("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    place("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
-    text = "options of sbatch; others are in sweeps/cluster/slurm.yaml"
-    add("--sbatch", action="append", default=[], metavar="NAME=VALUE,...", help=text)
-    return command
 
 
 if __name__ == "__main__":
