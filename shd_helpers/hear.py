@@ -78,10 +78,7 @@ class Listener:
 def record() -> np.ndarray:
     """Return what the microphone hears for `RECORD_S`, (samples,) at `RATE_HZ`.
 
-    Raises
-    ------
-    RecordingError
-        If there is no microphone, or nothing to reach it with.
+    RecordingError, if there is no microphone, or nothing to reach it with.
     """
     remedy = "Name a sound file instead, or say a word in notebook 4."
     try:

@@ -39,12 +39,7 @@ class Augmentation:
     def __call__(self, events: Events, generator: torch.Generator) -> Events:
         """Return changed utterances; entries that fall together or beyond the edges are lost.
 
-        Parameters
-        ----------
-        events : Events
-            Utterances.
-        generator : torch.Generator
-            One draw of it seeds all changes.
+        One draw of the generator seeds all changes.
         """
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         n, shift_steps = len(events), round(self.shift_ms / events.step_ms)

@@ -102,10 +102,7 @@ class Events:
     def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the utterances `index`, shape (batch,), as zeros and ones.
 
-        Returns
-        -------
-        ndarray
-            float32, shape (steps, batch, units): time first, as the network reads it.
+        float32, shape (steps, batch, units): time first, as the network reads it.
         """
         x = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
         for column, i in enumerate(index):

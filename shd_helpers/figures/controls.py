@@ -48,29 +48,16 @@ def explore(
     recorder: widgets.DOMWidget | None = None,
     **choices: Any,
 ) -> Figure | None:
-    """Show a figure under controls that change it, or without a person the figure alone.
+    """Show a figure under controls that change it, or without a person return the figure alone.
 
     Dragging a slider sends many changes; while a frame is drawn they wait in the kernel's queue,
     and only the last of them is drawn next.
 
-    Parameters
-    ----------
-    figure : Figure
-        What `update` changes.
-    update : callable
-        Takes the controls' values by name, begins with its defaults, and returns a line of text.
-    sound : callable, optional
-        Takes the same values; returns a WAV file to be heard, or None.
-    recorder : DOMWidget, optional
-        Stands above the controls; where its `number` changes, the figure does, too.
-    **choices
-        What a control may be, in ipywidgets' abbreviations: (lowest, highest, step) for a slider,
-        a list for a menu, a bool for a box to tick.
-
-    Returns
-    -------
-    Figure or None
-        The figure with the defaults; None where it is shown with controls.
+    `update` changes the figure: it takes the controls' values by name, begins with its defaults,
+    and returns a line of text. `sound` takes the same values and returns a WAV file, or None. A
+    `recorder` stands above the controls; where its `number` changes, the figure does, too. What a
+    control may be is in ipywidgets' abbreviations: (lowest, highest, step) for a slider, a list for
+    a menu, a bool for a box to tick.
     """
     line = update()
     png(figure)

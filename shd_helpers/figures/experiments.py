@@ -41,12 +41,7 @@ class TrainButton(widgets.Button):
 def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
     """Train with one setting changed, after a prediction, and compare with the recipe as it is.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        What is changed. The test utterances aren't read.
-    epochs : int
-        Of each run.
+    Each run takes so many epochs; the test utterances aren't read.
     """
     settings = recipe.flat() | {"epochs": epochs, "lr_step": 1 + epochs // 2, "score_test": False}
     changes = {f"{name} {value:g}": {name: value} for name, value in ONE_SETTING}

@@ -22,14 +22,8 @@ from shd_helpers.study.networks import TrainedNetwork, input_of
 class Recorder(anywidget.AnyWidget):
     """Buttons to record a word in the browser, to load a file there, and to hear it.
 
-    Attributes
-    ----------
-    sound : bytes
-        Samples as float32, 48 kHz, mono; empty where there is none.
-    trouble : str
-        Why there is none, a sentence; else empty.
-    number : int
-        How many sounds, or troubles, there have been.
+    `sound` are samples as float32, 48 kHz, mono; where there is none, `trouble` says why. `number`
+    counts sounds and troubles.
     """
 
     _esm = Path(__file__).with_name("recorder.js")

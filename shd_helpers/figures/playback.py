@@ -16,20 +16,9 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 class Playback:
     """Input, hidden spikes, output membranes, and class scores that add up over time.
 
-    Parameters
-    ----------
-    network : SpikingNetwork
-        Trained network with a hidden layer.
-    size : tuple of int
-        Units and steps of an utterance.
-    class_names : sequence of str
-        Words, in the order of the classes.
-    step_ms : float
-        Length of a step, milliseconds.
-    colors : dict
-        What colours of the class scores mean, for the legend.
-    columns : int
-        Empty columns of panels, left of the two: `beside`.
+    It is of a trained network with a hidden layer, for utterances of a size, (units, steps), with
+    steps of `step_ms` milliseconds. `colors` says in the legend what colours of the scores mean;
+    `columns` are empty columns of panels left of the two: `beside`.
     """
 
     def __init__(

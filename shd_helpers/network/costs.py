@@ -26,17 +26,9 @@ def accumulates(
     """Return how often each utterance's events and spikes meet a weight, shape (utterances,).
 
     A copy of an event that would arrive after the last step costs nothing, and weights that are
-    exactly 0 are no synapses.
-
-    Parameters
-    ----------
-    synapses : sequence of ndarray
-        How many weights each input of a layer meets, by layer: (delays x units,), then (neurons,).
-    delays : sequence of int
-        Steps by which copies of the events arrive late.
-    n_spikes : ndarray
-        Spikes of each layer, shape (utterances, layers). They count with their neurons' mean number
-        of synapses.
+    exactly 0 are no synapses. `synapses` says how many weights each input of a layer meets, by
+    layer: (delays x units,), then (neurons,); `delays` are the steps by which copies of events
+    arrive late. Spikes, (utterances, layers), count with their neurons' mean number of synapses.
     """
     total, of = np.zeros(len(events)), np.repeat(np.arange(len(events)), np.diff(events.offsets))
     for k, delay in enumerate(delays):

@@ -39,18 +39,9 @@ GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch
 def choose_engine(name: str, model: Network) -> ModuleType:
     """Return the module that runs the network, by `forward_backward` and `evaluate_batch`.
 
-    Parameters
-    ----------
-    name : str
-        ``"snntorch"``, the readable loop, or ``"fused"``, the same arithmetic compiled.
-    model : SpikingNetwork or ConvolutionalNetwork
-        What the compiled engine can't do is done by the loop, with a warning that says why. A
-        network without spikes is run by torch, whatever the name.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
+    ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the compiled
+    engine can't do is done by the loop, with a warning that says why. A network without spikes is
+    run by torch, whatever the name. ValueError, if the name is unknown.
     """
     if name not in ENGINES:
         raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
@@ -287,14 +278,10 @@ def forward_backward(
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward; return class scores and numbers of spikes; raise as `forward_backward`.
+    """Run a batch forward; raise as `forward_backward`.
 
-    Returns
-    -------
-    scores : Tensor
-        Class scores as in `SpikingNetwork.scores`, shape (batch, classes), float32.
-    n_spikes : Tensor
-        Spikes of all steps and neurons, shape (batch, layers), int64; the output layer is last.
+    Returns class scores as in `SpikingNetwork.scores`, (batch, classes), and the numbers of spikes
+    of all steps and neurons, (batch, layers), int64; the output layer is last.
     """
     _, scores, n_spikes, *_ = _call(model, events, index)
     return torch.from_numpy(scores), torch.from_numpy(n_spikes)

@@ -18,10 +18,7 @@ def forward_backward(
 ) -> tuple[float, torch.Tensor]:
     """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
 
-    Returns
-    -------
-    tuple of float and Tensor
-        Mean cross-entropy on the class scores (nats), and scores (batch, classes).
+    Returns the mean cross-entropy of the class scores (nats), and these, (batch, classes).
     """
     model.zero_grad()
     recording = model(torch.from_numpy(events.to_frames(index)))

@@ -29,17 +29,9 @@ def true_step(x: torch.Tensor) -> torch.Tensor:
 def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return snntorch's step function with the gradient of the named surrogate.
 
-    It takes the membrane's distance from the threshold and returns spikes (0 or 1).
-
-    Parameters
-    ----------
-    slope : float
-        The larger, the narrower: snntorch's ``slope``, for atan its ``alpha``.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
+    It takes the membrane's distance from the threshold and returns spikes (0 or 1). The larger the
+    slope (snntorch's ``slope``, for atan its ``alpha``), the narrower. ValueError, if the name is
+    unknown.
     """
     check_choice("surrogate", name, SURROGATES)
     step = _SNNTORCH[name](slope)

@@ -74,19 +74,8 @@ class Change:
     def apply(self, wave: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
         """Return the changed word: a voice, in a silent place, its room and noise, a microphone.
 
-        Parameters
-        ----------
-        wave : (samples,) array
-            One word.
-        rate_hz : int
-            Its sampling rate.
-        rng : Generator
-            Draws the room's echoes and the noise.
-
-        Returns
-        -------
-        (samples,) float array
-            At the same rate; never longer or shorter than the cochlea takes.
+        It is of the same rate, (samples,), and never longer or shorter than the cochlea takes. The
+        generator draws the room's echoes and the noise.
         """
         from scipy.signal import oaconvolve, resample_poly  # takes 1.4 s to import
 

@@ -39,17 +39,9 @@ def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) 
     folder or is put there by hand, and the spikes of each recording that was encoded. Of two
     processes at once, one waits. ``hd.json``, written last, says how the files were made.
 
-    Parameters
-    ----------
-    copy : int
-        0, or a changed copy: row by row the same recordings, each copy changed in its own way.
-    parts : sequence of int
-        Which files: 0 trains, 1 tests. A changed copy is made of one at a time.
-
-    Raises
-    ------
-    DatasetError
-        If the archive can't be had or holds something else; the message names file and remedy.
+    A changed `copy` (from 1) has row by row the same recordings, each changed in its own way; it is
+    made of one of the `parts` (0 trains, 1 tests) at a time. DatasetError names file and remedy, if
+    the archive can't be had or holds something else.
     """
     paths = [folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5" for part in parts]
     receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"

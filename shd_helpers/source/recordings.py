@@ -134,20 +134,10 @@ def _find_recordings(folder: Path) -> list[tuple[Path, int, str]]:
 def encode_files(
     paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", copy: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Encode sound files on all cores; killed half-way and called again, go on where it was.
+    """Encode sound files on all cores, as `encode_file` does, under a progress bar named `what`.
 
-    Parameters
-    ----------
-    parts : Path
-        Folder that keeps the spikes of each file that is done, for the next call; the caller
-        removes it.
-    what : str
-        Text of the progress bar.
-
-    Returns
-    -------
-    list of tuple
-        Times and units of each file; see `encode_file`, also for what is raised.
+    Killed half-way and called again, it goes on where it was: the folder `parts` keeps the spikes
+    of each file that is done, and the caller removes it.
     """
 
     def encode_one(path):
@@ -243,19 +233,10 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
-    """Return a sound file's samples, the mean of its channels, and their rate; nothing is changed.
+    """Return a file's samples, (samples,), the mean of its channels, and their rate, Hz.
 
-    Parameters
-    ----------
-    path : Path
-        A file that libsndfile reads: wav, flac, ogg, mp3.
-    longest_s : float
-        How long it may be, seconds.
-
-    Raises
-    ------
-    RecordingError
-        If it can't be read, is too short or too long, or not of finite values.
+    It may be whatever libsndfile reads: wav, flac, ogg, mp3. RecordingError, if it can't be read,
+    is too short or longer than `longest_s` seconds, or not of finite values.
     """
     try:
         if not path.is_file():

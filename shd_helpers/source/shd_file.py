@@ -182,15 +182,8 @@ def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> N
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
     """Map a file's labels to the classes 0, 1, ... of a language, by class name; others are absent.
 
-    Parameters
-    ----------
-    keys : sequence of str
-        The file's class names, in the order of its labels.
-
-    Raises
-    ------
-    DatasetError
-        If the language is unknown or one of its words is not in `keys`.
+    `keys` are the file's class names, in the order of its labels. DatasetError, if the language is
+    unknown or one of its words isn't among them.
     """
     if language not in LANGUAGES:
         raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")

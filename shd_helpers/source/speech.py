@@ -127,17 +127,8 @@ def _speak(espeak, text, voice, settings, collect) -> None:
 def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray:
     """Speak a digit as a person would: never twice alike, with a pause before and noise behind.
 
-    Parameters
-    ----------
-    word, speaker : str, int
-        One of ``shd_file.LANGUAGES["both"]``, and an index into ``SPEAKERS``.
-    generator : numpy.random.Generator
-        Source of rate, pitch, pitch range, silence, level and noise.
-
-    Returns
-    -------
-    (samples,) float array
-        Sound at 24 kHz of 0.3 to 1 s, of a length whose Fourier transform is fast.
+    The generator draws rate, pitch, its range, silence, level and noise. Returns 0.3 to 1 s of
+    sound at 24 kHz, (samples,), of a length whose Fourier transform is fast.
     """
     accent, variant, _ = SPEAKERS[speaker]
     language = "de" if word in LANGUAGES["german"] else accent
@@ -168,17 +159,8 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
 
     Ten speakers are in both files, two (``TEST_SPEAKERS``) in the test file only. Each utterance
     follows from its word, speaker and take alone. ``spoken.json``, written last, says how the files
-    were made.
-
-    Parameters
-    ----------
-    language : str
-        ``"english"``, ``"german"`` or ``"both"``. The class names are SHD's twenty in any case.
-
-    Raises
-    ------
-    SpeechError
-        If eSpeak NG fails. ValueError, if the language is unknown.
+    were made. The class names are SHD's twenty, whatever the language. SpeechError, if eSpeak NG
+    fails; ValueError, if the language is unknown.
     """
     check_choice("language", language, [*LANGUAGES])
     made = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}

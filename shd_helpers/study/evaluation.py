@@ -108,12 +108,9 @@ def evaluate(
 def seen_and_unseen_accuracy(
     tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the test accuracy, over all speakers, those `seen` in training, and unseen ones.
+    """Return the test accuracy over all speakers, those `seen` in training, and unseen ones.
 
-    Returns
-    -------
-    dict
-        `test`, `test_seen`, `test_unseen` as fractions, None where nothing was measured.
+    They are called `test`, `test_seen`, `test_unseen`: fractions, None where nothing was measured.
     """
     if tested is None:
         return dict.fromkeys(("test", "test_seen", "test_unseen"))

@@ -30,17 +30,8 @@ class Exercise(NamedTuple):
 def check(function: Callable, solution: Callable) -> Callable:
     """Print what is to be said about the reader's function; return the one to go on with.
 
-    Parameters
-    ----------
-    function : callable
-        The reader's; untouched it raises NotImplementedError.
-    solution : callable
-        The notebook's own, whose name is the exercise's with ``_solution``.
-
-    Returns
-    -------
-    callable
-        The reader's if it is right, else the solution.
+    That is the reader's if it is right, else the notebook's own `solution`, whose name is the
+    exercise's with ``_solution``. An untouched function raises NotImplementedError.
     """
     verdict = judge(function, solution)
     is_right = verdict.startswith("right")

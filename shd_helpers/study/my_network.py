@@ -34,12 +34,9 @@ def keep(name: str, text: str) -> None:
 
 
 def write() -> Path:
-    """Write ``my_network.py`` below ``runs/``, and print whose functions it has.
+    """Write ``my_network.py`` below ``runs/``, print whose functions it has, and return its path.
 
-    Returns
-    -------
-    Path
-        The file; its functions are the reader's, or the notebooks' solutions where one is missing.
+    They are the reader's, or the notebooks' solutions where one is missing.
     """
     found, whose = _solutions(), {}
     for name in FUNCTIONS:
@@ -65,13 +62,7 @@ def _solutions() -> dict[str, str]:
 
 
 def read() -> TrainedNetwork:
-    """Return the network that ``my_network.py`` has trained.
-
-    Raises
-    ------
-    RunError
-        If it hasn't.
-    """
+    """Return the network that ``my_network.py`` has trained; RunError, if it hasn't."""
     file, grid = _folder() / "my_network.pt", Downsampling()
     if not file.is_file():
         raise RunError(f"{file}: no such file. Run {file.with_suffix('.py').name} first.")

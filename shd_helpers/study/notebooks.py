@@ -43,28 +43,14 @@ def execute_run(
 ) -> None:
     """Execute notebooks one after the other by papermill, and put them into their run folder.
 
-    Each gets a kernel of its own, in its own folder, with this checkout's package. Until all have
-    ended well they and their figures lie in ``.<name>.notebooks`` beside the run folder.
+    Each gets a kernel of its own, in its own folder, with this checkout's package, and values for
+    its parameters cell. Until all have ended well they and their figures lie in
+    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds.
+    `timeout_s` is for all of them; with `progress` they show what they print, and a bar; without
+    `lessons` cells of that tag, which leave a run as it is, are passed over.
 
-    Parameters
-    ----------
-    notebooks : mapping
-        Values for the parameters cell, by notebook.
-    folder : Path
-        The run folder; who calls this holds its `execution_lock`.
-    timeout_s : float, optional
-        How long all of them may take, seconds.
-    progress : bool
-        Show what they print, and a bar for each.
-    lessons : bool
-        Also execute the cells tagged ``lesson``, which leave a run as it is.
-
-    Raises
-    ------
-    NotebookError
-        If a cell fails.
-    RuntimeError, TimeoutError
-        If a kernel dies at each of three starts or after it has begun, or it takes too long.
+    NotebookError, if a cell fails; RuntimeError, if a kernel dies at each of three starts or later;
+    TimeoutError.
     """
     import nbformat
     import papermill  # takes seconds

@@ -27,20 +27,10 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
-    """Refuse a name or type that the parameters cell doesn't have; papermill would only warn.
+    """Refuse what the parameters cell doesn't have; papermill would only warn.
 
-    Parameters
-    ----------
-    parameters : mapping
-        Values by name.
-    defaults : mapping
-        From `notebook_parameters`.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or a value is of another type than the default (an integer may
-        stand for a float).
+    ValueError, if a name isn't among the defaults, or a value is of another type than the default
+    (an integer may stand for a float).
     """
     for name, value in parameters.items():
         if name not in defaults:
@@ -54,17 +44,9 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
 
 
 def check_run_name(name: object) -> None:
-    """Refuse what is no run folder below ``runs/``.
+    """Refuse what is no run folder below ``runs/``, nor a sweep's own ``sweeps/<sweep>/<run>``.
 
-    Parameters
-    ----------
-    name : object
-        A name, or a sweep's own ``sweeps/<sweep>/<configuration>``.
-
-    Raises
-    ------
-    ValueError
-        If the name is empty, too long, or has anything but letters, digits and ``_.,=+-``.
+    ValueError, if it is empty, too long, or has anything but letters, digits and ``_.,=+-``.
     """
     parts = name.split("/") if isinstance(name, str) else []
     is_one = len(parts) == 1 or (len(parts) == 3 and parts[0] == "sweeps")
@@ -82,14 +64,9 @@ def as_run_name(text: str) -> str:
 
 
 def literal(text: str, default: object = None) -> Any:
-    """Read a number or True/False (``1e-3`` is a number); all else, and what has a text, is text.
+    """Read a number or True/False (``1e-3`` is a number) of a command line; all else is text.
 
-    Parameters
-    ----------
-    text : str
-        From a command line.
-    default : object
-        The parameter's default; where it is a text, nothing is read.
+    Where the parameter's default is a text, nothing is read.
     """
     if isinstance(default, str):
         return text

@@ -70,13 +70,10 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, parameters: Mapping[str, object]) -> "Recipe":
-        """Return the recipe of a run's flat parameters.
+        """Return the recipe of a run's flat parameters, values by name.
 
-        Parameters
-        ----------
-        parameters : mapping
-            Values by name. What isn't there has its default: some notebooks have only a part, and a
-            run that is older than a parameter was made without it. Other names are passed over.
+        What isn't there has its default: some notebooks have only a part, and a run that is older
+        than a parameter was made without it. Other names are passed over.
         """
 
         def given(kind: Any) -> dict[str, Any]:

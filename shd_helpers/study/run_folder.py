@@ -141,17 +141,10 @@ class RunWriter:
     ) -> None:
         """Make the run folder of a network that is trained.
 
-        Parameters
-        ----------
-        scores : mapping
-            Accuracies as fractions, None where there is no utterance to measure.
-        predictions, examples, costs
-            From `Evaluation.predictions`, `record_examples` and `costs.costs`.
-
-        Raises
-        ------
-        OSError, ValueError
-            If the disk is full, or a loss or a score is no finite number; the run before stays.
+        Scores are accuracies as fractions, None where there is no utterance to measure; the rest
+        comes from `Evaluation.predictions`, `record_examples` and `costs.costs`. OSError or
+        ValueError, if the disk is full, or a loss or a score is no finite number; the run before
+        stays.
         """
         if not self._lock.is_locked:
             raise RunError(f"{self._folder}: this run has ended, or a later one took its place")

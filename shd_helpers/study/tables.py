@@ -61,10 +61,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
 def read_rows(path: Path) -> pd.DataFrame:
     """Return all rows of a table's file, numbers with all their digits; none if there is no file.
 
-    Raises
-    ------
-    TableError
-        If the file is no such table.
+    TableError, if the file is no such table.
     """
     table = _read(path)
     table = table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
@@ -100,15 +97,9 @@ def _as_values(texts: pd.Series) -> pd.Series:
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
     """Put rows into a table's CSV file; those that are there stay as they are, to the letter.
 
-    A row replaces the one of the same `run_name`. One that failed replaces none that is done: a
-    result stays until its successor has ended well.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        With the same keys, among them `run_name` and `status` (done or failed).
-    order : iterable of str
-        Run names; the rows of other runs stand behind them.
+    The rows have the same keys. One replaces the one of the same `run_name`, but one that failed
+    replaces none that is done: a result stays until its successor has ended well. Rows stand in the
+    `order` of the run names, and others behind them.
     """
     new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
     with locked(path):

@@ -69,14 +69,8 @@ def train_epoch(
 ) -> Metrics:
     """Update the model's weights once per batch; return the means met on the way.
 
-    They are weighted by batch size and measured before each update.
-
-    Parameters
-    ----------
-    quantisation : Quantisation, optional
-        Every batch runs with few-bit weights; the gradients go to the model's own.
-    engine : str
-        See `choose_engine`.
+    They are weighted by batch size and measured before each update. With a quantisation every batch
+    runs with few-bit weights; the gradients go to the model's own.
     """
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
