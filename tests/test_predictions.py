@@ -44,6 +44,9 @@ def test_a_run_that_has_its_row_alone_is_told(table):
     kept[kept["hash"] == kept["hash"][0]].to_csv(predictions_path(table), index=False)
     with pytest.raises(TableError, match=r"gz: 1 runs are missing\. Run the sweep again"):
         collect_predictions(table)
+    kept.drop(columns="hash").to_csv(predictions_path(table), index=False)
+    with pytest.raises(TableError, match=r"predictions\.csv\.gz: damaged.*'hash' not found"):
+        collect_predictions(table)
 
 
 def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):

@@ -50,9 +50,10 @@ def _read(path: Path) -> pd.DataFrame:
     kinds = _KINDS | {"integer_predicted": str, "confidence": float}
     none = {"confidence": ""}
     with reading(path, TableError, RESTORE):
-        return pd.read_csv(
+        table = pd.read_csv(
             path, dtype=kinds, na_values=none, keep_default_na=False, compression="gzip"
         )
+        return table.astype(_KINDS)  # KeyError, if a column is missing
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
