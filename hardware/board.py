@@ -60,13 +60,7 @@ class Board:
         os.close(self._file)
 
     def load(self, folder: Path) -> None:
-        """Write the integers of an exported folder into the core's memories.
-
-        Parameters
-        ----------
-        folder : Path
-            Of a network with the sizes and bits that the board was built for.
-        """
+        """Write a folder's integers into the core's memories; the board's sizes must be theirs."""
         network = read_circuit(folder)
         if (wanted := network.sizes) != self.sizes:
             raise ExportError(f"{folder}: a network of {wanted}; the board is for {self.sizes}")

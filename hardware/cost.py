@@ -20,18 +20,10 @@ def energy(counted: pd.Series) -> pd.Series:
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
-    """Return what the circuit stores.
+    """Return what the circuit of two layers stores, a row for each kind of number.
 
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-
-    Returns
-    -------
-    DataFrame
-        A row for each kind of number (index): `numbers`, `bits` of each, `bytes`. Delays are the
-        events of the last steps, a bit each; pooling is a bit a cell of the blocks.
+    `numbers`, `bits` of each, `bytes`. Delays are the events of the last steps, a bit each; pooling
+    is a bit a cell of the blocks.
     """
     grid, bits = network.grid, memory_bits(network)
     neurons = sum(len(layer.threshold) for layer in network.layers)
@@ -54,21 +46,11 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
 
 
 def operations(network: IntegerNetwork, events: Events) -> pd.Series:
-    """Return what an utterance takes, means over utterances.
+    """Return what a downsized utterance takes, means over utterances.
 
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-    events : Events
-        Downsized utterances.
-
-    Returns
-    -------
-    Series
-        `input_spikes`, `hidden_spikes`, `output_spikes`; `accumulates`, the spikes times the
-        neurons they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes
-        taken with their neurons' mean; `neuron_updates` (neurons x steps).
+    `input_spikes`, `hidden_spikes`, `output_spikes`; `accumulates`, the spikes times the neurons
+    they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes taken with their
+    neurons' mean; `neuron_updates` (neurons x steps).
     """
     runs = [(*(spk.sum() for spk in run.spk), len(run.spk[0])) for run in network.runs(events)]
     *n_spikes, n_steps = np.array(runs).T
@@ -83,23 +65,11 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
 
 
 def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np.ndarray, ...]:
-    """Return the core's clock cycles in each step of a word.
+    """Return the core's clock cycles in each step of a word: (steps,) of intake, and of computing.
 
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-    word : Word
-        What it hears.
-    lanes : int
-        Neurons that are summed side by side.
-
-    Returns
-    -------
-    intake, computed : ndarray
-        Both (steps,) int64: a spike takes two cycles; then each bin is closed in one, events are
-        gathered, and all neurons computed. A group's second hidden spike and further ones take one.
-        A neuron of a place meets inputs near its window alone.
+    A spike takes two cycles; then each bin is closed in one, events are gathered, and all neurons
+    computed, `lanes` of them side by side. A group's second hidden spike and further ones take one.
+    A neuron of a place meets inputs near its window alone.
     """
     grid, run = network.grid, network.run(*word[:2])
     arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
@@ -142,12 +112,7 @@ def _groups(
 def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
     """Return the clock cycles of words that are sent, and whose counts are fetched, at once.
 
-    Parameters
-    ----------
-    network, lanes
-        As for `step_cycles`.
-    words : sequence of Word
-        One after the other, after a reset of one cycle; as `harness.cpp` sends them.
+    They come one after the other, after a reset of one cycle, as `harness.cpp` sends them.
     """
     n_results = 2 * network.sizes[2]  # scores are looked up, then given
     taken = sum(2 * len(word.units) + 2 + n_results for word in words)
@@ -158,12 +123,7 @@ def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) 
 def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
     """Return the clock cycles from `in_end`, straight after the last spike, to `out_valid`.
 
-    Parameters
-    ----------
-    network, lanes
-        As for `step_cycles`.
-    word : Word
-        What it hears. Its last spike is still in the input register when `in_end` is offered.
+    The last spike is still in the input register when `in_end` is offered.
     """
     grid, n_spikes = network.grid, len(word.milliseconds)
     last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
@@ -189,14 +149,7 @@ def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) ->
 def fifo_depth(network: IntegerNetwork, word: Word, clock_hz: float, lanes: int = 1) -> int:
     """Return how many entries of a buffer before the core a word in real time needs.
 
-    Parameters
-    ----------
-    network, lanes
-        As for `step_cycles`.
-    word : Word
-        Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
-    clock_hz : float
-        The core's clock.
+    Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
     """
     grid, computed = network.grid, step_cycles(network, word, lanes)[1]
     end_ms = len(computed) * int(grid.step_ms)

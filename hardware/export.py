@@ -28,16 +28,8 @@ from shd_helpers.study.run_folder import RunError
 def find(name: str) -> Path:
     """Return a run's ``run.json``, or the file of a network that was kept.
 
-    Parameters
-    ----------
-    name : str
-        A run's name below ``runs/``, or its folder's path; or the name of a file in
-        ``results/networks/``, or its path.
-
-    Raises
-    ------
-    ExportError
-        If there is no such network.
+    They are named by a run's name below ``runs/``, or its folder's path; or by the name of a file
+    in ``results/networks/``, or its path. ExportError, if there is no such network.
     """
     path = resolve(name)
     files = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]
@@ -82,10 +74,7 @@ def quantisation_of(trained: TrainedNetwork, circuit: str = "") -> Quantisation:
 def choose(labels: np.ndarray, n: int) -> np.ndarray:
     """Return `n` utterances (index), as many of each class as possible, spread over each class.
 
-    Raises
-    ------
-    ExportError
-        If there are not so many.
+    ExportError, if there are not so many.
     """
     if not 1 <= n <= len(labels):
         raise ExportError(f"utterances {n}: there are 1..{len(labels)}")
@@ -209,7 +198,7 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
         return None
     from hardware.nir_file import unwritable_reasons, write_nir
 
-    if reasons := unwritable_reasons(model, grid):
+    if reasons := unwritable_reasons(model):
         print(f"Without network.nir: {'; '.join(reasons)}.")
         return None
 

@@ -141,18 +141,7 @@ def check_place(folder: Path) -> None:
 
 
 def read_vectors(folder: Path) -> list[Word]:
-    """Return the words of an exported folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Has `vectors.txt` and `labels.txt`.
-
-    Raises
-    ------
-    ExportError
-        If they can't be read, or don't belong together.
-    """
+    """Return the words of an exported folder; ExportError, if they can't be read."""
     pairs = read_spikes(folder / "vectors.txt")
     with reading(folder / "labels.txt", ExportError, _REMEDY):
         labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
@@ -162,10 +151,7 @@ def read_vectors(folder: Path) -> list[Word]:
 def read_spikes(path: Path) -> list[np.ndarray]:
     """Return milliseconds and units of each word of a file like `vectors.txt`, (2, spikes) int64.
 
-    Raises
-    ------
-    ExportError
-        If it can't be read.
+    ExportError, if it can't be read.
     """
     with reading(path, ExportError, _REMEDY):
         texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[:-1]
@@ -173,13 +159,7 @@ def read_spikes(path: Path) -> list[np.ndarray]:
 
 
 def read_circuit(folder: Path) -> IntegerNetwork:
-    """Return the circuit of an exported folder.
-
-    Raises
-    ------
-    ExportError
-        If a file can't be read.
-    """
+    """Return the circuit of an exported folder; ExportError, if a file can't be read."""
     with reading(folder / "network.vh", ExportError, _REMEDY):
         text = (folder / "network.vh").read_text(encoding="utf-8")
         p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
@@ -208,14 +188,9 @@ def read_circuit(folder: Path) -> IntegerNetwork:
 
 
 def build_folder(folder: Path, **build: int) -> None:
-    """Write `network.vh` and the `.mem` files of an exported folder anew, for another build.
+    """Write `network.vh` and the `.mem` files of a folder anew, for another `sources.BUILD`.
 
-    Parameters
-    ----------
-    folder : Path
-        As it was exported; `read_circuit` says what is raised.
-    **build : int
-        Values of `sources.BUILD`; ExportError if lanes don't fit.
+    ExportError, if lanes don't fit, or as `read_circuit`.
     """
     try:
         texts = memories(read_circuit(folder), build.get("LANES", 1))

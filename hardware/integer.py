@@ -159,13 +159,7 @@ class IntegerNetwork:
         return [np.count_nonzero(rows, axis=1) for rows in self.rows]
 
     def sum_bits(self, layer: int) -> int:
-        """Return how many bits hold any sum of a layer before it saturates, in any order.
-
-        Parameters
-        ----------
-        layer : int
-            0 or 1.
-        """
+        """Return how many bits hold any sum of layer 0 or 1 before it saturates, in any order."""
         part = self.layers[layer]
         weights = np.abs(self.rows[layer]).sum(0)
         most = self.high + 1 + np.abs(part.bias) + weights + part.threshold
@@ -205,13 +199,7 @@ class IntegerNetwork:
     def run(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> IntegerRun:
-        """Take one utterance's spikes to scores, and keep what happened on the way.
-
-        Parameters
-        ----------
-        milliseconds, units
-            As in `pool`, which also says what is raised.
-        """
+        """Take one utterance's spikes to scores, and keep what happened on the way; see `pool`."""
         return self._run(*self.pool(milliseconds, units))
 
     def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
@@ -239,17 +227,9 @@ class IntegerNetwork:
         return start.astype(np.int32), inputs[order][: start[-1]].astype(np.int32)
 
     def runs(self, events: Events) -> Iterator[IntegerRun]:
-        """Yield what `run` gives for each of many downsized utterances.
+        """Yield what `run` gives for each of many utterances, downsized as `pool` does it.
 
-        Parameters
-        ----------
-        events : Events
-            Utterances: `pool` gives the same events as `events.downsize`.
-
-        Raises
-        ------
-        ValueError
-            If the events are of another grid.
+        ValueError, if the events are of another grid.
         """
         if (events.n_units, events.n_steps) != (self.grid.n_units, self.grid.n_steps):
             raise ValueError(f"events of {events.n_units} units x {events.n_steps} steps don't fit")
@@ -257,19 +237,10 @@ class IntegerNetwork:
             yield self._run(events.steps[low:high], events.units[low:high])
 
     def count(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
-        """Return what many downsized utterances come to.
+        """Return what many downsized utterances come to; see `runs`.
 
-        Parameters
-        ----------
-        events : Events
-            As for `runs`, which also says what is raised.
-
-        Returns
-        -------
-        counts : ndarray
-            Scores, output spikes or sums of membranes, shape (utterances, classes), int64.
-        n_spikes : ndarray
-            Spikes of each layer, shape (utterances, layers), int64.
+        Scores, output spikes or sums of membranes, (utterances, classes) int64; and spikes of each
+        layer, (utterances, layers) int64.
         """
         n, sizes = len(events), [len(layer.threshold) for layer in self.layers]
         counts, n_spikes = np.zeros((n, sizes[-1]), np.int64), np.zeros((n, len(sizes)), np.int64)
@@ -279,15 +250,7 @@ class IntegerNetwork:
 
 
 def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return milliseconds and units of an utterance, int64, in the order that the circuit reads.
-
-    Parameters
-    ----------
-    utterances : Utterances
-        Spikes in SHD layout.
-    i : int
-        Which utterance.
-    """
+    """Return milliseconds and units of utterance `i`, int64, in the order of the circuit."""
     times, units = utterances.spikes(i)
     whole = np.floor(times * 1000).astype(np.int64)
     order = np.lexsort((units, whole))

@@ -40,16 +40,8 @@ UNITS = (
 )
 
 
-def unwritable_reasons(model: Network, grid: Downsampling) -> list[str]:
-    """Return what in a network the file can't hold: all reasons, none if it holds all.
-
-    Parameters
-    ----------
-    model : SpikingNetwork or ConvolutionalNetwork
-        Any network.
-    grid : Downsampling
-        Its input.
-    """
+def unwritable_reasons(model: Network) -> list[str]:
+    """Return what in a network the file can't hold: all reasons, none if it holds all."""
     if not isinstance(model, SpikingNetwork):
         return ["network 'convolutional': it has no spikes"]
     reasons = []
@@ -94,7 +86,7 @@ def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
     ValueError
         If the file can't hold the network; see `unwritable_reasons`.
     """
-    if reasons := unwritable_reasons(model, grid):
+    if reasons := unwritable_reasons(model):
         raise ValueError(f"NIR can't hold this network: {'; '.join(reasons)}")
     assert isinstance(model, SpikingNetwork)
     warnings.warn(f"{path}: {WARNING}", stacklevel=2)
@@ -131,17 +123,8 @@ def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
 def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
     """Read a graph that `write_nir` wrote; the network gives the same spikes, to the last one.
 
-    Parameters
-    ----------
-    path : str or Path
-        The HDF5 file.
-
-    Returns
-    -------
-    model : SpikingNetwork
-        With a beta and a threshold for every neuron; its surrogate is the study's.
-    grid : Downsampling
-        Its input.
+    It has a beta and a threshold for every neuron; its surrogate is the study's. With it comes its
+    input.
     """
     graph = nir.read(path)
     about, nodes = graph.metadata, graph.nodes

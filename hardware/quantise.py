@@ -17,26 +17,11 @@ from shd_helpers.study.networks import TrainedNetwork
 def integer_network(
     model: Network, config: NetworkConfig, grid: Downsampling, quantisation: Quantisation
 ) -> IntegerNetwork:
-    """Return the circuit of a trained network.
+    """Return the circuit of a trained network, the configuration it was built of, and its input.
 
-    Weights become whole multiples of `Quantisation.scales`. A layer's membranes count in 2^-shift
-    of such a scale, with the largest shift at which every threshold, times the headroom, fits.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        Trained.
-    config : NetworkConfig
-        Of which it was built.
-    grid : Downsampling
-        Its input.
-    quantisation : Quantisation
-        The circuit's bits.
-
-    Raises
-    ------
-    ValueError
-        If no circuit is made of such a network; the message says why.
+    Weights become whole multiples of the scales of `Quantisation.integers`. A layer's membranes
+    count in 2^-shift of such a scale, with the largest shift at which every threshold, times the
+    headroom, fits. ValueError says why no circuit is made of such a network.
     """
     if not quantisation:
         raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
@@ -79,19 +64,9 @@ def integer_network(
 
 
 def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None) -> IntegerNetwork:
-    """Return the circuit of a trained network.
+    """Return the circuit of a trained network, perhaps of other bits than its run's.
 
-    Parameters
-    ----------
-    trained : TrainedNetwork
-        From `study.load_network` or `study.read_network`.
-    quantisation : Quantisation, optional
-        Other bits than the run's parameters say.
-
-    Raises
-    ------
-    ValueError
-        As `integer_network`.
+    ValueError as `integer_network`.
     """
     wanted = quantisation or trained.recipe.circuit
     return integer_network(trained.network, trained.recipe.network, trained.grid, wanted)
@@ -107,21 +82,11 @@ def circuit_scores(
 ) -> dict[str, float | None]:
     """Return the circuit's accuracies, and how often it answers as the network of floats.
 
-    Parameters
-    ----------
-    circuit : IntegerNetwork
-        From `integer_network`.
-    validated, tested : Evaluation
-        Of the network of floats; `tested` is None where the test utterances aren't scored.
-    seen : sequence of int
-        Speakers of the training utterances.
-
-    Returns
-    -------
-    dict
-        `integer_validation`, `integer_test`, `integer_test_seen`, `integer_test_unseen` and
-        `integer_agreement` (on the test utterances; where they aren't scored, on those of the
-        validation), as fractions, None where nothing was measured.
+    Takes what that network answered (`tested` is None where the test utterances aren't scored) and
+    the speakers of the training utterances. Returns `integer_validation`, `integer_test`,
+    `integer_test_seen`, `integer_test_unseen` and `integer_agreement` (on the test utterances;
+    where they aren't scored, on those of the validation): fractions, None where nothing was
+    measured.
     """
     own = _evaluate(circuit, validated)
     own_tested = None if tested is None else _evaluate(circuit, tested)

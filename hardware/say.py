@@ -38,13 +38,7 @@ NOTICE = (
 
 
 def compile_c(file: Path, options: Sequence[str]) -> bytes:
-    """Return a C file as WebAssembly.
-
-    Raises
-    ------
-    ExportError
-        If it can't be compiled.
-    """
+    """Return a C file as WebAssembly; ExportError, if it can't be compiled."""
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "out.wasm"
         command = [*ZIG, *options, str(file), "-o", str(out)]
@@ -75,18 +69,7 @@ def chances(folder: Path) -> str:
 
 
 def page(folder: Path) -> str:
-    """Return the page of an exported circuit.
-
-    Parameters
-    ----------
-    folder : Path
-        As `hardware.export` writes it.
-
-    Raises
-    ------
-    ExportError
-        If the folder can't be read or compiled.
-    """
+    """Return the page of an exported circuit; ExportError, if it can't be read or compiled."""
     with reading(folder / "network.h", ExportError, "Write the folder anew with make export."):
         header = (folder / "network.h").read_text(encoding="utf-8")
         sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}

@@ -27,18 +27,7 @@ class Word(NamedTuple):
 
 
 def c_header(network: IntegerNetwork) -> str:
-    """Return `network.h`, which `reference.c` includes.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-
-    Raises
-    ------
-    ValueError
-        If its sums need more than 32 bits.
-    """
+    """Return `network.h`, for `reference.c`; ValueError, if sums need more than 32 bits."""
     product = 0 if network.leak_shift else network.mem_bits + network.factor_bits + 1
     wide = network.sum_bits(0), network.sum_bits(1), product, score_bits(network)
     if (bits := max(wide)) > 32:
@@ -64,13 +53,7 @@ def c_header(network: IntegerNetwork) -> str:
 
 
 def verilog_parameters(network: IntegerNetwork) -> str:
-    """Return `network.vh`, the parameter list of `core.v`.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-    """
+    """Return `network.vh`, the parameter list of `core.v`."""
     values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
     bits = memory_bits(network)
     values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
@@ -95,25 +78,12 @@ def fits(network: IntegerNetwork, lanes: int) -> bool:
 
 
 def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
-    """Return what lies in the core's memories.
+    """Return what lies in the core's memories, by their names in `MEMORIES`.
 
-    Parameters
-    ----------
-    network : IntegerNetwork
-        Of two layers.
-    lanes : int
-        Numbers of a word, in two's complement, the first lowest: of neurons side by side.
-
-    Returns
-    -------
-    dict of str to list
-        Of each of `MEMORIES` a list for each group of neurons, hidden ones first: of weights a word
-        an input, else one word. Lanes beyond a layer's last neuron are 0: switched off.
-
-    Raises
-    ------
-    ValueError
-        If a place's neurons can't be divided so.
+    A list for each group of neurons, hidden ones first: of weights a word for each input, else one
+    word. A word has a number for each of the `lanes` neurons side by side, in two's complement, the
+    first lowest; beyond a layer's last neuron they are 0: switched off. ValueError, if so many
+    aren't of one place.
     """
     bits, layers = memory_bits(network), network.layers
     if not fits(network, lanes):
@@ -213,14 +183,9 @@ def counts_text(runs: Sequence[IntegerRun]) -> str:
 def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word]:
     """Return words for rules that recordings don't meet, by what they have.
 
-    Parameters
-    ----------
-    network : IntegerNetwork
-        The circuit.
-    words : sequence of Word
-        Recordings: the one of fewest spikes is changed, and one is broken off where two classes
-        have equally many spikes, more than none. Where there is no such word, it is left out, as
-        with membranes.
+    Of the recordings the one of fewest spikes is changed, and one is broken off where two classes
+    have equally many spikes, more than none. Where there is no such word, as with membranes, it is
+    left out.
     """
     grid, shortest = network.grid, min(words, key=lambda word: len(word.units) or np.inf)
     end_ms = int(grid.n_steps * grid.step_ms)
@@ -252,15 +217,7 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
 
 
 def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
-    """Return what `reference.c` prints with ``-DTRACE=n_membranes``.
-
-    Parameters
-    ----------
-    runs : sequence of IntegerRun
-        What the circuit did with each word.
-    n_membranes : int
-        Words whose membranes are printed: of those before.
-    """
+    """Return what `reference.c` prints with ``-DTRACE=n_membranes``: membranes of so many runs."""
     lines = []
     for number, run in enumerate(runs):
         for step in range(len(run.start) - 1):

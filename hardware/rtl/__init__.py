@@ -112,16 +112,9 @@ def compiled(
 ) -> Iterator[Path]:
     """Yield the path of a program that simulates an exported folder's circuit.
 
-    Parameters
-    ----------
-    folder, harness : Path
-        As for `simulate`, which also says what is raised; and the C++ that drives the circuit.
-    top : str
-        The module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
-    defines : sequence of str
-        For the compiler.
-    **build : int
-        Values of `sources.BUILD`.
+    `harness` is the C++ that drives it; `top` the module, ``core`` or ``shd_top``, perhaps with
+    yosys' ``-chparam name value``; `defines` are for the compiler, `build` are values of
+    `sources.BUILD`. Raises as `simulate`.
     """
     with _copied(folder, **build) as place:
         shutil.copy(harness, place / "harness.cpp")
@@ -147,19 +140,9 @@ def counter() -> IntegerNetwork:
 def prove(core: str, depth: int) -> None:
     """Let a model checker try all that can happen at a core's ports, from reset on.
 
-    What must hold stands in `handshake.v`; the core has the sizes of `counter`.
-
-    Parameters
-    ----------
-    core : str
-        The text of `core.v`.
-    depth : int
-        Clock cycles that are tried.
-
-    Raises
-    ------
-    ExportError
-        If something doesn't hold, or a tool is missing; the message names the line or the tool.
+    What must hold in so many clock cycles stands in `handshake.v`; the core, the text of `core.v`,
+    has the sizes of `counter`. ExportError names the line that doesn't hold, or the tool that is
+    missing.
     """
     network = counter()
     with tempfile.TemporaryDirectory() as name:

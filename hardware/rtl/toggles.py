@@ -5,7 +5,6 @@ often each net changes from one clock cycle to the next.
 """
 
 import json
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -23,20 +22,6 @@ TO_CXXRTL = (
     "read_verilog cells.v; read_verilog -defer +/ice40/cells_sim.v; hierarchy -top {top}; "
     "proc; flatten; opt; write_cxxrtl -O4 core.cpp"
 )
-METER = """
-#define CXXRTL_ASSERT(x)
-#include "core.cpp"
-#include "toggles.h"
-int main() {
-    static cxxrtl_design::p_TOP top;
-    for (int i = 0; i < CYCLES; i++) {
-        top.p_clk.set<bool>(false); top.step();
-        top.p_clk.set<bool>(true); top.step();
-        count_toggles(top);
-    }
-    write_toggles();
-}
-"""
 
 
 def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
@@ -70,26 +55,6 @@ def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
     if found.splitlines() != expected.splitlines()[: len(words)]:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
     return counted / len(words)
-
-
-def toggles_of_design(verilog: str, top: str, cycles: int) -> pd.Series:
-    """Return what a circuit without inputs but `clk` does in a cycle, without multipliers.
-
-    Parameters
-    ----------
-    verilog : str
-        Its text.
-    top : str
-        The module.
-    cycles : int
-        Over which is averaged.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        (place / "design.v").write_text(verilog)
-        (place / "harness.cpp").write_text(METER.replace("TOP", top))
-        cells = "read_verilog design.v; " + to_cells("synth_ice40", top)
-        return _count(place, cells, top, "", f"-DCYCLES={cycles}")[0] / cycles
 
 
 def _count(place: Path, design: str, top: str, given: str, define: str) -> tuple[pd.Series, str]:
