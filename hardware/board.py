@@ -88,8 +88,8 @@ class Board:
         -------
         answer : int
             The class.
-        counts : list of int
-            Score of each class: its spikes, or the sum of its membranes.
+        scores : list of int
+            Of each class: its spikes, or the sum of its membranes.
         flags : int
             `LATE` and `OVERRUN`.
         """
@@ -107,8 +107,8 @@ class Board:
         if (letter := self._read(1)) != b"M":
             raise ExportError(f"{self.port}: {letter!r} came, no answer; reset the board")
         form = f"<{n_classes}iBB"
-        *counts, answer, flags = struct.unpack(form, self._read(struct.calcsize(form)))
-        return answer, counts, flags
+        *scores, answer, flags = struct.unpack(form, self._read(struct.calcsize(form)))
+        return answer, scores, flags
 
     def flags(self) -> int:
         """Return `LATE` and `OVERRUN`, and clear them on the board."""
@@ -149,8 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not given.keep:
                 board.load(given.vectors.parent)
             for spikes in heard:
-                answer, counts, flags = board.hear(spikes, given.real_time)
-                print(answer, *counts, flush=True)
+                answer, scores, flags = board.hear(spikes, given.real_time)
+                print(answer, *scores, flush=True)
                 for bit, text in ((LATE, "late"), (OVERRUN, "overrun: spikes are lost")):
                     if flags & bit:
                         print(text, file=sys.stderr)

@@ -110,7 +110,7 @@ def _groups(
 
 
 def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
-    """Return the clock cycles of words that are sent, and whose counts are fetched, at once.
+    """Return the clock cycles of words that are sent, and whose scores are fetched, at once.
 
     They come one after the other, after a reset of one cycle, as `harness.cpp` sends them.
     """
@@ -138,7 +138,7 @@ def last_step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int
 
 
 def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:
-    """Return what `harness.cpp` prints on stderr of words, whose counts it fetches at once."""
+    """Return what `harness.cpp` prints on stderr of words, whose scores it fetches at once."""
     answers = [answer_cycles(network, word, lanes) for word in words]
     return (
         f"{len(words)} words, {word_cycles(network, words, lanes)} cycles; "

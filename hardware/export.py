@@ -137,7 +137,7 @@ def describe(
     if n_tuned:
         before, floats = "few-bit weights, all else floats", "with floats but for the weights"
     found = {floats: evaluate(trained.network, events).answers}
-    found |= {"integers": answers(circuit.count(events)[0])}
+    found |= {"integers": answers(circuit.evaluate(events)[0])}
     is_right = {name: answered == labels for name, answered in found.items()}
     new = ~np.isin(events.speakers, about["seen_speakers"])
     kind = "test" if p["score_test"] else "validation"
@@ -181,7 +181,9 @@ def other_seeds(trained: TrainedNetwork, bits: Quantisation) -> str:
         if other.recipe.split.protocol == "official" and other.recipe.split.score_test:
             other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
             events, circuit = load_utterances(other).predicted, circuit_of(other, bits)
-            right[other.recipe.seed] = np.mean(answers(circuit.count(events)[0]) == events.labels)
+            right[other.recipe.seed] = np.mean(
+                answers(circuit.evaluate(events)[0]) == events.labels
+            )
             is_new = ~np.isin(events.speakers, other.about["seen_speakers"])
     if not right:
         return ""

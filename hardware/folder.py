@@ -17,9 +17,9 @@ from hardware.integer import IntegerLayer, IntegerNetwork
 from hardware.sources import (
     MEMORIES,
     Word,
+    answers_text,
     c_header,
     count_line,
-    counts_text,
     edge_words,
     events_text,
     memories,
@@ -101,9 +101,9 @@ def write_folder(
     except ValueError as error:
         raise ExportError(str(error)) from error
     texts |= memories(network)
-    texts |= {"vectors.txt": events_text(words), "expected.txt": counts_text(runs)}
+    texts |= {"vectors.txt": events_text(words), "expected.txt": answers_text(runs)}
     texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
-    texts |= {"edges.txt": events_text(edges), "edges_expected.txt": counts_text(edge_runs)}
+    texts |= {"edges.txt": events_text(edges), "edges_expected.txt": answers_text(edge_runs)}
     texts |= {Path(name).name: source_text(name) for name in SOURCES}
     has_graph = write_graph is not None
     texts["README.md"] = readme(network, words, described, n_membranes, has_graph)

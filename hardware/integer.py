@@ -64,7 +64,7 @@ class IntegerRun(NamedTuple):
     The inputs that are active at step t are ``inputs[start[t] : start[t + 1]]``.
     """
 
-    counts: np.ndarray  # (classes,) int64 scores: output spikes, or sums of membranes
+    scores: np.ndarray  # (classes,) int64: output spikes, or sums of membranes
     spk: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) bool
     mem: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) int64, before the reset
     start: np.ndarray  # (steps + 1,) int32
@@ -73,7 +73,7 @@ class IntegerRun(NamedTuple):
     @property
     def answer(self) -> int:
         """Return the class: the highest score, the lowest of those with equally high ones."""
-        return int(answers(self.counts))
+        return int(answers(self.scores))
 
 
 @dataclass(frozen=True)
@@ -214,8 +214,8 @@ class IntegerNetwork:
             )  # fmt: skip
             spk.append(mem[-1][1:] > layer.threshold)
         states = tuple(each[1:] for each in mem)
-        counts = (states[-1] if self.is_membrane else spk[-1]).sum(0)
-        return IntegerRun(counts, tuple(spk), states, *first)
+        scores = (states[-1] if self.is_membrane else spk[-1]).sum(0)
+        return IntegerRun(scores, tuple(spk), states, *first)
 
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where each step's inputs begin, and all inputs, delayed copies among them."""
@@ -236,17 +236,17 @@ class IntegerNetwork:
         for low, high in pairwise(events.offsets):
             yield self._run(events.steps[low:high], events.units[low:high])
 
-    def count(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
         """Return what many downsized utterances come to; see `runs`.
 
         Scores, output spikes or sums of membranes, (utterances, classes) int64; and spikes of each
         layer, (utterances, layers) int64.
         """
         n, sizes = len(events), [len(layer.threshold) for layer in self.layers]
-        counts, n_spikes = np.zeros((n, sizes[-1]), np.int64), np.zeros((n, len(sizes)), np.int64)
+        scores, n_spikes = np.zeros((n, sizes[-1]), np.int64), np.zeros((n, len(sizes)), np.int64)
         for i, run in enumerate(self.runs(events)):
-            counts[i], n_spikes[i] = run.counts, [spk.sum() for spk in run.spk]
-        return counts, n_spikes
+            scores[i], n_spikes[i] = run.scores, [spk.sum() for spk in run.spk]
+        return scores, n_spikes
 
 
 def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:

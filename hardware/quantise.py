@@ -74,7 +74,7 @@ def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None
 
 def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:
     """Return the word that the circuit hears in each utterance, shape (utterances,)."""
-    return np.array(events.class_names)[answers(circuit.count(events)[0])]
+    return np.array(events.class_names)[answers(circuit.evaluate(events)[0])]
 
 
 def circuit_scores(
@@ -97,5 +97,5 @@ def circuit_scores(
 
 
 def _evaluate(circuit: IntegerNetwork, floats: Evaluation) -> Evaluation:
-    counts, n_spikes = circuit.count(floats.events)
-    return Evaluation(floats.model, floats.events, torch.from_numpy(counts).double(), n_spikes)
+    scores, n_spikes = circuit.evaluate(floats.events)
+    return Evaluation(floats.model, floats.events, torch.from_numpy(scores).double(), n_spikes)

@@ -22,7 +22,7 @@ static int32_t last_bin[N_CELLS];               /* in which each unit had a spik
 static int32_t n_active[N_UNITS];               /* active cells of each block, this step */
 static int32_t history[SLOTS][N_UNITS];         /* events of the last steps, ... */
 static int32_t n_history[SLOTS];                /* ... and how many */
-static int32_t count[N_CLASSES];
+static int32_t score[N_CLASSES];
 static int32_t inputs[N_INPUTS], hidden[N_HIDDEN], output[N_CLASSES]; /* spikes of this step */
 static int32_t step;
 static long n_words;
@@ -106,9 +106,9 @@ static void run_step(void) {
     n_hid = run_layer(N_HIDDEN, mem1, bias1, threshold1, leak1, inputs, n_in, hidden);
     n_out = run_layer(N_CLASSES, mem2, bias2, threshold2, leak2, hidden, n_hid, output);
     for (int32_t i = 0; IS_MEMBRANE && i < N_CLASSES; i++)
-        count[i] += mem2[i];
+        score[i] += mem2[i];
     for (int32_t i = 0; i < n_out; i++)
-        count[output[i]]++;
+        score[output[i]]++;
 #ifdef TRACE
     trace('i', inputs, n_in);
     trace('h', hidden, n_hid);
@@ -128,7 +128,7 @@ static void begin_word(void) {
     for (int32_t i = 0; i < N_HIDDEN; i++)
         mem1[i] = 0;
     for (int32_t i = 0; i < N_CLASSES; i++)
-        mem2[i] = count[i] = 0;
+        mem2[i] = score[i] = 0;
     for (int32_t i = 0; i < N_CELLS; i++)
         last_bin[i] = -1;
 }
@@ -150,11 +150,11 @@ static void end_word(void) {
     while (step < N_STEPS)
         run_step();
     for (int32_t i = 1; i < N_CLASSES; i++)
-        if (count[i] > count[best]) /* strictly: of several, the lowest class */
+        if (score[i] > score[best]) /* strictly: of several, the lowest class */
             best = i;
     printf("%ld", (long)best);
     for (int32_t i = 0; i < N_CLASSES; i++)
-        printf(" %ld", (long)count[i]);
+        printf(" %ld", (long)score[i]);
     printf("\n");
     n_words++;
 }

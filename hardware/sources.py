@@ -175,9 +175,9 @@ def events_text(words: Sequence[Word]) -> str:
     return "".join("".join(f"{ms} {unit}\n" for ms, unit in pair) + "\n" for pair in pairs)
 
 
-def counts_text(runs: Sequence[IntegerRun]) -> str:
-    """Return `expected.txt`: a line a word, its class and the spike counts of all classes."""
-    return "".join(f"{run.answer} {' '.join(map(str, run.counts))}\n" for run in runs)
+def answers_text(runs: Sequence[IntegerRun]) -> str:
+    """Return `expected.txt`: a line a word, its class and the scores of all classes."""
+    return "".join(f"{run.answer} {' '.join(map(str, run.scores))}\n" for run in runs)
 
 
 def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word]:
@@ -209,8 +209,8 @@ def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word
     ends = range(50, end_ms * (not network.is_membrane), 10)
     parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
     for part in parts:
-        counts = np.sort(network.run(*part).counts)
-        if counts[-1] == counts[-2] > 0:
+        scores = np.sort(network.run(*part).scores)
+        if scores[-1] == scores[-2] > 0:
             found |= {"a tie between classes": part}
             break
     return {name: Word(ms, units, 0) for name, (ms, units) in found.items()}
@@ -226,7 +226,7 @@ def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
             if number < n_membranes:
                 rows += [(k, mem[step]) for k, mem in zip("uv", run.mem, strict=True)]
             lines += [" ".join(map(str, (kind, step, *row.tolist()))) for kind, row in rows]
-        lines.append(counts_text([run]).rstrip())
+        lines.append(answers_text([run]).rstrip())
     return "\n".join(lines) + "\n"
 
 

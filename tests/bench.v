@@ -6,7 +6,7 @@
 module bench #(
 `include "network.vh"
 );
-    wire signed [31:0] out_count;
+    wire signed [31:0] out_score;
     reg clk = 0, rst = 1, in_valid = 0, in_end = 0, out_ready = 0;
     reg [15:0] in_ms = 0;
     reg [9:0] in_unit = 0;
@@ -18,7 +18,7 @@ module bench #(
     wire [15:0] out_class, out_answer;
     core dut (.clk(clk), .rst(rst), .in_valid(in_valid), .in_end(in_end), .in_ms(in_ms),
         .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
-        .out_class(out_class), .out_count(out_count), .out_answer(out_answer),
+        .out_class(out_class), .out_score(out_score), .out_answer(out_answer),
         .out_ready(out_ready), .load_valid(load_valid), .load_memory(load_memory),
         .load_address(load_address), .load_data(load_data), .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
     always #1 clk = ~clk;
@@ -60,7 +60,7 @@ module bench #(
                 repeat (late) @(negedge clk); // ready comes late, and is taken away again
                 out_ready = 1;
                 if (out_class != i || out_last != (i == N_CLASSES - 1)) $display("order");
-                if (kind == 1) $write("%0d ", out_count);
+                if (kind == 1) $write("%0d ", out_score);
                 if (out_last) $write("%0d\n", out_answer);
                 @(negedge clk) out_ready = 0;
             end

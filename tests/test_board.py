@@ -17,7 +17,7 @@ import pytest
 from hardware.board import LATE, OVERRUN, Board, main
 from hardware.folder import ExportError
 from hardware.rtl import compiled
-from hardware.sources import MEMORIES, counts_text, memory_bits, memory_words
+from hardware.sources import MEMORIES, answers_text, memory_bits, memory_words
 from tests.circuits import random_circuit, random_words
 from tests.test_rtl import exported
 
@@ -41,7 +41,7 @@ class Imitation(threading.Thread):
 
     def __init__(self, port, network, counts):
         super().__init__(daemon=True)
-        self.port, self.network, self.counts = port, network, counts
+        self.port, self.network, self.scores = port, network, counts
         self.loaded, self.heard, self.ended = {}, [], os.pipe()
 
     def read(self, n):
@@ -68,7 +68,7 @@ class Imitation(threading.Thread):
                 n = 1 + (letter == b"t")
                 self.heard.append(struct.unpack(f"<{n}H", self.read(2 * n)))
             elif letter == b"E":
-                answer = struct.pack(f"<c{len(self.counts)}iBB", b"M", *self.counts, 3, LATE)
+                answer = struct.pack(f"<c{len(self.scores)}iBB", b"M", *self.scores, 3, LATE)
                 os.write(self.port, answer)
 
     def stop(self):
@@ -155,7 +155,7 @@ def test_the_simulated_board(name, tmp_path, capsys):
         try:
             main([path, str(folder / "vectors.txt"), "--wait", "120"])
             printed = capsys.readouterr()
-            assert printed.out == counts_text([network.run(*word[:2]) for word in heard])
+            assert printed.out == answers_text([network.run(*word[:2]) for word in heard])
             assert printed.err == ""
             with closing(Board(path, wait_s=120)) as board:
                 # hidden neurons 4 to 7 are switched off: as if nothing listened to them
@@ -164,14 +164,14 @@ def test_the_simulated_board(name, tmp_path, capsys):
                 second = replace(second, weight=second.weight * (np.arange(n_hidden) // 4 != 1))
                 spikes = np.stack(heard[1][:2])
                 wanted = replace(network, layers=(first, second)).run(*spikes)
-                assert list(wanted.counts) != list(network.run(*spikes).counts)
-                assert board.hear(spikes) == (wanted.answer, list(wanted.counts), 0)
+                assert list(wanted.scores) != list(network.run(*spikes).scores)
+                assert board.hear(spikes) == (wanted.answer, list(wanted.scores), 0)
                 board.write("mask", 1, 15)
                 # of ten bits, a millisecond beyond the window would be one of its beginning
                 early = spikes[:, spikes[0] < 400]
                 found = network.run(*early)
                 beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
-                answer = found.answer, list(found.counts), 0
+                answer = found.answer, list(found.scores), 0
                 assert board.hear(np.hstack([early, beyond])) == answer
                 # one that comes too late; more than the FIFO holds while steps are computed
                 assert board.hear(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
@@ -187,7 +187,7 @@ def test_the_simulated_board(name, tmp_path, capsys):
                 assert found == LATE
                 board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
                 silent = network.run([], [])
-                answer = silent.answer, list(silent.counts), 0
+                answer = silent.answer, list(silent.scores), 0
                 assert board.hear(np.empty((2, 0), np.int64)) == answer
         finally:
             simulator.kill()

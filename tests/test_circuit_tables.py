@@ -59,7 +59,7 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     assert table.circuit.unique().tolist() == ["b: 4-8-12"]
     trained = load_network(read_run(home / "runs" / "b"))
     events = load_utterances(trained).predicted
-    right = hardware.circuit_of(trained).count(events)[0].argmax(1) == events.labels
+    right = hardware.circuit_of(trained).evaluate(events)[0].argmax(1) == events.labels
     assert table.accuracy[table.kind == "none"].item() == pytest.approx(right.mean(), rel=1e-4)
     monkeypatch.setattr(tables, "read_network", lambda name: trained)  # its data has no name
     make(monkeypatch, "faults", "kept")  # the same run

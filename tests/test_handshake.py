@@ -12,7 +12,7 @@ BROKEN = {
     "a spike is taken late": ("held_ms >= bin_end", "held_ms > bin_end"),
     "a spike of no unit counts": ("&& is_used && !rst", "&& !rst"),
     "the first step never ends": ("held && is_clear;", "held && is_clear && !is_first;"),
-    "an answer is taken back": ("&& has_count;", "&& has_count && !in_valid;"),
+    "an answer is taken back": ("&& has_score;", "&& has_score && !in_valid;"),
     "a class is passed over": (
         "RESULT: if (out_valid && out_ready)",
         "RESULT: if (out_ready || in_valid)",

@@ -96,7 +96,7 @@ def same(got, wanted):
     for i in range(2):
         np.testing.assert_array_equal(got.spk[i], spikes[i])
         np.testing.assert_array_equal(got.mem[i], mems[i])
-    assert got.counts.tolist() == scores and got.answer == scores.index(max(scores))
+    assert got.scores.tolist() == scores and got.answer == scores.index(max(scores))
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -141,10 +141,10 @@ def test_front_and_batch_on_utterances(tmp_path, grid):
     rows = read_shd(tmp_path / "toy_test.h5")
     net = network(grid=grid, delays=(0, 10), hidden=20, classes=10)
     events = downsize(rows, grid, "both")
-    counts, n_spikes = net.count(events)
+    scores, n_spikes = net.evaluate(events)
     for i in range(0, len(rows), 9):
         run = net.run(*milliseconds(rows, i))
-        assert run.counts.tolist() == counts[i].tolist()
+        assert run.scores.tolist() == scores[i].tolist()
         assert [int(spk.sum()) for spk in run.spk] == n_spikes[i].tolist()
     assert n_spikes.min() > 0
 

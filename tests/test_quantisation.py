@@ -68,7 +68,7 @@ def test_a_threshold_with_its_headroom_fits_into_the_membrane():
 @pytest.mark.parametrize("options", [{}, {"n_delays": 3}, {"learn_threshold": True}])
 def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     model, config, events = network(**options)
-    counts, n_spikes = integer_network(model, config, GRID, FINE).count(events)
+    counts, n_spikes = integer_network(model, config, GRID, FINE).evaluate(events)
     floats, spikes = fused.evaluate_batch(model, events, np.arange(12))
     assert spikes.sum(0).min() > 50
     assert abs(counts - floats.numpy()).max() <= 1 and abs(n_spikes - spikes.numpy()).max() <= 2
@@ -76,7 +76,7 @@ def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     # and the leak by product is off by 1/512 at most, its factor is 240 of 256
     product = integer_network(model, config, GRID, replace(FINE, leak="product"))
     assert (product.leak_shift, product.leak_factor) == (0, 240)
-    np.testing.assert_allclose(product.count(events)[0], counts, atol=2)
+    np.testing.assert_allclose(product.evaluate(events)[0], counts, atol=2)
 
 
 SMALL = {"n_hidden": 5, "kernel_size": 12, "stride": 7, "n_delays": 3, "learn_threshold": True}
@@ -100,7 +100,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     model, config, events = small()
     made = integer_network(model, config, GRID, PRODUCT)
     floats = fused.record(model, events, np.arange(12))
-    counts, n_spikes = made.count(events)
+    counts, n_spikes = made.evaluate(events)
     unit = (
         float(PRODUCT.layer_integers(model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
     )
@@ -163,7 +163,7 @@ def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys
         model, training, test, settings, torch.Generator().manual_seed(0), quantisation=rule
     )
     own = evaluate(model, test)
-    answered = integer_network(model, config, grid, rule).count(test)[0].argmax(1)
+    answered = integer_network(model, config, grid, rule).evaluate(test)[0].argmax(1)
     assert history[29]["validation_accuracy"] > 0.8  # the last epoch of floats
     assert (answered == test.labels).mean() > history[29]["validation_accuracy"] - 0.1
     assert (answered == own.answers).mean() >= 0.95
@@ -233,12 +233,12 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
     made = integer_network(model, config, GRID, BITS)
     part, rest = events.take(np.arange(8)), events.take(np.arange(8, 12))
     validated, tested = evaluate(model, rest), evaluate(model, part)
-    answers = made.count(part)[0].argmax(1)
+    answers = made.evaluate(part)[0].argmax(1)
     right, floats = answers == part.labels, tested.class_scores.argmax(1).numpy()
     scores = circuit_scores(made, validated, tested, seen=[0, 2])
     seen = part.speakers != 1
     assert scores == {
-        "integer_validation": (made.count(rest)[0].argmax(1) == rest.labels).mean(),
+        "integer_validation": (made.evaluate(rest)[0].argmax(1) == rest.labels).mean(),
         "integer_test": right.mean(),
         "integer_test_seen": right[seen].mean(),
         "integer_test_unseen": right[~seen].mean(),

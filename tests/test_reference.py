@@ -9,9 +9,9 @@ import pytest
 from hardware.folder import source_text
 from hardware.sources import (
     Word,
+    answers_text,
     c_header,
     count_line,
-    counts_text,
     edge_words,
     events_text,
     trace_text,
@@ -61,7 +61,7 @@ def program(tmp_path_factory):
 
 WORDS = random_words(3)
 TEXT = events_text(WORDS)
-EXPECTED = counts_text([random_circuit().run(*word[:2]) for word in WORDS])
+EXPECTED = answers_text([random_circuit().run(*word[:2]) for word in WORDS])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from hardware.rtl.toggles import _count, toggles
 from hardware.sources import (
     MEMORIES,
     Word,
-    counts_text,
+    answers_text,
     edge_words,
     events_text,
     memories,
@@ -102,7 +102,7 @@ def test_core_in_an_event_driven_simulator(name, lanes, tmp_path):
     words = random_words(3, n_events=150)
     write_core(tmp_path, network, lanes)
     found = in_icarus(tmp_path, network, sends(words) + rough_sends(network, words))
-    assert found == 2 * counts_text([network.run(*word[:2]) for word in words])
+    assert found == 2 * answers_text([network.run(*word[:2]) for word in words])
 
 
 @pytest.mark.slow
@@ -118,8 +118,8 @@ def test_a_neuron_that_the_mask_switches_off_never_spikes(name, tmp_path):
     hidden, classes = network.layers
     never = np.where(np.arange(network.sizes[1]) == busy, network.high, hidden.threshold)
     silent = replace(network, layers=(replace(hidden, threshold=never), classes))
-    wanted = counts_text([silent.run(*word[:2]) for word in words])
-    assert wanted != counts_text([network.run(*word[:2]) for word in words])
+    wanted = answers_text([silent.run(*word[:2]) for word in words])
+    assert wanted != answers_text([network.run(*word[:2]) for word in words])
     assert in_icarus(tmp_path, network, sends(words)) == wanted
 
 
@@ -210,14 +210,14 @@ def test_the_committed_circuits_wherever_they_are_computed(name, tmp_path):
     lines = [f"{i} {at} {word}" for i, m in enumerate(loads) for at, word in enumerate(m)]
     (folder / "loads.txt").write_text("\n".join(lines))
     found = in_verilator(folder, network, rough_sends(network, words), "core.v")
-    assert found == counts_text(runs)
+    assert found == answers_text(runs)
     _yosys(
         folder, f"read_verilog core.v; {to_cells(family.synthesis, 'core')}; write_verilog cells.v"
     )
     few = len(words) if "SHD_WORDS" in os.environ else 3
     cells = Path(yosys).parent / "share" / "ice40" / "cells_sim.v"
     lines = rough_sends(network, words[-few:])
-    assert in_verilator(folder, network, lines, "cells.v", str(cells)) == counts_text(runs[-few:])
+    assert in_verilator(folder, network, lines, "cells.v", str(cells)) == answers_text(runs[-few:])
 
 
 def moved(words, n):

@@ -115,8 +115,8 @@ def test_spikes_and_votes_are_those_of_python(files, digit, voice):
     spikes, run = of_python(said(digit, voice))
     files.hear(said(digit, voice), f"answers {DIGITS[run.answer]}.")
     assert len(np.setxor1d(files.view.evaluate("word.spikes"), spikes)) < 0.02 * len(spikes)
-    apart = np.abs(np.array(files.view.evaluate("word.counts")) - run.counts).max()
-    assert apart < 0.02 * np.abs(run.counts).max()
+    apart = np.abs(np.array(files.view.evaluate("word.counts")) - run.scores).max()
+    assert apart < 0.02 * np.abs(run.scores).max()
     assert files.view.evaluate("word.counts") == files.view.evaluate("word.scores.at(-1)")
 
 

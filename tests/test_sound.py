@@ -125,7 +125,7 @@ def test_a_word_is_found_and_answered_as_in_python(program, gain):
         ms, run = np.rint(word.times * RATE / 2).astype(int) // 24, None
         run = read_circuit(CIRCUIT).run(ms, word.units)
         text = "".join(f"{a} {b}\n" for a, b in zip(ms, word.units, strict=True)) + "\n"
-        told = f"{run.answer} {' '.join(map(str, run.counts))}\n"
+        told = f"{run.answer} {' '.join(map(str, run.scores))}\n"
         assert program(wave) == (text, word.warning, told)
         assert bool(word.warning) == (gain > 1)
 

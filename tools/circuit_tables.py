@@ -66,7 +66,7 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
     rows = []
     for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
         faulty, heard = disturb(circuit, events, kind, strength, draw)
-        is_right = answers(faulty.count(heard)[0]) == heard.labels
+        is_right = answers(faulty.evaluate(heard)[0]) == heard.labels
         rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
     table = pd.DataFrame(rows)
     table.insert(0, "circuit", f"{trained.name}: {bits.name}")
@@ -88,7 +88,7 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     floats, rows = evaluate(trained.network, words), []
     for name in tqdm(circuits, desc=trained.name, leave=False):
         circuit = circuit_of(trained, Quantisation.named(name))
-        found = answers(circuit.count(words)[0])
+        found = answers(circuit.evaluate(words)[0])
         stored = cost.memory(circuit).bytes
         rows.append(
             {

@@ -43,7 +43,7 @@ def main() -> None:
             if found != (folder / name).read_text(encoding="utf-8"):
                 sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
         cycles = done.cycles // done.words
-        print(f"{done.words} words, all counts as expected; {cycles:,} clock cycles a word")
+        print(f"{done.words} words, all scores as expected; {cycles:,} clock cycles a word")
         parts = [depths(folder), *(placed(folder, name) for name in FAMILIES), counted(folder)]
         table = pd.concat(parts)
     except (ExportError, RunError, DatasetError) as error:

@@ -15,11 +15,11 @@ module handshake #(
     wire mon_valid;
     wire [LANES-1:0] mon_spike;
     wire [LANES*MEM_BITS-1:0] mon_mem;
-    wire signed [31:0] out_count;
+    wire signed [31:0] out_score;
     core core (
         .clk(clk), .rst(rst), .in_valid(in_valid), .in_ready(in_ready), .in_end(in_end),
         .in_ms(in_ms), .in_unit(in_unit), .out_valid(out_valid), .out_ready(out_ready),
-        .out_last(out_last), .out_class(out_class), .out_count(out_count),
+        .out_last(out_last), .out_class(out_class), .out_score(out_score),
         .out_answer(out_answer), .load_valid(1'b0), .load_memory(3'd0), .load_address(24'd0),
         .load_data({LANES*LOAD_BITS{1'b0}}), .mon_valid(mon_valid),
         .mon_neuron(mon_neuron), .mon_spike(mon_spike), .mon_mem(mon_mem)
@@ -100,14 +100,14 @@ module handshake #(
     reg is_begun = 0, had_in, had_out;
     reg had_end, had_ready, had_last;
     reg [15:0] had_ms, had_class, had_answer;
-    reg [31:0] had_count;
+    reg [31:0] had_score;
     reg [9:0] had_unit;
     always @(posedge clk) begin
         is_begun <= 1;
         had_in <= in_valid && !in_ready && !rst; had_out <= out_valid && !out_ready && !rst;
         had_ready <= in_ready && !in_valid && !rst;
         had_end <= in_end; had_ms <= in_ms; had_unit <= in_unit; had_last <= out_last;
-        had_class <= out_class; had_answer <= out_answer; had_count <= out_count;
+        had_class <= out_class; had_answer <= out_answer; had_score <= out_score;
     end
     always @* begin
         assume (rst == !is_begun);
@@ -128,12 +128,12 @@ module handshake #(
                 assert (n_due != 0);
                 assert (out_class == at && out_last == (at == N_CLASSES - 1));
                 assert (tally[at] == n_heard);
-                assert (out_count == n_heard);
+                assert (out_score == n_heard);
                 if (out_last) assert (out_answer == (is_better ? at : answer));
             end
             // nothing is taken back
             if (had_out) assert (out_valid && out_class == had_class && out_last == had_last
-                && out_count == had_count && out_answer == had_answer);
+                && out_score == had_score && out_answer == had_answer);
             if (had_ready) assert (in_ready);
             // nothing stands still
             assert (waits < WAIT);

@@ -81,24 +81,24 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
 static void end_word() {
     unsigned long long before = cycles;
     send(0, 0, true);
-    std::vector<int32_t> counts;
+    std::vector<int32_t> scores;
     core.p_out__ready.set<bool>(true);
     for (bool is_last = false; !is_last; tick()) {
         core.p_clk.set<bool>(false);
         core.step();
         if (!core.p_out__valid.get<bool>())
             continue;
-        if (counts.empty()) {
+        if (scores.empty()) {
             fewest = std::min(fewest, cycles - before);
             most = std::max(most, cycles - before);
         }
-        counts.push_back(core.p_out__count.get<int32_t>());
+        scores.push_back(core.p_out__score.get<int32_t>());
         if ((is_last = core.p_out__last.get<bool>()))
             std::printf("%u", core.p_out__answer.get<unsigned>());
     }
     core.p_out__ready.set<bool>(false);
-    for (int32_t count : counts)
-        std::printf(" %d", count);
+    for (int32_t score : scores)
+        std::printf(" %d", score);
     std::printf("\n");
     step = 0;
     words++;

@@ -140,20 +140,20 @@ module shd_top #(
     end
 
     wire out_valid, out_last;
-    wire [31:0] out_count;
+    wire [31:0] out_score;
     wire [15:0] out_answer;
     reg out_ready;
     core #(.LANES(LANES), .WRITABLE(WRITABLE), .INITIAL(INITIAL)) core (
         .clk(clk), .rst(rst),
         .in_valid(front_valid), .in_ready(in_ready), .in_end(front[FB+10]), .in_ms(front[10 +: FB]),
         .in_unit(front[9:0]), .out_valid(out_valid), .out_ready(out_ready), .out_last(out_last),
-        .out_count(out_count), .out_answer(out_answer), .out_class(),
+        .out_score(out_score), .out_answer(out_answer), .out_class(),
         .load_valid(is_message && letter == "L"), .load_memory(payload[2:0]),
         .load_address(payload[31:8]), .load_data(payload[32 +: LANES*LOAD_BITS]),
         .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem()
     );
 
-    // Replies: bytes that wait to be sent; where none do, the core's next count is taken.
+    // Replies: bytes that wait to be sent; where none do, the core's next score is taken.
     localparam N_INPUTS = N_DELAYS * N_UNITS;
     reg [63:0] reply; // the lowest byte first
     reg [3:0] reply_left;
@@ -175,7 +175,7 @@ module shd_top #(
         end else if (is_free && out_valid && !out_ready) begin
             reply <= "M"; reply_left <= 1; in_answer <= 1;
             if (in_answer) begin
-                reply <= {6'd0, is_overrun, is_late, out_answer[7:0], out_count};
+                reply <= {6'd0, is_overrun, is_late, out_answer[7:0], out_score};
                 reply_left <= out_last ? 4'd6 : 4'd4; in_answer <= !out_last; out_ready <= 1;
             end
         end

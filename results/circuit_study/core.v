@@ -10,7 +10,7 @@
 //         in_ready is a register: it is high when the input register is empty. A step is computed
 //         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
 //         all that are left.
-//  out_*  after the end of a word its classes in order, out_class and out_count, the score; out_last
+//  out_*  after the end of a word its classes in order, out_class and out_score; out_last
 //         is high with the last one, when out_answer is the class of the highest. Then a word can
 //         begin.
 //  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
@@ -38,7 +38,7 @@ module core #(
     input wire [2:0] load_memory, input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
     output wire in_ready, out_valid, out_last, mon_valid,
-    output wire [15:0] out_class, out_answer, mon_neuron, output wire signed [31:0] out_count,
+    output wire [15:0] out_class, out_answer, mon_neuron, output wire signed [31:0] out_score,
     output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
 );
     localparam N_INPUTS = N_DELAYS * N_UNITS, N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
@@ -307,41 +307,41 @@ module core #(
 
     // The scores of the classes, and the first of the largest. They are added up a cycle after the
     // membranes are there, so that comparing and adding aren't one path.
-    localparam CW = SCORE_BITS;
-    reg [LANES*CW-1:0] counts [0:GROUPS-GROUPS1-1], counts_now;
+    localparam SW = SCORE_BITS;
+    reg [LANES*SW-1:0] scores [0:GROUPS-GROUPS1-1], scores_now;
     reg [LANES*MEM_BITS-1:0] added_mem;
-    reg signed [CW-1:0] term;
+    reg signed [SW-1:0] term;
     reg adds, adds_first;
     reg [LANES-1:0] added;
-    reg [GB-1:0] count_group;
-    reg [LB-1:0] count_lane;
+    reg [GB-1:0] score_group;
+    reg [LB-1:0] score_lane;
     reg [NB-1:0] c, answer; // classes
-    reg signed [CW-1:0] best, count;
-    reg has_count; // this class's
-    wire [LANES*CW-1:0] counts_g = counts[count_group];
+    reg signed [SW-1:0] best, score;
+    reg has_score; // this class's
+    wire [LANES*SW-1:0] scores_g = scores[score_group];
     always @(posedge clk) begin
-        count <= counts_g[count_lane*CW +: CW];
-        has_count <= state == RESULT && !(out_valid && out_ready);
+        score <= scores_g[score_lane*SW +: SW];
+        has_score <= state == RESULT && !(out_valid && out_ready);
     end
-    wire is_best = c == 0 || count > best;
+    wire is_best = c == 0 || score > best;
     always @* begin : add_scores
         integer i;
         for (i = 0; i < LANES; i = i + 1) begin
             term = $signed({1'b0, added[i]});
             if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
-            counts_now[i*CW +: CW] = (adds_first ? 0 : counts_g[i*CW +: CW]) + term;
+            scores_now[i*SW +: SW] = (adds_first ? 0 : scores_g[i*SW +: SW]) + term;
         end
     end
     always @(posedge clk) begin
         adds <= state == FIRE && layer && !rst;
         adds_first <= is_first;
         added <= is_above;
-        if (adds) counts[count_group] <= counts_now;
+        if (adds) scores[score_group] <= scores_now;
         added_mem <= after;
     end
     assign out_last = c == N_CLASSES - 1, out_class = c;
-    assign out_valid = state == RESULT && has_count;
-    assign out_count = count, out_answer = is_best ? c : answer;
+    assign out_valid = state == RESULT && has_score;
+    assign out_score = score, out_answer = is_best ? c : answer;
 
     always @(posedge clk) begin
         is_old <= 0;
@@ -353,7 +353,7 @@ module core #(
         end
         n_new <= n_new + is_event;
         if (!is_clear) clear <= clear + 1'b1;
-        if (adds) count_group <= count_group == GROUPS - GROUPS1 - 1 ? 0 : count_group + 1'b1;
+        if (adds) score_group <= score_group == GROUPS - GROUPS1 - 1 ? 0 : score_group + 1'b1;
         case (state)
             EVENT: begin
                 if (takes && is_over && held_end) state <= RESULT;
@@ -408,15 +408,15 @@ module core #(
             end
             RESULT: if (out_valid && out_ready) begin
                 c <= c + 1'b1;
-                count_lane <= count_lane + 1'b1;
-                if (count_lane == LANES - 1) begin
-                    count_lane <= 0; count_group <= count_group + 1'b1;
+                score_lane <= score_lane + 1'b1;
+                if (score_lane == LANES - 1) begin
+                    score_lane <= 0; score_group <= score_group + 1'b1;
                 end
-                if (is_best) begin best <= count; answer <= c; end
+                if (is_best) begin best <= score; answer <= c; end
                 if (out_last) begin
                     c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
                     is_first <= 1; is_over <= 0;
-                    count_lane <= 0; count_group <= 0;
+                    score_lane <= 0; score_group <= 0;
                     state <= EVENT;
                 end
             end
@@ -426,7 +426,7 @@ module core #(
             is_first <= 1; is_over <= 0; fired <= 0;
             g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
             at_place <= 0; first_bin <= 0; first_seen <= 0;
-            c <= 0; count_lane <= 0; count_group <= 0; best <= 0; answer <= 0;
+            c <= 0; score_lane <= 0; score_group <= 0; best <= 0; answer <= 0;
         end
     end
 endmodule
