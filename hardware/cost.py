@@ -65,7 +65,7 @@ def operations(network: IntegerNetwork, events: Events) -> pd.Series:
 
 
 def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np.ndarray, ...]:
-    """Return the core's clock cycles in each step of a word: (steps,) of intake, and of computing.
+    """Return the clock cycles of each step of a word, (steps,) each: of intake, and of computing.
 
     A spike takes two cycles; then each bin is closed in one, events are gathered, and all neurons
     computed, `lanes` of them side by side. A group's second hidden spike and further ones take one.
@@ -112,7 +112,8 @@ def _groups(
 def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
     """Return the clock cycles of words that are sent, and whose scores are fetched, at once.
 
-    They come one after the other, after a reset of one cycle, as `harness.cpp` sends them.
+    They come one after the other, after a reset of one cycle, as `harness.cpp` sends them; `lanes`
+    as for `step_cycles`.
     """
     n_results = 2 * network.sizes[2]  # scores are looked up, then given
     taken = sum(2 * len(word.units) + 2 + n_results for word in words)

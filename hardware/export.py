@@ -28,8 +28,8 @@ from shd_helpers.study.run_folder import RunError
 def find(name: str) -> Path:
     """Return a run's ``run.json``, or the file of a network that was kept.
 
-    They are named by a run's name below ``runs/``, or its folder's path; or by the name of a file
-    in ``results/networks/``, or its path. ExportError, if there is no such network.
+    The name is a run's below ``runs/`` or its folder's path, or a file's in ``results/networks/``
+    or its path. ExportError, if there is no such network.
     """
     path = resolve(name)
     files = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]

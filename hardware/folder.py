@@ -141,7 +141,10 @@ def check_place(folder: Path) -> None:
 
 
 def read_vectors(folder: Path) -> list[Word]:
-    """Return the words of an exported folder; ExportError, if they can't be read."""
+    """Return the words of an exported folder.
+
+    ExportError, if its `vectors.txt` and `labels.txt` can't be read or don't belong together.
+    """
     pairs = read_spikes(folder / "vectors.txt")
     with reading(folder / "labels.txt", ExportError, _REMEDY):
         labels = [int(line) for line in (folder / "labels.txt").read_text().split()]

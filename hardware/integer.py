@@ -227,7 +227,7 @@ class IntegerNetwork:
         return start.astype(np.int32), inputs[order][: start[-1]].astype(np.int32)
 
     def runs(self, events: Events) -> Iterator[IntegerRun]:
-        """Yield what `run` gives for each of many utterances, downsized as `pool` does it.
+        """Yield what `run` gives for each of many utterances that `events.downsize` has downsized.
 
         ValueError, if the events are of another grid.
         """
@@ -237,7 +237,7 @@ class IntegerNetwork:
             yield self._run(events.steps[low:high], events.units[low:high])
 
     def evaluate(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
-        """Return what many downsized utterances come to; see `runs`.
+        """Return the scores and spikes of many downsized utterances; see `runs`.
 
         Scores, output spikes or sums of membranes, (utterances, classes) int64; and spikes of each
         layer, (utterances, layers) int64.
@@ -250,7 +250,7 @@ class IntegerNetwork:
 
 
 def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return milliseconds and units of utterance `i`, int64, in the order of the circuit."""
+    """Return milliseconds and units of utterance `i`, int64, in the circuit's order."""
     times, units = utterances.spikes(i)
     whole = np.floor(times * 1000).astype(np.int64)
     order = np.lexsort((units, whole))

@@ -121,10 +121,10 @@ def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
 
 
 def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
-    """Read a graph that `write_nir` wrote; the network gives the same spikes, to the last one.
+    """Read a graph that `write_nir` wrote; return the network and its input's grid.
 
-    It has a beta and a threshold for every neuron; its surrogate is the study's. With it comes its
-    input.
+    The network gives the same spikes, to the last one. It has a beta and a threshold for every
+    neuron; its surrogate is the study's.
     """
     graph = nir.read(path)
     about, nodes = graph.metadata, graph.nodes

@@ -17,7 +17,7 @@ from shd_helpers.study.networks import TrainedNetwork
 def integer_network(
     model: Network, config: NetworkConfig, grid: Downsampling, quantisation: Quantisation
 ) -> IntegerNetwork:
-    """Return the circuit of a trained network, the configuration it was built of, and its input.
+    """Return the circuit of a network that was trained with this configuration on this grid.
 
     Weights become whole multiples of the scales of `Quantisation.integers`. A layer's membranes
     count in 2^-shift of such a scale, with the largest shift at which every threshold, times the

@@ -82,8 +82,8 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
 
     A list for each group of neurons, hidden ones first: of weights a word for each input, else one
     word. A word has a number for each of the `lanes` neurons side by side, in two's complement, the
-    first lowest; beyond a layer's last neuron they are 0: switched off. ValueError, if so many
-    aren't of one place.
+    first lowest; beyond a layer's last neuron they are 0: switched off. ValueError, if lanes don't
+    divide the neurons of a place.
     """
     bits, layers = memory_bits(network), network.layers
     if not fits(network, lanes):

@@ -6,12 +6,12 @@ from math import inf, isfinite
 from typing import Any
 
 
-def setting(default: Any, *allowed: Any) -> Any:
+def setting(default: Any, allowed: tuple = ()) -> Any:
     """Return the field of a dataclass for a setting, with a text's choices or a number's limits."""
     return field(default=default, metadata={"allowed": allowed})
 
 
-def later(default: Any, *allowed: Any, counts_with: str = "") -> Any:
+def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
     """Return the field of a `setting` that joined when there were results.
 
     A run's hash holds it only where it isn't at its default, which changes nothing: so earlier runs
@@ -46,9 +46,9 @@ def quoted(value: object) -> str:
 
 def check_choice(name: str, value: object, choices: Sequence) -> None:
     """Raise ValueError if a value is not among the choices, or of another type."""
-    if value not in choices or type(value) is not type(choices[0]):
+    if not isinstance(value, type(choices[0])) or value not in choices:
         there = ", ".join(map(str, choices))
-        raise ValueError(f"{name} {quoted(value)}: unknown; take one of {there}")
+        raise ValueError(f"{name} {quoted(value)}: must be one of {there}")
 
 
 def check_number(name: str, value: float, low: float, high: float = inf) -> None:

@@ -189,6 +189,7 @@ def test_of_eight_at_once_one_downsizes(files, data_dir, monkeypatch):
         ({"n": 10, "keys": GERMAN}, r"mini_train\.h5.*'english' is not in this data set"),
         ({"n": 0}, r"mini_train\.h5.*no utterance in language 'english'"),
         ({"n": 8}, r"mini_train\.h5: no training utterance of eight, nine"),
+        ({"times": (1, 2, 7)}, r"mini_train\.h5: 100% of the spikes come after the first second"),
         ({"times": (0.1, 0.2, 0.3)}, r"mini_train\.h5: downsizing leaves no event.*pool_threshold"),
         ({"speaker": 1}, r"mini_test\.h5: the same utterances as in the training file mini_train"),
     ],

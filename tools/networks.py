@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument(
         "name", help="of the files; where speakers are left to test, the seed follows"
     )
-    parser.add_argument("runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/*'")
+    parser.add_argument(
+        "runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/model=study,*'"
+    )
     arguments = parser.parse_args()
     try:
         runs = [read_run(folder) for folder in run_folders(arguments.runs)]

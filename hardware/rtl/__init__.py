@@ -138,11 +138,10 @@ def counter() -> IntegerNetwork:
 
 
 def prove(core: str, depth: int) -> None:
-    """Let a model checker try all that can happen at a core's ports, from reset on.
+    """Let a model checker try all that can happen at a core's ports in `depth` cycles from reset.
 
-    What must hold in so many clock cycles stands in `handshake.v`; the core, the text of `core.v`,
-    has the sizes of `counter`. ExportError names the line that doesn't hold, or the tool that is
-    missing.
+    What must hold stands in `handshake.v`; `core` is the text of `core.v`, which gets the sizes of
+    `counter`. ExportError names the line that doesn't hold, or the tool that is missing.
     """
     network = counter()
     with tempfile.TemporaryDirectory() as name:

@@ -23,10 +23,10 @@ class Augmentation:
     as probable as the others.
     """
 
-    shift_units: int = later(0, 0, 700)  # up or down by up to so many units
-    shift_ms: float = later(0.0, 0, 60_000)  # earlier or later by up to so many, in whole steps
-    stretch: float = later(0.0, 0, 0.99)  # times from 1 - stretch to 1 + stretch
-    dropout: float = later(0.0, 0, 0.99)  # share of the events that are left out
+    shift_units: int = later(0, (0, 700))  # up or down by up to so many units
+    shift_ms: float = later(0.0, (0, 60_000))  # earlier or later by up to so many, in whole steps
+    stretch: float = later(0.0, (0, 0.99))  # times from 1 - stretch to 1 + stretch
+    dropout: float = later(0.0, (0, 0.99))  # share of the events that are left out
 
     def __post_init__(self) -> None:
         """Refuse limits that leave nothing."""

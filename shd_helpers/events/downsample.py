@@ -38,11 +38,11 @@ class Downsampling:
     the upper and late edge and fills no block is dropped.
     """
 
-    first_unit: int = setting(150, 0, N_CHANNELS - 1)
-    duration_s: float = setting(1.0, BIN_MS / 1000, 60)
-    pool_units: int = setting(3, 1, N_CHANNELS)
-    pool_steps: int = setting(3, 1, 65535)
-    pool_threshold: int = setting(2, 1)
+    first_unit: int = setting(150, (0, N_CHANNELS - 1))
+    duration_s: float = setting(1.0, (BIN_MS / 1000, 60))
+    pool_units: int = setting(3, (1, N_CHANNELS))
+    pool_steps: int = setting(3, (1, 65535))
+    pool_threshold: int = setting(2, (1, 65535))
 
     def __post_init__(self) -> None:
         """Refuse numbers that leave no entry or no event."""
@@ -153,16 +153,18 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
     Raises
     ------
     DatasetError
-        If the language is not in the data set or no utterance is spoken in it.
+        If the language is not in the data set, no utterance is spoken in it, or most spikes come
+        too late.
     """
     class_of = language_classes(utterances.keys, language)
     chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
     if len(chosen) == 0:
         raise DatasetError(f"no utterance in language {language!r}. Choose another `language`.")
     n_bins, n_cut = grid.n_steps * grid.pool_steps, grid.n_units * grid.pool_units
-    blocks = []
+    blocks, n_late = [], 0
     for i in chosen:
         times, units = utterances.spikes(int(i))
+        n_late += int(np.count_nonzero(times >= max(grid.duration_s, Downsampling.duration_s)))
         bins = np.floor(times * 1000 / BIN_MS)
         units = units.astype(np.int64) - grid.first_unit
         keep = (bins < n_bins) & (units >= 0) & (units < n_cut)
@@ -172,6 +174,11 @@ def downsize(utterances: Utterances, grid: Downsampling, language: str = "englis
         reached, active = distinct(step * grid.n_units + unit)
         enough = active >= grid.pool_threshold
         blocks.append(reached[enough])
+    if n_late > (n_spikes := np.diff(utterances.offsets)[chosen].sum()) / 2:
+        raise DatasetError(
+            f"{n_late / n_spikes:.0%} of the spikes come after the first second. Are the times "
+            "seconds? Correct the program that wrote the file, or cut the silence before the words."
+        )
     steps, units = np.divmod(np.concatenate(blocks), grid.n_units)
     return Events(
         steps.astype(np.uint16),

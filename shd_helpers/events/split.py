@@ -43,10 +43,10 @@ class Split:
     ValueError names a value out of its range.
     """
 
-    protocol: str = later("official", "official", "leave_one_out", "everybody")
-    held_out: int = later(-1, -1, 65535, counts_with="protocol")  # a speaker's number; -1: none
-    validation: str = setting("random", "random", "speaker")
-    validation_fraction: float = setting(0.1, 1e-6, 0.9)  # of the utterances (random)
+    protocol: str = later("official", ("official", "leave_one_out", "everybody"))
+    held_out: int = later(-1, (-1, 65535), counts_with="protocol")  # a speaker's number; -1: none
+    validation: str = setting("random", ("random", "speaker"))
+    validation_fraction: float = setting(0.1, (1e-6, 0.9))  # of the utterances (random)
     validation_speakers: str = later("")
     score_test: bool = later(True)
 

@@ -28,8 +28,8 @@ def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
 def write_toy(folder: Path, seed: int, takes: int = 3, speakers: int = 4) -> None:
     """Write ``toy_train.h5`` and ``toy_test.h5``: words are ridges that rise or fall over units.
 
-    The one has some takes of each of 20 words by each of 4 speakers or more, the other one of each
-    word by the first four and by another speaker.
+    The training file has so many takes of each of 20 words by each of the speakers, 4 or more; the
+    test file one of each word by the first four and by one more.
     """
     rng = np.random.default_rng(seed)
     tested = (*range(4), speakers)

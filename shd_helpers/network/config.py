@@ -16,21 +16,21 @@ class NetworkConfig:
     With ``network="convolutional"`` the other settings change nothing.
     """
 
-    network: str = later("spiking", "spiking", "convolutional")
-    n_hidden: int = setting(256, 1, 100_000)  # where they have a window, at every place
-    beta: float = setting(0.95, 0, 1)  # share of the membrane potential that is left after 3 ms
-    surrogate: str = setting("fast_sigmoid", *SURROGATES)
-    slope: float = setting(2.0, 1e-6, 1e6)  # of the surrogate: the larger, the narrower
+    network: str = later("spiking", ("spiking", "convolutional"))
+    n_hidden: int = setting(256, (1, 100_000))  # hidden neurons; with windows, at each place
+    beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
+    surrogate: str = setting("fast_sigmoid", SURROGATES)
+    slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
     # class scores: output spikes, or the mean membrane potential
-    readout: str = later("spikes", "spikes", "membrane")
+    readout: str = later("spikes", ("spikes", "membrane"))
     learn_beta: bool = later(False)  # a beta for every neuron, learned
     learn_threshold: bool = later(False)  # a threshold for every spiking neuron, learned
     # copies of the input, each 30 ms later and with weights of its own
-    n_delays: int = later(1, 1, 1000)
+    n_delays: int = later(1, (1, 1000))
     # units that a hidden neuron sees, with shared weights; 0: all
-    kernel_size: int = later(0, 0, 700)
-    stride: int = later(8, 1, 700, counts_with="kernel_size")  # units between places
-    members: int = later(1, 1, 100)  # networks that are trained apart and put side by side, as one
+    kernel_size: int = later(0, (0, 700))
+    stride: int = later(8, (1, 700), counts_with="kernel_size")  # units between places
+    members: int = later(1, (1, 100))  # networks trained apart, put side by side as one
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""

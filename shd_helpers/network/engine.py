@@ -27,11 +27,10 @@ from shd_helpers.network import convolutional, kernels, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.kernels import BAND, BLOCK, LANES, N_IN, N_OUT, NEXT, READOUT, STATE, WIDTH
 from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork
-from shd_helpers.network.surrogates import SURROGATES
 
 ENGINES = ("fused", "snntorch")
 Network = SpikingNetwork | ConvolutionalNetwork
-KINDS = dict(zip(SURROGATES, (kernels.FAST_SIGMOID, kernels.ATAN, kernels.SIGMOID), strict=True))
+KINDS = {"fast_sigmoid": kernels.FAST_SIGMOID, "atan": kernels.ATAN, "sigmoid": kernels.SIGMOID}
 WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
 GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch in training
 
@@ -172,35 +171,36 @@ def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute; None if it can compute all.
+    """Say what in a model this engine can't compute, the first reason found; None if there is none.
 
-    Betas and thresholds may be learned, unequal or a neuron's own, and each layer may have a
-    surrogate and a slope of its own.
+    What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
+    and a surrogate and slope of its own in each layer.
     """
     if type(model).forward is not SpikingNetwork.forward:
         return "its forward is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):
         state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        is_known = (
-            type(fc) in (nn.Linear, ChannelConv1d)
-            and type(lif) is Leaky
-            and isinstance(fc.weight, nn.Parameter)
-            and fc.bias is not None
-            and not any(each._forward_hooks or each._forward_pre_hooks for each in (fc, lif))
-            and all(tensor.dtype == torch.float32 or not tensor.dim() for tensor in state)
-            and all(tensor.shape in {(), (1,), (fc.out_features,)} for tensor in state[2:])
-            # settled when a Leaky is made; its attribute reset_mechanism may say other
-            and (
-                (lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay)
-                or (i == model.n_layers and model.is_readout(lif))
-            )
-            and not (lif.inhibition or lif.state_quant or lif.init_hidden)
-            and not lif.graded_spikes_factor.requires_grad
-            and bool((lif.graded_spikes_factor == 1).all())
-            and getattr(lif.spike_grad, "surrogate", None) in KINDS
-        )
-        if not is_known:
-            return f"layer {i}, {fc} and {lif}, is not as SpikingNetwork builds it"
+        is_linear = type(fc) in (nn.Linear, ChannelConv1d) and isinstance(fc.weight, nn.Parameter)
+        if not is_linear or fc.bias is None:
+            return f"fc{i} is not a plain Linear layer with biases"
+        if type(lif) is not Leaky:
+            return f"lif{i} is {type(lif).__name__}, not Leaky"
+        if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
+            return f"layer {i} has forward hooks"
+        if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
+            return f"layer {i} is not in float32"
+        if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
+            return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+        # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
+        subtracts = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+        if not subtracts and not (i == model.n_layers and model.is_readout(lif)):
+            return f"the reset of lif{i} is no subtraction, late by a step"
+        if lif.inhibition or lif.state_quant or lif.init_hidden:
+            return f"lif{i} has inhibition, quantised states or hidden states"
+        if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
+            return f"the spikes of lif{i} are graded"
+        if getattr(lif.spike_grad, "surrogate", None) not in KINDS:
+            return f"the surrogate of lif{i} is not one of {', '.join(KINDS)}"
     return None
 
 

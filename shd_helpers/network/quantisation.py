@@ -45,9 +45,9 @@ class Quantisation:
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
     fc2_bits: int = later(0)
     mem_bits: int = later(0)  # of a membrane, which saturates
-    # U - (U >> k), or a product with 8 bits
-    leak: str = later("shift", "shift", "product", counts_with="mem_bits")
-    quantised_epochs: int = later(0, 0, 100_000)  # the last so many train with few-bit weights
+    # U - (U >> k), or a product: with 8 bits, with 12 where betas are learned
+    leak: str = later("shift", ("shift", "product"), counts_with="mem_bits")
+    quantised_epochs: int = later(0, (0, 100_000))  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""

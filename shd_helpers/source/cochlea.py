@@ -314,9 +314,9 @@ def membrane_grids(wave: np.ndarray, rate_hz: int) -> Iterator[tuple[int, np.nda
     """Yield the membrane's velocity block by block, on grids from which `read_grid` reads it.
 
     A channel moves at no more than four times its resonance, so few points say all about it; and
-    their number can be one that has a fast Fourier transform, whatever the length of the wave. With
-    its first channel comes a block's grid, (points, BLOCK), until the next one is asked for; it is
-    zero where a channel is beyond the last one.
+    their number can be one that has a fast Fourier transform, whatever the length of the wave.
+    Yields a block's first channel and its grid, (points, BLOCK), which holds until the next block
+    is asked for; it is zero where a channel is beyond the last one.
     """
     top_hz = rate_hz // 2
     spectrum = scipy.fft.rfft(np.asarray(wave, dtype=float))

@@ -82,8 +82,9 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
 def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: int) -> list[Path]:
     """Find or make the changed copies of a data set's training file (part 0) or test file (1).
 
-    Row by row they have the same recordings, with the sound changed as `Change` draws it. Those of
-    ``"hd"`` are made. DatasetError, if a copy is missing and can't be made.
+    Row by row they have the same recordings, with the sound changed as `Change` draws it. The files
+    are from `locate`; of ``"hd"`` the copies that are missing are made. DatasetError, if one is
+    missing and can't be made.
     """
     if dataset == "hd":
         from shd_helpers.source.heidelberg import make_heidelberg

@@ -233,7 +233,7 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
-    """Return a file's samples, (samples,), the mean of its channels, and their rate, Hz.
+    """Return a file's samples as they are, (samples,), the mean of its channels; and the rate, Hz.
 
     It may be whatever libsndfile reads: wav, flac, ogg, mp3. RecordingError, if it can't be read,
     is too short or longer than `longest_s` seconds, or not of finite values.

@@ -127,8 +127,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
 def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray:
     """Speak a digit as a person would: never twice alike, with a pause before and noise behind.
 
-    The generator draws rate, pitch, its range, silence, level and noise. Returns 0.3 to 1 s of
-    sound at 24 kHz, (samples,), of a length whose Fourier transform is fast.
+    The word is one of LANGUAGES["both"], the speaker an index into SPEAKERS. The generator draws
+    rate, pitch, its range, silence, level and noise. Returns 0.3 to 1 s of sound at 24 kHz,
+    (samples,), of a length whose Fourier transform is fast.
     """
     accent, variant, _ = SPEAKERS[speaker]
     language = "de" if word in LANGUAGES["german"] else accent

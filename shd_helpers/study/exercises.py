@@ -31,7 +31,8 @@ def check(function: Callable, solution: Callable) -> Callable:
     """Print what is to be said about the reader's function; return the one to go on with.
 
     That is the reader's if it is right, else the notebook's own `solution`, whose name is the
-    exercise's with ``_solution``. An untouched function raises NotImplementedError.
+    exercise's with ``_solution``. A function that still raises NotImplementedError counts as not
+    tried yet.
     """
     verdict = judge(function, solution)
     is_right = verdict.startswith("right")

@@ -45,12 +45,12 @@ def execute_run(
 
     Each gets a kernel of its own, in its own folder, with this checkout's package, and values for
     its parameters cell. Until all have ended well they and their figures lie in
-    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds.
-    `timeout_s` is for all of them; with `progress` they show what they print, and a bar; without
-    `lessons` cells of that tag, which leave a run as it is, are passed over.
+    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds. With
+    `progress` they show what they print, and a bar; without `lessons` cells of that tag, which
+    leave a run as it is, are passed over.
 
-    NotebookError, if a cell fails; RuntimeError, if a kernel dies at each of three starts or later;
-    TimeoutError.
+    NotebookError, if a cell fails; RuntimeError, if a kernel dies at each of three starts or after
+    it has begun; TimeoutError, if all together take longer than `timeout_s` seconds.
     """
     import nbformat
     import papermill  # takes seconds

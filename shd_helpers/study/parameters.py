@@ -64,9 +64,9 @@ def as_run_name(text: str) -> str:
 
 
 def literal(text: str, default: object = None) -> Any:
-    """Read a number or True/False (``1e-3`` is a number) of a command line; all else is text.
+    """Read a number or True/False (``1e-3`` is a number) of a command line; all else stays a text.
 
-    Where the parameter's default is a text, nothing is read.
+    So does everything where the parameter's default is one.
     """
     if isinstance(default, str):
         return text

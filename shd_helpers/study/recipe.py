@@ -43,15 +43,15 @@ class Recipe:
     """
 
     dataset: str = "spoken"  # spoken, hd, shd or a folder
-    language: str = setting("english", *LANGUAGES)
+    language: str = setting("english", tuple(LANGUAGES))
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    changed: int = later(0, 0, MOST_COPIES)  # copies of each training recording, its sound changed
+    changed: int = later(0, (0, MOST_COPIES))  # copies of each training recording, as `Change`
     augmentation: Augmentation = field(default_factory=Augmentation)
     circuit: Quantisation = field(default_factory=Quantisation)
     split: Split = field(default_factory=Split)
-    seed: int = setting(0, 0, 2**63 - 1)  # split, initial weights and order of the batches
+    seed: int = setting(0, (0, 2**63 - 1))  # split, initial weights and order of the batches
     run_name: str = "default"  # folder below runs/
 
     def __post_init__(self) -> None:

@@ -97,9 +97,10 @@ def _as_values(texts: pd.Series) -> pd.Series:
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
     """Put rows into a table's CSV file; those that are there stay as they are, to the letter.
 
-    The rows have the same keys. One replaces the one of the same `run_name`, but one that failed
-    replaces none that is done: a result stays until its successor has ended well. Rows stand in the
-    `order` of the run names, and others behind them.
+    The rows have the same keys, among them `run_name` and `status` (done or failed). One replaces
+    the one of the same `run_name`, but one that failed replaces none that is done: a result stays
+    until its successor has ended well. Rows stand in the `order` of the run names, and others
+    behind them.
     """
     new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
     with locked(path):

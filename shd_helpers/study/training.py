@@ -26,10 +26,10 @@ class TrainConfig:
     ValueError names a value out of its range.
     """
 
-    epochs: int = setting(30, 1, 100_000)  # passes over the training utterances
-    batch_size: int = setting(8, 1, 100_000)
-    lr: float = setting(1e-3, 1e-9, 1)  # learning rate of Adam
-    lr_step: int = setting(10, 1, 100_000)  # epochs after which the learning rate falls to half
+    epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
+    batch_size: int = setting(8, (1, 100_000))
+    lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam
+    lr_step: int = setting(10, (1, 100_000))  # epochs after which the learning rate falls to half
 
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
