@@ -203,6 +203,12 @@ def test_what_make_study_prints():
     assert README[README.index("Accuracy on spoken") :].splitlines()[2].split() == wanted
 
 
+def test_how_far_another_processor_is():
+    (row,) = read_table("networks_hd").query("model == 'study' and seed == 0").itertuples()
+    page = (ROOT / "sweeps" / "README.md").read_text()
+    assert f"seed 0 gets {100 * row.test_accuracy:.1f} % of the official test words" in page
+
+
 def test_speed():
     fused = BENCH[BENCH.variant == "fused"].set_index(["benchmark", "batch"]).ratio
     for batch in (128, 32, 8):

@@ -10,16 +10,11 @@ from matplotlib.figure import Figure
 from shd_helpers.paths import img_dir
 
 INK = "0.15"
-DOT: dict[str, Any] = {
-    "marker": ".",
-    "markersize": 1.2,
-    "linestyle": "none",
-    "color": INK,
-}  # spikes
+# spikes
+DOT: dict[str, Any] = {"marker": ".", "markersize": 1.2, "linestyle": "none", "color": INK}
 
-plt.style.use(
-    Path(__file__).with_name("study.mplstyle")
-)  # of all that a notebook draws; seaborn takes it, too
+# of all that a notebook draws; seaborn takes it, too
+plt.style.use(Path(__file__).with_name("study.mplstyle"))
 
 
 def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:

@@ -226,7 +226,9 @@ class _Watch:
             lost = "" if isinstance(error, SweepError) else "the scheduler is lost: "
             raise SweepError(f"{lost}{error}. {RESUME}") from None
         done, running = self._bar.total - n_left - self._failed, sum(map(bool, workers.values()))
-        self._bar.set_postfix_str(f"{done} finished, {self._failed} failed, {running} running")
+        text = f"{done} finished, {self._failed} failed, {running} running"
+        if text != self._bar.postfix or self._bar.fp.isatty():  # a log gets what is new
+            self._bar.set_postfix_str(text)
         if workers:
             self._alive, self._line = now, ""
         elif now - self._alive > self._cluster.patience_s:
