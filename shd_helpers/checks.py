@@ -6,7 +6,7 @@ from math import inf, isfinite
 from typing import Any
 
 
-def setting(default: Any, allowed: tuple = ()) -> Any:
+def setting(default: Any, allowed: tuple) -> Any:
     """Return the field of a dataclass for a setting, with a text's choices or a number's limits."""
     return field(default=default, metadata={"allowed": allowed})
 

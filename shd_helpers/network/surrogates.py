@@ -13,7 +13,7 @@ from snntorch import surrogate
 
 from shd_helpers.checks import check_choice
 
-# another one also needs: `smooth`, `derivative`, `engine.KINDS`, `kernels.step_back`
+# another surrogate also needs: `smooth`, `derivative`, `engine.KINDS`, `kernels.step_back`
 _SNNTORCH = {
     "fast_sigmoid": surrogate.fast_sigmoid,
     "atan": surrogate.atan,
