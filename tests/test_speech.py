@@ -94,7 +94,7 @@ def test_make_spoken(three_speakers, tmp_path, monkeypatch):
     assert make_spoken(tmp_path / "a") == (train, test)
     with pytest.raises(AssertionError, match="made again"):
         make_spoken(tmp_path / "a", "german")
-    with pytest.raises(ValueError, match="language 'dutch': unknown; take one of english, german"):
+    with pytest.raises(ValueError, match="language 'dutch': must be one of english, german"):
         make_spoken(tmp_path, language="dutch")
 
 

@@ -40,5 +40,5 @@ def test_true_step_has_gradient_zero():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="'triangular': unknown"):
+    with pytest.raises(ValueError, match="surrogate 'triangular': must be one of fast"):
         surrogates.spike_grad("triangular", 1.0)
