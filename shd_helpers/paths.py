@@ -14,15 +14,7 @@ for _place in (Path.cwd(), *Path.cwd().parents):
             )
         break
 NOTEBOOKS = ROOT / "notebooks"
-OF_A_RUN = tuple(  # the notebooks of `make study`, in order
-    NOTEBOOKS / f"{name}.ipynb"
-    for name in (
-        "01_data_preprocessing",
-        "02_surrogate_visualization",
-        "03_model_training",
-        "04_results_analysis",
-    )
-)
+OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))  # of `make study`, in order
 
 
 def is_smoke() -> bool:

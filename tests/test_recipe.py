@@ -49,6 +49,7 @@ def test_a_notebook_may_have_some_of_the_parameters():
 @example("shift_units", 500)
 @example("duration_s", float("nan"))
 @example("duration_s", 5e-324)
+@example("pool_steps", 65535)
 @example("validation_speakers", None)
 @example("validation_speakers", "9" * 30)
 @example("language", "x" * 5000)
