@@ -144,11 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
     given = parser.parse_args(arguments)
     try:
-        heard = read_spikes(given.vectors)
+        words = read_spikes(given.vectors)
         with closing(Board(given.port, given.baud, given.wait)) as board:
             if not given.keep:
                 board.load(given.vectors.parent)
-            for spikes in heard:
+            for spikes in words:
                 answer, scores, flags = board.hear(spikes, given.real_time)
                 print(answer, *scores, flush=True)
                 for bit, text in ((LATE, "late"), (OVERRUN, "overrun: spikes are lost")):

@@ -18,8 +18,8 @@ NETWORK = "reference"
 RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
 
 
-class Heard(NamedTuple):
-    """What a network heard."""
+class Answer(NamedTuple):
+    """What a network answers."""
 
     digit: str  # the word
     confidence: float  # 0..1: softmax of the scores of the language's ten digits
@@ -47,7 +47,7 @@ class Listener:
         self._network = read_network(network)
         self._words = self._network.words_of(language)
 
-    def hear(self, path: str | Path) -> Heard:
+    def hear(self, path: str | Path) -> Answer:
         """Return the digit in a sound file.
 
         Parameters
@@ -63,7 +63,7 @@ class Listener:
         """
         return self.answer(read_word(Path(path)))
 
-    def answer(self, word: Word) -> Heard:
+    def answer(self, word: Word) -> Answer:
         """Return the digit that a word is, from `source.microphone.encode_word`."""
         model = self._network.network
         events = input_of(self._network, word.times, word.units)
@@ -72,7 +72,7 @@ class Listener:
         best, enough = self._words[int(confidences.argmax())], self._network.about.get("sure_from")
         confidence = float(confidences.max())
         sure = None if enough is None else confidence >= enough and best == int(scores[0].argmax())
-        return Heard(self._network.class_names[best], round(confidence, 4), sure, word.warning)
+        return Answer(self._network.class_names[best], round(confidence, 4), sure, word.warning)
 
 
 def record() -> np.ndarray:
@@ -120,14 +120,14 @@ def main() -> int:
             failed = True
             print(error, file=sys.stderr)
             continue
-        heard = listener.answer(word)
-        if heard.warning:
-            print(f"{file}: {heard.warning}" if file else heard.warning, file=sys.stderr)
+        answer = listener.answer(word)
+        if answer.warning:
+            print(f"{file}: {answer.warning}" if file else answer.warning, file=sys.stderr)
         if given.json:
-            print(json.dumps({"file": file} | heard._asdict()), flush=True)
+            print(json.dumps({"file": file} | answer._asdict()), flush=True)
         else:
-            doubt = " (not sure)" if heard.sure is False else ""
-            print(f"{file + ': ' if file else ''}{heard.digit}, {heard.confidence:.0%}{doubt}")
+            doubt = " (not sure)" if answer.sure is False else ""
+            print(f"{file + ': ' if file else ''}{answer.digit}, {answer.confidence:.0%}{doubt}")
     return int(failed)
 
 

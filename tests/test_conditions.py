@@ -4,14 +4,14 @@ import numpy as np
 import soundfile
 
 from shd_helpers.source.recordings import encode_file
-from tools.conditions import CHANGES, NOISE, RECORDED, first_takes, heard
+from tools.conditions import CHANGES, NOISE, RECORDED, first_takes, in_condition
 
 
 def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condition(tmp_path):
     path, t = tmp_path / "word.wav", np.arange(24_000) / 48_000
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t)), 48_000)
     times, units = encode_file(path)
-    spikes = {condition: heard(path, condition) for condition in (RECORDED, NOISE, *CHANGES)}
+    spikes = {condition: in_condition(path, condition) for condition in (RECORDED, NOISE, *CHANGES)}
     np.testing.assert_array_equal(spikes[RECORDED][0].astype(np.float16), times)
     np.testing.assert_array_equal(spikes.pop(RECORDED)[1], units)
     spread = {condition: np.std(units) for condition, (_, units) in spikes.items()}

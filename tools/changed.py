@@ -18,15 +18,15 @@ from shd_helpers.source.recordings import encode_file, identity
 
 def describe(change: Change) -> str:
     """Return in two lines what was drawn for a copy, without its equaliser."""
-    heard = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
+    parts = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
     if change.reverberation_s:
-        heard.append(f"room of {change.reverberation_s:.1f} s")
+        parts.append(f"room of {change.reverberation_s:.1f} s")
     more = [f"noise {change.noise_db:.0f} dB below"] if change.noise_db < inf else []
     if change.high_pass_hz:
         more.append(f"from {change.high_pass_hz:.0f} Hz")
     if change.low_pass_hz < inf:
         more.append(f"to {change.low_pass_hz / 1000:.1f} kHz")
-    return ", ".join(heard) + "\n" + ", ".join([*more, f"tilt {change.tilt_db:+.1f} dB"])
+    return ", ".join(parts) + "\n" + ", ".join([*more, f"tilt {change.tilt_db:+.1f} dB"])
 
 
 def main() -> None:

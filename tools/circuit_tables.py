@@ -65,8 +65,8 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
     places += [(k, s, draw) for k in FAULTS for draw in range(DRAWS) for s in FAULTY]
     rows = []
     for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
-        faulty, heard = disturb(circuit, events, kind, strength, draw)
-        is_right = answers(faulty.evaluate(heard)[0]) == heard.labels
+        faulty, disturbed = disturb(circuit, events, kind, strength, draw)
+        is_right = answers(faulty.evaluate(disturbed)[0]) == disturbed.labels
         rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
     table = pd.DataFrame(rows)
     table.insert(0, "circuit", f"{trained.name}: {bits.name}")

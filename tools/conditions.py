@@ -37,7 +37,7 @@ CHANGES = {
 }
 
 
-def heard(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
+def in_condition(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the spikes of a recording in a condition: times in seconds, and units."""
     wave, rate_hz = read_wave(path)
     number = identity(path, 0, 0)
@@ -81,7 +81,7 @@ def main() -> None:
         german = words.query("language == 'german'").assign(condition=GERMAN)
         table = pd.concat([*conditions, german], ignore_index=True)
         spikes = on_all_cores(
-            lambda at: heard(Path(folder) / members[at[0]], at[1]),
+            lambda at: in_condition(Path(folder) / members[at[0]], at[1]),
             table[["name", "condition"]].to_numpy(),
             "encoding",
         )

@@ -57,13 +57,13 @@ def main() -> None:
 
 def depths(folder: Path) -> pd.DataFrame:
     """Return, and print, what real time needs, by lanes: a FIFO's entries, cycles to the answer."""
-    network, heard = read_circuit(folder), read_vectors(folder)
+    network, words = read_circuit(folder), read_vectors(folder)
     rows = []
     for n in (n for n in LANES if fits(network, n)):
         for clock in CLOCKS:
-            depth = max(fifo_depth(network, word, clock, n) for word in heard)
+            depth = max(fifo_depth(network, word, clock, n) for word in words)
             rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))
-        last = max(last_step_cycles(network, word, n) for word in heard)
+        last = max(last_step_cycles(network, word, n) for word in words)
         rows.append(("core", f"lanes {n}", ANSWER, last))
     table = pd.DataFrame(rows, columns=COLUMNS)
     print("The words in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
