@@ -25,7 +25,7 @@ ONE_SETTING: list[tuple[str, Any]] = [
     ("shift_ms", 80.0), ("stretch", 0.3),
 ]  # fmt: skip
 PREDICTIONS = ["?", "better", "about the same", "worse"]
-SHOWN = 5  # runs in the figure
+MOST_RUNS = 5  # in the figure
 
 
 class TrainButton(widgets.Button):
@@ -80,7 +80,7 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
         runs[name] = [100 * row["validation_accuracy"] for row in history]
         axis.clear()
         first, *others = runs.items()
-        for label, values in [first, *others[1 - SHOWN :]]:
+        for label, values in [first, *others[1 - MOST_RUNS :]]:
             axis.plot(range(1, len(values) + 1), values, label=f"{label}: {values[-1]:.0f} %")
         axis.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 102))
         legend_beside(axis)

@@ -22,6 +22,7 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
+from shd_helpers.checks import check_choice
 from shd_helpers.events.downsample import Events
 from shd_helpers.network import convolutional, kernels, loop
 from shd_helpers.network.convolutional import ConvolutionalNetwork
@@ -42,8 +43,7 @@ def choose_engine(name: str, model: Network) -> ModuleType:
     engine can't do is done by the loop, with a warning that says why. A network without spikes is
     run by torch, whatever the name. ValueError, if the name is unknown.
     """
-    if name not in ENGINES:
-        raise ValueError(f"engine {name!r}: unknown; take one of {', '.join(ENGINES)}")
+    check_choice("engine", name, ENGINES)
     if isinstance(model, ConvolutionalNetwork):
         return convolutional
     if name == "snntorch":
