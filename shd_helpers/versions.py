@@ -1,10 +1,10 @@
-"""Numbers that say when code gives other results; raised by hand, never for anything else.
+"""Version numbers of what the code computes. They are raised by hand, when results change.
 
-A comment, a moved function or a faster loop changes no result and outdates nothing. Tests train
-tiny networks and encode a few sounds, compare the results with committed values, and tell whoever
-changes one to raise its number here.
+A comment, a moved function or a faster loop changes no result and outdates nothing. A changed
+formula or constant does. `shd_helpers.study.behavior` finds out when the code computes something
+else than these numbers stand for, and says which one to raise.
 """
 
-SPIKES = 1  # sound to spikes: data sets made here are made anew
-CHANGES = 1  # what a changed copy of a recording is: copies are made anew, runs with them, too
-NUMERICS = 1  # spikes to scores: downsized inputs are made anew, runs count as never done
+SPIKES = 1  # from sound to spikes: data sets that are made here are made again
+CHANGES = 1  # how recordings are augmented: augmented recordings and runs with them are made again
+NUMERICS = 1  # from spikes to class scores: no run counts as done any more

@@ -97,7 +97,7 @@ class Home:
     def sweep(self) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(self.yaml)
-        todo, errors = runner.missing(swept), {}
+        todo, errors = runner.missing(swept)[0], {}
         for run in todo:
             try:
                 execute(run.parameters)

@@ -1,8 +1,10 @@
 """The recipe: what it refuses, in a line that names the parameter; and what makes two runs one."""
 
+import hashlib
 import shutil
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -11,12 +13,13 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.events.split import split_validation
+from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import fit, recipe
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.recipe import NEUTRAL, Recipe, run_hash
+from shd_helpers.study.recipe import NEUTRAL, Recipe, identify_data, run_hash
 from tests.test_engine import random_events
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
@@ -250,7 +253,7 @@ def test_what_counts(monkeypatch):
         differs = hashed(**base, **{name: changed}) != hashed(**base)
         assert differs == (name not in ("dataset", "run_name")), name
     assert run_hash(DEFAULTS, DATA | {"name": "renamed"}) == hashed()
-    for name in ("train_sha256", "test_sha256"):
+    for name in ("train_sha256", "test_sha256", "augmented_train_sha256"):
         assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
     assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
     before, with_copies = hashed(), hashed(changed=2)
@@ -259,3 +262,35 @@ def test_what_counts(monkeypatch):
     assert hashed() == before and hashed(changed=2) != with_copies
     monkeypatch.setattr(recipe, "NUMERICS", recipe.NUMERICS + 1)
     assert hashed() != before
+
+
+@pytest.mark.parametrize("protocol", ["official", "leave_one_out"])
+def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_path, protocol):
+    """One changed spike in a file of copies makes another run; files that don't train don't."""
+    copies = {part: tmp_path / f"toy_changed1_{part}.h5" for part in ("train", "test")}
+    write_toy(tmp_path, seed=0, takes=1)
+    write_toy(tmp_path, seed=1, takes=1, name="toy_changed1")
+    settings = {"dataset": str(tmp_path), "changed": 1, "protocol": protocol}
+    hashes = {part: hashlib.sha256(path.read_bytes()).hexdigest() for part, path in copies.items()}
+    trained = ("train",) if protocol == "official" else ("train", "test")
+    first = identify_data(settings)
+    assert {name: x for name, x in first.items() if name.startswith("augmented")} == {
+        f"augmented_{part}_sha256": hashes[part] for part in trained
+    }
+    assert identify_data(settings | {"changed": 0}) == {
+        name: x for name, x in first.items() if not name.startswith("augmented")
+    }
+    for part, path in copies.items():
+        with h5py.File(path, "r+") as file:
+            file["spikes/units"][0] = file["spikes/units"][0][::-1]
+        now = identify_data(settings)
+        assert (run_hash(DEFAULTS, now) != run_hash(DEFAULTS, first)) == (part in trained)
+        first = now
+
+
+def test_augmented_recordings_that_are_missing_are_named(tmp_path):
+    write_toy(tmp_path, seed=0, takes=1)
+    with pytest.raises(DatasetError, match=r"toy_changed1_train\.h5: no such file; make it"):
+        identify_data({"dataset": str(tmp_path), "changed": 1})
+    with pytest.raises(ValueError, match="changed 11: must be at least 0, at most 10"):
+        identify_data({"dataset": str(tmp_path), "changed": 11})

@@ -9,10 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from shd_helpers.study import recipe, tables
+from shd_helpers.study import RunWriter, behavior, recipe, tables, training
 from shd_helpers.study.tables import (
     COSTS,
+    DATA,
+    EVIDENCE,
     INTEGER,
+    PROVENANCE,
     SCORES,
     TableError,
     finished_run,
@@ -26,7 +29,7 @@ from tests.damage import damages
 
 
 def todo(home, again=None):
-    return runner.missing(read_sweep(home.yaml), again)
+    return runner.missing(read_sweep(home.yaml), again)[0]
 
 
 def missing(home, again=None):
@@ -54,7 +57,7 @@ def test_the_table(home):
     table = run_sweep(home.yaml)
     assert table.columns.tolist() == [
         *("configuration", "kind", "x", "word", "seed", "run_name"),
-        *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", "train_sha256", "test_sha256"),
+        *(*SCORES, *INTEGER, *COSTS, "training_s", "total_s", *PROVENANCE, *DATA, EVIDENCE),
         *("hash", "status", "error"),
     ]
     assert table.configuration[:2].tolist() == ["x=1.0,kind=low-one", "x=1.0,kind=high"]
@@ -76,6 +79,41 @@ def test_a_row_is_a_done_run_without_its_folder(home):
     assert run_sweep(home.yaml).status.tolist() == ["done"] * 4
     home.table.unlink()
     assert missing(home) == ["x=1.0", "x=2.0", "x=1.0", "x=2.0"]  # first seeds first
+
+
+def test_rows_are_not_reused_when_the_code_computes_something_else(home, monkeypatch):
+    """Whoever changes the network gets a sentence instead of the results of the old one."""
+    home.finish_all(validation=0.5)
+    assert len(run_sweep(home.yaml)) == 4
+    behavior.check_behavior.cache_clear()
+    monkeypatch.setattr(training, "LR_GAMMA", 0.6)
+    with pytest.raises(SweepError, match=r"its rows can't be reused\. NUMERICS 1 .*raise NUMERICS"):
+        run_sweep(home.yaml)
+    with pytest.raises(behavior.BehaviorError, match="raise NUMERICS"):
+        RunWriter(home.table.parent / "run", {}, {}, None, None)
+
+
+def test_a_sweep_ends_with_where_its_rows_come_from(home, capsys):
+    home.finish_all(validation=0.5)
+    run_sweep(home.yaml)
+    table = os.path.relpath(home.table)
+    first, again = f"{home.table.stem}: 4 of 4 rows reused from {table}", ", 0 executed, 0 failed"
+    assert capsys.readouterr().out == (
+        f"{first} (4 of them from run folders){again}. Table: {table}\n"
+    )
+    run_sweep(home.yaml)
+    assert capsys.readouterr().out == f"{first}{again}. Table: {table}\n"
+
+
+def test_a_row_says_where_and_with_which_code_its_run_was_made(home):
+    home.finish_all(validation=0.5)
+    run = read_sweep(home.yaml).runs[0]
+    info = json.loads((run.folder / "run.json").read_text())
+    info |= {"processor": "some processor", "versions": {"python": "3.11.7", "torch": "2.13.0"}}
+    (run.folder / "run.json").write_text(json.dumps(info | {"git_commit": "abc-dirty"}))
+    row, older, *_ = run_sweep(home.yaml)[[*PROVENANCE]].itertuples(index=False, name=None)
+    assert row == ("some processor", "python=3.11.7 torch=2.13.0", "abc-dirty")
+    assert older == ("", "", "")
 
 
 def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):

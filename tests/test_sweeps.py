@@ -86,7 +86,7 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     out = command.out.read_text()
     assert "Dask dashboard: http://127.0.0.1:" in out
     assert "4 finished, 0 failed, 0 running" in out
-    assert "4 runs, 0 failed" in out
+    assert "0 of 4 rows reused, 4 executed, 0 failed. Table: " in out
 
 
 def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monkeypatch):

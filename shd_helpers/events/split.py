@@ -96,24 +96,36 @@ def load_parts(
     DatasetError
         If a file can't be read or used.
     """
-    test: Events | None
+    if split.protocol == "official" and not split.score_test:
+        return split_parts(load_file(files, 0, grid, language), None, split, seed)
+    return split_parts(*load_events(files, grid, language), split, seed)
+
+
+def split_parts(train: Events, test: Events | None, split: Split, seed: int) -> Parts:
+    """Split the utterances of both files; see `load_parts`.
+
+    Parameters
+    ----------
+    train, test : Events
+        Utterances of the training file and of the test file, with `rows` and `part`. The official
+        protocol takes None for a test file that isn't scored.
+    """
     if split.protocol == "official":
-        if split.score_test:
-            rest, test = load_events(files, grid, language)
-        else:
-            rest, test = load_file(files, 0, grid, language), None
-    else:
-        rest, test = join(*load_events(files, grid, language)), None
+        training, validation = split_validation(train, split, seed)
+        return Parts(train.take(training), train.take(validation), test)
+    if test is None:
+        raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
+    rest, tested = join(train, test), None
     if split.protocol == "leave_one_out":
         _check_speakers("held_out", [split.held_out], rest)
         is_test = rest.speakers == split.held_out
         seen = np.flatnonzero(~is_test)
         drawn = _draw(rest.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
         is_test[seen[drawn]] = True
-        test = rest.take(np.flatnonzero(is_test)) if split.score_test else None
+        tested = rest.take(np.flatnonzero(is_test)) if split.score_test else None
         rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
-    return Parts(rest.take(training), rest.take(validation), test)
+    return Parts(rest.take(training), rest.take(validation), tested)
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_helpers.paths import is_smoke, runs_dir
+from shd_helpers.source.datasets import copy_name
 from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
 
 
@@ -22,14 +23,19 @@ def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
         return dataset, repeats
     folder = runs_dir() / "toy"
     write_toy(folder, seed=0, takes=1, speakers=16)
+    copy = copy_name("toy", 1)  # some sweeps train on augmented recordings, too
+    if not (folder / f"{copy}_test.h5").exists():
+        write_toy(folder, seed=1, takes=1, speakers=16, name=copy)
     return str(folder), min(repeats, 2)
 
 
-def write_toy(folder: Path, seed: int, takes: int = 3, speakers: int = 4) -> None:
-    """Write ``toy_train.h5`` and ``toy_test.h5``: words are ridges that rise or fall over units.
+def write_toy(
+    folder: Path, seed: int, takes: int = 3, speakers: int = 4, name: str = "toy"
+) -> None:
+    """Write ``<name>_train.h5`` and ``<name>_test.h5``: classes are ridges over units and time.
 
-    The training file has so many takes of each of 20 words by each of the speakers, 4 or more; the
-    test file one of each word by the first four and by one more.
+    The training file has `takes` utterances of each of 20 classes by each of the speakers, 4 or
+    more; the test file has one of each class by the first four speakers and by one more.
     """
     rng = np.random.default_rng(seed)
     tested = (*range(4), speakers)
@@ -41,7 +47,7 @@ def write_toy(folder: Path, seed: int, takes: int = 3, speakers: int = 4) -> Non
             for _ in range(takes_here)
         ]
         labels, voices, times, units = zip(*rows, strict=True)
-        write_shd(folder / f"toy_{part}.h5", times, units, labels, voices, ENGLISH + GERMAN)
+        write_shd(folder / f"{name}_{part}.h5", times, units, labels, voices, ENGLISH + GERMAN)
 
 
 def _ridge(word: int, speaker: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Get a data set by name: download it, make it, or find it in a folder."""
 
 import string
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shd_helpers.paths import data_dir, resolve
@@ -116,14 +117,38 @@ def speaker_name(dataset: str, speaker: int) -> str:
     return string.ascii_uppercase[speaker] if dataset == "spoken" else str(speaker)
 
 
-def fingerprint(files: tuple[Path, Path]) -> dict[str, str]:
-    """Return a data set's name and the SHA-256 of its two files, to be kept with results.
+def fingerprint(
+    files: tuple[Path, Path], augmented: Mapping[int, Sequence[Path]] | None = None
+) -> dict[str, str]:
+    """Return a data set's name and the SHA-256 of all its files, to be kept with results.
 
     The bytes of the HDF5 files count: packing them as ``.gz`` or ``.zip`` changes nothing.
-    DatasetError, if a file can't be read.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `locate`.
+    augmented : mapping, optional
+        The files of augmented recordings that a run trains on too, from `locate_changed`, by part:
+        0 for those of the training file, 1 for those of the test file.
+
+    Returns
+    -------
+    dict of str to str
+        `name`, `train_sha256` and `test_sha256`; with augmented recordings also
+        `augmented_train_sha256` and `augmented_test_sha256`, each with one hash for every file, in
+        their order, with spaces between them.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read.
     """
     train, test = map(content_hash, files)
-    return {"name": dataset_name(files), "train_sha256": train, "test_sha256": test}
+    found = {"name": dataset_name(files), "train_sha256": train, "test_sha256": test}
+    for part, copies in (augmented or {}).items():
+        found[f"augmented_{PARTS[part]}_sha256"] = " ".join(map(content_hash, copies))
+    return found
 
 
 def _packed_or_not(path: Path) -> Path | None:

@@ -1,5 +1,6 @@
 """Trained networks in one small file each, for whoever wants the network and not the run."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,9 +105,25 @@ def keep_network(run: Run, path: Path) -> None:
     # a data set by its name, not by its place on this machine
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     arrays = {name: values.numpy() for name, values in run.state.items()}
+    about["weights_sha256"] = weights_hash(arrays)
     arrays["about"] = np.array(json.dumps(about))
     with atomic(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def weights_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a network's weights: of their names, shapes, types and values.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Weights, betas and thresholds by the names of the network's `state_dict`.
+    """
+    digest = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def read_network(path: str | Path) -> TrainedNetwork:
@@ -134,6 +151,8 @@ def read_network(path: str | Path) -> TrainedNetwork:
             raise ValueError("its content is no network")
         if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
+        if weights_hash(arrays) != about.get("weights_sha256"):
+            raise ValueError("its weights aren't those that were written")
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         return _trained(about, state, path)
 
@@ -151,7 +170,7 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
         If the data set isn't there any more.
     """
     recipe, data = trained.recipe, trained.about["data"]
-    if fingerprint(recipe.files) | {"name": data.get("name")} != data:
+    if data != data | fingerprint(recipe.files) | {"name": data.get("name")}:
         place = recipe.files[0].parent
         raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
     parts = load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_settings, later, quoted, setting
+from shd_helpers.checks import check_settings, check_whole, later, quoted, setting
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -22,7 +22,7 @@ from shd_helpers.events import (
     smoke_sized,
 )
 from shd_helpers.network import NetworkConfig, Quantisation
-from shd_helpers.source.datasets import MOST_COPIES, locate, locate_changed
+from shd_helpers.source.datasets import MOST_COPIES, fingerprint, locate, locate_changed
 from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.training import TrainConfig
@@ -110,6 +110,11 @@ class Recipe:
         """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
         return locate(smoke_sized(self.dataset, 1)[0], self.language)
 
+    def identify_data(self) -> dict[str, str]:
+        """Return the name and the hashes of all files that the run reads; see `identify_data`."""
+        dataset, _ = smoke_sized(self.dataset, 1)
+        return identify_data(self.flat() | {"dataset": dataset})
+
     def load(self) -> Parts:
         """Return the utterances that train (with their changed copies), validate and test.
 
@@ -189,6 +194,43 @@ _OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  
 _PLACES = ("dataset", "run_name")  # the data count by their content, where they lie doesn't
 
 
+def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and the hashes of all files that a run with these parameters reads.
+
+    Augmented recordings are made where they are missing and can be made: their content is part of
+    the run's identity.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
+        `changed` and `protocol`.
+
+    Returns
+    -------
+    dict of str to str
+        See `datasets.fingerprint`.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or can't be read.
+    ValueError
+        If the number of augmented copies is out of its range.
+    """
+    dataset = parameters["dataset"]
+    files = locate(dataset, parameters.get("language", "english"))
+    n_copies = parameters.get("changed", 0)
+    check_whole("changed", n_copies, 0, MOST_COPIES)
+    if n_copies == 0:
+        return fingerprint(files)
+    # The official protocol trains on utterances of the training file alone.
+    is_official = parameters.get("protocol", "official") == "official"
+    parts = (0,) if is_official else (0, 1)
+    copies = {part: locate_changed(dataset, files, part, n_copies) for part in parts}
+    return fingerprint(files, copies)
+
+
 def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
 
@@ -200,7 +242,7 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     parameters : mapping
         All parameters of the notebook.
     data : mapping
-        From `datasets.fingerprint`; the hashes count, the name doesn't.
+        From `identify_data`; the hashes count, the name doesn't.
     """
     given = CONSTANTS | dict(parameters)
     if circuit := given.pop("circuit", ""):

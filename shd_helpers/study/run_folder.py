@@ -8,11 +8,12 @@ after a kill in between goes on from there: a killed run loses its epochs, a fin
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -23,11 +24,13 @@ import h5py
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
+from llvmlite.binding import get_host_cpu_name
 
 from shd_helpers.events import Parts
 from shd_helpers.files import atomic, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
+from shd_helpers.study.behavior import check_behavior
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.recipe import run_hash
 
@@ -97,7 +100,7 @@ class RunWriter:
     Parameters
     ----------
     parameters, data : mapping
-        The run's flat parameters, `seed` among them, and the `datasets.fingerprint`.
+        The run's flat parameters, `seed` among them, and what `recipe.identify_data` returns.
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
@@ -107,11 +110,14 @@ class RunWriter:
     ------
     RunError
         If another process writes the run, or it can't be written.
+    BehaviorError
+        If this code computes something else than its version numbers say.
     """
 
     def __init__(
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
     ) -> None:
+        check_behavior()
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
@@ -122,6 +128,7 @@ class RunWriter:
             "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+            "processor": _processor(),
             "threads": torch.get_num_threads(),
             "git_commit": _git_commit(),
             "epochs": [],
@@ -193,6 +200,16 @@ def _utterances(parts: Parts) -> "pd.DataFrame":
             columns = {**origin(events), "speaker": events.speakers, "label": words}
             tables.append(pd.DataFrame(columns).assign(role=role))
     return pd.concat(tables).drop_duplicates()  # of changed copies
+
+
+def _processor() -> str:
+    """Return the processor's model, and in parentheses what the compiler takes it for."""
+    model = platform.processor()
+    with suppress(OSError):  # only Linux has this file
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE):
+            model = found[1].strip()
+    return f"{model or platform.machine()} ({get_host_cpu_name()})"
 
 
 def _git_commit() -> str | None:

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from shd_helpers.study.tables import COSTS, DATA, MEASURED, SCORES, TIMES
+from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
 
 FEW = 3  # below so many units a standard deviation of their own says next to nothing
-_ABOUT_RUNS = {"configuration", "run_name", "hash", "status", "error", *DATA, *MEASURED}
+_ABOUT_RUNS = {"configuration", "run_name", "hash", "status", "error"}
+_ABOUT_RUNS |= {*DATA, EVIDENCE, *PROVENANCE, *MEASURED}
 
 
 def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:

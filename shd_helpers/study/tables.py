@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -22,11 +23,16 @@ COSTS = (
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
-DATA = ("train_sha256", "test_sha256")
+DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
+# How it is known that a run trained on these augmented recordings: see results/README.md.
+EVIDENCE = "augmented_evidence"
+RECORDED = "hashed when the run trained"
+# Where and with which code a run was made; rows that are older than these columns have none.
+PROVENANCE = ("processor", "versions", "commit")
 # columns that aren't numbers, even where they look so
 _TEXT = (
     *("configuration", "circuit", "validation_speakers", "run_name"),
-    *(*DATA, "hash", "status", "error"),
+    *(*DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"),
 )
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
@@ -36,12 +42,17 @@ class TableError(ValueError):
     """A table that can't give what is asked of it; the message names the file and the remedy."""
 
 
-def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
+def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
     A run of another `recipe.run_hash` than the `wanted` one is missing, and so is one that is
-    damaged. The columns are `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing
-    was measured.
+    damaged.
+
+    Returns
+    -------
+    dict or None
+        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
+        measured. And the columns `PROVENANCE`: texts, empty where an older run lacks them.
     """
     try:
         info = read_info(folder)
@@ -55,7 +66,20 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float] | None:
             return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return {name: math.nan if x is None else x for name, x in values.items()}
+    measured: dict[str, float | str] = {
+        name: math.nan if x is None else x for name, x in values.items()
+    }
+    return measured | provenance(info)
+
+
+def provenance(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the processor, the package versions and the commit of a run, from its `run.json`."""
+    packages = info.get("versions", {})
+    return {
+        "processor": info.get("processor", ""),
+        "versions": " ".join(f"{name}={number}" for name, number in packages.items()),
+        "commit": info.get("git_commit") or "",
+    }
 
 
 def read_rows(path: Path) -> pd.DataFrame:

@@ -18,10 +18,21 @@ from tqdm import tqdm
 from shd_helpers.checks import quoted
 from shd_helpers.files import is_disk_full
 from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.study.behavior import BehaviorError, check_behavior
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.recipe import run_hash
-from shd_helpers.study.tables import DATA, MEASURED, TableError, finished_run, merge_rows, read_rows
+from shd_helpers.study.tables import (
+    DATA,
+    EVIDENCE,
+    MEASURED,
+    PROVENANCE,
+    RECORDED,
+    TableError,
+    finished_run,
+    merge_rows,
+    read_rows,
+)
 from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Places, connect
 from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
 
@@ -35,7 +46,8 @@ _ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS",
 # glibc would hand big arrays back at every step: half of the comparison's time went into new pages.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 _BAR = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} so far, {remaining} left{postfix}"
-Results = Mapping[RunSpec, Mapping[str, float] | str]  # what was measured, or a traceback
+Measured = Mapping[str, float | str]  # by column: see `tables.finished_run`
+Results = Mapping[RunSpec, Measured | str]  # what was measured, or a traceback
 
 
 def run_sweep(
@@ -81,23 +93,56 @@ def run_sweep(
         raise SweepError(
             f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
-    ended: dict[RunSpec, Mapping[str, float] | str] = {}
-    if todo := missing(sweep, again):
-        try:
+    ended: dict[RunSpec, Measured | str] = {}
+    todo, n_collected = missing(sweep, again)
+    n_reused = len(sweep.runs) - len(todo)
+    try:
+        if todo:
             for results in _executed(sweep, todo, places, timeout_s):
                 store(sweep, results)
                 ended |= results
-        finally:
+    finally:
+        if ended:
             store_predictions(sweep, [r for r, x in ended.items() if not isinstance(x, str)])
-    return own_rows(sweep, {run: x for run, x in ended.items() if isinstance(x, str)})
+        errors = {run: x for run, x in ended.items() if isinstance(x, str)}
+        print(_summary(sweep, n_reused, n_collected, len(ended), len(errors)), flush=True)
+    return own_rows(sweep, errors)
 
 
-def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
-    """Return the runs to execute, each with whether a finished run folder doesn't count.
+def _summary(sweep: Sweep, n_reused: int, n_collected: int, n_ended: int, n_failed: int) -> str:
+    """Return the line with which a sweep ends: where its rows come from, and where they are."""
+    table = os.path.relpath(sweep.table)
+    reused = f"{n_reused} of {len(sweep.runs)} rows reused"
+    if n_reused:
+        reused += f" from {table}"
+    if n_collected:
+        reused += f" ({n_collected} of them from run folders)"
+    left = len(sweep.runs) - n_reused - n_ended
+    not_run = f", {left} not run" if left else ""
+    return (
+        f"{sweep.name}: {reused}, {n_ended - n_failed} executed, {n_failed} failed{not_run}. "
+        f"Table: {table}"
+    )
+
+
+def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool], int]:
+    """Return the runs to execute, and how many rows were made of run folders just now.
 
     All places' first seeds come first, so a sweep that is stopped early can be compared. Those with
     `again` in their name are to be executed anyway. Runs that only a run folder has are put into
     the table.
+
+    Returns
+    -------
+    todo : dict
+        The runs to execute, each with whether a finished run folder doesn't count.
+    n_collected : int
+        Runs that only a run folder had.
+
+    Raises
+    ------
+    SweepError
+        If this code computes something else than the rows that would be reused.
     """
     stored = read_rows(sweep.table)
     stored = stored[stored.status == "done"]
@@ -114,10 +159,16 @@ def missing(sweep: Sweep, again: str | None = None) -> dict[RunSpec, bool]:
         else:
             # a folder without predictions is made again; one that is missing may come meanwhile
             todo[run] = asked or measured is not None
+    if len(todo) < len(sweep.runs):
+        try:
+            check_behavior()
+        except BehaviorError as error:
+            raise SweepError(f"{sweep.table}: its rows can't be reused. {error}") from None
     if found:
         store(sweep, found)
         store_predictions(sweep, found)
-    return dict(sorted(todo.items(), key=lambda item: item[0].parameters["seed"]))
+    by_seed = sorted(todo.items(), key=lambda item: item[0].parameters["seed"])
+    return dict(by_seed), len(found)
 
 
 def store(sweep: Sweep, results: Results) -> None:
@@ -150,6 +201,9 @@ def _row(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]:
     row |= {"dataset": run.data["name"]} if run.data else {}
     row |= dict.fromkeys(MEASURED, math.nan) if isinstance(result, str) else result
     row |= {name: run.data.get(name, "") for name in DATA}
+    is_augmented = any(name.startswith("augmented_") for name in run.data)
+    row[EVIDENCE] = RECORDED if is_augmented else ""
+    row |= {name: row.get(name, "") for name in PROVENANCE}
     return row | {"hash": run.hash, "status": "failed" if error else "done", "error": error}
 
 
@@ -165,7 +219,7 @@ def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
 
 def _executed(
     sweep: Sweep, todo: Mapping[RunSpec, bool], places: Places, timeout_s: float
-) -> Iterator[dict[RunSpec, Mapping[str, float] | str]]:
+) -> Iterator[dict[RunSpec, Measured | str]]:
     """Hand runs to the workers; yield those that have ended, again and again, until all have."""
     from distributed import as_completed
 
@@ -240,7 +294,7 @@ class _Watch:
 
 def execute(
     notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping[str, str], again: bool
-) -> dict[str, float] | str:
+) -> dict[str, float | str] | str:
     """Execute a run, on a worker; return what it measured, or the traceback of what failed.
 
     Only one process executes a run; others wait and reuse its result, unless it is wanted `again`.
@@ -314,7 +368,6 @@ def main() -> None:
                 timeout_s=arguments.timeout,
             )
             failed = table[table.status == "failed"]
-            print(f"{name}: {len(table)} runs, {len(failed)} failed", flush=True)
             for row in failed.itertuples():
                 print(f"  {row.run_name}: {row.error.strip().splitlines()[-1]}", flush=True)
             if len(failed):

@@ -15,10 +15,10 @@ from ruamel.yaml.error import YAMLError
 from shd_helpers.checks import quoted
 from shd_helpers.events import smoke_sized
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
+from shd_helpers.source.datasets import NAMED, dataset_name, locate
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
-from shd_helpers.study.recipe import Recipe, run_hash
+from shd_helpers.study.recipe import Recipe, identify_data, run_hash
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
@@ -38,7 +38,7 @@ class RunSpec:
     configuration: str  # the place in the grid in words, the same for all seeds
     places: dict[str, str]  # on the axes that have a name of their own
     parameters: dict[str, Any]  # all that the notebook has, with `run_name`
-    data: dict[str, str]  # from datasets.fingerprint; empty if the notebook has no data set
+    data: dict[str, str]  # from recipe.identify_data; empty if the notebook has no data set
     hash: str  # from recipe.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
 
@@ -241,8 +241,7 @@ def _runs(
                 parameters["dataset"], parameters["epochs"] = sizes
             data = {}
             if "dataset" in parameters:
-                language = parameters.get("language", "english")
-                data = fingerprint(locate(parameters["dataset"], language))
+                data = identify_data(parameters)
             yield RunSpec(
                 configuration,
                 {key: place for key, place in at.items() if key not in base},

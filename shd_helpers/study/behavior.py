@@ -1,0 +1,399 @@
+"""Check that the code computes what the committed results were computed with.
+
+A run counts as done when its hash is known, and the hash holds the version numbers of
+`shd_helpers.versions` instead of the code. So somebody who changes what the code computes, and
+forgets to raise a number, would get old results under the name of new ones. This module prevents
+that: it runs a small fixed computation through every stage and compares the outcome with the
+values in ``behavior.json``. Sweeps check it before they reuse rows, notebooks before they write a
+run.
+
+After a change that is meant, raise the number and write the values again with
+``python -m shd_helpers.study.behavior --write``.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shd_helpers import versions
+from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
+from shd_helpers.events.split import split_parts
+from shd_helpers.files import atomic
+from shd_helpers.network import NetworkConfig, Quantisation, build_network, choose_engine, costs
+from shd_helpers.network.engine import ENGINES, Network
+from shd_helpers.source.shd_file import LANGUAGES, Utterances
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.training import TrainConfig, fit, one_thread
+
+VALUES = Path(__file__).parents[1] / "behavior.json"
+
+# Another processor adds in another order, which changes the last digits. A changed formula or
+# constant moves some of the values a hundred times further.
+RELATIVE_TOLERANCE = 2e-4
+ABSOLUTE_TOLERANCE = 2e-4
+# The cochlea's spikes are drawn, so a rounded probability may add, remove or delay a few.
+SPIKE_TOLERANCE = 2e-3
+
+# What it means for old results when a number is raised.
+CONSEQUENCES = {
+    "SPIKES": "data sets that were made by this code are made again, and runs that trained on the "
+    "old ones no longer count as done",
+    "CHANGES": "augmented recordings are made again, and runs that trained on the old ones no "
+    "longer count as done",
+    "NUMERICS": "no row of a table and no run folder counts as done any more, and sweeps run all "
+    "of them again",
+}
+
+N_UTTERANCES = 10
+N_STEPS = 40
+N_UNITS = 30
+N_CLASSES = 4
+NETWORKS: dict[str, dict] = {
+    "fast sigmoid": {},
+    "arctangent": {"surrogate": "atan"},
+    "sigmoid": {"surrogate": "sigmoid"},
+    "membrane readout": {"readout": "membrane"},
+    "learned betas": {"learn_beta": True},
+    "learned thresholds": {"learn_threshold": True},
+    "delays": {"n_delays": 3},
+    "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
+    "ensemble": {"members": 2, "readout": "membrane"},
+}
+AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
+LOW_PRECISION = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=2)
+
+Numbers = Mapping[str, list[float] | str]  # a text is a digest of whole numbers, compared exactly
+
+
+class BehaviorError(ValueError):
+    """Code that computes something else than its version number says; names what to do."""
+
+
+def cochlea() -> Numbers:
+    """Encode a fixed sound, once as it is and once resampled from 16 kHz."""
+    from shd_helpers.source.cochlea import encode
+    from shd_helpers.source.recordings import RATE_HZ, at_48_khz
+
+    found: dict[str, list[float] | str] = {}
+    for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
+        wave = at_48_khz(_sound(rate_hz), rate_hz)
+        times, units = encode(wave, RATE_HZ, seed=3)
+        group = units // 100
+        counts = np.bincount(group, minlength=7)
+        sums_s = np.bincount(group, times, minlength=7)
+        found[f"{name}: spikes of 100 channels each"] = counts.astype(float).tolist()
+        found[f"{name}: their mean times, ms"] = (1000 * sums_s / np.maximum(counts, 1)).tolist()
+    return found
+
+
+def augmented_recording() -> Numbers:
+    """Change a fixed sound as an augmented recording is changed; describe the waveform."""
+    from shd_helpers.source.changed import Change
+    from shd_helpers.source.recordings import RATE_HZ
+
+    found: dict[str, list[float] | str] = {}
+    for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
+        rng = np.random.default_rng(seed)
+        change = Change.drawn(rng)
+        wave = change.apply(_sound(RATE_HZ), RATE_HZ, rng)
+        spectrum = np.abs(np.fft.rfft(wave, RATE_HZ))  # one bin a hertz
+        octaves_hz = 40 * 2 ** np.arange(10)
+        bands = np.add.reduceat(spectrum**2, octaves_hz)[:-1]
+        level = [float(np.sqrt(np.mean(part**2))) for part in np.array_split(wave, 8)]
+        found[f"seed {seed}: samples"] = [float(len(wave))]
+        found[f"seed {seed}: power in octaves, dB"] = (10 * np.log10(bands)).tolist()
+        found[f"seed {seed}: level of eighths, dB"] = (20 * np.log10(level)).tolist()
+    return found
+
+
+def downsampling_and_splits() -> Numbers:
+    """Downsample fixed utterances and split them by each protocol: whole numbers, hence exact."""
+    found: dict[str, list[float] | str] = {}
+    grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
+    for name, grid in grids.items():
+        events = downsize(_utterances(seed=0), grid, "both")
+        found[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
+    files = []
+    for part in (0, 1):
+        events = downsize(_utterances(seed=part), grids["coarse"], "german")
+        files.append(replace(events, part=np.full(len(events), part, np.uint8)))
+    train, test = files
+    splits = {
+        "official": Split(),
+        "by speaker": Split(validation="speaker", validation_speakers="1,3"),
+        "leave one speaker out": Split(protocol="leave_one_out", held_out=2),
+    }
+    for name, split in splits.items():
+        parts = split_parts(train, test, split, seed=1)
+        rows = [column for part in parts for column in (part.rows, part.part, part.labels)]
+        found[f"split, {name}"] = _digest(*rows)
+    return found
+
+
+def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
+    """Take a batch forward and backward; return loss, scores, spikes and gradients."""
+    events = _events(step_ms)
+    model = _model(network, step_ms)
+    index = np.arange(len(events))
+    run = choose_engine(engine, model)
+    parts = getattr(model, "members", ()) or (model,)
+    found: dict[str, list[float] | str] = {}
+    for i, part in enumerate(parts):
+        loss, scores = run.forward_backward(part, events, index)
+        found[f"loss {i}"] = [loss]
+        found[f"scores {i}"] = scores.flatten().tolist()
+        for name, parameter in part.named_parameters():
+            if parameter.grad is not None:
+                found[f"gradient of {name} {i}"] = _summary(parameter.grad)
+    scores, n_spikes = run.evaluate_batch(model, events, index)
+    found["scores"] = scores.flatten().tolist()
+    found["spikes"] = n_spikes.double().sum(0).tolist()
+    return found
+
+
+def training(
+    augmentation: Augmentation | None = None, quantisation: Quantisation | None = None
+) -> Numbers:
+    """Train for three epochs with a falling learning rate; return losses, weights and scores."""
+    events = _events()
+    model = _model({"n_hidden": 12})
+    schedule = TrainConfig(epochs=3, batch_size=4, lr=0.01, lr_step=1)
+    generator = torch.Generator().manual_seed(6)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each epoch
+        history = fit(
+            model,
+            events,
+            events,
+            schedule,
+            generator,
+            augmentation=augmentation,
+            quantisation=quantisation,
+        )
+    found: dict[str, list[float] | str] = {
+        "losses": [epoch["train_loss"] for epoch in history],
+        "rates": [epoch["lr"] for epoch in history],
+        "scores": evaluate(model, events).class_scores.flatten().tolist(),
+    }
+    for name, parameter in model.named_parameters():
+        found[name] = _summary(parameter)
+    return found
+
+
+def measured_costs() -> Numbers:
+    """Count what an utterance costs, as a row of a table has it."""
+    events = _events()
+    model = _model({"n_delays": 3})
+    predictions = evaluate(model, events).predictions()
+    found = costs(model, predictions, events.n_steps, events.n_units)
+    return {name: [float(value)] for name, value in found.items()}
+
+
+def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
+    """Return the computations by version number and name."""
+    numerics: dict[str, Callable[[], Numbers]] = {
+        "downsampling and splits": downsampling_and_splits
+    }
+    for engine in ENGINES:
+        for name, network in NETWORKS.items():
+            numerics[f"{name} ({engine})"] = partial(one_update, network, engine)
+    convolutional = {"network": "convolutional"}
+    numerics["convolutional network"] = partial(one_update, convolutional, "fused")
+    numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "fused", step_ms=6.0)
+    numerics["training"] = training
+    numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
+    numerics["quantization-aware training"] = partial(training, quantisation=LOW_PRECISION)
+    numerics["costs"] = measured_costs
+    return {
+        "SPIKES": {"cochlea": cochlea},
+        "CHANGES": {"augmented recording": augmented_recording},
+        "NUMERICS": numerics,
+    }
+
+
+def differences(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Compute every case; return what differs from the wanted values, by version number.
+
+    Parameters
+    ----------
+    wanted : mapping
+        The content of ``behavior.json``.
+
+    Returns
+    -------
+    dict
+        Sentences such as ``training: losses``, by version number; empty where all agree.
+    """
+    found: dict[str, list[str]] = {}
+    for number, cases in compute_all().items():
+        for case, today in cases.items():
+            values = wanted["values"][number].get(case, {})
+            names = [
+                name
+                for name in today | values
+                if not _agree(today.get(name), values.get(name), number)
+            ]
+            if names:
+                found.setdefault(number, []).append(f"{case} ({', '.join(names)})")
+    return found
+
+
+def compute_all() -> dict[str, dict[str, dict[str, list[float] | str]]]:
+    """Return the outcome of every case, by version number and case."""
+    with one_thread():  # for products this small, waiting for a second thread takes longer
+        return {
+            number: {name: dict(compute()) for name, compute in cases.items()}
+            for number, cases in _cases().items()
+        }
+
+
+def _agree(today: list[float] | str | None, wanted: list[float] | str | None, number: str) -> bool:
+    """Tell whether a value is the committed one, up to how processors round."""
+    if not isinstance(today, list) or not isinstance(wanted, list):
+        return today == wanted
+    relative, absolute = RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE
+    if number == "SPIKES":
+        relative, absolute = SPIKE_TOLERANCE, 1.0
+    return len(today) == len(wanted) and np.allclose(today, wanted, relative, absolute)
+
+
+@cache
+def check_behavior() -> None:
+    """Raise BehaviorError if this code's results are not those of its version numbers.
+
+    It is computed once in a process, in one to two seconds.
+    """
+    if message := report():
+        raise BehaviorError(message)
+
+
+def report() -> str:
+    """Return what is wrong and what to do, or an empty text if nothing is."""
+    wanted = json.loads(VALUES.read_text(encoding="utf-8"))
+    numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
+    write = "write the values of today's code: python -m shd_helpers.study.behavior --write"
+    raised = [number for number in CONSEQUENCES if numbers[number] != wanted["versions"][number]]
+    if raised:
+        return (
+            f"{VALUES.name}: has the results of {raised[0]} {wanted['versions'][raised[0]]}, but "
+            f"versions.py says {numbers[raised[0]]}. If you have raised it, {write}"
+        )
+    found = differences(wanted)
+    if not found:
+        return ""
+    number, cases = next(iter(found.items()))
+    return (
+        f"{number} {numbers[number]} in shd_helpers/versions.py stands for other results than this "
+        f"code computes; different: {'; '.join(cases)}. If the change is a mistake, undo it. If it "
+        f"is meant, raise {number} to {numbers[number] + 1} and {write}. "
+        f"Then {CONSEQUENCES[number]}."
+    )
+
+
+def write_values() -> None:
+    """Write today's values, in the place of those that other code computed."""
+    numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
+    with atomic(VALUES) as part:
+        part.write_text(json.dumps({"versions": numbers, "values": compute_all()}, indent=1) + "\n")
+
+
+def _sound(rate_hz: int) -> np.ndarray:
+    """Return a buzz of 0.15 s that glides from 110 to 150 Hz, with its overtones: (samples,)."""
+    t = np.arange(round(0.15 * rate_hz)) / rate_hz
+    phase = 2 * np.pi * (110 * t + 40 / 0.3 * t**2)
+    overtones = np.arange(1, 45)[:, None]
+    return np.sum(np.sin(overtones * phase) / overtones**0.7, axis=0) * np.hanning(len(t))
+
+
+def _utterances(seed: int) -> Utterances:
+    """Return one utterance of each of 20 classes by each of four speakers, of 500 spikes each."""
+    rng = np.random.default_rng(seed)
+    n_spikes, keys = 500, LANGUAGES["both"]
+    labels = np.repeat(np.arange(len(keys)), 4)
+    times = np.sort(rng.uniform(0, 0.9, (len(labels), n_spikes)), axis=1)
+    centers = 100 + 25 * labels[:, None] + 100 * times
+    units = np.clip(np.rint(rng.normal(centers, 15)), 0, 699)
+    return Utterances(
+        times.flatten().astype(np.float16),
+        units.flatten().astype(np.uint16),
+        np.arange(len(labels) + 1) * n_spikes,
+        labels,
+        np.tile(np.arange(4), len(keys)),
+        keys,
+    )
+
+
+def _events(step_ms: float = 3.0) -> Events:
+    """Return a few utterances whose events are drawn anywhere with the same probability."""
+    rng = np.random.default_rng(0)
+    active = rng.random((N_UTTERANCES, N_STEPS, N_UNITS)) < 0.12
+    _, steps, units = np.nonzero(active)
+    offsets = np.concatenate([[0], np.cumsum(active.sum((1, 2)))])
+    return Events(
+        steps.astype(np.uint16),
+        units.astype(np.uint16),
+        offsets,
+        np.arange(N_UTTERANCES) % N_CLASSES,
+        np.zeros(N_UTTERANCES, np.int64),
+        LANGUAGES["english"][:N_CLASSES],
+        N_STEPS,
+        N_UNITS,
+        step_ms,
+    )
+
+
+def _model(network: Mapping, step_ms: float = 3.0) -> Network:
+    """Return a small network that spikes often enough for gradients everywhere."""
+    config = NetworkConfig(**{"n_hidden": 20, **network})
+    generator = torch.Generator().manual_seed(5)
+    model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
+    with torch.no_grad():
+        for part in (model, *getattr(model, "members", ())):
+            for name, parameter in part.named_parameters():
+                if name == "fc1.weight":
+                    parameter *= 2
+    return model
+
+
+def _summary(values: torch.Tensor) -> list[float]:
+    """Return two numbers that change with any of the values: their norm and a weighted sum."""
+    flat = values.detach().double().flatten()
+    ramp = torch.linspace(1, 2, len(flat), dtype=torch.float64)
+    return [flat.norm().item(), (flat * ramp).sum().item()]
+
+
+def _digest(*arrays: np.ndarray | None) -> str:
+    """Return 16 hexadecimal digits that depend on every whole number in the arrays."""
+    parts = [np.ascontiguousarray(array, dtype="<i8").tobytes() for array in arrays]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def main() -> None:
+    """Check the code against the committed values, or write them, from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shd_helpers.study.behavior",
+        description="Check that this code computes what the committed results were computed with.",
+    )
+    parser.add_argument("--write", action="store_true", help="write the values of today's code")
+    if parser.parse_args().write:
+        write_values()
+        print(f"Wrote {VALUES}")
+    elif message := report():
+        sys.exit(message)
+    else:
+        numbers = (f"{number} {getattr(versions, number)}" for number in CONSEQUENCES)
+        print(f"The code computes the results of {', '.join(numbers)}.")
+
+
+if __name__ == "__main__":
+    main()

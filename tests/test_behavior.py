@@ -1,0 +1,171 @@
+"""Code that computes something else than its version numbers say is found out.
+
+`MUTATIONS` has one change for each stage and for constants that matter. Each is made in a copy of
+the package, and the check must name the number to raise.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import shd_helpers
+from shd_helpers import versions
+from shd_helpers.events import split
+from shd_helpers.network import config
+from shd_helpers.study import behavior, training
+
+PACKAGE = Path(shd_helpers.__file__).parent
+
+
+class Mutation(NamedTuple):
+    """A text of the package, what takes its place, and the number that has to be raised."""
+
+    file: str
+    old: str
+    new: str
+    number: str = "NUMERICS"
+
+
+MUTATIONS = {
+    "the input current is doubled": Mutation(
+        "network/kernels.py",
+        "(beta * mem[t, j] + mem[t + 1, j]) - reset",
+        "(beta * mem[t, j] + 2 * mem[t + 1, j]) - reset",
+    ),
+    "the reset subtracts twice": Mutation(
+        "network/kernels.py", "+ mem[t + 1, j]) - reset", "+ mem[t + 1, j]) - 2 * reset"
+    ),
+    "the fast sigmoid's derivative isn't squared": Mutation(
+        "network/kernels.py", "grads[row, j] / (d * d) + neurons", "grads[row, j] / d + neurons"
+    ),
+    "the arctangent loses its factor": Mutation(
+        "network/kernels.py", "d = one / (d * d + one) * half", "d = one / (d * d + one)"
+    ),
+    "the gradient of a learned threshold ignores the reset": Mutation(
+        "network/kernels.py", "d[2, j] -= if_reset if", "d[2, j] -= zero if"
+    ),
+    "the loop's membrane readout is a sum": Mutation(
+        "network/spiking.py", "return recording.mem.mean(0) if", "return recording.mem.sum(0) if"
+    ),
+    "the first weights are drawn from a normal distribution": Mutation(
+        "network/spiking.py", "xavier_uniform_(fc.weight", "xavier_normal_(fc.weight"
+    ),
+    "copies of the input come earlier": Mutation(
+        "network/config.py", "DELAY_MS = 30.0", "DELAY_MS = 27.0"
+    ),
+    "beta belongs to another step": Mutation(
+        "network/config.py", "STUDY_STEP_MS = 3.0", "STUDY_STEP_MS = 2.9"
+    ),
+    "the learning rate falls less": Mutation(
+        "study/training.py", "LR_GAMMA = 0.5", "LR_GAMMA = 0.6"
+    ),
+    "low-precision weights leave less headroom": Mutation(
+        "network/quantisation.py", "SPREAD = 4.0", "SPREAD = 2.0"
+    ),
+    "the convolutional network sees smaller blocks": Mutation(
+        "network/convolutional.py", "BLOCK = (6, 3)", "BLOCK = (3, 3)"
+    ),
+    "pooling needs more than the threshold": Mutation(
+        "events/downsample.py", "active >= grid.pool_threshold", "active > grid.pool_threshold"
+    ),
+    "more utterances of seen speakers test": Mutation(
+        "events/split.py", "SEEN_SHARE = 0.1", "SEEN_SHARE = 0.12"
+    ),
+    "stretched events are rounded otherwise": Mutation(
+        "events/augmentation.py", "(t + 0.5) * factor[i]", "t * factor[i]"
+    ),
+    "a spike that comes too late costs something": Mutation(
+        "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"
+    ),
+    "sounds are softer": Mutation(
+        "source/cochlea.py", "RMS, RAMP_MS = 0.32", "RMS, RAMP_MS = 0.3", "SPIKES"
+    ),
+    "hair cells release less": Mutation("source/cochlea.py", "50_000.0\n", "47_000.0\n", "SPIKES"),
+    "the membrane is damped more": Mutation(
+        "source/cochlea.py", "DAMPING = 0.15", "DAMPING = 0.16", "SPIKES"
+    ),
+    "bushy cells integrate for longer": Mutation(
+        "source/cochlea.py",
+        "TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4",
+        "TAU_REFRAC_S, WEIGHT = 1.1e-3, 5e-4",
+        "SPIKES",
+    ),
+    "speeds reach further": Mutation(
+        "source/changed.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "CHANGES"
+    ),
+    "noise is louder": Mutation(
+        "source/changed.py", "NOISE_DB = (8.0, 35.0)", "NOISE_DB = (6.0, 35.0)", "CHANGES"
+    ),
+    "the band ends more softly": Mutation("source/changed.py", "ORDER = 4", "ORDER = 3", "CHANGES"),
+    "rooms decay faster": Mutation(
+        "source/changed.py", "10 ** (-3 * t", "10 ** (-4 * t", "CHANGES"
+    ),
+}
+
+
+def checked(home: Path, data_dir: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run the check of the package that lies in a folder."""
+    command = [sys.executable, "-m", "shd_helpers.study.behavior"]
+    own = {"PYTHONPATH": str(home), "SHD_DATA_DIR": str(data_dir)}
+    return subprocess.run(
+        command, cwd=home, env=os.environ | own | environment, capture_output=True, text=True
+    )
+
+
+def test_this_code_computes_what_its_numbers_say():
+    assert behavior.report() == ""
+
+
+def test_the_number_of_threads_changes_nothing(data_dir):
+    for threads in ("1", "3"):
+        found = checked(PACKAGE.parent, data_dir, OMP_NUM_THREADS=threads)
+        assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [(training, "LR_GAMMA", 0.6), (split, "SEEN_SHARE", 0.12), (config, "DELAY_MS", 27.0)],
+)
+def test_a_changed_constant_is_found_and_the_message_says_what_to_do(
+    monkeypatch, module, name, value
+):
+    monkeypatch.setattr(module, name, value)
+    message = behavior.report()
+    assert message.startswith(f"NUMERICS {versions.NUMERICS} in shd_helpers/versions.py")
+    assert f"raise NUMERICS to {versions.NUMERICS + 1}" in message
+    assert "no row of a table and no run folder counts as done any more" in message
+
+
+def test_a_number_that_was_raised_asks_for_new_values(monkeypatch):
+    monkeypatch.setattr(versions, "CHANGES", versions.CHANGES + 1)
+    message = behavior.report()
+    assert f"has the results of CHANGES {versions.CHANGES - 1}" in message
+    assert "--write" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_of_the_code_is_found(name, tmp_path):
+    """The copy keeps compiled code: numba compiles only the file that was changed."""
+    mutation = MUTATIONS[name]
+    shutil.copytree(PACKAGE, tmp_path / PACKAGE.name)
+    path = tmp_path / PACKAGE.name / mutation.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(mutation.old) == 1, f"{mutation.file} has {text.count(mutation.old)} of it"
+    path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+    found = checked(tmp_path, tmp_path / "data")
+    assert found.returncode == 1, found.stdout
+    assert found.stderr.startswith(f"{mutation.number} {getattr(versions, mutation.number)} in")
+
+
+@pytest.mark.slow
+def test_another_processor_computes_the_same_within_the_tolerance(tmp_path):
+    environment = {"NUMBA_CPU_NAME": "generic", "ATEN_CPU_CAPABILITY": "default"}
+    environment["NUMBA_CACHE_DIR"] = str(tmp_path / "numba")
+    found = checked(PACKAGE.parent, tmp_path / "data", **environment)
+    assert found.returncode == 0, found.stderr
