@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shd_helpers.study import read_table
+from shd_helpers.study import collect_predictions, read_table
 from tests import RESULTS
 from tools import looks
 
@@ -87,14 +87,21 @@ def test_how_much_the_best_is_flattered_by_hand():
     name, best, nested = looks.flattered(right, pd.Series(1, right.index))
     # Speakers 2 and 3 tie at 60: the first wins. 1 and 3 choose a, and so do 1 and 2.
     assert (name, best, nested) == ("a", 70, pytest.approx((90 + 50 + 70) / 3))
-    name, best, _ = looks.flattered(right, pd.Series([0, 1, 0], right.index))
-    assert (name, best) == ("b", 80)
+    name, best, _ = looks.flattered(right, pd.Series([1, 8, 1], right.index))
+    assert (name, best) == ("b", pytest.approx(74))
 
 
 def test_the_page_quotes_the_committed_counts():
     quoted = PAGE.split(looks.BEGIN)[1].split(looks.END)[0].strip()
     assert quoted == looks.render(LOOKS, BEST)
     assert looks.with_tables(PAGE, quoted) == PAGE
+
+
+def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
+    predictions = collect_predictions("benchmark_hd")
+    one = predictions[predictions["hash"] == predictions["hash"].iloc[0]]
+    share = 100 * one.speaker.isin([4, 5]).mean()
+    assert f"Speakers 4 and 5 say {share:.0f} % of the official test file" in PAGE
 
 
 def test_the_counts_hold_every_run_of_the_present_tables():

@@ -290,7 +290,7 @@ def count_validated(history: History, speakers: set[int]) -> list[Look]:
         table = history.read(commit, path)
         if "validation_speakers" not in table:
             continue
-        texts = table.validation_speakers.fillna("").astype(str)
+        texts = table.validation_speakers.astype(object).fillna("").astype(str)
         validates = table.validation.astype(str) == "speaker"
         uses = texts.map(lambda text: bool(speakers & {int(float(s)) for s in _parts(text)}))
         used = table[validates] if (uses & validates).any() else table[:0]
