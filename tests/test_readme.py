@@ -48,8 +48,8 @@ def judged(speakers):
     names = {SMALL: "study", FULL: "study, 700 x 1000"}
     study = speaker_accuracies("final_hd").query("input in @names")
     rows = pd.concat([study.assign(input=study.input.map(names)), others])
-    seeds = set.intersection(*(set(of) for _, of in rows.groupby("input").seed))
-    rows = rows.query("speaker in @speakers and seed in @seeds")
+    common = set.intersection(*(set(of) for _, of in rows.groupby("input").seed))
+    rows = rows[rows.speaker.isin(speakers) & rows.seed.isin(common)]
     assert (rows.groupby(["input", "seed"]).size() == len(speakers)).all()
     return rows
 
