@@ -155,7 +155,15 @@ EARLIER = ("validated", "scored", "other two")
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/results.md", "results/README.md", "sweeps/reference.yaml"]
+    "page",
+    [
+        "README.md",
+        "docs/results.md",
+        "results/README.md",
+        "sweeps/reference.yaml",
+        "notebooks/07_new_speakers.ipynb",
+        "notebooks/08_for_the_circuit.ipynb",
+    ],
 )
 def test_pages_say_which_looks_the_six_speakers_had_had(page):
     """Six speakers were not used last, but they were used before."""
