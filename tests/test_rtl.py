@@ -338,7 +338,7 @@ def test_the_document_s_numbers_are_the_table_s():
         counted = values["UP5K's cells", "lanes 4"].rename(lambda q: q.removesuffix(" a word"))
         of = energies[folder] = cost.energy(counted)
         parts = of.cycles, of.clocked, of.changes, of.reads + of.writes, of.sum()
-        parts = " | ".join(f"{part:.1f}" for part in parts)
+        parts = " | ".join(f"{part:.0f}" for part in parts)  # two utterances, a memory assumed
         assert f"| {folder} | {counted.cycles:,.0f} | {parts} |" in doc
         if folder == "circuit":
             on = 12e6 * (of.cycles + of.clocked) / counted.cycles / 1000
@@ -349,10 +349,11 @@ def test_the_document_s_numbers_are_the_table_s():
     new = 100 * bits[bits.speaker.isin(plan_of("reference")["strangers"])].accuracy.mean()
     official = bits.merge(read_table("benchmark_hd").query("model == 'small'")[["hash"]])
     for part in (
-        f"`hd`: {new:.1f} % (circuits of its recipe, six people each left out of training, three "
+        f"`hd`: {new:.1f} % (circuits of its recipe, six speakers each left out of training, three "
         f"seeds) | UP5K: {cells} logic",
-        f"{us:.0f} µs after its end, at 12 MHz (core alone) | "
-        f"{energies['circuit'].sum():.1f} µJ, by counts of two words",
+        f"{us:.0f} µs after its end, at 12 MHz (core alone) | about "
+        f"{energies['circuit'].sum() / 1000:.2f} mJ, estimated from two utterances",
+        f"the core in `circuit` {energies['circuit'].sum() / 1000:.2f} mJ for an utterance",
         f"encoded anew: {100 * official.accuracy.mean():.1f} % (five seeds)",
     ):
         assert part in doc, part

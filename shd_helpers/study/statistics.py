@@ -23,8 +23,9 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     (A + B - C) / runs, taken to be neither below A's part nor below B's: the interval is never
     narrower than that over units alone. The quantiles of Student's t for units and for seeds are
     averaged with the weights A and B (Cochran and Cox 1957), for Satterthwaite's degrees of freedom
-    cover too little with two seeds. With one seed it is Student's interval over units.
-    How often it covers the truth stands in docs/glossary.md.
+    cover too little with two seeds. With one seed it is Student's interval over units, which leaves
+    out what the seed does: report it as "over speakers only; one seed". docs/glossary.md lists how
+    often an interval contains the true value.
     """
     n, m = values.shape[-2:]
     mean = values.mean((-2, -1))

@@ -1,0 +1,135 @@
+"""Compare how many accepted answers are right on another corpus and on the Heidelberg Digits.
+
+A network abstains where its confidence is below its limit, or where a digit of another language has
+the highest score (``shd_helpers.hear``). All other answers are *accepted*.
+
+``python -m tools.accepted FOLDER`` classifies the recordings in a folder, which are named
+``{digit}_{speaker}_{take}.wav`` as those of the Free Spoken Digit Dataset. It writes one row for
+each network and recording to ``results/accepted.csv``, and prints the accuracy of accepted answers
+beside that on the Heidelberg Digits, which it computes from committed predictions. Nothing is
+chosen with these recordings.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from tqdm import tqdm
+
+from shd_helpers.files import atomic
+from shd_helpers.hear import Listener
+from shd_helpers.paths import results_dir
+from shd_helpers.source.microphone import read_word
+from shd_helpers.source.recordings import RecordingError
+from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.tables import read_table
+from tools.sure import nested
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NETWORKS = ("reference", "small")
+TABLE = "accepted.csv"
+
+
+class Accepted(NamedTuple):
+    """How often a network answers, and how often an accepted answer is right."""
+
+    n_accepted: int
+    share_accepted: float  # of all utterances, 0..1
+    accuracy: float  # of the accepted answers, 0..1
+
+
+def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.DataFrame:
+    """Return each pretrained network's answer to each recording, with confidence and acceptance.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Sound files named ``{digit}_{speaker}_{take}.wav``.
+    networks : tuple of str
+        Names in ``results/networks``.
+
+    Returns
+    -------
+    DataFrame
+        The columns `network`, `recording`, `speaker`, `label`, `predicted`, `confidence` and
+        `accepted`.
+
+    Raises
+    ------
+    RecordingError
+        If a file doesn't contain exactly one spoken digit.
+    """
+    listeners = {name: Listener(name, "english") for name in networks}
+    rows = []
+    for path in tqdm(paths):
+        word = read_word(path)
+        digit, speaker, _ = path.stem.split("_")
+        for name, listener in listeners.items():
+            answer = listener.answer(word)
+            rows.append(
+                {
+                    "network": name,
+                    "recording": path.stem,
+                    "speaker": speaker,
+                    "label": DIGITS[int(digit)],
+                    "predicted": answer.digit,
+                    "confidence": answer.confidence,
+                    "accepted": answer.sure,
+                }
+            )
+    return pd.DataFrame(rows).sort_values("network", kind="stable", ignore_index=True)
+
+
+def on_other_corpus(answers: pd.DataFrame) -> Accepted:
+    """Summarize one network's answers from `classify`, pooled over all recordings."""
+    is_right = answers.label == answers.predicted
+    accepted = answers.accepted.astype(bool)
+    return Accepted(int(accepted.sum()), accepted.mean(), is_right[accepted].mean())
+
+
+def on_heidelberg_digits(model: str = "reference") -> Accepted:
+    """Summarize a model's answers to the utterances of unseen speakers, from committed predictions.
+
+    The limit for each speaker comes from the other eleven. Shares are means over speakers.
+    """
+    runs = read_table("reference_hd").query("model == @model")
+    predictions = collect_predictions("reference_hd").query("~seen")
+    predictions = predictions[predictions["hash"].isin(runs["hash"])]
+    by_speaker = nested(predictions)
+    counts = predictions.groupby("speaker").size()
+    n_accepted = round((by_speaker.answered * counts).sum())
+    return Accepted(n_accepted, by_speaker.answered.mean(), by_speaker.right.mean())
+
+
+def main() -> None:
+    """Write the table, and print both accuracies."""
+    parser = argparse.ArgumentParser(prog="python -m tools.accepted", description=__doc__)
+    parser.add_argument("folder", type=Path, help="with the wav files")
+    folder = parser.parse_args().folder
+    paths = sorted(folder.glob("*.wav"))
+    if not paths:
+        parser.error(f"{folder}: no wav file. Name the folder that has the recordings.")
+    try:
+        table = classify(paths)
+    except RecordingError as error:
+        parser.error(f"{error} Each file must contain one spoken digit.")
+    path = results_dir() / TABLE
+    with atomic(path) as part:
+        table.to_csv(part, index=False)
+    for name in NETWORKS:
+        found = on_other_corpus(table[table.network == name])
+        print(
+            f"{name}: accepts {found.n_accepted} of {len(paths)} recordings, "
+            f"{found.accuracy:.1%} of these answers are right"
+        )
+    found = on_heidelberg_digits()
+    print(
+        f"reference on hd: accepts {found.share_accepted:.0%} of unseen speakers' utterances, "
+        f"{found.accuracy:.1%} of these answers are right (means over speakers)"
+    )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
