@@ -4,12 +4,12 @@ Runs that trained on augmented recordings (`changed` above 0) were once identifi
 settings and by the data set's two files alone. Since the files of augmented recordings count, too,
 the rows of such runs, their predictions, the pretrained networks and the circuit tables that point
 to them need the new hash. This script computes it from the files and writes it everywhere below
-``results/``. What has the new hash already stays as it is, so the script can be started again.
+``results/``.
 
     python -m tools.identify_augmented data/hd "equal bytes"
 
 The last argument says how it is known that the runs trained on just these files: see
-``augmented_evidence`` in results/README.md.
+``augmented_evidence`` in results/README.md. Started again, the script changes this text alone.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from shd_helpers.source.shd_file import content_hash
 from shd_helpers.study.networks import weights_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import run_hash
-from shd_helpers.study.tables import DATA, EVIDENCE, read_rows
+from shd_helpers.study.tables import DATA, EVIDENCE, RECORDED, read_rows
 
 FILES = DATA[:2]  # the data set's two files; all that counted before
 AUGMENTED = DATA[2:]
@@ -79,12 +79,16 @@ def migrate_table(path: Path, hashes: Mapping[str, str], evidence: str) -> dict[
     texts = pd.read_csv(path, dtype=str, keep_default_na=False)
     for column in (*AUGMENTED, EVIDENCE):
         if column not in texts:
-            before = "hash" if column == EVIDENCE else FILES[-1]
-            place = texts.columns.get_loc(before) + (before != "hash")
-            texts.insert(place, column, "")
+            texts.insert(texts.columns.get_loc("hash"), column, "")
     renamed = {}
+    before = texts.copy()
     for row, (_, values) in enumerate(typed.iterrows()):
-        if values["changed"] == 0 or values.get(AUGMENTED[0], ""):
+        known = values.get(AUGMENTED[0], "")
+        if values["changed"] == 0 or values.get(EVIDENCE) == RECORDED:
+            continue
+        if known:
+            if known == hashes[AUGMENTED[0]]:
+                texts.loc[row, EVIDENCE] = evidence
             continue
         there = {name: default for name, default in defaults.items() if name in values}
         parameters = {name: type(default)(values[name]) for name, default in there.items()}
@@ -97,7 +101,7 @@ def migrate_table(path: Path, hashes: Mapping[str, str], evidence: str) -> dict[
             texts.loc[row, name] = data.get(name, "")
         texts.loc[row, EVIDENCE] = evidence
         texts.loc[row, "hash"] = renamed[values["hash"]]
-    if renamed:
+    if not texts.equals(before):
         with atomic(path) as part:
             texts.to_csv(part, index=False)
     return renamed
@@ -105,26 +109,31 @@ def migrate_table(path: Path, hashes: Mapping[str, str], evidence: str) -> dict[
 
 def migrate_predictions(path: Path, renamed: Mapping[str, str]) -> None:
     """Write the new hashes into a file of predictions; everything else stays to the letter."""
-    lines = gzip.decompress(path.read_bytes()).decode().splitlines(keepends=True)
-    if not lines[0].startswith("hash,"):
-        raise ValueError(f"{path}: its first column isn't the hash")
-    changed = []
-    for line in lines:
-        old, comma, rest = line.partition(",")
-        changed.append(renamed.get(old, old) + comma + rest)
-    if changed != lines:
+    text = gzip.decompress(path.read_bytes()).decode()
+    new = rename_first_column(path, text, "hash", renamed)
+    if new != text:
         with atomic(path) as part:
-            part.write_bytes(gzip.compress("".join(changed).encode(), mtime=0))
+            part.write_bytes(gzip.compress(new.encode(), mtime=0))
 
 
 def migrate_pointers(path: Path, column: str, renamed: Mapping[str, str]) -> None:
     """Write the new hashes into a table that names other tables' runs by them."""
-    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
-    is_renamed = texts[column].isin(renamed)
-    if is_renamed.any():
-        texts.loc[is_renamed, column] = texts.loc[is_renamed, column].map(renamed)
+    text = path.read_bytes().decode()
+    new = rename_first_column(path, text, column, renamed)
+    if new != text:
         with atomic(path) as part:
-            texts.to_csv(part, index=False)
+            part.write_bytes(new.encode())
+
+
+def rename_first_column(path: Path, text: str, column: str, renamed: Mapping[str, str]) -> str:
+    """Return a table's text with the new hashes in its first column."""
+    if not text.startswith(f"{column},"):
+        raise ValueError(f"{path}: its first column isn't {column}")
+    lines = []
+    for line in text.splitlines(keepends=True):
+        old, comma, rest = line.partition(",")
+        lines.append(renamed.get(old, old) + comma + rest)
+    return "".join(lines)
 
 
 def migrate_network(path: Path, hashes: Mapping[str, str], evidence: str) -> None:
@@ -134,7 +143,9 @@ def migrate_network(path: Path, hashes: Mapping[str, str], evidence: str) -> Non
     about = json.loads(str(arrays.pop("about")))
     old = dict(about)
     parameters, data = about["parameters"], about["data"]
-    if parameters.get("changed", 0) and AUGMENTED[0] not in data:
+    if data.get(AUGMENTED[0]) == hashes[AUGMENTED[0]]:
+        about[EVIDENCE] = evidence
+    elif parameters.get("changed", 0) and AUGMENTED[0] not in data:
         if run_hash(parameters, data) != about["hash"]:
             raise ValueError(f"{path}: its hash isn't that of its settings and data")
         about["data"] = new_data(parameters, data, hashes)
