@@ -1,4 +1,4 @@
-"""The Makefile passes names to programs to the letter, and takes them from its command line only."""
+"""The Makefile passes names to programs to the letter, and takes them from its command line."""
 
 import json
 import os

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -261,6 +262,84 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
     assert first.returncode == 0 and read_run(folder).info["seed"] == 0
     write_run(folder)
     assert read_run(folder).info["seed"] == 7
+
+
+def is_free(folder):
+    """Tell whether another process could write a run now."""
+    code = "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(timeout=0)"
+    lock = folder.with_name(f".{folder.name}.lock")
+    return subprocess.run([sys.executable, "-c", code, lock], capture_output=True).returncode == 0
+
+
+def test_a_run_folder_that_is_a_link_is_refused_before_training(tmp_path):
+    folder, disk = tmp_path / "run", tmp_path / "another disk"
+    write_run(disk)
+    folder.symlink_to(disk)
+    with pytest.raises(RunError, match=r"run: is a link to .*another disk.*SHD_RUNS_DIR"):
+        RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    assert folder.is_symlink() and epochs_of(folder) == 1 and is_free(folder)
+    folder.unlink()
+    folder.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"run: is a link to .*nowhere"):
+        RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    folder.unlink()
+    write_run(folder, epochs=2)
+    assert epochs_of(folder) == 2
+
+
+def test_a_run_folder_that_is_a_mount_is_refused_before_training(tmp_path):
+    """A folder of the same disk is mounted: neither its device nor its parent's tells that."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    folder, disk = tmp_path / "a run", tmp_path / "disk"
+    folder.mkdir()
+    disk.mkdir()
+    code = "import tests.test_run_folder as t, sys; t.write_run(t.Path(sys.argv[1]))"
+    script = 'mount --bind "$1" "$2" && exec "$3" -c "$4" "$2"'
+    command = [*alone, "sh", "-c", script, "sh", disk, folder, sys.executable, code]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "a run: is a mount point" in ended.stderr.splitlines()[-1], ended.stderr
+    assert [path.name for path in folder.iterdir()] == [] == [path.name for path in disk.iterdir()]
+
+
+def test_a_run_that_cannot_take_its_name_is_kept_and_told(tmp_path):
+    """A link comes while it is trained: neither run is lost, nor does the lock stay."""
+    folder, disk, waiting = tmp_path / "run", tmp_path / "disk", tmp_path / ".run.unfinished"
+    write_run(folder)
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    folder.rename(disk)
+    folder.symlink_to(disk)
+    why = rf"run: is a link to .*disk.*{waiting}.*ordinary folder"
+    with pytest.raises(RunError, match=why):
+        run.finish(network(), {}, PREDICTIONS, {}, {})
+    assert is_free(folder) and epochs_of(disk) == 1
+    with pytest.raises(RunError, match=why):
+        read_run(folder)
+    assert is_free(folder)
+    folder.unlink()
+    disk.rename(folder)
+    assert read_run(folder).info["seed"] == 9 and not waiting.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EACCES, errno.ENOSPC])
+def test_a_rename_that_fails_is_told(tmp_path, monkeypatch, number):
+    folder, real = tmp_path / "run", Path.rename
+    write_run(folder)
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+
+    def rename(path, target):
+        if path.name == "run":
+            raise OSError(number, os.strerror(number))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    for use in (lambda: run.finish(network(), {}, PREDICTIONS, {}, {}), lambda: read_run(folder)):
+        with pytest.raises(RunError, match=rf"run: .*{os.strerror(number)}.*\.run\.unfinished"):
+            use()
+        assert is_free(folder)
+    monkeypatch.setattr(Path, "rename", real)
+    assert read_run(folder).info["seed"] == 9
 
 
 def test_a_notebook_s_cell_can_be_run_again(tmp_path):
