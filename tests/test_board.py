@@ -228,7 +228,7 @@ def test_a_board_that_takes_no_bytes_is_named():
 
 def test_a_port_that_did_not_answer_is_closed():
     def opened():
-        return len(os.listdir("/proc/self/fd"))
+        return len([*Path("/proc/self/fd").iterdir()])
 
     with terminal() as (_, path):
         before = opened()

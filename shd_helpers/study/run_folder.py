@@ -6,6 +6,7 @@ run before is moved aside, the new folder gets its name, and the old one is remo
 after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
 """
 
+import io
 import json
 import platform
 import shutil
@@ -195,15 +196,18 @@ class RunWriter:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         _utterances(self._parts).to_csv(place / "utterances.csv.gz", index=False)
-        torch.save(model.state_dict(), place / "state_dict.pt")
         predictions.to_csv(place / "predictions.csv", index=False)
-        with h5py.File(place / "examples.h5", "w") as file:
-            for word, arrays in examples.items():
-                for name, array in arrays.items():
-                    file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        with h5py.File(place / "weights.h5", "w") as file:
-            for name in self._weights[0]:
-                file[name] = np.stack([weights[name] for weights in self._weights])
+        (place / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
+        arrays = {
+            f"{word}/{name}": array
+            for word, arrays in examples.items()
+            for name, array in arrays.items()
+        }
+        (place / "examples.h5").write_bytes(_hdf5_file(arrays, compression="gzip"))
+        epochs = {
+            name: np.stack([each[name] for each in self._weights]) for name in self._weights[0]
+        }
+        (place / "weights.h5").write_bytes(_hdf5_file(epochs))
         self.info["files"] = {path.name: sha256(path) for path in sorted(place.iterdir())}
         for name in self.info["files"]:
             sync(place / name)
@@ -219,6 +223,25 @@ def _weights(model: Network) -> dict[str, np.ndarray]:
     """Return a network's weights as they are now, by their names in ``weights.h5``."""
     named = model.named_parameters()
     return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
+
+
+def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
+    """Return the content of a file that `torch.load` reads.
+
+    It is made in memory: PyTorch, as HDF5, doesn't say that a disk is full where it writes itself.
+    """
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    return memory.getbuffer()
+
+
+def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
+    """Return the content of an HDF5 file of arrays by their names; see `_torch_file`."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression=compression)
+    return memory.getbuffer()
 
 
 def _utterances(parts: Parts) -> "pd.DataFrame":
