@@ -8,9 +8,10 @@ from ruamel.yaml import YAML
 
 from shd_helpers.events import Downsampling, load_parts
 from shd_helpers.paths import ROOT
+from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.sweeps import spec
+from shd_helpers.sweeps import runner, spec
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
 from tests.damage import damages
@@ -115,6 +116,35 @@ def test_runs_are_counted_before_they_are_spread(home, monkeypatch, seeds):
     monkeypatch.setattr(spec, "MOST_RUNS", n_runs - 1)
     with pytest.raises(SweepError, match=f"grid: {n_runs} runs"):
         read_sweep(home.yaml)
+
+
+COLUMNS = ["configuration", "hash", "status", "error", "test_accuracy", "train_sha256", "macs"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_an_axis_is_not_called_as_a_column_of_the_table(home, column):
+    """A run's row would have the table's own value there, and the axis's none."""
+    home.write(grid={column: {"low": {"x": 1.0}, "high": {"x": 2.0}}})
+    with pytest.raises(SweepError, match=rf"sweep\.yaml: grid\.{column}: .*column of the table"):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_notebook_s_parameter_is_not_called_as_a_column_of_the_table(home, column):
+    cells = home.notebook.read_text().replace("x = 1.0", f"{column} = 1.0", 1)
+    home.notebook.write_text(cells)
+    home.write(grid={"word": ["a", "b"]})
+    with pytest.raises(SweepError, match=rf"parameter '{column}'.*column of the table"):
+        read_sweep(home.yaml)
+
+
+def test_all_columns_that_a_row_adds_are_reserved(home):
+    """Those that are neither a parameter nor an axis, whatever a row will have."""
+    home.write(grid={"pair": {"low": {"x": 1.0}}})
+    (run, *_) = read_sweep(home.yaml).runs
+    for result in ("failed", dict.fromkeys(tables.MEASURED, 0.5)):
+        added = runner._row(run, result).keys() - run.parameters.keys() - run.places.keys()
+        assert added <= tables.COLUMNS, "name the new column in tables.COLUMNS"
 
 
 @damages

@@ -23,6 +23,8 @@ COSTS = (
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 DATA = ("train_sha256", "test_sha256")
+# what a row adds to a run's parameters: an axis or a parameter of such a name would be lost
+COLUMNS = frozenset({"configuration", *MEASURED, *DATA, "hash", "status", "error"})
 # columns that aren't numbers, even where they look so
 _TEXT = (
     *("configuration", "circuit", "validation_speakers", "run_name"),

@@ -21,6 +21,7 @@ from shd_helpers.source.datasets import NAMED, dataset_name, fingerprint, locate
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, run_hash
+from shd_helpers.study.tables import COLUMNS
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
@@ -153,6 +154,11 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
+    if lost := sorted(COLUMNS & defaults.keys()):
+        raise SweepError(
+            f"{notebook}: parameter {lost[0]!r}: this is a column of the table, which would "
+            "replace its value. Rename the parameter."
+        )
     grid = {str(key): axis for key, axis in content["grid"].items()}
     axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
@@ -226,6 +232,10 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     """
     if key in defaults or not isinstance(axis, dict):
         return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
+    if key in COLUMNS:
+        raise SweepError(
+            f"{where}: this is a column of the table, which would replace the axis. Rename it."
+        )
     if not axis or not all(isinstance(place, dict) for place in axis.values()):
         raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [
