@@ -8,20 +8,26 @@ unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
-DATASET ?=
-NAME ?=
-SWEEP ?=
-RUN ?=
-OUT ?=
-FILE ?=
-ARGS ?=
-LOCKED ?=
+
+# These variables name files, runs, sweeps and data sets. A name may contain any character, so
+# neither make nor the shell may read it as code: make takes its text without expanding it, and a
+# recipe gets it as "$$FILE" from the environment, never as $(FILE).
+NAMES := DATASET NAME SWEEP RUN OUT FILE A B
+# Other programs use the same names (some systems set NAME): only make's command line counts.
+from_command_line = $(if $(filter command,$(origin $1)),$(value $1))
+$(foreach name,$(NAMES) LOCKED,$(eval override $(name) := $$(call from_command_line,$(name))))
+export $(NAMES)
+# ARGS is a list of words: the shell splits it, and reads its quotes and dollar signs.
+ifneq ($(origin ARGS),command line)
+override ARGS :=
+endif
 
 INSTALLED := .venv/.installed$(if $(LOCKED),-locked)
 INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c constraints.txt)
 
-# the value of a variable that a target needs
-given = $(or $($1),$(findstring --help,$(ARGS)),$(error $1= is missing; see make help))
+# the quoted name that a target needs, as the shell reads it from the environment
+missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
+given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
 .PHONY: help study data compare sweep evidence export rtl say hear lab bench test lint slow browser slurm notebooks site lock clean
 
@@ -52,6 +58,10 @@ help:
 	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv, caches and compiled code; data/ and runs/ stay"
+	@echo
+	@echo "Write these variables behind make: the environment's are ignored, except PYTHON. A name may"
+	@echo "contain any character. The shell splits ARGS into words, so quote a word that has spaces:"
+	@echo "make hear FILE='my word.wav' ARGS=\"--network 'my network'\""
 
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -60,39 +70,39 @@ $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@touch $(INSTALLED)
 
 study: $(INSTALLED)
-	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$(DATASET)") $(if $(NAME),-p run_name "$(NAME)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$$DATASET") $(if $(NAME),-p run_name "$$NAME") $(ARGS)
 
 data: $(INSTALLED)
-	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$$DATASET") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m tools.compare "$(call given,A)" "$(call given,B)" $(ARGS)
+	@$(PY) -m tools.compare $(call given,A) $(call given,B) $(ARGS)
 
 sweep: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner "$(call given,SWEEP)" $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$(DATASET)") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 $(INSTALLED)-circuit: $(INSTALLED)
 	$(INSTALL) -q -e '.[circuit]'
 	@touch $(INSTALLED)-circuit
 
 export: $(INSTALLED)-circuit
-	@$(PY) -m hardware.export "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m hardware.export $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 rtl: $(INSTALLED)-circuit
-	@$(PY) -m hardware.rtl "$(call given,RUN)" $(if $(OUT),--out "$(OUT)") $(if $(DATASET),--dataset "$(DATASET)") $(ARGS)
+	@$(PY) -m hardware.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
 $(INSTALLED)-say: $(INSTALLED)
 	$(INSTALL) -q -e '.[say]'
 	@touch $(INSTALLED)-say
 
 say: $(INSTALLED)-say
-	@$(PY) -m hardware.say $(if $(RUN),"$(RUN)") $(if $(OUT),--out "$(OUT)") --open $(ARGS)
+	@$(PY) -m hardware.say $(if $(RUN),"$$RUN") $(if $(OUT),--out "$$OUT") --open $(ARGS)
 
 hear: $(INSTALLED)
-	@$(PY) -m shd_helpers.hear $(if $(FILE),"$(FILE)") $(ARGS)
+	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
 lab: $(INSTALLED)
 	@echo "Start with 01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."

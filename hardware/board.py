@@ -34,25 +34,32 @@ class Board:
     baud : int
         Bits in a second, as the board was built for.
     wait_s : float
-        How long an answer may take.
+        How long an answer may take, and how long the board may take no bytes.
 
     Raises
     ------
     ExportError
-        If the port can't be opened, or nothing answers; so do the methods.
+        If the port can't be opened, or nothing answers; so do the methods, also if the board is
+        unplugged or takes no more bytes.
     """
 
     def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
         self.port, self.wait_s = port, wait_s
         try:
-            self._file = os.open(port, os.O_RDWR | os.O_NOCTTY)
+            # a write must not wait for ever: see `_send`
+            self._file = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             tty.setraw(self._file)
             settings = termios.tcgetattr(self._file)
             settings[4] = settings[5] = getattr(termios, f"B{baud}")
             termios.tcsetattr(self._file, termios.TCSANOW, settings)
         except (OSError, termios.error, AttributeError) as error:
             raise ExportError(f"{port}: can't be opened with {baud} baud ({error})") from error
-        self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", self._ask(b"I", b"i", 7))
+        try:
+            about = self._ask(b"I", b"i", 7)
+        except ExportError:
+            self.close()
+            raise
+        self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", about)
         self.sizes = tuple(sizes)  # inputs, hidden neurons, classes
 
     def close(self) -> None:
@@ -121,16 +128,46 @@ class Board:
         return self._read(n_bytes)
 
     def _send(self, message: bytes) -> None:
+        """Write a message; ExportError, if the board takes none of its bytes for `wait_s`."""
         while message:
-            message = message[os.write(self._file, message) :]
+            _, is_ready, _ = select.select([], [self._file], [], self.wait_s)
+            if not is_ready:
+                raise ExportError(
+                    f"{self.port}: the board takes no bytes for {self.wait_s:g} s. Reset the "
+                    "board, and check that it was built for this baud rate."
+                )
+            try:
+                message = message[os.write(self._file, message) :]
+            except BlockingIOError:  # less room than there seemed to be
+                continue
+            except OSError as error:
+                raise self._gone(error) from error
 
     def _read(self, n_bytes: int) -> bytes:
-        found, end = b"", time.monotonic() + self.wait_s
+        """Read an answer; ExportError, if it isn't complete within `wait_s`."""
+        found = b""
+        end = time.monotonic() + self.wait_s
         while len(found) < n_bytes:
-            if not select.select([self._file], [], [], max(0.0, end - time.monotonic()))[0]:
+            left_s = max(0.0, end - time.monotonic())
+            is_ready, _, _ = select.select([self._file], [], [], left_s)
+            if not is_ready:
                 raise ExportError(f"{self.port}: no answer within {self.wait_s:g} s")
-            found += os.read(self._file, n_bytes - len(found))
+            try:
+                new = os.read(self._file, n_bytes - len(found))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._gone(error) from error
+            if not new:  # a line that was cut ends as a file does
+                raise self._gone("end of the line")
+            found += new
         return found
+
+    def _gone(self, why: object) -> ExportError:
+        return ExportError(
+            f"{self.port}: the board is gone ({why}). Plug it in and start again: what was loaded "
+            "may be lost."
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

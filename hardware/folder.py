@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hardware import cost
-from hardware.integer import IntegerLayer, IntegerNetwork
+from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
 from hardware.sources import (
     MEMORIES,
     Word,
@@ -27,6 +27,7 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
+from shd_helpers.checks import check_whole
 from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
@@ -40,6 +41,27 @@ _NAMES = {
     *("expected.txt", "edges.txt", "edges_expected.txt", "trace.txt.gz"),
     *(f"{name}.mem" for name in (*MEMORIES, "delay")),
 }
+# of the parameters in `network.vh` that a circuit is read from
+_LIMITS = {
+    "FIRST_UNIT": (0, N_CHANNELS - 1),
+    "POOL_UNITS": (1, N_CHANNELS),
+    "POOL_STEPS": (1, 65535),
+    "POOL_THRESHOLD": (1, 65535),
+    "N_UNITS": (1, N_CHANNELS),
+    "N_STEPS": (1, 65535),
+    "N_HIDDEN": (1, 65535),
+    "N_CLASSES": (1, 65535),
+    "LEAK_SHIFT": (0, 31),
+    "LEAK_FACTOR": (0, 1 << FACTOR_BITS),
+    "SHIFT1": (0, 31),
+    "SHIFT2": (0, 31),
+    "KERNEL": (1, N_CHANNELS),
+    "STRIDE": (1, N_CHANNELS),
+    "IS_MEMBRANE": (0, 1),
+    "MEM_BITS": (2, 32),
+}
+# how a core is built from the same files
+_FREE = ("WRITABLE", "INITIAL")
 # what yosys, the compilers and the README's commands leave there
 _MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
 
@@ -162,10 +184,18 @@ def read_spikes(path: Path) -> list[np.ndarray]:
 
 
 def read_circuit(folder: Path) -> IntegerNetwork:
-    """Return the circuit of an exported folder; ExportError, if a file can't be read."""
+    """Return the circuit of an exported folder.
+
+    ExportError, if a file can't be read, or its numbers aren't those of a circuit: a board would be
+    loaded with them, and no core is told that they are wrong.
+    """
     with reading(folder / "network.vh", ExportError, _REMEDY):
         text = (folder / "network.vh").read_text(encoding="utf-8")
-        p = {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+        p = _parameters(text)
+        for name, limits in _LIMITS.items():
+            if name not in p:
+                raise ExportError(f"{folder / 'network.vh'}: {name} is missing. {_REMEDY}")
+            check_whole(name, p[name], *limits)
         found = {}
         for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
             lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
@@ -187,7 +217,63 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
         grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
         leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
-        return IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak, *window)
+        if found["threshold"].min() < 1:
+            raise ValueError("threshold.mem: a threshold below 1")
+        network = IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak, *window)
+        _check_memories(folder, memories(network))
+        _check_parameters(folder / "network.vh", p, _parameters(verilog_parameters(network)))
+    return network
+
+
+def _parameters(text: str) -> dict[str, int]:
+    """Return the parameters of a text as `sources.verilog_parameters` writes it."""
+    return {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+
+
+def _defines(text: str) -> dict[str, int]:
+    """Return the numbers of a text as `sources.c_header` writes it."""
+    return {name: int(n) for name, n in re.findall(r"#define (\w+) (-?\d+)\n", text)}
+
+
+def _check_parameters(path: Path, found: dict[str, int], wanted: dict[str, int]) -> None:
+    """Raise ExportError if a file's number isn't the one that follows from the circuit."""
+    for name, value in wanted.items():
+        if name not in found:
+            raise ExportError(f"{path}: {name} is missing. {_REMEDY}")
+        if found[name] != value and name not in _FREE:
+            raise ExportError(f"{path}: {name} is {found[name]}, not {value}. {_REMEDY}")
+
+
+def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
+    """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold.
+
+    In `mask.mem` whoever builds the core may switch neurons off.
+    """
+    for name, text in wanted.items():
+        if name == "mask.mem":
+            continue
+        path = folder / name
+        found, numbers = path.read_text(encoding="utf-8").split(), text.split()
+        if len(found) != len(numbers):
+            raise ExportError(f"{path}: {len(found)} numbers, not {len(numbers)}. {_REMEDY}")
+        for i, (have, want) in enumerate(zip(found, numbers, strict=True), start=1):
+            if int(have, 16) != int(want, 16):
+                raise ExportError(f"{path}: number {i} is {have}, not {want}. {_REMEDY}")
+
+
+def check_header(folder: Path) -> None:
+    """Raise ExportError if `network.h` isn't of the same circuit as the folder's other files."""
+    path = folder / "network.h"
+    with reading(path, ExportError, _REMEDY):
+        found = path.read_text(encoding="utf-8")
+        wanted = c_header(read_circuit(folder))
+    _check_parameters(path, _defines(found), _defines(wanted))
+    if _without_comments(found) != _without_comments(wanted):
+        raise ExportError(f"{path}: its arrays aren't those of the .mem files. {_REMEDY}")
+
+
+def _without_comments(text: str) -> list[str]:
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split()
 
 
 def build_folder(folder: Path, **build: int) -> None:

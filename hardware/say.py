@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from hardware.folder import ExportError
+from hardware.folder import ExportError, check_header
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
 from shd_helpers.study.statistics import interval
@@ -69,7 +69,11 @@ def chances(folder: Path) -> str:
 
 
 def page(folder: Path) -> str:
-    """Return the page of an exported circuit; ExportError, if it can't be read or compiled."""
+    """Return the page of an exported circuit.
+
+    ExportError, if it can't be read or compiled, or its `network.h` is another circuit's.
+    """
+    check_header(folder)
     with reading(folder / "network.h", ExportError, "Write the folder anew with make export."):
         header = (folder / "network.h").read_text(encoding="utf-8")
         sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}

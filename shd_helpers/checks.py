@@ -1,5 +1,6 @@
 """Settings and their checks: one line that names the setting, its value and what is allowed."""
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import field, fields
 from math import inf, isfinite
@@ -38,9 +39,30 @@ def check_settings(settings: Any) -> None:
             check(each.name, value, *allowed)
 
 
+class _Repr(reprlib.Repr):
+    """Writes values as `repr`, but only so much of them as a message may show.
+
+    A list that contains lists may stand for a text of any length, though it takes little memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 30
+        self.maxstring = self.maxother = self.maxlong = 1000
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Describe a number that Python refuses to write because that would take long."""
+        is_long = x.bit_length() > 4000
+        return f"a whole number of {x.bit_length()} bits" if is_long else repr(x)
+
+
+_repr = _Repr().repr
+
+
 def quoted(value: object) -> str:
     """Return a value as it stands in a message: on one line, and not longer than that."""
-    text = repr(value)
+    text = _repr(value)
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 

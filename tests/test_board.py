@@ -136,6 +136,107 @@ def test_silence_is_named():
         Board(path, wait_s=0.1)
 
 
+def in_time(work, seconds=20):
+    """Return what a function raises; it runs in a thread, for it must not hang the tests."""
+    found = []
+
+    def run():
+        try:
+            work()
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "it hangs"
+    (error,) = found
+    return error
+
+
+ABOUT = struct.pack("<cBBHHB", b"i", LANES, 4, 183, 24, 5)  # what a board answers to "I"
+
+
+def opened_board(board, path, **options):
+    """Return a `Board` of a terminal whose other end answers its first question, then nothing."""
+
+    def answer():
+        os.read(board, 1)
+        os.write(board, ABOUT)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        return Board(path, **options)
+    finally:
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"", b"i", ABOUT[:-1]])
+def test_a_board_that_is_unplugged_in_an_answer_is_named(answer):
+    board, computer = os.openpty()
+    tty.setraw(computer)
+    path = os.ttyname(computer)
+
+    def unplug():
+        os.read(board, 1)
+        os.write(board, answer)
+        time.sleep(0.2)  # the computer reads what has come, and waits for more
+        os.close(board)
+
+    thread = threading.Thread(target=unplug)
+    thread.start()
+    error = in_time(lambda: Board(path, wait_s=5))
+    thread.join()
+    os.close(computer)
+    assert isinstance(error, ExportError)
+    assert f"{path}: the board is gone" in str(error) and "Plug it in" in str(error)
+
+
+def test_an_end_of_the_line_is_no_answer(monkeypatch):
+    """Some drivers end a line that was cut as a file ends: it can be read, and nothing comes."""
+    with terminal() as (board, path):
+        found = opened_board(board, path)
+        os.write(board, b"s")  # it can be read
+        monkeypatch.setattr(os, "read", lambda file, n_bytes: b"")
+        assert "the board is gone" in str(in_time(found.flags))
+        found.close()
+
+
+def test_a_board_that_is_unplugged_while_it_is_loaded_is_named(tmp_path):
+    exported(tmp_path / "circuit", "study", 2)
+    board, computer = os.openpty()
+    tty.setraw(computer)
+    path = os.ttyname(computer)
+    found = opened_board(board, path)
+    os.close(board)
+    error = in_time(lambda: found.load(tmp_path / "circuit"))
+    found.close()
+    os.close(computer)
+    assert isinstance(error, ExportError) and f"{path}: the board is gone" in str(error)
+
+
+def test_a_board_that_takes_no_bytes_is_named():
+    """A line's buffer holds some thousand bytes; then a write would wait for ever."""
+    with terminal() as (board, path):
+        found = opened_board(board, path, wait_s=0.2)
+        error = in_time(lambda: [found.write("bias", 0, 0) for _ in range(100_000)])
+        found.close()
+    assert isinstance(error, ExportError)
+    assert f"{path}: the board takes no bytes for 0.2 s" in str(error)
+
+
+def test_a_port_that_did_not_answer_is_closed():
+    def opened():
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    with terminal() as (_, path):
+        before = opened()
+        with pytest.raises(ExportError):
+            Board(path, wait_s=0.01)
+        assert opened() == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["study", "small"])
 def test_the_simulated_board(name, tmp_path, capsys):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hardware import export
+from hardware import export, say
 from hardware.folder import (
     SOURCES,
     Description,
@@ -142,6 +142,26 @@ def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
     assert memories(found) == memories(wanted) and found.layers[0].weight.shape == (8, 192)
     with pytest.raises(ExportError, match="lanes 3: must divide the 8 neurons"):
         build_folder(out, LANES=3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (r"MEM_HIGH \d+", "MEM_HIGH 0", "network.h: MEM_HIGH is 0, not 32767"),
+        (r"N_STEPS \d+", "N_STEPS 1", "network.h: N_STEPS is 1, not 333"),
+        (r"bias1\[N_HIDDEN\] = \{-?\d+", "bias1[N_HIDDEN] = {99999", "network.h: its arrays"),
+    ],
+)
+def test_a_header_of_another_circuit_makes_no_page(tmp_path, monkeypatch, old, new, message):
+    monkeypatch.setattr(say, "compile_c", None)  # it isn't reached
+    folder = tmp_path / "circuit"
+    shutil.copytree(ROOT / say.FOLDER, folder)
+    text = (folder / "network.h").read_text()
+    changed = re.sub(old, new, text, count=1)
+    assert changed != text
+    (folder / "network.h").write_text(changed)
+    with pytest.raises(ExportError, match=re.escape(message)):
+        say.page(folder)
 
 
 def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys):

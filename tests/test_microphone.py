@@ -8,8 +8,8 @@ import soundfile
 
 from shd_helpers.paths import ROOT
 from shd_helpers.source.cochlea import encode
-from shd_helpers.source.microphone import AFTER_S, BEFORE_S, encode_word, find_word
-from shd_helpers.source.recordings import RecordingError
+from shd_helpers.source.microphone import AFTER_S, BEFORE_S, encode_word, find_word, read_word
+from shd_helpers.source.recordings import RecordingError, encode_file
 
 RATE = 48_000
 AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
@@ -26,6 +26,9 @@ def noise(seconds, level=1e-3):
 def with_noise(*sounds):
     whole = np.concatenate(sounds)
     return whole + noise(len(whole) / RATE)
+
+
+WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6, 1.4])
@@ -59,6 +62,30 @@ NOT_WORDS = [
 def test_what_is_no_word_is_refused(wave, sentence):
     with pytest.raises(RecordingError, match=f"^{sentence}"):
         encode_word(wave, RATE)
+
+
+RATES = [1, 99, 222, 223, 5_999, 768_001, 1_000_003, 4_000_037, 2**32 - 1]
+
+
+@pytest.mark.parametrize("rate_hz", RATES)
+def test_a_rate_at_which_no_speech_is_recorded_is_refused(rate_hz, tmp_path):
+    """Below 6 kHz half of the speech is missing; far above, resampling takes gigabytes."""
+    wave = with_noise(np.zeros(100), tone(0.4), np.zeros(100))
+    sentence = rf"{rate_hz} samples a second.*6,000 to 768,000.*Export it at 48,000"
+    with pytest.raises(RecordingError, match=sentence):
+        encode_word(wave, rate_hz)
+    if rate_hz < 2**31:  # libsndfile writes no more
+        path = tmp_path / "x.wav"
+        soundfile.write(path, wave, rate_hz)
+        for read in (read_word, encode_file):
+            with pytest.raises(RecordingError, match=rf"x\.wav: .*{sentence}"):
+                read(path)
+
+
+@pytest.mark.parametrize("rate_hz", [6_000, 768_000])
+def test_the_lowest_and_the_highest_rate_are_read(rate_hz):
+    wave = np.interp(np.arange(0, 2.4, 1 / rate_hz), np.arange(0, 2.4, 1 / RATE), WORD)
+    assert abs(len(encode_word(wave, rate_hz).wave) / RATE - 0.4 - BEFORE_S - AFTER_S) < 0.04
 
 
 def test_a_word_becomes_the_spikes_of_the_word_alone():

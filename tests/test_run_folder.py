@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ import torch
 
 from shd_helpers.events import Downsampling, Parts, Split, load_parts
 from shd_helpers.events.toy import write_toy
+from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
 from shd_helpers.source.datasets import fingerprint, locate
@@ -261,6 +264,119 @@ def test_a_second_writer_is_refused_while_the_first_one_writes(tmp_path, monkeyp
     assert first.returncode == 0 and read_run(folder).info["seed"] == 0
     write_run(folder)
     assert read_run(folder).info["seed"] == 7
+
+
+def is_free(folder):
+    """Tell whether another process could write a run now."""
+    code = "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(timeout=0)"
+    lock = folder.with_name(f".{folder.name}.lock")
+    return subprocess.run([sys.executable, "-c", code, lock], capture_output=True).returncode == 0
+
+
+def test_a_run_folder_that_is_a_link_is_refused_before_training(tmp_path):
+    folder, disk = tmp_path / "run", tmp_path / "another disk"
+    write_run(disk)
+    folder.symlink_to(disk)
+    with pytest.raises(RunError, match=r"run: is a link to .*another disk.*SHD_RUNS_DIR"):
+        RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    assert folder.is_symlink() and epochs_of(folder) == 1 and is_free(folder)
+    folder.unlink()
+    folder.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"run: is a link to .*nowhere"):
+        RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    folder.unlink()
+    write_run(folder, epochs=2)
+    assert epochs_of(folder) == 2
+
+
+def mounted(options, place, code, *arguments):
+    """Run Python code in a process that alone sees what is mounted on a folder."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    script = 'mount $1 "$2" && shift 2 && exec "$@"'
+    command = [*alone, "sh", "-c", script, "sh", options, place, sys.executable, "-c", code]
+    command += arguments
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_run_folder_that_is_a_mount_is_refused_before_training(tmp_path):
+    """A folder of the same disk is mounted: neither its device nor its parent's tells that."""
+    folder, disk = tmp_path / "a run", tmp_path / "disk"
+    folder.mkdir()
+    disk.mkdir()
+    code = "import tests.test_run_folder as t, sys; t.write_run(t.Path(sys.argv[1]))"
+    ended = mounted(f"--bind {disk}", folder, code, folder)
+    assert "a run: is a mount point" in ended.stderr.splitlines()[-1], ended.stderr
+    assert [path.name for path in folder.iterdir()] == [] == [path.name for path in disk.iterdir()]
+
+
+def fill_disk(folder):
+    """Write a run on a small disk with more and more room; print each error's last line."""
+    write_run(folder)
+    n_left, is_written = 0, False
+    while not is_written:
+        filler = folder.with_name("filler")
+        page = os.statvfs(folder).f_frsize
+        filler.write_bytes(bytes((os.statvfs(folder).f_bavail - n_left) * page))
+        try:
+            write_run(folder, epochs=2)
+            is_written = True
+        except Exception:
+            text = traceback.format_exc()
+            assert is_disk_full(text, folder.parent), text
+            assert epochs_of(folder) == 1
+            print(text.splitlines()[-1])
+        filler.unlink()
+        n_left += 1
+    assert epochs_of(folder) == 2
+
+
+def test_a_full_disk_is_recognized_whatever_writes(tmp_path):
+    """A disk of 512 kB, of which more and more pages are free, until there is room for a run."""
+    code = "import tests.test_run_folder as t, sys; t.fill_disk(t.Path(sys.argv[1]) / 'run')"
+    ended = mounted("-t tmpfs -o size=512k tmpfs", tmp_path, code, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) > 3
+
+
+def test_a_run_that_cannot_take_its_name_is_kept_and_told(tmp_path):
+    """A link comes while it is trained: neither run is lost, nor does the lock stay."""
+    folder, disk, waiting = tmp_path / "run", tmp_path / "disk", tmp_path / ".run.unfinished"
+    write_run(folder)
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+    folder.rename(disk)
+    folder.symlink_to(disk)
+    why = rf"run: is a link to .*disk.*{waiting}.*ordinary folder"
+    with pytest.raises(RunError, match=why):
+        run.finish(network(), {}, PREDICTIONS, {}, {})
+    assert is_free(folder) and epochs_of(disk) == 1
+    with pytest.raises(RunError, match=why):
+        read_run(folder)
+    assert is_free(folder)
+    folder.unlink()
+    disk.rename(folder)
+    assert read_run(folder).info["seed"] == 9 and not waiting.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EACCES, errno.ENOSPC])
+def test_a_rename_that_fails_is_told(tmp_path, monkeypatch, number):
+    folder, real = tmp_path / "run", Path.rename
+    write_run(folder)
+    run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
+
+    def rename(path, target):
+        if path.name == "run":
+            raise OSError(number, os.strerror(number))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    for use in (lambda: run.finish(network(), {}, PREDICTIONS, {}, {}), lambda: read_run(folder)):
+        with pytest.raises(RunError, match=rf"run: .*{os.strerror(number)}.*\.run\.unfinished"):
+            use()
+        assert is_free(folder)
+    monkeypatch.setattr(Path, "rename", real)
+    assert read_run(folder).info["seed"] == 9
 
 
 def test_a_notebook_s_cell_can_be_run_again(tmp_path):

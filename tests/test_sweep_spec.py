@@ -1,11 +1,17 @@
 """A sweep's YAML file: mistakes are named before anything starts; the study's own files."""
 
+import subprocess
+import sys
+
 import pytest
 from ruamel.yaml import YAML
 
 from shd_helpers.events import Downsampling, load_parts
+from shd_helpers.paths import ROOT
+from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.sweeps import runner, spec
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_sweep
 from tests.damage import damages
@@ -47,6 +53,98 @@ def test_numbers_are_those_that_one_reads(home, written):
             read_sweep(home.yaml)
     else:
         assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
+
+
+def bomb(merged, depth=12, width=9):
+    """Return a sweep's text of some hundred bytes whose aliases stand for width^depth values."""
+    first, form = ("{x: 1.0}", "{{<<: [{}]}}") if merged else ("[1.0]", "[{}]")
+    lines = ["name: trial", "notebook: stand_in.ipynb", "plan:", "  all:", f"  - &a0 {first}"]
+    for i in range(1, depth):
+        aliases = ", ".join([f"*a{i - 1}"] * width)
+        lines.append(f"  - &a{i} {form.format(aliases)}")
+    lines += ["fixed: {}", f"grid: {{x: *a{depth - 1}}}", "seeds: [0]"]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_aliases_of_aliases_are_refused_at_once(home, merged):
+    """In a process of its own, which can be ended."""
+    home.yaml.write_text(bomb(merged))
+    code = "import sys; from shd_helpers.sweeps.spec import read_sweep; read_sweep(sys.argv[1])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, home.yaml],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    last = ended.stderr.splitlines()[-1]
+    assert "a sweep.yaml: " in last and "aliases" in last and "Write the values out" in last
+
+
+def test_an_alias_that_contains_itself_is_refused(home):
+    home.yaml.write_text(home.yaml.read_text() + "plan: &a {b: *a}\n")
+    with pytest.raises(SweepError, match=r"a sweep\.yaml: .*aliases"):
+        read_sweep(home.yaml)
+
+
+def test_an_alias_may_repeat_what_was_written(home):
+    home.write(grid={})
+    text = home.yaml.read_text().replace("fixed: {}", "fixed: &f {word: b}")
+    text = text.replace("grid: {}", "grid: {both: {low: {<<: *f, x: 2.0}}}")
+    home.yaml.write_text(text.replace("fixed: &f {word: b}", "plan: &f {word: b}\nfixed: {}"))
+    assert read_sweep(home.yaml).runs[0].parameters["word"] == "b"
+
+
+def test_a_sweep_of_too_many_runs_is_refused_before_it_is_spread(home, monkeypatch):
+    monkeypatch.setattr(spec, "_runs", None)  # which would take the memory
+    many = [x / 100 for x in range(100)]
+    home.write(grid={"x": many, "word": [f"w{i}" for i in range(100)]}, seeds=[0, 1])
+    with pytest.raises(SweepError, match=r"sweep\.yaml: grid: 20,000 runs.*10,000.*several files"):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize(
+    "seeds", [[0, 1], {"low": [3, 4, 5], "others": [0]}, {"low": [1], "b": [2, 3], "others": [7]}]
+)
+def test_runs_are_counted_before_they_are_spread(home, monkeypatch, seeds):
+    home.write(grid={"pair": {"low": {"x": 1.0}, "high": {}}, "word": ["a", "b", "c"]}, seeds=seeds)
+    n_runs = len(read_sweep(home.yaml).runs)
+    monkeypatch.setattr(spec, "MOST_RUNS", n_runs)
+    assert len(read_sweep(home.yaml).runs) == n_runs
+    monkeypatch.setattr(spec, "MOST_RUNS", n_runs - 1)
+    with pytest.raises(SweepError, match=f"grid: {n_runs} runs"):
+        read_sweep(home.yaml)
+
+
+COLUMNS = ["configuration", "hash", "status", "error", "test_accuracy", "train_sha256", "macs"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_an_axis_is_not_called_as_a_column_of_the_table(home, column):
+    """A run's row would have the table's own value there, and the axis's none."""
+    home.write(grid={column: {"low": {"x": 1.0}, "high": {"x": 2.0}}})
+    with pytest.raises(SweepError, match=rf"sweep\.yaml: grid\.{column}: .*column of the table"):
+        read_sweep(home.yaml)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_notebook_s_parameter_is_not_called_as_a_column_of_the_table(home, column):
+    cells = home.notebook.read_text().replace("x = 1.0", f"{column} = 1.0", 1)
+    home.notebook.write_text(cells)
+    home.write(grid={"word": ["a", "b"]})
+    with pytest.raises(SweepError, match=rf"parameter '{column}'.*column of the table"):
+        read_sweep(home.yaml)
+
+
+def test_all_columns_that_a_row_adds_are_reserved(home):
+    """Those that are neither a parameter nor an axis, whatever a row will have."""
+    home.write(grid={"pair": {"low": {"x": 1.0}}})
+    (run, *_) = read_sweep(home.yaml).runs
+    for result in ("failed", dict.fromkeys(tables.MEASURED, 0.5)):
+        added = runner._row(run, result).keys() - run.parameters.keys() - run.places.keys()
+        assert added <= tables.COLUMNS, "name the new column in tables.COLUMNS"
 
 
 @damages

@@ -13,6 +13,7 @@ from shd_helpers.source.recordings import (
     SPEECH_HZ,
     RecordingError,
     at_48_khz,
+    check_rate,
     is_click,
     is_clipped,
     read_sound,
@@ -65,8 +66,10 @@ def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
     Raises
     ------
     RecordingError
-        If there is no word in it, or more than one; the message says what to do.
+        If there is no word in it, or more than one, or the rate isn't 6 to 768 kHz; the message
+        says what to do.
     """
+    check_rate(rate_hz)
     wave = np.asarray(wave, float)
     if wave.ndim != 1 or len(wave) < 2 * FRAME_S * rate_hz:
         raise RecordingError(f"Nothing was recorded. {SAY_ONE}")

@@ -22,6 +22,8 @@ from shd_helpers.versions import CHANGES, SPIKES
 
 SUFFIXES = (".wav", ".flac")
 RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
+# Below, half of the speech is missing; far above, resampling would take gigabytes.
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 6_000, 768_000
 OFFSET = 0.02  # of the root mean square; in the 10,420 Heidelberg Digits it is 0.0144 at most
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
@@ -51,8 +53,8 @@ def encode_recordings(
     Parameters
     ----------
     folder : str or Path
-        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, any rate; of
-        stereo the mean is taken. A label is one of SHD's twenty words, or its index. A clipped
+        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, 6 to 768 kHz;
+        of stereo the mean is taken. A label is one of SHD's twenty words, or its index. A clipped
         recording is encoded with a warning.
     out, name : str or Path, str
         Folder and first part of the names of the files to write.
@@ -161,9 +163,9 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     Parameters
     ----------
     path : str or Path
-        A wav or flac file that holds one word. Any rate but 48 kHz is resampled to it, for the
-        cochlea's spikes depend on the rate. Of stereo the mean is taken; the sound's mean is taken
-        away where it is more than 2 % of the root mean square.
+        A wav or flac file that holds one word. Any other rate (6 to 768 kHz) is resampled to
+        48 kHz, because the cochlea's spikes depend on it. Of stereo the mean is taken; the sound's
+        mean is taken away where it is more than 2 % of the root mean square.
     seed : int
         Seed of the nerve fibres. The spikes depend on it, the file's name and its content alone.
     copy : int
@@ -232,19 +234,32 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
     return resample_poly(wave, RATE_HZ, rate_hz)
 
 
+def check_rate(rate_hz: int) -> None:
+    """Raise RecordingError if speech isn't recorded at such a sampling rate."""
+    if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise RecordingError(
+            f"{rate_hz} samples a second, where a recording of speech has {LOWEST_RATE_HZ:,} to "
+            f"{HIGHEST_RATE_HZ:,}. Export it at {RATE_HZ:,}, or record it again."
+        )
+
+
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     """Return a file's samples as they are, (samples,), the mean of its channels; and the rate, Hz.
 
     It may be whatever libsndfile reads: wav, flac, ogg, mp3. RecordingError, if it can't be read,
-    is too short or longer than `longest_s` seconds, or not of finite values.
+    has another rate than `check_rate` allows, is too short or longer than `longest_s` seconds, or
+    not of finite values.
     """
     try:
         if not path.is_file():
             raise OSError("no file")
         with soundfile.SoundFile(path) as file:
             rate_hz, n_samples = file.samplerate, file.frames
+            check_rate(rate_hz)
             # GSM and G.721 must be told how much
             channels = file.read(min(n_samples, ceil(longest_s * rate_hz)), always_2d=True)
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from None
     except (OSError, soundfile.SoundFileError) as error:
         raise RecordingError(
             f"{path}: no audio that can be read ({error}). Export it as wav (16 bit), record or "

@@ -18,7 +18,7 @@ from shd_helpers.source.datasets import dataset_name, locate
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
 
 _SPOKEN = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
 
@@ -133,6 +133,7 @@ def main() -> None:
         recipe.load()
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
+        check_run_folder(folder)
         given = {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
         try:
             with execution_lock(folder).acquire(timeout=0):

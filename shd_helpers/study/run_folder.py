@@ -6,6 +6,7 @@ run before is moved aside, the new folder gets its name, and the old one is remo
 after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
 """
 
+import io
 import json
 import platform
 import re
@@ -27,7 +28,7 @@ from filelock import FileLock, Timeout
 from llvmlite.binding import get_host_cpu_name
 
 from shd_helpers.events import Parts
-from shd_helpers.files import atomic, reading, sha256, sync
+from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study.behavior import check_behavior
@@ -64,7 +65,11 @@ def _lock(folder: Path) -> FileLock:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
-        folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
+        try:
+            folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
+        except OSError:
+            lock.release()
+            raise
     except Timeout:
         raise RunError(
             f"{folder}: another process writes this run. Wait for it, or take another run_name."
@@ -74,14 +79,45 @@ def _lock(folder: Path) -> FileLock:
     return lock
 
 
+def check_run_folder(folder: Path) -> None:
+    """Raise RunError if a run can't take a folder's place, which it does by renaming it."""
+    if why := _why_fixed(folder):
+        raise RunError(
+            f"{folder}: {why}, which can't be renamed when the run ends. Take another run_name, or "
+            "move it away; to keep all runs on another disk, name a folder there in SHD_RUNS_DIR."
+        )
+
+
+def _why_fixed(folder: Path) -> str:
+    """Return why a folder can't be renamed, as the end of a sentence; "" if nothing is known."""
+    if folder.is_symlink():
+        return f"is a link to {folder.readlink()}"
+    return "is a mount point" if is_mount(folder) else ""
+
+
 def _rename(folder: Path) -> None:
     """Give the complete run that waits its name, by the lock's holder; without one, do nothing.
 
-    After a kill at any moment the same steps lead to the same end.
+    After a kill at any moment the same steps lead to the same end. RunError, if the disk refuses
+    one of them; a folder that isn't an ordinary one stays as it is.
     """
     if not _is_waiting(folder):
         return
-    new, old = _beside(folder, "unfinished"), _beside(folder, "replaced")
+    new = _beside(folder, "unfinished")
+    remedy = (
+        f"A complete run waits in {new} for this name. Make {folder.name} an ordinary folder that "
+        f"can be renamed, or give {new.name} the name of another run."
+    )
+    if why := _why_fixed(folder):
+        raise RunError(f"{folder}: {why}. {remedy}")
+    try:
+        _replace(folder, new, _beside(folder, "replaced"))
+    except OSError as error:
+        raise RunError(f"{folder}: can't be renamed ({error}). {remedy}") from error
+
+
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Move a run folder aside, to `old`, put `new` in its place, and remove the old one."""
     for path in folder.iterdir():  # executed notebooks and figures stay
         if not (new / path.name).exists():
             path.rename(new / path.name)
@@ -109,7 +145,8 @@ class RunWriter:
     Raises
     ------
     RunError
-        If another process writes the run, or it can't be written.
+        If another process writes the run, or it can't be written, or its folder can't be renamed
+        because it is a link or a mount point.
     BehaviorError
         If this code computes something else than its version numbers say.
     """
@@ -117,6 +154,7 @@ class RunWriter:
     def __init__(
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
     ) -> None:
+        check_run_folder(folder)  # before the network is trained
         check_behavior()
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
@@ -165,28 +203,52 @@ class RunWriter:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         _utterances(self._parts).to_csv(place / "utterances.csv.gz", index=False)
-        torch.save(model.state_dict(), place / "state_dict.pt")
         predictions.to_csv(place / "predictions.csv", index=False)
-        with h5py.File(place / "examples.h5", "w") as file:
-            for word, arrays in examples.items():
-                for name, array in arrays.items():
-                    file.create_dataset(f"{word}/{name}", data=array, compression="gzip")
-        with h5py.File(place / "weights.h5", "w") as file:
-            for name in self._weights[0]:
-                file[name] = np.stack([weights[name] for weights in self._weights])
+        (place / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
+        arrays = {
+            f"{word}/{name}": array
+            for word, arrays in examples.items()
+            for name, array in arrays.items()
+        }
+        (place / "examples.h5").write_bytes(_hdf5_file(arrays, compression="gzip"))
+        epochs = {
+            name: np.stack([each[name] for each in self._weights]) for name in self._weights[0]
+        }
+        (place / "weights.h5").write_bytes(_hdf5_file(epochs))
         self.info["files"] = {path.name: sha256(path) for path in sorted(place.iterdir())}
         for name in self.info["files"]:
             sync(place / name)
         with atomic(place / "run.json") as part:
             part.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
-        _rename(self._folder)
-        self._lock.release(force=True)
+        try:
+            _rename(self._folder)
+        finally:  # the run is complete: whoever reads or writes it next may rename it
+            self._lock.release(force=True)
 
 
 def _weights(model: Network) -> dict[str, np.ndarray]:
     """Return a network's weights as they are now, by their names in ``weights.h5``."""
     named = model.named_parameters()
     return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
+
+
+def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
+    """Return the content of a file that `torch.load` reads.
+
+    It is made in memory: PyTorch, as HDF5, doesn't say that a disk is full where it writes itself.
+    """
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    return memory.getbuffer()
+
+
+def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
+    """Return the content of an HDF5 file of arrays by their names; see `_torch_file`."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression=compression)
+    return memory.getbuffer()
 
 
 def _utterances(parts: Parts) -> "pd.DataFrame":
@@ -268,8 +330,10 @@ def read_info(folder: Path) -> dict[str, Any]:
     """Return what the `run.json` of a run folder says; raise as `read_run`."""
     if _is_waiting(folder):
         lock = _lock(folder)
-        _rename(folder)
-        lock.release()
+        try:
+            _rename(folder)
+        finally:
+            lock.release()
     path = folder / "run.json"
     with reading(path, RunError, f"{REMEDY} again."):
         try:

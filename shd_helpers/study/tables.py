@@ -29,6 +29,10 @@ EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
 # Where and with which code a run was made; rows that are older than these columns have none.
 PROVENANCE = ("processor", "versions", "commit")
+# what a row adds to a run's parameters: an axis or a parameter of such a name would be lost
+COLUMNS = frozenset(
+    {"configuration", *MEASURED, *DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"}
+)
 # columns that aren't numbers, even where they look so
 _TEXT = (
     *("configuration", "circuit", "validation_speakers", "run_name"),

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from shd_helpers.checks import quoted
 from shd_helpers.events import smoke_sized
@@ -19,9 +21,12 @@ from shd_helpers.source.datasets import NAMED, dataset_name, locate
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, identify_data, run_hash
+from shd_helpers.study.tables import COLUMNS
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: the places that aren't named there
+MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
+MOST_VALUES = 100_000  # in a file, each alias (*name) written out
 _OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
 _KINDS: dict[str, Any] = {"name": str, "notebook": str, "fixed": dict, "grid": dict}
 _KINDS |= {"seeds": (list, dict)} | {key: type(value) for key, value in _OPTIONAL.items()}
@@ -72,7 +77,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if not path.is_file():  # a pipe or a device may never end
             raise OSError("not a file")
-        content = YAML(typ="safe", pure=True).load(path)
+        content = _content(path.read_bytes())
     except (OSError, YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     found = _OPTIONAL | content if isinstance(content, dict) else {}
@@ -89,6 +94,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
             raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
     return found
+
+
+def _content(text: bytes) -> Any:
+    """Return what a YAML file holds; ValueError, if its aliases stand for too many values."""
+    if _n_values(YAML(typ="safe", pure=True).compose(text), {}) > MOST_VALUES:
+        raise ValueError(
+            f"its aliases (*name) stand for more than {MOST_VALUES:,} values. Write the values out"
+        )
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _n_values(node: Node | None, counted: dict[int, float]) -> float:
+    """Count the values below a node of YAML, each alias written out.
+
+    It is infinite where a node contains itself; `counted` has the nodes that were counted.
+    """
+    if id(node) not in counted:
+        counted[id(node)] = inf  # should it come again below itself
+        parts: list[Node] = []
+        if isinstance(node, MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            parts = node.value
+        counted[id(node)] = 1 + sum(_n_values(part, counted) for part in parts)
+    return counted[id(node)]
 
 
 def plan_of(sweep: str) -> dict[str, Any]:
@@ -124,6 +154,11 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
     defaults = notebook_parameters(notebook)
+    if lost := sorted(COLUMNS & defaults.keys()):
+        raise SweepError(
+            f"{notebook}: parameter {lost[0]!r}: this is a column of the table, which would "
+            "replace its value. Rename the parameter."
+        )
     grid = {str(key): axis for key, axis in content["grid"].items()}
     axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
     seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
@@ -146,6 +181,11 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base |= changed
     named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
     name = "_".join([content["name"], *(_words(*item) for item in named.items())])
+    if (n_runs := _n_runs(axes, seeds)) > MOST_RUNS:
+        raise SweepError(
+            f"{path}: grid: {n_runs:,} runs, but a sweep may have {MOST_RUNS:,}. Take fewer values "
+            "or seeds, or write several files."
+        )
     runs = list(_runs(name, base, axes, seeds))
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
@@ -192,6 +232,10 @@ def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str,
     """
     if key in defaults or not isinstance(axis, dict):
         return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
+    if key in COLUMNS:
+        raise SweepError(
+            f"{where}: this is a column of the table, which would replace the axis. Rename it."
+        )
     if not axis or not all(isinstance(place, dict) for place in axis.values()):
         raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
     return [
@@ -218,6 +262,19 @@ def _words(key: str, value: Any) -> str:
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
     return f"{as_run_name(key)}=" + re.sub(r"[^\w.+-]", "-", str(value))
+
+
+def _n_runs(axes: Mapping[str, list[tuple[str, dict]]], seeds: Mapping[str, Sequence[int]]) -> int:
+    """Count what `_runs` yields: where places of two axes have seeds, the first axis's count."""
+    n_runs = 0
+    n_before = 1  # combinations of places on the axes so far that have no seeds of their own
+    n_behind = prod(len(axis) for axis in axes.values())
+    for axis in axes.values():
+        n_behind //= len(axis)
+        own = [len(seeds[name]) for name, _ in axis if name in seeds]
+        n_runs += n_before * sum(own) * n_behind
+        n_before *= len(axis) - len(own)
+    return n_runs + n_before * len(seeds[OTHERS])
 
 
 def _runs(

@@ -1,0 +1,107 @@
+"""The Makefile passes names to programs to the letter, and takes them from its command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from shd_helpers.paths import ROOT
+
+RUNNER = ["-m", "shd_helpers.sweeps.runner"]
+NOTEBOOKS = ["-m", "shd_helpers.study.notebooks"]
+# a command line of make, and the arguments that the program must get; {} stands for the name
+CALLS = [
+    (["study", "DATASET={}"], [*NOTEBOOKS, "-p", "dataset", "{}"]),
+    (["study", "NAME={}"], [*NOTEBOOKS, "-p", "run_name", "{}"]),
+    (["data", "DATASET={}"], [*NOTEBOOKS, "--data-only", "-p", "dataset", "{}"]),
+    (["compare", "A={}", "B=hd"], ["-m", "tools.compare", "{}", "hd"]),
+    (["compare", "A=hd", "B={}"], ["-m", "tools.compare", "hd", "{}"]),
+    (["sweep", "SWEEP={}"], [*RUNNER, "{}"]),
+    (["sweep", "SWEEP=final", "DATASET={}"], [*RUNNER, "final", "--set", "dataset={}"]),
+    (["export", "RUN={}"], ["-m", "hardware.export", "{}"]),
+    (["export", "RUN=small", "OUT={}"], ["-m", "hardware.export", "small", "--out", "{}"]),
+    (["export", "RUN=small", "DATASET={}"], ["-m", "hardware.export", "small", "--dataset", "{}"]),
+    (["rtl", "RUN={}"], ["-m", "hardware.rtl", "{}"]),
+    (["rtl", "RUN=small", "OUT={}"], ["-m", "hardware.rtl", "small", "--out", "{}"]),
+    (["rtl", "RUN=small", "DATASET={}"], ["-m", "hardware.rtl", "small", "--dataset", "{}"]),
+    (["say", "RUN={}"], ["-m", "hardware.say", "{}", "--open"]),
+    (["say", "OUT={}"], ["-m", "hardware.say", "--out", "{}", "--open"]),
+    (["hear", "FILE={}"], ["-m", "shd_helpers.hear", "{}"]),
+]
+# {} stands for a file that must not come into being
+ATTACKS = [
+    "$$(touch {}).wav",
+    "$(shell touch {}).wav",
+    "$(touch {})",
+    "`touch {}`",
+    '"; touch {}; "',
+    "'; touch {}; '",
+    "x; touch {}",
+    "x\ntouch {}",
+    "$(error {})",
+]
+PLAIN = ["a word.wav", "a  'quoted' \"word\"", "50 %", "#1", "$HOME", "*", "a\\", "edge ", "zwölf"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return a function that runs make with a Python that prints its arguments as JSON."""
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    python.chmod(0o755)
+    installed = tmp_path / "installed"
+    for extra in ("", "-circuit", "-say"):  # in this order: each must be newer than the one before
+        installed.with_name(f"installed{extra}").touch()
+
+    def run(*arguments, **environment):
+        command = ["make", "-s", *arguments, f"PY={python}", f"INSTALLED={installed}"]
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), CALLS, ids=lambda each: " ".join(each))
+def test_a_name_reaches_the_program_to_the_letter(make, tmp_path, arguments, wanted):
+    proof = tmp_path / "PWNED"
+    for name in [*(attack.replace("{}", str(proof)) for attack in ATTACKS), *PLAIN]:
+        ended = make(*(text.replace("{}", name) for text in arguments))
+        assert not proof.exists(), name
+        assert ended.returncode == 0, (name, ended.stderr)
+        assert json.loads(ended.stdout) == [text.replace("{}", name) for text in wanted]
+
+
+def test_names_in_the_environment_are_ignored(make):
+    names = dict.fromkeys(("DATASET", "NAME", "RUN", "OUT", "FILE", "ARGS"), "of-another-program")
+    for target, wanted in (
+        ("study", NOTEBOOKS),
+        ("data", [*NOTEBOOKS, "--data-only"]),
+        ("say", ["-m", "hardware.say", "--open"]),
+        ("hear", ["-m", "shd_helpers.hear"]),
+    ):
+        for flags in ([], ["-e"]):  # -e lets the environment go before the Makefile
+            assert json.loads(make(*flags, target, **names).stdout) == wanted
+
+
+@pytest.mark.parametrize(("target", "name"), [("sweep", "SWEEP"), ("compare", "A"), ("rtl", "RUN")])
+def test_a_name_that_is_missing_is_asked_for(make, target, name):
+    ended = make(target, **{name: "of-another-program"})
+    assert ended.returncode == 2
+    assert f"{name}= is missing" in ended.stderr and "make help" in ended.stderr
+    assert "--help" in json.loads(make(target, "ARGS=--help").stdout)
+
+
+def test_args_are_words_as_in_a_shell(make):
+    ended = make("hear", "FILE=a b.wav", "ARGS=--network 'my network' --json")
+    wanted = ["-m", "shd_helpers.hear", "a b.wav", "--network", "my network", "--json"]
+    assert json.loads(ended.stdout) == wanted
