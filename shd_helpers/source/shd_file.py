@@ -146,6 +146,21 @@ _LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/key
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
 
 
+def _is_number(dtype: np.dtype) -> bool:
+    return dtype.kind in "iuf"
+
+
+def _is_list_of_numbers(dtype: np.dtype) -> bool:
+    inner = h5py.check_vlen_dtype(dtype)
+    return isinstance(inner, np.dtype) and _is_number(inner)
+
+
+_NUMBER = (_is_number, "a number")
+_LIST = (_is_list_of_numbers, "a list of numbers")
+_COLUMNS = {"spikes/times": _LIST, "spikes/units": _LIST}
+_COLUMNS |= {"labels": _NUMBER, "extra/speaker": _NUMBER}
+
+
 def _check_layout(path: Path, file: h5py.File) -> None:
     absent = [name for name in _LAYOUT if name not in file]
     if absent:
@@ -153,6 +168,14 @@ def _check_layout(path: Path, file: h5py.File) -> None:
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
             "shd_helpers.source.shd_file.write_shd."
         )
+    for name, (is_right, wanted) in _COLUMNS.items():
+        column = file[name]
+        is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
+        if not is_column or not is_right(column.dtype):
+            raise DatasetError(
+                f"{path}: {name} must be {wanted}, one for each utterance. Write the file with "
+                "shd_helpers.source.shd_file.write_shd."
+            )
     rows = {name: len(file[name]) for name in (*_LAYOUT[:-1], "extra/file") if name in file}
     if len(set(rows.values())) > 1:
         found = ", ".join(f"{n} {name}" for name, n in rows.items())
