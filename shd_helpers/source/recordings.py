@@ -23,6 +23,7 @@ from shd_helpers.versions import CHANGES, SPIKES
 SUFFIXES = (".wav", ".flac")
 RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
 OFFSET = 0.02  # of the root mean square; in the 10,420 Heidelberg Digits it is 0.0144 at most
+LOUDEST = 2.0**31  # times full scale: what a sound of whole numbers, saved as floats, may have
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
 SPEECH_HZ, SPEECH_SHARE = (100, 8000), 0.01  # of the energy; real words have at least 0.5
@@ -257,10 +258,26 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
             f"{n_samples} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{longest_s:g} s. Cut longer recordings into words.",
         )
-    wave = channels.mean(axis=1)
-    if not np.isfinite(wave).all():
+    if len(channels) < n_samples or _is_cut_off(path):
+        raise RecordingError(
+            f"{path}: ends earlier than it says at its beginning. Copy it again, or remove it."
+        )
+    if not np.isfinite(channels).all():
         _refuse(path, "holds values that are not finite.")
-    return wave, rate_hz
+    if np.abs(channels).max() > LOUDEST:
+        _refuse(path, f"holds values of more than {LOUDEST:g} times full scale.")
+    return channels.mean(axis=1), rate_hz
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Tell whether a wav file is shorter than its header says; libsndfile reads what is there.
+
+    A program that writes into a pipe doesn't know the size: it leaves 0 or the largest number.
+    """
+    with path.open("rb") as file:
+        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
+    is_known = 0 < size < 0x7FFFFFFF
+    return mark == b"RIFF" and is_known and path.stat().st_size < size + 8
 
 
 def _refuse(path: Path, why: str) -> None:
