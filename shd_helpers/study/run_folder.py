@@ -6,6 +6,7 @@ run before is moved aside, the new folder gets its name, and the old one is remo
 after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
 """
 
+import itertools
 import json
 import platform
 import shutil
@@ -47,6 +48,20 @@ def _beside(folder: Path, what: str) -> Path:
     return folder.with_name(f".{folder.name}.{what}")
 
 
+def _aside(folder: Path) -> Path:
+    """Return the path to which a run that is replaced is moved, after removing what is there.
+
+    NFS keeps a removed file that another process has open, under a name such as `.nfs0001`, so that
+    an earlier folder may stay. Then the path is another one.
+    """
+    for number in itertools.count(1):
+        old = _beside(folder, "replaced" if number == 1 else f"replaced{number}")
+        shutil.rmtree(old, ignore_errors=True)
+        if not old.exists():
+            return old
+    raise AssertionError("unreachable")
+
+
 def _is_waiting(folder: Path) -> bool:
     """Tell whether a complete run has yet to get its name."""
     return (_beside(folder, "unfinished") / "run.json").exists()
@@ -78,7 +93,7 @@ def _rename(folder: Path) -> None:
     """
     if not _is_waiting(folder):
         return
-    new, old = _beside(folder, "unfinished"), _beside(folder, "replaced")
+    new, old = _beside(folder, "unfinished"), _aside(folder)
     for path in folder.iterdir():  # executed notebooks and figures stay
         if not (new / path.name).exists():
             path.rename(new / path.name)
