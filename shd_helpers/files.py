@@ -72,7 +72,7 @@ def _process_numbers() -> str:
 
 def _is_abandoned(left: Path, writer: str, numbers: str) -> bool:
     """Tell whether an unfinished file has lost its writer, by the writer's process in its name."""
-    pid, _, its_numbers = writer.partition("-")
+    pid, _, its_numbers = writer.partition(".")[0].partition("-")
     if not pid.isdigit():
         return False
     if its_numbers == numbers:

@@ -221,6 +221,14 @@ def test_a_sound_louder_than_any_is_refused(tmp_path, value):
         read_sound(path, 60.0)
 
 
+def test_a_name_that_the_locale_doesn_t_have_is_read(tmp_path):
+    """As soundfile encodes names, it would end in a UnicodeEncodeError."""
+    path = tmp_path / os.fsdecode(b"f\xf6hn.wav")
+    soundfile.write(tmp_path / "a.wav", sound(0, 24_000, 0.5), 24_000)
+    (tmp_path / "a.wav").rename(path)
+    assert len(read_sound(path, 60.0)[0]) == 12_000
+
+
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 def test_half_a_file_is_refused(tmp_path, ending):
     path = tmp_path / f"half.{ending}"
@@ -289,11 +297,16 @@ def test_a_secret_in_the_address_is_not_printed(tmp_path, monkeypatch, capfd):
         monkeypatch.setenv("SHD_BASE_URL", address)
         with pytest.raises(DatasetError) as error:
             download.download("a.bin", tmp_path / "data", None)
+        site.files["?token=t0ken/a.bin"] = bytes(1000)
+        site.cut = [10, 10]
+        monkeypatch.setenv("SHD_BASE_URL", address.replace("?", "/?"))
+        with pytest.raises(DatasetError, match=r"10 bytes|990 more") as cut:
+            download.download("a.bin", tmp_path / "data", None)
     monkeypatch.setenv("SHD_BASE_URL", "http://anna:s3cret@127.0.0.1:9/closed?token=t0ken")
     with pytest.raises(DatasetError) as closed:
         download.download("a.bin", tmp_path / "data", None)
     printed = "".join(capfd.readouterr())
-    for said in (str(error.value), str(closed.value), printed):
+    for said in (str(error.value), str(cut.value), str(closed.value), printed):
         assert "s3cret" not in said
         assert "t0ken" not in said
     assert "127.0.0.1" in str(closed.value)

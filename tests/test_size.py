@@ -5,7 +5,7 @@ import pytest
 from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
-CEILINGS = {"shd_helpers": 8_550, "hardware": 2_690, "tools": 930, "tests": 12_200}
+CEILINGS = {"shd_helpers": 8_550, "hardware": 2_690, "tools": 930, "tests": 13_000}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())

@@ -26,7 +26,7 @@ from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 TUNED_EPOCHS = 10
-_NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
+_NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( tuned)?")
 _BITS = "weights have 2 to 16 bits, membranes 4 to 32"
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least

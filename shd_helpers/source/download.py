@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pooch
@@ -62,27 +63,38 @@ def _fetch(address: str, output_file: object, _: object) -> None:
     """
     import requests
     from tqdm import tqdm
+    from urllib3.exceptions import HTTPError
 
-    with requests.get(address, stream=True, timeout=PATIENCE_S) as answer:
-        answer.raise_for_status()
-        n_bytes = int(answer.headers.get("content-length", 0))
-        with (
-            Path(str(output_file)).open("wb") as file,
-            tqdm(total=n_bytes or None, unit="B", unit_scale=True, ncols=79) as bar,
-        ):
+    try:
+        with requests.get(address, stream=True, timeout=PATIENCE_S) as answer:
+            answer.raise_for_status()
+            n_bytes = int(answer.headers.get("content-length", 0))
+            with (
+                Path(str(output_file)).open("wb") as file,
+                tqdm(total=n_bytes or None, unit="B", unit_scale=True, ncols=79) as bar,
+            ):
+                for part in _parts(answer.raw):
+                    file.write(part)
+                    bar.update(len(part))
+    except HTTPError as error:  # of urllib3, which isn't an OSError; pooch tries this one again
+        raise requests.exceptions.ConnectionError(str(error)) from error
+    if n_bytes > answer.raw.tell():
+        came = f"{answer.raw.tell()} of {n_bytes} bytes came"
+        raise requests.exceptions.ConnectionError(came)
+
+
+def _parts(content: Any) -> Iterator[bytes]:
+    """Yield what has come of an answer's content; OSError, if too little comes."""
+    since, so_far = time.monotonic(), 0
+    while part := content.read1(2**16, decode_content=True):
+        yield part
+        so_far += len(part)
+        waited_s = time.monotonic() - since
+        if waited_s > PATIENCE_S:
+            if so_far < SLOWEST_BYTES_PER_S * waited_s:
+                slowest = SLOWEST_BYTES_PER_S / 1000
+                raise OSError(f"the site is slower than {slowest:g} kB/s")
             since, so_far = time.monotonic(), 0
-            while part := answer.raw.read1(2**16, decode_content=True):
-                file.write(part)
-                bar.update(len(part))
-                so_far += len(part)
-                waited_s = time.monotonic() - since
-                if waited_s > PATIENCE_S:
-                    if so_far < SLOWEST_BYTES_PER_S * waited_s:
-                        slowest = SLOWEST_BYTES_PER_S / 1000
-                        raise OSError(f"the site is slower than {slowest:g} kB/s")
-                    since, so_far = time.monotonic(), 0
-            if n_bytes > answer.raw.tell():
-                raise OSError(f"{answer.raw.tell()} of {n_bytes} bytes came")
 
 
 def download(name: str, folder: Path, known_hash: str | None) -> Path:

@@ -1,6 +1,7 @@
 """Recorded words to spikes: one sound file, or a folder of them as a data set in SHD layout."""
 
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Collection, Sequence
@@ -242,7 +243,9 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     try:
         if not path.is_file():
             raise OSError("no file")
-        with soundfile.SoundFile(path) as file:
+        # as bytes: soundfile knows no name that the locale's encoding doesn't have
+        name = os.fsencode(path) if os.name == "posix" else path
+        with soundfile.SoundFile(name) as file:
             rate_hz, n_samples = file.samplerate, file.frames
             # GSM and G.721 must be told how much
             channels = file.read(min(n_samples, ceil(longest_s * rate_hz)), always_2d=True)

@@ -21,6 +21,8 @@ import numpy as np
 from shd_helpers.files import atomic, reading
 
 N_CHANNELS = 700
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # that an HDF5 file begins with
+MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
@@ -80,7 +82,7 @@ def read_shd(path: str | Path) -> Utterances:
     with (
         _named_errors(path),
         _opened(path) as stream,
-        h5py.File(io.BytesIO(stream.read()) if is_packed else stream, "r") as file,
+        h5py.File(io.BytesIO(_unpacked(stream)) if is_packed else stream, "r") as file,
     ):
         _check_layout(path, file)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
@@ -140,6 +142,22 @@ def _opened(path: Path) -> Iterator[Any]:
     else:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield stream
+
+
+def _unpacked(stream: Any) -> bytes:
+    """Return what a packed file holds; ValueError, if that isn't HDF5, or is too large.
+
+    A few megabytes may unpack to more than the memory has.
+    """
+    start = stream.read(len(SIGNATURE))
+    if start != SIGNATURE:
+        raise ValueError("what is packed in it is not HDF5")
+    content = start + stream.read(MOST_UNPACKED_BYTES)
+    if len(content) > MOST_UNPACKED_BYTES:
+        raise ValueError(
+            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB; unpack it by hand"
+        )
+    return content
 
 
 _LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")
