@@ -5,6 +5,7 @@ prints them, so that they can be compared with ``expected.txt``.
 """
 
 import argparse
+import math
 import os
 import select
 import struct
@@ -19,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from hardware.folder import ExportError, read_circuit, read_spikes
-from hardware.sources import MEMORIES, memory_words
+from hardware.sources import MEMORIES, memory_bits, memory_words
+from shd_helpers.command import run
 
 LATE, OVERRUN = 1, 2  # flags
 
@@ -44,6 +46,8 @@ class Board:
     """
 
     def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
+        if not 0 < wait_s < math.inf:
+            raise ExportError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
         self.port, self.wait_s = port, wait_s
         try:
             # a write must not wait for ever: see `_send`
@@ -61,6 +65,9 @@ class Board:
             raise
         self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", about)
         self.sizes = tuple(sizes)  # inputs, hidden neurons, classes
+        if self.lanes < 1:
+            self.close()
+            raise ExportError(f"{port}: the board says that it has {self.lanes} lanes. Reset it.")
 
     def close(self) -> None:
         """Close the port."""
@@ -71,7 +78,17 @@ class Board:
         network = read_circuit(folder)
         if (wanted := network.sizes) != self.sizes:
             raise ExportError(f"{folder}: a network of {wanted}; the board is for {self.sizes}")
-        for name, groups in memory_words(network, self.lanes).items():
+        lane_bits = max(memory_bits(network).values())
+        if self.lanes * lane_bits > 8 * self.word_bytes:
+            raise ExportError(
+                f"{folder}: {self.lanes} lanes of {lane_bits} bits; the board's memory words have "
+                f"{8 * self.word_bytes}. Build the board of this folder."
+            )
+        try:
+            memories = memory_words(network, self.lanes)
+        except ValueError as error:
+            raise ExportError(f"{folder}: {error}. Build the board with other lanes.") from error
+        for name, groups in memories.items():
             for address, word in enumerate(word for group in groups for word in group):
                 self.write(name, address, word)
         self.flags()  # it answers when all is taken
@@ -196,4 +213,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

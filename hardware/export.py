@@ -15,6 +15,7 @@ from hardware.folder import Description, ExportError, check_place, write_folder
 from hardware.integer import IntegerNetwork, milliseconds
 from hardware.quantise import circuit_of
 from hardware.sources import Word
+from shd_helpers.command import run
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
@@ -282,4 +283,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,6 +1,7 @@
 """The folder that an engineer gets: the circuit in C and Verilog, test vectors, and a README."""
 
 import gzip
+import itertools
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
-from shd_helpers.checks import check_whole
+from shd_helpers.checks import check_whole, quoted
 from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 from shd_helpers.source.shd_file import N_CHANNELS
@@ -131,7 +132,9 @@ def write_folder(
     texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
     trace = trace_text(runs, n_membranes)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    before = folder.with_name(f".{folder.name}.{os.getpid()}.before")
     shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         for name, text in texts.items():
@@ -139,12 +142,17 @@ def write_folder(
         (beside / "trace.txt.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
         if write_graph:
             write_graph(beside / "network.nir")
-        if folder.exists():
-            shutil.rmtree(folder)
+        if folder.is_symlink():
+            raise OSError("it is a link")
+        if folder.exists():  # moved first: of what another process has open, NFS leaves files
+            folder.rename(before)
         beside.replace(folder)
     except OSError as error:
         raise ExportError(f"{folder}: can't be written ({error}). Take another OUT.") from error
     finally:
+        if before.exists() and not folder.exists():
+            before.rename(folder)
+        shutil.rmtree(before, ignore_errors=True)
         shutil.rmtree(beside, ignore_errors=True)
 
 
@@ -158,8 +166,54 @@ def check_place(folder: Path) -> None:
         mark.removeprefix(b"# {name}")
     )
     for path in there:
-        if not (is_export and path.is_file() and path.name in _NAMES | _MADE):
+        is_made = path.name in _NAMES | _MADE or path.name.startswith(".nfs")
+        if not (is_export and path.is_file() and is_made):
             raise ExportError(f"{path}: is no export's. Take another OUT.")
+    if is_export and (line := own_line(readme.read_text(encoding="utf-8", errors="replace"))):
+        raise ExportError(
+            f"{readme}: has a line that this version's export doesn't write ({quoted(line)}), and "
+            "would be replaced. Move your notes to another folder, or take another OUT."
+        )
+
+
+_ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")  # any number of a table's rows
+
+
+def own_line(text: str) -> str:
+    """Return the first line of an exported README that its template doesn't have; "" if none."""
+    lines = text.splitlines()
+    # `nir_row` brings an end of line of its own
+    template = source_text("folder.md").replace("{nir_row}", "{nir_row}\n").splitlines()
+    at = 0
+    for wanted, following in itertools.pairwise([*template, ""]):
+        if wanted in _ROWS:
+            while (
+                at < len(lines) and lines[at].startswith("| ") and not _fits(lines[at], following)
+            ):
+                at += 1
+        elif at == len(lines):
+            return "(its end is missing)"
+        elif not _fits(lines[at], wanted):
+            return lines[at] or "(an empty line)"
+        else:
+            at += 1
+    return next((line for line in lines[at:] if line.strip()), "")
+
+
+def _fits(line: str, wanted: str) -> bool:
+    """Tell whether a line is one of the template, with any text in the place of each name."""
+    pieces = re.split(r"\{\w+\}", wanted)
+    first, *others = [piece.replace("{{", "{").replace("}}", "}") for piece in pieces]
+    if not others:
+        return line == first
+    if not line.startswith(first) or not line.endswith(others[-1]):
+        return False
+    at = len(first)
+    for piece in others[:-1]:
+        at = line.find(piece, at) + len(piece)
+        if at < len(piece):
+            return False
+    return at <= len(line) - len(others[-1])
 
 
 def read_vectors(folder: Path) -> list[Word]:
@@ -169,7 +223,7 @@ def read_vectors(folder: Path) -> list[Word]:
     """
     pairs = read_spikes(folder / "vectors.txt")
     with reading(folder / "labels.txt", ExportError, _REMEDY):
-        labels = [int(line) for line in (folder / "labels.txt").read_text().split()]
+        labels = [int(line) for line in (folder / "labels.txt").read_text("utf-8").split()]
         return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 
 from hardware.folder import ExportError, check_header
+from shd_helpers.command import run
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
 from shd_helpers.study.statistics import interval
@@ -117,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

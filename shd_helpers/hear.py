@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shd_helpers.command import run
 from shd_helpers.network import choose_engine
 from shd_helpers.source.microphone import Word, encode_word, read_word
 from shd_helpers.source.recordings import RecordingError
@@ -132,4 +133,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from shd_helpers.command import run
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, save
 from shd_helpers.source.changed import Change
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation, answers
 from shd_helpers.paths import results_dir, runs_dir
@@ -142,4 +143,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

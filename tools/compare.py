@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 
+from shd_helpers.command import run
 from shd_helpers.source.datasets import locate
 from shd_helpers.source.shd_file import LONGEST_S, N_CHANNELS, DatasetError, Utterances, read_shd
 
@@ -136,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from shd_helpers.command import run as run_command
 from shd_helpers.paths import runs_dir
 from shd_helpers.study import keep_network, read_run
 from shd_helpers.study.networks import networks_dir
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

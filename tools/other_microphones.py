@@ -11,6 +11,7 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.source.microphone import RecordingError, encode_word
@@ -49,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.study.networks import networks_dir
 from shd_helpers.study.predictions import collect_predictions
@@ -96,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

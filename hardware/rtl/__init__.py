@@ -98,7 +98,7 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     harness, defines = folder / "harness.cpp", (*defines, f"-DLANES={lanes}")
     with compiled(folder, harness, "core", defines, LANES=lanes) as program:
         ended, edges = (
-            _run([str(program)], program.parent, (folder / name).read_text())
+            _run([str(program)], program.parent, (folder / name).read_text("utf-8"))
             for name in ("vectors.txt", "edges.txt")
         )
         words, _, cycles, *_ = ended.stderr.split()
@@ -181,7 +181,7 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
         cells = to_cells(found.synthesis, "shd_top")
         _yosys(place, f"read_verilog shd_top.v core.v; {cells}; write_json top.json")
         _run([_tool(name), *options, "--seed", "1"], place)
-        report = json.loads((place / "report.json").read_text())
+        report = json.loads((place / "report.json").read_text("utf-8"))
     needed = {text: report["utilization"][cell]["used"] for cell, text in found.cells.items()}
     needed["MHz"] = round(min(clock["achieved"] for clock in report["fmax"].values()), 1)
     inside = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"]]

@@ -14,6 +14,7 @@ from hardware.folder import ExportError, read_circuit, read_vectors
 from hardware.rtl import FAMILIES, place_and_route, simulate
 from hardware.rtl.toggles import toggles
 from hardware.sources import fits
+from shd_helpers.command import run
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
 
@@ -94,4 +95,4 @@ def counted(folder: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

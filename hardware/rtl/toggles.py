@@ -51,22 +51,22 @@ def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
     with _copied(folder, LANES=lanes) as place:
         cells = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
         counted, found = _count(place, cells, "core", events_text(words), f"-DLANES={lanes}")
-        expected = (place / "expected.txt").read_text()
+        expected = (place / "expected.txt").read_text("utf-8")
     if found.splitlines() != expected.splitlines()[: len(words)]:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
     return counted / len(words)
 
 
 def _count(place: Path, design: str, top: str, given: str, define: str) -> tuple[pd.Series, str]:
-    (place / "toggles.h").write_text(source_text("rtl/toggles.h"))
+    (place / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
     _yosys(place, f"{design}; {TO_NETS}")
     runtime = _yosys(place, TO_CXXRTL.format(top=top))
     program = _compile(place, runtime, ("-DTOGGLES", define))
     printed = _run([str(program)], place, given).stdout
-    lines = (line.split() for line in (place / "toggles.txt").read_text().splitlines())
+    lines = (line.split() for line in (place / "toggles.txt").read_text("utf-8").splitlines())
     nets = {name: (int(changes), int(high)) for name, changes, high in lines}
     changes, cycles = sum(changes for changes, _ in nets.values()), nets.pop("cycles")[1]
-    module = json.loads((place / "cells.json").read_text())["modules"][top]
+    module = json.loads((place / "cells.json").read_text("utf-8"))["modules"][top]
     named = module["netnames"].items()
     high = {net["bits"][0]: nets[name][1] for name, net in named if name in nets}
     cells = module["cells"].items()

@@ -26,7 +26,8 @@ from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
 TUNED_EPOCHS = 10
-_NAME = re.compile(r"(\d+)-(\d+)-(\d+)( product)?( tuned)?")
+_NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( tuned)?")
+_BITS = "weights have 2 to 16 bits, membranes 4 to 32"
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
 OWN_HEADROOM = 32.0  # where betas are learned: many come to 1, and such membranes go far
@@ -54,7 +55,7 @@ class Quantisation:
         check_settings(self)
         bits = self.fc1_bits, self.fc2_bits, self.mem_bits
         if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
-            raise ValueError(f"circuit {self.name}: weights have 2 to 16 bits, membranes 4 to 32")
+            raise ValueError(f"circuit {self.name}: {_BITS}")
 
     @classmethod
     def named(cls, name: str) -> "Quantisation":
@@ -72,6 +73,8 @@ class Quantisation:
                 "3-8-12 product tuned; empty for none"
             )
         fc1, fc2, mem, product, tuned = found.groups()
+        if not any(int(bits) for bits in (fc1, fc2, mem)):  # as numbers these mean no circuit
+            raise ValueError(f"circuit {name}: {_BITS}; the empty name stands for no circuit")
         leak = "product" if product else "shift"
         return cls(int(fc1), int(fc2), int(mem), leak, TUNED_EPOCHS if tuned else 0)
 

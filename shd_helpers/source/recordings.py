@@ -1,6 +1,7 @@
 """Recorded words to spikes: one sound file, or a folder of them as a data set in SHD layout."""
 
 import hashlib
+import os
 import shutil
 import warnings
 from collections.abc import Collection, Sequence
@@ -25,6 +26,7 @@ RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 %
 # Below, half of the speech is missing; far above, resampling would take gigabytes.
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 6_000, 768_000
 OFFSET = 0.02  # of the root mean square; in the 10,420 Heidelberg Digits it is 0.0144 at most
+LOUDEST = 2.0**31  # times full scale: what a sound of whole numbers, saved as floats, may have
 SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
 FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
 SPEECH_HZ, SPEECH_SHARE = (100, 8000), 0.01  # of the energy; real words have at least 0.5
@@ -253,7 +255,9 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     try:
         if not path.is_file():
             raise OSError("no file")
-        with soundfile.SoundFile(path) as file:
+        # as bytes: soundfile knows no name that the locale's encoding doesn't have
+        name = os.fsencode(path) if os.name == "posix" else path
+        with soundfile.SoundFile(name) as file:
             rate_hz, n_samples = file.samplerate, file.frames
             check_rate(rate_hz)
             # GSM and G.721 must be told how much
@@ -272,10 +276,26 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
             f"{n_samples} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{longest_s:g} s. Cut longer recordings into words.",
         )
-    wave = channels.mean(axis=1)
-    if not np.isfinite(wave).all():
+    if len(channels) < n_samples or _is_cut_off(path):
+        raise RecordingError(
+            f"{path}: ends earlier than it says at its beginning. Copy it again, or remove it."
+        )
+    if not np.isfinite(channels).all():
         _refuse(path, "holds values that are not finite.")
-    return wave, rate_hz
+    if np.abs(channels).max() > LOUDEST:
+        _refuse(path, f"holds values of more than {LOUDEST:g} times full scale.")
+    return channels.mean(axis=1), rate_hz
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Tell whether a wav file is shorter than its header says; libsndfile reads what is there.
+
+    A program that writes into a pipe doesn't know the size: it leaves 0 or the largest number.
+    """
+    with path.open("rb") as file:
+        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
+    is_known = 0 < size < 0x7FFFFFFF
+    return mark == b"RIFF" and is_known and path.stat().st_size < size + 8
 
 
 def _refuse(path: Path, why: str) -> None:

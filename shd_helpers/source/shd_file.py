@@ -21,6 +21,8 @@ import numpy as np
 from shd_helpers.files import atomic, reading
 
 N_CHANNELS = 700
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # that an HDF5 file begins with
+MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3
 LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
@@ -80,7 +82,7 @@ def read_shd(path: str | Path) -> Utterances:
     with (
         _named_errors(path),
         _opened(path) as stream,
-        h5py.File(io.BytesIO(stream.read()) if is_packed else stream, "r") as file,
+        h5py.File(io.BytesIO(_unpacked(stream)) if is_packed else stream, "r") as file,
     ):
         _check_layout(path, file)
         labels, speakers = file["labels"][:], file["extra/speaker"][:]
@@ -142,8 +144,39 @@ def _opened(path: Path) -> Iterator[Any]:
             yield stream
 
 
+def _unpacked(stream: Any) -> bytes:
+    """Return what a packed file holds; ValueError, if that isn't HDF5, or is too large.
+
+    A few megabytes may unpack to more than the memory has.
+    """
+    start = stream.read(len(SIGNATURE))
+    if start != SIGNATURE:
+        raise ValueError("what is packed in it is not HDF5")
+    content = start + stream.read(MOST_UNPACKED_BYTES)
+    if len(content) > MOST_UNPACKED_BYTES:
+        raise ValueError(
+            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB; unpack it by hand"
+        )
+    return content
+
+
 _LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")
 _NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
+
+
+def _is_number(dtype: np.dtype) -> bool:
+    return dtype.kind in "iuf"
+
+
+def _is_list_of_numbers(dtype: np.dtype) -> bool:
+    inner = h5py.check_vlen_dtype(dtype)
+    return isinstance(inner, np.dtype) and _is_number(inner)
+
+
+_NUMBER = (_is_number, "a number")
+_LIST = (_is_list_of_numbers, "a list of numbers")
+_COLUMNS = {"spikes/times": _LIST, "spikes/units": _LIST}
+_COLUMNS |= {"labels": _NUMBER, "extra/speaker": _NUMBER}
 
 
 def _check_layout(path: Path, file: h5py.File) -> None:
@@ -153,6 +186,14 @@ def _check_layout(path: Path, file: h5py.File) -> None:
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
             "shd_helpers.source.shd_file.write_shd."
         )
+    for name, (is_right, wanted) in _COLUMNS.items():
+        column = file[name]
+        is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
+        if not is_column or not is_right(column.dtype):
+            raise DatasetError(
+                f"{path}: {name} must be {wanted}, one for each utterance. Write the file with "
+                "shd_helpers.source.shd_file.write_shd."
+            )
     rows = {name: len(file[name]) for name in (*_LAYOUT[:-1], "extra/file") if name in file}
     if len(set(rows.values())) > 1:
         found = ", ".join(f"{n} {name}" for name, n in rows.items())

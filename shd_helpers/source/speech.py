@@ -167,7 +167,7 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
     made = {"spikes": SPIKES, "seed": SEED, "language": language, **TAKES}
     paths = folder / "spoken_train.h5", folder / "spoken_test.h5"
     receipt = folder / "spoken.json"
-    if receipt.is_file() and json.loads(receipt.read_text()) == made:
+    if receipt.is_file() and json.loads(receipt.read_text(encoding="utf-8")) == made:
         if all(path.is_file() for path in paths):
             return paths
     receipt.unlink(missing_ok=True)
@@ -184,7 +184,7 @@ def make_spoken(folder: Path, language: str = "english") -> tuple[Path, Path]:
         labels, speakers, _ = zip(*takes, strict=True)
         write_shd(path, times, units, labels, speakers, gender=genders)
     with atomic(receipt) as part:
-        part.write_text(json.dumps(made, indent=1) + "\n")
+        part.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return paths
 
 

@@ -55,7 +55,9 @@ def write() -> Path:
 
 def _solutions() -> dict[str, str]:
     """Return the solutions in the notebooks, by the exercise's name."""
-    cells = [cell for path in OF_A_RUN for cell in json.loads(path.read_text())["cells"]]
+    cells = [
+        cell for path in OF_A_RUN for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
     texts = ["".join(c["source"]) for c in cells if "solution" in c["metadata"].get("tags", ())]
     texts = [text[text.index("def ") :].replace("_solution", "", 1) for text in texts]
     return {text[4 : text.index("(")]: text for text in texts}

@@ -73,9 +73,13 @@ def _trained(
     network.load_state_dict(state)
     learned = {name for name, _ in network.named_parameters()}
     for name, values in state.items():
-        # a threshold that no membrane reaches is infinite
-        if values.isnan().any() or (name in learned and values.isinf().any()):
+        # a threshold that is given may be infinite: no membrane reaches it; one that is learned may
+        # become negative
+        is_given = name.endswith("threshold") and name not in learned
+        if values.isnan().any() or (values.isinf().any() and not is_given):
             raise ValueError(f"{name} has values that aren't finite")
+        if is_given and (values <= 0).any():
+            raise ValueError(f"{name} has values of 0 or less")
     return TrainedNetwork(network, grid, names, about, file)
 
 

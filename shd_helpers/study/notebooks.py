@@ -12,6 +12,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 from tqdm.contrib import DummyTqdmFile
 
+from shd_helpers.command import run
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
@@ -20,6 +21,7 @@ from shd_helpers.study.parameters import as_run_name, check_parameters, literal,
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
 
+KERNEL = "python3"
 _SPOKEN = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
 
 
@@ -49,9 +51,11 @@ def execute_run(
     `progress` they show what they print, and a bar; without `lessons` cells of that tag, which
     leave a run as it is, are passed over.
 
-    NotebookError, if a cell fails; RuntimeError, if a kernel dies at each of three starts or after
-    it has begun; TimeoutError, if all together take longer than `timeout_s` seconds.
+    NotebookError, if a cell fails; RunError, if Jupyter's kernel is another Python; RuntimeError,
+    if a kernel dies at each of three starts or after it has begun; TimeoutError, if all together
+    take longer than `timeout_s` seconds.
     """
+    _check_kernel()
     import nbformat
     import papermill  # takes seconds
     from papermill.exceptions import PapermillExecutionError
@@ -73,7 +77,7 @@ def execute_run(
             print(f"\n{path.stem}", flush=True)
         has_begun: list[object] = []
         settings = {
-            "kernel_name": "python3",
+            "kernel_name": KERNEL,
             "cwd": path.parent,
             "progress_bar": progress,
             "stdout_file": DummyTqdmFile(sys.stdout) if progress else None,  # leaves the bar whole
@@ -98,6 +102,29 @@ def execute_run(
                     raise
     shutil.copytree(place, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(place)
+
+
+def _check_kernel() -> None:
+    """Raise RunError if the kernel that Jupyter calls python3 isn't this Python.
+
+    A kernel in the user's folder, or in one of `JUPYTER_PATH`, goes before that of this
+    environment. It would execute the notebooks with other packages.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    kernel = KernelSpecManager().get_kernel_spec(KERNEL)
+    program = kernel.argv[0] if kernel.argv else ""
+    # Jupyter puts its own Python in the place of these names
+    if program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"):
+        return
+    own = Path(sys.executable)
+    # not by what links lead to: all environments' lead to one Python
+    if Path(program).parent.resolve() == own.parent.resolve() and Path(program).exists():
+        return
+    raise RunError(
+        f"{kernel.resource_dir}: Jupyter's kernel {KERNEL} starts {program or 'nothing'}, not "
+        f"{own}. Remove that folder, or unset JUPYTER_PATH if it leads there."
+    )
 
 
 def main() -> None:
@@ -151,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

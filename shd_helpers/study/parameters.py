@@ -14,7 +14,9 @@ _NAME = r"(?!\.)[\w.,=+-]+"
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
     """Return the names and default values of a notebook's parameters cell."""
-    cells = json.loads(notebook.read_text())["cells"]  # papermill's inspection is slow to import
+    cells = json.loads(notebook.read_text(encoding="utf-8"))[
+        "cells"
+    ]  # papermill's inspection is slow to import
     found = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
     lines = ast.parse("".join(found[0]["source"])).body if found else []
     return {

@@ -7,6 +7,7 @@ after a kill in between goes on from there: a killed run loses its epochs, a fin
 """
 
 import io
+import itertools
 import json
 import platform
 import re
@@ -49,6 +50,20 @@ class RunError(ValueError):
 
 def _beside(folder: Path, what: str) -> Path:
     return folder.with_name(f".{folder.name}.{what}")
+
+
+def _aside(folder: Path) -> Path:
+    """Return the path to which a run that is replaced is moved, after removing what is there.
+
+    NFS keeps a removed file that another process has open, under a name such as `.nfs0001`, so that
+    an earlier folder may stay. Then the path is another one.
+    """
+    for number in itertools.count(1):
+        old = _beside(folder, "replaced" if number == 1 else f"replaced{number}")
+        shutil.rmtree(old, ignore_errors=True)
+        if not old.exists():
+            return old
+    raise AssertionError("unreachable")
 
 
 def _is_waiting(folder: Path) -> bool:
@@ -111,7 +126,7 @@ def _rename(folder: Path) -> None:
     if why := _why_fixed(folder):
         raise RunError(f"{folder}: {why}. {remedy}")
     try:
-        _replace(folder, new, _beside(folder, "replaced"))
+        _replace(folder, new, _aside(folder))
     except OSError as error:
         raise RunError(f"{folder}: can't be renamed ({error}). {remedy}") from error
 

@@ -1,5 +1,6 @@
 """Tables of runs: rows are made of run folders, merged into ``results/*.csv``, read again."""
 
+import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ PROVENANCE = ("processor", "versions", "commit")
 COLUMNS = frozenset(
     {"configuration", *MEASURED, *DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"}
 )
+HIGHEST = dict.fromkeys((*SCORES, *INTEGER), 1.0)  # of those that are fractions
 # columns that aren't numbers, even where they look so
 _TEXT = (
     *("configuration", "circuit", "validation_speakers", "run_name"),
@@ -94,8 +96,23 @@ def read_rows(path: Path) -> pd.DataFrame:
     table = _read(path)
     table = table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
     with reading(path, TableError, RESTORE):
-        table[table.columns.intersection(MEASURED)].astype(float)  # refuses a text
+        _check_measured(table)
     return table
+
+
+def _check_measured(table: pd.DataFrame) -> None:
+    """Raise ValueError if a measured value is no number, impossible, or infinite.
+
+    An accuracy is a fraction, and all else at least 0. NaN is a value that wasn't measured.
+    """
+    for name in table.columns.intersection(MEASURED):
+        values = table[name].astype(float)
+        highest = HIGHEST.get(name, math.inf)
+        is_possible = values.isna() | ((values >= 0) & (values <= highest) & (values < math.inf))
+        if not is_possible.all():
+            row = int((~is_possible).to_numpy().argmax())
+            limits = "0 to 1" if name in HIGHEST else "0 or more, and finite"
+            raise ValueError(f"row {1 + row}: {name} {values.iloc[row]:g} must be {limits}")
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -103,6 +120,12 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
     with reading(path, TableError, RESTORE):
+        with path.open(encoding="utf-8", newline="") as file:
+            header = next(csv.reader(file), [])
+        if doubled := sorted(name for name in {*header} if header.count(name) > 1):
+            raise ValueError(
+                f"column {', '.join(doubled)} is there twice"
+            )  # pandas would rename it
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from shd_helpers.checks import quoted
 from shd_helpers.paths import runs_dir
 from shd_helpers.sweeps.spec import SWEEPS, Sweep, SweepError
 
@@ -294,6 +295,9 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
             if not equals or not re.fullmatch(r"[a-z][a-z-]+", name):
                 raise SweepError(f"--sbatch {pair}: must be NAME=VALUE, with sbatch's long names")
             options[name] = value
+    for name, value in options.items():
+        if not f"{name}{value}".isprintable():  # the next line would be one of the job's script
+            raise SweepError(f"--sbatch or {SITE}: {quoted(f'{name}={value}')} must be one line")
     if "time" not in options:
         raise SweepError(f"--sbatch or {SITE}: without time, how long a job may last")
     return options

@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from shd_helpers.checks import quoted
+from shd_helpers.command import run as run_command
 from shd_helpers.files import is_disk_full
 from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study.behavior import BehaviorError, check_behavior
@@ -383,4 +384,4 @@ if __name__ == "__main__":
     # the workers import the functions by the module's name, which is not __main__
     from shd_helpers.sweeps.runner import main as _main
 
-    _main()
+    run_command(_main)

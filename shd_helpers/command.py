@@ -1,0 +1,92 @@
+"""What all commands of the study share: how they end when their output can't be written."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output that keeps the error of a write that failed, whoever catches it.
+
+    `argparse`, for one, ignores that its help wasn't written.
+    """
+
+    error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write a text; keep and raise the error if it can't be written."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        """Write what waits in the buffer; keep and raise the error if it can't be written."""
+        try:
+            super().flush()
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command's main function, and end the process with its exit status.
+
+    What the terminal's encoding doesn't have, such as the umlaut in a file's name, is printed as an
+    escape. If standard output can't be written, because it is a file on a full disk, the process
+    ends with a sentence instead of a traceback. If whoever read the output has gone (``| head``),
+    it ends as a program that the signal SIGPIPE stops.
+
+    Parameters
+    ----------
+    main : callable
+        Takes no argument; returns the exit status, None for 0.
+    """
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stdout, io.TextIOWrapper):  # the process was started without one
+        sys.exit(main())
+    output = sys.stdout = _watched(sys.stdout)
+    status = None
+    try:
+        try:
+            status = main()
+        finally:  # also where the process ends with a message or a help text
+            output.flush()
+    except (OSError, SystemExit) as error:
+        if output.error is None:
+            raise
+        if isinstance(error, SystemExit) and isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    if output.error is not None:
+        _end_without_output(output.error)
+    sys.exit(status)
+
+
+def _watched(stdout: io.TextIOWrapper) -> _Output:
+    """Return another stream to where standard output goes."""
+    stdout.flush()
+    binary = open(stdout.fileno(), "wb", closefd=False)
+    return _Output(
+        binary,
+        stdout.encoding,
+        "backslashreplace",
+        line_buffering=stdout.line_buffering,
+        write_through=stdout.write_through,
+    )
+
+
+def _end_without_output(error: OSError) -> NoReturn:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # for what Python itself writes at its end
+    os.close(nowhere)
+    if isinstance(error, BrokenPipeError):
+        sys.exit(128 + signal.SIGPIPE)
+    sys.exit(
+        f"The output can't be written ({error.strerror or error}). Free some space on its disk, or "
+        "direct it to another one."
+    )

@@ -1,0 +1,578 @@
+"""What attackers found that did little harm: each finding, and the answer it has now."""
+
+import json
+import os
+import platform
+import re
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+from jupyter_client.kernelspec import KernelSpecManager
+
+from hardware.board import Board, main
+from hardware.folder import ExportError, check_place, read_circuit
+from shd_helpers.files import atomic
+from shd_helpers.network import Quantisation
+from shd_helpers.paths import ROOT
+from shd_helpers.source import download, heidelberg
+from shd_helpers.source.recordings import RecordingError, read_sound
+from shd_helpers.source.shd_file import DatasetError, read_shd
+from shd_helpers.study import networks, notebooks, run_folder
+from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.tables import TableError, read_table
+from shd_helpers.sweeps import clusters
+from shd_helpers.sweeps.spec import SweepError
+from tests import RESULTS
+from tests.loopback import serve
+from tests.test_heidelberg import expect, pack
+from tests.test_recordings import sound
+from tests.test_run_folder import write_run
+
+TABLE = RESULTS / "chosen_spoken.csv"
+COMMITTED = RESULTS / "circuit"
+
+
+# --- tables and networks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("test_accuracy", value) for value in ("-1", "5", "inf", "1.0001")),
+        *(("parameters", value) for value in ("-1", "inf")),
+        ("training_s", "-0.5"),
+    ],
+)
+def test_a_table_with_an_impossible_value_is_refused(tmp_path, column, value):
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    header = lines[0].split(",")
+    row = re.findall(r'"[^"]*"|[^,]+|(?<=,)(?=,)', lines[1])
+    row[header.index(column)] = value
+    path = tmp_path / "changed.csv"
+    path.write_text("\n".join([lines[0], ",".join(row), *lines[2:]]) + "\n", encoding="utf-8")
+    with pytest.raises(TableError) as error:
+        read_table(path)
+    assert str(path) in str(error.value)
+    assert f"row 1: {column}" in str(error.value)
+    assert "Restore it" in str(error.value)
+
+
+def test_a_table_with_a_doubled_column_is_refused(tmp_path):
+    path = tmp_path / "doubled.csv"
+    text = TABLE.read_text(encoding="utf-8")
+    path.write_text(text.replace("train_accuracy", "test_accuracy", 1), encoding="utf-8")
+    with pytest.raises(TableError, match=r"doubled\.csv.*test_accuracy.*twice.*Restore it"):
+        read_table(path)
+
+
+def test_all_committed_tables_of_runs_are_read():
+    """The limits must not refuse what is right."""
+    paths = [path for path in RESULTS.glob("*.csv") if "train_sha256" in path.read_text()[:5000]]
+    assert len(paths) > 10
+    for path in paths:
+        assert len(read_table(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("lif1.threshold", value) for value in ("-inf", "inf", "nan")),  # it is learned
+        *(("lif2.threshold", value) for value in ("-inf", "nan", "0", "-1")),  # it is given
+    ],
+)
+def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name, value):
+    path = tmp_path / "changed.npz"
+    with np.load(RESULTS / "networks" / "reference.npz") as file:
+        arrays = dict(file)
+    arrays[name] = np.full_like(arrays[name], float(value))
+    np.savez(path, **arrays)
+    with pytest.raises(RunError, match=rf"changed\.npz.*{re.escape(name)}.*Restore it"):
+        networks.read_network(path)
+
+
+def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
+    with np.load(RESULTS / "networks" / "reference.npz") as file:
+        names = [name for name in file if name != "about"]
+    for name in names:
+        if name.endswith("threshold"):
+            continue
+        with np.load(RESULTS / "networks" / "reference.npz") as file:
+            arrays = dict(file)
+        if arrays[name].dtype.kind != "f":
+            continue
+        arrays[name].flat[0] = np.inf
+        path = tmp_path / "changed.npz"
+        np.savez(path, **arrays)
+        with pytest.raises(RunError, match=re.escape(name)):
+            networks.read_network(path)
+
+
+def test_a_circuit_of_no_bits_is_refused():
+    with pytest.raises(ValueError, match="circuit 0-0-0: weights have 2 to 16 bits"):
+        Quantisation.named("0-0-0")
+    assert not Quantisation.named("")
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_a_link_stays_a_link_and_its_target_gets_the_content(tmp_path):
+    target, link = tmp_path / "elsewhere" / "real.csv", tmp_path / "table.csv"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    with atomic(link) as part:
+        part.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize("target", ["table.csv", "nowhere", "/dev/null"])
+def test_a_link_to_no_file_is_replaced_and_nothing_else(tmp_path, target):
+    link = tmp_path / "table.csv"
+    link.symlink_to(target)
+    with atomic(link) as part:
+        assert part.parent == tmp_path
+        part.write_text("new")
+    assert link.read_text() == "new"
+    assert [*tmp_path.iterdir()] == [link]
+    assert not os.path.isfile("/dev/null")  # noqa: PTH113
+
+
+def test_a_file_keeps_its_permissions(tmp_path):
+    path = tmp_path / "shared.csv"
+    path.write_text("old")
+    path.chmod(0o664)
+    before = os.umask(0o077)
+    try:
+        with atomic(path) as part:
+            part.write_text("new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch):
+    """Its process numbers are others': a number that isn't there may be a writer that lives."""
+    path = tmp_path / "x.txt"
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from shd_helpers import files\n"
+        "files.PROCESS_NUMBERS = Path(sys.argv[2])\n"
+        "with files.atomic(sys.argv[1]) as part:\n"
+        "    part.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    namespace = tmp_path / "another_namespace"
+    namespace.write_text("")
+    command = [sys.executable, "-c", code, str(path), str(namespace)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob("*.part")
+    assert platform.node() in left.name
+    with atomic(path) as part:
+        part.write_text("new")
+    assert left.exists()
+    day_s = 86_400
+    os.utime(left, (left.stat().st_atime - 2 * day_s, left.stat().st_mtime - 2 * day_s))
+    with atomic(path) as part:
+        part.write_text("new")
+    assert not left.exists()
+
+
+def test_what_nfs_leaves_of_an_old_run_doesn_t_lock_the_run_out(tmp_path, monkeypatch):
+    """NFS renames an open file that is removed: the folder of the run before can't be removed."""
+    folder = tmp_path / "run"
+    write_run(folder)
+    stuck = tmp_path / ".run.replaced"
+    stuck.mkdir()
+    (stuck / ".nfs0001").write_text("")
+    real = run_folder.shutil.rmtree
+
+    def rmtree(path, ignore_errors=False):
+        if any(each.name.startswith(".nfs") for each in path.glob("*")):
+            return
+        real(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(run_folder.shutil, "rmtree", rmtree)
+    write_run(folder)
+    assert run_folder.read_run(folder).predictions is not None
+
+
+# --- recordings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1e300, 1e10, -1e300])
+def test_a_sound_louder_than_any_is_refused(tmp_path, value):
+    path = tmp_path / "loud.wav"
+    wave = sound(0, 24_000, 0.3)
+    wave[5000] = value
+    soundfile.write(path, wave, 24_000, subtype="DOUBLE")
+    with pytest.raises(RecordingError, match=r"loud\.wav.*full scale"):
+        read_sound(path, 60.0)
+
+
+def test_a_name_that_the_locale_doesn_t_have_is_read(tmp_path):
+    """As soundfile encodes names, it would end in a UnicodeEncodeError."""
+    path = tmp_path / os.fsdecode(b"f\xf6hn.wav")
+    soundfile.write(tmp_path / "a.wav", sound(0, 24_000, 0.5), 24_000)
+    (tmp_path / "a.wav").rename(path)
+    assert len(read_sound(path, 60.0)[0]) == 12_000
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac"])
+def test_half_a_file_is_refused(tmp_path, ending):
+    path = tmp_path / f"half.{ending}"
+    soundfile.write(path, sound(0, 24_000, 1.0), 24_000)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RecordingError, match=rf"half\.{ending}.*[Cc]opy"):
+        read_sound(path, 60.0)
+
+
+def test_a_wav_whose_writer_didn_t_know_its_length_is_read(tmp_path):
+    """Such as ffmpeg's, into a pipe."""
+    size = 0xFFFFFFFF
+    path = tmp_path / "piped.wav"
+    soundfile.write(path, sound(0, 24_000, 1.0), 24_000)
+    content = bytearray(path.read_bytes())
+    content[4:8] = size.to_bytes(4, "little")
+    at = content.index(b"data") + 4
+    content[at : at + 4] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    wave, _ = read_sound(path, 60.0)
+    assert len(wave) == 24_000
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("labels", np.array([b"one"] * 12)),
+        ("extra/speaker", np.array([b"ann"] * 12)),
+        ("labels", np.zeros((12, 2), np.int64)),
+        ("labels", np.array([1 + 1j] * 12)),
+        ("spikes/times", np.zeros(12)),
+        ("spikes/units", np.array([b"x"] * 12)),
+    ],
+)
+def test_columns_of_another_kind_are_refused(tmp_path, toy_dir, name, values):
+    path = tmp_path / "mine_train.h5"
+    path.write_bytes((toy_dir / "toy_train.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        n = len(file["labels"])
+        del file[name]
+        file[name] = np.resize(values, (n, *values.shape[1:]))
+    with pytest.raises(DatasetError, match=rf"mine_train\.h5.*{name}"):
+        read_shd(path)
+
+
+def test_a_server_that_is_slower_than_any_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "SLOWEST_BYTES_PER_S", 1000)
+    monkeypatch.setattr(download, "PATIENCE_S", 0.5)
+    with serve() as site:
+        site.files["a.bin"] = bytes(60)
+        site.pause_s = 0.2  # for each byte
+        monkeypatch.setenv("SHD_BASE_URL", site.address)
+        with pytest.raises(DatasetError, match=r"slower than 1 kB/s.*SHD_BASE_URL"):
+            download.download("a.bin", tmp_path / "data", None)
+    assert not (tmp_path / "data" / "a.bin").exists()
+
+
+def test_a_secret_in_the_address_is_not_printed(tmp_path, monkeypatch, capfd):
+    with serve() as site:
+        host = site.address.removeprefix("http://")
+        address = f"http://anna:s3cret@{host}?token=t0ken"
+        monkeypatch.setenv("SHD_BASE_URL", address)
+        with pytest.raises(DatasetError) as error:
+            download.download("a.bin", tmp_path / "data", None)
+        site.files["?token=t0ken/a.bin"] = bytes(1000)
+        site.cut = [10, 10]
+        monkeypatch.setenv("SHD_BASE_URL", address.replace("?", "/?"))
+        with pytest.raises(DatasetError, match=r"10 bytes|990 more") as cut:
+            download.download("a.bin", tmp_path / "data", None)
+    monkeypatch.setenv("SHD_BASE_URL", "http://anna:s3cret@127.0.0.1:9/closed?token=t0ken")
+    with pytest.raises(DatasetError) as closed:
+        download.download("a.bin", tmp_path / "data", None)
+    printed = "".join(capfd.readouterr())
+    for said in (str(error.value), str(cut.value), str(closed.value), printed):
+        assert "s3cret" not in said
+        assert "t0ken" not in said
+    assert "127.0.0.1" in str(closed.value)
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused_before_it_is_unpacked(
+    data_dir, monkeypatch, tmp_path
+):
+    expect(monkeypatch)
+    monkeypatch.setattr(heidelberg, "MOST_BYTES", 10_000)
+    folder = data_dir / "hd"
+    folder.mkdir(parents=True)
+    bomb = pack({"a.flac": bytes(200_000)})
+    assert len(bomb) < 2000
+    (folder / heidelberg.ARCHIVE).write_bytes(bomb)
+    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove it"):
+        heidelberg.make_heidelberg(folder)
+    assert not [*folder.rglob("*.flac")]
+
+
+def test_an_archive_of_too_many_files_is_refused_before_it_is_unpacked(data_dir, monkeypatch):
+    expect(monkeypatch)
+    monkeypatch.setattr(heidelberg, "MOST_MEMBERS", 100)
+    folder = data_dir / "hd"
+    folder.mkdir(parents=True)
+    packed = pack({f"{i}.flac": b"" for i in range(200)})
+    (folder / heidelberg.ARCHIVE).write_bytes(packed)
+    with pytest.raises(DatasetError, match=r"hd_audio\.tar\.gz.*more than.*Remove it"):
+        heidelberg.make_heidelberg(folder)
+    assert not [*folder.rglob("*.flac")]
+
+
+# --- the board ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(*answers):
+    """Yield the port of a board that gives these answers, one to each question."""
+    board, computer = os.openpty()
+    import tty
+
+    tty.setraw(computer)
+
+    def run():
+        for answer in answers:
+            os.read(board, 1)
+            os.write(board, answer)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(computer)
+    finally:
+        thread.join(5)
+        os.close(board)
+        os.close(computer)
+
+
+def test_a_board_without_lanes_is_refused():
+    answer = bytes([ord("i"), 0, 4, 183, 0, 24, 0, 10])
+    with answering(answer) as port, pytest.raises(ExportError, match=f"{port}.*0 lanes"):
+        Board(port, wait_s=5.0)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "word_bytes", "why"), [(3, 255, "must divide"), (2, 1, "memory words have 8")]
+)
+def test_lanes_that_the_folder_s_network_can_t_have_are_refused(lanes, word_bytes, why):
+    sizes = read_circuit(COMMITTED).sizes
+    answer = struct.pack("<cBBHHB", b"i", lanes, word_bytes, *sizes)
+    with answering(answer) as port:
+        board = Board(port, wait_s=5.0)
+        with pytest.raises(ExportError, match=f"{COMMITTED}.*{why}"):
+            board.load(COMMITTED)
+        board.close()
+
+
+@pytest.mark.parametrize("wait", ["inf", "nan", "0", "-1"])
+def test_a_board_is_not_waited_for_without_an_end(tmp_path, wait):
+    (tmp_path / "vectors.txt").write_text("1 2\n\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["/dev/null", str(tmp_path / "vectors.txt"), "--wait", wait])
+    assert "--wait" in str(ended.value.code)
+    assert "seconds" in str(ended.value.code)
+
+
+# --- exported folders -----------------------------------------------------------------------------
+
+
+def test_notes_in_the_readme_of_an_export_are_kept(tmp_path, monkeypatch):
+    from hardware import folder as module
+
+    out = tmp_path / "mine"
+    out.mkdir()
+    text = (COMMITTED / "README.md").read_text(encoding="utf-8")
+    assert module.own_line(text) == ""
+    (out / "README.md").write_text(text + "\nSoldered on Monday.\n", encoding="utf-8")
+    for at in range(1, text.count("\n") + 1):  # wherever a line is added
+        lines = text.splitlines()
+        lines.insert(at, "Soldered on Monday.")
+        assert module.own_line("\n".join(lines)) != "", at
+    with pytest.raises(ExportError, match=r"README\.md.*Soldered on Monday.*[Mm]ove"):
+        check_place(out)
+    (out / "README.md").write_text(text, encoding="utf-8")
+    check_place(out)
+
+
+def test_what_nfs_leaves_is_no_stranger_in_an_export(tmp_path):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "README.md").write_bytes((COMMITTED / "README.md").read_bytes())
+    (out / ".nfs0001").write_text("")
+    check_place(out)
+
+
+@pytest.mark.parametrize("name", ["circuit", "circuit_reference"])
+def test_committed_readmes_have_no_line_of_their_own(name):
+    """They are of networks with and without windows and tables' rows."""
+    from hardware import folder as module
+
+    path = RESULTS / name / "README.md"
+    if path.is_file():
+        assert module.own_line(path.read_text(encoding="utf-8")) == ""
+
+
+# --- clusters, kernels, commands ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["a\n#SBATCH --uid=0", "a\rb", "a\0b"])
+def test_an_option_of_sbatch_is_one_line(value):
+    with pytest.raises(SweepError, match=r"--sbatch.*one line"):
+        clusters.slurm_options([f"time=10,comment={value}"])
+
+
+def test_an_option_of_sbatch_in_the_site_s_file_is_one_line(tmp_path, monkeypatch):
+    site = tmp_path / "slurm.yaml"
+    site.write_text('time: "10"\ncomment: "a\\n#SBATCH --uid=0"\n')
+    monkeypatch.setattr(clusters, "SITE", site)
+    with pytest.raises(SweepError, match=r"slurm\.yaml.*one line"):
+        clusters.slurm_options()
+
+
+def kernel_of(folder, program):
+    place = folder / "kernels" / "python3"
+    place.mkdir(parents=True)
+    argv = [program, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    text = json.dumps({"argv": argv, "display_name": "x", "language": "python"})
+    (place / "kernel.json").write_text(text)
+    return place
+
+
+def test_a_foreign_kernel_named_python3_is_refused(tmp_path, monkeypatch):
+    place = kernel_of(tmp_path, "/usr/bin/python3")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    assert KernelSpecManager().get_kernel_spec("python3").argv[0] == "/usr/bin/python3"
+    with pytest.raises(RunError) as error:
+        notebooks.execute_run({}, tmp_path / "runs" / "x")
+    assert str(place) in str(error.value)
+    assert sys.executable in str(error.value)
+    assert "JUPYTER_PATH" in str(error.value)
+
+
+@pytest.mark.parametrize("program", [sys.executable, "python", "python3"])
+def test_a_kernel_that_starts_this_python_is_taken(tmp_path, monkeypatch, program):
+    kernel_of(tmp_path, program)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    notebooks.execute_run({}, tmp_path / "runs" / "x")
+
+
+def run(code, stdout=subprocess.PIPE, **environment):
+    """Run some lines of Python in a process of its own; return how it ended."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        timeout=240,
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_a_number_of_threads_that_numba_can_t_have_is_passed_over(value):
+    ended = run("import shd_helpers, numba.np.ufunc.parallel", NUMBA_NUM_THREADS=value)
+    assert ended.returncode == 0, ended.stderr
+    assert f"NUMBA_NUM_THREADS={value}" in ended.stderr
+
+
+def test_every_command_is_run_by_the_same_function():
+    """In its own process each takes seconds to import; so the function is tested alone, below."""
+    for folder in ("shd_helpers", "hardware", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
+            if main:
+                assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
+
+
+PRINTS = "from shd_helpers.command import run; run(lambda: print('F\\xf6hn'))"
+HELPS = "from shd_helpers.command import run; from argparse import ArgumentParser as Parser; "
+HELPS += "run(lambda: Parser().parse_args(['--help']))"
+FAILS = "import sys; from shd_helpers.command import run; run(lambda: sys.exit('It stopped.'))"
+BREAKS = "from shd_helpers.command import run; run(lambda: open('nowhere'))"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("code", [PRINTS, HELPS])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_can_t_be_written_ends_in_a_sentence(code, unbuffered):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ended = run(code, full, PYTHONUNBUFFERED=unbuffered)
+    assert ended.returncode == 1
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith("The output can't be written (No space left on device). Free some")
+
+
+def test_a_reader_of_the_output_that_has_gone_is_no_error():
+    read, write = os.pipe()
+    os.close(read)
+    ended = run(PRINTS, write)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_other_ends_of_a_command_are_as_they_were():
+    assert (run(PRINTS).returncode, run(PRINTS).stdout) == (0, "Föhn\n")
+    assert (run(FAILS).returncode, run(FAILS).stderr) == (1, "It stopped.\n")
+    assert run(BREAKS).stderr.splitlines()[-1].startswith("FileNotFoundError")
+
+
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+
+
+def test_in_an_ascii_locale_messages_are_written_with_escapes():
+    ended = run(PRINTS, **ASCII)
+    assert (ended.returncode, ended.stdout) == (0, "F\\xf6hn\n")
+
+
+@pytest.mark.slow
+def test_no_text_file_depends_on_the_locale():
+    """Python tells where a file is opened without an encoding."""
+    code = "\n".join(
+        [
+            "from shd_helpers.study import my_network, parameters, notebooks",
+            "from shd_helpers.paths import OF_A_RUN",
+            "[parameters.notebook_parameters(path) for path in OF_A_RUN]",
+            "my_network._solutions()",
+            "from hardware.folder import read_vectors",
+            "from shd_helpers.paths import ROOT",
+            "read_vectors(ROOT / 'results' / 'circuit')",
+        ]
+    )
+    command = [sys.executable, "-X", "warn_default_encoding", "-W", "always::EncodingWarning"]
+    ended = subprocess.run(
+        [*command, "-c", code], cwd=ROOT, env=os.environ | ASCII, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    ours = [
+        line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|hardware)/", line)
+    ]
+    assert not ours
+
+
+def test_actions_are_pinned_by_commit():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "uses:" in line:
+                assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v[\d.]+$", line), line

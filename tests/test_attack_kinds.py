@@ -1,0 +1,47 @@
+"""A small version of the kinds of attack, and what the committed table says of all of them."""
+
+import csv
+
+import pytest
+
+from tests import RESULTS
+from tests.attack_kinds import COLUMNS, KINDS, attack
+
+QUICK = {  # these need no trained network and no program
+    "impossible values in tables",
+    "thresholds that no neuron can have",
+    "bits of a pretrained network",
+    "names of circuits",
+    "options of sbatch",
+    "recordings that are cut off",
+    "columns of another kind",
+    "archives that are too large or lead outside",
+    "notes and files of the user in an exported folder",
+}
+
+
+def test_an_attempt_of_each_quick_kind_ends_clearly():
+    chosen = [each for each in KINDS if each.name in QUICK]
+    assert len(chosen) == len(QUICK)
+    for name, counts in attack(chosen, seed=0, most=1).items():
+        assert {*counts.outcomes} <= {"refused", "completed"}, f"{name}: {counts.bad}"
+
+
+def test_the_committed_table_has_all_kinds_and_all_ended_clearly():
+    with (RESULTS / "attacks.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]] == [*COLUMNS]
+    assert [row["kind"] for row in rows] == [each.name for each in KINDS]
+    assert len(rows) >= 30
+    for row in rows:
+        ended = {name: int(row[name]) for name in COLUMNS[2:-1]}
+        assert 1 <= ended["attempts"] <= 10, row
+        assert ended["refused"] + ended["completed"] == ended["attempts"], row
+
+
+@pytest.mark.slow
+def test_a_few_attempts_in_a_trained_study_end_clearly():
+    names = ("a kill at a random moment", "links in the place of tables", "damaged files")
+    chosen = [each for each in KINDS if each.name in names]
+    for name, counts in attack(chosen, seed=100, most=2).items():
+        assert {*counts.outcomes} <= {"refused", "completed"}, f"{name}: {counts.bad}"
