@@ -189,7 +189,11 @@ _OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  
 _PLACES = ("dataset", "run_name")  # the data count by their content, where they lie doesn't
 
 
-def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
+def run_hash(
+    parameters: Mapping[str, object],
+    data: Mapping[str, str],
+    other_network: Mapping[str, str] | None = None,
+) -> str:
     """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
 
     It is of the parameters, of what the run is trained on, and of `NUMERICS`. The text of the code
@@ -201,6 +205,8 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
         All parameters of the notebook.
     data : mapping
         From `datasets.fingerprint`; the hashes count, the name doesn't.
+    other_network : mapping, optional
+        From `identity.other_network`, where the network isn't the one that the parameters build.
     """
     given = CONSTANTS | dict(parameters)
     if circuit := given.pop("circuit", ""):
@@ -220,5 +226,8 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     if "changed" in counted:
         counted["changes"] = CHANGES
     contents = {name: value for name, value in data.items() if name != "name"}
-    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
+    hashed: list[object] = [counted, contents, NUMERICS]
+    if other_network:
+        hashed.append(dict(other_network))
+    text = json.dumps(hashed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -29,7 +29,8 @@ from shd_helpers.files import atomic, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study.evaluation import origin
-from shd_helpers.study.recipe import run_hash
+from shd_helpers.study.identity import other_network
+from shd_helpers.study.recipe import Recipe, run_hash
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -101,7 +102,9 @@ class RunWriter:
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
-        The network after initialisation: its weights are stored as epoch 0.
+        The network after initialisation: its weights are stored as epoch 0. If it isn't the network
+        that the parameters build, what it is made of is stored as `other_network` and counts in
+        the run's hash.
 
     Raises
     ------
@@ -112,13 +115,15 @@ class RunWriter:
     def __init__(
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
     ) -> None:
+        other = other_network(model, Recipe.from_flat(parameters))
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
-            "hash": run_hash(parameters, data),
+            **({"other_network": other} if other else {}),
+            "hash": run_hash(parameters, data, other),
             "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
