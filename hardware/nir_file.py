@@ -23,6 +23,7 @@ from torch import nn
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
+from shd_helpers.network.engine import unsupported_forward
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
@@ -44,6 +45,8 @@ def unwritable_reasons(model: Network) -> list[str]:
     """Return what in a network the file can't hold: all reasons, none if it holds all."""
     if not isinstance(model, SpikingNetwork):
         return ["network 'convolutional': it has no spikes"]
+    if reason := unsupported_forward(model):
+        return [reason]
     reasons = []
     if model.readout != "spikes":
         reasons.append(f"readout {model.readout!r}: it has no spike counts")

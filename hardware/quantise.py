@@ -5,11 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
 from hardware.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
+from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantisation import HEADROOM
+from shd_helpers.network.spiking import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.networks import TrainedNetwork
 
@@ -21,12 +24,15 @@ def integer_network(
 
     Weights become whole multiples of the scales of `Quantisation.integers`. A layer's membranes
     count in 2^-shift of such a scale, with the largest shift at which every threshold, times the
-    headroom, fits. ValueError says why no circuit is made of such a network.
+    headroom, fits. ValueError says why no circuit is made of such a network: it must be exactly a
+    `SpikingNetwork` of snntorch's `Leaky` neurons, as the compiled engine computes them, because a
+    circuit has nothing else.
     """
     if not quantisation:
         raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
     if reasons := quantisation.refusals(config, grid):
         raise ValueError("; ".join(reasons))
+    _check_network(model, config.step_beta(grid.step_ms))
     assert isinstance(model, SpikingNetwork)
     bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
     for (fc, lif), b in zip(model.layers, bits, strict=True):
@@ -61,6 +67,26 @@ def integer_network(
         config.stride,
         config.readout == "membrane",
     )
+
+
+def _check_network(model: Network, beta: float) -> None:
+    """Raise ValueError if a network isn't one that the circuit computes.
+
+    `beta` is the one of the network's configuration at a step's length. Where betas aren't learned
+    the circuit takes its leak from there, so the neurons must have that beta.
+    """
+    remedy = "A circuit is made of a SpikingNetwork of snntorch's Leaky neurons, and no subclass."
+    if type(model) is not SpikingNetwork:
+        raise ValueError(f"the network is a {class_name(model)}. {remedy}")
+    if reason := unsupported_forward(model):
+        raise ValueError(f"the network has what no circuit computes: {reason}. {remedy}")
+    for i, (_, lif) in enumerate(model.layers, start=1):
+        is_learned = isinstance(lif.beta, nn.Parameter)
+        if not is_learned and (lif.beta != torch.tensor(beta, dtype=lif.beta.dtype)).any():
+            raise ValueError(
+                f"the beta of lif{i} is not that of its configuration, {beta:.4f} a step. Give "
+                "beta as a setting of the run."
+            )
 
 
 def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None) -> IntegerNetwork:

@@ -1,11 +1,16 @@
 """Surrogates: formulas against snntorch's autograd and against differences of the curve."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from snntorch import surrogate as snntorch_surrogate
 
-from shd_helpers.network import surrogates
-from shd_helpers.network.surrogates import SURROGATES
+from shd_helpers.network import engine, kernels, surrogates
+from shd_helpers.network.surrogates import SURROGATES, Surrogate
+from tests.networks import spiking_network
+from tests.test_engine import random_events
 
 X = np.linspace(-2, 2, 401)
 
@@ -39,6 +44,62 @@ def test_true_step_has_gradient_zero():
     assert x.grad.tolist() == [0, 0, 0, 0]
 
 
-def test_unknown_name():
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: surrogates.spike_grad("triangular", 1.0),
+        lambda: surrogates.smooth("triangular", X, 1.0),
+        lambda: surrogates.derivative("triangular", X, 1.0),
+        lambda: surrogates.autograd("triangular", X, 1.0),
+    ],
+)
+def test_an_unknown_name_is_refused(ask):
     with pytest.raises(ValueError, match="surrogate 'triangular': must be one of fast"):
-        surrogates.spike_grad("triangular", 1.0)
+        ask()
+
+
+def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
+    fourth = Surrogate(
+        snntorch_surrogate.triangular,
+        lambda x, slope: -slope * np.abs(x),
+        lambda x, slope: np.where(x >= 0, -slope, slope),
+    )
+    monkeypatch.setitem(surrogates.TABLE, "triangular", fourth)
+    _, gradient = surrogates.autograd("triangular", X, 3.0)
+    np.testing.assert_array_equal(surrogates.derivative("triangular", X, 3.0), gradient)
+    np.testing.assert_array_equal(surrogates.smooth("triangular", X, 3.0), -3 * np.abs(X))
+    model = spiking_network((4, 3, 2), 0.9, "sigmoid", 2.0, torch.Generator())
+    model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
+    with pytest.raises(ValueError, match="surrogate of lif1 is not one of fast_sigmoid, atan, sig"):
+        engine.forward_backward(model, random_events(2, 5, 4, 2, 0.3), [0])
+
+
+def test_nothing_of_a_surrogate_has_a_default_that_another_one_has_set():
+    """A field with a default curve or number would be the fall-through again."""
+    needed = {f.name for f in dataclasses.fields(Surrogate) if f.default is dataclasses.MISSING}
+    assert {"step", "curve", "derivative"} <= needed
+    kinds = [each.kind for each in surrogates.TABLE.values()]
+    assert len({*kinds, kernels.READOUT}) == len(kinds) + 1
+
+
+def backward_step(kind):
+    """Return what the compiled backward pass makes of one step; it writes in place."""
+    mem = np.full((3, 2), 0.5, np.float32)
+    layer = np.zeros(kernels.LEARN + 1, np.int64)
+    layer[kernels.SURROGATE] = kind
+    neurons = np.array([[0, 0], [0.9, 0.9], [1, 1]], np.float32)
+    constants, last = np.array([2, 1], np.float32), np.ones(2, np.float32)
+    nothing = np.empty((0, 0), np.float32)
+    kernels.layer_backward(layer, constants, neurons, mem, last, mem, 0, nothing, neurons)
+    return mem[1]
+
+
+@pytest.mark.parametrize("kind", [-1, 4, 99])
+def test_the_compiled_derivative_of_an_unknown_number_is_refused(kind):
+    assert [float(backward_step(kernels.READOUT)[0])] == [1.0]
+    assert len({float(backward_step(known)[0]) for known in range(4)}) == 4
+    with pytest.raises(ValueError, match="no surrogate has this number"):
+        backward_step(kind)
+    mem, ones = np.ones((3, 2), np.float32), np.ones((3, 2), np.float32)
+    kernels.step_back(kind, ones[0], ones, mem, 1, ones, 0)
+    assert (mem == 1).all()  # and a step alone lends no other surrogate's derivative

@@ -15,9 +15,25 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.spiking import unfamiliar_part
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def check_counted(model: Network) -> None:
+    """Raise ValueError if a network does something that isn't counted here.
+
+    A neuron with a second state would have its updates left out, and other layers their synapses.
+    """
+    if isinstance(model, ConvolutionalNetwork):
+        return
+    if reason := unfamiliar_part(model):
+        raise ValueError(
+            f"This network's operations can't be counted: {reason}. The counts know layers of "
+            "snntorch's Leaky, whose only state is the membrane. Count what your network adds in "
+            "shd_helpers/network/costs.py."
+        )
 
 
 def accumulates(
@@ -80,7 +96,13 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
         over utterances) and `activation_sparsity` (share of silent neuron-steps, hidden and output
         layers); without spikes `macs`, the multiply-accumulates of an utterance, batch
         normalisation left out.
+
+    Raises
+    ------
+    ValueError
+        If the network does something that isn't counted here; see `check_counted`.
     """
+    check_counted(model)
     tensors = model.state_dict().values()
     found = {
         "parameters": sum(p.numel() for p in model.parameters()),

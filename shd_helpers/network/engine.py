@@ -24,14 +24,13 @@ from torch import nn
 
 from shd_helpers.checks import check_choice
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import convolutional, kernels, loop
+from shd_helpers.network import convolutional, kernels, loop, surrogates
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.kernels import BAND, BLOCK, LANES, N_IN, N_OUT, NEXT, READOUT, STATE, WIDTH
-from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork
+from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork, unfamiliar_part
 
 ENGINES = ("fused", "snntorch")
 Network = SpikingNetwork | ConvolutionalNetwork
-KINDS = {"fast_sigmoid": kernels.FAST_SIGMOID, "atan": kernels.ATAN, "sigmoid": kernels.SIGMOID}
 WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
 GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch in training
 
@@ -136,10 +135,11 @@ def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
             band = _bands(*fc.shape)[0]
         if i:
             matrix_at += -(-n // 5) * 5 * shape[-1][WIDTH]
-        name, slope = lif.spike_grad.surrogate, lif.spike_grad.slope
-        constants.append((np.pi / 2 * slope if name == "atan" else slope, slope / 2))
+        surrogate, slope = surrogates.named(lif.spike_grad.surrogate), lif.spike_grad.slope
+        constants.append((surrogate.kernel_slope * slope, slope / 2))
         learn = lif.beta.requires_grad or lif.threshold.requires_grad
-        kind = READOUT if model.is_readout(lif) else KINDS[name]
+        kind = READOUT if model.is_readout(lif) else surrogate.kind
+        assert kind is not None  # see `unsupported_reason`
         shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn))
         block_at += n_in * band + 3 * width
         state_at += width
@@ -176,15 +176,28 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
     What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
     and a surrogate and slope of its own in each layer.
     """
-    if type(model).forward is not SpikingNetwork.forward:
-        return "its forward is not SpikingNetwork's"
+    if reason := unsupported_forward(model):
+        return reason
+    compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
+    for i, (_, lif) in enumerate(model.layers, start=1):
+        if getattr(lif.spike_grad, "surrogate", None) not in compiled:
+            return f"the surrogate of lif{i} is not one of {', '.join(compiled)}"
+    return None
+
+
+def unsupported_forward(model: nn.Module) -> str | None:
+    """Say what in a model isn't a layer of LIF neurons as the engine, or a circuit, computes them.
+
+    The first reason found; None if there is none. The surrogate doesn't matter, because only the
+    backward pass uses it.
+    """
+    if reason := unfamiliar_part(model):
+        return reason
+    assert isinstance(model, SpikingNetwork)
     for i, (fc, lif) in enumerate(model.layers, start=1):
         state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        is_linear = type(fc) in (nn.Linear, ChannelConv1d) and isinstance(fc.weight, nn.Parameter)
-        if not is_linear or fc.bias is None:
+        if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
             return f"fc{i} is not a plain Linear layer with biases"
-        if type(lif) is not Leaky:
-            return f"lif{i} is {type(lif).__name__}, not Leaky"
         if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
             return f"layer {i} has forward hooks"
         if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
@@ -199,8 +212,6 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
             return f"lif{i} has inhibition, quantised states or hidden states"
         if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
             return f"the spikes of lif{i} are graded"
-        if getattr(lif.spike_grad, "surrogate", None) not in KINDS:
-            return f"the surrogate of lif{i} is not one of {', '.join(KINDS)}"
     return None
 
 

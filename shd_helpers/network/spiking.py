@@ -1,5 +1,6 @@
 """The network: fully connected layers, each followed by leaky integrate-and-fire neurons."""
 
+import inspect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -203,3 +204,34 @@ class SpikingNetwork(nn.Module):
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spks[kept]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mems[kept]]
         return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
+
+
+# What decides which currents, spikes and scores a network has.
+_METHODS = ("forward", "scores", "delayed_copies", "layers", "is_readout", "synapses")
+
+
+def class_name(thing: object) -> str:
+    """Return the full name of an object's class, such as ``snntorch._neurons.leaky.Leaky``."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def unfamiliar_part(model: nn.Module) -> str | None:
+    """Say which part of a network isn't one of the study's own, the first one; None if all are.
+
+    What computes or counts a network without running its Python code (the compiled engine, costs,
+    circuits) knows the classes below and no others. A subclass isn't among them, because it may do
+    something else or have another state.
+    """
+    if not isinstance(model, SpikingNetwork):
+        return f"it is a {class_name(model)}, not a SpikingNetwork"
+    for name in _METHODS:
+        if inspect.getattr_static(model, name) is not vars(SpikingNetwork)[name]:
+            return f"its {name} is not SpikingNetwork's"
+    for i, (fc, lif) in enumerate(model.layers, start=1):
+        if type(fc) not in (nn.Linear, ChannelConv1d):
+            return f"fc{i} is a {class_name(fc)}, neither a plain Linear layer nor a ChannelConv1d"
+        if type(lif) is not snn.Leaky:
+            return f"lif{i} is a {class_name(lif)}, not snntorch's Leaky"
+        if "forward" in vars(fc) or "forward" in vars(lif):
+            return f"the forward of a module in layer {i} was replaced"
+    return None

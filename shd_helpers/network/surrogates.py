@@ -1,4 +1,4 @@
-"""The three surrogates by name: snntorch's own, and beside them the analytic curves.
+"""The surrogates by name: snntorch's function, its curve and derivative, and the kernel's number.
 
 A surrogate leaves the spike what it is, a step of the membrane's distance from the threshold,
 and lends the backward pass the derivative of a smooth curve: Neftci, Mostafa, Zenke (2019),
@@ -6,20 +6,85 @@ and lends the backward pass the derivative of a smooth curve: Neftci, Mostafa, Z
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from snntorch import surrogate
 
 from shd_helpers.checks import check_choice
+from shd_helpers.network import kernels
 
-# another surrogate also needs: `smooth`, `derivative`, `engine.KINDS`, `kernels.step_back`
-_SNNTORCH = {
-    "fast_sigmoid": surrogate.fast_sigmoid,
-    "atan": surrogate.atan,
-    "sigmoid": surrogate.sigmoid,
+Curve = Callable[[np.ndarray, float], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """All that the package knows of one surrogate, so that none can borrow another one's curve.
+
+    Parameters
+    ----------
+    step : callable
+        Returns snntorch's spike function for a slope.
+    curve : callable
+        The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
+    derivative : callable
+        The derivative of `curve` with respect to x, with the same arguments.
+    kind : int or None
+        The number by which `kernels.step_back` knows the derivative. Without a number, networks
+        with this surrogate are trained in snntorch's loop.
+    kernel_slope : float
+        The kernel works with the slope times this number.
+    """
+
+    step: Callable[[float], Any]
+    curve: Curve
+    derivative: Curve
+    kind: int | None = None
+    kernel_slope: float = 1.0
+
+
+def _fast_sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
+    return x / (1 + slope * np.abs(x))
+
+
+def _fast_sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
+    return 1 / (1 + slope * np.abs(x)) ** 2
+
+
+def _atan(x: np.ndarray, slope: float) -> np.ndarray:
+    return np.arctan(np.pi * x * slope / 2) / np.pi
+
+
+def _atan_derivative(x: np.ndarray, slope: float) -> np.ndarray:
+    return (slope / 2) / (1 + (np.pi * x * slope / 2) ** 2)
+
+
+def _sigmoid(x: np.ndarray, slope: float) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(slope * x / 2))  # the logistic function, without overflow
+
+
+def _sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
+    decay = np.exp(-slope * np.abs(x))  # the derivative is even: this side can't overflow
+    return slope * decay / (1 + decay) ** 2
+
+
+# Another surrogate needs a line here, and for the compiled engine a branch in `kernels.step_back`.
+TABLE = {
+    "fast_sigmoid": Surrogate(
+        surrogate.fast_sigmoid, _fast_sigmoid, _fast_sigmoid_derivative, kernels.FAST_SIGMOID
+    ),
+    "atan": Surrogate(surrogate.atan, _atan, _atan_derivative, kernels.ATAN, np.pi / 2),
+    "sigmoid": Surrogate(surrogate.sigmoid, _sigmoid, _sigmoid_derivative, kernels.SIGMOID),
 }
-SURROGATES = tuple(_SNNTORCH)
+SURROGATES = tuple(TABLE)
+
+
+def named(name: str) -> Surrogate:
+    """Return the surrogate of a name; ValueError, if the name is unknown."""
+    check_choice("surrogate", name, tuple(TABLE))
+    return TABLE[name]
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:
@@ -34,9 +99,10 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
     slope (snntorch's ``slope``, for atan its ``alpha``), the narrower. ValueError, if the name is
     unknown.
     """
-    check_choice("surrogate", name, SURROGATES)
-    step = _SNNTORCH[name](slope)
-    step.surrogate, step.slope = name, slope  # snntorch hides them in a closure; engines need them
+    step = named(name).step(slope)
+    # snntorch hides both in a closure, and the engine needs them.
+    step.surrogate = name
+    step.slope = slope
     return step
 
 
@@ -44,25 +110,17 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the smooth curve whose derivative the surrogate lends to the step, shaped as `x`.
 
     With x, membrane potential minus threshold, and slope k it is x / (1 + k |x|),
-    arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
+    arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)). ValueError, if the name is unknown.
     """
-    check_choice("surrogate", name, SURROGATES)
-    if name == "fast_sigmoid":
-        return x / (1 + slope * np.abs(x))
-    if name == "atan":
-        return np.arctan(np.pi * x * slope / 2) / np.pi
-    return 0.5 * (1 + np.tanh(slope * x / 2))  # the logistic function, without overflow
+    return named(name).curve(x, slope)
 
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `smooth`, by its formula, shaped as `x`."""
-    check_choice("surrogate", name, SURROGATES)
-    if name == "fast_sigmoid":
-        return 1 / (1 + slope * np.abs(x)) ** 2
-    if name == "atan":
-        return (slope / 2) / (1 + (np.pi * x * slope / 2) ** 2)
-    decay = np.exp(-slope * np.abs(x))  # the derivative is even: this side can't overflow
-    return slope * decay / (1 + decay) ** 2
+    """Return the derivative of `smooth`, by its formula, shaped as `x`.
+
+    ValueError, if the name is unknown.
+    """
+    return named(name).derivative(x, slope)
 
 
 def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:

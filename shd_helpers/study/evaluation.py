@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsample import Events
-from shd_helpers.network.costs import accumulates, late_spikes
+from shd_helpers.network.costs import accumulates, check_counted, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
 from shd_helpers.network.spiking import SpikingNetwork
@@ -48,8 +48,13 @@ class Evaluation:
         """Return the share of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
-    def predictions(self) -> "pd.DataFrame":
+    def predictions(self, with_accumulates: bool = True) -> "pd.DataFrame":
         """Return a row for each utterance.
+
+        Parameters
+        ----------
+        with_accumulates : bool
+            False leaves out `effective_acs`, which can be counted for the study's own layers only.
 
         Returns
         -------
@@ -58,9 +63,16 @@ class Evaluation:
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`).
+
+        Raises
+        ------
+        ValueError
+            If `effective_acs` can't be counted for this network; see `costs.check_counted`.
         """
         import pandas as pd
 
+        if with_accumulates:
+            check_counted(self.model)
         events, names = self.events, np.array(self.events.class_names)
         columns = {"utterance": np.arange(len(events)), **origin(events)}
         columns |= {"speaker": events.speakers, "label": names[events.labels]}
@@ -69,11 +81,16 @@ class Evaluation:
         columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
         columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
         columns |= {"late_spikes": late_spikes(self.model, events)}
-        columns |= {"effective_acs": np.zeros(len(events))}
-        if isinstance(model := self.model, SpikingNetwork):
-            met = accumulates(model.synapses, model.delays, events, self.n_spikes)
-            columns |= {"effective_acs": met}
+        if with_accumulates:
+            columns |= {"effective_acs": self._accumulates()}
         return pd.DataFrame(columns)
+
+    def _accumulates(self) -> np.ndarray:
+        """Return how often each utterance's events and spikes meet a weight, (utterances,)."""
+        model = self.model
+        if isinstance(model, SpikingNetwork):
+            return accumulates(model.synapses, model.delays, self.events, self.n_spikes)
+        return np.zeros(len(self.events))  # a network without spikes has only products
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:

@@ -4,20 +4,22 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
 from shd_helpers.files import atomic, reading
-from shd_helpers.network import Network, build_network
+from shd_helpers.network import Network
 from shd_helpers.paths import results_dir
 from shd_helpers.source.datasets import fingerprint
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
+from shd_helpers.study.identity import differences, own_network
 from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
+RESTORE = "Restore it: git checkout HEAD -- results."
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
 
@@ -67,9 +69,10 @@ def _trained(
 ) -> TrainedNetwork:
     """Build the network of a run's parameters and give it its weights, betas and thresholds."""
     recipe = Recipe.from_flat(about["parameters"])
-    grid, names = recipe.input, tuple(names or LANGUAGES[recipe.language])
-    size = grid.n_units, len(names), grid.step_ms
-    network = build_network(recipe.network, *size, torch.Generator())
+    names = tuple(names or LANGUAGES[recipe.language])
+    _check_own(about, recipe, file)
+    network = own_network(recipe, len(names))
+    _check_fit(network, state, file)
     network.load_state_dict(state)
     learned = {name for name, _ in network.named_parameters()}
     for name, values in state.items():
@@ -80,7 +83,39 @@ def _trained(
             raise ValueError(f"{name} has values that aren't finite")
         if is_given and (values <= 0).any():
             raise ValueError(f"{name} has values of 0 or less")
-    return TrainedNetwork(network, grid, names, about, file)
+    return TrainedNetwork(network, recipe.input, names, about, file)
+
+
+def _check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
+    """Raise RunError if a run's network isn't the one that its parameters build."""
+    if other := about.get("other_network"):
+        raise RunError(
+            f"{file}: this run trained a network that isn't the study's own "
+            f"({differences(other, recipe)}), so it can't be built from the run's parameters. "
+            "Build it with your own code, and load the run's state_dict.pt into it."
+        )
+
+
+def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Raise RunError if a state_dict has other tensors than a network, and name them."""
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError("its content is no state_dict")
+    wanted = network.state_dict()
+    problems = [f"{name} is missing" for name in wanted if name not in state]
+    problems += [f"{name} is unexpected" for name in state if name not in wanted]
+    for name, values in wanted.items():
+        if name in state and state[name].shape != values.shape:
+            found = tuple(state[name].shape)
+            problems.append(f"{name} has the shape {found} instead of {tuple(values.shape)}")
+    if problems:
+        is_run = file.name == "run.json"
+        weights = file.with_name("state_dict.pt") if is_run else file
+        remedy = f"{REMEDY} again." if is_run else RESTORE
+        raise RunError(
+            f"{weights}: the state_dict doesn't fit the network of its parameters: "
+            f"{', '.join(problems)}. It comes from another network, or from another version of "
+            f"this code. {remedy}"
+        )
 
 
 def load_network(run: Run) -> TrainedNetwork:
@@ -89,7 +124,8 @@ def load_network(run: Run) -> TrainedNetwork:
     Raises
     ------
     RunError
-        If its parameters or its weights are no network's.
+        If its parameters or its weights are no network's, or are those of a network that isn't the
+        study's own. The message says what differs.
     """
     with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
         return _trained(run.info, run.state, run.folder / "run.json")
@@ -104,7 +140,13 @@ def keep_network(run: Run, path: Path) -> None:
         A complete run.
     path : Path
         The ``.npz`` file: weights by name, and ``about``, a text in JSON.
+
+    Raises
+    ------
+    RunError
+        If the network isn't the study's own: `read_network` couldn't build it.
     """
+    _check_own(run.info, Recipe.from_flat(run.info["parameters"]), run.folder / "run.json")
     about = {name: run.info[name] for name in _ABOUT}
     # a data set by its name, not by its place on this machine
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
@@ -141,13 +183,14 @@ def read_network(path: str | Path) -> TrainedNetwork:
     Raises
     ------
     RunError
-        If there is no such file, or it is damaged, or its parameters aren't those of its hash.
+        If there is no such file, or it is damaged, or its parameters aren't those of its hash, or
+        its weights don't fit the network of its parameters.
     """
     path = path if isinstance(path, Path) else networks_dir() / f"{path}.npz"
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
-    with reading(path, RunError, "Restore it: git checkout HEAD -- results."):
+    with reading(path, RunError, RESTORE):
         with np.load(path) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))

@@ -231,7 +231,11 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     return fingerprint(files, copies)
 
 
-def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
+def run_hash(
+    parameters: Mapping[str, object],
+    data: Mapping[str, str],
+    other_network: Mapping[str, str] | None = None,
+) -> str:
     """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
 
     It is of the parameters, of what the run is trained on, and of `NUMERICS`. The text of the code
@@ -243,6 +247,8 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
         All parameters of the notebook.
     data : mapping
         From `identify_data`; the hashes count, the name doesn't.
+    other_network : mapping, optional
+        From `identity.other_network`, where the network isn't the one that the parameters build.
     """
     given = CONSTANTS | dict(parameters)
     if circuit := given.pop("circuit", ""):
@@ -262,5 +268,8 @@ def run_hash(parameters: Mapping[str, object], data: Mapping[str, str]) -> str:
     if "changed" in counted:
         counted["changes"] = CHANGES
     contents = {name: value for name, value in data.items() if name != "name"}
-    text = json.dumps([counted, contents, NUMERICS], sort_keys=True)
+    hashed: list[object] = [counted, contents, NUMERICS]
+    if other_network:
+        hashed.append(dict(other_network))
+    text = json.dumps(hashed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -34,7 +34,8 @@ from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study.behavior import check_behavior
 from shd_helpers.study.evaluation import origin
-from shd_helpers.study.recipe import run_hash
+from shd_helpers.study.identity import other_network
+from shd_helpers.study.recipe import Recipe, run_hash
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -155,7 +156,9 @@ class RunWriter:
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
-        The network after initialisation: its weights are stored as epoch 0.
+        The network after initialisation: its weights are stored as epoch 0. If it isn't the network
+        that the parameters build, what it is made of is stored as `other_network` and counts in
+        the run's hash.
 
     Raises
     ------
@@ -171,13 +174,15 @@ class RunWriter:
     ) -> None:
         check_run_folder(folder)  # before the network is trained
         check_behavior()
+        other = other_network(model, Recipe.from_flat(parameters))
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]
         self.info = {
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
-            "hash": run_hash(parameters, data),
+            **({"other_network": other} if other else {}),
+            "hash": run_hash(parameters, data, other),
             "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},

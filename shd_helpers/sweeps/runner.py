@@ -326,7 +326,7 @@ def execute(
                 )
         if measured := finished_run(run.folder, run.hash):
             return measured
-        return "run.json is not complete, or of other parameters or data"
+        return "run.json is not complete, or of other parameters or data, or of another network"
     except NotebookError as error:
         return str(error.__cause__)  # holds the cell's traceback
     except TimeoutError as error:
