@@ -10,7 +10,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN
-from shd_helpers.study.parameters import check_parameters, notebook_parameters, suggestion
+from shd_helpers.study.parameters import (
+    check_injected,
+    check_parameters,
+    notebook_parameters,
+    suggestion,
+)
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 METADATA = nbformat.read(TRAINING, as_version=4).metadata
@@ -71,6 +76,10 @@ def test_what_papermill_may_inject_and_what_else_a_session_holds(tmp_path):
     again[1].source = again[1].source.replace("name", "nam")
     with pytest.raises(PapermillExecutionError, match="parameter 'nam': unknown; did you mean 'n"):
         executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
+
+
+def test_outside_a_kernel_nothing_was_injected():
+    check_injected()
 
 
 SUGGESTED = [

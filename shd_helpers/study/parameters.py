@@ -82,7 +82,10 @@ def check_injected() -> None:
     """
     from IPython import get_ipython  # a notebook's kernel has imported it
 
-    executed = get_ipython().user_ns["In"]  # the sources of the cells, in order of execution
+    kernel = get_ipython()
+    if kernel is None:  # the notebook's code runs as a program
+        return
+    executed = kernel.user_ns["In"]  # the sources of the cells, in order of execution
     inserted = [i for i, source in enumerate(executed) if source.startswith(_INJECTED)]
     if not inserted:
         return
@@ -92,7 +95,7 @@ def check_injected() -> None:
         with suppress(SyntaxError, ValueError):
             defaults |= {name: ast.literal_eval(value) for name, value in _assignments(source)}
     injected = [name for name, _ in _assignments(executed[inserted[-1]])]
-    check_parameters({name: get_ipython().user_ns[name] for name in injected}, defaults)
+    check_parameters({name: kernel.user_ns[name] for name in injected}, defaults)
 
 
 def suggestion(name: str, names: Iterable[str]) -> str | None:
