@@ -29,10 +29,10 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench test lint slow browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow browser slurm notebooks site lock clean
 
 help:
-	@echo "make study      run the whole study: data, surrogates, training, analysis"
+	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
 	@echo "                DATASET=spoken (default), hd or shd (official), or a folder;"
 	@echo "                NAME=run folder; ARGS='-p epochs 10' sets any parameter of the notebooks"
 	@echo "make data       prepare the data only, DATASET= as above"
@@ -48,7 +48,9 @@ help:
 	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       tell the digit in a sound: FILE=word.wav, or the microphone without one"
 	@echo "make lab        open the notebooks in JupyterLab"
-	@echo "make bench      measure speed, write results/bench.csv (some ten minutes, leave the machine alone)"
+	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
+	@echo "                ARGS='study engine' measures only these"
+	@echo "make bench-table  likewise, but update the committed results/bench.csv"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, and which room imports which"
 	@echo "make slow       the tests that take minutes"
@@ -105,11 +107,14 @@ hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
 lab: $(INSTALLED)
-	@echo "Start with 01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
-	$(PY) -m jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
+	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)
 	$(PY) benchmarks/run.py $(ARGS)
+
+bench-table: $(INSTALLED)
+	$(PY) benchmarks/run.py --table $(ARGS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

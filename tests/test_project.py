@@ -77,8 +77,8 @@ def test_glossary_is_sorted_and_each_term_is_linked():
 def test_make_targets_in_prose_and_help_and_ci_exist():
     makefile, readme = ((ROOT / name).read_text() for name in ("Makefile", "README.md"))
     callers = [*PAGES, ROOT / ".ci/run", *(ROOT / ".github/workflows").glob("*.yml")]
-    pattern = re.compile(r"(?:^|`|run: )make ([a-z]+)", re.M)
+    pattern = re.compile(r"(?:^|`|run: )make ([a-z-]+)", re.M)
     assert {"study", "test", "lab", "site"} <= {*pattern.findall(readme)}
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     assert {name for path in callers for name in pattern.findall(path.read_text())} <= targets
-    assert set(re.findall(r'@echo "make ([a-z]+)', makefile)) == targets - {"help"}
+    assert set(re.findall(r'@echo "make ([a-z-]+)', makefile)) == targets - {"help"}

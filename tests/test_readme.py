@@ -7,7 +7,7 @@ import pytest
 
 from hardware.cost import memory
 from hardware.folder import read_circuit
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
     contrasts,
     difference,
@@ -16,6 +16,7 @@ from shd_helpers.study import (
     speaker_accuracies,
     summarise,
 )
+from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.sweeps import plan_of
 from tests import RESULTS
 from tools.accepted import on_heidelberg_digits, on_other_corpus
@@ -306,14 +307,29 @@ def test_accepted_answers_on_both_corpora():
     assert len(ACCEPTED) == 200 and ACCEPTED.recording.nunique() == 100
 
 
-def test_what_make_study_prints():
+def test_what_make_study_prints(monkeypatch):
     """The default run is the first of the sweep `chosen`."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
+    monkeypatch.delenv("SHD_SMOKE", raising=False)
     chosen = read_table("chosen_spoken")
     five, run = 100 * chosen.test_accuracy, chosen.query("seed == 0").iloc[0]
-    assert f"like another seed ({five.min():.1f} to {five.max():.1f} %)." in README
+    assert f"as between seeds ({five.min():.1f} to {five.max():.1f} % of all test" in README
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
-    wanted = [f"{100 * run[f'{part}_accuracy']:.1f}%" for part in parts]
-    assert README[README.index("Accuracy on spoken") :].splitlines()[2].split() == wanted
+    scores = {part: run[f"{part}_accuracy"] for part in parts}
+    printed = report(scores, "spoken", "english", 0)
+    printed += "\n" + next_steps(runs_dir() / "spoken")
+    assert f"\n```\n{printed}\n```\n" in README
+
+
+def test_how_to_begin():
+    """A visitor has no copy, and wants to know the size before the commands."""
+    section = README[README.index("## Two commands") :]
+    section = section[: section.index("\n## ", 1)]
+    before, commands, *_ = section.split("```")
+    assert commands.splitlines()[1].startswith("git clone ")
+    assert commands.splitlines()[2].startswith("cd ")
+    assert re.search(r"\d GB", before)
 
 
 def test_how_far_another_processor_is():

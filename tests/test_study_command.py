@@ -1,10 +1,13 @@
 """The command behind `make study`, in small and from a foreign working directory."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Event
 
 import nbformat
 import papermill
@@ -12,7 +15,14 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from shd_helpers.paths import OF_A_RUN
-from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock, main
+from shd_helpers.study.notebooks import (
+    NotebookError,
+    execute_run,
+    execution_lock,
+    main,
+    report,
+    without_lessons,
+)
 
 
 def study(cwd, *arguments):
@@ -36,10 +46,18 @@ def test_whole_study(tmp_path, toy_dir):
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("Data set:")
     assert any("epoch   2/2" in line for line in lines)  # progress while it works
-    assert lines[-3].split() == ["train", "validation", "test", "test_seen", "test_unseen"]
-    assert all(score.endswith("%") for score in lines[-2].split())
+    assert {"01_data_preprocessing", "02_surrogate_visualization"} <= {
+        line.partition(":")[0] for line in lines if "executed in" in line
+    }
+    assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "smoke" / "a_b"
-    assert lines[-1] == f"Executed notebooks: {os.path.relpath(folder, tmp_path)}"
+    scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
+    said = report(scores, "toy", "english", 0).splitlines()
+    assert lines[-len(said) - 3 : -3] == said
+    results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
+    assert lines[-2].startswith(f"  {results}: ")
+    assert (tmp_path / lines[-1].strip().partition(":")[0]).samefile(OF_A_RUN[0])
+    assert not (folder.parent / "my_network").exists()  # the lessons were skipped
     assert len(OF_A_RUN) == 4
     assert sorted(path.name for path in folder.parent.glob(".*")) == [".a_b.lock", ".a_b.study"]
     for path in OF_A_RUN:
@@ -49,6 +67,37 @@ def test_whole_study(tmp_path, toy_dir):
     assert {"fast_sigmoid_func.png", "arctan_func.png", "sigmoid_func.png"} <= figures
     assert {"accuracy_loss_plot.png", "epoch1_weight_matrix.png"} <= figures
     assert {f"weights_SNN_change_over_epochs_FC{i}.png" for i in (1, 2)} <= figures
+
+
+@pytest.mark.slow
+def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
+    """With what `make study` leaves out: exercises, experiments and a network of your own."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv("SHD_SMOKE", "1")
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
+    folder, given = tmp_path / "smoke" / "a", {"dataset": str(toy_dir)}
+    named = {"run_name": "a"}
+    parameters = (given, given, given | named, named)
+    execute_run(dict(zip(OF_A_RUN, parameters, strict=True)), folder)
+    for path in OF_A_RUN:
+        executed = nbformat.read(folder / path.name, as_version=4).cells
+        asked = [cell for cell in executed if "exercise" in cell.metadata.get("tags", ())]
+        assert asked and all(cell.execution_count for cell in asked)
+    assert (folder.parent / "my_network" / "my_network.pt").is_file()
+
+
+@pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
+def test_without_lessons_no_exercise_is_left_and_its_solution_takes_its_place(path):
+    notebook = nbformat.read(path, as_version=4)
+    solutions = [c.source for c in notebook.cells if "solution" in c.metadata.get("tags", ())]
+    names = [re.search(r"def (\w+)_solution", source)[1] for source in solutions]
+    without_lessons(notebook)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    for text in ("exercises.check", "_solution", "my_network.write", "my_network.read"):
+        assert text not in code
+    assert [name for name in names if f"def {name}(" in code] == (
+        names if path != OF_A_RUN[2] else []  # notebook 3 trains by the study's own loop
+    )
 
 
 VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
@@ -103,7 +152,7 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     four = {path: {} for path in OF_A_RUN}
     execute_run(four, folder, lessons=False)
     execute_run(four, folder)
-    assert lessons == [False] * 4 + [False, False, True, False]
+    assert lessons == [False] * 4 + [True] * 4
     (folder / "run.json").write_text("another's")
     assert contents() == [""] * 5
     orders[:] = ["2", "2", "fail", "2"]
@@ -116,6 +165,66 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
     execute_run(four, folder)
     assert contents() == ["2"] * 5 and not place.exists()
     assert (folder / "run.json").read_text() == "another's"
+
+
+def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch, capsys):
+    """In the place of papermill stands a function in which each waits for the other."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    begun = {path.name: Event() for path in OF_A_RUN[:2]}
+
+    def execute(_notebook, out, *_, on_notebook_start, progress_bar, **__):
+        on_notebook_start(notebook=None)
+        begun[out.name].set()
+        assert all(event.wait(60) for event in begun.values())
+        out.write_text(str(progress_bar))
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    one, two = OF_A_RUN[:2]
+    execute_run({one: {}}, tmp_path / "run", beside={two: {}}, progress=True)
+    assert [(tmp_path / "run" / path.name).read_text() for path in (one, two)] == ["True", "False"]
+    assert f"{two.stem}: executed in 0 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fails):
+    """In the place of papermill: one fails, and the other would execute cells for a minute."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    both = OF_A_RUN[:2]
+
+    def execute(_notebook, out, *_, on_cell_start, **__):
+        if out.name == both[fails].name:
+            raise PapermillExecutionError(3, 7, "", "ZeroDivisionError", "no luck", [])
+        for _ in range(600):
+            on_cell_start(cell=None, cell_index=0)
+            time.sleep(0.1)
+        raise AssertionError("it was not stopped")
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    with pytest.raises(NotebookError, match=f"^{both[fails].stem}, cell 7: ZeroDivisionError"):
+        execute_run({both[0]: {}}, tmp_path / "run", beside={both[1]: {}})
+
+
+def test_executing_leaves_the_working_directory(tmp_path, monkeypatch):
+    """Papermill would change it, which notebooks side by side would do to each other."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.chdir(tmp_path)
+    notebook = nbformat.read(OF_A_RUN[0], as_version=4)
+    notebook.cells = [nbformat.v4.new_code_cell("import os; print(os.getcwd())")]
+    (tmp_path / "notebooks here").mkdir()
+    path = tmp_path / "notebooks here" / "a.ipynb"
+    nbformat.write(notebook, path)
+    seen = []
+    real = papermill.execute_notebook
+
+    def execute(*arguments, on_cell_start, **settings):
+        settings["on_cell_start"] = lambda **_: seen.append(Path.cwd())
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    execute_run({path: {}}, tmp_path / "run")
+    (cell,) = nbformat.read(tmp_path / "run" / "a.ipynb", as_version=4).cells
+    assert cell.outputs[0].text == f"{path.parent}\n"
+    assert seen == [tmp_path]
 
 
 def test_a_run_that_another_process_executes_is_left_alone(

@@ -13,6 +13,7 @@ _MODULES = {
     "run_folder": ("RunWriter", "read_run"),
     "statistics": ("contrasts", "difference", "holm", "interval", "summarise"),
     "tables": ("read_table", "results_dir"),
+    "threads": ("one_thread",),
     "training": ("TrainConfig", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -13,6 +13,7 @@ from shd_helpers.network.costs import accumulates, check_counted, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
 from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.study.threads import one_thread, threads_for
 
 if TYPE_CHECKING:  # pandas and scipy.stats take a second each: whoever hears a word needs neither
     import pandas as pd
@@ -117,7 +118,8 @@ def evaluate(
 ) -> Evaluation:
     """Run all utterances through the network; nothing is updated, and batches change no result."""
     run = choose_engine(engine, model)
-    parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
+    with threads_for(run):
+        parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
     scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
     return Evaluation(model, events, scores, spikes.numpy())
 
@@ -153,7 +155,8 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
     if not isinstance(model, SpikingNetwork):
         return examples
     classes, first = np.unique(events.labels, return_index=True)
-    recording = record(model, events, first)
+    with one_thread():
+        recording = record(model, events, first)
     scores = model.scores(recording)
     frames = events.to_frames(first).astype(bool)
     for j, (label, i) in enumerate(zip(classes, first, strict=True)):

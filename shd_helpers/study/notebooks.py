@@ -6,27 +6,40 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.source.datasets import dataset_name, locate
-from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.source.shd_file import LANGUAGES, DatasetError
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
 
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
 KERNEL = "python3"
+# The other notebooks of a run need nothing of these two, which therefore run beside them.
+BESIDE = OF_A_RUN[:2]
 _SPOKEN = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
 
 
 class NotebookError(Exception):
     """A cell that failed; the message names it and its error, and where the traceback is."""
+
+
+class _StoppedError(Exception):
+    """A notebook that was stopped between two cells, because one beside it has failed."""
 
 
 def execution_lock(folder: Path) -> FileLock:
@@ -39,28 +52,45 @@ def execute_run(
     notebooks: Mapping[Path, Mapping[str, object]],
     folder: Path,
     *,
+    beside: Mapping[Path, Mapping[str, object]] | None = None,
     timeout_s: float | None = None,
     progress: bool = False,
     lessons: bool = True,
 ) -> None:
-    """Execute notebooks one after the other by papermill, and put them into their run folder.
+    """Execute notebooks by papermill, and put them into their run folder.
 
-    Each gets a kernel of its own, in its own folder, with this checkout's package, and values for
-    its parameters cell. Until all have ended well they and their figures lie in
-    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds. With
-    `progress` they show what they print, and a bar; without `lessons` cells of that tag, which
-    leave a run as it is, are passed over.
+    Each notebook gets a kernel of its own, in its own folder, with this checkout's package, and
+    values for its parameters cell. Until all have ended well, they and their figures are in
+    ``.<name>.notebooks`` beside the run folder, whose `execution_lock` the caller holds.
 
-    NotebookError, if a cell fails; RunError, if Jupyter's kernel is another Python; RuntimeError,
-    if a kernel dies at each of three starts or after it has begun; TimeoutError, if all together
-    take longer than `timeout_s` seconds.
+    Parameters
+    ----------
+    notebooks : mapping
+        Each notebook's parameters, by its path. They are executed one after the other.
+    folder : Path
+        The run folder.
+    beside : mapping, optional
+        Notebooks that need nothing of the others: they are executed at the same time, also one
+        after the other.
+    timeout_s : float, optional
+        Seconds for all notebooks together.
+    progress : bool
+        Show what `notebooks` print, and a bar; of those `beside` only that they have ended.
+    lessons : bool
+        Execute the cells for readers, too. Without them, see `without_lessons`, a run is the same.
+
+    Raises
+    ------
+    NotebookError
+        If a cell fails.
+    RunError
+        If Jupyter's kernel is another Python.
+    RuntimeError
+        If a kernel dies at each of three starts, or after it has begun.
+    TimeoutError
+        If all notebooks together take longer than `timeout_s`.
     """
     _check_kernel()
-    import nbformat
-    import papermill  # takes seconds
-    from papermill.exceptions import PapermillExecutionError
-
-    end = None if timeout_s is None else time.monotonic() + timeout_s
     place = folder.with_name(f".{folder.name}.notebooks")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -68,38 +98,32 @@ def execute_run(
     os.environ["SHD_IMG_DIR"] = str(place / "img")
     paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    for path, parameters in notebooks.items():
-        notebook = nbformat.read(path, as_version=4)
-        if not lessons:
-            cells = notebook.cells
-            notebook.cells = [c for c in cells if "lesson" not in c.metadata.get("tags", ())]
-        if progress:
-            print(f"\n{path.stem}", flush=True)
-        has_begun: list[object] = []
-        settings = {
-            "kernel_name": KERNEL,
-            "cwd": path.parent,
-            "progress_bar": progress,
-            "stdout_file": DummyTqdmFile(sys.stdout) if progress else None,  # leaves the bar whole
-            "extra_arguments": ["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
-            "on_notebook_start": lambda notebook, begun=has_begun: begun.append(notebook),
-            # papermill's own limit holds for each cell; 0 would mean none
-            "timeout_func": lambda cell: None if end is None else max(0.1, end - time.monotonic()),
-        }
-        for is_last in (False, False, True):
-            try:
-                papermill.execute_notebook(notebook, place / path.name, parameters, **settings)
-                break
-            except PapermillExecutionError as error:
-                raise NotebookError(
-                    f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                    f"The traceback is in {place / path.name}"
-                ) from error
-            except RuntimeError:
-                # The kernel died. It gets ports that were free a moment before: where many start
-                # at once, another process may be faster. Before the first cell nothing is lost.
-                if has_begun or is_last:
-                    raise
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    stopped = Event()  # once it is set, no cell starts any more
+
+    def execute(chain: Mapping[Path, Mapping[str, object]], is_shown: bool) -> None:
+        try:
+            for path, parameters in chain.items():
+                if progress and is_shown:
+                    print(f"\n{path.stem}", flush=True)
+                start = time.monotonic()
+                out = place / path.name
+                _execute(path, out, parameters, end, stopped, progress and is_shown, lessons)
+                if progress and not is_shown:
+                    tqdm.write(f"{path.stem}: executed in {time.monotonic() - start:.0f} s")
+        except BaseException:
+            stopped.set()
+            raise
+
+    with ThreadPoolExecutor(1) as thread:
+        others = thread.submit(execute, beside or {}, False)
+        try:
+            with suppress(_StoppedError):  # those beside have failed: their error is raised below
+                execute(notebooks, True)
+            others.result()
+        except BaseException:  # Ctrl-C, too
+            stopped.set()
+            raise
     shutil.copytree(place, folder, copy_function=os.replace, dirs_exist_ok=True)
     shutil.rmtree(place)
 
@@ -125,6 +149,113 @@ def _check_kernel() -> None:
         f"{kernel.resource_dir}: Jupyter's kernel {KERNEL} starts {program or 'nothing'}, not "
         f"{own}. Remove that folder, or unset JUPYTER_PATH if it leads there."
     )
+
+
+def without_lessons(notebook: "NotebookNode") -> None:
+    """Remove what is for readers only, in place, so that a notebook runs without them.
+
+    The cells tagged ``lesson`` go: exercises, their checks, and what trains a reader's network. The
+    study's own solution of an exercise takes the name of the reader's function.
+    """
+    kept = []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", ())
+        if "lesson" in tags:
+            continue
+        if "solution" in tags:
+            cell.source = cell.source.replace("_solution(", "(", 1)
+        kept.append(cell)
+    notebook.cells = kept
+
+
+def _execute(
+    path: Path,
+    out: Path,
+    parameters: Mapping[str, object],
+    end: float | None,
+    stopped: Event,
+    is_shown: bool,
+    lessons: bool,
+) -> None:
+    """Execute one notebook and write it to `out`, as `execute_run` describes.
+
+    No cell starts any more once `stopped` is set. `end` is the time.monotonic() to stop at.
+    """
+    import nbformat
+    import papermill  # takes seconds
+    from papermill.exceptions import PapermillExecutionError
+
+    notebook = nbformat.read(path, as_version=4)
+    if not lessons:
+        without_lessons(notebook)
+    has_begun = False
+
+    def begin(**_: object) -> None:
+        nonlocal has_begun
+        has_begun = True
+
+    def stop_if_asked(**_: object) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    settings = {
+        "kernel_name": KERNEL,
+        # the kernel's folder; papermill's `cwd` would change this process's own
+        "resources": {"metadata": {"path": str(path.parent)}},
+        "progress_bar": is_shown,
+        "stdout_file": DummyTqdmFile(sys.stdout) if is_shown else None,  # leaves the bar whole
+        "extra_arguments": ["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
+        "on_notebook_start": begin,
+        "on_cell_start": stop_if_asked,
+        # papermill's own limit holds for each cell; 0 would mean none
+        "timeout_func": lambda cell: None if end is None else max(0.1, end - time.monotonic()),
+    }
+    for is_last in (False, False, True):
+        try:
+            papermill.execute_notebook(notebook, out, parameters, **settings)
+            return
+        except PapermillExecutionError as error:
+            raise NotebookError(
+                f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                f"The traceback is in {out}"
+            ) from error
+        except RuntimeError:
+            # The kernel died. It gets ports that were free a moment before: where many start
+            # at once, another process may be faster. Before the first cell nothing is lost.
+            if has_begun or is_last:
+                raise
+
+
+def report(scores: Mapping[str, float | None], data: str, language: str, seed: int) -> str:
+    """Return what a newcomer needs of a run's scores: beside chance, and by whose voices.
+
+    Parameters
+    ----------
+    scores : mapping
+        Fractions by name, as run.json has them. None: the test utterances weren't scored.
+    data : str
+        The data set's name.
+    """
+    kind = " (synthetic speech)" if data == "spoken" else ""
+    n_classes = len(LANGUAGES[language])
+    text = {name: "-" if x is None else f"{x:.1%}" for name, x in scores.items()}
+    others = f"training {text['train']}, validation {text['validation']}, test {text['test']}"
+    return f"""\
+Test accuracy on {data}{kind}, {language}, seed {seed}:
+  {text["test_seen"]:>6}  seen speakers: other utterances of theirs trained the network
+  {text["test_unseen"]:>6}  unseen speakers: none of their utterances did
+  {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
+Accuracy on all utterances: {others}"""
+
+
+def next_steps(folder: Path) -> str:
+    """Return which files to open after a study whose run folder this is."""
+    results = Path(os.path.relpath(folder)) / OF_A_RUN[-1].name
+    course = Path(os.path.relpath(OF_A_RUN[0]))
+    return f"""\
+Open next (make lab):
+  {results}: what this network learned, and where it errs
+  {course}: the course, in which you write its core yourself"""
 
 
 def main() -> None:
@@ -162,19 +293,21 @@ def main() -> None:
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         check_run_folder(folder)
         given = {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
+        beside = {path: given.pop(path) for path in BESIDE}
+        start = time.monotonic()
         try:
             with execution_lock(folder).acquire(timeout=0):
-                execute_run(given, folder, progress=True)
+                execute_run(given, folder, beside=beside, progress=True, lessons=False)
         except Timeout:
             wait = "another process runs the study there. Wait for it, or take another name."
             raise RunError(f"{folder}: {wait}") from None
         info = read_run(folder).info
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
-    print(f"\nAccuracy on {data}, {language}, seed {info['seed']}:")
-    row = {name: "-" if x is None else f"{x:.1%}" for name, x in info["scores"].items()}
-    print(pd.DataFrame([row]).to_string(index=False))
-    print(f"Executed notebooks: {os.path.relpath(folder)}")
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    print(f"\nFour notebooks were executed in {minutes}:{seconds:02} minutes.\n")
+    print(report(info["scores"], data, language, info["seed"]))
+    print(next_steps(folder))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Train and evaluate: one epoch, then many."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from shd_helpers.events.downsample import Events
 from shd_helpers.network import Quantisation, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
+from shd_helpers.study.threads import one_thread, threads_for
 
 LR_GAMMA = 0.5  # by which the learning rate falls
 
@@ -43,21 +44,6 @@ class Metrics(NamedTuple):
     accuracy: float  # fraction, 0..1
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch to one thread for a moment.
-
-    For a few ten thousand weights more are slower, and OpenMP's threads spin for a while after
-    their work, on the cores that the compiled engine wants next.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def train_epoch(
     model: Network,
     events: Events,
@@ -75,7 +61,8 @@ def train_epoch(
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        with quantisation.few_bit_weights(model) if quantisation else nullcontext():
+        as_built = quantisation.few_bit_weights(model) if quantisation else nullcontext()
+        with as_built, threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()

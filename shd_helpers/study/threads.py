@@ -1,0 +1,38 @@
+"""How many threads torch takes where a network is trained step by step."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import ModuleType
+
+import torch
+
+from shd_helpers.network import loop
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread for a moment.
+
+    snnTorch's loop and Adam work on matrices of a few ten thousand weights. Torch splits each of
+    these operations between its threads and lets every thread spin until all are done, so that a
+    thread that has to wait for a core stops all others. On two cores that other programs used, too
+    (load average 9), an update of the study's network took 0.6 s with one thread and 12 s with two
+    (8 utterances), or 1.2 s and 31 s (16 utterances).
+
+    The compiled engine isn't meant: it has threads of its own, each of which takes whole
+    utterances, and uses as many as torch has.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def threads_for(engine: ModuleType) -> AbstractContextManager[None]:
+    """Return `one_thread` if an engine is snnTorch's loop, and a context that does nothing if not.
+
+    The engine is what `choose_engine` returns.
+    """
+    return one_thread() if engine is loop else nullcontext()

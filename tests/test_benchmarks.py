@@ -1,0 +1,60 @@
+"""A benchmark on the reader's machine leaves the committed table as it is."""
+
+import sys
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from shd_helpers.paths import ROOT
+
+
+@pytest.fixture
+def benchmark(monkeypatch, tmp_path):
+    """Return a function that runs the command, with a benchmark that takes no time."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import run
+
+    quick = ModuleType("bench_quick")
+    quick.rows = lambda: [{"benchmark": "quick", "variant": "a", "batch": 1, "median_s": 0.5}]
+    monkeypatch.setitem(sys.modules, "bench_quick", quick)
+    monkeypatch.setattr(run, "BENCHMARKS", ("quick",))
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        run.main()
+
+    return command
+
+
+def test_make_bench_writes_to_an_ignored_file(benchmark, tmp_path, capsys):
+    benchmark()
+    written = tmp_path / "build" / "bench.csv"
+    assert pd.read_csv(written).median_s.item() == 0.5
+    assert f"The table: {written}" in capsys.readouterr().out
+    assert not (tmp_path / "results").exists()
+    assert "build/" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_the_committed_table_is_updated_on_request(benchmark, tmp_path):
+    table = tmp_path / "results" / "bench.csv"
+    table.parent.mkdir()
+    table.write_text("benchmark,variant,batch,median_s,suite\nold,a,1,2.0,other\n")
+    benchmark("--table", "quick")
+    assert [*pd.read_csv(table).benchmark] == ["old", "quick"]
+    assert not (tmp_path / "build").exists()
+
+
+def test_the_targets_are_these_two():
+    makefile = (ROOT / "Makefile").read_text()
+    recipes = {
+        line.partition(":")[0]: makefile.splitlines()[i + 1].split(None, 1)[1]
+        for i, line in enumerate(makefile.splitlines())
+        if line.startswith("bench")
+    }
+    assert recipes == {
+        "bench": "benchmarks/run.py $(ARGS)",
+        "bench-table": "benchmarks/run.py --table $(ARGS)",
+    }

@@ -1,0 +1,105 @@
+"""Names and values that papermill, a command or a sweep gives for a notebook's parameters."""
+
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill.exceptions import PapermillExecutionError
+
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN
+from shd_helpers.study.parameters import (
+    check_injected,
+    check_parameters,
+    notebook_parameters,
+    suggestion,
+)
+
+TRAINING = NOTEBOOKS / "03_model_training.ipynb"
+METADATA = nbformat.read(TRAINING, as_version=4).metadata
+CHECK = "from shd_helpers.study.parameters import check_injected\n\ncheck_injected()"
+
+
+def executed(notebook, tmp_path, **parameters):
+    """Return the code cells after papermill, or raise the error of the cell that stopped it."""
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(notebook, out, parameters, cwd=NOTEBOOKS, progress_bar=False)
+    return nbformat.read(out, as_version=4)
+
+
+def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
+    refused = r"parameter 'learning_rate': unknown; did you mean 'lr'\? The parameters are: da"
+    with pytest.raises(PapermillExecutionError, match=refused):
+        executed(TRAINING, tmp_path, learning_rate=5e-4)
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    (imports,) = [cell for cell in cells if "import torch" in cell.source]
+    assert imports.execution_count is None
+
+
+def test_papermill_stops_at_a_value_of_another_type(tmp_path):
+    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 is of type float"):
+        executed(TRAINING, tmp_path, epochs=2.5)
+
+
+@pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
+def test_the_check_follows_the_parameters_before_anything_is_imported(path):
+    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    tags = [cell.metadata.get("tags", []) for cell in code]
+    (i,) = [i for i, found in enumerate(tags) if "parameters" in found]
+    assert i == 0
+    assert code[1].source.endswith(CHECK)
+
+
+def test_the_check_itself_imports_nothing_slow():
+    program = (
+        "import sys; from shd_helpers.study.parameters import check_injected; "
+        "print({'torch', 'numpy', 'pandas', 'papermill'} & {*sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout == "set()\n", ended.stderr
+
+
+def test_what_papermill_may_inject_and_what_else_a_session_holds(tmp_path):
+    """In JupyterLab the output is run again, with other cells before, and without papermill."""
+    parameters = new_code_cell('lr = 1e-3\nname = "a"', metadata={"tags": ["parameters"]})
+    later = new_code_cell("unknown = 3\nprint(lr, name)")
+    notebook = new_notebook(cells=[parameters, new_code_cell(CHECK), later], metadata=METADATA)
+    plain = executed(notebook, tmp_path)
+    assert plain.cells[-1].outputs[0].text == "0.001 a\n"
+    given = executed(notebook, tmp_path, lr=1, name="b")
+    assert given.cells[-1].outputs[0].text == "1 b\n"
+    again = [new_code_cell(cell.source) for cell in [*given.cells, *given.cells]]
+    twice = executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
+    assert twice.cells[-1].outputs[0].text == "1 b\n"
+    again[1].source = again[1].source.replace("name", "nam")
+    with pytest.raises(PapermillExecutionError, match="parameter 'nam': unknown; did you mean 'n"):
+        executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
+
+
+def test_outside_a_kernel_nothing_was_injected():
+    check_injected()
+
+
+SUGGESTED = [
+    ("learning_rate", "lr"), ("LR", "lr"), ("batch", "batch_size"), ("batchsize", "batch_size"),
+    ("hidden", "n_hidden"), ("hidden-size", "n_hidden"), ("n_epochs", "epochs"),
+    ("num_epochs", "epochs"), ("epoch", "epochs"), ("slop", "slope"), ("random_seed", "seed"),
+    ("pool_treshold", "pool_threshold"), ("data", "dataset"), ("xyz", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "meant"), SUGGESTED)
+def test_a_usual_or_misspelled_name_gets_a_suggestion(written, meant):
+    defaults = notebook_parameters(TRAINING)
+    assert suggestion(written, defaults) == meant
+    with pytest.raises(ValueError, match=f"^parameter '{written}': unknown; ") as refused:
+        check_parameters({written: 1}, defaults)
+    assert ("did you mean" in str(refused.value)) == bool(meant)
+    assert str(refused.value).endswith(", run_name")
+
+
+def test_a_suggested_name_is_one_of_the_notebooks():
+    assert suggestion("learning_rate", ["run_name", "own_epochs"]) is None
+    assert suggestion("epochs", ["run_name", "own_epochs"]) == "own_epochs"
