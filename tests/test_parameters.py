@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN
+from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.parameters import (
     check_injected,
     check_parameters,
@@ -43,7 +43,7 @@ def test_papermill_stops_at_a_value_of_another_type(tmp_path):
         executed(TRAINING, tmp_path, epochs=2.5)
 
 
-@pytest.mark.parametrize("path", OF_A_RUN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("0*.ipynb")), ids=lambda path: path.stem)
 def test_the_check_follows_the_parameters_before_anything_is_imported(path):
     code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     tags = [cell.metadata.get("tags", []) for cell in code]
