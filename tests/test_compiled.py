@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from importlib import import_module
 
 import pytest
@@ -10,23 +11,52 @@ from numba.core.dispatcher import Dispatcher
 from shd_helpers.compiled import compiled
 from shd_helpers.paths import ROOT
 
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in (ROOT / "shd_helpers").rglob("*.py")
-    if "\n@compiled\n" in path.read_text()
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if re.search(r"^\s*@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
 )
+
+
+def imported_from_here(tree):
+    """Return the names that a module imports from a package of this repository."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            is_own = node.level or (node.module or "").partition(".")[0] in PACKAGES
+            found |= {alias.asname or alias.name for alias in node.names if is_own}
+        elif isinstance(node, ast.Import):
+            own = [alias for alias in node.names if alias.name.partition(".")[0] in PACKAGES]
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in own}
+    return found
+
+
+def test_all_packages_with_compiled_functions_are_looked_at():
+    assert {"shd_helpers.network.kernels", "hardware.integer"} <= {*MODULES}
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("from shd_helpers.versions import NUMERICS", {"NUMERICS"}),
+        ("from hardware.integer import FACTOR_BITS as bits", {"bits"}),
+        ("from . import versions", {"versions"}),
+        ("import shd_helpers.versions", {"shd_helpers"}),
+        ("import hardware.integer as model", {"model"}),
+        ("import numpy as np", set()),
+    ],
+)
+def test_each_way_to_import_from_the_repository_is_recognized(line, names):
+    assert imported_from_here(ast.parse(line)) == names
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_compiled_function_uses_nothing_of_another_file_of_the_package(name):
     """For numba's cache watches the function's own file alone."""
     module = import_module(name)
-    elsewhere = {
-        alias.asname or alias.name
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shd_helpers")
-        for alias in node.names
-    }
+    elsewhere = imported_from_here(ast.parse(inspect.getsource(module)))
     functions = [f.py_func for f in vars(module).values() if isinstance(f, Dispatcher)]
     own = [f for f in functions if f.__module__ == name]
     assert own

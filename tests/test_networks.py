@@ -17,7 +17,7 @@ from shd_helpers.study import evaluate, input_of, networks, read_network
 from shd_helpers.study.networks import TrainedNetwork
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
-from tests.test_run_folder import write_run
+from tests.test_identity import own, written
 from tools import networks as kept_networks
 
 NETWORKS = RESULTS / "networks"
@@ -82,7 +82,7 @@ def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change,
 
 
 def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
-    monkeypatch.setattr(networks, "build_network", lambda grid: None)
+    monkeypatch.setattr(networks, "own_network", lambda recipe: None)
     with pytest.raises(TypeError, match="positional"):
         read_network("study_0")
 
@@ -142,7 +142,7 @@ def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
     for name in ("one", "other"):
-        write_run(tmp_path / "runs" / name)
+        written(tmp_path / "runs" / name, own())
     (tmp_path / "runs" / "begun").mkdir()
 
     def keep(pattern):
@@ -153,11 +153,11 @@ def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(
         keep("*e*")
     with pytest.raises(SystemExit):
         keep("o*")
-    assert "each with a seed of its own; found [7, 7]" in capsys.readouterr().err
+    assert "each with a seed of its own; found [0, 0]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
     keep("one")
-    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_7.npz"]
-    with pytest.raises(RunError, match=r"There are mine_7\."):
+    assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
+    with pytest.raises(RunError, match=r"There are mine_0\."):
         read_network("study_0")
 
 

@@ -1,5 +1,7 @@
 """Who trains, who validates, who tests: nobody twice, nobody lost, nothing read unasked."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,32 @@ def test_leave_one_out_by_hand(files, data_dir):
             assert abs((seen == other).sum() - share) <= 1
         everything |= parts[2]
     assert len(everything) > 150
+
+
+def drawn_one_by_one(events, share, rng):
+    """Draw a share of every word of every speaker, walking along the sorted utterances."""
+    shuffled = rng.permutation(len(events)).tolist()
+    start = rng.random()
+    words = sorted(shuffled, key=lambda i: (events.labels[i], events.speakers[i]))
+    taken, due = [], math.floor(start)
+    for n, i in enumerate(words, start=1):
+        if math.floor(n * share + start) > due:
+            due = math.floor(n * share + start)
+            taken.append(i)
+    return sorted(taken)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_seed_draws_the_seen_speakers_test_utterances(files, data_dir, seed):
+    """The same ones for ever, and others for another seed; committed accuracies are of these."""
+    split = Split(protocol="leave_one_out", held_out=2)
+    everything = join(*load_events(files, COARSE))
+    others = everything.take(np.flatnonzero(everything.speakers != 2))
+    wanted = others.take(drawn_one_by_one(others, 0.1, np.random.default_rng([seed, 1])))
+    found = load_parts(files, COARSE, "english", split, seed).test
+    assert rows(found.take(np.flatnonzero(found.speakers != 2))) == rows(wanted)
+    again = load_parts(files, COARSE, "english", split, seed + 1).test
+    assert rows(again.take(np.flatnonzero(again.speakers != 2))) != rows(wanted)
 
 
 def test_events_of_joined_files_are_those_of_the_files(files, data_dir):

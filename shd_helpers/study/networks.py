@@ -19,7 +19,7 @@ from shd_helpers.study.identity import differences, own_network
 from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
-RESTORE = "Restore it: git checkout HEAD -- results."
+_RESTORE = "Restore it: git checkout HEAD -- results."
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
 
@@ -110,7 +110,7 @@ def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) 
     if problems:
         is_run = file.name == "run.json"
         weights = file.with_name("state_dict.pt") if is_run else file
-        remedy = f"{REMEDY} again." if is_run else RESTORE
+        remedy = f"{REMEDY} again." if is_run else _RESTORE
         raise RunError(
             f"{weights}: the state_dict doesn't fit the network of its parameters: "
             f"{', '.join(problems)}. It comes from another network, or from another version of "
@@ -190,7 +190,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
         raise RunError(f"{path}: no such network. There are {there}.")
-    with reading(path, RunError, RESTORE):
+    with reading(path, RunError, _RESTORE):
         with np.load(path) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
