@@ -5,7 +5,7 @@ import pytest
 from shd_helpers.paths import ROOT
 
 # Lines, comments and docstrings included. Raise one only for what the study needs, and say why.
-CEILINGS = {"shd_helpers": 8_150, "hardware": 2_560, "tools": 905, "tests": 10_720}
+CEILINGS = {"shd_helpers": 8_350, "hardware": 2_680, "tools": 905, "tests": 11_300}
 
 
 @pytest.mark.parametrize(("folder", "ceiling"), CEILINGS.items())
