@@ -25,7 +25,6 @@ import random
 import re
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -318,7 +317,7 @@ def kill(rng: random.Random, home: Home) -> Attempt:
         first = FORK.Process(target=choice)
         first.start()
         first.join(after_s)
-        os.kill(first.pid, signal.SIGKILL)
+        first.kill()
         first.join()
         return choice()
 
