@@ -129,7 +129,9 @@ def is_disk_full(error: str, folder: Path) -> bool:
 
     By the error's number and by the folder's disk: a number alone may be of another disk.
     """
-    found = re.search(r"^OSError: .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE)
+    found = re.search(
+        r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE
+    )
     number = int(found[1]) if found else 0
     is_full = shutil.disk_usage(folder).free < ROOM_BYTES
     return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)

@@ -25,7 +25,6 @@ import random
 import re
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -211,7 +210,7 @@ def full_disk(rng: random.Random, home: Home) -> Attempt:
         if name == "results"
         else home.yaml.read_text()
     )
-    more = rng.randrange(0, 200_000)
+    more = rng.randrange(0, rng.choice([5_000, 50_000, 200_000]))
     choice = getattr(home, method)
 
     def act() -> object:
@@ -318,7 +317,7 @@ def kill(rng: random.Random, home: Home) -> Attempt:
         first = FORK.Process(target=choice)
         first.start()
         first.join(after_s)
-        os.kill(first.pid, signal.SIGKILL)
+        first.kill()
         first.join()
         return choice()
 
@@ -628,7 +627,8 @@ def shell_code(rng: random.Random, home: Home) -> Attempt:
     planted = [ROOT / "PWNED", home.folder / "PWNED"]
 
     def act() -> None:
-        make(home, target, [f"{TARGETS[target]}={code}"], {"OUT": "", "RUN": ""})
+        got = make(home, target, [f"{TARGETS[target]}={code}"], {"OUT": "", "RUN": ""})
+        assert any(code in argument for argument in got), f"{code!r} became {got}"
 
     def check() -> str:
         found = [path for path in planted if path.exists()]

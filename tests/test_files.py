@@ -78,6 +78,7 @@ def test_a_full_disk_is_told_by_the_number_and_the_disk(tmp_path, monkeypatch, f
     for error, is_full in (
         (f"OSError: [Errno {errno.ENOSPC}] No space left on device: 'x'", not free),
         (f"OSError: Can't write data (errno = {errno.ENOSPC}, error message)", not free),
+        (f"RunError: /x: can't be written ([Errno {errno.ENOSPC}] No space left). Free", not free),
         (f"OSError: [Errno {errno.EDQUOT}] Disk quota exceeded", True),
         ("OSError: [Errno 2] No space left on device", False),
         (f"ValueError: [Errno {errno.ENOSPC}] No space left on device", False),

@@ -6,6 +6,7 @@ run before is moved aside, the new folder gets its name, and the old one is remo
 after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
 """
 
+import functools
 import io
 import itertools
 import json
@@ -14,7 +15,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -144,6 +145,26 @@ def _replace(folder: Path, new: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
+    """Let a method of `RunWriter` raise RunError, with folder and remedy, where the disk refuses.
+
+    The system's error, such as "No space left on device", names no file. It stays in the message,
+    by which `files.is_disk_full` recognizes a full disk.
+    """
+
+    @functools.wraps(write)
+    def named(self: "RunWriter", *arguments: Any, **options: Any) -> None:
+        try:
+            write(self, *arguments, **options)
+        except OSError as error:
+            raise RunError(
+                f"{self._folder}: can't be written ({error}). Free some space there, or take "
+                "another disk (SHD_RUNS_DIR), and run it again; the run before is as it was."
+            ) from error
+
+    return named
+
+
 class RunWriter:
     """Keeps what a run leaves, and makes a run folder of it when the run has ended.
 
@@ -197,6 +218,7 @@ class RunWriter:
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
 
+    @_naming_the_folder
     def finish(
         self,
         model: Network,
@@ -208,7 +230,7 @@ class RunWriter:
         """Make the run folder of a network that is trained.
 
         Scores are accuracies as fractions, None where there is no utterance to measure; the rest
-        comes from `Evaluation.predictions`, `record_examples` and `costs.costs`. OSError or
+        comes from `Evaluation.predictions`, `record_examples` and `costs.costs`. RunError or
         ValueError, if the disk is full, or a loss or a score is no finite number; the run before
         stays.
         """
