@@ -136,7 +136,10 @@ def downsampling_and_splits() -> Numbers:
     }
     for name, split in splits.items():
         parts = split_parts(train, test, split, seed=1)
-        rows = [column for part in parts for column in (part.rows, part.part, part.labels)]
+        rows = []
+        for part in parts:
+            assert part is not None and part.rows is not None and part.part is not None
+            rows += [part.rows, part.part, part.labels]
         found[f"split, {name}"] = _digest(*rows)
     return found
 
@@ -372,7 +375,7 @@ def _summary(values: torch.Tensor) -> list[float]:
     return [flat.norm().item(), (flat * ramp).sum().item()]
 
 
-def _digest(*arrays: np.ndarray | None) -> str:
+def _digest(*arrays: np.ndarray) -> str:
     """Return 16 hexadecimal digits that depend on every whole number in the arrays."""
     parts = [np.ascontiguousarray(array, dtype="<i8").tobytes() for array in arrays]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]

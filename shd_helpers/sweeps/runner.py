@@ -195,7 +195,7 @@ def _kept_whole(path: Path) -> Iterator[None]:
         raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
 
 
-def _row(run: RunSpec, result: Mapping[str, float] | str) -> dict[str, object]:
+def _row(run: RunSpec, result: Measured | str) -> dict[str, object]:
     """Return a run's row in the table, its `dataset` being the data set's name."""
     error = result if isinstance(result, str) else ""
     row: dict[str, object] = {"configuration": run.configuration, **run.places, **run.parameters}
