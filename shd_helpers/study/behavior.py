@@ -136,10 +136,10 @@ def downsampling_and_splits() -> Numbers:
     }
     for name, split in splits.items():
         parts = split_parts(train, test, split, seed=1)
-        rows = []
-        for part in parts:
-            assert part is not None and part.rows is not None and part.part is not None
-            rows += [part.rows, part.part, part.labels]
+        rows: list[np.ndarray] = []
+        for chosen in parts:
+            assert chosen is not None and chosen.rows is not None and chosen.part is not None
+            rows += [chosen.rows, chosen.part, chosen.labels]
         found[f"split, {name}"] = _digest(*rows)
     return found
 
