@@ -29,7 +29,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow mutations browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -54,6 +54,7 @@ help:
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, and which room imports which"
 	@echo "make slow       the tests that take minutes"
+	@echo "make mutations  change the code in 24 ways, each of which must be found before rows are reused"
 	@echo "make browser    notebooks in JupyterLab and the page that hears, in a browser (needs chromium)"
 	@echo "make slurm      sweeps on a small SLURM that is started for it (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
@@ -128,6 +129,9 @@ test: lint
 
 slow: $(INSTALLED)-site $(INSTALLED)-circuit
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
+
+mutations: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" -k mutation tests/test_behavior.py
 
 # installs the package anew: not while something runs
 $(INSTALLED)-browser: $(INSTALLED)

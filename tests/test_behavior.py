@@ -1,7 +1,8 @@
 """Code that computes something else than its version numbers say is found out.
 
 `MUTATIONS` has one change for each stage and for constants that matter. Each is made in a copy of
-the package, and the check must name the number to raise.
+the package, and the check must name the number to raise. ``make slow`` tries the first one,
+``make mutations`` tries them all.
 """
 
 import os
@@ -148,8 +149,13 @@ def test_a_number_that_was_raised_asks_for_new_values(monkeypatch):
     assert "--write" in message
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if i == 0 else pytest.mark.mutations)
+        for i, name in enumerate(MUTATIONS)
+    ],
+)
 def test_a_mutation_of_the_code_is_found(name, tmp_path):
     """The copy keeps compiled code: numba compiles only the file that was changed."""
     mutation = MUTATIONS[name]
