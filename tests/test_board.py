@@ -154,7 +154,7 @@ def in_time(work, seconds=20):
     return error
 
 
-ABOUT = struct.pack("<cBBHHB", b"i", LANES, 4, 183, 24, 5)  # what a board answers to "I"
+ABOUT = struct.pack("<cBBHHB", b"i", LANES, 8, 183, 24, 5)  # what a board answers to "I"
 
 
 def opened_board(board, path, **options):

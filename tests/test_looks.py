@@ -101,7 +101,7 @@ def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
     predictions = collect_predictions("benchmark_hd")
     one = predictions[predictions["hash"] == predictions["hash"].iloc[0]]
     share = 100 * one.speaker.isin([4, 5]).mean()
-    assert f"Speakers 4 and 5 say {share:.0f} % of the official test file" in PAGE
+    assert f"Speakers 4 and 5 speak {share:.0f} % of the official test file" in PAGE
 
 
 def test_the_counts_hold_every_run_of_the_present_tables():

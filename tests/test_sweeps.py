@@ -86,7 +86,9 @@ def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, sched
     out = command.out.read_text()
     assert "Dask dashboard: http://127.0.0.1:" in out
     assert "4 finished, 0 failed, 0 running" in out
-    assert "0 of 4 rows reused, 4 executed, 0 failed. Table: " in out
+    table = os.path.relpath(home.table)
+    reused = f"2 of 4 rows reused from {table} (2 of them from run folders)"
+    assert f"{reused}, 2 executed, 0 failed. Table: {table}\n" in out
 
 
 def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monkeypatch):

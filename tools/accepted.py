@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
@@ -132,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

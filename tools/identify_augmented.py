@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import NOTEBOOKS, results_dir
 from shd_helpers.source.datasets import PARTS, copy_name
@@ -159,4 +160,4 @@ def migrate_network(path: Path, hashes: Mapping[str, str], evidence: str) -> Non
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

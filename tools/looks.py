@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
 from shd_helpers.sweeps import plan_of
@@ -483,4 +484,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from shd_helpers import versions
+from shd_helpers.command import run
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
 from shd_helpers.events.split import split_parts
 from shd_helpers.files import atomic
@@ -149,17 +150,17 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
     events = _events(step_ms)
     model = _model(network, step_ms)
     index = np.arange(len(events))
-    run = choose_engine(engine, model)
+    module = choose_engine(engine, model)
     parts = getattr(model, "members", ()) or (model,)
     found: dict[str, list[float] | str] = {}
     for i, part in enumerate(parts):
-        loss, scores = run.forward_backward(part, events, index)
+        loss, scores = module.forward_backward(part, events, index)
         found[f"loss {i}"] = [loss]
         found[f"scores {i}"] = scores.flatten().tolist()
         for name, parameter in part.named_parameters():
             if parameter.grad is not None:
                 found[f"gradient of {name} {i}"] = _summary(parameter.grad)
-    scores, n_spikes = run.evaluate_batch(model, events, index)
+    scores, n_spikes = module.evaluate_batch(model, events, index)
     found["scores"] = scores.flatten().tolist()
     found["spikes"] = n_spikes.double().sum(0).tolist()
     return found
@@ -399,4 +400,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

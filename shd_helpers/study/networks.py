@@ -198,10 +198,11 @@ def read_network(path: str | Path) -> TrainedNetwork:
             raise ValueError("its content is no network")
         if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
+        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        trained = _trained(about, state, path)  # names what is wrong with a single weight
         if weights_hash(arrays) != about.get("weights_sha256"):
             raise ValueError("its weights aren't those that were written")
-        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
-        return _trained(about, state, path)
+        return trained
 
 
 def load_utterances(trained: TrainedNetwork) -> Parts:
