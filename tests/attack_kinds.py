@@ -1313,7 +1313,11 @@ def attack(kinds: list[Kind], seed: int, most: int) -> dict[str, Counts]:
                 start = time.monotonic()
                 for number in range(min(each.attempts, most)):
                     outcome, text = ground.attempt(each, seed, number)
-                    note(found[each.name], outcome, text.replace(folder, "..."))
+                    note(
+                        found[each.name],
+                        outcome,
+                        text.replace(folder, "...").replace(str(ROOT), "."),
+                    )
                 took_s = time.monotonic() - start
                 counted = dict(found[each.name].outcomes)
                 print(f"{each.name}: {counted}, {took_s:.1f} s", file=sys.stderr, flush=True)
