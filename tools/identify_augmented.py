@@ -1,15 +1,16 @@
 """Give old runs the hashes of the augmented recordings that they trained on.
 
-Runs that trained on augmented recordings (`changed` above 0) were once identified by their
-settings and by the data set's two files alone. Since the files of augmented recordings count, too,
-the rows of such runs, their predictions, the pretrained networks and the circuit tables that point
-to them need the new hash. This script computes it from the files and writes it everywhere below
-``results/``.
+Runs that trained on augmented recordings (`changed` 1) were once identified by their settings and
+by the data set's two files alone. Now the files of augmented recordings are part of a run's
+identity, so the rows of such runs, their predictions, the pretrained networks and the circuit
+tables that point to them need a new hash. This script computes it from the files and writes it
+into the tables and networks below ``results/``.
 
     python -m tools.identify_augmented data/hd "equal bytes"
 
 The last argument says how it is known that the runs trained on just these files: see
-``augmented_evidence`` in results/README.md. Started again, the script changes this text alone.
+``augmented_evidence`` in results/README.md. If you start the script again with another text and the
+same files, it replaces this text alone.
 """
 
 import argparse
