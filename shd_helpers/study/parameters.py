@@ -100,10 +100,10 @@ def check_injected() -> None:
     check_parameters({name: kernel.user_ns[name] for name in injected}, defaults)
 
 
-def suggestion(name: str, names: Iterable[str]) -> str | None:
+def suggestion(name: object, names: Iterable[str]) -> str | None:
     """Return the name that was probably meant, or None if none of the names is similar."""
     there = list(names)
-    written = name.lower().replace("-", "_")
+    written = str(name).lower().replace("-", "_")  # a key of a YAML file may be a number
     meant = _PARAMETERS.get(written)
     if meant in there:
         return meant
