@@ -131,7 +131,7 @@ slow: $(INSTALLED)-site $(INSTALLED)-circuit
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
 mutations: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" -k mutation tests/test_behavior.py
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" tests/test_behavior.py
 
 # installs the package anew: not while something runs
 $(INSTALLED)-browser: $(INSTALLED)

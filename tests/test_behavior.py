@@ -2,7 +2,7 @@
 
 `MUTATIONS` has one change for each stage and for constants that matter. Each is made in a copy of
 the package, and the check must name the number to raise. ``make slow`` tries the first one,
-``make mutations`` tries them all.
+``make mutations`` tries them all, and the check as another processor would compute it.
 """
 
 import os
@@ -169,7 +169,7 @@ def test_a_mutation_of_the_code_is_found(name, tmp_path):
     assert found.stderr.startswith(f"{mutation.number} {getattr(versions, mutation.number)} in")
 
 
-@pytest.mark.slow
+@pytest.mark.mutations  # compiles everything anew, which takes minutes
 def test_another_processor_computes_the_same_within_the_tolerance(tmp_path):
     environment = {"NUMBA_CPU_NAME": "generic", "ATEN_CPU_CAPABILITY": "default"}
     environment["NUMBA_CACHE_DIR"] = str(tmp_path / "numba")
