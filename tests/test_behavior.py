@@ -142,6 +142,34 @@ def test_a_changed_constant_is_found_and_the_message_says_what_to_do(
     assert "no row of a table and no run folder counts as done any more" in message
 
 
+def test_the_same_code_is_checked_once_and_other_code_again(monkeypatch, tmp_path):
+    """What is kept belongs to the text of the package and to the packages below it."""
+    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path / "data"))
+    copy = tmp_path / "package"
+    shutil.copytree(PACKAGE, copy)
+    monkeypatch.setattr(behavior, "VALUES", copy / behavior.VALUES.name)
+    checks = []
+    monkeypatch.setattr(behavior, "check_behavior", lambda: checks.append(None))
+    for _ in range(2):
+        behavior.check_code()
+    assert len(checks) == 1
+    with (copy / "network" / "config.py").open("a") as file:
+        file.write("# another text\n")
+    behavior.check_code()
+    monkeypatch.setattr(behavior, "version", lambda name: "0.0")
+    behavior.check_code()
+    assert len(checks) == 3 and len([*(tmp_path / "data" / "cache").iterdir()]) == 1
+
+
+def test_a_check_that_fails_is_not_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(behavior, "report", lambda numbers: "wrong")
+    behavior.check_behavior.cache_clear()
+    for _ in range(2):
+        with pytest.raises(behavior.BehaviorError, match="wrong"):
+            behavior.check_code()
+
+
 def test_a_number_that_was_raised_asks_for_new_values(monkeypatch):
     monkeypatch.setattr(versions, "CHANGES", versions.CHANGES + 1)
     message = behavior.report()

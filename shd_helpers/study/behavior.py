@@ -18,14 +18,16 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from llvmlite.binding import get_host_cpu_name
 
 from shd_helpers import versions
 from shd_helpers.command import run
@@ -34,6 +36,7 @@ from shd_helpers.events.split import split_parts
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
+from shd_helpers.paths import data_dir
 from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit, one_thread
@@ -227,13 +230,17 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
     }
 
 
-def differences(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Compute every case; return what differs from the wanted values, by version number.
+def differences(
+    wanted: Mapping[str, Any], numbers: Sequence[str] = tuple(CONSEQUENCES)
+) -> dict[str, list[str]]:
+    """Compute the cases of some numbers; return what differs from the wanted values.
 
     Parameters
     ----------
     wanted : mapping
         The content of ``behavior.json``.
+    numbers : sequence of str
+        The version numbers whose cases are computed.
 
     Returns
     -------
@@ -241,7 +248,7 @@ def differences(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
         Sentences such as ``training: losses``, by version number; empty where all agree.
     """
     found: dict[str, list[str]] = {}
-    for number, cases in compute_all().items():
+    for number, cases in compute(numbers).items():
         for case, today in cases.items():
             values = wanted["values"][number].get(case, {})
             names = [
@@ -254,12 +261,13 @@ def differences(wanted: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def compute_all() -> dict[str, dict[str, dict[str, list[float] | str]]]:
-    """Return the outcome of every case, by version number and case."""
+def compute(numbers: Sequence[str]) -> dict[str, dict[str, dict[str, list[float] | str]]]:
+    """Return the outcome of every case of some version numbers, by number and case."""
+    cases = _cases()
     with one_thread():  # for products this small, waiting for a second thread takes longer
         return {
-            number: {name: dict(compute()) for name, compute in cases.items()}
-            for number, cases in _cases().items()
+            number: {name: dict(case()) for name, case in cases[number].items()}
+            for number in numbers
         }
 
 
@@ -274,17 +282,47 @@ def _agree(today: list[float] | str | None, wanted: list[float] | str | None, nu
 
 
 @cache
-def check_behavior() -> None:
+def check_behavior(numbers: tuple[str, ...] = tuple(CONSEQUENCES)) -> None:
     """Raise BehaviorError if this code's results are not those of its version numbers.
 
-    It is computed once in a process, in one to two seconds.
+    It is computed once in a process.
+
+    Parameters
+    ----------
+    numbers : tuple of str
+        The version numbers to check; default: all. Whoever writes a run needs `NUMERICS` alone,
+        because the run's hash holds the content of its data files.
     """
-    if message := report():
+    if message := report(numbers):
         raise BehaviorError(message)
 
 
-def report() -> str:
-    """Return what is wrong and what to do, or an empty text if nothing is."""
+def check_code() -> None:
+    """Do the same as `check_behavior`, but only once for the same code on this machine.
+
+    The computation takes less than a second, but its imports take several. So a passed check leaves
+    an empty file in ``data/cache``, whose name depends on all files of the package, the versions of
+    the packages below it, and the processor.
+    """
+    digest = hashlib.sha256(get_host_cpu_name().encode())
+    for name in ("torch", "snntorch", "numpy", "numba", "scipy"):
+        digest.update(f"{name} {version(name)}\n".encode())
+    for path in sorted(VALUES.parent.rglob("*")):
+        if path.suffix in (".py", ".json"):
+            digest.update(f"{path.relative_to(VALUES.parent)}\n".encode() + path.read_bytes())
+    passed = data_dir() / "cache" / f"behavior_{digest.hexdigest()[:20]}"
+    if passed.exists():
+        return
+    check_behavior()
+    with contextlib.suppress(OSError):  # it is only computed again
+        passed.parent.mkdir(parents=True, exist_ok=True)
+        for old in passed.parent.glob("behavior_*"):
+            old.unlink(missing_ok=True)
+        passed.touch()
+
+
+def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
+    """Return what is wrong with the named numbers and what to do, or an empty text."""
     wanted = json.loads(VALUES.read_text(encoding="utf-8"))
     numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
     write = "write the values of today's code: python -m shd_helpers.study.behavior --write"
@@ -295,7 +333,7 @@ def report() -> str:
             f"versions.py says {numbers[raised[0]]}. If you have raised it, {write}. Otherwise "
             "restore versions.py: git checkout HEAD -- shd_helpers/versions.py"
         )
-    found = differences(wanted)
+    found = differences(wanted, checked)
     if not found:
         return ""
     sentences = [
@@ -312,7 +350,10 @@ def write_values() -> None:
     """Write today's values, in the place of those that other code computed."""
     numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
     with atomic(VALUES) as part:
-        part.write_text(json.dumps({"versions": numbers, "values": compute_all()}, indent=1) + "\n")
+        part.write_text(
+            json.dumps({"versions": numbers, "values": compute(tuple(CONSEQUENCES))}, indent=1)
+            + "\n"
+        )
 
 
 def _sound(rate_hz: int) -> np.ndarray:

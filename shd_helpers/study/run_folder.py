@@ -194,7 +194,7 @@ class RunWriter:
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
     ) -> None:
         check_run_folder(folder)  # before the network is trained
-        check_behavior()
+        check_behavior(("NUMERICS",))  # the data count by their content
         other = other_network(model, Recipe.from_flat(parameters))
         self._folder, self._parts, self._lock = folder, parts, _lock(folder)
         self._start, self._weights = time.perf_counter(), [_weights(model)]

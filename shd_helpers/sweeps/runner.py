@@ -19,7 +19,7 @@ from shd_helpers.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.files import is_disk_full
 from shd_helpers.source.shd_file import DatasetError
-from shd_helpers.study.behavior import BehaviorError, check_behavior
+from shd_helpers.study.behavior import BehaviorError, check_code
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
 from shd_helpers.study.recipe import run_hash
@@ -162,7 +162,7 @@ def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool]
             todo[run] = asked or measured is not None
     if len(todo) < len(sweep.runs):
         try:
-            check_behavior()
+            check_code()
         except BehaviorError as error:
             raise SweepError(f"{sweep.table}: its rows can't be reused. {error}") from None
     if found:
