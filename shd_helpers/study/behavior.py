@@ -349,11 +349,9 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
 def write_values() -> None:
     """Write today's values, in the place of those that other code computed."""
     numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
+    content = {"versions": numbers, "values": compute(tuple(CONSEQUENCES))}
     with atomic(VALUES) as part:
-        part.write_text(
-            json.dumps({"versions": numbers, "values": compute(tuple(CONSEQUENCES))}, indent=1)
-            + "\n"
-        )
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _sound(rate_hz: int) -> np.ndarray:
