@@ -102,20 +102,35 @@ def load_parts(
 
 
 def split_parts(train: Events, test: Events | None, split: Split, seed: int) -> Parts:
-    """Split the utterances of both files; see `load_parts`.
+    """Split the utterances of a data set's two files into those that train, validate and test.
 
     Parameters
     ----------
     train, test : Events
         Utterances of the training file and of the test file, with `rows` and `part`. The official
         protocol takes None for a test file that isn't scored.
+    split : Split
+        The protocol.
+    seed : int
+        Draws the utterances that validate, and those of seen speakers that test.
+
+    Returns
+    -------
+    Parts
+        `test` is None where the test utterances aren't scored.
+
+    Raises
+    ------
+    ValueError
+        If a speaker isn't there, a part would be empty, or the protocol needs the test file.
     """
     if split.protocol == "official":
         training, validation = split_validation(train, split, seed)
         return Parts(train.take(training), train.take(validation), test)
     if test is None:
         raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
-    rest, tested = join(train, test), None
+    rest = join(train, test)
+    tested = None
     if split.protocol == "leave_one_out":
         _check_speakers("held_out", [split.held_out], rest)
         is_test = rest.speakers == split.held_out

@@ -87,7 +87,7 @@ class BehaviorError(ValueError):
 
 
 def cochlea() -> Numbers:
-    """Encode a fixed sound, once as it is and once resampled from 16 kHz."""
+    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz."""
     from shd_helpers.source.cochlea import encode
     from shd_helpers.source.recordings import RATE_HZ, at_48_khz
 
@@ -275,9 +275,11 @@ def _agree(today: list[float] | str | None, wanted: list[float] | str | None, nu
     """Tell whether a value is the committed one, up to how processors round."""
     if not isinstance(today, list) or not isinstance(wanted, list):
         return today == wanted
-    relative, absolute = RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE
+    relative = RELATIVE_TOLERANCE
+    absolute = ABSOLUTE_TOLERANCE
     if number == "SPIKES":
-        relative, absolute = SPIKE_TOLERANCE, ONE_SPIKE
+        relative = SPIKE_TOLERANCE
+        absolute = ONE_SPIKE
     return len(today) == len(wanted) and np.allclose(today, wanted, relative, absolute)
 
 
@@ -292,6 +294,11 @@ def check_behavior(numbers: tuple[str, ...] = tuple(CONSEQUENCES)) -> None:
     numbers : tuple of str
         The version numbers to check; default: all. Whoever writes a run needs `NUMERICS` alone,
         because the run's hash holds the content of its data files.
+
+    Raises
+    ------
+    BehaviorError
+        If a number stands for other results; the message names cases, number and remedy.
     """
     if message := report(numbers):
         raise BehaviorError(message)
@@ -303,6 +310,11 @@ def check_code() -> None:
     The computation takes less than a second, but its imports take several. So a passed check leaves
     an empty file in ``data/cache``, whose name depends on all files of the package, the versions of
     the packages below it, and the processor.
+
+    Raises
+    ------
+    BehaviorError
+        As `check_behavior` does.
     """
     digest = hashlib.sha256(get_host_cpu_name().encode())
     for name in ("torch", "snntorch", "numpy", "numba", "scipy"):
@@ -365,7 +377,8 @@ def _sound(rate_hz: int) -> np.ndarray:
 def _utterances(seed: int) -> Utterances:
     """Return one utterance of each of 20 classes by each of four speakers, of 500 spikes each."""
     rng = np.random.default_rng(seed)
-    n_spikes, keys = 500, LANGUAGES["both"]
+    n_spikes = 500
+    keys = LANGUAGES["both"]
     labels = np.repeat(np.arange(len(keys)), 4)
     times = np.sort(rng.uniform(0, 0.9, (len(labels), n_spikes)), axis=1)
     centers = 100 + 25 * labels[:, None] + 100 * times
