@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -49,7 +50,11 @@ PLAIN = ["a word.wav", "a  'quoted' \"word\"", "50 %", "#1", "$HOME", "*", "a\\"
 def make(tmp_path):
     """Return a function that runs make with a Python that prints its arguments as JSON."""
     python = tmp_path / "python"
-    python.write_text(f"#!{sys.executable}\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+    program = tmp_path / "print_arguments.py"
+    program.write_text("import json, sys\nprint(json.dumps(sys.argv[1:]))\n", encoding="utf-8")
+    # A line "#!" can't name a Python whose path has a space.
+    command = shlex.join([sys.executable, str(program)])
+    python.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     installed = tmp_path / "installed"
     for extra in ("", "-circuit", "-say"):  # in this order: each must be newer than the one before
