@@ -6,7 +6,7 @@ PYTHON ?= python3
 # where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
 unexport PYTHONDONTWRITEBYTECODE
 # in a copied checkout the package that .venv has installed is another one
-export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+export PYTHONPATH := $(CURDIR):$(CURDIR)/circuit$(if $(PYTHONPATH),:$(PYTHONPATH))
 PY := .venv/bin/python
 
 # These variables name files, runs, sweeps and data sets. A name may contain any character, so
@@ -79,7 +79,7 @@ data: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks --data-only $(if $(DATASET),-p dataset "$$DATASET") $(ARGS)
 
 compare: $(INSTALLED)
-	@$(PY) -m tools.compare $(call given,A) $(call given,B) $(ARGS)
+	@$(PY) -m scripts.compare $(call given,A) $(call given,B) $(ARGS)
 
 sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
@@ -87,47 +87,53 @@ sweep: $(INSTALLED)
 evidence: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
-$(INSTALLED)-circuit: $(INSTALLED)
-	$(INSTALL) -q -e '.[circuit]'
+# The circuit is a project of its own, which needs the study's package.
+$(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml
+	$(INSTALL) -q -e . -e ./circuit
 	@touch $(INSTALLED)-circuit
 
+# with what simulates, places and routes it
+$(INSTALLED)-fpga: $(INSTALLED)-circuit
+	$(INSTALL) -q -e . -e './circuit[fpga]'
+	@touch $(INSTALLED)-fpga
+
 export: $(INSTALLED)-circuit
-	@$(PY) -m hardware.export $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
+	@$(PY) -m shd_circuit.export $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
-rtl: $(INSTALLED)-circuit
-	@$(PY) -m hardware.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
+rtl: $(INSTALLED)-fpga
+	@$(PY) -m shd_circuit.rtl $(call given,RUN) $(if $(OUT),--out "$$OUT") $(if $(DATASET),--dataset "$$DATASET") $(ARGS)
 
-$(INSTALLED)-say: $(INSTALLED)
-	$(INSTALL) -q -e '.[say]'
+# with the C compiler of the demo page
+$(INSTALLED)-say: $(INSTALLED)-circuit
+	$(INSTALL) -q -e . -e './circuit[demo]'
 	@touch $(INSTALLED)-say
 
 say: $(INSTALLED)-say
-	@$(PY) -m hardware.say $(if $(RUN),"$$RUN") $(if $(OUT),--out "$$OUT") --open $(ARGS)
+	@$(PY) -m shd_circuit.say $(if $(RUN),"$$RUN") $(if $(OUT),--out "$$OUT") --open $(ARGS)
 
 hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
-lab: $(INSTALLED)
+lab: $(INSTALLED)-circuit
 	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
 	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)
-	$(PY) benchmarks/run.py $(ARGS)
+	$(PY) -m scripts.benchmarks.run $(ARGS)
 
 bench-table: $(INSTALLED)
-	$(PY) benchmarks/run.py --table $(ARGS)
+	$(PY) -m scripts.benchmarks.run --table $(ARGS)
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)-circuit
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
-	@echo "shd_helpers: $$(find shd_helpers -name '*.py' -exec cat {} + | wc -l) lines of Python"
 
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
-slow: $(INSTALLED)-site $(INSTALLED)-circuit
+slow: $(INSTALLED)-site $(INSTALLED)-fpga
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
 mutations: $(INSTALLED)
@@ -144,7 +150,7 @@ browser: $(INSTALLED)-browser $(INSTALLED)-say
 slurm: $(INSTALLED)
 	$(PY) -m pytest -m slurm tests/test_slurm.py
 
-notebooks: $(INSTALLED)
+notebooks: $(INSTALLED)-circuit
 	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
 
 $(INSTALLED)-site: $(INSTALLED)
@@ -154,7 +160,7 @@ $(INSTALLED)-site: $(INSTALLED)
 # nothing is executed: the pages show what is committed
 site: $(INSTALLED)-site $(INSTALLED)-say
 	$(PY) -m sphinx -W --keep-going -q -b html -c docs . build/site
-	@$(PY) -m hardware.say --out build/site/say.html
+	@$(PY) -m shd_circuit.say --out build/site/say.html
 	@cp build/site/README.html build/site/index.html
 	@echo "Open build/site/index.html"
 

@@ -6,10 +6,14 @@ from unittest import mock
 import hypothesis
 import pytest
 
+from tests.toy import small_data
+
 # The same examples everywhere: a test fails for whoever broke it. New ones are sought by
 # pytest --hypothesis-profile default.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
 hypothesis.settings.load_profile("repeatable")
+
+pytest_plugins = ["tests.fixtures"]
 
 LONG = {f"test_{name}.py" for name in ("cochlea", "engine", "recordings", "speech", "sweeps")}
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
@@ -17,8 +21,10 @@ ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first ha
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Let nbval start a notebook's kernel where ``SHD_SMOKE`` asks for the small version."""
-    small = {"SHD_SMOKE": "1"} if item.path.suffix == ".ipynb" else {}
+    """Let nbval start a notebook's kernel where the environment asks for the small version."""
+    small = {}
+    if item.path.suffix == ".ipynb":
+        small["SHD_SMALL_DATA"] = small_data()
     with mock.patch.dict(os.environ, small):
         return (yield)
 

@@ -1,1 +1,1 @@
-"""What wrote a table once, and what compares data; `python -m tools.<name>`."""
+"""What wrote a table once, and what compares data; `python -m scripts.<name>`."""

@@ -3,7 +3,7 @@
 A network abstains where its confidence is below its limit, or where a digit of another language has
 the highest score (``shd_helpers.hear``). All other answers are *accepted*.
 
-``python -m tools.accepted FOLDER`` classifies the recordings in a folder, which are named
+``python -m scripts.accepted FOLDER`` classifies the recordings in a folder, which are named
 ``{digit}_{speaker}_{take}.wav`` as those of the Free Spoken Digit Dataset. It writes one row for
 each network and recording to ``results/accepted.csv``, and prints the accuracy of accepted answers
 beside that on the Heidelberg Digits, which it computes from committed predictions. Nothing is
@@ -17,15 +17,15 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
+from scripts.sure import nested
 from shd_helpers.command import run
+from shd_helpers.data.microphone import read_word
+from shd_helpers.data.recordings import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
 from shd_helpers.paths import results_dir
-from shd_helpers.source.microphone import read_word
-from shd_helpers.source.recordings import RecordingError
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.study.tables import read_table
-from tools.sure import nested
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NETWORKS = ("reference", "small")
@@ -105,7 +105,7 @@ def on_heidelberg_digits(model: str = "reference") -> Accepted:
 
 def main() -> None:
     """Write the table, and print both accuracies."""
-    parser = argparse.ArgumentParser(prog="python -m tools.accepted", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.accepted", description=__doc__)
     parser.add_argument("folder", type=Path, help="with the wav files")
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("*.wav"))

@@ -1,6 +1,6 @@
 """Draw one word's spikes as it was recorded, and as it was changed for training: ``changed.png``.
 
-``SHD_IMG_DIR=img python -m tools.changed RECORDING``, a sound file such as those of `hd`.
+``SHD_IMG_DIR=img python -m scripts.changed RECORDING``, a sound file such as those of `hd`.
 """
 
 import argparse
@@ -11,10 +11,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shd_helpers.command import run
+from shd_helpers.data.changed import Change
+from shd_helpers.data.recordings import encode_file, identity
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, save
-from shd_helpers.source.changed import Change
-from shd_helpers.source.recordings import encode_file, identity
 
 
 def describe(change: Change) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from shd_circuit import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
 from tqdm import tqdm
 
-from hardware import DISTURBANCES, FAULTS, circuit_of, cost, disturb, export
+from scripts.networks import run_folders
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation, answers
@@ -27,7 +28,6 @@ from shd_helpers.study import (
     seen_and_unseen_accuracy,
 )
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
-from tools.networks import run_folders
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)

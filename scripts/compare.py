@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.command import run
-from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import LONGEST_S, N_CHANNELS, DatasetError, Utterances, read_shd
+from shd_helpers.data.datasets import locate
+from shd_helpers.data.shd_file import LONGEST_S, N_CHANNELS, DatasetError, Utterances, read_shd
 
 BIN_S = 0.01
 BAND = 5  # units on end that profiles and correlation take together; single ones are mostly noise
@@ -119,7 +119,7 @@ def _compare_matched(a: Utterances, b: Utterances) -> dict[str, float]:
 
 def main() -> None:
     """Compare two data sets from the command line (``make compare A=... B=...``)."""
-    parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.compare", description=__doc__)
     for name in "AB":
         parser.add_argument(name, help="spoken, hd, shd, or a folder")
     arguments = parser.parse_args()

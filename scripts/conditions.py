@@ -1,6 +1,6 @@
 """Let networks hear a speaker whom they don't know in noise, in a room, over a telephone.
 
-``python -m tools.conditions 'sweeps/SWEEP/RUNS'`` names runs of English digits that leave out a
+``python -m scripts.conditions 'sweeps/SWEEP/RUNS'`` names runs of English digits that leave out a
 speaker each. It writes ``results/conditions.csv``: a row for each condition and word of that
 speaker, two of each digit. Two conditions have no right answer, so no label: the speaker's German
 digits, and noise without a word. Nothing is chosen by them. The recordings are those of
@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from scripts.networks import run_folders
+from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run
+from shd_helpers.data.changed import Change
+from shd_helpers.data.heidelberg import ARCHIVE, NAME
+from shd_helpers.data.recordings import identity, read_wave
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
-from shd_helpers.source.changed import Change
-from shd_helpers.source.cochlea import encode, on_all_cores
-from shd_helpers.source.heidelberg import ARCHIVE, NAME
-from shd_helpers.source.recordings import identity, read_wave
 from shd_helpers.study import evaluate
 from shd_helpers.study.networks import input_of, load_network
 from shd_helpers.study.run_folder import RunError, read_run
-from tools.networks import run_folders
 
 TAKES = 2  # of each digit and speaker, the first by name
 RECORDED, NOISE, GERMAN = "as recorded", "noise alone", "German digits"
@@ -62,7 +62,7 @@ def first_takes(names: list[str], speakers: set[int]) -> pd.DataFrame:
 
 def main() -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(prog="python -m tools.conditions", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.conditions", description=__doc__)
     parser.add_argument("runs", nargs="+", help="patterns below runs/")
     try:
         runs = [read_run(folder) for folder in run_folders(parser.parse_args().runs)]

@@ -1,6 +1,6 @@
 """Draw what the course explains: a neuron, its gradient's ways, pooling, the network, a word's way.
 
-``SHD_IMG_DIR=img python -m tools.drawings`` makes all five; numbers in them are the package's.
+``SHD_IMG_DIR=img python -m scripts.drawings`` makes all five; numbers in them are the package's.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
 from shd_helpers.command import run
+from shd_helpers.data.microphone import Word, encode_word
+from shd_helpers.data.shd_file import N_CHANNELS
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
-from shd_helpers.source.microphone import Word, encode_word
-from shd_helpers.source.shd_file import N_CHANNELS
-from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import input_of, read_network, record_examples
 from shd_helpers.study.networks import TrainedNetwork
 

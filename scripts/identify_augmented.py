@@ -6,7 +6,7 @@ identity, so the rows of such runs, their predictions, the pretrained networks a
 tables that point to them need a new hash. This script computes it from the files and writes it
 into the tables and networks below ``results/``.
 
-    python -m tools.identify_augmented data/hd "equal bytes"
+    python -m scripts.identify_augmented data/hd "equal bytes"
 
 The last argument says how it is known that the runs trained on just these files: see
 ``augmented_evidence`` in results/README.md. If you start the script again with another text and the
@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.command import run
+from shd_helpers.data.datasets import PARTS, copy_name
+from shd_helpers.data.shd_file import content_hash
 from shd_helpers.files import atomic
 from shd_helpers.paths import NOTEBOOKS, results_dir
-from shd_helpers.source.datasets import PARTS, copy_name
-from shd_helpers.source.shd_file import content_hash
 from shd_helpers.study.networks import weights_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import run_hash
@@ -42,7 +42,7 @@ POINTERS = {"circuit_bits_small": "run", "circuit_faults": "run"}
 def main() -> None:
     """Migrate everything below ``results/`` from the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.identify_augmented", description=__doc__.partition("\n")[0]
+        prog="python -m scripts.identify_augmented", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("folder", type=Path, help="folder of hd_changed1_train.h5 and ..._test.h5")
     parser.add_argument("evidence", help="how it is known that the runs trained on these files")

@@ -1,6 +1,6 @@
 """Count how often utterances that judge a network were looked at.
 
-``python -m tools.looks`` reads every version of every table of the Heidelberg Digits (``hd``) in
+``python -m scripts.looks`` reads every version of every table of the Heidelberg Digits (``hd``) in
 the git history, so that a table that left the tree still counts. It adds the looks that left no
 table, which `NO_TABLE` lists by hand with their sources. It writes ``results/looks.csv`` and
 ``results/looks_best.csv``, and puts the tables made of them into ``results/README.md``.
@@ -38,7 +38,7 @@ READ = "reading without a table"
 
 COUNTS_FILE = "looks.csv"
 BEST_FILE = "looks_best.csv"
-BEGIN = "<!-- tools/looks.py writes the lines from here -->"
+BEGIN = "<!-- scripts/looks.py writes the lines from here -->"
 END = "<!-- to here -->"
 
 # A run's scores, its seed and whom it leaves out identify it in every version of every table.
@@ -117,7 +117,7 @@ NO_TABLE = (
         72,
         "",
         "2026-11-28",
-        "tools/sure.py; 36 runs each",
+        "scripts/sure.py; 36 runs each",
     ),
     Look(
         "official spikes and ours, one network",
@@ -465,7 +465,7 @@ def with_tables(page: str, tables: str) -> str:
 
 def main() -> None:
     """Count, and write both tables and the page that quotes them."""
-    parser = argparse.ArgumentParser(prog="python -m tools.looks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.looks", description=__doc__)
     parser.add_argument("commit", nargs="?", default="HEAD", help="count up to it")
     history = History(ROOT, parser.parse_args().commit)
     if not history.is_complete():

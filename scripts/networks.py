@@ -20,7 +20,7 @@ def run_folders(patterns: Iterable[str]) -> list[Path]:
 
 def main() -> None:
     """Write the files."""
-    parser = argparse.ArgumentParser(prog="python -m tools.networks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.networks", description=__doc__)
     parser.add_argument(
         "name", help="of the files; where speakers are left to test, the seed follows"
     )

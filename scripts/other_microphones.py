@@ -12,9 +12,9 @@ import soundfile
 from tqdm import tqdm
 
 from shd_helpers.command import run
+from shd_helpers.data.microphone import RecordingError, encode_word
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.source.microphone import RecordingError, encode_word
 from shd_helpers.study import evaluate, input_of, read_network
 from shd_helpers.study.networks import networks_dir
 

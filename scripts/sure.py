@@ -1,7 +1,7 @@
-"""Find from which confidence on a network's answer is sure, by words of speakers who were left out.
+"""Find the confidence from which an answer is accepted, on utterances of unseen speakers.
 
-``python -m tools.sure TABLE MODEL NETWORK...`` writes ``results/sure.csv`` and puts the confidence
-into kept networks, from which ``shd_helpers.hear`` takes it.
+``python -m scripts.sure TABLE MODEL NETWORK...`` writes ``results/sure.csv`` and puts the
+confidence into kept networks, from which ``shd_helpers.hear`` takes it.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def nested(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Write the table, and the confidence into kept networks."""
-    parser = argparse.ArgumentParser(prog="python -m tools.sure", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.sure", description=__doc__)
     parser.add_argument("table", help="in results, such as reference_hd")
     parser.add_argument("model", help="one of its models")
     parser.add_argument("networks", nargs="+", help="in results/networks, without .npz")

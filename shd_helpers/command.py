@@ -5,7 +5,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
+
+from shd_helpers.paths import check_checkout
 
 
 class _Output(io.TextIOWrapper):
@@ -45,7 +48,13 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     ----------
     main : callable
         Takes no argument; returns the exit status, None for 0.
+
+    Raises
+    ------
+    ImportError
+        As `check_checkout` does.
     """
+    check_checkout(Path.cwd())
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
     if not isinstance(sys.stdout, io.TextIOWrapper):  # the process was started without one

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.command import run
+from shd_helpers.data.microphone import Word, encode_word, read_word
+from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import choose_engine
-from shd_helpers.source.microphone import Word, encode_word, read_word
-from shd_helpers.source.recordings import RecordingError
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.networks import input_of, read_network
 
 NETWORK = "reference"

@@ -3,23 +3,38 @@
 import os
 from pathlib import Path
 
+from shd_helpers.small import is_small
+
 ROOT = Path(__file__).resolve().parents[1]
-# the environment of a copied checkout has the package of the first one, and would write there
-for _place in (Path.cwd(), *Path.cwd().parents):
-    if (_place / "shd_helpers").is_dir() and (_place / "notebooks").is_dir():
-        if _place != ROOT:
-            raise ImportError(
-                f"this Python imports the package of {ROOT}, not of {_place}. Start it by make, "
-                f"or install the package: python -m pip install -e '{_place}'"
-            )
-        break
 NOTEBOOKS = ROOT / "notebooks"
 OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))  # of `make study`, in order
 
 
-def is_smoke() -> bool:
-    """Tell whether the environment asks for the tests' small versions (``SHD_SMOKE=1``)."""
-    return os.environ.get("SHD_SMOKE", "") not in ("", "0")
+def check_checkout(folder: Path) -> None:
+    """Refuse to work for one checkout of the study with the package of another one.
+
+    An environment that was copied with its checkout still has the first checkout's package
+    installed. Runs, tables and figures would go there.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the command or the notebook was started.
+
+    Raises
+    ------
+    ImportError
+        If the folder, or one above it, is another checkout than that of this package.
+    """
+    for place in (folder, *folder.parents):
+        is_checkout = (place / "shd_helpers").is_dir() and (place / "notebooks").is_dir()
+        if is_checkout and place.resolve() != ROOT:
+            raise ImportError(
+                f"this Python imports the package of {ROOT}, not of {place}. Start it by make, "
+                f"or install the package: python -m pip install -e '{place}'"
+            )
+        if is_checkout:
+            return
 
 
 def resolve(path: str | Path) -> Path:
@@ -35,10 +50,10 @@ def data_dir() -> Path:
 def runs_dir() -> Path:
     """Return the folder that holds the run folders.
 
-    It is ``runs/``, or ``$SHD_RUNS_DIR``; in smoke tests ``smoke/`` below it.
+    It is ``runs/``, or ``$SHD_RUNS_DIR``; for small versions ``small/`` below it.
     """
     folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
-    return folder / "smoke" if is_smoke() else folder
+    return folder / "small" if is_small() else folder
 
 
 def img_dir() -> Path:

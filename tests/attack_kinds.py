@@ -50,14 +50,14 @@ import numpy as np  # isort: skip
 import soundfile  # isort: skip
 import yaml  # isort: skip
 
-from hardware.board import Board  # isort: skip
-from hardware.folder import check_place, read_circuit  # isort: skip
+from shd_circuit.board import Board  # isort: skip
+from shd_circuit.folder import check_place, read_circuit  # isort: skip
 from shd_helpers.network import Quantisation  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
-from shd_helpers.source import download, heidelberg  # isort: skip
-from shd_helpers.source.microphone import read_word  # isort: skip
-from shd_helpers.source.recordings import read_sound  # isort: skip
-from shd_helpers.source.shd_file import read_shd, write_shd  # isort: skip
+from shd_helpers.data import download, heidelberg  # isort: skip
+from shd_helpers.data.microphone import read_word  # isort: skip
+from shd_helpers.data.recordings import read_sound  # isort: skip
+from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
 from shd_helpers.study import notebooks, read_network, read_table  # isort: skip
 from shd_helpers.sweeps import clusters, runner  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
@@ -496,7 +496,7 @@ READS = """
 import sys
 from pathlib import Path
 from shd_helpers.command import run
-from shd_helpers.source.recordings import RecordingError, read_sound
+from shd_helpers.data.recordings import RecordingError, read_sound
 
 def main():
     try:

@@ -36,12 +36,11 @@ import soundfile  # noqa: E402
 import yaml  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from shd_helpers.events.toy import write_toy  # noqa: E402
+from shd_helpers.data import speech  # noqa: E402
+from shd_helpers.data.recordings import encode_recordings  # noqa: E402
+from shd_helpers.data.shd_file import DatasetError  # noqa: E402
 from shd_helpers.files import atomic  # noqa: E402
 from shd_helpers.paths import NOTEBOOKS  # noqa: E402
-from shd_helpers.source import speech  # noqa: E402
-from shd_helpers.source.recordings import encode_recordings  # noqa: E402
-from shd_helpers.source.shd_file import DatasetError  # noqa: E402
 from shd_helpers.study import (  # noqa: E402
     collect_predictions,
     evaluate,
@@ -53,6 +52,7 @@ from shd_helpers.study import (  # noqa: E402
 from shd_helpers.study.tables import finished_run  # noqa: E402
 from shd_helpers.sweeps import runner, spec  # noqa: E402
 from tests.test_recordings import sound  # noqa: E402
+from tests.toy import write_toy  # noqa: E402
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 OURS = {"DatasetError", "RunError", "TableError", "SweepError", "RecordingError", "ValueError"}

@@ -5,8 +5,8 @@ import sys
 import pandas as pd
 import pytest
 
+from scripts import accepted
 from shd_helpers.hear import Answer
-from tools import accepted
 
 ANSWERS = {"0_ann_1": Answer("zero", 0.9, True, ""), "7_bob_2": Answer("nine", 0.4, False, "")}
 

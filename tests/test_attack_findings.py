@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
+from shd_circuit.board import Board, main
+from shd_circuit.folder import ExportError, check_place, read_circuit
 
-from hardware.board import Board, main
-from hardware.folder import ExportError, check_place, read_circuit
+from shd_helpers.data import download, heidelberg
+from shd_helpers.data.recordings import RecordingError, read_sound
+from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantisation
 from shd_helpers.paths import ROOT
-from shd_helpers.source import download, heidelberg
-from shd_helpers.source.recordings import RecordingError, read_sound
-from shd_helpers.source.shd_file import DatasetError, read_shd
 from shd_helpers.study import networks, notebooks, run_folder
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.tables import TableError, read_table
@@ -397,7 +397,7 @@ def test_a_board_is_not_waited_for_without_an_end(tmp_path, wait):
 
 
 def test_notes_in_the_readme_of_an_export_are_kept(tmp_path, monkeypatch):
-    from hardware import folder as module
+    from shd_circuit import folder as module
 
     out = tmp_path / "mine"
     out.mkdir()
@@ -425,7 +425,7 @@ def test_what_nfs_leaves_is_no_stranger_in_an_export(tmp_path):
 @pytest.mark.parametrize("name", ["circuit", "circuit_reference"])
 def test_committed_readmes_have_no_line_of_their_own(name):
     """They are of networks with and without windows and tables' rows."""
-    from hardware import folder as module
+    from shd_circuit import folder as module
 
     path = RESULTS / name / "README.md"
     if path.is_file():
@@ -499,7 +499,7 @@ def test_a_number_of_threads_that_numba_can_t_have_is_passed_over(value):
 
 def test_every_command_is_run_by_the_same_function():
     """In its own process each takes seconds to import; so the function is tested alone, below."""
-    for folder in ("shd_helpers", "hardware", "tools"):
+    for folder in ("shd_helpers", "circuit", "scripts"):
         for path in (ROOT / folder).rglob("*.py"):
             _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
             if main:
@@ -555,7 +555,7 @@ def test_no_text_file_depends_on_the_locale():
             "from shd_helpers.paths import OF_A_RUN",
             "[parameters.notebook_parameters(path) for path in OF_A_RUN]",
             "my_network._solutions()",
-            "from hardware.folder import read_vectors",
+            "from shd_circuit.folder import read_vectors",
             "from shd_helpers.paths import ROOT",
             "read_vectors(ROOT / 'results' / 'circuit')",
         ]
@@ -566,7 +566,7 @@ def test_no_text_file_depends_on_the_locale():
     )
     assert ended.returncode == 0, ended.stderr
     ours = [
-        line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|hardware)/", line)
+        line for line in ended.stderr.splitlines() if re.search(r"(shd_helpers|shd_circuit)/", line)
     ]
     assert not ours
 

@@ -84,27 +84,27 @@ MUTATIONS = {
         "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"
     ),
     "sounds are softer": Mutation(
-        "source/cochlea.py", "RMS, RAMP_MS = 0.32", "RMS, RAMP_MS = 0.3", "SPIKES"
+        "cochlea/membrane.py", "RMS, RAMP_MS = 0.32", "RMS, RAMP_MS = 0.3", "SPIKES"
     ),
-    "hair cells release less": Mutation("source/cochlea.py", "50_000.0\n", "47_000.0\n", "SPIKES"),
+    "hair cells release less": Mutation("cochlea/membrane.py", "50_000.0\n", "47_000.0\n", "SPIKES"),
     "the membrane is damped more": Mutation(
-        "source/cochlea.py", "DAMPING = 0.15", "DAMPING = 0.16", "SPIKES"
+        "cochlea/membrane.py", "DAMPING = 0.15", "DAMPING = 0.16", "SPIKES"
     ),
     "bushy cells integrate for longer": Mutation(
-        "source/cochlea.py",
+        "cochlea/membrane.py",
         "TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4",
         "TAU_REFRAC_S, WEIGHT = 1.1e-3, 5e-4",
         "SPIKES",
     ),
     "speeds reach further": Mutation(
-        "source/changed.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "CHANGES"
+        "data/changed.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "CHANGES"
     ),
     "noise is louder": Mutation(
-        "source/changed.py", "NOISE_DB = (8.0, 35.0)", "NOISE_DB = (6.0, 35.0)", "CHANGES"
+        "data/changed.py", "NOISE_DB = (8.0, 35.0)", "NOISE_DB = (6.0, 35.0)", "CHANGES"
     ),
-    "the band ends more softly": Mutation("source/changed.py", "ORDER = 4", "ORDER = 3", "CHANGES"),
+    "the band ends more softly": Mutation("data/changed.py", "ORDER = 4", "ORDER = 3", "CHANGES"),
     "rooms decay faster": Mutation(
-        "source/changed.py", "10 ** (-3 * t", "10 ** (-4 * t", "CHANGES"
+        "data/changed.py", "10 ** (-3 * t", "10 ** (-4 * t", "CHANGES"
     ),
 }
 

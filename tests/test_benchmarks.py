@@ -6,18 +6,16 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
+from scripts.benchmarks import run
 from shd_helpers.paths import ROOT
 
 
 @pytest.fixture
 def benchmark(monkeypatch, tmp_path):
     """Return a function that runs the command, with a benchmark that takes no time."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import run
-
     quick = ModuleType("bench_quick")
     quick.rows = lambda: [{"benchmark": "quick", "variant": "a", "batch": 1, "median_s": 0.5}]
-    monkeypatch.setitem(sys.modules, "bench_quick", quick)
+    monkeypatch.setitem(sys.modules, "scripts.benchmarks.bench_quick", quick)
     monkeypatch.setattr(run, "BENCHMARKS", ("quick",))
     monkeypatch.setattr(run, "ROOT", tmp_path)
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path / "results"))
@@ -55,6 +53,6 @@ def test_the_targets_are_these_two():
         if line.startswith("bench")
     }
     assert recipes == {
-        "bench": "benchmarks/run.py $(ARGS)",
-        "bench-table": "benchmarks/run.py --table $(ARGS)",
+        "bench": "-m scripts.benchmarks.run $(ARGS)",
+        "bench-table": "-m scripts.benchmarks.run --table $(ARGS)",
     }

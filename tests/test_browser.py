@@ -23,11 +23,12 @@ import pytest
 import soundfile
 import torch
 
+from shd_helpers.data import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.microphone import encode_word
 from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.source import SPEECH_RATE_HZ, synthesise
-from shd_helpers.source.microphone import encode_word
 from shd_helpers.study import Recipe, evaluate, input_of, read_network
+from tests.toy import small_data
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright isn't installed: make browser"
@@ -69,7 +70,7 @@ def lab(tmp_path_factory):
     places |= {"JUPYTER_CONFIG_DIR": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     places |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
     if not SCREENSHOTS:
-        places |= {"SHD_SMOKE": "1", "SHD_DATA_DIR": str(home / "data")}
+        places |= {"SHD_SMALL_DATA": small_data(), "SHD_DATA_DIR": str(home / "data")}
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1"]
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--allow-root"]
     command += [f"--IdentityProvider.token={token}", f"--notebook-dir={home / 'notebooks'}"]
@@ -255,7 +256,7 @@ def say(lab):
     assert len(notebook.cells) == 2
     nbformat.write(notebook, lab.notebooks / "say.ipynb")
     weights = Recipe().network, 183, 10, 3.0, torch.Generator().manual_seed(0)
-    file = lab.notebooks.parent / "runs" / ("" if SCREENSHOTS else "smoke") / "my_network"
+    file = lab.notebooks.parent / "runs" / ("" if SCREENSHOTS else "small") / "my_network"
     file.mkdir(parents=True, exist_ok=True)
     torch.save(dict(build_network(*weights).named_parameters()), file / "my_network.pt")
     return "say"

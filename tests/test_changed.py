@@ -8,11 +8,11 @@ import pytest
 import soundfile
 from scipy.signal import welch
 
-from shd_helpers.source import changed
-from shd_helpers.source.changed import OCTAVES_HZ, Change
-from shd_helpers.source.cochlea import encode
+from scripts.changed import describe, main
+from shd_helpers.cochlea import encode
+from shd_helpers.data import changed
+from shd_helpers.data.changed import OCTAVES_HZ, Change
 from shd_helpers.versions import CHANGES
-from tools.changed import describe, main
 
 RATE_HZ = 48_000
 
@@ -141,7 +141,7 @@ def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["changed", str(tmp_path / "x.wav")])
     drawn_for, described = [], describe
-    monkeypatch.setattr("tools.changed.describe", lambda x: drawn_for.append(x) or described(x))
+    monkeypatch.setattr("scripts.changed.describe", lambda x: drawn_for.append(x) or described(x))
     main()
     assert (tmp_path / "changed.png").stat().st_size > 10_000
     digest = hashlib.sha256((tmp_path / "x.wav").read_bytes()).hexdigest()

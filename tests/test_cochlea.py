@@ -9,8 +9,8 @@ import scipy.stats
 from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
 
-from shd_helpers.source import cochlea
-from shd_helpers.source.cochlea import membrane_velocity
+from shd_helpers.cochlea import membrane as cochlea
+from shd_helpers.cochlea import membrane_velocity
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
 SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all

@@ -13,10 +13,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from scripts import sure
 from shd_helpers import hear
 from shd_helpers.study import collect_predictions
 from tests import RESULTS
-from tools import sure
 
 TABLES = sorted(path.name.removesuffix("_predictions.csv.gz") for path in RESULTS.glob("*.csv.gz"))
 SHARE_RIGHT = Fraction(99, 100)  # that docs/results.md promises of a sure answer

@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from shd_helpers.source.shd_file import ENGLISH, GERMAN, Utterances, write_shd
-from tools import compare
-from tools.compare import compare_utterances
+from scripts import compare
+from scripts.compare import compare_utterances
+from shd_helpers.data.shd_file import ENGLISH, GERMAN, Utterances, write_shd
 
 KEYS = ENGLISH + GERMAN
 

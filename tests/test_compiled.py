@@ -34,17 +34,17 @@ def imported_from_here(tree):
 
 
 def test_all_packages_with_compiled_functions_are_looked_at():
-    assert {"shd_helpers.network.kernels", "hardware.integer"} <= {*MODULES}
+    assert {"shd_helpers.network.kernels", "shd_circuit.integer"} <= {*MODULES}
 
 
 @pytest.mark.parametrize(
     ("line", "names"),
     [
         ("from shd_helpers.versions import NUMERICS", {"NUMERICS"}),
-        ("from hardware.integer import FACTOR_BITS as bits", {"bits"}),
+        ("from shd_circuit.integer import FACTOR_BITS as bits", {"bits"}),
         ("from . import versions", {"versions"}),
         ("import shd_helpers.versions", {"shd_helpers"}),
-        ("import hardware.integer as model", {"model"}),
+        ("import shd_circuit.integer as model", {"model"}),
         ("import numpy as np", set()),
     ],
 )

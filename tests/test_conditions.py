@@ -1,10 +1,10 @@
-"""What `tools/conditions.py` lets a network hear: the recording, or what a condition says of it."""
+"""What `scripts/conditions.py` gives a network: the recording, or what a condition makes of it."""
 
 import numpy as np
 import soundfile
 
-from shd_helpers.source.recordings import encode_file
-from tools.conditions import CHANGES, NOISE, RECORDED, first_takes, in_condition
+from scripts.conditions import CHANGES, NOISE, RECORDED, first_takes, in_condition
+from shd_helpers.data.recordings import encode_file
 
 
 def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condition(tmp_path):

@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from shd_helpers import source
-from shd_helpers.source import datasets, download
-from shd_helpers.source.shd_file import DatasetError, read_shd
+from shd_helpers import data as source
+from shd_helpers.data import datasets, download
+from shd_helpers.data.shd_file import DatasetError, read_shd
 from tests.imports import loaded_by
 from tests.loopback import serve
 from tests.test_shd_file import check_good, packed, write
@@ -43,7 +43,7 @@ def test_fingerprint(tmp_path):
 def test_names_for_notebooks_load_nothing_heavy():
     for name in source.__all__:
         assert getattr(source, name).__class__ is not None
-    code = "from shd_helpers.source import locate, read_shd, LANGUAGES"
+    code = "from shd_helpers.data import locate, read_shd, LANGUAGES"
     heavy = {"numba", "scipy", "pandas", "torch"}
     assert loaded_by(code, heavy | {"h5py"}) == {"h5py"}
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
 from shd_helpers.events import downsample as preprocessing
 from shd_helpers.events.downsample import Downsampling, downsize, load_events, load_file
-from shd_helpers.source.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
 
 KEYS = ENGLISH + GERMAN
 

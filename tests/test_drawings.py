@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from scripts import drawings
+from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.paths import ROOT
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from tests.overlaps import overlaps
-from tools import drawings
 
 SAID = {
     "neuron": ["leak: 95% is left after 3 ms", "$-\\;(U[t-1]>1)$"],

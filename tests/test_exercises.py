@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy import stats
 
+from shd_helpers.course.exercises import EXERCISES, MISTAKES, changed, check, judge
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import interval
-from shd_helpers.study.exercises import EXERCISES, MISTAKES, changed, check, judge
 
 NAMES = {"np": np, "pd": pd, "stats": stats, "torch": torch}
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from shd_helpers.figures import experiments
+from shd_helpers.course import experiments
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, fit
 from tests.overlaps import overlaps, same_in_grey, unlabelled

@@ -10,10 +10,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import training
 from tests.networks import spiking_network
 from tests.overlaps import overlaps, same_in_grey, unlabelled

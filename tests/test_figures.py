@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from shd_helpers import figures
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import plots, style
-from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS
 from tests.overlaps import overlaps, same_in_grey, unlabelled
 
 ENGLISH, BOTH = LANGUAGES["english"], LANGUAGES["both"]

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from shd_helpers import hear
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, read_network
 from tests.imports import loaded_by
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from shd_helpers.source import datasets, heidelberg, recordings
-from shd_helpers.source.changed import Change
-from shd_helpers.source.cochlea import encode
-from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
+from shd_helpers.cochlea import encode
+from shd_helpers.data import datasets, heidelberg, recordings
+from shd_helpers.data.changed import Change
+from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from tests.loopback import serve
 from tests.test_datasets import names
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import snntorch as snn
 import torch
+from shd_circuit.quantise import integer_network
 
-from hardware.quantise import integer_network
 from shd_helpers.events import Downsampling, Parts
 from shd_helpers.network import (
     ConvolutionalNetwork,

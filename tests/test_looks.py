@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts import looks
 from shd_helpers.study import collect_predictions, read_table
 from tests import RESULTS
-from tools import looks
 
 PAGE = (RESULTS / "README.md").read_text(encoding="utf-8")
 LOOKS = pd.read_csv(RESULTS / looks.COUNTS_FILE)

@@ -17,18 +17,21 @@ CALLS = [
     (["study", "DATASET={}"], [*NOTEBOOKS, "-p", "dataset", "{}"]),
     (["study", "NAME={}"], [*NOTEBOOKS, "-p", "run_name", "{}"]),
     (["data", "DATASET={}"], [*NOTEBOOKS, "--data-only", "-p", "dataset", "{}"]),
-    (["compare", "A={}", "B=hd"], ["-m", "tools.compare", "{}", "hd"]),
-    (["compare", "A=hd", "B={}"], ["-m", "tools.compare", "hd", "{}"]),
+    (["compare", "A={}", "B=hd"], ["-m", "scripts.compare", "{}", "hd"]),
+    (["compare", "A=hd", "B={}"], ["-m", "scripts.compare", "hd", "{}"]),
     (["sweep", "SWEEP={}"], [*RUNNER, "{}"]),
     (["sweep", "SWEEP=final", "DATASET={}"], [*RUNNER, "final", "--set", "dataset={}"]),
-    (["export", "RUN={}"], ["-m", "hardware.export", "{}"]),
-    (["export", "RUN=small", "OUT={}"], ["-m", "hardware.export", "small", "--out", "{}"]),
-    (["export", "RUN=small", "DATASET={}"], ["-m", "hardware.export", "small", "--dataset", "{}"]),
-    (["rtl", "RUN={}"], ["-m", "hardware.rtl", "{}"]),
-    (["rtl", "RUN=small", "OUT={}"], ["-m", "hardware.rtl", "small", "--out", "{}"]),
-    (["rtl", "RUN=small", "DATASET={}"], ["-m", "hardware.rtl", "small", "--dataset", "{}"]),
-    (["say", "RUN={}"], ["-m", "hardware.say", "{}", "--open"]),
-    (["say", "OUT={}"], ["-m", "hardware.say", "--out", "{}", "--open"]),
+    (["export", "RUN={}"], ["-m", "shd_circuit.export", "{}"]),
+    (["export", "RUN=small", "OUT={}"], ["-m", "shd_circuit.export", "small", "--out", "{}"]),
+    (
+        ["export", "RUN=small", "DATASET={}"],
+        ["-m", "shd_circuit.export", "small", "--dataset", "{}"],
+    ),
+    (["rtl", "RUN={}"], ["-m", "shd_circuit.rtl", "{}"]),
+    (["rtl", "RUN=small", "OUT={}"], ["-m", "shd_circuit.rtl", "small", "--out", "{}"]),
+    (["rtl", "RUN=small", "DATASET={}"], ["-m", "shd_circuit.rtl", "small", "--dataset", "{}"]),
+    (["say", "RUN={}"], ["-m", "shd_circuit.say", "{}", "--open"]),
+    (["say", "OUT={}"], ["-m", "shd_circuit.say", "--out", "{}", "--open"]),
     (["hear", "FILE={}"], ["-m", "shd_helpers.hear", "{}"]),
 ]
 # {} stands for a file that must not come into being
@@ -57,7 +60,7 @@ def make(tmp_path):
     python.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     installed = tmp_path / "installed"
-    for extra in ("", "-circuit", "-say"):  # in this order: each must be newer than the one before
+    for extra in ("", "-circuit", "-fpga", "-say"):  # in this order: each must be newer than the one before
         installed.with_name(f"installed{extra}").touch()
 
     def run(*arguments, **environment):
@@ -91,7 +94,7 @@ def test_names_in_the_environment_are_ignored(make):
     for target, wanted in (
         ("study", NOTEBOOKS),
         ("data", [*NOTEBOOKS, "--data-only"]),
-        ("say", ["-m", "hardware.say", "--open"]),
+        ("say", ["-m", "shd_circuit.say", "--open"]),
         ("hear", ["-m", "shd_helpers.hear"]),
     ):
         for flags in ([], ["-e"]):  # -e lets the environment go before the Makefile

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from shd_helpers.cochlea import encode
+from shd_helpers.data.microphone import AFTER_S, BEFORE_S, encode_word, find_word, read_word
+from shd_helpers.data.recordings import RecordingError, encode_file
 from shd_helpers.paths import ROOT
-from shd_helpers.source.cochlea import encode
-from shd_helpers.source.microphone import AFTER_S, BEFORE_S, encode_word, find_word, read_word
-from shd_helpers.source.recordings import RecordingError, encode_file
 
 RATE = 48_000
 AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"

@@ -6,9 +6,10 @@ import runpy
 import numpy as np
 import pytest
 
+from shd_helpers.course import my_network
+from shd_helpers.course.exercises import check
 from shd_helpers.events import Downsampling, load_events
-from shd_helpers.study import evaluate, my_network
-from shd_helpers.study.exercises import check
+from shd_helpers.study import evaluate
 from shd_helpers.study.run_folder import RunError
 from tests.test_exercises import SOLUTIONS, UNTOUCHED, defined
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from scripts import networks as kept_networks
+from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.source.shd_file import LANGUAGES
-from shd_helpers.source.speech import SPEECH_RATE_HZ, synthesise
 from shd_helpers.study import evaluate, input_of, networks, read_network
 from shd_helpers.study.networks import TrainedNetwork
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
 from tests.test_identity import own, written
-from tools import networks as kept_networks
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ

@@ -35,7 +35,11 @@ def test_a_copied_checkout_s_kernels_have_its_own_package(copied):
 
 def test_a_copied_checkout_s_notebooks_are_refused_the_other_package(copied):
     """As a kernel that JupyterLab starts."""
-    command = [sys.executable, "-c", "import shd_helpers.paths"]
+    command = [
+        sys.executable,
+        "-c",
+        "from shd_helpers.study.parameters import check_injected; check_injected()",
+    ]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     ended = subprocess.run(
         command, cwd=copied / "notebooks", env=environment, capture_output=True, text=True

@@ -26,8 +26,9 @@ def test_conda_environment_is_the_same_list():
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"]]
     wanted += [*PROJECT["optional-dependencies"]["test"], "pip"]
-    only_pip = [name for name in pip["pip"] if name != "-e ."]
-    assert "-e ." in pip["pip"]
+    projects = {"-e .", "-e ./circuit"}
+    assert projects <= {*pip["pip"]}
+    only_pip = [name for name in pip["pip"] if name not in projects]
     assert dict(map(split, packages + only_pip)) == dict(map(split, wanted))
 
 
@@ -42,7 +43,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-PAGES += [ROOT / folder / "README.md" for folder in ("sweeps", "results")]
+PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
 
 
 def test_readme_names_every_notebook_and_every_page():

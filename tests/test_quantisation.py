@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from shd_circuit import circuit_scores, circuit_words, integer_network
 
-from hardware import circuit_scores, circuit_words, integer_network
+from shd_helpers.data import speech
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import Downsampling, downsize
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.quantisation import HEADROOM
-from shd_helpers.source import speech
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
 from tests.test_engine import random_events

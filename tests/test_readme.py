@@ -4,9 +4,10 @@ import re
 
 import pandas as pd
 import pytest
+from shd_circuit.cost import memory
+from shd_circuit.folder import read_circuit
 
-from hardware.cost import memory
-from hardware.folder import read_circuit
+from scripts.accepted import on_heidelberg_digits, on_other_corpus
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
     contrasts,
@@ -19,7 +20,6 @@ from shd_helpers.study import (
 from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.sweeps import plan_of
 from tests import RESULTS
-from tools.accepted import on_heidelberg_digits, on_other_corpus
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
@@ -316,7 +316,7 @@ def test_what_make_study_prints(monkeypatch):
     """The default run is the first of the sweep `chosen`."""
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
-    monkeypatch.delenv("SHD_SMOKE", raising=False)
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     chosen = read_table("chosen_spoken")
     five, run = 100 * chosen.test_accuracy, chosen.query("seed == 0").iloc[0]
     assert f"as between seeds ({five.min():.1f} to {five.max():.1f} % of all test" in README

@@ -12,15 +12,15 @@ import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
-from shd_helpers.events.toy import write_toy
 from shd_helpers.network import NetworkConfig, Quantisation, build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.source.shd_file import DatasetError
 from shd_helpers.study import fit, recipe
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import NEUTRAL, Recipe, identify_data, run_hash
 from tests.test_engine import random_events
+from tests.toy import write_toy
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")
 BITS = {"circuit": "3-8-12", "beta": 0.9375}

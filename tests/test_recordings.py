@@ -11,16 +11,16 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from shd_helpers.paths import ROOT
-from shd_helpers.source import datasets, recordings
-from shd_helpers.source.recordings import (
+from shd_helpers.data import datasets, recordings
+from shd_helpers.data.recordings import (
     RecordingError,
     encode_file,
     encode_files,
     encode_recordings,
     read_wave,
 )
-from shd_helpers.source.shd_file import DatasetError, read_shd
+from shd_helpers.data.shd_file import DatasetError, read_shd
+from shd_helpers.paths import ROOT
 from tests.damage import damages
 
 SHARED = ROOT.parent / "shared" / "data"

@@ -18,13 +18,12 @@ import pandas as pd
 import pytest
 import torch
 
+from shd_helpers.data.datasets import fingerprint, locate
+from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.events import Downsampling, Parts, Split, load_parts
-from shd_helpers.events.toy import write_toy
 from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
-from shd_helpers.source.datasets import fingerprint, locate
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study import (
     evaluation,
     keep_network,
@@ -40,6 +39,7 @@ from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.damage import damages
 from tests.networks import spiking_network
 from tests.test_engine import random_events
+from tests.toy import write_toy
 
 EVENTS = random_events(8, 5, 4, 2, 0.1)
 EVENTS = replace(EVENTS, speakers=np.arange(8) % 2)

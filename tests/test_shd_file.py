@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from shd_helpers.source import shd_file
-from shd_helpers.source.shd_file import (
+from shd_helpers.data import shd_file
+from shd_helpers.data.shd_file import (
     ENGLISH,
     GERMAN,
     DatasetError,
@@ -118,7 +118,7 @@ def test_write_shd_is_read_back(tmp_path):
 def test_no_room_for_a_file(tmp_path):
     """HDF5 itself crashes where the disk is full; a limit on the size of files is as full."""
     code = (
-        "import resource, sys; from shd_helpers.source.shd_file import write_shd\n"
+        "import resource, sys; from shd_helpers.data.shd_file import write_shd\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "rows = [[0.5] * 5000] * 100\n"
         "try: write_shd(sys.argv[1], rows, rows, [0] * 100, [0] * 100)\n"

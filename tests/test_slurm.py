@@ -9,6 +9,7 @@ import pytest
 
 from tests import slurm_site
 from tests.sweep_home import LONG_S, Home, nothing_left, stopped, wait_until
+from tests.toy import small_data
 
 pytestmark = pytest.mark.slurm
 # the command, with less patience
@@ -45,7 +46,7 @@ def there(site, tmp_path, monkeypatch):
     for name, value in site.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
-    monkeypatch.setenv("SHD_SMOKE", "1")
+    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_STAND_IN", str(folder))
     home = There(folder)
     with stopped(home.commands):

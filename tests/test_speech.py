@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from shd_helpers.source import speech
-from shd_helpers.source.shd_file import LANGUAGES, read_shd
-from shd_helpers.source.speech import SpeechError, make_spoken, speak, synthesise
+from shd_helpers.data import speech
+from shd_helpers.data.shd_file import LANGUAGES, read_shd
+from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesise
 
 CHANGED = (
     "the same seed gives other utterances than before: if that is meant, raise SPIKES in "
@@ -42,7 +42,7 @@ def test_an_utterance_does_not_depend_on_those_before():
     synthesise("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
     np.testing.assert_array_equal(synthesise("seven", "en-us+f2", rate_wpm=200), first)
     code = (
-        "import sys; from shd_helpers.source.speech import synthesise;"
+        "import sys; from shd_helpers.data.speech import synthesise;"
         "sys.stdout.buffer.write(synthesise('seven', 'en-us+f2', rate_wpm=200).tobytes())"
     )
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout

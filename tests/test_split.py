@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 from shd_helpers.events.split import Split, add_copies, join, load_parts, split_validation
-from shd_helpers.events.toy import write_toy
-from shd_helpers.source.shd_file import DatasetError, read_shd
+from tests.toy import write_toy
 
 
 def labelled(labels, speakers):

@@ -23,11 +23,12 @@ from shd_helpers.study.notebooks import (
     report,
     without_lessons,
 )
+from tests.toy import small_data
 
 
 def study(cwd, *arguments):
     environment = os.environ | {
-        "SHD_SMOKE": "1",
+        "SHD_SMALL_DATA": small_data(),
         "SHD_RUNS_DIR": str(cwd / "runs here"),
         "SHD_DATA_DIR": str(cwd / "data here"),
         "OMP_NUM_THREADS": "1",
@@ -50,7 +51,7 @@ def test_whole_study(tmp_path, toy_dir):
         line.partition(":")[0] for line in lines if "executed in" in line
     }
     assert "not tried yet" not in ended.stdout + ended.stderr
-    folder = tmp_path / "runs here" / "smoke" / "a_b"
+    folder = tmp_path / "runs here" / "small" / "a_b"
     scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
     said = report(scores, "toy", "english", 0).splitlines()
     assert lines[-len(said) - 3 : -3] == said
@@ -73,9 +74,9 @@ def test_whole_study(tmp_path, toy_dir):
 def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
     """With what `make study` leaves out: exercises, experiments and a network of your own."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    monkeypatch.setenv("SHD_SMOKE", "1")
+    monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    folder, given = tmp_path / "smoke" / "a", {"dataset": str(toy_dir)}
+    folder, given = tmp_path / "small" / "a", {"dataset": str(toy_dir)}
     named = {"run_name": "a"}
     parameters = (given, given, given | named, named)
     execute_run(dict(zip(OF_A_RUN, parameters, strict=True)), folder)
@@ -118,7 +119,7 @@ def test_mistakes_end_it_before_it_starts(
     tmp_path, toy_dir, monkeypatch, data_dir, arguments, message
 ):
     """The command runs in this process, which saves its imports."""
-    monkeypatch.delenv("SHD_SMOKE", raising=False)
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs here"))
     given = [text.format(toy=toy_dir) for text in arguments]
     monkeypatch.setattr(sys, "argv", ["study", *given])

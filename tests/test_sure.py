@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tools.sure import nested, sure_from
+from scripts.sure import nested, sure_from
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork, engine, loop
-from shd_helpers.source import locate
 from shd_helpers.study import TrainConfig, evaluate, fit, one_thread
 from shd_helpers.study.threads import threads_for
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, downsize
 from shd_helpers.network import engine as engine_module
 from shd_helpers.network import loop as reference
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.surrogates import true_step
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
 from tests.networks import spiking_network
 

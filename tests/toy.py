@@ -1,32 +1,29 @@
-"""Small versions for the tests.
+"""Toy data in SHD's layout, and the small data set that notebooks run on in tests."""
 
-nbval runs the committed notebooks as they are and can't inject parameters. Where the environment
-variable ``SHD_SMOKE`` is 1, each notebook therefore runs on toy data and only twice through its
-loop, and `shd_helpers.paths` sends runs and figures to ``runs/smoke``.
-"""
-
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from shd_helpers.paths import is_smoke, runs_dir
-from shd_helpers.source.datasets import copy_name
-from shd_helpers.source.shd_file import ENGLISH, GERMAN, write_shd
+from shd_helpers.data.names import copy_name
+from shd_helpers.data.shd_file import ENGLISH, GERMAN, write_shd
 
 
-def smoke_sized(dataset: str, repeats: int) -> tuple[str, int]:
-    """Return the parameters unchanged; under ``SHD_SMOKE=1`` toy data and at most two repeats.
+@cache
+def small_data() -> str:
+    """Return the folder of the data set for small versions; see `shd_helpers.small`.
 
-    The toy data have the speakers that any sweep of the study names, 0 to 11.
+    It has the speakers that any sweep of the study names, 0 to 11, and one augmented copy, because
+    some sweeps train on augmented recordings. Each process writes its own.
     """
-    if not is_smoke():
-        return dataset, repeats
-    folder = runs_dir() / "toy"
+    folder = Path(tempfile.mkdtemp(prefix="shd_small_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_toy(folder, seed=0, takes=1, speakers=16)
-    copy = copy_name("toy", 1)  # some sweeps train on augmented recordings, too
-    if not (folder / f"{copy}_test.h5").exists():
-        write_toy(folder, seed=1, takes=1, speakers=16, name=copy)
-    return str(folder), min(repeats, 2)
+    write_toy(folder, seed=1, takes=1, speakers=16, name=copy_name("toy", 1))
+    return str(folder)
 
 
 def write_toy(

@@ -1,4 +1,4 @@
-"""Speak to a board over its serial port (``python -m hardware.board PORT vectors.txt``).
+"""Speak to a board over its serial port (``python -m shd_circuit.board PORT vectors.txt``).
 
 `rtl/shd_top.v` is the other end, and explains the messages. Answers are printed as `reference.c`
 prints them, so that they can be compared with ``expected.txt``.
@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware.folder import ExportError, read_circuit, read_spikes
-from hardware.sources import MEMORIES, memory_bits, memory_words
+from shd_circuit.folder import ExportError, read_circuit, read_spikes
+from shd_circuit.sources import MEMORIES, memory_bits, memory_words
 from shd_helpers.command import run
 
 LATE, OVERRUN = 1, 2  # flags
@@ -189,7 +189,7 @@ class Board:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load a folder's network into a board, and print what it answers to words."""
-    parser = argparse.ArgumentParser(prog="python -m hardware.board", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shd_circuit.board", description=__doc__)
     parser.add_argument("port", help="the serial port, such as /dev/ttyUSB1")
     parser.add_argument("vectors", type=Path, help="words, in an exported folder")
     parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hardware.integer import IntegerNetwork
-from hardware.sources import Word, memory_bits, score_bits
+from shd_circuit.integer import IntegerNetwork
+from shd_circuit.sources import Word, memory_bits, score_bits
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.costs import accumulates
 
-# picojoules of an iCE40 UP5K at 1.2 V; docs/circuit.md says where they come from
+# picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
 

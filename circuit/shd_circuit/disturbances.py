@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from hardware.integer import OWN_FACTOR_BITS, IntegerNetwork
+from shd_circuit.integer import OWN_FACTOR_BITS, IntegerNetwork
 from shd_helpers.events.downsample import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hardware import cost
-from hardware.folder import Description, ExportError, check_place, write_folder
-from hardware.integer import IntegerNetwork, milliseconds
-from hardware.quantise import circuit_of
-from hardware.sources import Word
+from shd_circuit import cost
+from shd_circuit.folder import Description, ExportError, check_place, write_folder
+from shd_circuit.integer import IntegerNetwork, milliseconds
+from shd_circuit.quantise import circuit_of
+from shd_circuit.sources import Word
 from shd_helpers.command import run
+from shd_helpers.data.datasets import locate
+from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantisation, answers
 from shd_helpers.paths import resolve, runs_dir
-from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.study import evaluate, load_network, load_utterances, read_network, read_run
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
@@ -199,7 +199,7 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
     if importlib.util.find_spec("nir") is None:
         print("Without network.nir: it needs the package nir (pip install nir).")
         return None
-    from hardware.nir_file import unwritable_reasons, write_nir
+    from shd_circuit.nir_file import unwritable_reasons, write_nir
 
     if reasons := unwritable_reasons(model):
         print(f"Without network.nir: {'; '.join(reasons)}.")
@@ -274,7 +274,7 @@ def export_from(given: argparse.Namespace) -> None:
 
 def main() -> None:
     """Export from the command line (``make export``)."""
-    parser = argparse.ArgumentParser(prog="python -m hardware.export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shd_circuit.export", description=__doc__)
     add_arguments(parser)
     try:
         export_from(parser.parse_args())

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hardware import cost
-from hardware.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
-from hardware.sources import (
+from shd_circuit import cost
+from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.sources import (
     MEMORIES,
     Word,
     answers_text,
@@ -29,9 +29,9 @@ from hardware.sources import (
     verilog_parameters,
 )
 from shd_helpers.checks import check_whole, quoted
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
-from shd_helpers.source.shd_file import N_CHANNELS
 
 SOURCES = ("reference.c", "rtl/core.v", "rtl/shd_top.v", "rtl/harness.cpp")
 TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
@@ -348,7 +348,7 @@ def build_folder(folder: Path, **build: int) -> None:
 
 def source_text(name: str) -> str:
     """Return a file of `SOURCES`, or the README's text."""
-    return files("hardware").joinpath(name).read_text(encoding="utf-8")
+    return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
 
 
 def readme(

@@ -39,9 +39,9 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.compiled import compiled
+from shd_helpers.data.shd_file import N_CHANNELS, Utterances
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network.engine import answers
-from shd_helpers.source.shd_file import N_CHANNELS, Utterances
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
 OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a beta close to 1

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hardware.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsample import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward

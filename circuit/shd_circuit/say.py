@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from hardware.folder import ExportError, check_header
+from shd_circuit.folder import ExportError, check_header
 from shd_helpers.command import run
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
@@ -84,7 +84,7 @@ def page(folder: Path) -> str:
         found = re.search(r"classes \(([^)]*)\)", (folder / "README.md").read_text("utf-8"))
         assert found
         parts["words"] = [each.split()[1] for each in found[1].split(", ")]
-    sound = files("hardware") / "sound"
+    sound = files("shd_circuit") / "sound"
     modules = (
         compile_c(Path(str(sound / "hear.c")), EAR),
         compile_c(folder / "reference.c", [f"-DTRACE={parts['is_membrane']}", "-Os"]),
@@ -100,7 +100,7 @@ def page(folder: Path) -> str:
 
 def main() -> None:
     """Write the page, and open it (``make say``)."""
-    parser = argparse.ArgumentParser(prog="python -m hardware.say", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shd_circuit.say", description=__doc__)
     parser.add_argument("folder", nargs="?", default=FOLDER, help=f"an exported one ({FOLDER})")
     parser.add_argument("--out", default="build/say.html", help="the page (build/say.html)")
     parser.add_argument("--open", action="store_true", help="open it in a browser")

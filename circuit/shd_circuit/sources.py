@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardware.integer import IntegerNetwork, IntegerRun
-from shd_helpers.source.shd_file import N_CHANNELS
+from shd_circuit.integer import IntegerNetwork, IntegerRun
+from shd_helpers.data.shd_file import N_CHANNELS
 
 # the core's, in the order of `load_memory`
 MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")

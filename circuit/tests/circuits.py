@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+from shd_circuit.integer import IntegerLayer, IntegerNetwork
+from shd_circuit.sources import Word
 
-from hardware.integer import IntegerLayer, IntegerNetwork
-from hardware.sources import Word
 from shd_helpers.events.downsample import Downsampling
 
 COARSE = Downsampling(100, 0.6, 5, 7, 4)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from hardware.board import LATE, OVERRUN, Board, main
-from hardware.folder import ExportError
-from hardware.rtl import compiled
-from hardware.sources import MEMORIES, answers_text, memory_bits, memory_words
-from tests.circuits import random_circuit, random_words
-from tests.test_rtl import exported
+from circuits import random_circuit, random_words
+from shd_circuit.board import LATE, OVERRUN, Board, main
+from shd_circuit.folder import ExportError
+from shd_circuit.rtl import compiled
+from shd_circuit.sources import MEMORIES, answers_text, memory_bits, memory_words
+from test_rtl import exported
 
 LANES = 4
 

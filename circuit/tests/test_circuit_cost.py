@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from circuits import named, random_circuit, random_words
+from shd_circuit.cost import memory, operations
 
-from hardware.cost import memory, operations
 from shd_helpers.events.downsample import Events
-from tests.circuits import named, random_circuit, random_words
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
 WORDS = random_words(4)

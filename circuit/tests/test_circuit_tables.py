@@ -2,13 +2,13 @@
 
 import pandas as pd
 import pytest
+import shd_circuit
+from test_export import run_of
 
-import hardware
-from shd_helpers.events.toy import write_toy
+from scripts import circuit_tables as tables
 from shd_helpers.study import keep_network, load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
-from tests.test_export import run_of
-from tools import circuit_tables as tables
+from tests.toy import write_toy
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def home(tmp_path, monkeypatch):
     """Two run folders, the second with a circuit; speaker 3 is left out."""
     for name in ("data", "runs", "results"):
         monkeypatch.setenv(f"SHD_{name.upper()}_DIR", str(tmp_path / name))
-    monkeypatch.delenv("SHD_SMOKE", raising=False)
+    monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     for name, values in (("STRENGTHS", (0.1,)), ("SLOWER", (0.5,)), ("FAULTY", (0.1,))):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)
@@ -39,8 +39,8 @@ def test_disturbances(home, monkeypatch, capsys):
     make(monkeypatch, "disturbances", "*")
     table = pd.read_csv(path, dtype={"run": str})
     assert path.read_text().startswith(first)
-    n_slow = sum("clock" in kind for kind in hardware.DISTURBANCES)
-    n_rows = 1 + 3 * (len(hardware.DISTURBANCES) - n_slow) + n_slow
+    n_slow = sum("clock" in kind for kind in shd_circuit.DISTURBANCES)
+    n_rows = 1 + 3 * (len(shd_circuit.DISTURBANCES) - n_slow) + n_slow
     assert table.groupby("seed").size().to_dict() == {0: n_rows, 1: n_rows}
     info = read_run(home / "runs" / "a").info
     own = table[(table.run == info["hash"]) & (table.kind == "none")].iloc[0]
@@ -55,11 +55,13 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     make(monkeypatch, "faults", "b")
     path = home / "results" / "circuit_faults.csv"
     table = pd.read_csv(path)
-    assert table.groupby("kind").size().to_dict() == {"none": 1} | dict.fromkeys(hardware.FAULTS, 3)
+    assert table.groupby("kind").size().to_dict() == {"none": 1} | dict.fromkeys(
+        shd_circuit.FAULTS, 3
+    )
     assert table.circuit.unique().tolist() == ["b: 4-8-12"]
     trained = load_network(read_run(home / "runs" / "b"))
     events = load_utterances(trained).predicted
-    right = hardware.circuit_of(trained).evaluate(events)[0].argmax(1) == events.labels
+    right = shd_circuit.circuit_of(trained).evaluate(events)[0].argmax(1) == events.labels
     assert table.accuracy[table.kind == "none"].item() == pytest.approx(right.mean(), rel=1e-4)
     monkeypatch.setattr(tables, "read_network", lambda name: trained)  # its data has no name
     make(monkeypatch, "faults", "kept")  # the same run

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from circuits import named
+from shd_circuit.disturbances import DISTURBANCES, FAULTS, disturb
 
-from hardware.disturbances import DISTURBANCES, FAULTS, disturb
 from shd_helpers.network import engine as fused
-from tests.circuits import named
 from tests.networks import spiking_network
 from tests.test_engine import make_events, random_events
 

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
-from hardware import export, say
-from hardware.folder import (
+from shd_circuit import export, say
+from shd_circuit.folder import (
     SOURCES,
     Description,
     ExportError,
@@ -24,12 +23,13 @@ from hardware.folder import (
     readme,
     source_text,
 )
-from hardware.quantise import circuit_of
-from hardware.sources import c_header, events_text, memories, verilog_parameters
+from shd_circuit.quantise import circuit_of
+from shd_circuit.sources import c_header, events_text, memories, verilog_parameters
+
+from shd_helpers.data import fingerprint
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.network import Quantisation, build_network, costs
 from shd_helpers.paths import ROOT
-from shd_helpers.source import fingerprint
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import (
     Recipe,
     RunWriter,
@@ -241,7 +241,7 @@ def test_the_committed_readmes(folder):
 
 
 def test_the_ports_of_the_document_are_the_core_s():
-    core, doc = source_text("rtl/core.v"), (ROOT / "docs" / "circuit.md").read_text()
+    core, doc = source_text("rtl/core.v"), (ROOT / "circuit" / "README.md").read_text()
     declared = core[core.index(") (") : core.index("\n);")]
     found = re.findall(r"\b(?:in|out|load|mon)_\w+|\bclk\b|\brst\b", declared)
     rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)

@@ -1,9 +1,8 @@
 """The core's handshakes, proven up to a depth, whatever happens at its ports."""
 
 import pytest
-
-from hardware.folder import ExportError, source_text
-from hardware.rtl import prove
+from shd_circuit.folder import ExportError, source_text
+from shd_circuit.rtl import prove
 
 DEPTH = 35  # more takes minutes
 BROKEN = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shd_circuit import IntegerLayer, IntegerNetwork, milliseconds
 
-from hardware import IntegerLayer, IntegerNetwork, milliseconds
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.events.toy import write_toy
-from shd_helpers.source.shd_file import read_shd
 from tests.test_downsample import grids, spike_lists, utterances
+from tests.toy import write_toy
 
 GRID = Downsampling(first_unit=688, duration_s=0.06, pool_units=2, pool_steps=3, pool_threshold=2)
 RAW = st.lists(st.tuples(st.integers(0, 70), st.integers(680, 699)), max_size=200).map(sorted)

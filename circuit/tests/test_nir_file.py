@@ -14,7 +14,7 @@ from tests.networks import spiking_network
 from tests.test_engine import random_events
 
 nir = pytest.importorskip("nir")
-from hardware import nir_file  # noqa: E402
+from shd_circuit import nir_file  # noqa: E402
 
 pytestmark = pytest.mark.slow  # which is when nir is installed
 

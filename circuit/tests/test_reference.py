@@ -5,9 +5,9 @@ import subprocess
 
 import numpy as np
 import pytest
-
-from hardware.folder import source_text
-from hardware.sources import (
+from circuits import CIRCUITS, SMALL, named, random_circuit, random_words
+from shd_circuit.folder import source_text
+from shd_circuit.sources import (
     Word,
     answers_text,
     c_header,
@@ -16,7 +16,6 @@ from hardware.sources import (
     events_text,
     trace_text,
 )
-from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")

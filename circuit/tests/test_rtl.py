@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
-import hardware
-from hardware import cost
-from hardware.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles
-from hardware.folder import (
+import shd_circuit
+from circuits import CIRCUITS, SMALL, named, random_circuit, random_words
+from shd_circuit import cost
+from shd_circuit.cost import ENERGY_PJ, core_line, fifo_depth, step_cycles, word_cycles
+from shd_circuit.folder import (
     Description,
     ExportError,
     build_folder,
@@ -23,10 +23,10 @@ from hardware.folder import (
     source_text,
     write_folder,
 )
-from hardware.rtl import FAMILIES, _yosys, place_and_route, simulate, to_cells
-from hardware.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
-from hardware.rtl.toggles import _count, toggles
-from hardware.sources import (
+from shd_circuit.rtl import FAMILIES, _yosys, place_and_route, simulate, to_cells
+from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
+from shd_circuit.rtl.toggles import _count, toggles
+from shd_circuit.sources import (
     MEMORIES,
     Word,
     answers_text,
@@ -36,11 +36,11 @@ from hardware.sources import (
     trace_text,
     verilog_parameters,
 )
+
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_table
 from shd_helpers.sweeps import plan_of
 from tests import RESULTS
-from tests.circuits import CIRCUITS, SMALL, named, random_circuit, random_words
 
 
 def exported(folder, name, n_words):
@@ -189,7 +189,7 @@ def test_the_committed_circuits_wherever_they_are_computed(name, tmp_path):
 
     n_words = int(os.environ.get("SHD_WORDS", "24"))
     network, folder = read_circuit(RESULTS / name), tmp_path / "circuit"
-    given = hardware.read_vectors(RESULTS / name)
+    given = shd_circuit.read_vectors(RESULTS / name)
     words = [*edge_words(network, given).values(), *moved(given, n_words)]
     shutil.copytree(RESULTS / name, folder)
     (folder / "vectors.txt").write_text(events_text(words))
@@ -356,7 +356,7 @@ def test_a_folder_without_a_core_is_named(tmp_path):
 def test_the_document_s_numbers_are_the_table_s():
     """Of both committed circuits: FPGAs, FIFOs, energies, and what others report."""
     table = pd.read_csv(RESULTS / "rtl.csv").set_index(["folder", *COLUMNS[:3]]).sort_index()
-    doc = (ROOT / "docs" / "circuit.md").read_text()
+    doc = (ROOT / "circuit" / "README.md").read_text()
     section = doc[doc.index("### Placed and routed") : doc.index("## Budget")]
     found = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
     energies = {}
@@ -371,7 +371,9 @@ def test_the_document_s_numbers_are_the_table_s():
             quantities = [*(f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS), ANSWER]
             each = [f"{values['core', f'lanes {n}', name]:,g}" for name in quantities]
             assert [folder, str(n), *each] in found
-        network, words = (read(RESULTS / folder) for read in (read_circuit, hardware.read_vectors))
+        network, words = (
+            read(RESULTS / folder) for read in (read_circuit, shd_circuit.read_vectors)
+        )
         assert f"`{folder}` {word_cycles(network, words, 4) / len(words):,.0f}" in doc
         counted = values["UP5K's cells", "lanes 4"].rename(lambda q: q.removesuffix(" a word"))
         of = energies[folder] = cost.energy(counted)

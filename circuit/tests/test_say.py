@@ -11,18 +11,18 @@ import psutil
 import pytest
 import soundfile
 from scipy.signal import resample_poly
+from shd_circuit.folder import read_circuit
+from shd_circuit.say import FOLDER, chances, page
+from test_sound import words
 
-from hardware.folder import read_circuit
-from hardware.say import FOLDER, chances, page
+from shd_helpers.data import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
-from shd_helpers.source import SPEECH_RATE_HZ, synthesise
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RecordingError
-from shd_helpers.source.shd_file import LANGUAGES
 from tests import test_browser
 from tests.test_browser import chromium, microphone  # noqa: F401
 from tests.test_microphone import NOT_WORDS, RATE, with_noise
-from tests.test_sound import words
 
 HAS_ZIG = importlib.util.find_spec("ziglang")
 pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]

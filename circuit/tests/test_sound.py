@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 import soundfile
 from scipy.signal import resample_poly
+from shd_circuit.folder import read_circuit
+from shd_circuit.say import chances
 
-from hardware.folder import read_circuit
-from hardware.say import chances
+from shd_helpers.cochlea import CHANNELS, encode
+from shd_helpers.data import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.recordings import RecordingError
+from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
-from shd_helpers.source import SPEECH_RATE_HZ, synthesise
-from shd_helpers.source.cochlea import CHANNELS, encode
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RecordingError
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study import interval
 from tests import RESULTS
 from tests.test_microphone import AUDIO, NOT_WORDS, RATE, noise
 
-SOUND, CIRCUIT = ROOT / "hardware" / "sound", ROOT / "results" / "circuit"
+SOUND, CIRCUIT = ROOT / "circuit" / "shd_circuit" / "sound", ROOT / "results" / "circuit"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
 LIBRARY = """
 #include "cochlea.c"

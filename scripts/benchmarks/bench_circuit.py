@@ -4,9 +4,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from bench_cochlea import seconds
+from shd_circuit import circuit_of, read_vectors
 
-from hardware import circuit_of, read_vectors
+from scripts.benchmarks.bench_cochlea import seconds
 from shd_helpers.paths import ROOT
 from shd_helpers.study import read_network
 

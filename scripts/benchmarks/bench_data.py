@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from shd_helpers.data.shd_file import LANGUAGES, Utterances
+from shd_helpers.data.speech import make_spoken
 from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.source.shd_file import LANGUAGES, Utterances
-from shd_helpers.source.speech import make_spoken
 
 UTTERANCES, SPIKES = 8156, 8000
 

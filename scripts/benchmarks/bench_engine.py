@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from shd_helpers.data.datasets import locate
 from shd_helpers.events.downsample import Downsampling, Events, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
 from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
-from shd_helpers.source.datasets import locate
 
 SIZES, BETA, SLOPE = (183, 256, 10), 0.95, 25.0
 SNNTORCH = "reset: subtracts the threshold one step later, detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
@@ -318,7 +318,7 @@ def growth(rounds: int) -> list[dict]:
     return out
 
 
-# Run as `python bench_engine.py TASK`: what must have a process of its own.
+# Run as `python -m scripts.benchmarks.bench_engine TASK`: what must have a process of its own.
 
 
 def task_memory(which: str) -> None:
@@ -363,9 +363,12 @@ def task_worker(seconds: float = 4.0) -> None:
 def spawn(*task: str, **environment: str) -> subprocess.Popen:
     """Start a task."""
     return subprocess.Popen(
-        [sys.executable, __file__, *task], text=True, env={**os.environ, **environment},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "scripts.benchmarks.bench_engine", *task],
+        text=True,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
 
 
 def memory() -> list[dict]:

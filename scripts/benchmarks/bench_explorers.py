@@ -11,13 +11,13 @@ from unittest import mock
 import numpy as np
 import torch
 
-from shd_helpers.events import toy as smoke
+from shd_helpers.data.datasets import locate
+from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, load_events
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import NetworkConfig, SpikingNetwork
-from shd_helpers.source.datasets import locate
-from shd_helpers.source.shd_file import read_shd
 from shd_helpers.study import training
+from tests.toy import write_toy
 
 
 def step_s(explorer, *arguments, slider: str) -> float:
@@ -53,7 +53,7 @@ def rows() -> list[dict]:
         `benchmark`, `variant` (explorer and slider), `median_s` of a step.
     """
     with tempfile.TemporaryDirectory() as folder:
-        smoke.write_toy(Path(folder), seed=0)
+        write_toy(Path(folder), seed=0)
         files = locate(folder)
         data = read_shd(files[0])
         train, test = load_events(files, Downsampling())

@@ -10,12 +10,12 @@ from statistics import median
 
 import numpy as np
 import soundfile
-from bench_cochlea import RATE_HZ, clip, seconds
+from shd_circuit.say import FOLDER, page
 
-from hardware.say import FOLDER, page
+from scripts.benchmarks.bench_cochlea import RATE_HZ, clip, seconds
 from shd_helpers.paths import ROOT
 
-SOUND = ROOT / "hardware" / "sound"
+SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
 
 
 def in_c(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:

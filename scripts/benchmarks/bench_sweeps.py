@@ -9,14 +9,14 @@ from pathlib import Path
 
 import yaml
 
+from shd_helpers.data import datasets
 from shd_helpers.events import downsample as preprocessing
-from shd_helpers.events.toy import write_toy
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.source import datasets
 from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
+from tests.toy import write_toy
 
 NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"
 

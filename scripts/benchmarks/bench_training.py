@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 import yaml
-from bench_cochlea import seconds
-from bench_engine import speech
-from bench_sweeps import environment
 
+from scripts.benchmarks.bench_cochlea import seconds
+from scripts.benchmarks.bench_engine import speech
+from scripts.benchmarks.bench_sweeps import environment
+from shd_helpers.data import locate
 from shd_helpers.events import Augmentation, Downsampling, Split, load_parts
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.source import locate
 from shd_helpers.study import TrainConfig
 from shd_helpers.study.training import train_epoch
 from shd_helpers.sweeps.clusters import Places

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from shd_circuit.nir_file import read_nir, write_nir
 from tqdm import tqdm
 
-from hardware.nir_file import read_nir, write_nir
 from shd_helpers.files import atomic
 from shd_helpers.network import answers
 from shd_helpers.network import engine as fused

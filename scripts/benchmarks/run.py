@@ -29,7 +29,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "bench.csv"
     for name in names:
-        new = pd.DataFrame(import_module(f"bench_{name}").rows()).assign(suite=name)
+        new = pd.DataFrame(import_module(f"scripts.benchmarks.bench_{name}").rows()).assign(
+            suite=name
+        )
         old = pd.read_csv(path) if path.exists() else new.head(0)
         with atomic(path) as part:
             pd.concat([old[old.suite != name], new]).to_csv(part, index=False, float_format="%.4g")

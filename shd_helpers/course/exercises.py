@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import yaml
 
-from shd_helpers.study import my_network
+from shd_helpers.course import my_network
 
 UNWRITTEN = "your lines go here"  # what an untouched function says
 

@@ -12,10 +12,10 @@ import torch
 import traitlets
 from matplotlib.figure import Figure
 
+from shd_helpers.data.datasets import dataset_name, speaker_name
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
-from shd_helpers.source.datasets import dataset_name, speaker_name
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import fit
 

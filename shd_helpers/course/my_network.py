@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import OF_A_RUN, runs_dir
-from shd_helpers.source.shd_file import ENGLISH
 from shd_helpers.study.networks import TrainedNetwork
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError

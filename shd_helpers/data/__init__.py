@@ -1,12 +1,11 @@
-"""Where spikes come from: files in SHD layout, recordings, a synthetic voice, the model cochlea.
+"""Where spikes come from: files in SHD layout, recordings and a synthetic voice.
 
-The names below are imported when they are asked for: the cochlea alone loads numba and scipy.
+The names below are imported when they are asked for, because some of them load numba and scipy.
 """
 
 from lazy_loader import attach
 
 _MODULES = {
-    "cochlea": ("encode", "membrane_velocity"),
     "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
     "microphone": ("encode_word",),
     "recordings": ("encode_recordings",),

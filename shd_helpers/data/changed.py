@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, fade
+from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, fade
 
 # What is drawn of a range is drawn uniformly; speeds and frequencies by their logarithm.
 SPEED = (0.82, 1.22)  # times as fast: pitch, formants and tempo go together

@@ -4,9 +4,10 @@ import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from shd_helpers.data.download import download, exclusive
+from shd_helpers.data.names import MOST_COPIES, PARTS, SUFFIXES, copy_name
+from shd_helpers.data.shd_file import DatasetError, content_hash
 from shd_helpers.paths import data_dir, resolve
-from shd_helpers.source.download import download, exclusive
-from shd_helpers.source.shd_file import DatasetError, content_hash
 
 SHD_MD5 = {  # of the HDF5 files, and of the zip files that hold them; from public loaders
     "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
@@ -15,9 +16,6 @@ SHD_MD5 = {  # of the HDF5 files, and of the zip files that hold them; from publ
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
 NAMED = ("spoken", "hd", "shd")
-SUFFIXES = (".h5", ".h5.gz", ".h5.zip")
-PARTS = ("train", "test")
-MOST_COPIES = 10  # of a recording, each with its sound changed
 
 
 def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
@@ -48,11 +46,11 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     """
     if dataset == "spoken":
         # numba and scipy take 1 s to import
-        from shd_helpers.source.speech import make_spoken
+        from shd_helpers.data.speech import make_spoken
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
-        from shd_helpers.source.heidelberg import make_heidelberg
+        from shd_helpers.data.heidelberg import make_heidelberg
 
         train, test = make_heidelberg(data_dir() / "hd")
         return train, test
@@ -88,7 +86,7 @@ def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: in
     missing and can't be made.
     """
     if dataset == "hd":
-        from shd_helpers.source.heidelberg import make_heidelberg
+        from shd_helpers.data.heidelberg import make_heidelberg
 
         return [make_heidelberg(data_dir() / "hd", 1 + k, [part])[0] for k in range(copies)]
     names = [f"{copy_name(dataset_name(files), 1 + k)}_{PARTS[part]}" for k in range(copies)]
@@ -100,11 +98,6 @@ def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: in
             "'spoken' and 'shd'."
         )
     return [path for path in found.values() if path]
-
-
-def copy_name(name: str, copy: int) -> str:
-    """Return what a data set's changed copies 1, 2, ... are called; 0 is the data set itself."""
-    return f"{name}_changed{copy}" if copy else name
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pooch
 from filelock import FileLock, Timeout
 
-from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.data.shd_file import DatasetError
 
 SLOWEST_BYTES_PER_S, PATIENCE_S = 1000, 30.0  # a site that sends less for so long is given up
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")

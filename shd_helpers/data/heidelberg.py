@@ -15,11 +15,11 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from shd_helpers.data.download import download, exclusive
+from shd_helpers.data.names import PARTS, copy_name
+from shd_helpers.data.recordings import RecordingError, encode_files
+from shd_helpers.data.shd_file import DatasetError, write_shd
 from shd_helpers.files import atomic, sha256
-from shd_helpers.source.datasets import PARTS, copy_name
-from shd_helpers.source.download import download, exclusive
-from shd_helpers.source.recordings import RecordingError, encode_files
-from shd_helpers.source.shd_file import DatasetError, write_shd
 from shd_helpers.versions import CHANGES, SPIKES
 
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from shd_helpers.source.cochlea import encode
-from shd_helpers.source.recordings import (
+from shd_helpers.cochlea import encode
+from shd_helpers.data.recordings import (
     RATE_HZ,
     SILENCE,
     SPEECH_HZ,
@@ -82,7 +82,8 @@ def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
     warning = "It is clipped, which the network doesn't know: say it softer, or from further away."
     warning = warning if is_clipped(wave[first:stop]) else ""
     sound = at_48_khz(_with_silence(sound, first, stop, rate_hz, seed), rate_hz)
-    return Word(sound, RATE_HZ, *encode(sound, RATE_HZ, seed), warning)
+    times, units = encode(sound, RATE_HZ, seed)
+    return Word(sound, RATE_HZ, times, units, warning)
 
 
 def _with_silence(wave: np.ndarray, first: int, stop: int, rate_hz: int, seed: int) -> np.ndarray:

@@ -13,12 +13,12 @@ import numpy as np
 import soundfile
 
 from shd_helpers.checks import check_whole
+from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode, on_all_cores
+from shd_helpers.data.changed import Change
+from shd_helpers.data.download import exclusive
+from shd_helpers.data.names import MOST_COPIES, copy_name
+from shd_helpers.data.shd_file import LANGUAGES, write_shd
 from shd_helpers.files import atomic, reading, sha256
-from shd_helpers.source.changed import Change
-from shd_helpers.source.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode, on_all_cores
-from shd_helpers.source.datasets import MOST_COPIES, copy_name
-from shd_helpers.source.download import exclusive
-from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.versions import CHANGES, SPIKES
 
 SUFFIXES = (".wav", ".flac")

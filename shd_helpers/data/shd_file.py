@@ -184,7 +184,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
     if absent:
         raise DatasetError(
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
-            "shd_helpers.source.shd_file.write_shd."
+            "shd_helpers.data.shd_file.write_shd."
         )
     for name, (is_right, wanted) in _COLUMNS.items():
         column = file[name]
@@ -192,7 +192,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
         if not is_column or not is_right(column.dtype):
             raise DatasetError(
                 f"{path}: {name} must be {wanted}, one for each utterance. Write the file with "
-                "shd_helpers.source.shd_file.write_shd."
+                "shd_helpers.data.shd_file.write_shd."
             )
     rows = {name: len(file[name]) for name in (*_LAYOUT[:-1], "extra/file") if name in file}
     if len(set(rows.values())) > 1:

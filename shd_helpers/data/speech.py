@@ -19,9 +19,9 @@ import scipy.fft
 import soundfile
 
 from shd_helpers.checks import check_choice
+from shd_helpers.cochlea import encode, on_all_cores
+from shd_helpers.data.shd_file import LANGUAGES, write_shd
 from shd_helpers.files import atomic
-from shd_helpers.source.cochlea import encode, on_all_cores
-from shd_helpers.source.shd_file import LANGUAGES, write_shd
 from shd_helpers.versions import SPIKES
 
 ESPEAK_RATE_HZ, SPEECH_RATE_HZ = 22_050, 24_000

@@ -1,9 +1,8 @@
-"""Spikes downsized to lists of events, their split and augmentation, and toy data for tests."""
+"""Spikes downsized to lists of events, their split and augmentation."""
 
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Downsampling, Events, downsize, load_events
 from shd_helpers.events.split import Parts, Split, add_copies, load_parts
-from shd_helpers.events.toy import smoke_sized
 
 __all__ = [
     "Augmentation",
@@ -15,5 +14,4 @@ __all__ = [
     "downsize",
     "load_events",
     "load_parts",
-    "smoke_sized",
 ]

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import check_settings, setting
-from shd_helpers.files import atomic, reading
-from shd_helpers.paths import data_dir
-from shd_helpers.source.download import exclusive
-from shd_helpers.source.shd_file import (
+from shd_helpers.data.download import exclusive
+from shd_helpers.data.shd_file import (
     LANGUAGES,
     N_CHANNELS,
     DatasetError,
@@ -23,6 +21,8 @@ from shd_helpers.source.shd_file import (
     language_classes,
     read_shd,
 )
+from shd_helpers.files import atomic, reading
+from shd_helpers.paths import data_dir
 from shd_helpers.versions import NUMERICS
 
 BIN_MS = 1.0  # of a time bin, before pooling

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shd_helpers.checks import check_settings, later, quoted, setting
+from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
-from shd_helpers.source.shd_file import DatasetError
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_out
 

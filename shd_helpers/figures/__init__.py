@@ -6,7 +6,6 @@ from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 
 _MODULES = {
     "controls": ("player",),
-    "experiments": ("experiment",),
     "listening": ("say_a_word",),
     "plots": ("accuracy_loss", "draw_blocks", "label_hz", "last_ms", "speakers_by_input"),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 from shd_helpers.events.downsample import Downsampling, Events, downsize
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
@@ -14,7 +15,6 @@ from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_helpers.figures.style import DOT, INK, legend_above
 from shd_helpers.network import surrogates
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.source.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
 
 
 def downsizing(

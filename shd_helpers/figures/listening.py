@@ -7,14 +7,14 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
+from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.recordings import RATE_HZ, RecordingError
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.source.microphone import encode_word
-from shd_helpers.source.recordings import RATE_HZ, RecordingError
-from shd_helpers.source.shd_file import N_CHANNELS
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.networks import TrainedNetwork, input_of
 

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from shd_helpers.cochlea import resonance_hz
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures.style import legend_above
-from shd_helpers.source.cochlea import resonance_hz
-from shd_helpers.source.shd_file import N_CHANNELS
 
 CHANNEL = "unit (cochlea channel)"
 HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)

@@ -31,13 +31,13 @@ from llvmlite.binding import get_host_cpu_name
 
 from shd_helpers import versions
 from shd_helpers.command import run
+from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
 from shd_helpers.events.split import split_parts
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, Quantisation, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.paths import data_dir
-from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit, one_thread
 
@@ -88,8 +88,8 @@ class BehaviorError(ValueError):
 
 def cochlea() -> Numbers:
     """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz."""
-    from shd_helpers.source.cochlea import encode
-    from shd_helpers.source.recordings import RATE_HZ, at_48_khz
+    from shd_helpers.cochlea import encode
+    from shd_helpers.data.recordings import RATE_HZ, at_48_khz
 
     found: dict[str, list[float] | str] = {}
     for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
@@ -105,8 +105,8 @@ def cochlea() -> Numbers:
 
 def augmented_recording() -> Numbers:
     """Change a fixed sound as an augmented recording is changed; describe the waveform."""
-    from shd_helpers.source.changed import Change
-    from shd_helpers.source.recordings import RATE_HZ
+    from shd_helpers.data.changed import Change
+    from shd_helpers.data.recordings import RATE_HZ
 
     found: dict[str, list[float] | str] = {}
     for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band

@@ -11,9 +11,9 @@ import torch
 from snntorch import SpikingNeuron
 from torch import nn
 
+from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.spiking import class_name
-from shd_helpers.source.shd_file import LANGUAGES
 from shd_helpers.study.recipe import Recipe
 
 NAMED = 3  # differences that a message names; the others are counted

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from shd_helpers.data.datasets import fingerprint
+from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
 from shd_helpers.paths import results_dir
-from shd_helpers.source.datasets import fingerprint
-from shd_helpers.source.shd_file import LANGUAGES, Utterances
 from shd_helpers.study.identity import differences, own_network
 from shd_helpers.study.recipe import Recipe, run_hash
 from shd_helpers.study.run_folder import REMEDY, Run, RunError

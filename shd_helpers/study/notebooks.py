@@ -17,10 +17,10 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
+from shd_helpers.data.datasets import dataset_name, locate
+from shd_helpers.data.shd_file import LANGUAGES, DatasetError
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
-from shd_helpers.source.datasets import dataset_name, locate
-from shd_helpers.source.shd_file import LANGUAGES, DatasetError
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, check_run_folder, read_run

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shd_helpers.checks import quoted
+from shd_helpers.paths import check_checkout
 
 _NAME = r"(?!\.)[\w.,=+-]+"
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
@@ -79,10 +80,14 @@ def check_injected() -> None:
 
     Raises
     ------
+    ImportError
+        As `check_checkout` does: the kernel of a copied checkout may import another one's package.
     ValueError
         As `check_parameters` does.
     """
     from IPython import get_ipython  # a notebook's kernel has imported it
+
+    check_checkout(Path.cwd())
 
     kernel = get_ipython()
     if kernel is None:  # the notebook's code runs as a program

@@ -12,18 +12,11 @@ from typing import Any
 import psutil
 
 from shd_helpers.checks import check_settings, check_whole, later, quoted, setting
-from shd_helpers.events import (
-    Augmentation,
-    Downsampling,
-    Parts,
-    Split,
-    add_copies,
-    load_parts,
-    smoke_sized,
-)
+from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_changed
+from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.events import Augmentation, Downsampling, Parts, Split, add_copies, load_parts
 from shd_helpers.network import NetworkConfig, Quantisation
-from shd_helpers.source.datasets import MOST_COPIES, fingerprint, locate, locate_changed
-from shd_helpers.source.shd_file import LANGUAGES
+from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.training import TrainConfig
 from shd_helpers.versions import CHANGES, NUMERICS
@@ -91,7 +84,7 @@ class Recipe:
         In the tests' small version it has toy data and two epochs at most.
         """
         given = {**sys._getframe(1).f_globals}
-        given["dataset"], given["epochs"] = smoke_sized(given["dataset"], given["epochs"])
+        given["dataset"], given["epochs"] = small_version(given["dataset"], given["epochs"])
         return cls.from_flat(given)
 
     def flat(self) -> dict[str, Any]:
@@ -108,11 +101,11 @@ class Recipe:
     @property
     def files(self) -> tuple[Path, Path]:
         """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
-        return locate(smoke_sized(self.dataset, 1)[0], self.language)
+        return locate(small_version(self.dataset, 1)[0], self.language)
 
     def identify_data(self) -> dict[str, str]:
         """Return the name and the hashes of all files that the run reads; see `identify_data`."""
-        dataset, _ = smoke_sized(self.dataset, 1)
+        dataset, _ = small_version(self.dataset, 1)
         return identify_data(self.flat() | {"dataset": dataset})
 
     def load(self) -> Parts:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from math import inf, prod
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from shd_helpers.checks import quoted
-from shd_helpers.events import smoke_sized
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, is_smoke, results_dir, runs_dir
-from shd_helpers.source.datasets import NAMED, dataset_name, locate
+from shd_helpers.data.datasets import NAMED, dataset_name, locate
+from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
+from shd_helpers.small import is_small, small_version
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe, identify_data, run_hash
@@ -193,7 +192,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    table = (runs_dir() / "results" if is_smoke() else results_dir()) / f"{name}.csv"
+    table = (runs_dir() / "results" if is_small() else results_dir()) / f"{name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
     return Sweep(name, notebook, runs, table, predictions)
 
@@ -284,7 +283,6 @@ def _runs(
     seeds: Mapping[str, Sequence[int]],
 ) -> Iterator[RunSpec]:
     """Yield every combination of places with its seeds."""
-    small = cache(smoke_sized)  # it writes whole data sets
     for places in itertools.product(*axes.values()):
         chosen = {key: value for _, values in places for key, value in values.items()}
         at = dict(zip(axes, (place for place, _ in places), strict=True))
@@ -293,8 +291,8 @@ def _runs(
         for seed in seeds[own[0] if own else OTHERS]:
             run_name = f"sweeps/{name}/{configuration},seed={seed}"
             parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
-            if is_smoke() and {"dataset", "epochs"} <= parameters.keys():
-                sizes = small(parameters["dataset"], parameters["epochs"])
+            if is_small() and {"dataset", "epochs"} <= parameters.keys():
+                sizes = small_version(parameters["dataset"], parameters["epochs"])
                 parameters["dataset"], parameters["epochs"] = sizes
             data = {}
             if "dataset" in parameters:

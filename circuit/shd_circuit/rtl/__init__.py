@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hardware.folder import ExportError, build_folder, source_text
-from hardware.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from hardware.sources import memories, verilog_parameters
+from shd_circuit.folder import ExportError, build_folder, source_text
+from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.sources import memories, verilog_parameters
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsample import Downsampling
-from shd_helpers.source.shd_file import N_CHANNELS
 
 RUNTIME = "include/backends/cxxrtl/runtime"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from hardware import cost
-from hardware.cost import fifo_depth, last_step_cycles
-from hardware.export import add_arguments, export_from, out_folder
-from hardware.folder import ExportError, read_circuit, read_vectors
-from hardware.rtl import FAMILIES, place_and_route, simulate
-from hardware.rtl.toggles import toggles
-from hardware.sources import fits
+from shd_circuit import cost
+from shd_circuit.cost import fifo_depth, last_step_cycles
+from shd_circuit.export import add_arguments, export_from, out_folder
+from shd_circuit.folder import ExportError, read_circuit, read_vectors
+from shd_circuit.rtl import FAMILIES, place_and_route, simulate
+from shd_circuit.rtl.toggles import toggles
+from shd_circuit.sources import fits
 from shd_helpers.command import run
-from shd_helpers.source.shd_file import DatasetError
+from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
 
 CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)
@@ -26,7 +26,7 @@ COLUMNS = ["device", "build", "quantity", "value"]
 
 def main() -> None:
     """Print cycles a word, cells and clock of each FPGA; export the run first if need be."""
-    parser = argparse.ArgumentParser(prog="python -m hardware.rtl", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shd_circuit.rtl", description=__doc__)
     add_arguments(parser)
     parser.add_argument("--table", type=Path, help="write what is found to this CSV file; rows of "
                         "other folders stay")  # fmt: skip

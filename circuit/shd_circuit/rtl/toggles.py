@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hardware.folder import ExportError, read_vectors, source_text
-from hardware.rtl import _compile, _copied, _run, _yosys, to_cells
-from hardware.sources import events_text
+from shd_circuit.folder import ExportError, read_vectors, source_text
+from shd_circuit.rtl import _compile, _copied, _run, _yosys, to_cells
+from shd_circuit.sources import events_text
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
 TO_NETS = (

@@ -1,4 +1,4 @@
-"""Shared fixtures."""
+"""Fixtures that the tests of the study and of the circuit share."""
 
 import functools
 
@@ -6,9 +6,9 @@ import nbval.kernel
 import pytest
 import torch
 
-from shd_helpers.events.toy import write_toy
 from shd_helpers.sweeps import runner
 from tests.sweep_home import Home, stopped
+from tests.toy import small_data, write_toy
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
@@ -49,7 +49,7 @@ def data_dir(tmp_path, monkeypatch):
 def home(tmp_path, monkeypatch):
     """A folder with a sweep of a small notebook."""
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
-    monkeypatch.setenv("SHD_SMOKE", "1")  # the table goes below SHD_RUNS_DIR, too
+    monkeypatch.setenv("SHD_SMALL_DATA", small_data())  # the table goes below SHD_RUNS_DIR, too
     monkeypatch.setenv("SHD_STAND_IN", str(tmp_path))
     monkeypatch.setattr(runner, "TICK_S", 0.1)
     home = Home(tmp_path)

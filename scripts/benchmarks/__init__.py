@@ -1,0 +1,1 @@
+"""Measure speed; `make bench` runs all of them."""
