@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from scripts.sure import nested
+from scripts.confidence_thresholds import nested
 from shd_helpers.command import run
 from shd_helpers.data.microphone import read_word
 from shd_helpers.data.recordings import RecordingError
@@ -76,7 +76,7 @@ def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.Data
                     "label": DIGITS[int(digit)],
                     "predicted": answer.digit,
                     "confidence": answer.confidence,
-                    "accepted": answer.sure,
+                    "accepted": answer.accepted,
                 }
             )
     return pd.DataFrame(rows).sort_values("network", kind="stable", ignore_index=True)
@@ -99,8 +99,8 @@ def on_heidelberg_digits(model: str = "reference") -> Accepted:
     predictions = predictions[predictions["hash"].isin(runs["hash"])]
     by_speaker = nested(predictions)
     counts = predictions.groupby("speaker").size()
-    n_accepted = round((by_speaker.answered * counts).sum())
-    return Accepted(n_accepted, by_speaker.answered.mean(), by_speaker.right.mean())
+    n_accepted = round((by_speaker.accepted * counts).sum())
+    return Accepted(n_accepted, by_speaker.accepted.mean(), by_speaker.correct.mean())
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 Each of `TABLES` writes the table ``circuit_<its name>.csv``. Networks are those of run folders, or
 kept ones, by name. One that is in the table already is passed over, so that a stopped measurement
 goes on; remove its rows, or the table, to measure again. For ``disturbances`` networks were trained
-with leave_one_out, for example by ``make sweep SWEEP=circuit_bits``.
+with leave_one_speaker_out, for example by ``make sweep SWEEP=circuit_bits``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from scripts.networks import run_folders
 from shd_helpers.command import run
 from shd_helpers.files import atomic
-from shd_helpers.network import Quantisation, answers
+from shd_helpers.network import Quantization, answers
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
@@ -60,7 +60,7 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
 
     `accuracy` is over the utterances that the network's predictions are of.
     """
-    bits = export.quantisation_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
+    bits = export.quantization_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
     circuit, events = circuit_of(trained, bits), load_utterances(trained).predicted
     places = [("none", 0.0, 0)]
     places += [(k, s, draw) for k in FAULTS for draw in range(DRAWS) for s in FAULTY]
@@ -77,10 +77,10 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
 def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
     """Return a row for each circuit that a network of floats is rounded to.
 
-    Columns are `circuit`, `n_words`, `float_accuracy` and `accuracy` (fractions), `agreement` (the
-    share of words that both answer alike) and `bytes` of weights. Words are those of speakers who
-    didn't train: the test utterances, or those that validate where no test is read; of the
-    official split the whole test file.
+    Columns are `circuit`, `n_utterances`, `float_accuracy` and `accuracy` (fractions), `agreement`
+    (the share of utterances for which both have the same answer) and `bytes` of weights. The
+    utterances are those of unseen speakers: the test utterances, or those that validate if no test
+    is read. Of the official split they are the whole test file.
     """
     words, split = load_utterances(trained).predicted, trained.recipe.split
     circuits = SMALL_CHOSEN if split.score_test else SMALL_CIRCUITS
@@ -88,13 +88,13 @@ def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
         words = words.take(np.flatnonzero(~np.isin(words.speakers, trained.about["seen_speakers"])))
     floats, rows = evaluate(trained.network, words), []
     for name in tqdm(circuits, desc=trained.name, leave=False):
-        circuit = circuit_of(trained, Quantisation.named(name))
+        circuit = circuit_of(trained, Quantization.named(name))
         found = answers(circuit.evaluate(words)[0])
         stored = cost.memory(circuit).bytes
         rows.append(
             {
                 "circuit": name,
-                "n_words": len(words),
+                "n_utterances": len(words),
                 "float_accuracy": floats.accuracy,
                 "accuracy": np.mean(found == words.labels),
                 "agreement": np.mean(found == floats.answers),

@@ -19,9 +19,9 @@ import pandas as pd
 from scripts.networks import run_folders
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.command import run
-from shd_helpers.data.changed import Change
 from shd_helpers.data.heidelberg import ARCHIVE, NAME
 from shd_helpers.data.recordings import identity, read_wave
+from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
@@ -30,11 +30,14 @@ from shd_helpers.study.run_folder import RunError, read_run
 
 TAKES = 2  # of each digit and speaker, the first by name
 RECORDED, NOISE, GERMAN = "as recorded", "noise alone", "German digits"
-CHANGES = {
-    **{f"noise {db} dB below": Change(noise_db=db, noise_tilt_db=-3) for db in (20, 10, 5, 0)},
-    "a room of 0.3 s": Change(reverberation_s=0.3, direct_db=3),
-    "a room of 0.6 s": Change(reverberation_s=0.6, direct_db=0),
-    "300 to 3400 Hz": Change(high_pass_hz=300, low_pass_hz=3400),
+CONDITIONS = {
+    **{
+        f"noise {db} dB below": WaveformAugmentation(noise_db=db, noise_tilt_db=-3)
+        for db in (20, 10, 5, 0)
+    },
+    "a room of 0.3 s": WaveformAugmentation(reverberation_s=0.3, direct_db=3),
+    "a room of 0.6 s": WaveformAugmentation(reverberation_s=0.6, direct_db=0),
+    "300 to 3400 Hz": WaveformAugmentation(high_pass_hz=300, low_pass_hz=3400),
 }
 
 
@@ -45,8 +48,8 @@ def in_condition(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(int(number, 16))
     if condition == NOISE:
         wave = rng.standard_normal(len(wave))
-    elif condition in CHANGES:
-        wave = CHANGES[condition].apply(wave, rate_hz, rng)
+    elif condition in CONDITIONS:
+        wave = CONDITIONS[condition].apply(wave, rate_hz, rng)
     return encode(wave, rate_hz, seed=int(number[:16], 16))
 
 
@@ -77,7 +80,7 @@ def main() -> None:
         tar.extractall(folder, [tar.getmember(members[name]) for name in words.name], filter="data")
         english = words.query("language == 'english'")
         conditions = [
-            english.assign(condition=condition) for condition in (RECORDED, *CHANGES, NOISE)
+            english.assign(condition=condition) for condition in (RECORDED, *CONDITIONS, NOISE)
         ]
         german = words.query("language == 'german'").assign(condition=GERMAN)
         table = pd.concat([*conditions, german], ignore_index=True)

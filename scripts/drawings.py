@@ -17,7 +17,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 from shd_helpers.command import run
 from shd_helpers.data.microphone import Word, encode_word
 from shd_helpers.data.shd_file import N_CHANNELS
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Downsampling
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
@@ -30,7 +30,7 @@ SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
 HEARD = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
 Point = tuple[float, float]
 LINE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
-IN, LEAK, SPIKE, RESET = "C0", "C1", "C2", "C3"  # a part's colour is its term's
+IN, LEAK, SPIKE, RESET = "C0", "C1", "C2", "C3"  # a part's color is its term's
 BLOCKS, CLOSE_UP = 4, (34, 106)  # of the close-up: blocks in a row, first step and unit
 
 
@@ -241,7 +241,7 @@ def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> 
 
 def drawings() -> dict[str, Figure]:
     """Return all figures by the names of their files."""
-    word, kept = encode_word(synthesise(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
+    word, kept = encode_word(synthesize(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
     events = input_of(kept, word.times, word.units)
     (example,) = record_examples(kept.network, events).values()
     with plt.rc_context({"axes.titlesize": 12}):

@@ -1,8 +1,8 @@
 """Give old runs the hashes of the augmented recordings that they trained on.
 
-Runs that trained on augmented recordings (`changed` 1) were once identified by their settings and
-by the data set's two files alone. Now the files of augmented recordings are part of a run's
-identity, so the rows of such runs, their predictions, the pretrained networks and the circuit
+Runs that trained on augmented recordings (`augmented_copies` 1) were once identified by their
+settings and by the data set's two files alone. Now the files of augmented recordings are part of a
+run's identity, so the rows of such runs, their predictions, the pretrained networks and the circuit
 tables that point to them need a new hash. This script computes it from the files and writes it
 into the tables and networks below ``results/``.
 
@@ -28,9 +28,9 @@ from shd_helpers.data.datasets import PARTS, copy_name
 from shd_helpers.data.shd_file import content_hash
 from shd_helpers.files import atomic
 from shd_helpers.paths import NOTEBOOKS, results_dir
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.networks import weights_hash
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.tables import DATA, EVIDENCE, RECORDED, read_rows
 
 FILES = DATA[:2]  # the data set's two files; all that counted before
@@ -44,12 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.identify_augmented", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("folder", type=Path, help="folder of hd_changed1_train.h5 and ..._test.h5")
+    parser.add_argument("folder", type=Path, help="folder of hd_augmented1_train.h5")
     parser.add_argument("evidence", help="how it is known that the runs trained on these files")
     arguments = parser.parse_args()
     copies = [arguments.folder / f"{copy_name('hd', 1)}_{part}.h5" for part in PARTS]
     if absent := [str(path) for path in copies if not path.is_file()]:
-        sys.exit(f"{absent[0]}: no such file. Make it with `changed` 1 and DATASET=hd.")
+        sys.exit(f"{absent[0]}: no such file. Make it with `augmented_copies` 1 and DATASET=hd.")
     hashes = dict(zip(AUGMENTED, map(content_hash, copies), strict=True))
     renamed: dict[str, str] = {}
     for path in sorted(results_dir().glob("*_hd.csv")):

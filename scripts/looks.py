@@ -26,11 +26,14 @@ import pandas as pd
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
+from shd_helpers.study.tables import with_current_names
 from shd_helpers.sweeps import plan_of
 
-LEFT_OUT = "left-out speakers"
+LEFT_OUT = "held-out speakers"
 OFFICIAL = "official test file"
-JUDGES = {"leave_one_out": LEFT_OUT, "official": OFFICIAL}
+JUDGES = {"leave_one_speaker_out": LEFT_OUT, "official": OFFICIAL}
+# Sweeps that were renamed: today's names by the first ones.
+RENAMED_SWEEPS = {"original_left_out": "original_leave_one_speaker_out"}
 RUN = "run of a sweep"
 VALIDATED = "run that validated"
 AGAIN = "network scored again"
@@ -117,7 +120,7 @@ NO_TABLE = (
         72,
         "",
         "2026-11-28",
-        "scripts/sure.py; 36 runs each",
+        "scripts/confidence_thresholds.py; 36 runs each",
     ),
     Look(
         "official spikes and ours, one network",
@@ -228,16 +231,25 @@ class History:
         # Of predictions the German word "null" is a label, no missing value.
         how = {"keep_default_na": False} if packed else {"low_memory": False}
         file = io.BytesIO(self.git("show", f"{commit}:{path}"))
-        return pd.read_csv(file, compression="gzip" if packed else None, **how)
+        table = pd.read_csv(file, compression="gzip" if packed else None, **how)
+        return with_current_names(table)
 
     def first(self, path: str) -> str:
-        """Return when a file entered the history; empty if it never did."""
-        return next((time for _, time, _ in self.changes(path)), "")
+        """Return when a file entered the history; empty if it never did.
+
+        The file may have entered it under the first name of its sweep.
+        """
+        paths = [path]
+        for first, today in RENAMED_SWEEPS.items():
+            paths.append(path.replace(today, first))
+        times = [time for name in paths for _, time, _ in self.changes(name)]
+        return min(times, default="")
 
 
 def sweep_of(path: str) -> str:
-    """Return the sweep's name of a table's path."""
-    return Path(path).stem.removesuffix("_hd")
+    """Return today's name of the sweep whose table has a path."""
+    name = Path(path).stem.removesuffix("_hd")
+    return RENAMED_SWEEPS.get(name, name)
 
 
 def scored_runs(history: History) -> pd.DataFrame:
@@ -343,7 +355,8 @@ def _on_test(name: str, table: pd.DataFrame) -> pd.DataFrame:
     if name == "circuit_faults":  # the other network was scored on utterances that validated
         return table[table.circuit.str.startswith("circuit_0")].assign(judge=OFFICIAL)
     if name == "circuit_bits_small":
-        is_official = (table.speaker < 0) & (table.n_words > 2000)
+        n_utterances = table["n_utterances" if "n_utterances" in table else "n_words"]
+        is_official = (table.speaker < 0) & (n_utterances > 2000)
         judge = np.where(table.speaker >= 0, LEFT_OUT, np.where(is_official, OFFICIAL, ""))
         return table.assign(judge=judge)[judge != ""]
     return table.assign(judge=LEFT_OUT)
@@ -372,7 +385,7 @@ def flattered(right: pd.DataFrame, weights: pd.Series) -> tuple[str, float, floa
 
 def left_out_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the percentages of the English candidates for the speakers that tuned no recipe."""
-    speakers = plan_of("final")["strangers"]
+    speakers = plan_of("final")["unseen_speakers"]
     runs = runs[(runs.judge == LEFT_OUT) & runs.held_out.isin(speakers)]
     runs = runs[runs.language == "english"]
     accuracy = 100 * runs.integer_test_unseen_accuracy.fillna(runs.test_unseen_accuracy)
@@ -399,7 +412,7 @@ def official_accuracies(history: History) -> tuple[pd.DataFrame, pd.Series]:
 def count(history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return both tables: `looks.csv` and `looks_best.csv`."""
     runs = scored_runs(history)
-    unused = {*plan_of("reference")["strangers"]}
+    unused = {*plan_of("reference")["unseen_speakers"]}
     lines = count_runs(history, runs) + count_validated(history, unused)
     lines += count_scored_again(history) + list(NO_TABLE)
     looks = pd.DataFrame(lines).assign(commit=history.name())

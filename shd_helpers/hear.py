@@ -24,7 +24,9 @@ class Answer(NamedTuple):
 
     digit: str  # the word
     confidence: float  # 0..1: softmax of the scores of the language's ten digits
-    sure: bool | None  # that is enough, and no other language's digit scores higher; None: unknown
+    # True if the confidence reaches the network's threshold and no digit of another language scores
+    # higher; None if the network has no threshold
+    accepted: bool | None
     warning: str  # a sentence; empty for none
 
 
@@ -70,10 +72,13 @@ class Listener:
         events = input_of(self._network, word.times, word.units)
         scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
         confidences = scores[0, self._words].softmax(0)
-        best, enough = self._words[int(confidences.argmax())], self._network.about.get("sure_from")
+        best = self._words[int(confidences.argmax())]
+        threshold = self._network.about.get("confidence_threshold")
         confidence = float(confidences.max())
-        sure = None if enough is None else confidence >= enough and best == int(scores[0].argmax())
-        return Answer(self._network.class_names[best], round(confidence, 4), sure, word.warning)
+        accepted = None
+        if threshold is not None:
+            accepted = confidence >= threshold and best == int(scores[0].argmax())
+        return Answer(self._network.class_names[best], round(confidence, 4), accepted, word.warning)
 
 
 def record() -> np.ndarray:
@@ -127,7 +132,7 @@ def main() -> int:
         if given.json:
             print(json.dumps({"file": file} | answer._asdict()), flush=True)
         else:
-            doubt = " (not sure)" if answer.sure is False else ""
+            doubt = " (not sure)" if answer.accepted is False else ""
             print(f"{file + ': ' if file else ''}{answer.digit}, {answer.confidence:.0%}{doubt}")
     return int(failed)
 

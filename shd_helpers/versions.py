@@ -6,5 +6,5 @@ else than these numbers stand for, and says which one to raise.
 """
 
 SPIKES = 1  # from sound to spikes: data sets that are made here are made again
-CHANGES = 1  # how recordings are augmented: augmented recordings and runs with them are made again
+WAVEFORMS = 1  # how recordings are augmented: they, and runs with them, are made again
 NUMERICS = 1  # from spikes to class scores: no run counts as done any more

@@ -52,7 +52,7 @@ import yaml  # isort: skip
 
 from shd_circuit.board import Board  # isort: skip
 from shd_circuit.folder import check_place, read_circuit  # isort: skip
-from shd_helpers.network import Quantisation  # isort: skip
+from shd_helpers.network import Quantization  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
 from shd_helpers.data import download, heidelberg  # isort: skip
 from shd_helpers.data.microphone import read_word  # isort: skip
@@ -178,7 +178,7 @@ def link_as_run_folder(rng: random.Random, home: Home) -> Attempt:
     else:
         shutil.rmtree(run)
     run.symlink_to(elsewhere)
-    return Attempt(act_of(home, rng, "train", "analyse"), (str(run),))
+    return Attempt(act_of(home, rng, "train", "analyze"), (str(run),))
 
 
 @kind("a mount as run folder", 3, needs_study=True)
@@ -186,7 +186,7 @@ def mount_as_run_folder(rng: random.Random, home: Home) -> Attempt:
     run = home.folder / "runs" / "keep"
     elsewhere = home.folder / "elsewhere"
     shutil.copytree(run, elsewhere)
-    choice = act_of(home, rng, "train", "analyse")
+    choice = act_of(home, rng, "train", "analyze")
 
     def act() -> object:
         bind(in_own_mounts(), elsewhere, run)
@@ -199,7 +199,7 @@ def mount_as_run_folder(rng: random.Random, home: Home) -> Attempt:
 def read_only_folders(rng: random.Random, home: Home) -> Attempt:
     name = rng.choice(["runs", "results", "data", "out", "toy"])
     folder = home.folder / name
-    method = "encode" if name == "out" else rng.choice(["train", "sweep", "analyse"])
+    method = "encode" if name == "out" else rng.choice(["train", "sweep", "analyze"])
     choice = getattr(home, method)
 
     def act() -> object:
@@ -334,7 +334,7 @@ def swapped(rng: random.Random, home: Home) -> Attempt:
     path = rng.choice(
         [folder / "run.json", folder / "weights.h5", folder / "state_dict.pt", home.table]
     )
-    choice = home.tables if path == home.table else home.analyse
+    choice = home.tables if path == home.table else home.analyze
     good = path.read_bytes()
     bad = good[: rng.randrange(len(good))]
 
@@ -402,7 +402,7 @@ def one_bit(rng: random.Random, home: Home) -> Attempt:
     path.write_bytes(content)
     damaged = frozenset([str(path.relative_to(home.folder))])
     read = path.name in ("weights.h5", "state_dict.pt", "examples.h5", "predictions.csv")
-    return Attempt(home.analyse, (path.name,), may_complete=not read, damaged=damaged)
+    return Attempt(home.analyze, (path.name,), may_complete=not read, damaged=damaged)
 
 
 # --- surroundings ---------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def clocks(rng: random.Random, home: Home) -> Attempt:
         when = rng.choice([0, 1, 2**31, 4e9, time.time()])
         if path.is_file():
             os.utime(path, (when, when))
-    method, real = rng.choice(["train", "sweep", "encode", "analyse"]), time.time
+    method, real = rng.choice(["train", "sweep", "encode", "analyze"]), time.time
     start = rng.choice([0.0, 1e9, 4e9])
 
     def act() -> object:
@@ -448,7 +448,7 @@ def clocks(rng: random.Random, home: Home) -> Attempt:
 @kind("time zones", 5, needs_study=True)
 def zones(rng: random.Random, home: Home) -> Attempt:
     zone = rng.choice(["Pacific/Kiritimati", "nonsense", "UTC+99", "", ":/dev/zero", "<-25>25"])
-    choice = act_of(home, rng, "train", "sweep", "analyse")
+    choice = act_of(home, rng, "train", "sweep", "analyze")
 
     def act() -> object:
         os.environ["TZ"] = zone
@@ -789,14 +789,14 @@ def circuits(rng: random.Random, home: Home) -> Attempt:
             "8-8-99",
             "8-8",
             "-8-8",
-            "8-8-16 tuned product",
+            "8-8-16 QAT product",
             "8-8-16\n",
             "9" * 5000 + "-8-16",
             "8-0-16",
             " ",
         ]
     )
-    return Attempt(lambda: Quantisation.named(name) and None, ("circuit",), may_complete=False)
+    return Attempt(lambda: Quantization.named(name) and None, ("circuit",), may_complete=False)
 
 
 # --- sweeps ---------------------------------------------------------------------------------------

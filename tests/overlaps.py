@@ -1,6 +1,6 @@
 """Find what a reader stumbles over in a figure.
 
-Texts that collide, leave the canvas or are crossed; axes without a label; lines alike in grey.
+Texts that collide, leave the canvas or are crossed; axes without a label; lines alike in gray.
 """
 
 import re
@@ -84,7 +84,7 @@ def _crossed(figure: Figure, legend: Bbox) -> list[str]:
     return found
 
 
-def unlabelled(figure: Figure) -> list[str]:
+def unlabeled(figure: Figure) -> list[str]:
     """Return which axes have numbers but no label; those that share one have it once."""
     found = []
     for axis in figure.axes:
@@ -104,18 +104,18 @@ def unlabelled(figure: Figure) -> list[str]:
     return found
 
 
-def same_in_grey(figure: Figure) -> list[str]:
-    """Return the pairs of lines in a legend that look the same when printed in grey."""
+def same_in_gray(figure: Figure) -> list[str]:
+    """Return the pairs of lines in a legend that look the same when printed in gray."""
     found = []
     for axis in figure.axes:
         lines = [line for line in axis.lines if not line.get_label().startswith("_")]
         for one, other in combinations(lines, 2):
             looks = [(line.get_linestyle(), line.get_marker()) for line in (one, other)]
-            if looks[0] == looks[1] and abs(_grey(one) - _grey(other)) < 0.1:
-                found.append(f"{one.get_label()!r} and {other.get_label()!r} look the same in grey")
+            if looks[0] == looks[1] and abs(_gray(one) - _gray(other)) < 0.1:
+                found.append(f"{one.get_label()!r} and {other.get_label()!r} look the same in gray")
     return found
 
 
-def _grey(line: Line2D) -> float:
+def _gray(line: Line2D) -> float:
     """Return how light a line is, 0 to 1 (ITU-R BT.601)."""
     return float(np.dot(to_rgb(line.get_color()), (0.299, 0.587, 0.114)))

@@ -109,7 +109,7 @@ class Home:
         runner.store_predictions(swept, [run for run in todo if run not in errors])
         assert len(runner.own_rows(swept, errors)) == len(swept.runs)
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         run = read_run(self.folder / "runs" / "keep")
         trained = load_network(run)
         found = evaluate(trained.network, load_utterances(trained).predicted)
@@ -166,11 +166,11 @@ def done_rows(table: Path) -> set[str]:
 
 
 READERS = {
-    "data": ("train", "analyse", "sweep"),
+    "data": ("train", "analyze", "sweep"),
     "recorded": ("encode",),
     "out": ("encode",),
     "results": ("tables", "sweep"),
-    "runs": ("analyse", "train", "sweep", "tables"),
+    "runs": ("analyze", "train", "sweep", "tables"),
     "trial.yaml": ("sweep",),
 }
 WAYS = "bits cut empty noise other folder gone nowhere itself pipe device"

@@ -139,7 +139,7 @@ class Home:
         info |= {"wall_s": {"training": 0.1 + 0.2, "total": 1.0}}
         (run.folder / "run.json").write_text(json.dumps(info))
         if predicted:
-            columns = {"part": "test", "row": range(len(predicted)), "speaker": [3, 5]}
+            columns = {"file": "test", "row": range(len(predicted)), "speaker": [3, 5]}
             columns |= {"label": ["one", "two"], "predicted": predicted, "input_events": 7}
             pd.DataFrame(columns).to_csv(run.folder / "predictions.csv", index=False)
 

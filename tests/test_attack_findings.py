@@ -24,7 +24,7 @@ from shd_helpers.data import download, heidelberg
 from shd_helpers.data.recordings import RecordingError, read_sound
 from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.files import atomic
-from shd_helpers.network import Quantisation
+from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import networks, notebooks, run_folder
 from shd_helpers.study.run_folder import RunError
@@ -118,8 +118,8 @@ def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
 
 def test_a_circuit_of_no_bits_is_refused():
     with pytest.raises(ValueError, match="circuit 0-0-0: weights have 2 to 16 bits"):
-        Quantisation.named("0-0-0")
-    assert not Quantisation.named("")
+        Quantization.named("0-0-0")
+    assert not Quantization.named("")
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -502,7 +502,7 @@ def test_every_command_is_run_by_the_same_function():
     for folder in ("shd_helpers", "circuit", "scripts"):
         for path in (ROOT / folder).rglob("*.py"):
             _, main, text = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":')
-            if main:
+            if main and "benchmarks" not in path.parts:
                 assert re.search(r"^ +run(_command)?\(_?main\)$", text, re.MULTILINE), path
 
 

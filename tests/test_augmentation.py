@@ -54,7 +54,7 @@ def stretched(utterance, factor):
 
 
 def drawn_factors(events, by_hand, edges, limits):
-    """Return what factor changed each utterance: between two neighbours of `edges` all do alike."""
+    """Return what factor changed each utterance: between two neighbors of `edges` all do alike."""
     edges = np.unique(np.append(edges, limits))
     edges = edges[(edges >= limits[0]) & (edges <= limits[1])]
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()

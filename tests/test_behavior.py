@@ -66,7 +66,7 @@ MUTATIONS = {
         "study/training.py", "LR_GAMMA = 0.5", "LR_GAMMA = 0.6"
     ),
     "low-precision weights leave less headroom": Mutation(
-        "network/quantisation.py", "SPREAD = 4.0", "SPREAD = 2.0"
+        "network/quantization.py", "SPREAD = 4.0", "SPREAD = 2.0"
     ),
     "the convolutional network sees smaller blocks": Mutation(
         "network/convolutional.py", "BLOCK = (6, 3)", "BLOCK = (3, 3)"
@@ -86,7 +86,9 @@ MUTATIONS = {
     "sounds are softer": Mutation(
         "cochlea/membrane.py", "RMS, RAMP_MS = 0.32", "RMS, RAMP_MS = 0.3", "SPIKES"
     ),
-    "hair cells release less": Mutation("cochlea/membrane.py", "50_000.0\n", "47_000.0\n", "SPIKES"),
+    "hair cells release less": Mutation(
+        "cochlea/membrane.py", "50_000.0\n", "47_000.0\n", "SPIKES"
+    ),
     "the membrane is damped more": Mutation(
         "cochlea/membrane.py", "DAMPING = 0.15", "DAMPING = 0.16", "SPIKES"
     ),
@@ -97,14 +99,19 @@ MUTATIONS = {
         "SPIKES",
     ),
     "speeds reach further": Mutation(
-        "data/changed.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "CHANGES"
+        "data/waveform_augmentation.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "WAVEFORMS"
     ),
     "noise is louder": Mutation(
-        "data/changed.py", "NOISE_DB = (8.0, 35.0)", "NOISE_DB = (6.0, 35.0)", "CHANGES"
+        "data/waveform_augmentation.py",
+        "NOISE_DB = (8.0, 35.0)",
+        "NOISE_DB = (6.0, 35.0)",
+        "WAVEFORMS",
     ),
-    "the band ends more softly": Mutation("data/changed.py", "ORDER = 4", "ORDER = 3", "CHANGES"),
+    "the band ends more softly": Mutation(
+        "data/waveform_augmentation.py", "ORDER = 4", "ORDER = 3", "WAVEFORMS"
+    ),
     "rooms decay faster": Mutation(
-        "data/changed.py", "10 ** (-3 * t", "10 ** (-4 * t", "CHANGES"
+        "data/waveform_augmentation.py", "10 ** (-3 * t", "10 ** (-4 * t", "WAVEFORMS"
     ),
 }
 
@@ -171,9 +178,9 @@ def test_a_check_that_fails_is_not_kept(monkeypatch, tmp_path):
 
 
 def test_a_number_that_was_raised_asks_for_new_values(monkeypatch):
-    monkeypatch.setattr(versions, "CHANGES", versions.CHANGES + 1)
+    monkeypatch.setattr(versions, "WAVEFORMS", versions.WAVEFORMS + 1)
     message = behavior.report()
-    assert f"has the results of CHANGES {versions.CHANGES - 1}" in message
+    assert f"has the results of WAVEFORMS {versions.WAVEFORMS - 1}" in message
     assert "--write" in message
 
 

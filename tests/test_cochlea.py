@@ -40,11 +40,11 @@ def relative_to_peak(value: np.ndarray, reference: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("samples", [1920, 1921])
-def test_normalise_and_fade_are_the_reference(samples):
+def test_normalize_and_fade_are_the_reference(samples):
     wave = excerpt(samples)
     sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
     sound = transformations.HanningWindow()(transformations.RmsNormalizer(cochlea.RMS)(sound))
-    mine = cochlea.fade(cochlea.normalise(wave), 24_000, ramp_ms=1e6)
+    mine = cochlea.fade(cochlea.normalize(wave), 24_000, ramp_ms=1e6)
     np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
 
 
@@ -70,7 +70,7 @@ def test_fade_takes_30_ms_at_both_ends(rate_hz, samples):
     ],
 )
 def test_membrane_is_the_reference(wave, rate_hz, monkeypatch):
-    wave = cochlea.fade(cochlea.normalise(wave), rate_hz)
+    wave = cochlea.fade(cochlea.normalize(wave), rate_hz)
     reference = reference_membrane(wave, rate_hz, monkeypatch)
     velocity = membrane_velocity(wave, rate_hz)
     assert velocity.shape == (len(wave) // 2 + 1, 700)
@@ -78,25 +78,25 @@ def test_membrane_is_the_reference(wave, rate_hz, monkeypatch):
 
 
 def test_probability_is_the_reference():
-    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(excerpt()), 24_000), 24_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalize(excerpt()), 24_000), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)[:, SOME]
     np.testing.assert_allclose(probability, reference_probability(velocity, SOME), rtol=1e-9)
 
 
 def test_bushy_cells_are_the_reference(rng):
     probability = rng.uniform(0.0, 0.06, (600, 20))
-    fibres = rng.random((600, 20, 40)) < probability[..., None]
+    fibers = rng.random((600, 20, 40)) < probability[..., None]
     cell = transformations.BushyCell()
-    spikes = np.array([cell._lif(fibres[:, c].astype(float), RATE_HZ) for c in range(20)]).T
+    spikes = np.array([cell._lif(fibers[:, c].astype(float), RATE_HZ) for c in range(20)]).T
     steps, units = np.nonzero(spikes)
     assert len(steps) > 300
-    times, mine = cochlea.bushy_spikes(fibres.sum(axis=2).astype(np.uint8), RATE_HZ)
+    times, mine = cochlea.bushy_spikes(fibers.sum(axis=2).astype(np.uint8), RATE_HZ)
     np.testing.assert_array_equal(times, steps / RATE_HZ)
     np.testing.assert_array_equal(mine, units)
 
 
 @pytest.mark.parametrize("p", [0.003, 0.03, 0.4, 0.97])
-def test_number_of_firing_fibres_is_binomial(p):
+def test_number_of_firing_fibers_is_binomial(p):
     counts = np.concatenate(
         [cochlea.nerve_spikes(np.full((1, 700), p), RATE_HZ, s) for s in range(30)]
     )
@@ -114,19 +114,19 @@ def test_number_of_firing_fibres_is_binomial(p):
 def test_impossible_and_certain_spikes(p, fires):
     counts = cochlea.nerve_spikes(np.full((50, 700), p), RATE_HZ, 0)
     assert (counts[::12] == fires).all()
-    assert counts.sum() == counts[::12].sum()  # all fibres rest for 1 ms, 12 steps, after a spike
+    assert counts.sum() == counts[::12].sum()  # all fibers rest for 1 ms, 12 steps, after a spike
 
 
 @pytest.mark.parametrize("rate_hz", [12_000, 11_025, 4_000])
 @pytest.mark.parametrize("p", [0.02, 0.3])
-def test_fibres_rest_as_in_the_reference(p, rate_hz):
+def test_fibers_rest_as_in_the_reference(p, rate_hz):
     cell = transformations.BushyCell()
     np.random.seed(0)  # noqa: NPY002 - the reference draws from there
     reference = np.array([cell._sample(np.full(400, p), rate_hz).sum(axis=1) for _ in range(300)])
     counts = cochlea.nerve_spikes(np.full((400, 300), p), rate_hz, 0)
     error = np.hypot(reference.std(axis=0).mean(), counts.std(axis=1).mean()) / np.sqrt(300)
     difference = reference.mean(axis=0) - counts.mean(axis=1)
-    assert np.abs(difference[:60]).max() < 5 * error  # the wave of rested fibres at the start
+    assert np.abs(difference[:60]).max() < 5 * error  # the wave of rested fibers at the start
     assert np.abs(difference[60:].mean()) < 0.01 * reference.mean()
     rest = int(np.ceil(1e-3 * rate_hz))
     in_1ms = np.array([counts[i : i + rest].sum(axis=0) for i in range(400 - rest)])
@@ -136,7 +136,7 @@ def test_fibres_rest_as_in_the_reference(p, rate_hz):
 @pytest.mark.parametrize("samples", [4800, 4801])
 def test_encode_is_its_stages_one_after_another(samples, rng):
     wave = rng.standard_normal(samples)
-    velocity = membrane_velocity(cochlea.fade(cochlea.normalise(wave), 48_000), 48_000)
+    velocity = membrane_velocity(cochlea.fade(cochlea.normalize(wave), 48_000), 48_000)
     probability = cochlea.firing_probability(velocity, 24_000)
     counts = cochlea.nerve_spikes(probability, 24_000, seed=7)
     times, units = cochlea.bushy_spikes(counts, 24_000)

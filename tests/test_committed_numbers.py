@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from scripts import sure
+from scripts import confidence_thresholds
 from shd_helpers import hear
 from shd_helpers.study import collect_predictions
 from tests import RESULTS
@@ -97,7 +97,7 @@ def lowest_threshold(words):
 def test_the_confidences_of_a_sure_answer_are_those_of_the_committed_answers():
     """Each speaker's threshold is found on the other eleven."""
     words = unseen("reference")
-    with (RESULTS / "sure.csv").open(encoding="utf-8") as file:
+    with (RESULTS / "confidence_thresholds.csv").open(encoding="utf-8") as file:
         committed = {int(row.pop("speaker")): row for row in csv.DictReader(file)}
     assert [*committed] == [*range(12)]
     for speaker, row in committed.items():
@@ -105,22 +105,24 @@ def test_the_confidences_of_a_sure_answer_are_those_of_the_committed_answers():
         least = lowest_threshold([word for word in words if word[2] != speaker])
         sure_ones = [right for confidence, right in own if confidence >= least]
         counted = {
-            "sure_from": least,
-            "answered": len(sure_ones) / len(own),
-            "right": sum(sure_ones) / len(sure_ones),
-            "right_of_all": sum(right for _, right in own) / len(own),
+            "confidence_threshold": least,
+            "accepted": len(sure_ones) / len(own),
+            "correct": sum(sure_ones) / len(sure_ones),
+            "correct_of_all": sum(right for _, right in own) / len(own),
         }
         for name, value in counted.items():
             assert float(row[name]) == pytest.approx(value, abs=5.0001e-5), (speaker, name)
-        assert float(row["sure_from"]) == least  # confidences have four digits themselves
+        assert (
+            float(row["confidence_threshold"]) == least
+        )  # confidences have four digits themselves
 
 
 def test_the_tool_writes_the_committed_confidences():
     """So a change of the tool, or of the share it wants, is seen."""
     runs = [run["hash"] for run in runs_of("reference_hd") if run["model"] == "reference"]
     predictions = collect_predictions("reference_hd").query("~seen")
-    found = sure.nested(predictions[predictions["hash"].isin(runs)]).round(4)
-    assert found.to_csv() == (RESULTS / "sure.csv").read_text(encoding="utf-8")
+    found = confidence_thresholds.nested(predictions[predictions["hash"].isin(runs)]).round(4)
+    assert found.to_csv() == (RESULTS / "confidence_thresholds.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted((RESULTS / "networks").glob("*.npz")), ids=lambda p: p.stem)
@@ -128,9 +130,10 @@ def test_a_networks_threshold_is_that_of_the_committed_answers(path):
     with np.load(path) as file:
         about = json.loads(str(file["about"]))
     if path.stem not in MODELS:
-        assert "sure_from" not in about, "name the model whose answers gave this threshold"
+        message = "name the model whose answers gave this threshold"
+        assert "confidence_threshold" not in about, message
         return
-    assert about["sure_from"] == lowest_threshold(unseen(MODELS[path.stem]))
+    assert about["confidence_threshold"] == lowest_threshold(unseen(MODELS[path.stem]))
 
 
 def test_the_listener_s_own_network_has_a_threshold_that_is_checked():

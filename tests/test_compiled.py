@@ -11,11 +11,16 @@ from numba.core.dispatcher import Dispatcher
 from shd_helpers.compiled import compiled
 from shd_helpers.paths import ROOT
 
-PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+FOLDERS = {
+    path.parent.name: path.parents[1]
+    for base in ("", "circuit")
+    for path in (ROOT / base).glob("*/__init__.py")
+}
+PACKAGES = sorted(FOLDERS)
 MODULES = sorted(
-    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    ".".join(path.relative_to(FOLDERS[package]).with_suffix("").parts)
     for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
+    for path in (FOLDERS[package] / package).rglob("*.py")
     if re.search(r"^\s*@(numba\.)?(compiled|njit|jit|vectorize)\b", path.read_text(), re.MULTILINE)
 )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import soundfile
 
-from scripts.conditions import CHANGES, NOISE, RECORDED, first_takes, in_condition
+from scripts.conditions import CONDITIONS, NOISE, RECORDED, first_takes, in_condition
 from shd_helpers.data.recordings import encode_file
 
 
@@ -11,7 +11,9 @@ def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condi
     path, t = tmp_path / "word.wav", np.arange(24_000) / 48_000
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t)), 48_000)
     times, units = encode_file(path)
-    spikes = {condition: in_condition(path, condition) for condition in (RECORDED, NOISE, *CHANGES)}
+    spikes = {
+        condition: in_condition(path, condition) for condition in (RECORDED, NOISE, *CONDITIONS)
+    }
     np.testing.assert_array_equal(spikes[RECORDED][0].astype(np.float16), times)
     np.testing.assert_array_equal(spikes.pop(RECORDED)[1], units)
     spread = {condition: np.std(units) for condition, (_, units) in spikes.items()}

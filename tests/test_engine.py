@@ -327,7 +327,7 @@ def test_every_neuron_spikes_at_every_step():
 # --- determinism, threads, what is left alone --------------------------------------------------
 
 
-def test_no_bit_depends_on_threads_or_neighbours():
+def test_no_bit_depends_on_threads_or_neighbors():
     model = make_model([40, 70, 5], "atan", 2.0)
     set_betas(model, "neuron learned", np.random.default_rng(0))
     events = random_events(70, 60, 40, 5, 0.1)

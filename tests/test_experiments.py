@@ -9,7 +9,7 @@ import torch
 from shd_helpers.course import experiments
 from shd_helpers.network import build_network
 from shd_helpers.study import Recipe, fit
-from tests.overlaps import overlaps, same_in_grey, unlabelled
+from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 
 @pytest.fixture
@@ -72,4 +72,4 @@ def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
         press(change, "better")
     figure = seen["figure"]
     assert len(figure.axes[0].lines) == experiments.MOST_RUNS
-    assert overlaps(figure) == [] and unlabelled(figure) == [] and same_in_grey(figure) == []
+    assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []

@@ -16,7 +16,7 @@ from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
 from shd_helpers.study import training
 from tests.networks import spiking_network
-from tests.overlaps import overlaps, same_in_grey, unlabelled
+from tests.overlaps import overlaps, same_in_gray, unlabeled
 from tests.test_engine import random_events
 
 DISTANCE = np.random.default_rng(0).normal(-0.8, 0.5, (5, 1000))
@@ -70,7 +70,7 @@ def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, 
 )
 def test_explorer_is_legible(draw, toy):
     figure = draw(toy)
-    assert overlaps(figure) == [] and unlabelled(figure) == [] and same_in_grey(figure) == []
+    assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
 
 
 def test_downsizing_tells_what_downsize_does(toy, caught):

@@ -10,7 +10,7 @@ from shd_helpers import figures
 from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import plots, style
-from tests.overlaps import overlaps, same_in_grey, unlabelled
+from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 ENGLISH, BOTH = LANGUAGES["english"], LANGUAGES["both"]
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
@@ -65,7 +65,7 @@ def test_figure_is_legible_as_it_is_saved(name, tmp_path, monkeypatch):
     assert overlaps(figure, lambda: style.save(figure, name, SOURCE, title)) == []
     assert plt.get_fignums() == [], "an open figure is shown once more at the end of a cell"
     assert (tmp_path / "img" / f"{name}.png").stat().st_size > 1000
-    assert unlabelled(figure) == [] and same_in_grey(figure) == []
+    assert unlabeled(figure) == [] and same_in_gray(figure) == []
 
 
 def test_the_look_comes_with_the_first_figure():
@@ -114,11 +114,11 @@ def test_the_checks_find_what_is_broken():
     axis = figure.add_subplot()
     axis.plot([0, 1], [0, 1], "-", label="rising")
     assert overlaps(figure) == []
-    assert unlabelled(figure) == ["the x axis has no label", "the y axis has no label"]
+    assert unlabeled(figure) == ["the x axis has no label", "the y axis has no label"]
     axis.set(xlabel="time (ms)", ylabel="share (%)")
-    assert unlabelled(figure) == []
+    assert unlabeled(figure) == []
     axis.plot([0, 1], [1, 0], "-", color=axis.lines[0].get_color(), label="falling")
-    assert same_in_grey(figure) == ["'rising' and 'falling' look the same in grey"]
+    assert same_in_gray(figure) == ["'rising' and 'falling' look the same in gray"]
     axis.set_title("a title of many words that can't fit on a canvas four inches wide, ever")
     for y in (0.5, 0.52):
         axis.annotate("a point", (0.2, y))

@@ -11,11 +11,11 @@ import soundfile
 from shd_helpers import hear
 from shd_helpers.data.microphone import encode_word
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.study import evaluate, input_of, read_network
 from tests.imports import loaded_by
 
-SEVEN, RATE = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
+SEVEN, RATE = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,12 @@ def test_an_answer_is_sure_from_the_networks_own_confidence_on(word, monkeypatch
     kept = read_network("small")
     monkeypatch.setattr(hear, "read_network", lambda _: kept)
     for enough, sure in ((None, None), (0.01, True), (1.1, False)):
-        kept.about["sure_from"] = enough
-        assert hear.Listener(language="both").hear(word).sure is sure
-    kept.about["sure_from"] = 0.01  # and where no digit of another language scores higher
-    assert [hear.Listener(language=language).hear(word).sure for language in LANGUAGES] == [
+        kept.about["confidence_threshold"] = enough
+        assert hear.Listener(language="both").hear(word).accepted is sure
+    kept.about["confidence_threshold"] = (
+        0.01  # and where no digit of another language scores higher
+    )
+    assert [hear.Listener(language=language).hear(word).accepted for language in LANGUAGES] == [
         (hear.Listener(language="both").hear(word).digit in words) for words in LANGUAGES.values()
     ]
 
@@ -65,7 +67,7 @@ def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(
     assert run(monkeypatch, "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
-    assert list(first) == ["file", "digit", "confidence", "sure", "warning"]
+    assert list(first) == ["file", "digit", "confidence", "accepted", "warning"]
     assert first["file"] == str(word)
     assert first | {"file": 0} == last | {"file": 0}  # of stereo the mean counts
     missing, quiet, many = err.splitlines()

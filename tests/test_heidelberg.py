@@ -12,8 +12,8 @@ import soundfile
 
 from shd_helpers.cochlea import encode
 from shd_helpers.data import datasets, heidelberg, recordings
-from shd_helpers.data.changed import Change
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
+from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from tests.loopback import serve
 from tests.test_datasets import names
 
@@ -78,7 +78,7 @@ def oracle(name: str, content: bytes, copy: str = "") -> tuple[np.ndarray, np.nd
     wave, rate_hz = soundfile.read(io.BytesIO(content))
     if copy:
         rng = np.random.default_rng(int(seed, 16))
-        wave = Change.drawn(rng).apply(wave, rate_hz, rng)
+        wave = WaveformAugmentation.drawn(rng).apply(wave, rate_hz, rng)
     times, units = encode(wave, rate_hz, int(seed[:16], 16))
     return times.astype(np.float16), units
 
@@ -215,14 +215,14 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
 
 
 def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, monkeypatch):
-    monkeypatch.setattr(recordings, "CHANGES", 7)
+    monkeypatch.setattr(recordings, "WAVEFORMS", 7)
     files, folder = datasets.locate("hd"), data_dir / "hd"
     encoded.clear()
-    copies = datasets.locate_changed("hd", files, 0, 2)
-    copies += datasets.locate_changed("hd", files, 1, 1)
+    copies = datasets.locate_augmented("hd", files, 0, 2)
+    copies += datasets.locate_augmented("hd", files, 1, 1)
     assert encoded.count(TRAIN[0]) == 2 and len(encoded) == 2 * len(TRAIN) + len(TEST)
     made = [
-        f"hd_changed{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
+        f"hd_augmented{k}.{end}" for k in ("1_test", "1_train", "2_train") for end in ("h5", "json")
     ]
     assert names(folder) == sorted([*DONE, *made])
     for path, k, listed in zip(copies, (1, 2, 1), (TRAIN, TRAIN, TEST), strict=True):
@@ -234,10 +234,10 @@ def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, 
             np.testing.assert_array_equal(read.spikes(i), (times, units))
     encoded.clear()
     datasets.locate("hd")
-    datasets.locate_changed("hd", files, 0, 2)
+    datasets.locate_augmented("hd", files, 0, 2)
     assert encoded == []
-    monkeypatch.setattr(heidelberg, "CHANGES", 8)  # other code: the copy alone is made anew
-    datasets.locate_changed("hd", files, 0, 1)
+    monkeypatch.setattr(heidelberg, "WAVEFORMS", 8)
+    datasets.locate_augmented("hd", files, 0, 1)
     assert sorted(encoded) == sorted(TRAIN)
 
 

@@ -7,21 +7,22 @@ import pandas as pd
 import pytest
 import snntorch as snn
 import torch
-from shd_circuit.quantise import integer_network
+from shd_circuit.quantize import integer_network
 
 from shd_helpers.events import Downsampling, Parts
 from shd_helpers.network import (
     ConvolutionalNetwork,
     NetworkConfig,
-    Quantisation,
+    Quantization,
     SpikingNetwork,
     build_network,
     costs,
 )
 from shd_helpers.network.surrogates import spike_grad, true_step
 from shd_helpers.study import evaluate, keep_network, load_network, read_network
-from shd_helpers.study.identity import other_network
-from shd_helpers.study.recipe import Recipe, run_hash
+from shd_helpers.study.identity import run_hash
+from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
 from tests.test_engine import random_events
 
@@ -29,7 +30,7 @@ DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}
 SMALL = {"n_hidden": 12, "pool_steps": 10, "language": "english", "beta": 0.9375}
 GRID = Recipe.from_flat(SMALL).input
 EVENTS = random_events(9, GRID.n_steps, GRID.n_units, 10, 0.1)
-CIRCUIT = Quantisation.named("4-8-12 product")
+CIRCUIT = Quantization.named("4-8-12 product")
 
 
 class Leaky(snn.Leaky):
@@ -100,7 +101,7 @@ def written(folder, model, parameters=None):
     [
         {},
         {"network": "convolutional"},
-        {"readout": "membrane", "members": 2, "learn_beta": True, "learn_threshold": True},
+        {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
         {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
     ],
 )

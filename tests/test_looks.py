@@ -36,7 +36,7 @@ def history(tmp_path):
             "hash": f"{name}{model}{speaker}",
             "seed": 0,
             "held_out": speaker,
-            "protocol": "leave_one_out",
+            "protocol": "leave_one_speaker_out",
             "language": "english",
             "train_accuracy": 0.9,
             "validation_accuracy": 0.8,
@@ -106,7 +106,7 @@ def test_the_page_says_how_much_of_the_test_file_two_speakers_say():
 
 def test_the_counts_hold_every_run_of_the_present_tables():
     runs = LOOKS[LOOKS.kind == looks.RUN].set_index("name").looks
-    for name in ("final", "original_left_out", "reference", "benchmark", "networks"):
+    for name in ("final", "original_leave_one_speaker_out", "reference", "benchmark", "networks"):
         scored = read_table(f"{name}_hd").test_accuracy.notna().sum()
         assert runs[name] >= scored > 0
     assert runs["reference"] == 144 and runs["benchmark"] == 50
@@ -114,7 +114,7 @@ def test_the_counts_hold_every_run_of_the_present_tables():
     assert validated[["name", "configurations", "looks"]].to_numpy().tolist() == [["ladder", 9, 90]]
     again = LOOKS[LOOKS.kind == looks.AGAIN].groupby("name").looks.sum()
     bits = pd.read_csv(RESULTS / "circuit_bits_small.csv")
-    assert again["circuit_bits_small"] == ((bits.speaker >= 0) | (bits.n_words > 2000)).sum()
+    assert again["circuit_bits_small"] == ((bits.speaker >= 0) | (bits.n_utterances > 2000)).sum()
     assert again["circuit_disturbances"] >= len(pd.read_csv(RESULTS / "circuit_disturbances.csv"))
     assert {"circuit_faults", "conditions"} <= {*again.index}
     by_hand = LOOKS[LOOKS.kind == looks.READ]

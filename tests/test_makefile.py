@@ -60,7 +60,12 @@ def make(tmp_path):
     python.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
     installed = tmp_path / "installed"
-    for extra in ("", "-circuit", "-fpga", "-say"):  # in this order: each must be newer than the one before
+    for extra in (
+        "",
+        "-circuit",
+        "-fpga",
+        "-say",
+    ):  # in this order: each must be newer than the one before
         installed.with_name(f"installed{extra}").touch()
 
     def run(*arguments, **environment):

@@ -11,7 +11,12 @@ from shd_helpers.study.training import TrainConfig, fit, train_epoch
 from tests.test_engine import random_events
 
 CONFIG = NetworkConfig(
-    n_hidden=4, readout="membrane", learn_beta=True, learn_threshold=True, n_delays=2, members=3
+    n_hidden=4,
+    readout="membrane",
+    learn_beta=True,
+    learn_threshold=True,
+    n_delays=2,
+    ensemble_size=3,
 )
 KINDS = [{}, {"kernel_size": 7, "stride": 3}, {"learn_beta": False}, {"n_delays": 1}]
 
@@ -59,8 +64,8 @@ def test_each_member_is_trained_as_if_alone():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"readout": "spikes"}, {"network": "convolutional"}, {"members": 0}]
+    "changes", [{"readout": "spikes"}, {"network": "convolutional"}, {"ensemble_size": 0}]
 )
 def test_what_can_not_stand_side_by_side_is_refused(changes):
-    with pytest.raises(ValueError, match=r"^members "):
+    with pytest.raises(ValueError, match=r"^ensemble_size "):
         replace(CONFIG, **changes)

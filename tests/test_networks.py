@@ -10,7 +10,7 @@ import torch
 
 from scripts import networks as kept_networks
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsample import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
@@ -21,7 +21,7 @@ from tests import RESULTS
 from tests.test_identity import own, written
 
 NETWORKS = RESULTS / "networks"
-SEVEN = synthesise("seven", "en-us+m3"), SPEECH_RATE_HZ
+SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     recorder.set_trait("number", 2)
     told = shown["update"](1000)
     assert told == "No microphone was found. (The figure shows the word before.)"
-    three = np.repeat(synthesise("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
+    three = np.repeat(synthesize("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
     recorder.set_trait("trouble", "")
     recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does
     again = shown["update"](1000)

@@ -32,7 +32,7 @@ def table(home):
 def test_predictions_are_collected_with_what_their_runs_were(table):
     found = collect_predictions(table)
     assert found.seed.tolist() == [0, 0, 1, 1] and set(found.configuration) == {"x=1.0"}
-    assert found.row.tolist() == [0, 1] * 2 and set(found.part) == {"test"}
+    assert found.row.tolist() == [0, 1] * 2 and set(found.file) == {"test"}
     assert found.label.tolist() == ["one", "two"] * 2
     assert found.predicted.tolist() == ["one", "two", "two", "one"]
     assert found.seen.tolist() == [True, False] * 2
@@ -67,7 +67,7 @@ def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
         for run, speaker, right, wrong in said
         for word in ["one"] * right + ["two"] * wrong
     ]
-    names = ["hash", "part", "row", "speaker", "seen", "label", "predicted"]
+    names = ["hash", "file", "row", "speaker", "seen", "label", "predicted"]
     pd.DataFrame(rows, columns=names).to_csv(predictions_path(table), index=False)
     found = speaker_accuracies(table).set_index("speaker").sort_index()
     assert found.input.unique() == ["small"] and found.seed.unique() == [4]

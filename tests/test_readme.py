@@ -15,7 +15,7 @@ from shd_helpers.study import (
     interval,
     read_table,
     speaker_accuracies,
-    summarise,
+    summarize,
 )
 from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.sweeps import plan_of
@@ -31,7 +31,7 @@ BENCH = pd.read_csv(RESULTS / "bench.csv")
 
 def new_speakers(table, by="input"):
     """Return the accuracies of the ten speakers on whom no recipe was tuned."""
-    return speaker_accuracies(table, by).query("speaker in @PLAN['strangers']")
+    return speaker_accuracies(table, by).query("speaker in @PLAN['unseen_speakers']")
 
 
 def points(row, sign=""):
@@ -39,7 +39,7 @@ def points(row, sign=""):
 
 
 FINAL = new_speakers("final_hd")
-ORIGINAL = new_speakers("original_left_out_hd")
+ORIGINAL = new_speakers("original_leave_one_speaker_out_hd")
 ONE = plan_of("reference")
 
 
@@ -55,7 +55,7 @@ def judged(speakers):
     return rows
 
 
-ALL, SIX = judged(range(12)), judged(ONE["strangers"])
+ALL, SIX = judged(range(12)), judged(ONE["unseen_speakers"])
 PLANNED_SEEDS = [0, 1]  # of German, and of the small network on 700 x 1000; the others were added
 ACCEPTED = pd.read_csv(RESULTS / "accepted.csv")
 
@@ -90,7 +90,7 @@ def being_new(name):
 
 
 def test_the_answer():
-    means = summarise(FINAL, "input", over="speaker").test_unseen
+    means = summarize(FINAL, "input", over="speaker").test_unseen
     costs = read_table("final_hd").groupby("input")[["parameters", "effective_acs"]].mean()
     saved = 100 * (1 - costs.loc[SMALL] / costs.loc[FULL])
     german = FINAL[FINAL.seed.isin(FINAL.seed[FINAL.input == PLAN["replication"][0]])]
@@ -118,14 +118,16 @@ def test_the_answer():
 
 
 def test_the_first_screen():
-    means = summarise(FINAL, "input", over="speaker").test_unseen
-    six = summarise(SIX, "input", over="speaker").test_unseen
+    means = summarize(FINAL, "input", over="speaker").test_unseen
+    six = summarize(SIX, "input", over="speaker").test_unseen
     secondary = contrasts(SIX, ONE["secondary"], UNSEEN).loc["small", "study"]
     assert verdict(secondary)
     best = contrasts(SIX, ONE["primary"], UNSEEN).loc["reference", "study"]
     parameters = read_table("reference_hd").groupby("model").parameters.mean()
     board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
-    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").query("speaker in @ONE['strangers']")
+    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").query(
+        "speaker in @ONE['unseen_speakers']"
+    )
     circuit = memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1000
     whole = read_table("final_hd").query("input == @SMALL").reset_index()
     cells = board.value[board.quantity.str.startswith("logic cells")].item()
@@ -179,7 +181,7 @@ def test_pages_say_which_looks_the_six_speakers_had_had(page):
 
 
 def test_speakers_4_and_5_are_reported_separately():
-    unused = ONE["strangers"]
+    unused = ONE["unseen_speakers"]
     assert [speaker for speaker in unused if speaker in (4, 5)] == [4, 5]
     right = 100 * ALL.set_index(["input", "speaker"])[UNSEEN].groupby(level=[0, 1]).mean()
     for label, name in (
@@ -195,7 +197,7 @@ def test_speakers_4_and_5_are_reported_separately():
 
 
 def test_one_network_for_everybodys_voice():
-    six, twelve = (summarise(rows, "input", over="speaker").test_unseen for rows in (SIX, ALL))
+    six, twelve = (summarize(rows, "input", over="speaker").test_unseen for rows in (SIX, ALL))
     primary, secondary = (contrasts(SIX, ONE[name], UNSEEN) for name in ("primary", "secondary"))
     found = pd.concat([primary, secondary])
     larger = found.loc["small", "small, 700 x 1000"]
@@ -234,14 +236,14 @@ def test_one_network_for_everybodys_voice():
 def test_what_an_ingredient_is_worth_is_adjusted_for_five_comparisons():
     names = {"model": "input", "validation_speakers": "speaker"}
     rows = read_table("ablations_hd").rename(columns=names)
-    pairs = [(name, "one member") for name in rows.input.unique() if name != "one member"]
+    pairs = [(name, "one network") for name in rows.input.unique() if name != "one network"]
     found = contrasts(rows, pairs, "validation_accuracy").droplevel("against")
     assert rows.seed.nunique() == 1 and len(found) == 5
     row = found.loc["no delays"]
     delays = f"{-row['mean']:.1f} ± {row.ci95:.1f} percentage points (over pairs only; one seed)"
     assert f"Delays are worth {delays}. As one of five" in RESULTS_PAGE
     assert f"this is *undecided* (adjusted p {row.p_holm:.2f})" in RESULTS_PAGE
-    rest = -found["mean"].drop(["no delays", "four members"])
+    rest = -found["mean"].drop(["no delays", "ensemble of four"])
     assert {round(worth) for worth in rest} == {2} and (found.p_holm > 0.05).all()
 
 
@@ -256,7 +258,7 @@ def test_the_table():
         ("reference", SIX, "reference", "reference", "effective_acs"),
         ("without spikes", SIX, "no spikes", "reference", "macs"),
     ):
-        row, runs = summarise(rows, "input", over="speaker").loc[name], read_table(f"{table}_hd")
+        row, runs = summarize(rows, "input", over="speaker").loc[name], read_table(f"{table}_hd")
         of_table = {"study": SMALL}.get(name, name)
         runs = runs[runs["model" if "model" in runs else "input"] == of_table]
         percents = [
@@ -267,12 +269,12 @@ def test_the_table():
 
 
 def test_the_benchmark():
-    models = summarise(read_table("benchmark_hd"), "model")
+    models = summarize(read_table("benchmark_hd"), "model")
     for name in models.index.intersection(["reference", "small"]):
         assert f"{models.test[name]:.1f} ± {models.test_ci95[name]:.1f} %" in RESULTS_PAGE, name
         assert f"{models.parameters[name]:,.0f}" in RESULTS_PAGE
-    papers = pd.read_csv(RESULTS / "published.csv").dropna(subset="chosen_on")
-    on_test = papers.chosen_on == "test file"
+    papers = pd.read_csv(RESULTS / "published.csv").dropna(subset="selected_on")
+    on_test = papers.selected_on == "test file"
     honest, best = papers.accuracy[~on_test], sorted(papers.accuracy[on_test])
     assert f"Papers: {honest.min()} to {honest.max()} % chosen on words or speakers" in RESULTS_PAGE
     assert f"{best[0]} and {best[1]} % on the test file." in RESULTS_PAGE
@@ -292,12 +294,12 @@ def test_other_microphones():
 def test_accepted_answers_on_both_corpora():
     """The confidence's limit keeps wrong answers rare on `hd` alone."""
     on_hd = on_heidelberg_digits()
-    sure = pd.read_csv(RESULTS / "sure.csv", index_col="speaker")
-    assert on_hd.accuracy == pytest.approx(sure.right.mean(), abs=1e-4)
-    assert on_hd.share_accepted == pytest.approx(sure.answered.mean(), abs=1e-4)
+    sure = pd.read_csv(RESULTS / "confidence_thresholds.csv", index_col="speaker")
+    assert on_hd.accuracy == pytest.approx(sure.correct.mean(), abs=1e-4)
+    assert on_hd.share_accepted == pytest.approx(sure.accepted.mean(), abs=1e-4)
     elsewhere = on_other_corpus(ACCEPTED[ACCEPTED.network == "reference"])
     found = pd.read_csv(RESULTS / "conditions.csv").query("condition == 'German digits'")
-    german = (found.confidence >= found.speaker.map(sure.sure_from)).mean()
+    german = (found.confidence >= found.speaker.map(sure.confidence_threshold)).mean()
     right = 100 * on_hd.accuracy, 100 * elsewhere.accuracy
     for sentence in (
         f"it answers {100 * on_hd.share_accepted:.0f} % of an unseen speaker's utterances, and "

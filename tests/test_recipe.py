@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, Quantisation, build_network
+from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import fit, recipe
+from shd_helpers.study import fit, identity
+from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.recipe import NEUTRAL, Recipe, identify_data, run_hash
+from shd_helpers.study.recipe import NEUTRAL, Recipe
 from tests.test_engine import random_events
 from tests.toy import write_toy
 
@@ -41,7 +42,7 @@ def test_the_defaults_pass():
 
 
 def test_a_notebook_may_have_some_of_the_parameters():
-    assert Recipe.from_flat({"language": "german", "updates": 3}) == Recipe(language="german")
+    assert Recipe.from_flat({"language": "german"}) == Recipe(language="german")
     for name, value in (("language", "latin"), ("beta", 2.0), ("run_name", "")):
         with pytest.raises(ValueError, match=f"^{name} "):
             Recipe.from_flat({name: value})
@@ -97,7 +98,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         ({**BITS, "learn_beta": True}, "learn_beta True: a shift is one leak for all"),
         ({**BITS, "circuit": "3/8/12"}, "circuit '3/8/12': must be like 3-8-12"),
         ({**BITS, "circuit": "1-8-12"}, "circuit 1-8-12: weights have 2 to 16 bits"),
-        ({"protocol": "leave_one_out"}, "held_out -1: protocol"),
+        ({"protocol": "leave_one_speaker_out"}, "held_out -1: protocol"),
         ({"protocol": "everybody"}, "score_test True: protocol"),
     ],
 )
@@ -159,10 +160,12 @@ def test_changed_copies_train_behind_the_recordings(tmp_path, toy_dir, data_dir)
         shutil.copy(path, tmp_path)
     small = {"dataset": str(tmp_path), "pool_units": 50, "pool_steps": 99}
     plain = Recipe.from_flat(small).load()
-    with pytest.raises(DatasetError, match=r"toy_changed1_train.h5: no such file.* `changed` to 0"):
-        Recipe.from_flat(small | {"changed": 1}).load()
-    shutil.copy(tmp_path / "toy_train.h5", tmp_path / "toy_changed1_train.h5")
-    parts = Recipe.from_flat(small | {"changed": 1}).load()
+    with pytest.raises(
+        DatasetError, match=r"toy_augmented1_train.h5: no such file.* `augmented_copies` to 0"
+    ):
+        Recipe.from_flat(small | {"augmented_copies": 1}).load()
+    shutil.copy(tmp_path / "toy_train.h5", tmp_path / "toy_augmented1_train.h5")
+    parts = Recipe.from_flat(small | {"augmented_copies": 1}).load()
     assert parts.training.rows.tolist() == 2 * plain.training.rows.tolist()
     assert parts.validation.rows.tolist() == plain.validation.rows.tolist()
 
@@ -186,7 +189,7 @@ RECORDED = {
     "edbaf84c61338214": {},
     "8dce60886859ec0e": {"slope": 25.0, "lr_step": 5, "batch_size": 128, "seed": 4},
     "4521d9360ba16189": {"n_delays": 8, "readout": "membrane", "dropout": 0.2},
-    "bccb3fce9bc6549d": {"protocol": "leave_one_out", "held_out": 3, "score_test": False},
+    "bccb3fce9bc6549d": {"protocol": "leave_one_speaker_out", "held_out": 3, "score_test": False},
 }
 AT_FIRST = {
     "dataset": "spoken", "language": "english", "first_unit": 150, "bin_ms": 1.0,
@@ -205,13 +208,13 @@ def hashed(**changes):
 
 @pytest.mark.parametrize(("recorded", "changes"), RECORDED.items())
 def test_recorded_runs_are_found_again(monkeypatch, recorded, changes):
-    monkeypatch.setattr(recipe, "NUMERICS", 1)
+    monkeypatch.setattr(identity, "NUMERICS", 1)
     assert run_hash(AT_FIRST | changes, DATA) == recorded
 
 
 def test_every_later_parameter_has_a_neutral_value():
     """A field that joins needs `later`, or every run counts as new."""
-    of_circuit = {*vars(Quantisation())}
+    of_circuit = {*vars(Quantization())}
     assert {*DEFAULTS} - FIRST == ({*NEUTRAL} | {*WITH, "circuit"}) - of_circuit
     assert of_circuit - {*NEUTRAL} == {"leak"}
     for name in NEUTRAL.keys() - of_circuit:
@@ -231,14 +234,14 @@ def test_a_circuit_counts_by_what_its_name_says():
     said |= {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12}
     said |= {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
     for name, more in {
-        "3-8-12": {"leak": "shift", "quantised_epochs": 0},
-        "3-8-12 product": {"leak": "product", "quantised_epochs": 0},
-        "3-8-12 product tuned": {"leak": "product", "quantised_epochs": 10},
+        "3-8-12": {"leak": "shift", "quantized_epochs": 0},
+        "3-8-12 product": {"leak": "product", "quantized_epochs": 0},
+        "3-8-12 product QAT": {"leak": "product", "quantized_epochs": 10},
     }.items():
         assert hashed(circuit=name) == run_hash(said | more, DATA) != hashed()
         assert Recipe.from_flat({"circuit": name, "beta": 0.9375}).flat()["circuit"] == name
-    assert hashed(circuit="3-8-12") != hashed(circuit="3-8-12 tuned")
-    for wrong in ("3-8", "3-8-12 shift", "3-8-12 tuned product"):
+    assert hashed(circuit="3-8-12") != hashed(circuit="3-8-12 QAT")
+    for wrong in ("3-8", "3-8-12 shift", "3-8-12 QAT product"):
         with pytest.raises(ValueError, match="must be like 3-8-12"):
             hashed(circuit=wrong)
 
@@ -247,7 +250,7 @@ def test_what_counts(monkeypatch):
     other = {int: 77, float: 0.77, str: "other", bool: True}
     for name, value in DEFAULTS.items():
         changed = not value if isinstance(value, bool) else other[type(value)]
-        changed = "3-8-12 tuned" if name == "circuit" else changed
+        changed = "3-8-12 QAT" if name == "circuit" else changed
         switch = WITH.get(name)
         base = {switch: other[type(DEFAULTS[switch])]} if switch else {}
         differs = hashed(**base, **{name: changed}) != hashed(**base)
@@ -256,28 +259,28 @@ def test_what_counts(monkeypatch):
     for name in ("train_sha256", "test_sha256", "augmented_train_sha256"):
         assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
     assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
-    before, with_copies = hashed(), hashed(changed=2)
-    assert len({before, with_copies, hashed(changed=1)}) == 3
-    monkeypatch.setattr(recipe, "CHANGES", recipe.CHANGES + 1)
-    assert hashed() == before and hashed(changed=2) != with_copies
-    monkeypatch.setattr(recipe, "NUMERICS", recipe.NUMERICS + 1)
+    before, with_copies = hashed(), hashed(augmented_copies=2)
+    assert len({before, with_copies, hashed(augmented_copies=1)}) == 3
+    monkeypatch.setattr(identity, "WAVEFORMS", identity.WAVEFORMS + 1)
+    assert hashed() == before and hashed(augmented_copies=2) != with_copies
+    monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
     assert hashed() != before
 
 
-@pytest.mark.parametrize("protocol", ["official", "leave_one_out"])
+@pytest.mark.parametrize("protocol", ["official", "leave_one_speaker_out"])
 def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_path, protocol):
     """One changed spike in a file of copies makes another run; files that don't train don't."""
-    copies = {part: tmp_path / f"toy_changed1_{part}.h5" for part in ("train", "test")}
+    copies = {part: tmp_path / f"toy_augmented1_{part}.h5" for part in ("train", "test")}
     write_toy(tmp_path, seed=0, takes=1)
-    write_toy(tmp_path, seed=1, takes=1, name="toy_changed1")
-    settings = {"dataset": str(tmp_path), "changed": 1, "protocol": protocol}
+    write_toy(tmp_path, seed=1, takes=1, name="toy_augmented1")
+    settings = {"dataset": str(tmp_path), "augmented_copies": 1, "protocol": protocol}
     hashes = {part: hashlib.sha256(path.read_bytes()).hexdigest() for part, path in copies.items()}
     trained = ("train",) if protocol == "official" else ("train", "test")
     first = identify_data(settings)
     assert {name: x for name, x in first.items() if name.startswith("augmented")} == {
         f"augmented_{part}_sha256": hashes[part] for part in trained
     }
-    assert identify_data(settings | {"changed": 0}) == {
+    assert identify_data(settings | {"augmented_copies": 0}) == {
         name: x for name, x in first.items() if not name.startswith("augmented")
     }
     for part, path in copies.items():
@@ -290,7 +293,7 @@ def test_augmented_recordings_that_a_run_trains_on_are_part_of_its_identity(tmp_
 
 def test_augmented_recordings_that_are_missing_are_named(tmp_path):
     write_toy(tmp_path, seed=0, takes=1)
-    with pytest.raises(DatasetError, match=r"toy_changed1_train\.h5: no such file; make it"):
-        identify_data({"dataset": str(tmp_path), "changed": 1})
-    with pytest.raises(ValueError, match="changed 11: must be at least 0, at most 10"):
-        identify_data({"dataset": str(tmp_path), "changed": 11})
+    with pytest.raises(DatasetError, match=r"toy_augmented1_train\.h5: no such file. Make it"):
+        identify_data({"dataset": str(tmp_path), "augmented_copies": 1})
+    with pytest.raises(ValueError, match="augmented_copies 11: must be at least 0, at most 10"):
+        identify_data({"dataset": str(tmp_path), "augmented_copies": 11})

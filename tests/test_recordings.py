@@ -224,12 +224,12 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(recordings, "encode", stops)
         with pytest.raises(KeyboardInterrupt):
-            write(folder, tmp_path / "out", changed=1)
+            write(folder, tmp_path / "out", augmented_copies=1)
     assert len(list(tmp_path.glob("out/*.h5"))) == (0 if done < 4 else 2)
     assert len(quick) == done
-    write(folder, tmp_path / "out", changed=1)
+    write(folder, tmp_path / "out", augmented_copies=1)
     assert len(quick) == 8 == len({*quick})
-    write(folder, tmp_path / "clean", changed=1)
+    write(folder, tmp_path / "clean", augmented_copies=1)
     resumed, clean = (sorted(tmp_path.glob(f"{x}/*.h5")) for x in ("out", "clean"))
     assert [p.read_bytes() for p in resumed] == [p.read_bytes() for p in clean]
     assert len(clean) == 4
@@ -237,17 +237,17 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
 
 def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
     """Spikes follow from file, seed and copy alone, not from the other recordings."""
-    files = write(folder, tmp_path, changed=2, seed=1)
+    files = write(folder, tmp_path, augmented_copies=2, seed=1)
     assert datasets.locate(str(tmp_path)) == files
     train, test = map(read_shd, files)
     assert [train.keys[label] for label in train.labels] == ["one", "two"]
     assert [test.keys[label] for label in test.labels] == ["two", "zero"]
     assert train.speakers.tolist() == [0, 0] and test.speakers.tolist() == [1, 1]
-    left = {path.name for path in tmp_path.iterdir() if "changed" not in path.name}
+    left = {path.name for path in tmp_path.iterdir() if "augmented" not in path.name}
     assert left == {".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"}
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "zero_bob_1.wav"]]
     for part, original in enumerate((train, test)):
-        copies = datasets.locate_changed(str(tmp_path), files, part, 2)
+        copies = datasets.locate_augmented(str(tmp_path), files, part, 2)
         for k, copy in enumerate((original, *map(read_shd, copies))):
             assert copy.labels.tolist() == original.labels.tolist()
             assert copy.speakers.tolist() == original.speakers.tolist()
@@ -258,10 +258,12 @@ def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
                 assert k == 0 or len(times) != len(original.spikes(row)[0])
         other_seed = encode_file(folder / name, 0)
         assert not np.array_equal(other_seed[1], original.spikes(row)[1])
-    with pytest.raises(DatasetError, match=r"mine_changed3_test.h5: no such file.* changed=4\)"):
-        datasets.locate_changed(str(tmp_path), files, 1, 4)
-    with pytest.raises(ValueError, match=r"^changed 11: "):
-        write(folder, tmp_path, changed=11)
+    with pytest.raises(
+        DatasetError, match=r"mine_augmented3_test.h5: no such file.* augmented_copies=4\)"
+    ):
+        datasets.locate_augmented(str(tmp_path), files, 1, 4)
+    with pytest.raises(ValueError, match=r"^augmented_copies 11: "):
+        write(folder, tmp_path, augmented_copies=11)
     write(folder, tmp_path, test_speakers=["ann"])  # and none is left that goes with other rows
     assert not list(tmp_path.glob("*changed*"))
 

@@ -1,4 +1,4 @@
-"""Run folders: what is written is read back, what was cut short is recognised."""
+"""Run folders: what is written is read back, what was cut short is recognized."""
 
 import errno
 import io
@@ -478,7 +478,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     write_toy(tmp_path, seed=0)
     files = locate(str(tmp_path))
     grid = Downsampling(pool_units=50, pool_steps=100)
-    split = Split(protocol="leave_one_out", held_out=1, score_test=score_test)
+    split = Split(protocol="leave_one_speaker_out", held_out=1, score_test=score_test)
     p = {"dataset": str(tmp_path), "language": "english", "seed": 3, **vars(grid), **vars(split)}
     parts = load_parts(files, grid, "english", split, 3)
     evaluated = parts.test if score_test else parts.validation
@@ -488,7 +488,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     found = read_run(tmp_path / "run")
     events = load_utterances(load_network(found)).predicted
     assert found.predictions.row.tolist() == events.rows.tolist()
-    assert found.predictions.part.tolist() == [("train", "test")[k] for k in events.part]
+    assert found.predictions.file.tolist() == [("train", "test")[k] for k in events.part]
     listed = pd.read_csv(tmp_path / "run" / "utterances.csv.gz", keep_default_na=False)
     assert len(listed) == (170 if score_test else 117)
     of_role = listed[listed.role == ("test" if score_test else "validation")]

@@ -65,4 +65,4 @@ def test_recipes_are_chosen_on_two_training_speakers():
         fixed = content["fixed"]
         assert fixed["validation_speakers"] == ",".join(map(str, sorted(drawn)))
         assert fixed["score_test"] is False
-    assert FINAL["plan"]["strangers"] == [i for i in range(12) if i not in drawn]
+    assert FINAL["plan"]["unseen_speakers"] == [i for i in range(12) if i not in drawn]

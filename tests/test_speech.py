@@ -12,7 +12,7 @@ import scipy.fft
 
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import LANGUAGES, read_shd
-from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesise
+from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesize
 
 CHANGED = (
     "the same seed gives other utterances than before: if that is meant, raise SPIKES in "
@@ -38,12 +38,12 @@ def test_every_speaker_says_both_languages_in_a_voice_of_their_own():
 
 
 def test_an_utterance_does_not_depend_on_those_before():
-    first = synthesise("seven", "en-us+f2", rate_wpm=200)
-    synthesise("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
-    np.testing.assert_array_equal(synthesise("seven", "en-us+f2", rate_wpm=200), first)
+    first = synthesize("seven", "en-us+f2", rate_wpm=200)
+    synthesize("four", "en-us+m3", rate_wpm=90, pitch=90, pitch_range=0)
+    np.testing.assert_array_equal(synthesize("seven", "en-us+f2", rate_wpm=200), first)
     code = (
-        "import sys; from shd_helpers.data.speech import synthesise;"
-        "sys.stdout.buffer.write(synthesise('seven', 'en-us+f2', rate_wpm=200).tobytes())"
+        "import sys; from shd_helpers.data.speech import synthesize;"
+        "sys.stdout.buffer.write(synthesize('seven', 'en-us+f2', rate_wpm=200).tobytes())"
     )
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert fresh == first.tobytes()
@@ -58,8 +58,8 @@ def test_an_utterance_does_not_depend_on_those_before():
 )
 def test_what_espeak_would_swallow_is_an_error(arguments, message):
     with pytest.raises(SpeechError, match=message):
-        synthesise(**({"text": "one"} | arguments))
-    assert len(synthesise("one", "en-us")) > 4000  # and the next utterance is fine
+        synthesize(**({"text": "one"} | arguments))
+    assert len(synthesize("one", "en-us")) > 4000  # and the next utterance is fine
 
 
 # ---- the data set ----
@@ -145,7 +145,7 @@ def tone(text: str, voice: str, **settings: int) -> np.ndarray:
 )
 def test_recipe_is_that_of_the_files_made_so_far(utterance, digest, monkeypatch):
     """Voices, rates, pauses, noise and cochlea; exact, for eSpeak is left out."""
-    monkeypatch.setattr(speech, "synthesise", tone)
+    monkeypatch.setattr(speech, "synthesize", tone)
     times, units = speech._spikes(*utterance)
     spikes = np.stack([np.rint(times.astype(float) * 12_000), units]).astype("<i4").tobytes()
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, CHANGED

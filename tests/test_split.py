@@ -13,7 +13,7 @@ from shd_helpers.events.split import Split, add_copies, join, load_parts, split_
 from tests.toy import write_toy
 
 
-def labelled(labels, speakers):
+def labeled(labels, speakers):
     n, empty = len(labels), np.zeros(0, np.uint16)
     names = tuple(map(str, range(10)))
     offsets = np.zeros(n + 1, np.int64)
@@ -25,7 +25,7 @@ def labelled(labels, speakers):
 def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fraction, seed):
     rng = np.random.default_rng(seed)
     rows = rng.permutation([(c, s) for c in range(10) for s in range(speakers)] * takes)
-    events = labelled(rows[:, 0], rows[:, 1])
+    events = labeled(rows[:, 0], rows[:, 1])
     train, valid = split_validation(events, Split(validation_fraction=fraction), seed)
     assert sorted([*train, *valid]) == list(range(len(rows)))
     assert abs(len(valid) - fraction * len(rows)) < 1
@@ -43,7 +43,7 @@ def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fra
 
 @pytest.mark.parametrize("named", [{8}, {7, 11}])
 def test_whole_speakers_validate(named):
-    events = labelled([0, 1] * 20, [7, 7, 8, 8, 9, 9, 11, 11] * 5)
+    events = labeled([0, 1] * 20, [7, 7, 8, 8, 9, 9, 11, 11] * 5)
     split = Split(validation="speaker", validation_speakers=",".join(map(str, named)))
     train, valid = split_validation(events, split, 0)
     assert set(events.speakers[valid]) == named and len(valid) == 10 * len(named)
@@ -51,7 +51,7 @@ def test_whole_speakers_validate(named):
 
 
 def test_impossible_splits():
-    one_speaker = labelled([0, 1], [3, 3])
+    one_speaker = labeled([0, 1], [3, 3])
     for options, message in (
         ({"validation_fraction": 1e-6}, "0 for validation"),
         ({"validation": "speaker", "validation_speakers": "3"}, "leaves 0 utterances for training"),
@@ -95,7 +95,7 @@ def test_everybody_trains(files, data_dir):
 def test_leave_one_out_by_hand(files, data_dir):
     everything = set()
     for speaker in range(5):
-        split = Split(protocol="leave_one_out", held_out=speaker)
+        split = Split(protocol="leave_one_speaker_out", held_out=speaker)
         training, validation, test = load_parts(files, COARSE, "english", split, speaker)
         parts = [rows(training), rows(validation), rows(test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 170  # nobody twice, nobody lost
@@ -126,7 +126,7 @@ def drawn_one_by_one(events, share, rng):
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_the_seed_draws_the_seen_speakers_test_utterances(files, data_dir, seed):
     """The same ones for ever, and others for another seed; committed accuracies are of these."""
-    split = Split(protocol="leave_one_out", held_out=2)
+    split = Split(protocol="leave_one_speaker_out", held_out=2)
     everything = join(*load_events(files, COARSE))
     others = everything.take(np.flatnonzero(everything.speakers != 2))
     wanted = others.take(drawn_one_by_one(others, 0.1, np.random.default_rng([seed, 1])))
@@ -151,8 +151,8 @@ def test_events_of_joined_files_are_those_of_the_files(files, data_dir):
     [
         Split(),
         Split(validation="speaker", validation_speakers="1"),
-        Split(protocol="leave_one_out", held_out=2),
-        Split("leave_one_out", 4, validation="speaker", validation_speakers="0,3"),
+        Split(protocol="leave_one_speaker_out", held_out=2),
+        Split("leave_one_speaker_out", 4, validation="speaker", validation_speakers="0,3"),
     ],
 )
 def test_no_word_of_validation_or_test_trains_changed(files, tmp_path, data_dir, split):
@@ -195,7 +195,7 @@ def test_what_is_not_scored_is_not_read(files, tmp_path, data_dir):
     scored = load_parts(files, COARSE, "english", Split(), 0)
     assert parts.test is None and rows(parts.training) == rows(scored.training)
     for score_test in (True, False):  # the same utterances are held back
-        split = Split(protocol="leave_one_out", held_out=2, score_test=score_test)
+        split = Split(protocol="leave_one_speaker_out", held_out=2, score_test=score_test)
         parts = load_parts(files, COARSE, "english", split, 0)
         assert len(parts.training) + len(parts.validation) == 117
         assert 2 not in parts.training.speakers

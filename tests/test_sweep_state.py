@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from shd_helpers.paths import data_dir
-from shd_helpers.study import RunWriter, behavior, recipe, tables, training
+from shd_helpers.study import RunWriter, behavior, identity, tables, training
 from shd_helpers.study.tables import (
     COSTS,
     DATA,
@@ -125,7 +125,7 @@ def test_a_row_of_another_hash_or_one_that_failed_is_missing(home, monkeypatch):
     home.write(grid={"x": [1.0, 3.0]})
     assert missing(home) == ["x=3.0", "x=3.0"]
     home.write()
-    monkeypatch.setattr(recipe, "NUMERICS", -1)  # the code gives other results
+    monkeypatch.setattr(identity, "NUMERICS", -1)  # the code gives other results
     assert len(missing(home)) == 4
 
 
@@ -156,7 +156,7 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
 def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     store(home, {0: measured(home, 0.5)})
     before = home.table.read_text().splitlines()[1]
-    monkeypatch.setattr(recipe, "NUMERICS", -1)
+    monkeypatch.setattr(identity, "NUMERICS", -1)
     store(home, {0: "no luck", 1: "no luck either"})
     assert read_rows(home.table).status.tolist() == ["done", "failed"]
     assert before in home.table.read_text().splitlines()
@@ -193,7 +193,7 @@ def test_predictions_are_kept_and_never_lost(home):
     home.finish(second, predicted=["one", "two"])
     run_sweep(home.yaml)
     kept = pd.read_csv(home.predictions)
-    assert kept.columns.tolist() == ["hash", "part", "row", "speaker", "seen", "label", "predicted"]
+    assert kept.columns.tolist() == ["hash", "file", "row", "speaker", "seen", "label", "predicted"]
     assert kept.hash.tolist() == [first.hash] * 2 + [second.hash] * 2
     assert kept.predicted.tolist() == ["one", "one", "one", "two"]
     assert kept.seen.tolist() == [True, False] * 2  # speaker 3 was seen in training, 5 wasn't

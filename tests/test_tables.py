@@ -5,8 +5,8 @@ import re
 import pytest
 
 from shd_helpers.paths import NOTEBOOKS
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
 from tests import RESULTS
 

@@ -51,5 +51,5 @@ def _ridge(word: int, speaker: int, rng: np.random.Generator) -> tuple[np.ndarra
     n_spikes = rng.integers(1500, 2500)
     times = np.sort(rng.uniform(0, 0.7, n_spikes))
     start, end = 200 + 45 * (word % 10), 650 - 40 * (word % 10) * (1 if word < 10 else -0.5)
-    centre = start + (end - start) * times / 0.7 + 8 * speaker
-    return times, np.clip(np.round(rng.normal(centre, 12)), 0, 699).astype(np.int64)
+    center = start + (end - start) * times / 0.7 + 8 * speaker
+    return times, np.clip(np.round(rng.normal(center, 12)), 0, 699).astype(np.int64)

@@ -11,6 +11,6 @@ _MODULES = {
     "folder": ("read_vectors",),
     "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
     "nir_file": ("read_nir", "write_nir"),
-    "quantise": ("circuit_of", "circuit_scores", "circuit_words", "integer_network"),
+    "quantize": ("circuit_of", "circuit_scores", "circuit_words", "integer_network"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -13,13 +13,13 @@ import numpy as np
 from shd_circuit import cost
 from shd_circuit.folder import Description, ExportError, check_place, write_folder
 from shd_circuit.integer import IntegerNetwork, milliseconds
-from shd_circuit.quantise import circuit_of
+from shd_circuit.quantize import circuit_of
 from shd_circuit.sources import Word
 from shd_helpers.command import run
 from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.events import Downsampling, Events
-from shd_helpers.network import Network, Quantisation, answers
+from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.study import evaluate, load_network, load_utterances, read_network, read_run
 from shd_helpers.study.networks import TrainedNetwork, networks_dir
@@ -44,7 +44,7 @@ def find(name: str) -> Path:
     )
 
 
-def quantisation_of(trained: TrainedNetwork, circuit: str = "") -> Quantisation:
+def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
     """Return the bits and the leak of a network's circuit.
 
     Parameters
@@ -64,7 +64,7 @@ def quantisation_of(trained: TrainedNetwork, circuit: str = "") -> Quantisation:
     reasons: list[str] = []
     for name in names:
         try:
-            wanted = Quantisation.named(name) if name else trained.recipe.circuit
+            wanted = Quantization.named(name) if name else trained.recipe.circuit
         except ValueError as error:
             raise ExportError(f"{trained.file}: can't be exported: {error}") from error
         if not (reasons := wanted.refusals(trained.recipe.network, trained.grid)):
@@ -101,7 +101,7 @@ def export(
     out : Path
         The folder.
     circuit : str
-        As for `quantisation_of`.
+        As for `quantization_of`.
     n_words : int
         Test vectors, of the utterances that the run's predictions are of.
     n_membranes : int
@@ -115,13 +115,13 @@ def export(
     check_place(out)
     if n_membranes < 0:
         raise ExportError(f"membranes {n_membranes}: must be at least 0")
-    quantisation = quantisation_of(trained, circuit)
+    quantization = quantization_of(trained, circuit)
     try:
-        network = circuit_of(trained, quantisation)
+        network = circuit_of(trained, quantization)
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     events = load_utterances(trained).predicted
-    described = describe(trained, quantisation, network, events)
+    described = describe(trained, quantization, network, events)
     words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
     write_graph = _graph_writer(trained.network, network.grid)
     write_folder(out, network, words, described, n_membranes, write_graph)
@@ -129,11 +129,11 @@ def export(
 
 
 def describe(
-    trained: TrainedNetwork, bits: Quantisation, circuit: IntegerNetwork, events: Events
+    trained: TrainedNetwork, bits: Quantization, circuit: IntegerNetwork, events: Events
 ) -> Description:
     """Say where the circuit comes from, and how it answers utterances beside its network."""
     about, p, labels = trained.about, trained.about["parameters"], events.labels
-    n_tuned = trained.recipe.circuit.quantised_epochs
+    n_tuned = trained.recipe.circuit.quantized_epochs
     before, floats = "floats, before rounding", "before rounding"
     if n_tuned:
         before, floats = "few-bit weights, all else floats", "with floats but for the weights"
@@ -172,7 +172,7 @@ def describe(
     )
 
 
-def other_seeds(trained: TrainedNetwork, bits: Quantisation) -> str:
+def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
     """Say what circuits of the recipe answer on the official split, if such networks were kept."""
     file, right, is_new = trained.file, {}, np.zeros(0, bool)
     same = f"{file.stem.rstrip('0123456789').rstrip('_')}_[0-9].npz"

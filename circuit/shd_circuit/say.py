@@ -59,7 +59,7 @@ def chances(folder: Path) -> str:
         return "How often this network is right for a stranger isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
     plan = yaml.safe_load((ROOT / "sweeps" / "reference.yaml").read_text(encoding="utf-8"))["plan"]
-    table = table[table.speaker.isin(plan["strangers"])]
+    table = table[table.speaker.isin(plan["unseen_speakers"])]
     right = table.pivot(index="speaker", columns="seed", values="accuracy")
     mean, half = interval(100 * right.to_numpy())
     return (

@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
         monkeypatch.setattr(tables, name, values)
     write_toy(tmp_path / "toy", seed=0)
     p = Recipe().flat() | {"dataset": str(tmp_path / "toy"), "epochs": 1, "n_hidden": 16}
-    p |= {"protocol": "leave_one_out", "held_out": 3, "beta": 0.9375}
+    p |= {"protocol": "leave_one_speaker_out", "held_out": 3, "beta": 0.9375}
     run_of(p | {"run_name": "a"}, tmp_path / "runs" / "a")
     run_of(p | {"run_name": "b", "seed": 1, "circuit": "4-8-12"}, tmp_path / "runs" / "b")
     return tmp_path

@@ -23,12 +23,12 @@ from shd_circuit.folder import (
     readme,
     source_text,
 )
-from shd_circuit.quantise import circuit_of
+from shd_circuit.quantize import circuit_of
 from shd_circuit.sources import c_header, events_text, memories, verilog_parameters
 
 from shd_helpers.data import fingerprint
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.network import Quantisation, build_network, costs
+from shd_helpers.network import Quantization, build_network, costs
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     Recipe,
@@ -48,8 +48,8 @@ from tests import RESULTS
 N_WORDS = 6
 SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
 SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
-SMALL |= {"circuit": "4-8-16 product tuned", "members": 2}
-FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 tuned", "n_delays": 2}
+SMALL |= {"circuit": "4-8-16 product QAT", "ensemble_size": 2}
+FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
@@ -78,7 +78,7 @@ def run_of(parameters, place):
     writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
         model, parts.training, parts.validation, recipe.training, generator,
-        augmentation=recipe.augmentation, quantisation=recipe.circuit, on_epoch=writer.epoch,
+        augmentation=recipe.augmentation, quantization=recipe.circuit, on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}
@@ -108,7 +108,7 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
     follow_readme(alone)
     # the counts are those of the definition, run on the utterances that were chosen
     info = read_run(run)
-    network = circuit_of(load_network(info), export.quantisation_of(load_network(info)))
+    network = circuit_of(load_network(info), export.quantization_of(load_network(info)))
     with gzip.open(alone / "trace.txt.gz", "rt") as file:
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
@@ -194,7 +194,7 @@ def committed(folder):
         kept = read_network("circuit_0")
         return kept, circuit_of(kept)
     kept = read_network("small").speaking("english")
-    return kept, circuit_of(kept, Quantisation.named("5-8-16 product"))
+    return kept, circuit_of(kept, Quantization.named("5-8-16 product"))
 
 
 @needs_gcc

@@ -375,7 +375,9 @@ def test_the_document_s_numbers_are_the_table_s():
             read(RESULTS / folder) for read in (read_circuit, shd_circuit.read_vectors)
         )
         assert f"`{folder}` {word_cycles(network, words, 4) / len(words):,.0f}" in doc
-        counted = values["UP5K's cells", "lanes 4"].rename(lambda q: q.removesuffix(" a word"))
+        counted = values["UP5K's cells", "lanes 4"].rename(
+            lambda q: q.removesuffix(" per utterance")
+        )
         of = energies[folder] = cost.energy(counted)
         parts = of.cycles, of.clocked, of.changes, of.reads + of.writes, of.sum()
         parts = " | ".join(f"{part:.0f}" for part in parts)  # two utterances, a memory assumed
@@ -386,7 +388,7 @@ def test_the_document_s_numbers_are_the_table_s():
     cells = found[2][3].split(";")[0].split()[-1]
     us = table.value["circuit", "core", "lanes 4", ANSWER] / 12
     bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").rename(columns={"run": "hash"})
-    new = 100 * bits[bits.speaker.isin(plan_of("reference")["strangers"])].accuracy.mean()
+    new = 100 * bits[bits.speaker.isin(plan_of("reference")["unseen_speakers"])].accuracy.mean()
     official = bits.merge(read_table("benchmark_hd").query("model == 'small'")[["hash"]])
     for part in (
         f"`hd`: {new:.1f} % (circuits of its recipe, six speakers each left out of training, three "

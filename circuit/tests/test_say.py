@@ -15,7 +15,7 @@ from shd_circuit.folder import read_circuit
 from shd_circuit.say import FOLDER, chances, page
 from test_sound import words
 
-from shd_helpers.data import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_word
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
@@ -69,7 +69,7 @@ class Page:
 
 
 def said(digit, voice="en-us+m3"):
-    wave = resample_poly(synthesise(digit, voice), RATE, SPEECH_RATE_HZ)
+    wave = resample_poly(synthesize(digit, voice), RATE, SPEECH_RATE_HZ)
     return with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
 
 

@@ -13,7 +13,7 @@ from shd_circuit.folder import read_circuit
 from shd_circuit.say import chances
 
 from shd_helpers.cochlea import CHANNELS, encode
-from shd_helpers.data import SPEECH_RATE_HZ, synthesise
+from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_word
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
@@ -62,7 +62,7 @@ def words(n):
         return [soundfile.read(path)[0] for path in paths[:: max(1, len(paths) // n)]]
     voices = [f"en-us+{kind}{i}" for kind in "mf" for i in range(1, 6)]
     said = [(word, voice) for voice in voices for word in LANGUAGES["english"]][:: 100 // n]
-    return [resample_poly(synthesise(*each), RATE, SPEECH_RATE_HZ) for each in said]
+    return [resample_poly(synthesize(*each), RATE, SPEECH_RATE_HZ) for each in said]
 
 
 def of_python(wave, seed=0):

@@ -61,7 +61,7 @@ def epochs(data: Path, repeats: int) -> list[dict]:
 
 def left_out(data: Path, folder: Path) -> dict:
     """Time a run for every speaker; the ratio is the share of the workers' time not in training."""
-    fixed = {"dataset": str(data), "protocol": "leave_one_out", "epochs": EPOCHS}
+    fixed = {"dataset": str(data), "protocol": "leave_one_speaker_out", "epochs": EPOCHS}
     sweep: dict = {"name": "left_out", "notebook": "03_model_training", "fixed": fixed}
     parts = load_parts(locate(str(data)), Downsampling(), "english", Split(), 0)
     speakers = {int(speaker) for part in parts if part for speaker in part.speakers}

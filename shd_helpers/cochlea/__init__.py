@@ -16,7 +16,7 @@ _MODULES = {
         "firing_probability",
         "membrane_velocity",
         "nerve_spikes",
-        "normalise",
+        "normalize",
         "on_all_cores",
         "resonance_hz",
     )

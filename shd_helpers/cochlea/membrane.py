@@ -2,7 +2,7 @@
 
 The model is the one of Cramer et al. (2020), whose reference implementation is ``lauscher``:
 
-    wave -> normalise -> fade -> basilar membrane -> hair cells -> auditory nerve -> bushy cells
+    wave -> normalize -> fade -> basilar membrane -> hair cells -> auditory nerve -> bushy cells
 
 Only the auditory nerve is random, so every other stage can be compared with the reference number
 by number. Arrays have time first: (steps, 700), at half the sampling rate of the wave, for the
@@ -54,9 +54,9 @@ KERNEL_SHAPE = np.pi * TAPS * (1 - 0.5 / OVERSAMPLING)
 # Hair cells (Meddis 1986, 1988)
 DRIVE, HALF_DRIVE, RELEASE, FIRE = 5.0, 300.0, 2000.0, 50_000.0
 REPLENISH, LOSS, REUPTAKE, REPROCESS = 5.05, 2500.0, 6580.0, 66.3
-# Nerve fibres and bushy cells (Cramer et al. 2020)
-FIBRES = 40
-TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBRES
+# Nerve fibers and bushy cells (Cramer et al. 2020)
+FIBERS = 40
+TAU_MEM_S, TAU_SYN_S, TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4, 1e-3, 13e3 / FIBERS
 
 
 def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.nd
     rate_hz : int
         Sampling rate of the wave, 24 kHz or more. SHD was made at 48 kHz.
     seed : int
-        Seed of the nerve fibres; the result depends on it, not on the number of threads.
+        Seed of the nerve fibers; the result depends on it, not on the number of threads.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.nd
             f"{len(wave)} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
             f"{MAX_DURATION_S:g} s: cut longer sounds into words"
         )
-    wave = fade(normalise(wave), rate_hz)
+    wave = fade(normalize(wave), rate_hz)
     step_hz = rate_hz // 2
     settings = 1.0 / step_hz, _nerve(step_hz, seed), _bushy(step_hz)
     steps, found = len(wave) // 2 + 1, []
@@ -118,7 +118,7 @@ def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **b
     return thread_map(function, items, max_workers=N_THREADS, tqdm_class=tqdm, desc=what, **bar)
 
 
-def normalise(wave: np.ndarray) -> np.ndarray:
+def normalize(wave: np.ndarray) -> np.ndarray:
     """Scale a wave to the root mean square `RMS`; ValueError if that can't be done."""
     wave = np.asarray(wave, dtype=float)
     power = np.mean(wave**2) if len(wave) else 0.0
@@ -385,7 +385,7 @@ def _release(velocity, dt, cells, probability):
 
 
 def firing_probability(velocity: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Return each step's firing probability of a nerve fibre, shaped as the velocity.
+    """Return each step's firing probability of a nerve fiber, shaped as the velocity.
 
     Transmitter moves between the hair cell's free pool, the cleft and a reprocessing store.
     Source: Meddis (1986), J. Acoust. Soc. Am. 79, 702; Meddis (1988), ibid. 83, 1056.
@@ -419,9 +419,9 @@ def _binomial(n, p, u):
 
 
 @compiled
-def _draw(probability, first, nerve, block, fibres, counts):
+def _draw(probability, first, nerve, block, fibers, counts):
     (seed, blocked_steps), (first_channel, of_channels) = nerve, block
-    ready = fibres.copy()
+    ready = fibers.copy()
     channels = len(ready)
     v, fired = np.empty(channels), np.empty(channels, np.uint8)
     unsure = np.empty(channels, np.bool_)
@@ -449,18 +449,18 @@ def _draw(probability, first, nerve, block, fibres, counts):
         for c in range(channels):
             now[c] = fired[c]
             ready[c] -= fired[c]
-    fibres[:] = ready
+    fibers[:] = ready
 
 
 def nerve_spikes(probability: np.ndarray, rate_hz: float, seed: int) -> np.ndarray:
-    """Draw how many of a channel's 40 fibres fire in each step: uint8, shaped as the probability.
+    """Draw how many of a channel's 40 fibers fire in each step: uint8, shaped as the probability.
 
-    A fibre that fired within the last 1 ms can't fire. The fibres of a channel are alike, so it is
+    A fiber that fired within the last 1 ms can't fire. The fibers of a channel are alike, so it is
     enough to count those that are ready: the number that fires is binomial, exactly.
     """
     channels = probability.shape[1]
     counts = np.zeros(probability.shape, dtype=np.uint8)
-    ready = np.full(channels, float(FIBRES))
+    ready = np.full(channels, float(FIBERS))
     _draw(probability, 0, _nerve(rate_hz, seed), (0, channels), ready, counts)
     return counts
 
@@ -489,7 +489,7 @@ def _integrate(counts, first, stop, bushy, cells, spikes):
 def bushy_spikes(counts: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the spikes (times in s, units) of one leaky integrate-and-fire cell per channel.
 
-    Its 40 fibres' currents decay with 0.5 ms, its potential with 1 ms; it rests 1 ms after a spike.
+    Its 40 fibers' currents decay with 0.5 ms, its potential with 1 ms; it rests 1 ms after a spike.
     """
     spikes = np.zeros(counts.shape, dtype=bool)
     cells = np.zeros((3, counts.shape[1]))
@@ -511,11 +511,11 @@ def _listen(grid, kernel, settings, first_channel, spikes):
     velocity, probability = np.empty((ROWS, grid.shape[1])), np.empty((ROWS, channels))
     counts = np.zeros((steps, channels), np.uint8)
     hair_cells, bushy_cells = _cells_at_rest(channels), np.zeros((3, channels))
-    fibres = np.full(channels, float(FIBRES))
+    fibers = np.full(channels, float(FIBERS))
     for first in range(0, steps, ROWS):
         stop = min(first + ROWS, steps)
         v, p = velocity[: stop - first], probability[: stop - first]
         read_grid(grid, kernel, steps, first, v)
         _release(v, dt, hair_cells, p)
-        _draw(p, first, nerve, (first_channel, CHANNELS), fibres, counts)
+        _draw(p, first, nerve, (first_channel, CHANNELS), fibers, counts)
         _integrate(counts, first, stop, bushy, bushy_cells, spikes)

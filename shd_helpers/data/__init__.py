@@ -10,6 +10,6 @@ _MODULES = {
     "microphone": ("encode_word",),
     "recordings": ("encode_recordings",),
     "shd_file": ("LANGUAGES", "Utterances", "read_shd"),
-    "speech": ("SPEECH_RATE_HZ", "synthesise", "wav"),
+    "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -3,9 +3,10 @@
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import MOST_COPIES, PARTS, SUFFIXES, copy_name
+from shd_helpers.data.names import MOST_COPIES, PARTS, SUFFIXES, copy_name, older_path
 from shd_helpers.data.shd_file import DatasetError, content_hash
 from shd_helpers.paths import data_dir, resolve
 
@@ -64,7 +65,8 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
-    names -= {copy_name(name, copy) for name in names for copy in range(1, MOST_COPIES + 1)}
+    copies = [Path(copy_name(name, 1 + k)) for name in names for k in range(MOST_COPIES)]
+    names -= {path.name for copy in copies for path in (copy, older_path(copy))}
     found = [
         [_packed_or_not(folder / f"{name}_{part}") for part in PARTS] for name in sorted(names)
     ]
@@ -78,12 +80,12 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     return pairs[0]
 
 
-def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: int) -> list[Path]:
-    """Find or make the changed copies of a data set's training file (part 0) or test file (1).
+def locate_augmented(dataset: str, files: tuple[Path, Path], part: int, copies: int) -> list[Path]:
+    """Find or make the augmented copies of a data set's training file (part 0) or test file (1).
 
-    Row by row they have the same recordings, with the sound changed as `Change` draws it. The files
-    are from `locate`; of ``"hd"`` the copies that are missing are made. DatasetError, if one is
-    missing and can't be made.
+    Row by row they have the same recordings, augmented as `WaveformAugmentation` draws it. The
+    files are from `locate`; of ``"hd"`` the copies that are missing are made. DatasetError, if one
+    is missing and can't be made.
     """
     if dataset == "hd":
         from shd_helpers.data.heidelberg import make_heidelberg
@@ -91,13 +93,25 @@ def locate_changed(dataset: str, files: tuple[Path, Path], part: int, copies: in
         return [make_heidelberg(data_dir() / "hd", 1 + k, [part])[0] for k in range(copies)]
     names = [f"{copy_name(dataset_name(files), 1 + k)}_{PARTS[part]}" for k in range(copies)]
     found = {name: _packed_or_not(files[part].with_name(name)) for name in names}
-    if absent := [name for name, path in found.items() if path is None]:
-        raise DatasetError(
-            f"{files[part].with_name(absent[0])}.h5: no such file; make it of the recordings by "
-            f"encode_recordings(..., changed={copies}), or set `changed` to 0, as it must be with "
-            "'spoken' and 'shd'."
-        )
+    for name, path in found.items():
+        if path is None:
+            _refuse_absent(files[part].with_name(name), copies)
     return [path for path in found.values() if path]
+
+
+def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
+    """Raise the DatasetError of a file of augmented copies that isn't there."""
+    older = _packed_or_not(older_path(path))
+    if older:
+        renamed = older.name.replace(older_path(path).name, path.name)
+        raise DatasetError(
+            f"{older}: augmented copies have another name now. Rename this file to {renamed}."
+        )
+    raise DatasetError(
+        f"{path}.h5: no such file. Make it of the recordings by "
+        f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
+        "it must be with 'spoken' and 'shd'."
+    )
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:
@@ -122,8 +136,8 @@ def fingerprint(
     files : tuple of Path
         Training file and test file, from `locate`.
     augmented : mapping, optional
-        The files of augmented recordings that a run trains on too, from `locate_changed`, by part:
-        0 for those of the training file, 1 for those of the test file.
+        The files of augmented recordings that a run trains on too, from `locate_augmented`: by 0
+        those of the training file, by 1 those of the test file.
 
     Returns
     -------

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import PARTS, copy_name
+from shd_helpers.data.names import PARTS, copy_name, older_path
 from shd_helpers.data.recordings import RecordingError, encode_files
 from shd_helpers.data.shd_file import DatasetError, write_shd
 from shd_helpers.files import atomic, sha256
-from shd_helpers.versions import CHANGES, SPIKES
+from shd_helpers.versions import SPIKES, WAVEFORMS
 
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 
@@ -50,7 +50,7 @@ def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) 
     receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
     unfinished = folder / "unfinished"
     how = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
-    made = json.dumps(how | ({"changes": CHANGES} if copy else {})) + "\n"
+    made = json.dumps(how | ({"changes": WAVEFORMS} if copy else {})) + "\n"
 
     def is_done() -> bool:
         done = receipt.is_file() and receipt.read_text(encoding="utf-8") == made
@@ -59,7 +59,9 @@ def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) 
     if is_done():
         return paths
     with exclusive(folder):
-        if is_done():  # by another process, while this one waited
+        if copy:
+            _rename_older([receipt, *paths])
+        if is_done():  # by another process, while this one waited, or by an older version
             return paths
         for path in (receipt, *paths):
             path.unlink(missing_ok=True)
@@ -84,6 +86,14 @@ def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) 
             part.write_text(made, encoding="utf-8")
         shutil.rmtree(unfinished)
     return paths
+
+
+def _rename_older(paths: Sequence[Path]) -> None:
+    """Give files of augmented copies, which an older version of the study has made, their names."""
+    for path in paths:
+        older = older_path(path)
+        if older.is_file() and not path.exists():
+            older.rename(path)
 
 
 def _unpack(packed: Path, audio: Path) -> dict[str, Path]:

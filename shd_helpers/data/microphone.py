@@ -60,7 +60,7 @@ def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
 
     The network knows words with `BEFORE_S` and `AFTER_S` of sound around them, which the cochlea
     fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms. The
-    seed draws noise and nerve fibres. What is no word but as long and as loud passes for one: a
+    seed draws noise and nerve fibers. What is no word but as long and as loud passes for one: a
     chord, a cough, two words in one breath.
 
     Raises

@@ -14,12 +14,12 @@ import soundfile
 
 from shd_helpers.checks import check_whole
 from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode, on_all_cores
-from shd_helpers.data.changed import Change
 from shd_helpers.data.download import exclusive
 from shd_helpers.data.names import MOST_COPIES, copy_name
 from shd_helpers.data.shd_file import LANGUAGES, write_shd
+from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic, reading, sha256
-from shd_helpers.versions import CHANGES, SPIKES
+from shd_helpers.versions import SPIKES, WAVEFORMS
 
 SUFFIXES = (".wav", ".flac")
 RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
@@ -44,7 +44,7 @@ def encode_recordings(
     test_speakers: Collection[str],
     *,
     seed: int = 0,
-    changed: int = 0,
+    augmented_copies: int = 0,
 ) -> tuple[Path, Path]:
     """Turn a folder of recorded words into ``<name>_train.h5`` and ``<name>_test.h5``.
 
@@ -63,10 +63,10 @@ def encode_recordings(
     test_speakers : collection of str
         Speakers that occur only in the test file; all others only in the training file.
     seed : int
-        Seed of the nerve fibres.
-    changed : int
-        Copies of each recording whose sound is changed, for a run's setting of the same name. They
-        go to ``<name>_changed1_train.h5`` and so on, row by row those of the two files.
+        Seed of the nerve fibers.
+    augmented_copies : int
+        Augmented copies of each recording, for a run's setting of the same name. They go to
+        ``<name>_augmented1_train.h5`` and so on, row by row those of the two files.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def encode_recordings(
         If a recording or its name can't be used, or one of the two files would be empty.
         ValueError, if there are too many copies.
     """
-    check_whole("changed", changed, 0, MOST_COPIES)
+    check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     paths, labels, by = zip(*_find_recordings(Path(folder)), strict=True)
     speakers, chosen = sorted({*by}), set(map(str, test_speakers))
     if not chosen or not chosen < {*speakers}:
@@ -96,7 +96,7 @@ def encode_recordings(
     with exclusive(out, f".{name}.lock"):
         for path in (path for pair in pairs[1:] for path in pair):
             path.unlink(missing_ok=True)  # a copy of other recordings
-        for copy in range(changed + 1):
+        for copy in range(augmented_copies + 1):
             spikes = encode_files(paths, parts, seed, f"encoding {names[copy]}", copy)
             train, test = pairs[copy]
             with atomic(train) as new_train, atomic(test) as new_test:
@@ -169,9 +169,9 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
         48 kHz, because the cochlea's spikes depend on it. Of stereo the mean is taken; the sound's
         mean is taken away where it is more than 2 % of the root mean square.
     seed : int
-        Seed of the nerve fibres. The spikes depend on it, the file's name and its content alone.
+        Seed of the nerve fibers. The spikes depend on it, the file's name and its content alone.
     copy : int
-        Which changed copy of the sound, each with a change and fibres of its own; 0 for none.
+        Which changed copy of the sound, each with a change and fibers of its own; 0 for none.
 
     Returns
     -------
@@ -190,7 +190,7 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     number = identity(path, seed, copy)
     if copy:
         rng = np.random.default_rng(int(number, 16))
-        sound = Change.drawn(rng).apply(sound, rate_hz, rng)
+        sound = WaveformAugmentation.drawn(rng).apply(sound, rate_hz, rng)
     times, units = encode(sound, rate_hz, seed=int(number[:16], 16))
     return times.astype(np.float16), units.astype(np.uint16)
 
@@ -198,9 +198,9 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
 def identity(path: Path, seed: int, copy: int) -> str:
     """Return what all that is drawn for a recording follows from, as 64 hexadecimal digits.
 
-    Its first 16 seed the nerve fibres, all of them a copy's change; see `encode_file`.
+    Its first 16 seed the nerve fibers, all of them a copy's change; see `encode_file`.
     """
-    change = f" {copy} {CHANGES}" if copy else ""
+    change = f" {copy} {WAVEFORMS}" if copy else ""
     return hashlib.sha256(f"{path.name} {seed} {sha256(path)}{change}".encode()).hexdigest()
 
 

@@ -55,7 +55,7 @@ class SpeechError(RuntimeError):
     """eSpeak NG refused something; the message says what."""
 
 
-def synthesise(
+def synthesize(
     text: str, voice: str, rate_wpm: int = 175, pitch: int = 50, pitch_range: int = 50
 ) -> np.ndarray:
     """Speak a text.
@@ -133,7 +133,7 @@ def speak(word: str, speaker: int, generator: np.random.Generator) -> np.ndarray
     """
     accent, variant, _ = SPEAKERS[speaker]
     language = "de" if word in LANGUAGES["german"] else accent
-    wave = synthesise(
+    wave = synthesize(
         word.replace("fuenf", "fünf"),
         f"{language}+{variant}",
         rate_wpm=int(generator.integers(150, 251)),

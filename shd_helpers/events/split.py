@@ -12,7 +12,7 @@ from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
 
-SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_out
+SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
 
 class Parts(NamedTuple):
@@ -33,8 +33,8 @@ class Split:
     """How a data set's utterances are split; the defaults are the study's.
 
     ``protocol="official"``: the training file trains and validates, the test file tests.
-    ``"leave_one_out"``: all utterances of the speaker `held_out`, and a tenth of every other
-    speaker's utterances of each word, test; the rest of both files trains and validates.
+    ``"leave_one_speaker_out"``: all utterances of the speaker `held_out`, and a tenth of every
+    other speaker's utterances of each class, test; the rest of both files trains and validates.
     ``"everybody"``: both files train and validate, for a network that will be used.
 
     ``validation="random"``: the same share of every word of every training speaker validates.
@@ -43,7 +43,7 @@ class Split:
     ValueError names a value out of its range.
     """
 
-    protocol: str = later("official", ("official", "leave_one_out", "everybody"))
+    protocol: str = later("official", ("official", "leave_one_speaker_out", "everybody"))
     held_out: int = later(-1, (-1, 65535), counts_with="protocol")  # a speaker's number; -1: none
     validation: str = setting("random", ("random", "speaker"))
     validation_fraction: float = setting(0.1, (1e-6, 0.9))  # of the utterances (random)
@@ -53,10 +53,10 @@ class Split:
     def __post_init__(self) -> None:
         """Refuse values out of range, and those that don't go together."""
         check_settings(self)
-        if (self.held_out >= 0) != (self.protocol == "leave_one_out"):
+        if (self.held_out >= 0) != (self.protocol == "leave_one_speaker_out"):
             raise ValueError(
-                f"held_out {self.held_out}: protocol 'leave_one_out' needs a speaker's number, "
-                "others need -1"
+                f"held_out {self.held_out}: protocol 'leave_one_speaker_out' needs a speaker's "
+                "number, others need -1"
             )
         if self.protocol == "everybody" and self.score_test:
             raise ValueError("score_test True: protocol 'everybody' leaves nobody to test with")
@@ -131,7 +131,7 @@ def split_parts(train: Events, test: Events | None, split: Split, seed: int) -> 
         raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
     rest = join(train, test)
     tested = None
-    if split.protocol == "leave_one_out":
+    if split.protocol == "leave_one_speaker_out":
         _check_speakers("held_out", [split.held_out], rest)
         is_test = rest.speakers == split.held_out
         seen = np.flatnonzero(~is_test)

@@ -120,7 +120,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     x, median = np.linspace(-3, 1.5, 901), float(np.median(distance))
     # the mean over some million membranes, by a histogram fine enough for the narrowest surrogate
     number, edges = np.histogram(distance, bins=2**16)
-    centre, number = (edges[1:] + edges[:-1]) / 2, number / distance.size
+    center, number = (edges[1:] + edges[:-1]) / 2, number / distance.size
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
@@ -144,7 +144,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         low, high = min(0, smooth.min()), max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
-        mean = float(number @ surrogates.derivative(surrogate, centre, slope))
+        mean = float(number @ surrogates.derivative(surrogate, center, slope))
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "

@@ -17,7 +17,7 @@ class Playback:
     """Input, hidden spikes, output membranes, and class scores that add up over time.
 
     It is of a trained network with a hidden layer, for utterances of a size, (units, steps), with
-    steps of `step_ms` milliseconds. `colors` says in the legend what colours of the scores mean;
+    steps of `step_ms` milliseconds. `colors` says in the legend what colors of the scores mean;
     `columns` are empty columns of panels left of the two: `beside`.
     """
 

@@ -37,7 +37,7 @@ def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
 def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
     """Draw a pooled matrix (steps, units) over ms and cochlea channels, its blocks in true size.
 
-    It takes the place of one that is there. Blocks finer than a pixel come out grey.
+    It takes the place of one that is there. Blocks finer than a pixel come out gray.
     """
     for image in axis.images:
         image.remove()

@@ -6,13 +6,13 @@ from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.network.engine import Network, answers, choose_engine
-from shd_helpers.network.quantisation import Quantisation
+from shd_helpers.network.quantization import Quantization
 from shd_helpers.network.spiking import SpikingNetwork
 
 __all__ = [
     "Network",
     "NetworkConfig",
-    "Quantisation",
+    "Quantization",
     "SpikingNetwork",
     "answers",
     "build_network",
@@ -28,10 +28,10 @@ def build_network(
     if config.network == "convolutional":
         return ConvolutionalNetwork(n_classes, generator)
     sizes = n_units, config.n_hidden, n_classes
-    apart = [SpikingNetwork(sizes, config, generator, step_ms) for _ in range(config.members)]
+    apart = [SpikingNetwork(sizes, config, generator, step_ms) for _ in range(config.ensemble_size)]
     if len(apart) == 1:
         return apart[0]
-    sizes = n_units, config.n_hidden * config.members, n_classes
+    sizes = n_units, config.n_hidden * config.ensemble_size, n_classes
     model = SpikingNetwork(sizes, config, generator, step_ms)
     model.members = tuple(apart)
     model.join()

@@ -30,15 +30,15 @@ class NetworkConfig:
     # units that a hidden neuron sees, with shared weights; 0: all
     kernel_size: int = later(0, (0, 700))
     stride: int = later(8, (1, 700), counts_with="kernel_size")  # units between places
-    members: int = later(1, (1, 100))  # networks trained apart, put side by side as one
+    ensemble_size: int = later(1, (1, 100))  # networks that are trained apart, scores averaged
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
         check_settings(self)
-        if self.members > 1 and (self.network, self.readout) != ("spiking", "membrane"):
+        if self.ensemble_size > 1 and (self.network, self.readout) != ("spiking", "membrane"):
             raise ValueError(
-                f"members {self.members}: only a spiking network with the readout 'membrane' can "
-                "put them side by side"
+                f"ensemble_size {self.ensemble_size}: only spiking networks with the readout "
+                "'membrane' can be an ensemble"
             )
 
     def step_beta(self, step_ms: float) -> float:

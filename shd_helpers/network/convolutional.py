@@ -22,7 +22,7 @@ PLACES = (6, 7)  # what is left in steps and units
 class ConvolutionalNetwork(nn.Module):
     """Means over blocks of the input, three convolutions over steps and units, a linear layer.
 
-    Each convolution has windows of 3 x 3, batch normalisation and a maximum over 2 x 2; the last
+    Each convolution has windows of 3 x 3, batch normalization and a maximum over 2 x 2; the last
     maximum leaves 6 x 7 places of whatever size there is. The generator draws the weights
     (Kaiming-uniform; biases start at zero).
     """

@@ -95,7 +95,7 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
         leak and current: neurons x steps), `effective_acs`, `hidden_spikes`, `late_spikes` (means
         over utterances) and `activation_sparsity` (share of silent neuron-steps, hidden and output
         layers); without spikes `macs`, the multiply-accumulates of an utterance, batch
-        normalisation left out.
+        normalization left out.
 
     Raises
     ------

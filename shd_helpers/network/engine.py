@@ -209,7 +209,7 @@ def unsupported_forward(model: nn.Module) -> str | None:
         if not subtracts and not (i == model.n_layers and model.is_readout(lif)):
             return f"the reset of lif{i} is no subtraction, late by a step"
         if lif.inhibition or lif.state_quant or lif.init_hidden:
-            return f"lif{i} has inhibition, quantised states or hidden states"
+            return f"lif{i} has inhibition, quantized states or hidden states"
         if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
             return f"the spikes of lif{i} are graded"
     return None

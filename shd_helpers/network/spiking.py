@@ -118,7 +118,7 @@ class SpikingNetwork(nn.Module):
             threshold = float("inf") if is_readout else 1.0
             per_neuron = torch.ones(fc.out_features)
             learn_threshold = config.learn_threshold and not is_readout
-            learn_beta = config.learn_beta and not (is_readout and config.members > 1)
+            learn_beta = config.learn_beta and not (is_readout and config.ensemble_size > 1)
             lif = snn.Leaky(
                 beta=beta * per_neuron if learn_beta else beta,
                 threshold=threshold * per_neuron if learn_threshold else threshold,

@@ -7,11 +7,12 @@ from lazy_loader import attach
 
 _MODULES = {
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
+    "identity": ("identify_data",),
     "recipe": ("Recipe",),
     "networks": ("input_of", "keep_network", "load_network", "load_utterances", "read_network"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
-    "statistics": ("contrasts", "difference", "holm", "interval", "summarise"),
+    "statistics": ("contrasts", "difference", "holm", "interval", "summarize"),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
     "training": ("TrainConfig", "fit", "overfit"),

@@ -1,7 +1,7 @@
 """Check that the code computes what the committed results were computed with.
 
 A run counts as done when its hash is known. Instead of the code, the hash holds the number
-`NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `CHANGES`
+`NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `WAVEFORMS`
 outdate. So somebody who changes what the code computes, and forgets to raise a number, would get
 old results under the name of new ones. This module finds most such changes: it runs a small fixed
 computation through every stage and compares the outcome, within a tolerance for rounding, with the
@@ -35,7 +35,7 @@ from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
 from shd_helpers.events.split import split_parts
 from shd_helpers.files import atomic
-from shd_helpers.network import NetworkConfig, Quantisation, build_network, choose_engine, costs
+from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.evaluation import evaluate
@@ -55,7 +55,7 @@ ONE_SPIKE = 1.0  # also one millisecond of a mean time
 CONSEQUENCES = {
     "SPIKES": "data sets that were made by this code are made again, and runs that trained on the "
     "old ones no longer count as done",
-    "CHANGES": "augmented recordings are made again, and runs that trained on the old ones no "
+    "WAVEFORMS": "augmented recordings are made again, and runs that trained on the old ones no "
     "longer count as done",
     "NUMERICS": "no row of a table and no run folder counts as done any more, and sweeps run all "
     "of them again",
@@ -74,10 +74,10 @@ NETWORKS: dict[str, dict] = {
     "learned thresholds": {"learn_threshold": True},
     "delays": {"n_delays": 3},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
-    "ensemble": {"members": 2, "readout": "membrane"},
+    "ensemble": {"ensemble_size": 2, "readout": "membrane"},
 }
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
-LOW_PRECISION = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12, quantised_epochs=2)
+LOW_PRECISION = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12, quantized_epochs=2)
 
 Numbers = Mapping[str, list[float] | str]  # a text is a digest of whole numbers, compared exactly
 
@@ -105,13 +105,13 @@ def cochlea() -> Numbers:
 
 def augmented_recording() -> Numbers:
     """Change a fixed sound as an augmented recording is changed; describe the waveform."""
-    from shd_helpers.data.changed import Change
     from shd_helpers.data.recordings import RATE_HZ
+    from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 
     found: dict[str, list[float] | str] = {}
     for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
         rng = np.random.default_rng(seed)
-        change = Change.drawn(rng)
+        change = WaveformAugmentation.drawn(rng)
         wave = change.apply(_sound(RATE_HZ), RATE_HZ, rng)
         spectrum = np.abs(np.fft.rfft(wave, RATE_HZ))  # one bin a hertz
         octaves_hz = 40 * 2 ** np.arange(10)
@@ -138,7 +138,7 @@ def downsampling_and_splits() -> Numbers:
     splits = {
         "official": Split(),
         "by speaker": Split(validation="speaker", validation_speakers="1,3"),
-        "leave one speaker out": Split(protocol="leave_one_out", held_out=2),
+        "leave one speaker out": Split(protocol="leave_one_speaker_out", held_out=2),
     }
     for name, split in splits.items():
         parts = split_parts(train, test, split, seed=1)
@@ -172,7 +172,7 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
 
 
 def training(
-    augmentation: Augmentation | None = None, quantisation: Quantisation | None = None
+    augmentation: Augmentation | None = None, quantization: Quantization | None = None
 ) -> Numbers:
     """Train for three epochs with a falling learning rate; return losses, weights and scores."""
     events = _events()
@@ -187,7 +187,7 @@ def training(
             schedule,
             generator,
             augmentation=augmentation,
-            quantisation=quantisation,
+            quantization=quantization,
         )
     found: dict[str, list[float] | str] = {
         "losses": [epoch["train_loss"] for epoch in history],
@@ -221,11 +221,11 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
     numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "fused", step_ms=6.0)
     numerics["training"] = training
     numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
-    numerics["quantization-aware training"] = partial(training, quantisation=LOW_PRECISION)
+    numerics["quantization-aware training"] = partial(training, quantization=LOW_PRECISION)
     numerics["costs"] = measured_costs
     return {
         "SPIKES": {"cochlea": cochlea},
-        "CHANGES": {"augmented recording": augmented_recording},
+        "WAVEFORMS": {"augmented recording": augmented_recording},
         "NUMERICS": numerics,
     }
 

@@ -98,7 +98,7 @@ def origin(events: Events) -> dict[str, np.ndarray]:
     """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
     if events.rows is None or events.part is None:
         return {}
-    return {"part": np.array(["train", "test"])[events.part], "row": events.rows}
+    return {"file": np.array(["train", "test"])[events.part], "row": events.rows}
 
 
 def batches(

@@ -15,8 +15,9 @@ from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
 from shd_helpers.paths import results_dir
-from shd_helpers.study.identity import differences, own_network
-from shd_helpers.study.recipe import Recipe, run_hash
+from shd_helpers.study.identity import current_names, run_hash
+from shd_helpers.study.other_networks import differences, own_network
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
 _RESTORE = "Restore it: git checkout HEAD -- results."
@@ -196,11 +197,15 @@ def read_network(path: str | Path) -> TrainedNetwork:
         about = json.loads(str(arrays.pop("about")))
         if not isinstance(about, dict) or any(a.dtype.kind not in "bif" for a in arrays.values()):
             raise ValueError("its content is no network")
+        about["parameters"] = current_names(about["parameters"])
+        if "sure_from" in about:  # its first name
+            about["confidence_threshold"] = about.pop("sure_from")
         if run_hash(about["parameters"], about["data"]) != about["hash"]:
             raise ValueError("its parameters or data aren't those of its hash")
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         trained = _trained(about, state, path)  # names what is wrong with a single weight
-        if weights_hash(arrays) != about.get("weights_sha256"):
+        written = about.get("weights_sha256")  # older files have none
+        if written is not None and weights_hash(arrays) != written:
             raise ValueError("its weights aren't those that were written")
         return trained
 
@@ -208,7 +213,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
 def load_utterances(trained: TrainedNetwork) -> Parts:
     """Return the utterances that a network was trained, validated and tested with.
 
-    Changed copies aren't among them.
+    Augmented copies aren't among them.
 
     Raises
     ------

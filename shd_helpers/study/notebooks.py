@@ -22,7 +22,7 @@ from shd_helpers.data.shd_file import LANGUAGES, DatasetError
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
-from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
 
 if TYPE_CHECKING:
@@ -280,7 +280,8 @@ def main() -> None:
     dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
     try:
         check_parameters(parameters, known)
-        recipe = Recipe.from_flat(known | parameters)
+        given = known | parameters
+        recipe = Recipe.from_flat({name: given[name] for name in SETTINGS if name in given})
         print(f"Data set: {dataset}{_SPOKEN * (dataset == 'spoken')}", flush=True)
         files = locate(dataset, language)
         if arguments.data_only:
@@ -292,12 +293,15 @@ def main() -> None:
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         check_run_folder(folder)
-        given = {path: {k: v for k, v in parameters.items() if k in cells[path]} for path in cells}
-        beside = {path: given.pop(path) for path in BESIDE}
+        of_notebook = {
+            path: {name: value for name, value in parameters.items() if name in defaults}
+            for path, defaults in cells.items()
+        }
+        beside = {path: of_notebook.pop(path) for path in BESIDE}
         start = time.monotonic()
         try:
             with execution_lock(folder).acquire(timeout=0):
-                execute_run(given, folder, beside=beside, progress=True, lessons=False)
+                execute_run(of_notebook, folder, beside=beside, progress=True, lessons=False)
         except Timeout:
             wait = "another process runs the study there. Wait for it, or take another name."
             raise RunError(f"{folder}: {wait}") from None

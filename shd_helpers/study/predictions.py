@@ -10,7 +10,7 @@ from shd_helpers.files import atomic, reading
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
-_KINDS = {"hash": str, "part": str, "row": int, "speaker": int, "seen": bool}
+_KINDS = {"hash": str, "file": str, "row": int, "speaker": int, "seen": bool}
 _KINDS |= {"label": str, "predicted": str}
 _KEPT = (*_KINDS, "confidence", "integer_predicted")  # older runs lack one, floats the other
 
@@ -63,7 +63,7 @@ def _of_folder(folder: Path) -> pd.DataFrame:
         info = read_info(folder)
         table = read_predictions(folder, info)
         seen = table.speaker.isin(info["seen_speakers"])
-        return table.assign(part=table["part"], row=table["row"], seen=seen)
+        return table.assign(file=table["file"], row=table["row"], seen=seen)
 
 
 def collect_predictions(name: str | Path) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
-        file (`part`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
+        file (`file`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
         `label` and `predicted` (words), `confidence` where it is known, and, if a run has a
         circuit, `integer_predicted` (else "").
 

@@ -1,8 +1,5 @@
 """A run's recipe: its settings with their defaults and ranges, and the hash that makes it one."""
 
-import hashlib
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
@@ -11,15 +8,14 @@ from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_settings, check_whole, later, quoted, setting
-from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_changed
+from shd_helpers.checks import check_settings, later, quoted, setting
+from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.events import Augmentation, Downsampling, Parts, Split, add_copies, load_parts
-from shd_helpers.network import NetworkConfig, Quantisation
+from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.training import TrainConfig
-from shd_helpers.versions import CHANGES, NUMERICS
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,9 @@ class Recipe:
     input: Downsampling = field(default_factory=Downsampling)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    changed: int = later(0, (0, MOST_COPIES))  # copies of each training recording, as `Change`
+    augmented_copies: int = later(0, (0, MOST_COPIES))  # of each training recording
     augmentation: Augmentation = field(default_factory=Augmentation)
-    circuit: Quantisation = field(default_factory=Quantisation)
+    circuit: Quantization = field(default_factory=Quantization)
     split: Split = field(default_factory=Split)
     seed: int = setting(0, (0, 2**63 - 1))  # split, initial weights and order of the batches
     run_name: str = "default"  # folder below runs/
@@ -62,28 +58,58 @@ class Recipe:
             raise ValueError("; ".join(reasons))
 
     @classmethod
-    def from_flat(cls, parameters: Mapping[str, object]) -> "Recipe":
+    def from_flat(cls, parameters: Mapping[str, Any]) -> "Recipe":
         """Return the recipe of a run's flat parameters, values by name.
 
-        What isn't there has its default: some notebooks have only a part, and a run that is older
-        than a parameter was made without it. Other names are passed over.
+        A setting that isn't there has its default: some notebooks have only some of them, and a run
+        that is older than a setting was made without it.
+
+        Parameters
+        ----------
+        parameters : mapping
+            Values by name. Older names are those of other settings: see `identity.current_names`.
+
+        Returns
+        -------
+        Recipe
+            The checked settings.
+
+        Raises
+        ------
+        ValueError
+            If a name isn't that of a setting, or a value is out of its range.
         """
-
-        def given(kind: Any) -> dict[str, Any]:
-            names = {each.name for each in fields(kind)} & parameters.keys()
-            return {name: parameters[name] for name in names}
-
-        groups = {name: kind(**given(kind)) for name, kind in _GROUPS.items()}
-        groups["circuit"] = Quantisation.named(parameters.get("circuit", ""))  # type: ignore[arg-type]
-        return cls(**given(cls) | groups)
+        for name in parameters:
+            if name not in SETTINGS:
+                there = ", ".join(SETTINGS)
+                raise ValueError(f"setting {name!r}: unknown. The settings are: {there}")
+        groups = {}
+        for group, kind in _GROUPS.items():
+            names = {field.name for field in fields(kind)}
+            given = {name: parameters[name] for name in names & parameters.keys()}
+            groups[group] = kind(**given)
+        groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
+        own = {field.name for field in fields(cls)} - {*_GROUPS}
+        given = {name: parameters[name] for name in own & parameters.keys()}
+        return cls(**given, **groups)
 
     @classmethod
-    def from_notebook(cls) -> "Recipe":
-        """Return the recipe of the settings that the calling notebook's variables hold.
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe of the settings among a notebook's variables.
 
-        In the tests' small version it has toy data and two epochs at most.
+        In the small version, the data set is the small one and there are at most two epochs.
+
+        Parameters
+        ----------
+        namespace : mapping
+            The notebook's variables, from ``globals()``. Those that aren't settings are ignored.
+
+        Returns
+        -------
+        Recipe
+            The checked settings.
         """
-        given = {**sys._getframe(1).f_globals}
+        given = {name: namespace[name] for name in SETTINGS if name in namespace}
         given["dataset"], given["epochs"] = small_version(given["dataset"], given["epochs"])
         return cls.from_flat(given)
 
@@ -103,13 +129,8 @@ class Recipe:
         """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
         return locate(small_version(self.dataset, 1)[0], self.language)
 
-    def identify_data(self) -> dict[str, str]:
-        """Return the name and the hashes of all files that the run reads; see `identify_data`."""
-        dataset, _ = small_version(self.dataset, 1)
-        return identify_data(self.flat() | {"dataset": dataset})
-
     def load(self) -> Parts:
-        """Return the utterances that train (with their changed copies), validate and test.
+        """Return the utterances that train (with their augmented copies), validate and test.
 
         Raises
         ------
@@ -117,8 +138,10 @@ class Recipe:
             If the data can't be used; the message names file and remedy.
         """
         parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
-        if self.changed:
-            copies = partial(locate_changed, self.dataset, self.files, copies=self.changed)
+        if self.augmented_copies:
+            copies = partial(
+                locate_augmented, self.dataset, self.files, copies=self.augmented_copies
+            )
             training = add_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts
@@ -158,7 +181,7 @@ class Recipe:
         if config.network != "spiking":
             return
         n_inputs = grid.n_units * config.n_delays
-        n_hidden = config.n_hidden * config.members
+        n_hidden = config.n_hidden * config.ensemble_size
         if config.kernel_size:
             n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
         n_states = 2 * n_inputs + 3.5 * n_hidden
@@ -178,91 +201,30 @@ _GROUPS: dict[str, Any] = {
     if each.default_factory is not MISSING
 }
 _FIELDS = {each.name: each for kind in (Recipe, *_GROUPS.values()) for each in fields(kind)}
+# The names of all settings. Notebooks name a circuit, which stands for the settings of its group.
+SETTINGS = tuple(
+    each.name
+    for kind in (Recipe, *(kind for group, kind in _GROUPS.items() if group != "circuit"))
+    for each in fields(kind)
+    if kind is not Recipe or each.name not in _GROUPS or each.name == "circuit"
+)
 # Values at which a parameter that joined when there were results changes nothing.
 NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in f.metadata}
 # What was a parameter once and is a constant of the study now: it still counts.
 CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
-_DELAYED = {"delay_ms": 30.0}  # the same with delays
-_OF_CIRCUIT = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}  # and of a circuit
-_PLACES = ("dataset", "run_name")  # the data count by their content, where they lie doesn't
 
 
-def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and the hashes of all files that a run with these parameters reads.
-
-    Augmented recordings are made where they are missing and can be made: their content is part of
-    the run's identity.
+def counts_with(name: str) -> str | None:
+    """Return the setting together with which another one counts in a run's hash, or None.
 
     Parameters
     ----------
-    parameters : mapping
-        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
-        `changed` and `protocol`.
+    name : str
+        Name of a setting, or of a constant.
 
     Returns
     -------
-    dict of str to str
-        See `datasets.fingerprint`.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or can't be read.
-    ValueError
-        If the number of augmented copies is out of its range.
+    str or None
+        The name of the other setting.
     """
-    dataset = parameters["dataset"]
-    files = locate(dataset, parameters.get("language", "english"))
-    n_copies = parameters.get("changed", 0)
-    check_whole("changed", n_copies, 0, MOST_COPIES)
-    if n_copies == 0:
-        return fingerprint(files)
-    # The official protocol trains on utterances of the training file alone.
-    is_official = parameters.get("protocol", "official") == "official"
-    parts = (0,) if is_official else (0, 1)
-    copies = {part: locate_changed(dataset, files, part, n_copies) for part in parts}
-    return fingerprint(files, copies)
-
-
-def run_hash(
-    parameters: Mapping[str, object],
-    data: Mapping[str, str],
-    other_network: Mapping[str, str] | None = None,
-) -> str:
-    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
-
-    It is of the parameters, of what the run is trained on, and of `NUMERICS`. The text of the code
-    doesn't count, nor does its place: see `shd_helpers.versions`.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook.
-    data : mapping
-        From `identify_data`; the hashes count, the name doesn't.
-    other_network : mapping, optional
-        From `identity.other_network`, where the network isn't the one that the parameters build.
-    """
-    given = CONSTANTS | dict(parameters)
-    if circuit := given.pop("circuit", ""):
-        given |= vars(Quantisation.named(circuit))  # type: ignore[arg-type]
-
-    def is_neutral(name: str) -> bool:
-        return name in NEUTRAL and given.get(name, NEUTRAL[name]) == NEUTRAL[name]
-
-    given |= {} if is_neutral("n_delays") else _DELAYED
-    given |= {} if is_neutral("mem_bits") else _OF_CIRCUIT
-    counted = {}
-    for name, value in given.items():
-        other = _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None
-        is_idle = is_neutral(name) or (other and is_neutral(other))
-        if not is_idle and name not in _PLACES:
-            counted[name] = value
-    if "changed" in counted:
-        counted["changes"] = CHANGES
-    contents = {name: value for name, value in data.items() if name != "name"}
-    hashed: list[object] = [counted, contents, NUMERICS]
-    if other_network:
-        hashed.append(dict(other_network))
-    text = json.dumps(hashed, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None

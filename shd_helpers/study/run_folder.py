@@ -35,8 +35,9 @@ from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
 from shd_helpers.study.behavior import check_behavior
 from shd_helpers.study.evaluation import origin
-from shd_helpers.study.identity import other_network
-from shd_helpers.study.recipe import Recipe, run_hash
+from shd_helpers.study.identity import current_names, run_hash
+from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.recipe import Recipe
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
@@ -173,11 +174,11 @@ class RunWriter:
     Parameters
     ----------
     parameters, data : mapping
-        The run's flat parameters, `seed` among them, and what `recipe.identify_data` returns.
+        The run's flat parameters, `seed` among them, and what `identity.identify_data` returns.
     parts : Parts
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
-        The network after initialisation: its weights are stored as epoch 0. If it isn't the network
+        The network after initialization: its weights are stored as epoch 0. If it isn't the network
         that the parameters build, what it is made of is stored as `other_network` and counts in
         the run's hash.
 
@@ -384,8 +385,9 @@ def read_info(folder: Path) -> dict[str, Any]:
             if _is_waiting(folder) or path.exists():  # it was renamed just now
                 return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
-        if not isinstance(info, dict):
+        if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
             raise ValueError("its content is no run")
+        info["parameters"] = current_names(info["parameters"])
     return info
 
 
@@ -420,4 +422,5 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
     with _as_written(folder / "predictions.csv", info) as path:
         # "null" is a word
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
+        table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})

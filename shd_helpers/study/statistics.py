@@ -41,7 +41,7 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     return mean, np.sqrt(square / (n * m)) * (t[0] + weight * (t[1] - t[0]))
 
 
-def summarise(
+def summarize(
     table: pd.DataFrame, by: str | list[str] = "configuration", over: str = "seed"
 ) -> pd.DataFrame:
     """Return means and 95 % intervals of each configuration.
@@ -117,7 +117,7 @@ class Difference(NamedTuple):
 def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed") -> Difference:
     """Compare the runs of two configurations in an accuracy, paired by seed or by the units `over`.
 
-    Intervals and p are as for `summarise`. ValueError, if the runs are not the same pairs of unit
+    Intervals and p are as for `summarize`. ValueError, if the runs are not the same pairs of unit
     and seed, or fewer than two units.
     """
     return _difference(_paired(a, b, column, over))

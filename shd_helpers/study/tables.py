@@ -11,7 +11,14 @@ from filelock import FileLock
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import results_dir
-from shd_helpers.study.recipe import NEUTRAL, run_hash
+from shd_helpers.study.identity import (
+    FIRST_NAMES,
+    FIRST_VALUES,
+    current_circuit,
+    current_values,
+    run_hash,
+)
+from shd_helpers.study.recipe import NEUTRAL
 from shd_helpers.study.run_folder import read_info
 
 SCORES = tuple(
@@ -51,7 +58,7 @@ class TableError(ValueError):
 def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
-    A run of another `recipe.run_hash` than the `wanted` one is missing, and so is one that is
+    A run of another `identity.run_hash` than the `wanted` one is missing, and so is one that is
     damaged.
 
     Returns
@@ -126,11 +133,32 @@ def _read(path: Path) -> pd.DataFrame:
             raise ValueError(
                 f"column {', '.join(doubled)} is there twice"
             )  # pandas would rename it
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = with_current_names(pd.read_csv(path, dtype=str, keep_default_na=False))
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
             raise ValueError(f"row {1 + is_right.argmin()} is of no run, or of the same as another")
     return table
+
+
+def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with today's names of settings as columns, and today's values.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A table as its file has it, as text; an older version of the study may have written it.
+
+    Returns
+    -------
+    DataFrame
+        The same rows.
+    """
+    current = table.rename(columns={first: name for name, first in FIRST_NAMES.items()})
+    for name in current.columns.intersection([*FIRST_VALUES]):
+        current[name] = current[name].replace(current_values(name))
+    if "circuit" in current:
+        current["circuit"] = current["circuit"].map(current_circuit, na_action="ignore")
+    return current
 
 
 def _as_values(texts: pd.Series) -> pd.Series:

@@ -12,7 +12,7 @@ import torch
 from shd_helpers.checks import check_settings, setting
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsample import Events
-from shd_helpers.network import Quantisation, SpikingNetwork, answers
+from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.threads import one_thread, threads_for
@@ -50,18 +50,18 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
     generator: torch.Generator,
-    quantisation: Quantisation | None = None,
+    quantization: Quantization | None = None,
     engine: str = "fused",
 ) -> Metrics:
     """Update the model's weights once per batch; return the means met on the way.
 
-    They are weighted by batch size and measured before each update. With a quantisation every batch
+    They are weighted by batch size and measured before each update. With a quantization every batch
     runs with few-bit weights; the gradients go to the model's own.
     """
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        as_built = quantisation.few_bit_weights(model) if quantisation else nullcontext()
+        as_built = quantization.few_bit_weights(model) if quantization else nullcontext()
         with as_built, threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
@@ -90,7 +90,7 @@ def fit(
     generator: torch.Generator,
     *,
     augmentation: Augmentation | None = None,
-    quantisation: Quantisation | None = None,
+    quantization: Quantization | None = None,
     engine: str = "fused",
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
@@ -104,8 +104,8 @@ def fit(
         Shuffles, seeds the augmentation.
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
-    quantisation : Quantisation, optional
-        The last `quantised_epochs` train, and end, with few-bit weights.
+    quantization : Quantization, optional
+        The last `quantized_epochs` train, and end, with few-bit weights.
     engine : str
         See `choose_engine`.
     on_epoch : callable, optional
@@ -127,7 +127,7 @@ def fit(
         start = time.perf_counter()
         rate = schedulers[0].get_last_lr()[0]
         left = config.epochs - epoch
-        tuned = quantisation if quantisation and left < quantisation.quantised_epochs else None
+        tuned = quantization if quantization and left < quantization.quantized_epochs else None
         met = []
         for one, optimizer in zip(apart, optimizers, strict=True):
             words = augmentation(training, generator) if augmentation else training

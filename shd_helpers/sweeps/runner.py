@@ -20,9 +20,9 @@ from shd_helpers.command import run as run_command
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.files import is_disk_full
 from shd_helpers.study.behavior import BehaviorError, check_code
+from shd_helpers.study.identity import run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import keep_predictions, kept_hashes
-from shd_helpers.study.recipe import run_hash
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,

@@ -17,9 +17,10 @@ from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
 from shd_helpers.small import is_small, small_version
+from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
-from shd_helpers.study.recipe import Recipe, identify_data, run_hash
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
 
 SWEEPS = ROOT / "sweeps"
@@ -42,8 +43,8 @@ class RunSpec:
     configuration: str  # the place in the grid in words, the same for all seeds
     places: dict[str, str]  # on the axes that have a name of their own
     parameters: dict[str, Any]  # all that the notebook has, with `run_name`
-    data: dict[str, str]  # from recipe.identify_data; empty if the notebook has no data set
-    hash: str  # from recipe.run_hash
+    data: dict[str, str]  # from identity.identify_data; empty if the notebook has no data set
+    hash: str  # from identity.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
 
     @property

@@ -90,7 +90,9 @@ def counted(folder: Path) -> pd.DataFrame:
     print(
         pd.DataFrame({"": done, "uJ": cost.energy(done)}).to_string(float_format="{:,.1f}".format)
     )
-    rows = [("UP5K's cells", f"lanes {lanes}", f"{what} a word", n) for what, n in done.items()]
+    rows = [
+        ("UP5K's cells", f"lanes {lanes}", f"{what} per utterance", n) for what, n in done.items()
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -13,7 +13,7 @@
 
    -DFLOAT computes in float, with smaller tables; -DMAX_SAMPLES=n sets the longest word, and the
    memory with it; -DBLOCK=32 suits processors of wide vectors. Include this file; it needs the
-   compiler's optimiser (-O3). */
+   compiler's optimizer (-O3). */
 #define _XOPEN_SOURCE 600 /* j0, j1, y0, y1 */
 #include <complex.h>
 #include <math.h>
@@ -71,11 +71,11 @@ typedef double real;
 #define LOSS 2500.0
 #define REUPTAKE 6580.0
 #define REPROCESS 66.3
-/* nerve fibres and bushy cells (Cramer et al. 2020) */
-#define FIBRES 40
+/* nerve fibers and bushy cells (Cramer et al. 2020) */
+#define FIBERS 40
 #define TAU_MEM_S 1e-3
 #define TAU_SYN_S 5e-4
-#define WEIGHT (13e3 / FIBRES)
+#define WEIGHT (13e3 / FIBERS)
 #define REST (RATE_HZ / 2000) /* steps of 1 ms */
 #define GOLDEN 0x9E3779B97F4A7C15u
 
@@ -88,7 +88,7 @@ typedef double real;
 
 typedef struct { /* a block's cells */
     real cleft[BLOCK], free[BLOCK], store[BLOCK]; /* transmitter of the hair cells */
-    real ready[BLOCK], fired[REST][BLOCK];        /* fibres that can fire, and that did */
+    real ready[BLOCK], fired[REST][BLOCK];        /* fibers that can fire, and that did */
     real mem[BLOCK], syn[BLOCK], wait[BLOCK];     /* bushy cells */
 } Cells;
 
@@ -389,7 +389,7 @@ static void cochlea_rest(void) {
         c->cleft[i % BLOCK] = cleft;
         c->free[i % BLOCK] = cleft * (real)(LOSS + REUPTAKE) / release;
         c->store[i % BLOCK] = cleft * (real)(REUPTAKE / REPROCESS);
-        c->ready[i % BLOCK] = FIBRES;
+        c->ready[i % BLOCK] = FIBERS;
     }
     now = 0;
     level = 0;
@@ -434,7 +434,7 @@ static void hear_step(int block, const real *restrict speed, uint64_t step, uint
         c->free[i] = free > 0 ? free : 0;
         c->cleft[i] = cleft > 0 ? cleft : 0;
         p[i] = (real)(FIRE * DT) * c->cleft[i];
-        c->ready[i] += fired[i]; /* a step's fibres can fire again after 1 ms */
+        c->ready[i] += fired[i]; /* a step's fibers can fire again after 1 ms */
     }
     for (int i = 0; i < BLOCK; i++)
         v[i] = 1 - UNIFORM(mixed(state + offset[i]));

@@ -9,7 +9,7 @@
    `./hear 10` encodes it ten times, to be timed. As WebAssembly: the functions at the end. */
 #include "word.c"
 
-/* That of numpy.random.SeedSequence(0), as Python draws the fibres of a word that was said. */
+/* That of numpy.random.SeedSequence(0), as Python draws the fibers of a word that was said. */
 #define STATE 0xdb2cd7e7b0f478beu
 
 #ifndef __wasm__

@@ -9,44 +9,44 @@ from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsample import Downsampling, Events
-from shd_helpers.network import Network, NetworkConfig, Quantisation, SpikingNetwork, answers
+from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
-from shd_helpers.network.quantisation import HEADROOM
+from shd_helpers.network.quantization import HEADROOM
 from shd_helpers.network.spiking import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.networks import TrainedNetwork
 
 
 def integer_network(
-    model: Network, config: NetworkConfig, grid: Downsampling, quantisation: Quantisation
+    model: Network, config: NetworkConfig, grid: Downsampling, quantization: Quantization
 ) -> IntegerNetwork:
     """Return the circuit of a network that was trained with this configuration on this grid.
 
-    Weights become whole multiples of the scales of `Quantisation.integers`. A layer's membranes
+    Weights become whole multiples of the scales of `Quantization.integers`. A layer's membranes
     count in 2^-shift of such a scale, with the largest shift at which every threshold, times the
     headroom, fits. ValueError says why no circuit is made of such a network: it must be exactly a
     `SpikingNetwork` of snntorch's `Leaky` neurons, as the compiled engine computes them, because a
     circuit has nothing else.
     """
-    if not quantisation:
+    if not quantization:
         raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
-    if reasons := quantisation.refusals(config, grid):
+    if reasons := quantization.refusals(config, grid):
         raise ValueError("; ".join(reasons))
     _check_network(model, config.step_beta(grid.step_ms))
     assert isinstance(model, SpikingNetwork)
-    bits, layers = (quantisation.fc1_bits, quantisation.fc2_bits), []
+    bits, layers = (quantization.fc1_bits, quantization.fc2_bits), []
     for (fc, lif), b in zip(model.layers, bits, strict=True):
-        whole, scale = quantisation.layer_integers(fc, lif, b)
+        whole, scale = quantization.layer_integers(fc, lif, b)
         n_places = fc.out_features // len(scale)  # at which weights and biases are the same
         scale = scale.repeat(n_places)
-        theta = quantisation.held(fc, lif).double() / HEADROOM / scale
-        shift = math.floor(math.log2(quantisation.high / HEADROOM / theta.max()))
+        theta = quantization.held(fc, lif).double() / HEADROOM / scale
+        shift = math.floor(math.log2(quantization.high / HEADROOM / theta.max()))
         shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
         fine = 2.0**shift / scale
         bias = torch.round(fc.bias.detach().double().repeat(n_places) * fine)
-        bias = bias.clamp(-quantisation.high, quantisation.high)
+        bias = bias.clamp(-quantization.high, quantization.high)
         threshold = torch.round(lif.threshold.detach().double() * fine).clamp(min=1)
-        threshold = threshold.clamp(max=quantisation.high)  # of a readout: no membrane is above it
+        threshold = threshold.clamp(max=quantization.high)  # of a readout: no membrane is above it
         integers = [numbers.numpy().astype(np.int64) for numbers in (whole, bias, threshold)]
         factor = None
         if config.learn_beta:
@@ -54,14 +54,14 @@ def integer_network(
             factor = torch.round(beta * (1 << OWN_FACTOR_BITS)).numpy().astype(np.int64)
         layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift, factor))
     beta = config.step_beta(grid.step_ms)
-    by_shift = quantisation.leak == "shift"
+    by_shift = quantization.leak == "shift"
     by_product = not by_shift and not config.learn_beta
     return IntegerNetwork(
         grid,
         model.delays,
         tuple(layers),
-        quantisation.mem_bits,
-        quantisation.leak_shift(beta) if by_shift else 0,
+        quantization.mem_bits,
+        quantization.leak_shift(beta) if by_shift else 0,
         round(beta * (1 << FACTOR_BITS)) if by_product else 0,
         config.kernel_size,
         config.stride,
@@ -89,12 +89,12 @@ def _check_network(model: Network, beta: float) -> None:
             )
 
 
-def circuit_of(trained: TrainedNetwork, quantisation: Quantisation | None = None) -> IntegerNetwork:
+def circuit_of(trained: TrainedNetwork, quantization: Quantization | None = None) -> IntegerNetwork:
     """Return the circuit of a trained network, perhaps of other bits than its run's.
 
     ValueError as `integer_network`.
     """
-    wanted = quantisation or trained.recipe.circuit
+    wanted = quantization or trained.recipe.circuit
     return integer_network(trained.network, trained.recipe.network, trained.grid, wanted)
 
 

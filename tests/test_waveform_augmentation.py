@@ -8,11 +8,11 @@ import pytest
 import soundfile
 from scipy.signal import welch
 
-from scripts.changed import describe, main
+from scripts.augmented_recordings import describe, main
 from shd_helpers.cochlea import encode
-from shd_helpers.data import changed
-from shd_helpers.data.changed import OCTAVES_HZ, Change
-from shd_helpers.versions import CHANGES
+from shd_helpers.data import waveform_augmentation as changed
+from shd_helpers.data.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
+from shd_helpers.versions import WAVEFORMS
 
 RATE_HZ = 48_000
 
@@ -22,7 +22,7 @@ def tone(hz: float, duration_s: float = 0.5) -> np.ndarray:
 
 
 def applied(wave, seed: int = 0, **ingredients) -> np.ndarray:
-    return Change(**ingredients).apply(wave, RATE_HZ, np.random.default_rng(seed))
+    return WaveformAugmentation(**ingredients).apply(wave, RATE_HZ, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("speed", [0.82, 0.97, 1.1, 1.22])
@@ -78,7 +78,7 @@ def level_db(hz: float, **ingredients) -> float:
     return 10 * np.log10(np.mean(after[middle] ** 2) / np.mean(before[middle] ** 2))
 
 
-def test_equaliser_and_band():
+def test_equalizer_and_band():
     bands_db = (3.0, -4.0, 1.0, 0.0, 6.0, -2.0, 2.0, -5.0)
     for i in (0, 3, 4, 7):  # in the middle of a band its own gain; the tilt is 0 at 707 Hz
         want = bands_db[i] + 2.0 * (i - 3.5)
@@ -98,16 +98,17 @@ def test_a_changed_word_is_one_that_the_cochlea_takes(duration_s, speed):
 
 
 def test_what_is_drawn_is_in_the_ranges_and_as_frequent():
-    drawn = [Change.drawn(np.random.default_rng(seed)) for seed in range(3000)]
+    drawn = [WaveformAugmentation.drawn(np.random.default_rng(seed)) for seed in range(3000)]
     columns = {
-        f.name: np.array([getattr(change, f.name) for change in drawn]) for f in fields(Change)
+        f.name: np.array([getattr(change, f.name) for change in drawn])
+        for f in fields(WaveformAugmentation)
     }
     shares = {"speed": 1, "before_s": 1, "after_s": 1, "tilt_db": 1}
     shares |= {"reverberation_s": 0.4, "direct_db": 0.4, "noise_db": 0.7, "noise_tilt_db": 0.7}
     shares |= {"low_pass_hz": 0.6, "high_pass_hz": 0.6}
     ranges = {"before_s": "SILENCE_S", "after_s": "SILENCE_S"}
     for name, share in shares.items():
-        there = columns[name][columns[name] != getattr(Change(), name)]
+        there = columns[name][columns[name] != getattr(WaveformAugmentation(), name)]
         assert len(there) / 3000 == pytest.approx(share, abs=0.03), name
         low, high = getattr(changed, ranges.get(name, name.upper()))
         assert low <= there.min() < low + 0.02 * (high - low), name
@@ -123,7 +124,7 @@ def test_changed_sounds_are_those_made_so_far():
     word, levels = np.sin(2 * np.pi * (200 + 4000 * t) * t), []
     for seed in (0, 24, 24, 35):  # from 24 on with room, noise and both ends of the band
         rng = np.random.default_rng(seed)
-        wave = Change.drawn(rng).apply(word, RATE_HZ, rng)
+        wave = WaveformAugmentation.drawn(rng).apply(word, RATE_HZ, rng)
         levels.append([len(wave), *(part.std() for part in np.array_split(wave, 4))])
     want = [
         [10730, 0.9874473, 1.279622, 0.7490396, 0.3879808],
@@ -131,7 +132,7 @@ def test_changed_sounds_are_those_made_so_far():
         [17595, 0.3404415, 0.893041, 0.9595217, 0.1351149],
     ]
     np.testing.assert_allclose(levels, want, rtol=1e-6, err_msg=(
-        "changed sounds are others than before: if that is meant, raise CHANGES in "
+        "changed sounds are others than before: if that is meant, raise WAVEFORMS in "
         "shd_helpers/versions.py and put the new values here"
     ))  # fmt: skip
 
@@ -139,13 +140,15 @@ def test_changed_sounds_are_those_made_so_far():
 def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "x.wav", 0.5 * tone(440, 0.1), RATE_HZ)
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
-    monkeypatch.setattr("sys.argv", ["changed", str(tmp_path / "x.wav")])
+    monkeypatch.setattr("sys.argv", ["augmented_recordings", str(tmp_path / "x.wav")])
     drawn_for, described = [], describe
-    monkeypatch.setattr("scripts.changed.describe", lambda x: drawn_for.append(x) or described(x))
+    monkeypatch.setattr(
+        "scripts.augmented_recordings.describe", lambda x: drawn_for.append(x) or described(x)
+    )
     main()
-    assert (tmp_path / "changed.png").stat().st_size > 10_000
+    assert (tmp_path / "augmented_recordings.png").stat().st_size > 10_000
     digest = hashlib.sha256((tmp_path / "x.wav").read_bytes()).hexdigest()
     for copy, change in enumerate(drawn_for, 1):
-        number = hashlib.sha256(f"x.wav 0 {digest} {copy} {CHANGES}".encode()).hexdigest()
-        assert change == Change.drawn(np.random.default_rng(int(number, 16)))
+        number = hashlib.sha256(f"x.wav 0 {digest} {copy} {WAVEFORMS}".encode()).hexdigest()
+        assert change == WaveformAugmentation.drawn(np.random.default_rng(int(number, 16)))
     assert len(drawn_for) == 5

@@ -1,7 +1,7 @@
 """Weights in few bits: the rule by which a circuit's integers are made, and training with it.
 
 snntorch's `state_quant` rounds membranes to a list of levels, by a search at each step of its loop,
-and knows neither weights nor a leak by shift. Brevitas quantises weights well, but its scales are
+and knows neither weights nor a leak by shift. Brevitas quantizes weights well, but its scales are
 floats that a matrix product's output is multiplied by, its layers replace torch's and the compiled
 engine, and it has no neuron. What the circuit needs is these few lines: weights that are whole
 multiples of a scale which the neuron's threshold absorbs. Training with them is Hubara et al.
@@ -25,8 +25,8 @@ from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
-TUNED_EPOCHS = 10
-_NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( tuned)?")
+QAT_EPOCHS = 10
+_NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( QAT)?")
 _BITS = "weights have 2 to 16 bits, membranes 4 to 32"
 SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
 HEADROOM = 4.0  # thresholds that a membrane holds at least
@@ -37,7 +37,7 @@ SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two
 
 
 @dataclass(frozen=True)
-class Quantisation:
+class Quantization:
     """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
 
     ValueError names a value out of its range.
@@ -48,7 +48,7 @@ class Quantisation:
     mem_bits: int = later(0)  # of a membrane, which saturates
     # U - (U >> k), or a product: with 8 bits, with 12 where betas are learned
     leak: str = later("shift", ("shift", "product"), counts_with="mem_bits")
-    quantised_epochs: int = later(0, (0, 100_000))  # the last so many train with few-bit weights
+    quantized_epochs: int = later(0, (0, 100_000))  # the last so many train with few-bit weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
@@ -58,25 +58,25 @@ class Quantisation:
             raise ValueError(f"circuit {self.name}: {_BITS}")
 
     @classmethod
-    def named(cls, name: str) -> "Quantisation":
-        """Return the circuit of a name such as ``"3-8-12 product tuned"``; empty: none.
+    def named(cls, name: str) -> "Quantization":
+        """Return the circuit of a name such as ``"3-8-12 product QAT"``; empty: none.
 
         The numbers are the bits of a weight of the first layer, of the second, and of a membrane.
-        The leak is a product, else a shift; tuned, the last `TUNED_EPOCHS` train with few-bit
+        The leak is a product, else a shift; with QAT, the last `QAT_EPOCHS` train with few-bit
         weights. ValueError, if this is no circuit's name.
         """
         if name == "":
             return cls()
         if not (found := _NAME.fullmatch(str(name))):
             raise ValueError(
-                f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 tuned, 3-8-12 product or "
-                "3-8-12 product tuned; empty for none"
+                f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 QAT, 3-8-12 product or "
+                "3-8-12 product QAT; empty for none"
             )
-        fc1, fc2, mem, product, tuned = found.groups()
+        fc1, fc2, mem, product, aware = found.groups()
         if not any(int(bits) for bits in (fc1, fc2, mem)):  # as numbers these mean no circuit
             raise ValueError(f"circuit {name}: {_BITS}; the empty name stands for no circuit")
         leak = "product" if product else "shift"
-        return cls(int(fc1), int(fc2), int(mem), leak, TUNED_EPOCHS if tuned else 0)
+        return cls(int(fc1), int(fc2), int(mem), leak, QAT_EPOCHS if aware else 0)
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
@@ -102,7 +102,7 @@ class Quantisation:
         if not self:
             return ""
         bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
-        return bits + " product" * (self.leak == "product") + " tuned" * bool(self.quantised_epochs)
+        return bits + " product" * (self.leak == "product") + " QAT" * bool(self.quantized_epochs)
 
     @property
     def high(self) -> int:

@@ -19,9 +19,9 @@ DIRECT_DB = (0.0, 12.0)
 NOISE_SHARE = 0.7
 NOISE_DB = (8.0, 35.0)  # below the root mean square of the word without the silence around it
 NOISE_TILT_DB = (-6.0, 0.0)  # an octave: brown to white
-OCTAVES_HZ = 62.5 * 2.0 ** np.arange(8)  # bands of the equaliser; all tilts end with them
+OCTAVES_HZ = 62.5 * 2.0 ** np.arange(8)  # bands of the equalizer; all tilts end with them
 BAND_DB = 4.0  # standard deviation of a band's gain
-TILT_DB = (-3.0, 3.0)  # an octave, of the equaliser
+TILT_DB = (-3.0, 3.0)  # an octave, of the equalizer
 BAND_SHARE = 0.6  # of the words, for either end of the band
 LOW_PASS_HZ, HIGH_PASS_HZ = (3000.0, 9000.0), (80.0, 350.0)  # half of the power passes
 ORDER = 4  # of both, as Butterworth's
@@ -30,7 +30,7 @@ EDGE_MS = 3.0  # fade where the silence begins: no click
 
 
 @dataclass(frozen=True)
-class Change:
+class WaveformAugmentation:
     """What is changed of one word; the defaults change nothing."""
 
     speed: float = 1.0
@@ -46,7 +46,7 @@ class Change:
     high_pass_hz: float = 0.0
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> "Change":
+    def drawn(cls, rng: np.random.Generator) -> "WaveformAugmentation":
         """Draw a change by the ranges above."""
 
         def log_uniform(low: float, high: float) -> float:
@@ -105,7 +105,7 @@ class Change:
         return echoes
 
     def microphone_db(self, hz: np.ndarray) -> np.ndarray:
-        """Return the gain of equaliser and band at frequencies above 0, dB."""
+        """Return the gain of equalizer and band at frequencies above 0, dB."""
         from scipy.interpolate import PchipInterpolator  # smooth, and never beyond the bands' gains
 
         octaves = np.log2(_inside(hz))

@@ -11,15 +11,15 @@ from shd_circuit import circuit_scores, circuit_words, integer_network
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import Downsampling, downsize
-from shd_helpers.network import NetworkConfig, Quantisation, build_network
+from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.network import engine as fused
-from shd_helpers.network.quantisation import HEADROOM
+from shd_helpers.network.quantization import HEADROOM
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit
 from tests.test_engine import random_events
 
-BITS = Quantisation(fc1_bits=3, fc2_bits=8, mem_bits=12)
-FINE = Quantisation(fc1_bits=16, fc2_bits=16, mem_bits=28)
+BITS = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12)
+FINE = Quantization(fc1_bits=16, fc2_bits=16, mem_bits=28)
 # 183 units become 40 and 333 steps 60, of 3 ms
 GRID = Downsampling(first_unit=540, duration_s=0.18, pool_units=4, pool_steps=3)
 
@@ -115,7 +115,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
 
 def test_the_small_circuit_of_few_bit_weights_is_the_same_circuit():
     model, config, _ = small()
-    bits = Quantisation.named("3-8-8 product")  # so few that the readout's range sets its scale
+    bits = Quantization.named("3-8-8 product")  # so few that the readout's range sets its scale
     first = integer_network(model, config, GRID, bits)
     bits.round_weights(model)
     again = integer_network(model, config, GRID, bits)
@@ -157,10 +157,10 @@ def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys
         n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
         readout="membrane", beta=0.9612, slope=3.46,
     )  # fmt: skip
-    rule, settings = Quantisation.named("4-8-16 product tuned"), TrainConfig(40, 8, 2e-3, 15)
+    rule, settings = Quantization.named("4-8-16 product QAT"), TrainConfig(40, 8, 2e-3, 15)
     model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
     history = fit(
-        model, training, test, settings, torch.Generator().manual_seed(0), quantisation=rule
+        model, training, test, settings, torch.Generator().manual_seed(0), quantization=rule
     )
     own = evaluate(model, test)
     answered = integer_network(model, config, grid, rule).evaluate(test)[0].argmax(1)
@@ -202,7 +202,7 @@ def train(rule=None, epochs=3, on_epoch=None):
     settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01)
     history = fit(
         model, events, events, settings, torch.Generator().manual_seed(0),
-        quantisation=rule, on_epoch=on_epoch,
+        quantization=rule, on_epoch=on_epoch,
     )  # fmt: skip
     return model, config, events, history
 
@@ -211,7 +211,7 @@ def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
     plain, *_, before = train()
     kept = []
     tuned, _, events, history = train(
-        replace(BITS, quantised_epochs=1),
+        replace(BITS, quantized_epochs=1),
         on_epoch=lambda model, _: kept.append(model.fc1.weight.detach().clone()),
     )
     losses = [[epoch["train_loss"] for epoch in run] for run in (before, history)]
@@ -224,7 +224,7 @@ def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
     assert [e["train_loss"] for e in same] == losses[0]
     assert torch.equal(untouched.fc1.weight, plain.fc1.weight)
     # more than there are: all of them
-    assert train(replace(BITS, quantised_epochs=9))[3][0]["train_loss"] != losses[0][0]
+    assert train(replace(BITS, quantized_epochs=9))[3][0]["train_loss"] != losses[0][0]
 
 
 def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):

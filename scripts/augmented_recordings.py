@@ -1,6 +1,7 @@
-"""Draw one word's spikes as it was recorded, and as it was changed for training: ``changed.png``.
+"""Draw the spikes of one recording and of its augmented copies: ``augmented_recordings.png``.
 
-``SHD_IMG_DIR=img python -m scripts.changed RECORDING``, a sound file such as those of `hd`.
+Run it as ``SHD_IMG_DIR=img python -m scripts.augmented_recordings RECORDING``. The recording is a
+sound file, such as one of those of `hd`.
 """
 
 import argparse
@@ -11,14 +12,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shd_helpers.command import run
-from shd_helpers.data.changed import Change
 from shd_helpers.data.recordings import encode_file, identity
+from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, save
 
 
-def describe(change: Change) -> str:
-    """Return in two lines what was drawn for a copy, without its equaliser."""
+def describe(change: WaveformAugmentation) -> str:
+    """Return in two lines what was drawn for a copy, without its equalizer."""
     parts = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
     if change.reverberation_s:
         parts.append(f"room of {change.reverberation_s:.1f} s")
@@ -39,12 +40,17 @@ def main() -> None:
     for copy, axis in enumerate(axes.flat):
         times, units = encode_file(path, copy=copy)
         axis.plot(1000 * times.astype(float), units, **DOT)
-        drawn = Change.drawn(np.random.default_rng(int(identity(path, 0, copy), 16)))
+        drawn = WaveformAugmentation.drawn(np.random.default_rng(int(identity(path, 0, copy), 16)))
         axis.set_title(describe(drawn) if copy else "as recorded", loc="left", fontsize=9)
     axes[0, 0].set(xlim=(0, 1000), ylim=(0, 700))
     plt.setp(axes[-1], xlabel="time (ms)")
     plt.setp(axes[:, 0], ylabel=CHANNEL)
-    save(figure, "changed", f"recording: {path.name}", "One word, five voices, rooms, microphones")
+    save(
+        figure,
+        "augmented_recordings",
+        f"recording: {path.name}",
+        "One utterance as five voices, rooms and microphones",
+    )
 
 
 if __name__ == "__main__":

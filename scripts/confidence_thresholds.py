@@ -1,0 +1,118 @@
+"""Find the confidence from which an answer is accepted, on utterances of unseen speakers.
+
+``python -m scripts.confidence_thresholds TABLE MODEL NETWORK...`` writes
+``results/confidence_thresholds.csv`` and puts the threshold into pretrained networks, from which
+``shd_helpers.hear`` takes it.
+"""
+
+import argparse
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+
+from shd_helpers.command import run
+from shd_helpers.files import atomic
+from shd_helpers.study.networks import networks_dir
+from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.tables import TableError, read_table, results_dir
+
+WANTED = 0.99  # share of the answers that are right
+
+
+def confidence_threshold(
+    confidence: np.ndarray, correct: np.ndarray, wanted: float = WANTED
+) -> float:
+    """Return the lowest confidence from which on at least a given share of answers is correct.
+
+    Parameters
+    ----------
+    confidence, correct : (utterances,) array
+        The confidence of each answer, and whether it is correct.
+    wanted : float
+        The share of correct answers, 0..1.
+
+    Returns
+    -------
+    float
+        The threshold; infinity if no confidence is followed by so many correct answers.
+    """
+    levels, level_of_answer = np.unique(confidence, return_inverse=True)
+    n_answers = np.bincount(level_of_answer)
+    n_correct = np.bincount(level_of_answer, correct)
+    n_accepted = n_answers[::-1].cumsum()[::-1]  # at this level or a higher one
+    n_accepted_correct = n_correct[::-1].cumsum()[::-1]
+    thresholds = levels[n_accepted_correct >= wanted * n_accepted]
+    return float(thresholds[0]) if len(thresholds) else np.inf
+
+
+def nested(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Judge each speaker with the threshold that the other speakers' utterances give.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        Predictions for held-out speakers: `speaker`, `label`, `predicted`, `confidence`.
+
+    Returns
+    -------
+    DataFrame
+        One row for each speaker: `confidence_threshold`; `accepted`, the share of utterances with
+        at least that confidence; `correct`, the share of correct answers among these;
+        `correct_of_all`, the share of correct answers among all.
+    """
+    correct = predictions.label == predictions.predicted
+    rows = {}
+    for speaker in predictions.speaker.unique():
+        own = predictions.speaker == speaker
+        others = predictions.confidence[~own].to_numpy()
+        threshold = confidence_threshold(others, correct[~own].to_numpy())
+        accepted = own & (predictions.confidence >= threshold)
+        rows[speaker] = {
+            "confidence_threshold": threshold,
+            "accepted": accepted.sum() / own.sum(),
+            "correct": correct[accepted].mean(),
+            "correct_of_all": correct[own].mean(),
+        }
+    return pd.DataFrame(rows).T.rename_axis("speaker").sort_index()
+
+
+def main() -> None:
+    """Write the table, and the threshold into pretrained networks."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.confidence_thresholds", description=__doc__
+    )
+    parser.add_argument("table", help="in results, such as reference_hd")
+    parser.add_argument("model", help="one of its models")
+    parser.add_argument("networks", nargs="+", help="in results/networks, without .npz")
+    given = parser.parse_args()
+    try:
+        runs = read_table(given.table).query("model == @given.model")
+        predictions = collect_predictions(given.table).query("~seen")
+    except TableError as error:
+        sys.exit(str(error))
+    predictions = predictions[predictions["hash"].isin(runs["hash"])]
+    if predictions.empty or predictions.confidence.isna().any():
+        parser.error(f"{given.model!r} has no utterances of held-out speakers with a confidence")
+    table = nested(predictions)
+    with atomic(results_dir() / "confidence_thresholds.csv") as part:
+        table.round(4).to_csv(part)
+    correct = predictions.label == predictions.predicted
+    threshold = confidence_threshold(predictions.confidence.to_numpy(), correct.to_numpy())
+    for name in given.networks:
+        path = networks_dir() / f"{name}.npz"
+        arrays = dict(np.load(path))
+        about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
+        arrays["about"] = np.array(json.dumps(about))
+        with atomic(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    print(f"Confidence threshold: {threshold:.4f}. Of the utterances of unseen speakers,")
+    print(
+        f"{table.accepted.mean():.1%} are accepted, {table.correct.mean():.1%} of these are correct"
+    )
+    print(f"(means over {len(table)} speakers).")
+
+
+if __name__ == "__main__":
+    run(main)
