@@ -55,7 +55,7 @@ def test_a_run_is_the_studys(pressed, toy_dir):
     history = fit(model, parts.training, parts.validation, recipe.training, generator)
     *_, drawn = seen["figure"].axes[0].lines
     assert list(drawn.get_ydata()) == [100 * epoch["validation_accuracy"] for epoch in history]
-    found, base, chance, words = map(int, re.findall(r" (\d+) (?:%|words|points)", line))
+    found, base, chance, words = map(int, re.findall(r" (\d+) (?:%|utterances|percentage)", line))
     assert words == len(parts.validation)
     share = (found + base) / 200
     assert chance == pytest.approx(196 * (2 * share * (1 - share) / words) ** 0.5, abs=1)
@@ -66,7 +66,7 @@ def test_a_run_is_the_studys(pressed, toy_dir):
 def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
     press, seen = pressed
     line = press("leave speaker 1 out", "worse")
-    assert "with 30 words" in line  # ten words, three takes
+    assert "with 30 utterances" in line  # ten digits, three takes
     assert "kernel_size 184: the input has" in press("kernel_size 184", "better")
     for change in seen["changes"][:9]:
         press(change, "better")

@@ -128,7 +128,7 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     recorder.set_trait("trouble", "No microphone was found.")
     recorder.set_trait("number", 2)
     told = shown["update"](1000)
-    assert told == "No microphone was found. (The figure shows the word before.)"
+    assert told == "No microphone was found. (The figure shows the recording before.)"
     three = np.repeat(synthesize("three", "en-us+m3"), 2).astype(np.float32)  # to 48 kHz
     recorder.set_trait("trouble", "")
     recorder.set_state({"sound": memoryview(three.tobytes()), "number": 3})  # as the browser does

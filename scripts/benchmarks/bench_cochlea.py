@@ -11,7 +11,8 @@ from lauscher.transformations.wave2spike import Wave2Spike
 from shd_helpers.cochlea import encode, on_all_cores
 from shd_helpers.paths import ROOT
 
-NAME, RATE_HZ = "lang-english_speaker-00_trial-0_digit-1.flac", 48_000  # 0.67 s
+NAME = "lang-english_speaker-00_trial-0_digit-1.flac"
+RATE_HZ = 48_000  # 0.67 s
 CLIP = ROOT.parent / "shared" / "data" / "hd_audio" / NAME
 
 

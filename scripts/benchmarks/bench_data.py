@@ -11,7 +11,8 @@ from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.data.speech import make_spoken
 from shd_helpers.events.downsample import Downsampling, downsize
 
-UTTERANCES, SPIKES = 8156, 8000
+UTTERANCES = 8156
+SPIKES = 8000
 
 
 def rows() -> list[dict]:

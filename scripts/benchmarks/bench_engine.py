@@ -27,17 +27,21 @@ from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
 from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
 
-SIZES, BETA, SLOPE = (183, 256, 10), 0.95, 25.0
+SIZES = (183, 256, 10)
+BETA = 0.95
+SLOPE = 25.0
 SNNTORCH = "reset: subtracts the threshold one step later, detached; tie: no spike; surrogate 1/(k|x|+1)^2, k 25"  # noqa: E501
 
 
 def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) -> Events:
     """Return n utterances of random events, of the study's 183 units."""
     rng = np.random.default_rng(seed)
-    n_units, cells = SIZES[0], [rng.random((n_steps, SIZES[0])) < density for _ in range(n)]
+    n_units = SIZES[0]
+    cells = [rng.random((n_steps, SIZES[0])) < density for _ in range(n)]
     steps, units = (np.concatenate(part) for part in zip(*map(np.nonzero, cells), strict=True))
     offsets = np.concatenate([[0], np.cumsum([c.sum() for c in cells])]).astype(np.int64)
-    labels, names = rng.integers(0, 10, n), tuple(map(str, range(10)))
+    labels = rng.integers(0, 10, n)
+    names = tuple(map(str, range(10)))
     return Events(
         steps.astype(np.uint16), units.astype(np.uint16), offsets, labels, np.zeros(n, np.int64),
         names, n_steps, n_units,
@@ -103,7 +107,8 @@ def snntorch_tuned(events: Events, index: np.ndarray):
 
     def forward(x):
         for fc, lif in model.layers:
-            mem, spks = None, []
+            mem = None
+            spks = []
             for cur in fc(x).unbind(0):
                 spk, mem = lif(cur, torch.zeros_like(cur) if mem is None else mem)
                 spks.append(spk)
@@ -126,7 +131,8 @@ def spikingjelly(events: Events, index: np.ndarray):
             surrogate_function=surrogate.ATan(alpha=2.0), detach_reset=True, step_mode="m",
         )  # fmt: skip
         layers += [linear, lif]
-    module, (x, y) = nn.Sequential(*layers), to_frames(events, index)
+    module = nn.Sequential(*layers)
+    (x, y) = to_frames(events, index)
 
     def forward(x):
         functional.reset_net(module)
@@ -146,7 +152,8 @@ def norse(events: Events, index: np.ndarray):
         tau_mem_inv=torch.tensor((1 - BETA) / 1e-3), alpha=torch.tensor(SLOPE),
         reset_method=reset_subtract,
     )  # fmt: skip
-    module, (x, y) = network(), to_frames(events, index)
+    module = network()
+    (x, y) = to_frames(events, index)
     with torch.no_grad():
         for fc, _ in module.layers:
             fc.weight.div_(1 - BETA)
@@ -155,7 +162,8 @@ def norse(events: Events, index: np.ndarray):
 
     def forward(x):
         for fc, _ in module.layers:
-            state, spks = None, []
+            state = None
+            spks = []
             for cur in fc(x).unbind(0):  # norse.torch.Lift, by index, is quadratic in the steps
                 spk, state = cell(cur, state)
                 spks.append(spk)
@@ -200,7 +208,8 @@ def jax_scan(events: Events, index: np.ndarray):
 
     parameters = [tuple(p.detach().numpy() for p in fc.parameters()) for fc, _ in network().layers]
     x, y = (jnp.asarray(a.numpy()) for a in to_frames(events, index))
-    train, infer = jax.jit(jax.value_and_grad(loss)), jax.jit(counts)
+    train = jax.jit(jax.value_and_grad(loss))
+    infer = jax.jit(counts)
     return (
         lambda: jax.block_until_ready(train(parameters, x, y)),
         lambda: jax.block_until_ready(infer(parameters, x)),
@@ -246,7 +255,9 @@ def clock(action: Callable, at_least_s: float = 0.1) -> float:
 
 def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
     """Time a training step and an inference with all variants, round by round."""
-    index, ready, out = np.arange(batch), {}, []
+    index = np.arange(batch)
+    ready = {}
+    out = []
     for name, (make, package) in VARIANTS.items():
         try:
             importlib.metadata.version(package)
@@ -301,7 +312,8 @@ def growth(rounds: int) -> list[dict]:
         "batch": [(n, synthetic(256), n) for n in (32, 64, 128, 256)],
         "events": [(d, synthetic(64, density=d / 100), 64) for d in (1, 2, 4, 8)],
     }
-    out, model = [], network()
+    out = []
+    model = network()
     for what, cases in sizes.items():
         times: list[list[float]] = [[] for _ in cases]
         for _ in range(rounds):
@@ -309,7 +321,8 @@ def growth(rounds: int) -> list[dict]:
                 column.append(
                     clock(lambda e=events, b=batch: engine.forward_backward(model, e, np.arange(b)))
                 )
-        x, y = np.array([n for n, *_ in cases], float), np.array([median(t) for t in times])
+        x = np.array([n for n, *_ in cases], float)
+        y = np.array([median(t) for t in times])
         line = np.polyval(np.polyfit(x, y, 1, w=1 / y), x)
         note = f"off a straight line by {np.max(np.abs(line / y - 1)):.0%} at most"
         for (n, _, batch), seconds in zip(cases, y, strict=True):
@@ -324,7 +337,8 @@ def growth(rounds: int) -> list[dict]:
 def task_memory(which: str) -> None:
     """Print by how many bytes one step raises the process's peak."""
     run = {"fused": engine, "snntorch loop": reference}[which]
-    events, model = utterances()[0], network()
+    events = utterances()[0]
+    model = network()
     run.forward_backward(model, events, np.arange(2))
 
     def status(key):
@@ -340,7 +354,8 @@ def task_memory(which: str) -> None:
 
 def task_first_call() -> None:
     """Print how long the first step takes, and the next."""
-    events, model = synthetic(8), network()
+    events = synthetic(8)
+    model = network()
     for _ in range(2):
         start = time.perf_counter()
         engine.forward_backward(model, events, np.arange(8))
@@ -349,11 +364,13 @@ def task_first_call() -> None:
 
 def task_worker(seconds: float = 4.0) -> None:
     """Wait for a line, then print how many steps a second are done."""
-    events, model = utterances()[0], network()
+    events = utterances()[0]
+    model = network()
     engine.forward_backward(model, events, np.arange(128))
     print("ready", flush=True)
     sys.stdin.readline()
-    start, n = time.perf_counter(), 0
+    start = time.perf_counter()
+    n = 0
     while time.perf_counter() < start + seconds:
         engine.forward_backward(model, events, np.arange(128))
         n += 1
@@ -394,7 +411,8 @@ def first_call() -> list[dict]:
 
 def processes() -> list[dict]:
     """Compare the throughput of two processes of one thread each with that of one."""
-    out, rates = [], {}
+    out = []
+    rates = {}
     for n in (1, 2):
         workers = [spawn("worker", OMP_NUM_THREADS="1") for _ in range(n)]
         pipes: list = [(worker.stdin, worker.stdout) for worker in workers]
@@ -431,7 +449,8 @@ def floor(events: Events, step_s: float) -> list[dict]:
     n_jobs = min(threads, len(pairs))
     bytes_s = n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
 
-    batch, (_, hidden, classes) = 128, SIZES
+    batch = 128
+    (_, hidden, classes) = SIZES
     _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
     cells = batch * events.n_steps * hidden

@@ -22,7 +22,8 @@ def rows() -> list[dict]:
         `benchmark`, `variant`, `batch` (notebooks), `median_s` of the one run, `note`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        first_s, repeated_s = study_s(Path(folder)), study_s(Path(folder))
+        first_s = study_s(Path(folder))
+        repeated_s = study_s(Path(folder))
     shared = {"benchmark": "make study", "batch": 4, "note": f"{os.cpu_count()} cores"}
     return [
         {**shared, "variant": "first: no data, nothing compiled", "median_s": first_s},

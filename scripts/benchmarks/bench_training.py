@@ -19,7 +19,8 @@ from shd_helpers.sweeps.clusters import Places
 from shd_helpers.sweeps.runner import run_sweep
 
 AUGMENTATION = Augmentation(shift_units=8, shift_ms=60.0, stretch=0.2, dropout=0.2)
-WORKERS, EPOCHS = 2, 30
+WORKERS = 2
+EPOCHS = 30
 
 
 def rows(repeats: int = 5) -> list[dict]:
@@ -32,14 +33,17 @@ def rows(repeats: int = 5) -> list[dict]:
         without augmentation, or of all workers' time that isn't training), `note`.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder, data = Path(name), locate(speech())[0].parent
+        folder = Path(name)
+        data = locate(speech())[0].parent
         with environment(SHD_DATA_DIR=str(folder / "data")):
             return [*epochs(data, repeats), left_out(data, folder)]
 
 
 def epochs(data: Path, repeats: int) -> list[dict]:
     """Time the study's training on one core, and what augmentation adds to an epoch."""
-    grid, config, generator = Downsampling(), NetworkConfig(), torch.Generator().manual_seed(0)
+    grid = Downsampling()
+    config = NetworkConfig()
+    generator = torch.Generator().manual_seed(0)
     training = load_parts(locate(str(data)), grid, "english", Split(), 0).training
     model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

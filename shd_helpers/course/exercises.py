@@ -1,8 +1,9 @@
-"""What the reader of notebooks 1 to 4 writes, checked: right, or a hint that fits the mistake.
+"""Check what the reader of notebooks 1 to 4 writes: right, or a hint that fits the mistake.
 
-A usual mistake is a change in the text of the notebook's own solution: exercises.yaml lists them.
-The checks' inputs are small multiples of powers of two, so that every correct order of sums gives
-the same bits.
+A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
+changes, each with its hint. A check calls the reader's function, the solution, and then the changed
+solutions until one of them computes the same as the reader's. The inputs are small multiples of
+powers of two, so that every correct order of a sum gives the same bits.
 """
 
 import inspect
@@ -16,81 +17,128 @@ import yaml
 
 from shd_helpers.course import my_network
 
-UNWRITTEN = "your lines go here"  # what an untouched function says
+UNWRITTEN = "your lines go here"  # what an untouched function raises
 
 
 class Exercise(NamedTuple):
-    """What a function makes of the check's inputs, and what is said about it."""
+    """How one exercise is checked.
+
+    Parameters
+    ----------
+    run : callable
+        Calls a function with the check's inputs and returns the values that are compared.
+    praise : str
+        What is said about the right function.
+    tolerance : float
+        Relative difference that counts as equal.
+    """
 
     run: Callable[[Callable], Sequence[Any]]
     praise: str
-    tolerance: float = 0.0  # relative
+    tolerance: float = 0.0
 
 
 def check(function: Callable, solution: Callable) -> Callable:
-    """Print what is to be said about the reader's function; return the one to go on with.
+    """Print whether the reader's function is right; return the one that the notebook goes on with.
 
-    That is the reader's if it is right, else the notebook's own `solution`, whose name is the
-    exercise's with ``_solution``. A function that still raises NotImplementedError counts as not
-    tried yet.
+    Parameters
+    ----------
+    function : callable
+        What the reader wrote. If it still raises NotImplementedError, it counts as not tried yet.
+    solution : callable
+        The notebook's own, whose name is that of the exercise with ``_solution``.
+
+    Returns
+    -------
+    callable
+        The reader's function if it is right, else the solution.
     """
     verdict = judge(function, solution)
-    is_right = verdict.startswith("right")
-    print(verdict if is_right else f"{verdict}\nThe notebook goes on with the study's own.")
-    if is_right:
-        _keep(function, solution)
-    return function if is_right else solution
+    if not verdict.startswith("right"):
+        print(f"{verdict}\nThe notebook goes on with the study's own.")
+        return solution
+    print(verdict)
+    _keep(function, solution)
+    return function
 
 
 def _keep(function: Callable, solution: Callable) -> None:
     """Keep a right function's text for the reader's own file, if it needs nothing else there."""
-    name, alone = function.__name__, {**my_network.IMPORTED}
+    name = function.__name__
     try:
         text = inspect.getsource(function)
     except OSError:  # typed where no text is kept
         return
+    alone = dict(my_network.IMPORTED)
     exec(text, alone)
     if judge(alone[name], solution).startswith("right"):
         my_network.keep(name, text)
     else:
-        print("It isn't kept for my_network.py, for it needs what stands in other cells.")
+        print("It isn't kept for my_network.py, because it needs something from other cells.")
 
 
 def judge(function: Callable, solution: Callable) -> str:
-    """Return ``not tried yet``, ``not yet right: <hint>`` or ``right: <praise>``; see `check`."""
+    """Compare the reader's function with the solution.
+
+    Parameters
+    ----------
+    function, solution : callable
+        As in `check`.
+
+    Returns
+    -------
+    str
+        ``not tried yet``, ``not yet right: <hint>`` or ``right: <praise>``.
+    """
     name = solution.__name__.removesuffix("_solution")
     exercise = EXERCISES[name]
     if function is solution:
         return "not tried yet. (After a change, run the cell of your function again, too.)"
     try:
-        found = _outcome(exercise, function)
+        outcome = _outcome(exercise, function)
     except NotImplementedError:
         return "not tried yet."
-    if found[0] is None:
+    if outcome[0] is None:
         return "not yet right: nothing comes back; is there a return?"
     wanted = _outcome(exercise, solution)
-
-    def agree(one: Sequence[Any], other: Sequence[Any]) -> list[bool]:
-        if len(one) != len(other):
-            return [False]
-        return [_same(*pair, exercise.tolerance) for pair in zip(one, other, strict=True)]
-
-    if all(right := agree(found, wanted)):
+    agreements = _agreements(outcome, wanted, exercise.tolerance)
+    if all(agreements):
         return f"right: {exercise.praise}"
-    first = right.index(False)  # what comes after it is wrong for the same reason
+    # What comes after the first difference is wrong for the same reason.
+    first = agreements.index(False)
+    return f"not yet right: {_hint(exercise, solution, outcome, wanted, first)}"
+
+
+def _hint(
+    exercise: Exercise, solution: Callable, outcome: Any, wanted: Sequence[Any], first: int
+) -> str:
+    """Return what to say about an outcome whose value number `first` is the first wrong one."""
+    name = solution.__name__.removesuffix("_solution")
     for mistake in MISTAKES[name]:
-        other = _outcome(exercise, changed(solution, *mistake["change"]))
-        if found == other if isinstance(found, str) else all(agree(found, other)[: first + 1]):
-            return f"not yet right: {mistake['hint']}"
-    if isinstance(found, str):
-        return f"not yet right: {found}"
-    if len(found) != len(wanted):
-        return f"not yet right: {len(found)} values come out, and {len(wanted)} are asked for."
-    return f"not yet right: {_difference(found[first], wanted[first])}"
+        mistaken = _outcome(exercise, changed(solution, *mistake["change"]))
+        if isinstance(outcome, str):
+            is_this_mistake = outcome == mistaken
+        else:
+            agreements = _agreements(outcome, mistaken, exercise.tolerance)
+            is_this_mistake = all(agreements[: first + 1])
+        if is_this_mistake:
+            return mistake["hint"]
+    if isinstance(outcome, str):
+        return outcome
+    if len(outcome) != len(wanted):
+        return f"{len(outcome)} values come out, and {len(wanted)} are asked for."
+    return _difference(outcome[first], wanted[first])
+
+
+def _agreements(values: Sequence[Any], others: Sequence[Any], tolerance: float) -> list[bool]:
+    """Return for each pair of values whether they agree; one False if there are more of one."""
+    if len(values) != len(others):
+        return [False]
+    return [_same(value, other, tolerance) for value, other in zip(values, others, strict=True)]
 
 
 def _outcome(exercise: Exercise, function: Callable) -> Sequence[Any]:
-    """Return what a function makes of the check's inputs, or by which error it stops."""
+    """Return the values that a function computes for the check's inputs, or the error it raises."""
     try:
         return [*exercise.run(function)]
     except Exception as error:  # whatever a reader may write
@@ -100,7 +148,25 @@ def _outcome(exercise: Exercise, function: Callable) -> Sequence[Any]:
 
 
 def changed(function: Callable, old: str, new: str) -> Callable:
-    """Return a function with one text in the place of another."""
+    """Return a function whose text is that of another one with a small change.
+
+    Parameters
+    ----------
+    function : callable
+        The other function; its text must be available.
+    old, new : str
+        What is replaced, and by what.
+
+    Returns
+    -------
+    callable
+        The changed function.
+
+    Raises
+    ------
+    ValueError
+        If the function's text doesn't have `old`.
+    """
     text = inspect.getsource(function)
     if old not in text:
         raise ValueError(f"{function.__name__}: has no {old!r}")
@@ -109,42 +175,46 @@ def changed(function: Callable, old: str, new: str) -> Callable:
     return names[function.__name__]
 
 
-def _array(part: Any) -> np.ndarray | None:
+def _array(value: Any) -> np.ndarray | None:
     """Return numbers as an array; None if it is something else."""
-    part = part.detach() if isinstance(part, torch.Tensor) else part
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
     try:
-        return np.asarray(part, dtype=np.float64)
+        return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError):
         return None
 
 
-def _same(part: Any, other: Any, tolerance: float) -> bool:
-    one, two = _array(part), _array(other)
-    if one is None or two is None or one.shape != two.shape:
+def _same(value: Any, other: Any, tolerance: float) -> bool:
+    numbers = _array(value)
+    wanted = _array(other)
+    if numbers is None or wanted is None or numbers.shape != wanted.shape:
         return False
-    return np.allclose(one, two, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return np.allclose(numbers, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _difference(part: Any, wanted: Any) -> str:
-    found, right = _array(part), np.asarray(_array(wanted))
-    if found is None:
-        return f"no numbers come out but {type(part).__name__}."
-    if found.shape != right.shape:
-        return f"the shape {found.shape} comes out, and {right.shape} is asked for."
-    place = np.unravel_index(np.argmax(found != right), right.shape)
-    return f"{found[place]:g} stands where {right[place]:g} is right; read the task again."
+def _difference(value: Any, wanted: Any) -> str:
+    """Say in what a value differs from the wanted one."""
+    numbers = _array(value)
+    right = np.asarray(_array(wanted))
+    if numbers is None:
+        return f"no numbers come out but {type(value).__name__}."
+    if numbers.shape != right.shape:
+        return f"the shape {numbers.shape} comes out, and {right.shape} is asked for."
+    index = np.unravel_index(np.argmax(numbers != right), right.shape)
+    return f"{numbers[index]:g} comes out where {right[index]:g} is right; read the task again."
 
 
 def _pool(function: Callable) -> list:
     entries = np.random.default_rng(0).random((2, 14, 11)) < 0.4  # no whole number of blocks
-    found = [function(entries[0], 3, 2, 2), function(entries[1], 2, 5, 3)]
-    if isinstance(found[0], list):
+    pooled = [function(entries[0], 3, 2, 2), function(entries[1], 2, 5, 3)]
+    if isinstance(pooled[0], list):
         raise TypeError("a list comes back; return an array")
-    return found
+    return pooled
 
 
 class _Spike(torch.autograd.Function):
-    """A step that is lent a power of two as its gradient."""
+    """A step whose gradient is replaced by a power of two."""
 
     @staticmethod
     def forward(ctx: Any, distance: torch.Tensor) -> torch.Tensor:
@@ -158,15 +228,15 @@ class _Spike(torch.autograd.Function):
 
 
 def _lif(function: Callable) -> list:
-    """Give spikes and membranes of two words' neurons, and the gradient by their currents."""
+    """Return spikes and membranes for two utterances, and the gradient of their currents."""
     currents = torch.randint(-4, 20, (7, 2, 4), generator=torch.Generator().manual_seed(0)) / 16
     currents[:2, 0, 0] = torch.tensor([1.0, 0.5])  # just at the threshold
-    found = function(currents.requires_grad_(), 0.75, _Spike.apply)
-    if found is None:
+    returned = function(currents.requires_grad_(), 0.75, _Spike.apply)
+    if returned is None:
         return [None] * 3
-    if isinstance(found, torch.Tensor):
+    if isinstance(returned, torch.Tensor):
         raise TypeError("one tensor comes back; return two: spikes, membranes")
-    spikes, membranes = found
+    spikes, membranes = returned
     if isinstance(spikes, torch.Tensor) and spikes.requires_grad:
         errors = torch.arange(spikes.numel()).reshape(spikes.shape) % 5 - 2.0
         (spikes * errors).sum().backward()
@@ -184,11 +254,12 @@ def _gradient_by_hand(function: Callable) -> list:
 
 
 def _train_epoch(function: Callable) -> list:
-    """Give weights and loss after three batches, the last of them smaller."""
+    """Return weights and loss after three batches, of which the last one is smaller."""
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 2, (6, 5, 4), generator=generator).float()
     start = torch.randint(-12, 24, (4, 3), generator=generator) / 16
-    weight, labels = torch.nn.Parameter(start.clone()), torch.tensor([0, 2, 1, 1, 0])
+    weight = torch.nn.Parameter(start.clone())
+    labels = torch.tensor([0, 2, 1, 1, 0])
     batches = [(frames[:, i], labels[i]) for i in torch.arange(5).split(2)]
     optimizer = torch.optim.SGD([weight], lr=0.25)
     loss = function(lambda x: _Spike.apply(x @ weight - 1), batches, optimizer)
@@ -201,9 +272,12 @@ def _train_epoch(function: Callable) -> list:
 
 def _interval_by_speaker(function: Callable) -> Sequence:
     speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
-    right = np.random.default_rng(0).random(40) < np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
-    found = function(right, speaker)
-    return [None, None] if found is None else [*np.atleast_1d(found)]
+    chance_of_speaker = np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
+    is_right = np.random.default_rng(0).random(40) < chance_of_speaker
+    returned = function(is_right, speaker)
+    if returned is None:
+        return [None, None]
+    return [*np.atleast_1d(returned)]
 
 
 EXERCISES = {
@@ -214,5 +288,5 @@ EXERCISES = {
     "train_epoch": Exercise(_train_epoch, "your weights and your loss are ours.", 1e-5),
     "interval_by_speaker": Exercise(_interval_by_speaker, "your interval is ours.", 1e-4),
 }
-# by exercise: hints, and a text of the solution with what a mistake puts in its place
+# For each exercise: hints, and the change of the solution's text that makes the mistake.
 MISTAKES = yaml.safe_load(Path(__file__).with_name("exercises.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What the reader of notebooks 1 to 4 ends with: a file that trains, of the reader's functions."""
+"""The file with which the reader of notebooks 1 to 4 ends: their functions train a network."""
 
 import json
 from pathlib import Path
@@ -28,44 +28,74 @@ def _folder() -> Path:
 
 
 def keep(name: str, text: str) -> None:
-    """Keep the text of a reader's function for `write`."""
-    with atomic(_folder() / f"{name}.txt") as part:
-        part.write_text(text, encoding="utf-8")
+    """Keep the text of a reader's function for `write`.
+
+    Parameters
+    ----------
+    name : str
+        The exercise's name.
+    text : str
+        The function's source.
+    """
+    with atomic(_folder() / f"{name}.txt") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def write() -> Path:
-    """Write ``my_network.py`` below ``runs/``, print whose functions it has, and return its path.
+    """Write ``my_network.py`` below ``runs/``, and print whose functions it contains.
 
-    They are the reader's, or the notebooks' solutions where one is missing.
+    The functions are the reader's, or the notebooks' solutions where one is missing.
+
+    Returns
+    -------
+    Path
+        The file.
     """
-    found, whose = _solutions(), {}
+    functions = _solutions()
+    owners = {}
     for name in FUNCTIONS:
         own = _folder() / f"{name}.txt"
-        whose[name] = "yours" if own.is_file() else "the study's"
+        owners[name] = "the study's"
         if own.is_file():
-            found[name] = own.read_text(encoding="utf-8").strip()
-    text = _TEMPLATE.read_text(encoding="utf-8")
-    text = text.replace("@functions@", "\n\n\n".join(found[name] for name in FUNCTIONS))
+            owners[name] = "yours"
+            functions[name] = own.read_text(encoding="utf-8").strip()
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    text = template.replace("@functions@", "\n\n\n".join(functions[name] for name in FUNCTIONS))
     path = _folder() / "my_network.py"
-    with atomic(path) as part:
-        part.write_text(text, encoding="utf-8")
-    print(", ".join(f"{name}: {owner}" for name, owner in whose.items()))
+    with atomic(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    print(", ".join(f"{name}: {owner}" for name, owner in owners.items()))
     return path
 
 
 def _solutions() -> dict[str, str]:
     """Return the solutions in the notebooks, by the exercise's name."""
-    cells = [
-        cell for path in OF_A_RUN for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-    ]
-    texts = ["".join(c["source"]) for c in cells if "solution" in c["metadata"].get("tags", ())]
-    texts = [text[text.index("def ") :].replace("_solution", "", 1) for text in texts]
-    return {text[4 : text.index("(")]: text for text in texts}
+    solutions = {}
+    for path in OF_A_RUN:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "solution" in cell["metadata"].get("tags", ()):
+                source = "".join(cell["source"])
+                text = source[source.index("def ") :].replace("_solution", "", 1)
+                name = text.removeprefix("def ").partition("(")[0]
+                solutions[name] = text
+    return solutions
 
 
 def read() -> TrainedNetwork:
-    """Return the network that ``my_network.py`` has trained; RunError, if it hasn't."""
-    file, grid = _folder() / "my_network.pt", Downsampling()
+    """Return the network that the reader's ``my_network.py`` has trained.
+
+    Returns
+    -------
+    TrainedNetwork
+        For English digits, with the study's settings.
+
+    Raises
+    ------
+    RunError
+        If ``my_network.py`` hasn't run yet.
+    """
+    file = _folder() / "my_network.pt"
+    grid = Downsampling()
     if not file.is_file():
         raise RunError(f"{file}: no such file. Run {file.with_suffix('.py').name} first.")
     size = grid.n_units, len(ENGLISH), grid.step_ms

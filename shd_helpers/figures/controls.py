@@ -21,24 +21,66 @@ WAIT_S = 0.02  # changes that come within it share one frame
 
 
 def is_live() -> bool:
-    """Tell whether a person's front end runs the cell: those name it, programs that run all don't.
+    """Return whether a person runs the cell in JupyterLab, Notebook 7 or VS Code.
 
-    JupyterLab, Notebook 7 and VS Code send the cell's id with the request.
+    Their front ends send the cell's id with the request. Programs that run all cells don't.
+
+    Returns
+    -------
+    bool
+        False without a kernel, too.
     """
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(kernel and kernel.get_parent().get("metadata", {}).get("cellId"))
 
 
 def player(wave: np.ndarray, rate_hz: int) -> Audio | None:
-    """Return a player for a sound where a person can press it, else None: no sound in files."""
+    """Return a player for a sound if a person can press it.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        The sound.
+    rate_hz : int
+        Its sampling rate.
+
+    Returns
+    -------
+    Audio or None
+        None if no person runs the cell, so that no sound is stored in the notebook's file.
+    """
     return Audio(wave, rate=rate_hz) if is_live() else None
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file; quick to make rather than small."""
+    """Return a figure as the content of a PNG file, which is made quickly rather than small.
+
+    Parameters
+    ----------
+    figure : Figure
+        Any figure.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+    """
     with io.BytesIO() as file:  # savefig would lay every text out twice
         FigureCanvasAgg(figure).print_png(file, pil_kwargs={"compress_level": 1})
         return file.getvalue()
+
+
+def _boxes(update: Callable[..., str], choices: dict[str, Any]) -> dict[str, widgets.Widget]:
+    """Return a control for each choice, at the default value that `update` has for it."""
+    parameters = signature(update).parameters
+    boxes = {}
+    for name, choice in choices.items():
+        box = widgets.interactive.widget_from_abbrev(choice, parameters[name].default)
+        box.description = name
+        box.style.description_width = "initial"
+        box.layout.width = "21em"
+        boxes[name] = box
+    return boxes
 
 
 def explore(
@@ -48,16 +90,30 @@ def explore(
     recorder: widgets.DOMWidget | None = None,
     **choices: Any,
 ) -> Figure | None:
-    """Show a figure under controls that change it, or without a person return the figure alone.
+    """Show a figure under controls that change it; without a person, return the figure alone.
 
-    Dragging a slider sends many changes; while a frame is drawn they wait in the kernel's queue,
-    and only the last of them is drawn next.
+    Dragging a slider sends many changes. While a frame is drawn they wait in the kernel's queue,
+    and only the last one is drawn next.
 
-    `update` changes the figure: it takes the controls' values by name, begins with its defaults,
-    and returns a line of text. `sound` takes the same values and returns a WAV file, or None. A
-    `recorder` stands above the controls; where its `number` changes, the figure does, too. What a
-    control may be is in ipywidgets' abbreviations: (lowest, highest, step) for a slider, a list for
-    a menu, a bool for a box to tick.
+    Parameters
+    ----------
+    figure : Figure
+        What `update` changes.
+    update : callable
+        Changes the figure. It takes the controls' values by name, has a default for each, with
+        which the figure begins, and returns a line of text.
+    sound : callable, optional
+        Takes the same values and returns a WAV file, or None.
+    recorder : widget, optional
+        Is shown above the controls. When its `number` changes, the figure is updated.
+    **choices
+        A control for each value, as ipywidgets abbreviates it: (lowest, highest, step) for a
+        slider, a list for a menu, a bool for a checkbox.
+
+    Returns
+    -------
+    Figure or None
+        The figure if no person runs the cell; None if the controls are displayed.
     """
     line = update()
     png(figure)
@@ -66,16 +122,10 @@ def explore(
     if not is_live():
         print(line)
         return figure
-    start = {name: of.default for name, of in signature(update).parameters.items()}
-    boxes = {
-        name: widgets.interactive.widget_from_abbrev(of, start[name])
-        for name, of in choices.items()
-    }
-    for name, box in boxes.items():
-        box.description = name
-        box.style.description_width, box.layout.width = "initial", "21em"
+    boxes = _boxes(update, choices)
     wide = widgets.Layout(max_width="100%")
-    image, text = widgets.Image(layout=wide), widgets.HTML(layout=wide)
+    image = widgets.Image(layout=wide)
+    text = widgets.HTML(layout=wide)
     image.add_class("shd-figure")
     audio = widgets.Audio(format="wav", autoplay=False)
     is_due = False

@@ -17,6 +17,19 @@ from shd_helpers.network import surrogates
 from shd_helpers.network.spiking import SpikingNetwork
 
 
+def _one_utterance(data: Utterances, i: int) -> Utterances:
+    """Return a data set with one utterance of another one."""
+    spikes = slice(data.offsets[i], data.offsets[i + 1])
+    return Utterances(
+        data.times[spikes],
+        data.units[spikes],
+        np.array([0, spikes.stop - spikes.start]),
+        data.labels[[i]],
+        data.speakers[[i]],
+        data.keys,
+    )
+
+
 def downsizing(
     data: Utterances,
     grid: Downsampling,
@@ -24,7 +37,7 @@ def downsizing(
     sound: Callable[[str, int, int], bytes | None] | None = None,
     name_of: Callable[[int], str] = str,
 ) -> Figure | None:
-    """Explore how one utterance is cut, binned and pooled.
+    """Explore how one utterance is cropped, binned and pooled.
 
     Parameters
     ----------
@@ -35,11 +48,17 @@ def downsizing(
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
     sound : callable, optional
-        Takes word, speaker and take; returns the utterance as a WAV file.
+        Takes class, speaker and take; returns the recording as a WAV file.
     name_of : callable, optional
-        Takes a speaker, returns what to call it; see `source.speaker_name`.
+        Takes a speaker's number, returns the speaker's name; see `data.speaker_name`.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
     """
-    words, class_of = list(LANGUAGES[language]), language_classes(data.keys, language)
+    words = list(LANGUAGES[language])
+    class_of = language_classes(data.keys, language)
     key_of = {words[c]: key for key, c in class_of.items()}
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
     takes = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1].max()
@@ -67,11 +86,7 @@ def downsizing(
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
-        part = slice(data.offsets[i], data.offsets[i + 1])
-        one = Utterances(
-            data.times[part], data.units[part], np.array([0, len(times)]), data.labels[[i]],
-            data.speakers[[i]], data.keys,
-        )  # fmt: skip
+        one = _one_utterance(data, i)
         fine = Downsampling(first_unit, grid.duration_s, 1, 1, 1)
         coarse = Downsampling(first_unit, grid.duration_s, pool_units, pool_steps, pool_threshold)
         binned, pooled = (downsize(one, each, language) for each in (fine, coarse))
@@ -106,6 +121,16 @@ def downsizing(
     )
 
 
+def _fine_histogram(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of membranes in each bin, and the bins' centers.
+
+    A mean over some million membranes takes too long for each frame. The bins are narrow enough
+    for the narrowest surrogate.
+    """
+    counts, edges = np.histogram(distance, bins=2**16)
+    return counts / distance.size, (edges[1:] + edges[:-1]) / 2
+
+
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
     """Explore a surrogate's derivative, and how much of an error it passes on to which membranes.
 
@@ -113,14 +138,19 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     ----------
     distance : ndarray
         Membrane potentials minus threshold, of a batch, any shape.
-    surrogate, slope : str, float
-        Where the controls start.
+    surrogate : str
+        The surrogate with which the controls start.
+    slope : float
+        Its slope.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
     """
-    start, start_slope = surrogate, float(np.log2(slope))
-    x, median = np.linspace(-3, 1.5, 901), float(np.median(distance))
-    # the mean over some million membranes, by a histogram fine enough for the narrowest surrogate
-    number, edges = np.histogram(distance, bins=2**16)
-    center, number = (edges[1:] + edges[:-1]) / 2, number / distance.size
+    x = np.linspace(-3, 1.5, 901)
+    median = float(np.median(distance))
+    shares, potentials = _fine_histogram(distance)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
     left.plot(x, x > 0, color=INK, linewidth=1, linestyle="-", label="step")
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
@@ -129,22 +159,24 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     heights, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91), density=True)
     right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
     passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
-    top, middle = 30 * heights.max(), (edges[1:] + edges[:-1]) / 2
+    top = 30 * heights.max()
+    middle = (edges[1:] + edges[:-1]) / 2
     right.set(xlabel="membrane potential minus threshold", ylabel="density", yscale="log")
     right.set_ylim(1e-5 * top, top)
     for axis in (left, right):
         legend_above(axis)
 
-    def update(surrogate: str = start, log2_slope: float = start_slope) -> str:
+    def update(surrogate: str = surrogate, log2_slope: float = float(np.log2(slope))) -> str:
         slope = 2.0**log2_slope
         slopes = surrogates.derivative(surrogate, x, slope)
         smooth = surrogates.smooth(surrogate, x, slope)
         curve.set_ydata(smooth)
         derivative.set_ydata(slopes)
-        low, high = min(0, smooth.min()), max(1, smooth.max(), slopes.max())
+        low = min(0, smooth.min())
+        high = max(1, smooth.max(), slopes.max())
         left.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
-        mean = float(number @ surrogates.derivative(surrogate, center, slope))
+        mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "
@@ -163,7 +195,7 @@ def utterances(
     step_ms: float,
     name_of: Callable[[int], str] = str,
 ) -> Figure | None:
-    """Explore test utterances on their way through the network, class scores adding up over time.
+    """Explore test utterances in the network, with class scores that add up over time.
 
     Parameters
     ----------
@@ -172,17 +204,23 @@ def utterances(
     events : Events
         Test utterances.
     predictions : DataFrame
-        What the network answers to them, with the columns `speaker`, `label`, `predicted`.
+        The network's predictions for them, with the columns `speaker`, `label`, `predicted`.
     step_ms : float
         Length of a step, milliseconds.
     name_of : callable, optional
         As in `downsizing`.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
     """
     everything = np.arange(len(events))
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
     colors = {"spoken word": "C0", "other word, ahead": "C1"}
     size = events.n_units, events.n_steps
-    playback, last = Playback(network, size, events.class_names, step_ms, colors), -1
+    playback = Playback(network, size, events.class_names, step_ms, colors)
+    last = -1
 
     def update(
         only_misclassified: bool = False, utterance: int = 1, until_ms: int = round(playback.end_ms)
@@ -191,7 +229,8 @@ def utterances(
         chosen = wrong if only_misclassified and len(wrong) else everything
         number = min(utterance, len(chosen))
         i = int(chosen[number - 1])
-        word, answer = events.class_names[events.labels[i]], predictions.predicted[i]
+        word = events.class_names[events.labels[i]]
+        answer = predictions.predicted[i]
         if i != last:
             last = i
             playback.load(events, i, word)

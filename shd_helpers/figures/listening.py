@@ -1,4 +1,4 @@
-"""Say a word, and see what a network makes of it."""
+"""Say a digit, and see how a network classifies it."""
 
 from pathlib import Path
 
@@ -20,10 +20,21 @@ from shd_helpers.study.networks import TrainedNetwork, input_of
 
 
 class Recorder(anywidget.AnyWidget):
-    """Buttons to record a word in the browser, to load a file there, and to hear it.
+    """Buttons to record a digit in the browser, to load a sound file there, and to play it.
 
-    `sound` are samples as float32, 48 kHz, mono; where there is none, `trouble` says why. `number`
-    counts sounds and troubles.
+    Parameters
+    ----------
+    *args, **kwargs
+        Those of a widget.
+
+    Attributes
+    ----------
+    sound : bytes
+        Samples as float32, 48 kHz, mono.
+    trouble : str
+        Why there is no sound, if there is none.
+    number : int
+        Counts sounds and troubles.
     """
 
     _esm = Path(__file__).with_name("recorder.js")
@@ -39,21 +50,29 @@ def say_a_word(
     chances: str,
     own: TrainedNetwork | None = None,
 ) -> Figure | None:
-    """Explore what a network hears: record a word or load one, and watch the votes add up.
+    """Record a digit or load one, and watch how the network's class scores add up.
 
     Parameters
     ----------
     kept : TrainedNetwork
         The network.
-    wave, rate_hz : (samples,) array, int
-        A word to begin with, full scale 1; without a person it is the only one.
+    wave : (samples,) array
+        A recording to begin with, full scale 1. Without a person it is the only one.
+    rate_hz : int
+        Its sampling rate.
     chances : str
-        How often the network is right, in a sentence; stands beside every answer.
+        How often the network is right, in a sentence that is shown with every answer.
     own : TrainedNetwork, optional
-        The reader's, which answers first.
+        The reader's network, which answers first.
+
+    Returns
+    -------
+    Figure or None
+        As `explore` does.
     """
-    assert isinstance(kept.network, SpikingNetwork)  # another has no votes to watch
-    size, colors = (kept.grid.n_units, kept.grid.n_steps), {"ahead": "C1"}
+    assert isinstance(kept.network, SpikingNetwork)  # another one has no scores at each step
+    size = (kept.grid.n_units, kept.grid.n_steps)
+    colors = {"ahead": "C1"}
     playback = Playback(kept.network, size, kept.class_names, kept.grid.step_ms, colors, columns=1)
     curve_axis, spikes_axis = playback.beside
     (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
@@ -62,15 +81,19 @@ def say_a_word(
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     votes = kept.network.readout == "spikes"
     recorder = Recorder() if is_live() else None
-    last, line, is_word = -1, "", False
+    last = -1
+    line = ""
+    is_word = False
 
     def listen() -> tuple[str, bool]:
         """Return what there is to say of the last sound, and whether it is a word."""
-        sound, rate = wave, rate_hz
+        sound = wave
+        rate = rate_hz
         if recorder and recorder.trouble:
             return recorder.trouble, False
         if recorder and recorder.number:
-            sound, rate = np.frombuffer(recorder.sound, np.float32), RATE_HZ
+            sound = np.frombuffer(recorder.sound, np.float32)
+            rate = RATE_HZ
         try:
             word = encode_word(sound, rate)
         except RecordingError as error:
@@ -94,10 +117,11 @@ def say_a_word(
         nonlocal last, line, is_word
         number = recorder.number if recorder else 0
         if number != last:
-            last, (line, is_word) = number, listen()
+            last = number
+            line, is_word = listen()
         now_ms, leader, score = playback.seek(until_ms)
         if not is_word:
-            return f"{line} (The figure shows the word before.)"
+            return f"{line} (The figure shows the recording before.)"
         lead = f"{score:g} votes" if votes else f"a mean membrane of {score:.2f}"
         return f"{line} After {now_ms:.0f} ms {leader} is ahead with {lead}. {chances}"
 

@@ -1,4 +1,4 @@
-"""A word's way through a network, up to a time: four panels that can be changed."""
+"""Four panels that show an utterance in a network, up to a time that can be changed."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,9 +16,20 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 class Playback:
     """Input, hidden spikes, output membranes, and class scores that add up over time.
 
-    It is of a trained network with a hidden layer, for utterances of a size, (units, steps), with
-    steps of `step_ms` milliseconds. `colors` says in the legend what colors of the scores mean;
-    `columns` are empty columns of panels left of the two: `beside`.
+    Parameters
+    ----------
+    network : SpikingNetwork
+        A trained network with a hidden layer.
+    size : (int, int)
+        Units and steps of an utterance.
+    class_names : tuple of str
+        Names of the classes.
+    step_ms : float
+        Length of a step, milliseconds.
+    colors : dict of str to str
+        The legend's colors of class scores by what they mean.
+    columns : int
+        Number of empty columns of panels at the left, which are in `beside`.
     """
 
     def __init__(
@@ -30,10 +41,14 @@ class Playback:
         colors: dict[str, str],
         columns: int = 0,
     ) -> None:
-        self._network, self._names, self._step_ms = network, class_names, step_ms
-        (n_units, self._n_steps), n = size, len(class_names)
-        self.end_ms, self._word = self._n_steps * step_ms, ""
-        figsize = (10.4 + 3.3 * columns, max(5.4, 0.38 * n))
+        self._network = network
+        self._names = class_names
+        self._step_ms = step_ms
+        n_units, self._n_steps = size
+        n_classes = len(class_names)
+        self.end_ms = self._n_steps * step_ms
+        self._word = ""
+        figsize = (10.4 + 3.3 * columns, max(5.4, 0.38 * n_classes))
         self.figure: Figure
         self.figure, axes = plt.subplots(2, 2 + columns, figsize=figsize)
         self.beside: list[Axes] = [*axes[:, :columns].ravel()]
@@ -42,20 +57,39 @@ class Playback:
         hidden.set(ylabel="hidden neuron", ylim=(0, network.layers[-2][0].out_features))
         self._rasters = [axis.plot([], [], **DOT)[0] for axis in (inputs, hidden)]
         time = np.arange(self._n_steps) * step_ms
-        self._lines = self.membranes.plot(time, np.zeros((len(time), n)), "-", linewidth=0.8)
+        self._lines = self.membranes.plot(
+            time, np.zeros((len(time), n_classes)), "-", linewidth=0.8
+        )
         self.membranes.set(ylabel="membrane\n(thresholds)")
-        for axis in (timed := [*self.beside, inputs, hidden, self.membranes]):
+        over_time = (inputs, hidden, self.membranes)
+        for axis in (*self.beside, *over_time):
             axis.set(xlabel="time (ms)", xlim=(0, self.end_ms))
-        self._nows = [axis.axvline(0, color="C3", linewidth=1) for axis in timed[-3:]]
-        self._bars = self._scores.barh(range(n), np.zeros(n))
-        self._scores.set_yticks(range(n), class_names, fontsize=8)
-        self._scores.set(xlabel="class score so far", ylabel="word")
+        self._nows = [axis.axvline(0, color="C3", linewidth=1) for axis in over_time]
+        self._bars = self._scores.barh(range(n_classes), np.zeros(n_classes))
+        self._scores.set_yticks(range(n_classes), class_names, fontsize=8)
+        self._scores.set(xlabel="class score so far", ylabel="class")
         handles = [Patch(color=color, label=label) for label, color in colors.items()]
         self._scores.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
     def load(self, events: Events, i: int, word: str = "") -> str:
-        """Run utterance `i` and draw it; return the answer. `word` is what was said, if known."""
-        self._states, self._word = record(self._network, events, [i]), word
+        """Run one utterance through the network and draw it.
+
+        Parameters
+        ----------
+        events : Events
+            Utterances.
+        i : int
+            Which of them.
+        word : str
+            Its class, if it is known.
+
+        Returns
+        -------
+        str
+            The class that the network predicts.
+        """
+        self._states = record(self._network, events, [i])
+        self._word = word
         spikes = (events.to_frames([i])[:, 0], self._states.hidden_spk[-1][:, 0].numpy())
         for line, spk, unit in zip(self._rasters, spikes, ("events", "spikes"), strict=True):
             steps, neurons = np.nonzero(spk)
@@ -68,11 +102,24 @@ class Playback:
         return self._names[answers(self._network.scores(self._states)[0])]
 
     def seek(self, until_ms: float) -> tuple[float, str, float]:
-        """Add scores up until a time; return that of the step (ms), who leads, and the score."""
+        """Show the class scores at a time.
+
+        Parameters
+        ----------
+        until_ms : float
+            The time, milliseconds.
+
+        Returns
+        -------
+        (float, str, float)
+            The time of the last step until then, milliseconds; the class with the highest score;
+            its score.
+        """
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
         states = LayerStates(self._states.spk[:step], self._states.mem[:step])
         scores = self._network.scores(states)[0].numpy()
-        leader, now_ms = self._names[answers(scores)], step * self._step_ms
+        leader = self._names[answers(scores)]
+        now_ms = step * self._step_ms
         colors = dict.fromkeys(self._names, "0.8") | {leader: "C1"} | {self._word: "C0"}
         for name, bar, line, score in zip(
             self._names, self._bars, self._lines, scores, strict=True

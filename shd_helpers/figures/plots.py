@@ -1,4 +1,4 @@
-"""Figures that several notebooks draw, and axes of spikes and blocks, which seaborn can't draw."""
+"""Figures that several notebooks draw, and axes with spikes and blocks, which seaborn lacks."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -20,45 +20,92 @@ HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 def label_hz(axis: Axes) -> None:
-    """Write each channel's resonance frequency (Hz) at the right side of an axis of channels."""
-    frequencies = resonance_hz(N_CHANNELS)  # falls with the channel
-    places = np.interp(HZ, frequencies[::-1], np.arange(N_CHANNELS)[::-1])
+    """Label the right side of an axis of channels with their resonance frequencies.
+
+    Parameters
+    ----------
+    axis : Axes
+        Its y axis counts cochlea channels.
+    """
+    frequencies = resonance_hz(N_CHANNELS)  # falls with the channel, and interp wants it to rise
+    channels = np.interp(HZ, frequencies[::-1], np.arange(N_CHANNELS)[::-1])
     right = axis.secondary_yaxis("right")
-    right.set_yticks(places, [f"{hz:,}" for hz in HZ])
+    right.set_yticks(channels, [f"{hz:,}" for hz in HZ])
     right.set_ylabel("resonance (Hz)")
 
 
 def last_ms(times_s: np.ndarray, grid: Downsampling | None = None) -> float:
-    """Return where an axis of time can end (ms): the last spike, rounded up to 50 ms."""
-    last = 50 * ceil(20 * float(times_s.max()) + 1e-9) if len(times_s) else 50
-    return min(last, 1000 * grid.duration_s) if grid else last
+    """Return where the time axis of an utterance can end: the last spike, rounded up to 50 ms.
+
+    Parameters
+    ----------
+    times_s : (spikes,) array
+        Times of the spikes, seconds.
+    grid : Downsampling, optional
+        The axis doesn't go on beyond its duration.
+
+    Returns
+    -------
+    float
+        Milliseconds.
+    """
+    last = 50.0
+    if len(times_s):
+        last *= ceil(20 * float(times_s.max()) + 1e-9)
+    if grid:
+        last = min(last, 1000 * grid.duration_s)
+    return last
 
 
 def draw_blocks(axis: Axes, matrix: np.ndarray, grid: Downsampling) -> None:
-    """Draw a pooled matrix (steps, units) over ms and cochlea channels, its blocks in true size.
+    """Draw a pooled matrix over milliseconds and cochlea channels, its blocks in true size.
 
-    It takes the place of one that is there. Blocks finer than a pixel come out gray.
+    An earlier matrix is removed. Blocks finer than a pixel come out gray.
+
+    Parameters
+    ----------
+    axis : Axes
+        Where the matrix is drawn.
+    matrix : (steps, units) array
+        The events of an utterance.
+    grid : Downsampling
+        How it was pooled.
     """
     for image in axis.images:
         image.remove()
     top = grid.first_unit + grid.n_units * grid.pool_units
     axis.grid(False)
     axis.imshow(
-        matrix.T, extent=(0, grid.n_steps * grid.step_ms, grid.first_unit, top), cmap="Greys",
-        vmin=0, vmax=0.8, origin="lower", interpolation="antialiased",
-    )  # fmt: skip
+        matrix.T,
+        extent=(0, grid.n_steps * grid.step_ms, grid.first_unit, top),
+        cmap="Greys",
+        vmin=0,
+        vmax=0.8,
+        origin="lower",
+        interpolation="antialiased",
+    )
 
 
 def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
     """Draw accuracy and loss of training and validation over epochs.
 
-    Takes the columns `epoch`, and `accuracy` (fraction) and `loss` (nats) after `train_` and
-    `validation_`.
+    Parameters
+    ----------
+    epochs : DataFrame
+        One row for each epoch: `epoch`; `train_accuracy` and `validation_accuracy`, fractions;
+        `train_loss` and `validation_loss`, nats.
+    n_classes : int
+        Number of classes, for the accuracy of guessing.
+
+    Returns
+    -------
+    Figure
+        Closed, so that a notebook shows it once.
     """
     figure, axes = plt.subplots(1, 2)
     for axis, quantity, scale in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
-        for part, label in (("train", "training"), ("validation", "validation")):
-            axis.plot(epochs.epoch, scale * epochs[f"{part}_{quantity}"], label=label)
+        for prefix, label in (("train", "training"), ("validation", "validation")):
+            axis.plot(epochs.epoch, scale * epochs[f"{prefix}_{quantity}"], label=label)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0].axhline(100 / n_classes, color="0.5", linestyle=":", linewidth=1, label="chance")
@@ -73,22 +120,34 @@ def accuracy_loss(epochs: pd.DataFrame, n_classes: int) -> Figure:
 def speakers_by_input(
     accuracies: pd.DataFrame, inputs: Sequence[str], marked: Mapping[int, str]
 ) -> Figure:
-    """Draw each speaker's accuracy (%) with two inputs or more, a row a speaker.
+    """Draw each speaker's accuracy with two inputs or more, one row for each speaker.
 
-    Takes `study.speaker_accuracies`, the inputs' names, and a note for some speakers' labels. The
-    lines are means over the others.
+    Parameters
+    ----------
+    accuracies : DataFrame
+        From `study.speaker_accuracies`.
+    inputs : sequence of str
+        Names of the inputs to compare.
+    marked : mapping
+        A note for some speakers, by number. The vertical lines are means over the other speakers.
+
+    Returns
+    -------
+    Figure
+        Unseen speakers at the left, seen ones at the right, in percent.
     """
-    parts = {
-        "test_unseen_accuracy": "unseen speakers: left out",
+    titles = {
+        "test_unseen_accuracy": "unseen speakers: held out",
         "test_seen_accuracy": "seen speakers: utterances held back",
     }
-    means = 100 * accuracies.groupby(["input", "speaker"])[[*parts]].mean()
+    means = 100 * accuracies.groupby(["input", "speaker"])[[*titles]].mean()
     order = means.loc[inputs[0]].sort_values("test_unseen_accuracy").index
     labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
-    size, others = (11, 0.32 * len(order) + 1.9), ~order.isin([*marked])
+    size = (11, 0.32 * len(order) + 1.9)
+    others = ~order.isin([*marked])
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
-    for axis, (part, title) in zip(axes, parts.items(), strict=True):
-        table = means[part].unstack("input").loc[order, [*inputs]]
+    for axis, (score, title) in zip(axes, titles.items(), strict=True):
+        table = means[score].unstack("input").loc[order, [*inputs]]
         axis.hlines(labels, table.min(axis=1), table.max(axis=1), color="0.7", linewidth=1)
         for i, (name, values) in enumerate(table.items()):
             hollow = {"mfc": "none", "zorder": 3} if i == 0 else {}  # seen where marks meet

@@ -18,18 +18,23 @@ plt.style.use(Path(__file__).with_name("study.mplstyle"))
 
 
 def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
-    """Write title and source on a figure, save it as ``<name>.png`` and return it, closed.
+    """Write title and source on a figure, and save it as ``<name>.png``.
 
     Parameters
     ----------
     figure : Figure
-        Any figure; open ones a notebook would show once more at the end of the cell.
+        Any figure. It is closed, because a notebook shows open ones once more below the cell.
     name : str
         File name without ending; the folder is `paths.img_dir`.
     source : str
-        Which data and run the figure shows; stands below it.
+        Which data and run the figure shows, written below it.
     title : str
-        What the figure says; stands above it.
+        What the figure says, written above it.
+
+    Returns
+    -------
+    Figure
+        The same figure.
     """
     figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
     if title:
@@ -42,14 +47,28 @@ def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
 
 
 def legend_above(axis: Axes, title: str = "") -> None:
-    """Put the legend in one row above the axes, where no line crosses it, right of the title."""
+    """Put the legend in one row above the axes, where no line crosses it.
+
+    Parameters
+    ----------
+    axis : Axes
+        Has labeled lines.
+    title : str
+        Title of the axes, at the left of the legend.
+    """
     handles, labels = axis.get_legend_handles_labels()
     row = {"ncols": len(labels), "columnspacing": 1.2, "handlelength": 1.8, "handletextpad": 0.5}
-    place = {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-    axis.legend(handles, labels, loc="lower right", **place, **row)
+    corner = {"bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
+    axis.legend(handles, labels, loc="lower right", **corner, **row)
     axis.set_title(title, loc="left")
 
 
 def legend_beside(axis: Axes) -> None:
-    """Put the legend right of the axes, where no line crosses it."""
+    """Put the legend right of the axes, where no line crosses it.
+
+    Parameters
+    ----------
+    axis : Axes
+        Has labeled lines.
+    """
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
