@@ -1,0 +1,65 @@
+"""Public docstrings document every parameter and what comes back.
+
+numpydoc's checks: PR01 (a parameter isn't documented), PR02 (a documented parameter doesn't exist)
+and RT01 (nothing is said about what is returned).
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+from numpydoc.validate import validate
+
+import shd_circuit
+import shd_helpers
+
+CHECKS = {"PR01", "PR02", "RT01"}
+
+
+def modules(package) -> Iterator[str]:
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            yield module.name
+
+
+def public_names(module_name: str) -> Iterator[str]:
+    """Yield the functions and classes that a module defines, and the methods of its classes."""
+    module = importlib.import_module(module_name)
+    for name, value in vars(module).items():
+        function = getattr(value, "py_func", value)  # of a compiled one
+        if name.startswith("_") or getattr(function, "__module__", None) != module_name:
+            continue
+        if inspect.isfunction(function):
+            yield f"{module_name}.{name}"
+        elif inspect.isclass(value):
+            yield f"{module_name}.{name}"
+            yield from (f"{module_name}.{name}.{method}" for method in public_methods(value))
+
+
+def public_methods(kind: type) -> Iterator[str]:
+    for name, value in vars(kind).items():
+        function = getattr(value, "__func__", value)  # of a class method
+        if not name.startswith("_") and inspect.isfunction(function):
+            yield name
+
+
+def complaints(name: str) -> list[str]:
+    return [f"{code}: {text}" for code, text in validate(name)["errors"] if code in CHECKS]
+
+
+@pytest.mark.parametrize("module", [*modules(shd_helpers), *modules(shd_circuit)])
+def test_every_parameter_and_return_value_is_documented(module):
+    wrong = {name: said for name in public_names(module) if (said := complaints(name))}
+    assert wrong == {}
+
+
+def undocumented(first: int) -> int:
+    """Return a number."""
+    return first
+
+
+def test_the_check_finds_what_is_missing():
+    found = complaints(f"{__name__}.undocumented")
+    assert [text[:4] for text in found] == ["PR01", "RT01"]
