@@ -1,4 +1,4 @@
-"""Find what a reader stumbles over in a figure.
+"""Find what makes a figure hard to read.
 
 Texts that collide, leave the canvas or are crossed; axes without a label; lines alike in gray.
 """
@@ -21,14 +21,14 @@ SLACK = 1  # pixels that the boxes of two texts may share
 
 
 def overlaps(figure: Figure, draw: Callable[[], object] | None = None) -> list[str]:
-    """Draw a figure, or call what draws it, and return what is wrong, a line each.
+    """Draw a figure, or call what draws it, and return what is wrong, one line for each fault.
 
     The boxes are those of the Agg renderer, taken while it draws: texts that are not drawn, such
     as tick labels beyond the axes, don't count.
     """
     texts: dict[Text, Bbox] = {}
     legends: dict[Legend, Bbox] = {}
-    found: list[str] = []
+    faults: list[str] = []
     size = []
 
     def draw_text(self, renderer, *args, **kwargs):
@@ -39,27 +39,40 @@ def overlaps(figure: Figure, draw: Callable[[], object] | None = None) -> list[s
 
     def draw_legend(self, renderer, *args, **kwargs):
         legends[self] = self.get_window_extent(renderer).padded(-SLACK / 2)
-        found.extend(_crossed(figure, legends[self]))
+        faults.extend(_crossed(figure, legends[self]))
         return original_legend(self, renderer, *args, **kwargs)
 
-    original_text, original_legend = Text.draw, Legend.draw
+    original_text = Text.draw
+    original_legend = Legend.draw
     with patch.object(Text, "draw", draw_text), patch.object(Legend, "draw", draw_legend):
         draw() if draw else FigureCanvasAgg(figure).draw()
+    return faults + _colliding_texts(texts, size) + _colliding_legends(texts, legends)
+
+
+def _colliding_texts(texts: dict[Text, Bbox], size: list[float]) -> list[str]:
+    """Return which texts leave the canvas or overlap each other."""
+    faults = []
     for text, box in texts.items():
         if box.x0 < 0 or box.y0 < 0 or box.x1 > size[0] or box.y1 > size[1]:
-            found.append(f"{text.get_text()!r} leaves the canvas")
+            faults.append(f"{text.get_text()!r} leaves the canvas")
     for (one, box), (other, its_box) in combinations(texts.items(), 2):
         if box.overlaps(its_box):
-            found.append(f"{one.get_text()!r} overlaps {other.get_text()!r}")
+            faults.append(f"{one.get_text()!r} overlaps {other.get_text()!r}")
+    return faults
+
+
+def _colliding_legends(texts: dict[Text, Bbox], legends: dict[Legend, Bbox]) -> list[str]:
+    """Return which texts overlap a legend that isn't theirs, and which legends overlap."""
+    faults = []
     for legend, box in legends.items():
         own = set(legend.findobj(Text))
         for text, its_box in texts.items():
             if text not in own and box.overlaps(its_box):
-                found.append(f"{text.get_text()!r} overlaps a legend")
+                faults.append(f"{text.get_text()!r} overlaps a legend")
     for box, its_box in combinations(legends.values(), 2):
         if box.overlaps(its_box):
-            found.append("two legends overlap")
-    return found
+            faults.append("two legends overlap")
+    return faults
 
 
 def _crossed(figure: Figure, legend: Bbox) -> list[str]:

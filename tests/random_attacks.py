@@ -180,8 +180,25 @@ TOKENS = (b"NaN", b"-1", b"1e999", b"null", b'"x"', b"", b"true", b"[]", b"97", 
 def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
     """Damage a file in one of many ways; return the way."""
     content = bytearray(path.read_bytes())
-    ways = WAYS.split() + ["token", "line"] * 5 * (path.suffix in (".json", ".csv", ".yaml"))
+    ways = WAYS.split()
+    if path.suffix in (".json", ".csv", ".yaml"):
+        ways += ["token", "line"] * 5
     way = rng.choice(ways)
+    content = damaged(rng, content, way, others)
+    path.unlink()
+    if way == "folder":
+        path.mkdir()
+    elif way == "pipe":
+        os.mkfifo(path)
+    elif way in ("nowhere", "itself", "device"):
+        path.symlink_to({"nowhere": "gone", "itself": path}.get(way, "/dev/zero"))
+    elif way != "gone":
+        path.write_bytes(content)
+    return way
+
+
+def damaged(rng: random.Random, content: bytearray, way: str, others: list[Path]) -> bytearray:
+    """Return a file's content, damaged if the way is one that damages content."""
     at = rng.randrange(len(content) + 1)
     if way == "bits" and content:
         for _ in range(rng.choice([1, 3, 20])):
@@ -200,17 +217,8 @@ def damage(rng: random.Random, path: Path, others: list[Path]) -> str:
         lines = content.splitlines(keepends=True)
         k = rng.randrange(len(lines))
         lines[k : k + 1] = [] if rng.random() < 0.5 else [lines[k]] * 2
-        content = b"".join(lines)
-    path.unlink()
-    if way == "folder":
-        path.mkdir()
-    elif way == "pipe":
-        os.mkfifo(path)
-    elif way in ("nowhere", "itself", "device"):
-        path.symlink_to({"nowhere": "gone", "itself": path}.get(way, "/dev/zero"))
-    elif way != "gone":
-        path.write_bytes(content)
-    return way
+        content = bytearray(b"".join(lines))
+    return content
 
 
 def damage_some(rng: random.Random, home: Home) -> tuple[dict[str, str], str]:

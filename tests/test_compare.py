@@ -33,18 +33,24 @@ def draw(rows, seed) -> list:
     return [(np.sort(rng.uniform(0, 0.5, n)), rng.integers(0, 700, n)) for n in sizes]
 
 
+def as_matrices(*sides) -> tuple[np.ndarray, np.ndarray]:
+    """Return which bins of 10 ms have spikes, for each utterance, and mean numbers of spikes."""
+    active = np.zeros((2, 4, 60, 700))
+    spikes = np.zeros((2, 60, 700))
+    for side, rows in enumerate(sides):
+        for i, (times, units) in enumerate(rows):
+            for time, unit in zip(times.astype(np.float16).astype(float), units, strict=True):
+                active[side, i, int(time / 0.01), unit] = 1
+                spikes[side, int(time / 0.01), unit] += 1 / 4
+    return active, spikes
+
+
 def test_numbers_by_hand():
     """Against whole matrices, and means of sorted times."""
     rows_a, rows_b = draw(4, 0), draw(4, 1)
     a, b = utterances(rows_a, [0, 1, 1, 3]), utterances(rows_b, [0, 1, 1, 3])
     measures, classes = compare_utterances(a, b)
-    active = np.zeros((2, 4, 60, 700))
-    spikes = np.zeros((2, 60, 700))
-    for side, rows in enumerate((rows_a, rows_b)):
-        for i, (times, units) in enumerate(rows):
-            for time, unit in zip(times.astype(np.float16).astype(float), units, strict=True):
-                active[side, i, int(time / 0.01), unit] = 1
-                spikes[side, int(time / 0.01), unit] += 1 / 4
+    active, spikes = as_matrices(rows_a, rows_b)
     blocks = active[:, :, :51].reshape(2, 4, 51, 140, 5).sum(axis=-1)[:, :, :50]
     expected = np.mean(
         [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(*blocks, strict=True)]
@@ -58,18 +64,21 @@ def test_numbers_by_hand():
     steps = spikes.sum(axis=2)
     difference = np.abs(steps[0] - steps[1]).sum() / steps[0].sum()
     assert measures["time_difference"] == pytest.approx(difference)
-    for side, rows in (("a", rows_a), ("b", rows_b)):
-        edges = [
-            np.quantile(times.astype(np.float16).astype(float), [0.05, 0.95]) for times, _ in rows
-        ]
-        onset, end = 1000 * np.mean(edges, axis=0)
-        assert measures[f"onset_ms_{side}"] == pytest.approx(onset)
-        assert measures[f"end_ms_{side}"] == pytest.approx(end)
-        assert measures[f"utterances_{side}"] == measures["matched"] == 4
-        assert classes.index.tolist() == ["zero", "one", "three"]
-        assert classes[f"utterances_{side}"].tolist() == [1, 2, 1]
-        one = np.mean([len(times) for times, _ in rows[1:3]])
-        assert classes.loc["one", f"spikes_{side}"] == one
+    check_side("a", rows_a, measures, classes)
+    check_side("b", rows_b, measures, classes)
+
+
+def check_side(side, rows, measures, classes):
+    """Check what is measured of one of the two data sets."""
+    edges = [np.quantile(times.astype(np.float16).astype(float), [0.05, 0.95]) for times, _ in rows]
+    onset, end = 1000 * np.mean(edges, axis=0)
+    assert measures[f"onset_ms_{side}"] == pytest.approx(onset)
+    assert measures[f"end_ms_{side}"] == pytest.approx(end)
+    assert measures[f"utterances_{side}"] == measures["matched"] == 4
+    assert classes.index.tolist() == ["zero", "one", "three"]
+    assert classes[f"utterances_{side}"].tolist() == [1, 2, 1]
+    one = np.mean([len(times) for times, _ in rows[1:3]])
+    assert classes.loc["one", f"spikes_{side}"] == one
 
 
 def test_matched_by_name_in_any_order():

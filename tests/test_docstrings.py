@@ -10,9 +10,9 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
+import shd_circuit
 from numpydoc.validate import validate
 
-import shd_circuit
 import shd_helpers
 
 CHECKS = {"PR01", "PR02", "RT01"}

@@ -55,10 +55,17 @@ def test_a_run_is_the_studys(pressed, toy_dir):
     history = fit(model, parts.training, parts.validation, recipe.training, generator)
     *_, drawn = seen["figure"].axes[0].lines
     assert list(drawn.get_ydata()) == [100 * epoch["validation_accuracy"] for epoch in history]
-    found, base, chance, words = map(int, re.findall(r" (\d+) (?:%|utterances|percentage)", line))
-    assert words == len(parts.validation)
+    check_verdict(line, len(parts.validation))
+
+
+def check_verdict(line, n_utterances):
+    """Check the interval in a verdict, and that the verdict follows from it."""
+    found, base, chance, utterances = map(
+        int, re.findall(r" (\d+) (?:%|utterances|percentage)", line)
+    )
+    assert utterances == n_utterances
     share = (found + base) / 200
-    assert chance == pytest.approx(196 * (2 * share * (1 - share) / words) ** 0.5, abs=1)
+    assert chance == pytest.approx(196 * (2 * share * (1 - share) / utterances) ** 0.5, abs=1)
     within = abs(found - base) <= chance
     assert ("about the same. Up" in line) == within or abs(abs(found - base) - chance) <= 1
 

@@ -97,13 +97,15 @@ def fused(events: Events, index: np.ndarray):
 
 def snntorch_loop(events: Events, index: np.ndarray):
     """Set up the readable loop."""
-    model, x, y = network(), *to_frames(events, index)
+    model = network()
+    x, y = to_frames(events, index)
     return *by_torch(lambda x: model(x).spk.sum(0), model, x, y), SNNTORCH
 
 
 def snntorch_tuned(events: Events, index: np.ndarray):
     """Set up snntorch's neurons layer by layer, each layer's products over all steps in one."""
-    model, x, y = network(), *to_frames(events, index)
+    model = network()
+    x, y = to_frames(events, index)
 
     def forward(x):
         for fc, lif in model.layers:
@@ -433,6 +435,33 @@ def floor(events: Events, step_s: float) -> list[dict]:
     threads = torch.get_num_threads()
     a = torch.randn(1024, 1024)
     flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
+    bytes_s = copied_bytes_s(threads)
+    batch = 128
+    _, hidden, classes = SIZES
+    _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
+    n_events = int(events.offsets[batch] - events.offsets[0])
+    cells = batch * events.n_steps * hidden
+    operations = (
+        2 * n_events * hidden  # weight rows forward, gradient rows back
+        + 2 * int(n_spikes[:, 0].sum()) * classes
+        + 2 * cells * classes  # the way back through the second layer's weights
+        + cells * (5 + 5 + 2 + 1)  # membrane and spike, surrogate, carry, bias
+    )
+    traffic = 4 * hidden * 2 * n_events + 4 * cells * 4  # those rows; membranes out, in; g out, in
+    arithmetic_s = operations / flops
+    arithmetic = (
+        f"{operations / 1e6:.0f} million operations at {flops / 1e9:.0f} G/s (matrix product)"
+    )
+    traffic_s = traffic / bytes_s
+    copies = f"{traffic / 1e6:.0f} MB at {bytes_s / 1e9:.0f} GB/s (copy in the second cache)"
+    return [
+        row("floor", "arithmetic", batch, arithmetic_s, step_s / arithmetic_s, arithmetic),
+        row("floor", "memory traffic", batch, traffic_s, step_s / traffic_s, copies),
+    ]
+
+
+def copied_bytes_s(threads: int) -> float:
+    """Return how many bytes per second the threads copy in the second cache."""
     pairs = [(np.ones(64 * 1024, np.float32), np.empty(64 * 1024, np.float32)) for _ in range(8)]
 
     def copy(source, target):  # 256 KB each, so that both stay in the second cache
@@ -447,29 +476,7 @@ def floor(events: Events, step_s: float) -> list[dict]:
             job.join()
 
     n_jobs = min(threads, len(pairs))
-    bytes_s = n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
-
-    batch = 128
-    (_, hidden, classes) = SIZES
-    _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
-    n_events = int(events.offsets[batch] - events.offsets[0])
-    cells = batch * events.n_steps * hidden
-    operations = (
-        2 * n_events * hidden  # weight rows forward, gradient rows back
-        + 2 * int(n_spikes[:, 0].sum()) * classes
-        + 2 * cells * classes  # the way back through the second layer's weights
-        + cells * (5 + 5 + 2 + 1)  # membrane and spike, surrogate, carry, bias
-    )
-    traffic = 4 * hidden * 2 * n_events + 4 * cells * 4  # those rows; membranes out, in; g out, in
-    out = []
-    for variant, minimum, note in (
-        ("arithmetic", operations / flops,
-         f"{operations / 1e6:.0f} million operations at {flops / 1e9:.0f} G/s (matrix product)"),
-        ("memory traffic", traffic / bytes_s,
-         f"{traffic / 1e6:.0f} MB at {bytes_s / 1e9:.0f} GB/s (copy in the second cache)"),
-    ):  # fmt: skip
-        out.append(row("floor", variant, batch, minimum, step_s / minimum, note))
-    return out
+    return n_jobs * 2000 * 2 * pairs[0][0].nbytes / clock(copy_in_threads)
 
 
 def setting() -> str:
