@@ -430,13 +430,8 @@ def processes() -> list[dict]:
     return out
 
 
-def floor(events: Events, step_s: float) -> list[dict]:
-    """Compare the step at batch 128 with what its arithmetic and its traffic take at peak."""
-    threads = torch.get_num_threads()
-    a = torch.randn(1024, 1024)
-    flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
-    bytes_s = copied_bytes_s(threads)
-    batch = 128
+def least_work(events: Events, batch: int) -> tuple[int, int]:
+    """Return how many operations a training step needs at least, and how many bytes it moves."""
     _, hidden, classes = SIZES
     _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
@@ -448,6 +443,17 @@ def floor(events: Events, step_s: float) -> list[dict]:
         + cells * (5 + 5 + 2 + 1)  # membrane and spike, surrogate, carry, bias
     )
     traffic = 4 * hidden * 2 * n_events + 4 * cells * 4  # those rows; membranes out, in; g out, in
+    return operations, traffic
+
+
+def floor(events: Events, step_s: float) -> list[dict]:
+    """Compare the step at batch 128 with what its arithmetic and its traffic take at peak."""
+    threads = torch.get_num_threads()
+    a = torch.randn(1024, 1024)
+    flops = 2 * 1024**3 / clock(lambda: a @ a)  # the product uses all threads
+    bytes_s = copied_bytes_s(threads)
+    batch = 128
+    operations, traffic = least_work(events, batch)
     arithmetic_s = operations / flops
     arithmetic = (
         f"{operations / 1e6:.0f} million operations at {flops / 1e9:.0f} G/s (matrix product)"
