@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from shd_helpers.events.downsample import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, choose_engine
-from shd_helpers.network.spiking import unfamiliar_part
+from shd_helpers.network.spiking import unfamiliar_component
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def check_counted(model: Network) -> None:
     """
     if isinstance(model, ConvolutionalNetwork):
         return
-    if reason := unfamiliar_part(model):
+    if reason := unfamiliar_component(model):
         raise ValueError(
             f"This network's operations can't be counted: {reason}. The counts know layers of "
             "snntorch's Leaky, whose only state is the membrane. Count what your network adds in "

@@ -141,7 +141,7 @@ class Quantization:
         It is the threshold, times the headroom; in a readout a part of what the membrane comes to
         if all hidden neurons that weigh one way spike in each step.
         """
-        if not SpikingNetwork.is_readout(lif):
+        if not SpikingNetwork.accumulates_only(lif):
             headroom = OWN_HEADROOM if isinstance(lif.beta, nn.Parameter) else HEADROOM
             return headroom * lif.threshold.detach().expand(fc.out_features)
         weight, beta = fc.weight.detach(), lif.beta.detach().clamp(0, 1)
@@ -159,7 +159,7 @@ class Quantization:
         for its membranes are compared.
         """
         weight, theta = fc.weight, self.held(fc, lif) / HEADROOM
-        if SpikingNetwork.is_readout(lif):
+        if SpikingNetwork.accumulates_only(lif):
             whole, scale = self.integers(weight.reshape(1, -1), theta[:1], bits)
             return whole.view_as(weight), scale.expand(len(weight))
         return self.integers(weight, theta.unflatten(0, (-1, len(weight))).amax(0), bits)

@@ -164,7 +164,7 @@ class SpikingNetwork(nn.Module):
         return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in self.layers]
 
     @staticmethod
-    def is_readout(lif: snn.Leaky) -> bool:
+    def accumulates_only(lif: snn.Leaky) -> bool:
         """Tell whether a layer's membranes only add up: no spike, no reset."""
         return lif.state_function.__func__ is snn.Leaky._base_int and bool(
             torch.isinf(lif.threshold).all()
@@ -207,7 +207,7 @@ class SpikingNetwork(nn.Module):
 
 
 # What decides which currents, spikes and scores a network has.
-_METHODS = ("forward", "scores", "delayed_copies", "layers", "is_readout", "synapses")
+_METHODS = ("forward", "scores", "delayed_copies", "layers", "accumulates_only", "synapses")
 
 
 def class_name(thing: object) -> str:
@@ -215,7 +215,7 @@ def class_name(thing: object) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def unfamiliar_part(model: nn.Module) -> str | None:
+def unfamiliar_component(model: nn.Module) -> str | None:
     """Say which part of a network isn't one of the study's own, the first one; None if all are.
 
     What computes or counts a network without running its Python code (the compiled engine, costs,
