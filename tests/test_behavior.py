@@ -45,10 +45,10 @@ MUTATIONS = {
         "network/kernels.py", "grads[row, j] / (d * d) + neurons", "grads[row, j] / d + neurons"
     ),
     "the arctangent loses its factor": Mutation(
-        "network/kernels.py", "d = one / (d * d + one) * half", "d = one / (d * d + one)"
+        "network/kernels.py", "d = ONE / (d * d + ONE) * half_slope", "d = ONE / (d * d + ONE)"
     ),
     "the gradient of a learned threshold ignores the reset": Mutation(
-        "network/kernels.py", "d[2, j] -= if_reset if", "d[2, j] -= zero if"
+        "network/kernels.py", "d[THRESHOLDS, j] -= if_reset if", "d[THRESHOLDS, j] -= ZERO if"
     ),
     "the loop's membrane readout is a sum": Mutation(
         "network/spiking.py", "return recording.mem.mean(0) if", "return recording.mem.sum(0) if"

@@ -113,7 +113,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     assert (made.layers[1].threshold == made.high).all() and n_spikes[:, 1].sum() == 0
 
 
-def test_the_small_circuit_of_few_bit_weights_is_the_same_circuit():
+def test_the_small_circuit_of_low_precision_weights_is_the_same_circuit():
     model, config, _ = small()
     bits = Quantization.named("3-8-8 product")  # so few that the readout's range sets its scale
     first = integer_network(model, config, GRID, bits)
@@ -169,7 +169,7 @@ def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys
     assert (answered == own.answers).mean() >= 0.95
 
 
-def test_the_circuit_of_few_bit_weights_is_the_same_circuit():
+def test_the_circuit_of_low_precision_weights_is_the_same_circuit():
     """What training ends with is what the integers are made of, whoever makes them, and when."""
     model, config, _ = network()
     first = integer_network(model, config, GRID, BITS)
@@ -188,7 +188,7 @@ def test_a_step_goes_straight_through_to_the_floats():
     BITS.round_weights(tuned)
     fused.forward_backward(tuned, events, np.arange(12))
     own = model.fc1.weight.detach().clone()
-    with BITS.few_bit_weights(model):
+    with BITS.low_precision_weights(model):
         assert torch.equal(model.fc1.weight, tuned.fc1.weight)
         fused.forward_backward(model, events, np.arange(12))
     assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)

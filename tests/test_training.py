@@ -6,9 +6,7 @@ import torch
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.network import engine as engine_module
-from shd_helpers.network import loop as reference
-from shd_helpers.network.engine import choose_engine
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
 from tests.networks import spiking_network
@@ -123,10 +121,10 @@ def test_predictions(toy, engine):
 
 def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     net = network(toy)
-    assert choose_engine("fused", net) is engine_module
-    assert choose_engine("snntorch", net) is reference
+    assert choose_engine("fused", net) is COMPILED
+    assert choose_engine("snntorch", net) is SNNTORCH_LOOP
     net.lif1.spike_grad = true_step
     with pytest.warns(UserWarning, match="snntorch's loop runs"):
-        assert choose_engine("fused", net) is reference
+        assert choose_engine("fused", net) is SNNTORCH_LOOP
     with pytest.raises(ValueError, match="engine 'jax': must be one of fused"):
         choose_engine("jax", net)

@@ -165,7 +165,7 @@ class Quantization:
         return self.integers(weight, theta.unflatten(0, (-1, len(weight))).amax(0), bits)
 
     @contextmanager
-    def few_bit_weights(self, model: Network) -> Iterator[None]:
+    def low_precision_weights(self, model: Network) -> Iterator[None]:
         """Put few-bit weights into a model that has no `refusals`; its own come back."""
         assert isinstance(model, SpikingNetwork)
         own = [fc.weight.detach().clone() for fc, _ in model.layers]

@@ -155,17 +155,17 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
     events = _events(step_ms)
     model = _model(network, step_ms)
     index = np.arange(len(events))
-    module = choose_engine(engine, model)
-    parts = getattr(model, "members", ()) or (model,)
+    chosen = choose_engine(engine, model)
+    networks = getattr(model, "ensemble_members", ()) or (model,)
     found: dict[str, list[float] | str] = {}
-    for i, part in enumerate(parts):
-        loss, scores = module.forward_backward(part, events, index)
+    for i, trained in enumerate(networks):
+        loss, scores = chosen.forward_backward(trained, events, index)
         found[f"loss {i}"] = [loss]
         found[f"scores {i}"] = scores.flatten().tolist()
-        for name, parameter in part.named_parameters():
+        for name, parameter in trained.named_parameters():
             if parameter.grad is not None:
                 found[f"gradient of {name} {i}"] = _summary(parameter.grad)
-    scores, n_spikes = module.evaluate_batch(model, events, index)
+    scores, n_spikes = chosen.evaluate_batch(model, events, index)
     found["scores"] = scores.flatten().tolist()
     found["spikes"] = n_spikes.double().sum(0).tolist()
     return found
@@ -418,8 +418,8 @@ def _model(network: Mapping, step_ms: float = 3.0) -> Network:
     generator = torch.Generator().manual_seed(5)
     model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
     with torch.no_grad():
-        for part in (model, *getattr(model, "members", ())):
-            for name, parameter in part.named_parameters():
+        for each in (model, *getattr(model, "ensemble_members", ())):
+            for name, parameter in each.named_parameters():
                 if name == "fc1.weight":  # neurons differ as much as after training
                     parameter *= torch.linspace(0.5, 4, len(parameter))[:, None]
     return model

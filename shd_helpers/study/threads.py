@@ -34,4 +34,4 @@ def threads_for(engine: Engine) -> AbstractContextManager[None]:
 
     The engine is what `choose_engine` returns.
     """
-    return one_thread() if engine is SNNTORCH_LOOP else nullcontext()
+    return one_thread() if engine.name == SNNTORCH_LOOP.name else nullcontext()
