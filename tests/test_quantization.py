@@ -1,4 +1,4 @@
-"""From floats to the circuit's integers, and training with few-bit weights."""
+"""From floats to the circuit's integers, and training with low-precision weights."""
 
 import copy
 from dataclasses import replace
@@ -145,8 +145,8 @@ def test_a_shift_is_no_leak_for_learned_betas():
 
 
 @pytest.mark.slow
-def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys):
-    """Two voices, other takes of theirs; the last ten epochs train with few bits."""
+def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypatch, capsys):
+    """Two voices, other takes of theirs; the last ten epochs train with low-precision weights."""
     monkeypatch.setattr(speech, "SPEAKERS", speech.SPEAKERS[:2])
     monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
     takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
@@ -182,7 +182,7 @@ def test_the_circuit_of_low_precision_weights_is_the_same_circuit():
 
 
 def test_a_step_goes_straight_through_to_the_floats():
-    """The gradients are those at the few-bit weights; the float weights stay, and learn."""
+    """The gradients are those at the low-precision weights; the float weights stay, and learn."""
     model, _, events = network()
     tuned = copy.deepcopy(model)
     BITS.round_weights(tuned)
@@ -207,7 +207,7 @@ def train(rule=None, epochs=3, on_epoch=None):
     return model, config, events, history
 
 
-def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
+def test_the_last_epochs_train_with_low_precision_weights_and_end_with_them(capsys):
     plain, *_, before = train()
     kept = []
     tuned, _, events, history = train(

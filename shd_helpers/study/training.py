@@ -57,7 +57,7 @@ def train_epoch(
     """Update the model's weights once per batch; return the means met on the way.
 
     They are weighted by batch size and measured before each update. With a quantization every batch
-    runs with few-bit weights; the gradients go to the model's own.
+    runs with low-precision weights; the gradients go to the model's own.
     """
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
@@ -106,7 +106,7 @@ def fit(
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantization : Quantization, optional
-        The last `quantized_epochs` train, and end, with few-bit weights.
+        The last `quantized_epochs` train, and end, with low-precision weights.
     engine : str
         See `choose_engine`.
     on_epoch : callable, optional
