@@ -72,13 +72,13 @@ MUTATIONS = {
         "network/convolutional.py", "BLOCK = (6, 3)", "BLOCK = (3, 3)"
     ),
     "pooling needs more than the threshold": Mutation(
-        "events/downsample.py", "active >= grid.pool_threshold", "active > grid.pool_threshold"
+        "events/downsampling.py", "active >= grid.pool_threshold", "active > grid.pool_threshold"
     ),
     "more utterances of seen speakers test": Mutation(
         "events/split.py", "SEEN_SHARE = 0.1", "SEEN_SHARE = 0.12"
     ),
     "stretched events are rounded otherwise": Mutation(
-        "events/augmentation.py", "(t + 0.5) * factor[i]", "t * factor[i]"
+        "events/augmentation.py", "(t + 0.5) * changes.factor[i]", "t * changes.factor[i]"
     ),
     "a spike that comes too late costs something": Mutation(
         "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import engine, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork

@@ -10,7 +10,7 @@ from shd_circuit import circuit_scores, circuit_words, integer_network
 
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events import Downsampling, downsize
+from shd_helpers.events import Downsampling, downsample
 from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.quantization import HEADROOM
@@ -152,7 +152,7 @@ def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypat
     takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
     monkeypatch.setattr(speech, "TAKES", takes)
     files, grid = speech.make_spoken(tmp_path), Downsampling(150, 1, 3, 3, 1)
-    training, test = (downsize(read_shd(file), grid, "english") for file in files)
+    training, test = (downsample(read_shd(file), grid, "english") for file in files)
     config = NetworkConfig(
         n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
         readout="membrane", beta=0.9612, slope=3.46,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
@@ -17,7 +17,7 @@ both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 @pytest.fixture(scope="module")
 def toy(toy_dir):
     grid = Downsampling(pool_units=10, pool_steps=20, pool_threshold=2)  # small and quick
-    return downsize(read_shd(toy_dir / "toy_train.h5"), grid)
+    return downsample(read_shd(toy_dir / "toy_train.h5"), grid)
 
 
 def network(events, seed=0, slope=2.0):

@@ -20,7 +20,7 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine import unsupported_forward

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantization import HEADROOM

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from shd_helpers.data import datasets
-from shd_helpers.events import downsample as preprocessing
+from shd_helpers.events import downsampling as preprocessing
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.clusters import Places

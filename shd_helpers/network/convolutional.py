@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 
 CHANNELS = (16, 32, 64)  # of the three convolutions
 BLOCK = (6, 3)  # steps x units whose mean is an input of the first convolution

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.network.spiking import SpikingNetwork, unfamiliar_component

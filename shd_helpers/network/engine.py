@@ -22,7 +22,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.checks import check_choice
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import convolutional, kernels, loop, surrogates
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned

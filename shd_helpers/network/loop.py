@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 

@@ -25,7 +25,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.checks import check_settings, later, quoted
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork

@@ -32,8 +32,8 @@ from llvmlite.binding import get_host_cpu_name
 from shd_helpers import versions
 from shd_helpers.command import run
 from shd_helpers.data.shd_file import LANGUAGES, Utterances
-from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
-from shd_helpers.events.split import split_parts
+from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
+from shd_helpers.events.split import split_utterances
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
@@ -128,12 +128,12 @@ def downsampling_and_splits() -> Numbers:
     found: dict[str, list[float] | str] = {}
     grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
     for name, grid in grids.items():
-        events = downsize(_utterances(seed=0), grid, "both")
+        events = downsample(_utterances(seed=0), grid, "both")
         found[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
     files = []
     for part in (0, 1):
-        events = downsize(_utterances(seed=part), grids["coarse"], "german")
-        files.append(replace(events, part=np.full(len(events), part, np.uint8)))
+        events = downsample(_utterances(seed=part), grids["coarse"], "german")
+        files.append(replace(events, file=np.full(len(events), part, np.uint8)))
     train, test = files
     splits = {
         "official": Split(),
@@ -141,11 +141,11 @@ def downsampling_and_splits() -> Numbers:
         "leave one speaker out": Split(protocol="leave_one_speaker_out", held_out=2),
     }
     for name, split in splits.items():
-        parts = split_parts(train, test, split, seed=1)
+        parts = split_utterances(train, test, split, seed=1)
         rows: list[np.ndarray] = []
         for chosen in parts:
-            assert chosen is not None and chosen.rows is not None and chosen.part is not None
-            rows += [chosen.rows, chosen.part, chosen.labels]
+            assert chosen is not None and chosen.rows is not None and chosen.file is not None
+            rows += [chosen.rows, chosen.file, chosen.labels]
         found[f"split, {name}"] = _digest(*rows)
     return found
 

@@ -11,7 +11,7 @@ import torch
 
 from shd_helpers.checks import check_settings, setting
 from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.network.ensemble import combine_members
