@@ -71,10 +71,20 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute, the first reason found; None if there is none.
+    """Say what in a network the compiled engine can't compute.
 
-    What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
-    and a surrogate and slope of its own in each layer.
+    It can compute per-neuron, learned or unequal betas and thresholds, and a surrogate and slope of
+    its own in each layer.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+
+    Returns
+    -------
+    str or None
+        The first reason found; None if there is none.
     """
     if reason := unsupported_forward(model):
         return reason
@@ -86,32 +96,57 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
 
 
 def unsupported_forward(model: nn.Module) -> str | None:
-    """Say what in a model isn't a layer of LIF neurons as the engine, or a circuit, computes them.
+    """Say what in a network the compiled engine, or a circuit, can't compute in the forward pass.
 
-    The first reason found; None if there is none. The surrogate doesn't matter, because only the
-    backward pass uses it.
+    Both know layers of leaky integrate-and-fire neurons that are reset by subtraction. The
+    surrogate doesn't matter, because only the backward pass uses it.
+
+    Parameters
+    ----------
+    model : Module
+        Any network.
+
+    Returns
+    -------
+    str or None
+        The first reason found; None if there is none.
     """
     if reason := unfamiliar_component(model):
         return reason
     assert isinstance(model, SpikingNetwork)
     for i, (fc, lif) in enumerate(model.layers, start=1):
-        state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
-            return f"fc{i} is not a plain Linear layer with biases"
-        if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
-            return f"layer {i} has forward hooks"
-        if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
-            return f"layer {i} is not in float32"
-        if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
-            return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
-        # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
-        subtracts = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
-        if not subtracts and not (i == model.n_layers and model.accumulates_only(lif)):
-            return f"the reset of lif{i} is no subtraction, late by a step"
-        if lif.inhibition or lif.state_quant or lif.init_hidden:
-            return f"lif{i} has inhibition, quantized states or hidden states"
-        if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
-            return f"the spikes of lif{i} are graded"
+        is_last = i == model.n_layers
+        if reason := _unsupported_weights(i, fc, lif) or _unsupported_neurons(i, lif, is_last):
+            return reason
+    return None
+
+
+def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
+    """Say what is unusual about the tensors of layer i, or about how it is called."""
+    if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
+        return f"fc{i} is not a plain Linear layer with biases"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
+        return f"layer {i} has forward hooks"
+    tensors = (fc.weight, fc.bias, lif.beta, lif.threshold)
+    if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
+        return f"layer {i} is not in float32"
+    shapes = {(), (1,), (fc.out_features,)}
+    if lif.beta.shape not in shapes or lif.threshold.shape not in shapes:
+        return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+    return None
+
+
+def _unsupported_neurons(i: int, lif: Leaky, is_last: bool) -> str | None:
+    """Say which option of snntorch's neurons in layer i the kernels don't have."""
+    # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
+    is_reset_by_subtraction = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+    is_readout = is_last and SpikingNetwork.accumulates_only(lif)
+    if not is_reset_by_subtraction and not is_readout:
+        return f"the reset of lif{i} is no subtraction, late by a step"
+    if lif.inhibition or lif.state_quant or lif.init_hidden:
+        return f"lif{i} has inhibition, quantized states or hidden states"
+    if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
+        return f"the spikes of lif{i} are graded"
     return None
 
 
