@@ -101,12 +101,9 @@ class Layer(NamedTuple):
     half_slope: float  # of atan: half of snntorch's alpha
 
 
+_NUMPY_TYPES = {int: np.int64, float: np.float32}
 LAYER_DTYPE = np.dtype(
-    [
-        (name, np.float32 if "slope" in name else np.int64)  # as their types above say
-        for name in Layer._fields
-    ],
-    align=True,
+    [(name, _NUMPY_TYPES[kind]) for name, kind in Layer.__annotations__.items()], align=True
 )
 
 
@@ -171,7 +168,24 @@ class NextLayer(NamedTuple):
 
 @compiled
 def read_events(batch, b, n_units, events):
-    """List the events of a batch's utterance b by step; return whether all are sound."""
+    """List the events of a batch's utterance b by step; return whether all are sound.
+
+    Parameters
+    ----------
+    batch : Batch
+        The utterances; only read.
+    b : int
+        Which utterance of the batch.
+    n_units : int
+        Units of the input, without delayed copies.
+    events : EventList
+        Where they are written.
+
+    Returns
+    -------
+    bool
+        False if an event is out of order, or outside of the steps and units.
+    """
     first = batch.offsets[batch.utterances[b]]
     end = batch.offsets[batch.utterances[b] + 1]
     e = first
@@ -192,6 +206,17 @@ def sort_by_unit(events, n_units, unit_starts, arrivals):
 
     Unit u is active at the steps whose rows in ``mem`` are
     ``arrivals[unit_starts[u]:unit_starts[u + 1]]``, in ascending order. This is a counting sort.
+
+    Parameters
+    ----------
+    events : EventList
+        The events of an utterance.
+    n_units : int
+        Units that they are of.
+    unit_starts : ndarray
+        Written, (n_units + 2,) or more.
+    arrivals : ndarray
+        Written, (events,) or more.
     """
     n_steps = len(events.starts) - 1
     # While events are placed, entry u + 1 is where the next event of unit u goes. It ends where the
@@ -283,6 +308,23 @@ def add_rows(rows, index, first, last, low, out, r, at, n):
     """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
 
     n is a multiple of LANES; an index is below 2^31.
+
+    Parameters
+    ----------
+    rows : ndarray
+        What is added, (rows, columns).
+    index : ndarray
+        Rows to add; those from `first` up to, not including, `last`. Below 2^31.
+    first, last : int
+        See `index`.
+    low : int
+        First column of `rows`.
+    out : ndarray
+        What is added to, (rows, columns).
+    r, at : int
+        Row and first column of `out`.
+    n : int
+        Columns, a multiple of LANES.
     """
     j = 0 if first < last else n
     while j + 8 * LANES <= n:
@@ -303,6 +345,19 @@ def add_products(v, w, out, r, is_first):
     Two rows for each time that w is read, and five rows of w (`ROWS_AT_ONCE`) for each time that
     the sums are, because reading takes longer than arithmetic. The number of rows of w is divisible
     by five. With `is_first` the first products replace what was there.
+
+    Parameters
+    ----------
+    v : ndarray
+        (rows, inner); two of its rows are used.
+    w : ndarray
+        (inner, columns); `inner` is divisible by five.
+    out : ndarray
+        (rows, columns).
+    r : int
+        The first of the two rows of `v` and `out`.
+    is_first : bool
+        Replace what is in `out`, instead of adding to it.
     """
     s = r + 1
     for k in range(0, len(w), 5):
@@ -342,6 +397,16 @@ def exp(x):
 
     This is expf of the Cephes library (S. Moshier, https://www.netlib.org/cephes). Unlike the C
     library's function, LLVM can compute it for a whole vector at once.
+
+    Parameters
+    ----------
+    x : float32
+        From -87 to 88.
+
+    Returns
+    -------
+    float32
+        exp(x).
     """
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))  # exp(x) = 2^n exp(r)
     r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)  # log(2) in two parts
@@ -355,38 +420,123 @@ def exp(x):
 
 @compiled
 def matrix(memory, at, n_rows, n_columns):
-    """Return a matrix that lies in a long array from index `at` on."""
+    """Return a matrix that lies in a long array from index `at` on.
+
+    Parameters
+    ----------
+    memory : ndarray
+        (numbers,).
+    at : int
+        Index of its first number.
+    n_rows, n_columns : int
+        Its shape.
+
+    Returns
+    -------
+    ndarray
+        A view, (n_rows, n_columns).
+    """
     return memory[at : at + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 @compiled
 def weights_of(layer, memory):
-    """Return a layer's weights, (inputs, band), from the parameters; or their gradients."""
+    """Return a layer's weights, (inputs, band), from the parameters; or their gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    memory : ndarray
+        The parameters of all layers, or gradients.
+
+    Returns
+    -------
+    ndarray
+        A view, (inputs, band).
+    """
     return matrix(memory, layer.parameters_at, layer.n_inputs, layer.band)
 
 
 @compiled
 def neurons_of(layer, memory):
-    """Return a layer's BIASES, BETAS and THRESHOLDS, (3, width), or their gradients."""
+    """Return a layer's BIASES, BETAS and THRESHOLDS, (3, width), or their gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    memory : ndarray
+        The parameters of all layers, or gradients.
+
+    Returns
+    -------
+    ndarray
+        A view, (3, width).
+    """
     at = layer.parameters_at + layer.n_inputs * layer.band
     return matrix(memory, at, 3, layer.width)
 
 
 @compiled
 def membranes(layer, n_steps, state):
-    """Return a layer's membranes: a row before the first step, the steps, a row behind the last."""
+    """Return a layer's membranes: a row before the first step, the steps, a row behind the last.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    n_steps : int
+        Steps of the utterance.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+
+    Returns
+    -------
+    ndarray
+        A view, (steps + 2, width).
+    """
     return matrix(state, layer.states_at * (n_steps + 2), n_steps + 2, layer.width)
 
 
 @compiled
 def event_list(space, i):
-    """Return the list of the events that go into layer i."""
+    """Return the list of the events that go into layer i.
+
+    Parameters
+    ----------
+    space : Workspace
+        What this thread uses for each utterance.
+    i : int
+        The layer; the number of layers for what the last one emits.
+
+    Returns
+    -------
+    EventList
+        Views.
+    """
     return EventList(space.starts[i], space.units[i])
 
 
 @compiled
 def add_events(layer, weights, first_neurons, delays, events, mem):
-    """Add to ``mem`` the rows of weights of all events, and of their delayed copies."""
+    """Add to ``mem`` the rows of weights of all events, and of their delayed copies.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    weights : ndarray
+        (inputs, band).
+    first_neurons : ndarray
+        See `Network`.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    """
     n_steps = len(events.starts) - 1
     n_units = len(weights) // len(delays)
     starts = events.starts
@@ -416,7 +566,25 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
 
 @compiled
 def layer_forward(layer, network, delays, events, mem, spiked, events_out):
-    """Take an utterance's events through one layer: write its membranes and its own events."""
+    """Take an utterance's events through one layer: write its membranes and its own events.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    network : Network
+        The network; only read.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        Where the membranes are written, (steps + 2, width).
+    spiked : ndarray
+        Space for a flag for each neuron, uint8 (width,) or more.
+    events_out : EventList
+        Where the layer's own events are written.
+    """
     neurons = neurons_of(layer, network.parameters)
     weights = weights_of(layer, network.parameters)
     n_steps = len(events.starts) - 1
@@ -451,6 +619,17 @@ def step_forward(neurons, mem, t, spiked):
     """Turn the currents mem[t + 1] into the membranes of step t; say in `spiked` which spike.
 
     The neuron is snntorch's `Leaky` with a reset by subtraction, rounded in the same order.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    t : int
+        The step.
+    spiked : ndarray
+        Written: 1 for each neuron that spikes, uint8 (width,) or more.
     """
     for j in range(mem.shape[1]):
         beta = neurons[BETAS, j]
@@ -463,7 +642,13 @@ def step_forward(neurons, mem, t, spiked):
 
 @compiled
 def check_surrogate(kind):
-    """Raise ValueError if `step_back` has no derivative for a number."""
+    """Raise ValueError if `step_back` has no derivative for a number.
+
+    Parameters
+    ----------
+    kind : int
+        `Layer.surrogate`.
+    """
     if kind != FAST_SIGMOID and kind != ATAN and kind != SIGMOID and kind != READOUT:
         raise ValueError("no surrogate has this number: see shd_helpers/network/surrogates.py")
 
@@ -475,6 +660,21 @@ def step_back(layer, neurons, mem, t, grads, row):
     It is rounded as snntorch's derivatives are. `check_surrogate` refuses a number that no
     surrogate has, once for all steps: with another branch here, whether it raises or not, every
     step back takes a tenth to a fifth longer.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        (steps + 2, width); rows behind t are gradients already.
+    t : int
+        The row.
+    grads : ndarray
+        dL/dspk of some steps, (STEPS_TOGETHER, width).
+    row : int
+        The row of `grads` that is that of the step.
     """
     kind = layer.surrogate
     slope = layer.slope
@@ -507,7 +707,21 @@ def step_back(layer, neurons, mem, t, grads, row):
 def add_neuron_gradients(neurons, mem, t, d):
     """Add the gradients of beta and threshold in a step whose row is t.
 
-    mem[t] and those behind it are gradients already, mem[t - 1] is still a membrane.
+    mem[t] and those behind it are gradients g already, mem[t - 1] is still a membrane U. Beta
+    multiplies U[t - 1], so its gradient is g[t] U[t - 1]. The threshold counts twice. The surrogate
+    has the distance U[t] - threshold, whose gradient is g[t] - beta g[t + 1]. And the threshold is
+    subtracted from U[t] if the neuron has spiked in the step before.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        (steps + 2, width).
+    t : int
+        The row.
+    d : ndarray
+        Gradients, (3, width), that are added to.
     """
     for j in range(mem.shape[1]):
         d[BETAS, j] += mem[t, j] * mem[t - 1, j]
@@ -523,11 +737,26 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
     With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
-    g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1], for snntorch detaches the reset.
+    g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
     dL/dspk[t] is the next layer's g[t] times its weights, or `output_error` for the output layer,
     where it is the same at all steps. If the layer learns betas or thresholds, d gets their
     gradients: what is subtracted at a reset is the threshold, and only the moment of the reset is
     detached.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    output_error : ndarray
+        dL/dspk of each output neuron, (width,) or more; for the output layer.
+    next_layer : NextLayer
+        The layer behind; for all others.
+    d : ndarray
+        Gradients of the layer's neurons, (3, width), that are added to.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
@@ -558,7 +787,25 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
 
 @compiled
 def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_weights):
-    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived."""
+    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    first_neurons : ndarray
+        See `Network`.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        Gradients of the currents, (steps + 2, width), from `layer_backward`.
+    space : Workspace
+        What this thread uses for each utterance.
+    d_weights : ndarray
+        (inputs, band), added to.
+    """
     n_steps = len(events.starts) - 1
     n_units = len(d_weights) // len(delays)
     arrivals = space.arrivals
@@ -581,6 +828,22 @@ def loss(scores, label, n_utterances, error):
     """Return the cross-entropy of one utterance's scores.
 
     `error` becomes the gradient of the batch's mean loss with respect to these scores.
+
+    Parameters
+    ----------
+    scores : ndarray
+        (classes,) float32.
+    label : int
+        The class.
+    n_utterances : int
+        Utterances in the batch.
+    error : ndarray
+        Written, (classes,) or more; zero behind the classes.
+
+    Returns
+    -------
+    float64
+        In nats.
     """
     top = scores.max()  # subtracted, so that exp can't overflow
     total = 0.0
@@ -595,7 +858,23 @@ def loss(scores, label, n_utterances, error):
 
 @compiled
 def forward(b, batch, network, state, space, results):
-    """Take a batch's utterance b through all layers; write scores and numbers of spikes."""
+    """Take a batch's utterance b through all layers; write scores and numbers of spikes.
+
+    Parameters
+    ----------
+    b : int
+        Which utterance of the batch.
+    batch : Batch
+        The utterances; only read.
+    network : Network
+        The network; only read.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+    space : Workspace
+        What this thread uses for each utterance.
+    results : Results
+        Row b is written.
+    """
     layers = network.layers
     n_layers = len(layers)
     n_steps = batch.n_steps
@@ -618,7 +897,19 @@ def forward(b, batch, network, state, space, results):
 
 @compiled
 def backward(network, state, space, gradients):
-    """Add the gradients of the utterance that `forward` has computed, from the last layer on."""
+    """Add the gradients of the utterance that `forward` has computed, from the last layer on.
+
+    Parameters
+    ----------
+    network : Network
+        The network; only read.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+    space : Workspace
+        What this thread uses for each utterance.
+    gradients : ndarray
+        (parameters,), added to.
+    """
     layers = network.layers
     n_layers = len(layers)
     n_steps = space.starts.shape[1] - 1
@@ -626,7 +917,7 @@ def backward(network, state, space, gradients):
         layer = layers[i]
         mem = membranes(layer, n_steps, state)
         no_weights = network.weights_by_neuron[:0].reshape(0, 0)
-        next_layer = NextLayer(0, mem, no_weights)  # numba needs arrays, if of nothing
+        next_layer = NextLayer(0, mem, no_weights)  # numba needs arrays, even if none is read
         if i + 1 < n_layers:
             n_next = layers[i + 1].n_neurons
             n_padded = (n_next + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
@@ -649,7 +940,20 @@ def backward(network, state, space, gradients):
 
 @compiled
 def new_workspace(batch, network):
-    """Return a thread's `Workspace`, large enough for each utterance of a batch."""
+    """Return a thread's `Workspace`, large enough for each utterance of a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        The utterances; only read.
+    network : Network
+        The network; only read.
+
+    Returns
+    -------
+    Workspace
+        Uninitialized, but for `all_rows`.
+    """
     n_layers = len(network.layers)
     n_steps = batch.n_steps
     most_inputs = 0
@@ -730,7 +1034,17 @@ def spread_windows(weights, inputs, columns, rows):
 
 @compiled
 def gather_windows(rows, inputs, columns, weights):
-    """Add up, window after window, from where `spread_windows` writes; for gradients."""
+    """Add up, window after window, from where `spread_windows` writes; for gradients.
+
+    Parameters
+    ----------
+    rows : ndarray
+        (inputs, band): gradients of the layer's weights.
+    inputs, columns : ndarray
+        (windows, weights of a window): the row and first column to read from.
+    weights : ndarray
+        (weights of a window, channels), added to.
+    """
     n_channels = weights.shape[1]
     for window in range(inputs.shape[0]):
         for k in range(inputs.shape[1]):
