@@ -64,7 +64,8 @@ def drawn_factors(events, by_hand, edges, limits):
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()
 
     def factor(i):
-        before, after = entries(EVENTS, i), entries(events, i)
+        before = entries(EVENTS, i)
+        after = entries(events, i)
         return np.mean([f for f in middles if by_hand(before, f) == after])
 
     factors = [factor(i) for i in range(40)]

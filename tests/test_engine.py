@@ -163,7 +163,8 @@ def gradients_in_float64(model, layers, d_spk, sign):
 
 def relative(a, b):
     """Return the norm of the difference over the norm of b, which counts from 1e-30 on."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a = np.asarray(a, np.float64)
+    b = np.asarray(b, np.float64)
     return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30)
 
 
@@ -429,7 +430,8 @@ OPTIONS = {
 @pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
 def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
-    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    rng = np.random.default_rng(3)
+    generator = torch.Generator().manual_seed(3)
     model = spiking_network([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
     with torch.no_grad():
         for fc, lif in model.layers:
@@ -438,9 +440,11 @@ def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
-    events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
+    events = random_events(9, 30, 20, 6, 0.2)
+    index = np.array([4, 0, 1, 5, 3, 8])
     loss, scores = engine.forward_backward(model, events, index)
-    ours, states = gradients(model), engine.record(model, events, index)
+    ours = gradients(model)
+    states = engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index)
     want_states = reference.record(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
@@ -470,7 +474,8 @@ def test_shared_weights_compute_what_snntorch_computes(kernel_size, stride, n_ch
     with torch.no_grad():
         model.fc1.weight += 0.2
         model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
-    events, index = random_events(5, 30, 40, 4, 0.2), np.array([4, 0, 3])
+    events = random_events(5, 30, 40, 4, 0.2)
+    index = np.array([4, 0, 3])
     _, scores = engine.forward_backward(model, events, index)
     ours = gradients(model)
     _, want_scores = reference.forward_backward(model, events, index)
@@ -526,7 +531,8 @@ def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
 
 
 def test_events_and_indices_that_do_not_fit_are_refused():
-    model, events = make_model([12, 9, 4]), random_events(4, 20, 12, 4, 0.3)
+    model = make_model([12, 9, 4])
+    events = random_events(4, 20, 12, 4, 0.3)
     with pytest.raises(ValueError, match="13 units for 12 inputs"):
         engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
@@ -543,8 +549,10 @@ def test_events_and_indices_that_do_not_fit_are_refused():
 @pytest.mark.parametrize("steps, units", [([1, 0], [0, 0]), ([0, 5], [0, 0]), ([0, 0], [0, 4]),
                                           ([0, 0], [1, 0])])  # fmt: skip
 def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
-    steps, units = np.array(steps, np.uint16), np.array(units, np.uint16)
-    one, names = np.zeros(1, np.int64), ("a", "b")
+    steps = np.array(steps, np.uint16)
+    units = np.array(units, np.uint16)
+    one = np.zeros(1, np.int64)
+    names = ("a", "b")
     events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
     with pytest.raises(ValueError, match="out of order"):
         engine.forward_backward(make_model([4, 2]), events, [0])
@@ -553,8 +561,10 @@ def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
 @pytest.mark.parametrize("n", [16, 64, 80, 128, 336])
 def test_rows_are_added_one_after_the_other(n):
     rng = np.random.default_rng(n)
-    rows, out = (rng.normal(size=(5, 368)).astype(np.float32) for _ in range(2))
-    index, expected = np.array([9, 4, 0, 4, 2, 9], np.int32), out.copy()
+    rows = rng.normal(size=(5, 368)).astype(np.float32)
+    out = rng.normal(size=(5, 368)).astype(np.float32)
+    index = np.array([9, 4, 0, 4, 2, 9], np.int32)
+    expected = out.copy()
     for i in (4, 0, 4, 2):
         expected[3, 32 : 32 + n] += rows[i, 16 : 16 + n]
     kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)

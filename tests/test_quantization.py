@@ -104,8 +104,9 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     unit = (
         float(PRODUCT.layer_integers(model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
     )
-    found, wanted = counts * unit / events.n_steps, model.scores(floats).detach()
-    assert np.abs(found - wanted.numpy()).max() < 0.02 * wanted.std()
+    scores = counts * unit / events.n_steps
+    wanted = model.scores(floats).detach()
+    assert np.abs(scores - wanted.numpy()).max() < 0.02 * wanted.std()
     spikes = floats.hidden_spk[0].sum((0, 2)).numpy()
     assert spikes.min() > 20 and (n_spikes[:, 0] == spikes).mean() > 0.5
     assert np.abs(n_spikes[:, 0] - spikes).max() <= 3
@@ -151,13 +152,16 @@ def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypat
     monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
     takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
     monkeypatch.setattr(speech, "TAKES", takes)
-    files, grid = speech.make_spoken(tmp_path), Downsampling(150, 1, 3, 3, 1)
-    training, test = (downsample(read_shd(file), grid, "english") for file in files)
+    files = speech.make_spoken(tmp_path)
+    grid = Downsampling(150, 1, 3, 3, 1)
+    training = downsample(read_shd(files[0]), grid, "english")
+    test = downsample(read_shd(files[1]), grid, "english")
     config = NetworkConfig(
         n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
         readout="membrane", beta=0.9612, slope=3.46,
     )  # fmt: skip
-    rule, settings = Quantization.named("4-8-16 product QAT"), TrainConfig(40, 8, 2e-3, 15)
+    rule = Quantization.named("4-8-16 product QAT")
+    settings = TrainConfig(40, 8, 2e-3, 15)
     model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
     history = fit(
         model, training, test, settings, torch.Generator().manual_seed(0), quantization=rule
@@ -227,18 +231,23 @@ def test_the_last_epochs_train_with_low_precision_weights_and_end_with_them(caps
     assert train(replace(BITS, quantized_epochs=9))[3][0]["train_loss"] != losses[0][0]
 
 
-def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
+def test_scores_of_the_circuit_are_reported_beside_those_of_the_floats(capsys):
     model, config, events, _ = train()
     events = replace(events, speakers=np.arange(12) % 3)
     made = integer_network(model, config, GRID, BITS)
-    part, rest = events.take(np.arange(8)), events.take(np.arange(8, 12))
-    validated, tested = evaluate(model, rest), evaluate(model, part)
-    answers = made.evaluate(part)[0].argmax(1)
-    right, floats = answers == part.labels, tested.class_scores.argmax(1).numpy()
+    for_testing = events.take(np.arange(8))
+    for_validation = events.take(np.arange(8, 12))
+    validated = evaluate(model, for_validation)
+    tested = evaluate(model, for_testing)
+    answers = made.evaluate(for_testing)[0].argmax(1)
+    right = answers == for_testing.labels
+    floats = tested.class_scores.argmax(1).numpy()
     scores = circuit_scores(made, validated, tested, seen=[0, 2])
-    seen = part.speakers != 1
+    seen = for_testing.speakers != 1
     assert scores == {
-        "integer_validation": (made.evaluate(rest)[0].argmax(1) == rest.labels).mean(),
+        "integer_validation": (
+            made.evaluate(for_validation)[0].argmax(1) == for_validation.labels
+        ).mean(),
         "integer_test": right.mean(),
         "integer_test_seen": right[seen].mean(),
         "integer_test_unseen": right[~seen].mean(),
@@ -247,8 +256,8 @@ def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
     unscored = circuit_scores(made, tested, None, seen=[0, 2])
     assert unscored["integer_test"] is None is unscored["integer_test_unseen"]
     assert unscored["integer_agreement"] == scores["integer_agreement"]
-    words = np.array(part.class_names)[answers]
-    assert circuit_words(made, part).tolist() == words.tolist()
+    words = np.array(for_testing.class_names)[answers]
+    assert circuit_words(made, for_testing).tolist() == words.tolist()
 
 
 @pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])

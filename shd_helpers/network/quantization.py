@@ -107,14 +107,15 @@ class Quantization:
                 f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 QAT, 3-8-12 product or "
                 "3-8-12 product QAT; empty for none"
             )
-        fc1_bits, fc2_bits, mem_bits = (int(bits) for bits in match.groups()[:3])
-        product, quantization_aware = match.groups()[3:]
-        if not any((fc1_bits, fc2_bits, mem_bits)):  # as settings these would mean no circuit
+        fc1_bits, fc2_bits, mem_bits, product, quantization_aware = match.groups()
+        if (
+            int(fc1_bits) == int(fc2_bits) == int(mem_bits) == 0
+        ):  # as settings these would mean no circuit
             raise ValueError(f"circuit {name}: {_BITS}; the empty name stands for no circuit")
         return cls(
-            fc1_bits,
-            fc2_bits,
-            mem_bits,
+            fc1_bits=int(fc1_bits),
+            fc2_bits=int(fc2_bits),
+            mem_bits=int(mem_bits),
             leak="product" if product else "shift",
             quantized_epochs=QAT_EPOCHS if quantization_aware else 0,
         )
