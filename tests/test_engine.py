@@ -280,19 +280,19 @@ def test_spikes_of_ten_million_neuron_steps():
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     batch=st.integers(1, 40),
     density=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
-    surrogate=st.sampled_from(SURROGATES),
-    slope=st.floats(0.5, 60),
+    surrogate_and_slope=st.tuples(st.sampled_from(SURROGATES), st.floats(0.5, 60)),
     betas=st.sampled_from(
         ["one", "neuron", "one learned", "neuron learned", "neuron learned beyond"]
     ),
     seed=st.integers(0, 2**32 - 1),
 )
-@example(1, [1, 1], 1, 1.0, "atan", 2.0, "one learned", 0)
-@example(333, [183, 256, 10], 12, 0.02, "fast_sigmoid", 25.0, "neuron learned", 0)
-@example(40, [30, 33, 17, 16, 12], 65, 0.1, "fast_sigmoid", 25.0, "neuron learned", 1)
+@example(1, [1, 1], 1, 1.0, ("atan", 2.0), "one learned", 0)
+@example(333, [183, 256, 10], 12, 0.02, ("fast_sigmoid", 25.0), "neuron learned", 0)
+@example(40, [30, 33, 17, 16, 12], 65, 0.1, ("fast_sigmoid", 25.0), "neuron learned", 1)
 def test_any_network_computes_what_snntorch_and_float64_compute(
-    n_steps, sizes, batch, density, surrogate, slope, betas, seed
+    n_steps, sizes, batch, density, surrogate_and_slope, betas, seed
 ):
+    surrogate, slope = surrogate_and_slope
     rng = np.random.default_rng(seed)
     model = make_model(sizes, surrogate, slope, seed=seed, gain=rng.uniform(1, 4))
     set_betas(model, betas, rng)

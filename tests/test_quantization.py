@@ -241,7 +241,6 @@ def test_scores_of_the_circuit_are_reported_beside_those_of_the_floats(capsys):
     tested = evaluate(model, for_testing)
     answers = made.evaluate(for_testing)[0].argmax(1)
     right = answers == for_testing.labels
-    floats = tested.class_scores.argmax(1).numpy()
     scores = circuit_scores(made, validated, tested, seen=[0, 2])
     seen = for_testing.speakers != 1
     assert scores == {
@@ -251,13 +250,13 @@ def test_scores_of_the_circuit_are_reported_beside_those_of_the_floats(capsys):
         "integer_test": right.mean(),
         "integer_test_seen": right[seen].mean(),
         "integer_test_unseen": right[~seen].mean(),
-        "integer_agreement": (answers == floats).mean(),
+        "integer_agreement": (answers == tested.class_scores.argmax(1).numpy()).mean(),
     }
     unscored = circuit_scores(made, tested, None, seen=[0, 2])
     assert unscored["integer_test"] is None is unscored["integer_test_unseen"]
     assert unscored["integer_agreement"] == scores["integer_agreement"]
-    words = np.array(for_testing.class_names)[answers]
-    assert circuit_words(made, for_testing).tolist() == words.tolist()
+    names = np.array(for_testing.class_names)
+    assert circuit_words(made, for_testing).tolist() == names[answers].tolist()
 
 
 @pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])
