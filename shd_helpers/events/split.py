@@ -220,8 +220,8 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
 def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Draw the same share of every speaker's utterances of each class; return ascending indices.
 
-    This is systematic sampling: the utterances stand in a row, ordered by class and speaker, and in
-    random order within these. Then every 1 / fraction-th is taken, from a random start on.
+    This is systematic sampling: the utterances are ordered by class and speaker, and at random
+    within these. Then every 1 / fraction-th is taken, from a random start on.
     """
     n = len(events)
     order = rng.permutation(n)

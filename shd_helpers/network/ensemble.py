@@ -12,10 +12,11 @@ engines, costs and circuits then treat as any other::
       combined   inputs -> |    | -> hidden 2 -> | V1 / 2   V2 / 2 | -> mean of the scores
                            | W2 |
 
-* **First layer.** The members' weights, biases, betas and thresholds stand below each other. Each
-  hidden neuron does what it does in its member, because hidden neurons don't see each other.
-* **Second layer.** The members' weights stand beside each other, divided by k, and the biases are
-  the means of theirs.
+* **First layer.** The weights, biases, betas and thresholds of member 2 follow those of member 1,
+  and so on. Each hidden neuron does what it does in its member, because hidden neurons aren't
+  connected with each other.
+* **Second layer.** The weights from the hidden neurons of a member are the member's, divided by k.
+  The biases are the means of the members' biases.
 * **Why the scores are the means.** An output neuron of the readout "membrane" never spikes and is
   never reset, so its membrane is a linear function of its current: U[t] = beta U[t-1] + I[t]. All
   members have the same beta there (`NetworkConfig` refuses the readout "spikes", and a member's
