@@ -19,7 +19,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     error model has none. Where the machine code can't be kept, a warning names the remedy.
     """
     try:
-        return njit(function, cache=True, error_model="numpy", nogil=True)
+        # no_cfunc_wrapper: nothing calls it from C, and compiling takes less time without
+        return njit(function, cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
     except RuntimeError:  # numba: neither the file's folder nor the user's cache can be written to
         warnings.warn(
             "numba finds no folder to keep compiled code in, so that every start takes up to a "

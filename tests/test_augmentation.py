@@ -1,3 +1,5 @@
+"""Shift and stretch augmentation against the same changes made by hand."""
+
 import numpy as np
 import torch
 
@@ -16,8 +18,8 @@ def changed(seed=0, **limits):
 
 
 def entries(events, i):
-    part = slice(events.offsets[i], events.offsets[i + 1])
-    return {*zip(events.steps[part].tolist(), events.units[part].tolist(), strict=True)}
+    own = slice(events.offsets[i], events.offsets[i + 1])
+    return {*zip(events.steps[own].tolist(), events.units[own].tolist(), strict=True)}
 
 
 def moved(utterance, late, up):
@@ -33,7 +35,8 @@ def test_nothing_is_changed_unless_asked():
 
 
 def test_shifts_move_every_utterance_by_its_own_whole_number():
-    events, found = changed(shift_units=3, shift_ms=12.0), set()
+    events = changed(shift_units=3, shift_ms=12.0)
+    moves = set()
     for i in range(40):
         fits = [
             (late, up)
@@ -42,9 +45,10 @@ def test_shifts_move_every_utterance_by_its_own_whole_number():
             if entries(events, i) == moved(entries(EVENTS, i), late, up)
         ]
         assert len(fits) == 1
-        found |= {*fits}
-    assert len(found) > 20
-    assert {late for late, _ in found} == set(range(-4, 5)) and len({up for _, up in found}) == 7
+        moves |= {*fits}
+    assert len(moves) > 20
+    assert {late for late, _ in moves} == set(range(-4, 5))
+    assert len({up for _, up in moves}) == 7
 
 
 def stretched(utterance, factor):
@@ -60,7 +64,8 @@ def drawn_factors(events, by_hand, edges, limits):
     middles = ((edges[1:] + edges[:-1]) / 2).tolist()
 
     def factor(i):
-        before, after = entries(EVENTS, i), entries(events, i)
+        before = entries(EVENTS, i)
+        after = entries(events, i)
         return np.mean([f for f in middles if by_hand(before, f) == after])
 
     factors = [factor(i) for i in range(40)]
@@ -77,18 +82,21 @@ def test_stretch_multiplies_times():
 def test_dropout_leaves_the_share_out():
     events = changed(dropout=0.25)
     assert all(entries(events, i) <= entries(EVENTS, i) for i in range(40))
-    kept, n = len(events.steps) / len(EVENTS.steps), len(EVENTS.steps)
+    n = len(EVENTS.steps)
+    kept = len(events.steps) / n
     assert abs(kept - 0.75) < 4 * (0.25 * 0.75 / n) ** 0.5
 
 
 def test_order_labels_and_seeds():
     limits = {"shift_units": 5, "shift_ms": 15.0, "stretch": 0.3, "dropout": 0.2}
-    events, again, other = changed(0, **limits), changed(0, **limits), changed(1, **limits)
+    events = changed(0, **limits)
+    again = changed(0, **limits)
+    other = changed(1, **limits)
     np.testing.assert_array_equal(events.steps, again.steps)
     assert len(events.steps) != len(other.steps)
     np.testing.assert_array_equal(events.labels, EVENTS.labels)
     assert events.offsets[0] == 0 and events.offsets[-1] == len(events.steps) == len(events.units)
     for i in range(40):
-        part = slice(events.offsets[i], events.offsets[i + 1])
-        pairs = [*zip(events.steps[part].tolist(), events.units[part].tolist(), strict=True)]
+        own = slice(events.offsets[i], events.offsets[i + 1])
+        pairs = [*zip(events.steps[own].tolist(), events.units[own].tolist(), strict=True)]
         assert pairs == sorted(set(pairs))  # what the engine asks for

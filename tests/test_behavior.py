@@ -45,10 +45,10 @@ MUTATIONS = {
         "network/kernels.py", "grads[row, j] / (d * d) + neurons", "grads[row, j] / d + neurons"
     ),
     "the arctangent loses its factor": Mutation(
-        "network/kernels.py", "d = one / (d * d + one) * half", "d = one / (d * d + one)"
+        "network/kernels.py", "d = ONE / (d * d + ONE) * half_slope", "d = ONE / (d * d + ONE)"
     ),
     "the gradient of a learned threshold ignores the reset": Mutation(
-        "network/kernels.py", "d[2, j] -= if_reset if", "d[2, j] -= zero if"
+        "network/kernels.py", "d[THRESHOLDS, j] -= if_reset if", "d[THRESHOLDS, j] -= ZERO if"
     ),
     "the loop's membrane readout is a sum": Mutation(
         "network/spiking.py", "return recording.mem.mean(0) if", "return recording.mem.sum(0) if"
@@ -72,13 +72,13 @@ MUTATIONS = {
         "network/convolutional.py", "BLOCK = (6, 3)", "BLOCK = (3, 3)"
     ),
     "pooling needs more than the threshold": Mutation(
-        "events/downsample.py", "active >= grid.pool_threshold", "active > grid.pool_threshold"
+        "events/downsampling.py", "active >= grid.pool_threshold", "active > grid.pool_threshold"
     ),
     "more utterances of seen speakers test": Mutation(
         "events/split.py", "SEEN_SHARE = 0.1", "SEEN_SHARE = 0.12"
     ),
     "stretched events are rounded otherwise": Mutation(
-        "events/augmentation.py", "(t + 0.5) * factor[i]", "t * factor[i]"
+        "events/augmentation.py", "(t + 0.5) * changes.factor[i]", "t * changes.factor[i]"
     ),
     "a spike that comes too late costs something": Mutation(
         "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"

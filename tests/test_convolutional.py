@@ -31,7 +31,8 @@ def macs(model):
 
 
 def test_multiplications_are_those_of_what_it_puts_out():
-    model, counted = ConvolutionalNetwork(10, torch.Generator().manual_seed(0)), []
+    model = ConvolutionalNetwork(10, torch.Generator().manual_seed(0))
+    counted = []
     for layer in model.convolutions:
         if isinstance(layer, torch.nn.Conv2d):
             layer.register_forward_hook(

@@ -101,7 +101,8 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
     with torch.no_grad():
         for fc, _ in trained.layers:
             fc.bias += 0.2  # so that neurons spike without input
-    wanted, states = [], None
+    wanted = []
+    states = None
     for i in range(len(events)):
         with torch.no_grad():
             states = trained(torch.from_numpy(events.to_frames([i])), record_hidden=True)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
-from shd_helpers.events import downsample as preprocessing
-from shd_helpers.events.downsample import Downsampling, downsize, load_events, load_file
+from shd_helpers.events import downsampling
+from shd_helpers.events.downsampling import Downsampling, downsample, load_events, load_file
 
 KEYS = ENGLISH + GERMAN
 
@@ -72,7 +72,7 @@ def test_pooling_equals_nested_loops(spikes, grid, pool_threshold):
     pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
     pairs = [([t for t, _ in rows], [u for _, u in rows]) for rows in spikes]
-    dense = downsize(utterances(pairs), grid).to_frames(range(len(pairs)))
+    dense = downsample(utterances(pairs), grid).to_frames(range(len(pairs)))
     for i, (times, units) in enumerate(pairs):
         np.testing.assert_array_equal(dense[:, i], naive(times, units, grid))
 
@@ -81,11 +81,11 @@ def test_study_grid_is_183_by_333():
     grid = Downsampling()
     assert (grid.n_units, grid.n_steps, grid.n_bins) == (183, 333, 1000)
     # unit 699 and the last millisecond belong to no full block of three
-    events = downsize(utterances([([0.9995, 0.9995, 0.5, 0.5], [151, 152, 699, 698])]), grid)
+    events = downsample(utterances([([0.9995, 0.9995, 0.5, 0.5], [151, 152, 699, 698])]), grid)
     assert len(events.steps) == 0
     # two of nine cells are enough, one is not, the same cell twice is one
     spikes = [([0.0, 0.002], [150, 152]), ([0.003, 0.003], [150, 150]), ([], [])]
-    events = downsize(utterances(spikes), grid)
+    events = downsample(utterances(spikes), grid)
     assert events.offsets.tolist() == [0, 1, 1, 1]
     assert (events.steps[0], events.units[0]) == (0, 0)
 
@@ -95,26 +95,26 @@ def test_float16_times_are_widened_before_scaling():
     time = np.float16(1026 / 2048)
     assert int(time * np.float16(1000)) != int(float(time) * 1000)
     grid = Downsampling(pool_units=1, pool_steps=1, pool_threshold=1)
-    assert downsize(utterances([([time], [200])]), grid).steps[0] == int(float(time) * 1000)
+    assert downsample(utterances([([time], [200])]), grid).steps[0] == int(float(time) * 1000)
 
 
 def test_language_picks_utterances_by_name():
     keys = GERMAN + ENGLISH  # the German words come first here
     data = utterances([([0.1], [300])] * 4, labels=[0, 10, 19, 5], keys=keys)
     grid = Downsampling(pool_threshold=1)
-    english = downsize(data, grid, "english")
+    english = downsample(data, grid, "english")
     assert english.labels.tolist() == [0, 9] and english.speakers.tolist() == [1, 2]
-    german = downsize(data, grid, "german")
+    german = downsample(data, grid, "german")
     assert german.labels.tolist() == [0, 5] and german.class_names[5] == "fuenf"
-    assert len(downsize(data, grid, "both")) == 4
+    assert len(downsample(data, grid, "both")) == 4
 
 
 def test_utterances_are_taken_in_the_order_asked_for():
     spikes = [([0.1 * k, 0.2], [200 + k, 300]) for k in range(5)]
-    events = downsize(utterances(spikes), Downsampling(pool_threshold=1))
-    part = events.take(np.array([3, 0, 3]))
-    assert part.speakers.tolist() == [3, 0, 3]
-    np.testing.assert_array_equal(part.to_frames([0, 1, 2]), events.to_frames([3, 0, 3]))
+    events = downsample(utterances(spikes), Downsampling(pool_threshold=1))
+    taken = events.take(np.array([3, 0, 3]))
+    assert taken.speakers.tolist() == [3, 0, 3]
+    np.testing.assert_array_equal(taken.to_frames([0, 1, 2]), events.to_frames([3, 0, 3]))
     assert len(events.take(np.array([], dtype=int))) == 0
 
 
@@ -136,16 +136,15 @@ def same(a, b):
     return all(np.array_equal(x, vars(b)[name]) for name, x in vars(a).items())
 
 
-def test_cache_is_used_and_knows_content_and_parameters(files, data_dir, monkeypatch):
+def test_the_cache_is_used_and_depends_on_content_and_parameters(files, data_dir, monkeypatch):
     train, _ = load_events(files, Downsampling())
     with monkeypatch.context() as patch:
-        patch.setattr(preprocessing, "read_shd", None)  # reading again would fail
+        patch.setattr(downsampling, "read_shd", None)  # reading again would fail
         again, _ = load_events(files, Downsampling())
     assert same(train, again) and len(train.steps) == 10
     assert len(load_events(files, Downsampling(pool_threshold=1))[0].steps) == 20
     assert len(list((data_dir / "cache").glob("*.npz"))) == 4
-    rows = [[0.5, 0.5]] * 10, [[400, 401]] * 10, range(9, -1, -1), [0] * 10
-    write_shd(files[0], *rows)
+    write_shd(files[0], [[0.5, 0.5]] * 10, [[400, 401]] * 10, range(9, -1, -1), [0] * 10)
     train, _ = load_events(files, Downsampling())
     assert train.labels.tolist() == list(range(9, -1, -1))
 
@@ -166,21 +165,21 @@ def test_damaged_cache_is_made_again(files, data_dir, damage):
         os.mkfifo(entry)
     again, _ = load_events(files, Downsampling())
     assert same(train, again)
-    assert len(preprocessing._read_cache(entry)) == len(train)
+    assert len(downsampling._read_cache(entry)) == len(train)
 
 
-def test_of_eight_at_once_one_downsizes(files, data_dir, monkeypatch):
-    done = []
+def test_of_eight_at_once_one_downsamples(files, data_dir, monkeypatch):
+    calls = []
 
     def watched(*arguments):
-        done.append(arguments)
+        calls.append(arguments)
         time.sleep(0.3)
-        return downsize(*arguments)
+        return downsample(*arguments)
 
-    monkeypatch.setattr(preprocessing, "downsize", watched)
+    monkeypatch.setattr(downsampling, "downsample", watched)
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(lambda _: load_file(files, 0, Downsampling()), range(8)))
-    assert len(done) == 1 and all(same(found[0], events) for events in found)
+        loaded = list(threads.map(lambda _: load_file(files, 0, Downsampling()), range(8)))
+    assert len(calls) == 1 and all(same(loaded[0], events) for events in loaded)
 
 
 @pytest.mark.parametrize(
@@ -190,11 +189,14 @@ def test_of_eight_at_once_one_downsizes(files, data_dir, monkeypatch):
         ({"n": 0}, r"mini_train\.h5.*no utterance in language 'english'"),
         ({"n": 8}, r"mini_train\.h5: no training utterance of eight, nine"),
         ({"times": (1, 2, 7)}, r"mini_train\.h5: 100% of the spikes come after the first second"),
-        ({"times": (0.1, 0.2, 0.3)}, r"mini_train\.h5: downsizing leaves no event.*pool_threshold"),
+        (
+            {"times": (0.1, 0.2, 0.3)},
+            r"mini_train\.h5: downsampling leaves no event.*pool_threshold",
+        ),
         ({"speaker": 1}, r"mini_test\.h5: the same utterances as in the training file mini_train"),
     ],
 )
-def test_what_cannot_be_used_is_named_with_its_file(files, changes, message):
+def test_data_that_cannot_be_used_are_named_with_their_file(files, changes, message):
     make(files[0], **changes)
     with pytest.raises(DatasetError, match=message):
         load_events(files, Downsampling())

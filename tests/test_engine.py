@@ -1,6 +1,7 @@
 """The compiled engine against snntorch's loop and against arithmetic in float64."""
 
 import copy
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import engine, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork
@@ -81,60 +82,89 @@ def gradients(model):
     return {name: p.grad.detach().clone() for name, p in model.named_parameters()}
 
 
+class Layer64(NamedTuple):
+    """A layer computed in float64."""
+
+    x: np.ndarray  # (steps, batch, inputs)
+    weight: np.ndarray  # (neurons, inputs)
+    raw_beta: np.ndarray  # before it is clamped to 0..1
+    beta: np.ndarray
+    threshold: np.ndarray
+    mem: np.ndarray  # (steps, batch, neurons)
+    spk: np.ndarray  # (steps, batch, neurons)
+
+
+class Network64(NamedTuple):
+    """A network computed in float64 from its equations."""
+
+    spikes: list[np.ndarray]  # by layer
+    gradients: dict[str, np.ndarray]  # by parameter
+    terms: dict[str, np.ndarray]  # the size of the terms that a gradient is the sum of
+
+
 def float64(model, events, index, spikes=None):
-    """Compute the network in float64 from its equations: spikes, mems, gradients, terms' sizes.
+    """Compute the network in float64 from its equations.
 
     With `spikes` (one array a layer) the neurons reset and send what is given, so that the
     gradients are those of one and the same spike trains.
     """
     x = events.to_frames(index).astype(np.float64)
-    layers, trace = model.layers, []
-    for i, (fc, lif) in enumerate(layers):
-        w, b = fc.weight.detach().double().numpy(), fc.bias.detach().double().numpy()
-        raw = lif.beta.detach().double().numpy()
-        beta, theta = np.clip(raw, 0, 1), lif.threshold.double().numpy()
-        cur = x @ w.T + b
-        mem, spk, before, reset = np.empty_like(cur), np.empty_like(cur), 0.0, 0.0
-        for t in range(len(cur)):
-            mem[t] = before = beta * before + cur[t] - reset * theta
-            spk[t] = before > theta if spikes is None else spikes[i][t]
-            reset = spk[t]
-        trace.append((x, w, raw, beta, theta, mem, spk))
-        x = spk
+    layers = []
+    for i, (fc, lif) in enumerate(model.layers):
+        layers.append(layer_in_float64(fc, lif, x, None if spikes is None else spikes[i]))
+        x = layers[-1].spk
     counts = x.sum(0)
     p = np.exp(counts - counts.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
-    onehot = np.eye(counts.shape[1])[events.labels[index]]
-    d_spk = np.broadcast_to((p - onehot) / len(index), x.shape)
-    signed = _way_back(layers, trace, d_spk, lambda a: a)
-    return (
-        [t[6] for t in trace],
-        [t[5] for t in trace],
-        signed,
-        _way_back(layers, trace, d_spk, abs),
+    one_hot = np.eye(counts.shape[1])[events.labels[index]]
+    d_spk = np.broadcast_to((p - one_hot) / len(index), x.shape)
+    return Network64(
+        [layer.spk for layer in layers],
+        gradients_in_float64(model, layers, d_spk, lambda a: a),
+        gradients_in_float64(model, layers, d_spk, abs),
     )
 
 
-def _way_back(layers, trace, d_spk, sign):
+def layer_in_float64(fc, lif, x, spikes):
+    weight = fc.weight.detach().double().numpy()
+    raw_beta = lif.beta.detach().double().numpy()
+    beta = np.clip(raw_beta, 0, 1)
+    threshold = lif.threshold.double().numpy()
+    cur = x @ weight.T + fc.bias.detach().double().numpy()
+    mem = np.empty_like(cur)
+    spk = np.empty_like(cur)
+    before = 0.0
+    reset = 0.0
+    for t in range(len(cur)):
+        mem[t] = before = beta * before + cur[t] - reset * threshold
+        spk[t] = before > threshold if spikes is None else spikes[t]
+        reset = spk[t]
+    return Layer64(x, weight, raw_beta, beta, threshold, mem, spk)
+
+
+def gradients_in_float64(model, layers, d_spk, sign):
     """Compute the gradients, or with sign=abs the size of the terms that they are sums of."""
     grads = {}
     for i in range(len(layers), 0, -1):
-        x, w, raw, beta, theta, mem, _ = trace[i - 1]
-        lif = layers[i - 1][1]
-        g = sign(d_spk) * derivative(lif.spike_grad.surrogate, mem - theta, lif.spike_grad.slope)
+        layer = layers[i - 1]
+        step = model.layers[i - 1][1].spike_grad
+        distance = layer.mem - layer.threshold
+        g = sign(d_spk) * derivative(step.surrogate, distance, step.slope)
         for t in range(len(g) - 2, -1, -1):
-            g[t] += beta * g[t + 1]
-        grads[f"fc{i}.weight"] = np.tensordot(g, x, ((0, 1), (0, 1)))
+            g[t] += layer.beta * g[t + 1]
+        grads[f"fc{i}.weight"] = np.tensordot(g, layer.x, ((0, 1), (0, 1)))
         grads[f"fc{i}.bias"] = g.sum((0, 1))
-        d_beta = (g[1:] * sign(mem[:-1])).sum((0, 1)) * ((raw >= 0) & (raw <= 1))
-        grads[f"lif{i}.beta"] = d_beta if raw.ndim else d_beta.sum()
-        d_spk = g @ sign(w)
+        is_inside = (layer.raw_beta >= 0) & (layer.raw_beta <= 1)
+        d_beta = (g[1:] * sign(layer.mem[:-1])).sum((0, 1)) * is_inside
+        grads[f"lif{i}.beta"] = d_beta if layer.raw_beta.ndim else d_beta.sum()
+        d_spk = g @ sign(layer.weight)
     return grads
 
 
 def relative(a, b):
     """Return the norm of the difference over the norm of b, which counts from 1e-30 on."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    a = np.asarray(a, np.float64)
+    b = np.asarray(b, np.float64)
     return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-30)
 
 
@@ -216,8 +246,7 @@ def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
     _, grad = by_autograd(model, events, [0])
     assert not grad.isfinite().all()
     engine.forward_backward(model, events, [0])
-    *_, exact, _ = float64(model, events, [0])
-    wanted = exact["fc1.weight"].ravel()
+    wanted = float64(model, events, [0]).gradients["fc1.weight"].ravel()
     np.testing.assert_allclose(model.fc1.weight.grad.ravel(), wanted, rtol=1e-5, atol=1e-37)
 
 
@@ -232,7 +261,7 @@ def test_spikes_of_ten_million_neuron_steps():
     rec = engine.record(model, events, index)
     with torch.no_grad():
         want = model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
-    spikes64, *_ = float64(model, events, index)
+    exact = float64(model, events, index)
     neuron_steps = sum(spk.numel() for spk, _ in layers_of(rec))
     assert neuron_steps > 1e7
     assert 0.02 < rec.hidden_spk[0].mean() < 0.5 and 0.02 < rec.spk.mean() < 0.9
@@ -240,7 +269,7 @@ def test_spikes_of_ten_million_neuron_steps():
         int((a != b).sum()) for (a, _), (b, _) in zip(layers_of(rec), layers_of(want), strict=True)
     )
     from_float64 = sum(
-        int((a.numpy() != b).sum()) for (a, _), b in zip(layers_of(rec), spikes64, strict=True)
+        int((a.numpy() != b).sum()) for (a, _), b in zip(layers_of(rec), exact.spikes, strict=True)
     )
     assert from_snntorch < 10 and from_float64 < 10
 
@@ -251,17 +280,19 @@ def test_spikes_of_ten_million_neuron_steps():
     sizes=st.lists(st.integers(1, 40), min_size=2, max_size=5),
     batch=st.integers(1, 40),
     density=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
-    surrogate=st.sampled_from(SURROGATES),
-    slope=st.floats(0.5, 60),
+    surrogate_and_slope=st.tuples(st.sampled_from(SURROGATES), st.floats(0.5, 60)),
     betas=st.sampled_from(
         ["one", "neuron", "one learned", "neuron learned", "neuron learned beyond"]
     ),
     seed=st.integers(0, 2**32 - 1),
 )
-@example(1, [1, 1], 1, 1.0, "atan", 2.0, "one learned", 0)
-@example(333, [183, 256, 10], 12, 0.02, "fast_sigmoid", 25.0, "neuron learned", 0)
-@example(40, [30, 33, 17, 16, 12], 65, 0.1, "fast_sigmoid", 25.0, "neuron learned", 1)
-def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, seed):
+@example(1, [1, 1], 1, 1.0, ("atan", 2.0), "one learned", 0)
+@example(333, [183, 256, 10], 12, 0.02, ("fast_sigmoid", 25.0), "neuron learned", 0)
+@example(40, [30, 33, 17, 16, 12], 65, 0.1, ("fast_sigmoid", 25.0), "neuron learned", 1)
+def test_any_network_computes_what_snntorch_and_float64_compute(
+    n_steps, sizes, batch, density, surrogate_and_slope, betas, seed
+):
+    surrogate, slope = surrogate_and_slope
     rng = np.random.default_rng(seed)
     model = make_model(sizes, surrogate, slope, seed=seed, gain=rng.uniform(1, 4))
     set_betas(model, betas, rng)
@@ -281,34 +312,47 @@ def test_any_network(n_steps, sizes, batch, density, surrogate, slope, betas, se
     assert set(ours) == {name for name, _ in model.named_parameters()}
     want_loss, want = reference_step(model, events, index)
 
-    # spikes: snntorch's, but where its membrane is at the threshold to within float32's rounding
+    if same_spikes_as_snntorch(model, layers_of(rec), layers_of(want)):
+        assert torch.equal(counts, want.spk.sum(0))
+        assert loss == pytest.approx(want_loss, rel=1e-5, abs=1e-6)
+    assert torch.equal(counts, rec.spk.sum(0)) and torch.equal(counts, counts_of_step)
+    assert torch.equal(n_spikes, torch.stack([s.sum((0, 2)) for s, _ in layers_of(rec)], 1).long())
+    check_gradients(model, events, index, layers_of(rec), ours, slope)
+
+
+def same_spikes_as_snntorch(model, ours, snntorchs):
+    """Check spikes and membranes layer by layer; tell whether all spikes are the same.
+
+    They are snntorch's, except where its membrane is at the threshold to within float32's rounding.
+    """
     same = True
     for (spk, mem), (want_spk, want_mem), (_, lif) in zip(
-        layers_of(rec), layers_of(want), model.layers, strict=True
+        ours, snntorchs, model.layers, strict=True
     ):
         assert spk.shape == want_spk.shape and spk.is_contiguous() and mem.is_contiguous()
         if same and not torch.equal(spk, want_spk):
             first = (spk != want_spk).flatten(1).any(1).nonzero()[0, 0]
             off = (want_mem[first] - lif.threshold).abs()[spk[first] != want_spk[first]]
             assert off.max() < 1e-5
-            same = False
+            same = False  # what other spikes lead to in the layers behind can't be compared
         if same:
             torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
-    if same:
-        assert torch.equal(counts, want.spk.sum(0))
-        assert loss == pytest.approx(want_loss, rel=1e-5, abs=1e-6)
-    assert torch.equal(counts, rec.spk.sum(0)) and torch.equal(counts, counts_of_step)
-    assert torch.equal(n_spikes, torch.stack([s.sum((0, 2)) for s, _ in layers_of(rec)], 1).long())
+    return same
 
-    # gradients: float64's for the same spikes, to 1e-5; or, where terms cancel, to what float32
-    # can know: a membrane to 6e-8 of its size, hence a surrogate to slope times that.
-    spikes = [spk.numpy() for spk, _ in layers_of(rec)]
-    *_, exact, terms = float64(model, events, index, spikes)
-    rounding = 1e-7 * (2 + slope * sum(mem.abs().max().item() for _, mem in layers_of(rec)))
+
+def check_gradients(model, events, index, states, ours, slope):
+    """Check that gradients are float64's for the same spikes, to 1e-5.
+
+    Where terms cancel, they are so to what float32 can know: a membrane to 6e-8 of its size, hence
+    a surrogate to slope times that.
+    """
+    exact = float64(model, events, index, [spk.numpy() for spk, _ in states])
+    rounding = 1e-7 * (2 + slope * sum(mem.abs().max().item() for _, mem in states))
     for name, grad in ours.items():
         assert grad.shape == model.get_parameter(name).shape and grad.is_contiguous()
-        off = np.linalg.norm(grad.numpy() - exact[name])
-        size, size_of_terms = np.linalg.norm(exact[name]), np.linalg.norm(terms[name])
+        off = np.linalg.norm(grad.numpy() - exact.gradients[name])
+        size = np.linalg.norm(exact.gradients[name])
+        size_of_terms = np.linalg.norm(exact.terms[name])
         assert off <= max(1e-5 * size, rounding * size_of_terms, 1e-35), name
 
 
@@ -349,7 +393,7 @@ def test_no_bit_depends_on_threads_or_neighbors():
     assert torch.equal(alone[0], counts[33])
 
 
-def test_replaces_gradients_and_leaves_frozen_parameters_alone():
+def test_gradients_are_replaced_and_frozen_parameters_get_none():
     model = make_model([12, 9, 4])
     model.fc1.bias.requires_grad_(False)
     model.fc2.weight.requires_grad_(False)
@@ -385,8 +429,9 @@ OPTIONS = {
 
 @pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
-def test_options_against_snntorch(options, surrogate, slope):
-    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
+    rng = np.random.default_rng(3)
+    generator = torch.Generator().manual_seed(3)
     model = spiking_network([20, 30, 17, 6], 0.9, surrogate, slope, generator, **options)
     with torch.no_grad():
         for fc, lif in model.layers:
@@ -395,9 +440,11 @@ def test_options_against_snntorch(options, surrogate, slope):
             if lif.threshold.requires_grad:
                 lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
-    events, index = random_events(9, 30, 20, 6, 0.2), np.array([4, 0, 1, 5, 3, 8])
+    events = random_events(9, 30, 20, 6, 0.2)
+    index = np.array([4, 0, 1, 5, 3, 8])
     loss, scores = engine.forward_backward(model, events, index)
-    ours, states = gradients(model), engine.record(model, events, index)
+    ours = gradients(model)
+    states = engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index)
     want_states = reference.record(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
@@ -419,7 +466,7 @@ def test_options_against_snntorch(options, surrogate, slope):
 @pytest.mark.parametrize(
     "kernel_size, stride", [(40, 1), (1, 1), (5, 9), (7, 2), (12, 8), (39, 1), (3, 3)]
 )
-def test_windows_against_snntorch(kernel_size, stride, n_channels):
+def test_shared_weights_compute_what_snntorch_computes(kernel_size, stride, n_channels):
     """Units that one, many or no windows see; layers with and without columns left out."""
     window = {"kernel_size": kernel_size, "stride": stride, "delays": (0, 6)}
     generator = torch.Generator().manual_seed(1)
@@ -427,7 +474,8 @@ def test_windows_against_snntorch(kernel_size, stride, n_channels):
     with torch.no_grad():
         model.fc1.weight += 0.2
         model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
-    events, index = random_events(5, 30, 40, 4, 0.2), np.array([4, 0, 3])
+    events = random_events(5, 30, 40, 4, 0.2)
+    index = np.array([4, 0, 3])
     _, scores = engine.forward_backward(model, events, index)
     ours = gradients(model)
     _, want_scores = reference.forward_backward(model, events, index)
@@ -473,7 +521,7 @@ REFUSED = {
 
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
 @pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
-def test_says_why_not(change, reason):
+def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
     model = make_model([12, 9, 4])
     assert engine.unsupported_reason(model) is None
     change(model)
@@ -482,8 +530,9 @@ def test_says_why_not(change, reason):
         engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
 
 
-def test_refuses_what_does_not_fit():
-    model, events = make_model([12, 9, 4]), random_events(4, 20, 12, 4, 0.3)
+def test_events_and_indices_that_do_not_fit_are_refused():
+    model = make_model([12, 9, 4])
+    events = random_events(4, 20, 12, 4, 0.3)
     with pytest.raises(ValueError, match="13 units for 12 inputs"):
         engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
@@ -499,9 +548,11 @@ def test_refuses_what_does_not_fit():
 
 @pytest.mark.parametrize("steps, units", [([1, 0], [0, 0]), ([0, 5], [0, 0]), ([0, 0], [0, 4]),
                                           ([0, 0], [1, 0])])  # fmt: skip
-def test_refuses_events_that_are_no_ordered_cells_of_the_grid(steps, units):
-    steps, units = np.array(steps, np.uint16), np.array(units, np.uint16)
-    one, names = np.zeros(1, np.int64), ("a", "b")
+def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
+    steps = np.array(steps, np.uint16)
+    units = np.array(units, np.uint16)
+    one = np.zeros(1, np.int64)
+    names = ("a", "b")
     events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
     with pytest.raises(ValueError, match="out of order"):
         engine.forward_backward(make_model([4, 2]), events, [0])
@@ -510,8 +561,10 @@ def test_refuses_events_that_are_no_ordered_cells_of_the_grid(steps, units):
 @pytest.mark.parametrize("n", [16, 64, 80, 128, 336])
 def test_rows_are_added_one_after_the_other(n):
     rng = np.random.default_rng(n)
-    rows, out = (rng.normal(size=(5, 368)).astype(np.float32) for _ in range(2))
-    index, expected = np.array([9, 4, 0, 4, 2, 9], np.int32), out.copy()
+    rows = rng.normal(size=(5, 368)).astype(np.float32)
+    out = rng.normal(size=(5, 368)).astype(np.float32)
+    index = np.array([9, 4, 0, 4, 2, 9], np.int32)
+    expected = out.copy()
     for i in (4, 0, 4, 2):
         expected[3, 32 : 32 + n] += rows[i, 16 : 16 + n]
     kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)

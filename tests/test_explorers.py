@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
 from shd_helpers.study import training
@@ -53,7 +53,7 @@ def utterances(n_classes):
 
 def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, monkeypatch):
     monkeypatch.setattr(controls, "widgets", None)  # would raise
-    figure = explorers.downsizing(toy, Downsampling(), "english")
+    figure = explorers.downsampling(toy, Downsampling(), "english")
     assert isinstance(figure, Figure) and plt.get_fignums() == []
     assert "183 units x 333 steps" in capsys.readouterr().out
 
@@ -61,8 +61,8 @@ def test_without_a_person_there_is_one_static_figure_and_no_widget(toy, capsys, 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda toy: explorers.downsizing(toy, Downsampling(), "english"),
-        lambda toy: explorers.downsizing(toy, Downsampling(pool_steps=10), "both"),
+        lambda toy: explorers.downsampling(toy, Downsampling(), "english"),
+        lambda toy: explorers.downsampling(toy, Downsampling(pool_steps=10), "both"),
         lambda _: explorers.surrogate_reach(DISTANCE, "fast_sigmoid", 2.0),
         lambda _: utterances(10),
         lambda _: utterances(20),
@@ -73,12 +73,12 @@ def test_explorer_is_legible(draw, toy):
     assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
 
 
-def test_downsizing_tells_what_downsize_does(toy, caught):
-    explorers.downsizing(toy, Downsampling(), "german")
+def test_the_explorer_reports_what_downsample_does(toy, caught):
+    explorers.downsampling(toy, Downsampling(), "german")
     line = caught["update"](word="drei", speaker=2, take=2, pool_steps=10)
     i = np.flatnonzero((toy.labels == toy.keys.index("drei")) & (toy.speakers == 2))[1]
     german = np.flatnonzero(toy.labels >= 10)
-    events = downsize(toy, Downsampling(pool_steps=10), "german").take(
+    events = downsample(toy, Downsampling(pool_steps=10), "german").take(
         [np.flatnonzero(german == i)[0]]
     )
     assert f"183 units x 100 steps with {len(events.steps)} events" in line

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from shd_helpers import figures
 from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import plots, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 

@@ -9,7 +9,7 @@ import snntorch as snn
 import torch
 from shd_circuit.quantize import integer_network
 
-from shd_helpers.events import Downsampling, Parts
+from shd_helpers.events import Downsampling, Subsets
 from shd_helpers.network import (
     ConvolutionalNetwork,
     NetworkConfig,
@@ -89,7 +89,7 @@ OTHERS = {
 def written(folder, model, parameters=None):
     """Write a run of a model that was never trained."""
     recipe = Recipe.from_flat(parameters or SMALL)
-    parts = Parts(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
+    parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
     run = RunWriter(folder, recipe.flat(), DATA, parts, model)
     predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
     run.finish(model, {"test": 0.5}, predictions, {}, {})

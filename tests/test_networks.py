@@ -11,7 +11,7 @@ import torch
 from scripts import networks as kept_networks
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.study import evaluate, input_of, networks, read_network

@@ -1,4 +1,4 @@
-"""From floats to the circuit's integers, and training with few-bit weights."""
+"""From floats to the circuit's integers, and training with low-precision weights."""
 
 import copy
 from dataclasses import replace
@@ -10,7 +10,7 @@ from shd_circuit import circuit_scores, circuit_words, integer_network
 
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events import Downsampling, downsize
+from shd_helpers.events import Downsampling, downsample
 from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.quantization import HEADROOM
@@ -104,8 +104,9 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     unit = (
         float(PRODUCT.layer_integers(model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
     )
-    found, wanted = counts * unit / events.n_steps, model.scores(floats).detach()
-    assert np.abs(found - wanted.numpy()).max() < 0.02 * wanted.std()
+    scores = counts * unit / events.n_steps
+    wanted = model.scores(floats).detach()
+    assert np.abs(scores - wanted.numpy()).max() < 0.02 * wanted.std()
     spikes = floats.hidden_spk[0].sum((0, 2)).numpy()
     assert spikes.min() > 20 and (n_spikes[:, 0] == spikes).mean() > 0.5
     assert np.abs(n_spikes[:, 0] - spikes).max() <= 3
@@ -113,7 +114,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     assert (made.layers[1].threshold == made.high).all() and n_spikes[:, 1].sum() == 0
 
 
-def test_the_small_circuit_of_few_bit_weights_is_the_same_circuit():
+def test_the_small_circuit_of_low_precision_weights_is_the_same_circuit():
     model, config, _ = small()
     bits = Quantization.named("3-8-8 product")  # so few that the readout's range sets its scale
     first = integer_network(model, config, GRID, bits)
@@ -145,19 +146,22 @@ def test_a_shift_is_no_leak_for_learned_betas():
 
 
 @pytest.mark.slow
-def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys):
-    """Two voices, other takes of theirs; the last ten epochs train with few bits."""
+def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypatch, capsys):
+    """Two voices, other takes of theirs; the last ten epochs train with low-precision weights."""
     monkeypatch.setattr(speech, "SPEAKERS", speech.SPEAKERS[:2])
     monkeypatch.setattr(speech, "TEST_SPEAKERS", ())
     takes = {"train_takes": 4, "seen_test_takes": 3, "unseen_test_takes": 0}
     monkeypatch.setattr(speech, "TAKES", takes)
-    files, grid = speech.make_spoken(tmp_path), Downsampling(150, 1, 3, 3, 1)
-    training, test = (downsize(read_shd(file), grid, "english") for file in files)
+    files = speech.make_spoken(tmp_path)
+    grid = Downsampling(150, 1, 3, 3, 1)
+    training = downsample(read_shd(files[0]), grid, "english")
+    test = downsample(read_shd(files[1]), grid, "english")
     config = NetworkConfig(
         n_hidden=16, kernel_size=64, stride=16, n_delays=8, learn_beta=True, learn_threshold=True,
         readout="membrane", beta=0.9612, slope=3.46,
     )  # fmt: skip
-    rule, settings = Quantization.named("4-8-16 product QAT"), TrainConfig(40, 8, 2e-3, 15)
+    rule = Quantization.named("4-8-16 product QAT")
+    settings = TrainConfig(40, 8, 2e-3, 15)
     model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
     history = fit(
         model, training, test, settings, torch.Generator().manual_seed(0), quantization=rule
@@ -169,7 +173,7 @@ def test_floats_and_few_bits_agree_on_spoken_words(tmp_path, monkeypatch, capsys
     assert (answered == own.answers).mean() >= 0.95
 
 
-def test_the_circuit_of_few_bit_weights_is_the_same_circuit():
+def test_the_circuit_of_low_precision_weights_is_the_same_circuit():
     """What training ends with is what the integers are made of, whoever makes them, and when."""
     model, config, _ = network()
     first = integer_network(model, config, GRID, BITS)
@@ -182,13 +186,13 @@ def test_the_circuit_of_few_bit_weights_is_the_same_circuit():
 
 
 def test_a_step_goes_straight_through_to_the_floats():
-    """The gradients are those at the few-bit weights; the float weights stay, and learn."""
+    """The gradients are those at the low-precision weights; the float weights stay, and learn."""
     model, _, events = network()
     tuned = copy.deepcopy(model)
     BITS.round_weights(tuned)
     fused.forward_backward(tuned, events, np.arange(12))
     own = model.fc1.weight.detach().clone()
-    with BITS.few_bit_weights(model):
+    with BITS.low_precision_weights(model):
         assert torch.equal(model.fc1.weight, tuned.fc1.weight)
         fused.forward_backward(model, events, np.arange(12))
     assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)
@@ -207,7 +211,7 @@ def train(rule=None, epochs=3, on_epoch=None):
     return model, config, events, history
 
 
-def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
+def test_the_last_epochs_train_with_low_precision_weights_and_end_with_them(capsys):
     plain, *_, before = train()
     kept = []
     tuned, _, events, history = train(
@@ -227,28 +231,32 @@ def test_the_last_epochs_train_with_few_bits_and_end_with_them(capsys):
     assert train(replace(BITS, quantized_epochs=9))[3][0]["train_loss"] != losses[0][0]
 
 
-def test_scores_of_the_circuit_stand_beside_those_of_the_floats(capsys):
+def test_scores_of_the_circuit_are_reported_beside_those_of_the_floats(capsys):
     model, config, events, _ = train()
     events = replace(events, speakers=np.arange(12) % 3)
     made = integer_network(model, config, GRID, BITS)
-    part, rest = events.take(np.arange(8)), events.take(np.arange(8, 12))
-    validated, tested = evaluate(model, rest), evaluate(model, part)
-    answers = made.evaluate(part)[0].argmax(1)
-    right, floats = answers == part.labels, tested.class_scores.argmax(1).numpy()
+    for_testing = events.take(np.arange(8))
+    for_validation = events.take(np.arange(8, 12))
+    validated = evaluate(model, for_validation)
+    tested = evaluate(model, for_testing)
+    answers = made.evaluate(for_testing)[0].argmax(1)
+    right = answers == for_testing.labels
     scores = circuit_scores(made, validated, tested, seen=[0, 2])
-    seen = part.speakers != 1
+    seen = for_testing.speakers != 1
     assert scores == {
-        "integer_validation": (made.evaluate(rest)[0].argmax(1) == rest.labels).mean(),
+        "integer_validation": (
+            made.evaluate(for_validation)[0].argmax(1) == for_validation.labels
+        ).mean(),
         "integer_test": right.mean(),
         "integer_test_seen": right[seen].mean(),
         "integer_test_unseen": right[~seen].mean(),
-        "integer_agreement": (answers == floats).mean(),
+        "integer_agreement": (answers == tested.class_scores.argmax(1).numpy()).mean(),
     }
     unscored = circuit_scores(made, tested, None, seen=[0, 2])
     assert unscored["integer_test"] is None is unscored["integer_test_unseen"]
     assert unscored["integer_agreement"] == scores["integer_agreement"]
-    words = np.array(part.class_names)[answers]
-    assert circuit_words(made, part).tolist() == words.tolist()
+    names = np.array(for_testing.class_names)
+    assert circuit_words(made, for_testing).tolist() == names[answers].tolist()
 
 
 @pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])

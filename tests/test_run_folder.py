@@ -20,7 +20,7 @@ import torch
 
 from shd_helpers.data.datasets import fingerprint, locate
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.events import Downsampling, Parts, Split, load_parts
+from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
 from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
@@ -43,7 +43,7 @@ from tests.toy import write_toy
 
 EVENTS = random_events(8, 5, 4, 2, 0.1)
 EVENTS = replace(EVENTS, speakers=np.arange(8) % 2)
-PARTS = Parts(EVENTS.take(np.arange(4)), EVENTS.take(np.arange(4, 8)), None)
+PARTS = Subsets(EVENTS.take(np.arange(4)), EVENTS.take(np.arange(4, 8)), None)
 PREDICTIONS = pd.DataFrame({"utterance": range(4), "speaker": [0, 0, 1, 5], "input_events": 5})
 PREDICTIONS["label"] = ["null", "eins", "null", "null"]
 PREDICTIONS["predicted"] = ["null", "null", "null", "eins"]
@@ -480,7 +480,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     grid = Downsampling(pool_units=50, pool_steps=100)
     split = Split(protocol="leave_one_speaker_out", held_out=1, score_test=score_test)
     p = {"dataset": str(tmp_path), "language": "english", "seed": 3, **vars(grid), **vars(split)}
-    parts = load_parts(files, grid, "english", split, 3)
+    parts = load_subsets(files, grid, "english", split, 3)
     evaluated = parts.test if score_test else parts.validation
     model = build_network(NetworkConfig(), grid.n_units, 10, grid.step_ms, torch.Generator())
     run = RunWriter(tmp_path / "run", p, fingerprint(files), parts, model)
@@ -488,7 +488,7 @@ def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     found = read_run(tmp_path / "run")
     events = load_utterances(load_network(found)).predicted
     assert found.predictions.row.tolist() == events.rows.tolist()
-    assert found.predictions.file.tolist() == [("train", "test")[k] for k in events.part]
+    assert found.predictions.file.tolist() == [("train", "test")[k] for k in events.file]
     listed = pd.read_csv(tmp_path / "run" / "utterances.csv.gz", keep_default_na=False)
     assert len(listed) == (170 if score_test else 117)
     of_role = listed[listed.role == ("test" if score_test else "validation")]

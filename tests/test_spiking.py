@@ -114,7 +114,8 @@ def test_shared_weights_are_a_convolution_s(units, kernel_size, stride):
     with torch.no_grad():
         net.fc1.bias.copy_(torch.rand(4, generator=generator))
     x = torch.rand(3, 2, units, generator=generator)
-    kernel, bias = net.fc1.weight.view(4, 2, kernel_size), net.fc1.bias
+    kernel = net.fc1.weight.view(4, 2, kernel_size)
+    bias = net.fc1.bias
     want = torch.nn.functional.conv1d(x, kernel, bias, stride).transpose(1, 2).flatten(1)
     cur = net.fc1(x.flatten(1))
     torch.testing.assert_close(cur, want)

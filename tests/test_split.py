@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: nobody twice, nobody lost, nothing read unasked."""
+"""Each utterance is in one subset, none is lost, and no file is read that isn't needed."""
 
 import math
 
@@ -8,13 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import DatasetError, read_shd
-from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
-from shd_helpers.events.split import Split, add_copies, join, load_parts, split_validation
+from shd_helpers.events.downsampling import Downsampling, Events, load_events, load_file
+from shd_helpers.events.split import (
+    Split,
+    add_augmented_copies,
+    concatenate,
+    load_subsets,
+    split_validation,
+)
 from tests.toy import write_toy
 
 
 def labeled(labels, speakers):
-    n, empty = len(labels), np.zeros(0, np.uint16)
+    n = len(labels)
+    empty = np.zeros(0, np.uint16)
     names = tuple(map(str, range(10)))
     offsets = np.zeros(n + 1, np.int64)
     return Events(empty, empty, offsets, np.array(labels), np.array(speakers), names, 3, 3)
@@ -33,10 +40,8 @@ def test_random_split_takes_the_same_share_of_every_stratum(takes, speakers, fra
         for s in range(speakers):
             share = np.sum((events.labels[valid] == c) & (events.speakers[valid] == s))
             assert abs(share - fraction * takes) < 1
-    again, other = (
-        split_validation(events, Split(validation_fraction=fraction), s)[1]
-        for s in (seed, seed + 1)
-    )
+    _, again = split_validation(events, Split(validation_fraction=fraction), seed)
+    _, other = split_validation(events, Split(validation_fraction=fraction), seed + 1)
     assert np.array_equal(valid, again)
     assert len(rows) < 100 or not np.array_equal(valid, other)
 
@@ -62,7 +67,7 @@ def test_impossible_splits():
 
 
 def rows(events):
-    return {*zip(events.part.tolist(), events.rows.tolist(), strict=True)}
+    return {*zip(events.file.tolist(), events.rows.tolist(), strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +80,8 @@ COARSE = Downsampling(pool_units=50, pool_steps=100)
 
 
 def test_official_protocol_keeps_the_files_apart(files, data_dir):
-    training, validation, test = load_parts(files, COARSE, "english", Split(), 0)
-    assert set(training.part) == set(validation.part) == {0} and set(test.part) == {1}
+    training, validation, test = load_subsets(files, COARSE, "english", Split(), 0)
+    assert set(training.file) == set(validation.file) == {0} and set(test.file) == {1}
     assert len(rows(training) | rows(validation)) == len(training) + len(validation) == 120
     assert len(test) == 50
     original = read_shd(files[1])
@@ -85,20 +90,20 @@ def test_official_protocol_keeps_the_files_apart(files, data_dir):
     assert words == [test.class_names[label] for label in test.labels]
 
 
-def test_everybody_trains(files, data_dir):
+def test_utterances_of_all_speakers_train_under_everybody(files, data_dir):
     split = Split(protocol="everybody", validation_fraction=0.05, score_test=False)
-    training, validation, test = load_parts(files, COARSE, "english", split, 0)
+    training, validation, test = load_subsets(files, COARSE, "english", split, 0)
     assert test is None and {*training.speakers} == {0, 1, 2, 3, 4}
     assert len(rows(training) | rows(validation)) == len(training) + len(validation) == 170
 
 
-def test_leave_one_out_by_hand(files, data_dir):
+def test_leave_one_speaker_out_equals_a_count_by_hand(files, data_dir):
     everything = set()
     for speaker in range(5):
         split = Split(protocol="leave_one_speaker_out", held_out=speaker)
-        training, validation, test = load_parts(files, COARSE, "english", split, speaker)
-        parts = [rows(training), rows(validation), rows(test)]
-        assert sum(map(len, parts)) == len(set.union(*parts)) == 170  # nobody twice, nobody lost
+        training, validation, test = load_subsets(files, COARSE, "english", split, speaker)
+        subsets = [rows(training), rows(validation), rows(test)]
+        assert sum(map(len, subsets)) == len(set.union(*subsets)) == 170  # none twice, none lost
         assert speaker not in {*training.speakers, *validation.speakers}
         of_speaker = 10 if speaker == 4 else 40
         assert (test.speakers == speaker).sum() == of_speaker
@@ -106,17 +111,18 @@ def test_leave_one_out_by_hand(files, data_dir):
         for other in set(range(5)) - {speaker}:  # a tenth of everyone's utterances, to within one
             share = 0.1 * (10 if other == 4 else 40)
             assert abs((seen == other).sum() - share) <= 1
-        everything |= parts[2]
+        everything |= rows(test)
     assert len(everything) > 150
 
 
 def drawn_one_by_one(events, share, rng):
-    """Draw a share of every word of every speaker, walking along the sorted utterances."""
+    """Draw a share of every speaker's utterances of each class, one after the other."""
     shuffled = rng.permutation(len(events)).tolist()
     start = rng.random()
-    words = sorted(shuffled, key=lambda i: (events.labels[i], events.speakers[i]))
-    taken, due = [], math.floor(start)
-    for n, i in enumerate(words, start=1):
+    in_order = sorted(shuffled, key=lambda i: (events.labels[i], events.speakers[i]))
+    taken = []
+    due = math.floor(start)
+    for n, i in enumerate(in_order, start=1):
         if math.floor(n * share + start) > due:
             due = math.floor(n * share + start)
             taken.append(i)
@@ -125,20 +131,20 @@ def drawn_one_by_one(events, share, rng):
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_the_seed_draws_the_seen_speakers_test_utterances(files, data_dir, seed):
-    """The same ones for ever, and others for another seed; committed accuracies are of these."""
+    """Committed accuracies are of these utterances; another seed draws others."""
     split = Split(protocol="leave_one_speaker_out", held_out=2)
-    everything = join(*load_events(files, COARSE))
+    everything = concatenate(*load_events(files, COARSE))
     others = everything.take(np.flatnonzero(everything.speakers != 2))
     wanted = others.take(drawn_one_by_one(others, 0.1, np.random.default_rng([seed, 1])))
-    found = load_parts(files, COARSE, "english", split, seed).test
+    found = load_subsets(files, COARSE, "english", split, seed).test
     assert rows(found.take(np.flatnonzero(found.speakers != 2))) == rows(wanted)
-    again = load_parts(files, COARSE, "english", split, seed + 1).test
+    again = load_subsets(files, COARSE, "english", split, seed + 1).test
     assert rows(again.take(np.flatnonzero(again.speakers != 2))) != rows(wanted)
 
 
-def test_events_of_joined_files_are_those_of_the_files(files, data_dir):
+def test_concatenated_events_are_those_of_the_files(files, data_dir):
     train, test = load_events(files, COARSE)
-    both = join(train, test)
+    both = concatenate(train, test)
     assert len(both) == len(train) + len(test)
     for i in (0, len(train) - 1, len(train), len(both) - 1):
         file, k = (train, i) if i < len(train) else (test, i - len(train))
@@ -155,48 +161,51 @@ def test_events_of_joined_files_are_those_of_the_files(files, data_dir):
         Split("leave_one_speaker_out", 4, validation="speaker", validation_speakers="0,3"),
     ],
 )
-def test_no_word_of_validation_or_test_trains_changed(files, tmp_path, data_dir, split):
-    """Copies of the same words, speaker by speaker, whose spikes are others."""
+def test_augmented_copies_are_of_training_utterances_only(files, tmp_path, data_dir, split):
+    """The copies' files have the same utterances, speaker by speaker, with other spikes."""
     for k in (1, 2):
         (tmp_path / f"{k}").mkdir()
         write_toy(tmp_path / f"{k}", seed=k)
     asked = set()
 
-    def copies(part):
-        asked.add(part)
-        return [tmp_path / f"{k}" / files[part].name for k in (1, 2)]
+    def copies(file):
+        asked.add(file)
+        return [tmp_path / f"{k}" / files[file].name for k in (1, 2)]
 
-    parts = load_parts(files, COARSE, "english", split, 5)
-    joined, n = add_copies(parts.training, copies, COARSE, "english"), len(parts.training)
+    subsets = load_subsets(files, COARSE, "english", split, 5)
+    training = subsets.training
+    n = len(training)
+    augmented = add_augmented_copies(training, copies, COARSE, "english")
     assert asked == ({0} if split.protocol == "official" else {0, 1})
-    assert len(joined) == 3 * n
-    held_back = rows(parts.validation) | rows(parts.test)
-    assert rows(joined) == rows(parts.training) and not rows(joined) & held_back
-    assert set(joined.speakers) == set(parts.training.speakers)
-    np.testing.assert_array_equal(joined.to_frames(range(n)), parts.training.to_frames(range(n)))
-    at = n
-    for part in sorted(asked):
-        words = parts.training.take(np.flatnonzero(parts.training.part == part))
-        for path in copies(part):
-            copy = load_file((path, path), part, COARSE)
-            place = {row: i for i, row in enumerate(copy.rows)}
-            want = copy.to_frames([place[row] for row in words.rows])
-            here = joined.take(range(at, at := at + len(words)))
-            np.testing.assert_array_equal(here.to_frames(range(len(words))), want)
-            assert here.labels.tolist() == words.labels.tolist()
-            assert here.speakers.tolist() == words.speakers.tolist()
-    with pytest.raises(DatasetError, match=r"_test.h5: no copy of these recordings"):
-        add_copies(parts.training, lambda _: [files[1]], COARSE, "english")
+    assert len(augmented) == 3 * n
+    held_back = rows(subsets.validation) | rows(subsets.test)
+    assert rows(augmented) == rows(training) and not rows(augmented) & held_back
+    assert set(augmented.speakers) == set(training.speakers)
+    np.testing.assert_array_equal(augmented.to_frames(range(n)), training.to_frames(range(n)))
+    first = n
+    for file in sorted(asked):
+        originals = training.take(np.flatnonzero(training.file == file))
+        for path in copies(file):
+            copy = load_file((path, path), file, COARSE)
+            index_of = {row: i for i, row in enumerate(copy.rows)}
+            wanted = copy.to_frames([index_of[row] for row in originals.rows])
+            added = augmented.take(range(first, first + len(originals)))
+            first += len(originals)
+            np.testing.assert_array_equal(added.to_frames(range(len(originals))), wanted)
+            assert added.labels.tolist() == originals.labels.tolist()
+            assert added.speakers.tolist() == originals.speakers.tolist()
+    with pytest.raises(DatasetError, match=r"_test.h5: its rows do not match the original"):
+        add_augmented_copies(training, lambda _: [files[1]], COARSE, "english")
 
 
-def test_what_is_not_scored_is_not_read(files, tmp_path, data_dir):
+def test_a_test_file_that_is_not_scored_is_not_read(files, tmp_path, data_dir):
     missing = files[0], tmp_path / "absent_test.h5"
-    parts = load_parts(missing, COARSE, "english", Split(score_test=False), 0)
-    scored = load_parts(files, COARSE, "english", Split(), 0)
-    assert parts.test is None and rows(parts.training) == rows(scored.training)
+    subsets = load_subsets(missing, COARSE, "english", Split(score_test=False), 0)
+    scored = load_subsets(files, COARSE, "english", Split(), 0)
+    assert subsets.test is None and rows(subsets.training) == rows(scored.training)
     for score_test in (True, False):  # the same utterances are held back
         split = Split(protocol="leave_one_speaker_out", held_out=2, score_test=score_test)
-        parts = load_parts(files, COARSE, "english", split, 0)
-        assert len(parts.training) + len(parts.validation) == 117
-        assert 2 not in parts.training.speakers
-    assert parts.test is None
+        subsets = load_subsets(files, COARSE, "english", split, 0)
+        assert len(subsets.training) + len(subsets.validation) == 117
+        assert 2 not in subsets.training.speakers
+    assert subsets.test is None

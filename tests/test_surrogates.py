@@ -82,24 +82,32 @@ def test_nothing_of_a_surrogate_has_a_default_that_another_one_has_set():
     assert len({*kinds, kernels.READOUT}) == len(kinds) + 1
 
 
-def backward_step(kind):
+def layer_with(surrogate):
+    """Return a layer as the kernels read it, with a slope of 2."""
+    layers = np.zeros(1, kernels.LAYER_DTYPE)
+    layers["surrogate"] = surrogate
+    layers["slope"] = 2
+    layers["half_slope"] = 1
+    return layers[0]
+
+
+def backward_step(surrogate):
     """Return what the compiled backward pass makes of one step; it writes in place."""
     mem = np.full((3, 2), 0.5, np.float32)
-    layer = np.zeros(kernels.LEARN + 1, np.int64)
-    layer[kernels.SURROGATE] = kind
     neurons = np.array([[0, 0], [0.9, 0.9], [1, 1]], np.float32)
-    constants, last = np.array([2, 1], np.float32), np.ones(2, np.float32)
-    nothing = np.empty((0, 0), np.float32)
-    kernels.layer_backward(layer, constants, neurons, mem, last, mem, 0, nothing, neurons)
+    error = np.ones(2, np.float32)
+    none = kernels.NextLayer(0, mem, np.empty((0, 0), np.float32))
+    kernels.layer_backward(layer_with(surrogate), neurons, mem, error, none, neurons)
     return mem[1]
 
 
-@pytest.mark.parametrize("kind", [-1, 4, 99])
-def test_the_compiled_derivative_of_an_unknown_number_is_refused(kind):
+@pytest.mark.parametrize("surrogate", [-1, 4, 99])
+def test_the_compiled_derivative_of_an_unknown_number_is_refused(surrogate):
     assert [float(backward_step(kernels.READOUT)[0])] == [1.0]
     assert len({float(backward_step(known)[0]) for known in range(4)}) == 4
     with pytest.raises(ValueError, match="no surrogate has this number"):
-        backward_step(kind)
-    mem, ones = np.ones((3, 2), np.float32), np.ones((3, 2), np.float32)
-    kernels.step_back(kind, ones[0], ones, mem, 1, ones, 0)
-    assert (mem == 1).all()  # and a step alone lends no other surrogate's derivative
+        backward_step(surrogate)
+    mem = np.ones((3, 2), np.float32)
+    ones = np.ones((3, 2), np.float32)
+    kernels.step_back(layer_with(surrogate), ones, mem, 1, ones, 0)
+    assert (mem == 1).all()  # and a step alone takes no other surrogate's derivative

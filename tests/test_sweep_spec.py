@@ -6,7 +6,7 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from shd_helpers.events import Downsampling, load_parts
+from shd_helpers.events import Downsampling, load_subsets
 from shd_helpers.paths import ROOT
 from shd_helpers.study import tables
 from shd_helpers.study.parameters import notebook_parameters
@@ -251,7 +251,7 @@ def test_the_study_s_sweeps(name, home, data_dir):
         kinds.setdefault(recipe.split, recipe)
     for recipe in kinds.values():
         grid = Downsampling(pool_units=50, pool_steps=100)  # no split depends on it
-        assert load_parts(recipe.files, grid, recipe.language, recipe.split, recipe.seed).training
+        assert load_subsets(recipe.files, grid, recipe.language, recipe.split, recipe.seed).training
 
 
 @pytest.mark.parametrize("name", STUDY)

@@ -5,8 +5,9 @@ import torch
 
 from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, load_events
-from shd_helpers.network import NetworkConfig, SpikingNetwork, engine, loop
-from shd_helpers.study import TrainConfig, evaluate, fit, one_thread
+from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
+from shd_helpers.study import TrainConfig, evaluate, evaluation, fit, one_thread, training
 from shd_helpers.study.threads import threads_for
 
 
@@ -29,27 +30,36 @@ def test_one_thread_for_a_moment():
 
 
 def test_only_the_loop_is_kept_to_one():
-    for run, threads in ((loop, 1), (engine, 3)):
+    for run, threads in ((SNNTORCH_LOOP, 1), (COMPILED, 3)):
         with threads_for(run):
             assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("name", ["snntorch", "fused"])
-def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, name):
-    run, found = {"snntorch": loop, "fused": engine}[name], []
-    for function in ("forward_backward", "evaluate_batch"):
-        real = getattr(run, function)
+@pytest.mark.parametrize("engine", [SNNTORCH_LOOP, COMPILED], ids=lambda engine: engine.name)
+def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine):
+    calls = []
 
-        def watched(*arguments, real=real):
-            found.append((real.__name__, torch.get_num_threads()))
-            return real(*arguments)
+    def watched(function):
+        def call(*arguments):
+            calls.append((function.__name__, torch.get_num_threads()))
+            return function(*arguments)
 
-        monkeypatch.setattr(run, function, watched)
-    training, _ = load_events(locate(str(toy_dir)), Downsampling(), "english")
-    few = training.take(range(8))
+        return call
+
+    def choose_watched(name, model):
+        chosen = choose_engine(name, model)
+        return chosen._replace(
+            forward_backward=watched(chosen.forward_backward),
+            evaluate_batch=watched(chosen.evaluate_batch),
+        )
+
+    for module in (training, evaluation):
+        monkeypatch.setattr(module, "choose_engine", choose_watched)
+    train, _ = load_events(locate(str(toy_dir)), Downsampling(), "english")
+    few = train.take(range(8))
     generator = torch.Generator().manual_seed(0)
     model = SpikingNetwork((few.n_units, 16, 10), NetworkConfig(), generator)
-    fit(model, few, few, TrainConfig(epochs=1), generator, engine=name)
-    evaluate(model, few, name)
-    threads = 1 if name == "snntorch" else 3
-    assert set(found) == {("forward_backward", threads), ("evaluate_batch", threads)}
+    fit(model, few, few, TrainConfig(epochs=1), generator, engine=engine.name)
+    evaluate(model, few, engine.name)
+    threads = 1 if engine is SNNTORCH_LOOP else 3
+    assert set(calls) == {("forward_backward", threads), ("evaluate_batch", threads)}

@@ -1,14 +1,12 @@
-"""Splits, loops and determinism."""
+"""Training: batches, learning rate, determinism, and the choice of the engine."""
 
 import numpy as np
 import pytest
 import torch
 
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsample import Downsampling, downsize
-from shd_helpers.network import engine as engine_module
-from shd_helpers.network import loop as reference
-from shd_helpers.network.engine import choose_engine
+from shd_helpers.events.downsampling import Downsampling, downsample
+from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
 from tests.networks import spiking_network
@@ -19,7 +17,7 @@ both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
 @pytest.fixture(scope="module")
 def toy(toy_dir):
     grid = Downsampling(pool_units=10, pool_steps=20, pool_threshold=2)  # small and quick
-    return downsize(read_shd(toy_dir / "toy_train.h5"), grid)
+    return downsample(read_shd(toy_dir / "toy_train.h5"), grid)
 
 
 def network(events, seed=0, slope=2.0):
@@ -28,9 +26,9 @@ def network(events, seed=0, slope=2.0):
 
 
 def test_batches_hold_every_utterance_once():
-    parts = list(batches(120, 50, torch.Generator().manual_seed(0)))
-    assert [len(index) for index in parts] == [50, 50, 20]  # the rest is not dropped
-    shuffled = np.concatenate(parts)
+    taken = list(batches(120, 50, torch.Generator().manual_seed(0)))
+    assert [len(index) for index in taken] == [50, 50, 20]  # the rest is not dropped
+    shuffled = np.concatenate(taken)
     assert sorted(shuffled) == list(range(120))
     assert shuffled.tolist() != list(range(120))
     assert np.concatenate(list(batches(7, 3))).tolist() == list(range(7))
@@ -68,7 +66,8 @@ def run_fit(events, seed, engine="fused"):
     net = network(events, seed)
     generator = torch.Generator().manual_seed(seed)
     seen = []
-    train, valid = events.take(np.arange(0, 120, 2)), events.take(np.arange(1, 120, 2))
+    train = events.take(np.arange(0, 120, 2))
+    valid = events.take(np.arange(1, 120, 2))
     config = TrainConfig(epochs=5, batch_size=16, lr=1e-2, lr_step=2)
     history = fit(
         net, train, valid, config, generator, engine=engine, on_epoch=lambda _, m: seen.append(m)
@@ -89,7 +88,8 @@ def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
     """With a large slope snntorch's sigmoid divides infinity by infinity."""
     generator = torch.Generator().manual_seed(0)
     net = spiking_network((toy.n_units, 32, 10), 0.9, "sigmoid", 1e4, generator)
-    config, seen = TrainConfig(epochs=2, batch_size=60, lr=0.5), []
+    config = TrainConfig(epochs=2, batch_size=60, lr=0.5)
+    seen = []
     with pytest.raises(ValueError, match=r"epoch 1: .*finite.* lr 0\.5 is too large, or slope"):
         fit(
             net, toy, toy, config, generator,
@@ -100,7 +100,9 @@ def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
 
 @both_engines
 def test_same_seed_same_numbers(toy, engine):
-    first, again, other = (run_fit(toy, seed, engine) for seed in (1, 1, 2))
+    first = run_fit(toy, 1, engine)
+    again = run_fit(toy, 1, engine)
+    other = run_fit(toy, 2, engine)
     for a, b in zip(first[1], again[1], strict=True):
         assert {**a, "wall_s": 0} == {**b, "wall_s": 0}
     assert torch.equal(first[0].fc1.weight, again[0].fc1.weight)
@@ -123,10 +125,10 @@ def test_predictions(toy, engine):
 
 def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     net = network(toy)
-    assert choose_engine("fused", net) is engine_module
-    assert choose_engine("snntorch", net) is reference
+    assert choose_engine("fused", net) is COMPILED
+    assert choose_engine("snntorch", net) is SNNTORCH_LOOP
     net.lif1.spike_grad = true_step
     with pytest.warns(UserWarning, match="snntorch's loop runs"):
-        assert choose_engine("fused", net) is reference
+        assert choose_engine("fused", net) is SNNTORCH_LOOP
     with pytest.raises(ValueError, match="engine 'jax': must be one of fused"):
         choose_engine("jax", net)

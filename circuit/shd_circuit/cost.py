@@ -7,7 +7,7 @@ import pandas as pd
 
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.sources import Word, memory_bits, score_bits
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
 # picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from

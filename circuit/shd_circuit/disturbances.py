@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerNetwork
-from shd_helpers.events.downsample import Events, distinct
+from shd_helpers.events.downsampling import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
 
 Disturbable = SpikingNetwork | IntegerNetwork

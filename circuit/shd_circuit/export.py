@@ -214,11 +214,11 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
 
 def read_words(parameters: dict, events: Events, index: np.ndarray) -> list[Word]:
     """Return the raw events of the utterances `index` (of `events`), from the data set's files."""
-    assert events.part is not None and events.rows is not None
+    assert events.file is not None and events.rows is not None
     paths = locate(parameters["dataset"], parameters["language"])
-    raw = {part: read_shd(paths[part]) for part in set(events.part[index].tolist())}
+    raw = {part: read_shd(paths[part]) for part in set(events.file[index].tolist())}
     return [
-        Word(*milliseconds(raw[int(events.part[i])], int(events.rows[i])), int(events.labels[i]))
+        Word(*milliseconds(raw[int(events.file[i])], int(events.rows[i])), int(events.labels[i]))
         for i in index
     ]
 

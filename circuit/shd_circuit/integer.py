@@ -40,7 +40,7 @@ import numpy as np
 
 from shd_helpers.compiled import compiled
 from shd_helpers.data.shd_file import N_CHANNELS, Utterances
-from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network.engine import answers
 
 FACTOR_BITS = 8  # of a leak by product: beta is about leak_factor / 2^8
@@ -227,7 +227,7 @@ class IntegerNetwork:
         return start.astype(np.int32), inputs[order][: start[-1]].astype(np.int32)
 
     def runs(self, events: Events) -> Iterator[IntegerRun]:
-        """Yield what `run` gives for each of many utterances that `events.downsize` has downsized.
+        """Yield what `run` gives for each of many utterances that `events.downsample` has made.
 
         ValueError, if the events are of another grid.
         """

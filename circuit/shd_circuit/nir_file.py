@@ -20,7 +20,7 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine import unsupported_forward
@@ -56,7 +56,7 @@ def unwritable_reasons(model: Network) -> list[str]:
         reasons.append("the file holds one hidden layer")
     for i, (_, lif) in enumerate(model.layers, start=1):
         beta, threshold = lif.beta.detach().clamp(0, 1), lif.threshold.detach()
-        if model.is_readout(lif):
+        if model.accumulates_only(lif):
             continue
         if not (torch.isfinite(threshold) & (threshold > 0)).all():
             reasons.append(f"lif{i} has a threshold that is not finite, or not above 0")

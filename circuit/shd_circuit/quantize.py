@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_helpers.events.downsample import Downsampling, Events
+from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantization import HEADROOM
@@ -39,7 +39,7 @@ def integer_network(
         whole, scale = quantization.layer_integers(fc, lif, b)
         n_places = fc.out_features // len(scale)  # at which weights and biases are the same
         scale = scale.repeat(n_places)
-        theta = quantization.held(fc, lif).double() / HEADROOM / scale
+        theta = quantization.membrane_range(fc, lif).double() / HEADROOM / scale
         shift = math.floor(math.log2(quantization.high / HEADROOM / theta.max()))
         shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
         fine = 2.0**shift / scale

@@ -6,7 +6,7 @@ import numpy as np
 from shd_circuit.integer import IntegerLayer, IntegerNetwork
 from shd_circuit.sources import Word
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 
 COARSE = Downsampling(100, 0.6, 5, 7, 4)
 RAW = Downsampling(0, 0.1, 1, 1, 1)

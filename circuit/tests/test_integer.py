@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shd_circuit import IntegerLayer, IntegerNetwork, milliseconds
 
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.events.downsampling import Downsampling, downsample
 from tests.test_downsample import grids, spike_lists, utterances
 from tests.toy import write_toy
 
@@ -130,7 +130,7 @@ def test_front_equals_downsizing(spikes, grid, pool_threshold):
     pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
     rows = utterances([([t for t, _ in word], [u for _, u in word]) for word in spikes])
-    wanted, net = downsize(rows, grid, "both"), network(grid=grid, delays=(0,))
+    wanted, net = downsample(rows, grid, "both"), network(grid=grid, delays=(0,))
     found = [net.pool(*milliseconds(rows, i)) for i in range(len(rows))]
     assert np.concatenate(found, axis=1).tolist() == [wanted.steps.tolist(), wanted.units.tolist()]
 
@@ -140,7 +140,7 @@ def test_front_and_batch_on_utterances(tmp_path, grid):
     write_toy(tmp_path, seed=0, takes=1)
     rows = read_shd(tmp_path / "toy_test.h5")
     net = network(grid=grid, delays=(0, 10), hidden=20, classes=10)
-    events = downsize(rows, grid, "both")
+    events = downsample(rows, grid, "both")
     scores, n_spikes = net.evaluate(events)
     for i in range(0, len(rows), 9):
         run = net.run(*milliseconds(rows, i))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network import engine as fused
 from tests.networks import spiking_network

@@ -9,7 +9,7 @@ import numpy as np
 
 from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.data.speech import make_spoken
-from shd_helpers.events.downsample import Downsampling, downsize
+from shd_helpers.events.downsampling import Downsampling, downsample
 
 UTTERANCES = 8156
 SPIKES = 8000
@@ -34,8 +34,8 @@ def rows() -> list[dict]:
         LANGUAGES["both"],
     )
     start = time.perf_counter()
-    events = downsize(speech, Downsampling())
-    downsize_s = time.perf_counter() - start
+    events = downsample(speech, Downsampling())
+    downsample_s = time.perf_counter() - start
     megabytes = sum(a.nbytes for a in vars(events).values() if isinstance(a, np.ndarray)) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -43,7 +43,7 @@ def rows() -> list[dict]:
         spoken_s = time.perf_counter() - start
     cores = f"{os.cpu_count()} cores"
     return [
-        row("downsizing to 183 x 333", UTTERANCES, downsize_s, f"{megabytes:.0f} MB of events"),
+        row("downsizing to 183 x 333", UTTERANCES, downsample_s, f"{megabytes:.0f} MB of events"),
         row("making spoken, English", 1360, spoken_s, cores),
     ]
 

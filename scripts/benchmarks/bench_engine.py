@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.data.datasets import locate
-from shd_helpers.events.downsample import Downsampling, Events, load_events
+from shd_helpers.events.downsampling import Downsampling, Events, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
 from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir

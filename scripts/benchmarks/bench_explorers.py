@@ -13,7 +13,7 @@ import torch
 
 from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsample import Downsampling, load_events
+from shd_helpers.events.downsampling import Downsampling, load_events
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.study import training
@@ -63,8 +63,8 @@ def rows() -> list[dict]:
     predictions = training.evaluate(network, test).predictions()
     distance = np.random.default_rng(0).normal(-0.7, 0.4, 32 * 256 * 333)
     cases = [
-        (explorers.downsizing, (data, Downsampling(), "english"), "pool_threshold"),
-        (explorers.downsizing, (data, Downsampling(), "english"), "pool_steps"),
+        (explorers.downsampling, (data, Downsampling(), "english"), "pool_threshold"),
+        (explorers.downsampling, (data, Downsampling(), "english"), "pool_steps"),
         (explorers.surrogate_reach, (distance, "fast_sigmoid", 2.0), "log2_slope"),
         (explorers.utterances, (network, test, predictions, 3.0), "utterance"),
         (explorers.utterances, (network, test, predictions, 3.0), "until_ms"),

@@ -1,30 +1,30 @@
-"""Who trains, who validates and who tests: protocols over the two files of a data set."""
+"""Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.shd_file import DatasetError
-from shd_helpers.events.downsample import Downsampling, Events, load_events, load_file
+from shd_helpers.events.downsampling import Downsampling, Events, load_events, load_file
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
 
-class Parts(NamedTuple):
+class Subsets(NamedTuple):
     """The utterances of a run by what they are for."""
 
     training: Events
     validation: Events
-    test: Events | None  # None where the run doesn't score it
+    test: Events | None  # None if the run doesn't score it
 
     @property
     def predicted(self) -> Events:
-        """Return what a run's predictions are of: test utterances, else those of the validation."""
+        """The utterances that a run's predictions are of: for testing, else for validation."""
         return self.validation if self.test is None else self.test
 
 
@@ -32,15 +32,23 @@ class Parts(NamedTuple):
 class Split:
     """How a data set's utterances are split; the defaults are the study's.
 
-    ``protocol="official"``: the training file trains and validates, the test file tests.
-    ``"leave_one_speaker_out"``: all utterances of the speaker `held_out`, and a tenth of every
-    other speaker's utterances of each class, test; the rest of both files trains and validates.
-    ``"everybody"``: both files train and validate, for a network that will be used.
+    `protocol` says which utterances test:
 
-    ``validation="random"``: the same share of every word of every training speaker validates.
-    ``"speaker"``: whole speakers do, those in `validation_speakers` (``"3"``, ``"3,7"``).
+    * ``"official"``: those of the test file. The training file trains and validates.
+    * ``"leave_one_speaker_out"``: all utterances of the speaker `held_out`, who is unseen then, and
+      a tenth of every other speaker's utterances of each class. The rest of both files trains and
+      validates.
+    * ``"everybody"``: none, for a network that will be used. Both files train and validate.
 
-    ValueError names a value out of its range.
+    `validation` says which of the others validate:
+
+    * ``"random"``: a share of every speaker's utterances of each class, `validation_fraction`.
+    * ``"speaker"``: whole speakers, those in `validation_speakers` (``"3"``, ``"3,7"``).
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range, or two don't go together; the message names them.
     """
 
     protocol: str = later("official", ("official", "leave_one_speaker_out", "everybody"))
@@ -72,42 +80,62 @@ class Split:
             )
 
     def speakers(self) -> list[int]:
-        """Return the numbers in `validation_speakers`."""
+        """Return the numbers in `validation_speakers`.
+
+        Returns
+        -------
+        list of int
+            Speakers; empty with ``validation="random"``.
+        """
         return [int(number) for number in self.validation_speakers.split(",") if number]
 
 
-def load_parts(
+def load_subsets(
     files: tuple[Path, Path], grid: Downsampling, language: str, split: Split, seed: int
-) -> Parts:
-    """Load a data set downsized, and split it.
+) -> Subsets:
+    """Load a data set downsampled, and split it.
 
     With ``score_test=False`` what is held back for testing isn't returned, and under the official
     protocol the test file isn't opened.
 
     Parameters
     ----------
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    grid : Downsampling
+        How they are downsampled.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+    split : Split
+        The protocol.
     seed : int
         Draws the utterances that validate, and those of seen speakers that test.
+
+    Returns
+    -------
+    Subsets
+        `test` is None if the test utterances aren't scored.
 
     Raises
     ------
     ValueError
-        If a speaker isn't there, or a part would be empty.
+        If a speaker isn't there, or a subset would be empty.
     DatasetError
         If a file can't be read or used.
     """
     if split.protocol == "official" and not split.score_test:
-        return split_parts(load_file(files, 0, grid, language), None, split, seed)
-    return split_parts(*load_events(files, grid, language), split, seed)
+        return split_utterances(load_file(files, 0, grid, language), None, split, seed)
+    train, test = load_events(files, grid, language)
+    return split_utterances(train, test, split, seed)
 
 
-def split_parts(train: Events, test: Events | None, split: Split, seed: int) -> Parts:
+def split_utterances(train: Events, test: Events | None, split: Split, seed: int) -> Subsets:
     """Split the utterances of a data set's two files into those that train, validate and test.
 
     Parameters
     ----------
     train, test : Events
-        Utterances of the training file and of the test file, with `rows` and `part`. The official
+        Utterances of the training file and of the test file, with `rows` and `file`. The official
         protocol takes None for a test file that isn't scored.
     split : Split
         The protocol.
@@ -116,37 +144,63 @@ def split_parts(train: Events, test: Events | None, split: Split, seed: int) -> 
 
     Returns
     -------
-    Parts
-        `test` is None where the test utterances aren't scored.
+    Subsets
+        `test` is None if the test utterances aren't scored.
 
     Raises
     ------
     ValueError
-        If a speaker isn't there, a part would be empty, or the protocol needs the test file.
+        If a speaker isn't there, a subset would be empty, or the protocol needs the test file.
     """
     if split.protocol == "official":
         training, validation = split_validation(train, split, seed)
-        return Parts(train.take(training), train.take(validation), test)
+        return Subsets(train.take(training), train.take(validation), test)
     if test is None:
         raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
-    rest = join(train, test)
+    rest = concatenate(train, test)
     tested = None
     if split.protocol == "leave_one_speaker_out":
-        _check_speakers("held_out", [split.held_out], rest)
-        is_test = rest.speakers == split.held_out
-        seen = np.flatnonzero(~is_test)
-        drawn = _draw(rest.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
-        is_test[seen[drawn]] = True
+        is_test = _left_out(rest, split.held_out, seed)
         tested = rest.take(np.flatnonzero(is_test)) if split.score_test else None
         rest = rest.take(np.flatnonzero(~is_test))
     training, validation = split_validation(rest, split, seed)
-    return Parts(rest.take(training), rest.take(validation), tested)
+    return Subsets(rest.take(training), rest.take(validation), tested)
+
+
+def _left_out(events: Events, held_out: int, seed: int) -> np.ndarray:
+    """Return which utterances test under leave_one_speaker_out, (utterances,) of bool."""
+    _check_speakers("held_out", [held_out], events)
+    is_test = events.speakers == held_out
+    seen = np.flatnonzero(~is_test)
+    # A generator of its own: with that of the validation, the same utterances would be drawn.
+    drawn = _draw(events.take(seen), SEEN_SHARE, np.random.default_rng([seed, 1]))
+    is_test[seen[drawn]] = True
+    return is_test
 
 
 def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split what isn't for testing; return ascending indices of what trains and what validates.
+    """Split the utterances that aren't for testing into those that train and those that validate.
 
-    ValueError, if a speaker isn't there, or either part would be empty.
+    Parameters
+    ----------
+    events : Events
+        Utterances that aren't for testing.
+    split : Split
+        The kind of validation.
+    seed : int
+        Draws the utterances that validate.
+
+    Returns
+    -------
+    training : ndarray
+        Indices of the utterances that train, ascending.
+    validation : ndarray
+        Indices of those that validate, ascending.
+
+    Raises
+    ------
+    ValueError
+        If a speaker isn't there, or either subset would be empty.
     """
     if split.validation == "random":
         validation = _draw(events, split.validation_fraction, np.random.default_rng(seed))
@@ -164,14 +218,20 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
 
 
 def _draw(events: Events, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the same share of every word of every speaker: systematic sampling, indices ascend."""
+    """Draw the same share of every speaker's utterances of each class; return ascending indices.
+
+    This is systematic sampling: the utterances are ordered by class and speaker, and at random
+    within these. Then every 1 / fraction-th is taken, from a random start on.
+    """
     n = len(events)
     order = rng.permutation(n)
     order = order[np.lexsort((events.speakers[order], events.labels[order]))]
-    return np.sort(order[np.diff(np.floor(np.arange(n + 1) * fraction + rng.random())) > 0])
+    due = np.floor(np.arange(n + 1) * fraction + rng.random())  # taken before each utterance
+    return np.sort(order[np.diff(due) > 0])
 
 
 def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
+    """Raise ValueError if a setting names a speaker of whom there is no utterance."""
     there = np.unique(events.speakers)
     absent = sorted(set(wanted) - set(there.tolist()))
     if absent:
@@ -181,37 +241,78 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
         )
 
 
-def add_copies(
+def add_augmented_copies(
     training: Events, copies: Callable[[int], Iterable[Path]], grid: Downsampling, language: str
 ) -> Events:
-    """Return training utterances and, behind them, their changed copies: those of no other word.
+    """Return training utterances and, behind them, their augmented copies.
+
+    Copies of utterances that validate or test are left out, although their files have them.
 
     Parameters
     ----------
     training : Events
-        Utterances with `rows` and `part`, ascending as `load_parts` returns them.
+        Utterances with `rows` and `file`, ascending as `load_subsets` returns them.
     copies : callable
-        Returns the files of a part's copies, row by row the same words as in its own file. They
-        are refused by a DatasetError if a row has another word or speaker.
+        Takes 0 for the training file or 1 for the test file; returns the files of its augmented
+        copies. Each has the same utterances as the original, row by row.
+    grid : Downsampling
+        How the copies are downsampled.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+
+    Returns
+    -------
+    Events
+        The original utterances first.
+
+    Raises
+    ------
+    DatasetError
+        If a row of a copy has another class or speaker than the original.
     """
-    joined, parts = training, np.asarray(training.part)
-    for part in np.unique(parts).tolist():
-        words: Any = training.take(np.flatnonzero(parts == part))
-        for path in copies(part):
-            copy: Any = load_file((path, path), part, grid, language)
-            copy = copy.take(np.flatnonzero(np.isin(copy.rows, words.rows)))
-            same = ("rows", "labels", "speakers")
-            if not all(np.array_equal(getattr(copy, x), getattr(words, x)) for x in same):
-                raise DatasetError(f"{path}: no copy of these recordings. Make it again.")
-            joined = join(joined, copy)
-    return joined
+    result = training
+    assert training.file is not None
+    for file in np.unique(training.file).tolist():
+        originals = training.take(np.flatnonzero(training.file == file))
+        for path in copies(file):
+            copy = load_file((path, path), file, grid, language)
+            assert copy.rows is not None and originals.rows is not None
+            copy = copy.take(np.flatnonzero(np.isin(copy.rows, originals.rows)))
+            if not all(
+                np.array_equal(getattr(copy, name), getattr(originals, name))
+                for name in ("rows", "labels", "speakers")
+            ):
+                raise DatasetError(
+                    f"{path}: its rows do not match the original recordings. Make it again."
+                )
+            result = concatenate(result, copy)
+    return result
 
 
-def join(first: Events, second: Events) -> Events:
-    """Return the utterances of two event lists of the same size and words as one."""
-    joined: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)])
-        for name in ("steps", "units", "labels", "speakers", "rows", "part")
-    }
-    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
-    return replace(first, **joined, offsets=offsets)
+def concatenate(first: Events, second: Events) -> Events:
+    """Return the utterances of two event lists as one.
+
+    Parameters
+    ----------
+    first, second : Events
+        Utterances of the same size and classes, with `rows` and `file`.
+
+    Returns
+    -------
+    Events
+        Those of `first`, then those of `second`.
+    """
+
+    def both(name: str) -> np.ndarray:
+        return np.concatenate([getattr(first, name), getattr(second, name)])
+
+    return replace(
+        first,
+        steps=both("steps"),
+        units=both("units"),
+        offsets=np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        labels=both("labels"),
+        speakers=both("speakers"),
+        rows=both("rows"),
+        file=both("file"),
+    )

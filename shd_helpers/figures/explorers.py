@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
-from shd_helpers.events.downsample import Downsampling, Events, downsize
+from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
@@ -30,7 +30,7 @@ def _one_utterance(data: Utterances, i: int) -> Utterances:
     )
 
 
-def downsizing(
+def downsampling(
     data: Utterances,
     grid: Downsampling,
     language: str,
@@ -89,7 +89,7 @@ def downsizing(
         one = _one_utterance(data, i)
         fine = Downsampling(first_unit, grid.duration_s, 1, 1, 1)
         coarse = Downsampling(first_unit, grid.duration_s, pool_units, pool_steps, pool_threshold)
-        binned, pooled = (downsize(one, each, language) for each in (fine, coarse))
+        binned, pooled = (downsample(one, each, language) for each in (fine, coarse))
         spikes.set_data(times * 1000, units)
         entries.set_data(binned.steps * fine.step_ms, binned.units + first_unit)
         draw_blocks(axes[2], pooled.to_frames([0])[:, 0], coarse)
@@ -208,7 +208,7 @@ def utterances(
     step_ms : float
         Length of a step, milliseconds.
     name_of : callable, optional
-        As in `downsizing`.
+        As in `downsampling`.
 
     Returns
     -------

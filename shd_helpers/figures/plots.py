@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from shd_helpers.cochlea import resonance_hz
 from shd_helpers.data.shd_file import N_CHANNELS
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures.style import legend_above
 
 CHANNEL = "unit (cochlea channel)"

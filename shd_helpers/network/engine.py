@@ -1,21 +1,20 @@
-"""The network's arithmetic compiled: event-driven, an utterance forward and backward in one go.
+"""What runs a network on a batch: the choice of an engine, and the compiled one.
 
-snntorch's loop passes over memory once for every operation of every step. Here a worker takes one
-utterance through all steps, the loss and all steps back while its membranes stay in the cache, and
-adds a row of weights only where there is an event; the loops are in `network.kernels`. The numbers
-are snntorch's: the same operations in float32, rounded in the same order; only sums over inputs,
-steps and utterances are added up in another order than a matrix product does.
+snntorch's loop passes over memory once for every operation of every step. The compiled engine takes
+one utterance through all steps, the loss and all steps back while its membranes stay in the cache,
+and adds a row of weights only where there is an event. Its loops are in `network.kernels`, whose
+docstring describes them, and `network.parameter_layout` says where parameters lie in memory. The
+results are snntorch's: the same operations in float32, rounded in the same order. Only sums over
+inputs, steps and utterances are added up in another order than a matrix product does.
 
 There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, or the caller's
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
-import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,158 +22,69 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.checks import check_choice
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import convolutional, kernels, loop, surrogates
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.kernels import BAND, BLOCK, LANES, N_IN, N_OUT, NEXT, READOUT, STATE, WIDTH
-from shd_helpers.network.spiking import ChannelConv1d, LayerStates, SpikingNetwork, unfamiliar_part
+from shd_helpers.network.parameter_layout import ParameterLayout, aligned
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
-ENGINES = ("fused", "snntorch")
 Network = SpikingNetwork | ConvolutionalNetwork
-WORTH_A_THREAD = 1_000_000  # neurons x steps x utterances; the start of a thread takes as long
-GROUPS = 16  # partial sums of a gradient, so at most 16 threads work on a batch in training
+Index = Sequence[int] | np.ndarray
+# Neurons x steps x utterances that are worth another thread: starting one takes as long.
+WORTH_A_THREAD = 1_000_000
+# Most partial sums of a gradient, so that no more threads work on a batch in training. With more,
+# adding them up would take longer.
+MOST_GROUPS = 16
+SMALLEST_GROUP = 4  # utterances
 
 
-def choose_engine(name: str, model: Network) -> ModuleType:
-    """Return the module that runs the network, by `forward_backward` and `evaluate_batch`.
+class Engine(NamedTuple):
+    """The functions that run a network on batches; they are the same in each engine.
 
-    ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the compiled
-    engine can't do is done by the loop, with a warning that says why. A network without spikes is
-    run by torch, whatever the name. ValueError, if the name is unknown.
+    Each takes a network, events, and the indices of the utterances in the batch.
     """
-    check_choice("engine", name, ENGINES)
-    if isinstance(model, ConvolutionalNetwork):
-        return convolutional
-    if name == "snntorch":
-        return loop
-    if reason := unsupported_reason(model):
-        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
-        return loop
-    return sys.modules[__name__]
+
+    name: str
+    # Returns the loss and the class scores; leaves the gradients in the parameters' ``grad``.
+    forward_backward: Callable[[Any, Events, Index], tuple[float, torch.Tensor]]
+    # Returns class scores (batch, classes) and numbers of spikes (batch, layers).
+    evaluate_batch: Callable[[Any, Events, Index], tuple[torch.Tensor, torch.Tensor]]
+    # Returns spikes and membranes of all layers and steps.
+    record: Callable[[Any, Events, Index], LayerStates]
 
 
 def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return the classes with the highest scores, the lowest of several with equally high ones.
 
-    Of scores (..., classes), be they output spikes, mean membranes or any network's, int64 (...,).
+    Parameters
+    ----------
+    scores : ndarray or Tensor
+        Class scores, (..., classes): numbers of output spikes, mean membrane potentials, or those
+        of any network.
+
+    Returns
+    -------
+    ndarray
+        Classes, int64 (...,).
     """
     return np.asarray(scores).argmax(-1)
 
 
-def aligned(*shape: int) -> np.ndarray:
-    """Return float32 memory that begins at a cache line; a vector across two costs twice."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + LANES, np.float32)
-    first = -memory.ctypes.data % (4 * LANES) // 4
-    return memory[first : first + size].reshape(shape)
-
-
-@lru_cache(maxsize=16)
-def _bands(
-    n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Say where a `ChannelConv1d`'s weights lie if an input's row has but the neurons it may feed.
-
-    Returns how many neurons are in a row, in whole vectors; the first of them, for every input;
-    what window p sees with weight k, (p, k); and the column of that input's row in which place p
-    begins, (p, k).
-    """
-    fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
-    inputs = fc.columns[:, 0].numpy()
-    first, last = np.zeros((2, fc.in_features), np.int64)
-    for p in range(len(inputs)):
-        first[inputs[-1 - p]], last[inputs[p]] = len(inputs) - 1 - p, p
-    width = _whole(fc.out_features)
-    band = min(width, _whole(int((last - first + 1).max()) * n_channels))
-    lows = np.minimum(first * n_channels, width - band)
-    return band, lows, inputs, np.arange(len(inputs))[:, None] * n_channels - lows[inputs]
-
-
-def _whole(n: int) -> int:
-    """Return n neurons' places: whole vectors."""
-    return -(-n // LANES) * LANES
-
-
-def pack(model: SpikingNetwork) -> tuple[np.ndarray, ...]:
-    """Lay the parameters out: shape, surrogates' constants, parameters, lows, weights by row."""
-    shape, constants = _places(model)
-    last = shape[-1]
-    params = aligned(last[BLOCK] + last[N_IN] * last[BAND] + 3 * last[WIDTH])
-    matrices, lows = aligned(last[NEXT]), np.empty(0, np.int64)
-    params[:] = matrices[:] = 0
-    for i, ((fc, lif), layer) in enumerate(zip(model.layers, shape, strict=True)):
-        weight, bias, n = fc.weight.detach().numpy(), fc.bias.detach().numpy(), layer[N_OUT]
-        rows, neurons = kernels.weights_of(layer, params), kernels.neurons_of(layer, params)
-        if isinstance(fc, ChannelConv1d):
-            _, lows, inputs, columns = _bands(*fc.shape)
-            kernels.spread(np.ascontiguousarray(weight.T), inputs, columns, rows)
-            bias = np.tile(bias, len(inputs))
-        else:
-            rows[:, :n] = weight.T
-        # padding: no current, no decay, threshold 1, hence no spike
-        neurons[0, :n] = bias
-        neurons[1, :n] = lif.beta.detach().clamp(0, 1).numpy()
-        neurons[2] = 1
-        neurons[2, :n] = lif.threshold.detach().numpy()
-        if i:  # the way back through the weights needs them by row, in fives
-            before = shape[i - 1]
-            by_row = kernels.matrix(matrices, before[NEXT], n, before[WIDTH])
-            by_row[:, : weight.shape[1]] = weight
-    return shape, constants, params, lows, matrices
-
-
-def _places(model: SpikingNetwork) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of `shape` and the surrogates' constants, a row for each layer."""
-    shape: list[tuple[int, ...]] = []
-    constants: list[tuple[float, float]] = []
-    block_at = state_at = matrix_at = 0
-    for i, (fc, lif) in enumerate(model.layers):
-        n, n_in = fc.out_features, fc.in_features
-        width = band = _whole(n)
-        if isinstance(fc, ChannelConv1d):
-            band = _bands(*fc.shape)[0]
-        if i:
-            matrix_at += -(-n // 5) * 5 * shape[-1][WIDTH]
-        surrogate, slope = surrogates.named(lif.spike_grad.surrogate), lif.spike_grad.slope
-        constants.append((surrogate.kernel_slope * slope, slope / 2))
-        learn = lif.beta.requires_grad or lif.threshold.requires_grad
-        kind = READOUT if model.is_readout(lif) else surrogate.kind
-        assert kind is not None  # see `unsupported_reason`
-        shape.append((n_in, n, width, block_at, band, state_at, matrix_at, kind, learn))
-        block_at += n_in * band + 3 * width
-        state_at += width
-    return np.array(shape, np.int64), np.array(constants, np.float32)
-
-
-def set_gradients(model: SpikingNetwork, shape: np.ndarray, total: np.ndarray) -> None:
-    """Give the model's parameters their gradients, from where `pack` has the parameters."""
-    for (fc, lif), layer in zip(model.layers, shape, strict=True):
-        d = kernels.weights_of(layer, total)
-        d_bias, d_beta, d_theta = kernels.neurons_of(layer, total)[:, : layer[N_OUT]]
-        if isinstance(fc, ChannelConv1d):  # what a weight does at all places
-            by_input = np.zeros(fc.weight.shape[::-1], np.float32)
-            kernels.gather(d, *_bands(*fc.shape)[2:], by_input)
-            d_weight = np.ascontiguousarray(by_input.T)
-            d_bias = d_bias.reshape(-1, len(fc.bias)).sum(0)
-        else:
-            d_weight = torch.from_numpy(d[:, : layer[N_OUT]]).t().contiguous().numpy()
-        if fc.weight.requires_grad:
-            fc.weight.grad = torch.from_numpy(d_weight)
-        if fc.bias.requires_grad:
-            fc.bias.grad = torch.tensor(d_bias)
-        if lif.beta.requires_grad:  # the clamp to 0..1 lets no gradient through from outside
-            beta = lif.beta.detach()
-            inside = (beta >= 0) & (beta <= 1)
-            lif.beta.grad = torch.from_numpy(d_beta).sum_to_size(beta.shape) * inside
-        if lif.threshold.requires_grad:
-            lif.threshold.grad = torch.from_numpy(d_theta).sum_to_size(lif.threshold.shape)
-
-
 def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a model this engine can't compute, the first reason found; None if there is none.
+    """Say what in a network the compiled engine can't compute.
 
-    What a model may have beyond the usual is per-neuron, learned or unequal betas and thresholds,
-    and a surrogate and slope of its own in each layer.
+    It can compute per-neuron, learned or unequal betas and thresholds, and a surrogate and slope of
+    its own in each layer.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+
+    Returns
+    -------
+    str or None
+        The first reason found; None if there is none.
     """
     if reason := unsupported_forward(model):
         return reason
@@ -186,77 +96,62 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
 
 
 def unsupported_forward(model: nn.Module) -> str | None:
-    """Say what in a model isn't a layer of LIF neurons as the engine, or a circuit, computes them.
+    """Say what in a network the compiled engine, or a circuit, can't compute in the forward pass.
 
-    The first reason found; None if there is none. The surrogate doesn't matter, because only the
-    backward pass uses it.
+    Both know layers of leaky integrate-and-fire neurons that are reset by subtraction. The
+    surrogate doesn't matter, because only the backward pass uses it.
+
+    Parameters
+    ----------
+    model : Module
+        Any network.
+
+    Returns
+    -------
+    str or None
+        The first reason found; None if there is none.
     """
-    if reason := unfamiliar_part(model):
+    if reason := unfamiliar_component(model):
         return reason
     assert isinstance(model, SpikingNetwork)
     for i, (fc, lif) in enumerate(model.layers, start=1):
-        state = [fc.weight, fc.bias, lif.beta, lif.threshold]
-        if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
-            return f"fc{i} is not a plain Linear layer with biases"
-        if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
-            return f"layer {i} has forward hooks"
-        if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in state):
-            return f"layer {i} is not in float32"
-        if any(tensor.shape not in {(), (1,), (fc.out_features,)} for tensor in state[2:]):
-            return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
-        # what Leaky does is settled when it is made; its attribute reset_mechanism may say other
-        subtracts = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
-        if not subtracts and not (i == model.n_layers and model.is_readout(lif)):
-            return f"the reset of lif{i} is no subtraction, late by a step"
-        if lif.inhibition or lif.state_quant or lif.init_hidden:
-            return f"lif{i} has inhibition, quantized states or hidden states"
-        if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
-            return f"the spikes of lif{i} are graded"
+        is_last = i == model.n_layers
+        if reason := _unsupported_weights(i, fc, lif) or _unsupported_neurons(i, lif, is_last):
+            return reason
     return None
 
 
-def _call(model, events, index, train=False, keep=False):
-    if reason := unsupported_reason(model):
-        raise ValueError(f"the fused engine can't compute this network: {reason}")
-    index, n_in = np.asarray(index, dtype=np.int64), model.layers[0][0].in_features
-    if events.n_units * len(model.delays) != n_in:
-        late = f", each with {len(model.delays)} delays," if len(model.delays) > 1 else ""
-        raise ValueError(f"events of {events.n_units} units{late} for {n_in} inputs")
-    if len(index) and not 0 <= index.min() <= index.max() < len(events):
-        raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
-    shape, constants, params, lows, matrices = pack(model)
-    batch, n_classes = len(index), shape[-1, N_OUT]
-    labels = events.labels[index] if train else np.empty(0, np.int64)
-    if train and not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
-        raise ValueError(f"training needs utterances and labels of 0..{n_classes - 1}")
-    n_groups = min(GROUPS, -(-batch // 4)) if train else batch
-    n_states = (shape[-1, STATE] + shape[-1, WIDTH]) * (events.n_steps + 2)
-    n_workers = max(1, min(n_groups, torch.get_num_threads(), batch * n_states // WORTH_A_THREAD))
-    states = aligned(batch if keep else n_workers, n_states)
-    n_grads = params.size if train else 0
-    grads = aligned(n_groups, n_grads)
-    losses, scores = np.zeros(batch), np.zeros((batch, n_classes), np.float32)
-    delays, n_spikes = np.array(model.delays), np.empty((batch, len(shape)), np.int64)
+def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
+    """Say what is unusual about the tensors of layer i, or about how it is called."""
+    if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
+        return f"fc{i} is not a plain Linear layer with biases"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
+        return f"layer {i} has forward hooks"
+    tensors = (fc.weight, fc.bias, lif.beta, lif.threshold)
+    if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
+        return f"layer {i} is not in float32"
+    shapes = {(), (1,), (fc.out_features,)}
+    if lif.beta.shape not in shapes or lif.threshold.shape not in shapes:
+        return f"the beta or threshold of lif{i} is neither one number nor one per neuron"
+    return None
 
-    def work(worker):
-        kernels.work(
-            worker, n_workers, events.steps, events.units, events.offsets, index, labels,
-            events.n_steps, delays, shape, constants, params, lows, matrices, states, grads,
-            losses, scores, n_spikes,
-        )  # fmt: skip
 
-    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
-        others = [pool.submit(work, worker) for worker in range(1, n_workers)]
-        work(0)
-    for other in others:
-        other.result()
-    if (n_spikes < 0).any():
-        raise ValueError("events are out of order, or outside of the grid of steps and units")
-    return shape, scores, n_spikes, states, losses, grads
+def _unsupported_neurons(i: int, lif: Leaky, is_last: bool) -> str | None:
+    """Say which option of snntorch's neurons in layer i the kernels don't have."""
+    # Leaky's attribute reset_mechanism can be changed later, but that changes nothing in it.
+    is_reset_by_subtraction = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
+    is_readout = is_last and SpikingNetwork.accumulates_only(lif)
+    if not is_reset_by_subtraction and not is_readout:
+        return f"the reset of lif{i} is no subtraction, late by a step"
+    if lif.inhibition or lif.state_quant or lif.init_hidden:
+        return f"lif{i} has inhibition, quantized states or hidden states"
+    if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
+        return f"the spikes of lif{i} are graded"
+    return None
 
 
 def forward_backward(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+    model: SpikingNetwork, events: Events, index: Index
 ) -> tuple[float, torch.Tensor]:
     """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
 
@@ -264,6 +159,8 @@ def forward_backward(
     ----------
     model : SpikingNetwork
         Its parameters' ``grad`` is replaced by the loss's gradient.
+    events : Events
+        A data set.
     index : sequence of int
         The utterances in the batch, shape (batch,).
 
@@ -281,33 +178,316 @@ def forward_backward(
     IndexError
         If the index points at no utterance.
     """
-    shape, scores, _, _, losses, grads = _call(model, events, index, train=True)
-    set_gradients(model, shape, grads.sum(axis=0))  # numpy adds row after row
-    return float(losses.mean()), torch.from_numpy(scores)
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    labels = labels_to_train_with(events, index, layout.layers[-1].n_neurons)
+    batch = batch_of(events, index, labels)
+    n_groups = min(MOST_GROUPS, -(-len(index) // SMALLEST_GROUP))
+    n_workers = workers_for(batch, layout, n_groups)
+    results = new_results(batch, layout, n_groups, n_workers, layout.n_parameters)
+    compute(batch, layout.pack(model), results, n_workers)
+    layout.set_gradients(model, results.gradients.sum(axis=0))  # numpy adds row after row
+    return float(results.losses.mean()), torch.from_numpy(results.scores)
 
 
 def evaluate_batch(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
+    model: SpikingNetwork, events: Events, index: Index
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward; raise as `forward_backward`.
+    """Run a batch forward; count spikes.
 
-    Returns class scores as in `SpikingNetwork.scores`, (batch, classes), and the numbers of spikes
-    of all steps and neurons, (batch, layers), int64; the output layer is last.
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    scores : Tensor
+        Class scores as in `SpikingNetwork.scores`, (batch, classes).
+    n_spikes : Tensor
+        Spikes of all steps and neurons, (batch, layers), int64; the output layer is last.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
     """
-    _, scores, n_spikes, *_ = _call(model, events, index)
-    return torch.from_numpy(scores), torch.from_numpy(n_spikes)
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    batch = batch_of(events, index)
+    n_workers = workers_for(batch, layout, n_groups=len(index))
+    results = new_results(batch, layout, len(index), n_workers)
+    compute(batch, layout.pack(model), results, n_workers)
+    return torch.from_numpy(results.scores), torch.from_numpy(results.n_spikes)
 
 
-def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
-    """Run a batch forward and keep the states: ``model(x, record_hidden=True)``.
+def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
+    """Run a batch forward and keep the states, as ``model(x, record_hidden=True)`` does.
 
-    Spikes and membranes of all layers are (steps, batch, neurons) each.
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    LayerStates
+        Spikes and membranes of all layers, (steps, batch, neurons) each.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
     """
-    shape, _, _, states, *_ = _call(model, events, index, keep=True)
-    rows, spks, mems = events.n_steps + 2, [], []
-    for (_, lif), layer in zip(model.layers, shape, strict=True):
-        n, width, low = layer[N_OUT], layer[WIDTH], layer[STATE] * rows
-        state = states[:, low : low + width * rows].reshape(-1, rows, width)
-        mems.append(torch.from_numpy(state[:, 1:-1, :n]).transpose(0, 1).contiguous())
-        spks.append((mems[-1] - lif.threshold > 0).float())
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    batch = batch_of(events, index)
+    n_workers = workers_for(batch, layout, n_groups=len(index))
+    results = new_results(batch, layout, len(index), n_workers, keep_states=True)
+    compute(batch, layout.pack(model), results, n_workers)
+    spks = []
+    mems = []
+    for i, (_, lif) in enumerate(model.layers):
+        utterances_first = torch.from_numpy(layout.membranes(i, results.states, events.n_steps))
+        mem = utterances_first.transpose(0, 1).contiguous()
+        mems.append(mem)
+        spks.append((mem - lif.threshold > 0).float())
     return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))
+
+
+def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.ndarray:
+    """Return the indices of a batch as an array, after checking that the engine can compute it.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    ndarray
+        `index`, int64 (batch,).
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
+    """
+    if reason := unsupported_reason(model):
+        raise ValueError(f"the fused engine can't compute this network: {reason}")
+    index = np.asarray(index, dtype=np.int64)
+    n_inputs = model.layers[0][0].in_features
+    n_delays = len(model.delays)
+    if events.n_units * n_delays != n_inputs:
+        delayed = f", each with {n_delays} delays," if n_delays > 1 else ""
+        raise ValueError(f"events of {events.n_units} units{delayed} for {n_inputs} inputs")
+    if len(index) and not 0 <= index.min() <= index.max() < len(events):
+        raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
+    return index
+
+
+def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the labels of a batch's utterances; ValueError if none, or no classes of the network.
+
+    Parameters
+    ----------
+    events : Events
+        A data set.
+    index : ndarray
+        The utterances in the batch, shape (batch,).
+    n_classes : int
+        The network's classes.
+
+    Returns
+    -------
+    ndarray
+        Classes, int64 (batch,).
+    """
+    labels = events.labels[index]
+    if not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
+        raise ValueError(f"training needs utterances and labels of 0..{n_classes - 1}")
+    return labels
+
+
+def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None) -> kernels.Batch:
+    """Return a batch as the kernels read it, with labels if it is to be taken back, too.
+
+    Parameters
+    ----------
+    events : Events
+        A data set.
+    index : ndarray
+        The utterances in the batch, shape (batch,).
+    labels : ndarray, optional
+        Their classes, shape (batch,).
+
+    Returns
+    -------
+    kernels.Batch
+        The arrays of `events` themselves, not copies.
+    """
+    if labels is None:
+        labels = np.empty(0, np.int64)
+    return kernels.Batch(
+        steps=events.steps,
+        units=events.units,
+        offsets=events.offsets,
+        utterances=index,
+        labels=labels,
+        n_steps=events.n_steps,
+    )
+
+
+def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
+    """Return how many threads a batch is worth.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    layout : ParameterLayout
+        The network's sizes.
+    n_groups : int
+        Groups of utterances, each of which one thread works on.
+
+    Returns
+    -------
+    int
+        At least 1, at most torch's number of threads.
+    """
+    n_states = len(batch.utterances) * layout.n_states(batch.n_steps)
+    return max(1, min(n_groups, torch.get_num_threads(), n_states // WORTH_A_THREAD))
+
+
+def new_results(
+    batch: kernels.Batch,
+    layout: ParameterLayout,
+    n_groups: int,
+    n_workers: int,
+    n_parameters: int = 0,
+    keep_states: bool = False,
+) -> kernels.Results:
+    """Return memory for the results of a batch.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    layout : ParameterLayout
+        The network's sizes.
+    n_groups : int
+        Groups of utterances, each of which has partial sums of gradients.
+    n_workers : int
+        Threads, each of which computes one utterance at a time.
+    n_parameters : int
+        Parameters that get gradients; 0 if there is no backward pass.
+    keep_states : bool
+        Keep the membranes of all utterances, not only of those that are being computed.
+
+    Returns
+    -------
+    kernels.Results
+        Scores and losses are zero, the rest is uninitialized.
+    """
+    n_utterances = len(batch.utterances)
+    n_kept = n_utterances if keep_states else n_workers
+    return kernels.Results(
+        states=aligned(n_kept, layout.n_states(batch.n_steps)),
+        gradients=aligned(n_groups, n_parameters),
+        losses=np.zeros(n_utterances),
+        scores=np.zeros((n_utterances, layout.layers[-1].n_neurons), np.float32),
+        n_spikes=np.empty((n_utterances, len(layout.layers)), np.int64),
+    )
+
+
+def compute(
+    batch: kernels.Batch, network: kernels.Network, results: kernels.Results, n_workers: int
+) -> None:
+    """Compute a batch, with several threads if it is worth them, and write the results.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    network : kernels.Network
+        The network, from `ParameterLayout.pack`.
+    results : kernels.Results
+        Memory for the results, from `new_results`.
+    n_workers : int
+        How many threads there are.
+
+    Raises
+    ------
+    ValueError
+        If an utterance's events are out of order or outside of the grid.
+    """
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [
+            pool.submit(kernels.work, worker, n_workers, batch, network, results)
+            for worker in range(1, n_workers)
+        ]
+        kernels.work(0, n_workers, batch, network, results)
+    for other in others:
+        other.result()  # raises what the thread has raised
+    if (results.n_spikes < 0).any():
+        raise ValueError("events are out of order, or outside of the grid of steps and units")
+
+
+def _nothing_to_record(model: ConvolutionalNetwork, events: Events, index: Index) -> LayerStates:
+    """Refuse to record a network that has neither spikes nor membranes."""
+    raise ValueError("a convolutional network has no spikes and no membranes to record")
+
+
+COMPILED = Engine("fused", forward_backward, evaluate_batch, record)
+SNNTORCH_LOOP = Engine("snntorch", loop.forward_backward, loop.evaluate_batch, loop.record)
+CONVOLUTION = Engine(
+    "convolutional",
+    convolutional.forward_backward,
+    convolutional.evaluate_batch,
+    _nothing_to_record,
+)
+ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # those that can be chosen
+
+
+def choose_engine(name: str, model: Network) -> Engine:
+    """Return the engine that runs a network.
+
+    Parameters
+    ----------
+    name : str
+        ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the
+        compiled engine can't do is done by the loop, with a warning that says why.
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network. One without spikes is run by torch, whatever the name.
+
+    Returns
+    -------
+    Engine
+        Its functions take the network.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    check_choice("engine", name, ENGINES)
+    if isinstance(model, ConvolutionalNetwork):
+        return CONVOLUTION
+    if name == SNNTORCH_LOOP.name:
+        return SNNTORCH_LOOP
+    if reason := unsupported_reason(model):
+        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
+        return SNNTORCH_LOOP
+    return COMPILED

@@ -1,12 +1,56 @@
-"""The compiled loops of the fused engine: one utterance through all layers, and back.
+"""The compiled engine's inner loops: one utterance through all layers, and back.
 
-A layer reads the list of the utterance's events, or of those that the layer before wrote, once for
-every delay: ``units[start[t]:start[t + 1]]`` are the units active at step t. The copy of unit u
-that is late by ``delays[k]`` is the input u + k n_units.
+**How an event reaches a hidden neuron.** An utterance is a list of events, ordered by step.
+`read_events` writes it as an `EventList`, in which the units that are active at step t are
+``units[starts[t]:starts[t + 1]]``. `layer_forward` takes such a list through one layer. The layer
+has a matrix ``mem`` with a row for each step and a column for each neuron, and row u of its weights
+holds the weights from unit u to all neurons, side by side::
+
+    event: unit u is active at step t
+      |                                     mem
+      |                             row 0   resting potential, before the first step
+      |   + row u of the weights            ...
+      +-------------------------> row t + 1   current of step t, then its membrane potential
+      |                                     ...
+      |   + row u + k n_units               ...
+      +-----------> row t + 1 + delays[k]   the same event, later, with weights of its own
+                                            ...
+                      row n_steps + 1       used by the backward pass only: zeros
+
+1. Each row starts with the biases.
+2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
+   product of weights and input, without its multiplications by zero. A delayed copy of the input
+   needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
+   event that would arrive after the last step is passed over.
+3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
+   membrane potential of step t, in place.
+4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
+
+**What is stored for the backward pass.** While an utterance is computed, its membranes stay in
+memory, all layers and all steps (`membranes`), and so do the event lists of all layers
+(`Workspace`). Nothing else is stored: a neuron has spiked where its membrane is above its
+threshold. `backward` goes from the last layer to the first, and from the last step to the first,
+and overwrites each membrane by the gradient of the loss with respect to that step's current. The
+gradient of row u of the weights is then the sum of those rows of ``mem`` at which an event of unit
+u has arrived, which is again an addition of rows (`add_weight_gradients`).
+
+**How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
+neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
+up the gradients of a group's utterances in their order, in memory that belongs to the group. The
+engine adds up the groups, again in order. The number of groups depends on the batch alone, so no
+bit of the result depends on the number of threads. Threads write to different rows of `Results`,
+and numba releases Python's lock, so they need not wait for each other.
+
+**Padding.** Vectors of a processor hold 4 to 16 float32 numbers. So rows are padded to a multiple
+of `LANES` neurons, whose weights, biases and betas are zero: they never spike, and their gradients
+are zero.
+
+Numba recompiles a function only if this file changes. So a kernel may use nothing from another file
+of the package (see `shd_helpers.compiled`).
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -15,409 +59,996 @@ from numba.extending import intrinsic
 
 from shd_helpers.compiled import compiled
 
-BACK, ROWS = 4, 20  # steps whose products are taken together, with so many rows at a time
-LANES = 16  # rows are padded to whole vectors of float32, and begin at a cache line
-# READOUT: a membrane that never spikes
-FAST_SIGMOID, ATAN, SIGMOID, READOUT = range(4)
-# Columns of `shape`, one row a layer. Its parameters lie in one long array: for every input a row
-# of weights, then biases, betas and thresholds. Gradients lie the same way. Where an input feeds
-# few neurons, in the first layer, a row has these alone, BAND of them; `lows` has the first.
-N_IN, N_OUT, WIDTH, BLOCK, BAND, STATE, NEXT, SURROGATE, LEARN = range(9)
-zero, one, at_once = np.float32(0), np.float32(1), np.zeros(1, np.int64)
+LANES = 16  # rows are padded to whole vectors of so many float32, and begin at a cache line
+STEPS_TOGETHER = 4  # whose products with the next layer's weights are computed together
+ROWS_TOGETHER = 20  # of these weights, which stay in the cache for all of these steps
+ROWS_AT_ONCE = 5  # of these weights, which are added up in registers
+
+# What a layer's backward pass multiplies errors by: the derivative of a surrogate, or, for a
+# readout from membrane potentials, which never spikes, one.
+FAST_SIGMOID = 0
+ATAN = 1
+SIGMOID = 2
+READOUT = 3
+
+# The rows of a layer's neurons, behind its weights.
+BIASES = 0
+BETAS = 1
+THRESHOLDS = 2
+
+ZERO = np.float32(0)
+ONE = np.float32(1)
+NO_DELAY = np.zeros(1, np.int64)  # of the layers behind the first
+
+
+class Layer(NamedTuple):
+    """The sizes of one layer, and where its values begin in the memory that all layers share.
+
+    The kernels read it as an element of an array of `LAYER_DTYPE`, with the same names. See
+    `parameter_layout.ParameterLayout`, which draws the memory.
+    """
+
+    n_inputs: int  # each delayed copy of a unit is an input of its own
+    n_neurons: int
+    width: int  # n_neurons with padding
+    band: int  # neurons in a row of weights: `width`, or fewer if an input feeds few neurons
+    parameters_at: int  # index of the layer's first weight
+    states_at: int  # neurons of the layers before it, with padding
+    by_neuron_at: int  # index of its first weight in `Network.weights_by_neuron`
+    surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
+    learns_neurons: int  # 1 if betas or thresholds are learned, else 0
+    slope: float  # by which the surrogate multiplies the distance from the threshold
+    half_slope: float  # of atan: half of snntorch's alpha
+
+
+_NUMPY_TYPES = {int: np.int64, float: np.float32}
+LAYER_DTYPE = np.dtype(
+    [(name, _NUMPY_TYPES[kind]) for name, kind in Layer.__annotations__.items()], align=True
+)
+
+
+class Network(NamedTuple):
+    """A network as the kernels read it."""
+
+    layers: np.ndarray  # (layers,) LAYER_DTYPE
+    delays: np.ndarray  # (copies of the input,) steps by which each is late, int64
+    parameters: np.ndarray  # (parameters,) float32; see `parameter_layout.ParameterLayout`
+    first_neurons: np.ndarray  # (inputs,) first neuron in a row of weights, int64; or empty
+    weights_by_neuron: np.ndarray  # (weights,) float32: all layers but the first, row by neuron
+
+
+class Batch(NamedTuple):
+    """The utterances of a batch, as indices into the events of a data set."""
+
+    steps: np.ndarray  # (events,) uint16
+    units: np.ndarray  # (events,) uint16
+    offsets: np.ndarray  # (utterances of the data set + 1,) first event of each, int64
+    utterances: np.ndarray  # (batch,) utterances in the batch, int64
+    labels: np.ndarray  # (batch,) classes, int64; or empty if there is no backward pass
+    n_steps: int
+
+
+class Results(NamedTuple):
+    """Where the kernels write what they compute."""
+
+    # membranes of all layers: (batch, ...) if they are to be kept, else (threads, ...), float32
+    states: np.ndarray
+    gradients: np.ndarray  # (groups, parameters) as the parameters lie, float32; (groups, 0)
+    losses: np.ndarray  # (batch,) float64
+    scores: np.ndarray  # (batch, classes) float32, zero at first
+    n_spikes: np.ndarray  # (batch, layers) int64; -1 where the events are not sound
+
+
+class EventList(NamedTuple):
+    """An utterance's events: ``units[starts[t]:starts[t + 1]]`` are the units active at step t."""
+
+    starts: np.ndarray  # (steps + 1,) int32
+    units: np.ndarray  # (events or more,) int32
+
+
+class Workspace(NamedTuple):
+    """What one thread uses for each utterance anew."""
+
+    starts: np.ndarray  # (layers + 1, steps + 1) int32: of the events into each layer, and out
+    units: np.ndarray  # (layers + 1, events) int32
+    spiked: np.ndarray  # (widest layer,) uint8
+    error: np.ndarray  # (widest layer,) gradient of the loss with respect to the scores, float32
+    unit_starts: np.ndarray  # (most inputs + 2,) int32: see `sort_by_unit`
+    arrivals: np.ndarray  # (events,) int32: see `sort_by_unit`
+    all_rows: np.ndarray  # (steps + 2,) 0, 1, 2, ..., int32
+
+
+class NextLayer(NamedTuple):
+    """The layer behind one, through which the errors come back."""
+
+    n_neurons: int  # 0 if there is no layer behind
+    gradients: np.ndarray  # (steps + 2, width of the next layer) of its currents, float32
+    weights: np.ndarray  # (neurons of the next layer, padded to fives, width of this layer)
 
 
 @compiled
-def read_events(event_steps, event_units, first, end, n_units, start, units):
-    """List an utterance's events by step; tell whether all are sound."""
-    n_steps, e = len(start) - 1, first
-    for t in range(n_steps):
-        start[t], before = e - first, 0
-        while e < end and event_steps[e] == t and before <= event_units[e] < n_units:
-            before = units[e - first] = event_units[e]
+def read_events(batch, b, n_units, events):
+    """List the events of a batch's utterance b by step; return whether all are sound.
+
+    Parameters
+    ----------
+    batch : Batch
+        The utterances; only read.
+    b : int
+        Which utterance of the batch.
+    n_units : int
+        Units of the input, without delayed copies.
+    events : EventList
+        Where they are written.
+
+    Returns
+    -------
+    bool
+        False if an event is out of order, or outside of the steps and units.
+    """
+    first = batch.offsets[batch.utterances[b]]
+    end = batch.offsets[batch.utterances[b] + 1]
+    e = first
+    for t in range(batch.n_steps):
+        events.starts[t] = e - first
+        previous = 0
+        while e < end and batch.steps[e] == t and previous <= batch.units[e] < n_units:
+            previous = batch.units[e]
+            events.units[e - first] = previous
             e += 1
-    start[n_steps] = e - first
+    events.starts[batch.n_steps] = e - first
     return e == end
 
 
 @compiled
-def by_unit(start, units, n_units, begin, rows):
-    """Sort events by unit: unit u has its events in the rows[begin[u]:begin[u + 1]] of mem."""
-    n_steps = len(start) - 1
-    begin[: n_units + 2] = 0
-    for k in range(start[n_steps]):
-        begin[units[k] + 2] += 1
+def sort_by_unit(events, n_units, unit_starts, arrivals):
+    """Sort an utterance's events by unit, for the gradients of the weights.
+
+    Unit u is active at the steps whose rows in ``mem`` are
+    ``arrivals[unit_starts[u]:unit_starts[u + 1]]``, in ascending order. This is a counting sort.
+
+    Parameters
+    ----------
+    events : EventList
+        The events of an utterance.
+    n_units : int
+        Units that they are of.
+    unit_starts : ndarray
+        Written, (n_units + 2,) or more.
+    arrivals : ndarray
+        Written, (events,) or more.
+    """
+    n_steps = len(events.starts) - 1
+    # While events are placed, entry u + 1 is where the next event of unit u goes. It ends where the
+    # events of unit u + 1 begin, so the counts are written one entry further: at u + 2.
+    unit_starts[: n_units + 2] = 0
+    for k in range(events.starts[n_steps]):
+        unit_starts[events.units[k] + 2] += 1
     for u in range(2, n_units + 2):
-        begin[u] += begin[u - 1]
+        unit_starts[u] += unit_starts[u - 1]
     for t in range(n_steps):
-        for k in range(start[t], start[t + 1]):
-            rows[begin[units[k] + 1]] = t + 1
-            begin[units[k] + 1] += 1
+        for k in range(events.starts[t], events.starts[t + 1]):
+            u = events.units[k]
+            arrivals[unit_starts[u + 1]] = t + 1
+            unit_starts[u + 1] += 1
 
 
-def _adder(n_vectors: int) -> Callable[..., Any]:
-    """Return what adds LANES n_vectors columns of rows to one row, with the sums in registers.
+def _row_adder(n_vectors: int) -> Callable[..., Any]:
+    """Return a compiled function that adds many rows to one, `n_vectors` whole vectors wide.
 
-    With n columns it is ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low :
-    low + n]``. As a loop in Python a sum goes to memory and back for every few rows, which takes
-    twice the time: so it is written in LLVM's language.
+    With n = LANES n_vectors columns it does ``for k in range(first, last): out[r, at : at + n] +=
+    rows[index[k], low : low + n]``. Compiled from Python, the sum would go to memory and back for
+    every few rows, which takes twice the time. So the loop is written in LLVM's language, with one
+    vector variable for each sum, which LLVM keeps in a register.
+
+    Parameters
+    ----------
+    n_vectors : int
+        Width of the sum in vectors of `LANES` numbers. Eight fill half of the registers of a
+        processor with AVX-512.
+
+    Returns
+    -------
+    callable
+        Takes (rows, index, first, last, low, out, r, at); can be called by compiled code only.
     """
 
     @intrinsic
     def add(_, rows, index, first, last, low, out, r, at):
-        place = types.intp
-        signature = types.void(rows, index, place, place, place, out, place, place)
+        whole = types.intp
+        signature = types.void(rows, index, whole, whole, whole, out, whole, whole)
 
-        def write(context, builder, signature, given):
-            rows, index, out = (
-                context.make_array(signature.args[i])(context, builder, given[i]) for i in (0, 1, 5)
-            )
-            first, last, low, r, at = (given[i] for i in (2, 3, 4, 6, 7))
+        def write_code(context, builder, signature, arguments):
+            def array(position):
+                make = context.make_array(signature.args[position])
+                return make(context, builder, arguments[position])
+
+            rows = array(0)
+            index = array(1)
+            out = array(5)
+            _, _, first, last, low, _, r, at = arguments
+            whole = low.type
             vector = ir.VectorType(ir.FloatType(), LANES)
 
-            def vectors(array, row, column):
-                begin = builder.mul(row, builder.extract_value(array.strides, 0))
-                begin = builder.add(begin, builder.mul(column, low.type(4)))
-                begin = cgutils.pointer_add(builder, array.data, begin)
+            def vector_addresses(matrix, row, column):
+                """Return the addresses of the vectors of a row, from a column on."""
+                row_bytes = builder.mul(row, builder.extract_value(matrix.strides, 0))
+                column_bytes = builder.mul(column, whole(4))  # of a float32
+                offset = builder.add(row_bytes, column_bytes)
+                begin = cgutils.pointer_add(builder, matrix.data, offset)
                 begin = builder.bitcast(begin, vector.as_pointer())
-                return [builder.gep(begin, [low.type(i)]) for i in range(n_vectors)]
+                return [builder.gep(begin, [whole(i)]) for i in range(n_vectors)]
 
+            # Variables on the stack at first: LLVM moves them to registers, because their
+            # addresses are never used for anything else.
             sums = [cgutils.alloca_once(builder, vector) for _ in range(n_vectors)]
-            for total, place in zip(sums, vectors(out, r, at), strict=True):
-                builder.store(builder.load(place, align=4), total)
-            with cgutils.for_range_slice(builder, first, last, low.type(1)) as (k, _):
-                row = builder.zext(builder.load(builder.gep(index.data, [k])), low.type)
-                for total, place in zip(sums, vectors(rows, row, low), strict=True):
-                    added = builder.fadd(builder.load(total), builder.load(place, align=4))
+            targets = vector_addresses(out, r, at)
+            for total, target in zip(sums, targets, strict=True):
+                builder.store(builder.load(target, align=4), total)
+            with cgutils.for_range_slice(builder, first, last, whole(1)) as (k, _):
+                row = builder.zext(builder.load(builder.gep(index.data, [k])), whole)
+                for total, source in zip(sums, vector_addresses(rows, row, low), strict=True):
+                    added = builder.fadd(builder.load(total), builder.load(source, align=4))
                     builder.store(added, total)
-            for total, place in zip(sums, vectors(out, r, at), strict=True):
-                builder.store(builder.load(total), place, align=4)
+            for total, target in zip(sums, targets, strict=True):
+                builder.store(builder.load(total), target, align=4)
 
-        return signature, write
+        return signature, write_code
 
     return add
 
 
-_add_eight, _add_four, _add_one = _adder(8), _adder(4), _adder(1)
+_add_eight_vectors = _row_adder(8)
+_add_four_vectors = _row_adder(4)
+_add_one_vector = _row_adder(1)
 
 
 @compiled
 def add_rows(rows, index, first, last, low, out, r, at, n):
     """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
 
-    n is whole LANES; an index is below 2^31.
+    n is a multiple of LANES; an index is below 2^31.
+
+    Parameters
+    ----------
+    rows : ndarray
+        What is added, (rows, columns).
+    index : ndarray
+        Rows to add; those from `first` up to, not including, `last`. Below 2^31.
+    first, last : int
+        See `index`.
+    low : int
+        First column of `rows`.
+    out : ndarray
+        What is added to, (rows, columns).
+    r, at : int
+        Row and first column of `out`.
+    n : int
+        Columns, a multiple of LANES.
     """
     j = 0 if first < last else n
     while j + 8 * LANES <= n:
-        _add_eight(rows, index, first, last, low + j, out, r, at + j)
+        _add_eight_vectors(rows, index, first, last, low + j, out, r, at + j)
         j += 8 * LANES
     while j + 4 * LANES <= n:
-        _add_four(rows, index, first, last, low + j, out, r, at + j)
+        _add_four_vectors(rows, index, first, last, low + j, out, r, at + j)
         j += 4 * LANES
     while j < n:
-        _add_one(rows, index, first, last, low + j, out, r, at + j)
+        _add_one_vector(rows, index, first, last, low + j, out, r, at + j)
         j += LANES
 
 
 @compiled
 def add_products(v, w, out, r, is_first):
-    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1]: two rows for each time that w is read.
+    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1].
 
-    Five rows of w to a pass, as in `add_rows`; their number is divisible by 5. With `is_first`
-    the first products replace what was there.
+    Two rows for each time that w is read, and five rows of w (`ROWS_AT_ONCE`) for each time that
+    the sums are, because reading takes longer than arithmetic. The number of rows of w is divisible
+    by five. With `is_first` the first products replace what was there.
+
+    Parameters
+    ----------
+    v : ndarray
+        (rows, inner); two of its rows are used.
+    w : ndarray
+        (inner, columns); `inner` is divisible by five.
+    out : ndarray
+        (rows, columns).
+    r : int
+        The first of the two rows of `v` and `out`.
+    is_first : bool
+        Replace what is in `out`, instead of adding to it.
     """
     s = r + 1
     for k in range(0, len(w), 5):
-        a0, a1, a2, a3, a4 = v[r, k], v[r, k + 1], v[r, k + 2], v[r, k + 3], v[r, k + 4]
-        b0, b1, b2, b3, b4 = v[s, k], v[s, k + 1], v[s, k + 2], v[s, k + 3], v[s, k + 4]
+        a0 = v[r, k]
+        a1 = v[r, k + 1]
+        a2 = v[r, k + 2]
+        a3 = v[r, k + 3]
+        a4 = v[r, k + 4]
+        b0 = v[s, k]
+        b1 = v[s, k + 1]
+        b2 = v[s, k + 2]
+        b3 = v[s, k + 3]
+        b4 = v[s, k + 4]
         if k == 0 and is_first:
             for j in range(out.shape[1]):
-                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                w0 = w[k, j]
+                w1 = w[k + 1, j]
+                w2 = w[k + 2, j]
+                w3 = w[k + 3, j]
+                w4 = w[k + 4, j]
                 out[r, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
                 out[s, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
         else:
             for j in range(out.shape[1]):
-                w0, w1, w2, w3, w4 = w[k, j], w[k + 1, j], w[k + 2, j], w[k + 3, j], w[k + 4, j]
+                w0 = w[k, j]
+                w1 = w[k + 1, j]
+                w2 = w[k + 2, j]
+                w3 = w[k + 3, j]
+                w4 = w[k + 4, j]
                 out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
                 out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
 @compiled
 def exp(x):
-    """Return exp(x) to about one unit in the last place, by Cephes' expf; it runs in vectors."""
-    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)
+    """Return exp(x) to about one unit in the last place.
+
+    This is expf of the Cephes library (S. Moshier, https://www.netlib.org/cephes). Unlike the C
+    library's function, LLVM can compute it for a whole vector at once.
+
+    Parameters
+    ----------
+    x : float32
+        From -87 to 88.
+
+    Returns
+    -------
+    float32
+        exp(x).
+    """
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))  # exp(x) = 2^n exp(r)
+    r = (x - n * np.float32(0.693359375)) + n * np.float32(2.12194440e-4)  # log(2) in two parts
     p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
     p = (p * r + np.float32(8.3334519073e-3)) * r + np.float32(4.1665795894e-2)
     p = (p * r + np.float32(1.6666665459e-1)) * r + np.float32(5.0000001201e-1)
     p = (p * (r * r) + r) + np.float32(1)
-    return p * np.int32((np.int32(n) + 127) << 23).view(np.float32)  # p 2^n
+    power = np.int32((np.int32(n) + 127) << 23).view(np.float32)  # 2^n, by its exponent bits
+    return p * power
 
 
 @compiled
-def matrix(flat, low, n, width):
-    """Return n rows that lie in a long array from `low` on."""
-    return flat[low : low + n * width].reshape(n, width)
+def matrix(memory, at, n_rows, n_columns):
+    """Return a matrix that lies in a long array from index `at` on.
 
+    Parameters
+    ----------
+    memory : ndarray
+        (numbers,).
+    at : int
+        Index of its first number.
+    n_rows, n_columns : int
+        Its shape.
 
-@compiled
-def weights_of(layer, flat):
-    """Return a layer's weights, (inputs, BAND), or their gradients."""
-    return matrix(flat, layer[BLOCK], layer[N_IN], layer[BAND])
-
-
-@compiled
-def neurons_of(layer, flat):
-    """Return the rows of a layer's neurons, or their gradients: biases, betas and thresholds."""
-    return matrix(flat, layer[BLOCK] + layer[N_IN] * layer[BAND], 3, layer[WIDTH])
-
-
-@compiled
-def add_events(layer, weights, lows, delays, start, units, mem):
-    """Add to mem[t + 1] the rows of weights of step t's events, of those that come late, too."""
-    n_steps, n_units = len(start) - 1, len(weights) // len(delays)
-    is_banded, n_fours = layer[BAND] < layer[WIDTH], layer[BAND] // (4 * LANES) * (4 * LANES)
-    for k in range(len(delays)):  # copy by copy, for a copy's weights are nearly in the L1 cache
-        copy, late = weights[k * n_units : (k + 1) * n_units], delays[k] + 1
-        for t in range(n_steps - delays[k]):
-            if is_banded:
-                for i in range(start[t], start[t + 1]):  # a call of `add_rows` would take as long
-                    low = lows[units[i]]
-                    for j in range(0, n_fours, 4 * LANES):
-                        _add_four(copy, units, i, i + 1, j, mem, t + late, low + j)
-                    for j in range(n_fours, layer[BAND], LANES):
-                        _add_one(copy, units, i, i + 1, j, mem, t + late, low + j)
-            else:
-                add_rows(copy, units, start[t], start[t + 1], 0, mem, t + late, 0, layer[BAND])
-
-
-@compiled
-def layer_forward(layer, params, lows, delays, start, units, mem, flags, start_out, units_out):
-    """Run one layer: the events units[start[t]:start[t + 1]] of step t in, its own events out.
-
-    mem[t + 1] becomes the membrane of step t; mem[0] is the resting potential before the first.
+    Returns
+    -------
+    ndarray
+        A view, (n_rows, n_columns).
     """
-    weights, neurons = weights_of(layer, params), neurons_of(layer, params)
-    n_steps, n, found = len(start) - 1, mem.shape[1], 0
-    words = flags.view(np.uint64)
-    mem[0] = zero
-    for t in range(n_steps):
-        for j in range(n):  # numba's assignment of slices is many times slower
-            mem[t + 1, j] = neurons[0, j]
-    add_events(layer, weights, lows, delays, start, units, mem)
-    for t in range(n_steps):
-        step_forward(neurons, mem, t, flags)
-        start_out[t] = found
-        for word in range(n // 8):
-            if words[word]:  # few neurons spike: most groups of eight are passed over at once
-                for j in range(8 * word, 8 * word + 8):
-                    units_out[found] = j
-                    found += flags[j]
-    start_out[n_steps] = found
-
-
-# What a step does, forward and back. Whole arrays and a row's number come in, and a loop writes one
-# of them: else numba counts references to each row, or LLVM takes no vectors, which takes longer
-# than the arithmetic.
+    return memory[at : at + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 @compiled
-def step_forward(neurons, mem, t, flags):
-    """Turn the currents mem[t + 1] into the membranes of step t; flags tell who spikes."""
+def weights_of(layer, memory):
+    """Return a layer's weights, (inputs, band), from the parameters; or their gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    memory : ndarray
+        The parameters of all layers, or gradients.
+
+    Returns
+    -------
+    ndarray
+        A view, (inputs, band).
+    """
+    return matrix(memory, layer.parameters_at, layer.n_inputs, layer.band)
+
+
+@compiled
+def neurons_of(layer, memory):
+    """Return a layer's BIASES, BETAS and THRESHOLDS, (3, width), or their gradients.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    memory : ndarray
+        The parameters of all layers, or gradients.
+
+    Returns
+    -------
+    ndarray
+        A view, (3, width).
+    """
+    at = layer.parameters_at + layer.n_inputs * layer.band
+    return matrix(memory, at, 3, layer.width)
+
+
+@compiled
+def membranes(layer, n_steps, state):
+    """Return a layer's membranes: a row before the first step, the steps, a row behind the last.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    n_steps : int
+        Steps of the utterance.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+
+    Returns
+    -------
+    ndarray
+        A view, (steps + 2, width).
+    """
+    return matrix(state, layer.states_at * (n_steps + 2), n_steps + 2, layer.width)
+
+
+@compiled
+def event_list(space, i):
+    """Return the list of the events that go into layer i.
+
+    Parameters
+    ----------
+    space : Workspace
+        What this thread uses for each utterance.
+    i : int
+        The layer; the number of layers for what the last one emits.
+
+    Returns
+    -------
+    EventList
+        Views.
+    """
+    return EventList(space.starts[i], space.units[i])
+
+
+@compiled
+def add_events(layer, weights, first_neurons, delays, events, mem):
+    """Add to ``mem`` the rows of weights of all events, and of their delayed copies.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    weights : ndarray
+        (inputs, band).
+    first_neurons : ndarray
+        See `Network`.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    """
+    n_steps = len(events.starts) - 1
+    n_units = len(weights) // len(delays)
+    starts = events.starts
+    units = events.units
+    band = layer.band
+    is_banded = band < layer.width
+    n_in_fours = band // (4 * LANES) * (4 * LANES)
+    # Copy after copy, instead of step after step: the weights of one copy nearly fit into the first
+    # level of the cache.
+    for k in range(len(delays)):
+        copy = weights[k * n_units : (k + 1) * n_units]
+        row_of_first_step = delays[k] + 1
+        for t in range(n_steps - delays[k]):
+            row = t + row_of_first_step
+            if is_banded:
+                # Rows of different units begin at different neurons, so each is added alone. A call
+                # of `add_rows` would take as long as the addition.
+                for e in range(starts[t], starts[t + 1]):
+                    low = first_neurons[units[e]]
+                    for j in range(0, n_in_fours, 4 * LANES):
+                        _add_four_vectors(copy, units, e, e + 1, j, mem, row, low + j)
+                    for j in range(n_in_fours, band, LANES):
+                        _add_one_vector(copy, units, e, e + 1, j, mem, row, low + j)
+            else:
+                add_rows(copy, units, starts[t], starts[t + 1], 0, mem, row, 0, band)
+
+
+@compiled
+def layer_forward(layer, network, delays, events, mem, spiked, events_out):
+    """Take an utterance's events through one layer: write its membranes and its own events.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    network : Network
+        The network; only read.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        Where the membranes are written, (steps + 2, width).
+    spiked : ndarray
+        Space for a flag for each neuron, uint8 (width,) or more.
+    events_out : EventList
+        Where the layer's own events are written.
+    """
+    neurons = neurons_of(layer, network.parameters)
+    weights = weights_of(layer, network.parameters)
+    n_steps = len(events.starts) - 1
+    width = mem.shape[1]
+    mem[0] = ZERO
+    for t in range(n_steps):
+        for j in range(width):  # numba's assignment of slices is many times slower
+            mem[t + 1, j] = neurons[BIASES, j]
+    add_events(layer, weights, network.first_neurons, delays, events, mem)
+    n_events = 0
+    eights = spiked.view(np.uint64)  # not zero if any of eight neurons spikes
+    for t in range(n_steps):
+        step_forward(neurons, mem, t, spiked)
+        events_out.starts[t] = n_events
+        for eight in range(width // 8):
+            if eights[eight]:  # few neurons spike: most eights are passed over at once
+                for j in range(8 * eight, 8 * eight + 8):
+                    # Each is written, and stays only if the count goes on: no branch, which the
+                    # processor would guess wrongly. The list has eight entries more for that.
+                    events_out.units[n_events] = j
+                    n_events += spiked[j]
+    events_out.starts[n_steps] = n_events
+
+
+# What a step does, forward and back. These functions take whole arrays and a row's number, and each
+# loop writes one array. Given rows, numba would count references to each of them; and if a loop
+# wrote two arrays, LLVM would take no vectors. Either takes longer than the arithmetic.
+
+
+@compiled
+def step_forward(neurons, mem, t, spiked):
+    """Turn the currents mem[t + 1] into the membranes of step t; say in `spiked` which spike.
+
+    The neuron is snntorch's `Leaky` with a reset by subtraction, rounded in the same order.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    t : int
+        The step.
+    spiked : ndarray
+        Written: 1 for each neuron that spikes, uint8 (width,) or more.
+    """
     for j in range(mem.shape[1]):
-        beta, theta = neurons[1, j], neurons[2, j]
-        reset = theta if mem[t, j] - theta > zero else zero
+        beta = neurons[BETAS, j]
+        threshold = neurons[THRESHOLDS, j]
+        reset = threshold if mem[t, j] - threshold > ZERO else ZERO
         mem[t + 1, j] = (beta * mem[t, j] + mem[t + 1, j]) - reset
     for j in range(mem.shape[1]):
-        flags[j] = mem[t + 1, j] - neurons[2, j] > zero
+        spiked[j] = mem[t + 1, j] - neurons[THRESHOLDS, j] > ZERO
 
 
 @compiled
 def check_surrogate(kind):
-    """Raise ValueError if `step_back` has no derivative for a number."""
+    """Raise ValueError if `step_back` has no derivative for a number.
+
+    Parameters
+    ----------
+    kind : int
+        `Layer.surrogate`.
+    """
     if kind != FAST_SIGMOID and kind != ATAN and kind != SIGMOID and kind != READOUT:
         raise ValueError("no surrogate has this number: see shd_helpers/network/surrogates.py")
 
 
 @compiled
-def step_back(kind, constants, neurons, mem, t, grads, row):
-    """Let mem[t] = grad surrogate'(mem[t] - theta) + beta mem[t + 1], rounded as snntorch does.
+def step_back(layer, neurons, mem, t, grads, row):
+    """Let mem[t] = grads[row] surrogate'(mem[t] - threshold) + beta mem[t + 1].
 
-    `check_surrogate` refuses a number that no surrogate has, once for all steps: with another
-    branch, one that raises or not, every step back takes a tenth to a fifth longer.
+    It is rounded as snntorch's derivatives are. `check_surrogate` refuses a number that no
+    surrogate has, once for all steps: with another branch here, whether it raises or not, every
+    step back takes a tenth to a fifth longer.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        (steps + 2, width); rows behind t are gradients already.
+    t : int
+        The row.
+    grads : ndarray
+        dL/dspk of some steps, (STEPS_TOGETHER, width).
+    row : int
+        The row of `grads` that is that of the step.
     """
-    n, k, half = mem.shape[1], constants[0], constants[1]
+    kind = layer.surrogate
+    slope = layer.slope
+    half_slope = layer.half_slope
+    width = mem.shape[1]
     if kind == FAST_SIGMOID:
-        for j in range(n):
-            d = k * abs(mem[t, j] - neurons[2, j]) + one
-            mem[t, j] = grads[row, j] / (d * d) + neurons[1, j] * mem[t + 1, j]
+        for j in range(width):
+            d = slope * abs(mem[t, j] - neurons[THRESHOLDS, j]) + ONE
+            mem[t, j] = grads[row, j] / (d * d) + neurons[BETAS, j] * mem[t + 1, j]
     elif kind == ATAN:
-        for j in range(n):
-            d = k * (mem[t, j] - neurons[2, j])
-            d = one / (d * d + one) * half
-            mem[t, j] = d * grads[row, j] + neurons[1, j] * mem[t + 1, j]
+        for j in range(width):
+            d = slope * (mem[t, j] - neurons[THRESHOLDS, j])
+            d = ONE / (d * d + ONE) * half_slope
+            mem[t, j] = d * grads[row, j] + neurons[BETAS, j] * mem[t + 1, j]
     elif kind == READOUT:
-        for j in range(n):
-            mem[t, j] = grads[row, j] + neurons[1, j] * mem[t + 1, j]
+        for j in range(width):
+            mem[t, j] = grads[row, j] + neurons[BETAS, j] * mem[t + 1, j]
     elif kind == SIGMOID:
-        for j in range(n):
-            # even: snntorch's exp(-k x) is NaN (inf / inf) at x < -89 / k, where many membranes are
-            e = exp(max(-abs(k * (mem[t, j] - neurons[2, j])), np.float32(-87)))
-            d = e + one
-            mem[t, j] = grads[row, j] * k * e / (d * d) + neurons[1, j] * mem[t + 1, j]
+        for j in range(width):
+            # The derivative is even, so it can be computed on the side where exp doesn't overflow.
+            # snntorch's exp(-slope x) is NaN (inf / inf) below -89 / slope, where many membranes
+            # are. Below -87 float32 has no normal numbers.
+            x = slope * (mem[t, j] - neurons[THRESHOLDS, j])
+            e = exp(max(-abs(x), np.float32(-87)))
+            d = e + ONE
+            mem[t, j] = grads[row, j] * slope * e / (d * d) + neurons[BETAS, j] * mem[t + 1, j]
 
 
 @compiled
-def learn_back(neurons, mem, t, d):
-    """Add the gradients of beta and threshold in step t."""
+def add_neuron_gradients(neurons, mem, t, d):
+    """Add the gradients of beta and threshold in a step whose row is t.
+
+    mem[t] and those behind it are gradients g already, mem[t - 1] is still a membrane U. Beta
+    multiplies U[t - 1], so its gradient is g[t] U[t - 1]. The threshold counts twice. The surrogate
+    has the distance U[t] - threshold, whose gradient is g[t] - beta g[t + 1]. And the threshold is
+    subtracted from U[t] if the neuron has spiked in the step before.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        (steps + 2, width).
+    t : int
+        The row.
+    d : ndarray
+        Gradients, (3, width), that are added to.
+    """
     for j in range(mem.shape[1]):
-        d[1, j] += mem[t, j] * mem[t - 1, j]
+        d[BETAS, j] += mem[t, j] * mem[t - 1, j]
     for j in range(mem.shape[1]):
-        d[2, j] -= mem[t, j] - neurons[1, j] * mem[t + 1, j]
+        d[THRESHOLDS, j] -= mem[t, j] - neurons[BETAS, j] * mem[t + 1, j]
     for j in range(mem.shape[1]):
         if_reset = mem[t, j]
-        d[2, j] -= if_reset if mem[t - 1, j] - neurons[2, j] > zero else zero
+        d[THRESHOLDS, j] -= if_reset if mem[t - 1, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
 
 
 @compiled
-def layer_backward(layer, constants, neurons, mem, last, g_next, n_next, w, d):
-    """Turn the membranes mem[t] into the gradients of the currents, in place.
+def layer_backward(layer, neurons, mem, output_error, next_layer, d):
+    """Turn a layer's membranes into the gradients of its currents, in place.
 
-    g[t] = dL/dspk[t] surrogate'(mem[t] - theta) + beta g[t + 1], for snntorch detaches the reset.
-    dL/dspk[t] is g_next[t] w, through the next layer's weights, or `last` for the output layer.
-    With LEARN, d gets the gradients of beta and threshold: what is subtracted at a reset is the
-    threshold, and only the moment of the reset is detached.
+    With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
+    g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
+    dL/dspk[t] is the next layer's g[t] times its weights, or `output_error` for the output layer,
+    where it is the same at all steps. If the layer learns betas or thresholds, d gets their
+    gradients: what is subtracted at a reset is the threshold, and only the moment of the reset is
+    detached.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    neurons : ndarray
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    output_error : ndarray
+        dL/dspk of each output neuron, (width,) or more; for the output layer.
+    next_layer : NextLayer
+        The layer behind; for all others.
+    d : ndarray
+        Gradients of the layer's neurons, (3, width), that are added to.
     """
-    check_surrogate(layer[SURROGATE])
-    n_steps, n = len(mem) - 2, mem.shape[1]
-    errors, grads = np.zeros((BACK, len(w)), np.float32), np.empty((BACK, n), np.float32)
-    mem[n_steps + 1] = zero
+    check_surrogate(layer.surrogate)
+    n_steps = len(mem) - 2
+    width = mem.shape[1]
+    n_next = next_layer.n_neurons
+    weights = next_layer.weights
+    errors = np.zeros((STEPS_TOGETHER, len(weights)), np.float32)
+    grads = np.empty((STEPS_TOGETHER, width), np.float32)  # dL/dspk of some steps
+    mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
     if not n_next:
-        for r in range(BACK):
-            grads[r] = last[:n]
+        for r in range(STEPS_TOGETHER):
+            grads[r] = output_error[:width]
     for t in range(n_steps, 0, -1):
-        row = (n_steps - t) % BACK
+        row = (n_steps - t) % STEPS_TOGETHER
         if n_next and row == 0:  # for this step and those before it
-            for r in range(BACK):
+            for r in range(STEPS_TOGETHER):
                 for j in range(n_next):
-                    errors[r, j] = g_next[t - r, j] if t > r else zero
-            for low in range(0, len(w), ROWS):  # which stay in the cache for all these steps
-                for r in range(0, BACK, 2):
-                    add_products(
-                        errors[:, low : low + ROWS], w[low : low + ROWS], grads, r, low == 0
-                    )
-        step_back(layer[SURROGATE], constants, neurons, mem, t, grads, row)
-        if layer[LEARN]:
-            learn_back(neurons, mem, t, d)
+                    errors[r, j] = next_layer.gradients[t - r, j] if t > r else ZERO
+            for low in range(0, len(weights), ROWS_TOGETHER):
+                some_errors = errors[:, low : low + ROWS_TOGETHER]
+                some_weights = weights[low : low + ROWS_TOGETHER]
+                for r in range(0, STEPS_TOGETHER, 2):
+                    add_products(some_errors, some_weights, grads, r, low == 0)
+        step_back(layer, neurons, mem, t, grads, row)
+        if layer.learns_neurons:
+            add_neuron_gradients(neurons, mem, t, d)
 
 
 @compiled
-def loss(scores, label, batch, last):
-    """Return the cross-entropy of the scores; `last` becomes its gradient over batch."""
-    top, total = scores.max(), 0.0
+def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_weights):
+    """Add the gradients of a layer's weights: rows of ``mem`` at which a unit's events arrived.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    first_neurons : ndarray
+        See `Network`.
+    delays : ndarray
+        Steps by which each copy of the input is late, (copies,).
+    events : EventList
+        The events that go into the layer.
+    mem : ndarray
+        Gradients of the currents, (steps + 2, width), from `layer_backward`.
+    space : Workspace
+        What this thread uses for each utterance.
+    d_weights : ndarray
+        (inputs, band), added to.
+    """
+    n_steps = len(events.starts) - 1
+    n_units = len(d_weights) // len(delays)
+    arrivals = space.arrivals
+    sort_by_unit(events, n_units, space.unit_starts, arrivals)
+    is_banded = layer.band < layer.width
+    for k in range(len(delays)):
+        copy = d_weights[k * n_units : (k + 1) * n_units]
+        later = mem[delays[k] :]  # its row r is the one at which this copy of an event arrives
+        for u in range(n_units):
+            first = space.unit_starts[u]
+            end = space.unit_starts[u + 1]
+            while end > first and arrivals[end - 1] + delays[k] > n_steps:
+                end -= 1  # this copy would arrive after the last step
+            low = first_neurons[u] if is_banded else 0
+            add_rows(later, arrivals, first, end, low, copy, u, 0, layer.band)
+
+
+@compiled
+def loss(scores, label, n_utterances, error):
+    """Return the cross-entropy of one utterance's scores.
+
+    `error` becomes the gradient of the batch's mean loss with respect to these scores.
+
+    Parameters
+    ----------
+    scores : ndarray
+        (classes,) float32.
+    label : int
+        The class.
+    n_utterances : int
+        Utterances in the batch.
+    error : ndarray
+        Written, (classes,) or more; zero behind the classes.
+
+    Returns
+    -------
+    float64
+        In nats.
+    """
+    top = scores.max()  # subtracted, so that exp can't overflow
+    total = 0.0
     for c in range(len(scores)):
         total += np.exp(np.float64(scores[c] - top))
-    last[:] = zero
+    error[:] = ZERO
     for c in range(len(scores)):
         p = np.exp(np.float64(scores[c] - top)) / total
-        last[c] = (p - (1.0 if c == label else 0.0)) / batch
+        error[c] = (p - (1.0 if c == label else 0.0)) / n_utterances
     return np.log(total) + top - scores[label]
 
 
 @compiled
-def membranes(shape, i, n_steps, state):
-    """Return the membranes of layer i: a row before the first step, the steps, a row behind."""
-    return matrix(state, shape[i, STATE] * (n_steps + 2), n_steps + 2, shape[i, WIDTH])
+def forward(b, batch, network, state, space, results):
+    """Take a batch's utterance b through all layers; write scores and numbers of spikes.
+
+    Parameters
+    ----------
+    b : int
+        Which utterance of the batch.
+    batch : Batch
+        The utterances; only read.
+    network : Network
+        The network; only read.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+    space : Workspace
+        What this thread uses for each utterance.
+    results : Results
+        Row b is written.
+    """
+    layers = network.layers
+    n_layers = len(layers)
+    n_steps = batch.n_steps
+    n_units = layers[0].n_inputs // len(network.delays)
+    scores = results.scores
+    is_sound = read_events(batch, b, n_units, event_list(space, 0))
+    for i in range(n_layers):
+        delays = NO_DELAY if i else network.delays
+        mem = membranes(layers[i], n_steps, state)
+        events = event_list(space, i)
+        events_out = event_list(space, i + 1)
+        layer_forward(layers[i], network, delays, events, mem, space.spiked, events_out)
+        results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_sound else -1
+    for k in range(space.starts[n_layers, n_steps]):
+        scores[b, space.units[n_layers, k]] += ONE
+    if layers[n_layers - 1].surrogate == READOUT:
+        mem = membranes(layers[n_layers - 1], n_steps, state)
+        scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
 
 
 @compiled
-def backward(
-    shape, constants, params, lows, matrices, state, delays, start, units, last, begin, rows, grads,
-):  # fmt: skip
-    """Add the gradients of one utterance, from the last layer to the first."""
-    n_layers, n_steps = len(shape), start.shape[1] - 1
-    steps = np.arange(n_steps + 2, dtype=np.int32)
+def backward(network, state, space, gradients):
+    """Add the gradients of the utterance that `forward` has computed, from the last layer on.
+
+    Parameters
+    ----------
+    network : Network
+        The network; only read.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+    space : Workspace
+        What this thread uses for each utterance.
+    gradients : ndarray
+        (parameters,), added to.
+    """
+    layers = network.layers
+    n_layers = len(layers)
+    n_steps = space.starts.shape[1] - 1
     for i in range(n_layers - 1, -1, -1):
-        n_in, n_next, w = shape[i, N_IN], 0, matrices[:0].reshape(0, 0)
-        mem = g_next = membranes(shape, i, n_steps, state)
+        layer = layers[i]
+        mem = membranes(layer, n_steps, state)
+        no_weights = network.weights_by_neuron[:0].reshape(0, 0)
+        next_layer = NextLayer(0, mem, no_weights)  # numba needs arrays, even if none is read
         if i + 1 < n_layers:
-            g_next, n_next = membranes(shape, i + 1, n_steps, state), shape[i + 1, N_OUT]
-            w = matrix(matrices, shape[i, NEXT], (n_next + 4) // 5 * 5, shape[i, WIDTH])
-        neurons, d = neurons_of(shape[i], params), neurons_of(shape[i], grads)
-        layer_backward(shape[i], constants[i], neurons, mem, last, g_next, n_next, w, d)
-        late = at_once if i else delays
-        n_units = n_in // len(late)
-        by_unit(start[i], units[i], n_units, begin, rows)
-        d_weights, is_banded = weights_of(shape[i], grads), shape[i, BAND] < shape[i, WIDTH]
-        for k in range(len(late)):
-            copy, after = d_weights[k * n_units : (k + 1) * n_units], mem[late[k] :]
-            for u in range(n_units):
-                first, end = begin[u], begin[u + 1]
-                while end > first and rows[end - 1] + late[k] > n_steps:
-                    end -= 1  # this copy comes too late
-                low = lows[u] if is_banded else 0
-                add_rows(after, rows, first, end, low, copy, u, 0, shape[i, BAND])
-        add_rows(mem, steps, 1, n_steps + 1, 0, d, 0, 0, shape[i, WIDTH])
+            n_next = layers[i + 1].n_neurons
+            n_padded = (n_next + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
+            at = layers[i + 1].by_neuron_at
+            next_layer = NextLayer(
+                n_next,
+                membranes(layers[i + 1], n_steps, state),
+                matrix(network.weights_by_neuron, at, n_padded, layer.width),
+            )
+        neurons = neurons_of(layer, network.parameters)
+        d_neurons = neurons_of(layer, gradients)
+        layer_backward(layer, neurons, mem, space.error, next_layer, d_neurons)
+        delays = NO_DELAY if i else network.delays
+        d_weights = weights_of(layer, gradients)
+        events = event_list(space, i)
+        add_weight_gradients(layer, network.first_neurons, delays, events, mem, space, d_weights)
+        # The current is the bias plus weights, so the bias's gradient is the sum over all steps.
+        add_rows(mem, space.all_rows, 1, n_steps + 1, 0, d_neurons, BIASES, 0, layer.width)
 
 
 @compiled
-def work(
-    worker, n_workers, event_steps, event_units, offsets, index, labels, n_steps, delays,
-    shape, constants, params, lows, matrices, states, grads, losses, scores, n_spikes,
-):  # fmt: skip
-    """Take every n_workers-th group of utterances through all steps, and back with `labels`."""
-    n_layers, n_groups, batch, n_inputs = len(shape), len(grads), len(index), shape[0, N_IN]
-    widest, most = max(shape[:, N_IN].max(), shape[:, WIDTH].max()), n_steps * shape[:, WIDTH].max()
-    for b in range(batch):
-        most = max(most, offsets[index[b] + 1] - offsets[index[b]])
-    # what goes into each layer, and what the last one fires
-    start = np.empty((n_layers + 1, n_steps + 1), np.int32)
-    units = np.empty((n_layers + 1, most + 8), np.int32)
-    rows, begin = np.empty(most, np.int32), np.empty(widest + 2, np.int32)
-    flags, last = np.empty(shape[:, WIDTH].max(), np.uint8), np.empty(widest, np.float32)
+def new_workspace(batch, network):
+    """Return a thread's `Workspace`, large enough for each utterance of a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        The utterances; only read.
+    network : Network
+        The network; only read.
+
+    Returns
+    -------
+    Workspace
+        Uninitialized, but for `all_rows`.
+    """
+    n_layers = len(network.layers)
+    n_steps = batch.n_steps
+    most_inputs = 0
+    widest = 0
+    for i in range(n_layers):
+        most_inputs = max(most_inputs, network.layers[i].n_inputs)
+        widest = max(widest, network.layers[i].width)
+    most_events = n_steps * widest  # of a layer whose neurons all spike at every step
+    for b in range(len(batch.utterances)):
+        n_events = batch.offsets[batch.utterances[b] + 1] - batch.offsets[batch.utterances[b]]
+        most_events = max(most_events, n_events)
+    return Workspace(
+        np.empty((n_layers + 1, n_steps + 1), np.int32),
+        np.empty((n_layers + 1, most_events + 8), np.int32),  # 8: see `layer_forward`
+        np.empty(widest, np.uint8),
+        np.empty(max(most_inputs, widest), np.float32),
+        np.empty(max(most_inputs, widest) + 2, np.int32),
+        np.empty(most_events, np.int32),
+        np.arange(n_steps + 2).astype(np.int32),
+    )
+
+
+@compiled
+def work(worker, n_workers, batch, network, results):
+    """Do one thread's share of a batch: take utterances forward, and back if there are labels.
+
+    Parameters
+    ----------
+    worker, n_workers : int
+        The thread's number, from 0 on, and how many threads there are.
+    batch : Batch
+        The utterances.
+    network : Network
+        The network; only read.
+    results : Results
+        Where the results are written. Its numbers of rows say how the batch is cut into groups, and
+        whether each utterance's membranes are kept.
+    """
+    space = new_workspace(batch, network)
+    n_groups = len(results.gradients)
+    n_utterances = len(batch.utterances)
+    last_layer = network.layers[len(network.layers) - 1]
     for group in range(worker, n_groups, n_workers):
-        grads[group] = zero
-        for b in range(group * batch // n_groups, (group + 1) * batch // n_groups):
-            first, end, n_units = offsets[index[b]], offsets[index[b] + 1], n_inputs // len(delays)
-            sound = read_events(event_steps, event_units, first, end, n_units, start[0], units[0])
-            state = states[b if len(states) == batch else worker]
-            for i in range(n_layers):
-                mem, late = membranes(shape, i, n_steps, state), at_once if i else delays
-                layer_forward(
-                    shape[i], params, lows, late, start[i], units[i], mem, flags, start[i + 1],
-                    units[i + 1],
-                )  # fmt: skip
-                n_spikes[b, i] = start[i + 1, n_steps] if sound else -1
-            for k in range(start[n_layers, n_steps]):
-                scores[b, units[n_layers, k]] += one
-            if shape[n_layers - 1, SURROGATE] == READOUT:
-                scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
-            if len(labels):
-                losses[b] = loss(scores[b], labels[b], batch, last)
-                if shape[n_layers - 1, SURROGATE] == READOUT:
-                    last /= np.float32(n_steps)
-                backward(
-                    shape, constants, params, lows, matrices, state, delays, start, units, last,
-                    begin, rows, grads[group],
-                )  # fmt: skip
+        gradients = results.gradients[group]
+        gradients[:] = ZERO
+        for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
+            state = results.states[b if len(results.states) == n_utterances else worker]
+            forward(b, batch, network, state, space, results)
+            if len(batch.labels):
+                error = space.error
+                results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
+                if last_layer.surrogate == READOUT:
+                    error /= np.float32(batch.n_steps)  # the scores are means over the steps
+                backward(network, state, space, gradients)
 
 
 @compiled
-def spread(weights, inputs, neurons, rows):
-    """Write weights, a row for each k, to where input [p, k] feeds the neurons from [p, k] on."""
-    n = weights.shape[1]
-    for p in range(inputs.shape[0]):
+def spread_windows(weights, inputs, columns, rows):
+    """Write each shared weight wherever it counts; see `parameter_layout.WindowLayout`.
+
+    Parameters
+    ----------
+    weights : ndarray
+        (weights of a window, channels).
+    inputs, columns : ndarray
+        (windows, weights of a window): the row and first column to write to.
+    rows : ndarray
+        (inputs, band): the layer's weights in the memory of the parameters.
+    """
+    n_channels = weights.shape[1]
+    for window in range(inputs.shape[0]):
         for k in range(inputs.shape[1]):
-            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
-            for c in range(n):
-                part[c] = weights[k, c]
+            column = columns[window, k]
+            target = rows[inputs[window, k], column : column + n_channels]
+            for c in range(n_channels):
+                target[c] = weights[k, c]
 
 
 @compiled
-def gather(rows, inputs, neurons, weights):
-    """Add up, place after place, what `spread` has written."""
-    n = weights.shape[1]
-    for p in range(inputs.shape[0]):
+def gather_windows(rows, inputs, columns, weights):
+    """Add up, window after window, from where `spread_windows` writes; for gradients.
+
+    Parameters
+    ----------
+    rows : ndarray
+        (inputs, band): gradients of the layer's weights.
+    inputs, columns : ndarray
+        (windows, weights of a window): the row and first column to read from.
+    weights : ndarray
+        (weights of a window, channels), added to.
+    """
+    n_channels = weights.shape[1]
+    for window in range(inputs.shape[0]):
         for k in range(inputs.shape[1]):
-            part = rows[inputs[p, k], neurons[p, k] : neurons[p, k] + n]
-            for c in range(n):
-                weights[k, c] += part[c]
+            column = columns[window, k]
+            source = rows[inputs[window, k], column : column + n_channels]
+            for c in range(n_channels):
+                weights[k, c] += source[c]

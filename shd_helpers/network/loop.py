@@ -1,6 +1,6 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engine` computes the same compiled, with the same functions.
+`shd_helpers.network.engine` has the same functions, compiled.
 """
 
 from collections.abc import Sequence
@@ -9,16 +9,30 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 def forward_backward(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward and leave the gradients in the parameters' ``.grad``.
+    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``.
 
-    Returns the mean cross-entropy of the class scores (nats), and these, (batch, classes).
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    loss : float
+        Mean over the batch of the cross-entropy of the class scores, in nats.
+    scores : Tensor
+        Class scores, (batch, classes).
     """
     model.zero_grad()
     recording = model(torch.from_numpy(events.to_frames(index)))
@@ -32,12 +46,44 @@ def forward_backward(
 def evaluate_batch(
     model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the class scores (batch, classes) and all spikes per layer (batch, layers)."""
+    """Run a batch forward; count spikes.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    scores : Tensor
+        Class scores, (batch, classes).
+    n_spikes : Tensor
+        Spikes of all steps and neurons, (batch, layers).
+    """
     recording = record(model, events, index)
     layers = [*recording.hidden_spk, recording.spk]
     return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
 
 
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
-    """Return spikes and membranes of all layers at every step, shapes as in `LayerStates`."""
+    """Run a batch forward and keep the spikes and membranes of all layers.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    LayerStates
+        Those of every step.
+    """
     return model(torch.from_numpy(events.to_frames(index)), record_hidden=True)

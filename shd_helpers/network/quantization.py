@@ -1,12 +1,17 @@
-"""Weights in few bits: the rule by which a circuit's integers are made, and training with it.
+"""Low-precision weights: the rule by which a circuit's integers are made, and training with it.
 
-snntorch's `state_quant` rounds membranes to a list of levels, by a search at each step of its loop,
-and knows neither weights nor a leak by shift. Brevitas quantizes weights well, but its scales are
-floats that a matrix product's output is multiplied by, its layers replace torch's and the compiled
-engine, and it has no neuron. What the circuit needs is these few lines: weights that are whole
-multiples of a scale which the neuron's threshold absorbs. Training with them is Hubara et al.
-(2018), "Quantized Neural Networks", JMLR 18: the step runs with few-bit weights, and its gradient
-goes straight through to the float weights behind them.
+A circuit needs weights that are integers of a few bits. So each neuron gets a scale, its weights
+become whole multiples of this scale, and the neuron's threshold is counted in the same scale, so
+that the circuit never multiplies by it.
+
+Other libraries don't do this. snntorch's `state_quant` rounds membranes to a list of levels, by a
+search at each step of its loop, and knows neither weights nor a leak by shift. Brevitas quantizes
+weights well, but its scales are floats that a matrix product's output is multiplied by, its layers
+replace torch's and the compiled engine, and it has no neuron.
+
+Quantization-aware training follows Hubara et al. (2018), "Quantized Neural Networks", JMLR 18: the
+forward and backward pass run with low-precision weights, and the gradients are applied to the float
+weights behind them, as if rounding were the identity (a straight-through estimator).
 """
 
 import math
@@ -20,70 +25,119 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.checks import check_settings, later, quoted
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
 
-QAT_EPOCHS = 10
+QAT_EPOCHS = 10  # of quantization-aware training, if a circuit's name asks for it
 _NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( QAT)?")
 _BITS = "weights have 2 to 16 bits, membranes 4 to 32"
-SHIFT_ERROR = 5e-4  # from beta to 1 - 2^-k: what a beta of four digits leaves
-HEADROOM = 4.0  # thresholds that a membrane holds at least
-OWN_HEADROOM = 32.0  # where betas are learned: many come to 1, and such membranes go far
-REACH = 16.0  # of what all hidden neurons could do to a readout's membrane it holds this part
-LONGEST = 128.0  # steps that this goes over at most: words end, and a beta may be 1
-SPREAD = 4.0  # of the scales of a layer's neurons: the widest has less than two bits below the rest
+
+# How far a beta may be from 1 - 2^-k for a leak by shift: what a beta of four digits leaves.
+SHIFT_ERROR = 5e-4
+# A membrane's range is at least so many thresholds, because strong input takes it beyond one.
+HEADROOM = 4.0
+# The same where betas are learned: many come to 1, and a membrane that doesn't leak goes far.
+LEARNED_BETA_HEADROOM = 32.0
+# A readout's membrane would be largest if all hidden neurons that weigh one way spiked in each
+# step. Its range is this divided by WORST_CASE_SHARE, because they never do.
+WORST_CASE_SHARE = 16.0
+# Steps over which that is added up at most: utterances end, but a beta may be 1.
+MOST_STEPS = 128.0
+# The largest scale of a layer's neurons over the smallest. The layer's membranes share one unit, so
+# the neuron with the largest scale loses at most two bits.
+SPREAD = 4.0
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """A circuit's bits and leak, as its name in notebook 3 gives them; 0 is a network of floats.
+    """The bits and the leak of a circuit, as its name in notebook 3 gives them.
 
-    ValueError names a value out of its range.
+    All zero means that there is no circuit: the network keeps its floats. A false value.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it.
     """
 
     fc1_bits: int = later(0)  # of a weight of the first layer, sign included
-    fc2_bits: int = later(0)
+    fc2_bits: int = later(0)  # of a weight of the second layer, sign included
     mem_bits: int = later(0)  # of a membrane, which saturates
     # U - (U >> k), or a product: with 8 bits, with 12 where betas are learned
     leak: str = later("shift", ("shift", "product"), counts_with="mem_bits")
-    quantized_epochs: int = later(0, (0, 100_000))  # the last so many train with few-bit weights
+    quantized_epochs: int = later(0, (0, 100_000))  # the last epochs, with low-precision weights
 
     def __post_init__(self) -> None:
         """Refuse what makes no circuit."""
         check_settings(self)
-        bits = self.fc1_bits, self.fc2_bits, self.mem_bits
-        if any(bits) and not (2 <= min(bits[:2]) <= max(bits[:2]) <= 16 and 4 <= bits[2] <= 32):
+        weight_bits = (self.fc1_bits, self.fc2_bits)
+        is_circuit = any(weight_bits) or self.mem_bits != 0
+        is_in_range = all(2 <= bits <= 16 for bits in weight_bits) and 4 <= self.mem_bits <= 32
+        if is_circuit and not is_in_range:
             raise ValueError(f"circuit {self.name}: {_BITS}")
 
     @classmethod
     def named(cls, name: str) -> "Quantization":
-        """Return the circuit of a name such as ``"3-8-12 product QAT"``; empty: none.
+        """Return the circuit of a name.
 
-        The numbers are the bits of a weight of the first layer, of the second, and of a membrane.
-        The leak is a product, else a shift; with QAT, the last `QAT_EPOCHS` train with few-bit
-        weights. ValueError, if this is no circuit's name.
+        Parameters
+        ----------
+        name : str
+            Such as ``"3-8-12 product QAT"``: the bits of a weight of the first layer, of the
+            second, and of a membrane. The leak is a product if the name says so, else a shift. With
+            QAT, the last `QAT_EPOCHS` train with low-precision weights. Empty for no circuit.
+
+        Returns
+        -------
+        Quantization
+            The settings that the name stands for.
+
+        Raises
+        ------
+        ValueError
+            If this is no circuit's name.
         """
         if name == "":
             return cls()
-        if not (found := _NAME.fullmatch(str(name))):
+        match = _NAME.fullmatch(str(name))
+        if not match:
             raise ValueError(
                 f"circuit {quoted(name)}: must be like 3-8-12, 3-8-12 QAT, 3-8-12 product or "
                 "3-8-12 product QAT; empty for none"
             )
-        fc1, fc2, mem, product, aware = found.groups()
-        if not any(int(bits) for bits in (fc1, fc2, mem)):  # as numbers these mean no circuit
+        fc1_bits, fc2_bits, mem_bits, product, quantization_aware = match.groups()
+        if int(fc1_bits) == int(fc2_bits) == int(mem_bits) == 0:
+            # As settings these would mean that there is no circuit.
             raise ValueError(f"circuit {name}: {_BITS}; the empty name stands for no circuit")
-        leak = "product" if product else "shift"
-        return cls(int(fc1), int(fc2), int(mem), leak, QAT_EPOCHS if aware else 0)
+        return cls(
+            fc1_bits=int(fc1_bits),
+            fc2_bits=int(fc2_bits),
+            mem_bits=int(mem_bits),
+            leak="product" if product else "shift",
+            quantized_epochs=QAT_EPOCHS if quantization_aware else 0,
+        )
 
     def __bool__(self) -> bool:
         """Tell whether there is a circuit."""
         return self.mem_bits > 0
 
     def refusals(self, config: NetworkConfig, grid: Downsampling) -> list[str]:
-        """Return all reasons why no circuit is made of a network or an input, none where one is."""
+        """Return all reasons why no circuit can be made of a network.
+
+        Parameters
+        ----------
+        config : NetworkConfig
+            The network's settings.
+        grid : Downsampling
+            Its input, which says how long a step is.
+
+        Returns
+        -------
+        list of str
+            Each names a setting; empty if a circuit can be made.
+        """
         reasons = []
         if config.network != "spiking":
             reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
@@ -98,19 +152,39 @@ class Quantization:
 
     @property
     def name(self) -> str:
-        """Return the circuit's name, as notebook 3 has it; empty where there is none."""
+        """The circuit's name, as notebook 3 has it; empty if there is none."""
         if not self:
             return ""
-        bits = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
-        return bits + " product" * (self.leak == "product") + " QAT" * bool(self.quantized_epochs)
+        name = f"{self.fc1_bits}-{self.fc2_bits}-{self.mem_bits}"
+        if self.leak == "product":
+            name += " product"
+        if self.quantized_epochs:
+            name += " QAT"
+        return name
 
     @property
     def high(self) -> int:
-        """Return the highest membrane, in the circuit's units."""
+        """The highest membrane potential that `mem_bits` can hold, in the circuit's units."""
         return (1 << max(0, self.mem_bits - 1)) - 1
 
     def leak_shift(self, beta: float) -> int:
-        """Return the k with which 1 - 2^-k is a step's beta; ValueError if there is none."""
+        """Return the k with which a leak by shift, U - (U >> k), is a step's beta.
+
+        Parameters
+        ----------
+        beta : float
+            Share of a membrane potential that is left after one step.
+
+        Returns
+        -------
+        int
+            k, at least 1, with 1 - 2^-k = beta to within `SHIFT_ERROR`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such k.
+        """
         k = round(-math.log2(1 - beta)) if 0.4 < beta < 1 else 0
         if k < 1 or abs(1 - 2.0**-k - beta) > SHIFT_ERROR:
             raise ValueError(
@@ -122,51 +196,111 @@ class Quantization:
     def integers(
         self, weight: torch.Tensor, threshold: torch.Tensor, bits: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weights as integers, (neurons, inputs), and what a 1 means there, (neurons,).
+        """Return weights as integers, and the scale of each neuron.
 
-        A neuron's largest weight is the largest integer. But the threshold, times the headroom,
-        has to fit into the membrane, and no neuron's scale, counted in thresholds, is below a
-        `SPREAD`th of the layer's largest: else it would take bits from all others' membranes.
-        Thresholds are one number, or one a neuron.
+        A neuron's largest weight becomes the largest integer, with two exceptions. The threshold,
+        times the headroom, has to fit into the membrane. And no neuron's scale, counted in its
+        threshold, is below a `SPREAD`-th of the layer's largest: otherwise it would take bits from
+        the membranes of all others.
+
+        Parameters
+        ----------
+        weight : Tensor
+            (neurons, inputs).
+        threshold : Tensor
+            One for all neurons, or (neurons,).
+        bits : int
+            Of a weight, sign included.
+
+        Returns
+        -------
+        whole : Tensor
+            (neurons, inputs), integers as float64.
+        scale : Tensor
+            (neurons,), what a 1 means: the weight is about `whole` times `scale`.
         """
-        theta = threshold.detach().expand(len(weight)).double()
-        share = weight.detach().abs().amax(1).double() / theta / ((1 << (bits - 1)) - 1)
-        floor = (share.max() / SPREAD).clamp(min=HEADROOM / self.high)
-        scale = share.clamp(min=floor) * theta
+        threshold = threshold.detach().expand(len(weight)).double()
+        largest_integer = (1 << (bits - 1)) - 1
+        in_thresholds = weight.detach().abs().amax(1).double() / threshold / largest_integer
+        lowest = (in_thresholds.max() / SPREAD).clamp(min=HEADROOM / self.high)
+        scale = in_thresholds.clamp(min=lowest) * threshold
         return torch.round(weight.detach().double() / scale[:, None]), scale
 
-    def held(self, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> torch.Tensor:
-        """Return what each neuron's membrane has to hold, (neurons,).
+    def membrane_range(self, fc: nn.Linear | ChannelConv1d, lif: Leaky) -> torch.Tensor:
+        """Return how large the membrane potentials are that each neuron has to represent.
 
-        It is the threshold, times the headroom; in a readout a part of what the membrane comes to
-        if all hidden neurons that weigh one way spike in each step.
+        For spiking neurons it is the threshold, times the headroom. For a readout from membrane
+        potentials it is a share of what the membrane comes to if all hidden neurons whose weights
+        have the same sign spike in each step; it is the same for all classes, because their
+        membranes are compared.
+
+        Parameters
+        ----------
+        fc : Linear or ChannelConv1d
+            A layer's weights.
+        lif : Leaky
+            Its neurons.
+
+        Returns
+        -------
+        Tensor
+            (neurons,), positive.
         """
-        if not SpikingNetwork.is_readout(lif):
-            headroom = OWN_HEADROOM if isinstance(lif.beta, nn.Parameter) else HEADROOM
+        if not SpikingNetwork.accumulates_only(lif):
+            headroom = LEARNED_BETA_HEADROOM if isinstance(lif.beta, nn.Parameter) else HEADROOM
             return headroom * lif.threshold.detach().expand(fc.out_features)
-        weight, beta = fc.weight.detach(), lif.beta.detach().clamp(0, 1)
-        one_way = torch.maximum(weight.clamp(min=0).sum(1), (-weight).clamp(min=0).sum(1))
-        held = (one_way / (1 - beta).clamp(min=1 / LONGEST)).max() / REACH
-        held = torch.exp2(torch.ceil(torch.log2(held)))  # the same again for rounded weights
-        return held.expand(fc.out_features)
+        weight = fc.weight.detach()
+        beta = lif.beta.detach().clamp(0, 1)
+        positive = weight.clamp(min=0).sum(1)
+        negative = (-weight).clamp(min=0).sum(1)
+        # A current of 1 in each step lets the membrane approach 1 / (1 - beta).
+        worst_cases = torch.maximum(positive, negative) / (1 - beta).clamp(min=1 / MOST_STEPS)
+        largest = worst_cases.max() / WORST_CASE_SHARE
+        # A power of 2, so that weights that are rounded already give the same range again.
+        power_of_2 = torch.exp2(torch.ceil(torch.log2(largest)))
+        return power_of_2.expand(fc.out_features)
 
     def layer_integers(
         self, fc: nn.Linear | ChannelConv1d, lif: Leaky, bits: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the `integers` of a network's layer.
 
-        Where weights are shared a scale is that of the highest threshold. A readout has one scale,
-        for its membranes are compared.
+        Where weights are shared, a channel has one scale, that of its highest threshold. A readout
+        from membrane potentials has one scale, because its membranes are compared.
+
+        Parameters
+        ----------
+        fc : Linear or ChannelConv1d
+            The layer's weights, (neurons or channels, inputs).
+        lif : Leaky
+            Its neurons.
+        bits : int
+            Of a weight, sign included.
+
+        Returns
+        -------
+        whole : Tensor
+            Integers as float64, shaped as the weights.
+        scale : Tensor
+            (neurons or channels,).
         """
-        weight, theta = fc.weight, self.held(fc, lif) / HEADROOM
-        if SpikingNetwork.is_readout(lif):
-            whole, scale = self.integers(weight.reshape(1, -1), theta[:1], bits)
+        weight = fc.weight
+        threshold = self.membrane_range(fc, lif) / HEADROOM
+        if SpikingNetwork.accumulates_only(lif):
+            whole, scale = self.integers(weight.reshape(1, -1), threshold[:1], bits)
             return whole.view_as(weight), scale.expand(len(weight))
-        return self.integers(weight, theta.unflatten(0, (-1, len(weight))).amax(0), bits)
+        by_channel = threshold.unflatten(0, (-1, len(weight)))  # (windows, channels)
+        return self.integers(weight, by_channel.amax(0), bits)
 
     @contextmanager
-    def few_bit_weights(self, model: Network) -> Iterator[None]:
-        """Put few-bit weights into a model that has no `refusals`; its own come back."""
+    def low_precision_weights(self, model: Network) -> Iterator[None]:
+        """Replace a network's weights by low-precision ones for a while; its own come back.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            A network that has no `refusals`.
+        """
         assert isinstance(model, SpikingNetwork)
         own = [fc.weight.detach().clone() for fc, _ in model.layers]
         try:
@@ -177,9 +311,15 @@ class Quantization:
                 fc.weight.data.copy_(weight)
 
     def round_weights(self, model: Network) -> None:
-        """Put few-bit weights into a model: whole multiples of their scales, in float32."""
+        """Replace a network's weights by low-precision ones: whole multiples of their scales.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            A network that has no `refusals`. Its weights stay float32.
+        """
         assert isinstance(model, SpikingNetwork)
-        bits = self.fc1_bits, self.fc2_bits
-        for (fc, lif), b in zip(model.layers, bits, strict=True):
-            whole, scale = self.layer_integers(fc, lif, b)
+        bits_by_layer = (self.fc1_bits, self.fc2_bits)
+        for (fc, lif), bits in zip(model.layers, bits_by_layer, strict=True):
+            whole, scale = self.layer_integers(fc, lif, bits)
             fc.weight.data.copy_(whole * scale[:, None])

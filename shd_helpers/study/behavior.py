@@ -32,8 +32,8 @@ from llvmlite.binding import get_host_cpu_name
 from shd_helpers import versions
 from shd_helpers.command import run
 from shd_helpers.data.shd_file import LANGUAGES, Utterances
-from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsize
-from shd_helpers.events.split import split_parts
+from shd_helpers.events import Augmentation, Downsampling, Events, Split, downsample
+from shd_helpers.events.split import split_utterances
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, Quantization, build_network, choose_engine, costs
 from shd_helpers.network.engine import ENGINES, Network
@@ -128,12 +128,12 @@ def downsampling_and_splits() -> Numbers:
     found: dict[str, list[float] | str] = {}
     grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
     for name, grid in grids.items():
-        events = downsize(_utterances(seed=0), grid, "both")
+        events = downsample(_utterances(seed=0), grid, "both")
         found[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
     files = []
     for part in (0, 1):
-        events = downsize(_utterances(seed=part), grids["coarse"], "german")
-        files.append(replace(events, part=np.full(len(events), part, np.uint8)))
+        events = downsample(_utterances(seed=part), grids["coarse"], "german")
+        files.append(replace(events, file=np.full(len(events), part, np.uint8)))
     train, test = files
     splits = {
         "official": Split(),
@@ -141,11 +141,11 @@ def downsampling_and_splits() -> Numbers:
         "leave one speaker out": Split(protocol="leave_one_speaker_out", held_out=2),
     }
     for name, split in splits.items():
-        parts = split_parts(train, test, split, seed=1)
+        parts = split_utterances(train, test, split, seed=1)
         rows: list[np.ndarray] = []
         for chosen in parts:
-            assert chosen is not None and chosen.rows is not None and chosen.part is not None
-            rows += [chosen.rows, chosen.part, chosen.labels]
+            assert chosen is not None and chosen.rows is not None and chosen.file is not None
+            rows += [chosen.rows, chosen.file, chosen.labels]
         found[f"split, {name}"] = _digest(*rows)
     return found
 
@@ -155,17 +155,17 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
     events = _events(step_ms)
     model = _model(network, step_ms)
     index = np.arange(len(events))
-    module = choose_engine(engine, model)
-    parts = getattr(model, "members", ()) or (model,)
+    chosen = choose_engine(engine, model)
+    networks = getattr(model, "ensemble_members", ()) or (model,)
     found: dict[str, list[float] | str] = {}
-    for i, part in enumerate(parts):
-        loss, scores = module.forward_backward(part, events, index)
+    for i, trained in enumerate(networks):
+        loss, scores = chosen.forward_backward(trained, events, index)
         found[f"loss {i}"] = [loss]
         found[f"scores {i}"] = scores.flatten().tolist()
-        for name, parameter in part.named_parameters():
+        for name, parameter in trained.named_parameters():
             if parameter.grad is not None:
                 found[f"gradient of {name} {i}"] = _summary(parameter.grad)
-    scores, n_spikes = module.evaluate_batch(model, events, index)
+    scores, n_spikes = chosen.evaluate_batch(model, events, index)
     found["scores"] = scores.flatten().tolist()
     found["spikes"] = n_spikes.double().sum(0).tolist()
     return found
@@ -418,8 +418,8 @@ def _model(network: Mapping, step_ms: float = 3.0) -> Network:
     generator = torch.Generator().manual_seed(5)
     model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
     with torch.no_grad():
-        for part in (model, *getattr(model, "members", ())):
-            for name, parameter in part.named_parameters():
+        for each in (model, *getattr(model, "ensemble_members", ())):
+            for name, parameter in each.named_parameters():
                 if name == "fc1.weight":  # neurons differ as much as after training
                     parameter *= torch.linspace(0.5, 4, len(parameter))[:, None]
     return model

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates, check_counted, late_spikes
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.loop import record
@@ -96,9 +96,9 @@ class Evaluation:
 
 def origin(events: Events) -> dict[str, np.ndarray]:
     """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
-    if events.rows is None or events.part is None:
+    if events.rows is None or events.file is None:
         return {}
-    return {"file": np.array(["train", "test"])[events.part], "row": events.rows}
+    return {"file": np.array(["train", "test"])[events.file], "row": events.rows}
 
 
 def batches(

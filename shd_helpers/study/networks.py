@@ -11,7 +11,7 @@ import torch
 
 from shd_helpers.data.datasets import fingerprint
 from shd_helpers.data.shd_file import LANGUAGES, Utterances
-from shd_helpers.events import Downsampling, Events, Parts, downsize, load_parts
+from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
 from shd_helpers.paths import results_dir
@@ -210,7 +210,7 @@ def read_network(path: str | Path) -> TrainedNetwork:
         return trained
 
 
-def load_utterances(trained: TrainedNetwork) -> Parts:
+def load_utterances(trained: TrainedNetwork) -> Subsets:
     """Return the utterances that a network was trained, validated and tested with.
 
     Augmented copies aren't among them.
@@ -226,10 +226,10 @@ def load_utterances(trained: TrainedNetwork) -> Parts:
     if data != data | fingerprint(recipe.files) | {"name": data.get("name")}:
         place = recipe.files[0].parent
         raise RunError(f"{place}: not the data of {trained.file}. Run the training again.")
-    parts = load_parts(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    parts = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
     training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
     assert training is not None and validation is not None
-    return Parts(training, validation, test)
+    return Subsets(training, validation, test)
 
 
 def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
@@ -246,4 +246,4 @@ def input_of(kept: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Even
     label, offsets = none + keys.index(kept.class_names[0]), np.array([0, len(times)])
     spikes = times.astype(np.float16), units.astype(np.uint16)
     word = Utterances(*spikes, offsets, label, none, keys)
-    return downsize(word, kept.grid, kept.about["parameters"]["language"])
+    return downsample(word, kept.grid, kept.about["parameters"]["language"])

@@ -11,7 +11,14 @@ import psutil
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.events import Augmentation, Downsampling, Parts, Split, add_copies, load_parts
+from shd_helpers.events import (
+    Augmentation,
+    Downsampling,
+    Split,
+    Subsets,
+    add_augmented_copies,
+    load_subsets,
+)
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
@@ -129,7 +136,7 @@ class Recipe:
         """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
         return locate(small_version(self.dataset, 1)[0], self.language)
 
-    def load(self) -> Parts:
+    def load(self) -> Subsets:
         """Return the utterances that train (with their augmented copies), validate and test.
 
         Raises
@@ -137,12 +144,12 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        parts = load_parts(self.files, self.input, self.language, self.split, self.seed)
+        parts = load_subsets(self.files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
             copies = partial(
                 locate_augmented, self.dataset, self.files, copies=self.augmented_copies
             )
-            training = add_copies(parts.training, copies, self.input, self.language)
+            training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts
 

@@ -29,7 +29,7 @@ import torch
 from filelock import FileLock, Timeout
 from llvmlite.binding import get_host_cpu_name
 
-from shd_helpers.events import Parts
+from shd_helpers.events import Subsets
 from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
@@ -175,7 +175,7 @@ class RunWriter:
     ----------
     parameters, data : mapping
         The run's flat parameters, `seed` among them, and what `identity.identify_data` returns.
-    parts : Parts
+    parts : Subsets
         The utterances; which are for what goes to `utterances.csv.gz`.
     model : SpikingNetwork or ConvolutionalNetwork
         The network after initialization: its weights are stored as epoch 0. If it isn't the network
@@ -192,7 +192,7 @@ class RunWriter:
     """
 
     def __init__(
-        self, folder: Path, parameters: Mapping, data: Mapping, parts: Parts, model: Network
+        self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
     ) -> None:
         check_run_folder(folder)  # before the network is trained
         check_behavior(("NUMERICS",))  # the data count by their content
@@ -294,7 +294,7 @@ def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None)
     return memory.getbuffer()
 
 
-def _utterances(parts: Parts) -> "pd.DataFrame":
+def _utterances(parts: Subsets) -> "pd.DataFrame":
     """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
     import pandas as pd
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import ModuleType
 
 import torch
 
-from shd_helpers.network import loop
+from shd_helpers.network.engine import SNNTORCH_LOOP, Engine
 
 
 @contextmanager
@@ -30,9 +29,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def threads_for(engine: ModuleType) -> AbstractContextManager[None]:
+def threads_for(engine: Engine) -> AbstractContextManager[None]:
     """Return `one_thread` if an engine is snnTorch's loop, and a context that does nothing if not.
 
     The engine is what `choose_engine` returns.
     """
-    return one_thread() if engine is loop else nullcontext()
+    return one_thread() if engine.name == SNNTORCH_LOOP.name else nullcontext()

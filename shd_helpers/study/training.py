@@ -11,9 +11,10 @@ import torch
 
 from shd_helpers.checks import check_settings, setting
 from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsample import Events
+from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.ensemble import combine_members
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.threads import one_thread, threads_for
 
@@ -56,12 +57,12 @@ def train_epoch(
     """Update the model's weights once per batch; return the means met on the way.
 
     They are weighted by batch size and measured before each update. With a quantization every batch
-    runs with few-bit weights; the gradients go to the model's own.
+    runs with low-precision weights; the gradients go to the model's own.
     """
     run = choose_engine(engine, model)
     loss_sum, correct = 0.0, 0
     for index in batches(len(events), config.batch_size, generator):
-        as_built = quantization.few_bit_weights(model) if quantization else nullcontext()
+        as_built = quantization.low_precision_weights(model) if quantization else nullcontext()
         with as_built, threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
@@ -94,7 +95,7 @@ def fit(
     engine: str = "fused",
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
-    """Train a network, or each of its members, in place; print a line an epoch, return its metrics.
+    """Train a network, or each member of an ensemble, in place; print a line for each epoch.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def fit(
     augmentation : Augmentation, optional
         Changes the training utterances anew for every epoch.
     quantization : Quantization, optional
-        The last `quantized_epochs` train, and end, with few-bit weights.
+        The last `quantized_epochs` train, and end, with low-precision weights.
     engine : str
         See `choose_engine`.
     on_epoch : callable, optional
@@ -116,9 +117,9 @@ def fit(
     ValueError
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
-    joined = model if isinstance(model, SpikingNetwork) and model.members else None
-    apart: tuple[Network, ...] = joined.members if joined else (model,)
-    optimizers = [torch.optim.Adam(one.parameters(), lr=config.lr) for one in apart]
+    ensemble = model if isinstance(model, SpikingNetwork) and model.ensemble_members else None
+    trained: tuple[Network, ...] = ensemble.ensemble_members if ensemble else (model,)
+    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in trained]
     schedulers = [
         torch.optim.lr_scheduler.StepLR(each, config.lr_step, LR_GAMMA) for each in optimizers
     ]
@@ -129,13 +130,15 @@ def fit(
         left = config.epochs - epoch
         tuned = quantization if quantization and left < quantization.quantized_epochs else None
         met = []
-        for one, optimizer in zip(apart, optimizers, strict=True):
-            words = augmentation(training, generator) if augmentation else training
-            met.append(train_epoch(one, words, optimizer, config, generator, tuned, engine))
+        for network, optimizer in zip(trained, optimizers, strict=True):
+            utterances = augmentation(training, generator) if augmentation else training
+            met.append(
+                train_epoch(network, utterances, optimizer, config, generator, tuned, engine)
+            )
         train = Metrics(*np.mean(met, axis=0).tolist())
-        if joined:
-            joined.join()
-        as_built = tuned.few_bit_weights if tuned else nullcontext
+        if ensemble:
+            combine_members(ensemble)
+        as_built = tuned.low_precision_weights if tuned else nullcontext
         with as_built(model):
             valid = evaluate(model, validation, engine)
         numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]

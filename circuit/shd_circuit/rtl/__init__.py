@@ -25,7 +25,7 @@ from shd_circuit.folder import ExportError, build_folder, source_text
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_circuit.sources import memories, verilog_parameters
 from shd_helpers.data.shd_file import N_CHANNELS
-from shd_helpers.events.downsample import Downsampling
+from shd_helpers.events.downsampling import Downsampling
 
 RUNTIME = "include/backends/cxxrtl/runtime"
 

@@ -1,0 +1,385 @@
+"""Where a network's parameters lie in the memory that the compiled engine works on."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from snntorch import Leaky
+from torch import nn
+
+from shd_helpers.network import kernels, surrogates
+from shd_helpers.network.kernels import (
+    BETAS,
+    BIASES,
+    LANES,
+    READOUT,
+    ROWS_AT_ONCE,
+    THRESHOLDS,
+    Layer,
+)
+from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
+
+
+def aligned(*shape: int) -> np.ndarray:
+    """Return uninitialized float32 memory that begins at a cache line.
+
+    A vector that lies across two cache lines takes twice as long to read.
+
+    Parameters
+    ----------
+    *shape : int
+        The array's shape.
+
+    Returns
+    -------
+    ndarray
+        float32, of this shape.
+    """
+    size = int(np.prod(shape))
+    memory = np.empty(size + LANES, np.float32)
+    bytes_per_line = 4 * LANES
+    first = -memory.ctypes.data % bytes_per_line // 4
+    return memory[first : first + size].reshape(shape)
+
+
+def padded(n_neurons: int, multiple: int = LANES) -> int:
+    """Return a number of neurons rounded up to a multiple, by default to whole vectors.
+
+    Parameters
+    ----------
+    n_neurons : int
+        Number of neurons.
+    multiple : int
+        What the result is divisible by.
+
+    Returns
+    -------
+    int
+        The smallest multiple that is not below `n_neurons`.
+    """
+    return -(-n_neurons // multiple) * multiple
+
+
+class WindowLayout(NamedTuple):
+    """Where the shared weights of a `ChannelConv1d` lie in the memory of the parameters.
+
+    In the full matrix of weights most are zero, because an input feeds only the neurons whose
+    window it is in. So each input's row has only `band` neurons, from its first one on::
+
+                  neuron 0                           last neuron
+        input 0   |######..|
+        input 1   |######..|
+        input 2   |.######.|          # a weight    . a zero within the band
+        input 3      |.######.|
+        input 4      |..######|       the row of input u begins at neuron first_neurons[u]
+        ...
+    """
+
+    band: int  # neurons in a row, in whole vectors
+    first_neurons: np.ndarray  # (inputs,) the first neuron in an input's row, int64
+    inputs: np.ndarray  # (windows, weights of a window) the input that a weight belongs to
+    columns: (
+        np.ndarray
+    )  # (windows, weights of a window) where the window begins in that input's row
+
+
+@lru_cache(maxsize=16)  # otherwise it would be computed anew for every batch
+def window_layout(
+    n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
+) -> WindowLayout:
+    """Return the `WindowLayout` of a `ChannelConv1d` that has these parameters.
+
+    Parameters
+    ----------
+    n_units, n_delays, n_channels, kernel_size, stride : int
+        See `ChannelConv1d`.
+
+    Returns
+    -------
+    WindowLayout
+        The arrays are shared by all callers; don't write to them.
+    """
+    fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
+    inputs = fc.columns[:, 0].numpy()
+    n_windows = len(inputs)
+    first_window = np.zeros(fc.in_features, np.int64)
+    last_window = np.zeros(fc.in_features, np.int64)
+    for window in range(n_windows):
+        last_window[inputs[window]] = window
+    for window in reversed(range(n_windows)):
+        first_window[inputs[window]] = window
+    width = padded(fc.out_features)
+    most_windows = int((last_window - first_window + 1).max())
+    band = min(width, padded(most_windows * n_channels))
+    # The last rows begin earlier than they need to, so that no row ends behind the last neuron.
+    first_neurons = np.minimum(first_window * n_channels, width - band)
+    columns = np.arange(n_windows)[:, None] * n_channels - first_neurons[inputs]
+    return WindowLayout(band, first_neurons, inputs, columns)
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """Where the parameters of a network lie in one long float32 array; gradients lie the same way.
+
+    One layer follows the other::
+
+        first layer                                         second layer
+        +---------------------------+------+------+------+  +-------------------------+---
+        | weights                   |biases|betas |thres-|  | weights                 | ...
+        | n_inputs rows of `band`   |      |      |holds |  |                         |
+        +---------------------------+------+------+------+  +-------------------------+---
+        ^ parameters_at              width  width  width    ^ parameters_at
+
+    Row u of the weights has the weights from input u to the neurons, so that an event of unit u
+    adds one row of memory to the currents. The k-th delayed copy of unit u is input
+    u + k n_units. A row has all neurons, ``band == width``, unless weights are shared: see
+    `WindowLayout`. Rows are padded to whole vectors of `LANES` neurons. Padding has no weight, no
+    bias, beta 0 and threshold 1, so that it never spikes.
+
+    The backward pass needs the weights of all layers but the first in the other order, a row for
+    each neuron: errors come from the neurons and go to the inputs. They lie in a second array::
+
+        second layer                                 third layer
+        +-------------------------------------+      +---------------
+        | n_neurons rows, padded to fives,    |      |  ...
+        | of the width of the layer before    |      |
+        +-------------------------------------+      +---------------
+        ^ by_neuron_at                               ^ by_neuron_at
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        Sizes and addresses of each layer.
+    windows : WindowLayout or None
+        Where shared weights of the first layer lie; None if it has none.
+    n_parameters : int
+        Length of the first array.
+    n_by_neuron : int
+        Length of the second array.
+    """
+
+    layers: tuple[Layer, ...]
+    windows: WindowLayout | None
+    n_parameters: int
+    n_by_neuron: int
+
+    @classmethod
+    def of(cls, model: SpikingNetwork) -> "ParameterLayout":
+        """Return the layout of a network that the compiled engine can compute.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            The network; for its sizes and surrogates, not for the values of its parameters.
+
+        Returns
+        -------
+        ParameterLayout
+            The addresses.
+        """
+        layers: list[Layer] = []
+        windows = None
+        parameters_at = 0
+        states_at = 0
+        by_neuron_at = 0
+        for i, (fc, lif) in enumerate(model.layers):
+            width = padded(fc.out_features)
+            band = width
+            if isinstance(fc, ChannelConv1d):
+                windows = window_layout(*fc.shape)
+                band = windows.band
+            surrogate = surrogates.named(lif.spike_grad.surrogate)
+            kind = READOUT if model.accumulates_only(lif) else surrogate.kind
+            assert kind is not None  # see `engine.unsupported_reason`
+            layer = Layer(
+                n_inputs=fc.in_features,
+                n_neurons=fc.out_features,
+                width=width,
+                band=band,
+                parameters_at=parameters_at,
+                states_at=states_at,
+                by_neuron_at=by_neuron_at,
+                surrogate=kind,
+                learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
+                slope=surrogate.kernel_slope * lif.spike_grad.slope,
+                half_slope=lif.spike_grad.slope / 2,
+            )
+            if i:
+                by_neuron_at += padded(layer.n_neurons, ROWS_AT_ONCE) * layers[-1].width
+            parameters_at += layer.n_inputs * band + 3 * width
+            states_at += width
+            layers.append(layer)
+        return cls(tuple(layers), windows, parameters_at, by_neuron_at)
+
+    def n_states(self, n_steps: int) -> int:
+        """Return how many numbers the membranes of one utterance take, in all layers.
+
+        Parameters
+        ----------
+        n_steps : int
+            Steps of the utterance.
+
+        Returns
+        -------
+        int
+            Neurons with padding, times the steps and the row before and behind them.
+        """
+        last = self.layers[-1]
+        return (last.states_at + last.width) * (n_steps + 2)
+
+    def weights(self, i: int, memory: np.ndarray) -> np.ndarray:
+        """Return a view of a layer's weights, (inputs, band), or of their gradients.
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 0 on.
+        memory : ndarray
+            The parameters of all layers, or the gradients, (n_parameters,).
+
+        Returns
+        -------
+        ndarray
+            (inputs, band).
+        """
+        layer = self.layers[i]
+        end = layer.parameters_at + layer.n_inputs * layer.band
+        return memory[layer.parameters_at : end].reshape(layer.n_inputs, layer.band)
+
+    def neurons(self, i: int, memory: np.ndarray) -> np.ndarray:
+        """Return a view of a layer's biases, betas and thresholds, or of their gradients.
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 0 on.
+        memory : ndarray
+            The parameters of all layers, or the gradients, (n_parameters,).
+
+        Returns
+        -------
+        ndarray
+            (3, width); the rows are `kernels.BIASES`, `BETAS` and `THRESHOLDS`.
+        """
+        layer = self.layers[i]
+        first = layer.parameters_at + layer.n_inputs * layer.band
+        return memory[first : first + 3 * layer.width].reshape(3, layer.width)
+
+    def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
+        """Return a view of a layer's membranes at all steps.
+
+        Parameters
+        ----------
+        i : int
+            The layer, from 0 on.
+        states : ndarray
+            `kernels.Results.states`, (batch, `n_states`).
+        n_steps : int
+            Steps of the utterances.
+
+        Returns
+        -------
+        ndarray
+            (batch, steps, neurons).
+        """
+        layer = self.layers[i]
+        n_rows = n_steps + 2
+        first = layer.states_at * n_rows
+        rows = states[:, first : first + layer.width * n_rows].reshape(-1, n_rows, layer.width)
+        return rows[:, 1:-1, : layer.n_neurons]
+
+    def pack(self, model: SpikingNetwork) -> kernels.Network:
+        """Copy a network's parameters into the memory that the kernels read.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            The network that this is the layout of.
+
+        Returns
+        -------
+        kernels.Network
+            The parameters as they are now.
+        """
+        parameters = aligned(self.n_parameters)
+        weights_by_neuron = aligned(self.n_by_neuron)
+        parameters[:] = 0
+        weights_by_neuron[:] = 0
+        for i, (fc, lif) in enumerate(model.layers):
+            n = fc.out_features
+            weight = fc.weight.detach().numpy()
+            bias = fc.bias.detach().numpy()
+            rows = self.weights(i, parameters)
+            if isinstance(fc, ChannelConv1d):
+                assert self.windows is not None
+                by_input = np.ascontiguousarray(weight.T)
+                kernels.spread_windows(by_input, self.windows.inputs, self.windows.columns, rows)
+                bias = np.tile(bias, len(self.windows.inputs))
+            else:
+                rows[:, :n] = weight.T
+            neurons = self.neurons(i, parameters)
+            neurons[BIASES, :n] = bias
+            neurons[BETAS, :n] = lif.beta.detach().clamp(0, 1).numpy()
+            neurons[THRESHOLDS] = 1
+            neurons[THRESHOLDS, :n] = lif.threshold.detach().numpy()
+            if i:
+                first = self.layers[i].by_neuron_at
+                width = self.layers[i - 1].width
+                by_neuron = weights_by_neuron[first : first + n * width].reshape(n, width)
+                by_neuron[:, : weight.shape[1]] = weight
+        no_windows = np.empty(0, np.int64)
+        return kernels.Network(
+            layers=np.array(list(self.layers), kernels.LAYER_DTYPE),
+            delays=np.array(model.delays),
+            parameters=parameters,
+            first_neurons=no_windows if self.windows is None else self.windows.first_neurons,
+            weights_by_neuron=weights_by_neuron,
+        )
+
+    def set_gradients(self, model: SpikingNetwork, gradients: np.ndarray) -> None:
+        """Give the parameters of a network their gradients, except those that aren't trained.
+
+        Parameters
+        ----------
+        model : SpikingNetwork
+            The network that this is the layout of.
+        gradients : ndarray
+            (n_parameters,) float32.
+        """
+        for i, (fc, lif) in enumerate(model.layers):
+            d_neurons = self.neurons(i, gradients)[:, : self.layers[i].n_neurons]
+            d_weight, d_bias = self._layer_gradients(i, fc, gradients)
+            if fc.weight.requires_grad:
+                fc.weight.grad = torch.from_numpy(d_weight)
+            if fc.bias.requires_grad:
+                fc.bias.grad = torch.tensor(d_bias)
+            _set_neuron_gradients(lif, d_neurons)
+
+    def _layer_gradients(
+        self, i: int, fc: nn.Linear | ChannelConv1d, gradients: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gradients of a layer's weight and bias, shaped as these are."""
+        n = self.layers[i].n_neurons
+        d_rows = self.weights(i, gradients)
+        d_bias = self.neurons(i, gradients)[BIASES, :n]
+        if not isinstance(fc, ChannelConv1d):
+            # transposed by torch, which is faster than numpy at that
+            return torch.from_numpy(d_rows[:, :n]).t().contiguous().numpy(), d_bias
+        assert self.windows is not None
+        # A shared weight acts in all windows, so its gradient is the sum over them.
+        by_input = np.zeros(fc.weight.shape[::-1], np.float32)
+        kernels.gather_windows(d_rows, self.windows.inputs, self.windows.columns, by_input)
+        return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.bias)).sum(0)
+
+
+def _set_neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> None:
+    """Give learned betas and thresholds their gradients; if neurons share one, it gets the sum."""
+    if lif.beta.requires_grad:
+        beta = lif.beta.detach()
+        is_inside = (beta >= 0) & (beta <= 1)  # outside, the clamp to 0..1 lets no gradient through
+        lif.beta.grad = torch.from_numpy(d_neurons[BETAS]).sum_to_size(beta.shape) * is_inside
+    if lif.threshold.requires_grad:
+        d_threshold = torch.from_numpy(d_neurons[THRESHOLDS])
+        lif.threshold.grad = d_threshold.sum_to_size(lif.threshold.shape)
