@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from shd_helpers import hear
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.study import evaluate, input_of, read_network
@@ -31,7 +31,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_answer_is_the_networks_and_so_is_its_confidence(word):
-    kept, spikes = read_network("small"), encode_word(SEVEN, RATE)
+    kept, spikes = read_network("small"), encode_utterance(SEVEN, RATE)
     scores = evaluate(kept.network, input_of(kept, spikes.times, spikes.units)).class_scores[0]
     scores, words = scores.double().numpy(), LANGUAGES["both"]
     for language, of in (("english", slice(10)), ("german", slice(10, 20)), ("both", slice(20))):

@@ -117,7 +117,7 @@ BAD = {
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
     "nothing": (of(np.zeros(0)), "0 samples"),
-    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "a word takes .* Cut longer recordings"),
+    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "an utterance takes .* Cut longer"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
     "a pipe": (os.mkfifo, "no audio that can be read .no file"),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),

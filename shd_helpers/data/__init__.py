@@ -7,7 +7,7 @@ from lazy_loader import attach
 
 _MODULES = {
     "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
-    "microphone": ("encode_word",),
+    "microphone": ("encode_utterance",),
     "recordings": ("encode_recordings",),
     "shd_file": ("LANGUAGES", "Utterances", "read_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
