@@ -1,4 +1,4 @@
-"""Where spikes come from: files in SHD layout, recordings and a synthetic voice.
+"""Data sets of spikes: files in SHD layout, recordings, a microphone and a synthetic voice.
 
 The names below are imported when they are asked for, because some of them load numba and scipy.
 """

@@ -204,4 +204,4 @@ def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
         language, speaker, digit = NAME.match(name).groups()  # type: ignore[union-attr]
         labels.append(10 * (language == "german") + int(digit))
         speakers.append(int(speaker))
-    write_shd(path, times, units, labels, speakers, files=names)
+    write_shd(path, times, units, labels, speakers, extra={"file": names})

@@ -272,7 +272,7 @@ def _write(path: Path, takes: list[_Take]) -> None:
     labels = [take.label for take in takes]
     speakers = [take.speaker for take in takes]
     genders = [gender for _, _, gender in SPEAKERS]
-    write_shd(path, times, units, labels, speakers, gender=genders)
+    write_shd(path, times, units, labels, speakers, extra={"meta_info/gender": genders})
 
 
 def wav(digit: str, speaker: int, take: int) -> bytes:
