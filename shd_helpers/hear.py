@@ -25,14 +25,25 @@ RATE_HZ = 48_000
 
 
 class Answer(NamedTuple):
-    """A network's answer to one utterance."""
+    """A network's answer to one utterance.
 
-    digit: str  # class name
-    confidence: float  # 0..1: softmax of the scores of the language's digits
-    # True if the confidence reaches the network's threshold and no digit of another language scores
-    # higher; None if the network has no threshold
+    Parameters
+    ----------
+    digit : str
+        Class name.
+    confidence : float
+        0 to 1: the digit's share in the softmax of the scores of the language's digits.
+    accepted : bool or None
+        True if the confidence reaches the network's threshold and no digit of another language
+        scores higher; None if the network has no threshold.
+    warning : str
+        A sentence about the recording; empty for none.
+    """
+
+    digit: str
+    confidence: float
     accepted: bool | None
-    warning: str  # a sentence about the recording; empty for none
+    warning: str
 
 
 class Listener:

@@ -52,7 +52,13 @@ class BushyCells:
         self.spikes = np.zeros(shape, dtype=bool)
 
     def collect(self, counts: np.ndarray) -> None:
-        """Take the number of fibers that fire in the next steps, and go on with `spikes`."""
+        """Integrate the next steps; their spikes are added to `spikes`.
+
+        Parameters
+        ----------
+        counts : (steps, channels) uint8 array
+            Number of fibers that fire.
+        """
         _integrate(counts, self._step, self._constants, self._cells, self.spikes)
         self._step += len(counts)
 

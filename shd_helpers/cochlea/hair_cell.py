@@ -58,7 +58,18 @@ class HairCells:
         self._pools = np.repeat([[cleft], [free], [store]], n_channels, axis=1)
 
     def respond(self, velocity: np.ndarray) -> np.ndarray:
-        """Return the firing probabilities of the next steps, shaped as their velocity."""
+        """Compute the firing probabilities of the next steps.
+
+        Parameters
+        ----------
+        velocity : (steps, channels) array
+            Velocity of the membrane.
+
+        Returns
+        -------
+        (steps, channels) float array
+            Probability for each step and each fiber that is ready to fire.
+        """
         probability = np.empty_like(velocity)  # by numpy: numba's large arrays are slow to fill
         _release(velocity, self._dt_s, self._pools, probability)
         return probability

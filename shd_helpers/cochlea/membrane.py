@@ -41,11 +41,20 @@ class MembraneBlock(NamedTuple):
     """The motion of some neighboring channels, which can be read piece by piece.
 
     Its grid is valid until `membrane_blocks` is asked for the next block.
+
+    Parameters
+    ----------
+    first_channel : int
+        Its first channel.
+    grid : (points, BLOCK) array
+        Velocities. Columns beyond the last channel are zero.
+    n_steps : int
+        Steps of the whole sound. They span the same time as the grid.
     """
 
     first_channel: int
-    grid: np.ndarray  # (points, BLOCK) velocities; columns beyond the last channel are zero
-    n_steps: int  # of the whole sound; they span the same time as the grid
+    grid: np.ndarray
+    n_steps: int
 
     @property
     def n_channels(self) -> int:
@@ -53,7 +62,18 @@ class MembraneBlock(NamedTuple):
         return min(BLOCK, CHANNELS - self.first_channel)
 
     def velocity(self, first_step: int, stop_step: int) -> np.ndarray:
-        """Return the velocity from one step to before another, (steps, channels)."""
+        """Read the velocity between two steps.
+
+        Parameters
+        ----------
+        first_step, stop_step : int
+            The first step and the one after the last.
+
+        Returns
+        -------
+        (steps, channels) float array
+            Velocity at half the sampling rate of the sound.
+        """
         velocity = np.empty((stop_step - first_step, self.n_channels))
         _read_grid(self.grid, _interpolation_kernel(), self.n_steps, first_step, velocity)
         return velocity

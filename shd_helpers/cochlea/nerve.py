@@ -59,7 +59,18 @@ class NerveFibers:
         self._step = 0
 
     def fire(self, probability: np.ndarray) -> np.ndarray:
-        """Return how many fibers fire in the next steps: uint8, shaped as the probability."""
+        """Draw how many fibers fire in the next steps.
+
+        Parameters
+        ----------
+        probability : (steps, channels) array
+            Probability for each step and each fiber that is ready to fire.
+
+        Returns
+        -------
+        (steps, channels) uint8 array
+            Number of fibers that fire, 0 to 40.
+        """
         first = self._step
         self._step += len(probability)
         _draw(probability, first, self._rest_steps, self._numbers, self._ready, self._counts)

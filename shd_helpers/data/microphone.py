@@ -48,13 +48,27 @@ SAY_ONE = "Say one digit, with silence before and after it."
 
 
 class RecordedUtterance(NamedTuple):
-    """One utterance that was found in a recording, and its spikes."""
+    """One utterance that was found in a recording, and its spikes.
 
-    wave: np.ndarray  # (samples,) float, mono
+    Parameters
+    ----------
+    wave : (samples,) float array
+        Its mono sound, with some of the sound around it.
+    rate_hz : int
+        Sampling rate of `wave`.
+    times : (spikes,) float array
+        Seconds, ascending.
+    units : (spikes,) int array
+        Cochlea channels; 0 has the highest frequency.
+    warning : str
+        A sentence about the recording; empty for none.
+    """
+
+    wave: np.ndarray
     rate_hz: int
-    times: np.ndarray  # (spikes,) float, seconds, ascending
-    units: np.ndarray  # (spikes,) int, 0 is the highest frequency
-    warning: str  # a sentence; empty for none
+    times: np.ndarray
+    units: np.ndarray
+    warning: str
 
 
 def read_utterance(path: Path) -> RecordedUtterance:

@@ -40,16 +40,31 @@ class DatasetError(ValueError):
 class Utterances:
     """The spikes of many utterances, one after the other in common arrays.
 
-    Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
+    Parameters
+    ----------
+    times : (spikes,) float16 array
+        Seconds, with the precision of the file. Convert them to float64 before you scale them.
+    units : (spikes,) uint16 array
+        Cochlea channels.
+    offsets : (utterances + 1,) int64 array
+        Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
+    labels : (utterances,) int64 array
+        Indices into `keys`.
+    speakers : (utterances,) int64 array
+        Speaker numbers.
+    keys : tuple of str
+        Class names.
+    files : tuple of str
+        Name of each utterance's recording, if the file has ``extra/file``.
     """
 
-    times: np.ndarray  # (spikes,) seconds, float16 as in the file: widen before you scale
-    units: np.ndarray  # (spikes,) cochlea channel, uint16
-    offsets: np.ndarray  # (utterances + 1,) int64
-    labels: np.ndarray  # (utterances,) index into keys, int64
-    speakers: np.ndarray  # (utterances,) int64
-    keys: tuple[str, ...]  # class names
-    files: tuple[str, ...] = ()  # name of each recording, where the file has ``extra/file``
+    times: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+    keys: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of utterances."""
