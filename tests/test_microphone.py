@@ -1,4 +1,4 @@
-"""A word is found in what a microphone heard, and turned into spikes."""
+"""One utterance is found in what a microphone recorded, and encoded."""
 
 from pathlib import Path
 
@@ -45,11 +45,11 @@ def test_a_tone_is_found_where_it_is(seconds, level):
     assert abs(first / RATE - 1.0) <= 0.02 and abs(stop / RATE - 1.0 - seconds) <= 0.04
 
 
-def test_the_quiet_end_of_a_word_belongs_to_it_and_a_click_before_does_not():
+def test_the_quiet_end_of_an_utterance_belongs_to_it_and_a_click_before_it_does_not():
     fricative = np.random.default_rng(1).normal(0, 0.01, RATE // 10)
     click = tone(0.01, 0.9, 2000)
-    word = [tone(0.3), fricative]
-    wave = with_noise(np.zeros(RATE), click, np.zeros(RATE), *word, np.zeros(RATE))
+    utterance = [tone(0.3), fricative]
+    wave = with_noise(np.zeros(RATE), click, np.zeros(RATE), *utterance, np.zeros(RATE))
     first, stop = find_utterance(wave, RATE)
     assert abs(first / RATE - 2.01) <= 0.02 and abs(stop / RATE - 2.41) <= 0.03
 
@@ -65,7 +65,7 @@ NOT_WORDS = [
 
 
 @pytest.mark.parametrize(("wave", "sentence"), NOT_WORDS)
-def test_what_is_no_word_is_refused(wave, sentence):
+def test_what_is_not_one_utterance_is_refused_with_a_remedy(wave, sentence):
     with pytest.raises(RecordingError, match=f"^{sentence}"):
         encode_utterance(wave, RATE)
 
@@ -74,7 +74,7 @@ RATES = [1, 99, 222, 223, 5_999, 768_001, 1_000_003, 4_000_037, 2**32 - 1]
 
 
 @pytest.mark.parametrize("rate_hz", RATES)
-def test_a_rate_at_which_no_speech_is_recorded_is_refused(rate_hz, tmp_path):
+def test_a_rate_that_is_no_recording_of_speech_is_refused(rate_hz, tmp_path):
     """Below 6 kHz half of the speech is missing; far above, resampling takes gigabytes."""
     wave = with_noise(np.zeros(100), tone(0.4), np.zeros(100))
     sentence = rf"{rate_hz} samples a second.*6,000 to 768,000.*Export it at 48,000"
@@ -94,10 +94,9 @@ def test_the_lowest_and_the_highest_rate_are_read(rate_hz):
     assert abs(len(encode_utterance(wave, rate_hz).wave) / RATE - 0.4 - BEFORE_S - AFTER_S) < 0.04
 
 
-def test_a_word_becomes_the_spikes_of_the_word_alone():
+def test_the_spikes_are_those_of_the_utterance_alone():
     """Silence before and after change nothing, nor do the level and an offset."""
-    word = tone(0.4)
-    loud = with_noise(np.zeros(RATE), word, np.zeros(RATE))
+    loud = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))
     heard = encode_utterance(loud, RATE, seed=3)
     samples = round((0.4 + BEFORE_S + AFTER_S) * RATE)
     assert abs(len(heard.wave) - samples) <= 0.03 * RATE and heard.warning == ""
@@ -108,23 +107,24 @@ def test_a_word_becomes_the_spikes_of_the_word_alone():
 
 
 @pytest.mark.parametrize("rate_hz", [RATE, RATE // 6])
-def test_a_word_cut_close_gets_the_sound_around_it_that_it_lacks(rate_hz):
-    floor, word = noise(2, 1e-3)[: 2 * rate_hz], tone(0.4)[:: RATE // rate_hz]
-    whole = floor.copy()
-    whole[rate_hz : rate_hz + len(word)] += word
+def test_an_utterance_that_was_cut_close_gets_noise_around_it(rate_hz):
+    utterance = tone(0.4)[:: RATE // rate_hz]
+    stop = rate_hz + len(utterance)
+    whole = noise(2, 1e-3)[: 2 * rate_hz]
+    whole[rate_hz:stop] += utterance
     lacks = round(0.02 * rate_hz)  # of the sound before it
     heard = encode_utterance(whole, rate_hz, seed=1)
-    close = encode_utterance(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    close = encode_utterance(whole[rate_hz - lacks : stop + lacks], rate_hz, seed=1)
     assert abs(len(close.wave) - len(heard.wave)) <= 0.04 * RATE
     edge = slice(round(0.001 * RATE), round(0.015 * RATE))
     level = 20 * np.log10(close.wave[edge].std() / heard.wave[edge].std())
     assert abs(level) < 6
-    again = encode_utterance(whole[rate_hz - lacks : rate_hz + len(word) + lacks], rate_hz, seed=1)
+    again = encode_utterance(whole[rate_hz - lacks : stop + lacks], rate_hz, seed=1)
     assert np.array_equal(again.times, close.times)
     assert abs(len(close.times) / len(heard.times) - 1) < 0.05
 
 
-def test_a_clipped_word_is_encoded_with_a_warning():
+def test_a_clipped_utterance_is_encoded_with_a_warning():
     wave = with_noise(np.zeros(RATE), np.clip(tone(0.5, 3.0), -1, 1), np.zeros(RATE))
     assert encode_utterance(wave, RATE).warning.startswith("It is clipped")
 
