@@ -115,8 +115,8 @@ def membrane_blocks(wave: np.ndarray, rate_hz: int) -> Iterator[MembraneBlock]:
         grid = memory[:n_points]
         # Seen at n_steps points, a bin above half of them is one of negative frequency.
         bins = np.arange(n_bins)
-        part = spectrum[:n_bins] * gain[np.minimum(bins, n_steps - bins)]
-        _fill_spectrum(part, table[pairs], points_per_bin[pairs], n_steps, grid)
+        corrected = spectrum[:n_bins] * gain[np.minimum(bins, n_steps - bins)]
+        _fill_spectrum(corrected, table[pairs], points_per_bin[pairs], n_steps, grid)
         grid = scipy.fft.ifft(grid, axis=0, norm="forward", overwrite_x=True)
         yield MembraneBlock(2 * first_pair, grid.view(float), n_steps)
 
@@ -183,9 +183,9 @@ def _cubic(f):
 
 
 @compiled
-def _at(near, part, a, b, c, d):
-    """Return one part of the response at a frequency between four points of the table."""
-    return a * near[0, part] + b * near[1, part] + c * near[2, part] + d * near[3, part]
+def _at(near, column, a, b, c, d):
+    """Interpolate a column of the table between four neighboring points."""
+    return a * near[0, column] + b * near[1, column] + c * near[2, column] + d * near[3, column]
 
 
 @compiled
@@ -248,9 +248,9 @@ def _read_grid(grid, kernel, n_steps, first_step, velocity):
     channels = velocity.shape[1]
     weights = np.empty(TAPS)
     out = np.empty(channels)  # of its own: so the compiler knows that it overlaps with no argument
-    # From one step to the next, a whole number of points and a rest of n_steps-ths of one.
+    # A step is a whole number of points and some n_steps-ths of a point.
     whole = points // n_steps
-    part = points % n_steps
+    fraction = points % n_steps
     left = first_step * points // n_steps - (TAPS // 2 - 1)
     rest = first_step * points % n_steps
     for row in range(len(velocity)):
@@ -275,7 +275,7 @@ def _read_grid(grid, kernel, n_steps, first_step, velocity):
                     out[channel] += weights[tap] * point[channel]
         velocity[row] = out
         left += whole
-        rest += part
+        rest += fraction
         if rest >= n_steps:
             left += 1
             rest -= n_steps

@@ -131,7 +131,7 @@ def _draw(probability, first_step, rest_steps, numbers, fibers, counts):
     seed, of_channels, first_channel = numbers
     ready = fibers.copy()  # of its own: so the compiler knows that it overlaps with no argument
     channels = len(ready)
-    v = np.empty(channels)
+    v = np.empty(channels)  # uniform in (0, 1]
     fired = np.empty(channels, np.uint8)
     unsure = np.empty(channels, np.bool_)
     for row in range(len(probability)):
@@ -145,13 +145,16 @@ def _draw(probability, first_step, rest_steps, numbers, fibers, counts):
         for c in range(channels):
             v[c] = 1.0 - _uniform(seed, number + np.uint64(c))
         for c in range(channels):
-            # P(k >= 1) lies between one - two and one - two + three, P(k >= 2) is two or less
-            # (Bonferroni): that settles nearly all.
-            one = ready[c] * p[c]
-            two = one * p[c] * (ready[c] - 1.0) / 2.0
-            three = two * p[c] * (ready[c] - 2.0) * (1.0 / 3.0)
-            fired[c] = v[c] < one - two
-            unsure[c] = (v[c] <= two) | ((v[c] >= one - two) & (v[c] <= one - two + three))
+            # The expected numbers of fibers, of pairs and of triples that fire. By Bonferroni's
+            # inequalities, the probability that at least one fiber fires lies between ones - pairs
+            # and ones - pairs + triples, and that of at least two is at most pairs.
+            ones = ready[c] * p[c]
+            pairs = ones * p[c] * (ready[c] - 1.0) / 2.0
+            triples = pairs * p[c] * (ready[c] - 2.0) * (1.0 / 3.0)
+            low = ones - pairs
+            high = ones - pairs + triples
+            fired[c] = v[c] < low
+            unsure[c] = (v[c] <= pairs) | ((v[c] >= low) & (v[c] <= high))
         for c in range(channels):
             if unsure[c]:
                 fired[c] = _binomial(int(ready[c]), p[c], 1.0 - v[c])

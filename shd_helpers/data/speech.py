@@ -12,6 +12,7 @@ import io
 import json
 import threading
 from collections.abc import Iterable
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from shd_helpers.files import atomic
 from shd_helpers.versions import SPIKES
 
 ESPEAK_RATE_HZ = 22_050  # the only rate that eSpeak NG has
+VOLUME = 70  # of eSpeak NG: as loud as it gets without clipping
 SPEECH_RATE_HZ = 24_000  # to which its sound is resampled: the lowest that the cochlea accepts
 # English accent, voice variant (the German twin is ``de`` with the same variant) and gender.
 SPEAKERS = (
@@ -94,10 +96,15 @@ def synthesize(
             chunks.append(np.ctypeslib.as_array(samples, (n,)).astype(float))
         return 0
 
+    settings = (
+        (_Parameter.RATE, rate_wpm),
+        (_Parameter.PITCH, pitch),
+        (_Parameter.RANGE, pitch_range),
+    )
     with _lock:
         espeak = ctypes.CDLL(espeakng_loader.get_library_path())
         try:
-            _speak(espeak, text, voice, (rate_wpm, pitch, pitch_range), collect)
+            _speak(espeak, text, voice, settings, collect)
         finally:
             espeak.espeak_Terminate()
             _ctypes.dlclose(espeak._handle)
@@ -110,6 +117,15 @@ def synthesize(
     return wave / np.abs(wave).max()
 
 
+class _Parameter(IntEnum):
+    """Numbers of eSpeak NG's parameters, in its header speak_lib.h."""
+
+    RATE = 1
+    VOLUME = 2
+    PITCH = 3
+    RANGE = 4
+
+
 def _speak(espeak, text, voice, settings, collect) -> None:
     """Let a freshly loaded eSpeak NG speak; `collect` is called with its sound."""
 
@@ -117,11 +133,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
         if code != 0:
             raise SpeechError(f"eSpeak NG: {action} failed with code {code}")
 
-    # Names and numbers of eSpeak NG's header, speak_lib.h
+    # Numbers of eSpeak NG's header, speak_lib.h
     synchronous = 2
     dont_exit = 1 << 15
-    rate, volume, pitch, pitch_range = 1, 2, 3, 4
-    volume_without_clipping = 70
     utf8 = 1
 
     path = espeakng_loader.get_data_path().encode()
@@ -131,10 +145,9 @@ def _speak(espeak, text, voice, settings, collect) -> None:
     # Without a seed, it takes the time of day.
     check("setting the seed", espeak.espeak_ng_SetRandSeed(ctypes.c_long(1)))
     check(f"choosing the voice {voice}", espeak.espeak_SetVoiceByName(voice.encode()))
-    parameters = (volume, rate, pitch, pitch_range)
-    values = (volume_without_clipping, *settings)
-    for parameter, value in zip(parameters, values, strict=True):
-        check(f"setting {parameter}", espeak.espeak_SetParameter(parameter, value, 0))
+    for parameter, value in ((_Parameter.VOLUME, VOLUME), *settings):
+        name = parameter.name.lower()
+        check(f"setting the {name}", espeak.espeak_SetParameter(parameter, value, 0))
     espeak.espeak_SetSynthCallback(collect)
     data = text.encode() + b"\0"
     size = ctypes.c_size_t(len(data))
