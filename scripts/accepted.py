@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from scripts.confidence_thresholds import nested
 from shd_helpers.command import run
-from shd_helpers.data.microphone import read_word
+from shd_helpers.data.microphone import read_utterance
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.files import atomic
 from shd_helpers.hear import Listener
@@ -64,7 +64,7 @@ def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.Data
     listeners = {name: Listener(name, "english") for name in networks}
     rows = []
     for path in tqdm(paths):
-        word = read_word(path)
+        word = read_utterance(path)
         digit, speaker, _ = path.stem.split("_")
         for name, listener in listeners.items():
             answer = listener.answer(word)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Rectangle
 
 from shd_helpers.command import run
-from shd_helpers.data.microphone import Word, encode_word
+from shd_helpers.data.microphone import RecordedUtterance, encode_utterance
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events import Downsampling
@@ -138,7 +138,7 @@ def unrolled() -> Figure:
     return figure
 
 
-def pooling(word: Word, kept: TrainedNetwork) -> Figure:
+def pooling(word: RecordedUtterance, kept: TrainedNetwork) -> Figure:
     """Draw what is cut off a word, and how the blocks of a close-up become one entry each."""
     grid = kept.grid
     fine = replace(grid, pool_units=1, pool_steps=1, pool_threshold=1)
@@ -206,7 +206,7 @@ def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
     return figure
 
 
-def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
+def way(word: RecordedUtterance, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
     """Draw a word on its way from sound to digit, a panel a stage."""
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.4))
     sound, channels, pooled, hidden, output, votes = axes.flat
@@ -241,7 +241,7 @@ def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> 
 
 def drawings() -> dict[str, Figure]:
     """Return all figures by the names of their files."""
-    word, kept = encode_word(synthesize(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
+    word, kept = encode_utterance(synthesize(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
     events = input_of(kept, word.times, word.units)
     (example,) = record_examples(kept.network, events).values()
     with plt.rc_context({"axes.titlesize": 12}):

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from shd_helpers.command import run
-from shd_helpers.data.datasets import PARTS, copy_name
+from shd_helpers.data import names
 from shd_helpers.data.shd_file import content_hash
 from shd_helpers.files import atomic
 from shd_helpers.paths import NOTEBOOKS, results_dir
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of hd_augmented1_train.h5")
     parser.add_argument("evidence", help="how it is known that the runs trained on these files")
     arguments = parser.parse_args()
-    copies = [arguments.folder / f"{copy_name('hd', 1)}_{part}.h5" for part in PARTS]
+    copies = [arguments.folder / f"{names.copy_name('hd', 1)}_{file}.h5" for file in names.FILES]
     if absent := [str(path) for path in copies if not path.is_file()]:
         sys.exit(f"{absent[0]}: no such file. Make it with `augmented_copies` 1 and DATASET=hd.")
     hashes = dict(zip(AUGMENTED, map(content_hash, copies), strict=True))

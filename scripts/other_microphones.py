@@ -12,7 +12,7 @@ import soundfile
 from tqdm import tqdm
 
 from shd_helpers.command import run
-from shd_helpers.data.microphone import RecordingError, encode_word
+from shd_helpers.data.microphone import RecordingError, encode_utterance
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
 from shd_helpers.study import evaluate, input_of, read_network
@@ -35,7 +35,7 @@ def main() -> None:
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)
         try:
-            word = encode_word(sound, rate_hz)
+            word = encode_utterance(sound, rate_hz)
         except RecordingError as error:
             parser.error(f"{path}: must be one word, mono. {error}")
         digit, speaker, _ = path.stem.split("_")

@@ -1,4 +1,8 @@
-"""Settings and their checks: one line that names the setting, its value and what is allowed."""
+"""Declare settings and check their values.
+
+A wrong value raises a ValueError of one line, which names the setting, its value and what is
+allowed.
+"""
 
 import reprlib
 from collections.abc import Sequence
@@ -8,28 +12,68 @@ from typing import Any
 
 
 def setting(default: Any, allowed: tuple) -> Any:
-    """Return the field of a dataclass for a setting, with a text's choices or a number's limits."""
+    """Declare a setting as a field of a dataclass, with the values that it may have.
+
+    Parameters
+    ----------
+    default : bool, str, int or float
+        Value of a setting that isn't given.
+    allowed : tuple
+        For a text, its choices. For a number, the lowest and the highest value, or only the lowest.
+
+    Returns
+    -------
+    dataclasses.Field
+        The field, which `check_settings` checks.
+    """
     return field(default=default, metadata={"allowed": allowed})
 
 
 def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
-    """Return the field of a `setting` that joined when there were results.
+    """Declare a setting that was added when there were already results.
 
-    A run's hash holds it only where it isn't at its default, which changes nothing: so earlier runs
-    stay valid. One that `counts_with` another setting is held, whatever its value, where that other
-    one isn't at its default.
+    Its default must change nothing. A run's hash contains the setting only if it isn't at its
+    default, so the hashes of earlier runs stay as they are.
+
+    Parameters
+    ----------
+    default : bool, str, int or float
+        As for `setting`.
+    allowed : tuple
+        As for `setting`; empty if the value is checked where it is used.
+    counts_with : str
+        Name of another setting, without which this one means nothing. A run's hash then contains
+        this one, whatever its value, if the other one isn't at its default.
+
+    Returns
+    -------
+    dataclasses.Field
+        The field, which `check_settings` checks.
     """
-    key, value = ("counts_with", counts_with) if counts_with else ("neutral", default)
-    return field(default=default, metadata={"allowed": allowed, key: value})
+    metadata: dict[str, Any] = {"allowed": allowed}
+    if counts_with:
+        metadata["counts_with"] = counts_with
+    else:
+        metadata["neutral"] = default
+    return field(default=default, metadata=metadata)
 
 
 def check_settings(settings: Any) -> None:
-    """Raise ValueError if a field of a dataclass holds another kind of value, or one not allowed.
+    """Check the values of all settings that were declared by `setting` or `later`.
 
-    What has no limits is checked where it is used.
+    Parameters
+    ----------
+    settings : dataclass
+        An object with the settings.
+
+    Raises
+    ------
+    ValueError
+        If one of them has a value of another type, or one that is not allowed.
     """
     for each in fields(settings):
-        value, allowed = getattr(settings, each.name), each.metadata.get("allowed")
+        value = getattr(settings, each.name)
+        allowed = each.metadata.get("allowed")
         if isinstance(each.default, bool):
             check_choice(each.name, value, (True, False))
         elif allowed and isinstance(each.default, str):
@@ -40,9 +84,10 @@ def check_settings(settings: Any) -> None:
 
 
 class _Repr(reprlib.Repr):
-    """Writes values as `repr`, but only so much of them as a message may show.
+    """Writes values as `repr` does, but no more of them than a message may show.
 
-    A list that contains lists may stand for a text of any length, though it takes little memory.
+    A list that contains one other list many times takes little memory, but its `repr` may be
+    longer than any memory.
     """
 
     def __init__(self) -> None:
@@ -53,38 +98,94 @@ class _Repr(reprlib.Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         """Describe a number that Python refuses to write because that would take long."""
-        is_long = x.bit_length() > 4000
-        return f"a whole number of {x.bit_length()} bits" if is_long else repr(x)
+        n_bits = x.bit_length()
+        return f"a whole number of {n_bits} bits" if n_bits > 4000 else repr(x)
 
 
 _repr = _Repr().repr
 
 
 def quoted(value: object) -> str:
-    """Return a value as it stands in a message: on one line, and not longer than that."""
+    """Return a value as messages show it: on one line and shortened.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+
+    Returns
+    -------
+    str
+        At most 80 characters.
+    """
     text = _repr(value)
     return text if len(text) <= 80 else f"{text[:60]}..."
 
 
 def check_choice(name: str, value: object, choices: Sequence) -> None:
-    """Raise ValueError if a value is not among the choices, or of another type."""
+    """Check a value that must be one of a few.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    value : object
+        The value.
+    choices : sequence
+        The values that are allowed, all of one type.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them, or equal to one but of another type.
+    """
     if not isinstance(value, type(choices[0])) or value not in choices:
-        there = ", ".join(map(str, choices))
-        raise ValueError(f"{name} {quoted(value)}: must be one of {there}")
+        listed = ", ".join(map(str, choices))
+        raise ValueError(f"{name} {quoted(value)}: must be one of {listed}")
 
 
 def check_number(name: str, value: float, low: float, high: float = inf) -> None:
-    """Raise ValueError if a number isn't finite or not in low..high."""
+    """Check a number.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    value : float
+        The value.
+    low, high : float
+        The lowest and the highest value that are allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is no number, not finite, or out of range.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or abs(value) == inf or value != value:  # an int may be too large for a float
         raise ValueError(f"{name} {quoted(value)}: must be a finite number")
     if not low <= value <= high:
-        most = f", at most {high:g}" * isfinite(high)
+        most = f", at most {high:g}" if isfinite(high) else ""
         raise ValueError(f"{name} {quoted(value)}: must be at least {low:g}{most}")
 
 
 def check_whole(name: str, value: int, low: int, high: float = inf) -> None:
-    """Raise ValueError if a value is no whole number of low..high."""
+    """Check a whole number.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    value : int
+        The value.
+    low, high : float
+        The lowest and the highest value that are allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number (1.0 is none) or out of range.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{name} {quoted(value)}: must be a whole number")
     check_number(name, value, low, high)

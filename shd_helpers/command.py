@@ -1,4 +1,4 @@
-"""What all commands of the study share: how they end when their output can't be written."""
+"""Run a command of the study so that it ends properly when its output can't be written."""
 
 import io
 import os
@@ -12,15 +12,26 @@ from shd_helpers.paths import check_checkout
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output that keeps the error of a write that failed, whoever catches it.
+    """Standard output that remembers the error of a failed write, whoever catches it.
 
-    `argparse`, for one, ignores that its help wasn't written.
+    `argparse`, for example, ignores that its help wasn't written.
     """
 
     error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write a text; keep and raise the error if it can't be written."""
+        """Write a text. Remember and raise the error if it can't be written.
+
+        Parameters
+        ----------
+        text : str
+            The text.
+
+        Returns
+        -------
+        int
+            Its length.
+        """
         try:
             return super().write(text)
         except OSError as error:
@@ -28,7 +39,7 @@ class _Output(io.TextIOWrapper):
             raise
 
     def flush(self) -> None:
-        """Write what waits in the buffer; keep and raise the error if it can't be written."""
+        """Write the buffer. Remember and raise the error if it can't be written."""
         try:
             super().flush()
         except OSError as error:
@@ -39,15 +50,20 @@ class _Output(io.TextIOWrapper):
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's main function, and end the process with its exit status.
 
-    What the terminal's encoding doesn't have, such as the umlaut in a file's name, is printed as an
-    escape. If standard output can't be written, because it is a file on a full disk, the process
-    ends with a sentence instead of a traceback. If whoever read the output has gone (``| head``),
-    it ends as a program that the signal SIGPIPE stops.
+    Characters that the terminal's encoding doesn't have, such as an umlaut in a file's name, are
+    printed as escapes. If standard output can't be written, for instance because it is a file on
+    a full disk, the process ends with a sentence instead of a traceback. If the program that reads
+    the output has ended (``| head``), it ends like a program that the signal SIGPIPE stops.
 
     Parameters
     ----------
     main : callable
         Takes no argument; returns the exit status, None for 0.
+
+    Returns
+    -------
+    NoReturn
+        It raises SystemExit with the exit status.
 
     Raises
     ------
@@ -77,7 +93,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _watched(stdout: io.TextIOWrapper) -> _Output:
-    """Return another stream to where standard output goes."""
+    """Return a second stream that writes to where standard output goes."""
     stdout.flush()
     binary = open(stdout.fileno(), "wb", closefd=False)
     return _Output(
@@ -90,8 +106,10 @@ def _watched(stdout: io.TextIOWrapper) -> _Output:
 
 
 def _end_without_output(error: OSError) -> NoReturn:
+    """End the process after standard output couldn't be written."""
+    # Python itself flushes standard output at its end, and would print another error.
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())  # for what Python itself writes at its end
+    os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
     if isinstance(error, BrokenPipeError):
         sys.exit(128 + signal.SIGPIPE)

@@ -1,8 +1,9 @@
-"""Compile a function with numba, and keep what is compiled.
+"""Compile functions with numba, and store the machine code.
 
-numba keeps a function's machine code beside its source and makes it anew when this file changes.
-What the function takes from other files, other compiled functions and numbers, it doesn't watch: so
-all that a compiled function uses stands in its own file. A test holds it.
+numba stores a function's machine code beside its source and compiles it again when this file
+changes. It doesn't notice changes of other files, with compiled functions or constants that the
+function uses. Therefore everything that a compiled function uses must be in its own file. A test
+checks this.
 """
 
 import warnings
@@ -13,15 +14,27 @@ from numba import njit
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Return the function compiled when it is first called; without Python's lock.
+    """Compile a function when it is first called; a decorator.
 
-    Python's check of each division for 0 would keep loops out of vector instructions: numpy's
-    error model has none. Where the machine code can't be kept, a warning names the remedy.
+    The function releases Python's lock, so threads run it at the same time. A division by zero
+    gives an infinity as in numpy and raises no error: Python's check of each division would keep
+    loops from becoming vector instructions. If the machine code can't be stored, a warning names
+    the remedy.
+
+    Parameters
+    ----------
+    function : callable
+        A function that numba can compile and that uses nothing of another file of the package.
+
+    Returns
+    -------
+    callable
+        The compiled function.
     """
     try:
         # no_cfunc_wrapper: nothing calls it from C, and compiling takes less time without
         return njit(function, cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
-    except RuntimeError:  # numba: neither the file's folder nor the user's cache can be written to
+    except RuntimeError:  # neither the file's folder nor the user's cache can be written to
         warnings.warn(
             "numba finds no folder to keep compiled code in, so that every start takes up to a "
             "minute longer: set NUMBA_CACHE_DIR to a folder that can be written to.",

@@ -1,4 +1,8 @@
-"""Write files so that neither a crash nor a power cut leaves half a file under the final name."""
+"""Write files so that nothing is ever half-written, and read files that may be damaged.
+
+Neither a crash nor a power cut leaves half a file under the final name (`atomic`). Whatever
+a damaged file raises becomes an error that names it (`reading`).
+"""
 
 import errno
 import glob
@@ -16,75 +20,98 @@ from pathlib import Path
 
 import psutil
 
-ROOM_BYTES = 2**24  # less than that on a disk is no room for a run
-PROCESS_NUMBERS = Path("/proc/self/ns/pid")  # stands for the space that process numbers are of
+ROOM_BYTES = 2**24  # a disk with less free space is full: a run doesn't fit
+# Processes of one namespace have different numbers. A container has a namespace of its own, and
+# numbers are given anew after each boot.
+PROCESS_NAMESPACE = Path("/proc/self/ns/pid")
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-FORGOTTEN_S = 86_400.0  # after that an unfinished file has no writer, wherever it was begun
+FORGOTTEN_S = 86_400.0  # nobody writes longer at one file
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` and move it there when the block ends without error.
+    """Write a file at a temporary path, which is moved to the final one when it is complete.
 
-    Its folder is made if it is missing. The content is on the disk before it gets the final name.
-    A file that is replaced keeps its permissions, and a link to a file stays a link: the file that
-    it leads to is replaced.
+    The content is on the disk before it gets the final name. If the block raises an error, the
+    final path stays as it was. A file that is replaced keeps its permissions. If the path is a link
+    to a file, that file is replaced and the link stays.
 
-    The temporary name holds machine and process id, so that two processes don't write into one
-    file. What killed processes left of the same file is removed: at once if they had the process
-    numbers of this one, otherwise after a day. A container may have this machine's name, but its
-    process numbers are of its own.
+    The temporary name contains machine and process number, so two processes never write into the
+    same file. What killed processes have left of the same file is removed: at once if their
+    processes are known here, otherwise after a day. A container may have this machine's name, but
+    not its process numbers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final path. Its folder is made if it is missing.
+
+    Yields
+    ------
+    Path
+        A path in the same folder, to which the block must write the file.
     """
     path = Path(path)
     if path.is_symlink() and path.is_file():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     start = f"{path.name}.{platform.node()}."
-    numbers = _process_numbers()
-    for left in path.parent.glob(f"{glob.escape(start)}*.part"):
-        if _is_abandoned(left, left.name.removeprefix(start).removesuffix(".part"), numbers):
-            left.unlink(missing_ok=True)
-    part = path.with_name(f"{start}{os.getpid()}-{numbers}.part")
+    namespace = _process_namespace()
+    for other in path.parent.glob(f"{glob.escape(start)}*.part"):
+        writer = other.name.removeprefix(start).removesuffix(".part")
+        if _is_abandoned(other, writer, namespace):
+            other.unlink(missing_ok=True)
+    unfinished = path.with_name(f"{start}{os.getpid()}-{namespace}.part")
     try:
-        yield part
+        yield unfinished
         if path.is_file():
-            with suppress(PermissionError):  # the file is another user's, or the disk knows none
-                part.chmod(stat.S_IMODE(path.stat().st_mode))
-        sync(part)
-        part.replace(path)
+            # The file may be another user's, and some disks have no permissions.
+            with suppress(PermissionError):
+                unfinished.chmod(stat.S_IMODE(path.stat().st_mode))
+        sync(unfinished)
+        unfinished.replace(path)
         sync(path.parent)
     finally:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
-def _process_numbers() -> str:
-    """Return a name of the space that this process's number is of: a boot and, there, a container.
+def _process_namespace() -> str:
+    """Return a name for where this process's number is unique: a boot and, in it, a container.
 
-    It is empty where the system doesn't say.
+    It is empty if the system doesn't tell.
     """
     try:
-        space = PROCESS_NUMBERS.stat()
-        text = f"{BOOT.read_text(encoding='utf-8')} {space.st_dev} {space.st_ino}"
+        namespace = PROCESS_NAMESPACE.stat()
+        text = f"{BOOT.read_text(encoding='utf-8')} {namespace.st_dev} {namespace.st_ino}"
     except OSError:
         return ""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _is_abandoned(left: Path, writer: str, numbers: str) -> bool:
-    """Tell whether an unfinished file has lost its writer, by the writer's process in its name."""
-    pid, _, its_numbers = writer.partition(".")[0].partition("-")
+def _is_abandoned(unfinished: Path, writer: str, namespace: str) -> bool:
+    """Tell whether the process that was writing a file has ended.
+
+    `writer` is the process in the file's name, ``number-namespace``, and `namespace` this one's.
+    """
+    pid, _, its_namespace = writer.partition(".")[0].partition("-")
     if not pid.isdigit():
         return False
-    if its_numbers == numbers:
+    if its_namespace == namespace:
         return not psutil.pid_exists(int(pid))
     try:
-        return time.time() - left.stat().st_mtime > FORGOTTEN_S
-    except FileNotFoundError:  # its writer has just given it its name
+        return time.time() - unfinished.stat().st_mtime > FORGOTTEN_S
+    except FileNotFoundError:  # its writer has just given it the final name
         return False
 
 
 def sync(path: Path) -> None:
-    """Bring a file's content, or a folder's names, onto the disk."""
+    """Bring a file's content, or the names in a folder, onto the disk.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder.
+    """
     opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
@@ -96,6 +123,16 @@ def is_mount(folder: Path) -> bool:
     """Tell whether a disk, or a folder of the same disk, is mounted on a folder.
 
     `os.path.ismount` compares devices and doesn't recognize a folder of the same disk.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether it is a mount.
     """
     mounted = {each.mountpoint for each in psutil.disk_partitions(all=True)}
     return os.path.ismount(folder) or os.path.realpath(folder) in mounted
@@ -103,11 +140,29 @@ def is_mount(folder: Path) -> bool:
 
 @contextmanager
 def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
-    """Turn whatever a damaged file raises when it is read into an error that names it.
+    """Turn whatever is raised while a damaged file is read into an error that names the file.
 
-    A mistake in this package's own code passes as it is, as does an error of this `kind`; `remedy`
-    ends the message. A folder, a pipe or a device in the file's place is refused: they may never
-    end.
+    A mistake in this package's own code is raised as it is. A folder, a pipe or a device at the
+    path is refused, because reading it may never end.
+
+    Parameters
+    ----------
+    path : Path
+        The file that the block reads.
+    kind : type
+        Type of the error to raise. An error of this type is raised as it is.
+    remedy : str
+        What to do about a damaged file: the end of the message.
+
+    Yields
+    ------
+    None
+        While the block reads the file.
+
+    Raises
+    ------
+    ValueError
+        One of the given `kind`, if the file is damaged.
     """
     try:
         if path.exists() and not path.is_file():
@@ -115,9 +170,10 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
         yield
     except kind:
         raise
-    except Exception as error:  # h5py, zipfile, pickle, pandas: each has its own
-        *_, (last, _) = traceback.walk_tb(error.__traceback__)
-        is_ours = Path(last.f_code.co_filename).is_relative_to(Path(__file__).parent)
+    except Exception as error:  # h5py, zipfile, pickle and pandas all raise errors of their own
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        raised_in = Path(frames[-1].f_code.co_filename)
+        is_ours = raised_in.is_relative_to(Path(__file__).parent)
         if is_ours and isinstance(error, TypeError | AttributeError | NameError):
             raise
         why = (str(error).splitlines() or [""])[0]
@@ -125,19 +181,42 @@ def reading(path: Path, kind: type[ValueError], remedy: str) -> Iterator[None]:
 
 
 def is_disk_full(error: str, folder: Path) -> bool:
-    """Tell from a traceback whether something failed for want of disk.
+    """Tell from a traceback whether something failed because a disk is full.
 
-    By the error's number and by the folder's disk: a number alone may be of another disk.
+    The error's number alone could be that of another disk, so the free space counts, too. A quota
+    that is used up leaves the disk free, but has a number of its own.
+
+    Parameters
+    ----------
+    error : str
+        A traceback.
+    folder : Path
+        Where the files were written.
+
+    Returns
+    -------
+    bool
+        Whether the disk is full.
     """
-    found = re.search(
-        r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b", error, re.MULTILINE
-    )
-    number = int(found[1]) if found else 0
+    pattern = r"^(?:OSError|[\w.]*RunError): .*(?:\[Errno|errno =) (\d+)\b"
+    match = re.search(pattern, error, re.MULTILINE)
+    number = int(match[1]) if match else 0
     is_full = shutil.disk_usage(folder).free < ROOM_BYTES
     return number == errno.EDQUOT or (number == errno.ENOSPC and is_full)
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,7 @@
-"""A sound to a digit: ``python -m shd_helpers.hear word.wav``, or a microphone without a file."""
+"""Classify a spoken digit: ``python -m shd_helpers.hear word.wav``; without a file, a microphone's.
+
+From Python, a `Listener` does the same: ``Listener().hear("word.wav").digit``.
+"""
 
 import argparse
 import json
@@ -9,82 +12,120 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.command import run
-from shd_helpers.data.microphone import Word, encode_word, read_word
+from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, read_utterance
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import choose_engine
 from shd_helpers.study.networks import input_of, read_network
 
 NETWORK = "reference"
-RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
+# Of recordings from a microphone
+RECORD_S = 2.5
+RATE_HZ = 48_000
 
 
 class Answer(NamedTuple):
-    """What a network answers."""
+    """A network's answer to one utterance.
 
-    digit: str  # the word
-    confidence: float  # 0..1: softmax of the scores of the language's ten digits
-    # True if the confidence reaches the network's threshold and no digit of another language scores
-    # higher; None if the network has no threshold
+    Parameters
+    ----------
+    digit : str
+        Class name.
+    confidence : float
+        0 to 1: the digit's share in the softmax of the scores of the language's digits.
+    accepted : bool or None
+        True if the confidence reaches the network's threshold and no digit of another language
+        scores higher; None if the network has no threshold.
+    warning : str
+        A sentence about the recording; empty for none.
+    """
+
+    digit: str
+    confidence: float
     accepted: bool | None
-    warning: str  # a sentence; empty for none
+    warning: str
 
 
 class Listener:
-    """A kept network that hears one spoken digit at a time.
+    """A pretrained network that classifies one spoken digit at a time.
 
     Parameters
     ----------
     network : str
-        A network in ``results/networks/``.
+        Name of a network in ``results/networks/``.
     language : str
-        ``"english"``, ``"german"`` or ``"both"``: the words that may be answered.
+        ``"english"``, ``"german"`` or ``"both"``: the digits that may be answered.
 
     Raises
     ------
     ValueError
-        If there is no such network, or it doesn't know the language.
+        If there is no such network, or it wasn't trained on the language.
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
         self._network = read_network(network)
-        self._words = self._network.words_of(language)
+        self._classes = self._network.words_of(language)
 
     def hear(self, path: str | Path) -> Answer:
-        """Return the digit in a sound file.
+        """Classify the digit in a sound file.
 
         Parameters
         ----------
         path : str or Path
-            A wav, flac, ogg or mp3 file of up to a minute with one word and, if there is some, the
-            silence around it. Of stereo the mean is taken.
+            A wav, flac, ogg or mp3 file of up to a minute that holds one utterance, with or without
+            silence around it. The mean of stereo channels is taken.
+
+        Returns
+        -------
+        Answer
+            The digit and how confident the network is.
 
         Raises
         ------
         RecordingError
-            If there is no such file, or not one word in it; the message names the file.
+            If there is no such file, or it doesn't hold one utterance; the message names the file.
         """
-        return self.answer(read_word(Path(path)))
+        return self.answer(read_utterance(Path(path)))
 
-    def answer(self, word: Word) -> Answer:
-        """Return the digit that a word is, from `source.microphone.encode_word`."""
+    def answer(self, utterance: RecordedUtterance) -> Answer:
+        """Classify an utterance that is already encoded.
+
+        Parameters
+        ----------
+        utterance : RecordedUtterance
+            From `shd_helpers.data.microphone.encode_utterance`.
+
+        Returns
+        -------
+        Answer
+            The digit and how confident the network is.
+        """
         model = self._network.network
-        events = input_of(self._network, word.times, word.units)
+        events = input_of(self._network, utterance.times, utterance.units)
         scores, _ = choose_engine("fused", model).evaluate_batch(model, events, [0])
-        confidences = scores[0, self._words].softmax(0)
-        best = self._words[int(confidences.argmax())]
+        confidences = scores[0, self._classes].softmax(0)
+        best = self._classes[int(confidences.argmax())]
         threshold = self._network.about.get("confidence_threshold")
         confidence = float(confidences.max())
         accepted = None
         if threshold is not None:
             accepted = confidence >= threshold and best == int(scores[0].argmax())
-        return Answer(self._network.class_names[best], round(confidence, 4), accepted, word.warning)
+        digit = self._network.class_names[best]
+        return Answer(digit, round(confidence, 4), accepted, utterance.warning)
 
 
 def record() -> np.ndarray:
-    """Return what the microphone hears for `RECORD_S`, (samples,) at `RATE_HZ`.
+    """Record the microphone for `RECORD_S`.
 
-    RecordingError, if there is no microphone, or nothing to reach it with.
+    Returns
+    -------
+    (samples,) float array
+        Mono sound at `RATE_HZ`.
+
+    Raises
+    ------
+    RecordingError
+        If there is no microphone, or no package or library that can use it.
     """
     remedy = "Name a sound file instead, or say a word in notebook 4."
     try:
@@ -107,9 +148,15 @@ def record() -> np.ndarray:
 
 
 def main() -> int:
-    """Hear files, or the microphone; return 1 if something couldn't be heard."""
+    """Classify sound files, or what the microphone records, from the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if there is no utterance in one of them.
+    """
     parser = argparse.ArgumentParser(prog="python -m shd_helpers.hear", description=__doc__)
-    parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one word each")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
     parser.add_argument("--language", default="english", choices=LANGUAGES)
     parser.add_argument("--json", action="store_true", help="an object in a line for each file")
     parser.add_argument("--network", default=NETWORK, help="one of results/networks")
@@ -118,23 +165,28 @@ def main() -> int:
         listener = Listener(given.network, given.language)
     except ValueError as error:
         parser.error(str(error))
-    failed = False
+    status = 0
     for file in given.files or [None]:
         try:
-            word = read_word(Path(file)) if file else encode_word(record(), RATE_HZ)
+            utterance = read_utterance(Path(file)) if file else encode_utterance(record(), RATE_HZ)
         except RecordingError as error:
-            failed = True
+            status = 1
             print(error, file=sys.stderr)
             continue
-        answer = listener.answer(word)
-        if answer.warning:
-            print(f"{file}: {answer.warning}" if file else answer.warning, file=sys.stderr)
-        if given.json:
-            print(json.dumps({"file": file} | answer._asdict()), flush=True)
-        else:
-            doubt = " (not sure)" if answer.accepted is False else ""
-            print(f"{file + ': ' if file else ''}{answer.digit}, {answer.confidence:.0%}{doubt}")
-    return int(failed)
+        _print_answer(listener.answer(utterance), file, given.json)
+    return status
+
+
+def _print_answer(answer: Answer, file: str | None, as_json: bool) -> None:
+    """Print an answer, and a warning about the recording on standard error."""
+    prefix = f"{file}: " if file else ""
+    if answer.warning:
+        print(f"{prefix}{answer.warning}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"file": file} | answer._asdict()), flush=True)
+    else:
+        doubt = " (not sure)" if answer.accepted is False else ""
+        print(f"{prefix}{answer.digit}, {answer.confidence:.0%}{doubt}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where things are, whatever the working directory."""
+"""Find the study's folders, whatever the working directory is."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,8 @@ from shd_helpers.small import is_small
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))  # of `make study`, in order
+# The notebooks that `make study` runs, in their order
+OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))
 
 
 def check_checkout(folder: Path) -> None:
@@ -26,31 +27,54 @@ def check_checkout(folder: Path) -> None:
     ImportError
         If the folder, or one above it, is another checkout than that of this package.
     """
-    for place in (folder, *folder.parents):
-        is_checkout = (place / "shd_helpers").is_dir() and (place / "notebooks").is_dir()
-        if is_checkout and place.resolve() != ROOT:
+    for checkout in (folder, *folder.parents):
+        is_checkout = (checkout / "shd_helpers").is_dir() and (checkout / "notebooks").is_dir()
+        if not is_checkout:
+            continue
+        if checkout.resolve() != ROOT:
             raise ImportError(
-                f"this Python imports the package of {ROOT}, not of {place}. Start it by make, "
-                f"or install the package: python -m pip install -e '{place}'"
+                f"this Python imports the package of {ROOT}, not of {checkout}. Start it by make, "
+                f"or install the package: python -m pip install -e '{checkout}'"
             )
-        if is_checkout:
-            return
+        return
 
 
 def resolve(path: str | Path) -> Path:
-    """Take a relative path as relative to the repository root; expand ``~``."""
+    """Make a path absolute, relative to the repository root instead of the working directory.
+
+    Parameters
+    ----------
+    path : str or Path
+        A path; a leading ``~`` is the user's home.
+
+    Returns
+    -------
+    Path
+        The absolute path.
+    """
     return ROOT / Path(path).expanduser()
 
 
 def data_dir() -> Path:
-    """Return the folder of downloads and caches (``data/``, or ``$SHD_DATA_DIR``)."""
+    """Return the folder of downloads and caches: ``data/``, or ``$SHD_DATA_DIR``.
+
+    Returns
+    -------
+    Path
+        The folder, which may not exist yet.
+    """
     return resolve(os.environ.get("SHD_DATA_DIR") or "data")
 
 
 def runs_dir() -> Path:
     """Return the folder that holds the run folders.
 
-    It is ``runs/``, or ``$SHD_RUNS_DIR``; for small versions ``small/`` below it.
+    It is ``runs/``, or ``$SHD_RUNS_DIR``; for small versions of the notebooks, ``small/`` in it.
+
+    Returns
+    -------
+    Path
+        The folder, which may not exist yet.
     """
     folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
     return folder / "small" if is_small() else folder
@@ -59,13 +83,24 @@ def runs_dir() -> Path:
 def img_dir() -> Path:
     """Return the folder of the figures: ``$SHD_IMG_DIR``, or ``img/`` beside the run folders.
 
-    The committed ``img/`` is written by ``make notebooks`` alone, which names it; a study's figures
-    go into its own run folder.
+    Only ``make notebooks`` writes the committed ``img/``, and names it by the variable. The figures
+    of ``make study`` are written to its run folder.
+
+    Returns
+    -------
+    Path
+        The folder, which may not exist yet.
     """
     folder = os.environ.get("SHD_IMG_DIR")
     return resolve(folder) if folder else runs_dir() / "img"
 
 
 def results_dir() -> Path:
-    """Return the folder of the tables (``results/``, or ``$SHD_RESULTS_DIR``)."""
+    """Return the folder of the tables: ``results/``, or ``$SHD_RESULTS_DIR``.
+
+    Returns
+    -------
+    Path
+        The folder, which may not exist yet.
+    """
     return resolve(os.environ.get("SHD_RESULTS_DIR") or "results")

@@ -55,7 +55,7 @@ from shd_circuit.folder import check_place, read_circuit  # isort: skip
 from shd_helpers.network import Quantization  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
 from shd_helpers.data import download, heidelberg  # isort: skip
-from shd_helpers.data.microphone import read_word  # isort: skip
+from shd_helpers.data.microphone import read_utterance  # isort: skip
 from shd_helpers.data.recordings import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
 from shd_helpers.study import notebooks, read_network, read_table  # isort: skip
@@ -911,7 +911,7 @@ def nonsense_parameters(rng: random.Random, home: Home) -> Attempt:
 
 def heard(path: Path, may_complete: bool = False) -> Attempt:
     """Return an attempt that reads the word in a sound file."""
-    return Attempt(lambda: read_word(path) is None, (str(path),), may_complete=may_complete)
+    return Attempt(lambda: read_utterance(path) is None, (str(path),), may_complete=may_complete)
 
 
 @kind("sampling rates", 8)

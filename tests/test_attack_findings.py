@@ -168,7 +168,7 @@ def test_another_container_of_the_same_name_loses_nothing(tmp_path, monkeypatch)
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from shd_helpers import files\n"
-        "files.PROCESS_NUMBERS = Path(sys.argv[2])\n"
+        "files.PROCESS_NAMESPACE = Path(sys.argv[2])\n"
         "with files.atomic(sys.argv[1]) as part:\n"
         "    part.write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -83,20 +83,15 @@ MUTATIONS = {
     "a spike that comes too late costs something": Mutation(
         "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"
     ),
-    "sounds are softer": Mutation(
-        "cochlea/membrane.py", "RMS, RAMP_MS = 0.32", "RMS, RAMP_MS = 0.3", "SPIKES"
-    ),
+    "sounds are softer": Mutation("cochlea/sound.py", "RMS = 0.32", "RMS = 0.3", "SPIKES"),
     "hair cells release less": Mutation(
-        "cochlea/membrane.py", "50_000.0\n", "47_000.0\n", "SPIKES"
+        "cochlea/hair_cell.py", "FIRE = 50_000.0", "FIRE = 47_000.0", "SPIKES"
     ),
     "the membrane is damped more": Mutation(
-        "cochlea/membrane.py", "DAMPING = 0.15", "DAMPING = 0.16", "SPIKES"
+        "cochlea/response.py", "RELATIVE_DAMPING = 0.15", "RELATIVE_DAMPING = 0.16", "SPIKES"
     ),
     "bushy cells integrate for longer": Mutation(
-        "cochlea/membrane.py",
-        "TAU_REFRAC_S, WEIGHT = 1e-3, 5e-4",
-        "TAU_REFRAC_S, WEIGHT = 1.1e-3, 5e-4",
-        "SPIKES",
+        "cochlea/bushy_cell.py", "TAU_POTENTIAL_S = 1e-3", "TAU_POTENTIAL_S = 1.1e-3", "SPIKES"
     ),
     "speeds reach further": Mutation(
         "data/waveform_augmentation.py", "SPEED = (0.82, 1.22)", "SPEED = (0.8, 1.22)", "WAVEFORMS"

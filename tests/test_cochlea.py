@@ -1,23 +1,26 @@
 """The cochlea against its reference implementation, `lauscher`, and against its own rules."""
 
+import ast
 import hashlib
+import inspect
 import multiprocessing.dummy
 
 import numpy as np
 import pytest
+import scipy
 import scipy.stats
 from lauscher import audiowaves, transformations
 from lauscher.transformations import basilar_membrane
 
-from shd_helpers.cochlea import membrane as cochlea
-from shd_helpers.cochlea import membrane_velocity
+from shd_helpers import cochlea
+from shd_helpers.cochlea import encoding, membrane_velocity, response, sound
 
 RATE_HZ = 12_000  # of the membrane, for waves at 24 kHz
 SOME = slice(5, 700, 20)  # channels, where the reference is too slow for all
 
 
 def excerpt(samples: int = 1920) -> np.ndarray:
-    """Return a sweep with harmonics in noise: something at every place of the membrane."""
+    """Return a sweep with harmonics in noise: something for every channel."""
     t = np.arange(samples) / 24_000
     phase = 2 * np.pi * (150 + 400 * t) * t
     wave = sum(np.sin(n * phase) / n for n in range(1, 15))
@@ -26,8 +29,8 @@ def excerpt(samples: int = 1920) -> np.ndarray:
 
 def reference_membrane(wave: np.ndarray, rate_hz: int, monkeypatch) -> np.ndarray:
     monkeypatch.setattr(basilar_membrane, "Pool", multiprocessing.dummy.Pool)  # no processes
-    sound = audiowaves.MonoAudioWave(wave.copy(), rate_hz)
-    return transformations.BasilarMembrane()(sound).channels.T
+    mono = audiowaves.MonoAudioWave(wave.copy(), rate_hz)
+    return transformations.BasilarMembrane()(mono).channels.T
 
 
 def reference_probability(velocity: np.ndarray, channels) -> np.ndarray:
@@ -40,12 +43,13 @@ def relative_to_peak(value: np.ndarray, reference: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("samples", [1920, 1921])
-def test_normalize_and_fade_are_the_reference(samples):
+def test_normalize_and_fade_compute_what_the_reference_does(samples):
     wave = excerpt(samples)
-    sound = audiowaves.MonoAudioWave(wave.copy(), 24_000)
-    sound = transformations.HanningWindow()(transformations.RmsNormalizer(cochlea.RMS)(sound))
+    mono = audiowaves.MonoAudioWave(wave.copy(), 24_000)
+    mono = transformations.RmsNormalizer(sound.RMS)(mono)
+    reference = transformations.HanningWindow()(mono).samples
     mine = cochlea.fade(cochlea.normalize(wave), 24_000, ramp_ms=1e6)
-    np.testing.assert_allclose(mine, sound.samples, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(mine, reference, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(("rate_hz", "samples"), [(48_000, 1440), (44_100, 1323), (24_000, 720)])
@@ -69,7 +73,7 @@ def test_fade_takes_30_ms_at_both_ends(rate_hz, samples):
         (np.eye(1, 1200, 500)[0], 24_000),
     ],
 )
-def test_membrane_is_the_reference(wave, rate_hz, monkeypatch):
+def test_the_membrane_moves_as_in_the_reference(wave, rate_hz, monkeypatch):
     wave = cochlea.fade(cochlea.normalize(wave), rate_hz)
     reference = reference_membrane(wave, rate_hz, monkeypatch)
     velocity = membrane_velocity(wave, rate_hz)
@@ -77,13 +81,13 @@ def test_membrane_is_the_reference(wave, rate_hz, monkeypatch):
     assert relative_to_peak(velocity, reference) < 1e-5
 
 
-def test_probability_is_the_reference():
+def test_hair_cells_respond_as_in_the_reference():
     velocity = membrane_velocity(cochlea.fade(cochlea.normalize(excerpt()), 24_000), 24_000)
     probability = cochlea.firing_probability(velocity, RATE_HZ)[:, SOME]
     np.testing.assert_allclose(probability, reference_probability(velocity, SOME), rtol=1e-9)
 
 
-def test_bushy_cells_are_the_reference(rng):
+def test_bushy_cells_spike_as_in_the_reference(rng):
     probability = rng.uniform(0.0, 0.06, (600, 20))
     fibers = rng.random((600, 20, 40)) < probability[..., None]
     cell = transformations.BushyCell()
@@ -157,7 +161,7 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
     steps = np.rint(times * (rate_hz // 2))
     spikes = np.stack([steps, units]).astype("<i4").tobytes()
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, (
-        "the cochlea gives other spikes than before: if that is meant, raise SPIKES in "
+        "the cochlea computes other spikes than before: if that is intended, raise SPIKES in "
         "shd_helpers/versions.py and put the new digest here"
     )
 
@@ -169,11 +173,11 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
         (np.zeros(0), 24_000, "0 samples"),
         (np.ones((2, 2400)), 24_000, "mono"),
         (np.r_[np.ones(2400), np.nan], 24_000, "not finite"),
-        (np.ones(20 * 24_000), 24_000, "20 s; a word takes 0.01 to 5 s"),
+        (np.ones(20 * 24_000), 24_000, "20 s; an utterance takes 0.01 to 5 s"),
         (np.ones(800), 8000, "8000 Hz is too low for the hair cells: resample"),
     ],
 )
-def test_what_is_no_word_is_refused(wave, rate_hz, message):
+def test_a_sound_that_cannot_be_encoded_is_refused(wave, rate_hz, message):
     with pytest.raises(ValueError, match=message):
         cochlea.encode(wave, rate_hz, 0)
 
@@ -183,14 +187,41 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_the_table_is_kept_and_half_a_file_is_made_again(data_dir):
-    make = cochlea._response_table.__wrapped__
-    table, _ = make(500)
-    (kept,) = (data_dir / "cache").iterdir()
-    older = kept.with_name("cochlea_500_0.npy")
+@pytest.mark.parametrize("steps_at_once", [1, 100, 10**6])
+def test_the_number_of_steps_computed_at_once_changes_nothing(steps_at_once, monkeypatch):
+    expected = cochlea.encode(excerpt(), 24_000, seed=7)
+    monkeypatch.setattr(encoding, "STEPS_AT_ONCE", steps_at_once)
+    np.testing.assert_array_equal(cochlea.encode(excerpt(), 24_000, seed=7), expected)
+
+
+def test_the_table_is_stored_and_made_again_if_its_file_is_damaged(data_dir):
+    load_or_make = response._stored_table.__wrapped__
+    table, _ = load_or_make(500)
+    (stored,) = (data_dir / "cache").iterdir()
+    older = stored.with_name("cochlea_500_0.npy")
     older.touch()
-    kept.write_bytes(kept.read_bytes()[:1000])
-    np.testing.assert_array_equal(make(500)[0], table)
-    assert [*kept.parent.iterdir()] == [kept]
-    np.save(kept, np.zeros(1))
-    assert make(500)[0].shape == (1,)
+    stored.write_bytes(stored.read_bytes()[:1000])
+    np.testing.assert_array_equal(load_or_make(500)[0], table)
+    assert [*stored.parent.iterdir()] == [stored]
+    np.save(stored, np.zeros(1))
+    assert load_or_make(500)[0].shape == (1,)
+
+
+@pytest.mark.parametrize("package", [np, scipy])
+def test_another_version_of_a_package_makes_another_table(package, monkeypatch):
+    """As does another text of the module, which holds all constants and functions of the table."""
+    made_by = response._made_by()
+    monkeypatch.setattr(package, "__version__", "0.0")
+    assert response._made_by() != made_by
+
+
+def test_the_table_depends_on_its_own_module_alone():
+    """The name of its file says nothing of other modules, except for how files are handled."""
+    tree = ast.parse(inspect.getsource(response))
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_helpers")
+        for alias in node.names
+    }
+    assert imported == {"N_THREADS", "atomic", "data_dir"}

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from scripts import drawings
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.paths import ROOT
 from tests.overlaps import overlaps
@@ -31,7 +31,7 @@ def texts(figure):
 
 
 def test_close_up_counts_the_spikes_of_each_block(figures):
-    word = encode_word(synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ)
+    word = encode_utterance(synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ)
     times = np.float16(word.times).astype(float)  # as a file has them
     active = {*zip((1000 * times).astype(int), word.units, strict=True)}
     step, unit = drawings.CLOSE_UP

@@ -1,4 +1,4 @@
-"""A sound to a digit, by Python and from the command line."""
+"""Spoken digits are classified, from Python and from the command line."""
 
 import json
 import re
@@ -9,17 +9,18 @@ import pytest
 import soundfile
 
 from shd_helpers import hear
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.study import evaluate, input_of, read_network
 from tests.imports import loaded_by
 
-SEVEN, RATE = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
+SEVEN = synthesize("seven", "en-us+m3")
+RATE = SPEECH_RATE_HZ
 
 
 @pytest.fixture(scope="module")
-def word(tmp_path_factory):
+def seven(tmp_path_factory):
     path = tmp_path_factory.mktemp("sounds") / "seven.wav"
     soundfile.write(path, SEVEN, RATE, "FLOAT")
     return path
@@ -30,61 +31,61 @@ def run(monkeypatch, *arguments):
     return hear.main()
 
 
-def test_the_answer_is_the_networks_and_so_is_its_confidence(word):
-    kept, spikes = read_network("small"), encode_word(SEVEN, RATE)
-    scores = evaluate(kept.network, input_of(kept, spikes.times, spikes.units)).class_scores[0]
-    scores, words = scores.double().numpy(), LANGUAGES["both"]
+def test_the_answer_is_the_networks_and_so_is_its_confidence(seven):
+    trained = read_network("small")
+    utterance = encode_utterance(SEVEN, RATE)
+    events = input_of(trained, utterance.times, utterance.units)
+    scores = evaluate(trained.network, events).class_scores[0].double().numpy()
     for language, of in (("english", slice(10)), ("german", slice(10, 20)), ("both", slice(20))):
-        heard = hear.Listener("small", language).hear(word)
-        assert heard.digit == words[of][scores[of].argmax()]
+        heard = hear.Listener("small", language).hear(seven)
+        assert heard.digit == LANGUAGES["both"][of][scores[of].argmax()]
         share = np.exp(scores[of].max()) / np.exp(scores[of]).sum()
         assert heard.confidence == pytest.approx(share, abs=1e-4)
 
 
-def test_an_answer_is_sure_from_the_networks_own_confidence_on(word, monkeypatch):
-    kept = read_network("small")
-    monkeypatch.setattr(hear, "read_network", lambda _: kept)
-    for enough, sure in ((None, None), (0.01, True), (1.1, False)):
-        kept.about["confidence_threshold"] = enough
-        assert hear.Listener(language="both").hear(word).accepted is sure
-    kept.about["confidence_threshold"] = (
-        0.01  # and where no digit of another language scores higher
-    )
-    assert [hear.Listener(language=language).hear(word).accepted for language in LANGUAGES] == [
-        (hear.Listener(language="both").hear(word).digit in words) for words in LANGUAGES.values()
-    ]
+def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeypatch):
+    trained = read_network("small")
+    monkeypatch.setattr(hear, "read_network", lambda _: trained)
+    for threshold, accepted in ((None, None), (0.01, True), (1.1, False)):
+        trained.about["confidence_threshold"] = threshold
+        assert hear.Listener(language="both").hear(seven).accepted is accepted
+    # and if no digit of another language scores higher
+    trained.about["confidence_threshold"] = 0.01
+    best = hear.Listener(language="both").hear(seven).digit
+    for language, digits in LANGUAGES.items():
+        assert hear.Listener(language=language).hear(seven).accepted == (best in digits)
 
 
-def test_files_are_told_one_by_one_and_the_bad_ones_by_a_sentence(
-    word, tmp_path, monkeypatch, capsys
+def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
+    seven, tmp_path, monkeypatch, capsys
 ):
     stereo, silent, two = (tmp_path / f"{name}.wav" for name in ("stereo", "silent", "two"))
     soundfile.write(stereo, np.stack([SEVEN, SEVEN], 1), RATE, "FLOAT")
     soundfile.write(silent, np.zeros(RATE), RATE)
     pause = np.zeros(RATE // 3)
     soundfile.write(two, np.concatenate([SEVEN, pause, SEVEN]), RATE)
-    files = [word, tmp_path / "none.wav", silent, two, stereo]
+    files = [seven, tmp_path / "none.wav", silent, two, stereo]
     assert run(monkeypatch, "--json", *files) == 1
     out, err = capsys.readouterr()
     first, last = map(json.loads, out.splitlines())
     assert list(first) == ["file", "digit", "confidence", "accepted", "warning"]
-    assert first["file"] == str(word)
+    assert first["file"] == str(seven)
     assert first | {"file": 0} == last | {"file": 0}  # of stereo the mean counts
     missing, quiet, many = err.splitlines()
     assert missing.startswith(f"{files[1]}: no audio that can be read")
     assert quiet == f"{silent}: Silence: is the microphone muted, or another one chosen?"
     assert many == f"{two}: 2 words were heard. Say one digit, with silence before and after it."
-    assert run(monkeypatch, word) == 0
+    assert run(monkeypatch, seven) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{word}: {first['digit']}, {first['confidence']:.0%}")
+    assert said.startswith(f"{seven}: {first['digit']}, {first['confidence']:.0%}")
 
 
-def test_what_the_microphone_hears_is_answered(monkeypatch, capsys):
+def test_what_the_microphone_records_is_classified(monkeypatch, capsys):
     monkeypatch.setattr(hear, "record", lambda: np.repeat(SEVEN, 2))
     monkeypatch.setattr(hear, "RATE_HZ", 2 * RATE)
     assert run(monkeypatch) == 0
     assert re.fullmatch(r"[a-z]+, \d+%( \(not sure\))?\n", capsys.readouterr().out)
 
 
-def test_whoever_hears_a_word_does_not_wait_for_pandas():
+def test_classifying_a_digit_does_not_load_pandas():
     assert loaded_by("import shd_helpers.hear", {"pandas", "torch"}) == {"torch"}

@@ -214,7 +214,7 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
     assert names(data_dir / "hd") == DONE
 
 
-def test_changed_copies_are_made_where_they_are_needed(site, data_dir, encoded, monkeypatch):
+def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded, monkeypatch):
     monkeypatch.setattr(recordings, "WAVEFORMS", 7)
     files, folder = datasets.locate("hd"), data_dir / "hd"
     encoded.clear()

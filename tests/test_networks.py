@@ -98,7 +98,7 @@ def test_the_committed_networks_can_be_used(path):
 
 def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
     line, half = shown["update"](1000), shown["update"](500)
-    word = listening.encode_word(*SEVEN)
+    word = listening.encode_utterance(*SEVEN)
     counts = evaluate(kept.network, input_of(kept, word.times, word.units)).class_scores[0]
     answer = kept.class_names[int(counts.argmax())]
     assert line.startswith(f"The network answers {answer}. ")
@@ -113,7 +113,7 @@ def test_a_membrane_that_leads_is_no_vote(kept, monkeypatch, capsys):
     config, generator = NetworkConfig(readout="membrane"), torch.Generator()
     model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
     listening.say_a_word(kept._replace(network=model), *SEVEN, "Right at times.")
-    word = listening.encode_word(*SEVEN)
+    word = listening.encode_utterance(*SEVEN)
     highest = evaluate(model, input_of(kept, word.times, word.units)).class_scores.max()
     said = capsys.readouterr().out
     assert f"is ahead with a mean membrane of {highest:.2f}. Right at times." in said

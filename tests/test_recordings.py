@@ -68,7 +68,7 @@ def write(folder: Path, out: Path, **settings):
 
 
 def test_an_offset_changes_nothing(tmp_path):
-    """Half of the word's peak; nor is the mean of any of the Heidelberg Digits taken away."""
+    """It is half of the peak. The means of the Heidelberg Digits are smaller and stay."""
     wave = sound(2, 48_000)
     wave *= 0.2 / np.abs(wave).max()
     wave -= wave.mean()
@@ -117,7 +117,7 @@ BAD = {
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
     "nothing": (of(np.zeros(0)), "0 samples"),
-    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "a word takes .* Cut longer recordings"),
+    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "an utterance takes .* Cut longer"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
     "a pipe": (os.mkfifo, "no audio that can be read .no file"),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
@@ -165,12 +165,13 @@ def test_bad_settings(settings, message, folder, tmp_path, quick):
 
 
 @damages
-def test_damaged_part_is_made_again(damage, folder, tmp_path, quick):
-    paths, parts = sorted(folder.glob("*.wav")), tmp_path / "parts"
-    first = encode_files(paths, parts)
-    damage(next(parts.glob("*/*.npz")))
+def test_damaged_spikes_of_one_recording_are_made_again(damage, folder, tmp_path, quick):
+    paths = sorted(folder.glob("*.wav"))
+    finished = tmp_path / "finished"
+    first = encode_files(paths, finished)
+    damage(next(finished.glob("*/*.npz")))
     quick.clear()
-    again = encode_files(paths, parts)
+    again = encode_files(paths, finished)
     assert len(quick) == 1
     np.testing.assert_array_equal(first, again)
 
@@ -211,7 +212,7 @@ def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
 
 @pytest.mark.parametrize("done", [2, 6])
 def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch, done):
-    """As after a kill; what a kill leaves half-written is among the damaged parts."""
+    """As after a kill; what a kill leaves half-written is among the damages above."""
     encode, left = recordings.encode, done
 
     def stops(*arguments, **settings):
@@ -235,7 +236,7 @@ def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypat
     assert len(clean) == 4
 
 
-def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
+def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path):
     """Spikes follow from file, seed and copy alone, not from the other recordings."""
     files = write(folder, tmp_path, augmented_copies=2, seed=1)
     assert datasets.locate(str(tmp_path)) == files
@@ -246,12 +247,12 @@ def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
     left = {path.name for path in tmp_path.iterdir() if "augmented" not in path.name}
     assert left == {".mine.lock", "mine_test.h5", "mine_train.h5", "recorded"}
     listed = [["one_ann_0.wav", "two_ann_0.flac"], ["2_bob_0.WAV", "zero_bob_1.wav"]]
-    for part, original in enumerate((train, test)):
-        copies = datasets.locate_augmented(str(tmp_path), files, part, 2)
+    for file_number, original in enumerate((train, test)):
+        copies = datasets.locate_augmented(str(tmp_path), files, file_number, 2)
         for k, copy in enumerate((original, *map(read_shd, copies))):
             assert copy.labels.tolist() == original.labels.tolist()
             assert copy.speakers.tolist() == original.speakers.tolist()
-            for row, name in enumerate(listed[part]):
+            for row, name in enumerate(listed[file_number]):
                 times, units = encode_file(folder / name, 1, k)
                 np.testing.assert_array_equal(copy.spikes(row), (times, units))
                 assert len(times) > 50
@@ -265,7 +266,7 @@ def test_changed_copies_go_with_the_recordings_row_by_row(folder, tmp_path):
     with pytest.raises(ValueError, match=r"^augmented_copies 11: "):
         write(folder, tmp_path, augmented_copies=11)
     write(folder, tmp_path, test_speakers=["ann"])  # and none is left that goes with other rows
-    assert not list(tmp_path.glob("*changed*"))
+    assert not list(tmp_path.glob("*augmented*"))
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])

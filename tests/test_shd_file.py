@@ -105,7 +105,8 @@ def test_rows_in_chunks_are_read(filters, tmp_path):
 def test_write_shd_is_read_back(tmp_path):
     path = tmp_path / "new folder" / "b_train.h5"
     content = (GOOD["times"], GOOD["units"], GOOD["labels"], GOOD["speaker"])
-    write_shd(path, *content, gender=["m"] * 5, files=["a.flac", "b.flac", "ü.flac"])
+    extra = {"meta_info/gender": ["m"] * 5, "file": ["a.flac", "b.flac", "ü.flac"]}
+    write_shd(path, *content, extra=extra)
     check_good(read_shd(path))
     assert read_shd(path).files == ("a.flac", "b.flac", "ü.flac")
     with h5py.File(path) as file:

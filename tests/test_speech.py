@@ -15,7 +15,7 @@ from shd_helpers.data.shd_file import LANGUAGES, read_shd
 from shd_helpers.data.speech import SpeechError, make_spoken, speak, synthesize
 
 CHANGED = (
-    "the same seed gives other utterances than before: if that is meant, raise SPIKES in "
+    "the same seed gives other utterances than before: if that is intended, raise SPIKES in "
     "shd_helpers/versions.py and put the new values here"
 )
 
@@ -27,8 +27,8 @@ def generator(*seed: int) -> np.random.Generator:
 def test_every_speaker_says_both_languages_in_a_voice_of_their_own():
     waves = []
     for speaker in range(len(speech.SPEAKERS)):
-        for word in ("seven", "fuenf"):
-            waves.append(speak(word, speaker, generator(0)))
+        for digit in ("seven", "fuenf"):
+            waves.append(speak(digit, speaker, generator(0)))
             assert 0.2 < len(waves[-1]) / 24_000 < 1.2
             assert np.abs(waves[-1]).max() <= 1.1
             steps = len(waves[-1]) // 2 + 1
@@ -146,7 +146,7 @@ def tone(text: str, voice: str, **settings: int) -> np.ndarray:
 def test_recipe_is_that_of_the_files_made_so_far(utterance, digest, monkeypatch):
     """Voices, rates, pauses, noise and cochlea; exact, for eSpeak is left out."""
     monkeypatch.setattr(speech, "synthesize", tone)
-    times, units = speech._spikes(*utterance)
+    times, units = speech._Take(*utterance).spikes()
     spikes = np.stack([np.rint(times.astype(float) * 12_000), units]).astype("<i4").tobytes()
     assert hashlib.sha256(spikes).hexdigest()[:16] == digest, CHANGED
 
@@ -154,6 +154,6 @@ def test_recipe_is_that_of_the_files_made_so_far(utterance, digest, monkeypatch)
 def test_voices_are_those_of_the_files_made_so_far():
     """Spikes in seven bands; other builds of eSpeak may round the sound in other ways."""
     counts = [103, 289, 526, 1087, 2102, 2659, 2490]
-    _, units = speech._spikes(7, 1, 0)
+    _, units = speech._Take(7, 1, 0).spikes()
     in_bands = np.histogram(units, np.arange(0, 701, 100))[0]
     np.testing.assert_allclose(in_bands, counts, rtol=0.03, atol=20, err_msg=CHANGED)

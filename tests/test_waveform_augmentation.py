@@ -1,4 +1,4 @@
-"""Changed sounds: each ingredient by itself, against what theory says of it."""
+"""Augmented recordings: each ingredient is compared with what theory says of it."""
 
 import hashlib
 from dataclasses import fields
@@ -10,7 +10,7 @@ from scipy.signal import welch
 
 from scripts.augmented_recordings import describe, main
 from shd_helpers.cochlea import encode
-from shd_helpers.data import waveform_augmentation as changed
+from shd_helpers.data import waveform_augmentation
 from shd_helpers.data.waveform_augmentation import OCTAVES_HZ, WaveformAugmentation
 from shd_helpers.versions import WAVEFORMS
 
@@ -92,7 +92,7 @@ def test_equalizer_and_band():
 
 
 @pytest.mark.parametrize(("duration_s", "speed"), [(0.01, 1.22), (5.0, 0.82)])
-def test_a_changed_word_is_one_that_the_cochlea_takes(duration_s, speed):
+def test_the_cochlea_accepts_every_augmented_recording(duration_s, speed):
     change = {"speed": speed, "before_s": 0.11, "after_s": 0.11} if speed < 1 else {"speed": speed}
     assert len(encode(applied(tone(1000, duration_s), **change), RATE_HZ, 0)[0])
 
@@ -110,7 +110,7 @@ def test_what_is_drawn_is_in_the_ranges_and_as_frequent():
     for name, share in shares.items():
         there = columns[name][columns[name] != getattr(WaveformAugmentation(), name)]
         assert len(there) / 3000 == pytest.approx(share, abs=0.03), name
-        low, high = getattr(changed, ranges.get(name, name.upper()))
+        low, high = getattr(waveform_augmentation, ranges.get(name, name.upper()))
         assert low <= there.min() < low + 0.02 * (high - low), name
         assert high - 0.03 * (high - low) < there.max() <= high, name
     assert np.median(columns["speed"]) == pytest.approx((0.82 * 1.22) ** 0.5, abs=0.01)
@@ -118,13 +118,14 @@ def test_what_is_drawn_is_in_the_ranges_and_as_frequent():
     assert columns["bands_db"].mean(axis=0) == pytest.approx(0, abs=0.3)
 
 
-def test_changed_sounds_are_those_made_so_far():
+def test_augmented_recordings_are_those_made_so_far():
     """The same seed, the same sound; another one, another sound."""
     t = np.arange(RATE_HZ // 5) / RATE_HZ
-    word, levels = np.sin(2 * np.pi * (200 + 4000 * t) * t), []
+    chirp = np.sin(2 * np.pi * (200 + 4000 * t) * t)
+    levels = []
     for seed in (0, 24, 24, 35):  # from 24 on with room, noise and both ends of the band
         rng = np.random.default_rng(seed)
-        wave = WaveformAugmentation.drawn(rng).apply(word, RATE_HZ, rng)
+        wave = WaveformAugmentation.drawn(rng).apply(chirp, RATE_HZ, rng)
         levels.append([len(wave), *(part.std() for part in np.array_split(wave, 4))])
     want = [
         [10730, 0.9874473, 1.279622, 0.7490396, 0.3879808],
@@ -132,7 +133,7 @@ def test_changed_sounds_are_those_made_so_far():
         [17595, 0.3404415, 0.893041, 0.9595217, 0.1351149],
     ]
     np.testing.assert_allclose(levels, want, rtol=1e-6, err_msg=(
-        "changed sounds are others than before: if that is meant, raise WAVEFORMS in "
+        "augmented recordings differ from before: if that is intended, raise WAVEFORMS in "
         "shd_helpers/versions.py and put the new values here"
     ))  # fmt: skip
 

@@ -16,7 +16,7 @@ from shd_circuit.say import FOLDER, chances, page
 from test_sound import words
 
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
@@ -74,7 +74,7 @@ def said(digit, voice="en-us+m3"):
 
 
 def of_python(wave):
-    word = encode_word(wave, RATE)
+    word = encode_utterance(wave, RATE)
     steps = np.rint(word.times * RATE / 2).astype(int)
     return steps * 700 + word.units, read_circuit(ROOT / FOLDER).run(steps // 24, word.units)
 
@@ -133,7 +133,7 @@ def test_what_is_no_word_is_named_as_in_python(files):
     for wave, _ in NOT_WORDS:
         if len(wave):  # such a file can't be chosen
             with pytest.raises(RecordingError) as error:
-                encode_word(wave, RATE)
+                encode_utterance(wave, RATE)
             files.hear(wave, str(error.value))
 
 

@@ -14,7 +14,7 @@ from shd_circuit.say import chances
 
 from shd_helpers.cochlea import CHANNELS, encode
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
@@ -121,7 +121,7 @@ def test_a_word_is_found_and_answered_as_in_python(program, gain):
     for wave in words(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
-        word = encode_word(wave.astype(float), RATE)
+        word = encode_utterance(wave.astype(float), RATE)
         ms, run = np.rint(word.times * RATE / 2).astype(int) // 24, None
         run = read_circuit(CIRCUIT).run(ms, word.units)
         text = "".join(f"{a} {b}\n" for a, b in zip(ms, word.units, strict=True)) + "\n"
@@ -135,7 +135,7 @@ def test_a_word_is_found_and_answered_as_in_python(program, gain):
 def test_what_is_no_word_is_refused_with_the_same_sentence(program, wave):
     wave = np.asarray(wave, np.float32)
     with pytest.raises(RecordingError) as error:
-        encode_word(wave.astype(float), RATE)
+        encode_utterance(wave.astype(float), RATE)
     assert program(wave) == ("", str(error.value), "")
 
 

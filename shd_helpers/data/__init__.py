@@ -1,4 +1,4 @@
-"""Where spikes come from: files in SHD layout, recordings and a synthetic voice.
+"""Data sets of spikes: files in SHD layout, recordings, a microphone and a synthetic voice.
 
 The names below are imported when they are asked for, because some of them load numba and scipy.
 """
@@ -7,7 +7,7 @@ from lazy_loader import attach
 
 _MODULES = {
     "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
-    "microphone": ("encode_word",),
+    "microphone": ("encode_utterance",),
     "recordings": ("encode_recordings",),
     "shd_file": ("LANGUAGES", "Utterances", "read_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),

@@ -1,22 +1,27 @@
-"""Get a data set by name: download it, make it, or find it in a folder."""
+"""Get a data set by name: download it, make it, or find it in a folder.
+
+A data set is a pair of files in the layout of the Spiking Heidelberg Digits: the training file and
+the test file. `locate` returns their paths and `fingerprint` identifies their content.
+"""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import MOST_COPIES, PARTS, SUFFIXES, copy_name, older_path
+from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name, older_path
 from shd_helpers.data.shd_file import DatasetError, content_hash
 from shd_helpers.paths import data_dir, resolve
 
-SHD_MD5 = {  # of the HDF5 files, and of the zip files that hold them; from public loaders
+# MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
+SHD_MD5 = {
     "shd_train.h5": "8e9877c85f29a28dd353ea6a54402667",
     "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
     "shd_test.h5": "207ad1295a0ab611e22d1734989c254e",
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
 }
-NAMED = ("spoken", "hd", "shd")
+NAMED = ("spoken", "hd", "shd")  # all other data sets are folders
 
 
 def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
@@ -32,7 +37,7 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         ``.h5.zip``, relative to the repository root. ``$SHD_BASE_URL`` replaces the addresses
         of downloads.
     language : str
-        What ``"spoken"`` is to speak; the other data sets are what they are.
+        Which digits ``"spoken"`` speaks: a key of `LANGUAGES`. It changes no other data set.
 
     Returns
     -------
@@ -42,12 +47,11 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     Raises
     ------
     DatasetError
-        If a download fails or isn't what it should be, or the folder holds no such pair, or more
-        than one.
+        If a download fails or has another hash than the official file, or the folder holds no such
+        pair, or more than one.
     """
     if dataset == "spoken":
-        # numba and scipy take 1 s to import
-        from shd_helpers.data.speech import make_spoken
+        from shd_helpers.data.speech import make_spoken  # takes 1 s to import, by numba and scipy
 
         return make_spoken(data_dir() / "spoken" / language, language=language)
     if dataset == "hd":
@@ -57,7 +61,11 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
         return train, test
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
-    folder = resolve(dataset)
+    return _only_pair(resolve(dataset))
+
+
+def _only_pair(folder: Path) -> tuple[Path, Path]:
+    """Return the training file and the test file of a folder, which must hold one such pair."""
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
@@ -65,38 +73,75 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
             "root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
-    copies = [Path(copy_name(name, 1 + k)) for name in names for k in range(MOST_COPIES)]
-    names -= {path.name for copy in copies for path in (copy, older_path(copy))}
-    found = [
-        [_packed_or_not(folder / f"{name}_{part}") for part in PARTS] for name in sorted(names)
-    ]
-    pairs = [(train, test) for train, test in found if train and test]
+    pairs = []
+    for name in sorted(names - _names_of_copies(names)):
+        train = _packed_or_not(folder / f"{name}_train")
+        test = _packed_or_not(folder / f"{name}_test")
+        if train and test:
+            pairs.append((train, test))
     if len(pairs) != 1:
+        listed = ": " + ", ".join(map(dataset_name, pairs)) if pairs else ""
         raise DatasetError(
             f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
-            f".h5.zip) found{': ' * bool(pairs) + ', '.join(map(dataset_name, pairs))}; keep one "
-            "pair in a folder."
+            f".h5.zip) found{listed}; keep one pair in a folder."
         )
     return pairs[0]
 
 
-def locate_augmented(dataset: str, files: tuple[Path, Path], part: int, copies: int) -> list[Path]:
-    """Find or make the augmented copies of a data set's training file (part 0) or test file (1).
+def _names_of_copies(names: Collection[str]) -> set[str]:
+    """Return the names that augmented copies of some data sets have, or had in older versions."""
+    copies = set()
+    for name in names:
+        for copy in range(1, MOST_COPIES + 1):
+            path = Path(copy_name(name, copy))
+            copies |= {path.name, older_path(path).name}
+    return copies
 
-    Row by row they have the same recordings, augmented as `WaveformAugmentation` draws it. The
-    files are from `locate`; of ``"hd"`` the copies that are missing are made. DatasetError, if one
-    is missing and can't be made.
+
+def locate_augmented(
+    dataset: str, files: tuple[Path, Path], file_number: int, copies: int
+) -> list[Path]:
+    """Find the augmented copies of a data set's training file or test file, or make them.
+
+    Each copy is a file of its own. Row by row it has the recordings of the original file, augmented
+    as `WaveformAugmentation` draws it.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `locate`. Missing copies of ``"hd"`` are made.
+    files : tuple of Path
+        Training file and test file, from `locate`.
+    file_number : int
+        0 for copies of the training file, 1 for copies of the test file.
+    copies : int
+        How many copies: numbers 1 to `copies`.
+
+    Returns
+    -------
+    list of Path
+        The copies, in the order of their numbers.
+
+    Raises
+    ------
+    DatasetError
+        If a copy is missing and can't be made.
     """
+    numbers = range(1, copies + 1)
     if dataset == "hd":
         from shd_helpers.data.heidelberg import make_heidelberg
 
-        return [make_heidelberg(data_dir() / "hd", 1 + k, [part])[0] for k in range(copies)]
-    names = [f"{copy_name(dataset_name(files), 1 + k)}_{PARTS[part]}" for k in range(copies)]
-    found = {name: _packed_or_not(files[part].with_name(name)) for name in names}
-    for name, path in found.items():
+        folder = data_dir() / "hd"
+        return [make_heidelberg(folder, copy, [file_number])[0] for copy in numbers]
+    paths = []
+    for copy in numbers:
+        name = f"{copy_name(dataset_name(files), copy)}_{FILES[file_number]}"
+        wanted = files[file_number].with_name(name)
+        path = _packed_or_not(wanted)
         if path is None:
-            _refuse_absent(files[part].with_name(name), copies)
-    return [path for path in found.values() if path]
+            _refuse_absent(wanted, copies)
+        paths.append(path)
+    return paths
 
 
 def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
@@ -115,67 +160,101 @@ def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
 
 
 def dataset_name(files: tuple[Path, Path]) -> str:
-    """Return the name to put on figures and tables: what stands before ``_train`` in the file."""
+    """Return the name of a data set for figures and tables.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `locate`.
+
+    Returns
+    -------
+    str
+        What the training file's name has before ``_train``.
+    """
     return files[0].name.rpartition("_train")[0]
 
 
 def speaker_name(dataset: str, speaker: int) -> str:
-    """Return what to call a speaker: a letter for a voice of ``spoken``, a number for a person."""
+    """Return the name of a speaker for figures and tables.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set, from `dataset_name`.
+    speaker : int
+        The speaker's number in the files.
+
+    Returns
+    -------
+    str
+        A letter for a synthetic voice of ``spoken``, the number for a person.
+    """
     return string.ascii_uppercase[speaker] if dataset == "spoken" else str(speaker)
 
 
 def fingerprint(
     files: tuple[Path, Path], augmented: Mapping[int, Sequence[Path]] | None = None
 ) -> dict[str, str]:
-    """Return a data set's name and the SHA-256 of all its files, to be kept with results.
+    """Return a data set's name and the SHA-256 of its files, which identify what a run trains on.
 
-    The bytes of the HDF5 files count: packing them as ``.gz`` or ``.zip`` changes nothing.
+    Only the bytes of the HDF5 files count. Packing them as ``.gz`` or ``.zip`` changes nothing.
 
     Parameters
     ----------
     files : tuple of Path
         Training file and test file, from `locate`.
     augmented : mapping, optional
-        The files of augmented recordings that a run trains on too, from `locate_augmented`: by 0
-        those of the training file, by 1 those of the test file.
+        The augmented copies that a run trains on too, from `locate_augmented`, by the number of the
+        file that they are copies of (0: training file, 1: test file).
 
     Returns
     -------
     dict of str to str
         `name`, `train_sha256` and `test_sha256`; with augmented recordings also
-        `augmented_train_sha256` and `augmented_test_sha256`, each with one hash for every file, in
-        their order, with spaces between them.
+        `augmented_train_sha256` and `augmented_test_sha256`: the hashes of all copies, in their
+        order, with spaces between them.
 
     Raises
     ------
     DatasetError
         If a file can't be read.
     """
-    train, test = map(content_hash, files)
-    found = {"name": dataset_name(files), "train_sha256": train, "test_sha256": test}
-    for part, copies in (augmented or {}).items():
-        found[f"augmented_{PARTS[part]}_sha256"] = " ".join(map(content_hash, copies))
-    return found
+    train, test = files
+    entries = {
+        "name": dataset_name(files),
+        "train_sha256": content_hash(train),
+        "test_sha256": content_hash(test),
+    }
+    for file_number, copies in (augmented or {}).items():
+        hashes = " ".join(map(content_hash, copies))
+        entries[f"augmented_{FILES[file_number]}_sha256"] = hashes
+    return entries
 
 
 def _packed_or_not(path: Path) -> Path | None:
-    paths = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
-    return next((p for p in paths if p.is_file()), None)
+    """Return the HDF5 file of a path without suffix, packed or not; None if there is none."""
+    for suffix in SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        if file.is_file():
+            return file
+    return None
 
 
 def _official(name: str) -> Path:
-    """Return an official file, packed or not; download it where it is missing; check it always."""
+    """Return an official file. Download it if it is missing, and check its hash each time."""
     folder = data_dir() / "shd"
     path = _packed_or_not(folder / name)
     if path is None:
         with exclusive(folder):
             zipped = f"{name}.h5.zip"
-            path = _packed_or_not(folder / name)
+            path = _packed_or_not(folder / name)  # another process may have just downloaded it
             return path or download(zipped, folder, f"md5:{SHD_MD5[zipped]}")
-    found, expected = content_hash(path, "md5"), SHD_MD5[f"{name}.h5"]
-    if found != expected:
+    actual = content_hash(path, "md5")
+    expected = SHD_MD5[f"{name}.h5"]
+    if actual != expected:
         raise DatasetError(
-            f"{path}: has the MD5 {found}, the official file {expected}. Remove it to "
+            f"{path}: has the MD5 {actual}, the official file {expected}. Remove it to "
             "download it again; or, if you trust it, name its folder as the data set: "
             f"DATASET={str(folder)!r}."
         )

@@ -14,15 +14,32 @@ from filelock import FileLock, Timeout
 
 from shd_helpers.data.shd_file import DatasetError
 
-SLOWEST_BYTES_PER_S, PATIENCE_S = 1000, 30.0  # a site that sends less for so long is given up
+# A site that sends fewer bytes in a second, for so many seconds, is given up.
+SLOWEST_BYTES_PER_S = 1000
+PATIENCE_S = 30.0
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
 
 
 @contextmanager
 def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
-    """Let one process at a time make the files of a folder; others wait.
+    """Let one process at a time make the files of a folder, while other processes wait.
 
-    DatasetError, if something can't be written, as on a full disk.
+    Parameters
+    ----------
+    folder : Path
+        The folder, which is made if it is missing.
+    lock_name : str
+        Name of the lock's file in that folder.
+
+    Yields
+    ------
+    None
+        While this process holds the lock.
+
+    Raises
+    ------
+    DatasetError
+        If something can't be written or read, as on a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,24 +59,41 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
 
 
 def without_secrets(text: str, address: str) -> str:
-    """Return a text without an address's user, password and query, which may be secrets."""
+    """Remove an address's user, password and query from a text, because they may be secrets.
+
+    Parameters
+    ----------
+    text : str
+        A message that may quote the address.
+    address : str
+        The address.
+
+    Returns
+    -------
+    str
+        The text without them.
+    """
     try:
-        parts = urlsplit(address)
-    except ValueError:  # no address at all
+        fields = urlsplit(address)
+    except ValueError:  # it is no address at all
         return text.replace(address, "...")
-    user, at, _ = parts.netloc.rpartition("@")
-    query = parts.query.rstrip("/")  # to which `download` has added one
-    for secret, instead in ((user + at, ""), (query, "...")):
-        if secret:
-            text = text.replace(secret, instead)
-    return text.replace(parts.password, "...") if parts.password else text
+    user, at, _ = fields.netloc.rpartition("@")
+    if user:
+        text = text.replace(user + at, "")
+    query = fields.query.rstrip("/")  # `download` has added a slash to the address
+    if query:
+        text = text.replace(query, "...")
+    if fields.password:
+        text = text.replace(fields.password, "...")
+    return text
 
 
 def _fetch(address: str, output_file: object, _: object) -> None:
-    """Download a file for pooch, to the open file or path `output_file`, under a progress bar.
+    """Download a file for pooch, to the path `output_file`, under a progress bar.
 
-    OSError, if the site doesn't give it, or sends less than `SLOWEST_BYTES_PER_S` for `PATIENCE_S`.
-    A time limit for each answer alone would wait for ever on a site that sends a byte now and then.
+    Raises OSError if the site doesn't have the file or sends less than `SLOWEST_BYTES_PER_S` for
+    `PATIENCE_S`. A limit on the time between two bytes alone would never end with a site that sends
+    a byte now and then.
     """
     import requests
     from tqdm import tqdm
@@ -73,48 +107,70 @@ def _fetch(address: str, output_file: object, _: object) -> None:
                 Path(str(output_file)).open("wb") as file,
                 tqdm(total=n_bytes or None, unit="B", unit_scale=True, ncols=79) as bar,
             ):
-                for part in _parts(answer.raw):
-                    file.write(part)
-                    bar.update(len(part))
-    except HTTPError as error:  # of urllib3, which isn't an OSError; pooch tries this one again
+                for piece in _pieces(answer.raw):
+                    file.write(piece)
+                    bar.update(len(piece))
+    except HTTPError as error:  # of urllib3, no OSError; pooch tries again after this one
         raise requests.exceptions.ConnectionError(str(error)) from error
     if n_bytes > answer.raw.tell():
-        came = f"{answer.raw.tell()} of {n_bytes} bytes came"
-        raise requests.exceptions.ConnectionError(came)
+        raise requests.exceptions.ConnectionError(f"{answer.raw.tell()} of {n_bytes} bytes came")
 
 
-def _parts(content: Any) -> Iterator[bytes]:
-    """Yield what has come of an answer's content; OSError, if too little comes."""
-    since, so_far = time.monotonic(), 0
-    while part := content.read1(2**16, decode_content=True):
-        yield part
-        so_far += len(part)
-        waited_s = time.monotonic() - since
+def _pieces(content: Any) -> Iterator[bytes]:
+    """Yield an answer's content as it arrives. Raise OSError if too little arrives."""
+    start_s = time.monotonic()
+    n_bytes = 0  # since then
+    while piece := content.read1(2**16, decode_content=True):
+        yield piece
+        n_bytes += len(piece)
+        waited_s = time.monotonic() - start_s
         if waited_s > PATIENCE_S:
-            if so_far < SLOWEST_BYTES_PER_S * waited_s:
+            if n_bytes < SLOWEST_BYTES_PER_S * waited_s:
                 slowest = SLOWEST_BYTES_PER_S / 1000
                 raise OSError(f"the site is slower than {slowest:g} kB/s")
-            since, so_far = time.monotonic(), 0
+            start_s = time.monotonic()
+            n_bytes = 0
 
 
 def download(name: str, folder: Path, known_hash: str | None) -> Path:
-    """Download a file from the two official addresses, or from ``$SHD_BASE_URL``; return its path.
+    """Download a file from the first official address that has it, or from ``$SHD_BASE_URL``.
 
-    It gets into the folder as soon as it is complete. The caller keeps other processes away
-    (`exclusive`). A known hash is such as ``"md5:15..."``. DatasetError, if no address gives the
-    file, or it can't be written.
+    The file is moved into the folder when it is complete. The caller must keep other processes away
+    with `exclusive`.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file at the site and in the folder.
+    folder : Path
+        Where it is written.
+    known_hash : str or None
+        Algorithm and hash of the file, such as ``"md5:15..."``. None if its content is checked
+        later.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    DatasetError
+        If no address has the file or it can't be written.
     """
     own = os.environ.get("SHD_BASE_URL")
+    sites = [own.rstrip("/") + "/"] if own else SITES
     pooch.get_logger().setLevel("WARNING")
-    failures, unfinished = [], folder / "download"
-    for site in [own.rstrip("/") + "/"] if own else SITES:
-        masked = without_secrets(site, site)
+    failures = []
+    unfinished = folder / "download"
+    for site in sites:
         shutil.rmtree(unfinished, ignore_errors=True)  # what a killed process has left
         fetcher = pooch.create(unfinished, site, registry={name: known_hash}, retry_if_failed=1)
         try:
             path = Path(fetcher.fetch(name, downloader=_fetch))
         except (OSError, ValueError) as error:  # the network's errors are OSErrors, too
-            failures.append(f"{masked}{name}: {without_secrets(str(error), site)}")
+            shown = without_secrets(site, site)
+            failures.append(f"{shown}{name}: {without_secrets(str(error), site)}")
             continue
         path = path.replace(folder / name)
         unfinished.rmdir()

@@ -1,4 +1,4 @@
-"""The data set `hd`: the Heidelberg Digits, the recordings behind SHD, made into spikes as SHD was.
+"""The data set `hd`: the recordings behind SHD, encoded as spikes by this package's cochlea.
 
 Source: Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the
 Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7); CC BY 4.0.
@@ -12,137 +12,181 @@ import shutil
 import tarfile
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shd_helpers.data.download import download, exclusive
-from shd_helpers.data.names import PARTS, copy_name, older_path
+from shd_helpers.data.names import FILES, copy_name, older_path
 from shd_helpers.data.recordings import RecordingError, encode_files
 from shd_helpers.data.shd_file import DatasetError, write_shd
 from shd_helpers.files import atomic, sha256
 from shd_helpers.versions import SPIKES, WAVEFORMS
 
+# Name of a recording: language, speaker and digit count, the trial only makes it unique.
 NAME = re.compile(r"lang-(english|german)_speaker-(\d\d)_trial-\d+_digit-(\d)")
 
-
-# What the archive holds: its lists name the recordings of the two files in their order, each once.
 ARCHIVE = "hd_audio.tar.gz"
-LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}  # names in each
-# of the sorted lines "name sha256\n" of all recordings
-# Repacked by hand its bytes are others, so what it holds is checked, not its own hash; before it is
-# unpacked, that it isn't far more: the recordings have 323 MB in 10,420 files.
-MOST_BYTES, MOST_MEMBERS = 2 * 10**9, 30_000
+# The archive's two lists name the recordings of the training file and of the test file, in their
+# order, each recording once. The numbers are those of the names.
+LISTS = {"train_filenames.txt": 8156, "test_filenames.txt": 2264}
+# Of the sorted lines "name sha256\n" of all recordings. The archive's own hash is not checked,
+# because it would be another one if somebody has packed the same recordings again.
 RECORDINGS_SHA256 = "d4f5028889bbaf465ee8002b851b5af457d62d9af9572526f123189ee4d663e8"
+# An archive that is far larger is not unpacked. The recordings have 323 MB in 10,420 files.
+MOST_BYTES = 2 * 10**9
+MOST_MEMBERS = 30_000
 
 
-def make_heidelberg(folder: Path, copy: int = 0, parts: Sequence[int] = (0, 1)) -> list[Path]:
-    """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder holds them.
+def make_heidelberg(
+    folder: Path, copy: int = 0, file_numbers: Sequence[int] = (0, 1)
+) -> list[Path]:
+    """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder has them.
 
-    Killed at any time and called again, it takes what it has: the archive, which stays in the
-    folder or is put there by hand, and the spikes of each recording that was encoded. Of two
-    processes at once, one waits. ``hd.json``, written last, says how the files were made.
+    If it is killed and called again, it uses what it has: the archive, which stays in the folder or
+    is put there by hand, and the spikes of each recording that was encoded. If two processes call
+    it at once, one waits. A receipt, ``hd.json``, is written last and says how the files were made.
 
-    A changed `copy` (from 1) has row by row the same recordings, each changed in its own way; it is
-    made of one of the `parts` (0 trains, 1 tests) at a time. DatasetError names file and remedy, if
-    the archive can't be had or holds something else.
+    Parameters
+    ----------
+    folder : Path
+        Where the archive and the files are.
+    copy : int
+        Number of the augmented copy to make, from 1. Row by row it has the same recordings, each
+        augmented in its own way. 0 makes the files of the recordings as they are.
+    file_numbers : sequence of int
+        Which files to make: 0 is the training file, 1 the test file. An augmented copy is made of
+        one file at a time, because each has a receipt.
+
+    Returns
+    -------
+    list of Path
+        The files, in the order of `file_numbers`.
+
+    Raises
+    ------
+    DatasetError
+        If the archive can't be downloaded, holds something else, or one of its recordings can't be
+        used. The message names the file and the remedy.
     """
-    paths = [folder / f"{copy_name('hd', copy)}_{PARTS[part]}.h5" for part in parts]
+    paths = [folder / f"{copy_name('hd', copy)}_{FILES[number]}.h5" for number in file_numbers]
     receipt = paths[0].with_suffix(".json") if copy else folder / "hd.json"
-    unfinished = folder / "unfinished"
-    how = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
-    made = json.dumps(how | ({"changes": WAVEFORMS} if copy else {})) + "\n"
-
-    def is_done() -> bool:
-        done = receipt.is_file() and receipt.read_text(encoding="utf-8") == made
-        return done and all(path.is_file() for path in paths)
-
-    if is_done():
+    origin: dict[str, int | str] = {"spikes": SPIKES, "recordings_sha256": RECORDINGS_SHA256}
+    if copy:
+        origin["changes"] = WAVEFORMS
+    content = json.dumps(origin) + "\n"
+    if _is_made(paths, receipt, content):
         return paths
     with exclusive(folder):
         if copy:
             _rename_older([receipt, *paths])
-        if is_done():  # by another process, while this one waited, or by an older version
+        # Another process has made them while this one waited, or an older version has.
+        if _is_made(paths, receipt, content):
             return paths
         for path in (receipt, *paths):
             path.unlink(missing_ok=True)
-        packed = folder / ARCHIVE
-        if not packed.is_file():
-            download(ARCHIVE, folder, None)
-        recordings = _unpack(packed, unfinished / "audio")
-        lists = _read_lists(folder, unfinished / "audio", recordings)
-        listed = [lists[part] for part in parts]
-        sounds = [recordings[name] for names in listed for name in names]
-        what = f"encoding {receipt.stem}"
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*clipped")  # nobody can record them softer
-                spikes = encode_files(sounds, unfinished / "spikes", 0, what, copy)
-        except RecordingError as error:
-            raise DatasetError(f"{error} It is part of {packed}.") from error
-        for path, names in zip(paths, listed, strict=True):
-            _write(path, names, spikes[: len(names)])
-            del spikes[: len(names)]
-        with atomic(receipt) as part:
-            part.write_text(made, encoding="utf-8")
-        shutil.rmtree(unfinished)
+        _make(folder, paths, file_numbers, copy, f"encoding {receipt.stem}")
+        with atomic(receipt) as unfinished:
+            unfinished.write_text(content, encoding="utf-8")
+        shutil.rmtree(_unfinished(folder))
     return paths
 
 
+def _is_made(paths: Iterable[Path], receipt: Path, content: str) -> bool:
+    """Tell whether the files are there and were made as the receipt's expected content says."""
+    if not receipt.is_file() or receipt.read_text(encoding="utf-8") != content:
+        return False
+    return all(path.is_file() for path in paths)
+
+
+def _unfinished(folder: Path) -> Path:
+    """Return the folder of what is removed when the files are complete."""
+    return folder / "unfinished"
+
+
+def _make(
+    folder: Path, paths: Sequence[Path], file_numbers: Sequence[int], copy: int, what: str
+) -> None:
+    """Download and unpack the archive, encode the recordings of the files and write them."""
+    archive = folder / ARCHIVE
+    if not archive.is_file():
+        download(ARCHIVE, folder, None)
+    audio = _unfinished(folder) / "audio"
+    recordings = _unpack(archive, audio)
+    lists = _read_lists(folder, audio, recordings)
+    wanted = [lists[number] for number in file_numbers]
+    sounds = [recordings[name] for names in wanted for name in names]
+    try:
+        with warnings.catch_warnings():
+            # It asks to record them softer, which nobody can do.
+            warnings.filterwarnings("ignore", ".*clipped")
+            spikes = encode_files(sounds, _unfinished(folder) / "spikes", 0, what, copy)
+    except RecordingError as error:
+        raise DatasetError(f"{error} It is part of {archive}.") from error
+    for path, names in zip(paths, wanted, strict=True):
+        _write(path, names, spikes[: len(names)])
+        del spikes[: len(names)]
+
+
 def _rename_older(paths: Sequence[Path]) -> None:
-    """Give files of augmented copies, which an older version of the study has made, their names."""
+    """Give files of augmented copies that an older version of the study made today's names."""
     for path in paths:
         older = older_path(path)
         if older.is_file() and not path.exists():
             older.rename(path)
 
 
-def _unpack(packed: Path, audio: Path) -> dict[str, Path]:
-    """Return the recordings by name, checked."""
+def _unpack(archive: Path, audio: Path) -> dict[str, Path]:
+    """Unpack the archive into a folder, check the recordings and return them by name."""
     remedy = "Remove it and start again, or set SHD_BASE_URL to another site before."
     shutil.rmtree(audio, ignore_errors=True)
     try:
-        with tarfile.open(packed) as tar:
-            _check_size(tar, packed, remedy)
-        with tarfile.open(packed) as tar:
-            tar.extractall(audio, filter="data")  # nothing outside of the folder
+        with tarfile.open(archive) as tar:
+            _check_size(tar, archive, remedy)
+        with tarfile.open(archive) as tar:
+            tar.extractall(audio, filter="data")  # refuses names that lead out of the folder
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         why = type(error).__name__
-        raise DatasetError(f"{packed}: not a complete archive ({why}). {remedy}") from error
-    paths = [p for p in audio.rglob("*.flac") if not p.name.startswith("._")]  # from macOS
+        raise DatasetError(f"{archive}: not a complete archive ({why}). {remedy}") from error
+    # macOS puts files of its own, "._*.flac", into archives.
+    paths = [path for path in audio.rglob("*.flac") if not path.name.startswith("._")]
     lines = sorted(f"{path.name} {sha256(path)}\n" for path in paths)
     digest = hashlib.sha256("".join(lines).encode()).hexdigest()
     if digest != RECORDINGS_SHA256:
         raise DatasetError(
-            f"{packed}: holds {len(paths)} recordings with the SHA-256 {digest} over their names "
+            f"{archive}: holds {len(paths)} recordings with the SHA-256 {digest} over their names "
             f"and hashes; {sum(LISTS.values())} with {RECORDINGS_SHA256} were expected. {remedy}"
         )
     return {path.name: path for path in paths}
 
 
-def _check_size(tar: tarfile.TarFile, packed: Path, remedy: str) -> None:
+def _check_size(tar: tarfile.TarFile, archive: Path, remedy: str) -> None:
     """Raise DatasetError if an archive would unpack to far more than the recordings.
 
-    A member's size is read before its content, which may be packed a thousandfold.
+    A member's size is read before its content, which may be compressed a thousandfold.
     """
     n_bytes = 0
     for number, member in enumerate(tar, start=1):
         n_bytes += member.size
         if n_bytes > MOST_BYTES or number > MOST_MEMBERS:
             raise DatasetError(
-                f"{packed}: unpacks to more than {MOST_BYTES:,} bytes or {MOST_MEMBERS:,} files, "
+                f"{archive}: unpacks to more than {MOST_BYTES:,} bytes or {MOST_MEMBERS:,} files, "
                 f"which the recordings don't have. {remedy}"
             )
 
 
 def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[list[str]]:
-    """Return the names of the training file's recordings and of the test file's, in their order."""
+    """Return the names of the training file's recordings and of the test file's, in their order.
+
+    A list that was put into the folder by hand counts more than the archive's.
+    """
     lists = []
     for file_name in LISTS:
-        found = [p for p in (folder / file_name, *audio.rglob(file_name)) if p.is_file()]
-        text = found[0].read_text(errors="replace") if found else ""
+        candidates = [folder / file_name, *audio.rglob(file_name)]
+        files = [path for path in candidates if path.is_file()]
+        text = files[0].read_text(errors="replace") if files else ""
         lists.append([f"{name[0]}.flac" for name in NAME.finditer(text)])
     sizes = [len(names) for names in lists]
-    if sizes != [*LISTS.values()] or sorted(lists[0] + lists[1]) != sorted(recordings):
+    if sizes != list(LISTS.values()) or sorted(lists[0] + lists[1]) != sorted(recordings):
         raise DatasetError(
             f"{folder / ARCHIVE}: {' and '.join(LISTS)} are not the official lists: they name "
             f"{sizes[0]} + {sizes[1]} recordings instead of {' + '.join(map(str, LISTS.values()))},"
@@ -152,10 +196,12 @@ def _read_lists(folder: Path, audio: Path, recordings: dict[str, Path]) -> list[
 
 
 def _write(path: Path, names: list[str], spikes: list[tuple]) -> None:
+    """Write the spikes of some recordings as a file in SHD layout."""
     times, units = zip(*spikes, strict=True)
-    languages, speakers, digits = zip(*(NAME.match(name).groups() for name in names), strict=True)  # type: ignore[union-attr]
-    labels = [
-        10 * (language == "german") + int(digit)
-        for language, digit in zip(languages, digits, strict=True)
-    ]
-    write_shd(path, times, units, labels, list(map(int, speakers)), files=names)
+    labels = []
+    speakers = []
+    for name in names:
+        language, speaker, digit = NAME.match(name).groups()  # type: ignore[union-attr]
+        labels.append(10 * (language == "german") + int(digit))
+        speakers.append(int(speaker))
+    write_shd(path, times, units, labels, speakers, extra={"file": names})

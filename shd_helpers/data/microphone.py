@@ -1,4 +1,9 @@
-"""One word out of what a microphone heard, turned into spikes as the data sets were."""
+"""Find one utterance in what a microphone recorded, and encode it as the data sets are encoded.
+
+The level of the recording is measured in frames of 10 ms. Frames that are loud enough, without a
+long pause between them, are the utterance. It is cut out with some of the sound around it, because
+the networks were trained on recordings that have it.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,54 +25,104 @@ from shd_helpers.data.recordings import (
 )
 
 FRAME_S = 0.01
-QUIETEST_DB = 35.0  # below its loudest frame, a word may be so quiet: an "f" or an "s"
+# A frame belongs to the utterance if it is at most so much quieter than the loudest frame ("f" and
+# "s" are quiet), and at least so much louder than the noise.
+QUIETEST_DB = 35.0
 ABOVE_NOISE_DB = 8.0
-STANDS_OUT_DB = 12.0  # by less the loudest frame is no word: recorded words have 15 or more
-GAP_S = 0.25  # a longer pause ends a word
+# If the loudest frame is less than that above the noise, nobody has spoken: recorded digits are at
+# least 15 dB above it.
+STANDS_OUT_DB = 12.0
+GAP_S = 0.25  # a longer pause ends the utterance
 LONGEST_S = 1.5
 LONGEST_FILE_S = 60.0
-# behind a pause, longer, and with more of the word's energy: a second word, as in 0 of 10,420 of hd
-PAUSE_S, CLICK_S, SECOND_SHARE = 0.18, 0.15, 0.1
-# what the Heidelberg Digits have around a word, medians: the network was trained with it
-BEFORE_S, AFTER_S = 0.04, 0.11
+# What follows a pause of that duration is a second utterance if it is longer than a click and has
+# more than that share of the first one's energy. None of the 10,420 Heidelberg Digits has one.
+PAUSE_S = 0.18
+CLICK_S = 0.15
+SECOND_SHARE = 0.1
+# What the Heidelberg Digits have before and after an utterance (medians). The networks were trained
+# with it.
+BEFORE_S = 0.04
+AFTER_S = 0.11
 SAY_ONE = "Say one digit, with silence before and after it."
 
 
-class Word(NamedTuple):
-    """A word that was found in a recording."""
+class RecordedUtterance(NamedTuple):
+    """One utterance that was found in a recording, and its spikes.
 
-    wave: np.ndarray  # (samples,) float, mono
-    rate_hz: int
-    times: np.ndarray  # (spikes,) float, seconds, ascending
-    units: np.ndarray  # (spikes,) int, 0 is the highest frequency
-    warning: str  # empty for none
-
-
-def read_word(path: Path) -> Word:
-    """Find the word in a sound file of up to a minute; see `encode_word`.
-
-    RecordingError names the file that can't be read, or doesn't hold one word.
+    Parameters
+    ----------
+    wave : (samples,) float array
+        Its mono sound, with some of the sound around it.
+    rate_hz : int
+        Sampling rate of `wave`.
+    times : (spikes,) float array
+        Seconds, ascending.
+    units : (spikes,) int array
+        Cochlea channels; 0 has the highest frequency.
+    warning : str
+        A sentence about the recording; empty for none.
     """
-    wave, rate_hz = read_sound(path, LONGEST_FILE_S)
-    try:
-        return encode_word(wave, rate_hz)
-    except RecordingError as error:
-        raise RecordingError(f"{path}: {error}") from error
+
+    wave: np.ndarray
+    rate_hz: int
+    times: np.ndarray
+    units: np.ndarray
+    warning: str
 
 
-def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
-    """Find the word in a recording, (samples,) of full scale 1, and encode it at 48 kHz.
+def read_utterance(path: Path) -> RecordedUtterance:
+    """Find the utterance in a sound file, and encode it.
 
-    The network knows words with `BEFORE_S` and `AFTER_S` of sound around them, which the cochlea
-    fades. What a recording lacks of it is added as noise, as loud as its quietest 10 ms. The
-    seed draws noise and nerve fibers. What is no word but as long and as loud passes for one: a
-    chord, a cough, two words in one breath.
+    Parameters
+    ----------
+    path : Path
+        A sound file of up to a minute; see `encode_utterance`.
+
+    Returns
+    -------
+    RecordedUtterance
+        The utterance and its spikes.
 
     Raises
     ------
     RecordingError
-        If there is no word in it, or more than one, or the rate isn't 6 to 768 kHz; the message
-        says what to do.
+        If the file can't be read or doesn't hold one utterance. The message names the file.
+    """
+    wave, rate_hz = read_sound(path, LONGEST_FILE_S)
+    try:
+        return encode_utterance(wave, rate_hz)
+    except RecordingError as error:
+        raise RecordingError(f"{path}: {error}") from error
+
+
+def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedUtterance:
+    """Find the utterance in a recording, and encode it at 48 kHz.
+
+    The networks were trained on utterances with `BEFORE_S` and `AFTER_S` of sound around them,
+    which the cochlea fades. If a recording has less of it, noise is added that is as loud as its
+    quietest 10 ms. A sound that is as long and as loud as an utterance is taken for one: a chord,
+    a cough, two words without a pause.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Mono sound of full scale 1.
+    rate_hz : int
+        Its rate, 6 to 768 kHz.
+    seed : int
+        Draws the noise and the nerve fibers.
+
+    Returns
+    -------
+    RecordedUtterance
+        The utterance and its spikes.
+
+    Raises
+    ------
+    RecordingError
+        If the recording has no utterance or more than one, or another rate. The message says what
+        to do.
     """
     check_rate(rate_hz)
     wave = np.asarray(wave, float)
@@ -76,75 +131,122 @@ def encode_word(wave: np.ndarray, rate_hz: int, seed: int = 0) -> Word:
     sound = wave - wave.mean() if np.isfinite(wave).all() else np.zeros(1)
     if np.abs(sound).max() < SILENCE:
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")
-    first, stop = find_word(sound, rate_hz)
+    first, stop = find_utterance(sound, rate_hz)
     if is_click(sound[first:stop], rate_hz):
         raise RecordingError(f"That was a click. {SAY_ONE}")
-    warning = "It is clipped, which the network doesn't know: say it softer, or from further away."
-    warning = warning if is_clipped(wave[first:stop]) else ""
-    sound = at_48_khz(_with_silence(sound, first, stop, rate_hz, seed), rate_hz)
+    warning = ""
+    if is_clipped(wave[first:stop]):
+        warning = (
+            "It is clipped, which the network doesn't know: say it softer, or from further away."
+        )
+    sound = at_48_khz(_with_surroundings(sound, first, stop, rate_hz, seed), rate_hz)
     times, units = encode(sound, RATE_HZ, seed)
-    return Word(sound, RATE_HZ, times, units, warning)
+    return RecordedUtterance(sound, RATE_HZ, times, units, warning)
 
 
-def _with_silence(wave: np.ndarray, first: int, stop: int, rate_hz: int, seed: int) -> np.ndarray:
-    """Cut a word out with the sound around it, and add noise where there is too little of that."""
-    start, end = first - round(BEFORE_S * rate_hz), stop + round(AFTER_S * rate_hz)
-    low_hz, high_hz = _band(rate_hz)
-    # the quietest frame: in a word cut close, of `hd`, it is 14 dB above the floor, a tenth 26 dB
-    power = 10 ** (_levels(wave, rate_hz).min() / 10) * rate_hz / 2 / (high_hz - low_hz)
-    noise = np.random.default_rng(seed).normal(0, np.sqrt(power), end - start)
-    there = wave[max(0, start) : end]
-    noise[max(0, -start) :][: len(there)] = there
-    return noise
+def _with_surroundings(
+    wave: np.ndarray, first: int, stop: int, rate_hz: int, seed: int
+) -> np.ndarray:
+    """Cut an utterance out with the sound around it, and add noise where the recording ends."""
+    start = first - round(BEFORE_S * rate_hz)
+    end = stop + round(AFTER_S * rate_hz)
+    # The quietest frame is taken for noise. In utterances of `hd`, cut close, it is 14 dB above the
+    # noise in the median, and 26 dB in a tenth of them.
+    quietest_db = _levels_db(wave, rate_hz).min()
+    low_hz, high_hz = _speech_band_hz(rate_hz)
+    # The level counts the band of speech alone, white noise has power at all frequencies.
+    power = 10 ** (quietest_db / 10) * rate_hz / 2 / (high_hz - low_hz)
+    result = np.random.default_rng(seed).normal(0, np.sqrt(power), end - start)
+    recorded = wave[max(0, start) : end]
+    offset = max(0, -start)
+    result[offset : offset + len(recorded)] = recorded
+    return result
 
 
-def find_word(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
-    """Return the first sample of the word in a recording, and the one behind its last.
+def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
+    """Return where the utterance in a recording begins and ends.
 
-    It is what has most energy between 100 Hz and 8 kHz of all that pauses part. RecordingError, if
-    nothing stands out of the noise, or what does is longer than a digit, or two words.
+    It is the sound between pauses that has the most energy between 100 Hz and 8 kHz.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Mono sound without an offset.
+    rate_hz : int
+        Its rate.
+
+    Returns
+    -------
+    first : int
+        Its first sample.
+    stop : int
+        The sample after its last one.
+
+    Raises
+    ------
+    RecordingError
+        If nothing is louder than the noise, the sound is longer than a digit, or there are two
+        utterances.
     """
-    levels = _levels(wave, rate_hz)
-    # over 50 ms, in which a click is little
-    loudest = 10 * np.log10(np.convolve(10 ** (levels / 10), np.full(5, 0.2)).max())
-    noise = np.percentile(levels, 10)
-    duration_s = len(levels) * FRAME_S
-    if duration_s > LONGEST_S and loudest - noise < STANDS_OUT_DB:  # a short one may be all word
-        raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
-    loud = np.flatnonzero(levels >= max(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB))
-    if not len(loud):  # a word from end to end, and always as loud
-        loud = np.arange(len(levels))
-    parts, energies = _parts(levels, loud, GAP_S)
-    word = parts[int(np.argmax(energies))]
-    length_s = (word[-1] + 1 - word[0]) * FRAME_S
+    levels_db = _levels_db(wave, rate_hz)
+    loud = _loud_frames(levels_db)
+    pieces = _pieces(loud, GAP_S)
+    energies = _energies(levels_db, pieces)
+    utterance = pieces[int(np.argmax(energies))]
+    first_frame = int(utterance[0])
+    stop_frame = int(utterance[-1]) + 1
+    length_s = (stop_frame - first_frame) * FRAME_S
     if length_s > LONGEST_S:
         raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
-    parts, energies = _parts(levels, loud, PAUSE_S)
-    n_words = sum(
-        energy > SECOND_SHARE * max(energies) and len(part) * FRAME_S > CLICK_S
-        for part, energy in zip(parts, energies, strict=True)
-    )
-    if n_words > 1:
-        raise RecordingError(f"{n_words} words were heard. {SAY_ONE}")
+
+    pieces = _pieces(loud, PAUSE_S)
+    energies = _energies(levels_db, pieces)
+    n_utterances = 0
+    for piece, energy in zip(pieces, energies, strict=True):
+        if energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S:
+            n_utterances += 1
+    if n_utterances > 1:
+        raise RecordingError(f"{n_utterances} words were heard. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
-    return int(word[0]) * samples, int(word[-1] + 1) * samples
+    return first_frame * samples, stop_frame * samples
 
 
-def _parts(
-    levels: np.ndarray, loud: np.ndarray, pause_s: float
-) -> tuple[list[np.ndarray], list[float]]:
-    """Return the frames between pauses, and each part's energy."""
-    parts = np.split(loud, np.flatnonzero(np.diff(loud) > pause_s / FRAME_S) + 1)
-    return parts, [(10 ** (levels[part] / 10)).sum() for part in parts]
+def _loud_frames(levels_db: np.ndarray) -> np.ndarray:
+    """Return the numbers of the frames that are loud enough to belong to an utterance."""
+    # The mean power of 50 ms, to which a click adds little
+    mean_power = np.convolve(10 ** (levels_db / 10), np.full(5, 0.2))
+    loudest_db = 10 * np.log10(mean_power.max())
+    noise_db = np.percentile(levels_db, 10)
+    duration_s = len(levels_db) * FRAME_S
+    # A shorter recording may be filled by the utterance, without any noise around it.
+    if duration_s > LONGEST_S and loudest_db - noise_db < STANDS_OUT_DB:
+        raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
+    limit_db = max(loudest_db - QUIETEST_DB, noise_db + ABOVE_NOISE_DB)
+    loud = np.flatnonzero(levels_db >= limit_db)
+    if not len(loud):  # the utterance fills the recording and is equally loud throughout
+        return np.arange(len(levels_db))
+    return loud
 
 
-def _band(rate_hz: int) -> tuple[float, float]:
+def _pieces(loud: np.ndarray, pause_s: float) -> list[np.ndarray]:
+    """Split the numbers of loud frames where a longer pause is between them."""
+    return np.split(loud, np.flatnonzero(np.diff(loud) > pause_s / FRAME_S) + 1)
+
+
+def _energies(levels_db: np.ndarray, pieces: list[np.ndarray]) -> list[float]:
+    """Return the energy of each piece."""
+    return [(10 ** (levels_db[piece] / 10)).sum() for piece in pieces]
+
+
+def _speech_band_hz(rate_hz: int) -> tuple[float, float]:
+    """Return the frequencies between which speech is, as far as a rate has them."""
     return SPEECH_HZ[0], min(SPEECH_HZ[1], 0.45 * rate_hz)
 
 
-def _levels(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return the power of each frame where speech is, decibels of full scale."""
-    speech = sosfilt(butter(4, _band(rate_hz), "band", fs=rate_hz, output="sos"), wave)
+def _levels_db(wave: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Return the level of each frame in the frequencies of speech, in decibels of full scale."""
+    band_pass = butter(4, _speech_band_hz(rate_hz), "band", fs=rate_hz, output="sos")
+    speech = sosfilt(band_pass, wave)
     samples = round(FRAME_S * rate_hz)
     frames = speech[: len(speech) // samples * samples].reshape(-1, samples)
     return 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)

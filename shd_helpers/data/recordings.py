@@ -1,4 +1,8 @@
-"""Recorded words to spikes: one sound file, or a folder of them as a data set in SHD layout."""
+"""Recorded utterances to spikes: one sound file, or a folder of them as a data set in SHD layout.
+
+`encode_recordings` makes a data set of a folder, `encode_file` encodes one file. Recordings that
+can't be what they should be (silent, a click, damaged) are refused before the first is encoded.
+"""
 
 import hashlib
 import os
@@ -8,6 +12,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import soundfile
@@ -22,19 +27,27 @@ from shd_helpers.files import atomic, reading, sha256
 from shd_helpers.versions import SPIKES, WAVEFORMS
 
 SUFFIXES = (".wav", ".flac")
-RATE_HZ = 48_000  # of the Heidelberg Digits; at 24 kHz the hair cells fire 60 % more than at 192
-# Below, half of the speech is missing; far above, resampling would take gigabytes.
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 6_000, 768_000
-OFFSET = 0.02  # of the root mean square; in the 10,420 Heidelberg Digits it is 0.0144 at most
-LOUDEST = 2.0**31  # times full scale: what a sound of whole numbers, saved as floats, may have
-SILENCE = 1e-3  # of full scale (-60 dB): nothing louder is no recording of a word
-FULL_SCALE, CLIPPED_SHARE = 0.99, 1e-3  # more samples than that at the limit: clipped
-SPEECH_HZ, SPEECH_SHARE = (100, 8000), 0.01  # of the energy; real words have at least 0.5
-CLICK_S, CLICK_SHARE = 0.002, 0.5  # more of the energy in so short a time: a click; words 0.13
+# Every recording is resampled to the rate of the Heidelberg Digits, because the cochlea's spikes
+# depend on it: at 24 kHz the hair cells fire 60 % more than at 192 kHz.
+RATE_HZ = 48_000
+LOWEST_RATE_HZ = 6_000  # below, half of the speech is missing
+HIGHEST_RATE_HZ = 768_000  # far above, resampling would take gigabytes
+# A mean above this share of the root mean square is an offset, and is subtracted. In the 10,420
+# Heidelberg Digits, whose means stay as they are, it is 0.0144 at most.
+OFFSET_SHARE = 0.02
+LOUDEST = 2.0**31  # times full scale: a sound of 32-bit whole numbers that was saved as floats
+SILENCE = 1e-3  # of full scale (-60 dB): a recording without a louder sample is silent
+# A recording is clipped if more than this share of its samples reaches full scale, or nearly so.
+FULL_SCALE = 0.99
+CLIPPED_SHARE = 1e-3
+SPEECH_HZ = (100, 8000)  # where most of the energy of speech is
+SPEECH_SHARE = 0.01  # of the energy must be there; recorded digits have at least 0.5
+CLICK_S = 0.002  # a sound is a click if
+CLICK_SHARE = 0.5  # more of its energy is within that time; recorded digits have at most 0.13
 
 
 class RecordingError(ValueError):
-    """A recording that can't be used; the message names the file and the remedy."""
+    """A recording can't be used; the message names the file and the remedy."""
 
 
 def encode_recordings(
@@ -46,27 +59,29 @@ def encode_recordings(
     seed: int = 0,
     augmented_copies: int = 0,
 ) -> tuple[Path, Path]:
-    """Turn a folder of recorded words into ``<name>_train.h5`` and ``<name>_test.h5``.
+    """Turn a folder of recorded utterances into ``<name>_train.h5`` and ``<name>_test.h5``.
 
-    Killed half-way and started again, it goes on where it was and ends with the same files: the
-    spikes of each recording are kept in ``.<name>_parts`` until both files are complete. They
-    depend on the recording, its file name and the seed, not on the other recordings.
+    If it is killed half-way and started again, it continues where it was and ends with the same
+    files: the spikes of each recording are stored in ``.<name>_parts`` until both files are
+    complete. They depend on the recording, its file name and the seed, not on other recordings.
 
     Parameters
     ----------
     folder : str or Path
-        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, 6 to 768 kHz;
-        of stereo the mean is taken. A label is one of SHD's twenty words, or its index. A clipped
-        recording is encoded with a warning.
-    out, name : str or Path, str
-        Folder and first part of the names of the files to write.
+        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, 6 to 768 kHz.
+        The mean of stereo channels is taken. A label is one of SHD's twenty class names, such as
+        ``seven``, or its index. A clipped recording is encoded with a warning.
+    out : str or Path
+        Folder of the files to write.
+    name : str
+        Name of the data set, with which the files' names begin.
     test_speakers : collection of str
         Speakers that occur only in the test file; all others only in the training file.
     seed : int
         Seed of the nerve fibers.
     augmented_copies : int
-        Augmented copies of each recording, for a run's setting of the same name. They go to
-        ``<name>_augmented1_train.h5`` and so on, row by row those of the two files.
+        Augmented copies of each recording, for a run's setting of the same name. They are written
+        to ``<name>_augmented1_train.h5`` and so on, with the recordings in the same rows.
 
     Returns
     -------
@@ -77,83 +92,148 @@ def encode_recordings(
     ------
     RecordingError
         If a recording or its name can't be used, or one of the two files would be empty.
-        ValueError, if there are too many copies.
+    ValueError
+        If `augmented_copies` is out of range.
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
-    paths, labels, by = zip(*_find_recordings(Path(folder)), strict=True)
-    speakers, chosen = sorted({*by}), set(map(str, test_speakers))
-    if not chosen or not chosen < {*speakers}:
+    recordings = _find_recordings(Path(folder))
+    chosen = set(map(str, test_speakers))
+    speakers = sorted({recording.speaker for recording in recordings})
+    if not chosen or not chosen < set(speakers):
         raise RecordingError(
             f"{folder}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
             f"{', '.join(speakers)} and leave at least one for training."
         )
+    paths = [recording.path for recording in recordings]
     for path in paths:  # all of them before the first is encoded
-        _checked(path)
+        _read_utterance(path)
     out = Path(out)
-    parts = out / f".{name}_parts"
-    names = [copy_name(name, copy) for copy in range(MOST_COPIES + 1)]
-    pairs = [(out / f"{each}_train.h5", out / f"{each}_test.h5") for each in names]
+    finished = out / f".{name}_parts"
     with exclusive(out, f".{name}.lock"):
-        for path in (path for pair in pairs[1:] for path in pair):
-            path.unlink(missing_ok=True)  # a copy of other recordings
+        _remove_copies(out, name)
         for copy in range(augmented_copies + 1):
-            spikes = encode_files(paths, parts, seed, f"encoding {names[copy]}", copy)
-            train, test = pairs[copy]
-            with atomic(train) as new_train, atomic(test) as new_test:
-                for new, is_test in ((new_train, False), (new_test, True)):
-                    rows = [
-                        (*found, label, speakers.index(speaker))
-                        for found, label, speaker in zip(spikes, labels, by, strict=True)
-                        if (speaker in chosen) == is_test
-                    ]
-                    write_shd(new, *zip(*rows, strict=True))
-                train.unlink(missing_ok=True)  # at no time beside a test file of other rows
-        shutil.rmtree(parts)
-    return pairs[0]
+            each_name = copy_name(name, copy)
+            spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
+            _write_pair(_pair(out, each_name), recordings, spikes, chosen)
+        shutil.rmtree(finished)
+    return _pair(out, name)
 
 
-def _find_recordings(folder: Path) -> list[tuple[Path, int, str]]:
-    """Return path, label (index into the class names) and speaker of each."""
+class _Recording(NamedTuple):
+    """What the name of a recording says."""
+
+    path: Path
+    label: int  # index into the class names of both languages
+    speaker: str
+
+
+def _find_recordings(folder: Path) -> list[_Recording]:
+    """Return the recordings of a folder, sorted by name."""
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder. Check the path.")
-    words, found = LANGUAGES["both"], []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
-        fields = path.stem.split("_")
-        if len(fields) != 3 or not all(fields):
-            raise RecordingError(
-                f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it."
-            )
-        label, speaker, _ = fields
-        if label not in (*words, *map(str, range(len(words)))):
-            raise RecordingError(
-                f"{path}: unknown label {label!r}. Use one of {', '.join(words)}, or its index."
-            )
-        index = words.index(label) if label in words else int(label)
-        found.append((path, index, speaker))
-    if not found:
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    if not paths:
         raise RecordingError(f"{folder}: no recordings ({' or '.join(SUFFIXES)}).")
-    return found
+    return [_parse_name(path) for path in sorted(paths)]
+
+
+def _parse_name(path: Path) -> _Recording:
+    """Read label and speaker from a recording's name. Raise RecordingError if it has another form.
+
+    A label is a class name or its index.
+    """
+    class_names = LANGUAGES["both"]
+    fields = path.stem.split("_")
+    if len(fields) != 3 or not all(fields):
+        raise RecordingError(
+            f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it."
+        )
+    label, speaker, _ = fields
+    indices = [str(index) for index in range(len(class_names))]
+    if label in class_names:
+        return _Recording(path, class_names.index(label), speaker)
+    if label in indices:
+        return _Recording(path, int(label), speaker)
+    raise RecordingError(
+        f"{path}: unknown label {label!r}. Use one of {', '.join(class_names)}, or its index."
+    )
+
+
+def _pair(out: Path, name: str) -> tuple[Path, Path]:
+    """Return the paths of a data set's training file and test file."""
+    return out / f"{name}_train.h5", out / f"{name}_test.h5"
+
+
+def _remove_copies(out: Path, name: str) -> None:
+    """Remove the augmented copies that an earlier call has made, perhaps of other recordings."""
+    for copy in range(1, MOST_COPIES + 1):
+        for path in _pair(out, copy_name(name, copy)):
+            path.unlink(missing_ok=True)
+
+
+def _write_pair(
+    pair: tuple[Path, Path],
+    recordings: Sequence[_Recording],
+    spikes: Sequence[tuple[np.ndarray, np.ndarray]],
+    test_speakers: Collection[str],
+) -> None:
+    """Write the training file and the test file of some recordings, so that they always match."""
+    speakers = sorted({recording.speaker for recording in recordings})
+    train_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
+    test_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
+    for recording, (times, units) in zip(recordings, spikes, strict=True):
+        rows = test_rows if recording.speaker in test_speakers else train_rows
+        rows.append((times, units, recording.label, speakers.index(recording.speaker)))
+    train, test = pair
+    with atomic(train) as new_train, atomic(test) as new_test:
+        write_shd(new_train, *zip(*train_rows, strict=True))
+        write_shd(new_test, *zip(*test_rows, strict=True))
+        # An old training file must never be beside a test file with other speakers.
+        train.unlink(missing_ok=True)
 
 
 def encode_files(
-    paths: Sequence[Path], parts: Path, seed: int = 0, what: str = "encoding", copy: int = 0
+    paths: Sequence[Path], finished: Path, seed: int = 0, what: str = "encoding", copy: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Encode sound files on all cores, as `encode_file` does, under a progress bar named `what`.
+    """Encode sound files on all cores, as `encode_file` does, under a progress bar.
 
-    Killed half-way and called again, it goes on where it was: the folder `parts` keeps the spikes
-    of each file that is done, and the caller removes it.
+    If it is killed half-way and called again, it continues where it was.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Sound files.
+    finished : Path
+        A folder that stores the spikes of each file that is done. The caller removes it.
+    seed : int
+        As for `encode_file`.
+    what : str
+        Text before the progress bar.
+    copy : int
+        As for `encode_file`.
+
+    Returns
+    -------
+    list of tuple
+        Times and units of each file, as `encode_file` returns them.
+
+    Raises
+    ------
+    RecordingError
+        If a file can't be used.
     """
 
     def encode_one(path):
         name = identity(path, seed, copy)
-        part = parts / name[:2] / f"{name[2:]}_{SPIKES}.npz"  # in 256 folders: there may be many
-        with suppress(RecordingError), reading(part, RecordingError, "It is made again."):
-            with np.load(part) as kept:
-                return kept["times"], kept["units"]
+        # In 256 folders, because there may be many files.
+        stored = finished / name[:2] / f"{name[2:]}_{SPIKES}.npz"
+        with suppress(RecordingError), reading(stored, RecordingError, "It is made again."):
+            with np.load(stored) as arrays:
+                return arrays["times"], arrays["units"]
         times, units = encode_file(path, seed, copy)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.unlink(missing_ok=True)
-        np.savez(part, times=times, units=units)  # half a file is as good as none
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        stored.unlink(missing_ok=True)
+        np.savez(stored, times=times, units=units)  # half a file is recognized and made again
         return times, units
 
     return on_all_cores(encode_one, paths, what)
@@ -165,13 +245,14 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
     Parameters
     ----------
     path : str or Path
-        A wav or flac file that holds one word. Any other rate (6 to 768 kHz) is resampled to
-        48 kHz, because the cochlea's spikes depend on it. Of stereo the mean is taken; the sound's
-        mean is taken away where it is more than 2 % of the root mean square.
+        A wav or flac file that holds one utterance, at 6 to 768 kHz. It is resampled to 48 kHz,
+        because the cochlea's spikes depend on the rate. The mean of stereo channels is taken. An
+        offset of more than 2 % of the root mean square is subtracted.
     seed : int
         Seed of the nerve fibers. The spikes depend on it, the file's name and its content alone.
     copy : int
-        Which changed copy of the sound, each with a change and fibers of its own; 0 for none.
+        Number of the augmented copy of the sound, each with an augmentation and nerve fibers of its
+        own. 0 is the sound as it is.
 
     Returns
     -------
@@ -196,39 +277,110 @@ def encode_file(path: str | Path, seed: int = 0, copy: int = 0) -> tuple[np.ndar
 
 
 def identity(path: Path, seed: int, copy: int) -> str:
-    """Return what all that is drawn for a recording follows from, as 64 hexadecimal digits.
+    """Return the seed of all that is drawn for a recording.
 
-    Its first 16 seed the nerve fibers, all of them a copy's change; see `encode_file`.
+    It depends on the file's name and content, so recordings of one folder don't affect each other.
+
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    seed : int
+        As for `encode_file`.
+    copy : int
+        As for `encode_file`. The seeds of copies depend on the version of the augmentation, too.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits. The first 16 seed the nerve fibers, all together the augmentation.
     """
-    change = f" {copy} {WAVEFORMS}" if copy else ""
-    return hashlib.sha256(f"{path.name} {seed} {sha256(path)}{change}".encode()).hexdigest()
+    augmentation = f" {copy} {WAVEFORMS}" if copy else ""
+    text = f"{path.name} {seed} {sha256(path)}{augmentation}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_wave(path: Path) -> tuple[np.ndarray, int]:
-    """Return a sound file as mono, (samples,), and its rate, 48 kHz; see `encode_file`."""
-    wave, rate_hz = _checked(path)
+    """Read and check a recording of one utterance, and prepare it for the cochlea.
+
+    Parameters
+    ----------
+    path : Path
+        The recording; see `encode_file`. A clipped one is read with a warning.
+
+    Returns
+    -------
+    wave : (samples,) float array
+        Mono sound without an offset.
+    rate_hz : int
+        Its rate: 48 kHz.
+
+    Raises
+    ------
+    RecordingError
+        If the file can't be used.
+    """
+    wave, rate_hz = _read_utterance(path)
     if is_clipped(wave):
         warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
     offset = wave.mean()
-    if abs(offset) > OFFSET * np.sqrt(np.mean(wave**2)):
+    if abs(offset) > OFFSET_SHARE * np.sqrt(np.mean(wave**2)):
         wave = wave - offset
     return at_48_khz(wave, rate_hz), RATE_HZ
 
 
 def is_clipped(wave: np.ndarray) -> bool:
-    """Tell whether too many samples of a wave (full scale 1) are at the limit."""
+    """Tell whether too many samples of a sound are at the limit.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Sound of full scale 1.
+
+    Returns
+    -------
+    bool
+        Whether it is clipped.
+    """
     return bool(np.mean(np.abs(wave) >= FULL_SCALE) > CLIPPED_SHARE)
 
 
 def is_click(wave: np.ndarray, rate_hz: int) -> bool:
-    """Tell whether most of a wave's energy lies within `CLICK_S`."""
+    """Tell whether most of a sound's energy is within 2 ms, too short a time for speech.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Sound.
+    rate_hz : int
+        Its rate.
+
+    Returns
+    -------
+    bool
+        Whether it is a click.
+    """
     energy = np.concatenate([[0.0], np.cumsum(wave**2)])
     n = max(1, round(CLICK_S * rate_hz))
-    return bool((energy[n:] - energy[:-n]).max() > CLICK_SHARE * energy[-1])
+    energies_of_windows = energy[n:] - energy[:-n]
+    return bool(energies_of_windows.max() > CLICK_SHARE * energy[-1])
 
 
 def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Return a wave as the cochlea is to hear it: at the rate of the Heidelberg Digits."""
+    """Resample a sound to the rate of the Heidelberg Digits, on which the cochlea's spikes depend.
+
+    Parameters
+    ----------
+    wave : (samples,) array
+        Sound.
+    rate_hz : int
+        Its rate.
+
+    Returns
+    -------
+    (samples,) array
+        The sound at 48 kHz.
+    """
     if rate_hz == RATE_HZ:
         return wave
     from scipy.signal import resample_poly  # takes 1.4 s to import
@@ -237,7 +389,18 @@ def at_48_khz(wave: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def check_rate(rate_hz: int) -> None:
-    """Raise RecordingError if speech isn't recorded at such a sampling rate."""
+    """Refuse a sampling rate at which speech can't have been recorded.
+
+    Parameters
+    ----------
+    rate_hz : int
+        The rate.
+
+    Raises
+    ------
+    RecordingError
+        If it isn't 6 to 768 kHz.
+    """
     if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
         raise RecordingError(
             f"{rate_hz} samples a second, where a recording of speech has {LOWEST_RATE_HZ:,} to "
@@ -246,21 +409,38 @@ def check_rate(rate_hz: int) -> None:
 
 
 def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
-    """Return a file's samples as they are, (samples,), the mean of its channels; and the rate, Hz.
+    """Read any sound file, and check that it is one.
 
-    It may be whatever libsndfile reads: wav, flac, ogg, mp3. RecordingError, if it can't be read,
-    has another rate than `check_rate` allows, is too short or longer than `longest_s` seconds, or
-    not of finite values.
+    Parameters
+    ----------
+    path : Path
+        A file that libsndfile can read: wav, flac, ogg, mp3.
+    longest_s : float
+        The longest duration that is allowed.
+
+    Returns
+    -------
+    wave : (samples,) float array
+        The mean of its channels, of full scale 1.
+    rate_hz : int
+        Its sampling rate.
+
+    Raises
+    ------
+    RecordingError
+        If the file can't be read, is damaged, has a rate that `check_rate` refuses, is shorter than
+        10 ms or longer than `longest_s`, or holds values that are not finite.
     """
     try:
         if not path.is_file():
             raise OSError("no file")
-        # as bytes: soundfile knows no name that the locale's encoding doesn't have
+        # As bytes, because soundfile refuses names with characters that the locale doesn't have.
         name = os.fsencode(path) if os.name == "posix" else path
         with soundfile.SoundFile(name) as file:
-            rate_hz, n_samples = file.samplerate, file.frames
+            rate_hz = file.samplerate
+            n_samples = file.frames
             check_rate(rate_hz)
-            # GSM and G.721 must be told how much
+            # Without a number of samples, GSM and G.721 can't be read.
             channels = file.read(min(n_samples, ceil(longest_s * rate_hz)), always_2d=True)
     except RecordingError as error:
         raise RecordingError(f"{path}: {error}") from None
@@ -273,8 +453,8 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     if not MIN_DURATION_S <= duration_s <= longest_s:
         _refuse(
             path,
-            f"{n_samples} samples, {duration_s:.3g} s; a word takes {MIN_DURATION_S:g} to "
-            f"{longest_s:g} s. Cut longer recordings into words.",
+            f"{n_samples} samples, {duration_s:.3g} s; an utterance takes {MIN_DURATION_S:g} "
+            f"to {longest_s:g} s. Cut longer recordings into utterances.",
         )
     if len(channels) < n_samples or _is_cut_off(path):
         raise RecordingError(
@@ -288,22 +468,24 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
 
 
 def _is_cut_off(path: Path) -> bool:
-    """Tell whether a wav file is shorter than its header says; libsndfile reads what is there.
+    """Tell whether a wav file is shorter than its header says, which libsndfile doesn't check.
 
-    A program that writes into a pipe doesn't know the size: it leaves 0 or the largest number.
+    A program that writes into a pipe doesn't know the size and leaves 0 or the largest number.
     """
     with path.open("rb") as file:
-        mark, size = file.read(4), int.from_bytes(file.read(4), "little")
+        mark = file.read(4)
+        size = int.from_bytes(file.read(4), "little")
     is_known = 0 < size < 0x7FFFFFFF
     return mark == b"RIFF" and is_known and path.stat().st_size < size + 8
 
 
-def _refuse(path: Path, why: str) -> None:
+def _refuse(path: Path, why: str) -> NoReturn:
+    """Raise RecordingError for a file that can be read but not used."""
     raise RecordingError(f"{path}: {why} Record it again or remove it.")
 
 
-def _checked(path: Path) -> tuple[np.ndarray, int]:
-    """Return a sound file's samples, mono, and their rate; RecordingError if it is no word."""
+def _read_utterance(path: Path) -> tuple[np.ndarray, int]:
+    """Read a sound file as `read_sound` does. Raise RecordingError if it can't be an utterance."""
     wave, rate_hz = read_sound(path, MAX_DURATION_S)
     if np.abs(wave).max() < SILENCE:
         _refuse(

@@ -1,14 +1,16 @@
-"""Read, check and write the layout of the Spiking Heidelberg Digits (SHD).
+"""Read, check and write files in the layout of the Spiking Heidelberg Digits (SHD).
 
-The layout is described in Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data
-Sets for the Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
+A file has, for each utterance, the times and the units (cochlea channels) of its spikes, a label
+and a speaker. It also has a list of class names, to which labels are indices. The layout is
+described in Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the
+Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
 """
 
 import gzip
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,45 +23,74 @@ import numpy as np
 from shd_helpers.files import atomic, reading
 
 N_CHANNELS = 700
-SIGNATURE = b"\x89HDF\r\n\x1a\n"  # that an HDF5 file begins with
-MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3
-LONGEST_S = 10.0  # no word takes longer: a later time is not in seconds
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
+MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3 * 10**9
+LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
+ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
 
 
 class DatasetError(ValueError):
-    """A data set that can't be used; the message names the file and the remedy."""
+    """A data set can't be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
 class Utterances:
-    """The spikes of many utterances, end to end.
+    """The spikes of many utterances, one after the other in common arrays.
 
-    Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
+    Parameters
+    ----------
+    times : (spikes,) float16 array
+        Seconds, with the precision of the file. Convert them to float64 before you scale them.
+    units : (spikes,) uint16 array
+        Cochlea channels.
+    offsets : (utterances + 1,) int64 array
+        Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
+    labels : (utterances,) int64 array
+        Indices into `keys`.
+    speakers : (utterances,) int64 array
+        Speaker numbers.
+    keys : tuple of str
+        Class names.
+    files : tuple of str
+        Name of each utterance's recording, if the file has ``extra/file``.
     """
 
-    times: np.ndarray  # (spikes,) seconds, float16 as in the file: widen before you scale
-    units: np.ndarray  # (spikes,) cochlea channel, uint16
-    offsets: np.ndarray  # (utterances + 1,) int64
-    labels: np.ndarray  # (utterances,) index into keys, int64
-    speakers: np.ndarray  # (utterances,) int64
-    keys: tuple[str, ...]  # class names
-    files: tuple[str, ...] = ()  # name of each recording, where the file has ``extra/file``
+    times: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+    keys: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of utterances."""
         return len(self.labels)
 
     def spikes(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return times (seconds, float64) and units of utterance `i`, each of shape (spikes,)."""
-        part = slice(self.offsets[i], self.offsets[i + 1])
-        return self.times[part].astype(np.float64), self.units[part]
+        """Return the spikes of one utterance.
+
+        Parameters
+        ----------
+        i : int
+            Its number, from 0.
+
+        Returns
+        -------
+        times : (spikes,) float64 array
+            Seconds.
+        units : (spikes,) uint16 array
+            Cochlea channels.
+        """
+        its_spikes = slice(self.offsets[i], self.offsets[i + 1])
+        return self.times[its_spikes].astype(np.float64), self.units[its_spikes]
 
 
 def read_shd(path: str | Path) -> Utterances:
-    """Read and check one file in SHD layout, which itself is never changed.
+    """Read and check one file in SHD layout. The file itself is never changed.
 
     Parameters
     ----------
@@ -69,7 +100,7 @@ def read_shd(path: str | Path) -> Utterances:
     Returns
     -------
     Utterances
-        All utterances in the file's order; one without spikes is legal.
+        All utterances in the file's order. An utterance may be without spikes.
 
     Raises
     ------
@@ -77,51 +108,88 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout; the message names the
         file, the utterance and the remedy.
     """
-    path, parts = Path(path), []
-    is_packed = path.suffix in (".gz", ".zip")  # h5py reads here and there
-    with (
-        _named_errors(path),
-        _opened(path) as stream,
-        h5py.File(io.BytesIO(_unpacked(stream)) if is_packed else stream, "r") as file,
-    ):
-        _check_layout(path, file)
-        labels, speakers = file["labels"][:], file["extra/speaker"][:]
-        keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
-        files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
-        utterances = np.arange(len(labels))
-        known = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
-        _refuse(path, ~known, utterances, "a label without a name in extra/keys")
-        whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
-        _refuse(path, ~whole, utterances, "a speaker that is no whole number from 0")
-        for i in range(0, len(labels), 512):  # slices, for one row at a time is slow
-            parts.append(_read_rows(path, file, utterances[i : i + 512]))
-    sizes, times, units = (np.concatenate(part) for part in zip(_NOTHING, *parts, strict=True))
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    path = Path(path)
+    is_packed = path.suffix in (".gz", ".zip")
+    with _named_errors(path), _opened(path) as stream:
+        # h5py jumps to and fro in a file, which a packed one doesn't allow.
+        readable = io.BytesIO(_unpacked(stream)) if is_packed else stream
+        with h5py.File(readable, "r") as file:
+            return _read(path, file)
+
+
+def _read(path: Path, file: h5py.File) -> Utterances:
+    """Read and check an open file; messages name its path."""
+    _check_layout(path, file)
+    labels = file["labels"][:]
+    speakers = file["extra/speaker"][:]
+    keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
+    files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
+    utterances = np.arange(len(labels))
+    has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
+    _refuse(path, ~has_name, utterances, "a label without a name in extra/keys")
+    is_whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
+    _refuse(path, ~is_whole, utterances, "a speaker that is no whole number from 0")
+
+    # Empty arrays first, so that a file without utterances is read, too.
+    sizes = [np.empty(0, np.int64)]
+    times = [np.empty(0, np.float16)]
+    units = [np.empty(0, np.uint16)]
+    for first in range(0, len(labels), ROWS_AT_ONCE):
+        rows = _read_rows(path, file, utterances[first : first + ROWS_AT_ONCE])
+        sizes.append(rows[0])
+        times.append(rows[1])
+        units.append(rows[2])
+    ends = np.cumsum(np.concatenate(sizes))
     return Utterances(
-        times, units, offsets, labels.astype(np.int64), speakers.astype(np.int64), keys, files
+        times=np.concatenate(times),
+        units=np.concatenate(units),
+        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        labels=labels.astype(np.int64),
+        speakers=speakers.astype(np.int64),
+        keys=keys,
+        files=files,
     )
 
 
 def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
-    """Return the hash of an HDF5 file's bytes: the same for ``.h5``, ``.h5.gz`` and ``.h5.zip``.
+    """Return the hash of an HDF5 file's bytes, whether it is packed or not.
 
-    A file that hasn't changed since it was last asked for isn't read again. DatasetError, if it is
-    missing or can't be unpacked.
+    In one process, a file that hasn't changed since the last call isn't read again.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file ``.h5``, ``.h5.gz`` or ``.h5.zip``.
+    algorithm : str
+        Name of the hash, as `hashlib` has it.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or can't be unpacked.
     """
     path = Path(path)
     with _named_errors(path):
-        there = path.stat()
-        return _hash_of(path, (there.st_ino, there.st_size, there.st_mtime_ns), algorithm)
+        status = path.stat()
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+        return _hash_of(path, version, algorithm)
 
 
 @lru_cache(maxsize=16)
 def _hash_of(path: Path, _version: tuple[int, int, int], algorithm: str) -> str:
+    """Return the hash of a file in one of its versions."""
     with _opened(path) as stream:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
+    """Turn whatever is raised while a file is read into a DatasetError that names it."""
     if not path.is_file():
         raise DatasetError(f"{path}: no such file. Check `dataset`, or get it again.")
     with reading(path, DatasetError, "Copy or download it again."):
@@ -133,8 +201,9 @@ def _opened(path: Path) -> Iterator[Any]:
     """Yield the bytes of the HDF5 file, taken out of gzip or zip where it is packed."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            members = [n for n in archive.namelist() if n.endswith(".h5")]
-            members = [n for n in members if not Path(n).name.startswith("._")]  # from macOS
+            members = [name for name in archive.namelist() if name.endswith(".h5")]
+            # macOS puts files of its own, "._*.h5", into archives.
+            members = [name for name in members if not Path(name).name.startswith("._")]
             if len(members) != 1:
                 raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
             with archive.open(members[0]) as stream:
@@ -145,7 +214,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unpacked(stream: Any) -> bytes:
-    """Return what a packed file holds; ValueError, if that isn't HDF5, or is too large.
+    """Return the content of a packed file. Raise ValueError if it isn't HDF5 or is too large.
 
     A few megabytes may unpack to more than the memory has.
     """
@@ -160,81 +229,109 @@ def _unpacked(stream: Any) -> bytes:
     return content
 
 
-_LAYOUT = ("spikes/times", "spikes/units", "labels", "extra/speaker", "extra/keys")
-_NOTHING = (np.empty(0, np.int64), np.empty(0, np.float16), np.empty(0, np.uint16))
-
-
 def _is_number(dtype: np.dtype) -> bool:
     return dtype.kind in "iuf"
 
 
 def _is_list_of_numbers(dtype: np.dtype) -> bool:
-    inner = h5py.check_vlen_dtype(dtype)
-    return isinstance(inner, np.dtype) and _is_number(inner)
+    element_dtype = h5py.check_vlen_dtype(dtype)
+    return isinstance(element_dtype, np.dtype) and _is_number(element_dtype)
 
 
-_NUMBER = (_is_number, "a number")
-_LIST = (_is_list_of_numbers, "a list of numbers")
-_COLUMNS = {"spikes/times": _LIST, "spikes/units": _LIST}
-_COLUMNS |= {"labels": _NUMBER, "extra/speaker": _NUMBER}
+# What each utterance has: how to recognize it, and what messages call it
+_COLUMNS = {
+    "spikes/times": (_is_list_of_numbers, "a list of numbers"),
+    "spikes/units": (_is_list_of_numbers, "a list of numbers"),
+    "labels": (_is_number, "a number"),
+    "extra/speaker": (_is_number, "a number"),
+}
 
 
 def _check_layout(path: Path, file: h5py.File) -> None:
-    absent = [name for name in _LAYOUT if name not in file]
+    """Raise DatasetError if a file has no SHD layout. The values are checked later."""
+    absent = [name for name in (*_COLUMNS, "extra/keys") if name not in file]
     if absent:
         raise DatasetError(
             f"{path}: without {', '.join(absent)}, which SHD layout has. Write the file with "
             "shd_helpers.data.shd_file.write_shd."
         )
-    for name, (is_right, wanted) in _COLUMNS.items():
+    for name, (is_right_type, type_name) in _COLUMNS.items():
         column = file[name]
         is_column = isinstance(column, h5py.Dataset) and len(column.shape) == 1
-        if not is_column or not is_right(column.dtype):
+        if not is_column or not is_right_type(column.dtype):
             raise DatasetError(
-                f"{path}: {name} must be {wanted}, one for each utterance. Write the file with "
+                f"{path}: {name} must be {type_name}, one for each utterance. Write the file with "
                 "shd_helpers.data.shd_file.write_shd."
             )
-    rows = {name: len(file[name]) for name in (*_LAYOUT[:-1], "extra/file") if name in file}
-    if len(set(rows.values())) > 1:
-        found = ", ".join(f"{n} {name}" for name, n in rows.items())
-        raise DatasetError(f"{path}: {found}; each utterance needs one of each.")
+    lengths = {name: len(file[name]) for name in _COLUMNS}
+    if "extra/file" in file:
+        lengths["extra/file"] = len(file["extra/file"])
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise DatasetError(f"{path}: {listed}; each utterance needs one of each.")
 
 
 def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the sizes, times and units of some utterances on end, checked."""
-    part = slice(utterances[0], utterances[-1] + 1)
-    times, units = file["spikes/times"][part], file["spikes/units"][part]
-    sizes, n_units = (np.array([len(row) for row in rows]) for rows in (times, units))
+    """Read and check the spikes of some successive utterances.
+
+    Returns how many each has, and the times and the units of all.
+    """
+    rows = slice(utterances[0], utterances[-1] + 1)
+    times_of_rows = file["spikes/times"][rows]
+    units_of_rows = file["spikes/units"][rows]
+    sizes = np.array([len(times) for times in times_of_rows])
+    n_units = np.array([len(units) for units in units_of_rows])
     _refuse(path, sizes != n_units, utterances, "times and units of different length")
-    times, units, owner = np.concatenate(times), np.concatenate(units), np.repeat(utterances, sizes)
-    right = (times >= 0) & (times <= LONGEST_S)  # and no NaN
-    _refuse(path, ~right, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
-    known = (units >= 0) & (units < N_CHANNELS) & (units % 1 == 0)
-    _refuse(path, ~known, owner, f"a unit outside 0..{N_CHANNELS - 1}")
+    times = np.concatenate(times_of_rows)
+    units = np.concatenate(units_of_rows)
+    owner = np.repeat(utterances, sizes)
+    is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
+    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
+    is_unit = (units >= 0) & (units < N_CHANNELS) & (units % 1 == 0)
+    _refuse(path, ~is_unit, owner, f"a unit outside 0..{N_CHANNELS - 1}")
     return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
 
 
-def _refuse(path: Path, broken: np.ndarray, owner: np.ndarray, reason: str) -> None:
-    if broken.any():
-        where = f"{path}: utterance {owner[broken][0]}"
-        raise DatasetError(f"{where}: {reason}. Correct the program that wrote the file.")
+def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) -> None:
+    """Raise DatasetError if any value is wrong; name the utterance that owns the first of them."""
+    if is_wrong.any():
+        utterance = owner[is_wrong][0]
+        raise DatasetError(
+            f"{path}: utterance {utterance}: {reason}. Correct the program that wrote the file."
+        )
 
 
 def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... of a language, by class name; others are absent.
+    """Map a file's labels to the classes 0, 1, ... of a language.
 
-    `keys` are the file's class names, in the order of its labels. DatasetError, if the language is
-    unknown or one of its words isn't among them.
+    The class names decide, because published descriptions disagree about the order of SHD's labels.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        The file's class names, in the order of its labels.
+    language : str
+        A key of `LANGUAGES`.
+
+    Returns
+    -------
+    dict of int to int
+        Class of each label. Labels of other languages are not in it.
+
+    Raises
+    ------
+    DatasetError
+        If the language is unknown or the file lacks one of its class names.
     """
     if language not in LANGUAGES:
         raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
-    absent = [word for word in LANGUAGES[language] if word not in keys]
+    absent = [name for name in LANGUAGES[language] if name not in keys]
     if absent:
         raise DatasetError(
             f"language {language!r} is not in this data set: {', '.join(absent)} missing from "
             f"extra/keys ({', '.join(keys)}). Choose another `language`."
         )
-    return {keys.index(word): i for i, word in enumerate(LANGUAGES[language])}
+    return {keys.index(name): i for i, name in enumerate(LANGUAGES[language])}
 
 
 def write_shd(
@@ -244,33 +341,47 @@ def write_shd(
     labels: Sequence[int],
     speakers: Sequence[int],
     keys: Sequence[str] = LANGUAGES["both"],
-    *,
-    gender: Sequence[str] | None = None,
-    files: Sequence[str] | None = None,
+    extra: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write utterances in SHD layout, atomically.
+    """Write utterances in SHD layout, so that never half a file is there.
 
     Parameters
     ----------
+    path : str or Path
+        The file to write; one that is there is replaced.
     times, units : sequence of ndarray
         Spike times (seconds) and cochlea channels of each utterance.
     labels, speakers : sequence of int
-        Index into `keys`, the class names, and speaker number of each utterance.
-    gender : sequence of str, optional
-        Gender of each speaker number, as ``extra/meta_info/gender``.
-    files : sequence of str, optional
-        Name of each utterance's recording, as ``extra/file``, which official SHD doesn't have.
+        Index into `keys`, and speaker number, of each utterance.
+    keys : sequence of str
+        Class names.
+    extra : mapping of str to sequence of str, optional
+        Further columns below ``extra``: ``"meta_info/gender"`` is the gender of each speaker
+        number, ``"file"`` the name of each utterance's recording, which official SHD doesn't have.
     """
-    memory = io.BytesIO()  # written at once: HDF5 brings the process down on a full disk
+    # In memory first, because HDF5 itself ends the process if the disk is full.
+    memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
-        for name, rows, dtype in (("times", times, np.float16), ("units", units, np.uint16)):
-            data = file.create_dataset(f"spikes/{name}", (len(rows),), h5py.vlen_dtype(dtype))
-            for i, row in enumerate(rows):
-                data[i] = np.asarray(row, dtype)
+        _write_lists(file, "spikes/times", times, np.float16)
+        _write_lists(file, "spikes/units", units, np.uint16)
         file["labels"] = np.asarray(labels, np.uint16)
         file["extra/speaker"] = np.asarray(speakers, np.uint16)
-        for name, texts in (("keys", keys), ("meta_info/gender", gender), ("file", files)):
-            if texts is not None:
-                file[f"extra/{name}"] = np.array([text.encode() for text in texts])
-    with atomic(path) as part:
-        part.write_bytes(memory.getbuffer())
+        _write_texts(file, "extra/keys", keys)
+        for name, texts in (extra or {}).items():
+            _write_texts(file, f"extra/{name}", texts)
+    with atomic(path) as unfinished:
+        unfinished.write_bytes(memory.getbuffer())
+
+
+def _write_lists(
+    file: h5py.File, name: str, rows: Sequence[np.ndarray], dtype: type[np.generic]
+) -> None:
+    """Write a column that has a list of numbers for each utterance."""
+    column = file.create_dataset(name, (len(rows),), h5py.vlen_dtype(dtype))
+    for i, row in enumerate(rows):
+        column[i] = np.asarray(row, dtype)
+
+
+def _write_texts(file: h5py.File, name: str, texts: Sequence[str]) -> None:
+    """Write a column of texts."""
+    file[name] = np.array([text.encode() for text in texts])

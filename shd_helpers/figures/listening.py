@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 
-from shd_helpers.data.microphone import encode_word
+from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recordings import RATE_HZ, RecordingError
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.figures.controls import explore, is_live
@@ -95,7 +95,7 @@ def say_a_word(
             sound = np.frombuffer(recorder.sound, np.float32)
             rate = RATE_HZ
         try:
-            word = encode_word(sound, rate)
+            word = encode_utterance(sound, rate)
         except RecordingError as error:
             return str(error), False
         curve.set_data(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave)
