@@ -22,12 +22,12 @@ from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
     load_network,
+    load_pretrained,
     load_utterances,
-    read_network,
     read_run,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.networks import TrainedNetwork, networks_dir
+from shd_helpers.study.pretrained import TrainedNetwork, networks_dir
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)
 SLOWER = (0.1, 0.25, 0.5, 1.0)
@@ -128,7 +128,7 @@ def main() -> None:
     path = results_dir() / f"circuit_{arguments.table}.csv"
     for place in tqdm([*kept, *folders], desc=arguments.table):
         is_kept = isinstance(place, str)
-        trained = read_network(place) if is_kept else load_network(read_run(place))
+        trained = load_pretrained(place) if is_kept else load_network(read_run(place))
         old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
         if trained.about["hash"] in set(old.run):
             continue

@@ -25,7 +25,7 @@ from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
-from shd_helpers.study.networks import input_of, load_network
+from shd_helpers.study.pretrained import input_of, load_network
 from shd_helpers.study.run_folder import RunError, read_run
 
 TAKES = 2  # of each digit and speaker, the first by name
@@ -91,13 +91,13 @@ def main() -> None:
         )
     found = []
     for row, (times, units) in zip(table.itertuples(), spikes, strict=True):
-        kept = networks[row.speaker]
-        answer = evaluate(kept.network, input_of(kept, times, units))
+        trained = networks[row.speaker]
+        answer = evaluate(trained.network, input_of(trained, times, units))
         has_label = row.condition not in (NOISE, GERMAN)
         found.append(
             {
-                "label": kept.class_names[row.digit] if has_label else "",
-                "predicted": kept.class_names[answer.answers[0]],
+                "label": trained.class_names[row.digit] if has_label else "",
+                "predicted": trained.class_names[answer.answers[0]],
                 "confidence": round(float(answer.confidence[0]), 4),
             }
         )

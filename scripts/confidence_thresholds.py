@@ -14,8 +14,8 @@ import pandas as pd
 
 from shd_helpers.command import run
 from shd_helpers.files import atomic
-from shd_helpers.study.networks import networks_dir
 from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.pretrained import networks_dir
 from shd_helpers.study.tables import TableError, read_table, results_dir
 
 WANTED = 0.99  # share of the answers that are right

@@ -22,8 +22,8 @@ from shd_helpers.events import Downsampling
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
-from shd_helpers.study import input_of, read_network, record_examples
-from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study import input_of, load_pretrained, record_examples
+from shd_helpers.study.pretrained import TrainedNetwork
 
 WORD, VOICE, NETWORK = "seven", "en-us+m3", "study_0"
 SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
@@ -138,12 +138,12 @@ def unrolled() -> Figure:
     return figure
 
 
-def pooling(word: Word, kept: TrainedNetwork) -> Figure:
+def pooling(word: Word, trained: TrainedNetwork) -> Figure:
     """Draw what is cut off a word, and how the blocks of a close-up become one entry each."""
-    grid = kept.grid
+    grid = trained.grid
     fine = replace(grid, pool_units=1, pool_steps=1, pool_threshold=1)
     entries, pooled = (
-        input_of(kept._replace(grid=g), word.times, word.units).to_frames([0])[:, 0].T
+        input_of(trained._replace(grid=g), word.times, word.units).to_frames([0])[:, 0].T
         for g in (fine, grid)
     )
     figure, axes = plt.subplots(1, 3, figsize=(12.4, 4.8), width_ratios=(1.5, 1, 1))
@@ -178,11 +178,11 @@ def pooling(word: Word, kept: TrainedNetwork) -> Figure:
     return figure
 
 
-def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
+def network(trained: TrainedNetwork, scores: np.ndarray) -> Figure:
     """Draw the network's layers, with numbers of weights, and a word's votes."""
     figure, axis = canvas(12.6, 6.2)
-    biases = [b for name, b in kept.network.named_parameters() if "bias" in name]
-    sizes = [kept.grid.n_units, *map(len, biases)]
+    biases = [b for name, b in trained.network.named_parameters() if "bias" in name]
+    sizes = [trained.grid.n_units, *map(len, biases)]
     rows, xs = np.linspace(5.0, 0.9, 10), (1.2, 5.0, 8.8)
     columns = [np.delete(rows, 8), np.delete(rows, 8), np.linspace(5.0, 0.9, sizes[2])]
     for x, y, color in zip(xs, columns, (IN, SPIKE, SPIKE), strict=True):
@@ -198,7 +198,7 @@ def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
     for x, (a, b) in zip((3.1, 6.9), pairs, strict=True):
         _text(axis, x, 0.3, f"{a} x {b} = {a * b:,} weights\n+ {b} biases")
     _text(axis, 11.0, 0.3, f"{sum(a * b + b for a, b in pairs):,} numbers\nare learned")
-    for y, name, score in zip(columns[-1], kept.class_names, scores, strict=True):
+    for y, name, score in zip(columns[-1], trained.class_names, scores, strict=True):
         best, length = score == scores.max(), 1.8 * score / scores.max()
         _text(axis, 9.2, y, name, ha="left", weight="bold" if best else "normal")
         axis.add_patch(Rectangle((10.3, y - 0.13), length, 0.26, fc=INK if best else "0.75"))
@@ -206,7 +206,7 @@ def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
     return figure
 
 
-def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
+def way(word: Word, trained: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
     """Draw a word on its way from sound to digit, a panel a stage."""
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.4))
     sound, channels, pooled, hidden, output, votes = axes.flat
@@ -215,8 +215,8 @@ def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> 
     channels.plot(1000 * word.times, word.units, **DOT)
     channels.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     channels.set_title(f"2. cochlea: {len(word.times):,} spikes")
-    names, scores, rows = kept.class_names, example["scores"], range(len(kept.class_names))
-    size = f"{kept.grid.n_units} x {kept.grid.n_steps}"
+    names, scores, rows = trained.class_names, example["scores"], range(len(trained.class_names))
+    size = f"{trained.grid.n_units} x {trained.grid.n_steps}"
     for axis, name, label, title, look in (
         (pooled, "input", "input unit", f"3. {size}: %s events", {"markersize": 2.5}),
         (hidden, "hidden", "hidden neuron", "4. hidden layer: %s spikes", {"markersize": 2.5}),
@@ -229,10 +229,10 @@ def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> 
         ),
     ):
         steps, neurons = np.nonzero(example[name])
-        axis.plot(steps * kept.grid.step_ms, neurons, **DOT | look)
+        axis.plot(steps * trained.grid.step_ms, neurons, **DOT | look)
         axis.set(ylabel=label, ylim=(0, example[name].shape[1]), title=title % f"{len(steps):,}")
     for axis in (sound, channels, pooled, hidden, output):
-        axis.set(xlabel="time (ms)", xlim=(0, 1000 * kept.grid.duration_s))
+        axis.set(xlabel="time (ms)", xlim=(0, 1000 * trained.grid.duration_s))
     votes.barh(rows, scores, color=np.where(scores == scores.max(), INK, "0.75"))
     votes.set(xlabel="votes", title=f"6. most votes: {names[int(answers(scores))]}")
     plt.setp((output, votes), yticks=rows, yticklabels=names, ylim=(len(names) - 0.4, -0.6))
@@ -241,12 +241,12 @@ def way(word: Word, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> 
 
 def drawings() -> dict[str, Figure]:
     """Return all figures by the names of their files."""
-    word, kept = encode_word(synthesize(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
-    events = input_of(kept, word.times, word.units)
-    (example,) = record_examples(kept.network, events).values()
+    word, trained = encode_word(synthesize(WORD, VOICE), SPEECH_RATE_HZ), load_pretrained(NETWORK)
+    events = input_of(trained, word.times, word.units)
+    (example,) = record_examples(trained.network, events).values()
     with plt.rc_context({"axes.titlesize": 12}):
-        found = {"pooling": pooling(word, kept), "way": way(word, kept, example)}
-    found["network"] = network(kept, example["scores"])
+        found = {"pooling": pooling(word, trained), "way": way(word, trained, example)}
+    found["network"] = network(trained, example["scores"])
     return found | {"neuron": neuron(), "unrolled": unrolled()}
 
 

@@ -29,8 +29,8 @@ from shd_helpers.data.shd_file import content_hash
 from shd_helpers.files import atomic
 from shd_helpers.paths import NOTEBOOKS, results_dir
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.networks import weights_hash
 from shd_helpers.study.parameters import notebook_parameters
+from shd_helpers.study.pretrained import weights_hash
 from shd_helpers.study.tables import DATA, EVIDENCE, RECORDED, read_rows
 
 FILES = DATA[:2]  # the data set's two files; all that counted before

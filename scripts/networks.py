@@ -7,8 +7,8 @@ from pathlib import Path
 
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import runs_dir
-from shd_helpers.study import keep_network, read_run
-from shd_helpers.study.networks import networks_dir
+from shd_helpers.study import read_run, save_pretrained
+from shd_helpers.study.pretrained import networks_dir
 from shd_helpers.study.run_folder import RunError
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     for run, seed in zip(runs, seeds, strict=True):
         for_use = run.info["parameters"].get("protocol") == "everybody"  # one, not one of several
         name = arguments.name if for_use else f"{arguments.name}_{seed}"
-        keep_network(run, path := networks_dir() / f"{name}.npz")
+        save_pretrained(run, path := networks_dir() / f"{name}.npz")
         print(path)
 
 

@@ -15,8 +15,8 @@ from shd_helpers.command import run
 from shd_helpers.data.microphone import RecordingError, encode_word
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.study import evaluate, input_of, read_network
-from shd_helpers.study.networks import networks_dir
+from shd_helpers.study import evaluate, input_of, load_pretrained
+from shd_helpers.study.pretrained import networks_dir
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     if not paths:
         parser.error("no wav file in this folder")
     networks = {
-        path.stem: read_network(path).speaking("english")
+        path.stem: load_pretrained(path).speaking("english")
         for kind in ("study_*", "small", "reference")
         for path in sorted(networks_dir().glob(f"{kind}.npz"))
     }
@@ -39,10 +39,10 @@ def main() -> None:
         except RecordingError as error:
             parser.error(f"{path}: must be one word, mono. {error}")
         digit, speaker, _ = path.stem.split("_")
-        for name, kept in networks.items():
-            (answer,) = evaluate(kept.network, input_of(kept, word.times, word.units)).answers
-            row = {"network": name, "speaker": speaker, "label": kept.class_names[int(digit)]}
-            rows.append(row | {"predicted": kept.class_names[answer]})
+        for name, trained in networks.items():
+            (answer,) = evaluate(trained.network, input_of(trained, word.times, word.units)).answers
+            row = {"network": name, "speaker": speaker, "label": trained.class_names[int(digit)]}
+            rows.append(row | {"predicted": trained.class_names[answer]})
     path = results_dir() / "other_microphones.csv"
     with atomic(path) as part:
         pd.DataFrame(rows).to_csv(part, index=False)

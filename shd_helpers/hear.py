@@ -13,7 +13,7 @@ from shd_helpers.data.microphone import Word, encode_word, read_word
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import choose_engine
-from shd_helpers.study.networks import input_of, read_network
+from shd_helpers.study.pretrained import input_of, load_pretrained
 
 NETWORK = "reference"
 RECORD_S, RATE_HZ = 2.5, 48_000  # from a microphone
@@ -47,8 +47,8 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = read_network(network)
-        self._words = self._network.words_of(language)
+        self._network = load_pretrained(network)
+        self._words = self._network.classes_of(language)
 
     def hear(self, path: str | Path) -> Answer:
         """Return the digit in a sound file.

@@ -12,7 +12,7 @@ from shd_helpers import hear
 from shd_helpers.data.microphone import encode_word
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
-from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study import evaluate, input_of, load_pretrained
 from tests.imports import loaded_by
 
 SEVEN, RATE = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
@@ -31,7 +31,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_answer_is_the_networks_and_so_is_its_confidence(word):
-    kept, spikes = read_network("small"), encode_word(SEVEN, RATE)
+    kept, spikes = load_pretrained("small"), encode_word(SEVEN, RATE)
     scores = evaluate(kept.network, input_of(kept, spikes.times, spikes.units)).class_scores[0]
     scores, words = scores.double().numpy(), LANGUAGES["both"]
     for language, of in (("english", slice(10)), ("german", slice(10, 20)), ("both", slice(20))):
@@ -42,8 +42,8 @@ def test_the_answer_is_the_networks_and_so_is_its_confidence(word):
 
 
 def test_an_answer_is_sure_from_the_networks_own_confidence_on(word, monkeypatch):
-    kept = read_network("small")
-    monkeypatch.setattr(hear, "read_network", lambda _: kept)
+    kept = load_pretrained("small")
+    monkeypatch.setattr(hear, "load_pretrained", lambda _: kept)
     for enough, sure in ((None, None), (0.01, True), (1.1, False)):
         kept.about["confidence_threshold"] = enough
         assert hear.Listener(language="both").hear(word).accepted is sure

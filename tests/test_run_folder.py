@@ -26,11 +26,11 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     evaluation,
-    keep_network,
     load_network,
+    load_pretrained,
     load_utterances,
-    read_network,
     record_examples,
+    save_pretrained,
     seen_and_unseen_accuracy,
     training,
 )
@@ -465,8 +465,8 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     run.epoch(model, EPOCH)
     run.finish(model, {}, PREDICTIONS, record_examples(model, events), {})
     written = read_run(tmp_path)
-    keep_network(written, tmp_path / "networks" / "mine_1.npz")
-    kept = read_network(tmp_path / "networks" / "mine_1.npz")
+    save_pretrained(written, tmp_path / "networks" / "mine_1.npz")
+    kept = load_pretrained(tmp_path / "networks" / "mine_1.npz")
     want = training.evaluate(model, events).class_scores
     for loaded in (load_network(written).network, kept.network):
         assert torch.equal(training.evaluate(loaded, events).class_scores, want) and want.any()

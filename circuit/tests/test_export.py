@@ -35,12 +35,12 @@ from shd_helpers.study import (
     RunWriter,
     evaluate,
     fit,
-    keep_network,
     load_network,
-    read_network,
+    load_pretrained,
     read_run,
     read_table,
     record_examples,
+    save_pretrained,
     seen_and_unseen_accuracy,
 )
 from tests import RESULTS
@@ -191,9 +191,9 @@ def follow_readme(folder):
 def committed(folder):
     """Return the kept network that a committed folder is of, and its circuit."""
     if folder == "circuit_study":
-        kept = read_network("circuit_0")
+        kept = load_pretrained("circuit_0")
         return kept, circuit_of(kept)
-    kept = read_network("small").speaking("english")
+    kept = load_pretrained("small").speaking("english")
     return kept, circuit_of(kept, Quantization.named("5-8-16 product"))
 
 
@@ -322,7 +322,7 @@ def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, 
 
 def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
     run, kept = trained(), tmp_path / "kept.npz"
-    keep_network(read_run(run), kept)
+    save_pretrained(read_run(run), kept)
     with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
         exported(monkeypatch, capsys, kept)
     exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)

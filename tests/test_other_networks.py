@@ -19,7 +19,7 @@ from shd_helpers.network import (
     costs,
 )
 from shd_helpers.network.surrogates import spike_grad, true_step
-from shd_helpers.study import evaluate, keep_network, load_network, read_network
+from shd_helpers.study import evaluate, load_network, load_pretrained, save_pretrained
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
@@ -129,16 +129,18 @@ def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
         load_network(run)
     assert "damaged" not in str(error.value) and "\n" not in str(error.value)
     with pytest.raises(RunError, match="network that isn't the study's own"):
-        keep_network(run, tmp_path / "kept.npz")
-    assert not (tmp_path / "kept.npz").exists()
+        save_pretrained(run, tmp_path / "pretrained.npz")
+    assert not (tmp_path / "pretrained.npz").exists()
 
 
 def test_the_refusal_names_the_class(tmp_path):
     model = own()
     OTHERS["a neuron with a second state"](model)
     run = written(tmp_path / "run", model)
-    assert run.info["other_network"]["lif1"] == "tests.test_identity.Adaptive"
-    wanted = r"lif1 is tests\.test_identity\.Adaptive instead of snntorch\._neurons\.leaky\.Leaky"
+    assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
+    wanted = (
+        r"lif1 is tests\.test_other_networks\.Adaptive instead of snntorch\._neurons\.leaky\.Leaky"
+    )
     with pytest.raises(RunError, match=wanted):
         load_network(run)
 
@@ -165,19 +167,19 @@ def test_two_other_networks_have_two_hashes(tmp_path):
 )
 def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, change, problem):
     run = written(tmp_path / "run", own())
-    keep_network(run, tmp_path / "kept.npz")
+    save_pretrained(run, tmp_path / "pretrained.npz")
     change(run.state)
     fits = rf"doesn't fit the network of its parameters: {problem}\."
     with pytest.raises(RunError, match=rf"run/state_dict\.pt: .*{fits}.*Run 03_model") as error:
         load_network(run)
     assert "damaged" not in str(error.value)
-    with np.load(tmp_path / "kept.npz") as file:
+    with np.load(tmp_path / "pretrained.npz") as file:
         arrays = {name: torch.from_numpy(x) for name, x in file.items() if name != "about"}
         about = file["about"]
     change(arrays)
-    np.savez(tmp_path / "kept.npz", about=about, **{n: x.numpy() for n, x in arrays.items()})
-    with pytest.raises(RunError, match=rf"kept\.npz: .*{fits}.*git checkout HEAD") as error:
-        read_network(tmp_path / "kept.npz")
+    np.savez(tmp_path / "pretrained.npz", about=about, **{n: x.numpy() for n, x in arrays.items()})
+    with pytest.raises(RunError, match=rf"pretrained\.npz: .*{fits}.*git checkout HEAD") as error:
+        load_pretrained(tmp_path / "pretrained.npz")
     assert "damaged" not in str(error.value)
 
 
