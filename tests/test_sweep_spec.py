@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from ruamel.yaml import YAML
@@ -31,7 +32,7 @@ from tests.imports import loaded_by
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
         ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
+        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the values that aren't"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
     ],
@@ -143,7 +144,7 @@ def test_all_columns_that_a_row_adds_are_reserved(home):
     home.write(grid={"pair": {"low": {"x": 1.0}}})
     (run, *_) = read_sweep(home.yaml).runs
     for result in ("failed", dict.fromkeys(tables.MEASURED, 0.5)):
-        added = runner._row(run, result).keys() - run.parameters.keys() - run.places.keys()
+        added = runner._row(run, result).keys() - run.parameters.keys() - run.named_values.keys()
         assert added <= tables.COLUMNS, "name the new column in tables.COLUMNS"
 
 
@@ -164,7 +165,9 @@ def test_parameters_that_go_together_are_one_axis(home):
     home.write(grid={"pair": {"low": {"x": 1, "word": "b"}, "high one": {"x": 2.0}}})
     runs = [run for run in read_sweep(home.yaml).runs if run.parameters["seed"] == 0]
     default = notebook_parameters(home.notebook)["word"]
-    found = [(r.configuration, r.places, r.parameters["x"], r.parameters["word"]) for r in runs]
+    found = [
+        (r.configuration, r.named_values, r.parameters["x"], r.parameters["word"]) for r in runs
+    ]
     assert default != "b" and isinstance(found[0][2], float)
     low, high = {"pair": "low"}, {"pair": "high one"}
     assert found == [("pair=low", low, 1.0, "b"), ("pair=high-one", high, 2.0, default)]
@@ -172,11 +175,11 @@ def test_parameters_that_go_together_are_one_axis(home):
         read_sweep(home.yaml, {"word": "c"})
 
 
-def test_a_place_may_have_seeds_of_its_own(home):
+def test_a_value_may_have_seeds_of_its_own(home):
     pair = {"low": {"x": 1.0}, "high": {"x": 2.0}}
     home.write(grid={"pair": pair, "word": ["a", "b"]}, seeds={"high": [3, 4, 5], "others": [0]})
     found = [
-        (r.places["pair"], r.parameters["word"], r.parameters["seed"])
+        (r.named_values["pair"], r.parameters["word"], r.parameters["seed"])
         for r in read_sweep(home.yaml).runs
     ]
     assert found == [
@@ -191,7 +194,7 @@ def test_overrides_are_part_of_the_name(home):
     assert sweep.runs[0].folder.parent.name == "trial_word=b"
     assert sweep.runs[0].hash != read_sweep(home.yaml).runs[0].hash
     assert read_sweep(home.yaml, {"word": "a"}).name == "trial"
-    assert sweep.runs[0].places == {}  # the axis x is a parameter
+    assert sweep.runs[0].named_values == {}  # the axis x is a parameter
     with pytest.raises(SweepError, match="--set x: the grid of"):
         read_sweep(home.yaml, {"x": 3.0})
 
@@ -259,3 +262,14 @@ def test_what_chooses_does_not_see_what_tests(name, home):
     """Each run, by the parameter that notebook 3 gets; where everybody trains, nobody tests."""
     runs = [run.parameters for run in read_sweep(name).runs]
     assert {p["score_test"] for p in runs if p["protocol"] != "everybody"} == {name not in CHOOSE}
+
+
+def test_the_example_of_the_module_gives_the_runs_that_it_names(home, data_dir):
+    text, _, rest = spec.__doc__.partition("::\n")[2].partition("Each combination")
+    wanted = [line.strip() for line in rest.splitlines() if line.endswith(("seed=0", "seed=1"))]
+    home.yaml.write_text(textwrap.dedent(text))
+    sweep = read_sweep(home.yaml)
+    folder = "sweeps/widths_hd/"
+    assert len(wanted) == 6 and [run.run_name for run in sweep.runs] == [folder + w for w in wanted]
+    assert sweep.runs[-1].parameters["lr"] == 5e-4 and sweep.runs[-1].named_values["size"] == "wide"
+    assert f"``runs/{folder}``" in rest and f"``results/{sweep.table.name}``" in rest

@@ -198,7 +198,11 @@ def _kept_whole(path: Path) -> Iterator[None]:
 def _row(run: RunSpec, result: Measured | str) -> dict[str, object]:
     """Return a run's row in the table, its `dataset` being the data set's name."""
     error = result if isinstance(result, str) else ""
-    row: dict[str, object] = {"configuration": run.configuration, **run.places, **run.parameters}
+    row: dict[str, object] = {
+        "configuration": run.configuration,
+        **run.named_values,
+        **run.parameters,
+    }
     row |= {"dataset": run.data["name"]} if run.data else {}
     row |= dict.fromkeys(MEASURED, math.nan) if isinstance(result, str) else result
     row |= {name: run.data.get(name, "") for name in DATA}
