@@ -3,7 +3,7 @@
 import pytest
 
 from shd_helpers.sweeps import clusters
-from shd_helpers.sweeps.clusters import MARGIN_S, Places, seconds, slurm_options
+from shd_helpers.sweeps.clusters import MARGIN_S, Workers, seconds, slurm_options
 from shd_helpers.sweeps.spec import SweepError
 
 
@@ -33,7 +33,7 @@ def test_a_job_has_room_for_a_run(monkeypatch):
     monkeypatch.setattr(clusters.shutil, "which", lambda name: name)
 
     def allowed(timeout_s):
-        return Places(jobs=2, sbatch=("time=60",)).check(timeout_s)
+        return Workers(jobs=2, sbatch=("time=60",)).check(timeout_s)
 
     assert allowed(3000.0) == 3000.0 and allowed(None) == (3600 - MARGIN_S) / 2
     with pytest.raises(SweepError, match="a job has room for 3570 s"):
