@@ -48,7 +48,6 @@ from tests.random_attacks import FORK, Arena, Home, execute, hashes
 import h5py  # isort: skip
 import numpy as np  # isort: skip
 import soundfile  # isort: skip
-import yaml  # isort: skip
 
 from shd_circuit.board import Board  # isort: skip
 from shd_circuit.folder import check_place, read_circuit  # isort: skip
@@ -61,6 +60,7 @@ from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
 from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
 from shd_helpers.sweeps import clusters, runner  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
+from tests.sweep_home import as_yaml  # isort: skip
 from tests.test_recordings import sound  # isort: skip
 
 TABLE = ROOT / "results" / "attacks.csv"
@@ -817,7 +817,7 @@ def sweep_file(home: Home, text: str) -> Attempt:
 def sweep_text(**changes: object) -> str:
     """Return the text of a sweep's file."""
     content: dict = {"name": "hostile", "notebook": "03_model_training", "fixed": {}, "grid": {}}
-    return yaml.safe_dump(content | {"seeds": [0]} | changes, sort_keys=False)
+    return as_yaml(content | {"seeds": [0]} | changes)
 
 
 @kind("aliases that multiply", 4)
