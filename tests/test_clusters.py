@@ -25,7 +25,7 @@ def test_options_of_the_site_and_of_the_command(tmp_path, monkeypatch):
         with pytest.raises(SweepError, match="must be NAME=VALUE"):
             slurm_options([given])
     clusters.SITE.unlink()
-    with pytest.raises(SweepError, match="without time"):
+    with pytest.raises(SweepError, match="No job time limit: set `time`"):
         slurm_options()
 
 

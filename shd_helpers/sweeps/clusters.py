@@ -436,10 +436,7 @@ def slurm_options(given: Sequence[str] = ()) -> dict[str, str]:
         if not f"{name}{value}".isprintable():  # the next line would be one of the job's script
             raise SweepError(f"--sbatch or {SITE}: {quoted(f'{name}={value}')} must be one line")
     if "time" not in options:
-        raise SweepError(
-            f"No job time limit: set `time` with --sbatch, or in {SITE}. Without time, nobody "
-            "knows how long a job may last."
-        )
+        raise SweepError(f"No job time limit: set `time` with --sbatch, or in {SITE}.")
     return options
 
 
