@@ -16,7 +16,7 @@ from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import fit, identity
+from shd_helpers.study import TrainOptions, fit, identity
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import NEUTRAL, Recipe
@@ -72,7 +72,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         events = random_events(40, grid.n_steps, grid.n_units, 10, 0.1)
         parts = [events.take(part) for part in split_validation(events, recipe.split, 0)]
         model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-        history = fit(model, *parts, training, generator, augmentation=recipe.augmentation)
+        history = fit(model, *parts, training, generator, options=TrainOptions(recipe.augmentation))
     except ValueError as error:
         assert name in str(error) or "epoch 1: a loss" in str(error)
         assert "\n" not in str(error) and len(str(error)) < 1000

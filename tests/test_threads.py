@@ -6,7 +6,7 @@ import torch
 from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork, engine, loop
-from shd_helpers.study import TrainConfig, evaluate, fit, one_thread
+from shd_helpers.study import TrainConfig, TrainOptions, evaluate, fit, one_thread
 from shd_helpers.study.threads import threads_for
 
 
@@ -49,7 +49,7 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, name):
     few = training.take(range(8))
     generator = torch.Generator().manual_seed(0)
     model = SpikingNetwork((few.n_units, 16, 10), NetworkConfig(), generator)
-    fit(model, few, few, TrainConfig(epochs=1), generator, engine=name)
+    fit(model, few, few, TrainConfig(epochs=1), generator, options=TrainOptions(engine=name))
     evaluate(model, few, name)
     threads = 1 if name == "snntorch" else 3
     assert set(found) == {("forward_backward", threads), ("evaluate_batch", threads)}

@@ -17,7 +17,7 @@ from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.training import fit
+from shd_helpers.study.training import TrainOptions, fit
 
 ONE_SETTING: list[tuple[str, Any]] = [
     ("slope", 25.0), ("slope", 0.5), ("beta", 0.8), ("beta", 0.99), ("pool_threshold", 1),
@@ -71,7 +71,7 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
             with contextlib.redirect_stdout(io.StringIO()):
                 history = fit(
                     model, parts.training, parts.validation, one.training, generator,
-                    augmentation=one.augmentation, on_epoch=tell,
+                    options=TrainOptions(one.augmentation), on_epoch=tell,
                 )  # fmt: skip
         finally:
             if button:

@@ -21,6 +21,6 @@ _MODULES = {
     "statistics": ("contrasts", "difference", "holm", "interval", "summarize"),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
-    "training": ("TrainConfig", "fit", "overfit"),
+    "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -39,7 +39,7 @@ from shd_helpers.network import NetworkConfig, Quantization, build_network, choo
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, fit, one_thread
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit, one_thread
 
 VALUES = Path(__file__).parents[1] / "behavior.json"
 
@@ -186,8 +186,7 @@ def training(
             events,
             schedule,
             generator,
-            augmentation=augmentation,
-            quantization=quantization,
+            options=TrainOptions(augmentation, quantization),
         )
     found: dict[str, list[float] | str] = {
         "losses": [epoch["train_loss"] for epoch in history],
