@@ -33,6 +33,7 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     Recipe,
     RunWriter,
+    TrainOptions,
     evaluate,
     fit,
     load_network,
@@ -78,7 +79,7 @@ def run_of(parameters, place):
     writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
         model, parts.training, parts.validation, recipe.training, generator,
-        augmentation=recipe.augmentation, quantization=recipe.circuit, on_epoch=writer.epoch,
+        options=TrainOptions(recipe.augmentation, recipe.circuit), on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}

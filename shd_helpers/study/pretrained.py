@@ -105,7 +105,13 @@ class TrainedNetwork(NamedTuple):
 
 
 def networks_dir() -> Path:
-    """Return the folder of the pretrained networks."""
+    """Return the folder of the pretrained networks.
+
+    Returns
+    -------
+    Path
+        ``results/networks``, or where the environment variable ``SHD_RESULTS_DIR`` says.
+    """
     return results_dir() / "networks"
 
 

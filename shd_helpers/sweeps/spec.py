@@ -118,18 +118,41 @@ class Grid:
     seeds: dict[str, list[int]]  # by the name of a value; under `OTHERS` those of all others
 
     def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
-        """Yield each combination of one value of each axis; the last axis changes fastest."""
+        """Combine one value of each axis in all ways; the last axis changes fastest.
+
+        Returns
+        -------
+        iterator of tuple of AxisValue
+            The combinations, each with a value of each axis, in the axes' order.
+        """
         return itertools.product(*self.axes.values())
 
     def seeds_of(self, combination: Sequence[AxisValue]) -> list[int]:
-        """Return the seeds of a combination: of its first value that has seeds of its own."""
+        """Return the seeds of a combination.
+
+        Parameters
+        ----------
+        combination : sequence of AxisValue
+            One value of each axis.
+
+        Returns
+        -------
+        list of int
+            The seeds of its first value that has seeds of its own, or those of all others.
+        """
         for value in combination:
             if value.name in self.seeds:
                 return self.seeds[value.name]
         return self.seeds[OTHERS]
 
     def parameters(self) -> list[str]:
-        """Return the names of the parameters that the axes set, once for each such axis."""
+        """List the parameters that the axes set.
+
+        Returns
+        -------
+        list of str
+            Their names. One that two axes set is there twice.
+        """
         names: list[str] = []
         for axis in self.axes.values():
             names += dict.fromkeys(name for value in axis for name in value.parameters)
