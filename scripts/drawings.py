@@ -106,7 +106,8 @@ def neuron() -> Figure:
         (5.65, 2.65, "1 ", SPIKE, "right"), (8.06, 4.2, "spike", SPIKE, "center"),
     ):  # fmt: skip
         _text(axis, x, y, what, color, ha=ha)
-    top, ground = 3.3, 0.4
+    top = 3.3
+    ground = 0.4
     _wire(axis, (0.2, top), (6.1, top))
     _wire(axis, (1.4, ground), (2.6, ground), (2.6, 0.1), (2.6, ground), (4.4, ground))
     _wire(axis, (2.25, 0.1), (2.95, 0.1), linewidth=2.6)
@@ -204,24 +205,28 @@ def pooling(word: Word, trained: TrainedNetwork) -> Figure:
     entries = _frame(word, trained._replace(grid=fine))[row : row + height, column : column + width]
     corner = (column, grid.first_unit + row)
     spikes.add_patch(Rectangle(corner, width, height, fc="none", ec=RESET, lw=2, zorder=6))
-    pooled = _frame(word, trained)
-    blocks = pooled[CLOSE_UP_UNIT:, CLOSE_UP_STEP:][:BLOCKS, :BLOCKS]
+    blocks = _frame(word, trained)[CLOSE_UP_UNIT:, CLOSE_UP_STEP:][:BLOCKS, :BLOCKS]
     _draw_blocks(before, entries)
     _draw_blocks(after, blocks)
-    counts = entries.reshape(BLOCKS, grid.pool_units, BLOCKS, grid.pool_steps).sum((1, 3))
-    for (i, j), count in np.ndenumerate(counts):
-        color = "white" if blocks[i, j] else INK
-        _text(after, j + 0.5, i + 0.5, f"{count:.0f}", color, size=18)
+    _write_counts(after, entries, blocks)
+    spikes.set_title(_remainders(grid, fine))
+    before.set_title(f"the small box: entries,\nblocks of {grid.pool_units} x {grid.pool_steps}")
+    after.set_title(f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on")
+    return figure
+
+
+def _remainders(grid: Downsampling, fine: Downsampling) -> str:
+    """Return how many units and milliseconds are in blocks, and how many are left over.
+
+    `fine` is the same grid without pooling.
+    """
     units_over = fine.n_units % grid.pool_units
     steps_over = fine.n_steps % grid.pool_steps
     units = (
         f"{N_CHANNELS} - {grid.first_unit} = {fine.n_units} = {grid.n_units} x {grid.pool_units}"
     )
     steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps} + {steps_over}"
-    spikes.set_title(f"units: {units} + {units_over}\nms: {steps}; the rest is in no block")
-    before.set_title(f"the small box: entries,\nblocks of {grid.pool_units} x {grid.pool_steps}")
-    after.set_title(f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on")
-    return figure
+    return f"units: {units} + {units_over}\nms: {steps}; the rest is in no block"
 
 
 def _frame(word: Word, trained: TrainedNetwork) -> np.ndarray:
@@ -239,6 +244,15 @@ def _draw_spikes(axis: Axes, word: Word, grid: Downsampling) -> None:
     white = {"fc": "white", "ec": "none", "pad": 2}
     label = f"{first_unit} units dropped: the highest tones"
     _text(axis, end_ms / 2, first_unit / 2, label, bbox=white)
+
+
+def _write_counts(axis: Axes, entries: np.ndarray, blocks: np.ndarray) -> None:
+    """Write into each block how many of its entries are active."""
+    size = len(entries) // BLOCKS, entries.shape[1] // BLOCKS
+    counts = entries.reshape(BLOCKS, size[0], BLOCKS, size[1]).sum((1, 3))
+    for (i, j), count in np.ndenumerate(counts):
+        color = "white" if blocks[i, j] else INK
+        _text(axis, j + 0.5, i + 0.5, f"{count:.0f}", color, size=18)
 
 
 def _draw_blocks(axis: Axes, entries: np.ndarray) -> None:

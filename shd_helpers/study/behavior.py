@@ -149,9 +149,9 @@ def downsampling_and_splits() -> Numbers:
         events = downsize(_utterances(seed=0), grid, "both")
         values[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
     files = []
-    for part in (0, 1):
-        events = downsize(_utterances(seed=part), grids["coarse"], "german")
-        files.append(replace(events, part=np.full(len(events), part, np.uint8)))
+    for number in (0, 1):  # of the file
+        events = downsize(_utterances(seed=number), grids["coarse"], "german")
+        files.append(replace(events, part=np.full(len(events), number, np.uint8)))
     train, test = files
     splits = {
         "official": Split(),

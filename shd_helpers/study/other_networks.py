@@ -131,9 +131,9 @@ def differences(description: Mapping[str, str], recipe: Recipe) -> str:
     own = described(own_network(recipe))
     texts = []
     for name in {**description, **own}:
-        found = description.get(name, "missing")
-        wanted = own.get(name, "absent")
         if description.get(name) != own.get(name):
-            texts.append(f"{name} is {found} instead of {wanted}")
+            given = description.get(name, "missing")
+            wanted = own.get(name, "absent")
+            texts.append(f"{name} is {given} instead of {wanted}")
     more = f", and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return f"{', '.join(texts[:NAMED])}{more}"

@@ -68,27 +68,39 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     .. [1] W. G. Cochran and G. M. Cox, Experimental Designs, 2nd edition, Wiley, 1957.
     """
     n_units, n_seeds = values.shape[-2:]
-    n_runs = n_units * n_seeds
+    squares = _mean_squares(values)
+    lowest = np.maximum(squares.units, squares.seeds)
+    runs_times_variance = np.maximum(lowest, squares.units + squares.seeds - squares.residual)
+    t_units = _student_t(alpha, n_units - 1)
+    t_seeds = _student_t(alpha, n_seeds - 1)
+    tiny = np.finfo(float).tiny  # where all values are equal, and both squares 0
+    seeds_weight = squares.seeds / np.maximum(squares.units + squares.seeds, tiny)
+    t = t_units + seeds_weight * (t_seeds - t_units)
+    half = np.sqrt(runs_times_variance / (n_units * n_seeds)) * t
+    return values.mean((-2, -1)), half
+
+
+class _MeanSquares(NamedTuple):
+    """The mean squares of a two-way analysis of variance, each (...,)."""
+
+    units: np.ndarray
+    seeds: np.ndarray
+    residual: np.ndarray
+
+
+def _mean_squares(values: np.ndarray) -> _MeanSquares:
+    """Return the mean squares of (..., units, seeds) values; with one seed, those of units only."""
+    n_units, n_seeds = values.shape[-2:]
     mean = values.mean((-2, -1))
     unit_means = values.mean(-1)
     seed_means = values.mean(-2)
-    units_square = n_seeds * unit_means.var(-1, ddof=1)
-    seeds_square = np.zeros_like(mean)
-    variance_of_runs = units_square  # the variance of the mean, times the number of runs
-    if n_seeds > 1:
-        seeds_square = n_units * seed_means.var(-1, ddof=1)
-        residuals = (
-            values - unit_means[..., None] - seed_means[..., None, :] + mean[..., None, None]
-        )
-        residual_square = (residuals**2).sum((-2, -1)) / (n_units - 1) / (n_seeds - 1)
-        lowest = np.maximum(units_square, seeds_square)
-        variance_of_runs = np.maximum(lowest, units_square + seeds_square - residual_square)
-    t_units = _student_t(alpha, n_units - 1)
-    t_seeds = _student_t(alpha, n_seeds - 1)
-    tiny = np.finfo(float).tiny  # for equal values, whose squares are 0
-    seeds_weight = seeds_square / np.maximum(units_square + seeds_square, tiny)
-    t = t_units + seeds_weight * (t_seeds - t_units)
-    return mean, np.sqrt(variance_of_runs / n_runs) * t
+    of_units = n_seeds * unit_means.var(-1, ddof=1)
+    if n_seeds == 1:
+        return _MeanSquares(of_units, np.zeros_like(mean), np.zeros_like(mean))
+    of_seeds = n_units * seed_means.var(-1, ddof=1)
+    residuals = values - unit_means[..., None] - seed_means[..., None, :] + mean[..., None, None]
+    of_residual = (residuals**2).sum((-2, -1)) / (n_units - 1) / (n_seeds - 1)
+    return _MeanSquares(of_units, of_seeds, of_residual)
 
 
 def _student_t(alpha: float, freedom: int) -> float:
