@@ -33,7 +33,7 @@ def draw(rows, seed) -> list:
     return [(np.sort(rng.uniform(0, 0.5, n)), rng.integers(0, 700, n)) for n in sizes]
 
 
-def test_numbers_by_hand():
+def test_the_measures_are_those_computed_by_hand():
     """Against whole matrices, and means of sorted times."""
     rows_a, rows_b = draw(4, 0), draw(4, 1)
     a, b = utterances(rows_a, [0, 1, 1, 3]), utterances(rows_b, [0, 1, 1, 3])
@@ -72,7 +72,7 @@ def test_numbers_by_hand():
         assert classes.loc["one", f"spikes_{side}"] == one
 
 
-def test_matched_by_name_in_any_order():
+def test_utterances_are_matched_by_name_in_any_order():
     rows, other_order = draw(3, 0), GERMAN + ENGLISH
     a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])
     b = [rows[2], rows[0], draw(1, 5)[0]]
@@ -89,7 +89,7 @@ def run(monkeypatch, *arguments):
     compare.main()
 
 
-def test_command(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_both_files(tmp_path, monkeypatch, capsys):
     for seed, name in enumerate(("one", "two")):
         for part in ("train", "test"):
             rows = zip(*draw(10, seed), strict=True)

@@ -1,4 +1,4 @@
-"""Networks in one file: damaged ones, the committed ones, and what is heard of one word."""
+"""Pretrained networks: damaged files, the committed ones, and the figure of one utterance."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def shown(trained, monkeypatch):
         ([], "its content is no network"),
     ],
 )
-def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change, message):
+def test_a_pretrained_network_that_differs_from_its_run_is_refused(tmp_path, change, message):
     arrays, path = dict(np.load(NETWORKS / "study_0.npz")), tmp_path / "a.npz"
     about = json.loads(str(arrays["about"]))
     if isinstance(change, dict):
@@ -96,7 +96,7 @@ def test_the_committed_networks_can_be_used(path):
     assert evaluate(trained.network, input_of(trained, times, units)).class_scores.std() > 0
 
 
-def test_the_word_is_heard_and_its_votes_add_up(shown, trained):
+def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     line, half = shown["update"](1000), shown["update"](500)
     word = listening.encode_word(*SEVEN)
     counts = evaluate(trained.network, input_of(trained, word.times, word.units)).class_scores[0]
@@ -119,7 +119,7 @@ def test_a_membrane_that_leads_is_no_vote(trained, monkeypatch, capsys):
     assert f"is ahead with a mean membrane of {highest:.2f}. Right at times." in said
 
 
-def test_a_new_sound_is_heard_and_trouble_is_told(shown):
+def test_a_new_recording_is_classified_and_trouble_is_shown(shown):
     first = shown["update"](1000)
     recorder = shown["recorder"]
     recorder.set_trait("sound", np.zeros(48_000, np.float32).tobytes())
@@ -145,17 +145,17 @@ def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
         written(tmp_path / "runs" / name, own())
     (tmp_path / "runs" / "begun").mkdir()
 
-    def keep(pattern):
+    def save(pattern):
         monkeypatch.setattr("sys.argv", ["networks", "mine", pattern])
         save_networks.main()
 
     with pytest.raises(SystemExit, match=r"begun/run\.json: no such file.* with this run_name"):
-        keep("*e*")
+        save("*e*")
     with pytest.raises(SystemExit):
-        keep("o*")
+        save("o*")
     assert "each with a seed of its own; found [0, 0]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
-    keep("one")
+    save("one")
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
     with pytest.raises(RunError, match=r"There are mine_0\."):
         load_pretrained("study_0")

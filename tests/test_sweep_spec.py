@@ -46,7 +46,7 @@ def test_a_mistake_is_named_before_anything_starts(home, changes, message):
 
 
 @pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-.5", "7", "1:30", "no"])
-def test_numbers_are_those_that_one_reads(home, written):
+def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
     """YAML once took the last two for numbers."""
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
     if written in ("1:30", "no"):
@@ -98,7 +98,7 @@ def test_an_alias_may_repeat_what_was_written(home):
     assert read_sweep(home.yaml).runs[0].parameters["word"] == "b"
 
 
-def test_a_sweep_of_too_many_runs_is_refused_before_it_is_spread(home, monkeypatch):
+def test_a_sweep_of_too_many_runs_is_refused_before_they_are_listed(home, monkeypatch):
     monkeypatch.setattr(spec, "_runs", None)  # which would take the memory
     many = [x / 100 for x in range(100)]
     home.write(grid={"x": many, "word": [f"w{i}" for i in range(100)]}, seeds=[0, 1])
@@ -109,7 +109,7 @@ def test_a_sweep_of_too_many_runs_is_refused_before_it_is_spread(home, monkeypat
 @pytest.mark.parametrize(
     "seeds", [[0, 1], {"low": [3, 4, 5], "others": [0]}, {"low": [1], "b": [2, 3], "others": [7]}]
 )
-def test_runs_are_counted_before_they_are_spread(home, monkeypatch, seeds):
+def test_runs_are_counted_before_they_are_listed(home, monkeypatch, seeds):
     home.write(grid={"pair": {"low": {"x": 1.0}, "high": {}}, "word": ["a", "b", "c"]}, seeds=seeds)
     n_runs = len(read_sweep(home.yaml).runs)
     monkeypatch.setattr(spec, "MOST_RUNS", n_runs)
@@ -155,7 +155,7 @@ def test_a_file_that_is_damaged_is_named(home, damage):
         read_sweep(home.yaml)
 
 
-def test_a_key_that_stands_twice_is_refused(home):
+def test_a_key_that_is_there_twice_is_refused(home):
     home.yaml.write_text(home.yaml.read_text() + "seeds: [1]\n")
     with pytest.raises(SweepError, match=r'duplicate key "seeds" .*line \d'):
         read_sweep(home.yaml)
@@ -210,7 +210,7 @@ def test_texts_are_read_as_on_a_command_line(home):
         read_sweep(home.yaml, {"x": "three"})
 
 
-def test_every_point_is_checked(home):
+def test_the_settings_of_every_run_are_checked(home):
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0, -1, 1])
     with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0: seed -1: must be at least 0"):
         read_sweep(home.yaml)
@@ -244,7 +244,7 @@ CHOOSE = {
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_the_study_s_sweeps(name, home, data_dir):
+def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
     """The toy data have the speakers that validate."""
     sweep, kinds = read_sweep(name), {}
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
@@ -258,7 +258,7 @@ def test_the_study_s_sweeps(name, home, data_dir):
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_what_chooses_does_not_see_what_tests(name, home):
+def test_a_sweep_that_chooses_reads_no_test_utterances(name, home):
     """Each run, by the parameter that notebook 3 gets; where everybody trains, nobody tests."""
     runs = [run.parameters for run in read_sweep(name).runs]
     assert {p["score_test"] for p in runs if p["protocol"] != "everybody"} == {name not in CHOOSE}

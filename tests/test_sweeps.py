@@ -108,7 +108,7 @@ def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monk
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
-def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, capsys):
+def test_a_run_that_fails_does_not_stop_the_others(home, scheduler, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
     assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 1
@@ -123,7 +123,7 @@ def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, cap
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
+def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
     home.order(1.0, 0, "slow")
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_cleanly(home):
     assert home.rows().status.tolist() == ["done"]
 
 
-def test_no_workers(home, monkeypatch):
+def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
     """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 at least"):
@@ -258,7 +258,7 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
     assert asyncio.run(sweep())["validation_accuracy"] == 0.5
 
 
-def test_the_real_notebook_in_small(home, scheduler):
+def test_a_sweep_of_the_training_notebook_in_its_small_version(home, scheduler):
     home.write(
         notebook="03_model_training",
         fixed={"n_hidden": 16, "batch_size": 32},
