@@ -83,7 +83,18 @@ def classify(paths: list[Path], networks: tuple[str, ...] = NETWORKS) -> pd.Data
 
 
 def on_other_corpus(answers: pd.DataFrame) -> Accepted:
-    """Summarize one network's answers from `classify`, pooled over all recordings."""
+    """Summarize one network's answers, pooled over all recordings.
+
+    Parameters
+    ----------
+    answers : DataFrame
+        From `classify`, of one network.
+
+    Returns
+    -------
+    Accepted
+        How often it answers, and how often that is right.
+    """
     is_right = answers.label == answers.predicted
     accepted = answers.accepted.astype(bool)
     return Accepted(int(accepted.sum()), accepted.mean(), is_right[accepted].mean())
@@ -92,7 +103,17 @@ def on_other_corpus(answers: pd.DataFrame) -> Accepted:
 def on_heidelberg_digits(model: str = "reference") -> Accepted:
     """Summarize a model's answers to the utterances of unseen speakers, from committed predictions.
 
-    The limit for each speaker comes from the other eleven. Shares are means over speakers.
+    The limit for each speaker comes from the other eleven.
+
+    Parameters
+    ----------
+    model : str
+        A model of the sweep `reference`.
+
+    Returns
+    -------
+    Accepted
+        How often it answers, and how often that is right; shares are means over speakers.
     """
     runs = read_table("reference_hd").query("model == @model")
     predictions = collect_predictions("reference_hd").query("~seen")
@@ -116,18 +137,18 @@ def main() -> None:
     except RecordingError as error:
         parser.error(f"{error} Each file must contain one spoken digit.")
     path = results_dir() / TABLE
-    with atomic(path) as part:
-        table.to_csv(part, index=False)
+    with atomic(path) as unfinished:
+        table.to_csv(unfinished, index=False)
     for name in NETWORKS:
-        found = on_other_corpus(table[table.network == name])
+        accepted = on_other_corpus(table[table.network == name])
         print(
-            f"{name}: accepts {found.n_accepted} of {len(paths)} recordings, "
-            f"{found.accuracy:.1%} of these answers are right"
+            f"{name}: accepts {accepted.n_accepted} of {len(paths)} recordings, "
+            f"{accepted.accuracy:.1%} of these answers are right"
         )
-    found = on_heidelberg_digits()
+    accepted = on_heidelberg_digits()
     print(
-        f"reference on hd: accepts {found.share_accepted:.0%} of unseen speakers' utterances, "
-        f"{found.accuracy:.1%} of these answers are right (means over speakers)"
+        f"reference on hd: accepts {accepted.share_accepted:.0%} of unseen speakers' utterances, "
+        f"{accepted.accuracy:.1%} of these answers are right (means over speakers)"
     )
     print(path)
 

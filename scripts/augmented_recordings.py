@@ -19,16 +19,30 @@ from shd_helpers.figures.style import DOT, save
 
 
 def describe(change: WaveformAugmentation) -> str:
-    """Return in two lines what was drawn for a copy, without its equalizer."""
-    parts = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
+    """Describe what was drawn for an augmented copy, without its equalizer.
+
+    Parameters
+    ----------
+    change : WaveformAugmentation
+        The changes of the copy.
+
+    Returns
+    -------
+    str
+        Two lines for a title.
+    """
+    first = [f"{change.speed:.2f} x as fast", f"{1000 * change.before_s:.0f} ms later"]
     if change.reverberation_s:
-        parts.append(f"room of {change.reverberation_s:.1f} s")
-    more = [f"noise {change.noise_db:.0f} dB below"] if change.noise_db < inf else []
+        first.append(f"room of {change.reverberation_s:.1f} s")
+    second = []
+    if change.noise_db < inf:
+        second.append(f"noise {change.noise_db:.0f} dB below")
     if change.high_pass_hz:
-        more.append(f"from {change.high_pass_hz:.0f} Hz")
+        second.append(f"from {change.high_pass_hz:.0f} Hz")
     if change.low_pass_hz < inf:
-        more.append(f"to {change.low_pass_hz / 1000:.1f} kHz")
-    return ", ".join(parts) + "\n" + ", ".join([*more, f"tilt {change.tilt_db:+.1f} dB"])
+        second.append(f"to {change.low_pass_hz / 1000:.1f} kHz")
+    second.append(f"tilt {change.tilt_db:+.1f} dB")
+    return ", ".join(first) + "\n" + ", ".join(second)
 
 
 def main() -> None:
@@ -40,7 +54,8 @@ def main() -> None:
     for copy, axis in enumerate(axes.flat):
         times, units = encode_file(path, copy=copy)
         axis.plot(1000 * times.astype(float), units, **DOT)
-        drawn = WaveformAugmentation.drawn(np.random.default_rng(int(identity(path, 0, copy), 16)))
+        rng = np.random.default_rng(int(identity(path, 0, copy), 16))
+        drawn = WaveformAugmentation.drawn(rng)
         axis.set_title(describe(drawn) if copy else "as recorded", loc="left", fontsize=9)
     axes[0, 0].set(xlim=(0, 1000), ylim=(0, 700))
     plt.setp(axes[-1], xlabel="time (ms)")

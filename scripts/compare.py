@@ -1,4 +1,4 @@
-"""Hold two data sets in SHD layout against each other and show how alike their spikes are."""
+"""Measure how similar the spikes of two data sets in SHD layout are."""
 
 import argparse
 import sys
@@ -10,14 +10,15 @@ from shd_helpers.command import run
 from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import LONGEST_S, N_CHANNELS, DatasetError, Utterances, read_shd
 
-BIN_S = 0.01
-BAND = 5  # units on end that profiles and correlation take together; single ones are mostly noise
+BIN_S = 0.01  # of profiles and of the correlation
+BAND = 5  # adjacent units that these take together, because single units are mostly noise
 
 
 def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.DataFrame]:
-    """Measure how alike the spikes of two data sets are.
+    """Measure how similar the spikes of two data sets are.
 
-    What noise alone makes of it, two draws of one model from the same sounds show.
+    To see how much of a difference is noise, compare two draws of the same model from the same
+    sounds.
 
     Parameters
     ----------
@@ -27,16 +28,24 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
     Returns
     -------
     measures : Series
-        ``utterances``, ``spikes`` an utterance, ``onset_ms`` and ``end_ms`` (when 5 and 95 % of
-        an utterance's spikes have passed, mean over utterances) of either data set;
-        ``spikes_ratio``, b over a; ``units_difference`` and ``time_difference`` of the profiles,
-        spikes an utterance in bands of 5 units and in bins of 10 ms: sum of the absolute
-        differences over the sum in a. Of utterances that can be matched: their number,
-        ``matched``, ``active_ratio``, the (10 ms x unit) entries with a spike in b over those in
-        a, and ``correlation``, the mean over utterances of the correlation of two matrices that
-        hold the number of such entries in blocks of 10 ms x 5 units. The names of the recordings
-        match utterances; where those are missing, the position does, if all classes and speakers
-        are the same.
+        Of each data set (``_a`` and ``_b``):
+
+        * ``utterances``: their number;
+        * ``spikes``: mean number of spikes of an utterance;
+        * ``onset_ms`` and ``end_ms``: the times until which 5 % and 95 % of an utterance's spikes
+          have come, mean over utterances.
+
+        Of both:
+
+        * ``spikes_ratio``: spikes in b over those in a;
+        * ``units_difference`` and ``time_difference``: the sum of the absolute differences of two
+          profiles over the sum of a's. Profiles are mean numbers of spikes in bands of 5 units, and
+          in bins of 10 ms;
+        * ``matched``: number of utterances that are in both. The names of the recordings match
+          them. Without names, the order does, if all classes and speakers are the same;
+        * ``active_ratio``: of these, the entries (10 ms x unit) with a spike in b over those in a;
+        * ``correlation``: of these, the mean correlation of the numbers of such entries in blocks
+          of 10 ms x 5 units.
     classes : DataFrame
         Utterances and spikes an utterance of each class, by name.
 
@@ -47,7 +56,8 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
     """
     if not len(a) or not len(b):
         raise DatasetError("A data set without utterances can't be compared. Choose another.")
-    spikes_a, spikes_b = np.diff(a.offsets), np.diff(b.offsets)
+    spikes_a = np.diff(a.offsets)
+    spikes_b = np.diff(b.offsets)
     units_a, time_a, edges_a = _profiles(a)
     units_b, time_b, edges_b = _profiles(b)
     measures = {
@@ -64,57 +74,92 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
         "time_difference": np.abs(time_a - time_b).sum() / time_a.sum(),
     }
     measures |= _compare_matched(a, b)
-    table = pd.DataFrame(index=[*a.keys, *(key for key in b.keys if key not in a.keys)])
-    for side, x, spikes in (("a", a, spikes_a), ("b", b, spikes_b)):
-        of_class = pd.Series(spikes).groupby(np.array(x.keys)[x.labels])
-        table[f"utterances_{side}"] = of_class.size().reindex(table.index, fill_value=0)
-        table[f"spikes_{side}"] = of_class.mean()
+    class_names = list(dict.fromkeys([*a.keys, *b.keys]))
+    table = pd.DataFrame(index=class_names)
+    for side, utterances, spikes in (("a", a, spikes_a), ("b", b, spikes_b)):
+        labels = np.array(utterances.keys)[utterances.labels]
+        by_class = pd.Series(spikes).groupby(labels)
+        table[f"utterances_{side}"] = by_class.size().reindex(table.index, fill_value=0)
+        table[f"spikes_{side}"] = by_class.mean()
     return pd.Series(measures), table[table.utterances_a + table.utterances_b > 0]
 
 
-def _profiles(x: Utterances) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return spikes an utterance over bands of units and over bins of time, and mean edges, ms."""
+def _profiles(utterances: Utterances) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean spikes of an utterance in bands of units and in bins of time, and edges in ms.
+
+    The edges are the mean times until which 5 % and 95 % of an utterance's spikes have come.
+    """
     over_units = np.zeros(N_CHANNELS // BAND)
     over_time = np.zeros(round(LONGEST_S / BIN_S) + 1)
-    edges = []
-    for i in range(len(x)):
-        times, units = x.spikes(i)
+    edges_ms = []
+    for i in range(len(utterances)):
+        times, units = utterances.spikes(i)
         over_units += np.bincount(units // BAND, minlength=len(over_units))
         over_time += np.bincount((times / BIN_S).astype(int), minlength=len(over_time))
         if len(times):
-            edges.append(1000 * np.quantile(times, [0.05, 0.95]))
-    return over_units / len(x), over_time / len(x), np.mean(edges, axis=0)
+            edges_ms.append(1000 * np.quantile(times, [0.05, 0.95]))
+    n = len(utterances)
+    return over_units / n, over_time / n, np.mean(edges_ms, axis=0)
 
 
 def _matches(a: Utterances, b: Utterances) -> list[tuple[int, int]]:
+    """Return the pairs of utterances (one of a, one of b) that are of the same recording."""
     if a.files and b.files:
-        place = {name: i for i, name in enumerate(b.files)}
-        return [(i, place[name]) for i, name in enumerate(a.files) if name in place]
-    words_a, words_b = ([x.keys[label] for label in x.labels] for x in (a, b))
-    same = words_a == words_b and np.array_equal(a.speakers, b.speakers)
-    return [(i, i) for i in range(len(a))] if same else []
+        index_in_b = {name: i for i, name in enumerate(b.files)}
+        return [(i, index_in_b[name]) for i, name in enumerate(a.files) if name in index_in_b]
+    labels_a = [a.keys[label] for label in a.labels]
+    labels_b = [b.keys[label] for label in b.labels]
+    if labels_a == labels_b and np.array_equal(a.speakers, b.speakers):
+        return [(i, i) for i in range(len(a))]
+    return []
 
 
 def _compare_matched(a: Utterances, b: Utterances) -> dict[str, float]:
-    n_active, correlations = np.zeros(2), []
+    """Return the measures of utterances that are in both data sets."""
+    n_active_a = 0
+    n_active_b = 0
+    correlations = []
     pairs = _matches(a, b)
     for i, j in pairs:
-        active = []
-        for times, units in (a.spikes(i), b.spikes(j)):
-            entries = np.unique((times / BIN_S).astype(int) * N_CHANNELS + units)
-            active.append(np.bincount(entries // BAND))  # entries of one block follow each other
-        n_active += [counts.sum() for counts in active]
-        size = max(map(len, active))
-        if size:
-            size = -(-size * BAND // N_CHANNELS) * N_CHANNELS // BAND  # whole bins
-            blocks = np.array([np.pad(counts, (0, size - len(counts))) for counts in active])
-            if (blocks.std(axis=1) > 0).all():
-                correlations.append(np.corrcoef(blocks)[0, 1])
+        blocks_a = _blocks(*a.spikes(i))
+        blocks_b = _blocks(*b.spikes(j))
+        n_active_a += blocks_a.sum()
+        n_active_b += blocks_b.sum()
+        correlation = _correlation(blocks_a, blocks_b)
+        if correlation is not None:
+            correlations.append(correlation)
     return {
         "matched": len(pairs),
-        "active_ratio": n_active[1] / n_active[0] if n_active[0] else np.nan,
-        "correlation": np.mean(correlations) if correlations else np.nan,
+        "active_ratio": float(n_active_b / n_active_a) if n_active_a else np.nan,
+        "correlation": float(np.mean(correlations)) if correlations else np.nan,
     }
+
+
+def _blocks(times: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the number of active entries (10 ms x unit) in each block of 10 ms x 5 units.
+
+    All blocks of a bin follow each other. The array ends with the last block that has a spike.
+    """
+    entries = np.unique((times / BIN_S).astype(int) * N_CHANNELS + units)
+    return np.bincount(entries // BAND)
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return the correlation of two utterances' blocks; None if one of them is the same all over.
+
+    Both are filled up with zeros to the same number of whole bins.
+    """
+    blocks_of_bin = N_CHANNELS // BAND
+    n_bins = -(-max(len(first), len(second)) // blocks_of_bin)  # rounded up
+    if n_bins == 0:
+        return None
+    size = n_bins * blocks_of_bin
+    blocks = np.zeros((2, size))
+    blocks[0, : len(first)] = first
+    blocks[1, : len(second)] = second
+    if not (blocks.std(axis=1) > 0).all():
+        return None
+    return float(np.asarray(np.corrcoef(blocks))[0, 1])
 
 
 def main() -> None:
@@ -123,13 +168,14 @@ def main() -> None:
     for name in "AB":
         parser.add_argument(name, help="spoken, hd, shd, or a folder")
     arguments = parser.parse_args()
-    measures, classes = {}, {}
+    measures = {}
+    classes = {}
     try:
-        pairs = zip(locate(arguments.A), locate(arguments.B), strict=True)
-        for part, files in zip(("train", "test"), pairs, strict=True):
-            print(f"{part}\n  a: {files[0]}\n  b: {files[1]}", flush=True)
-            measures[part], table = compare_utterances(*map(read_shd, files))
-            classes[part] = table.assign(ratio=table.spikes_b / table.spikes_a)
+        files = zip(("train", "test"), locate(arguments.A), locate(arguments.B), strict=True)
+        for name, file_a, file_b in files:
+            print(f"{name}\n  a: {file_a}\n  b: {file_b}", flush=True)
+            measures[name], table = compare_utterances(read_shd(file_a), read_shd(file_b))
+            classes[name] = table.assign(ratio=table.spikes_b / table.spikes_a)
     except DatasetError as error:
         sys.exit(f"{error}")
     for table in (pd.DataFrame(measures), pd.concat(classes, axis=1)):

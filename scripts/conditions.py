@@ -1,9 +1,9 @@
-"""Let networks hear a speaker whom they don't know in noise, in a room, over a telephone.
+"""Classify utterances of unseen speakers in noise, in a room, and over a telephone.
 
-``python -m scripts.conditions 'sweeps/SWEEP/RUNS'`` names runs of English digits that leave out a
-speaker each. It writes ``results/conditions.csv``: a row for each condition and word of that
-speaker, two of each digit. Two conditions have no right answer, so no label: the speaker's German
-digits, and noise without a word. Nothing is chosen by them. The recordings are those of
+``python -m scripts.conditions 'sweeps/SWEEP/RUNS'`` names runs of English digits that hold out one
+speaker each. It writes ``results/conditions.csv``: a row for each condition and utterance of that
+speaker, two of each digit. Two conditions have no right answer, and so no label: the speaker's
+German digits, and noise without a digit. Nothing is chosen with them. The recordings are those of
 ``data/hd/hd_audio.tar.gz``.
 """
 
@@ -25,16 +25,18 @@ from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic
 from shd_helpers.paths import data_dir, results_dir
 from shd_helpers.study import evaluate
-from shd_helpers.study.networks import input_of, load_network
+from shd_helpers.study.pretrained import input_of, load_network
 from shd_helpers.study.run_folder import RunError, read_run
 
 TAKES = 2  # of each digit and speaker, the first by name
-RECORDED, NOISE, GERMAN = "as recorded", "noise alone", "German digits"
+RECORDED = "as recorded"
+NOISE = "noise alone"
+GERMAN = "German digits"
 CONDITIONS = {
-    **{
-        f"noise {db} dB below": WaveformAugmentation(noise_db=db, noise_tilt_db=-3)
-        for db in (20, 10, 5, 0)
-    },
+    "noise 20 dB below": WaveformAugmentation(noise_db=20, noise_tilt_db=-3),
+    "noise 10 dB below": WaveformAugmentation(noise_db=10, noise_tilt_db=-3),
+    "noise 5 dB below": WaveformAugmentation(noise_db=5, noise_tilt_db=-3),
+    "noise 0 dB below": WaveformAugmentation(noise_db=0, noise_tilt_db=-3),
     "a room of 0.3 s": WaveformAugmentation(reverberation_s=0.3, direct_db=3),
     "a room of 0.6 s": WaveformAugmentation(reverberation_s=0.6, direct_db=0),
     "300 to 3400 Hz": WaveformAugmentation(high_pass_hz=300, low_pass_hz=3400),
@@ -42,9 +44,22 @@ CONDITIONS = {
 
 
 def in_condition(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spikes of a recording in a condition: times in seconds, and units."""
+    """Encode a recording in a condition.
+
+    Parameters
+    ----------
+    path : Path
+        The sound file.
+    condition : str
+        One of `CONDITIONS`, or `RECORDED`, `NOISE` or `GERMAN`.
+
+    Returns
+    -------
+    times, units : (spikes,) array
+        Times in seconds, and channels of the cochlea.
+    """
     wave, rate_hz = read_wave(path)
-    number = identity(path, 0, 0)
+    number = identity(path, 0, 0)  # hexadecimal digits that depend on the recording alone
     rng = np.random.default_rng(int(number, 16))
     if condition == NOISE:
         wave = rng.standard_normal(len(wave))
@@ -54,13 +69,70 @@ def in_condition(path: Path, condition: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def first_takes(names: list[str], speakers: set[int]) -> pd.DataFrame:
-    """Return `name`, `language`, `speaker` and `digit` of the recordings that are heard."""
-    words = pd.DataFrame(
-        [(name, *match.groups()) for name in sorted(names) if (match := NAME.match(name))],
-        columns=["name", "language", "speaker", "digit"],
-    )
-    words = words.astype({"speaker": int, "digit": int}).query("speaker in @speakers")
-    return words.groupby(["language", "speaker", "digit"]).head(TAKES)
+    """Choose the recordings that are classified, the first of each digit.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of files, among them those of recordings.
+    speakers : set of int
+        Whose recordings are chosen.
+
+    Returns
+    -------
+    DataFrame
+        `name`, `language`, `speaker` and `digit` of each.
+    """
+    rows = []
+    for name in sorted(names):
+        match = NAME.match(name)
+        if match:
+            rows.append((name, *match.groups()))
+    recordings = pd.DataFrame(rows, columns=["name", "language", "speaker", "digit"])
+    recordings = recordings.astype({"speaker": int, "digit": int}).query("speaker in @speakers")
+    return recordings.groupby(["language", "speaker", "digit"]).head(TAKES)
+
+
+def _cases(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each condition and recording."""
+    english = recordings.query("language == 'english'")
+    german = recordings.query("language == 'german'").assign(condition=GERMAN)
+    cases = []
+    for condition in (RECORDED, *CONDITIONS, NOISE):
+        cases.append(english.assign(condition=condition))
+    return pd.concat([*cases, german], ignore_index=True)
+
+
+def encode_cases(archive: Path, speakers: set[int]) -> tuple[pd.DataFrame, list]:
+    """Encode the speakers' recordings in each condition.
+
+    Parameters
+    ----------
+    archive : Path
+        The recordings.
+    speakers : set of int
+        Whose recordings are encoded.
+
+    Returns
+    -------
+    cases : DataFrame
+        A row for each condition and recording.
+    spikes : list of (times, units)
+        From `in_condition`, for each row.
+    """
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+        path_of = {Path(path).name: path for path in tar.getnames()}
+        cases = _cases(first_takes([*path_of], speakers))
+        wanted = [tar.getmember(path_of[name]) for name in cases.name.unique()]
+        tar.extractall(folder, wanted, filter="data")
+
+        def encode_case(case: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            name, condition = case
+            return in_condition(Path(folder) / path_of[name], condition)
+
+        names_and_conditions = cases[["name", "condition"]].to_numpy()
+        spikes = list(on_all_cores(encode_case, names_and_conditions, "encoding"))
+    return cases, spikes
 
 
 def main() -> None:
@@ -73,37 +145,25 @@ def main() -> None:
         sys.exit(str(error))
     networks = {run.info["parameters"]["held_out"]: load_network(run) for run in runs}
     if not runs or len(networks) < len(runs) or min(networks) < 0:
-        parser.error("needs runs that leave out a speaker each, one for each speaker")
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(data_dir() / "hd" / ARCHIVE) as tar:
-        members = {Path(name).name: name for name in tar.getnames()}
-        words = first_takes([*members], {*networks})
-        tar.extractall(folder, [tar.getmember(members[name]) for name in words.name], filter="data")
-        english = words.query("language == 'english'")
-        conditions = [
-            english.assign(condition=condition) for condition in (RECORDED, *CONDITIONS, NOISE)
-        ]
-        german = words.query("language == 'german'").assign(condition=GERMAN)
-        table = pd.concat([*conditions, german], ignore_index=True)
-        spikes = on_all_cores(
-            lambda at: in_condition(Path(folder) / members[at[0]], at[1]),
-            table[["name", "condition"]].to_numpy(),
-            "encoding",
-        )
-    found = []
-    for row, (times, units) in zip(table.itertuples(), spikes, strict=True):
-        kept = networks[row.speaker]
-        answer = evaluate(kept.network, input_of(kept, times, units))
-        has_label = row.condition not in (NOISE, GERMAN)
-        found.append(
+        parser.error("needs runs that hold out a speaker each, one for each speaker")
+    cases, spikes = encode_cases(data_dir() / "hd" / ARCHIVE, set(networks))
+    rows = []
+    for case, (times, units) in zip(cases.itertuples(), spikes, strict=True):
+        trained = networks[case.speaker]
+        evaluation = evaluate(trained.network, input_of(trained, times, units))
+        has_label = case.condition not in (NOISE, GERMAN)
+        rows.append(
             {
-                "label": kept.class_names[row.digit] if has_label else "",
-                "predicted": kept.class_names[answer.answers[0]],
-                "confidence": round(float(answer.confidence[0]), 4),
+                "condition": case.condition,
+                "speaker": case.speaker,
+                "label": trained.class_names[case.digit] if has_label else "",
+                "predicted": trained.class_names[evaluation.answers[0]],
+                "confidence": round(float(evaluation.confidence[0]), 4),
             }
         )
-    table = table[["condition", "speaker"]].join(pd.DataFrame(found))
-    with atomic(path := results_dir() / "conditions.csv") as part:
-        table.to_csv(part, index=False)
+    path = results_dir() / "conditions.csv"
+    with atomic(path) as unfinished:
+        pd.DataFrame(rows).to_csv(unfinished, index=False)
     print(path)
 
 

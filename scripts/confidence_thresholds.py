@@ -14,8 +14,8 @@ import pandas as pd
 
 from shd_helpers.command import run
 from shd_helpers.files import atomic
-from shd_helpers.study.networks import networks_dir
 from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.pretrained import networks_dir
 from shd_helpers.study.tables import TableError, read_table, results_dir
 
 WANTED = 0.99  # share of the answers that are right
@@ -96,8 +96,8 @@ def main() -> None:
     if predictions.empty or predictions.confidence.isna().any():
         parser.error(f"{given.model!r} has no utterances of held-out speakers with a confidence")
     table = nested(predictions)
-    with atomic(results_dir() / "confidence_thresholds.csv") as part:
-        table.round(4).to_csv(part)
+    with atomic(results_dir() / "confidence_thresholds.csv") as unfinished:
+        table.round(4).to_csv(unfinished)
     correct = predictions.label == predictions.predicted
     threshold = confidence_threshold(predictions.confidence.to_numpy(), correct.to_numpy())
     for name in given.networks:
@@ -105,7 +105,7 @@ def main() -> None:
         arrays = dict(np.load(path))
         about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
         arrays["about"] = np.array(json.dumps(about))
-        with atomic(path) as part, part.open("wb") as file:
+        with atomic(path) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, **arrays)
     print(f"Confidence threshold: {threshold:.4f}. Of the utterances of unseen speakers,")
     print(

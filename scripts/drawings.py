@@ -1,9 +1,9 @@
-"""Draw what the course explains: a neuron, its gradient's ways, pooling, the network, a word's way.
+"""Draw what the course explains: neuron, gradient, pooling, network, and an utterance's stages.
 
-``SHD_IMG_DIR=img python -m scripts.drawings`` makes all five; numbers in them are the package's.
+``SHD_IMG_DIR=img python -m scripts.drawings`` makes all five. Numbers in them are the package's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any
@@ -22,20 +22,42 @@ from shd_helpers.events import Downsampling
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
-from shd_helpers.study import input_of, read_network, record_examples
-from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study import input_of, load_pretrained, record_examples
+from shd_helpers.study.pretrained import TrainedNetwork
 
-WORD, VOICE, NETWORK = "seven", "en-us+m3", "study_0"
+WORD = "seven"
+VOICE = "en-us+m3"
+NETWORK = "study_0"
 SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
-HEARD = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
+SOURCE_AND_NETWORK = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
 Point = tuple[float, float]
 LINE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}
-IN, LEAK, SPIKE, RESET = "C0", "C1", "C2", "C3"  # a part's color is its term's
-BLOCKS, CLOSE_UP = 4, (34, 106)  # of the close-up: blocks in a row, first step and unit
+# In the neuron's circuit, a component has the color of its term in the equation.
+IN = "C0"
+LEAK = "C1"
+SPIKE = "C2"
+RESET = "C3"
+# The close-up of pooling has 4 x 4 blocks, from this step and this unit of the pooled input.
+BLOCKS = 4
+CLOSE_UP_STEP = 34
+CLOSE_UP_UNIT = 106
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Return an empty figure of so many units of 0.8 inches, with (0, 0) at the lower left."""
+    """Return an empty figure to draw into.
+
+    Parameters
+    ----------
+    width, height : float
+        In units of 0.8 inches.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axis : Axes
+        Its only axes, with (0, 0) at the lower left.
+    """
     figure, axis = plt.subplots(figsize=(0.8 * width, 0.8 * height + 0.5))
     axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
     axis.axis("off")
@@ -43,19 +65,23 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _wire(axis: Axes, *points: Point, color: str = INK, **style: Any) -> None:
+    """Draw a line through points."""
     axis.plot(*np.transpose(points), color=color, **LINE | style)
 
 
 def _arrow(axis: Axes, tail: Point, head: Point, color: str = INK, **style: Any) -> None:
+    """Draw an arrow between two points."""
     look = {"arrowstyle": "-|>", "mutation_scale": 16, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
     axis.annotate("", head, tail, arrowprops=look | {"color": color} | style)
 
 
 def _text(axis: Axes, x: float, y: float, what: str, color: str = INK, **style: Any) -> None:
+    """Write a text, by default centered."""
     axis.text(x, y, what, {"color": color, "ha": "center", "va": "center", "size": 12} | style)
 
 
 def _box(axis: Axes, middle: Point, size: Point, what: str, color: str) -> None:
+    """Draw a box with a text in it."""
     corner = middle[0] - size[0] / 2, middle[1] - size[1] / 2
     style = "round,pad=0,rounding_size=0.12"
     axis.add_patch(FancyBboxPatch(corner, *size, style, fc="white", ec=color, lw=1.8, zorder=3))
@@ -63,7 +89,13 @@ def _box(axis: Axes, middle: Point, size: Point, what: str, color: str) -> None:
 
 
 def neuron() -> Figure:
-    """Draw a leaky integrate-and-fire neuron as a circuit, beside its equation."""
+    """Draw a leaky integrate-and-fire neuron as a circuit, beside its equation.
+
+    Returns
+    -------
+    Figure
+        The drawing.
+    """
     figure, axis = canvas(13.6, 4.9)
     leak = f"leak: {NetworkConfig().beta:.0%} is left after {Downsampling().step_ms:g} ms"
     for x, y, what, color, ha in (
@@ -74,7 +106,8 @@ def neuron() -> Figure:
         (5.65, 2.65, "1 ", SPIKE, "right"), (8.06, 4.2, "spike", SPIKE, "center"),
     ):  # fmt: skip
         _text(axis, x, y, what, color, ha=ha)
-    top, ground = 3.3, 0.4
+    top = 3.3
+    ground = 0.4
     _wire(axis, (0.2, top), (6.1, top))
     _wire(axis, (1.4, ground), (2.6, ground), (2.6, 0.1), (2.6, ground), (4.4, ground))
     _wire(axis, (2.25, 0.1), (2.95, 0.1), linewidth=2.6)
@@ -105,9 +138,16 @@ def neuron() -> Figure:
 
 
 def unrolled() -> Figure:
-    """Draw three steps of a neuron, and the ways by which the gradient goes back through them."""
+    """Draw three steps of a neuron, and the paths of the gradient back through them.
+
+    Returns
+    -------
+    Figure
+        The drawing.
+    """
     figure, axis = canvas(12.6, 8)
-    rows, back = (0.4, 2.1, 3.9, 5.7, 7.3), {"linewidth": 3.4, "mutation_scale": 22}
+    rows = (0.4, 2.1, 3.9, 5.7, 7.3)  # weights, current, membrane, spike, loss
+    back: dict[str, Any] = {"linewidth": 3.4, "mutation_scale": 22}
     _, _, mid, high, _ = rows
     for x, t in ((1.0, "t-1"), (4.8, "t"), (8.6, "t+1")):
         for (low, up), color in zip(pairwise(rows), (IN, IN, SPIKE, SPIKE), strict=True):
@@ -138,76 +178,165 @@ def unrolled() -> Figure:
     return figure
 
 
-def pooling(word: RecordedUtterance, kept: TrainedNetwork) -> Figure:
-    """Draw what is cut off a word, and how the blocks of a close-up become one entry each."""
-    grid = kept.grid
+def pooling(word: RecordedUtterance, trained: TrainedNetwork) -> Figure:
+    """Draw which spikes are dropped, and how the blocks of a close-up become one entry each.
+
+    Parameters
+    ----------
+    word : RecordedUtterance
+        The utterance.
+    trained : TrainedNetwork
+        Its grid says how spikes are downsampled.
+
+    Returns
+    -------
+    Figure
+        All spikes, a close-up of the entries before pooling, and the same after it.
+    """
+    grid = trained.grid
     fine = replace(grid, pool_units=1, pool_steps=1, pool_threshold=1)
-    entries, pooled = (
-        input_of(kept._replace(grid=g), word.times, word.units).to_frames([0])[:, 0].T
-        for g in (fine, grid)
-    )
     figure, axes = plt.subplots(1, 3, figsize=(12.4, 4.8), width_ratios=(1.5, 1, 1))
     spikes, before, after = axes
-    end_ms, first = 1000 * grid.duration_s, grid.first_unit
-    spikes.plot(1000 * word.times, word.units, **DOT)
-    spikes.set(xlim=(0, end_ms), ylim=(0, N_CHANNELS), xlabel="time (ms)", ylabel=CHANNEL)
-    spikes.add_patch(Rectangle((0, 0), end_ms, first, fc="0.93", ec="0.6", hatch="//", zorder=2))
-    white = {"fc": "white", "ec": "none", "pad": 2}
-    _text(spikes, end_ms / 2, first / 2, f"{first} units dropped: the highest tones", bbox=white)
-    units_over, ms_over = fine.n_units % grid.pool_units, fine.n_steps % grid.pool_steps
-    row, col = CLOSE_UP[1] * grid.pool_units, CLOSE_UP[0] * grid.pool_steps
-    high, wide = BLOCKS * grid.pool_units, BLOCKS * grid.pool_steps
-    part = entries[row : row + high, col : col + wide]
-    counts = part.reshape(BLOCKS, grid.pool_units, BLOCKS, grid.pool_steps).sum((1, 3))
-    spikes.add_patch(Rectangle((col, first + row), wide, high, fc="none", ec=RESET, lw=2, zorder=6))
-    blocks = pooled[CLOSE_UP[1] :, CLOSE_UP[0] :][:BLOCKS, :BLOCKS]
-    for axis, matrix in ((before, part), (after, blocks)):
-        axis.imshow(matrix, cmap="Greys", vmax=1.5, origin="lower", extent=(0, BLOCKS) * 2)
-        axis.set(aspect="equal", xlim=(-0.2, BLOCKS + 0.2))
-        axis.axis("off")
-        for n, width, color in ((len(matrix), 0.5, "0.6"), (BLOCKS, 2.4, RESET)):
-            for draw in (axis.hlines, axis.vlines):
-                draw(np.linspace(0, BLOCKS, n + 1), 0, BLOCKS, color, linewidth=width)
-    for (i, j), count in np.ndenumerate(counts):
-        _text(after, j + 0.5, i + 0.5, f"{count:.0f}", "white" if blocks[i, j] else INK, size=18)
-    units = f"{N_CHANNELS} - {first} = {fine.n_units} = {grid.n_units} x {grid.pool_units}"
-    steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps} + {ms_over}"
-    spikes.set_title(f"units: {units} + {units_over}\nms: {steps}; the rest is in no block")
+    _draw_spikes(spikes, word, grid)
+    row = CLOSE_UP_UNIT * grid.pool_units
+    column = CLOSE_UP_STEP * grid.pool_steps
+    height = BLOCKS * grid.pool_units
+    width = BLOCKS * grid.pool_steps
+    entries = _frame(word, trained._replace(grid=fine))[row : row + height, column : column + width]
+    corner = (column, grid.first_unit + row)
+    spikes.add_patch(Rectangle(corner, width, height, fc="none", ec=RESET, lw=2, zorder=6))
+    blocks = _frame(word, trained)[CLOSE_UP_UNIT:, CLOSE_UP_STEP:][:BLOCKS, :BLOCKS]
+    _draw_blocks(before, entries)
+    _draw_blocks(after, blocks)
+    _write_counts(after, entries, blocks)
+    spikes.set_title(_remainders(grid, fine))
     before.set_title(f"the small box: entries,\nblocks of {grid.pool_units} x {grid.pool_steps}")
     after.set_title(f"a block becomes 1 (dark) from\n{grid.pool_threshold} active entries on")
     return figure
 
 
-def network(kept: TrainedNetwork, scores: np.ndarray) -> Figure:
-    """Draw the network's layers, with numbers of weights, and a word's votes."""
+def _remainders(grid: Downsampling, fine: Downsampling) -> str:
+    """Return how many units and milliseconds are in blocks, and how many are left over.
+
+    `fine` is the same grid without pooling.
+    """
+    units_over = fine.n_units % grid.pool_units
+    steps_over = fine.n_steps % grid.pool_steps
+    units = (
+        f"{N_CHANNELS} - {grid.first_unit} = {fine.n_units} = {grid.n_units} x {grid.pool_units}"
+    )
+    steps = f"{fine.n_steps} = {grid.n_steps} x {grid.pool_steps} + {steps_over}"
+    return f"units: {units} + {units_over}\nms: {steps}; the rest is in no block"
+
+
+def _frame(word: RecordedUtterance, trained: TrainedNetwork) -> np.ndarray:
+    """Return an utterance as a network's input, (units, steps)."""
+    return input_of(trained, word.times, word.units).to_frames([0])[:, 0].T
+
+
+def _draw_spikes(axis: Axes, word: RecordedUtterance, grid: Downsampling) -> None:
+    """Draw an utterance's spikes, and the channels that are dropped."""
+    end_ms = 1000 * grid.duration_s
+    first_unit = grid.first_unit
+    axis.plot(1000 * word.times, word.units, **DOT)
+    axis.set(xlim=(0, end_ms), ylim=(0, N_CHANNELS), xlabel="time (ms)", ylabel=CHANNEL)
+    axis.add_patch(Rectangle((0, 0), end_ms, first_unit, fc="0.93", ec="0.6", hatch="//", zorder=2))
+    white = {"fc": "white", "ec": "none", "pad": 2}
+    label = f"{first_unit} units dropped: the highest tones"
+    _text(axis, end_ms / 2, first_unit / 2, label, bbox=white)
+
+
+def _write_counts(axis: Axes, entries: np.ndarray, blocks: np.ndarray) -> None:
+    """Write into each block how many of its entries are active."""
+    size = len(entries) // BLOCKS, entries.shape[1] // BLOCKS
+    counts = entries.reshape(BLOCKS, size[0], BLOCKS, size[1]).sum((1, 3))
+    for (i, j), count in np.ndenumerate(counts):
+        color = "white" if blocks[i, j] else INK
+        _text(axis, j + 0.5, i + 0.5, f"{count:.0f}", color, size=18)
+
+
+def _draw_blocks(axis: Axes, entries: np.ndarray) -> None:
+    """Draw a square matrix of entries, with thick lines around its blocks."""
+    axis.imshow(entries, cmap="Greys", vmax=1.5, origin="lower", extent=(0, BLOCKS, 0, BLOCKS))
+    axis.set(aspect="equal", xlim=(-0.2, BLOCKS + 0.2))
+    axis.axis("off")
+    for n, width, color in ((len(entries), 0.5, "0.6"), (BLOCKS, 2.4, RESET)):
+        for draw in (axis.hlines, axis.vlines):
+            draw(np.linspace(0, BLOCKS, n + 1), 0, BLOCKS, color, linewidth=width)
+
+
+def network(trained: TrainedNetwork, scores: np.ndarray) -> Figure:
+    """Draw the network's layers, with numbers of weights, and the votes for an utterance.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+    scores : (classes,) array
+        Its votes.
+
+    Returns
+    -------
+    Figure
+        The drawing.
+    """
     figure, axis = canvas(12.6, 6.2)
-    biases = [b for name, b in kept.network.named_parameters() if "bias" in name]
-    sizes = [kept.grid.n_units, *map(len, biases)]
-    rows, xs = np.linspace(5.0, 0.9, 10), (1.2, 5.0, 8.8)
-    columns = [np.delete(rows, 8), np.delete(rows, 8), np.linspace(5.0, 0.9, sizes[2])]
+    sizes = [trained.grid.n_units]
+    for name, bias in trained.network.named_parameters():
+        if "bias" in name:
+            sizes.append(len(bias))
+    rows = np.linspace(5.0, 0.9, 10)
+    gap = 8  # the row of the dots that stand for the other neurons
+    xs = (1.2, 5.0, 8.8)
+    columns = [np.delete(rows, gap), np.delete(rows, gap), np.linspace(5.0, 0.9, sizes[2])]
     for x, y, color in zip(xs, columns, (IN, SPIKE, SPIKE), strict=True):
         axis.plot([x] * len(y), y, "o", color=color, mfc="white", mew=2, markersize=18, zorder=3)
     for (left, right), (x, end) in zip(pairwise(columns), pairwise(xs), strict=True):
-        _text(axis, x, rows[8], "\u22ee", size=18)
+        _text(axis, x, rows[gap], "\u22ee", size=18)
         for a, b in product(left, right):
             _wire(axis, (x, a), (end, b), color="0.75", linewidth=0.5)
-    names = f"{sizes[0]} inputs", f"{sizes[1]} LIF neurons", f"{sizes[2]} LIF neurons", "votes"
-    for x, name in zip((*xs, 11.2), names, strict=True):
-        _text(axis, x, 5.8, name, size=14)
-    pairs = [*pairwise(sizes)]
-    for x, (a, b) in zip((3.1, 6.9), pairs, strict=True):
-        _text(axis, x, 0.3, f"{a} x {b} = {a * b:,} weights\n+ {b} biases")
-    _text(axis, 11.0, 0.3, f"{sum(a * b + b for a, b in pairs):,} numbers\nare learned")
-    for y, name, score in zip(columns[-1], kept.class_names, scores, strict=True):
-        best, length = score == scores.max(), 1.8 * score / scores.max()
-        _text(axis, 9.2, y, name, ha="left", weight="bold" if best else "normal")
-        axis.add_patch(Rectangle((10.3, y - 0.13), length, 0.26, fc=INK if best else "0.75"))
-        _text(axis, 10.4 + length, y, f"{score:.0f}", ha="left", size=11)
+    titles = f"{sizes[0]} inputs", f"{sizes[1]} LIF neurons", f"{sizes[2]} LIF neurons", "votes"
+    for x, title in zip((*xs, 11.2), titles, strict=True):
+        _text(axis, x, 5.8, title, size=14)
+    n_parameters = 0
+    for x, (n_in, n_out) in zip((3.1, 6.9), pairwise(sizes), strict=True):
+        n_parameters += n_in * n_out + n_out
+        weights = f"{n_in} x {n_out} = {n_in * n_out:,} weights"
+        _text(axis, x, 0.3, f"{weights}\n+ {n_out} biases")
+    _text(axis, 11.0, 0.3, f"{n_parameters:,} numbers\nare learned")
+    _draw_votes(axis, columns[-1], trained.class_names, scores)
     return figure
 
 
-def way(word: RecordedUtterance, kept: TrainedNetwork, example: Mapping[str, np.ndarray]) -> Figure:
-    """Draw a word on its way from sound to digit, a panel a stage."""
+def _draw_votes(axis: Axes, ys: np.ndarray, class_names: Sequence[str], scores: np.ndarray) -> None:
+    """Draw a bar for each class, right of the network."""
+    for y, name, score in zip(ys, class_names, scores, strict=True):
+        is_best = score == scores.max()
+        length = 1.8 * score / scores.max()
+        _text(axis, 9.2, y, name, ha="left", weight="bold" if is_best else "normal")
+        axis.add_patch(Rectangle((10.3, y - 0.13), length, 0.26, fc=INK if is_best else "0.75"))
+        _text(axis, 10.4 + length, y, f"{score:.0f}", ha="left", size=11)
+
+
+def way(
+    word: RecordedUtterance, trained: TrainedNetwork, example: Mapping[str, np.ndarray]
+) -> Figure:
+    """Draw the stages of an utterance from sound to digit, one panel for each.
+
+    Parameters
+    ----------
+    word : RecordedUtterance
+        The utterance.
+    trained : TrainedNetwork
+        The network.
+    example : mapping
+        What the network does, from `record_examples`.
+
+    Returns
+    -------
+    Figure
+        Sound, cochlea, input, hidden layer, output layer, votes.
+    """
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.4))
     sound, channels, pooled, hidden, output, votes = axes.flat
     sound.plot(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave, color=INK, linewidth=0.5)
@@ -215,8 +344,10 @@ def way(word: RecordedUtterance, kept: TrainedNetwork, example: Mapping[str, np.
     channels.plot(1000 * word.times, word.units, **DOT)
     channels.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     channels.set_title(f"2. cochlea: {len(word.times):,} spikes")
-    names, scores, rows = kept.class_names, example["scores"], range(len(kept.class_names))
-    size = f"{kept.grid.n_units} x {kept.grid.n_steps}"
+    names = trained.class_names
+    scores = example["scores"]
+    rows = range(len(names))
+    size = f"{trained.grid.n_units} x {trained.grid.n_steps}"
     for axis, name, label, title, look in (
         (pooled, "input", "input unit", f"3. {size}: %s events", {"markersize": 2.5}),
         (hidden, "hidden", "hidden neuron", "4. hidden layer: %s spikes", {"markersize": 2.5}),
@@ -229,10 +360,10 @@ def way(word: RecordedUtterance, kept: TrainedNetwork, example: Mapping[str, np.
         ),
     ):
         steps, neurons = np.nonzero(example[name])
-        axis.plot(steps * kept.grid.step_ms, neurons, **DOT | look)
+        axis.plot(steps * trained.grid.step_ms, neurons, **DOT | look)
         axis.set(ylabel=label, ylim=(0, example[name].shape[1]), title=title % f"{len(steps):,}")
     for axis in (sound, channels, pooled, hidden, output):
-        axis.set(xlabel="time (ms)", xlim=(0, 1000 * kept.grid.duration_s))
+        axis.set(xlabel="time (ms)", xlim=(0, 1000 * trained.grid.duration_s))
     votes.barh(rows, scores, color=np.where(scores == scores.max(), INK, "0.75"))
     votes.set(xlabel="votes", title=f"6. most votes: {names[int(answers(scores))]}")
     plt.setp((output, votes), yticks=rows, yticklabels=names, ylim=(len(names) - 0.4, -0.6))
@@ -240,20 +371,32 @@ def way(word: RecordedUtterance, kept: TrainedNetwork, example: Mapping[str, np.
 
 
 def drawings() -> dict[str, Figure]:
-    """Return all figures by the names of their files."""
-    word, kept = encode_utterance(synthesize(WORD, VOICE), SPEECH_RATE_HZ), read_network(NETWORK)
-    events = input_of(kept, word.times, word.units)
-    (example,) = record_examples(kept.network, events).values()
+    """Draw all figures.
+
+    Returns
+    -------
+    dict
+        Figures by the names of their files.
+    """
+    word = encode_utterance(synthesize(WORD, VOICE), SPEECH_RATE_HZ)
+    trained = load_pretrained(NETWORK)
+    events = input_of(trained, word.times, word.units)
+    (example,) = record_examples(trained.network, events).values()
+    figures = {}
     with plt.rc_context({"axes.titlesize": 12}):
-        found = {"pooling": pooling(word, kept), "way": way(word, kept, example)}
-    found["network"] = network(kept, example["scores"])
-    return found | {"neuron": neuron(), "unrolled": unrolled()}
+        figures["pooling"] = pooling(word, trained)
+        figures["way"] = way(word, trained, example)
+    figures["network"] = network(trained, example["scores"])
+    figures["neuron"] = neuron()
+    figures["unrolled"] = unrolled()
+    return figures
 
 
 def main() -> None:
     """Draw and save all."""
+    sources = {"pooling": SOURCE, "network": SOURCE_AND_NETWORK, "way": SOURCE_AND_NETWORK}
     for name, figure in drawings().items():
-        save(figure, name, {"pooling": SOURCE, "network": HEARD, "way": HEARD}.get(name, ""))
+        save(figure, name, sources.get(name, ""))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import io
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,15 +54,27 @@ SCORES = (
 )
 ABOUT = ("seed", "held_out", "protocol", "language")
 
-# Tables of networks that were changed after training and scored again, and their columns that name
-# what was done to a network and that have its scores. Columns that came or went are not used.
+
+class ScoredAgain(NamedTuple):
+    """The columns of a table of networks that were changed after training and scored again."""
+
+    change: tuple[str, ...]  # what was done to the network
+    scores: tuple[str, ...]  # and which draw of it, where there are several
+
+
+# By the tables' names. Columns that came or went are not used.
 SCORED_AGAIN = {
-    "circuit_bits_small": (("circuit",), ("float_accuracy", "accuracy", "agreement")),
-    "circuit_disturbances": (("kind", "strength"), ("draw", *SCORES[2:])),
-    "circuit_faults": (("kind", "strength"), ("draw", "accuracy")),
-    "circuit_stopping": (("silence", "margin"), SCORES[3:]),
-    "conditions": (("condition",), ()),
-    "nir_importers": (("reader",), ("accuracy", "own_accuracy")),
+    "circuit_bits_small": ScoredAgain(("circuit",), ("float_accuracy", "accuracy", "agreement")),
+    "circuit_disturbances": ScoredAgain(
+        ("kind", "strength"),
+        ("draw", "test_accuracy", "test_seen_accuracy", "test_unseen_accuracy"),
+    ),
+    "circuit_faults": ScoredAgain(("kind", "strength"), ("draw", "accuracy")),
+    "circuit_stopping": ScoredAgain(
+        ("silence", "margin"), ("test_seen_accuracy", "test_unseen_accuracy")
+    ),
+    "conditions": ScoredAgain(("condition",), ()),
+    "nir_importers": ScoredAgain(("reader",), ("accuracy", "own_accuracy")),
 }
 NOISE = "noise alone"  # the condition without an utterance
 
@@ -197,47 +209,111 @@ class History:
     """
 
     def __init__(self, root: Path = ROOT, commit: str = "HEAD") -> None:
-        self._root, self._commit = root, commit
+        self._root = root
+        self._commit = commit
 
     def git(self, *arguments: str) -> bytes:
-        """Return what git prints."""
+        """Run git in the repository.
+
+        Parameters
+        ----------
+        *arguments : str
+            Git's arguments.
+
+        Returns
+        -------
+        bytes
+            What it prints.
+        """
         command = ["git", "-C", str(self._root), *arguments]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
 
     def is_complete(self) -> bool:
-        """Tell whether the clone has all commits."""
+        """Check whether the clone has all commits.
+
+        Returns
+        -------
+        bool
+            False for a shallow clone.
+        """
         return self.git("rev-parse", "--is-shallow-repository").strip() == b"false"
 
     def name(self) -> str:
-        """Return the commit's short name."""
+        """Return the name of the last commit that is read.
+
+        Returns
+        -------
+        str
+            Seven hexadecimal digits.
+        """
         return self.git("rev-parse", "--short=7", self._commit).decode().strip()
 
     def changes(self, pattern: str) -> Iterator[tuple[str, str, str]]:
-        """Yield commit, time and path of each version of the files of a pattern, oldest first."""
+        """Yield each version of each file of a pattern, oldest first.
+
+        Parameters
+        ----------
+        pattern : str
+            Such as ``"results/*_hd.csv"``.
+
+        Yields
+        ------
+        commit, time, path : str
+            The commit that wrote the version, when, and the file.
+        """
         log = self.git(
-            "log", "--reverse", "--no-renames", "--name-status", "--format=commit %h %ad",
-            "--date=format:%Y-%m-%d %H:%M", self._commit, "--", pattern,
-        )  # fmt: skip
-        commit = time = ""
+            "log",
+            "--reverse",
+            "--no-renames",
+            "--name-status",
+            "--format=commit %h %ad",
+            "--date=format:%Y-%m-%d %H:%M",
+            self._commit,
+            "--",
+            pattern,
+        )
+        commit = ""
+        time = ""
         for line in log.decode().splitlines():
             if line.startswith("commit "):
                 _, commit, time = line.split(" ", 2)
-            elif line and not line.startswith("D"):
+            elif line and not line.startswith("D"):  # D: the commit deleted the file
                 yield commit, time, line.split("\t")[1]
 
     def read(self, commit: str, path: str) -> pd.DataFrame:
-        """Return a table as it was at a commit."""
-        packed = path.endswith(".gz")
-        # Of predictions the German word "null" is a label, no missing value.
-        how = {"keep_default_na": False} if packed else {"low_memory": False}
+        """Read a table as it was at a commit.
+
+        Parameters
+        ----------
+        commit : str
+            The commit.
+        path : str
+            The file.
+
+        Returns
+        -------
+        DataFrame
+            The table, its columns under today's names.
+        """
         file = io.BytesIO(self.git("show", f"{commit}:{path}"))
-        table = pd.read_csv(file, compression="gzip" if packed else None, **how)
+        if path.endswith(".gz"):  # predictions, of which the German word "null" is a label
+            table = pd.read_csv(file, compression="gzip", keep_default_na=False)
+        else:
+            table = pd.read_csv(file, compression=None, low_memory=False)
         return with_current_names(table)
 
     def first(self, path: str) -> str:
-        """Return when a file entered the history; empty if it never did.
+        """Return when a file entered the history.
 
-        The file may have entered it under the first name of its sweep.
+        Parameters
+        ----------
+        path : str
+            The file. It may have entered under the first name of its sweep.
+
+        Returns
+        -------
+        str
+            The time, empty if it never did.
         """
         paths = [path]
         for first, today in RENAMED_SWEEPS.items():
@@ -247,103 +323,193 @@ class History:
 
 
 def sweep_of(path: str) -> str:
-    """Return today's name of the sweep whose table has a path."""
+    """Return today's name of a sweep.
+
+    Parameters
+    ----------
+    path : str
+        The file of its table.
+
+    Returns
+    -------
+    str
+        The sweep's name, without its data set's.
+    """
     name = Path(path).stem.removesuffix("_hd")
     return RENAMED_SWEEPS.get(name, name)
 
 
-def scored_runs(history: History) -> pd.DataFrame:
-    """Return a row for each run of a sweep that scored test utterances, in its first version.
+def _kinds(runs: pd.DataFrame) -> pd.Series:
+    """Return what each run's configuration names first, such as the network of ``model=small``."""
+    return runs.configuration.str.extract(r"=([^,]*)", expand=False)
 
-    Columns are `sweep`, `time`, `configuration`, `integers` (a circuit was scored, too) and those
-    of the table.
+
+def scored_runs(history: History) -> pd.DataFrame:
+    """Find the runs of sweeps that scored test utterances.
+
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+
+    Returns
+    -------
+    DataFrame
+        A row for each run, in its first version: `sweep`, `time`, `judge` (which utterances were
+        scored), `kind` (the first value of its configuration) and the columns of the table. Later
+        versions add only the scores of circuits, which the first versions lack.
     """
-    found: dict[Hashable, dict] = {}
+    runs_by_scores: dict[Hashable, dict] = {}
     for commit, time, path in history.changes("results/*_hd.csv"):
         table = history.read(commit, path)
         if "test_accuracy" not in table:
             continue
         for row in table[table.test_accuracy.notna()].to_dict("records"):
             key = tuple(_rounded(row.get(name)) for name in (*SCORES, *ABOUT))
-            new = {"sweep": sweep_of(path), "time": time}
-            kept = found.setdefault(key, new | row)
-            if pd.notna(row.get("integer_test_unseen_accuracy")):  # older versions lack it
-                kept["integer_test_unseen_accuracy"] = row["integer_test_unseen_accuracy"]
-    runs = pd.DataFrame(found.values())
-    kind = runs.configuration.str.extract(r"=([^,]*)", expand=False)
-    return runs.assign(kind=kind, judge=runs.protocol.map(JUDGES))
+            new = {"sweep": sweep_of(path), "time": time} | row
+            first_version = runs_by_scores.setdefault(key, new)
+            if pd.notna(row.get("integer_test_unseen_accuracy")):
+                integer_accuracy = row["integer_test_unseen_accuracy"]
+                first_version["integer_test_unseen_accuracy"] = integer_accuracy
+    runs = pd.DataFrame(runs_by_scores.values())
+    return runs.assign(kind=_kinds(runs), judge=runs.protocol.map(JUDGES))
 
 
 def _rounded(value: object) -> Hashable:
+    """Return a value of a table so that equal ones are equal in all versions of the table."""
     if isinstance(value, float):
         return None if np.isnan(value) else round(value, 6)
     return str(value)
 
 
 def count_runs(history: History, runs: pd.DataFrame) -> list[Look]:
-    """Count the runs of each sweep, and the circuits that were scored with them."""
+    """Count the runs of each sweep, and the circuits that were scored with them.
+
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+    runs : DataFrame
+        From `scored_runs`.
+
+    Returns
+    -------
+    list of Look
+        One or two lines for each sweep.
+    """
     lines = []
-    for name, of in runs.groupby("sweep", sort=False):
+    for name, of_sweep in runs.groupby("sweep", sort=False):
         table = f"results/{name}_hd.csv"
-        times = history.first(f"sweeps/{name}.yaml"), history.first(table)
-        about = of.judge.iloc[0], of.kind.nunique()
-        lines.append(Look(str(name), RUN, *about, len(of), *times, table))
-        circuits = of[of.integer_test_unseen_accuracy.notna()]
+        planned = history.first(f"sweeps/{name}.yaml")
+        first_results = history.first(table)
+        judge = of_sweep.judge.iloc[0]
+        circuits = of_sweep[of_sweep.integer_test_unseen_accuracy.notna()]
+        counted = [(str(name), RUN, of_sweep)]
         if len(circuits):
-            about = of.judge.iloc[0], circuits.kind.nunique()
-            again = Look(f"{name}: in integers", AGAIN, *about, len(circuits), *times, table)
-            lines.append(again)
+            counted.append((f"{name}: in integers", AGAIN, circuits))
+        for label, kind, rows in counted:
+            n_kinds = rows.kind.nunique()
+            look = Look(label, kind, judge, n_kinds, len(rows), planned, first_results, table)
+            lines.append(look)
     return lines
 
 
 def count_validated(history: History, speakers: set[int]) -> list[Look]:
-    """Count the runs of sweeps that validated on speakers whom the last selection didn't use."""
+    """Count the runs of sweeps that validated on speakers whom the last selection didn't use.
+
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+    speakers : set of int
+        These speakers.
+
+    Returns
+    -------
+    list of Look
+        A line for each such sweep, counted in the last version of its table that has such runs.
+    """
     lines: dict[str, Look] = {}
     for commit, time, path in history.changes("results/*_hd.csv"):
         table = history.read(commit, path)
         if "validation_speakers" not in table:
             continue
-        texts = table.validation_speakers.astype(object).fillna("").astype(str)
         validates = table.validation.astype(str) == "speaker"
-        uses = texts.map(lambda text: bool(speakers & {int(float(s)) for s in _parts(text)}))
-        used = table[validates] if (uses & validates).any() else table[:0]
+        uses = table.validation_speakers.map(lambda text: bool(speakers & _speakers(text)))
+        if not (uses & validates).any():
+            continue
+        used = table[validates]
         name = sweep_of(path)
-        if len(used):
-            kinds = used.configuration.str.extract(r"=([^,]*)", expand=False).nunique()
-            first = lines[name].first_results if name in lines else time
-            planned = history.first(f"sweeps/{name}.yaml")
-            lines[name] = Look(name, VALIDATED, LEFT_OUT, kinds, len(used), planned, first, path)
+        first_results = lines[name].first_results if name in lines else time
+        lines[name] = Look(
+            name=name,
+            kind=VALIDATED,
+            judged_by=LEFT_OUT,
+            configurations=_kinds(used).nunique(),
+            looks=len(used),
+            planned=history.first(f"sweeps/{name}.yaml"),
+            first_results=first_results,
+            source=path,
+        )
     return list(lines.values())
 
 
-def _parts(text: str) -> list[str]:
-    return [part for part in text.split(",") if part.strip() not in ("", "nan")]
+def _speakers(written: object) -> set[int]:
+    """Return the speakers in a cell such as ``"8,9"`` (pandas may have read ``8.0``, or NaN)."""
+    numbers = set()
+    for text in str(written).split(","):
+        if text.strip() not in ("", "nan"):
+            numbers.add(int(float(text)))
+    return numbers
 
 
 def count_scored_again(history: History) -> list[Look]:
     """Count the scores of networks that were changed after their training.
 
-    Of several versions of a table those are counted that any of them has: the largest number of
-    rows of each combination of scores.
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+
+    Returns
+    -------
+    list of Look
+        One line for each table and judge. Of several versions of a table those scores are counted
+        that any of them has: the largest number of rows of each combination of scores.
     """
     lines = []
-    for name, (what, scores) in SCORED_AGAIN.items():
+    for name, columns in SCORED_AGAIN.items():
         rows: dict[str, Counter] = {LEFT_OUT: Counter(), OFFICIAL: Counter()}
-        kinds: dict[str, set] = {LEFT_OUT: set(), OFFICIAL: set()}
+        changes: dict[str, set] = {LEFT_OUT: set(), OFFICIAL: set()}
         path = f"results/{name}.csv"
         for commit, _, _ in history.changes(path):
             table = _on_test(name, history.read(commit, path))
-            for judge, of in table.groupby("judge"):
-                keys = ["speaker", "seed", what[0], *scores]
-                keys = [key for key in keys if key in of]
-                rows[str(judge)] |= Counter(map(tuple, of[keys].astype(str).to_numpy()))
-                if {*what} <= {*of}:
-                    kinds[str(judge)] |= {*map(tuple, of[[*what]].astype(str).to_numpy())}
+            for judge, of_judge in table.groupby("judge"):
+                keys = ["speaker", "seed", columns.change[0], *columns.scores]
+                keys = [key for key in keys if key in of_judge]
+                rows[str(judge)] |= Counter(_rows_as_text(of_judge, keys))
+                if set(columns.change) <= set(of_judge):
+                    changes[str(judge)] |= set(_rows_as_text(of_judge, columns.change))
         for judge in (LEFT_OUT, OFFICIAL):
             if rows[judge]:
-                counts = len(kinds[judge]), rows[judge].total()
-                lines.append(Look(name, AGAIN, judge, *counts, "", history.first(path), path))
+                lines.append(
+                    Look(
+                        name=name,
+                        kind=AGAIN,
+                        judged_by=judge,
+                        configurations=len(changes[judge]),
+                        looks=rows[judge].total(),
+                        planned="",
+                        first_results=history.first(path),
+                        source=path,
+                    )
+                )
     return lines
+
+
+def _rows_as_text(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return each row of some columns as a tuple of texts."""
+    return [tuple(row) for row in table[list(columns)].astype(str).to_numpy()]
 
 
 def _on_test(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -374,17 +540,35 @@ def flattered(right: pd.DataFrame, weights: pd.Series) -> tuple[str, float, floa
 
     Returns
     -------
-    tuple
-        The best's name and mean, and the mean of those that the other speakers choose for each.
+    name : str
+        The best configuration.
+    best : float
+        Its mean accuracy, percent.
+    nested : float
+        The mean accuracy of those that the other speakers choose for each speaker, percent.
     """
-    means = {s: np.average(right.drop(s), weights=weights.drop(s), axis=0) for s in right.index}
-    nested = [right.loc[s].iloc[mean.argmax()] for s, mean in means.items()]
-    every = pd.Series(np.average(right, weights=weights, axis=0), right.columns)
-    return str(every.idxmax()), float(every.max()), float(np.average(nested, weights=weights))
+    nested = []
+    for speaker in right.index:
+        others = right.drop(speaker)
+        mean = np.average(others, weights=weights.drop(speaker), axis=0)
+        nested.append(right.loc[speaker].iloc[mean.argmax()])
+    means = pd.Series(np.average(right, weights=weights, axis=0), right.columns)
+    return str(means.idxmax()), float(means.max()), float(np.average(nested, weights=weights))
 
 
 def left_out_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the percentages of the English candidates for the speakers that tuned no recipe."""
+    """Return the accuracies of the English candidates for the speakers that tuned no recipe.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From `scored_runs`.
+
+    Returns
+    -------
+    DataFrame
+        Percent: a row for each speaker, a column for each configuration of each sweep.
+    """
     speakers = plan_of("final")["unseen_speakers"]
     runs = runs[(runs.judge == LEFT_OUT) & runs.held_out.isin(speakers)]
     runs = runs[runs.language == "english"]
@@ -393,28 +577,56 @@ def left_out_accuracies(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def official_accuracies(history: History) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the benchmark's percentages by speaker and network, and each speaker's utterances."""
+    """Return the benchmark's accuracies on the official test file.
+
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+
+    Returns
+    -------
+    accuracies : DataFrame
+        Percent: a row for each speaker, a column for each network.
+    sizes : Series
+        Number of utterances of each speaker.
+    """
     columns: dict[str, pd.Series] = {}
     sizes = pd.Series(dtype=float)
     for commit, _, path in history.changes("results/benchmark_hd_predictions.csv.gz"):
         predictions = history.read(commit, path)
         table = history.read(commit, "results/benchmark_hd.csv")
-        kinds = table.configuration.str.extract(r"=([^,]*)", expand=False)
-        kind = predictions["hash"].map(dict(zip(table["hash"], kinds, strict=True)))
+        kind_of = dict(zip(table["hash"], _kinds(table), strict=True))
+        kind = predictions["hash"].map(kind_of)
         right = 100.0 * (predictions.label == predictions.predicted)
-        by = right.groupby([predictions.speaker, kind]).mean().unstack()
-        columns |= {str(name): by[name] for name in by}
+        by_speaker = right.groupby([predictions.speaker, kind]).mean().unstack()
+        columns |= {f"benchmark: {name}": by_speaker[name] for name in by_speaker}
         one_run = predictions[predictions["hash"] == predictions["hash"].iloc[0]]
         sizes = one_run.groupby("speaker").size()
-    return pd.DataFrame(columns).rename(columns="benchmark: {}".format), sizes
+    return pd.DataFrame(columns), sizes
 
 
 def count(history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return both tables: `looks.csv` and `looks_best.csv`."""
+    """Count all looks, and how much the best of many candidates is flattered.
+
+    Parameters
+    ----------
+    history : History
+        The committed tables.
+
+    Returns
+    -------
+    looks : DataFrame
+        ``looks.csv``: the fields of `Look`, and the commit.
+    best : DataFrame
+        ``looks_best.csv``: a row for each judge.
+    """
     runs = scored_runs(history)
-    unused = {*plan_of("reference")["unseen_speakers"]}
-    lines = count_runs(history, runs) + count_validated(history, unused)
-    lines += count_scored_again(history) + list(NO_TABLE)
+    unused = set(plan_of("reference")["unseen_speakers"])
+    lines = count_runs(history, runs)
+    lines += count_validated(history, unused)
+    lines += count_scored_again(history)
+    lines += NO_TABLE
     looks = pd.DataFrame(lines).assign(commit=history.name())
     left_out = left_out_accuracies(runs)
     official, sizes = official_accuracies(history)
@@ -425,52 +637,110 @@ def count(history: History) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = []
     for judge, (right, weights) in of_judge.items():
         name, best, nested = flattered(right, weights)
-        numbers = {"best_accuracy": round(best, 4), "nested_accuracy": round(nested, 4)}
-        about = {"judged_by": judge, "candidates": right.shape[1], "best": name}
-        rows.append(about | numbers)
+        rows.append(
+            {
+                "judged_by": judge,
+                "candidates": right.shape[1],
+                "best": name,
+                "best_accuracy": round(best, 4),
+                "nested_accuracy": round(nested, 4),
+            }
+        )
     return looks, pd.DataFrame(rows)
 
 
 def render(looks: pd.DataFrame, best: pd.DataFrame) -> str:
-    """Return the tables for results/README.md, in Markdown."""
+    """Write the tables for results/README.md.
+
+    Parameters
+    ----------
+    looks, best : DataFrame
+        From `count`.
+
+    Returns
+    -------
+    str
+        Three tables in Markdown.
+    """
     looks = looks.fillna("")
-    runs = looks[looks.kind.isin([RUN, VALIDATED])]
-    others = looks[looks.kind.isin([AGAIN, READ])]
-    text = [f"Counted at commit `{looks.commit.iloc[0]}`.", "", "Runs of sweeps:", ""]
-    text += _header("sweep", "judged by", "configurations", "runs", "planned", "first results")
-    for row in runs.itertuples():
-        judge = row.judged_by + (", as validation" if row.kind == VALIDATED else "")
-        numbers = f"{row.configurations} | {row.looks:,}"
-        text.append(f"| {row.name} | {judge} | {numbers} | {row.planned} | {row.first_results} |")
-    text += ["", "Networks scored again after training, and looks that left no table:", ""]
-    text += _header("what", "judged by", "variants", "looks", "first results", "source")
-    for row in others.itertuples():
-        numbers = f"{row.configurations} | {row.looks:,}"
-        text.append(
-            f"| {row.name} | {row.judged_by} | {numbers} | {row.first_results} | {row.source} |"
+    lines = [f"Counted at commit `{looks.commit.iloc[0]}`.", ""]
+    lines += _table_of_runs(looks[looks.kind.isin([RUN, VALIDATED])])
+    lines += ["", *_table_of_others(looks[looks.kind.isin([AGAIN, READ])])]
+    lines += ["", *_table_of_totals(looks, best)]
+    return "\n".join(lines)
+
+
+def _table_of_runs(looks: pd.DataFrame) -> list[str]:
+    """Return the lines of the table of runs."""
+    lines = ["Runs of sweeps:", ""]
+    lines += _header("sweep", "judged by", "configurations", "runs", "planned", "first results")
+    for row in looks.itertuples():
+        judge = row.judged_by
+        if row.kind == VALIDATED:
+            judge += ", as validation"
+        lines.append(
+            f"| {row.name} | {judge} | {row.configurations} | {row.looks:,} | {row.planned} | "
+            f"{row.first_results} |"
         )
-    text += ["", "In all, and how much the best of many candidates is flattered:", ""]
-    text += _header(
-        "judged by", "runs", "scored again or read", "candidates", "the best of them",
-        "chosen by the other speakers", "flattered by (percentage points)",
-    )  # fmt: skip
+    return lines
+
+
+def _table_of_others(looks: pd.DataFrame) -> list[str]:
+    """Return the lines of the table of all other looks."""
+    lines = ["Networks scored again after training, and looks that left no table:", ""]
+    lines += _header("what", "judged by", "variants", "looks", "first results", "source")
+    for row in looks.itertuples():
+        lines.append(
+            f"| {row.name} | {row.judged_by} | {row.configurations} | {row.looks:,} | "
+            f"{row.first_results} | {row.source} |"
+        )
+    return lines
+
+
+def _table_of_totals(looks: pd.DataFrame, best: pd.DataFrame) -> list[str]:
+    """Return the lines of the table of totals, and of how much the best is flattered."""
+    lines = ["In all, and how much the best of many candidates is flattered:", ""]
+    lines += _header(
+        "judged by",
+        "runs",
+        "scored again or read",
+        "candidates",
+        "the best of them",
+        "chosen by the other speakers",
+        "flattered by (percentage points)",
+    )
     for row in best.itertuples():
         of_judge = looks[looks.judged_by == row.judged_by]
         n_runs = of_judge.looks[of_judge.kind == RUN].sum()
         n_others = of_judge.looks[of_judge.kind.isin([AGAIN, READ])].sum()
         points = row.best_accuracy - row.nested_accuracy
-        counts = f"{n_runs:,} | {n_others:,} | {row.candidates}"
-        accuracies = f"{row.best}, {row.best_accuracy:.1f} % | {row.nested_accuracy:.1f} %"
-        text.append(f"| {row.judged_by} | {counts} | {accuracies} | {points:.1f} |")
-    return "\n".join(text)
+        lines.append(
+            f"| {row.judged_by} | {n_runs:,} | {n_others:,} | {row.candidates} | "
+            f"{row.best}, {row.best_accuracy:.1f} % | {row.nested_accuracy:.1f} % | {points:.1f} |"
+        )
+    return lines
 
 
 def _header(*names: str) -> list[str]:
+    """Return the first two lines of a table in Markdown."""
     return [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
 
 
 def with_tables(page: str, tables: str) -> str:
-    """Return a page with the text between its two marks replaced."""
+    """Replace the text between the two marks of a page.
+
+    Parameters
+    ----------
+    page : str
+        The page's text.
+    tables : str
+        From `render`.
+
+    Returns
+    -------
+    str
+        The page's new text.
+    """
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
@@ -486,13 +756,14 @@ def main() -> None:
     looks, best = count(history)
     folder = results_dir()
     for name, table in ((COUNTS_FILE, looks), (BEST_FILE, best)):
-        with atomic(folder / name) as part:
-            table.to_csv(part, index=False)
+        with atomic(folder / name) as unfinished:
+            table.to_csv(unfinished, index=False)
         print(folder / name)
     page = folder / "README.md"
     tables = render(pd.read_csv(folder / COUNTS_FILE), pd.read_csv(folder / BEST_FILE))
-    with atomic(page) as part:
-        part.write_text(with_tables(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    text = with_tables(page.read_text(encoding="utf-8"), tables)
+    with atomic(page) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     print(page)
 
 

@@ -1,4 +1,4 @@
-"""Keep the networks of some runs in ``results/networks/``."""
+"""Save the networks of some runs as pretrained ones in ``results/networks/``."""
 
 import argparse
 import sys
@@ -7,15 +7,28 @@ from pathlib import Path
 
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import runs_dir
-from shd_helpers.study import keep_network, read_run
-from shd_helpers.study.networks import networks_dir
+from shd_helpers.study import read_run, save_pretrained
+from shd_helpers.study.pretrained import networks_dir
 from shd_helpers.study.run_folder import RunError
 
 
 def run_folders(patterns: Iterable[str]) -> list[Path]:
-    """Return the folders below `runs_dir` whose paths match, such as ``"sweeps/final_hd/*"``."""
-    found = [folder for pattern in patterns for folder in sorted(runs_dir().glob(pattern))]
-    return [folder for folder in found if not folder.name.startswith(".")]
+    """Find run folders by their names.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+        Paths below `runs_dir`, such as ``"sweeps/final_hd/*"``.
+
+    Returns
+    -------
+    list of Path
+        The folders that match, without hidden ones.
+    """
+    folders: list[Path] = []
+    for pattern in patterns:
+        folders += sorted(runs_dir().glob(pattern))
+    return [folder for folder in folders if not folder.name.startswith(".")]
 
 
 def main() -> None:
@@ -36,9 +49,11 @@ def main() -> None:
     if not runs or len(set(seeds)) < len(seeds):
         parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
     for run, seed in zip(runs, seeds, strict=True):
-        for_use = run.info["parameters"].get("protocol") == "everybody"  # one, not one of several
-        name = arguments.name if for_use else f"{arguments.name}_{seed}"
-        keep_network(run, path := networks_dir() / f"{name}.npz")
+        # A network that all speakers train is to be used, and only one is needed.
+        trains_everybody = run.info["parameters"].get("protocol") == "everybody"
+        name = arguments.name if trains_everybody else f"{arguments.name}_{seed}"
+        path = networks_dir() / f"{name}.npz"
+        save_pretrained(run, path)
         print(path)
 
 

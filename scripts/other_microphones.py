@@ -1,7 +1,7 @@
-"""Let networks hear other people's recordings; write ``results/other_microphones.csv``.
+"""Classify recordings of another corpus; write ``results/other_microphones.csv``.
 
 The recordings are named ``{digit}_{speaker}_{take}.wav``, as those of the Free Spoken Digit
-Dataset: telephone-like, 8 kHz, cut close around the word. Nothing is chosen by them.
+Dataset, which are sampled at 8 kHz and cut close around the digit. Nothing is chosen with them.
 """
 
 import argparse
@@ -15,22 +15,21 @@ from shd_helpers.command import run
 from shd_helpers.data.microphone import RecordingError, encode_utterance
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.study import evaluate, input_of, read_network
-from shd_helpers.study.networks import networks_dir
+from shd_helpers.study import evaluate, input_of, load_pretrained
+from shd_helpers.study.pretrained import networks_dir
 
 
 def main() -> None:
-    """Write a row for each recording and network: what was said, and what the network answers."""
+    """Write a row for each recording and network: the digit that was said, and the answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="with the wav files")
     paths = sorted(parser.parse_args().folder.glob("*.wav"))
     if not paths:
         parser.error("no wav file in this folder")
-    networks = {
-        path.stem: read_network(path).speaking("english")
-        for kind in ("study_*", "small", "reference")
-        for path in sorted(networks_dir().glob(f"{kind}.npz"))
-    }
+    networks = {}
+    for kind in ("study_*", "small", "reference"):
+        for path in sorted(networks_dir().glob(f"{kind}.npz")):
+            networks[path.stem] = load_pretrained(path).speaking("english")
     rows = []
     for path in tqdm(paths):
         sound, rate_hz = soundfile.read(path)
@@ -39,13 +38,20 @@ def main() -> None:
         except RecordingError as error:
             parser.error(f"{path}: must be one word, mono. {error}")
         digit, speaker, _ = path.stem.split("_")
-        for name, kept in networks.items():
-            (answer,) = evaluate(kept.network, input_of(kept, word.times, word.units)).answers
-            row = {"network": name, "speaker": speaker, "label": kept.class_names[int(digit)]}
-            rows.append(row | {"predicted": kept.class_names[answer]})
+        for name, trained in networks.items():
+            events = input_of(trained, word.times, word.units)
+            (answer,) = evaluate(trained.network, events).answers
+            rows.append(
+                {
+                    "network": name,
+                    "speaker": speaker,
+                    "label": trained.class_names[int(digit)],
+                    "predicted": trained.class_names[answer],
+                }
+            )
     path = results_dir() / "other_microphones.csv"
-    with atomic(path) as part:
-        pd.DataFrame(rows).to_csv(part, index=False)
+    with atomic(path) as unfinished:
+        pd.DataFrame(rows).to_csv(unfinished, index=False)
     print(path)
 
 

@@ -16,7 +16,7 @@ from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, rea
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import choose_engine
-from shd_helpers.study.networks import input_of, read_network
+from shd_helpers.study.pretrained import input_of, load_pretrained
 
 NETWORK = "reference"
 # Of recordings from a microphone
@@ -63,8 +63,8 @@ class Listener:
     """
 
     def __init__(self, network: str = NETWORK, language: str = "english") -> None:
-        self._network = read_network(network)
-        self._classes = self._network.words_of(language)
+        self._network = load_pretrained(network)
+        self._classes = self._network.classes_of(language)
 
     def hear(self, path: str | Path) -> Answer:
         """Classify the digit in a sound file.

@@ -48,7 +48,6 @@ from tests.random_attacks import FORK, Arena, Home, execute, hashes
 import h5py  # isort: skip
 import numpy as np  # isort: skip
 import soundfile  # isort: skip
-import yaml  # isort: skip
 
 from shd_circuit.board import Board  # isort: skip
 from shd_circuit.folder import check_place, read_circuit  # isort: skip
@@ -58,9 +57,10 @@ from shd_helpers.data import download, heidelberg  # isort: skip
 from shd_helpers.data.microphone import read_utterance  # isort: skip
 from shd_helpers.data.recordings import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
-from shd_helpers.study import notebooks, read_network, read_table  # isort: skip
+from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
 from shd_helpers.sweeps import clusters, runner  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
+from tests.sweep_home import as_yaml  # isort: skip
 from tests.test_recordings import sound  # isort: skip
 
 TABLE = ROOT / "results" / "attacks.csv"
@@ -731,7 +731,7 @@ def infinite_weights(rng: random.Random, home: Home) -> Attempt:
         array.flat[rng.randrange(array.size)] = rng.choice([np.nan, np.inf, -np.inf])
 
     path = changed_network(home, change)
-    return Attempt(lambda: read_network(path) is None, (str(path),), may_complete=False)
+    return Attempt(lambda: load_pretrained(path) is None, (str(path),), may_complete=False)
 
 
 @kind("thresholds that no neuron can have", 6)
@@ -739,7 +739,7 @@ def thresholds(rng: random.Random, home: Home) -> Attempt:
     value = rng.choice([-np.inf, np.nan])
     name = rng.choice(["lif1.threshold", "lif2.threshold"])
     path = changed_network(home, lambda a: a.update({name: np.full_like(a[name], value)}))
-    return Attempt(lambda: read_network(path) is None, (str(path),), may_complete=False)
+    return Attempt(lambda: load_pretrained(path) is None, (str(path),), may_complete=False)
 
 
 @kind("arrays of another shape or kind", 8)
@@ -760,7 +760,7 @@ def other_arrays(rng: random.Random, home: Home) -> Attempt:
             del arrays[name]
 
     path = changed_network(home, change)
-    return Attempt(lambda: read_network(path) is None, (str(path),), may_complete=False)
+    return Attempt(lambda: load_pretrained(path) is None, (str(path),), may_complete=False)
 
 
 @kind("bits of a pretrained network")
@@ -774,7 +774,7 @@ def network_bits(rng: random.Random, home: Home) -> Attempt:
     path.write_bytes(content)
 
     def act() -> None:
-        found, wanted = (read_network(p).network.state_dict() for p in (path, original))
+        found, wanted = (load_pretrained(p).network.state_dict() for p in (path, original))
         assert all((found[name] == wanted[name]).all() for name in wanted)
 
     return Attempt(act, (str(path),))
@@ -817,7 +817,7 @@ def sweep_file(home: Home, text: str) -> Attempt:
 def sweep_text(**changes: object) -> str:
     """Return the text of a sweep's file."""
     content: dict = {"name": "hostile", "notebook": "03_model_training", "fixed": {}, "grid": {}}
-    return yaml.safe_dump(content | {"seeds": [0]} | changes, sort_keys=False)
+    return as_yaml(content | {"seeds": [0]} | changes)
 
 
 @kind("aliases that multiply", 4)

@@ -33,7 +33,6 @@ os.environ["MPLBACKEND"] = "Agg"
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 import soundfile  # noqa: E402
-import yaml  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from shd_helpers.data import speech  # noqa: E402
@@ -51,6 +50,7 @@ from shd_helpers.study import (  # noqa: E402
 )
 from shd_helpers.study.tables import finished_run  # noqa: E402
 from shd_helpers.sweeps import runner, spec  # noqa: E402
+from tests.sweep_home import as_yaml  # noqa: E402
 from tests.test_recordings import sound  # noqa: E402
 from tests.toy import write_toy  # noqa: E402
 
@@ -84,7 +84,7 @@ class Home:
             soundfile.write(path, sound(i, 24_000, 0.05), 24_000)
         content = {"name": "trial", "notebook": TRAINING.stem, "fixed": self.small, "seeds": [0]}
         content |= {"grid": {"slope": [2.0, 3.0]}, "keep_predictions": True}
-        self.yaml.write_text(yaml.safe_dump(content, sort_keys=False))
+        self.yaml.write_text(as_yaml(content))
         self.train()
         self.encode()
         self.sweep()

@@ -1,6 +1,7 @@
 """A folder with a small stand-in for notebook 3 and a sweep of it, for the tests of sweeps."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,8 +12,8 @@ import time
 import nbformat
 import pandas as pd
 import psutil
-import yaml
 from nbformat.v4 import new_code_cell, new_notebook
+from ruamel.yaml import YAML
 
 from shd_helpers.sweeps.spec import read_sweep
 from shd_helpers.versions import NUMERICS
@@ -66,6 +67,13 @@ def wait_until(condition, what):
         time.sleep(0.05)
 
 
+def as_yaml(content):
+    """Return the text of a YAML file, its keys in the given order."""
+    text = io.StringIO()
+    YAML(pure=True).dump(content, text)
+    return text.getvalue()
+
+
 def is_alive(pid):
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -114,7 +122,7 @@ class Home:
     def write(self, **changes):
         content = {"name": "trial", "notebook": self.notebook.name, "fixed": {}}
         content |= {"grid": {"x": [1.0, 2.0]}, "seeds": [0, 1]} | changes
-        self.yaml.write_text(yaml.safe_dump(content, sort_keys=False))
+        self.yaml.write_text(as_yaml(content))
 
     def order(self, x, seed, what):
         (self.folder / f"{x:g} {seed}").write_text(what)

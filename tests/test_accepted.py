@@ -37,7 +37,7 @@ def test_each_network_has_a_row_for_each_recording(recordings):
     assert table.accepted.tolist() == [True, False] * 2
 
 
-def test_accuracy_is_that_of_accepted_answers_alone():
+def test_the_accuracy_is_that_of_accepted_answers_alone():
     answers = pd.DataFrame(
         {
             "label": ["one", "two", "two", "six"],

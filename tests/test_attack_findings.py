@@ -26,7 +26,7 @@ from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
-from shd_helpers.study import networks, notebooks, run_folder
+from shd_helpers.study import notebooks, pretrained, run_folder
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.sweeps import clusters
@@ -96,7 +96,7 @@ def test_a_network_whose_threshold_no_neuron_can_have_is_refused(tmp_path, name,
     arrays[name] = np.full_like(arrays[name], float(value))
     np.savez(path, **arrays)
     with pytest.raises(RunError, match=rf"changed\.npz.*{re.escape(name)}.*Restore it"):
-        networks.read_network(path)
+        pretrained.load_pretrained(path)
 
 
 def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
@@ -113,7 +113,7 @@ def test_weights_must_be_finite_whether_they_are_learned_or_not(tmp_path):
         path = tmp_path / "changed.npz"
         np.savez(path, **arrays)
         with pytest.raises(RunError, match=re.escape(name)):
-            networks.read_network(path)
+            pretrained.load_pretrained(path)
 
 
 def test_a_circuit_of_no_bits_is_refused():

@@ -163,7 +163,7 @@ def test_the_same_code_is_checked_once_and_other_code_again(monkeypatch, tmp_pat
     assert len(checks) == 3 and len([*(tmp_path / "data" / "cache").iterdir()]) == 1
 
 
-def test_a_check_that_fails_is_not_kept(monkeypatch, tmp_path):
+def test_a_check_that_fails_is_not_remembered(monkeypatch, tmp_path):
     monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(behavior, "report", lambda numbers: "wrong")
     behavior.check_behavior.cache_clear()

@@ -27,7 +27,7 @@ from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import Recipe, evaluate, input_of, read_network
+from shd_helpers.study import Recipe, evaluate, input_of, load_pretrained
 from tests.toy import small_data
 
 playwright = pytest.importorskip(
@@ -285,12 +285,10 @@ def waits_for(page, says):
 def test_04_a_word_is_said(lab, chromium, say, tmp_path):
     """The answer is that of the same sound without a browser; the picture is of this word."""
     wave = synthesize("six", "en-us+m3")
-    heard, kept = (
-        encode_utterance(wave, SPEECH_RATE_HZ),
-        read_network("reference").speaking("english"),
-    )
-    scores = evaluate(kept.network, input_of(kept, heard.times, heard.units)).class_scores
-    answer = kept.class_names[int(scores.argmax())]
+    heard = encode_utterance(wave, SPEECH_RATE_HZ)
+    trained = load_pretrained("reference").speaking("english")
+    scores = evaluate(trained.network, input_of(trained, heard.times, heard.units)).class_scores
+    answer = trained.class_names[int(scores.argmax())]
     with Notebook(chromium(*microphone(tmp_path, wave, SPEECH_RATE_HZ)), lab, say) as page:
         assert "with other microphones" in page.text()
         page.changes(lambda: record(page, 3.5), f"The reference answers {answer}.")

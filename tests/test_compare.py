@@ -45,7 +45,7 @@ def as_matrices(*sides) -> tuple[np.ndarray, np.ndarray]:
     return active, spikes
 
 
-def test_numbers_by_hand():
+def test_the_measures_are_those_computed_by_hand():
     """Against whole matrices, and means of sorted times."""
     rows_a, rows_b = draw(4, 0), draw(4, 1)
     a, b = utterances(rows_a, [0, 1, 1, 3]), utterances(rows_b, [0, 1, 1, 3])
@@ -81,7 +81,7 @@ def check_side(side, rows, measures, classes):
     assert classes.loc["one", f"spikes_{side}"] == one
 
 
-def test_matched_by_name_in_any_order():
+def test_utterances_are_matched_by_name_in_any_order():
     rows, other_order = draw(3, 0), GERMAN + ENGLISH
     a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])
     b = [rows[2], rows[0], draw(1, 5)[0]]
@@ -98,7 +98,7 @@ def run(monkeypatch, *arguments):
     compare.main()
 
 
-def test_command(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_both_files(tmp_path, monkeypatch, capsys):
     for seed, name in enumerate(("one", "two")):
         for part in ("train", "test"):
             rows = zip(*draw(10, seed), strict=True)

@@ -7,7 +7,7 @@ from scripts.conditions import CONDITIONS, NOISE, RECORDED, first_takes, in_cond
 from shd_helpers.data.recordings import encode_file
 
 
-def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condition(tmp_path):
+def test_a_recording_has_the_spikes_of_its_data_set_and_others_in_each_condition(tmp_path):
     path, t = tmp_path / "word.wav", np.arange(24_000) / 48_000
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t)), 48_000)
     times, units = encode_file(path)
@@ -24,7 +24,7 @@ def test_a_recording_is_heard_as_its_data_set_has_it_and_otherwise_in_each_condi
     assert late["a room of 0.6 s"] > late["300 to 3400 Hz"]
 
 
-def test_two_takes_of_each_digit_language_and_speaker_are_heard():
+def test_two_takes_of_each_digit_language_and_speaker_are_chosen():
     names = [
         f"lang-{language}_speaker-{speaker:02}_trial-{trial}_digit-{digit}.flac"
         for language in ("english", "german")

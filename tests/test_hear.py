@@ -12,7 +12,7 @@ from shd_helpers import hear
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
-from shd_helpers.study import evaluate, input_of, read_network
+from shd_helpers.study import evaluate, input_of, load_pretrained
 from tests.imports import loaded_by
 
 SEVEN = synthesize("seven", "en-us+m3")
@@ -32,7 +32,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_answer_is_the_networks_and_so_is_its_confidence(seven):
-    trained = read_network("small")
+    trained = load_pretrained("small")
     utterance = encode_utterance(SEVEN, RATE)
     events = input_of(trained, utterance.times, utterance.units)
     scores = evaluate(trained.network, events).class_scores[0].double().numpy()
@@ -44,8 +44,8 @@ def test_the_answer_is_the_networks_and_so_is_its_confidence(seven):
 
 
 def test_an_answer_is_accepted_from_the_networks_own_threshold_on(seven, monkeypatch):
-    trained = read_network("small")
-    monkeypatch.setattr(hear, "read_network", lambda _: trained)
+    trained = load_pretrained("small")
+    monkeypatch.setattr(hear, "load_pretrained", lambda _: trained)
     for threshold, accepted in ((None, None), (0.01, True), (1.1, False)):
         trained.about["confidence_threshold"] = threshold
         assert hear.Listener(language="both").hear(seven).accepted is accepted

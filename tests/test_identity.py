@@ -1,268 +1,125 @@
-"""A network that isn't the study's own has another hash, and isn't built, counted or exported."""
+"""The rules by which runs are the same run; each hash is computed a second time by hand."""
 
+import ast
+import hashlib
 import json
+import re
 
-import numpy as np
-import pandas as pd
 import pytest
-import snntorch as snn
-import torch
-from shd_circuit.quantize import integer_network
 
-from shd_helpers.events import Downsampling, Subsets
-from shd_helpers.network import (
-    ConvolutionalNetwork,
-    NetworkConfig,
-    Quantization,
-    SpikingNetwork,
-    build_network,
-    costs,
-)
-from shd_helpers.network.surrogates import spike_grad, true_step
-from shd_helpers.study import evaluate, keep_network, load_network, read_network
-from shd_helpers.study.identity import run_hash
-from shd_helpers.study.other_networks import other_network
-from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run
-from tests.test_engine import random_events
+from shd_helpers.study import identity
+from shd_helpers.study.identity import current_names, run_hash
 
-DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}
-SMALL = {"n_hidden": 12, "pool_steps": 10, "language": "english", "beta": 0.9375}
-GRID = Recipe.from_flat(SMALL).input
-EVENTS = random_events(9, GRID.n_steps, GRID.n_units, 10, 0.1)
-CIRCUIT = Quantization.named("4-8-12 product")
+# Constants of the study that were settings once: they are part of every hash (rule 5).
+ALWAYS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
+DATA = {"name": "hd", "train_sha256": "aa", "test_sha256": "bb"}
+CONTENTS = {"train_sha256": "aa", "test_sha256": "bb"}
 
 
-class Leaky(snn.Leaky):
-    """A subclass with the name of its base class: it could do anything."""
+def by_hand(settings, contents=CONTENTS, numerics=1, *more):
+    """Return the hash of what counts, with nothing but JSON and SHA-256."""
+    text = json.dumps([settings | ALWAYS, contents, numerics, *more], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class OtherNetwork(SpikingNetwork):
-    """A subclass that changes nothing."""
+def test_the_example_of_the_module_is_computed_as_it_says():
+    parameters, data, hashed = re.findall(
+        r"(?<=\n\n)((?:    .+\n)+)", identity.__doc__.partition("An example")[2]
+    )
+    parameters = ast.literal_eval(parameters.strip())
+    text = json.dumps(json.loads(hashed), sort_keys=True)
+    wanted = hashlib.sha256(text.encode()).hexdigest()[:16]
+    assert run_hash(parameters, ast.literal_eval(data.strip())) == wanted
+    assert f"the run's hash, {wanted}." in identity.__doc__.replace("\n", " ")
 
 
-class Adaptive(snn.Leaky):
-    """A neuron with a second state, which fades and is subtracted from the current."""
-
-    def forward(self, input_, mem):
-        adaptation = getattr(self, "adaptation", 0.0)
-        spk, mem = super().forward(input_ - adaptation, mem)
-        self.adaptation = 0.9 * adaptation + 0.1 * spk
-        return spk, mem
-
-
-def own(**changes):
-    """Return the network of a run's parameters, large enough to spike."""
-    recipe = Recipe.from_flat(SMALL | changes)
-    grid, generator = recipe.input, torch.Generator().manual_seed(0)
-    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
-    if isinstance(model, SpikingNetwork):
-        with torch.no_grad():
-            model.fc1.weight.mul_(4)
-    return model
+def test_1_a_setting_counts_by_name_and_value_and_locations_do_not():
+    hashes = {
+        run_hash({name: value, "dataset": "hd", "run_name": "mine"}, DATA)
+        for name, value in (("slope", 2.0), ("slope", 3.0), ("beta", 2.0))
+    }
+    assert hashes == {by_hand({"slope": 2.0}), by_hand({"slope": 3.0}), by_hand({"beta": 2.0})}
+    elsewhere = {"slope": 2.0, "dataset": "/another/folder", "run_name": "other"}
+    assert run_hash(elsewhere, DATA) == by_hand({"slope": 2.0})
 
 
-def neuron(kind, **options):
-    step_beta = NetworkConfig(beta=0.9375).step_beta(GRID.step_ms)
-    given = {"beta": step_beta, "spike_grad": spike_grad("fast_sigmoid", 2.0)} | options
-    return lambda model: setattr(model, "lif1", kind(**given))
+def test_2_data_count_by_their_content_and_not_by_their_name():
+    assert run_hash({}, DATA | {"name": "renamed"}) == run_hash({}, DATA) == by_hand({})
+    changed = CONTENTS | {"test_sha256": "cc"}
+    assert run_hash({}, DATA | changed) == by_hand({}, changed) != by_hand({})
 
 
-OTHERS = {
-    "a subclass of Leaky": neuron(Leaky),
-    "a neuron with a second state": neuron(Adaptive),
-    "a subclass of the network": lambda model: setattr(model, "__class__", OtherNetwork),
-    "another layer": lambda model: setattr(
-        model, "fc1", torch.nn.Bilinear(GRID.n_units, 1, 12).requires_grad_()
-    ),
-    "a layer more": lambda model: model.add_module("fc3", torch.nn.Linear(10, 10)),
-    "other shapes": lambda model: setattr(model, "fc1", torch.nn.Linear(GRID.n_units, 13)),
-    "another beta": neuron(snn.Leaky, beta=0.5),
-    "a learned beta": neuron(snn.Leaky, learn_beta=True),
-    "another reset": neuron(snn.Leaky, reset_mechanism="zero"),
-    "another surrogate": lambda model: setattr(model.lif1, "spike_grad", true_step),
-    "another slope": lambda model: setattr(model.lif1, "spike_grad", spike_grad("atan", 3.0)),
-    "other delays": lambda model: setattr(model, "delays", (0, 1)),
-}
-
-
-def written(folder, model, parameters=None):
-    """Write a run of a model that was never trained."""
-    recipe = Recipe.from_flat(parameters or SMALL)
-    parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
-    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
-    predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
-    run.finish(model, {"test": 0.5}, predictions, {}, {})
-    return read_run(folder)
+def test_3_the_version_of_what_the_code_computes_counts(monkeypatch):
+    monkeypatch.setattr(identity, "NUMERICS", 7)
+    assert run_hash({"slope": 2.0}, DATA) == by_hand({"slope": 2.0}, CONTENTS, 7)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "neutral", "other"),
     [
-        {},
-        {"network": "convolutional"},
-        {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
-        {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
+        ("kernel_size", 0, 32),
+        ("learn_beta", False, True),
+        ("readout", "spikes", "membrane"),
+        ("dropout", 0.0, 0.1),
+        ("protocol", "official", "everybody"),
     ],
 )
-def test_the_studys_own_network_leaves_the_hash_as_it_was(tmp_path, changes):
-    parameters = SMALL | changes
-    run = written(tmp_path / "run", own(**changes), parameters)
-    assert "other_network" not in run.info
-    recipe = Recipe.from_flat(parameters)
-    assert run.info["hash"] == run_hash(recipe.flat(), DATA)
-    assert other_network(own(**changes), recipe) is None
-    assert isinstance(load_network(run).network, SpikingNetwork | ConvolutionalNetwork)
-
-
-@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS.keys())
-def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
-    model = own()
-    change(model)
-    run = written(tmp_path / "run", model)
-    without = run_hash(run.info["parameters"], DATA)
-    assert run.info["hash"] != without
-    assert run.info["hash"] == run_hash(run.info["parameters"], DATA, run.info["other_network"])
-    with pytest.raises(
-        RunError, match=r"run\.json: this run trained a network that isn't"
-    ) as error:
-        load_network(run)
-    assert "damaged" not in str(error.value) and "\n" not in str(error.value)
-    with pytest.raises(RunError, match="network that isn't the study's own"):
-        keep_network(run, tmp_path / "kept.npz")
-    assert not (tmp_path / "kept.npz").exists()
-
-
-def test_the_refusal_names_the_class(tmp_path):
-    model = own()
-    OTHERS["a neuron with a second state"](model)
-    run = written(tmp_path / "run", model)
-    assert run.info["other_network"]["lif1"] == "tests.test_identity.Adaptive"
-    wanted = r"lif1 is tests\.test_identity\.Adaptive instead of snntorch\._neurons\.leaky\.Leaky"
-    with pytest.raises(RunError, match=wanted):
-        load_network(run)
-
-
-def test_two_other_networks_have_two_hashes(tmp_path):
-    hashes = set()
-    for i, change in enumerate(OTHERS.values()):
-        model = own()
-        change(model)
-        hashes.add(written(tmp_path / str(i), model).info["hash"])
-    assert len(hashes) == len(OTHERS)
+def test_4_a_later_setting_counts_unless_it_is_neutral(name, neutral, other):
+    assert run_hash({name: neutral}, DATA) == run_hash({}, DATA) == by_hand({})
+    assert run_hash({name: other}, DATA) == by_hand({name: other})
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (lambda state: state.pop("fc2.weight"), r"fc2\.weight is missing"),
-        (lambda state: state.update(more=torch.zeros(3)), "more is unexpected"),
-        (
-            lambda state: state.update({"fc1.bias": torch.zeros(13)}),
-            r"fc1\.bias has the shape \(13,\) instead of \(12,\)",
-        ),
-    ],
+    ("name", "value", "needed", "needed_value"),
+    [("stride", 8, "kernel_size", 32), ("held_out", -1, "protocol", "everybody")],
 )
-def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, change, problem):
-    run = written(tmp_path / "run", own())
-    keep_network(run, tmp_path / "kept.npz")
-    change(run.state)
-    fits = rf"doesn't fit the network of its parameters: {problem}\."
-    with pytest.raises(RunError, match=rf"run/state_dict\.pt: .*{fits}.*Run 03_model") as error:
-        load_network(run)
-    assert "damaged" not in str(error.value)
-    with np.load(tmp_path / "kept.npz") as file:
-        arrays = {name: torch.from_numpy(x) for name, x in file.items() if name != "about"}
-        about = file["about"]
-    change(arrays)
-    np.savez(tmp_path / "kept.npz", about=about, **{n: x.numpy() for n, x in arrays.items()})
-    with pytest.raises(RunError, match=rf"kept\.npz: .*{fits}.*git checkout HEAD") as error:
-        read_network(tmp_path / "kept.npz")
-    assert "damaged" not in str(error.value)
+def test_4_a_setting_that_needs_another_one_counts_with_it(name, value, needed, needed_value):
+    assert run_hash({name: value}, DATA) == by_hand({})
+    both = {name: value, needed: needed_value}
+    assert run_hash(both, DATA) == by_hand(both)
 
 
-def test_what_is_no_state_dict_is_called_damaged(tmp_path):
-    run = written(tmp_path / "run", own())
-    torch.save([1, 2], run.folder / "state_dict.pt")
-    info = json.loads((run.folder / "run.json").read_text())
-    del info["files"]  # as in older runs, which have no hashes of their files
-    (run.folder / "run.json").write_text(json.dumps(info))
-    with pytest.raises(RunError, match=r"damaged .*no state_dict.*Run 03_model"):
-        load_network(read_run(run.folder))
+def test_5_a_constant_that_came_with_a_setting_counts_with_it():
+    assert run_hash({"n_delays": 1}, DATA) == by_hand({})
+    assert run_hash({"n_delays": 3}, DATA) == by_hand({"n_delays": 3, "delay_ms": 30.0})
 
 
-@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
-@pytest.mark.parametrize("kind", [Leaky, Adaptive, snn.Lapicque])
-def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
-    model = own()
-    neuron(kind)(model)
-    evaluation = evaluate(model, EVENTS)
-    reason = rf"can't be counted: lif1 is a \S*{kind.__name__}, not snntorch's Leaky.*Count what"
-    with pytest.raises(ValueError, match=reason):
-        evaluation.predictions()
-    predictions = evaluation.predictions(with_accumulates=False)
-    assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
-    with pytest.raises(ValueError, match=reason):
-        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)
+def test_6_a_circuit_counts_by_its_settings_and_with_the_constants_of_circuits():
+    bits = {"fc1_bits": 4, "fc2_bits": 8, "mem_bits": 12}
+    constants = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+    counted = bits | constants | {"leak": "product"}
+    assert run_hash({"circuit": "4-8-12 product"}, DATA) == by_hand(counted)
+    assert run_hash(bits | {"leak": "product", "quantized_epochs": 0}, DATA) == by_hand(counted)
+    assert run_hash({"circuit": ""}, DATA) == by_hand({})
 
 
-class OtherScores(SpikingNetwork):
-    def scores(self, recording):
-        return -super().scores(recording)
+def test_7_the_version_of_the_augmentation_counts_with_augmented_recordings(monkeypatch):
+    monkeypatch.setattr(identity, "WAVEFORMS", 5)
+    assert run_hash({"augmented_copies": 0}, DATA) == by_hand({})
+    assert run_hash({"augmented_copies": 1}, DATA) == by_hand({"changed": 1, "changes": 5})
 
 
-class OtherDelays(SpikingNetwork):
-    def delayed_copies(self, x):
-        return super().delayed_copies(x.flip(0))
+def test_8_another_network_counts_by_its_description():
+    described = {"lif1": "mine.Neuron"}
+    assert run_hash({}, DATA, described) == by_hand({}, CONTENTS, 1, described)
+    assert run_hash({}, DATA, None) == by_hand({})
 
 
-@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
-@pytest.mark.parametrize("kind", [OtherScores, OtherDelays])
-def test_the_compiled_engine_runs_no_network_with_other_methods(kind):
-    """It has its own code for them, so it would pass them over."""
-    model = own()
-    model.__class__ = kind
-    wanted = evaluate(model, EVENTS, engine="snntorch").class_scores
-    assert torch.equal(evaluate(model, EVENTS).class_scores, wanted)
-    assert not torch.equal(evaluate(own(), EVENTS).class_scores, wanted)
+def test_9_a_renamed_setting_counts_under_its_first_name_and_value():
+    assert run_hash({"ensemble_size": 4}, DATA) == by_hand({"members": 4})
+    renamed = {"protocol": "leave_one_speaker_out", "held_out": 3}
+    assert run_hash(renamed, DATA) == by_hand({"protocol": "leave_one_out", "held_out": 3})
+    quantized = run_hash({"circuit": "3-8-12 QAT"}, DATA)
+    bits = {"fc1_bits": 3, "fc2_bits": 8, "mem_bits": 12, "leak": "shift"}
+    constants = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+    assert quantized == by_hand(bits | constants | {"quantised_epochs": 10})
 
 
-REFUSED = {
-    **{name: OTHERS[name] for name in ("a subclass of Leaky", "a subclass of the network")},
-    **{name: OTHERS[name] for name in ("a neuron with a second state", "another layer")},
-    **{name: OTHERS[name] for name in ("another beta", "another reset")},
-    "Synaptic": neuron(snn.Synaptic, alpha=0.5),
-    "Lapicque": neuron(snn.Lapicque),
-    "inhibition": neuron(snn.Leaky, inhibition=True),
-    "graded spikes": neuron(snn.Leaky, graded_spikes_factor=0.5),
-    "another forward": lambda model: setattr(model.lif1, "forward", lambda x, mem: (x, mem)),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
-@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED.keys())
-def test_only_the_studys_networks_become_circuits(change):
-    config = Recipe.from_flat(SMALL).network
-    assert integer_network(own(), config, GRID, CIRCUIT).sizes == (GRID.n_units, 12, 10)
-    model = own()
-    change(model)
-    with pytest.raises(ValueError, match=r"the (network is|network has|beta of) .*\.$"):
-        integer_network(model, config, GRID, CIRCUIT)
-
-
-def test_a_surrogate_of_ones_own_hinders_no_circuit():
-    """Only training uses it."""
-    config, model = Recipe.from_flat(SMALL).network, own()
-    wanted = integer_network(model, config, GRID, CIRCUIT)
-    model.lif1.spike_grad = true_step
-    found = integer_network(model, config, GRID, CIRCUIT)
-    assert (found.layers[0].weight == wanted.layers[0].weight).all()
-
-
-def test_a_network_that_is_no_network_of_the_study_is_named():
-    config = Recipe.from_flat(SMALL).network
-    model = torch.nn.Linear(3, 3)
-    with pytest.raises(ValueError, match=r"the network is a torch\.nn\.modules\.linear\.Linear\."):
-        integer_network(model, config, Downsampling(pool_steps=10), CIRCUIT)
-    with pytest.raises(ValueError, match=r"counted: it is a torch\.nn\S*Linear, not a SpikingNet"):
-        costs(model, pd.DataFrame({"input_events": [1]}), 3, 3)
+def test_first_names_are_read_as_todays():
+    first = {"members": 2, "changed": 1, "protocol": "leave_one_out", "circuit": "3-8-12 tuned"}
+    assert current_names(first) == {
+        "ensemble_size": 2,
+        "augmented_copies": 1,
+        "protocol": "leave_one_speaker_out",
+        "circuit": "3-8-12 QAT",
+    }

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import load_network, read_network, read_run, read_table
+from shd_helpers.study import load_network, load_pretrained, read_run, read_table
 from shd_helpers.study.identity import FIRST_NAMES, current_names, run_hash
 from shd_helpers.study.parameters import check_parameters, notebook_parameters
 from shd_helpers.study.recipe import Recipe
@@ -38,7 +38,7 @@ def test_an_old_run_folder_is_read_under_todays_names():
 
 
 def test_an_old_pretrained_network_is_that_of_its_run():
-    network = read_network(OLD / "network.npz")
+    network = load_pretrained(OLD / "network.npz")
     assert network.recipe.network.ensemble_size == 2
     from_run = load_network(read_run(OLD / "run"))
     for name, values in from_run.network.state_dict().items():

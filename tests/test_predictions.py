@@ -29,7 +29,7 @@ def table(home):
     return home.table
 
 
-def test_predictions_are_collected_with_what_their_runs_were(table):
+def test_predictions_are_collected_with_the_settings_of_their_runs(table):
     found = collect_predictions(table)
     assert found.seed.tolist() == [0, 0, 1, 1] and set(found.configuration) == {"x=1.0"}
     assert found.row.tolist() == [0, 1] * 2 and set(found.file) == {"test"}
@@ -39,7 +39,7 @@ def test_predictions_are_collected_with_what_their_runs_were(table):
     assert found.integer_predicted.tolist() == ["", "", "one", "two"]
 
 
-def test_a_run_that_has_its_row_alone_is_told(table):
+def test_a_run_without_predictions_is_reported(table):
     kept = pd.read_csv(predictions_path(table))
     kept[kept["hash"] == kept["hash"][0]].to_csv(predictions_path(table), index=False)
     with pytest.raises(TableError, match=r"gz: 1 runs are missing\. Run the sweep again"):

@@ -4,9 +4,9 @@ import re
 import tomllib
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
@@ -21,7 +21,7 @@ def split(requirement):
 
 
 def test_conda_environment_is_the_same_list():
-    conda = yaml.safe_load((ROOT / "environment.yml").read_text())
+    conda = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
     wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"]]

@@ -15,7 +15,7 @@ from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.network import engine as fused
 from shd_helpers.network.quantization import HEADROOM
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, fit
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 from tests.test_engine import random_events
 
 BITS = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12)
@@ -164,7 +164,12 @@ def test_floats_and_low_precision_agree_on_spoken_utterances(tmp_path, monkeypat
     settings = TrainConfig(40, 8, 2e-3, 15)
     model = build_network(config, grid.n_units, 10, 3.0, torch.Generator().manual_seed(0))
     history = fit(
-        model, training, test, settings, torch.Generator().manual_seed(0), quantization=rule
+        model,
+        training,
+        test,
+        settings,
+        torch.Generator().manual_seed(0),
+        options=TrainOptions(quantization=rule),
     )
     own = evaluate(model, test)
     answered = integer_network(model, config, grid, rule).evaluate(test)[0].argmax(1)
@@ -206,7 +211,7 @@ def train(rule=None, epochs=3, on_epoch=None):
     settings = TrainConfig(epochs=epochs, batch_size=4, lr=0.01)
     history = fit(
         model, events, events, settings, torch.Generator().manual_seed(0),
-        quantization=rule, on_epoch=on_epoch,
+        options=TrainOptions(quantization=rule), on_epoch=on_epoch,
     )  # fmt: skip
     return model, config, events, history
 

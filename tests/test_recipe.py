@@ -16,7 +16,7 @@ from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
 from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.paths import NOTEBOOKS
-from shd_helpers.study import fit, identity
+from shd_helpers.study import TrainOptions, fit, identity
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import NEUTRAL, Recipe
@@ -31,7 +31,7 @@ VALUES = st.one_of(
 )
 
 
-def test_the_defaults_pass():
+def test_the_defaults_are_those_of_the_notebooks_and_pass():
     """And are those of notebook 3's cell, name by name."""
     own = Recipe().flat()
     assert own == DEFAULTS
@@ -72,7 +72,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         events = random_events(40, grid.n_steps, grid.n_units, 10, 0.1)
         parts = [events.take(part) for part in split_validation(events, recipe.split, 0)]
         model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-        history = fit(model, *parts, training, generator, augmentation=recipe.augmentation)
+        history = fit(model, *parts, training, generator, options=TrainOptions(recipe.augmentation))
     except ValueError as error:
         assert name in str(error) or "epoch 1: a loss" in str(error)
         assert "\n" not in str(error) and len(str(error)) < 1000
@@ -102,7 +102,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         ({"protocol": "everybody"}, "score_test True: protocol"),
     ],
 )
-def test_what_goes_together(changes, message):
+def test_settings_that_do_not_go_together_are_refused(changes, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         Recipe.from_flat({**DEFAULTS, **changes})
 
@@ -155,7 +155,7 @@ def test_a_refusal_lists_every_reason():
     assert {"network", "beta", "shift_units"} <= names
 
 
-def test_changed_copies_train_behind_the_recordings(tmp_path, toy_dir, data_dir):
+def test_augmented_copies_follow_the_training_recordings(tmp_path, toy_dir, data_dir):
     for path in toy_dir.glob("toy_*.h5"):
         shutil.copy(path, tmp_path)
     small = {"dataset": str(tmp_path), "pool_units": 50, "pool_steps": 99}
@@ -170,7 +170,7 @@ def test_changed_copies_train_behind_the_recordings(tmp_path, toy_dir, data_dir)
     assert parts.validation.rows.tolist() == plain.validation.rows.tolist()
 
 
-def test_a_network_larger_than_the_memory(monkeypatch):
+def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
     """At the study's size a run takes 55 MB for certain; the measured peak is above."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=60e6))
     Recipe().check_memory()
@@ -207,7 +207,7 @@ def hashed(**changes):
 
 
 @pytest.mark.parametrize(("recorded", "changes"), RECORDED.items())
-def test_recorded_runs_are_found_again(monkeypatch, recorded, changes):
+def test_the_hashes_of_recorded_runs_stay(monkeypatch, recorded, changes):
     monkeypatch.setattr(identity, "NUMERICS", 1)
     assert run_hash(AT_FIRST | changes, DATA) == recorded
 
@@ -246,7 +246,7 @@ def test_a_circuit_counts_by_what_its_name_says():
             hashed(circuit=wrong)
 
 
-def test_what_counts(monkeypatch):
+def test_each_setting_that_counts_changes_the_hash(monkeypatch):
     other = {int: 77, float: 0.77, str: "other", bool: True}
     for name, value in DEFAULTS.items():
         changed = not value if isinstance(value, bool) else other[type(value)]

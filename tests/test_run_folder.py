@@ -26,11 +26,11 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     evaluation,
-    keep_network,
     load_network,
+    load_pretrained,
     load_utterances,
-    read_network,
     record_examples,
+    save_pretrained,
     seen_and_unseen_accuracy,
     training,
 )
@@ -187,7 +187,7 @@ def test_whenever_a_writer_is_interrupted_the_old_run_or_the_new_one_is_whole(fo
     assert epochs == sorted(epochs) and epochs[0] == 1 and last == 2
 
 
-def test_who_reads_while_runs_replace_each_other_gets_whole_ones(found):
+def test_a_reader_gets_whole_runs_while_they_replace_each_other(found):
     epochs = found.epochs["read"]
     assert epochs.is_monotonic_increasing and epochs.nunique() > 3
 
@@ -214,7 +214,7 @@ def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, mo
 
 
 @pytest.mark.parametrize("name", ["weights.h5", "state_dict.pt", "examples.h5", "predictions.csv"])
-def test_one_bit_is_told(tmp_path, name):
+def test_one_changed_bit_is_reported(tmp_path, name):
     """PyTorch, HDF5 and pandas read on where a number is another one."""
     path = tmp_path / "run" / name
     write_run(tmp_path / "run")
@@ -340,7 +340,7 @@ def test_a_full_disk_is_recognized_whatever_writes(tmp_path):
     assert len(ended.stdout.splitlines()) > 3
 
 
-def test_a_run_that_cannot_take_its_name_is_kept_and_told(tmp_path):
+def test_a_run_that_cannot_be_renamed_stays_and_the_message_says_where(tmp_path):
     """A link comes while it is trained: neither run is lost, nor does the lock stay."""
     folder, disk, waiting = tmp_path / "run", tmp_path / "disk", tmp_path / ".run.unfinished"
     write_run(folder)
@@ -360,7 +360,7 @@ def test_a_run_that_cannot_take_its_name_is_kept_and_told(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EACCES, errno.ENOSPC])
-def test_a_rename_that_fails_is_told(tmp_path, monkeypatch, number):
+def test_a_rename_that_fails_is_reported(tmp_path, monkeypatch, number):
     folder, real = tmp_path / "run", Path.rename
     write_run(folder)
     run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
@@ -428,7 +428,7 @@ def test_a_run_json_of_other_content_is_named(tmp_path):
             read_run(tmp_path)
 
 
-def test_accuracy_is_none_where_nobody_is():
+def test_an_accuracy_without_utterances_is_none():
     events = replace(random_events(4, 5, 4, 2, 0.1), speakers=np.array([0, 0, 1, 5]))
     scores = torch.nn.functional.one_hot(torch.from_numpy(events.labels), 2).float()
     scores[[1, 3]] = scores[[1, 3]].flip(1)  # the second and the last are wrong
@@ -465,8 +465,8 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     run.epoch(model, EPOCH)
     run.finish(model, {}, PREDICTIONS, record_examples(model, events), {})
     written = read_run(tmp_path)
-    keep_network(written, tmp_path / "networks" / "mine_1.npz")
-    kept = read_network(tmp_path / "networks" / "mine_1.npz")
+    save_pretrained(written, tmp_path / "networks" / "mine_1.npz")
+    kept = load_pretrained(tmp_path / "networks" / "mine_1.npz")
     want = training.evaluate(model, events).class_scores
     for loaded in (load_network(written).network, kept.network):
         assert torch.equal(training.evaluate(loaded, events).class_scores, want) and want.any()

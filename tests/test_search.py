@@ -2,14 +2,14 @@
 
 import numpy as np
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML
 from scipy.stats import qmc
 
 from shd_helpers.paths import ROOT
 from shd_helpers.sweeps.spec import SWEEPS
 
 SEARCH, FINALISTS, FINAL = (
-    yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())
+    YAML(typ="safe", pure=True).load(SWEEPS / f"{name}.yaml")
     for name in ("search", "finalists", "final")
 )
 INPUTS, RECIPES = SEARCH["grid"]["input"], SEARCH["grid"]["recipe"]

@@ -40,7 +40,7 @@ def study(cwd, *arguments):
 
 
 @pytest.mark.slow
-def test_whole_study(tmp_path, toy_dir):
+def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     given = {"dataset": toy_dir, "run_name": "a_b", "lr": "1e-2"}
     ended = study(tmp_path, *(str(x) for item in given.items() for x in ("-p", *item)))
     assert ended.returncode == 0, ended.stderr[-3000:]
@@ -115,7 +115,7 @@ VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
         (("-p", "dataset", "{toy}", *VALIDATES_7), "validation_speakers 7: no such speaker here"),
     ],
 )
-def test_mistakes_end_it_before_it_starts(
+def test_a_mistake_ends_the_study_before_it_starts(
     tmp_path, toy_dir, monkeypatch, data_dir, arguments, message
 ):
     """The command runs in this process, which saves its imports."""
@@ -272,7 +272,7 @@ def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, mon
     assert calls == [path.name for path in (first, first, second, third, third)]
 
 
-def test_data_only(tmp_path, toy_dir):
+def test_data_only_prepares_the_data_and_stops(tmp_path, toy_dir):
     ended = study(tmp_path, "-p", "dataset", str(toy_dir), "--data-only")
     assert ended.returncode == 0
     assert "english: 120 training and 50 test utterances" in ended.stdout

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from ruamel.yaml import YAML
@@ -31,7 +32,7 @@ from tests.imports import loaded_by
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
         ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the places that aren't"),
+        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the values that aren't"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
         ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
     ],
@@ -45,7 +46,7 @@ def test_a_mistake_is_named_before_anything_starts(home, changes, message):
 
 
 @pytest.mark.parametrize("written", ["1e-3", "2.5e4", "-.5", "7", "1:30", "no"])
-def test_numbers_are_those_that_one_reads(home, written):
+def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
     """YAML once took the last two for numbers."""
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
     if written in ("1:30", "no"):
@@ -97,7 +98,7 @@ def test_an_alias_may_repeat_what_was_written(home):
     assert read_sweep(home.yaml).runs[0].parameters["word"] == "b"
 
 
-def test_a_sweep_of_too_many_runs_is_refused_before_it_is_spread(home, monkeypatch):
+def test_a_sweep_of_too_many_runs_is_refused_before_they_are_listed(home, monkeypatch):
     monkeypatch.setattr(spec, "_runs", None)  # which would take the memory
     many = [x / 100 for x in range(100)]
     home.write(grid={"x": many, "word": [f"w{i}" for i in range(100)]}, seeds=[0, 1])
@@ -108,7 +109,7 @@ def test_a_sweep_of_too_many_runs_is_refused_before_it_is_spread(home, monkeypat
 @pytest.mark.parametrize(
     "seeds", [[0, 1], {"low": [3, 4, 5], "others": [0]}, {"low": [1], "b": [2, 3], "others": [7]}]
 )
-def test_runs_are_counted_before_they_are_spread(home, monkeypatch, seeds):
+def test_runs_are_counted_before_they_are_listed(home, monkeypatch, seeds):
     home.write(grid={"pair": {"low": {"x": 1.0}, "high": {}}, "word": ["a", "b", "c"]}, seeds=seeds)
     n_runs = len(read_sweep(home.yaml).runs)
     monkeypatch.setattr(spec, "MOST_RUNS", n_runs)
@@ -143,7 +144,7 @@ def test_all_columns_that_a_row_adds_are_reserved(home):
     home.write(grid={"pair": {"low": {"x": 1.0}}})
     (run, *_) = read_sweep(home.yaml).runs
     for result in ("failed", dict.fromkeys(tables.MEASURED, 0.5)):
-        added = runner._row(run, result).keys() - run.parameters.keys() - run.places.keys()
+        added = runner._row(run, result).keys() - run.parameters.keys() - run.named_values.keys()
         assert added <= tables.COLUMNS, "name the new column in tables.COLUMNS"
 
 
@@ -154,7 +155,7 @@ def test_a_file_that_is_damaged_is_named(home, damage):
         read_sweep(home.yaml)
 
 
-def test_a_key_that_stands_twice_is_refused(home):
+def test_a_key_that_is_there_twice_is_refused(home):
     home.yaml.write_text(home.yaml.read_text() + "seeds: [1]\n")
     with pytest.raises(SweepError, match=r'duplicate key "seeds" .*line \d'):
         read_sweep(home.yaml)
@@ -164,7 +165,9 @@ def test_parameters_that_go_together_are_one_axis(home):
     home.write(grid={"pair": {"low": {"x": 1, "word": "b"}, "high one": {"x": 2.0}}})
     runs = [run for run in read_sweep(home.yaml).runs if run.parameters["seed"] == 0]
     default = notebook_parameters(home.notebook)["word"]
-    found = [(r.configuration, r.places, r.parameters["x"], r.parameters["word"]) for r in runs]
+    found = [
+        (r.configuration, r.named_values, r.parameters["x"], r.parameters["word"]) for r in runs
+    ]
     assert default != "b" and isinstance(found[0][2], float)
     low, high = {"pair": "low"}, {"pair": "high one"}
     assert found == [("pair=low", low, 1.0, "b"), ("pair=high-one", high, 2.0, default)]
@@ -172,11 +175,11 @@ def test_parameters_that_go_together_are_one_axis(home):
         read_sweep(home.yaml, {"word": "c"})
 
 
-def test_a_place_may_have_seeds_of_its_own(home):
+def test_a_value_may_have_seeds_of_its_own(home):
     pair = {"low": {"x": 1.0}, "high": {"x": 2.0}}
     home.write(grid={"pair": pair, "word": ["a", "b"]}, seeds={"high": [3, 4, 5], "others": [0]})
     found = [
-        (r.places["pair"], r.parameters["word"], r.parameters["seed"])
+        (r.named_values["pair"], r.parameters["word"], r.parameters["seed"])
         for r in read_sweep(home.yaml).runs
     ]
     assert found == [
@@ -191,7 +194,7 @@ def test_overrides_are_part_of_the_name(home):
     assert sweep.runs[0].folder.parent.name == "trial_word=b"
     assert sweep.runs[0].hash != read_sweep(home.yaml).runs[0].hash
     assert read_sweep(home.yaml, {"word": "a"}).name == "trial"
-    assert sweep.runs[0].places == {}  # the axis x is a parameter
+    assert sweep.runs[0].named_values == {}  # the axis x is a parameter
     with pytest.raises(SweepError, match="--set x: the grid of"):
         read_sweep(home.yaml, {"x": 3.0})
 
@@ -207,7 +210,7 @@ def test_texts_are_read_as_on_a_command_line(home):
         read_sweep(home.yaml, {"x": "three"})
 
 
-def test_every_point_is_checked(home):
+def test_the_settings_of_every_run_are_checked(home):
     home.write(notebook="03_model_training", grid={"slope": [2.0]}, seeds=[0, -1, 1])
     with pytest.raises(SweepError, match=r"a sweep\.yaml: slope=2\.0: seed -1: must be at least 0"):
         read_sweep(home.yaml)
@@ -241,7 +244,7 @@ CHOOSE = {
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_the_study_s_sweeps(name, home, data_dir):
+def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
     """The toy data have the speakers that validate."""
     sweep, kinds = read_sweep(name), {}
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
@@ -255,7 +258,18 @@ def test_the_study_s_sweeps(name, home, data_dir):
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_what_chooses_does_not_see_what_tests(name, home):
+def test_a_sweep_that_chooses_reads_no_test_utterances(name, home):
     """Each run, by the parameter that notebook 3 gets; where everybody trains, nobody tests."""
     runs = [run.parameters for run in read_sweep(name).runs]
     assert {p["score_test"] for p in runs if p["protocol"] != "everybody"} == {name not in CHOOSE}
+
+
+def test_the_example_of_the_module_gives_the_runs_that_it_names(home, data_dir):
+    text, _, rest = spec.__doc__.partition("::\n")[2].partition("Each combination")
+    wanted = [line.strip() for line in rest.splitlines() if line.endswith(("seed=0", "seed=1"))]
+    home.yaml.write_text(textwrap.dedent(text))
+    sweep = read_sweep(home.yaml)
+    folder = "sweeps/widths_hd/"
+    assert len(wanted) == 6 and [run.run_name for run in sweep.runs] == [folder + w for w in wanted]
+    assert sweep.runs[-1].parameters["lr"] == 5e-4 and sweep.runs[-1].named_values["size"] == "wide"
+    assert f"``runs/{folder}``" in rest and f"``results/{sweep.table.name}``" in rest

@@ -52,7 +52,7 @@ def measured(home, validation):
     return found
 
 
-def test_the_table(home):
+def test_the_table_has_a_row_for_each_run(home):
     home.write(grid={"x": [1, 2.0], "kind": {"low one": {"word": "a/b"}, "high": {}}}, seeds=[3])
     home.finish_all(validation=0.1 + 0.2)
     table = run_sweep(home.yaml)
@@ -72,7 +72,7 @@ def test_the_table(home):
     assert stored.hash.tolist() == [run.hash for run in read_sweep(home.yaml).runs]
 
 
-def test_a_row_is_a_done_run_without_its_folder(home):
+def test_a_row_counts_as_done_without_a_run_folder(home):
     home.finish_all()
     run_sweep(home.yaml)
     shutil.rmtree(home.runs)
@@ -186,7 +186,7 @@ def test_only_a_complete_run_of_the_same_hash_counts(home, key, value):
     assert finished_run(run.folder, run.hash) is None
 
 
-def test_predictions_are_kept_and_never_lost(home):
+def test_predictions_are_saved_and_never_lost(home):
     home.write(keep_predictions=True, grid={"x": [1.0, 2.0]}, seeds=[0])
     first, second = read_sweep(home.yaml).runs
     home.finish(first, predicted=["one", "one"])

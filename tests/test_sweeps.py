@@ -23,7 +23,7 @@ from distributed import LocalCluster
 
 from shd_helpers.study.predictions import collect_predictions
 from shd_helpers.sweeps import clusters, runner
-from shd_helpers.sweeps.clusters import Places
+from shd_helpers.sweeps.clusters import Workers
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
@@ -63,7 +63,7 @@ def scheduler(tmp_path_factory):
 
 
 def test_scheduler_by_hand_and_local_cluster_end_with_the_same_table(home, scheduler):
-    far = run_sweep(home.yaml, places=Places(scheduler=scheduler))
+    far = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert far.status.tolist() == ["done"] * 4, far.error.max()
     assert home.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
     assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
@@ -97,18 +97,18 @@ def test_workers_take_the_sweep_s_environment_and_leave_it(home, scheduler, monk
     home.order(1.0, 1, "wait")
     monkeypatch.setenv("SHD_MARK", "!")
     with ThreadPoolExecutor() as pool:
-        sweep = pool.submit(run_sweep, home.yaml, places=Places(scheduler=scheduler))
+        sweep = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
         wait_until(lambda: len(home.log()) == 2, "both workers are at it")
         home.order(1.0, 0, "")
         home.order(1.0, 1, "")
         assert (sweep.result(LONG_S).status == "done").all()
     monkeypatch.delenv("SHD_MARK")
     home.write(grid={"x": [2.0]})
-    run_sweep(home.yaml, places=Places(scheduler=scheduler))
+    run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert [seen for *_, seen in home.log()] == ["11!", "11!", "11-", "11-"]
 
 
-def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, capsys):
+def test_a_run_that_fails_does_not_stop_the_others(home, scheduler, monkeypatch, capsys):
     """Not even if its error only talks of a full disk."""
     home.order(1.0, 1, "fail")
     assert call(monkeypatch, home.yaml, "--scheduler", scheduler) == 1
@@ -123,11 +123,11 @@ def test_one_that_fails_does_not_stop_the_rest(home, scheduler, monkeypatch, cap
     assert home.begun() == [(1.0, 0), (1.0, 1), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_time_out_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
+def test_the_timeout_is_for_the_whole_run_and_leaves_no_kernel(home, scheduler):
     """Each of two cells stays below the limit, both together don't."""
     home.write(grid={"x": [1.0]}, seeds=[0])
     home.order(1.0, 0, "slow")
-    table = run_sweep(home.yaml, places=Places(scheduler=scheduler), timeout_s=3.5)
+    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler), timeout_s=3.5)
     assert table.status.tolist() == ["failed"]
     assert "time-out: more than 3.5 s" in table.error[0]
     nothing_left([pid for _, _, pid, _ in home.log()])
@@ -162,7 +162,7 @@ def test_killed_worker_is_replaced_and_a_killed_sweep_runs_only_what_is_missing(
     home.order(1.0, 1, "")
     home.order(2.0, 1, "")
     before = (home.runs / "x=1.0,seed=0" / "run.json").stat().st_mtime_ns
-    table = run_sweep(home.yaml, places=Places(scheduler=scheduler))
+    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert table.status.tolist() == ["done"] * 4
     once = [(1.0, 0), (2.0, 0)]
     assert home.begun() == sorted([*once, (x, seed), *[(1.0, 1), (2.0, 1)] * 2])
@@ -176,7 +176,7 @@ def test_two_sweeps_at_once_run_everything_once(home, scheduler):
     wait_until(lambda: "1 running" in command.out.read_text(), "it works")
     wait_until(lambda: home.log(), "the run has begun")
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(run_sweep, home.yaml, places=Places(scheduler=scheduler))
+        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
         wait_until(lambda: (1.0, 1) in home.begun(), "the other works, too")
         home.order(1.0, 0, "")
         ended = other.result(LONG_S)
@@ -195,10 +195,10 @@ def test_full_disk_in_a_run_ends_the_sweep_and_keeps_what_there_is(home, schedul
     home.order(3.0, 0, "disk")
     monkeypatch.setattr(runner, "is_disk_full", lambda error, folder: "[Errno 28]" in error)
     with pytest.raises(SweepError, match=r"No space left on device.*are kept"):
-        run_sweep(home.yaml, places=Places(scheduler=scheduler))
+        run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert home.table.read_text() == before
     home.order(3.0, 0, "")
-    assert (run_sweep(home.yaml, places=Places(scheduler=scheduler)).status == "done").all()
+    assert (run_sweep(home.yaml, workers=Workers(scheduler=scheduler)).status == "done").all()
     assert home.begun() == [(3.0, 0)] * 2
 
 
@@ -217,11 +217,11 @@ def test_ctrl_c_ends_cleanly(home):
     assert home.rows().status.tolist() == ["done"]
 
 
-def test_no_workers(home, monkeypatch):
+def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
     """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):
         with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 at least"):
-            run_sweep(home.yaml, places=Places(workers=workers))
+            run_sweep(home.yaml, workers=Workers(processes=workers))
     for limit_s in (0, -1, math.nan, math.inf):
         with pytest.raises(SweepError, match=f"--timeout {limit_s:g}: must be seconds above 0"):
             run_sweep(home.yaml, timeout_s=limit_s)
@@ -230,7 +230,7 @@ def test_no_workers(home, monkeypatch):
     monkeypatch.setattr(distributed, "LocalCluster", empty)
     monkeypatch.setattr(clusters, "NO_WORKER_S", 0.5)
     with pytest.raises(SweepError, match=r"no worker in \d+ s.*are kept"):
-        run_sweep(home.yaml, places=Places(workers=1))
+        run_sweep(home.yaml, workers=Workers(processes=1))
 
 
 def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
@@ -258,7 +258,7 @@ def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
     assert asyncio.run(sweep())["validation_accuracy"] == 0.5
 
 
-def test_the_real_notebook_in_small(home, scheduler):
+def test_a_sweep_of_the_training_notebook_in_its_small_version(home, scheduler):
     home.write(
         notebook="03_model_training",
         fixed={"n_hidden": 16, "batch_size": 32},
@@ -266,7 +266,7 @@ def test_the_real_notebook_in_small(home, scheduler):
         seeds=[3],
         keep_predictions=True,
     )
-    table = run_sweep(home.yaml, places=Places(scheduler=scheduler))
+    table = run_sweep(home.yaml, workers=Workers(scheduler=scheduler))
     assert table.status.tolist() == ["done"], table.error[0]
     assert table.dataset[0] == "toy" and table.seed[0] == 3 and table.lr[0] == 2e-3
     folder = home.runs.with_name("trial_spoken") / "lr=0.002,seed=3"

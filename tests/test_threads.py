@@ -7,7 +7,15 @@ from shd_helpers.data import locate
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
-from shd_helpers.study import TrainConfig, evaluate, evaluation, fit, one_thread, training
+from shd_helpers.study import (
+    TrainConfig,
+    TrainOptions,
+    evaluate,
+    evaluation,
+    fit,
+    one_thread,
+    training,
+)
 from shd_helpers.study.threads import threads_for
 
 
@@ -59,7 +67,7 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine
     few = train.take(range(8))
     generator = torch.Generator().manual_seed(0)
     model = SpikingNetwork((few.n_units, 16, 10), NetworkConfig(), generator)
-    fit(model, few, few, TrainConfig(epochs=1), generator, engine=engine.name)
+    fit(model, few, few, TrainConfig(epochs=1), generator, options=TrainOptions(engine=engine.name))
     evaluate(model, few, engine.name)
     threads = 1 if engine is SNNTORCH_LOOP else 3
     assert set(calls) == {("forward_backward", threads), ("evaluate_batch", threads)}

@@ -8,7 +8,15 @@ from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.network.surrogates import true_step
-from shd_helpers.study.training import TrainConfig, batches, evaluate, fit, overfit, train_epoch
+from shd_helpers.study.training import (
+    TrainConfig,
+    TrainOptions,
+    batches,
+    evaluate,
+    fit,
+    overfit,
+    train_epoch,
+)
 from tests.networks import spiking_network
 
 both_engines = pytest.mark.parametrize("engine", ["fused", "snntorch"])
@@ -70,7 +78,13 @@ def run_fit(events, seed, engine="fused"):
     valid = events.take(np.arange(1, 120, 2))
     config = TrainConfig(epochs=5, batch_size=16, lr=1e-2, lr_step=2)
     history = fit(
-        net, train, valid, config, generator, engine=engine, on_epoch=lambda _, m: seen.append(m)
+        net,
+        train,
+        valid,
+        config,
+        generator,
+        options=TrainOptions(engine=engine),
+        on_epoch=lambda _, m: seen.append(m),
     )
     assert seen == history
     return net, history
@@ -93,7 +107,7 @@ def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
     with pytest.raises(ValueError, match=r"epoch 1: .*finite.* lr 0\.5 is too large, or slope"):
         fit(
             net, toy, toy, config, generator,
-            engine="snntorch", on_epoch=lambda *args: seen.append(args),
+            options=TrainOptions(engine="snntorch"), on_epoch=lambda *args: seen.append(args),
         )  # fmt: skip
     assert not seen  # nothing of that epoch is kept
 

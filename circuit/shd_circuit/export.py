@@ -21,8 +21,8 @@ from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import resolve, runs_dir
-from shd_helpers.study import evaluate, load_network, load_utterances, read_network, read_run
-from shd_helpers.study.networks import TrainedNetwork, networks_dir
+from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
+from shd_helpers.study.pretrained import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError
 
 
@@ -97,7 +97,7 @@ def export(
     Parameters
     ----------
     trained : TrainedNetwork
-        From `study.load_network` or `study.read_network`; its data set is still there.
+        From `study.load_network` or `study.load_pretrained`; its data set is still there.
     out : Path
         The folder.
     circuit : str
@@ -178,7 +178,7 @@ def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
     same = f"{file.stem.rstrip('0123456789').rstrip('_')}_[0-9].npz"
     for kept in sorted(file.parent.glob(same)) if file.suffix == ".npz" else []:
         (language,) = (name for name, words in LANGUAGES.items() if words == trained.class_names)
-        other = read_network(kept).speaking(language)
+        other = load_pretrained(kept).speaking(language)
         if other.recipe.split.protocol == "official" and other.recipe.split.score_test:
             other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
             events, circuit = load_utterances(other).predicted, circuit_of(other, bits)
@@ -258,7 +258,7 @@ def export_from(given: argparse.Namespace) -> None:
     """Export as the arguments say, and print the accuracies."""
     out, file = out_folder(given), find(given.run)
     is_run = file.name == "run.json"
-    trained = load_network(read_run(file.parent)) if is_run else read_network(file)
+    trained = load_network(read_run(file.parent)) if is_run else load_pretrained(file)
     if given.dataset:
         trained.about["parameters"]["dataset"] = given.dataset
     if given.language:

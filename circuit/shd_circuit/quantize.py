@@ -14,7 +14,7 @@ from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantization import HEADROOM
 from shd_helpers.network.spiking import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
-from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study.pretrained import TrainedNetwork
 
 
 def integer_network(

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML
 
 from shd_circuit.folder import ExportError, check_header
 from shd_helpers.command import run
@@ -58,7 +58,7 @@ def chances(folder: Path) -> str:
     if folder != ROOT / FOLDER:
         return "How often this network is right for a stranger isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
-    plan = yaml.safe_load((ROOT / "sweeps" / "reference.yaml").read_text(encoding="utf-8"))["plan"]
+    plan = YAML(typ="safe", pure=True).load(ROOT / "sweeps" / "reference.yaml")["plan"]
     table = table[table.speaker.isin(plan["unseen_speakers"])]
     right = table.pivot(index="speaker", columns="seed", values="accuracy")
     mean, half = interval(100 * right.to_numpy())

@@ -6,7 +6,7 @@ import shd_circuit
 from test_export import run_of
 
 from scripts import circuit_tables as tables
-from shd_helpers.study import keep_network, load_network, load_utterances, read_run
+from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained
 from shd_helpers.study.recipe import Recipe
 from tests.toy import write_toy
 
@@ -51,7 +51,7 @@ def test_disturbances(home, monkeypatch, capsys):
 def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     kept = home / "results" / "networks" / "kept.npz"
     kept.parent.mkdir(parents=True)
-    keep_network(read_run(home / "runs" / "b"), kept)
+    save_pretrained(read_run(home / "runs" / "b"), kept)
     make(monkeypatch, "faults", "b")
     path = home / "results" / "circuit_faults.csv"
     table = pd.read_csv(path)
@@ -63,7 +63,7 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     events = load_utterances(trained).predicted
     right = shd_circuit.circuit_of(trained).evaluate(events)[0].argmax(1) == events.labels
     assert table.accuracy[table.kind == "none"].item() == pytest.approx(right.mean(), rel=1e-4)
-    monkeypatch.setattr(tables, "read_network", lambda name: trained)  # its data has no name
+    monkeypatch.setattr(tables, "load_pretrained", lambda name: trained)  # its data has no name
     make(monkeypatch, "faults", "kept")  # the same run
     assert len(pd.read_csv(path)) == len(table)
 

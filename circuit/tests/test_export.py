@@ -33,14 +33,15 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     Recipe,
     RunWriter,
+    TrainOptions,
     evaluate,
     fit,
-    keep_network,
     load_network,
-    read_network,
+    load_pretrained,
     read_run,
     read_table,
     record_examples,
+    save_pretrained,
     seen_and_unseen_accuracy,
 )
 from tests import RESULTS
@@ -78,7 +79,7 @@ def run_of(parameters, place):
     writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
     fit(
         model, parts.training, parts.validation, recipe.training, generator,
-        augmentation=recipe.augmentation, quantization=recipe.circuit, on_epoch=writer.epoch,
+        options=TrainOptions(recipe.augmentation, recipe.circuit), on_epoch=writer.epoch,
     )  # fmt: skip
     validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
     scores = {"train": None, "validation": validated.accuracy}
@@ -191,9 +192,9 @@ def follow_readme(folder):
 def committed(folder):
     """Return the kept network that a committed folder is of, and its circuit."""
     if folder == "circuit_study":
-        kept = read_network("circuit_0")
+        kept = load_pretrained("circuit_0")
         return kept, circuit_of(kept)
-    kept = read_network("small").speaking("english")
+    kept = load_pretrained("small").speaking("english")
     return kept, circuit_of(kept, Quantization.named("5-8-16 product"))
 
 
@@ -322,7 +323,7 @@ def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, 
 
 def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
     run, kept = trained(), tmp_path / "kept.npz"
-    keep_network(read_run(run), kept)
+    save_pretrained(read_run(run), kept)
     with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
         exported(monkeypatch, capsys, kept)
     exported(monkeypatch, capsys, run, "--out", tmp_path / "of_run", "--utterances", 3)

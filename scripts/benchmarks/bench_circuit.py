@@ -8,7 +8,7 @@ from shd_circuit import circuit_of, read_vectors
 
 from scripts.benchmarks.bench_cochlea import seconds
 from shd_helpers.paths import ROOT
-from shd_helpers.study import read_network
+from shd_helpers.study import load_pretrained
 
 FOLDER, NETWORK = ROOT / "results" / "circuit_study", "circuit_0"
 TIMES = 50  # the vectors one after the other, so that the process's start counts little
@@ -23,7 +23,7 @@ def rows(repeats: int = 9) -> list[dict]:
         `benchmark`, `variant`, `batch` (words), and `median_s` of one word.
     """
     words, text = read_vectors(FOLDER), (FOLDER / "vectors.txt").read_text() * TIMES
-    circuit = circuit_of(read_network(NETWORK))
+    circuit = circuit_of(load_pretrained(NETWORK))
 
     def model():
         for word in words:

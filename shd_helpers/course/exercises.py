@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import yaml
+from ruamel.yaml import YAML
 
 from shd_helpers.course import my_network
 
@@ -289,4 +289,4 @@ EXERCISES = {
     "interval_by_speaker": Exercise(_interval_by_speaker, "your interval is ours.", 1e-4),
 }
 # For each exercise: hints, and the change of the solution's text that makes the mistake.
-MISTAKES = yaml.safe_load(Path(__file__).with_name("exercises.yaml").read_text(encoding="utf-8"))
+MISTAKES = YAML(typ="safe", pure=True).load(Path(__file__).with_name("exercises.yaml"))

@@ -16,7 +16,7 @@ from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.training import fit
+from shd_helpers.study.training import TrainOptions, fit
 
 ONE_SETTING: list[tuple[str, Any]] = [
     ("slope", 25.0),
@@ -135,7 +135,7 @@ class Experiment:
                     utterances.validation,
                     recipe.training,
                     generator,
-                    augmentation=recipe.augmentation,
+                    options=TrainOptions(recipe.augmentation),
                     on_epoch=show_epoch,
                 )
         finally:

@@ -14,7 +14,7 @@ from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import OF_A_RUN, runs_dir
-from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError
 

@@ -16,7 +16,7 @@ from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.networks import TrainedNetwork, input_of
+from shd_helpers.study.pretrained import TrainedNetwork, input_of
 
 
 class Recorder(anywidget.AnyWidget):

@@ -9,12 +9,18 @@ _MODULES = {
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
     "recipe": ("Recipe",),
-    "networks": ("input_of", "keep_network", "load_network", "load_utterances", "read_network"),
+    "pretrained": (
+        "input_of",
+        "save_pretrained",
+        "load_network",
+        "load_utterances",
+        "load_pretrained",
+    ),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "read_run"),
     "statistics": ("contrasts", "difference", "holm", "interval", "summarize"),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
-    "training": ("TrainConfig", "fit", "overfit"),
+    "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -39,7 +39,7 @@ from shd_helpers.network import NetworkConfig, Quantization, build_network, choo
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, fit, one_thread
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit, one_thread
 
 VALUES = Path(__file__).parents[1] / "behavior.json"
 
@@ -87,28 +87,40 @@ class BehaviorError(ValueError):
 
 
 def cochlea() -> Numbers:
-    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz."""
+    """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz.
+
+    Returns
+    -------
+    mapping
+        Number and mean time of the spikes in groups of 100 channels.
+    """
     from shd_helpers.cochlea import encode
     from shd_helpers.data.recordings import RATE_HZ, at_48_khz
 
-    found: dict[str, list[float] | str] = {}
+    values: dict[str, list[float] | str] = {}
     for name, rate_hz in {"48 kHz": RATE_HZ, "16 kHz": 16_000}.items():
         wave = at_48_khz(_sound(rate_hz), rate_hz)
         times, units = encode(wave, RATE_HZ, seed=3)
         group = units // 100
         counts = np.bincount(group, minlength=7)
         sums_s = np.bincount(group, times, minlength=7)
-        found[f"{name}: spikes of 100 channels each"] = counts.astype(float).tolist()
-        found[f"{name}: their mean times, ms"] = (1000 * sums_s / np.maximum(counts, 1)).tolist()
-    return found
+        values[f"{name}: spikes of 100 channels each"] = counts.astype(float).tolist()
+        values[f"{name}: their mean times, ms"] = (1000 * sums_s / np.maximum(counts, 1)).tolist()
+    return values
 
 
 def augmented_recording() -> Numbers:
-    """Change a fixed sound as an augmented recording is changed; describe the waveform."""
+    """Change a fixed sound as an augmented recording is changed.
+
+    Returns
+    -------
+    mapping
+        The waveform's length, its spectrum in octaves, and its level over time.
+    """
     from shd_helpers.data.recordings import RATE_HZ
     from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 
-    found: dict[str, list[float] | str] = {}
+    values: dict[str, list[float] | str] = {}
     for seed in (1, 13):  # between them they draw a room, noise, and both ends of the band
         rng = np.random.default_rng(seed)
         change = WaveformAugmentation.drawn(rng)
@@ -116,24 +128,30 @@ def augmented_recording() -> Numbers:
         spectrum = np.abs(np.fft.rfft(wave, RATE_HZ))  # one bin a hertz
         octaves_hz = 40 * 2 ** np.arange(10)
         bands = np.add.reduceat(spectrum**2, octaves_hz)[:-1]
-        level = [float(np.sqrt(np.mean(part**2))) for part in np.array_split(wave, 8)]
-        found[f"seed {seed}: samples"] = [float(len(wave))]
-        found[f"seed {seed}: power in octaves, dB"] = (10 * np.log10(bands)).tolist()
-        found[f"seed {seed}: level of eighths, dB"] = (20 * np.log10(level)).tolist()
-    return found
+        level = [float(np.sqrt(np.mean(eighth**2))) for eighth in np.array_split(wave, 8)]
+        values[f"seed {seed}: samples"] = [float(len(wave))]
+        values[f"seed {seed}: power in octaves, dB"] = (10 * np.log10(bands)).tolist()
+        values[f"seed {seed}: level of eighths, dB"] = (20 * np.log10(level)).tolist()
+    return values
 
 
 def downsampling_and_splits() -> Numbers:
-    """Downsample fixed utterances and split them by each protocol: whole numbers, hence exact."""
-    found: dict[str, list[float] | str] = {}
+    """Downsample fixed utterances, and split them by each protocol.
+
+    Returns
+    -------
+    mapping
+        Digests of the events, and of who trains, validates and tests.
+    """
+    values: dict[str, list[float] | str] = {}
     grids = {"study": Downsampling(), "coarse": Downsampling(0, 0.7, 9, 10, 3)}
     for name, grid in grids.items():
         events = downsample(_utterances(seed=0), grid, "both")
-        found[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
+        values[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
     files = []
-    for part in (0, 1):
-        events = downsample(_utterances(seed=part), grids["coarse"], "german")
-        files.append(replace(events, file=np.full(len(events), part, np.uint8)))
+    for number in (0, 1):  # of the file
+        events = downsample(_utterances(seed=number), grids["coarse"], "german")
+        files.append(replace(events, file=np.full(len(events), number, np.uint8)))
     train, test = files
     splits = {
         "official": Split(),
@@ -146,35 +164,63 @@ def downsampling_and_splits() -> Numbers:
         for chosen in parts:
             assert chosen is not None and chosen.rows is not None and chosen.file is not None
             rows += [chosen.rows, chosen.file, chosen.labels]
-        found[f"split, {name}"] = _digest(*rows)
-    return found
+        values[f"split, {name}"] = _digest(*rows)
+    return values
 
 
 def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
-    """Take a batch forward and backward; return loss, scores, spikes and gradients."""
+    """Take a batch forward and backward through a small network.
+
+    Parameters
+    ----------
+    network : mapping
+        Settings of the network that aren't at their defaults.
+    engine : str
+        See `choose_engine`.
+    step_ms : float
+        Length of a step, milliseconds.
+
+    Returns
+    -------
+    mapping
+        Loss, scores, spikes and gradients; of an ensemble those of each member.
+    """
     events = _events(step_ms)
     model = _model(network, step_ms)
     index = np.arange(len(events))
     chosen = choose_engine(engine, model)
     networks = getattr(model, "ensemble_members", ()) or (model,)
-    found: dict[str, list[float] | str] = {}
-    for i, trained in enumerate(networks):
-        loss, scores = chosen.forward_backward(trained, events, index)
-        found[f"loss {i}"] = [loss]
-        found[f"scores {i}"] = scores.flatten().tolist()
-        for name, parameter in trained.named_parameters():
+    values: dict[str, list[float] | str] = {}
+    for i, single in enumerate(networks):
+        loss, scores = chosen.forward_backward(single, events, index)
+        values[f"loss {i}"] = [loss]
+        values[f"scores {i}"] = scores.flatten().tolist()
+        for name, parameter in single.named_parameters():
             if parameter.grad is not None:
-                found[f"gradient of {name} {i}"] = _summary(parameter.grad)
+                values[f"gradient of {name} {i}"] = _summary(parameter.grad)
     scores, n_spikes = chosen.evaluate_batch(model, events, index)
-    found["scores"] = scores.flatten().tolist()
-    found["spikes"] = n_spikes.double().sum(0).tolist()
-    return found
+    values["scores"] = scores.flatten().tolist()
+    values["spikes"] = n_spikes.double().sum(0).tolist()
+    return values
 
 
 def training(
     augmentation: Augmentation | None = None, quantization: Quantization | None = None
 ) -> Numbers:
-    """Train for three epochs with a falling learning rate; return losses, weights and scores."""
+    """Train a small network for three epochs with a falling learning rate.
+
+    Parameters
+    ----------
+    augmentation : Augmentation, optional
+        Changes the utterances in each epoch.
+    quantization : Quantization, optional
+        The last epochs train with low-precision weights.
+
+    Returns
+    -------
+    mapping
+        Losses, learning rates, weights and scores.
+    """
     events = _events()
     model = _model({"n_hidden": 12})
     schedule = TrainConfig(epochs=3, batch_size=4, lr=0.01, lr_step=1)
@@ -186,26 +232,31 @@ def training(
             events,
             schedule,
             generator,
-            augmentation=augmentation,
-            quantization=quantization,
+            options=TrainOptions(augmentation, quantization),
         )
-    found: dict[str, list[float] | str] = {
+    values: dict[str, list[float] | str] = {
         "losses": [epoch["train_loss"] for epoch in history],
         "rates": [epoch["lr"] for epoch in history],
         "scores": evaluate(model, events).class_scores.flatten().tolist(),
     }
     for name, parameter in model.named_parameters():
-        found[name] = _summary(parameter)
-    return found
+        values[name] = _summary(parameter)
+    return values
 
 
 def measured_costs() -> Numbers:
-    """Count what an utterance costs, as a row of a table has it."""
+    """Count what an utterance costs, as a row of a table has it.
+
+    Returns
+    -------
+    mapping
+        The costs, by their names.
+    """
     events = _events()
     model = _model({"n_delays": 3})
     predictions = evaluate(model, events).predictions()
-    found = costs(model, predictions, events.n_steps, events.n_units)
-    return {name: [float(value)] for name, value in found.items()}
+    values = costs(model, predictions, events.n_steps, events.n_units)
+    return {name: [float(value)] for name, value in values.items()}
 
 
 def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
@@ -233,7 +284,7 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
 def differences(
     wanted: Mapping[str, Any], numbers: Sequence[str] = tuple(CONSEQUENCES)
 ) -> dict[str, list[str]]:
-    """Compute the cases of some numbers; return what differs from the wanted values.
+    """Compute the cases of some version numbers, and compare them with the wanted values.
 
     Parameters
     ----------
@@ -245,34 +296,45 @@ def differences(
     Returns
     -------
     dict
-        Sentences such as ``training: losses``, by version number; empty where all agree.
+        The cases that differ, such as ``training (losses)``, by version number; empty where all
+        agree.
     """
-    found: dict[str, list[str]] = {}
+    different: dict[str, list[str]] = {}
     for number, cases in compute(numbers).items():
         for case, today in cases.items():
-            values = wanted["values"][number].get(case, {})
-            names = [
-                name
-                for name in today | values
-                if not _agree(today.get(name), values.get(name), number)
-            ]
+            committed = wanted["values"][number].get(case, {})
+            names = []
+            for name in today | committed:
+                if not _agree(today.get(name), committed.get(name), number):
+                    names.append(name)
             if names:
-                found.setdefault(number, []).append(f"{case} ({', '.join(names)})")
-    return found
+                different.setdefault(number, []).append(f"{case} ({', '.join(names)})")
+    return different
 
 
 def compute(numbers: Sequence[str]) -> dict[str, dict[str, dict[str, list[float] | str]]]:
-    """Return the outcome of every case of some version numbers, by number and case."""
+    """Compute all cases of some version numbers.
+
+    Parameters
+    ----------
+    numbers : sequence of str
+        The version numbers.
+
+    Returns
+    -------
+    dict
+        The values of each case, by version number and by the case's name.
+    """
     cases = _cases()
+    computed = {}
     with one_thread():  # for products this small, waiting for a second thread takes longer
-        return {
-            number: {name: dict(case()) for name, case in cases[number].items()}
-            for number in numbers
-        }
+        for number in numbers:
+            computed[number] = {name: dict(case()) for name, case in cases[number].items()}
+    return computed
 
 
 def _agree(today: list[float] | str | None, wanted: list[float] | str | None, number: str) -> bool:
-    """Tell whether a value is the committed one, up to how processors round."""
+    """Return whether a value is the committed one, up to how processors round."""
     if not isinstance(today, list) or not isinstance(wanted, list):
         return today == wanted
     relative = RELATIVE_TOLERANCE
@@ -300,7 +362,8 @@ def check_behavior(numbers: tuple[str, ...] = tuple(CONSEQUENCES)) -> None:
     BehaviorError
         If a number stands for other results; the message names cases, number and remedy.
     """
-    if message := report(numbers):
+    message = report(numbers)
+    if message:
         raise BehaviorError(message)
 
 
@@ -334,7 +397,18 @@ def check_code() -> None:
 
 
 def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
-    """Return what is wrong with the named numbers and what to do, or an empty text."""
+    """Check version numbers, and say what is wrong with them and what to do.
+
+    Parameters
+    ----------
+    checked : sequence of str
+        The version numbers.
+
+    Returns
+    -------
+    str
+        A message, or an empty text if all is well.
+    """
     wanted = json.loads(VALUES.read_text(encoding="utf-8"))
     numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
     write = "write the values of today's code: python -m shd_helpers.study.behavior --write"
@@ -345,25 +419,25 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
             f"versions.py says {numbers[raised[0]]}. If you have raised it, {write}. Otherwise "
             "restore versions.py: git checkout HEAD -- shd_helpers/versions.py"
         )
-    found = differences(wanted, checked)
-    if not found:
+    different = differences(wanted, checked)
+    if not different:
         return ""
     sentences = [
         f"{number} {numbers[number]} in shd_helpers/versions.py stands for other results than this "
         f"code computes; different: {'; '.join(cases)}. If the change is a mistake, undo it. If it "
         f"is meant, raise {number} to {numbers[number] + 1} and {write}. "
         f"Then {CONSEQUENCES[number]}."
-        for number, cases in found.items()
+        for number, cases in different.items()
     ]
     return " ".join(sentences)
 
 
 def write_values() -> None:
-    """Write today's values, in the place of those that other code computed."""
+    """Compute the values of today's code, and write them to ``behavior.json``."""
     numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
     content = {"versions": numbers, "values": compute(tuple(CONSEQUENCES))}
-    with atomic(VALUES) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with atomic(VALUES) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _sound(rate_hz: int) -> np.ndarray:
@@ -418,8 +492,8 @@ def _model(network: Mapping, step_ms: float = 3.0) -> Network:
     generator = torch.Generator().manual_seed(5)
     model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
     with torch.no_grad():
-        for each in (model, *getattr(model, "ensemble_members", ())):
-            for name, parameter in each.named_parameters():
+        for network_with_weights in (model, *getattr(model, "ensemble_members", ())):
+            for name, parameter in network_with_weights.named_parameters():
                 if name == "fc1.weight":  # neurons differ as much as after training
                     parameter *= torch.linspace(0.5, 4, len(parameter))[:, None]
     return model
@@ -434,8 +508,10 @@ def _summary(values: torch.Tensor) -> list[float]:
 
 def _digest(*arrays: np.ndarray) -> str:
     """Return 16 hexadecimal digits that depend on every whole number in the arrays."""
-    parts = [np.ascontiguousarray(array, dtype="<i8").tobytes() for array in arrays]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+    return digest.hexdigest()[:16]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a network makes of utterances: answers, accuracies, examples; nothing is updated."""
+"""Evaluate a network: its answers to utterances, accuracies, and recorded examples."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from shd_helpers.network.loop import record
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.threads import one_thread, threads_for
 
-if TYPE_CHECKING:  # pandas and scipy.stats take a second each: whoever hears a word needs neither
+if TYPE_CHECKING:  # pandas takes a second to import, and `shd_helpers.hear` doesn't need it
     import pandas as pd
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network made of utterances; nothing is updated."""
+    """The class scores and spikes of a network for utterances, from `evaluate`."""
 
     model: Network
     events: Events
@@ -36,17 +36,20 @@ class Evaluation:
 
     @property
     def answers(self) -> np.ndarray:
-        """Return the classes that the network answers, shape (utterances,), int64."""
+        """Return the class with the highest score of each utterance, (utterances,), int64."""
         return answers(self.class_scores)
 
     @property
     def confidence(self) -> np.ndarray:
-        """Return the softmax of each answer's score, shape (utterances,), as training has it."""
+        """Return the softmax of each answer's score, (utterances,), 0..1.
+
+        It is the softmax that the cross-entropy of the training has.
+        """
         return self.class_scores.softmax(-1).amax(-1).numpy()
 
     @property
     def accuracy(self) -> float:
-        """Return the share of utterances that were classified correctly, 0..1."""
+        """Return the fraction of utterances that were classified correctly, 0..1."""
         return float(np.mean(self.answers == self.events.labels))
 
     def predictions(self, with_accumulates: bool = True) -> "pd.DataFrame":
@@ -60,7 +63,7 @@ class Evaluation:
         Returns
         -------
         DataFrame
-            `utterance` (index), `part` (``train`` or ``test``: its file), `row` (in that file),
+            `utterance` (index), `file` (``train`` or ``test``), `row` (in that file),
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`).
@@ -74,20 +77,24 @@ class Evaluation:
 
         if with_accumulates:
             check_counted(self.model)
-        events, names = self.events, np.array(self.events.class_names)
-        columns = {"utterance": np.arange(len(events)), **origin(events)}
-        columns |= {"speaker": events.speakers, "label": names[events.labels]}
-        columns |= {"predicted": names[self.answers], "confidence": self.confidence.round(4)}
-        columns |= {"input_events": np.diff(events.offsets)}
-        columns |= {"hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64)}
-        columns |= {"output_spikes": self.n_spikes[:, -1].astype(np.int64)}
-        columns |= {"late_spikes": late_spikes(self.model, events)}
+        class_names = np.array(self.events.class_names)
+        columns = {"utterance": np.arange(len(self.events)), **origin(self.events)}
+        columns |= {
+            "speaker": self.events.speakers,
+            "label": class_names[self.events.labels],
+            "predicted": class_names[self.answers],
+            "confidence": self.confidence.round(4),
+            "input_events": np.diff(self.events.offsets),
+            "hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64),
+            "output_spikes": self.n_spikes[:, -1].astype(np.int64),
+            "late_spikes": late_spikes(self.model, self.events),
+        }
         if with_accumulates:
-            columns |= {"effective_acs": self._accumulates()}
+            columns["effective_acs"] = self._accumulates()
         return pd.DataFrame(columns)
 
     def _accumulates(self) -> np.ndarray:
-        """Return how often each utterance's events and spikes meet a weight, (utterances,)."""
+        """Return how often a weight is added for each utterance's events, (utterances,)."""
         model = self.model
         if isinstance(model, SpikingNetwork):
             return accumulates(model.synapses, model.delays, self.events, self.n_spikes)
@@ -95,7 +102,18 @@ class Evaluation:
 
 
 def origin(events: Events) -> dict[str, np.ndarray]:
-    """Return each utterance's file (`part`: ``train`` or ``test``) and `row` in it, if known."""
+    """Return where each utterance comes from, as columns of a table.
+
+    Parameters
+    ----------
+    events : Events
+        The utterances.
+
+    Returns
+    -------
+    dict
+        `file` (``train`` or ``test``) and `row` in it, each (utterances,); empty if unknown.
+    """
     if events.rows is None or events.file is None:
         return {}
     return {"file": np.array(["train", "test"])[events.file], "row": events.rows}
@@ -104,9 +122,21 @@ def origin(events: Events) -> dict[str, np.ndarray]:
 def batches(
     n: int, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield indices (batch,) until each of `n` utterances was in one batch, also the last few.
+    """Yield the indices of each batch, so that each utterance is in exactly one.
 
-    A generator shuffles; without it the order is the file's.
+    Parameters
+    ----------
+    n : int
+        Number of utterances.
+    batch_size : int
+        Utterances of a batch; the last one may be smaller.
+    generator : torch.Generator, optional
+        Shuffles the utterances; default: they keep their order.
+
+    Yields
+    ------
+    (batch,) array
+        Indices, 0 to n - 1.
     """
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
     for index in order.split(batch_size):
@@ -116,40 +146,85 @@ def batches(
 def evaluate(
     model: Network, events: Events, engine: str = "fused", batch_size: int = 128
 ) -> Evaluation:
-    """Run all utterances through the network; nothing is updated, and batches change no result."""
+    """Run utterances through a network without updating it.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network.
+    events : Events
+        The utterances.
+    engine : str
+        See `choose_engine`.
+    batch_size : int
+        Utterances that are computed at once. It changes no result.
+
+    Returns
+    -------
+    Evaluation
+        Class scores and spikes of all utterances, in their order.
+    """
     run = choose_engine(engine, model)
+    scores = []
+    n_spikes = []
     with threads_for(run):
-        parts = [run.evaluate_batch(model, events, i) for i in batches(len(events), batch_size)]
-    scores, spikes = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
-    return Evaluation(model, events, scores, spikes.numpy())
+        for index in batches(len(events), batch_size):
+            batch_scores, batch_spikes = run.evaluate_batch(model, events, index)
+            scores.append(batch_scores)
+            n_spikes.append(batch_spikes)
+    return Evaluation(model, events, torch.cat(scores).cpu(), torch.cat(n_spikes).cpu().numpy())
 
 
 def seen_and_unseen_accuracy(
     tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the test accuracy over all speakers, those `seen` in training, and unseen ones.
+    """Return the test accuracy for all speakers, for seen ones, and for unseen ones.
 
-    They are called `test`, `test_seen`, `test_unseen`: fractions, None where nothing was measured.
-    """
-    if tested is None:
-        return dict.fromkeys(("test", "test_seen", "test_unseen"))
-    correct = tested.answers == tested.events.labels
-    known = np.isin(tested.events.speakers, seen)
-    parts = {"test": correct, "test_seen": correct[known], "test_unseen": correct[~known]}
-    return {name: float(part.mean()) if len(part) else None for name, part in parts.items()}
-
-
-@torch.no_grad()
-def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
-    """Record one utterance of each class, the first in the file, on its way through the network.
+    Parameters
+    ----------
+    tested : Evaluation or None
+        The test utterances; None if there are none.
+    seen : sequence of int
+        The speakers in the training set.
 
     Returns
     -------
     dict
-        Per class name: `utterance` (index), `input` (steps, units), `hidden` (steps, neurons of
-        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes),
-        `scores` (classes,), the highest of which is the answer. Nothing for a network
-        without spikes.
+        `test`, `test_seen` and `test_unseen`: fractions, None where nothing was measured.
+    """
+    if tested is None:
+        return {"test": None, "test_seen": None, "test_unseen": None}
+    is_correct = tested.answers == tested.events.labels
+    is_seen = np.isin(tested.events.speakers, seen)
+    return {
+        "test": _mean(is_correct),
+        "test_seen": _mean(is_correct[is_seen]),
+        "test_unseen": _mean(is_correct[~is_seen]),
+    }
+
+
+def _mean(is_correct: np.ndarray) -> float | None:
+    """Return the fraction of correct answers, None without any answer."""
+    return float(is_correct.mean()) if len(is_correct) else None
+
+
+@torch.no_grad()
+def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.ndarray]]:
+    """Record how the first utterance of each class passes through the network.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network.
+    events : Events
+        The utterances.
+
+    Returns
+    -------
+    dict
+        By class name: `utterance` (its index), `input` (steps, units), `hidden` (steps, neurons of
+        the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes), and
+        `scores` (classes,), the highest of which is the answer. Empty for a network without spikes.
     """
     examples: dict[str, dict[str, np.ndarray]] = {}
     if not isinstance(model, SpikingNetwork):
@@ -159,13 +234,13 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
         recording = record(model, events, first)
     scores = model.scores(recording)
     frames = events.to_frames(first).astype(bool)
-    for j, (label, i) in enumerate(zip(classes, first, strict=True)):
+    for column, (label, utterance) in enumerate(zip(classes, first, strict=True)):
         examples[events.class_names[label]] = {
-            "utterance": np.array([i]),
-            "input": frames[:, j],
-            "hidden": recording.hidden_spk[-1][:, j].bool().numpy(),
-            "mem": recording.mem[:, j].numpy(),
-            "spk": recording.spk[:, j].bool().numpy(),
-            "scores": scores[j].numpy(),
+            "utterance": np.array([utterance]),
+            "input": frames[:, column],
+            "hidden": recording.hidden_spk[-1][:, column].bool().numpy(),
+            "mem": recording.mem[:, column].numpy(),
+            "spk": recording.spk[:, column].bool().numpy(),
+            "scores": scores[column].numpy(),
         }
     return examples

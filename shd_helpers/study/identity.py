@@ -1,35 +1,47 @@
-"""What makes two runs the same run: a hash of settings, data and version numbers.
+"""Give every run a hash, so that a run which exists already isn't executed again.
 
-Two runs are the same run if their hashes are equal. A sweep then reuses the first result. The text
-of the code doesn't count, so that a comment or a moved function outdates no result.
+Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it looks
+for a result with the same hash. Two runs are the same run if their hashes are equal. The hash is
+made of everything that decides what the run computes: its settings, its data and the version
+numbers of the code. The text of the code doesn't count, so a comment or a moved function outdates
+no result.
 
-Rules
------
-1. Every setting counts, by its name and its value. Where the data and the run folder are doesn't.
-2. Data count by their content: the SHA-256 of each file that the run reads.
+`run_hash` computes the hash by these rules:
+
+1. Every setting counts, by its name and its value. The name of the run folder and the location of
+   the data set don't count.
+2. Data count by their content: the SHA-256 of each file that the run reads. The data set's name
+   doesn't count.
 3. `NUMERICS`, the version of what the code computes, counts.
-4. A setting that was added after results existed counts only if it isn't at the value that changes
-   nothing, so that earlier runs keep their hashes. One that belongs to such a setting counts only
-   together with it.
-5. A constant of the study counts if it was a setting once, and so does a constant that came with
-   a setting, if that setting is used.
+4. A setting that was added after results existed doesn't count at its neutral value, at which it
+   changes nothing. So earlier runs keep their hashes. A setting that only matters together with
+   such a setting doesn't count either where that one is at its neutral value.
+5. Constants of the study count if they were settings once. A constant that came with a setting
+   counts where that setting isn't at its neutral value.
 6. A circuit counts by the settings that its name stands for.
-7. If the run trains on augmented recordings, `WAVEFORMS`, the version of their
-   augmentation, counts.
-8. A network that the settings don't build counts by its description.
-9. A setting that was renamed counts under its first name, and so do its values.
+7. `WAVEFORMS`, the version of the augmentation of recordings, counts if the run trains on augmented
+   recordings.
+8. A network that isn't the one that the settings build counts by its description.
+9. A setting that was renamed counts under its first name, and a value that was renamed as its first
+   value.
 
-Example
--------
-The study's network on the data set ``d1`` (training file) and ``d2`` (test file) with an ensemble
-of two networks has the hash of this text in JSON, whose keys are sorted:
+An example has these parameters (in notebook 3 there are more) and this data:
 
-    [{"batch_size": 128, "beta": 0.95, "bin_ms": 1.0, ..., "members": 2, ..., "slope": 2.0, ...},
-     {"test_sha256": "d2", "train_sha256": "d1"},
-     1]
+    {"dataset": "hd", "run_name": "mine", "language": "german", "slope": 3.0, "seed": 0,
+     "n_delays": 1, "ensemble_size": 2}
 
-``bin_ms`` is there by rule 5 and ``members`` by rule 9. ``n_delays`` isn't, by rule 4, because it
-is 1. The last entry is `NUMERICS`.
+    {"name": "hd", "train_sha256": "aa", "test_sha256": "bb"}
+
+The rules turn them into this text in JSON, whose keys are sorted:
+
+    [{"bin_ms": 1.0, "duration_s": 1.0, "language": "german", "lr_gamma": 0.5, "members": 2,
+      "seed": 0, "slope": 3.0}, {"test_sha256": "bb", "train_sha256": "aa"}, 1]
+
+The first 16 hexadecimal digits of the text's SHA-256 are the run's hash, dd143b37285c3c31. By rule
+1, `dataset` and `run_name` are absent. By rule 2, the data's `name` is absent. The 1 at the end is
+`NUMERICS` (rule 3). `n_delays` was added later and is absent, because 1 is its neutral value (rule
+4). `bin_ms`, `duration_s` and `lr_gamma` were settings once (rule 5). `ensemble_size` was called
+`members` at first (rule 9).
 """
 
 import hashlib
@@ -44,7 +56,7 @@ from shd_helpers.small import small_version
 from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, counts_with
 from shd_helpers.versions import NUMERICS, WAVEFORMS
 
-# The first names of settings that were renamed, and of their values. Hashes are of these.
+# Rule 9: the first names of settings that were renamed, by today's names, and the first values.
 FIRST_NAMES = {
     "ensemble_size": "members",
     "augmented_copies": "changed",
@@ -52,10 +64,128 @@ FIRST_NAMES = {
 }
 FIRST_VALUES = {"protocol": {"leave_one_speaker_out": "leave_one_out"}}
 
-_LOCATIONS = ("dataset", "run_name")
-# Constants that count together with a setting.
+_LOCATIONS = ("dataset", "run_name")  # rule 1
+# Rule 5: constants that came with delays (`n_delays`) and with circuits (`mem_bits`).
 _OF_DELAYS = {"delay_ms": 30.0}
 _OF_CIRCUITS = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
+
+
+def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and the hashes of all files that a run with these parameters reads.
+
+    Augmented recordings are made where they are missing and can be made: their content is part of
+    the run's identity.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
+        `augmented_copies` and `protocol`.
+
+    Returns
+    -------
+    dict of str to str
+        See `datasets.fingerprint`.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or can't be read.
+    ValueError
+        If the number of augmented copies is out of its range.
+    """
+    dataset, _ = small_version(parameters["dataset"], 1)
+    files = locate(dataset, parameters.get("language", "english"))
+    n_copies = parameters.get("augmented_copies", 0)
+    check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
+    if n_copies == 0:
+        return fingerprint(files)
+    # The official protocol trains on utterances of the training file alone.
+    is_official = parameters.get("protocol", "official") == "official"
+    file_numbers = (0,) if is_official else (0, 1)
+    copies = {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
+    return fingerprint(files, copies)
+
+
+def run_hash(
+    parameters: Mapping[str, Any],
+    data: Mapping[str, str],
+    other_network: Mapping[str, str] | None = None,
+) -> str:
+    """Return the hash of a run; runs with equal hashes are the same run.
+
+    The module's docstring lists the rules and has an example.
+
+    Parameters
+    ----------
+    parameters : mapping
+        All parameters of the notebook, under today's names.
+    data : mapping
+        The SHA-256 of each data file and the data set's name, from `identify_data`.
+    other_network : mapping, optional
+        From `other_networks.other_network`, if the network isn't the one that the parameters build.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    settings = _all_settings(parameters)
+    counted = {name: value for name, value in settings.items() if _counts(name, settings)}
+    if "augmented_copies" in counted:
+        counted["changes"] = WAVEFORMS  # rule 7, under the name that it had first
+    contents = {name: digest for name, digest in data.items() if name != "name"}
+    hashed: list[object] = [_first_names(counted), contents, NUMERICS]
+    if other_network:
+        hashed.append(dict(other_network))
+    text = json.dumps(hashed, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
+
+
+def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters and the constants that count (rule 5), a circuit's settings for its name.
+
+    The constants of circuits count whenever `mem_bits` does, and only a circuit sets it (rule 6).
+    """
+    settings = CONSTANTS | dict(parameters)
+    circuit = settings.pop("circuit", "")
+    if circuit:
+        settings |= vars(Quantization.named(circuit))
+    if not _is_neutral("n_delays", settings):
+        settings |= _OF_DELAYS
+    if not _is_neutral("mem_bits", settings):
+        settings |= _OF_CIRCUITS
+    return settings
+
+
+def _counts(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a setting is part of the hash (rules 1 and 4)."""
+    if name in _LOCATIONS or _is_neutral(name, settings):
+        return False
+    needed = counts_with(name)
+    return needed is None or not _is_neutral(needed, settings)
+
+
+def _is_neutral(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a setting was added later and has the value that changes nothing.
+
+    A run that lacks such a setting is older than it, so it was made with the neutral value.
+    """
+    if name not in NEUTRAL:
+        return False
+    return settings.get(name, NEUTRAL[name]) == NEUTRAL[name]
+
+
+def _first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under the names, and with the values, that hashes are of (rule 9)."""
+    renamed = {}
+    for name, value in settings.items():
+        first_value = value
+        if name in FIRST_VALUES:
+            first_value = FIRST_VALUES[name].get(value, value)
+        renamed[FIRST_NAMES.get(name, name)] = first_value
+    return renamed
 
 
 def current_names(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,113 +245,3 @@ def current_circuit(name: str) -> str:
         Today's name, such as ``"3-8-12 QAT"``.
     """
     return name.replace(" tuned", " QAT")
-
-
-def _first_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings under the names, and with the values, that hashes are of (rule 9)."""
-    renamed = {}
-    for name, value in settings.items():
-        first_value = value
-        if name in FIRST_VALUES:
-            first_value = FIRST_VALUES[name].get(value, value)
-        renamed[FIRST_NAMES.get(name, name)] = first_value
-    return renamed
-
-
-def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Return the name and the hashes of all files that a run with these parameters reads.
-
-    Augmented recordings are made where they are missing and can be made: their content is part of
-    the run's identity.
-
-    Parameters
-    ----------
-    parameters : mapping
-        Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
-        `augmented_copies` and `protocol`.
-
-    Returns
-    -------
-    dict of str to str
-        See `datasets.fingerprint`.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or can't be read.
-    ValueError
-        If the number of augmented copies is out of its range.
-    """
-    dataset, _ = small_version(parameters["dataset"], 1)
-    files = locate(dataset, parameters.get("language", "english"))
-    n_copies = parameters.get("augmented_copies", 0)
-    check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
-    if n_copies == 0:
-        return fingerprint(files)
-    # The official protocol trains on utterances of the training file alone.
-    is_official = parameters.get("protocol", "official") == "official"
-    file_numbers = (0,) if is_official else (0, 1)
-    copies = {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
-    return fingerprint(files, copies)
-
-
-def run_hash(
-    parameters: Mapping[str, Any],
-    data: Mapping[str, str],
-    other_network: Mapping[str, str] | None = None,
-) -> str:
-    """Return the hash that makes two runs the same run, as 16 hexadecimal digits.
-
-    The module's docstring lists the rules.
-
-    Parameters
-    ----------
-    parameters : mapping
-        All parameters of the notebook, under today's names.
-    data : mapping
-        From `identify_data`. The hashes count, the name doesn't.
-    other_network : mapping, optional
-        From `other_networks.other_network`, if the network isn't the one that the parameters build.
-
-    Returns
-    -------
-    str
-        The first 16 digits of a SHA-256.
-    """
-    settings = _all_settings(parameters)
-    counted = {name: value for name, value in settings.items() if _counts(name, settings)}
-    counted = _first_names(counted)
-    if "changed" in counted:
-        counted["changes"] = WAVEFORMS
-    contents = {name: digest for name, digest in data.items() if name != "name"}
-    hashed: list[object] = [counted, contents, NUMERICS]
-    if other_network:
-        hashed.append(dict(other_network))
-    text = json.dumps(hashed, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters with all constants that count (rule 5), circuits resolved (rule 6)."""
-    settings = CONSTANTS | dict(parameters)
-    circuit = settings.pop("circuit", "")
-    if circuit:
-        settings |= vars(Quantization.named(circuit))
-    if not _is_neutral("n_delays", settings):
-        settings |= _OF_DELAYS
-    if not _is_neutral("mem_bits", settings):
-        settings |= _OF_CIRCUITS
-    return settings
-
-
-def _counts(name: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether a setting counts (rules 1 and 4)."""
-    if name in _LOCATIONS or _is_neutral(name, settings):
-        return False
-    other = counts_with(name)
-    return not (other and _is_neutral(other, settings))
-
-
-def _is_neutral(name: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether a setting that was added later has the value that changes nothing."""
-    return name in NEUTRAL and settings.get(name, NEUTRAL[name]) == NEUTRAL[name]

@@ -5,12 +5,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -28,10 +28,9 @@ from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-KERNEL = "python3"
+KERNEL = "python3"  # Jupyter's name of the kernel of its own environment
 # The other notebooks of a run need nothing of these two, which therefore run beside them.
 BESIDE = OF_A_RUN[:2]
-_SPOKEN = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
 
 
 class NotebookError(Exception):
@@ -43,7 +42,18 @@ class _StoppedError(Exception):
 
 
 def execution_lock(folder: Path) -> FileLock:
-    """Return the lock of who executes a run folder's notebooks."""
+    """Return a lock that lets one process execute a run folder's notebooks.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder. The folder that it is in is made if it is missing.
+
+    Returns
+    -------
+    FileLock
+        A context manager.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.with_name(f".{folder.name}.study"))
 
@@ -57,7 +67,7 @@ def execute_run(
     progress: bool = False,
     lessons: bool = True,
 ) -> None:
-    """Execute notebooks by papermill, and put them into their run folder.
+    """Execute notebooks by papermill, and move them to their run folder.
 
     Each notebook gets a kernel of its own, in its own folder, with this checkout's package, and
     values for its parameters cell. Until all have ended well, they and their figures are in
@@ -91,26 +101,24 @@ def execute_run(
         If all notebooks together take longer than `timeout_s`.
     """
     _check_kernel()
-    place = folder.with_name(f".{folder.name}.notebooks")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    # The kernels inherit both. In a copied checkout the package that is installed is another one.
-    os.environ["SHD_IMG_DIR"] = str(place / "img")
-    paths = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    end = None if timeout_s is None else time.monotonic() + timeout_s
+    unfinished = folder.with_name(f".{folder.name}.notebooks")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    _set_kernel_environment(unfinished)
+    end_s = None if timeout_s is None else time.monotonic() + timeout_s
     stopped = Event()  # once it is set, no cell starts any more
 
     def execute(chain: Mapping[Path, Mapping[str, object]], is_shown: bool) -> None:
+        """Execute notebooks one after the other; stop all others if one fails."""
         try:
             for path, parameters in chain.items():
-                if progress and is_shown:
+                if is_shown:
                     print(f"\n{path.stem}", flush=True)
-                start = time.monotonic()
-                out = place / path.name
-                _execute(path, out, parameters, end, stopped, progress and is_shown, lessons)
+                start_s = time.monotonic()
+                execution = _Execution(path, unfinished / path.name, end_s, stopped, is_shown)
+                execution.execute(parameters, lessons)
                 if progress and not is_shown:
-                    tqdm.write(f"{path.stem}: executed in {time.monotonic() - start:.0f} s")
+                    tqdm.write(f"{path.stem}: executed in {time.monotonic() - start_s:.0f} s")
         except BaseException:
             stopped.set()
             raise
@@ -119,13 +127,26 @@ def execute_run(
         others = thread.submit(execute, beside or {}, False)
         try:
             with suppress(_StoppedError):  # those beside have failed: their error is raised below
-                execute(notebooks, True)
+                execute(notebooks, progress)
             others.result()
         except BaseException:  # Ctrl-C, too
             stopped.set()
             raise
-    shutil.copytree(place, folder, copy_function=os.replace, dirs_exist_ok=True)
-    shutil.rmtree(place)
+    shutil.copytree(unfinished, folder, copy_function=os.replace, dirs_exist_ok=True)
+    shutil.rmtree(unfinished)
+
+
+def _set_kernel_environment(unfinished: Path) -> None:
+    """Set the variables that kernels inherit: where figures go, and which package is imported.
+
+    In a copied checkout the package that is installed is another checkout's.
+    """
+    os.environ["SHD_IMG_DIR"] = str(unfinished / "img")
+    paths = [str(ROOT)]
+    for path in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        if path and path not in paths:
+            paths.append(path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
 
 
 def _check_kernel() -> None:
@@ -152,82 +173,106 @@ def _check_kernel() -> None:
 
 
 def without_lessons(notebook: "NotebookNode") -> None:
-    """Remove what is for readers only, in place, so that a notebook runs without them.
+    """Remove what is for readers only, so that a notebook runs without them.
 
     The cells tagged ``lesson`` go: exercises, their checks, and what trains a reader's network. The
     study's own solution of an exercise takes the name of the reader's function.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        The notebook, changed in place.
     """
-    kept = []
+    remaining = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", ())
         if "lesson" in tags:
             continue
         if "solution" in tags:
             cell.source = cell.source.replace("_solution(", "(", 1)
-        kept.append(cell)
-    notebook.cells = kept
+        remaining.append(cell)
+    notebook.cells = remaining
 
 
-def _execute(
-    path: Path,
-    out: Path,
-    parameters: Mapping[str, object],
-    end: float | None,
-    stopped: Event,
-    is_shown: bool,
-    lessons: bool,
-) -> None:
-    """Execute one notebook and write it to `out`, as `execute_run` describes.
+class _Execution:
+    """Executes one notebook by papermill.
 
-    No cell starts any more once `stopped` is set. `end` is the time.monotonic() to stop at.
+    Parameters
+    ----------
+    path : Path
+        The notebook.
+    out : Path
+        Where the executed notebook goes.
+    end_s : float or None
+        The time.monotonic() to stop at.
+    stopped : Event
+        Once it is set, no cell starts any more.
+    is_shown : bool
+        Show what the notebook prints, and a bar.
     """
-    import nbformat
-    import papermill  # takes seconds
-    from papermill.exceptions import PapermillExecutionError
 
-    notebook = nbformat.read(path, as_version=4)
-    if not lessons:
-        without_lessons(notebook)
-    has_begun = False
+    def __init__(
+        self, path: Path, out: Path, end_s: float | None, stopped: Event, is_shown: bool
+    ) -> None:
+        self._path = path
+        self._out = out
+        self._end_s = end_s
+        self._stopped = stopped
+        self._has_begun = False
+        self._settings = {
+            "kernel_name": KERNEL,
+            # the kernel's folder; papermill's `cwd` would change this process's own
+            "resources": {"metadata": {"path": str(path.parent)}},
+            "progress_bar": is_shown,
+            # leaves the bar whole
+            "stdout_file": DummyTqdmFile(sys.stdout) if is_shown else None,
+            # a kernel's own words would tear the bar
+            "extra_arguments": ["--log-level=CRITICAL"],
+            "on_notebook_start": self._begin,
+            "on_cell_start": self._stop_if_asked,
+            "timeout_func": self._seconds_left,
+        }
 
-    def begin(**_: object) -> None:
-        nonlocal has_begun
-        has_begun = True
+    def _begin(self, **_: object) -> None:
+        self._has_begun = True
 
-    def stop_if_asked(**_: object) -> None:
-        if stopped.is_set():
+    def _stop_if_asked(self, **_: object) -> None:
+        if self._stopped.is_set():
             raise _StoppedError
 
-    settings = {
-        "kernel_name": KERNEL,
-        # the kernel's folder; papermill's `cwd` would change this process's own
-        "resources": {"metadata": {"path": str(path.parent)}},
-        "progress_bar": is_shown,
-        "stdout_file": DummyTqdmFile(sys.stdout) if is_shown else None,  # leaves the bar whole
-        "extra_arguments": ["--log-level=CRITICAL"],  # a kernel's own words would tear the bar
-        "on_notebook_start": begin,
-        "on_cell_start": stop_if_asked,
-        # papermill's own limit holds for each cell; 0 would mean none
-        "timeout_func": lambda cell: None if end is None else max(0.1, end - time.monotonic()),
-    }
-    for is_last in (False, False, True):
-        try:
-            papermill.execute_notebook(notebook, out, parameters, **settings)
-            return
-        except PapermillExecutionError as error:
-            raise NotebookError(
-                f"{path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"The traceback is in {out}"
-            ) from error
-        except RuntimeError:
-            # The kernel died. It gets ports that were free a moment before: where many start
-            # at once, another process may be faster. Before the first cell nothing is lost.
-            if has_begun or is_last:
-                raise
+    def _seconds_left(self, cell: object) -> float | None:
+        """Return the time limit of a cell: what is left for all (papermill takes 0 for none)."""
+        if self._end_s is None:
+            return None
+        return max(0.1, self._end_s - time.monotonic())
+
+    def execute(self, parameters: Mapping[str, object], lessons: bool) -> None:
+        """Execute the notebook with these parameters, with or without the cells for readers."""
+        import nbformat
+        import papermill  # takes seconds
+        from papermill.exceptions import PapermillExecutionError
+
+        notebook = nbformat.read(self._path, as_version=4)
+        if not lessons:
+            without_lessons(notebook)
+        for is_last in (False, False, True):
+            try:
+                papermill.execute_notebook(notebook, self._out, parameters, **self._settings)
+                return
+            except PapermillExecutionError as error:
+                raise NotebookError(
+                    f"{self._path.stem}, cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                    f"The traceback is in {self._out}"
+                ) from error
+            except RuntimeError:
+                # The kernel died. It gets ports that were free a moment before: where many start
+                # at once, another process may be faster. Before the first cell nothing is lost.
+                if self._has_begun or is_last:
+                    raise
 
 
 def report(scores: Mapping[str, float | None], data: str, language: str, seed: int) -> str:
-    """Return what a newcomer needs of a run's scores: beside chance, and by whose voices.
+    """Return a run's scores for a newcomer: beside chance, for seen and for unseen speakers.
 
     Parameters
     ----------
@@ -235,21 +280,41 @@ def report(scores: Mapping[str, float | None], data: str, language: str, seed: i
         Fractions by name, as run.json has them. None: the test utterances weren't scored.
     data : str
         The data set's name.
+    language : str
+        ``english``, ``german`` or ``both``.
+    seed : int
+        The run's seed.
+
+    Returns
+    -------
+    str
+        Some lines of text.
     """
     kind = " (synthetic speech)" if data == "spoken" else ""
     n_classes = len(LANGUAGES[language])
-    text = {name: "-" if x is None else f"{x:.1%}" for name, x in scores.items()}
-    others = f"training {text['train']}, validation {text['validation']}, test {text['test']}"
+    percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
     return f"""\
 Test accuracy on {data}{kind}, {language}, seed {seed}:
-  {text["test_seen"]:>6}  seen speakers: other utterances of theirs trained the network
-  {text["test_unseen"]:>6}  unseen speakers: none of their utterances did
+  {percent["test_seen"]:>6}  seen speakers: other utterances of theirs trained the network
+  {percent["test_unseen"]:>6}  unseen speakers: none of their utterances did
   {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
-Accuracy on all utterances: {others}"""
+Accuracy on all utterances: training {percent["train"]}, validation {percent["validation"]}, \
+test {percent["test"]}"""
 
 
 def next_steps(folder: Path) -> str:
-    """Return which files to open after a study whose run folder this is."""
+    """Return which files to open after the study.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's run folder.
+
+    Returns
+    -------
+    str
+        Some lines of text.
+    """
     results = Path(os.path.relpath(folder)) / OF_A_RUN[-1].name
     course = Path(os.path.relpath(OF_A_RUN[0]))
     return f"""\
@@ -258,8 +323,8 @@ Open next (make lab):
   {course}: the course, in which you write its core yourself"""
 
 
-def main() -> None:
-    """Run the study from the command line (``make study``)."""
+def _arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m shd_helpers.study.notebooks", description=__doc__
     )
@@ -273,44 +338,79 @@ def main() -> None:
         "folder's run_name is that of the data set unless it is given",
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
-    arguments = parser.parse_args()
-    cells = {path: notebook_parameters(path) for path in OF_A_RUN}
-    known = {name: value for own in cells.values() for name, value in own.items()}
-    parameters = {name: literal(text, known.get(name)) for name, text in arguments.p}
-    dataset, language = (parameters.get(name, known[name]) for name in ("dataset", "language"))
+    return parser.parse_args()
+
+
+def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recipe]:
+    """Return the parameters of the command line, and the recipe that they give, checked."""
+    defaults = _defaults()
+    parameters = {name: literal(text, defaults.get(name)) for name, text in given}
+    check_parameters(parameters, defaults)
+    all_parameters = defaults | parameters
+    settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
+    return parameters, Recipe.from_flat(settings)
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the parameters of all notebooks of a run, with their defaults."""
+    defaults: dict[str, Any] = {}
+    for path in OF_A_RUN:
+        defaults |= notebook_parameters(path)
+    return defaults
+
+
+def _print_data(files: tuple[Path, Path], language: str) -> None:
+    """Print how many utterances a data set has, and where it is."""
+    training, test = load_events(files, Downsampling(), language)
+    print(f"{language}: {len(training)} training and {len(test)} test utterances in")
+    for path in files:
+        print(os.path.relpath(path))
+
+
+def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
+    """Execute the notebooks of a run into its folder, each with those parameters that it has."""
+    check_run_folder(folder)
+    notebooks = {}
+    beside = {}
+    for path in OF_A_RUN:
+        known = notebook_parameters(path)
+        own = {name: value for name, value in parameters.items() if name in known}
+        if path in BESIDE:
+            beside[path] = own
+        else:
+            notebooks[path] = own
     try:
-        check_parameters(parameters, known)
-        given = known | parameters
-        recipe = Recipe.from_flat({name: given[name] for name in SETTINGS if name in given})
-        print(f"Data set: {dataset}{_SPOKEN * (dataset == 'spoken')}", flush=True)
-        files = locate(dataset, language)
+        with execution_lock(folder).acquire(timeout=0):
+            execute_run(notebooks, folder, beside=beside, progress=True, lessons=False)
+    except Timeout:
+        wait = "another process runs the study there. Wait for it, or take another name."
+        raise RunError(f"{folder}: {wait}") from None
+
+
+def main() -> None:
+    """Run the study from the command line (``make study``)."""
+    arguments = _arguments()
+    try:
+        parameters, recipe = _parameters(arguments.p)
+        hint = ""
+        if recipe.dataset == "spoken":
+            hint = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
+        print(f"Data set: {recipe.dataset}{hint}", flush=True)
+        files = locate(recipe.dataset, recipe.language)
         if arguments.data_only:
-            parts = load_events(files, Downsampling(), language)
-            print(f"{language}: {len(parts[0])} training and {len(parts[1])} test utterances in")
-            print("\n".join(os.path.relpath(path) for path in files))
+            _print_data(files, recipe.language)
             return
-        recipe.load()
+        recipe.load()  # what is wrong with the data is said now, not minutes later by a notebook
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
-        check_run_folder(folder)
-        of_notebook = {
-            path: {name: value for name, value in parameters.items() if name in defaults}
-            for path, defaults in cells.items()
-        }
-        beside = {path: of_notebook.pop(path) for path in BESIDE}
-        start = time.monotonic()
-        try:
-            with execution_lock(folder).acquire(timeout=0):
-                execute_run(of_notebook, folder, beside=beside, progress=True, lessons=False)
-        except Timeout:
-            wait = "another process runs the study there. Wait for it, or take another name."
-            raise RunError(f"{folder}: {wait}") from None
+        start_s = time.monotonic()
+        _run_study(parameters, folder)
         info = read_run(folder).info
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
-    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\nFour notebooks were executed in {minutes}:{seconds:02} minutes.\n")
-    print(report(info["scores"], data, language, info["seed"]))
+    print(report(info["scores"], data, recipe.language, info["seed"]))
     print(next_steps(folder))
 
 

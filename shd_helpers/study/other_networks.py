@@ -1,8 +1,9 @@
-"""What a run's network is made of, so that no other network passes as the study's own.
+"""Describe networks that aren't the study's own, so that none of them passes as one.
 
-A run's hash says which network was trained by its parameters. That is true only of the network that
-`build_network` builds from them. Another network, such as one with a subclass of snntorch's
-`Leaky`, is described module by module, and the description counts in the run's hash.
+A run's hash says by its parameters which network was trained. That is true only of the network that
+`build_network` builds from them. Whoever trains another one, such as one with a subclass of
+snntorch's `Leaky`, gets another hash: the network is described module by module, and the
+description counts (rule 8 in `identity`).
 """
 
 from collections.abc import Mapping
@@ -16,69 +17,123 @@ from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.spiking import class_name
 from shd_helpers.study.recipe import Recipe
 
-NAMED = 3  # differences that a message names; the others are counted
+NAMED = 3  # differences that a message names; it only counts the others
 
 
 def own_network(recipe: Recipe, n_classes: int | None = None) -> Network:
-    """Return the untrained network of a recipe, with as many classes as its language has words.
+    """Build the untrained network of a recipe.
 
-    `n_classes` gives another number of classes.
+    Parameters
+    ----------
+    recipe : Recipe
+        The settings.
+    n_classes : int, optional
+        Number of classes; default: the language's digits.
+
+    Returns
+    -------
+    SpikingNetwork or ConvolutionalNetwork
+        The network, with random weights.
     """
+    if n_classes is None:
+        n_classes = len(LANGUAGES[recipe.language])
     grid = recipe.input
-    n_classes = n_classes or len(LANGUAGES[recipe.language])
     return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, torch.Generator())
 
 
 def described(model: nn.Module) -> dict[str, str]:
-    """Return what a network is made of, as texts by name, without the values of its weights.
+    """Describe a network by its modules and tensors, without the values of its weights.
 
-    There is the class of each module, the shape of each tensor and the value of each constant, and
-    what a neuron does when it spikes. The code of a class isn't described: two classes with one
-    name are taken for the same.
+    The code of a class isn't part of the description: two classes with one name are taken for the
+    same.
+
+    Parameters
+    ----------
+    model : Module
+        Any network.
+
+    Returns
+    -------
+    dict
+        Texts by name: the class of each module, the shape of each tensor, the value of each
+        constant, and the surrogate and the reset of each neuron.
     """
-    found = {name or "the network": class_name(module) for name, module in model.named_modules()}
+    description = {}
+    for name, module in model.named_modules():
+        description[name or "the network"] = class_name(module)
     if isinstance(model, SpikingNetwork):
-        found["delays"] = str(list(model.delays))
-        found["readout"] = model.readout
+        description["delays"] = str(list(model.delays))
+        description["readout"] = model.readout
     for name, module in model.named_modules():
         if isinstance(module, SpikingNeuron):
-            found[f"{name}.spike_grad"] = _surrogate_of(module)
             reset = getattr(module, "state_function", None)
-            found[f"{name}.state_function"] = getattr(reset, "__name__", class_name(reset))
+            description[f"{name}.spike_grad"] = _surrogate_of(module)
+            description[f"{name}.state_function"] = getattr(reset, "__name__", class_name(reset))
     learned = {name for name, _ in model.named_parameters()}
     for name, values in model.state_dict().items():
-        text = " x ".join(map(str, values.shape)) or "one number"
+        shape = " x ".join(map(str, values.shape)) or "one number"
+        module = model.get_submodule(name.rpartition(".")[0])
         if name in learned:
-            found[name] = f"learned, {text}"
-        elif isinstance(model.get_submodule(name.rpartition(".")[0]), SpikingNeuron):
-            found[name] = f"constant, {values.flatten().tolist()}"
+            description[name] = f"learned, {shape}"
+        elif isinstance(module, SpikingNeuron):
+            description[name] = f"constant, {values.flatten().tolist()}"
         else:  # such as the means of batch normalization
-            found[name] = f"counted, {text}"
-    return found
+            description[name] = f"counted, {shape}"
+    return description
 
 
 def _surrogate_of(neuron: SpikingNeuron) -> str:
     """Return the name and slope of one of the package's surrogates, or another function's name."""
-    step = neuron.spike_grad
-    if hasattr(step, "surrogate"):
-        return f"{step.surrogate}, slope {step.slope}"
-    name = getattr(step, "__qualname__", type(step).__qualname__)
-    return f"{getattr(step, '__module__', type(step).__module__)}.{name}"
+    function = neuron.spike_grad
+    if hasattr(function, "surrogate"):
+        return f"{function.surrogate}, slope {function.slope}"
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', type(function).__module__)}.{name}"
 
 
 def other_network(model: nn.Module, recipe: Recipe) -> dict[str, str] | None:
-    """Return what a network is made of if it isn't the one that the recipe builds, else None."""
-    found = described(model)
-    return None if found == described(own_network(recipe)) else found
+    """Describe a network if it isn't the one that a recipe builds.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    recipe : Recipe
+        The settings of its run.
+
+    Returns
+    -------
+    dict or None
+        From `described`; None for the study's own network.
+    """
+    description = described(model)
+    if description == described(own_network(recipe)):
+        return None
+    return description
 
 
-def differences(found: Mapping[str, str], recipe: Recipe) -> str:
-    """Say in what a described network differs from the one that the recipe builds.
+def differences(description: Mapping[str, str], recipe: Recipe) -> str:
+    """Say in what a network differs from the one that a recipe builds.
 
-    Classes come first, because other shapes mostly follow from them.
+    Parameters
+    ----------
+    description : mapping
+        From `described`.
+    recipe : Recipe
+        The settings.
+
+    Returns
+    -------
+    str
+        The first differences, as part of a sentence. Classes come first, because other shapes
+        mostly follow from them.
     """
     own = described(own_network(recipe))
-    names = [name for name in {**found, **own} if found.get(name) != own.get(name)]
-    parts = [f"{x} is {found.get(x, 'missing')} instead of {own.get(x, 'absent')}" for x in names]
-    more = f", and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-    return f"{', '.join(parts[:NAMED])}{more}"
+    texts = []
+    for name in {**description, **own}:
+        if description.get(name) != own.get(name):
+            given = description.get(name, "missing")
+            wanted = own.get(name, "absent")
+            texts.append(f"{name} is {given} instead of {wanted}")
+    more = f", and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return f"{', '.join(texts[:NAMED])}{more}"

@@ -12,7 +12,7 @@ from typing import Any
 from shd_helpers.checks import quoted
 from shd_helpers.paths import check_checkout
 
-_NAME = r"(?!\.)[\w.,=+-]+"
+_NAME = r"(?!\.)[\w.,=+-]+"  # of a folder: no dot at the beginning, which would hide it
 _INJECTED = "# Parameters\n"  # the first line of the cell that papermill inserts
 # What papers and libraries call these parameters. Similar spelling wouldn't find them: by its
 # letters, learning_rate is closest to learn_beta.
@@ -37,7 +37,7 @@ _USUAL_NAMES = {
     "ensemble_size": ("members", "n_members", "ensemble", "n_networks", "n_ensemble"),
     "augmented_copies": ("changed", "copies", "n_copies", "augmented", "augment"),
     "dropout": ("dropout_rate", "p_dropout", "drop", "event_dropout"),
-    "circuit": ("bits", "n_bits", "quantization", "quantization"),
+    "circuit": ("bits", "n_bits", "quantization", "quantisation"),
     "held_out": ("test_speaker", "left_out", "leave_out"),
     "validation_fraction": ("val_fraction", "val_split", "validation_split", "valid_fraction"),
     "validation_speakers": ("val_speakers",),
@@ -49,24 +49,36 @@ _PARAMETERS = {usual: name for name, others in _USUAL_NAMES.items() for usual in
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
-    """Return the names and default values of a notebook's parameters cell."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))[
-        "cells"
-    ]  # papermill's inspection is slow to import
-    found = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
-    source = "".join(found[0]["source"]) if found else ""
-    return {name: ast.literal_eval(value) for name, value in _assignments(source)}
+    """Return the parameters of a notebook, with their defaults.
+
+    Papermill can do this, too, but takes seconds to import.
+
+    Parameters
+    ----------
+    notebook : Path
+        The ``.ipynb`` file.
+
+    Returns
+    -------
+    dict
+        The values that the cell tagged ``parameters`` assigns, by name; empty without such a cell.
+    """
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if "parameters" in cell["metadata"].get("tags", ()):
+            assignments = _assignments("".join(cell["source"]))
+            return {name: ast.literal_eval(value) for name, value in assignments}
+    return {}
 
 
 def _assignments(source: str) -> list[tuple[str, ast.expr]]:
     """Return the names that a cell assigns at its top level, each with its value's expression."""
-    return [
-        (target.id, line.value)
-        for line in ast.parse(source).body
-        if isinstance(line, ast.Assign)
-        for target in line.targets
-        if isinstance(target, ast.Name)
-    ]
+    assignments = []
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    assignments.append((target.id, statement.value))
+    return assignments
 
 
 def check_injected() -> None:
@@ -88,7 +100,6 @@ def check_injected() -> None:
     from IPython import get_ipython  # a notebook's kernel has imported it
 
     check_checkout(Path.cwd())
-
     kernel = get_ipython()
     if kernel is None:  # the notebook's code runs as a program
         return
@@ -106,7 +117,20 @@ def check_injected() -> None:
 
 
 def suggestion(name: object, names: Iterable[str]) -> str | None:
-    """Return the name that was probably meant, or None if none of the names is similar."""
+    """Find the name that was probably meant.
+
+    Parameters
+    ----------
+    name : object
+        A name that doesn't exist.
+    names : iterable of str
+        Those that do.
+
+    Returns
+    -------
+    str or None
+        One of the names, or None if none of them is similar, or means the same in other libraries.
+    """
     there = list(names)
     written = str(name).lower().replace("-", "_")  # a key of a YAML file may be a number
     meant = _PARAMETERS.get(written)
@@ -116,7 +140,14 @@ def suggestion(name: object, names: Iterable[str]) -> str | None:
 
 
 def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, object]) -> None:
-    """Refuse what the parameters cell doesn't have; papermill would only warn.
+    """Check names and types of parameters; papermill would only warn.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values by name.
+    defaults : mapping
+        From `notebook_parameters`.
 
     Raises
     ------
@@ -132,7 +163,8 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
                 f"parameter {name!r}: unknown; {question}The parameters are: {', '.join(defaults)}"
             )
         wanted = type(defaults[name])
-        if type(value) is not wanted and (type(value), wanted) != (int, float):
+        is_whole_for_float = type(value) is int and wanted is float
+        if type(value) is not wanted and not is_whole_for_float:
             raise ValueError(
                 f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
                 f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
@@ -140,14 +172,26 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
 
 
 def check_run_name(name: object) -> None:
-    """Refuse what is no run folder below ``runs/``, nor a sweep's own ``sweeps/<sweep>/<run>``.
+    """Check that a name can be that of a run folder below ``runs/``.
 
-    ValueError, if it is empty, too long, or has anything but letters, digits and ``_.,=+-``.
+    Parameters
+    ----------
+    name : object
+        Such as ``mine``, or, for a run of a sweep, ``sweeps/<sweep>/<run>``.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, too long, or has anything but letters, digits and ``_.,=+-``.
     """
-    parts = name.split("/") if isinstance(name, str) else []
-    is_one = len(parts) == 1 or (len(parts) == 3 and parts[0] == "sweeps")
-    is_short = all(len(part.encode(errors="replace")) <= 200 for part in parts)
-    if not is_one or not is_short or not all(re.fullmatch(_NAME, part) for part in parts):
+    folders = name.split("/") if isinstance(name, str) else []
+    is_of_sweep = len(folders) == 3 and folders[0] == "sweeps"
+    is_allowed = len(folders) == 1 or is_of_sweep
+    for folder in folders:
+        is_short = len(folder.encode(errors="replace")) <= 200
+        if not is_short or not re.fullmatch(_NAME, folder):
+            is_allowed = False
+    if not is_allowed:
         raise ValueError(
             f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
             "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
@@ -155,14 +199,35 @@ def check_run_name(name: object) -> None:
 
 
 def as_run_name(text: str) -> str:
-    """Return a text with "-" in the place of what a run's name can't have."""
+    """Replace what a run's name can't have.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The text with "-" for each such character.
+    """
     return re.sub(r"^\.|[^\w.,=+-]", "-", text)
 
 
 def literal(text: str, default: object = None) -> Any:
-    """Read a number or True/False (``1e-3`` is a number) of a command line; all else stays a text.
+    """Read the value of a parameter from a command line.
 
-    So does everything where the parameter's default is one.
+    Parameters
+    ----------
+    text : str
+        Such as ``1e-3``, ``True`` or ``hd``.
+    default : object
+        The parameter's default. If it is a text, so is the value.
+
+    Returns
+    -------
+    object
+        A number, a truth value or another literal of Python; the text itself if it is none.
     """
     if isinstance(default, str):
         return text

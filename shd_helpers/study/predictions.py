@@ -1,4 +1,4 @@
-"""What runs predicted for each utterance: kept beside a sweep's table, and collected."""
+"""What runs predicted for each utterance: saved beside a sweep's table, and read again."""
 
 import gzip
 from collections.abc import Mapping
@@ -10,21 +10,54 @@ from shd_helpers.files import atomic, reading
 from shd_helpers.study.run_folder import read_info, read_predictions
 from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
 
-_KINDS = {"hash": str, "file": str, "row": int, "speaker": int, "seen": bool}
-_KINDS |= {"label": str, "predicted": str}
-_KEPT = (*_KINDS, "confidence", "integer_predicted")  # older runs lack one, floats the other
+# The columns that each file has, and their types.
+_TYPES = {
+    "hash": str,  # of the run
+    "file": str,  # of the utterance: train or test
+    "row": int,  # in that file
+    "speaker": int,
+    "seen": bool,  # whether the speaker was in the run's training set
+    "label": str,
+    "predicted": str,
+}
+# Older runs have no confidence, and runs without a circuit no integer_predicted.
+_OPTIONAL = {"confidence": float, "integer_predicted": str}
+_COLUMNS = (*_TYPES, *_OPTIONAL)
 
 
 def predictions_path(table: Path) -> Path:
-    """Return where the predictions of a table's runs are kept."""
+    """Return the file for the predictions of a table's runs.
+
+    Parameters
+    ----------
+    table : Path
+        The table's file.
+
+    Returns
+    -------
+    Path
+        A file beside it.
+    """
     return table.with_name(f"{table.stem}_predictions.csv.gz")
 
 
-def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
-    """Put runs' predictions beside their sweep's table, in place of those of the same hashes.
+def save_predictions(path: Path, folders: Mapping[str, Path]) -> None:
+    """Save what runs predicted beside their sweep's table.
 
-    The compressed CSV file has a row an utterance and run; `folders` are the run folders by the
-    runs' hashes. TableError, if a file is damaged.
+    The compressed CSV file has a row for each utterance and run. Rows of other runs stay, those of
+    the same hashes are replaced.
+
+    Parameters
+    ----------
+    path : Path
+        The file, from `predictions_path`.
+    folders : mapping
+        The run folders by the runs' hashes.
+
+    Raises
+    ------
+    TableError
+        If a file is damaged.
     """
     if not folders:
         return
@@ -32,28 +65,41 @@ def keep_predictions(path: Path, folders: Mapping[str, Path]) -> None:
         new = [_of_folder(folder).assign(hash=name) for name, folder in folders.items()]
         old = _read(path)
         table = pd.concat([old[~old["hash"].isin(folders)], *new])
-        text = table[[name for name in _KEPT if name in table]].to_csv(index=False)
-        with atomic(path) as part:
-            # no time stamp: the same runs make the same file
-            part.write_bytes(gzip.compress(text.encode(), mtime=0))
+        text = table[[name for name in _COLUMNS if name in table]].to_csv(index=False)
+        with atomic(path) as unfinished:
+            # without a time stamp, so that the same runs make the same file
+            unfinished.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def kept_hashes(path: Path) -> set[str]:
-    """Return the hashes of the runs whose predictions are in a file from `predictions_path`."""
+def predicted_hashes(path: Path) -> set[str]:
+    """Return the hashes of the runs whose predictions are in a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, from `predictions_path`.
+
+    Returns
+    -------
+    set of str
+        Empty if there is no such file.
+    """
     return set(_read(path)["hash"])
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Return a file of predictions; empty where there is none."""
+    """Return a file of predictions; empty if there is none."""
     if not path.exists():
-        return pd.DataFrame(columns=[*_KINDS]).astype(_KINDS)
-    kinds = _KINDS | {"integer_predicted": str, "confidence": float}
-    none = {"confidence": ""}
+        return pd.DataFrame(columns=[*_TYPES]).astype(_TYPES)
     with reading(path, TableError, RESTORE):
         table = pd.read_csv(
-            path, dtype=kinds, na_values=none, keep_default_na=False, compression="gzip"
+            path,
+            dtype=_TYPES | _OPTIONAL,
+            keep_default_na=False,  # the German digit "null" is a word
+            na_values={"confidence": ""},
+            compression="gzip",
         )
-        return table.astype(_KINDS)  # KeyError, if a column is missing
+        return table.astype(_TYPES)  # KeyError, if a column is missing
 
 
 def _of_folder(folder: Path) -> pd.DataFrame:
@@ -69,20 +115,26 @@ def _of_folder(folder: Path) -> pd.DataFrame:
 def collect_predictions(name: str | Path) -> pd.DataFrame:
     """Return what every run of a table predicted; its sweep has ``keep_predictions: true``.
 
+    Parameters
+    ----------
+    name : str or Path
+        A table, as for `tables.read_table`.
+
     Returns
     -------
     DataFrame
-        A row an utterance and run: `hash`, `configuration` and `seed` of the run; the utterance's
-        file (`file`), `row` in it and `speaker`, and whether the speaker was `seen` in training;
-        `label` and `predicted` (words), `confidence` where it is known, and, if a run has a
-        circuit, `integer_predicted` (else "").
+        A row for each utterance and run: `hash`, `configuration` and `seed` of the run; the
+        utterance's file (`file`), `row` in it and `speaker`, and whether the speaker was `seen` in
+        training; `label` and `predicted` (class names), `confidence` where it is known, and, if a
+        run has a circuit, `integer_predicted` (else "").
 
     Raises
     ------
     TableError
         If those of a run are missing.
     """
-    runs, path = read_table(name), predictions_path(table_path(name))
+    runs = read_table(name)
+    path = predictions_path(table_path(name))
     table = runs[["hash", "configuration", "seed"]].merge(_read(path), on="hash")
     n_missing = len(set(runs["hash"]) - set(table["hash"]))
     if n_missing:
@@ -91,19 +143,23 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
 
 
 def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
-    """Return what each speaker got where all were left out in turn: as an unseen and a seen one.
+    """Return each speaker's accuracy, as an unseen and as a seen speaker.
+
+    The sweep has held out every speaker in turn, for each value on another axis and each seed.
 
     Parameters
     ----------
-    name, axis : str
-        A table of a sweep over `held_out` and one axis more, and the axis's name.
+    name : str or Path
+        A table of a sweep over `held_out` and one axis more.
+    axis : str
+        The name of that axis.
 
     Returns
     -------
     DataFrame
-        A row for each place on the axis (its column is called `input` here), seed and speaker:
-        `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that left
-        the speaker out; `test_seen_accuracy`, a fraction of those that the other runs held back.
+        A row for each value on the axis (its column is called `input` here), seed and speaker:
+        `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that held
+        the speaker out; `test_seen_accuracy`, a fraction of those that the other runs tested.
     """
     inputs = read_table(name)[["hash", axis]].rename(columns={axis: "input"})
     predictions = collect_predictions(name).merge(inputs, on="hash")

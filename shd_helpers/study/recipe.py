@@ -1,4 +1,4 @@
-"""A run's recipe: its settings with their defaults and ranges, and the hash that makes it one."""
+"""A run's recipe: all its settings, with defaults, ranges, and what they need of each other."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -58,7 +58,7 @@ class Recipe:
             )
         check_settings(self)
         check_run_name(self.run_name)
-        reasons = self._too_small()
+        reasons = [*self._too_large_for_units(), *self._too_long_for_utterance()]
         if self.circuit:
             reasons += self.circuit.refusals(self.network, self.input)
         if reasons:
@@ -92,13 +92,11 @@ class Recipe:
                 raise ValueError(f"setting {name!r}: unknown. The settings are: {there}")
         groups = {}
         for group, kind in _GROUPS.items():
-            names = {field.name for field in fields(kind)}
-            given = {name: parameters[name] for name in names & parameters.keys()}
-            groups[group] = kind(**given)
+            groups[group] = kind(**_own_settings(kind, parameters))
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
-        own = {field.name for field in fields(cls)} - {*_GROUPS}
-        given = {name: parameters[name] for name in own & parameters.keys()}
-        return cls(**given, **groups)
+        own = _own_settings(cls, parameters)
+        # The setting `network` has the name of its group, and `circuit`, too: the groups count.
+        return cls(**(own | groups))
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> "Recipe":
@@ -121,23 +119,37 @@ class Recipe:
         return cls.from_flat(given)
 
     def flat(self) -> dict[str, Any]:
-        """Return the parameters of notebook 3: values by name."""
-        found = {}
-        for name in (each.name for each in fields(self)):
-            value = getattr(self, name)
-            if name == "circuit":
-                found[name] = value.name
+        """Return the settings as notebook 3 has them: values by name, without groups.
+
+        Returns
+        -------
+        dict
+            A circuit is given by its name, which stands for its settings.
+        """
+        parameters: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "circuit":
+                parameters["circuit"] = value.name
+            elif each.name in _GROUPS:
+                parameters |= vars(value)
             else:
-                found |= vars(value) if name in _GROUPS else {name: value}
-        return {name: value for name, value in found.items() if name not in CONSTANTS}
+                parameters[each.name] = value
+        return {name: value for name, value in parameters.items() if name not in CONSTANTS}
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """Return the data set's two files, made or downloaded if needed; of toy data in smoke."""
-        return locate(small_version(self.dataset, 1)[0], self.language)
+        """Return the data set's two files, for training and test, made or downloaded if needed."""
+        dataset, _ = small_version(self.dataset, 1)
+        return locate(dataset, self.language)
 
     def load(self) -> Subsets:
-        """Return the utterances that train (with their augmented copies), validate and test.
+        """Load the utterances that train (with their augmented copies), validate and test.
+
+        Returns
+        -------
+        Subsets
+            The utterances, downsampled.
 
         Raises
         ------
@@ -153,71 +165,110 @@ class Recipe:
             parts = parts._replace(training=training)
         return parts
 
-    def _too_small(self) -> list[str]:
-        """Return what the utterance has no room for: delays, windows, shifts."""
-        found, grid, config = [], self.input, self.network
-        n_units, duration_ms = grid.n_units, grid.n_steps * grid.step_ms
-        if config.network == "spiking":
-            late_ms = config.delays(grid.step_ms)[-1] * grid.step_ms
-            if late_ms >= duration_ms:
-                found.append(
-                    f"n_delays {config.n_delays}: the last copy is {late_ms:g} ms late; the "
-                    f"utterance ends after {duration_ms:g} ms"
+    def _too_large_for_units(self) -> list[str]:
+        """Return which settings are too large for the number of input units, each with a reason."""
+        n_units = self.input.n_units
+        kernel_size = self.network.kernel_size
+        shift_units = self.augmentation.shift_units
+        reasons = []
+        if self.network.network == "spiking" and kernel_size > n_units:
+            reasons.append(f"kernel_size {kernel_size}: the input has {n_units} units")
+        if shift_units >= n_units:
+            reasons.append(f"shift_units {shift_units}: must be below the input's {n_units} units")
+        return reasons
+
+    def _too_long_for_utterance(self) -> list[str]:
+        """Return which times are longer than an utterance, each with a reason."""
+        step_ms = self.input.step_ms
+        duration_ms = self.input.n_steps * step_ms
+        shift_ms = self.augmentation.shift_ms
+        reasons = []
+        if self.network.network == "spiking":
+            last_delay_ms = self.network.delays(step_ms)[-1] * step_ms
+            if last_delay_ms >= duration_ms:
+                reasons.append(
+                    f"n_delays {self.network.n_delays}: the last copy is {last_delay_ms:g} ms "
+                    f"late; the utterance ends after {duration_ms:g} ms"
                 )
-            if config.kernel_size > n_units:
-                found.append(f"kernel_size {config.kernel_size}: the input has {n_units} units")
-        moved = self.augmentation
-        if moved.shift_units >= n_units:
-            found.append(
-                f"shift_units {moved.shift_units}: must be below the input's {n_units} units"
-            )
-        if moved.shift_ms >= duration_ms:
-            found.append(
-                f"shift_ms {moved.shift_ms:g}: the utterance ends after {duration_ms:g} ms"
-            )
-        return found
+        if shift_ms >= duration_ms:
+            reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
+        return reasons
 
     def check_memory(self) -> None:
-        """Raise ValueError if the network can't fit into this machine's memory, at the least.
+        """Check that the network can fit into this machine's memory.
 
-        What takes most are the states that snntorch's loop keeps: by measurement twice the input
-        and 3.5 times the hidden neurons of each step, for the 32 words of a figure; and a weight
-        with its gradients.
+        This is a lower bound, from two terms. The first are the states that snnTorch's loop keeps
+        for the gradient. By measurement they take twice the input and 3.5 times the hidden neurons
+        of each step, for the 32 utterances of a figure. The second are the weights of the first
+        layer, with gradients and the state of Adam.
+
+        Raises
+        ------
+        ValueError
+            If even these don't fit; the message names the settings and both sizes.
         """
-        grid, config = self.input, self.network
-        if config.network != "spiking":
+        if self.network.network != "spiking":
             return
-        n_inputs = grid.n_units * config.n_delays
-        n_hidden = config.n_hidden * config.ensemble_size
-        if config.kernel_size:
-            n_hidden *= (grid.n_units - config.kernel_size) // config.stride + 1
+        n_utterances = 32
+        bytes_per_state = 4  # float32
+        bytes_per_weight = 80
+        n_units = self.input.n_units
+        n_steps = self.input.n_steps
+        n_inputs = n_units * self.network.n_delays
+        n_hidden = self.network.n_hidden * self.network.ensemble_size
+        if self.network.kernel_size:  # each window of the input has its own hidden neurons
+            n_hidden *= (n_units - self.network.kernel_size) // self.network.stride + 1
         n_states = 2 * n_inputs + 3.5 * n_hidden
-        n_bytes = 4 * 32 * grid.n_steps * n_states + 80 * n_inputs * n_hidden
-        there = psutil.virtual_memory().total
-        if n_bytes > there:
+        n_bytes = bytes_per_state * n_utterances * n_steps * n_states
+        n_bytes += bytes_per_weight * n_inputs * n_hidden
+        available = psutil.virtual_memory().total
+        if n_bytes > available:
             raise ValueError(
-                f"n_hidden {config.n_hidden}, n_delays {config.n_delays}: with {grid.n_units} "
-                f"units x {grid.n_steps} steps (pool_units, pool_steps) a run takes about "
-                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {there / 1e9:,.0f}"
+                f"n_hidden {self.network.n_hidden}, n_delays {self.network.n_delays}: with "
+                f"{n_units} units x {n_steps} steps (pool_units, pool_steps) a run takes about "
+                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}"
             )
 
 
+# The groups of settings: the name of the field of `Recipe`, and its class.
 _GROUPS: dict[str, Any] = {
     each.name: each.default_factory
     for each in fields(Recipe)
     if each.default_factory is not MISSING
 }
+
+
+def _own_settings(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a run's flat parameters that are fields of a dataclass."""
+    names = [each.name for each in fields(kind)]
+    return {name: parameters[name] for name in names if name in parameters}
+
+
+# All fields of all groups, by name.
 _FIELDS = {each.name: each for kind in (Recipe, *_GROUPS.values()) for each in fields(kind)}
-# The names of all settings. Notebooks name a circuit, which stands for the settings of its group.
-SETTINGS = tuple(
-    each.name
-    for kind in (Recipe, *(kind for group, kind in _GROUPS.items() if group != "circuit"))
-    for each in fields(kind)
-    if kind is not Recipe or each.name not in _GROUPS or each.name == "circuit"
-)
-# Values at which a parameter that joined when there were results changes nothing.
-NEUTRAL = {n: f.metadata["neutral"] for n, f in _FIELDS.items() if "neutral" in f.metadata}
-# What was a parameter once and is a constant of the study now: it still counts.
+
+
+def _setting_names() -> tuple[str, ...]:
+    """Return the names of all settings, as notebooks have them.
+
+    Notebooks name a circuit, which stands for the settings of its group.
+    """
+    names = []
+    for each in fields(Recipe):
+        if each.name not in _GROUPS or each.name == "circuit":
+            names.append(each.name)
+    for group, kind in _GROUPS.items():
+        if group != "circuit":
+            names += [each.name for each in fields(kind)]
+    return tuple(names)
+
+
+SETTINGS = _setting_names()
+# The values at which settings that were added after results existed change nothing.
+NEUTRAL = {
+    name: each.metadata["neutral"] for name, each in _FIELDS.items() if "neutral" in each.metadata
+}
+# What was a setting once and is a constant of the study now: it still counts in a run's hash.
 CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
 
 
@@ -234,4 +285,6 @@ def counts_with(name: str) -> str | None:
     str or None
         The name of the other setting.
     """
-    return _FIELDS[name].metadata.get("counts_with") if name in _FIELDS else None
+    if name not in _FIELDS:
+        return None
+    return _FIELDS[name].metadata.get("counts_with")

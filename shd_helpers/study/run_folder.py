@@ -1,9 +1,18 @@
-"""Run folders: what a run leaves, written by `RunWriter` and read by `read_run`.
+"""Run folders: everything that a run leaves, written by `RunWriter` and read by `read_run`.
 
-A run folder ``<name>`` appears by one rename. What a run has to leave is written into the hidden
-folder ``.<name>.unfinished`` beside it, ``run.json`` last: from then on the run counts. Then the
-run before is moved aside, the new folder gets its name, and the old one is removed. Whoever comes
-after a kill in between goes on from there: a killed run loses its epochs, a finished one nothing.
+A run folder is complete or it isn't there, whenever a process is killed. Therefore a run ``mine``
+is written in these steps:
+
+1. All files go into the hidden folder ``.mine.unfinished`` beside the run folder, ``run.json``
+   last. From then on the run is complete, and only waits for its name.
+2. Files of the run folder ``mine`` that the new one lacks (executed notebooks, figures) move to
+   the new one.
+3. ``mine`` is renamed to ``.mine.replaced``, and ``.mine.unfinished`` to ``mine``.
+4. ``.mine.replaced`` is removed.
+
+Whoever reads or writes the run after a kill goes on from step 2, if ``.mine.unfinished/run.json``
+exists. So a run that is killed during its training loses its epochs, and a complete one nothing. A
+lock, ``.mine.lock``, lets only one process write and rename.
 """
 
 import functools
@@ -43,16 +52,17 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
     import pandas as pd
 
 REMEDY = "Run 03_model_training with this run_name"
-WAIT_S = 10.0  # a killed notebook's kernel may live on for a moment
-PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")
+WAIT_S = 10.0  # for the lock: a killed notebook's kernel may live on for a moment
+PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
 
 class RunError(ValueError):
     """A run folder that can't be read or written; the message names the folder and the remedy."""
 
 
-def _beside(folder: Path, what: str) -> Path:
-    return folder.with_name(f".{folder.name}.{what}")
+def _beside(folder: Path, ending: str) -> Path:
+    """Return the path of a hidden file or folder beside a run folder."""
+    return folder.with_name(f".{folder.name}.{ending}")
 
 
 def _aside(folder: Path) -> Path:
@@ -62,7 +72,8 @@ def _aside(folder: Path) -> Path:
     an earlier folder may stay. Then the path is another one.
     """
     for number in itertools.count(1):
-        old = _beside(folder, "replaced" if number == 1 else f"replaced{number}")
+        ending = "replaced" if number == 1 else f"replaced{number}"
+        old = _beside(folder, ending)
         shutil.rmtree(old, ignore_errors=True)
         if not old.exists():
             return old
@@ -70,21 +81,23 @@ def _aside(folder: Path) -> Path:
 
 
 def _is_waiting(folder: Path) -> bool:
-    """Tell whether a complete run has yet to get its name."""
+    """Return whether a complete run has yet to get its name."""
     return (_beside(folder, "unfinished") / "run.json").exists()
 
 
 def _lock(folder: Path) -> FileLock:
-    """Return the lock of a run folder, acquired: its holder alone writes and renames.
+    """Acquire the lock of a run folder, and return it. Only its holder writes and renames.
 
-    A process has one lock for a folder, so that a notebook's cell can be run again.
+    All locks of one process for a folder are the same object, so that a notebook's cell can be run
+    again. The folder is made if it is missing.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_beside(folder, "lock"), thread_local=False, is_singleton=True)
         lock.acquire(timeout=WAIT_S)
         try:
-            folder.mkdir(exist_ok=True)  # by the holder: another one may be renaming it
+            # not before the lock is acquired: another process may be renaming the folder
+            folder.mkdir(exist_ok=True)
         except OSError:
             lock.release()
             raise
@@ -98,11 +111,23 @@ def _lock(folder: Path) -> FileLock:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Raise RunError if a run can't take a folder's place, which it does by renaming it."""
-    if why := _why_fixed(folder):
+    """Check that a folder can be renamed, which is how a new run replaces it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, whether it exists or not.
+
+    Raises
+    ------
+    RunError
+        If it is a link or a mount point; the message says what to do.
+    """
+    if reason := _why_fixed(folder):
         raise RunError(
-            f"{folder}: {why}, which can't be renamed when the run ends. Take another run_name, or "
-            "move it away; to keep all runs on another disk, name a folder there in SHD_RUNS_DIR."
+            f"{folder}: {reason}, which can't be renamed when the run ends. Take another run_name, "
+            "or move it away; to keep all runs on another disk, name a folder there in "
+            "SHD_RUNS_DIR."
         )
 
 
@@ -113,11 +138,11 @@ def _why_fixed(folder: Path) -> str:
     return "is a mount point" if is_mount(folder) else ""
 
 
-def _rename(folder: Path) -> None:
-    """Give the complete run that waits its name, by the lock's holder; without one, do nothing.
+def _finish_renaming(folder: Path) -> None:
+    """Give a complete run that waits its name (steps 2 to 4 of the module's docstring).
 
-    After a kill at any moment the same steps lead to the same end. RunError, if the disk refuses
-    one of them; a folder that isn't an ordinary one stays as it is.
+    Only the lock's holder calls this. If no run waits, nothing happens. RunError, if the disk
+    refuses a step; a folder that isn't an ordinary one stays as it is.
     """
     if not _is_waiting(folder):
         return
@@ -126,8 +151,8 @@ def _rename(folder: Path) -> None:
         f"A complete run waits in {new} for this name. Make {folder.name} an ordinary folder that "
         f"can be renamed, or give {new.name} the name of another run."
     )
-    if why := _why_fixed(folder):
-        raise RunError(f"{folder}: {why}. {remedy}")
+    if reason := _why_fixed(folder):
+        raise RunError(f"{folder}: {reason}. {remedy}")
     try:
         _replace(folder, new, _aside(folder))
     except OSError as error:
@@ -135,7 +160,10 @@ def _rename(folder: Path) -> None:
 
 
 def _replace(folder: Path, new: Path, old: Path) -> None:
-    """Move a run folder aside, to `old`, put `new` in its place, and remove the old one."""
+    """Rename a run folder to `old` and the folder `new` to its name, then remove `old`.
+
+    After a kill at any moment the same steps lead to the same end.
+    """
     for path in folder.iterdir():  # executed notebooks and figures stay
         if not (new / path.name).exists():
             path.rename(new / path.name)
@@ -147,10 +175,10 @@ def _replace(folder: Path, new: Path, old: Path) -> None:
 
 
 def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
-    """Let a method of `RunWriter` raise RunError, with folder and remedy, where the disk refuses.
+    """Decorate a method of `RunWriter`: an error of the disk becomes a RunError.
 
-    The system's error, such as "No space left on device", names no file. It stays in the message,
-    by which `files.is_disk_full` recognizes a full disk.
+    The system's error, such as "No space left on device", names no file. The RunError names the
+    folder and the remedy. It quotes the system's error, because `files.is_disk_full` looks for it.
     """
 
     @functools.wraps(write)
@@ -167,20 +195,25 @@ def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
 
 
 class RunWriter:
-    """Keeps what a run leaves, and makes a run folder of it when the run has ended.
+    """Collects what a run leaves, and writes the run folder when the run has ended.
 
-    Until then the run folder keeps the run that it may hold; `finish` leaves all other files.
+    Until then the run folder keeps the run that it may hold. Files that aren't a run's own, such as
+    notebooks and figures, stay.
 
     Parameters
     ----------
-    parameters, data : mapping
-        The run's flat parameters, `seed` among them, and what `identity.identify_data` returns.
+    folder : Path
+        The run folder to write.
+    parameters : mapping
+        The run's flat parameters, `seed` among them.
+    data : mapping
+        From `identity.identify_data`.
     parts : Subsets
-        The utterances; which are for what goes to `utterances.csv.gz`.
+        The utterances that train, validate and test; `utterances.csv.gz` lists them.
     model : SpikingNetwork or ConvolutionalNetwork
         The network after initialization: its weights are stored as epoch 0. If it isn't the network
-        that the parameters build, what it is made of is stored as `other_network` and counts in
-        the run's hash.
+        that the parameters build, its description is stored as `other_network` and counts in the
+        run's hash.
 
     Raises
     ------
@@ -194,20 +227,29 @@ class RunWriter:
     def __init__(
         self, folder: Path, parameters: Mapping, data: Mapping, parts: Subsets, model: Network
     ) -> None:
-        check_run_folder(folder)  # before the network is trained
-        check_behavior(("NUMERICS",))  # the data count by their content
-        other = other_network(model, Recipe.from_flat(parameters))
-        self._folder, self._parts, self._lock = folder, parts, _lock(folder)
-        self._start, self._weights = time.perf_counter(), [_weights(model)]
-        self.info = {
+        # What can go wrong goes wrong here, and not after the network is trained.
+        check_run_folder(folder)
+        # Of the version numbers, data files need no check: they count by their content.
+        check_behavior(("NUMERICS",))
+        description = other_network(model, Recipe.from_flat(parameters))
+        self._folder = folder
+        self._parts = parts
+        self._lock = _lock(folder)
+        self._start_s = time.perf_counter()
+        self._weights = [_weights(model)]  # of each epoch, from 0
+        packages = {name: version(name) for name in PACKAGES}
+        self.info: dict[str, Any] = {
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
-            **({"other_network": other} if other else {}),
-            "hash": run_hash(parameters, data, other),
+        }
+        if description:
+            self.info["other_network"] = description
+        self.info |= {
+            "hash": run_hash(parameters, data, description),
             "seen_speakers": np.unique(parts.training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+            "versions": {"python": platform.python_version(), **packages},
             "processor": _processor(),
             "threads": torch.get_num_threads(),
             "git_commit": _git_commit(),
@@ -215,7 +257,15 @@ class RunWriter:
         }
 
     def epoch(self, model: Network, metrics: dict) -> None:
-        """Record the end of an epoch."""
+        """Record the end of an epoch.
+
+        Parameters
+        ----------
+        model : SpikingNetwork or ConvolutionalNetwork
+            The network as it was validated.
+        metrics : dict
+            The epoch's metrics, from `training.fit`.
+        """
         self.info["epochs"].append(metrics)
         self._weights.append(_weights(model))
 
@@ -228,61 +278,88 @@ class RunWriter:
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
     ) -> None:
-        """Make the run folder of a network that is trained.
+        """Write the run folder of a network that is trained.
 
-        Scores are accuracies as fractions, None where there is no utterance to measure; the rest
-        comes from `Evaluation.predictions`, `record_examples` and `costs.costs`. RunError or
-        ValueError, if the disk is full, or a loss or a score is no finite number; the run before
-        stays.
+        Parameters
+        ----------
+        model : SpikingNetwork or ConvolutionalNetwork
+            The trained network.
+        scores : mapping
+            Accuracies as fractions, None where there is no utterance to measure.
+        predictions : DataFrame
+            From `Evaluation.predictions`.
+        examples : mapping
+            From `evaluation.record_examples`.
+        costs : mapping
+            From `network.costs`.
+
+        Raises
+        ------
+        RunError
+            If the disk is full; the earlier run stays.
+        ValueError
+            If a loss or a score is no finite number; the earlier run stays.
         """
         if not self._lock.is_locked:
             raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
-        training_s = sum(metrics["wall_s"] for metrics in self.info["epochs"])
-        self.info["wall_s"] = {"training": training_s, "total": time.perf_counter() - self._start}
-        json.dumps(self.info, allow_nan=False)  # refuses what is no number before anything is moved
-        place = _beside(self._folder, "unfinished")
-        _rename(self._folder)  # a run that waits since a kill
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        _utterances(self._parts).to_csv(place / "utterances.csv.gz", index=False)
-        predictions.to_csv(place / "predictions.csv", index=False)
-        (place / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
-        arrays = {
-            f"{word}/{name}": array
-            for word, arrays in examples.items()
-            for name, array in arrays.items()
+        self.info["wall_s"] = {
+            "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
+            "total": time.perf_counter() - self._start_s,
         }
-        (place / "examples.h5").write_bytes(_hdf5_file(arrays, compression="gzip"))
-        epochs = {
-            name: np.stack([each[name] for each in self._weights]) for name in self._weights[0]
-        }
-        (place / "weights.h5").write_bytes(_hdf5_file(epochs))
-        self.info["files"] = {path.name: sha256(path) for path in sorted(place.iterdir())}
+        json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+        unfinished = _beside(self._folder, "unfinished")
+        _finish_renaming(self._folder)  # of a run that was killed when it was complete
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
+        predictions.to_csv(unfinished / "predictions.csv", index=False)
+        (unfinished / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
+        (unfinished / "examples.h5").write_bytes(_examples_file(examples))
+        (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
+        self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
         for name in self.info["files"]:
-            sync(place / name)
-        with atomic(place / "run.json") as part:
-            part.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
+            sync(unfinished / name)
+        with atomic(unfinished / "run.json") as incomplete:
+            incomplete.write_text(json.dumps(self.info, indent=1) + "\n", encoding="utf-8")
         try:
-            _rename(self._folder)
+            _finish_renaming(self._folder)
         finally:  # the run is complete: whoever reads or writes it next may rename it
             self._lock.release(force=True)
 
 
 def _weights(model: Network) -> dict[str, np.ndarray]:
-    """Return a network's weights as they are now, by their names in ``weights.h5``."""
-    named = model.named_parameters()
-    return {name.replace(".", "/"): p.detach().numpy().copy() for name, p in named}
+    """Return a copy of a network's weights by their names in ``weights.h5``."""
+    weights = {}
+    for name, parameter in model.named_parameters():
+        weights[name.replace(".", "/")] = parameter.detach().numpy().copy()
+    return weights
 
 
 def _torch_file(state: Mapping[str, torch.Tensor]) -> memoryview:
     """Return the content of a file that `torch.load` reads.
 
-    It is made in memory: PyTorch, as HDF5, doesn't say that a disk is full where it writes itself.
+    It is made in memory, because neither PyTorch nor HDF5 says that the disk is full when it
+    writes the file itself.
     """
     memory = io.BytesIO()
     torch.save(state, memory)
     return memory.getbuffer()
+
+
+def _examples_file(examples: Mapping[str, Mapping[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``examples.h5``: a group for each class, with an array of each kind."""
+    arrays = {}
+    for class_name, of_class in examples.items():
+        for name, array in of_class.items():
+            arrays[f"{class_name}/{name}"] = array
+    return _hdf5_file(arrays, compression="gzip")
+
+
+def _epochs_file(weights: list[dict[str, np.ndarray]]) -> memoryview:
+    """Return the content of ``weights.h5``: each tensor with the epochs as its first axis."""
+    arrays = {name: np.stack([of_epoch[name] for of_epoch in weights]) for name in weights[0]}
+    return _hdf5_file(arrays)
 
 
 def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None) -> memoryview:
@@ -295,25 +372,26 @@ def _hdf5_file(arrays: Mapping[str, np.ndarray], compression: str | None = None)
 
 
 def _utterances(parts: Subsets) -> "pd.DataFrame":
-    """Return a row for each utterance: its file and row there, speaker, word, and what it's for."""
+    """Return a row for each utterance: its file and row there, speaker, label and role."""
     import pandas as pd
 
     tables = []
     for role, events in parts._asdict().items():
         if events is not None:
-            words = np.array(events.class_names)[events.labels]
-            columns = {**origin(events), "speaker": events.speakers, "label": words}
+            labels = np.array(events.class_names)[events.labels]
+            columns = {**origin(events), "speaker": events.speakers, "label": labels}
             tables.append(pd.DataFrame(columns).assign(role=role))
-    return pd.concat(tables).drop_duplicates()  # of changed copies
+    return pd.concat(tables).drop_duplicates()  # augmented copies have the same rows
 
 
 def _processor() -> str:
-    """Return the processor's model, and in parentheses what the compiler takes it for."""
+    """Return the processor's model and, in parentheses, the compiler's name for its kind."""
     model = platform.processor()
     with suppress(OSError):  # only Linux has this file
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        if found := re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE):
-            model = found[1].strip()
+        match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+        if match:
+            model = match[1].strip()
     return f"{model or platform.machine()} ({get_host_cpu_name()})"
 
 
@@ -328,53 +406,95 @@ def _git_commit() -> str | None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder holds."""
+    """The content of a run folder."""
 
     folder: Path
     info: dict  # run.json
-    epochs: "pd.DataFrame"  # one row an epoch
+    epochs: "pd.DataFrame"  # a row for each epoch
     weights: dict[str, np.ndarray]  # "fc1/weight": (epochs + 1, out, in), "fc1/bias", ...
     state: dict[str, torch.Tensor]  # of the trained network: "fc1.weight", its betas, ...
-    predictions: "pd.DataFrame"  # one row a test utterance
-    examples: dict[str, dict[str, np.ndarray]]  # by class name
+    predictions: "pd.DataFrame"  # a row for each test utterance
+    examples: dict[str, dict[str, np.ndarray]]  # by class name: see evaluation.record_examples
 
     @property
     def source(self) -> str:
         """Return the line that names the data under a figure."""
-        p = self.info["parameters"]
-        return f"data: {self.info['data']['name']}, {p['language']}; seed {p['seed']}"
+        parameters = self.info["parameters"]
+        data = self.info["data"]["name"]
+        return f"data: {data}, {parameters['language']}; seed {parameters['seed']}"
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder; RunError if there is no run in it, or one of its files is damaged."""
-    import pandas as pd
+    """Read a run folder.
 
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+
+    Returns
+    -------
+    Run
+        Its content. If another run replaces it meanwhile, all of it is the other run's.
+
+    Raises
+    ------
+    RunError
+        If there is no run in it, or one of its files is damaged.
+    """
     info = read_info(folder)
     try:
-        with reading(folder / "run.json", RunError, f"{REMEDY} again."):
-            epochs = pd.DataFrame(info["epochs"])
-        with _as_written(folder / "state_dict.pt", info) as path:
-            state = torch.load(path, weights_only=True)
-        weights, predictions = _arrays(folder / "weights.h5", info), read_predictions(folder, info)
-        examples: dict[str, dict[str, np.ndarray]] = {}
-        for place, values in _arrays(folder / "examples.h5", info).items():
-            word, _, name = place.partition("/")
-            examples.setdefault(word, {})[name] = values
+        run = _read_files(folder, info)
     except RunError:
         if read_info(folder) == info:
             raise
         return read_run(folder)
-    if read_info(folder) != info:  # another run took its place meanwhile
+    if read_info(folder) != info:  # another run has replaced it meanwhile
         return read_run(folder)
+    return run
+
+
+def _read_files(folder: Path, info: dict[str, Any]) -> Run:
+    """Return the content of a run folder whose `run.json` is read."""
+    import pandas as pd
+
+    with reading(folder / "run.json", RunError, f"{REMEDY} again."):
+        epochs = pd.DataFrame(info["epochs"])
+    with _as_written(folder / "state_dict.pt", info) as path:
+        state = torch.load(path, weights_only=True)
+    examples: dict[str, dict[str, np.ndarray]] = {}
+    weights = _arrays(folder / "weights.h5", info)
+    predictions = read_predictions(folder, info)
+    for path_in_file, array in _arrays(folder / "examples.h5", info).items():
+        class_name, _, name = path_in_file.partition("/")
+        examples.setdefault(class_name, {})[name] = array
     return Run(folder, info, epochs, weights, state, predictions, examples)
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Return what the `run.json` of a run folder says; raise as `read_run`."""
+    """Read the `run.json` of a run folder.
+
+    A complete run that waits for its name gets it first.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+
+    Returns
+    -------
+    dict
+        Parameters, hash, scores and more, see docs/run_folders.md; parameters under today's names.
+
+    Raises
+    ------
+    RunError
+        If there is no run in the folder, or the file is damaged.
+    """
     if _is_waiting(folder):
         lock = _lock(folder)
         try:
-            _rename(folder)
+            _finish_renaming(folder)
         finally:
             lock.release()
     path = folder / "run.json"
@@ -382,7 +502,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if _is_waiting(folder) or path.exists():  # it was renamed just now
+            if _is_waiting(folder) or path.exists():  # another process renames it just now
                 return read_info(folder)
             raise RunError(f"{path}: no such file. {REMEDY} first.") from None
         if not isinstance(info, dict) or not isinstance(info.get("parameters"), dict):
@@ -393,34 +513,55 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _as_written(path: Path, info: Mapping[str, Any]) -> Iterator[Path]:
-    """Read a file of a run: RunError, if it is damaged, or not the one that the run wrote."""
+    """Check that a file is the one that the run wrote, and let the block read it.
+
+    RunError, if it isn't, or if the block finds it damaged.
+    """
     with reading(path, RunError, f"{REMEDY} again."):
-        wanted = info.get("files", {}).get(path.name)  # older runs have none
-        if wanted and wanted != sha256(path):
+        written = info.get("files", {}).get(path.name)  # its hash; older runs have none
+        if written and written != sha256(path):
             raise ValueError("its content isn't what the run wrote")
         yield path
 
 
 def _arrays(path: Path, info: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return an HDF5 file's arrays by their names."""
-    found: dict[str, np.ndarray] = {}
+    """Return the arrays of an HDF5 file by their names, such as ``fc1/weight``."""
+    arrays: dict[str, np.ndarray] = {}
 
-    def keep(name: str, item: h5py.Dataset | h5py.Group) -> None:
+    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item[:]
+            arrays[name] = item[:]
 
     with _as_written(path, info), h5py.File(path) as file:
-        file.visititems(keep)
-    return found
+        file.visititems(visit)
+    return arrays
 
 
 def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
-    """Return what a run predicted, a row an utterance; RunError, if the file is damaged."""
+    """Read what a run predicted.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    info : mapping
+        From `read_info`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each utterance: see `Evaluation.predictions`.
+
+    Raises
+    ------
+    RunError
+        If the file is damaged.
+    """
     import pandas as pd
 
     texts = ("label", "predicted", "integer_predicted")
     with _as_written(folder / "predictions.csv", info) as path:
-        # "null" is a word
+        # The German digit "null" is a word, not a missing value.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
         table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})

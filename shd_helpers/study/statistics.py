@@ -1,4 +1,9 @@
-"""Compare the configurations of a sweep: means with 95 % intervals, paired differences, tests."""
+"""Compare the configurations of a sweep: means with 95 % intervals, paired differences, tests.
+
+A *unit* is what an interval is over: a speaker, or a seed. Where every speaker has runs with the
+same seeds, the runs form a rectangle, (speakers, seeds), and the interval is over both: see
+`interval`.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,42 +14,104 @@ from scipy import optimize, stats
 
 from shd_helpers.study.tables import COSTS, DATA, EVIDENCE, MEASURED, PROVENANCE, SCORES, TIMES
 
-FEW = 3  # below so many units a standard deviation of their own says next to nothing
-_ABOUT_RUNS = {"configuration", "run_name", "hash", "status", "error"}
-_ABOUT_RUNS |= {*DATA, EVIDENCE, *PROVENANCE, *MEASURED}
+FEW = 3  # with fewer units, a standard deviation of their own says next to nothing
+# Columns of a table that aren't settings.
+_ABOUT_RUNS = {
+    "configuration",
+    "run_name",
+    "hash",
+    "status",
+    "error",
+    EVIDENCE,
+    *DATA,
+    *PROVENANCE,
+    *MEASURED,
+}
 
 
 def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means of designs (..., units, seeds), and half their intervals, over both: (...).
+    """Return a mean over units and seeds, and half of its confidence interval.
 
-    One seed sets the first weights and the order of words in the runs of all units, so seeds cross
-    the units (speakers): more speakers don't average a seed's main effect away. With A and B the
-    mean squares of units and of seeds, and C that of the residual, the variance of the mean is
-    (A + B - C) / runs, taken to be neither below A's part nor below B's: the interval is never
-    narrower than that over units alone. The quantiles of Student's t for units and for seeds are
-    averaged with the weights A and B (Cochran and Cox 1957), for Satterthwaite's degrees of freedom
-    cover too little with two seeds. With one seed it is Student's interval over units, which leaves
-    out what the seed does: report it as "over speakers only; one seed". docs/glossary.md lists how
-    often an interval contains the true value.
+    One seed sets the initial weights and the order of utterances in the runs of all units. So the
+    seeds cross the units, as in a two-way analysis of variance, and the main effect of a seed
+    doesn't become smaller with more speakers. With the mean squares of units, of seeds and of the
+    residual, the variance of the mean is (units + seeds - residual) / runs.
+
+    Three details:
+
+    * The variance is taken to be neither below (units / runs) nor below (seeds / runs), so the
+      interval is never narrower than that over units alone.
+    * The quantiles of Student's t for units and for seeds are averaged, weighted by the two mean
+      squares [1]_. Satterthwaite's degrees of freedom give intervals that contain the true value
+      too rarely with two seeds.
+    * With one seed it is Student's interval over units, which leaves out what the seed does: report
+      it as "over speakers only; one seed".
+
+    docs/glossary.md lists how often an interval contains the true value.
+
+    Parameters
+    ----------
+    values : (..., units, seeds) array
+        One value for each run, in any unit, such as percent. There are two units at least.
+    alpha : float
+        How often an interval may miss the true value: 0.05 gives a 95 % interval.
+
+    Returns
+    -------
+    mean : (...,) array
+        The mean over units and seeds, in the values' unit.
+    half : (...,) array
+        Half the width of the interval, in the values' unit.
+
+    References
+    ----------
+    .. [1] W. G. Cochran and G. M. Cox, Experimental Designs, 2nd edition, Wiley, 1957.
     """
-    n, m = values.shape[-2:]
+    n_units, n_seeds = values.shape[-2:]
+    squares = _mean_squares(values)
+    lowest = np.maximum(squares.units, squares.seeds)
+    runs_times_variance = np.maximum(lowest, squares.units + squares.seeds - squares.residual)
+    t_units = _student_t(alpha, n_units - 1)
+    t_seeds = _student_t(alpha, n_seeds - 1)
+    tiny = np.finfo(float).tiny  # where all values are equal, and both squares 0
+    seeds_weight = squares.seeds / np.maximum(squares.units + squares.seeds, tiny)
+    t = t_units + seeds_weight * (t_seeds - t_units)
+    half = np.sqrt(runs_times_variance / (n_units * n_seeds)) * t
+    return values.mean((-2, -1)), half
+
+
+class _MeanSquares(NamedTuple):
+    """The mean squares of a two-way analysis of variance, each (...,)."""
+
+    units: np.ndarray
+    seeds: np.ndarray
+    residual: np.ndarray
+
+
+def _mean_squares(values: np.ndarray) -> _MeanSquares:
+    """Return the mean squares of (..., units, seeds) values; with one seed, those of units only."""
+    n_units, n_seeds = values.shape[-2:]
     mean = values.mean((-2, -1))
-    of_units, of_seeds = values.mean(-1), values.mean(-2)
-    a, b = m * of_units.var(-1, ddof=1), np.zeros_like(mean)
-    square = a
-    if m > 1:
-        b = n * of_seeds.var(-1, ddof=1)
-        rest = values - of_units[..., None] - of_seeds[..., None, :] + mean[..., None, None]
-        square = np.maximum(np.maximum(a, b), a + b - (rest**2).sum((-2, -1)) / (n - 1) / (m - 1))
-    t = [stats.t.isf(alpha / 2, max(freedom, 1)) for freedom in (n - 1, m - 1)]
-    weight = b / np.maximum(a + b, np.finfo(float).tiny)  # of the seeds
-    return mean, np.sqrt(square / (n * m)) * (t[0] + weight * (t[1] - t[0]))
+    unit_means = values.mean(-1)
+    seed_means = values.mean(-2)
+    of_units = n_seeds * unit_means.var(-1, ddof=1)
+    if n_seeds == 1:
+        return _MeanSquares(of_units, np.zeros_like(mean), np.zeros_like(mean))
+    of_seeds = n_units * seed_means.var(-1, ddof=1)
+    residuals = values - unit_means[..., None] - seed_means[..., None, :] + mean[..., None, None]
+    of_residual = (residuals**2).sum((-2, -1)) / (n_units - 1) / (n_seeds - 1)
+    return _MeanSquares(of_units, of_seeds, of_residual)
+
+
+def _student_t(alpha: float, freedom: int) -> float:
+    """Return the two-sided quantile of Student's t, for one degree of freedom at least."""
+    return stats.t.isf(alpha / 2, max(freedom, 1))
 
 
 def summarize(
     table: pd.DataFrame, by: str | list[str] = "configuration", over: str = "seed"
 ) -> pd.DataFrame:
-    """Return means and 95 % intervals of each configuration.
+    """Return means and 95 % intervals of each configuration of a sweep.
 
     The interval is that of a mean over units: over seeds, or over speakers. Where each speaker has
     the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units has
@@ -53,6 +120,8 @@ def summarize(
 
     Parameters
     ----------
+    table : DataFrame
+        The runs, from `tables.read_table`.
     by : str or list of str
         Column or columns that make a configuration.
     over : str
@@ -61,81 +130,127 @@ def summarize(
     Returns
     -------
     DataFrame
-        Indexed by `by`, in the table's order: the parameters and axes that all runs of a
-        configuration share; `seeds` and `units` (how many), and whether its intervals are `pooled`;
-        for each accuracy its mean in percent under its name without ``_accuracy``, and half its
-        95 % interval under ``<name>_ci95``; costs and times (means). The accuracy `validation`
-        hides the parameter of this name.
+        Indexed by `by`, in the table's order: the settings that all runs of a configuration share;
+        `seeds` and `units` (how many), and whether its intervals are `pooled`; for each accuracy
+        its mean in percent under its name without ``_accuracy``, and half its 95 % interval in
+        percentage points under ``<name>_ci95``; costs and times (means). The accuracy `validation`
+        hides the setting of this name.
     """
     by = [by] if isinstance(by, str) else by
     groups = table.groupby(by, sort=False)
-    shared = [c for c in table.columns.drop(by) if c not in _ABOUT_RUNS]
-    shared = [c for c in shared if groups[c].nunique(dropna=False).max() == 1]
-    columns = {name: groups[name].first() for name in shared}
-    columns |= {"seeds": groups.seed.nunique(), "units": groups[over].nunique()}
+    columns: dict[str, pd.Series] = {}
+    for name in table.columns.drop(by):
+        if name not in _ABOUT_RUNS and groups[name].nunique(dropna=False).max() == 1:
+            columns[name] = groups[name].first()
+    columns["seeds"] = groups.seed.nunique()
+    columns["units"] = groups[over].nunique()
     columns["pooled"] = columns["units"] < FEW
-    for score in (name for name in SCORES if name in table):
-        designs = [_design(runs, score, over) for _, runs in groups]
-        name, index = score.removesuffix("_accuracy"), groups.size().index
-        columns[name] = pd.Series([of.mean() if of.size else np.nan for of in designs], index)
-        own = [interval(of)[1] if len(of) > 1 else np.nan for of in designs]
-        columns[f"{name}_ci95"] = pd.Series(own, index).mask(columns["pooled"], _pooled(designs))
-    columns |= {name: groups[name].mean() for name in (*COSTS, *TIMES) if name in table}
+    for score in SCORES:
+        if score in table:
+            designs = [_design(runs, score, over) for _, runs in groups]
+            means = [design.mean() if design.size else np.nan for design in designs]
+            halves = [interval(design)[1] if len(design) > 1 else np.nan for design in designs]
+            index = groups.size().index
+            name = score.removesuffix("_accuracy")
+            columns[name] = pd.Series(means, index)
+            own = pd.Series(halves, index)
+            columns[f"{name}_ci95"] = own.mask(columns["pooled"], _pooled(designs))
+    for name in (*COSTS, *TIMES):
+        if name in table:
+            columns[name] = groups[name].mean()
     return pd.DataFrame(columns)
 
 
 def _design(runs: pd.DataFrame, column: str, over: str) -> np.ndarray:
-    """Return an accuracy in percent, (units, seeds); (units, 1) of means if they don't cross."""
-    keys = [*dict.fromkeys((over, "seed"))]
-    return _crossed(100 * runs.groupby(keys)[column].mean().dropna(), over)
+    """Return an accuracy of each unit and seed in percent, (units, seeds).
+
+    It is (units, 1) if the units are the seeds, or not all units have the same seeds.
+    """
+    means = runs.groupby(_unit_and_seed(over))[column].mean()
+    return _crossed(100 * means.dropna(), over)
+
+
+def _unit_and_seed(over: str) -> list[str]:
+    """Return the columns that identify a run: the unit's and the seed's, which may be the same."""
+    return ["seed"] if over == "seed" else [over, "seed"]
 
 
 def _crossed(values: pd.Series, over: str) -> np.ndarray:
-    wide = values.to_frame() if over == "seed" or values.empty else values.unstack("seed")
-    return (wide if wide.notna().all(axis=None) else wide.mean(axis=1).to_frame()).to_numpy()
+    """Return values by unit and seed as an array (units, seeds).
+
+    It is (units, 1), of the means over seeds, where not all units have the same seeds.
+    """
+    if over == "seed" or values.empty:
+        return values.to_frame().to_numpy()
+    by_seed = values.unstack("seed")
+    if by_seed.notna().all(axis=None):
+        return by_seed.to_numpy()
+    return by_seed.mean(axis=1).to_frame().to_numpy()
 
 
 def _pooled(designs: Sequence[np.ndarray]) -> np.ndarray:
-    """Return half the 95 % interval of each mean over units, with one spread for all."""
-    n = np.array([len(of) for of in designs])
-    freedom = (n - 1).clip(min=0)
-    squares = sum(((of.mean(1) - of.mean()) ** 2).sum() for of in designs if len(of))
-    total = freedom.sum()
-    sd = np.sqrt(squares / total) if total else np.nan
-    return stats.t.ppf(0.975, total) * sd / np.sqrt(np.where(n, n, np.nan))
+    """Return half the 95 % interval of each mean over units, with one spread for all designs."""
+    n_units = np.array([len(design) for design in designs])
+    freedom = (n_units - 1).clip(min=0)
+    squares = 0.0
+    for design in designs:
+        if len(design):
+            squares += ((design.mean(1) - design.mean()) ** 2).sum()
+    total_freedom = freedom.sum()
+    spread = np.sqrt(squares / total_freedom) if total_freedom else np.nan
+    t = stats.t.ppf(0.975, total_freedom)
+    return t * spread / np.sqrt(np.where(n_units > 0, n_units, np.nan))
 
 
 class Difference(NamedTuple):
-    """A paired difference in percent points, a - b."""
+    """A paired difference of accuracies, a - b, in percentage points."""
 
     mean: float
     ci95: float  # half its 95 % interval
-    p: float  # two-sided, that there is no difference
+    p: float  # two-sided, of the hypothesis that there is no difference
     excluded_loss: float  # one-sided, 95 %: a is not worse than b by more than this
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str = "seed") -> Difference:
-    """Compare the runs of two configurations in an accuracy, paired by seed or by the units `over`.
+    """Compare two configurations in an accuracy, paired by seed or by another unit.
 
-    Intervals and p are as for `summarize`. ValueError, if the runs are not the same pairs of unit
-    and seed, or fewer than two units.
+    Parameters
+    ----------
+    a, b : DataFrame
+        The runs of each, with the same units and seeds.
+    column : str
+        The accuracy, a fraction.
+    over : str
+        Column of the units.
+
+    Returns
+    -------
+    Difference
+        a - b in percentage points, with its interval and p as for `summarize`.
+
+    Raises
+    ------
+    ValueError
+        If the runs are not the same pairs of unit and seed, or there are fewer than two units.
     """
     return _difference(_paired(a, b, column, over))
 
 
 def _difference(values: np.ndarray) -> Difference:
-    """Compare by the paired differences, (units, seeds)."""
-    mean, half = map(float, interval(values))
-    p = float("nan")  # all pairs differ alike
+    """Describe paired differences in percentage points, (units, seeds)."""
+    mean, half = (float(each) for each in interval(values))
+    p = float("nan")  # where all pairs differ alike
     if half > 0:
+        # p is the level at which the interval ends at 0.
         p = optimize.brentq(lambda alpha: interval(values, alpha)[1] - abs(mean), 1e-30, 1)
-    return Difference(mean, half, p, float(interval(values, 0.1)[1]) - mean)
+    one_sided_half = float(interval(values, 0.1)[1])  # 5 % on each side
+    return Difference(mean, half, p, one_sided_half - mean)
 
 
 def contrasts(
     table: pd.DataFrame, pairs: Sequence[Sequence[str]], column: str, over: str = "speaker"
 ) -> pd.DataFrame:
-    """Compare pairs of inputs, paired by speaker, with the seeds that both have; see `difference`.
+    """Compare pairs of inputs, paired by speaker, with the seeds that both have.
 
     Parameters
     ----------
@@ -143,30 +258,47 @@ def contrasts(
         With `input`, `seed`, the unit's column and accuracies: from `speaker_accuracies`.
     pairs : sequence of pair
         Names of inputs; the second is subtracted from the first.
+    column : str
+        The accuracy, a fraction.
+    over : str
+        Column of the units.
 
     Returns
     -------
     DataFrame
-        Indexed by the pairs, with the columns of `Difference`, and two adjusted for all of them:
-        `p_holm`, and `ci_holm`, half an interval as wide as the pair's place in Holm's order asks.
+        Indexed by the pairs (`input`, `against`), with the columns of `Difference`, and two that
+        are adjusted for the number of pairs: `p_holm`, and `ci_holm`, half an interval at the level
+        that Holm's method gives the pair.
+
+    Raises
+    ------
+    ValueError
+        As `difference` does.
     """
     values = []
-    for names in pairs:
-        first, second = (table[table.input == name] for name in names)
+    for first_name, second_name in pairs:
+        first = table[table.input == first_name]
+        second = table[table.input == second_name]
         common = set(first.seed) & set(second.seed)
-        first, second = (runs[runs.seed.isin(common)] for runs in (first, second))
+        first = first[first.seed.isin(common)]
+        second = second[second.seed.isin(common)]
         values.append(_paired(first, second, column, over))
     index = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs], names=("input", "against"))
-    table = pd.DataFrame([_difference(each) for each in values], index=index)
-    alphas = 0.05 / (len(table) + 1 - table.p.rank(method="first", na_option="bottom"))
-    halves = [float(interval(*each)[1]) for each in zip(values, alphas, strict=True)]
-    return table.assign(p_holm=holm(table.p), ci_holm=halves)
+    result = pd.DataFrame([_difference(each) for each in values], index=index)
+    # Holm compares the smallest of k p-values with 0.05 / k, the next one with 0.05 / (k - 1), ...
+    rank = result.p.rank(method="first", na_option="bottom")
+    alphas = 0.05 / (len(result) + 1 - rank)
+    halves = []
+    for each, alpha in zip(values, alphas, strict=True):
+        halves.append(float(interval(each, alpha)[1]))
+    return result.assign(p_holm=holm(result.p), ci_holm=halves)
 
 
 def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndarray:
-    """Return the differences in percent points, as `_design` does."""
-    keys = [*dict.fromkeys((over, "seed"))]
-    first, second = (100 * runs.set_index(keys)[column].sort_index() for runs in (a, b))
+    """Return the differences a - b in percentage points, as `_design` does."""
+    keys = _unit_and_seed(over)
+    first = 100 * a.set_index(keys)[column].sort_index()
+    second = 100 * b.set_index(keys)[column].sort_index()
     if not first.index.equals(second.index) or not first.index.is_unique:
         raise ValueError(f"not paired: {keys} are {[*first.index]} and {[*second.index]}")
     values = _crossed(first - second, over)
@@ -176,12 +308,29 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndar
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for having made several tests (Holm 1979), in the same order.
+    """Adjust p-values for having made several tests.
 
-    One below 0.05 says that the family of tests finds something at 5 %.
+    If one of them is below 0.05, the whole family of tests is significant at 5 %.
+
+    Parameters
+    ----------
+    p : (tests,) array
+        The p-value of each test.
+
+    Returns
+    -------
+    (tests,) array
+        The adjusted p-values, in the same order.
+
+    References
+    ----------
+    .. [1] S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+       Statistics 6, 1979.
     """
     p = np.asarray(p, float)
     order = p.argsort()
+    factors = np.arange(len(p), 0, -1)  # for the smallest p the number of tests, for the largest 1
     adjusted = np.empty(len(p))
-    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    # A test can't be more significant than one with a smaller p.
+    adjusted[order] = np.maximum.accumulate(p[order] * factors).clip(max=1)
     return adjusted

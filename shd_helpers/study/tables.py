@@ -1,4 +1,4 @@
-"""Tables of runs: rows are made of run folders, merged into ``results/*.csv``, read again."""
+"""Tables of runs: rows made of run folders, merged into ``results/*.csv``, and read again."""
 
 import csv
 import math
@@ -21,31 +21,58 @@ from shd_helpers.study.identity import (
 from shd_helpers.study.recipe import NEUTRAL
 from shd_helpers.study.run_folder import read_info
 
-SCORES = tuple(
-    f"{part}_accuracy" for part in ("train", "validation", "test", "test_seen", "test_unseen")
+# The columns of a table, besides a run's parameters.
+SCORES = (
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "test_seen_accuracy",
+    "test_unseen_accuracy",
 )
-INTEGER = (*(f"integer_{name}" for name in SCORES[1:]), "integer_agreement")  # of a circuit
+INTEGER = (  # of a circuit, which computes in integers
+    "integer_validation_accuracy",
+    "integer_test_accuracy",
+    "integer_test_seen_accuracy",
+    "integer_test_unseen_accuracy",
+    "integer_agreement",
+)
 COSTS = (
-    *("parameters", "footprint_bytes", "unrolled_synapses", "neuron_updates"),
-    *("effective_acs", "macs", "input_events", "hidden_spikes", "late_spikes"),
+    "parameters",
+    "footprint_bytes",
+    "unrolled_synapses",
+    "neuron_updates",
+    "effective_acs",
+    "macs",
+    "input_events",
+    "hidden_spikes",
+    "late_spikes",
 )
 TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
+FRACTIONS = frozenset({*SCORES, *INTEGER})  # what was measured in 0..1
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
 # How it is known that a run trained on these augmented recordings: see results/README.md.
 EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
 # Where and with which code a run was made; rows that are older than these columns have none.
 PROVENANCE = ("processor", "versions", "commit")
-# what a row adds to a run's parameters: an axis or a parameter of such a name would be lost
+# All columns that a row adds to a run's parameters. An axis or a parameter of such a name would be
+# lost.
 COLUMNS = frozenset(
     {"configuration", *MEASURED, *DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"}
 )
-HIGHEST = dict.fromkeys((*SCORES, *INTEGER), 1.0)  # of those that are fractions
-# columns that aren't numbers, even where they look so
-_TEXT = (
-    *("configuration", "circuit", "validation_speakers", "run_name"),
-    *(*DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"),
+# Columns that are texts, even where they look like numbers, such as a hash of digits.
+_TEXTS = (
+    "configuration",
+    "circuit",
+    "validation_speakers",
+    "run_name",
+    *DATA,
+    EVIDENCE,
+    *PROVENANCE,
+    "hash",
+    "status",
+    "error",
 )
 # `git restore` refuses a file that a merge has left with conflict marks
 RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run the sweep again."
@@ -58,8 +85,14 @@ class TableError(ValueError):
 def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
-    A run of another `identity.run_hash` than the `wanted` one is missing, and so is one that is
-    damaged.
+    A run with another hash is missing, and so is one that is damaged: a sweep then runs it again.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    wanted : str
+        The run's hash, from `identity.run_hash`.
 
     Returns
     -------
@@ -69,24 +102,48 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """
     try:
         info = read_info(folder)
-        if not info["hash"] == run_hash(info["parameters"], info["data"]) == wanted:
+        own_hash = run_hash(info["parameters"], info["data"])
+        if info["hash"] != wanted or own_hash != wanted:
             return None
-        found = {f"{name}_accuracy": score for name, score in info["scores"].items()}
-        found |= info["scores"] | info.get("costs", {})
-        found |= {name: info["wall_s"][name.removesuffix("_s")] for name in TIMES}
-        values = {name: found.get(name) for name in MEASURED}
-        if not all(0 <= x < math.inf for x in values.values() if x is not None):
-            return None
+        return _measured(info) | provenance(info)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    measured: dict[str, float | str] = {
-        name: math.nan if x is None else x for name, x in values.items()
-    }
-    return measured | provenance(info)
+
+
+def _measured(info: Mapping[str, Any]) -> dict[str, float | str]:
+    """Return what a `run.json` says was measured; ValueError, if a value is impossible."""
+    written: dict[str, Any] = {}
+    for name, score in info["scores"].items():
+        written[name] = score  # integer_agreement
+        written[f"{name}_accuracy"] = score
+    written |= info.get("costs", {})
+    for name in TIMES:
+        written[name] = info["wall_s"][name.removesuffix("_s")]
+    measured: dict[str, float | str] = {}
+    for name in MEASURED:
+        value = written.get(name)
+        if value is None:
+            value = math.nan
+        elif not 0 <= value < math.inf:
+            raise ValueError(f"{name} {value}: must be 0 or more, and finite")
+        measured[name] = value
+    return measured
 
 
 def provenance(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return the processor, the package versions and the commit of a run, from its `run.json`."""
+    """Return where and with which code a run was made.
+
+    Parameters
+    ----------
+    info : mapping
+        The run's `run.json`.
+
+    Returns
+    -------
+    dict
+        The columns `PROVENANCE`: the processor, the packages' versions in one text, the commit.
+        Empty texts where an older run lacks them.
+    """
     packages = info.get("versions", {})
     return {
         "processor": info.get("processor", ""),
@@ -96,12 +153,26 @@ def provenance(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Return all rows of a table's file, numbers with all their digits; none if there is no file.
+    """Read all rows of a table, those of runs that failed, too.
 
-    TableError, if the file is no such table.
+    Parameters
+    ----------
+    path : Path
+        The table's file.
+
+    Returns
+    -------
+    DataFrame
+        A row for each run, numbers with all their digits; no row if there is no file.
+
+    Raises
+    ------
+    TableError
+        If the file is no such table.
     """
-    table = _read(path)
-    table = table.assign(**{c: _as_values(table[c]) for c in table.columns.difference(_TEXT)})
+    table = _read_texts(path)
+    for name in table.columns.difference(_TEXTS):
+        table[name] = _as_values(table[name])
     with reading(path, TableError, RESTORE):
         _check_measured(table)
     return table
@@ -114,30 +185,34 @@ def _check_measured(table: pd.DataFrame) -> None:
     """
     for name in table.columns.intersection(MEASURED):
         values = table[name].astype(float)
-        highest = HIGHEST.get(name, math.inf)
+        highest = 1.0 if name in FRACTIONS else math.inf
         is_possible = values.isna() | ((values >= 0) & (values <= highest) & (values < math.inf))
         if not is_possible.all():
             row = int((~is_possible).to_numpy().argmax())
-            limits = "0 to 1" if name in HIGHEST else "0 or more, and finite"
+            limits = "0 to 1" if name in FRACTIONS else "0 or more, and finite"
             raise ValueError(f"row {1 + row}: {name} {values.iloc[row]:g} must be {limits}")
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Return a table's file as text, one row a run; empty where there is none."""
+def _read_texts(path: Path) -> pd.DataFrame:
+    """Return a table's file as text, one row for each run; empty if there is no file."""
     if not path.exists():
-        return pd.DataFrame({name: [] for name in _TEXT}, dtype=str)
+        return pd.DataFrame({name: [] for name in _TEXTS}, dtype=str)
     with reading(path, TableError, RESTORE):
-        with path.open(encoding="utf-8", newline="") as file:
-            header = next(csv.reader(file), [])
-        if doubled := sorted(name for name in {*header} if header.count(name) > 1):
-            raise ValueError(
-                f"column {', '.join(doubled)} is there twice"
-            )  # pandas would rename it
+        _check_header(path)
         table = with_current_names(pd.read_csv(path, dtype=str, keep_default_na=False))
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
             raise ValueError(f"row {1 + is_right.argmin()} is of no run, or of the same as another")
     return table
+
+
+def _check_header(path: Path) -> None:
+    """Raise ValueError if a CSV file has two columns of one name, which pandas would rename."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header = next(csv.reader(file), [])
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise ValueError(f"column {', '.join(doubled)} is there twice")
 
 
 def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +228,8 @@ def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         The same rows.
     """
-    current = table.rename(columns={first: name for name, first in FIRST_NAMES.items()})
+    today = {first: name for name, first in FIRST_NAMES.items()}
+    current = table.rename(columns=today)
     for name in current.columns.intersection([*FIRST_VALUES]):
         current[name] = current[name].replace(current_values(name))
     if "circuit" in current:
@@ -162,65 +238,114 @@ def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _as_values(texts: pd.Series) -> pd.Series:
-    """Return truth values or numbers, to the last bit, where all are such; "" is a missing one."""
+    """Convert a column of texts to truth values or numbers, if all of them are such.
+
+    An empty text is a missing number. Python reads numbers to the last bit, which pandas's own
+    reader doesn't.
+    """
     if set(texts) <= {"True", "False"}:
         return texts == "True"
-    for kind in (int, float):
-        try:
-            return texts.map(lambda text, kind=kind: kind(text or "nan"))
-        except ValueError:  # int() knows no "nan"
-            continue
-    return texts
+    try:
+        return texts.map(int)  # refuses an empty text, because no integer stands for it
+    except ValueError:
+        pass
+    try:
+        return texts.map(lambda text: float(text or "nan"))
+    except ValueError:
+        return texts
 
 
 def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable[str] = ()) -> None:
-    """Put rows into a table's CSV file; those that are there stay as they are, to the letter.
+    """Put rows into a table's file; rows that are there stay as they are, to the letter.
 
-    The rows have the same keys, among them `run_name` and `status` (done or failed). One replaces
-    the one of the same `run_name`, but one that failed replaces none that is done: a result stays
-    until its successor has ended well. Rows stand in the `order` of the run names, and others
-    behind them.
+    A row replaces that of the same `run_name`. But one that failed replaces none that is done: a
+    result stays until a later run of the same name has ended well.
+
+    Parameters
+    ----------
+    path : Path
+        The table's file, which is made if it is missing.
+    rows : sequence of mapping
+        Rows with the same keys, among them `run_name` and `status` (``done`` or ``failed``).
+    order : iterable of str
+        Run names in the order of the table. Rows of other runs come behind them.
+
+    Raises
+    ------
+    TableError
+        If the file is no such table.
     """
-    new = pd.DataFrame([{name: _as_text(x) for name, x in row.items()} for row in rows], dtype=str)
+    texts = [{name: _as_text(value) for name, value in row.items()} for row in rows]
+    new = pd.DataFrame(texts, dtype=str)
     with locked(path):
-        old = _read(path) if path.exists() else new[:0]
+        old = _read_texts(path) if path.exists() else new[:0]
         done = old.run_name[old.status == "done"]
         new = new[(new.status == "done") | ~new.run_name.isin(done)]
-        kept = old[~old.run_name.isin(new.run_name)]
-        # a parameter that is younger than a row had its neutral value then
+        remaining = old[~old.run_name.isin(new.run_name)]
         columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
+        # A parameter that was added after a row was written had its neutral value in that run.
         absent = {name: _as_text(NEUTRAL.get(name)) for name in columns}
-        merged = pd.concat([new, kept])[columns].fillna(absent)
-        place = {name: i for i, name in enumerate(order)}
-        ranks = merged.run_name.map(lambda name: place.get(name, len(place)))
-        with atomic(path) as part:
-            merged.iloc[ranks.argsort(kind="stable")].to_csv(part, index=False)
+        merged = pd.concat([new, remaining])[columns].fillna(absent)
+        rank_of = {name: rank for rank, name in enumerate(order)}
+        ranks = merged.run_name.map(lambda name: rank_of.get(name, len(rank_of)))
+        merged = merged.iloc[ranks.argsort(kind="stable")]
+        with atomic(path) as unfinished:
+            merged.to_csv(unfinished, index=False)
 
 
 def _as_text(value: object) -> str:
-    """Return a value as it stands in the file: a float with all its digits."""
-    return "" if value is None or value != value else str(value)
+    """Return a value as the file has it: a float with all its digits, "" for None and NaN."""
+    is_nan = value != value
+    return "" if value is None or is_nan else str(value)
 
 
 def locked(path: Path) -> FileLock:
-    """Return a lock on a folder of tables: two sweeps at once may write the same one."""
+    """Return a lock on a folder of tables, because two sweeps may write the same one at once.
+
+    Parameters
+    ----------
+    path : Path
+        A file in the folder, which is made if it is missing.
+
+    Returns
+    -------
+    FileLock
+        A context manager.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path.parent / ".lock")
 
 
 def table_path(name: str | Path) -> Path:
-    """Return the file of a table that is named, or given by its path."""
+    """Return the file of a table.
+
+    Parameters
+    ----------
+    name : str or Path
+        A file in ``results/``, without its ending, or the path of a table.
+
+    Returns
+    -------
+    Path
+        The file, whether it exists or not.
+    """
     return name if isinstance(name, Path) else results_dir() / f"{name}.csv"
 
 
 def read_table(name: str | Path) -> pd.DataFrame:
-    """Return the runs of a sweep that have ended well, as `read_rows` does.
+    """Read the runs of a sweep that have ended well.
 
     Parameters
     ----------
     name : str or Path
         A file in ``results/``, without its ending (the sweep's name and its data set's), or the
         path of a table.
+
+    Returns
+    -------
+    DataFrame
+        A row for each run, numbers with all their digits: `configuration`, parameters, what was
+        measured (accuracies as fractions), hashes and provenance.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from shd_helpers.network.engine import SNNTORCH_LOOP, Engine
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread for a moment.
+    """Let torch use one thread while the block runs.
 
     snnTorch's loop and Adam work on matrices of a few ten thousand weights. Torch splits each of
     these operations between its threads and lets every thread spin until all are done, so that a
@@ -18,8 +18,8 @@ def one_thread() -> Iterator[None]:
     (load average 9), an update of the study's network took 0.6 s with one thread and 12 s with two
     (8 utterances), or 1.2 s and 31 s (16 utterances).
 
-    The compiled engine isn't meant: it has threads of its own, each of which takes whole
-    utterances, and uses as many as torch has.
+    The compiled engine doesn't need this: each of its own threads takes whole utterances, and it
+    starts as many as torch has.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -30,8 +30,16 @@ def one_thread() -> Iterator[None]:
 
 
 def threads_for(engine: Engine) -> AbstractContextManager[None]:
-    """Return `one_thread` if an engine is snnTorch's loop, and a context that does nothing if not.
+    """Return the number of threads that an engine needs, as a context.
 
-    The engine is what `choose_engine` returns.
+    Parameters
+    ----------
+    engine : Engine
+        From `choose_engine`.
+
+    Returns
+    -------
+    context manager
+        `one_thread` for snnTorch's loop. For other engines it does nothing.
     """
     return one_thread() if engine.name == SNNTORCH_LOOP.name else nullcontext()

@@ -1,7 +1,7 @@
-"""Train and evaluate: one epoch, then many."""
+"""Train a network: one epoch (`train_epoch`), or all of them with validation (`fit`)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,14 +18,14 @@ from shd_helpers.network.ensemble import combine_members
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.threads import one_thread, threads_for
 
-LR_GAMMA = 0.5  # by which the learning rate falls
+LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained: Adam with a stepwise falling learning rate; the study's defaults.
+    """Settings of the training: Adam with a learning rate that falls in steps.
 
-    ValueError names a value out of its range.
+    The defaults are the study's. A value out of its range raises a ValueError that names it.
     """
 
     epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
@@ -36,6 +36,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse what can't be trained with."""
         check_settings(self)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `fit` does besides, if it is asked to."""
+
+    augmentation: Augmentation | None = None  # changes the training utterances anew in every epoch
+    quantization: Quantization | None = None  # its `quantized_epochs` last train low-precision
+    engine: str = "fused"  # see `choose_engine`
 
 
 class Metrics(NamedTuple):
@@ -54,33 +63,73 @@ def train_epoch(
     quantization: Quantization | None = None,
     engine: str = "fused",
 ) -> Metrics:
-    """Update the model's weights once per batch; return the means met on the way.
+    """Train a network for one epoch, with one update for each batch.
 
-    They are weighted by batch size and measured before each update. With a quantization every batch
-    runs with low-precision weights; the gradients go to the model's own.
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network, trained in place.
+    events : Events
+        The training utterances.
+    optimizer : torch.optim.Optimizer
+        Updates the network's weights.
+    config : TrainConfig
+        Its `batch_size` counts.
+    generator : torch.Generator
+        Shuffles the utterances.
+    quantization : Quantization, optional
+        Every batch runs with low-precision weights, and its gradients update the network's own
+        weights (quantization-aware training).
+    engine : str
+        See `choose_engine`.
+
+    Returns
+    -------
+    Metrics
+        Means over all utterances. Each batch is measured before its update, so the network is
+        a little better at the end of the epoch than they say.
     """
     run = choose_engine(engine, model)
-    loss_sum, correct = 0.0, 0
+    loss_sum = 0.0
+    n_correct = 0
     for index in batches(len(events), config.batch_size, generator):
-        as_built = quantization.low_precision_weights(model) if quantization else nullcontext()
-        with as_built, threads_for(run):
+        low_precision = quantization.low_precision_weights(model) if quantization else nullcontext()
+        with low_precision, threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
-        loss_sum += loss * len(index)
-        correct += np.sum(answers(class_scores) == events.labels[index])
-    return Metrics(loss_sum / len(events), float(correct) / len(events))
+        loss_sum += loss * len(index)  # the last batch may be smaller
+        n_correct += np.sum(answers(class_scores) == events.labels[index])
+    return Metrics(loss_sum / len(events), float(n_correct) / len(events))
 
 
 def overfit(model: Network, events: Events, updates: int, engine: str = "fused") -> list[float]:
-    """Learn a few utterances by heart, in one batch; return the loss before each step of Adam."""
+    """Train a network on a few utterances in one batch, to see whether it can learn at all.
+
+    Parameters
+    ----------
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network, trained in place.
+    events : Events
+        A few utterances.
+    updates : int
+        Number of steps of Adam.
+    engine : str
+        See `choose_engine`.
+
+    Returns
+    -------
+    list of float
+        The loss before each step, in nats.
+    """
     generator = torch.Generator().manual_seed(0)
     config = TrainConfig(batch_size=len(events))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    return [
-        train_epoch(model, events, optimizer, config, generator, engine=engine).loss
-        for _ in range(updates)
-    ]
+    losses = []
+    for _ in range(updates):
+        metrics = train_epoch(model, events, optimizer, config, generator, engine=engine)
+        losses.append(metrics.loss)
+    return losses
 
 
 def fit(
@@ -90,84 +139,129 @@ def fit(
     config: TrainConfig,
     generator: torch.Generator,
     *,
-    augmentation: Augmentation | None = None,
-    quantization: Quantization | None = None,
-    engine: str = "fused",
+    options: TrainOptions | None = None,
     on_epoch: Callable[[Network, dict], None] | None = None,
 ) -> list[dict]:
-    """Train a network, or each member of an ensemble, in place; print a line for each epoch.
+    """Train a network in place, and print a line for each epoch.
+
+    The members of an ensemble are trained one after the other in each epoch, each with its own
+    order of the utterances.
 
     Parameters
     ----------
-    training, validation : Events
-        Utterances to learn from, and to watch only.
+    model : SpikingNetwork or ConvolutionalNetwork
+        The network, or an ensemble.
+    training : Events
+        Utterances to learn from.
+    validation : Events
+        Utterances to measure each epoch with. They don't change the network.
+    config : TrainConfig
+        The settings.
     generator : torch.Generator
-        Shuffles, seeds the augmentation.
-    augmentation : Augmentation, optional
-        Changes the training utterances anew for every epoch.
-    quantization : Quantization, optional
-        The last `quantized_epochs` train, and end, with low-precision weights.
-    engine : str
-        See `choose_engine`.
+        Shuffles the utterances, and seeds the augmentation.
+    options : TrainOptions, optional
+        Augmentation, quantization and engine; default: neither of the first two.
     on_epoch : callable, optional
         Takes the model as it was validated, and the epoch's metrics, after every epoch.
+
+    Returns
+    -------
+    list of dict
+        The metrics of each epoch: `epoch` (from 1), `lr`, `train_loss`, `train_accuracy`,
+        `validation_loss`, `validation_accuracy` and `wall_s`. Losses are in nats, accuracies
+        fractions.
 
     Raises
     ------
     ValueError
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
+    options = options or TrainOptions()
     ensemble = model if isinstance(model, SpikingNetwork) and model.ensemble_members else None
-    trained: tuple[Network, ...] = ensemble.ensemble_members if ensemble else (model,)
-    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in trained]
+    networks: tuple[Network, ...] = ensemble.ensemble_members if ensemble else (model,)
+    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in networks]
     schedulers = [
-        torch.optim.lr_scheduler.StepLR(each, config.lr_step, LR_GAMMA) for each in optimizers
+        torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
+        for optimizer in optimizers
     ]
     history = []
     for epoch in range(1, config.epochs + 1):
-        start = time.perf_counter()
-        rate = schedulers[0].get_last_lr()[0]
-        left = config.epochs - epoch
-        tuned = quantization if quantization and left < quantization.quantized_epochs else None
-        met = []
-        for network, optimizer in zip(trained, optimizers, strict=True):
-            utterances = augmentation(training, generator) if augmentation else training
-            met.append(
-                train_epoch(network, utterances, optimizer, config, generator, tuned, engine)
-            )
-        train = Metrics(*np.mean(met, axis=0).tolist())
+        start_s = time.perf_counter()
+        rate = float(schedulers[0].get_last_lr()[0])
+        quantization = _quantization_of(options, config.epochs - epoch)
+        trained = _train_each(
+            networks, optimizers, training, config, generator, options, quantization
+        )
         if ensemble:
             combine_members(ensemble)
-        as_built = tuned.low_precision_weights if tuned else nullcontext
-        with as_built(model):
-            valid = evaluate(model, validation, engine)
-        numbers = [torch.tensor([train.loss, valid.loss]), *model.parameters()]
-        if not all(bool(torch.isfinite(values).all()) for values in numbers):
-            raise ValueError(
-                f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
-                f"{rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
-            )
+        low_precision = quantization.low_precision_weights if quantization else nullcontext
+        with low_precision(model):
+            validated = evaluate(model, validation, options.engine)
+        _check_finite(model, (trained.loss, validated.loss), epoch, rate)
         for scheduler in schedulers:
             scheduler.step()
         metrics = {
             "epoch": epoch,
             "lr": rate,
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "validation_loss": valid.loss,
-            "validation_accuracy": valid.accuracy,
-            "wall_s": time.perf_counter() - start,
+            "train_loss": trained.loss,
+            "train_accuracy": trained.accuracy,
+            "validation_loss": validated.loss,
+            "validation_accuracy": validated.accuracy,
+            "wall_s": time.perf_counter() - start_s,
         }
         history.append(metrics)
         if on_epoch:
-            with as_built(model):
+            with low_precision(model):
                 on_epoch(model, metrics)
-        print(
-            f"epoch {epoch:3d}/{config.epochs}  loss {train.loss:.3f}  "
-            f"training {train.accuracy:6.1%}  validation {valid.accuracy:6.1%}  "
-            f"{metrics['wall_s']:5.1f} s",
-            flush=True,
-        )
-    if tuned:
-        tuned.round_weights(model)
+        _print_epoch(metrics, config.epochs)
+    if quantization:  # of the last epoch
+        quantization.round_weights(model)
     return history
+
+
+def _quantization_of(options: TrainOptions, n_left: int) -> Quantization | None:
+    """Return the quantization of an epoch after which `n_left` epochs follow, if it has one."""
+    quantization = options.quantization
+    if quantization and n_left < quantization.quantized_epochs:
+        return quantization
+    return None
+
+
+def _train_each(
+    networks: Sequence[Network],
+    optimizers: Sequence[torch.optim.Optimizer],
+    training: Events,
+    config: TrainConfig,
+    generator: torch.Generator,
+    options: TrainOptions,
+    quantization: Quantization | None,
+) -> Metrics:
+    """Train each network for one epoch; return the means of their metrics."""
+    augment = options.augmentation
+    metrics = []
+    for network, optimizer in zip(networks, optimizers, strict=True):
+        events = augment(training, generator) if augment else training
+        metrics.append(
+            train_epoch(network, events, optimizer, config, generator, quantization, options.engine)
+        )
+    return Metrics(*np.mean(metrics, axis=0).tolist())
+
+
+def _check_finite(model: Network, losses: Sequence[float], epoch: int, rate: float) -> None:
+    """Raise ValueError if a loss or a weight is infinite or NaN."""
+    for values in (torch.tensor(losses), *model.parameters()):
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError(
+                f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
+                f"{rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
+            )
+
+
+def _print_epoch(metrics: dict, n_epochs: int) -> None:
+    """Print the line of an epoch."""
+    print(
+        f"epoch {metrics['epoch']:3d}/{n_epochs}  loss {metrics['train_loss']:.3f}  "
+        f"training {metrics['train_accuracy']:6.1%}  "
+        f"validation {metrics['validation_accuracy']:6.1%}  {metrics['wall_s']:5.1f} s",
+        flush=True,
+    )

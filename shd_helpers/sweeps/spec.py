@@ -1,13 +1,45 @@
-"""A sweep's YAML file, checked and spread into runs before anything is executed."""
+"""Read a sweep's YAML file, check it, and list the runs that it asks for.
+
+A sweep executes one notebook once for every combination of values in a grid, and with every seed.
+Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number and ``no`` a text)::
+
+    name: widths
+    notebook: 03_model_training
+    fixed: {dataset: hd, language: german}  # parameters that all runs share
+    grid:
+      slope: [2.0, 5.0]                      # an axis: values of one parameter
+      size:                                  # an axis: named values, each of several parameters
+        narrow: {n_hidden: 64}
+        wide: {n_hidden: 512, lr: 5e-4}
+    seeds: {wide: [0, 1], others: [0]}       # or one list for all
+    keep_predictions: true                   # may be left out, and so may `plan`
+
+Each combination of values is a *configuration*, and each configuration with a seed is a run:
+
+    slope=2.0,size=narrow,seed=0
+    slope=2.0,size=wide,seed=0
+    slope=2.0,size=wide,seed=1
+    slope=5.0,size=narrow,seed=0
+    slope=5.0,size=wide,seed=0
+    slope=5.0,size=wide,seed=1
+
+The sweep's name is ``widths_hd``, because the data set is part of it. Their run folders are in
+``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. What a run leaves open
+keeps the default of the notebook.
+
+`read_sweep` checks all that can be known before the first run starts, because a mistake that shows
+up in the last of a hundred runs costs hours.
+"""
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -24,12 +56,19 @@ from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import COLUMNS
 
 SWEEPS = ROOT / "sweeps"
-OTHERS = "others"  # under `seeds`: the places that aren't named there
+OTHERS = "others"  # under `seeds`: all values that aren't named there
 MOST_RUNS = 10_000  # of a sweep; with 2 minutes each, one core would take two weeks
 MOST_VALUES = 100_000  # in a file, each alias (*name) written out
-_OPTIONAL: dict[str, Any] = {"keep_predictions": False, "plan": {}}
-_KINDS: dict[str, Any] = {"name": str, "notebook": str, "fixed": dict, "grid": dict}
-_KINDS |= {"seeds": (list, dict)} | {key: type(value) for key, value in _OPTIONAL.items()}
+# The keys of a file and the types of their values.
+_REQUIRED: dict[str, Any] = {
+    "name": str,
+    "notebook": str,
+    "fixed": dict,
+    "grid": dict,
+    "seeds": (list, dict),
+}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
 
 
 class SweepError(ValueError):
@@ -40,9 +79,9 @@ class SweepError(ValueError):
 class RunSpec:
     """One run of a sweep."""
 
-    configuration: str  # the place in the grid in words, the same for all seeds
-    places: dict[str, str]  # on the axes that have a name of their own
-    parameters: dict[str, Any]  # all that the notebook has, with `run_name`
+    configuration: str  # its values, such as "slope=2.0,size=wide"; the same for all seeds
+    named_values: dict[str, str]  # on the axes that aren't parameters: {"size": "wide"}
+    parameters: dict[str, Any]  # all that the notebook has, with `seed` and `run_name`
     data: dict[str, str]  # from identity.identify_data; empty if the notebook has no data set
     hash: str  # from identity.run_hash
     folder: Path  # the run folder; a worker may have another `runs_dir`
@@ -55,49 +94,112 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A notebook and the runs that are wanted of it."""
+    """A notebook, and the runs of it that a file asks for."""
 
     name: str
     notebook: Path
     runs: list[RunSpec]
     table: Path
-    predictions: Path | None  # the file of the runs' predictions, if they are kept
+    predictions: Path | None  # the file of the runs' predictions, if they are saved
+
+
+class AxisValue(NamedTuple):
+    """One value on an axis of the grid."""
+
+    name: str
+    parameters: dict[str, Any]  # what it sets: one parameter, or several that go together
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes of a sweep, each with its values, and the seeds."""
+
+    axes: dict[str, list[AxisValue]]
+    seeds: dict[str, list[int]]  # by the name of a value; under `OTHERS` those of all others
+
+    def combinations(self) -> Iterator[tuple[AxisValue, ...]]:
+        """Combine one value of each axis in all ways; the last axis changes fastest.
+
+        Returns
+        -------
+        iterator of tuple of AxisValue
+            The combinations, each with a value of each axis, in the axes' order.
+        """
+        return itertools.product(*self.axes.values())
+
+    def seeds_of(self, combination: Sequence[AxisValue]) -> list[int]:
+        """Return the seeds of a combination.
+
+        Parameters
+        ----------
+        combination : sequence of AxisValue
+            One value of each axis.
+
+        Returns
+        -------
+        list of int
+            The seeds of its first value that has seeds of its own, or those of all others.
+        """
+        for value in combination:
+            if value.name in self.seeds:
+                return self.seeds[value.name]
+        return self.seeds[OTHERS]
+
+    def parameters(self) -> list[str]:
+        """List the parameters that the axes set.
+
+        Returns
+        -------
+        list of str
+            Their names. One that two axes set is there twice.
+        """
+        names: list[str] = []
+        for axis in self.axes.values():
+            names += dict.fromkeys(name for value in axis for name in value.parameters)
+        return names
+
+
+# --- The file --------------------------------------------------------------------------------
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a sweep's YAML file (version 1.2: `no` is a text, `1e-3` a number).
+    """Read a sweep's file, and check its keys and the types of their values.
 
-    Its `plan` isn't read by the sweep: it says what will be compared with what, and is written
-    before the runs. SweepError, if the file isn't there, a key is missing, unknown or there twice,
-    or a value is of another kind.
+    Parameters
+    ----------
+    path : Path
+        A YAML file (version 1.2: `no` is a text, `1e-3` a number).
+
+    Returns
+    -------
+    dict
+        The file's content. A sweep doesn't use its `plan`: that says what will be compared with
+        what, and is written before the runs.
+
+    Raises
+    ------
+    SweepError
+        If there is no such file, or a key is missing, unknown or there twice, or a value is of
+        another type.
     """
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
         raise SweepError(f"{path}: no such file; in sweeps/ there are {there}")
     try:
-        if not path.is_file():  # a pipe or a device may never end
+        if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
-        content = _content(path.read_bytes())
+        written = _parse(path.read_bytes())
     except (OSError, YAMLError, ValueError, TypeError, RecursionError) as error:
         raise SweepError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    found = _OPTIONAL | content if isinstance(content, dict) else {}
-    if set(found) != set(_KINDS):
-        named = ", ".join(map(str, content)) if isinstance(content, dict) else "none"
-        raise SweepError(
-            f"{path}: the keys must be {', '.join(_KINDS)} ({', '.join(_OPTIONAL)} may be left "
-            f"out); found: {named}"
-        )
-    for key, kind in _KINDS.items():
-        if not isinstance(found[key], kind):
-            raise SweepError(f"{path}: {key}: {quoted(found[key])} is of the wrong type")
     with _named(path):
-        if not re.fullmatch(r"\w[\w-]{0,99}", found["name"]):
-            raise ValueError(f"name: {quoted(found['name'])} must be letters, digits, _ and -")
-    return found
+        return _check_content(written)
 
 
-def _content(text: bytes) -> Any:
-    """Return what a YAML file holds; ValueError, if its aliases stand for too many values."""
+def _parse(text: bytes) -> Any:
+    """Return what a YAML text holds; ValueError, if its aliases stand for too many values.
+
+    A few lines of aliases of aliases may stand for billions of values, which would take all memory.
+    """
     if _n_values(YAML(typ="safe", pure=True).compose(text), {}) > MOST_VALUES:
         raise ValueError(
             f"its aliases (*name) stand for more than {MOST_VALUES:,} values. Write the values out"
@@ -105,39 +207,79 @@ def _content(text: bytes) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def _n_values(node: Node | None, counted: dict[int, float]) -> float:
+def _n_values(node: Node | None, counts: dict[int, float]) -> float:
     """Count the values below a node of YAML, each alias written out.
 
-    It is infinite where a node contains itself; `counted` has the nodes that were counted.
+    `counts` holds the counts of nodes so far, by `id`, because a node is counted once however many
+    aliases lead to it. A node that contains itself has infinitely many values.
     """
-    if id(node) not in counted:
-        counted[id(node)] = inf  # should it come again below itself
-        parts: list[Node] = []
+    if id(node) not in counts:
+        counts[id(node)] = inf  # the count, should the node come again below itself
+        children: list[Node] = []
         if isinstance(node, MappingNode):
-            parts = [part for pair in node.value for part in pair]
+            for key, value in node.value:
+                children += [key, value]
         elif isinstance(node, SequenceNode):
-            parts = node.value
-        counted[id(node)] = 1 + sum(_n_values(part, counted) for part in parts)
-    return counted[id(node)]
+            children = node.value
+        counts[id(node)] = 1 + sum(_n_values(child, counts) for child in children)
+    return counts[id(node)]
+
+
+def _check_content(written: Any) -> dict[str, Any]:
+    """Return a file's content with defaults; ValueError if a key or a type is wrong."""
+    is_mapping = isinstance(written, dict)
+    content = _DEFAULTS | written if is_mapping else {}
+    types = _REQUIRED | _OPTIONAL
+    if set(content) != set(types):
+        keys = ", ".join(map(str, written)) if is_mapping else "none"
+        raise ValueError(
+            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out); "
+            f"found: {keys}"
+        )
+    for key, kind in types.items():
+        if not isinstance(content[key], kind):
+            raise ValueError(f"{key}: {quoted(content[key])} is of the wrong type")
+    if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
+        raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
+    return content
 
 
 def plan_of(sweep: str) -> dict[str, Any]:
-    """Return what a sweep of the study says will be compared: the `plan` in its file."""
+    """Return the `plan` of a sweep: what will be compared, written before its first run.
+
+    Parameters
+    ----------
+    sweep : str
+        A file in ``sweeps/``, without its ending.
+
+    Returns
+    -------
+    dict
+        The plan as the file has it, empty if there is none.
+    """
     return read_yaml(SWEEPS / f"{sweep}.yaml")["plan"]
 
 
+# --- The sweep -------------------------------------------------------------------------------
+
+
 def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) -> Sweep:
-    """Read a sweep and check everything that can be known before it runs.
+    """Read a sweep, and check everything that can be known before it runs.
 
     Parameters
     ----------
     name : str or Path
         A file in ``sweeps/``, without its ending, or the path of a ``.yaml`` file. The file's
-        `notebook` is one of the study's, or the path of an ``.ipynb`` from where the file is.
+        `notebook` is one of the study's, or the path of an ``.ipynb`` relative to the file.
     overrides : mapping, optional
-        Values to replace those in the file that are not in the grid; a text is read as on a
-        command line, by `study.parameters.literal`. They become part of the
-        sweep's name, as the name of its data set always is, so that nothing is overwritten.
+        Values that replace those in the file, of parameters that are not in the grid. A text is
+        read as on a command line, by `study.parameters.literal`. They become part of the sweep's
+        name, as the name of its data set always is, so that nothing is overwritten.
+
+    Returns
+    -------
+    Sweep
+        The notebook, its runs in the grid's order, and the files for their results.
 
     Raises
     ------
@@ -148,161 +290,255 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     """
     path = Path(name) if str(name).endswith(".yaml") else SWEEPS / f"{name}.yaml"
     content = read_yaml(path)
-    notebook = content["notebook"]
-    notebook = path.parent / notebook if ".ipynb" in notebook else NOTEBOOKS / f"{notebook}.ipynb"
+    notebook = _notebook(path, content["notebook"])
+    defaults = _notebook_defaults(notebook)
+    grid = _read_grid(path, content, defaults)
+    fixed = _read_fixed(path, content["fixed"], defaults)
+    _check_set_once(path, grid, fixed)
+    base = defaults | fixed
+    given = _read_overrides(path, overrides or {}, defaults, grid)
+    changed = {key: value for key, value in given.items() if value != base[key]}
+    base |= changed
+    full_name = _sweep_name(content["name"], base, changed, grid)
+    _check_size(path, grid)
+    runs = list(_runs(full_name, base, grid))
+    _check_runs(path, notebook, runs)
+    folder = runs_dir() / "results" if is_small() else results_dir()
+    table = folder / f"{full_name}.csv"
+    predictions = predictions_path(table) if content["keep_predictions"] else None
+    return Sweep(full_name, notebook, runs, table, predictions)
+
+
+def _notebook(path: Path, written: str) -> Path:
+    """Return a sweep's notebook: of the study, or a path relative to the sweep's file."""
+    if ".ipynb" in written:
+        notebook = path.parent / written
+    else:
+        notebook = NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
     if not notebook.is_file():
         raise SweepError(f"{path}: notebook: there is no {notebook}")
+    return notebook
+
+
+def _notebook_defaults(notebook: Path) -> dict[str, Any]:
+    """Return a notebook's parameters with their defaults; none may hide a column of the table."""
     defaults = notebook_parameters(notebook)
-    if lost := sorted(COLUMNS & defaults.keys()):
+    hidden = sorted(COLUMNS & defaults.keys())
+    if hidden:
         raise SweepError(
-            f"{notebook}: parameter {lost[0]!r}: this is a column of the table, which would "
+            f"{notebook}: parameter {hidden[0]!r}: this is a column of the table, which would "
             "replace its value. Rename the parameter."
         )
-    grid = {str(key): axis for key, axis in content["grid"].items()}
-    axes = {k: _axis(f"{path}: grid.{k}", k, axis, defaults) for k, axis in grid.items()}
-    seeds = _seeds(f"{path}: seeds", content["seeds"], axes, defaults)
-    fixed = {
-        key: _values(f"{path}: fixed.{key}", key, [value], defaults)[0]
-        for key, value in content["fixed"].items()
-    }
-    swept = [key for axis in axes.values() for key in {key for place in axis for key in place[1]}]
-    for key in swept:
-        if key in fixed or swept.count(key) > 1:
+    return defaults
+
+
+def _read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, object]) -> Grid:
+    """Return the axes and the seeds of a file, checked."""
+    axes = {}
+    for key, written in content["grid"].items():
+        name = str(key)  # YAML reads an unquoted 183 as a number
+        axes[name] = _read_axis(f"{path}: grid.{name}", name, written, defaults)
+    seeds = _read_seeds(f"{path}: seeds", content["seeds"], axes, defaults)
+    return Grid(axes, seeds)
+
+
+def _read_axis(
+    where: str, name: str, written: Any, defaults: Mapping[str, object]
+) -> list[AxisValue]:
+    """Return the values of one axis, checked.
+
+    An axis is written as a list of values of the parameter of its name. Or, under a name that no
+    parameter has, it is a mapping from the names of its values to the parameters that each sets.
+    """
+    if name in defaults or not isinstance(written, dict):
+        values = _check_values(where, name, written, defaults)
+        return [AxisValue(str(value), {name: value}) for value in values]
+    if name in COLUMNS:
+        raise SweepError(
+            f"{where}: this is a column of the table, which would replace the axis. Rename it."
+        )
+    if not written or not all(isinstance(parameters, dict) for parameters in written.values()):
+        raise SweepError(
+            f"{where}: {quoted(written)} must be named values, each a mapping of parameters"
+        )
+    axis = []
+    for value_name, parameters in written.items():
+        checked = {}
+        for key, value in parameters.items():
+            checked[key] = _check_value(f"{where}.{value_name}.{key}", key, value, defaults)
+        axis.append(AxisValue(str(value_name), checked))
+    return axis
+
+
+def _read_seeds(
+    where: str,
+    written: list | dict,
+    axes: Mapping[str, Sequence[AxisValue]],
+    defaults: Mapping[str, object],
+) -> dict[str, list[int]]:
+    """Return the seeds by the name of the value that has them; those of all others too."""
+    if isinstance(written, list):
+        seeds = {OTHERS: written}
+    else:
+        seeds = {str(name): values for name, values in written.items()}
+    n_values = Counter(value.name for axis in axes.values() for value in axis)
+    for name, values in seeds.items():
+        if name != OTHERS and n_values[name] != 1:
+            raise SweepError(f"{where}.{name}: must be a value of exactly one axis of the grid")
+        _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
+    if OTHERS not in seeds:
+        raise SweepError(f"{where}: without {OTHERS}, the seeds of the values that aren't named")
+    return seeds
+
+
+def _read_fixed(
+    path: Path, written: Mapping[str, Any], defaults: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the parameters that all runs share, checked."""
+    fixed = {}
+    for key, value in written.items():
+        fixed[key] = _check_value(f"{path}: fixed.{key}", key, value, defaults)
+    return fixed
+
+
+def _check_set_once(path: Path, grid: Grid, fixed: Mapping[str, object]) -> None:
+    """Raise SweepError if two axes, or an axis and `fixed`, set the same parameter."""
+    n_axes = Counter(grid.parameters())
+    for key, n in n_axes.items():
+        if key in fixed or n > 1:
             raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
-    base, changed = defaults | fixed, {}
-    for key, value in (overrides or {}).items():
+
+
+def _read_overrides(
+    path: Path, overrides: Mapping[str, object], defaults: Mapping[str, object], grid: Grid
+) -> dict[str, Any]:
+    """Return the values that were set from outside, checked."""
+    swept = grid.parameters()
+    checked = {}
+    for key, given in overrides.items():
         if key in swept:
             raise SweepError(f"--set {key}: the grid of {path} has it")
-        value = literal(value, defaults.get(key)) if isinstance(value, str) else value
-        (value,) = _values(f"--set {key}", key, [value], defaults)
-        if value != base[key]:
-            changed[key] = value
-    base |= changed
-    named = {key: base[key] for key in ("dataset",) if key in base and key not in swept} | changed
-    name = "_".join([content["name"], *(_words(*item) for item in named.items())])
-    if (n_runs := _n_runs(axes, seeds)) > MOST_RUNS:
+        value = literal(given, defaults.get(key)) if isinstance(given, str) else given
+        checked[key] = _check_value(f"--set {key}", key, value, defaults)
+    return checked
+
+
+def _sweep_name(
+    written: str, base: Mapping[str, Any], changed: Mapping[str, Any], grid: Grid
+) -> str:
+    """Return a sweep's full name, with its data set and what was overridden."""
+    named = {}
+    if "dataset" in base and "dataset" not in grid.parameters():
+        named["dataset"] = base["dataset"]
+    named |= changed
+    return "_".join([written, *(_label(key, value) for key, value in named.items())])
+
+
+def _check_size(path: Path, grid: Grid) -> None:
+    """Raise SweepError if a grid has too many runs, before they are listed."""
+    # Each configuration has one seed at least. A grid of 100^4 would take hours to go through.
+    n_runs = prod(len(axis) for axis in grid.axes.values())
+    if n_runs <= MOST_RUNS:
+        n_runs = sum(len(grid.seeds_of(combination)) for combination in grid.combinations())
+    if n_runs > MOST_RUNS:
         raise SweepError(
             f"{path}: grid: {n_runs:,} runs, but a sweep may have {MOST_RUNS:,}. Take fewer values "
             "or seeds, or write several files."
         )
-    runs = list(_runs(name, base, axes, seeds))
+
+
+def _runs(sweep: str, base: Mapping[str, Any], grid: Grid) -> Iterator[RunSpec]:
+    """Yield the run of every combination of values and seed.
+
+    `base` has the parameters outside the grid: the notebook's defaults and what replaces them.
+    """
+    for combination in grid.combinations():
+        values = dict(zip(grid.axes, combination, strict=True))
+        for seed in grid.seeds_of(combination):
+            yield _run(sweep, base, values, seed)
+
+
+def _run(
+    sweep: str, base: Mapping[str, Any], values: Mapping[str, AxisValue], seed: int
+) -> RunSpec:
+    """Return the run with one value of each axis (by the axis's name) and a seed."""
+    labels = []
+    for axis, value in values.items():
+        labels.append(_label(axis, value.parameters.get(axis, value.name)))
+    configuration = ",".join(labels)
+    run_name = f"sweeps/{sweep}/{configuration},seed={seed}"
+    parameters = dict(base)
+    for value in values.values():
+        parameters |= value.parameters
+    parameters |= {"seed": seed, "run_name": run_name}
+    if is_small() and {"dataset", "epochs"} <= parameters.keys():
+        dataset, epochs = small_version(parameters["dataset"], parameters["epochs"])
+        parameters |= {"dataset": dataset, "epochs": epochs}
+    data = identify_data(parameters) if "dataset" in parameters else {}
+    return RunSpec(
+        configuration=configuration,
+        named_values={axis: value.name for axis, value in values.items() if axis not in base},
+        parameters=parameters,
+        data=data,
+        hash=run_hash(parameters, data),
+        folder=runs_dir() / run_name,
+    )
+
+
+def _check_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
+    """Raise SweepError if two runs share a folder, or the study would refuse a run's settings."""
     if len({run.run_name for run in runs}) < len(runs):
         raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
     if notebook in OF_A_RUN:
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
                 Recipe.from_flat(run.parameters)
-    table = (runs_dir() / "results" if is_small() else results_dir()) / f"{name}.csv"
-    predictions = predictions_path(table) if content["keep_predictions"] else None
-    return Sweep(name, notebook, runs, table, predictions)
+
+
+# --- Values ----------------------------------------------------------------------------------
 
 
 @contextmanager
 def _named(where: object) -> Iterator[None]:
-    """Turn a ValueError into a SweepError that names the place."""
+    """Turn a ValueError into a SweepError that names the file, and the key in it."""
     try:
         yield
     except ValueError as error:
         raise SweepError(f"{where}: {error}") from None
 
 
-def _values(
+def _check_value(where: str, key: str, value: Any, defaults: Mapping[str, object]) -> Any:
+    """Return a value of a parameter, checked as `_check_values` does."""
+    (checked,) = _check_values(where, key, [value], defaults)
+    return checked
+
+
+def _check_values(
     where: str, key: str, values: Any, defaults: Mapping[str, object], is_seed: bool = False
 ) -> list:
-    """Return values of a parameter, checked; an integer becomes a float where the default is."""
+    """Return a list of different values of a parameter, checked.
+
+    A whole number becomes a float where the parameter's default is one, so that `1` and `1.0` give
+    the same run.
+    """
     with _named(where):
-        if not isinstance(values, list) or not values or len(set(map(repr, values))) < len(values):
+        is_list = isinstance(values, list) and len(values) > 0
+        if not is_list or len(set(map(repr, values))) < len(values):
             raise ValueError(f"{quoted(values)} must be a list of different values")
         if key in ("seed", "run_name") and not is_seed:
             raise ValueError("the sweep itself sets it (seeds: under `seeds`)")
         for value in values:
             check_parameters({key: value}, defaults)
-        is_float = isinstance(defaults[key], float)
-        # beyond it may be no float, which the recipe refuses
-        return [float(x) if is_float and abs(x) < 1e300 else x for x in values]
+        if not isinstance(defaults[key], float):
+            return values
+        # A whole number beyond 1e300 may be no float. It stays, and the recipe refuses it.
+        return [float(value) if abs(value) < 1e300 else value for value in values]
 
 
-def _axis(where: str, key: str, axis: Any, defaults: Mapping) -> list[tuple[str, dict]]:
-    """Return the places of an axis of the grid, checked: name, and values of its parameters.
-
-    It is a list of values of one parameter, or, under a name that no parameter has, a mapping from
-    the places' names to the values of parameters that go together; what a place leaves out keeps
-    its fixed or default value.
-    """
-    if key in defaults or not isinstance(axis, dict):
-        return [(str(value), {key: value}) for value in _values(where, key, axis, defaults)]
-    if key in COLUMNS:
-        raise SweepError(
-            f"{where}: this is a column of the table, which would replace the axis. Rename it."
-        )
-    if not axis or not all(isinstance(place, dict) for place in axis.values()):
-        raise SweepError(f"{where}: {quoted(axis)} must have places, each a mapping of parameters")
-    return [
-        (str(name), {k: _values(f"{where}.{name}.{k}", k, [v], defaults)[0] for k, v in p.items()})
-        for name, p in axis.items()
-    ]
-
-
-def _seeds(where: str, seeds: Any, axes: Mapping, defaults: Mapping) -> dict[str, list[int]]:
-    """Return the seeds of the places that have some of their own, and those of all others."""
-    seeds = {OTHERS: seeds} if isinstance(seeds, list) else {str(k): v for k, v in seeds.items()}
-    places = [name for axis in axes.values() for name, _ in axis]
-    for name, values in seeds.items():
-        if name != OTHERS and places.count(name) != 1:
-            raise SweepError(f"{where}.{name}: must be a place of one axis of the grid")
-        _values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
-    if OTHERS not in seeds:
-        raise SweepError(f"{where}: without {OTHERS}, the seeds of the places that aren't named")
-    return seeds
-
-
-def _words(key: str, value: Any) -> str:
-    """Return what a value is called in the name of a file."""
+def _label(key: str, value: Any) -> str:
+    """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
-    return f"{as_run_name(key)}=" + re.sub(r"[^\w.+-]", "-", str(value))
-
-
-def _n_runs(axes: Mapping[str, list[tuple[str, dict]]], seeds: Mapping[str, Sequence[int]]) -> int:
-    """Count what `_runs` yields: where places of two axes have seeds, the first axis's count."""
-    n_runs = 0
-    n_before = 1  # combinations of places on the axes so far that have no seeds of their own
-    n_behind = prod(len(axis) for axis in axes.values())
-    for axis in axes.values():
-        n_behind //= len(axis)
-        own = [len(seeds[name]) for name, _ in axis if name in seeds]
-        n_runs += n_before * sum(own) * n_behind
-        n_before *= len(axis) - len(own)
-    return n_runs + n_before * len(seeds[OTHERS])
-
-
-def _runs(
-    name: str,
-    base: Mapping,
-    axes: Mapping[str, list[tuple[str, dict]]],
-    seeds: Mapping[str, Sequence[int]],
-) -> Iterator[RunSpec]:
-    """Yield every combination of places with its seeds."""
-    for places in itertools.product(*axes.values()):
-        chosen = {key: value for _, values in places for key, value in values.items()}
-        at = dict(zip(axes, (place for place, _ in places), strict=True))
-        configuration = ",".join(_words(key, chosen.get(key, place)) for key, place in at.items())
-        own = [place for place in at.values() if place in seeds]
-        for seed in seeds[own[0] if own else OTHERS]:
-            run_name = f"sweeps/{name}/{configuration},seed={seed}"
-            parameters = {**base, **chosen, "seed": seed, "run_name": run_name}
-            if is_small() and {"dataset", "epochs"} <= parameters.keys():
-                sizes = small_version(parameters["dataset"], parameters["epochs"])
-                parameters["dataset"], parameters["epochs"] = sizes
-            data = {}
-            if "dataset" in parameters:
-                data = identify_data(parameters)
-            yield RunSpec(
-                configuration,
-                {key: place for key, place in at.items() if key not in base},
-                parameters,
-                data,
-                run_hash(parameters, data),
-                runs_dir() / run_name,
-            )
+    text = re.sub(r"[^\w.+-]", "-", str(value))
+    return f"{as_run_name(key)}={text}"

@@ -1,4 +1,4 @@
-"""Networks in one file: damaged ones, the committed ones, and what is heard of one word."""
+"""Pretrained networks: damaged files, the committed ones, and the figure of one utterance."""
 
 import json
 from pathlib import Path
@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from scripts import networks as kept_networks
+from scripts import networks as save_networks
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.study import evaluate, input_of, networks, read_network
-from shd_helpers.study.networks import TrainedNetwork
+from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained
+from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
-from tests.test_identity import own, written
+from tests.test_other_networks import own, written
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ
 
 
 @pytest.fixture
-def kept():
+def trained():
     """An untrained network with weights large enough to spike."""
     grid = Downsampling()
     generator = torch.Generator().manual_seed(0)
@@ -34,11 +34,11 @@ def kept():
         for weights in (model.fc1.weight, model.fc2.weight):
             weights.mul_(4)
     about = {"parameters": {"language": "english"}}
-    return TrainedNetwork(model, grid, LANGUAGES["english"], about, Path("kept.npz"))
+    return TrainedNetwork(model, grid, LANGUAGES["english"], about, Path("trained.npz"))
 
 
 @pytest.fixture
-def shown(kept, monkeypatch):
+def shown(trained, monkeypatch):
     """What `say_a_word` hands to `explore`."""
     seen = {}
 
@@ -48,7 +48,7 @@ def shown(kept, monkeypatch):
 
     monkeypatch.setattr(listening, "explore", catch)
     monkeypatch.setattr(listening, "is_live", lambda: True)
-    listening.say_a_word(kept, *SEVEN, "It is right at times.")
+    listening.say_a_word(trained, *SEVEN, "It is right at times.")
     yield seen
     plt.close("all")
 
@@ -63,7 +63,7 @@ def shown(kept, monkeypatch):
         ([], "its content is no network"),
     ],
 )
-def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change, message):
+def test_a_pretrained_network_that_differs_from_its_run_is_refused(tmp_path, change, message):
     arrays, path = dict(np.load(NETWORKS / "study_0.npz")), tmp_path / "a.npz"
     about = json.loads(str(arrays["about"]))
     if isinstance(change, dict):
@@ -72,35 +72,35 @@ def test_a_kept_network_that_is_not_what_its_run_left_is_named(tmp_path, change,
         arrays["fc2.bias"][3] = change
         if np.isnan(change):  # as a network would be written that has diverged
             weights = {name: values for name, values in arrays.items() if name != "about"}
-            about["weights_sha256"] = networks.weights_hash(weights)
+            about["weights_sha256"] = pretrained.weights_hash(weights)
     arrays["about"] = np.array(json.dumps(change if change == [] else about))
     np.savez_compressed(path, **arrays)
     if change is None:
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match=rf"a\.npz: damaged .*({message}).*git checkout HEAD -- r"):
-        read_network(path)
+        load_pretrained(path)
 
 
 def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
-    monkeypatch.setattr(networks, "own_network", lambda recipe: None)
+    monkeypatch.setattr(pretrained, "own_network", lambda recipe: None)
     with pytest.raises(TypeError, match="positional"):
-        read_network("study_0")
+        load_pretrained("study_0")
 
 
 @pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.npz")), ids=lambda path: path.stem)
 def test_the_committed_networks_can_be_used(path):
-    kept = read_network(path.stem)
-    assert kept.about["parameters"]["dataset"] == "hd" and path.stat().st_size < 800_000
+    trained = load_pretrained(path.stem)
+    assert trained.about["parameters"]["dataset"] == "hd" and path.stat().st_size < 800_000
     times = np.sort(np.random.default_rng(0).uniform(0, 0.5, 8000))
     units = np.random.default_rng(1).integers(0, 700, 8000)
-    assert evaluate(kept.network, input_of(kept, times, units)).class_scores.std() > 0
+    assert evaluate(trained.network, input_of(trained, times, units)).class_scores.std() > 0
 
 
-def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
+def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
     line, half = shown["update"](1000), shown["update"](500)
     word = listening.encode_utterance(*SEVEN)
-    counts = evaluate(kept.network, input_of(kept, word.times, word.units)).class_scores[0]
-    answer = kept.class_names[int(counts.argmax())]
+    counts = evaluate(trained.network, input_of(trained, word.times, word.units)).class_scores[0]
+    answer = trained.class_names[int(counts.argmax())]
     assert line.startswith(f"The network answers {answer}. ")
     assert f"999 ms {answer} is ahead with {counts.max():g} votes. It is right at times." in line
     assert half != line and "498 ms" in half
@@ -108,18 +108,18 @@ def test_the_word_is_heard_and_its_votes_add_up(shown, kept):
     assert len(drawn.get_xdata()) == len(word.times)
 
 
-def test_a_membrane_that_leads_is_no_vote(kept, monkeypatch, capsys):
+def test_a_membrane_that_leads_is_no_vote(trained, monkeypatch, capsys):
     monkeypatch.setattr(controls, "widgets", None)  # for a person; it would raise
     config, generator = NetworkConfig(readout="membrane"), torch.Generator()
     model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
-    listening.say_a_word(kept._replace(network=model), *SEVEN, "Right at times.")
+    listening.say_a_word(trained._replace(network=model), *SEVEN, "Right at times.")
     word = listening.encode_utterance(*SEVEN)
-    highest = evaluate(model, input_of(kept, word.times, word.units)).class_scores.max()
+    highest = evaluate(model, input_of(trained, word.times, word.units)).class_scores.max()
     said = capsys.readouterr().out
     assert f"is ahead with a mean membrane of {highest:.2f}. Right at times." in said
 
 
-def test_a_new_sound_is_heard_and_trouble_is_told(shown):
+def test_a_new_recording_is_classified_and_trouble_is_shown(shown):
     first = shown["update"](1000)
     recorder = shown["recorder"]
     recorder.set_trait("sound", np.zeros(48_000, np.float32).tobytes())
@@ -136,7 +136,7 @@ def test_a_new_sound_is_heard_and_trouble_is_told(shown):
     assert again.startswith("The network answers") and again != first
 
 
-def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(
+def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
@@ -145,25 +145,25 @@ def test_networks_of_runs_are_kept_if_all_have_ended_and_each_has_its_seed(
         written(tmp_path / "runs" / name, own())
     (tmp_path / "runs" / "begun").mkdir()
 
-    def keep(pattern):
+    def save(pattern):
         monkeypatch.setattr("sys.argv", ["networks", "mine", pattern])
-        kept_networks.main()
+        save_networks.main()
 
     with pytest.raises(SystemExit, match=r"begun/run\.json: no such file.* with this run_name"):
-        keep("*e*")
+        save("*e*")
     with pytest.raises(SystemExit):
-        keep("o*")
+        save("o*")
     assert "each with a seed of its own; found [0, 0]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
-    keep("one")
+    save("one")
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
     with pytest.raises(RunError, match=r"There are mine_0\."):
-        read_network("study_0")
+        load_pretrained("study_0")
 
 
 def test_run_folders_are_found_by_pattern_and_hidden_ones_are_not(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
     for name in ("sweeps/a/x=2,seed=0", "sweeps/a/x=1,seed=0", "sweeps/a/.x=1.unfinished"):
         (tmp_path / name).mkdir(parents=True)
-    found = kept_networks.run_folders(["sweeps/a/*", "nothing/*"])
+    found = save_networks.run_folders(["sweeps/a/*", "nothing/*"])
     assert [folder.name for folder in found] == ["x=1,seed=0", "x=2,seed=0"]

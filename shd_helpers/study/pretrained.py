@@ -1,0 +1,368 @@
+"""Pretrained networks: save a trained network in one small file, and load it again.
+
+A run folder holds everything about a run. A pretrained network is one ``.npz`` file with only what
+is needed to use the network: its weights by name, and `about`, a text in JSON with the run's
+parameters, the hashes of its data, its scores and the hash of its weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from shd_helpers.data.datasets import fingerprint
+from shd_helpers.data.shd_file import LANGUAGES, Utterances
+from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
+from shd_helpers.files import atomic, reading
+from shd_helpers.network import Network
+from shd_helpers.paths import results_dir
+from shd_helpers.study.identity import current_names, run_hash
+from shd_helpers.study.other_networks import differences, own_network
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import REMEDY, Run, RunError
+
+_RESTORE = "Restore it: git checkout HEAD -- results."
+_ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network, the input that it needs, and where it comes from."""
+
+    network: Network
+    grid: Downsampling  # how spikes become the network's input
+    class_names: tuple[str, ...]
+    about: dict  # from the run's `run.json`: parameters, data, hash, scores, ...
+    file: Path  # the `run.json` or the `.npz` file that `about` comes from
+
+    @property
+    def name(self) -> str:
+        """Return the run's name, or that of the file that the network was saved in."""
+        return self.file.parent.name if self.file.name == "run.json" else self.file.stem
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the run's settings."""
+        return Recipe.from_flat(self.about["parameters"])
+
+    def classes_of(self, language: str) -> list[int]:
+        """Return the indices of the classes that are a language's digits.
+
+        Parameters
+        ----------
+        language : str
+            ``english``, ``german`` or ``both``.
+
+        Returns
+        -------
+        list of int
+            Indices into `class_names`, in the order of the digits.
+
+        Raises
+        ------
+        ValueError
+            If the network doesn't know the language.
+        """
+        digits = LANGUAGES[language]
+        if not set(digits) <= set(self.class_names):
+            known = ", ".join(self.class_names)
+            raise ValueError(f"{self.file.name} doesn't know {language}, but {known}")
+        return [self.class_names.index(digit) for digit in digits]
+
+    def speaking(self, language: str) -> "TrainedNetwork":
+        """Return the same network without the output neurons of other languages.
+
+        Parameters
+        ----------
+        language : str
+            ``english``, ``german`` or ``both``.
+
+        Returns
+        -------
+        TrainedNetwork
+            A copy whose classes are the language's digits.
+
+        Raises
+        ------
+        ValueError
+            If the network doesn't know the language.
+        """
+        classes = self.classes_of(language)
+        state = dict(self.network.state_dict())
+        # The last tensor belongs to the output layer. Its module is called fc2 or lif2, and all
+        # modules of that layer end with the same number.
+        last_module = list(state)[-1].partition(".")[0]
+        layer_number = last_module[-1]
+        for name, values in state.items():
+            module = name.partition(".")[0]
+            has_classes = values.dim() > 0  # a single number is for all classes
+            if module.endswith(layer_number) and has_classes:
+                state[name] = values[classes]
+        return _trained(self.about, state, self.file, LANGUAGES[language])
+
+
+def networks_dir() -> Path:
+    """Return the folder of the pretrained networks.
+
+    Returns
+    -------
+    Path
+        ``results/networks``, or where the environment variable ``SHD_RESULTS_DIR`` says.
+    """
+    return results_dir() / "networks"
+
+
+def _trained(
+    about: dict,
+    state: Mapping[str, torch.Tensor],
+    file: Path,
+    class_names: Sequence[str] | None = None,
+) -> TrainedNetwork:
+    """Build the network of a run's parameters and load its `state_dict`.
+
+    Without `class_names`, its classes are the digits of the run's language.
+    """
+    recipe = Recipe.from_flat(about["parameters"])
+    if class_names is None:
+        class_names = LANGUAGES[recipe.language]
+    _check_own(about, recipe, file)
+    network = own_network(recipe, len(class_names))
+    _check_fit(network, state, file)
+    network.load_state_dict(state)
+    _check_values(network, state)
+    return TrainedNetwork(network, recipe.input, tuple(class_names), about, file)
+
+
+def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError if a weight, beta or threshold has a value that no network can have."""
+    learned = {name for name, _ in network.named_parameters()}
+    for name, values in state.items():
+        # A threshold that is set may be infinite, so that no membrane reaches it. One that is
+        # learned must be finite, but may become negative.
+        is_set_threshold = name.endswith("threshold") and name not in learned
+        if values.isnan().any() or (values.isinf().any() and not is_set_threshold):
+            raise ValueError(f"{name} has values that aren't finite")
+        if is_set_threshold and (values <= 0).any():
+            raise ValueError(f"{name} has values of 0 or less")
+
+
+def _check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
+    """Raise RunError if a run's network isn't the one that its parameters build."""
+    if other := about.get("other_network"):
+        raise RunError(
+            f"{file}: this run trained a network that isn't the study's own "
+            f"({differences(other, recipe)}), so it can't be built from the run's parameters. "
+            "Build it with your own code, and load the run's state_dict.pt into it."
+        )
+
+
+def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Raise RunError if a state_dict has other tensors than a network, and name them."""
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError("its content is no state_dict")
+    wanted = network.state_dict()
+    problems = [f"{name} is missing" for name in wanted if name not in state]
+    problems += [f"{name} is unexpected" for name in state if name not in wanted]
+    for name, values in wanted.items():
+        if name in state and state[name].shape != values.shape:
+            shape = tuple(state[name].shape)
+            problems.append(f"{name} has the shape {shape} instead of {tuple(values.shape)}")
+    if not problems:
+        return
+    weights_file = file
+    remedy = _RESTORE
+    if file.name == "run.json":
+        weights_file = file.with_name("state_dict.pt")
+        remedy = f"{REMEDY} again."
+    raise RunError(
+        f"{weights_file}: the state_dict doesn't fit the network of its parameters: "
+        f"{', '.join(problems)}. It comes from another network, or from another version of "
+        f"this code. {remedy}"
+    )
+
+
+def load_network(run: Run) -> TrainedNetwork:
+    """Return the trained network of a run folder.
+
+    Parameters
+    ----------
+    run : Run
+        From `run_folder.read_run`.
+
+    Returns
+    -------
+    TrainedNetwork
+        The network with the weights after the last epoch.
+
+    Raises
+    ------
+    RunError
+        If its parameters or its weights are no network's, or are those of a network that isn't the
+        study's own. The message says what differs.
+    """
+    with reading(run.folder / "run.json", RunError, f"{REMEDY} again."):
+        return _trained(run.info, run.state, run.folder / "run.json")
+
+
+def save_pretrained(run: Run, path: Path) -> None:
+    """Save a run's trained network in one compressed file, which `load_pretrained` reads.
+
+    Parameters
+    ----------
+    run : Run
+        A complete run.
+    path : Path
+        The ``.npz`` file to write.
+
+    Raises
+    ------
+    RunError
+        If the network isn't the study's own: `load_pretrained` couldn't build it.
+    """
+    _check_own(run.info, Recipe.from_flat(run.info["parameters"]), run.folder / "run.json")
+    about = {name: run.info[name] for name in _ABOUT}
+    # The run may name the data set by its folder on this machine, which others don't have.
+    about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
+    arrays = {name: values.numpy() for name, values in run.state.items()}
+    about["weights_sha256"] = weights_hash(arrays)
+    arrays["about"] = np.array(json.dumps(about))
+    with atomic(path) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def weights_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a network's weights: of their names, shapes, types and values.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Weights, betas and thresholds by the names of the network's `state_dict`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def load_pretrained(path: str | Path) -> TrainedNetwork:
+    """Load a network that `save_pretrained` has saved.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or the name of one in ``results/networks/``, without its ending.
+
+    Returns
+    -------
+    TrainedNetwork
+        The network with its weights, betas and thresholds.
+
+    Raises
+    ------
+    RunError
+        If there is no such file, or it is damaged, or its parameters aren't those of its hash, or
+        its weights don't fit the network of its parameters.
+    """
+    if isinstance(path, str):
+        path = networks_dir() / f"{path}.npz"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
+        raise RunError(f"{path}: no such network. There are {there}.")
+    with reading(path, RunError, _RESTORE):
+        about, arrays = _read_file(path)
+        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
+        trained = _trained(about, state, path)  # names what is wrong with a single weight
+        written = about.get("weights_sha256")  # older files have none
+        if written is not None and weights_hash(arrays) != written:
+            raise ValueError("its weights aren't those that were written")
+        return trained
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what is said about a pretrained network, under today's names, and its weights."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    about = json.loads(str(arrays.pop("about")))
+    is_numeric = all(values.dtype.kind in "bif" for values in arrays.values())
+    if not isinstance(about, dict) or not is_numeric:
+        raise ValueError("its content is no network")
+    about["parameters"] = current_names(about["parameters"])
+    if "sure_from" in about:  # its first name
+        about["confidence_threshold"] = about.pop("sure_from")
+    if run_hash(about["parameters"], about["data"]) != about["hash"]:
+        raise ValueError("its parameters or data aren't those of its hash")
+    return about, arrays
+
+
+def load_utterances(trained: TrainedNetwork) -> Subsets:
+    """Load the utterances that a network was trained, validated and tested with.
+
+    Augmented copies aren't among them.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+
+    Returns
+    -------
+    Subsets
+        The utterances of the network's classes.
+
+    Raises
+    ------
+    RunError
+        If the data set's content is not the run's.
+    DatasetError
+        If the data set isn't there any more.
+    """
+    recipe = trained.recipe
+    data = trained.about["data"]
+    today = fingerprint(recipe.files) | {"name": data.get("name")}  # its name may have changed
+    if data | today != data:
+        folder = recipe.files[0].parent
+        raise RunError(f"{folder}: not the data of {trained.file}. Run the training again.")
+    parts = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
+    assert training is not None and validation is not None
+    return Subsets(training, validation, test)
+
+
+def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
+    """Downsample the spikes of one utterance to a network's input.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+    times : (spikes,) array
+        Times of the cochlea's spikes in seconds, ascending.
+    units : (spikes,) array
+        Their channels, 0 to 699.
+
+    Returns
+    -------
+    Events
+        One utterance. Nobody knows its class and its speaker: its label and its speaker mean
+        nothing.
+    """
+    class_names = LANGUAGES["both"]
+    any_label = class_names.index(trained.class_names[0])
+    utterance = Utterances(
+        times=times.astype(np.float16),
+        units=units.astype(np.uint16),
+        offsets=np.array([0, len(times)]),
+        labels=np.array([any_label]),
+        speakers=np.array([0]),
+        keys=class_names,
+    )
+    return downsample(utterance, trained.grid, trained.about["parameters"]["language"])

@@ -1,0 +1,270 @@
+"""A network that isn't the study's own has another hash, and isn't built, counted or exported."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import snntorch as snn
+import torch
+from shd_circuit.quantize import integer_network
+
+from shd_helpers.events import Downsampling, Subsets
+from shd_helpers.network import (
+    ConvolutionalNetwork,
+    NetworkConfig,
+    Quantization,
+    SpikingNetwork,
+    build_network,
+    costs,
+)
+from shd_helpers.network.surrogates import spike_grad, true_step
+from shd_helpers.study import evaluate, load_network, load_pretrained, save_pretrained
+from shd_helpers.study.identity import run_hash
+from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from tests.test_engine import random_events
+
+DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}
+SMALL = {"n_hidden": 12, "pool_steps": 10, "language": "english", "beta": 0.9375}
+GRID = Recipe.from_flat(SMALL).input
+EVENTS = random_events(9, GRID.n_steps, GRID.n_units, 10, 0.1)
+CIRCUIT = Quantization.named("4-8-12 product")
+
+
+class Leaky(snn.Leaky):
+    """A subclass with the name of its base class: it could do anything."""
+
+
+class OtherNetwork(SpikingNetwork):
+    """A subclass that changes nothing."""
+
+
+class Adaptive(snn.Leaky):
+    """A neuron with a second state, which fades and is subtracted from the current."""
+
+    def forward(self, input_, mem):
+        adaptation = getattr(self, "adaptation", 0.0)
+        spk, mem = super().forward(input_ - adaptation, mem)
+        self.adaptation = 0.9 * adaptation + 0.1 * spk
+        return spk, mem
+
+
+def own(**changes):
+    """Return the network of a run's parameters, large enough to spike."""
+    recipe = Recipe.from_flat(SMALL | changes)
+    grid, generator = recipe.input, torch.Generator().manual_seed(0)
+    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    if isinstance(model, SpikingNetwork):
+        with torch.no_grad():
+            model.fc1.weight.mul_(4)
+    return model
+
+
+def neuron(kind, **options):
+    step_beta = NetworkConfig(beta=0.9375).step_beta(GRID.step_ms)
+    given = {"beta": step_beta, "spike_grad": spike_grad("fast_sigmoid", 2.0)} | options
+    return lambda model: setattr(model, "lif1", kind(**given))
+
+
+OTHERS = {
+    "a subclass of Leaky": neuron(Leaky),
+    "a neuron with a second state": neuron(Adaptive),
+    "a subclass of the network": lambda model: setattr(model, "__class__", OtherNetwork),
+    "another layer": lambda model: setattr(
+        model, "fc1", torch.nn.Bilinear(GRID.n_units, 1, 12).requires_grad_()
+    ),
+    "a layer more": lambda model: model.add_module("fc3", torch.nn.Linear(10, 10)),
+    "other shapes": lambda model: setattr(model, "fc1", torch.nn.Linear(GRID.n_units, 13)),
+    "another beta": neuron(snn.Leaky, beta=0.5),
+    "a learned beta": neuron(snn.Leaky, learn_beta=True),
+    "another reset": neuron(snn.Leaky, reset_mechanism="zero"),
+    "another surrogate": lambda model: setattr(model.lif1, "spike_grad", true_step),
+    "another slope": lambda model: setattr(model.lif1, "spike_grad", spike_grad("atan", 3.0)),
+    "other delays": lambda model: setattr(model, "delays", (0, 1)),
+}
+
+
+def written(folder, model, parameters=None):
+    """Write a run of a model that was never trained."""
+    recipe = Recipe.from_flat(parameters or SMALL)
+    parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
+    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
+    predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
+    run.finish(model, {"test": 0.5}, predictions, {}, {})
+    return read_run(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"network": "convolutional"},
+        {"readout": "membrane", "ensemble_size": 2, "learn_beta": True, "learn_threshold": True},
+        {"kernel_size": 30, "stride": 9, "n_delays": 2, "surrogate": "atan", "slope": 3.0},
+    ],
+)
+def test_the_studys_own_network_leaves_the_hash_as_it_was(tmp_path, changes):
+    parameters = SMALL | changes
+    run = written(tmp_path / "run", own(**changes), parameters)
+    assert "other_network" not in run.info
+    recipe = Recipe.from_flat(parameters)
+    assert run.info["hash"] == run_hash(recipe.flat(), DATA)
+    assert other_network(own(**changes), recipe) is None
+    assert isinstance(load_network(run).network, SpikingNetwork | ConvolutionalNetwork)
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS.keys())
+def test_another_network_has_another_hash_and_is_not_built(tmp_path, change):
+    model = own()
+    change(model)
+    run = written(tmp_path / "run", model)
+    without = run_hash(run.info["parameters"], DATA)
+    assert run.info["hash"] != without
+    assert run.info["hash"] == run_hash(run.info["parameters"], DATA, run.info["other_network"])
+    with pytest.raises(
+        RunError, match=r"run\.json: this run trained a network that isn't"
+    ) as error:
+        load_network(run)
+    assert "damaged" not in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(RunError, match="network that isn't the study's own"):
+        save_pretrained(run, tmp_path / "pretrained.npz")
+    assert not (tmp_path / "pretrained.npz").exists()
+
+
+def test_the_refusal_names_the_class(tmp_path):
+    model = own()
+    OTHERS["a neuron with a second state"](model)
+    run = written(tmp_path / "run", model)
+    assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
+    wanted = (
+        r"lif1 is tests\.test_other_networks\.Adaptive instead of snntorch\._neurons\.leaky\.Leaky"
+    )
+    with pytest.raises(RunError, match=wanted):
+        load_network(run)
+
+
+def test_two_other_networks_have_two_hashes(tmp_path):
+    hashes = set()
+    for i, change in enumerate(OTHERS.values()):
+        model = own()
+        change(model)
+        hashes.add(written(tmp_path / str(i), model).info["hash"])
+    assert len(hashes) == len(OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda state: state.pop("fc2.weight"), r"fc2\.weight is missing"),
+        (lambda state: state.update(more=torch.zeros(3)), "more is unexpected"),
+        (
+            lambda state: state.update({"fc1.bias": torch.zeros(13)}),
+            r"fc1\.bias has the shape \(13,\) instead of \(12,\)",
+        ),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_is_named_tensor_by_tensor(tmp_path, change, problem):
+    run = written(tmp_path / "run", own())
+    save_pretrained(run, tmp_path / "pretrained.npz")
+    change(run.state)
+    fits = rf"doesn't fit the network of its parameters: {problem}\."
+    with pytest.raises(RunError, match=rf"run/state_dict\.pt: .*{fits}.*Run 03_model") as error:
+        load_network(run)
+    assert "damaged" not in str(error.value)
+    with np.load(tmp_path / "pretrained.npz") as file:
+        arrays = {name: torch.from_numpy(x) for name, x in file.items() if name != "about"}
+        about = file["about"]
+    change(arrays)
+    np.savez(tmp_path / "pretrained.npz", about=about, **{n: x.numpy() for n, x in arrays.items()})
+    with pytest.raises(RunError, match=rf"pretrained\.npz: .*{fits}.*git checkout HEAD") as error:
+        load_pretrained(tmp_path / "pretrained.npz")
+    assert "damaged" not in str(error.value)
+
+
+def test_what_is_no_state_dict_is_called_damaged(tmp_path):
+    run = written(tmp_path / "run", own())
+    torch.save([1, 2], run.folder / "state_dict.pt")
+    info = json.loads((run.folder / "run.json").read_text())
+    del info["files"]  # as in older runs, which have no hashes of their files
+    (run.folder / "run.json").write_text(json.dumps(info))
+    with pytest.raises(RunError, match=r"damaged .*no state_dict.*Run 03_model"):
+        load_network(read_run(run.folder))
+
+
+@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.parametrize("kind", [Leaky, Adaptive, snn.Lapicque])
+def test_a_neuron_whose_states_are_not_counted_has_no_costs(kind):
+    model = own()
+    neuron(kind)(model)
+    evaluation = evaluate(model, EVENTS)
+    reason = rf"can't be counted: lif1 is a \S*{kind.__name__}, not snntorch's Leaky.*Count what"
+    with pytest.raises(ValueError, match=reason):
+        evaluation.predictions()
+    predictions = evaluation.predictions(with_accumulates=False)
+    assert "effective_acs" not in predictions and len(predictions) == len(EVENTS)
+    with pytest.raises(ValueError, match=reason):
+        costs(model, predictions.assign(effective_acs=0.0), GRID.n_steps, GRID.n_units)
+
+
+class OtherScores(SpikingNetwork):
+    def scores(self, recording):
+        return -super().scores(recording)
+
+
+class OtherDelays(SpikingNetwork):
+    def delayed_copies(self, x):
+        return super().delayed_copies(x.flip(0))
+
+
+@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.parametrize("kind", [OtherScores, OtherDelays])
+def test_the_compiled_engine_runs_no_network_with_other_methods(kind):
+    """It has its own code for them, so it would pass them over."""
+    model = own()
+    model.__class__ = kind
+    wanted = evaluate(model, EVENTS, engine="snntorch").class_scores
+    assert torch.equal(evaluate(model, EVENTS).class_scores, wanted)
+    assert not torch.equal(evaluate(own(), EVENTS).class_scores, wanted)
+
+
+REFUSED = {
+    **{name: OTHERS[name] for name in ("a subclass of Leaky", "a subclass of the network")},
+    **{name: OTHERS[name] for name in ("a neuron with a second state", "another layer")},
+    **{name: OTHERS[name] for name in ("another beta", "another reset")},
+    "Synaptic": neuron(snn.Synaptic, alpha=0.5),
+    "Lapicque": neuron(snn.Lapicque),
+    "inhibition": neuron(snn.Leaky, inhibition=True),
+    "graded spikes": neuron(snn.Leaky, graded_spikes_factor=0.5),
+    "another forward": lambda model: setattr(model.lif1, "forward", lambda x, mem: (x, mem)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED.keys())
+def test_only_the_studys_networks_become_circuits(change):
+    config = Recipe.from_flat(SMALL).network
+    assert integer_network(own(), config, GRID, CIRCUIT).sizes == (GRID.n_units, 12, 10)
+    model = own()
+    change(model)
+    with pytest.raises(ValueError, match=r"the (network is|network has|beta of) .*\.$"):
+        integer_network(model, config, GRID, CIRCUIT)
+
+
+def test_a_surrogate_of_ones_own_hinders_no_circuit():
+    """Only training uses it."""
+    config, model = Recipe.from_flat(SMALL).network, own()
+    wanted = integer_network(model, config, GRID, CIRCUIT)
+    model.lif1.spike_grad = true_step
+    found = integer_network(model, config, GRID, CIRCUIT)
+    assert (found.layers[0].weight == wanted.layers[0].weight).all()
+
+
+def test_a_network_that_is_no_network_of_the_study_is_named():
+    config = Recipe.from_flat(SMALL).network
+    model = torch.nn.Linear(3, 3)
+    with pytest.raises(ValueError, match=r"the network is a torch\.nn\.modules\.linear\.Linear\."):
+        integer_network(model, config, Downsampling(pool_steps=10), CIRCUIT)
+    with pytest.raises(ValueError, match=r"counted: it is a torch\.nn\S*Linear, not a SpikingNet"):
+        costs(model, pd.DataFrame({"input_events": [1]}), 3, 3)
