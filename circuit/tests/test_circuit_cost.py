@@ -1,19 +1,19 @@
-"""Bytes and operations of a circuit, counted one by one."""
+"""Bytes, operations and waiting spikes of a circuit, counted one by one."""
 
 import numpy as np
 import pytest
-from circuits import named, random_circuit, random_words
-from shd_circuit.cost import memory, operations
+from circuits import named, random_circuit, random_utterances
+from shd_circuit.cost import fifo_depth, memory, operations, step_cycles
 
 from shd_helpers.events.downsample import Events
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
-WORDS = random_words(4)
+WORDS = random_utterances(4)
 
 
 @pytest.fixture(scope="module")
 def events():
-    pooled = [NETWORK.pool(*word[:2]) for word in WORDS]
+    pooled = [NETWORK.pool(*word.spikes) for word in WORDS]
     steps, units = (np.concatenate(part).astype(np.uint16) for part in zip(*pooled, strict=True))
     offsets = np.cumsum([0, *(len(part[0]) for part in pooled)])
     labels = np.zeros(len(WORDS), np.int64)
@@ -25,8 +25,8 @@ def test_operations_are_those_of_a_loop_over_spikes(events):
     found = operations(NETWORK, events)
     adds = effective = hidden = 0
     for word in WORDS:
-        run = NETWORK.run(*word[:2])
-        for step, unit in zip(*NETWORK.pool(*word[:2]), strict=True):
+        run = NETWORK.run(*word.spikes)
+        for step, unit in zip(*NETWORK.pool(*word.spikes), strict=True):
             for k, delay in enumerate(NETWORK.delays):
                 if step + delay < NETWORK.grid.n_steps:
                     adds += 24
@@ -58,7 +58,7 @@ def test_a_small_network_by_hand():
     assert table.bytes["weights, layer 2"] == 32 * 5
     assert table.bytes["leaks"] == 37 * 13 / 8
     assert table.bytes["scores"] == 5 * (16 + 9) / 8
-    ms, units, _ = random_words(2, n_events=600, end_ms=300)[1]
+    ms, units, _ = random_utterances(2, n_events=600, end_ms=300)[1]
     steps, blocks = network.pool(ms, units)
     offsets, label = np.array([0, len(steps)]), np.zeros(1, np.int64)
     grid, run = network.grid, network.run(ms, units)
@@ -70,3 +70,32 @@ def test_a_small_network_by_hand():
     found = operations(network, one)
     assert found.accumulates == 4 * 4 * places + 5 * run.spk[0].sum()
     assert found.neuron_updates == 333 * 37
+
+
+def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
+    """Entry after entry, where the formula sorts them all at once."""
+    network = random_circuit()
+    utterance = random_utterances(2)[1]
+    step_ms = int(network.grid.step_ms)
+    end_ms = network.grid.n_steps * step_ms
+    clock_hz = 60_000
+    _, computing = step_cycles(network, utterance, 4)
+    ticks = [(ms, 0) for ms in range(1, end_ms + 1)]
+    spikes = [(ms, 1) for ms in utterance.milliseconds.tolist() if ms < end_ms]
+    entries = sorted(ticks + spikes)
+    now = 0.0  # in cycles
+    step = 0
+    taken = []
+    for ms, _ in entries:
+        now = max(now, ms * clock_hz / 1000)
+        taken.append(now)
+        if ms >= (step + 1) * step_ms:
+            now += computing[step]
+            step += 1
+        now += 2
+    waiting = []
+    for ms in range(end_ms + 1):
+        n_arrived = sum(other <= ms for other, _ in entries)
+        n_taken = sum(start <= ms * clock_hz / 1000 for start in taken)
+        waiting.append(n_arrived - n_taken)
+    assert fifo_depth(network, utterance, clock_hz, 4) == max(waiting) > 50

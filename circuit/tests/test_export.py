@@ -13,18 +13,10 @@ import pandas as pd
 import pytest
 import torch
 from shd_circuit import export, say
-from shd_circuit.folder import (
-    SOURCES,
-    Description,
-    ExportError,
-    build_folder,
-    read_circuit,
-    read_vectors,
-    readme,
-    source_text,
-)
+from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
 from shd_circuit.quantize import circuit_of
-from shd_circuit.sources import c_header, events_text, memories, verilog_parameters
+from shd_circuit.readme import Description, readme
+from shd_circuit.sources import c_header, events_text, memories, source_text, verilog_parameters
 
 from shd_helpers.data import fingerprint
 from shd_helpers.data.shd_file import read_shd
@@ -231,21 +223,13 @@ def test_the_committed_readmes(folder):
         operations=pd.Series(
             {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
         ),
-        is_tuned=folder == "circuit_study",
+        is_quantization_aware=folder == "circuit_study",
     )
     is_study, words = folder == "circuit_study", read_vectors(RESULTS / folder)
     assert readme(network, words, described, has_graph=is_study) == text
     if is_study:
         rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
         assert ", ".join(f"{rate:.1%}" for rate in rates) in described.scored and len(rates) == 5
-
-
-def test_the_ports_of_the_document_are_the_core_s():
-    core, doc = source_text("rtl/core.v"), (ROOT / "circuit" / "README.md").read_text()
-    declared = core[core.index(") (") : core.index("\n);")]
-    found = re.findall(r"\b(?:in|out|load|mon)_\w+|\bclk\b|\brst\b", declared)
-    rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)
-    assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
 
 
 def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shd_circuit import IntegerLayer, IntegerNetwork, milliseconds
+from shd_circuit import IntegerLayer, IntegerNetwork, whole_milliseconds
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsample import Downsampling, downsize
@@ -131,7 +131,7 @@ def test_front_equals_downsizing(spikes, grid, pool_threshold):
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
     rows = utterances([([t for t, _ in word], [u for _, u in word]) for word in spikes])
     wanted, net = downsize(rows, grid, "both"), network(grid=grid, delays=(0,))
-    found = [net.pool(*milliseconds(rows, i)) for i in range(len(rows))]
+    found = [net.pool(*whole_milliseconds(rows, i)) for i in range(len(rows))]
     assert np.concatenate(found, axis=1).tolist() == [wanted.steps.tolist(), wanted.units.tolist()]
 
 
@@ -143,7 +143,7 @@ def test_front_and_batch_on_utterances(tmp_path, grid):
     events = downsize(rows, grid, "both")
     scores, n_spikes = net.evaluate(events)
     for i in range(0, len(rows), 9):
-        run = net.run(*milliseconds(rows, i))
+        run = net.run(*whole_milliseconds(rows, i))
         assert run.scores.tolist() == scores[i].tolist()
         assert [int(spk.sum()) for spk in run.spk] == n_spikes[i].tolist()
     assert n_spikes.min() > 0

@@ -5,15 +5,15 @@ import subprocess
 
 import numpy as np
 import pytest
-from circuits import CIRCUITS, SMALL, named, random_circuit, random_words
-from shd_circuit.folder import source_text
+from circuits import CIRCUITS, SMALL, named, random_circuit, random_utterances
 from shd_circuit.sources import (
-    Word,
+    Utterance,
     answers_text,
     c_header,
     count_line,
-    edge_words,
+    edge_cases,
     events_text,
+    source_text,
     trace_text,
 )
 
@@ -39,9 +39,9 @@ def run(program, text, status=0):
 @needs_gcc
 @pytest.mark.parametrize("name", CIRCUITS | SMALL)
 def test_every_step_is_the_integer_model_s(name, tmp_path):
-    network, words = named(name), random_words(3, end_ms=700)
-    words += [*edge_words(network, words).values()]
-    runs = [network.run(*word[:2]) for word in words]
+    network, words = named(name), random_utterances(3, end_ms=700)
+    words += [*edge_cases(network, words).values()]
+    runs = [network.run(*word.spikes) for word in words]
     layers = slice(2 - network.is_membrane)
     assert all(spk.any() and not spk.all() for r in runs[1:3] for spk in r.spk[layers])
     checked = ["-fsanitize=undefined,address"] * ("delays" in name)  # it takes gcc a while
@@ -58,9 +58,9 @@ def program(tmp_path_factory):
     return compiled(tmp_path_factory.mktemp("reference"), random_circuit(), "-O1")
 
 
-WORDS = random_words(3)
+WORDS = random_utterances(3)
 TEXT = events_text(WORDS)
-EXPECTED = answers_text([random_circuit().run(*word[:2]) for word in WORDS])
+EXPECTED = answers_text([random_circuit().run(*word.spikes) for word in WORDS])
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,9 @@ def test_text_may_be_written_otherwise(program, text):
 def test_events_of_one_millisecond_in_any_order_and_twice(program):
     word = WORDS[1]
     order = np.lexsort((-word.units, word.milliseconds)).repeat(2)
-    text = events_text([WORDS[0], Word(word.milliseconds[order], word.units[order], 0), WORDS[2]])
+    text = events_text(
+        [WORDS[0], Utterance(word.milliseconds[order], word.units[order], 0), WORDS[2]]
+    )
     assert run(program, text)[0] == EXPECTED
 
 
