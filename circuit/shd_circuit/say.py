@@ -6,6 +6,7 @@ has as ``ziglang``. The page has both as text and needs nothing else.
 
 import argparse
 import base64
+import importlib.util
 import json
 import os
 import re
@@ -65,8 +66,13 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
     Raises
     ------
     ExportError
-        If it can't be compiled.
+        If it can't be compiled, or there is no compiler.
     """
+    if importlib.util.find_spec("ziglang") is None:
+        raise ExportError(
+            "zig's C compiler: not found. Start this by make say, or install it: pip install -e "
+            "'./circuit[demo]'"
+        )
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.wasm"
         command = [*ZIG, *options, str(file), "-o", str(out)]
