@@ -34,38 +34,65 @@ SLOWER = (0.1, 0.25, 0.5, 1.0)
 FAULTY = (0.004, 0.01, 0.03, 0.1)  # of 256 or 304 neurons the least is one
 DRAWS = 3
 BITS = ("8-8-16", "6-8-16", "5-8-16", "4-8-16", "3-8-16", "4-6-16", "4-4-16", "4-8-14", "4-8-12")
-SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)  # to choose from, by who validates
-SMALL_CHOSEN = ("5-8-16 product",)  # for who was left out
+SMALL_CIRCUITS = tuple(f"{bits} product" for bits in BITS)  # to choose from in validation
+SMALL_CHOSEN = ("5-8-16 product",)  # for held-out speakers
 
 
 def disturbances(trained: TrainedNetwork) -> pd.DataFrame:
-    """Return a row for each disturbance, strength and draw; `kind` ``none`` is undisturbed."""
-    model, events = trained.network, load_utterances(trained).test
-    places = [("none", 0.0, 0)]
+    """Measure a network of floats as circuits with one disturbance have it.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        With test utterances.
+
+    Returns
+    -------
+    DataFrame
+        A row for each disturbance (`kind`), `strength` and `draw`, with the accuracies on the test
+        utterances; `kind` ``none`` is undisturbed.
+    """
+    model = trained.network
+    events = load_utterances(trained).test
+    points = [("none", 0.0, 0)]
     for kind in DISTURBANCES:
-        slow = "clock" in kind  # the same in each draw
-        draws, strengths = (1, SLOWER) if slow else (DRAWS, STRENGTHS)
-        places += [(kind, strength, draw) for draw in range(draws) for strength in strengths]
+        is_drawn = "clock" not in kind  # a slower clock is the same in each draw
+        strengths = STRENGTHS if is_drawn else SLOWER
+        for draw in range(DRAWS if is_drawn else 1):
+            points += [(kind, strength, draw) for strength in strengths]
     rows = []
-    for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
+    for kind, strength, draw in tqdm(points, desc=trained.name, leave=False):
         disturbed = disturb(model, events, kind, strength, draw) if strength else (model, events)
-        found = seen_and_unseen_accuracy(evaluate(*disturbed), trained.about["seen_speakers"])
-        scores = {f"{name}_accuracy": score for name, score in found.items()}
-        rows.append({"kind": kind, "strength": strength, "draw": draw, **scores})
+        accuracies = seen_and_unseen_accuracy(evaluate(*disturbed), trained.about["seen_speakers"])
+        row = {"kind": kind, "strength": strength, "draw": draw}
+        row |= {f"{name}_accuracy": accuracy for name, accuracy in accuracies.items()}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def faults(trained: TrainedNetwork) -> pd.DataFrame:
-    """Return a row for each fault of the few-bit circuit, strength and draw, and of none.
+    """Measure the low-precision circuit of a network with faults.
 
-    `accuracy` is over the utterances that the network's predictions are of.
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        With its own circuit, or rounded to `SMALL_CHOSEN`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each fault (`kind`), `strength` and `draw`, and for none, with the circuit's name
+        and its `accuracy` on the utterances that the network's predictions are of.
     """
     bits = export.quantization_of(trained, "" if trained.recipe.circuit else SMALL_CHOSEN[0])
-    circuit, events = circuit_of(trained, bits), load_utterances(trained).predicted
-    places = [("none", 0.0, 0)]
-    places += [(k, s, draw) for k in FAULTS for draw in range(DRAWS) for s in FAULTY]
+    circuit = circuit_of(trained, bits)
+    events = load_utterances(trained).predicted
+    points = [("none", 0.0, 0)]
+    for kind in FAULTS:
+        for draw in range(DRAWS):
+            points += [(kind, strength, draw) for strength in FAULTY]
     rows = []
-    for kind, strength, draw in tqdm(places, desc=trained.name, leave=False):
+    for kind, strength, draw in tqdm(points, desc=trained.name, leave=False):
         faulty, disturbed = disturb(circuit, events, kind, strength, draw)
         is_right = answers(faulty.evaluate(disturbed)[0]) == disturbed.labels
         rows.append({"kind": kind, "strength": strength, "draw": draw, "accuracy": is_right.mean()})
@@ -75,29 +102,42 @@ def faults(trained: TrainedNetwork) -> pd.DataFrame:
 
 
 def bits_small(trained: TrainedNetwork) -> pd.DataFrame:
-    """Return a row for each circuit that a network of floats is rounded to.
+    """Measure the circuits that a network of floats is rounded to.
 
-    Columns are `circuit`, `n_utterances`, `float_accuracy` and `accuracy` (fractions), `agreement`
-    (the share of utterances for which both have the same answer) and `bytes` of weights. The
-    utterances are those of unseen speakers: the test utterances, or those that validate if no test
-    is read. Of the official split they are the whole test file.
+    The utterances are those of unseen speakers: of the test utterances, or of those that validate
+    if the test isn't scored. Of the official split they are the whole test file.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        A network of floats.
+
+    Returns
+    -------
+    DataFrame
+        A row for each circuit, with `circuit`, `n_utterances`, `float_accuracy` and `accuracy`
+        (fractions), `agreement` (the share of utterances for which both have the same answer) and
+        `bytes` of weights.
     """
-    words, split = load_utterances(trained).predicted, trained.recipe.split
+    events = load_utterances(trained).predicted
+    split = trained.recipe.split
     circuits = SMALL_CHOSEN if split.score_test else SMALL_CIRCUITS
     if not (split.score_test and split.protocol == "official"):
-        words = words.take(np.flatnonzero(~np.isin(words.speakers, trained.about["seen_speakers"])))
-    floats, rows = evaluate(trained.network, words), []
+        is_unseen = ~np.isin(events.speakers, trained.about["seen_speakers"])
+        events = events.take(np.flatnonzero(is_unseen))
+    floats = evaluate(trained.network, events)
+    rows = []
     for name in tqdm(circuits, desc=trained.name, leave=False):
         circuit = circuit_of(trained, Quantization.named(name))
-        found = answers(circuit.evaluate(words)[0])
+        circuit_answers = answers(circuit.evaluate(events)[0])
         stored = cost.memory(circuit).bytes
         rows.append(
             {
                 "circuit": name,
-                "n_utterances": len(words),
+                "n_utterances": len(events),
                 "float_accuracy": floats.accuracy,
-                "accuracy": np.mean(found == words.labels),
-                "agreement": np.mean(found == floats.answers),
+                "accuracy": np.mean(circuit_answers == events.labels),
+                "agreement": np.mean(circuit_answers == floats.answers),
                 "bytes": stored[stored.index.str.startswith("weights")].sum(),
             }
         )
@@ -126,19 +166,23 @@ def main() -> None:
     if not kept + folders:
         parser.error(f"no run folder below {runs_dir()}, and no kept network, is named so")
     path = results_dir() / f"circuit_{arguments.table}.csv"
-    for place in tqdm([*kept, *folders], desc=arguments.table):
-        is_kept = isinstance(place, str)
-        trained = read_network(place) if is_kept else load_network(read_run(place))
+    for network in tqdm([*kept, *folders], desc=arguments.table):
+        is_name = isinstance(network, str)
+        trained = read_network(network) if is_name else load_network(read_run(network))
         old = pd.read_csv(path, dtype={"run": str}) if path.exists() else pd.DataFrame({"run": []})
         if trained.about["hash"] in set(old.run):
             continue
-        new, p = TABLES[arguments.table](trained), trained.about["parameters"]
-        about = {"run": trained.about["hash"], "speaker": p["held_out"], "seed": p["seed"]}
+        new = TABLES[arguments.table](trained)
+        parameters = trained.about["parameters"]
+        about = {
+            "run": trained.about["hash"],
+            "speaker": parameters["held_out"],
+            "seed": parameters["seed"],
+        }
         new = pd.concat([pd.DataFrame(about, index=new.index), new], axis=1)
-        with atomic(path) as part:
-            pd.concat([old, new] if len(old) else [new]).to_csv(
-                part, index=False, float_format="%.5g"
-            )
+        table = pd.concat([old, new]) if len(old) else new
+        with atomic(path) as unfinished:
+            table.to_csv(unfinished, index=False, float_format="%.5g")
     print(path)
 
 

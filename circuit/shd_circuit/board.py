@@ -187,7 +187,13 @@ class Board:
             self._send(struct.pack("<cH", b"e", unit))
 
     def flags(self) -> int:
-        """Return `LATE` and `OVERRUN`, and clear them on the board."""
+        """Ask for the flags, and clear them on the board.
+
+        Returns
+        -------
+        int
+            `LATE` and `OVERRUN`.
+        """
         return self._ask(b"?", b"s", 1)[0]
 
     def _ask(self, question: bytes, letter: bytes, n_bytes: int) -> bytes:

@@ -59,7 +59,7 @@ OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a
 class IntegerLayer:
     """The integers of a layer: weights of few bits, all else in the units of the membrane.
 
-    Attributes
+    Parameters
     ----------
     weight : ndarray
         Shape (neurons, inputs), int64. Shared ones have the shape (channels, delays x kernel).
@@ -83,7 +83,7 @@ class IntegerLayer:
 class IntegerRun(NamedTuple):
     """What the circuit did with one utterance.
 
-    Attributes
+    Parameters
     ----------
     scores : ndarray
         Each class's output spikes, or its sum of membranes: shape (classes,), int64.
@@ -114,7 +114,7 @@ class IntegerRun(NamedTuple):
 class IntegerNetwork:
     """A circuit of two layers; the module's docstring defines what it computes.
 
-    Attributes
+    Parameters
     ----------
     grid : Downsampling
         How spikes become events.

@@ -27,7 +27,7 @@ _ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")
 class Description:
     """What the README says of a circuit that isn't in the circuit itself.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Of the network.

@@ -25,7 +25,7 @@ BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
 class Utterance(NamedTuple):
     """The spikes of one utterance, and its class.
 
-    Attributes
+    Parameters
     ----------
     milliseconds : ndarray
         When each spike comes, shape (spikes,), int64, ascending.

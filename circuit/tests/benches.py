@@ -78,6 +78,6 @@ def _in_bench(folder, lines, command, run):
     ended = subprocess.run(  # a broken core may never answer
         run, cwd=folder, capture_output=True, text=True, check=True, timeout=3600
     )
-    # lines that begin with "-" are Verilator's
-    answered = [line.split() for line in ended.stdout.splitlines() if line[0] != "-"]
+    lines = [line.split() for line in ended.stdout.splitlines()]
+    answered = [line for line in lines if line[0] != "-"]  # such lines are Verilator's
     return "".join(f"{answer} {' '.join(scores)}\n" for *scores, answer in answered)

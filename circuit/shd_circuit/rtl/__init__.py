@@ -33,7 +33,7 @@ RUNTIME = "include/backends/cxxrtl/runtime"
 class Family(NamedTuple):
     """An FPGA.
 
-    Attributes
+    Parameters
     ----------
     synthesis : str
         Yosys' command for its cells.
@@ -83,7 +83,7 @@ _OF_YOSYS = re.compile("_(?:SB_|TRELLIS|LUT4|PFUMX|L6MUX|CCU2)")
 class Simulation(NamedTuple):
     """What a simulated core did.
 
-    Attributes
+    Parameters
     ----------
     output : str
         What it answered to the test vectors, as `reference.c` prints it.
