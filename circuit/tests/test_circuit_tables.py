@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import shd_circuit
-from test_export import run_of
+from runs import run_of
 
 from scripts import circuit_tables as tables
 from shd_helpers.study import keep_network, load_network, load_utterances, read_run
@@ -69,7 +69,7 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
 
 
 def test_bits_of_the_small_network(home, monkeypatch, capsys):
-    """Of the words of who didn't train; with many bits hardly an answer differs."""
+    """Of utterances of unseen speakers. With many bits hardly an answer differs."""
     monkeypatch.setattr(tables, "SMALL_CHOSEN", ("8-8-16 product", "2-8-16 product"))
     make(monkeypatch, "bits_small", "a")
     table = pd.read_csv(home / "results" / "circuit_bits_small.csv").set_index("circuit")

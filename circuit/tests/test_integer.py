@@ -63,7 +63,7 @@ def naive(net, events):
                 else:
                     u = u * int(layer.factor[j]) // 4096
                 u += int(layer.bias[j])
-                if i == 0 and net.kernel:  # place by place, delay by delay, along the window
+                if i == 0 and net.kernel:  # window by window, delay by delay, along the window
                     p, c = divmod(j, len(first))
                     weights = iter(first[c])
                     for k in range(len(net.delays)):
@@ -108,9 +108,9 @@ def test_what_the_small_network_has_equals_the_loop(seed):
     first, second = net.layers
     if own:
         first, second = (
-            replace(part, factor=rng.integers(0, 4097, len(part.bias))) for part in net.layers
+            replace(layer, factor=rng.integers(0, 4097, len(layer.bias))) for layer in net.layers
         )
-    if windows:  # two places of 4 neurons
+    if windows:  # two windows of 4 neurons
         first = replace(first, weight=rng.integers(-4, 4, (4, 6)))
     if is_membrane:
         second = replace(second, threshold=np.full(4, 127))
@@ -129,10 +129,14 @@ def test_what_the_small_network_has_equals_the_loop(seed):
 def test_front_equals_downsizing(spikes, grid, pool_threshold):
     pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
-    rows = utterances([([t for t, _ in word], [u for _, u in word]) for word in spikes])
-    wanted, net = downsize(rows, grid, "both"), network(grid=grid, delays=(0,))
-    found = [net.pool(*whole_milliseconds(rows, i)) for i in range(len(rows))]
-    assert np.concatenate(found, axis=1).tolist() == [wanted.steps.tolist(), wanted.units.tolist()]
+    times_and_units = [([t for t, _ in pairs], [u for _, u in pairs]) for pairs in spikes]
+    raw = utterances(times_and_units)
+    wanted = downsize(raw, grid, "both")
+    net = network(grid=grid, delays=(0,))
+    pooled = [net.pool(*whole_milliseconds(raw, i)) for i in range(len(raw))]
+    steps, units = np.concatenate(pooled, axis=1).tolist()
+    assert steps == wanted.steps.tolist()
+    assert units == wanted.units.tolist()
 
 
 @pytest.mark.parametrize("grid", [Downsampling(), Downsampling(150, 0.5, 9, 10, 1)])

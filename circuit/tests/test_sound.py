@@ -1,26 +1,23 @@
 """The ear in C against the study's own: the same spikes, words and sentences."""
 
 import ctypes
-import shutil
 import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
-from scipy.signal import resample_poly
+from circuits import needs_gcc
 from shd_circuit.folder import read_circuit
 from shd_circuit.say import chances
+from sounds import recordings
 
 from shd_helpers.cochlea import CHANNELS, encode
-from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_word
 from shd_helpers.data.recordings import RecordingError
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval
 from tests import RESULTS
-from tests.test_microphone import AUDIO, NOT_WORDS, RATE, noise
+from tests.test_microphone import NOT_WORDS, RATE, noise
 
 SOUND, CIRCUIT = ROOT / "circuit" / "shd_circuit" / "sound", ROOT / "results" / "circuit"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
@@ -30,7 +27,6 @@ void start(void) { cochlea_start(); }
 int32_t sound(const real *sound, int32_t n, uint64_t s) { return cochlea_encode(sound, n, s); }
 int32_t next(int32_t from) { return cochlea_next(from); }
 """
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 def ear(folder, *options):
@@ -55,16 +51,6 @@ def ear(folder, *options):
     return heard
 
 
-def words(n):
-    """Return sounds of 48 kHz: recordings where they are, else the computer's voices."""
-    if AUDIO.is_dir():
-        paths = sorted(AUDIO.glob("*.flac"))
-        return [soundfile.read(path)[0] for path in paths[:: max(1, len(paths) // n)]]
-    voices = [f"en-us+{kind}{i}" for kind in "mf" for i in range(1, 6)]
-    said = [(word, voice) for voice in voices for word in LANGUAGES["english"]][:: 100 // n]
-    return [resample_poly(synthesize(*each), RATE, SPEECH_RATE_HZ) for each in said]
-
-
 def of_python(wave, seed=0):
     times, units = encode(wave, RATE, seed)
     return np.rint(times * RATE / 2).astype(int), units
@@ -74,7 +60,7 @@ def of_python(wave, seed=0):
 @pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_in_double_the_spikes_are_the_study_s(tmp_path, n):
     sweep = np.sin(2 * np.pi * (100 + 12e3 * np.linspace(0, 1, 12_345)) * np.arange(12_345) / RATE)
-    heard, waves = ear(tmp_path), [*words(n), sweep, words(1)[0][:1000]]
+    heard, waves = ear(tmp_path), [*recordings(n), sweep, recordings(1)[0][:1000]]
     same = [np.array_equal(heard(wave), of_python(wave)) for wave in waves]
     assert same.count(False) <= len(waves) / 100
 
@@ -89,7 +75,7 @@ def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path
         np.add.at(found, (steps // 240, units // 5), 1)
         return found.ravel()
 
-    waves, alike = words(n), 0
+    waves, alike = recordings(n), 0
     for wave in waves:
         one, two, rounded = of_python(wave), of_python(wave, seed=1), heard(wave)
         draws, same = (np.corrcoef(blocks(*one), blocks(*x))[0, 1] for x in (two, rounded))
@@ -118,7 +104,7 @@ def program(tmp_path_factory):
 @needs_gcc
 @pytest.mark.parametrize("gain", [1, 40])
 def test_a_word_is_found_and_answered_as_in_python(program, gain):
-    for wave in words(2):
+    for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
         word = encode_word(wave.astype(float), RATE)
