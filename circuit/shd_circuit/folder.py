@@ -335,34 +335,34 @@ def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> Inte
     for i, neurons in enumerate((slice(n_hidden), slice(n_hidden, None)), start=1):
         layers.append(
             IntegerLayer(
-                numbers[f"weight{i}"],
-                numbers["bias"][neurons, 0],
-                numbers["threshold"][neurons, 0],
-                parameters[f"SHIFT{i}"],
-                numbers["leak"][neurons, 0] if has_own_leaks else None,
+                weight=numbers[f"weight{i}"],
+                bias=numbers["bias"][neurons, 0],
+                threshold=numbers["threshold"][neurons, 0],
+                shift=parameters[f"SHIFT{i}"],
+                factor=numbers["leak"][neurons, 0] if has_own_leaks else None,
             )
         )
     grid = Downsampling(
-        parameters["FIRST_UNIT"],
-        parameters["N_STEPS"] * parameters["POOL_STEPS"] / 1000,
-        parameters["POOL_UNITS"],
-        parameters["POOL_STEPS"],
-        parameters["POOL_THRESHOLD"],
+        first_unit=parameters["FIRST_UNIT"],
+        duration_s=parameters["N_STEPS"] * parameters["POOL_STEPS"] / 1000,
+        pool_units=parameters["POOL_UNITS"],
+        pool_steps=parameters["POOL_STEPS"],
+        pool_threshold=parameters["POOL_THRESHOLD"],
     )
     if numbers["threshold"].min() < 1:
         raise ValueError("threshold.mem: a threshold below 1")
     # a window of all units stands for weights that aren't shared
     is_shared = parameters["KERNEL"] < parameters["N_UNITS"]
     return IntegerNetwork(
-        grid,
-        tuple(numbers["delay"][:, 0].tolist()),
-        tuple(layers),
-        parameters["MEM_BITS"],
-        parameters["LEAK_SHIFT"],
-        parameters["LEAK_FACTOR"],
-        parameters["KERNEL"] if is_shared else 0,
-        parameters["STRIDE"],
-        parameters["IS_MEMBRANE"] > 0,
+        grid=grid,
+        delays=tuple(numbers["delay"][:, 0].tolist()),
+        layers=tuple(layers),
+        mem_bits=parameters["MEM_BITS"],
+        leak_shift=parameters["LEAK_SHIFT"],
+        leak_factor=parameters["LEAK_FACTOR"],
+        kernel=parameters["KERNEL"] if is_shared else 0,
+        stride=parameters["STRIDE"],
+        is_membrane=parameters["IS_MEMBRANE"] > 0,
     )
 
 

@@ -64,15 +64,15 @@ def integer_network(
     elif not config.learn_beta:
         leak_factor = round(beta * (1 << FACTOR_BITS))
     return IntegerNetwork(
-        grid,
-        model.delays,
-        tuple(layers),
-        quantization.mem_bits,
-        leak_shift,
-        leak_factor,
-        config.kernel_size,
-        config.stride,
-        config.readout == "membrane",
+        grid=grid,
+        delays=model.delays,
+        layers=tuple(layers),
+        mem_bits=quantization.mem_bits,
+        leak_shift=leak_shift,
+        leak_factor=leak_factor,
+        kernel=config.kernel_size,
+        stride=config.stride,
+        is_membrane=config.readout == "membrane",
     )
 
 
@@ -107,7 +107,11 @@ def _integer_layer(
         beta = lif.beta.detach().double().clamp(0, 1).expand(len(scale))
         factor = _whole_numbers(torch.round(beta * (1 << OWN_FACTOR_BITS)))
     return IntegerLayer(
-        _whole_numbers(whole), _whole_numbers(bias), _whole_numbers(threshold), shift, factor
+        weight=_whole_numbers(whole),
+        bias=_whole_numbers(bias),
+        threshold=_whole_numbers(threshold),
+        shift=shift,
+        factor=factor,
     )
 
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -47,58 +47,61 @@ SMALL = {
 }  # fmt: skip
 
 
-def random_circuit(
-    seed=0,
-    grid=None,
-    delays=(0,),
-    leak=(4, 0),
-    bits=(3, 8),
-    mem_bits=12,
-    shifts=(0, 0),
-    n_hidden=24,
-    n_classes=5,
-    kernel=0,
-    stride=1,
-    is_membrane=False,
-):
-    """Return a circuit whose neurons spike now and then.
+@dataclass
+class Options:
+    """What a random circuit may have; the defaults are like the study's circuit."""
 
-    `leak` is a shift and a factor; None gives each neuron a leak of its own.
-    """
+    grid: Downsampling = field(default_factory=Downsampling)
+    delays: tuple[int, ...] = (0,)
+    leak: tuple[int, int] | None = (4, 0)  # a shift and a factor; None: each neuron has its own
+    bits: tuple[int, int] = (3, 8)  # of the layers' weights
+    mem_bits: int = 12
+    shifts: tuple[int, int] = (0, 0)
+    n_hidden: int = 24  # at each window
+    n_classes: int = 5
+    kernel: int = 0
+    stride: int = 1
+    is_membrane: bool = False
+
+
+def random_circuit(seed=0, **options):
+    """Return a circuit whose neurons spike now and then; see `Options`."""
     rng = np.random.default_rng(seed)
-    grid = grid or Downsampling()
-    n_windows = (grid.n_units - kernel) // stride + 1 if kernel else 1
-    highest_membrane = (1 << (mem_bits - 1)) - 1
+    has = Options(**options)
+    n_units = has.grid.n_units
+    n_windows = (n_units - has.kernel) // has.stride + 1 if has.kernel else 1
+    highest_membrane = (1 << (has.mem_bits - 1)) - 1
 
-    def layer(n_inputs, n_rows, weight_bits, threshold, shift, n_windows=1):
+    def layer(shape, weight_bits, threshold, shift, n_windows=1):
         high = (1 << (weight_bits - 1)) - 1
-        n_neurons = n_rows * n_windows
+        n_neurons = shape[0] * n_windows
         threshold = min(threshold, highest_membrane)
         return IntegerLayer(
-            weight=rng.integers(-high, high + 1, (n_rows, n_inputs)),
+            weight=rng.integers(-high, high + 1, shape),
             bias=rng.integers(-5, 20, n_neurons),
             threshold=rng.integers((threshold + 1) // 2, threshold + 1, n_neurons),
             shift=shift,
-            factor=rng.integers(3000, 4097, n_neurons) if leak is None else None,
+            factor=rng.integers(3000, 4097, n_neurons) if has.leak is None else None,
         )
 
-    n_inputs = (kernel or grid.n_units) * len(delays)
-    first = layer(n_inputs, n_hidden, bits[0], 12, shifts[0], n_windows)
-    second = layer(n_hidden * n_windows, n_classes, bits[1], 150, shifts[1])
-    if is_membrane:
+    n_inputs = (has.kernel or n_units) * len(has.delays)
+    first = layer((has.n_hidden, n_inputs), has.bits[0], 12, has.shifts[0], n_windows)
+    n_hidden = has.n_hidden * n_windows
+    second = layer((has.n_classes, n_hidden), has.bits[1], 150, has.shifts[1])
+    if has.is_membrane:
         never = np.full_like(second.threshold, highest_membrane)
         second = replace(second, threshold=never, bias=second.bias - 40)  # all below 0
-    leak_shift, leak_factor = leak or (0, 0)
+    leak_shift, leak_factor = has.leak or (0, 0)
     return IntegerNetwork(
-        grid,
-        delays,
-        (first, second),
-        mem_bits,
-        leak_shift,
-        leak_factor,
-        kernel,
-        stride,
-        is_membrane,
+        grid=has.grid,
+        delays=has.delays,
+        layers=(first, second),
+        mem_bits=has.mem_bits,
+        leak_shift=leak_shift,
+        leak_factor=leak_factor,
+        kernel=has.kernel,
+        stride=has.stride,
+        is_membrane=has.is_membrane,
     )
 
 

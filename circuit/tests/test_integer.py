@@ -30,55 +30,69 @@ def network(seed=0, grid=GRID, delays=(0, 4), hidden=7, classes=4, mem_bits=8, *
     return IntegerNetwork(grid, tuple(delays), layers, mem_bits, **rule)
 
 
-def naive(net, events):
-    """The circuit in Python's own integers, cell by cell and input by input: all steps."""
+def naive_events(net, spikes):
+    """Return of each step which blocks have an event, cell by cell."""
     g = net.grid
-    cells = {(ms, unit - g.first_unit) for ms, unit in events}
-    inputs = [
-        [
-            sum(
-                (t * g.pool_steps + i, u * g.pool_units + j) in cells
-                for i in range(g.pool_steps)
-                for j in range(g.pool_units)
-            )
-            >= g.pool_threshold
-            for u in range(g.n_units)
-        ]
-        for t in range(g.n_steps)
+    cells = {(ms, unit - g.first_unit) for ms, unit in spikes}
+
+    def n_active(step, block):
+        return sum(
+            (step * g.pool_steps + i, block * g.pool_units + j) in cells
+            for i in range(g.pool_steps)
+            for j in range(g.pool_units)
+        )
+
+    return [
+        [n_active(step, block) >= g.pool_threshold for block in range(g.n_units)]
+        for step in range(g.n_steps)
     ]
-    low, high = -(2 ** (net.mem_bits - 1)), 2 ** (net.mem_bits - 1) - 1
+
+
+def naive_leak(net, layer, j, u):
+    """Return what is left of neuron j's membrane; // rounds down, as the arithmetic shift."""
+    if net.leak_shift:
+        return u - u // 2**net.leak_shift
+    if layer.factor is None:
+        return u * net.leak_factor // 256
+    return u * int(layer.factor[j]) // 4096
+
+
+def naive_weights(net, i, j):
+    """Yield what a neuron adds for each input that it sees: the input and the weight."""
+    layer = net.layers[i]
+    if i == 1 or not net.kernel:
+        yield from enumerate(layer.weight[j].tolist())
+        return
+    window, channel = divmod(j, len(layer.weight))
+    weights = iter(layer.weight[channel].tolist())
+    for k in range(len(net.delays)):  # delay by delay, along the window
+        for block in range(window * net.stride, window * net.stride + net.kernel):
+            yield k * net.grid.n_units + block, next(weights)
+
+
+def naive(net, spikes):
+    """The circuit in Python's own integers, input by input: spikes, membranes and scores."""
+    events = naive_events(net, spikes)
+    low = -(2 ** (net.mem_bits - 1))
+    high = 2 ** (net.mem_bits - 1) - 1
     mem = [[0] * len(layer.threshold) for layer in net.layers]
-    spikes, mems = ([[] for _ in net.layers] for _ in range(2))
-    first = net.layers[0].weight.tolist()
-    for t in range(g.n_steps):
-        x = [t >= d and inputs[t - d][u] for d in net.delays for u in range(g.n_units)]
+    all_spikes = [[] for _ in net.layers]
+    all_mems = [[] for _ in net.layers]
+    for t in range(net.grid.n_steps):
+        x = [t >= d and events[t - d][u] for d in net.delays for u in range(net.grid.n_units)]
         for i, layer in enumerate(net.layers):
-            for j, theta in enumerate(layer.threshold.tolist()):
-                u = mem[i][j]
-                fired = u > theta
-                if net.leak_shift:
-                    u -= u // 2**net.leak_shift
-                elif layer.factor is None:
-                    u = u * net.leak_factor // 256
-                else:
-                    u = u * int(layer.factor[j]) // 4096
-                u += int(layer.bias[j])
-                if i == 0 and net.kernel:  # window by window, delay by delay, along the window
-                    p, c = divmod(j, len(first))
-                    weights = iter(first[c])
-                    for k in range(len(net.delays)):
-                        for at in range(p * net.stride, p * net.stride + net.kernel):
-                            weight = next(weights)
-                            u += weight * 2**layer.shift if x[k * g.n_units + at] else 0
-                else:
-                    for k, on in enumerate(x):
-                        u += int(layer.weight[j, k]) * 2**layer.shift if on else 0
-                u -= theta if fired else 0
+            for j, threshold in enumerate(layer.threshold.tolist()):
+                fired = mem[i][j] > threshold
+                u = naive_leak(net, layer, j, mem[i][j]) + int(layer.bias[j])
+                for k, weight in naive_weights(net, i, j):
+                    u += weight * 2**layer.shift if x[k] else 0
+                u -= threshold if fired else 0
                 mem[i][j] = max(low, min(high, u))
-            x = [u > theta for u, theta in zip(mem[i], layer.threshold.tolist(), strict=True)]
-            spikes[i].append(x)
-            mems[i].append(list(mem[i]))
-    return spikes, mems, np.sum((mems if net.is_membrane else spikes)[1], 0).tolist()
+            x = [u > threshold for u, threshold in zip(mem[i], layer.threshold, strict=True)]
+            all_spikes[i].append(x)
+            all_mems[i].append(list(mem[i]))
+    scores = np.sum((all_mems if net.is_membrane else all_spikes)[1], 0).tolist()
+    return all_spikes, all_mems, scores
 
 
 @settings(max_examples=40, deadline=None)

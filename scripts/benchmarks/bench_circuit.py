@@ -39,7 +39,7 @@ def rows(repeats: int = 9) -> list[dict]:
 
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "reference"
-        gcc = ["gcc", "-std=c99", "-O3", FOLDER / "reference.c", "-o", program]
+        gcc = ["gcc", "-std=c99", "-O3", str(FOLDER / "reference.c"), "-o", str(program)]
         subprocess.run(gcc, check=True)
 
         def run_reference():
