@@ -132,7 +132,7 @@ def test_memory_words_of_several_lanes_by_hand():
     assert [len(group) for group in words["weight2"]] == [24, 24]
 
 
-def test_errors_are_named(board, tmp_path):
+def test_a_folder_or_port_that_cannot_be_used_is_named(board, tmp_path):
     folder, _, path = board
     exported(tmp_path / "other", "no pooling", 1)
     with pytest.raises(SystemExit, match=r"network of \(700, 6, 5\).*for \(183, 24, 5\)"):

@@ -47,7 +47,7 @@ def test_operations_are_those_of_a_loop_over_spikes(events):
     assert counted.neuron_updates == 333 * 29
 
 
-def test_bytes_by_hand():
+def test_bytes_are_those_counted_by_hand():
     table = memory(NETWORK)
     assert table.bytes["weights, layer 1"] == 24 * 3 * 183 * 3 / 8  # of 3 bits
     assert table.bytes["weights, layer 2"] == 24 * 5
@@ -56,7 +56,7 @@ def test_bytes_by_hand():
     assert table.bytes["pooling"] == 183 * 9 / 8
 
 
-def test_a_small_network_by_hand():
+def test_a_small_network_is_counted_as_by_hand():
     """Weights are stored once, and an input costs where it is seen."""
     network = named("small")  # 4 neurons at each of 8 windows, 4 delays
     table = memory(network)

@@ -42,7 +42,7 @@ def activity(measured, folder):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("device", FAMILIES)
-def test_needs_and_clock_of_each_fpga(measured, folder, device):
+def test_needs_and_clock_of_each_fpga_are_the_table_s(measured, folder, device):
     values = measured[folder][device]
     (build,) = {name for name, _ in values.index}
     cells = FAMILIES[device].cells.values()
@@ -53,7 +53,7 @@ def test_needs_and_clock_of_each_fpga(measured, folder, device):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize("lanes", LANES)
-def test_buffers_and_cycles_to_the_answer(measured, folder, lanes):
+def test_buffers_and_cycles_to_the_answer_are_the_table_s(measured, folder, lanes):
     values = measured[folder]["core", f"lanes {lanes}"]
     quantities = [f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS]
     quantities.append(ANSWER)
@@ -62,7 +62,7 @@ def test_buffers_and_cycles_to_the_answer(measured, folder, lanes):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_cycles_of_an_utterance(folder):
+def test_cycles_of_an_utterance_are_those_that_the_core_takes(folder):
     network = read_circuit(RESULTS / folder)
     utterances = read_vectors(RESULTS / folder)
     mean = cost.total_cycles(network, utterances, lanes=4) / len(utterances)
@@ -70,7 +70,7 @@ def test_cycles_of_an_utterance(folder):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_energies_of_an_utterance(measured, folder):
+def test_energies_of_an_utterance_follow_from_the_counts(measured, folder):
     """In whole microjoules: two utterances were counted, and a memory's energy is assumed."""
     counted = activity(measured, folder)
     uj = cost.energy(counted)
@@ -79,14 +79,14 @@ def test_energies_of_an_utterance(measured, folder):
     assert f"| {folder} | {counted.cycles:,.0f} | {row} |" in DOCUMENT
 
 
-def test_what_a_clock_takes_that_never_stops(measured):
+def test_the_power_of_a_clock_that_never_stops_follows_from_the_counts(measured):
     counted = activity(measured, "circuit")
     uj = cost.energy(counted)
     mj_of_second = 12e6 * (uj.cycles + uj.clocked) / counted.cycles / 1000
     assert f"flip-flops of `circuit` take {mj_of_second:.2f} mJ a second" in DOCUMENT
 
 
-def test_the_comparison_with_other_circuits(measured):
+def test_the_comparison_with_other_circuits_has_the_tables_numbers(measured):
     logic_cells = measured["circuit", "UP5K", "lanes 4", "logic cells (a LUT and a flip-flop)"]
     answer_us = measured["circuit", "core", "lanes 4", ANSWER] / 12
     mj = cost.energy(activity(measured, "circuit")).sum() / 1000

@@ -97,7 +97,7 @@ def naive(net, spikes):
 
 @settings(max_examples=40, deadline=None)
 @given(RAW, st.integers(0, 99), st.sampled_from([4, 1, 0]), st.sampled_from([6, 8]))
-def test_equals_a_loop_over_integers(events, seed, shift, mem_bits):
+def test_all_steps_equal_a_loop_over_integers(events, seed, shift, mem_bits):
     """Membranes of 6 bits saturate at both ends, and thresholds are met exactly."""
     net = network(seed, mem_bits=mem_bits, leak_shift=shift, leak_factor=0 if shift else 243)
     got = net.run([ms for ms, _ in events], [unit for _, unit in events])
@@ -114,7 +114,7 @@ def same(got, wanted):
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_what_the_small_network_has_equals_the_loop(seed):
+def test_windows_own_leaks_and_membranes_equal_the_loop(seed):
     """Windows leave a unit unseen."""
     rng = np.random.default_rng(seed)
     windows, own, is_membrane = (bool(seed >> i & 1) for i in range(3))
@@ -140,7 +140,7 @@ def test_what_the_small_network_has_equals_the_loop(seed):
 
 @settings(max_examples=100, deadline=None)
 @given(spike_lists, grids, st.integers(1, 4))
-def test_front_equals_downsizing(spikes, grid, pool_threshold):
+def test_the_front_gives_the_events_of_downsizing(spikes, grid, pool_threshold):
     pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
     times_and_units = [([t for t, _ in pairs], [u for _, u in pairs]) for pairs in spikes]
@@ -154,7 +154,7 @@ def test_front_equals_downsizing(spikes, grid, pool_threshold):
 
 
 @pytest.mark.parametrize("grid", [Downsampling(), Downsampling(150, 0.5, 9, 10, 1)])
-def test_front_and_batch_on_utterances(tmp_path, grid):
+def test_many_utterances_at_once_give_the_same_as_one_by_one(tmp_path, grid):
     write_toy(tmp_path, seed=0, takes=1)
     rows = read_shd(tmp_path / "toy_test.h5")
     net = network(grid=grid, delays=(0, 10), hidden=20, classes=10)
@@ -176,6 +176,6 @@ def test_sums_fit_into_their_bits():
 
 
 @pytest.mark.parametrize("ms, units", [([3, 2], [699, 699]), ([0.5], [699]), ([0], [700])])
-def test_events_that_are_none_are_refused(ms, units):
+def test_spikes_out_of_order_or_range_are_refused(ms, units):
     with pytest.raises(ValueError, match="events: "):
         network().run(ms, units)
