@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import shd_circuit
 from packaging.requirements import Requirement
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
@@ -128,6 +129,15 @@ def test_notebook_3_needs_it_only_where_a_circuit_is_asked_for():
     n_conditional = sum(ast.unparse(statement).count("shd_circuit") for statement in conditional)
     assert n_conditional == ast.unparse(module).count("shd_circuit") > 0
     assert "import shd_circuit" in map(ast.unparse, conditional)
+
+
+def test_names_that_notebooks_and_scripts_take_from_it_exist():
+    texts = [path.read_text() for path in NOTEBOOKS.glob("*.ipynb")]
+    texts += [path.read_text() for path in (ROOT / "scripts").rglob("*.py")]
+    taken = {name for text in texts for name in re.findall(r"\bshd_circuit\.(\w+)", text)}
+    modules = {path.stem for path in sources("*.py")} | {"rtl"}
+    assert {"integer_network", "circuit_scores", "circuit_predictions"} <= taken
+    assert taken <= {*shd_circuit.__all__} | modules
 
 
 # --- its tests ------------------------------------------------------------------------------------
