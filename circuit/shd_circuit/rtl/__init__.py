@@ -2,7 +2,7 @@
 
 Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), into formulas of which Yices
 (Dutertre 2014) finds whether they can fail, and the board's circuit into the cells of an FPGA;
-nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
+nextpnr (Shah et al. 2019) places and routes them, and reports the clock.
 """
 
 import importlib.util
