@@ -118,10 +118,10 @@ lab: $(INSTALLED)-circuit
 	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
 	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-bench: $(INSTALLED)
+bench: $(INSTALLED)-circuit
 	$(PY) -m scripts.benchmarks.run $(ARGS)
 
-bench-table: $(INSTALLED)
+bench-table: $(INSTALLED)-circuit
 	$(PY) -m scripts.benchmarks.run --table $(ARGS)
 
 lint: $(INSTALLED)-circuit
@@ -169,5 +169,5 @@ lock: $(INSTALLED)
 	$(PY) -m pip freeze --all --exclude-editable | sed -e 's/+.*//' -e '/^pip==/d' > constraints.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis build *.egg-info circuit/build circuit/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -15,7 +15,8 @@ hypothesis.settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.fixtures"]
 
-LONG = {f"test_{name}.py" for name in ("cochlea", "engine", "recordings", "speech", "sweeps")}
+LONG_TESTS = ("cochlea", "committed_cores", "engine", "recordings", "speech", "sweeps")
+LONG = {f"test_{name}.py" for name in LONG_TESTS}
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 
 

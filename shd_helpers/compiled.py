@@ -12,6 +12,12 @@ from typing import Any
 
 from numba import njit
 
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # nothing calls it from C, and compiling takes less time without
+}
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called; a decorator.
@@ -32,12 +38,11 @@ def compiled(function: Callable[..., Any]) -> Any:
         The compiled function.
     """
     try:
-        # no_cfunc_wrapper: nothing calls it from C, and compiling takes less time without
-        return njit(function, cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+        return njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # neither the file's folder nor the user's cache can be written to
         warnings.warn(
             "numba finds no folder to keep compiled code in, so that every start takes up to a "
             "minute longer: set NUMBA_CACHE_DIR to a folder that can be written to.",
             stacklevel=2,
         )
-        return njit(function, error_model="numpy", nogil=True)
+        return njit(function, **_OPTIONS)

@@ -50,7 +50,7 @@ import numpy as np  # isort: skip
 import soundfile  # isort: skip
 
 from shd_circuit.board import Board  # isort: skip
-from shd_circuit.folder import check_place, read_circuit  # isort: skip
+from shd_circuit.folder import check_folder, read_circuit  # isort: skip
 from shd_helpers.network import Quantization  # isort: skip
 from shd_helpers.paths import ROOT  # isort: skip
 from shd_helpers.data import download, heidelberg  # isort: skip
@@ -1171,7 +1171,7 @@ def board_answering(answer: bytes, then: str) -> Attempt:
         threading.Thread(target=play, daemon=True).start()
         opened = Board(port, wait_s=2.0)
         opened.load(ROOT / "results" / "circuit")
-        opened.hear(np.array([[1, 2], [3, 4]]))
+        opened.classify(np.array([[1, 2], [3, 4]]))
 
     return Attempt(act, ("/dev/", "circuit"), may_complete=False)
 
@@ -1225,7 +1225,7 @@ def notes(rng: random.Random, home: Home) -> Attempt:
     else:
         path = folder / rng.choice(["notes.md", "core_mine.v", ".git"])
         path.write_text("of the user")
-    return Attempt(lambda: check_place(folder), (str(path),), may_complete=False)
+    return Attempt(lambda: check_folder(folder), (str(path),), may_complete=False)
 
 
 # --- the attempts ---------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
 from shd_circuit.board import Board, main
-from shd_circuit.folder import ExportError, check_place, read_circuit
+from shd_circuit.folder import ExportError, check_folder, read_circuit
+from shd_circuit.readme import own_line
 
 from shd_helpers.data import download, heidelberg
 from shd_helpers.data.recordings import RecordingError, read_sound
@@ -397,21 +398,19 @@ def test_a_board_is_not_waited_for_without_an_end(tmp_path, wait):
 
 
 def test_notes_in_the_readme_of_an_export_are_kept(tmp_path, monkeypatch):
-    from shd_circuit import folder as module
-
     out = tmp_path / "mine"
     out.mkdir()
     text = (COMMITTED / "README.md").read_text(encoding="utf-8")
-    assert module.own_line(text) == ""
+    assert own_line(text) == ""
     (out / "README.md").write_text(text + "\nSoldered on Monday.\n", encoding="utf-8")
     for at in range(1, text.count("\n") + 1):  # wherever a line is added
         lines = text.splitlines()
         lines.insert(at, "Soldered on Monday.")
-        assert module.own_line("\n".join(lines)) != "", at
+        assert own_line("\n".join(lines)) != "", at
     with pytest.raises(ExportError, match=r"README\.md.*Soldered on Monday.*[Mm]ove"):
-        check_place(out)
+        check_folder(out)
     (out / "README.md").write_text(text, encoding="utf-8")
-    check_place(out)
+    check_folder(out)
 
 
 def test_what_nfs_leaves_is_no_stranger_in_an_export(tmp_path):
@@ -419,17 +418,14 @@ def test_what_nfs_leaves_is_no_stranger_in_an_export(tmp_path):
     out.mkdir()
     (out / "README.md").write_bytes((COMMITTED / "README.md").read_bytes())
     (out / ".nfs0001").write_text("")
-    check_place(out)
+    check_folder(out)
 
 
-@pytest.mark.parametrize("name", ["circuit", "circuit_reference"])
+@pytest.mark.parametrize("name", ["circuit", "circuit_study"])
 def test_committed_readmes_have_no_line_of_their_own(name):
     """They are of networks with and without windows and tables' rows."""
-    from shd_circuit import folder as module
-
-    path = RESULTS / name / "README.md"
-    if path.is_file():
-        assert module.own_line(path.read_text(encoding="utf-8")) == ""
+    text = (RESULTS / name / "README.md").read_text(encoding="utf-8")
+    assert own_line(text) == ""
 
 
 # --- clusters, kernels, commands ------------------------------------------------------------------

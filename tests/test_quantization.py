@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from shd_circuit import circuit_scores, circuit_words, integer_network
+from shd_circuit import circuit_predictions, circuit_scores, integer_network
 
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import read_shd
@@ -261,7 +261,7 @@ def test_scores_of_the_circuit_are_reported_beside_those_of_the_floats(capsys):
     assert unscored["integer_test"] is None is unscored["integer_test_unseen"]
     assert unscored["integer_agreement"] == scores["integer_agreement"]
     names = np.array(for_testing.class_names)
-    assert circuit_words(made, for_testing).tolist() == names[answers].tolist()
+    assert circuit_predictions(made, for_testing).tolist() == names[answers].tolist()
 
 
 @pytest.mark.parametrize("beta, k", [(0.5, 1), (0.875, 3), (0.9375, 4), (0.9844, 6)])

@@ -6,11 +6,11 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
-    "cost": ("answer_cycles", "step_cycles", "word_cycles"),
+    "cost": ("answer_cycles", "step_cycles", "total_cycles"),
     "disturbances": ("DISTURBANCES", "FAULTS", "disturb"),
     "folder": ("read_vectors",),
-    "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "milliseconds"),
+    "integer": ("IntegerLayer", "IntegerNetwork", "IntegerRun", "whole_milliseconds"),
     "nir_file": ("read_nir", "write_nir"),
-    "quantize": ("circuit_of", "circuit_scores", "circuit_words", "integer_network"),
+    "quantize": ("circuit_of", "circuit_predictions", "circuit_scores", "integer_network"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

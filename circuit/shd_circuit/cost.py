@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit.integer import IntegerNetwork
-from shd_circuit.sources import Word, memory_bits, score_bits
+from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
@@ -15,152 +15,365 @@ ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, 
 
 
 def energy(counted: pd.Series) -> pd.Series:
-    """Return the microjoules of what `rtl.toggles` counts, each; without what is always drawn."""
+    """Estimate the energy that the core takes on an iCE40 UP5K, without what is always drawn.
+
+    Parameters
+    ----------
+    counted : Series
+        What the core does, as `rtl.toggles.toggles` counts it.
+
+    Returns
+    -------
+    Series
+        Microjoules of each kind of activity.
+    """
     return counted * pd.Series(ENERGY_PJ)[counted.index] / 1e6
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
-    """Return what the circuit of two layers stores, a row for each kind of number.
+    """List what a circuit of two layers stores.
 
-    `numbers`, `bits` of each, `bytes`. Delays are the events of the last steps, a bit each; pooling
-    is a bit a cell of the blocks.
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+
+    Returns
+    -------
+    DataFrame
+        A row for each kind of number, with `numbers`, the `bits` of each, and `bytes` of all.
+        Delays are the events of the last steps, a bit each. Pooling is a bit for each cell of the
+        blocks.
     """
-    grid, bits = network.grid, memory_bits(network)
-    neurons = sum(len(layer.threshold) for layer in network.layers)
-    cells = grid.n_units * grid.pool_units * grid.pool_steps
+    grid = network.grid
+    bits = memory_bits(network)
+    n_neurons = sum(len(layer.threshold) for layer in network.layers)
+    n_cells = grid.n_units * grid.pool_units * grid.pool_steps
+    first, second = network.layers
     rows = {
-        f"weights, layer {i}": (layer.weight.size, bits[f"weight{i}"])
-        for i, layer in enumerate(network.layers, start=1)
-    }
-    rows |= {
-        "biases": (neurons, bits["bias"]),
-        "thresholds": (neurons, bits["threshold"]),
-        "membranes": (neurons, network.mem_bits),
+        "weights, layer 1": (first.weight.size, bits["weight1"]),
+        "weights, layer 2": (second.weight.size, bits["weight2"]),
+        "biases": (n_neurons, bits["bias"]),
+        "thresholds": (n_neurons, bits["threshold"]),
+        "membranes": (n_neurons, network.mem_bits),
         "delays": (grid.n_units * network.delays[-1], 1),
-        "pooling": (cells, 1),
-        "leaks": (neurons, bits["leak"]),
+        "pooling": (n_cells, 1),
+        "leaks": (n_neurons, bits["leak"]),
         "scores": (network.sizes[2], score_bits(network)),
     }
     table = pd.DataFrame(rows, index=["numbers", "bits"]).T
     return table.assign(bytes=table.numbers * table.bits / 8)
 
 
+def list_bits(network: IntegerNetwork) -> int:
+    """Return the bits of the lists that `core.v` keeps instead of the delayed events' bits.
+
+    These are its memories `list`, `n_in_bin`, `has_input`, `history` and `n_history`.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+
+    Returns
+    -------
+    int
+        Bits of all of these memories.
+    """
+    grid = network.grid
+    n_delays = len(network.delays)
+    n_hidden = network.sizes[1]
+    kernel = network.kernel or grid.n_units
+    unit_bits = grid.n_units.bit_length()
+    bin_units = bin_size(network)
+    n_bins = _divided_up(grid.n_units, bin_units)
+    bin_inputs = bin_units * n_delays
+    # list: inputs in their bins, and hidden neurons; an entry is the address of an input's weights
+    # or a neuron, and, if windows end within a bin, also the input's block
+    n_entries = 2 ** (n_bins * bin_inputs + n_hidden - 1).bit_length()
+    n_addresses = (n_delays - 1) * kernel + grid.n_units
+    entry_bits = (max(n_addresses, n_hidden) - 1).bit_length()
+    if kernel % bin_units > 0:
+        entry_bits += unit_bits
+    # n_in_bin and has_input
+    counter_bits = n_bins * (bin_inputs.bit_length() + 1)
+    # history and n_history: in each slot for a step, a power of 2 of blocks, and their number
+    n_slots = network.delays[-1] + 1
+    history_bits = n_slots * (2**unit_bits + 1) * unit_bits
+    return n_entries * entry_bits + counter_bits + history_bits
+
+
+def _divided_up(dividend: int, divisor: int) -> int:
+    """Return a quotient, rounded up."""
+    return -(-dividend // divisor)
+
+
 def operations(network: IntegerNetwork, events: Events) -> pd.Series:
-    """Return what a downsized utterance takes, means over utterances.
+    """Count the operations that an utterance takes.
 
-    `input_spikes`, `hidden_spikes`, `output_spikes`; `accumulates`, the spikes times the neurons
-    they go to; `effective_accumulates`, those whose weight isn't 0, hidden spikes taken with their
-    neurons' mean; `neuron_updates` (neurons x steps).
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    events : Events
+        Utterances, downsampled on its grid.
+
+    Returns
+    -------
+    Series
+        Means over the utterances of `input_spikes`, `hidden_spikes` and `output_spikes`; of
+        `accumulates`, the spikes times the neurons that they go to; of `effective_accumulates`,
+        those whose weight isn't 0, where a hidden spike counts with the hidden neurons' mean; and
+        of `neuron_updates`, neurons times steps.
     """
-    runs = [(*(spk.sum() for spk in run.spk), len(run.spk[0])) for run in network.runs(events)]
-    *n_spikes, n_steps = np.array(runs).T
-    every, effective = (
-        accumulates(synapses, network.delays, events, np.stack(n_spikes, 1)).mean()
-        for synapses in (network.fan_out, network.synapses)
+    _, n_spikes = network.evaluate(events)
+    every = accumulates(network.fan_out, network.delays, events, n_spikes)
+    effective = accumulates(network.synapses, network.delays, events, n_spikes)
+    hidden_spikes, output_spikes = n_spikes.mean(0)
+    n_neurons = sum(network.sizes[1:])
+    return pd.Series(
+        {
+            "input_spikes": len(events.steps) / len(events),
+            "hidden_spikes": hidden_spikes,
+            "output_spikes": output_spikes,
+            "accumulates": every.mean(),
+            "effective_accumulates": effective.mean(),
+            "neuron_updates": float(network.grid.n_steps * n_neurons),
+        }
     )
-    spikes = len(events.steps) / len(events), *np.mean(n_spikes, 1)
-    counted = (*spikes, every, effective, n_steps.mean() * sum(network.sizes[1:]))
-    names = "input_spikes hidden_spikes output_spikes accumulates effective_accumulates"
-    return pd.Series(counted, [*names.split(), "neuron_updates"])
 
 
-def step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> tuple[np.ndarray, ...]:
-    """Return the clock cycles of each step of a word, (steps,) each: of intake, and of computing.
+def step_cycles(
+    network: IntegerNetwork, utterance: Utterance, lanes: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the core's clock cycles in each step of an utterance.
 
-    A spike takes two cycles; then each bin is closed in one, events are gathered, and all neurons
-    computed, `lanes` of them side by side. A group's second hidden spike and further ones take one.
-    A neuron of a place meets inputs near its window alone.
+    A spike takes two cycles. At the end of a step each bin is closed in one cycle, then events are
+    gathered, then all neurons are computed, `lanes` of them side by side. If several hidden neurons
+    of such a group spike, all but the first take one cycle more. With shared weights a neuron meets
+    only the inputs near its window.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What it is given.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    intake : ndarray
+        Cycles in which spikes are taken: shape (steps,), int64.
+    computing : ndarray
+        Cycles in which no spike is taken: shape (steps,), int64.
     """
-    grid, run = network.grid, network.run(*word[:2])
-    arriving, hidden = np.diff(run.start), run.spk[0].sum(1)
-    together = np.add.reduceat(
-        run.spk[0], np.arange(0, run.spk[0].shape[1], lanes), axis=1, dtype=int
-    )
-    computed = grid.pool_steps + arriving + len(network.delays) + 2
-    computed += np.maximum(together - 1, 0).sum(1)
-    computed += _groups(network, lanes, run.inputs, run.start)
-    computed += -(-network.sizes[2] // lanes) * (4 + hidden)
-    computed = np.maximum(computed, grid.pool_steps + grid.n_units)  # blocks are cleared meanwhile
-    inside = word.milliseconds[word.milliseconds < grid.n_steps * int(grid.step_ms)]
-    return 2 * np.bincount(inside // int(grid.step_ms), minlength=len(computed)), computed
+    grid = network.grid
+    run = network.run(*utterance.spikes)
+    n_inputs = np.diff(run.start)
+    hidden_spikes = run.spk[0]
+    n_hidden = hidden_spikes.shape[1]
+    first_of_group = np.arange(0, n_hidden, lanes)
+    spikes_of_group = np.add.reduceat(hidden_spikes, first_of_group, axis=1, dtype=int)
+    # bins are closed; inputs gathered: one cycle for each input and each delay, and two more
+    computing = grid.pool_steps + n_inputs + len(network.delays) + 2
+    computing += np.maximum(spikes_of_group - 1, 0).sum(1)
+    computing += _hidden_cycles(network, lanes, run.inputs, run.start)
+    n_class_groups = _divided_up(network.sizes[2], lanes)
+    computing += n_class_groups * (4 + hidden_spikes.sum(1))
+    # blocks are cleared meanwhile, one in a cycle
+    computing = np.maximum(computing, grid.pool_steps + grid.n_units)
+    step_ms = int(grid.step_ms)
+    in_window = utterance.milliseconds[utterance.milliseconds < grid.n_steps * step_ms]
+    intake = 2 * np.bincount(in_window // step_ms, minlength=grid.n_steps)
+    return intake, computing
 
 
 def bin_size(network: IntegerNetwork) -> int:
-    """Return the blocks between one place and the next, whose inputs the core keeps together."""
-    return network.stride if len(network.columns) > 1 else network.grid.n_units
+    """Return the blocks whose inputs the core keeps together in a bin of its list.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+
+    Returns
+    -------
+    int
+        The blocks from one window to the next, or all if there is one window.
+    """
+    return network.stride if len(network.window_inputs) > 1 else network.grid.n_units
 
 
-def _groups(
+def _hidden_cycles(
     network: IntegerNetwork, lanes: int, inputs: np.ndarray, start: np.ndarray
 ) -> np.ndarray:
-    """Return the cycles of the hidden groups in each step: four, and one for each input they meet.
+    """Return the cycles that the hidden groups take in each step.
 
-    A place's neurons meet the inputs of all bins that their window reaches into.
+    A group takes four, and one for each input that it meets: those of all bins that its window
+    reaches into. `inputs` and `start` are an `IntegerRun`'s.
     """
-    n_units, n_places, bin_units = network.grid.n_units, len(network.columns), bin_size(network)
-    first = bin_units * np.arange(n_places)
-    window = -(-(network.kernel or n_units) // bin_units) * bin_units
-    last = np.minimum(first + window, n_units)
-    step = np.repeat(np.arange(len(start) - 1), np.diff(start))
-    blocks = np.zeros((len(start) - 1, n_units + 1), np.int64)
-    np.add.at(blocks, (step, inputs % n_units + 1), 1)
-    before = blocks.cumsum(1)
-    met = (before[:, last] - before[:, first]).sum(1)
-    return -(-network.sizes[1] // n_places // lanes) * (4 * n_places + met)
+    n_units = network.grid.n_units
+    n_windows = len(network.window_inputs)
+    n_steps = len(start) - 1
+    bin_units = bin_size(network)
+    reach = _divided_up(network.kernel or n_units, bin_units) * bin_units
+    first = bin_units * np.arange(n_windows)
+    end = np.minimum(first + reach, n_units)
+    # how many inputs each block has in a step, and then how many the blocks below have
+    step_of_input = np.repeat(np.arange(n_steps), np.diff(start))
+    in_block = np.zeros((n_steps, n_units + 1), np.int64)
+    np.add.at(in_block, (step_of_input, inputs % n_units + 1), 1)
+    below = in_block.cumsum(1)
+    met = (below[:, end] - below[:, first]).sum(1)
+    groups_of_window = _divided_up(network.sizes[1] // n_windows, lanes)
+    return groups_of_window * (4 * n_windows + met)
 
 
-def word_cycles(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> int:
-    """Return the clock cycles of words that are sent, and whose scores are fetched, at once.
+def total_cycles(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> int:
+    """Return the clock cycles of utterances as `harness.cpp` sends them to the core.
 
-    They come one after the other, after a reset of one cycle, as `harness.cpp` sends them; `lanes`
-    as for `step_cycles`.
+    After a reset of one cycle, which doesn't count, they come one after the other. Spikes are sent
+    and scores are fetched as soon as the core is ready.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterances : sequence of Utterance
+        What it is given.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    int
+        Cycles of all utterances together.
     """
-    n_results = 2 * network.sizes[2]  # scores are looked up, then given
-    taken = sum(2 * len(word.units) + 2 + n_results for word in words)
-    computed = sum(int(step_cycles(network, word, lanes)[1].sum()) for word in words)
-    return network.grid.n_units + taken + computed  # blocks are cleared at the beginning
+    cycles = network.grid.n_units  # blocks are cleared at the beginning
+    n_classes = network.sizes[2]
+    for utterance in utterances:
+        _, computing = step_cycles(network, utterance, lanes)
+        n_sent = len(utterance.units) + 1  # the end, too
+        # a score is looked up in one cycle and given in another
+        cycles += 2 * n_sent + int(computing.sum()) + 2 * n_classes
+    return cycles
 
 
-def answer_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
+def answer_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
     """Return the clock cycles from `in_end`, straight after the last spike, to `out_valid`.
 
-    The last spike is still in the input register when `in_end` is offered.
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What it is given.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    int
+        Cycles in which the steps that are left are computed.
     """
-    grid, n_spikes = network.grid, len(word.milliseconds)
-    last_ms = int(word.milliseconds[-2]) if n_spikes > 1 else 0
-    step, closed = divmod(min(last_ms, grid.n_steps * grid.pool_steps), grid.pool_steps)
-    left = int(step_cycles(network, word, lanes)[1][step:].sum()) - closed
+    grid = network.grid
+    n_spikes = len(utterance.milliseconds)
+    # the last spike is still in the input register, so the one before tells which bins are closed
+    current_ms = int(utterance.milliseconds[-2]) if n_spikes > 1 else 0
+    window_ms = grid.n_steps * grid.pool_steps
+    step, n_closed_bins = divmod(min(current_ms, window_ms), grid.pool_steps)
+    _, computing = step_cycles(network, utterance, lanes)
+    left = int(computing[step:].sum()) - n_closed_bins
     return 3 + (n_spikes > 0) + left
 
 
-def last_step_cycles(network: IntegerNetwork, word: Word, lanes: int = 1) -> int:
-    """Return the same, if ticks have closed all steps but the last; see `answer_cycles`."""
-    return 3 + int(step_cycles(network, word, lanes)[1][-1])
+def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
+    """Return the clock cycles from `in_end` to `out_valid` if only the last step is left.
+
+    That is so in real time, where ticks have closed all steps before.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What it is given.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    int
+        Cycles in which the last step is computed.
+    """
+    _, computing = step_cycles(network, utterance, lanes)
+    return 3 + int(computing[-1])
 
 
-def core_line(network: IntegerNetwork, words: Sequence[Word], lanes: int = 1) -> str:
-    """Return what `harness.cpp` prints on stderr of words, whose scores it fetches at once."""
-    answers = [answer_cycles(network, word, lanes) for word in words]
+def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> str:
+    """Write the line that `harness.cpp` prints on stderr.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterances : sequence of Utterance
+        What the core is given; see `total_cycles`.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    str
+        The number of utterances, all cycles, and the fewest and most cycles to an answer.
+    """
+    answers = [answer_cycles(network, utterance, lanes) for utterance in utterances]
     return (
-        f"{len(words)} words, {word_cycles(network, words, lanes)} cycles; "
+        f"{len(utterances)} words, {total_cycles(network, utterances, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 
 
-def fifo_depth(network: IntegerNetwork, word: Word, clock_hz: float, lanes: int = 1) -> int:
-    """Return how many entries of a buffer before the core a word in real time needs.
+def fifo_depth(
+    network: IntegerNetwork, utterance: Utterance, clock_hz: float, lanes: int = 1
+) -> int:
+    """Return how many entries of a buffer before the core an utterance in real time needs.
 
     Its spikes come at the beginning of their milliseconds, after a tick each millisecond.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What comes in real time.
+    clock_hz : float
+        Of the core.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    int
+        The most entries that wait at a time.
     """
-    grid, computed = network.grid, step_cycles(network, word, lanes)[1]
-    end_ms = len(computed) * int(grid.step_ms)
-    inside = word.milliseconds[word.milliseconds < end_ms]
-    at = np.sort(np.concatenate([np.arange(1, end_ms + 1), inside]))  # of ticks and spikes
-    costs = np.full(len(at), 2.0)
-    ends = np.searchsorted(at, int(grid.step_ms) * np.arange(1, len(computed) + 1))
-    costs[ends] += computed  # by the first entry of the next step
-    arrives, work = at * clock_hz / 1000, np.concatenate([[0], np.cumsum(costs)])
-    # an entry is taken when those before are done: work + the latest start of an idle time
-    starts = np.maximum.accumulate(arrives - work[:-1]) + work[:-1]
-    last = np.searchsorted(at, at, side="right")  # that came with it
-    return int((last - np.searchsorted(starts, arrives, side="right")).max())
+    step_ms = int(network.grid.step_ms)
+    _, computing = step_cycles(network, utterance, lanes)
+    n_steps = len(computing)
+    end_ms = n_steps * step_ms
+    in_window = utterance.milliseconds[utterance.milliseconds < end_ms]
+    ticks = np.arange(1, end_ms + 1)
+    entry_ms = np.sort(np.concatenate([ticks, in_window]))
+    # an entry takes two cycles, and the first one of a step also those of the step before
+    entry_cycles = np.full(len(entry_ms), 2.0)
+    first_of_next_step = np.searchsorted(entry_ms, step_ms * np.arange(1, n_steps + 1))
+    entry_cycles[first_of_next_step] += computing
+    arrival = entry_ms * clock_hz / 1000  # in cycles
+    work_before = np.concatenate([[0], np.cumsum(entry_cycles)])[:-1]
+    # an entry is taken when all before it are done: their work, after the last time without work
+    taken = np.maximum.accumulate(arrival - work_before) + work_before
+    n_arrived = np.searchsorted(entry_ms, entry_ms, side="right")  # with those of the same time
+    n_taken = np.searchsorted(taken, arrival, side="right")
+    return int((n_arrived - n_taken).max())

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from shd_circuit.integer import OWN_FACTOR_BITS, IntegerNetwork
+from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsampling import Events, distinct
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -25,12 +25,14 @@ NEVER = 1e30  # a threshold that no membrane reaches; with a minus sign, one tha
 
 
 def _mismatch(
-    parts: Sequence[str],
+    kinds: Sequence[str],
     model: Disturbable,
     events: Events,
     strength: float,
     rng: np.random.Generator,
 ) -> Disturbed:
+    """Multiply weights, thresholds or leaks by factors of their own."""
+
     def factors(shape: Sequence[int]) -> np.ndarray:
         return (1 + strength * rng.standard_normal(shape)).clip(min=LEAST)
 
@@ -38,112 +40,143 @@ def _mismatch(
         return values * torch.from_numpy(factors(values.shape)).to(values)
 
     if isinstance(model, IntegerNetwork):
-        return _integer_mismatch(parts[0], model, factors), events
-    for part in parts:  # of all layers, before the next part
+        return _integer_mismatch(kinds[0], model, factors), events
+    for kind in kinds:  # all layers of one kind before the next kind: draws come in this order
         for fc, lif in model.layers:
-            if part == "weights":
-                fc.weight.data, fc.bias.data = off(fc.weight.data), off(fc.bias.data)
-            elif part == "thresholds":
+            if kind == "weights":
+                fc.weight.data = off(fc.weight.data)
+                fc.bias.data = off(fc.bias.data)
+            elif kind == "thresholds":
                 lif.threshold.data = off(lif.threshold.data.expand(fc.out_features))
             else:
+                # the rate 1 - beta is about the inverse of the time constant in steps
                 rates = 1 - lif.beta.data.clamp(0, 1).expand(fc.out_features)
                 lif.beta.data = 1 - off(rates)
     return model, events
 
 
 def _integer_mismatch(
-    part: str, circuit: IntegerNetwork, factors: Callable[[Sequence[int]], np.ndarray]
+    kind: str, circuit: IntegerNetwork, factors: Callable[[Sequence[int]], np.ndarray]
 ) -> IntegerNetwork:
-    layers = list(circuit.layers)
-    if part == "thresholds":
-        for i in range(2 - circuit.is_membrane):  # such a readout compares with none
-            threshold = np.rint(layers[i].threshold * factors(layers[i].threshold.shape))
-            layers[i] = replace(
-                layers[i], threshold=threshold.clip(1, circuit.high).astype(np.int64)
-            )
+    """Multiply a circuit's thresholds or leaks by factors of their own, and round them."""
+    if kind == "thresholds":
+        layers = _off_thresholds(circuit, factors)
         return replace(circuit, layers=tuple(layers))
-    full = 1 << OWN_FACTOR_BITS  # each neuron has a factor of its own then
-    for i, leaks in enumerate(map(circuit.leaks, range(2))):
-        rates = full >> leaks
-        if not circuit.leak_shift:
-            rates = full - (leaks << (OWN_FACTOR_BITS - circuit.factor_bits))
-        rates = np.rint(rates * factors(rates.shape)).clip(0, full).astype(np.int64)
-        layers[i] = replace(layers[i], factor=full - rates)
+    # whatever the leak was, each neuron has a factor of its own then
+    no_leak = 1 << OWN_FACTOR_BITS
+    layers = []
+    for i, layer in enumerate(circuit.layers):
+        leaks = circuit.leaks(i)
+        if circuit.leak_shift:
+            rates = no_leak >> leaks
+        else:
+            rates = no_leak - (leaks << (OWN_FACTOR_BITS - circuit.factor_bits))
+        rates = np.rint(rates * factors(rates.shape)).clip(0, no_leak).astype(np.int64)
+        layers.append(replace(layer, factor=no_leak - rates))
     return replace(circuit, layers=tuple(layers), leak_shift=0, leak_factor=0)
+
+
+def _off_thresholds(
+    circuit: IntegerNetwork, factors: Callable[[Sequence[int]], np.ndarray]
+) -> list[IntegerLayer]:
+    """Return a circuit's layers with thresholds that are off.
+
+    A readout of membranes keeps its own: nothing is compared with them.
+    """
+    layers = list(circuit.layers)
+    n_compared = 1 if circuit.is_membrane else 2
+    for i in range(n_compared):
+        threshold = np.rint(layers[i].threshold * factors(layers[i].threshold.shape))
+        threshold = threshold.clip(1, circuit.high).astype(np.int64)
+        layers[i] = replace(layers[i], threshold=threshold)
+    return layers
 
 
 def _lost_events(
     model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
-    kept = rng.random(len(events.steps)) >= strength
-    return model, _of_cells(_cells(events)[kept], events)
+    """Leave out each input event with the probability `strength`."""
+    is_kept = rng.random(len(events.steps)) >= strength
+    return model, _with_entries(_entries(events)[is_kept], events)
 
 
 def _spurious_events(
     model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
-    n_cells = len(events) * events.n_steps * events.n_units
-    drawn = rng.integers(0, n_cells, rng.poisson(strength * len(events.steps)))
-    cells, _ = distinct(np.concatenate([_cells(events), drawn]))
-    return model, _of_cells(cells, events)
+    """Add `strength` events for every true one, at any unit and step alike."""
+    n_entries = len(events) * events.n_steps * events.n_units
+    n_drawn = rng.poisson(strength * len(events.steps))
+    drawn = rng.integers(0, n_entries, n_drawn)
+    entries, _ = distinct(np.concatenate([_entries(events), drawn]))
+    return model, _with_entries(entries, events)
 
 
 def _stuck_neurons(
     threshold: float, model: Disturbable, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
+    """Give a share of the hidden neurons a threshold that is never or always exceeded."""
     if isinstance(model, IntegerNetwork):
         hidden, classes = model.layers
-        values = hidden.threshold.copy()
-        never = threshold == NEVER
-        values[_stuck(len(values), strength, rng)] = model.high if never else -model.high - 2
-        return replace(model, layers=(replace(hidden, threshold=values), classes)), events
+        # no membrane is above the highest, and all are above what is below the lowest
+        integer = model.high if threshold == NEVER else -model.high - 2
+        thresholds = hidden.threshold.copy()
+        thresholds[_stuck(len(thresholds), strength, rng)] = integer
+        return replace(model, layers=(replace(hidden, threshold=thresholds), classes)), events
     for fc, lif in model.layers[:-1]:
-        thresholds = lif.threshold.data.expand(fc.out_features).clone()
+        float_thresholds = lif.threshold.data.expand(fc.out_features).clone()
         stuck = _stuck(fc.out_features, strength, rng)
-        thresholds[torch.from_numpy(stuck)] = threshold
-        lif.threshold.data = thresholds
+        float_thresholds[torch.from_numpy(stuck)] = threshold
+        lif.threshold.data = float_thresholds
     return model, events
 
 
 def _stuck(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a share of n neurons: more of the same order with a larger share."""
     return rng.permutation(n)[: round(share * n)]
 
 
 def _slower_clock(
     model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
+    """Let a step last longer: events that fall into the same one become one."""
+    # an event is taken to come in the middle of its step
     steps = np.floor((events.steps + 0.5) / (1 + strength)).astype(np.int64)
     n_steps = int(np.ceil(events.n_steps / (1 + strength)))
     slow = replace(events, n_steps=n_steps, step_ms=events.step_ms * (1 + strength))
-    return model, _of_cells(distinct(_cells(replace(slow, steps=steps)))[0], slow)
+    entries, _ = distinct(_entries(replace(slow, steps=steps)))
+    return model, _with_entries(entries, slow)
 
 
 def _slower_clock_same_leak(
     model: SpikingNetwork, events: Events, strength: float, rng: np.random.Generator
 ) -> Disturbed:
+    """Let a step last longer, and keep the time constants in milliseconds."""
     for fc, lif in model.layers:
         before = lif.beta.data.clamp(0, 1)
         lif.beta.data = before ** (1 + strength)
-        rest = (1 - lif.beta.data) / (1 - before)  # a constant current leads to the same potential
-        fc.bias.data = torch.where(before < 1, fc.bias.data * rest, fc.bias.data * (1 + strength))
+        # a constant current leads to the same potential: bias / (1 - beta)
+        same_potential = fc.bias.data * ((1 - lif.beta.data) / (1 - before))
+        # without a leak, to the same slope
+        same_slope = fc.bias.data * (1 + strength)
+        fc.bias.data = torch.where(before < 1, same_potential, same_slope)
     return _slower_clock(model, events, strength, rng)
 
 
-def _cells(events: Events) -> np.ndarray:
-    """Return each event's place as one number, ascending by utterance, step and unit."""
-    of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
-    return (of * events.n_steps + events.steps) * events.n_units + events.units
+def _entries(events: Events) -> np.ndarray:
+    """Return each event as one number, ascending by utterance, step and unit."""
+    utterance = np.repeat(np.arange(len(events)), np.diff(events.offsets))
+    return (utterance * events.n_steps + events.steps) * events.n_units + events.units
 
 
-def _of_cells(cells: np.ndarray, events: Events) -> Events:
-    """Return utterances whose events are at these places; the rest is as in `events`."""
-    rows, units = np.divmod(cells, events.n_units)
-    of, steps = np.divmod(rows, events.n_steps)
+def _with_entries(entries: np.ndarray, events: Events) -> Events:
+    """Return utterances with the events of these numbers; the rest is as in `events`."""
+    rows, units = np.divmod(entries, events.n_units)
+    utterance, steps = np.divmod(rows, events.n_steps)
     return replace(
         events,
         steps=steps.astype(np.uint16),
         units=units.astype(np.uint16),
-        offsets=np.searchsorted(of, np.arange(len(events) + 1)),
+        offsets=np.searchsorted(utterance, np.arange(len(events) + 1)),
     )
 
 
@@ -197,7 +230,14 @@ def disturb(
     strength : float
         From 0.
     seed : int
-        Draws.
+        Of the draws.
+
+    Returns
+    -------
+    model : SpikingNetwork or IntegerNetwork
+        The disturbed network.
+    events : Events
+        The utterances as it gets them.
     """
     if strength == 0:
         return copy.deepcopy(model), events

@@ -1,20 +1,21 @@
 """From a trained network to a folder that tools read (``make export``); see `folder`."""
 
 import argparse
-import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from shd_circuit import cost
-from shd_circuit.folder import Description, ExportError, check_place, write_folder
-from shd_circuit.integer import IntegerNetwork, milliseconds
+from shd_circuit.folder import ExportError, check_folder, write_folder
+from shd_circuit.integer import IntegerNetwork, whole_milliseconds
+from shd_circuit.nir_file import unwritable_reasons, write_nir
 from shd_circuit.quantize import circuit_of
-from shd_circuit.sources import Word
+from shd_circuit.readme import Description
+from shd_circuit.sources import Utterance
 from shd_helpers.command import run
 from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
@@ -27,25 +28,39 @@ from shd_helpers.study.run_folder import RunError
 
 
 def find(name: str) -> Path:
-    """Return a run's ``run.json``, or the file of a network that was kept.
+    """Find the file of a trained network: a run's ``run.json``, or a pretrained network's.
 
-    The name is a run's below ``runs/`` or its folder's path, or a file's in ``results/networks/``
-    or its path. ExportError, if there is no such network.
+    Parameters
+    ----------
+    name : str
+        A run's name below ``runs/`` or its folder's path, or a file's name in
+        ``results/networks/`` or its path.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ExportError
+        If there is no such network.
     """
     path = resolve(name)
-    files = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]
-    files += [path] * (path.suffix == ".npz")
-    for file in files:
+    candidates = [runs_dir() / name / "run.json", path / "run.json", networks_dir() / f"{name}.npz"]
+    if path.suffix == ".npz":
+        candidates.append(path)
+    for file in candidates:
         if file.is_file():
             return file
-    places = " and no ".join(map(str, dict.fromkeys(files)))
+    missing = " and no ".join(map(str, dict.fromkeys(candidates)))  # each path once
     raise ExportError(
-        f"RUN {name!r}: no {places}. Name a run or a kept network, or train one with make study."
+        f"RUN {name!r}: no {missing}. Name a run or a kept network, or train one with make study."
     )
 
 
 def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
-    """Return the bits and the leak of a network's circuit.
+    """Choose the bits and the leak of a network's circuit.
 
     Parameters
     ----------
@@ -55,42 +70,75 @@ def quantization_of(trained: TrainedNetwork, circuit: str = "") -> Quantization:
     circuit : str
         A circuit's name, as in notebook 3, instead of the network's own.
 
+    Returns
+    -------
+    Quantization
+        It has no `refusals` for this network.
+
     Raises
     ------
     ExportError
         If there is no such circuit, or none can be made of such a network; the message says why.
     """
-    names = [circuit] if circuit or trained.recipe.circuit else ["8-8-16", "8-8-16 product"]
+    if circuit or trained.recipe.circuit:
+        names = [circuit]
+    else:
+        names = ["8-8-16", "8-8-16 product"]
     reasons: list[str] = []
     for name in names:
         try:
             wanted = Quantization.named(name) if name else trained.recipe.circuit
         except ValueError as error:
             raise ExportError(f"{trained.file}: can't be exported: {error}") from error
-        if not (reasons := wanted.refusals(trained.recipe.network, trained.grid)):
+        reasons = wanted.refusals(trained.recipe.network, trained.grid)
+        if not reasons:
             return wanted
     raise ExportError(f"{trained.file}: can't be exported: {'; '.join(reasons)}")
 
 
 def choose(labels: np.ndarray, n: int) -> np.ndarray:
-    """Return `n` utterances (index), as many of each class as possible, spread over each class.
+    """Choose utterances as test vectors: as many of each class as possible, spread over each class.
 
-    ExportError, if there are not so many.
+    Parameters
+    ----------
+    labels : ndarray
+        Classes of all utterances, shape (utterances,).
+    n : int
+        How many are chosen.
+
+    Returns
+    -------
+    ndarray
+        Indices of the chosen ones, ascending, shape (n,).
+
+    Raises
+    ------
+    ExportError
+        If there are not so many.
     """
     if not 1 <= n <= len(labels):
         raise ExportError(f"utterances {n}: there are 1..{len(labels)}")
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    taken = np.zeros(len(by_class), int)
-    while taken.sum() < n:
-        left = np.array([len(part) for part in by_class]) > taken
-        taken[np.flatnonzero(left)[: n - taken.sum()]] += 1
-    parts = zip(by_class, taken, strict=True)
-    spread = [part[np.arange(k) * len(part) // max(k, 1)] for part, k in parts]
-    return np.sort(np.concatenate(spread))
+    n_of_class = np.array([len(index) for index in by_class])
+    n_taken = np.zeros(len(by_class), int)
+    # one more of each class that has one left, until there are enough
+    while n_taken.sum() < n:
+        n_missing = n - n_taken.sum()
+        has_left = np.flatnonzero(n_of_class > n_taken)
+        n_taken[has_left[:n_missing]] += 1
+    chosen = []
+    for index, k in zip(by_class, n_taken, strict=True):
+        evenly = np.arange(k) * len(index) // max(k, 1)
+        chosen.append(index[evenly])
+    return np.sort(np.concatenate(chosen))
 
 
 def export(
-    trained: TrainedNetwork, out: Path, circuit: str = "", n_words: int = 20, n_membranes: int = 1
+    trained: TrainedNetwork,
+    out: Path,
+    circuit: str = "",
+    n_utterances: int = 20,
+    n_membranes: int = 1,
 ) -> Description:
     """Write the folder of a trained network's circuit.
 
@@ -102,17 +150,22 @@ def export(
         The folder.
     circuit : str
         As for `quantization_of`.
-    n_words : int
+    n_utterances : int
         Test vectors, of the utterances that the run's predictions are of.
     n_membranes : int
-        Words whose membranes are kept too.
+        Of how many test vectors membranes are kept too.
+
+    Returns
+    -------
+    Description
+        What the folder's README says of the circuit.
 
     Raises
     ------
     ExportError, RunError, DatasetError
         If the network can't be exported, or a file can't be read or written.
     """
-    check_place(out)
+    check_folder(out)
     if n_membranes < 0:
         raise ExportError(f"membranes {n_membranes}: must be at least 0")
     quantization = quantization_of(trained, circuit)
@@ -121,86 +174,151 @@ def export(
     except ValueError as error:
         raise ExportError(f"{trained.file}: can't be exported: {error}") from error
     events = load_utterances(trained).predicted
-    described = describe(trained, quantization, network, events)
-    words = read_words(trained.about["parameters"], events, choose(events.labels, n_words))
+    description = describe(trained, quantization, network, events)
+    chosen = choose(events.labels, n_utterances)
+    utterances = read_utterances(trained.about["parameters"], events, chosen)
     write_graph = _graph_writer(trained.network, network.grid)
-    write_folder(out, network, words, described, n_membranes, write_graph)
-    return described
+    write_folder(out, network, utterances, description, n_membranes, write_graph)
+    return description
 
 
 def describe(
     trained: TrainedNetwork, bits: Quantization, circuit: IntegerNetwork, events: Events
 ) -> Description:
-    """Say where the circuit comes from, and how it answers utterances beside its network."""
-    about, p, labels = trained.about, trained.about["parameters"], events.labels
-    n_tuned = trained.recipe.circuit.quantized_epochs
-    before, floats = "floats, before rounding", "before rounding"
-    if n_tuned:
-        before, floats = "few-bit weights, all else floats", "with floats but for the weights"
-    found = {floats: evaluate(trained.network, events).answers}
-    found |= {"integers": answers(circuit.evaluate(events)[0])}
-    is_right = {name: answered == labels for name, answered in found.items()}
-    new = ~np.isin(events.speakers, about["seen_speakers"])
-    kind = "test" if p["score_test"] else "validation"
-    scored = f"Over all {len(events)} {kind} utterances of one network, {new.sum()} of them by new "
-    scored += "speakers"
-    if 0 < new.sum() < len(events):
-        parts = [f"{name} {right[new].mean():.1%}" for name, right in is_right.items()]
-        scored += f" ({', '.join(parts)})"
-    scored += f". Both give the same answer to {np.mean(found[floats] == found['integers']):.1%}."
-    if n_tuned:
-        scored += " Both have weights of few bits; what these cost against floats isn't shown here."
-    scored += other_seeds(trained, bits)
-    languages = {"both": "english and german"}.get(p["language"], p["language"])
-    tuned = f"the last {n_tuned} of them with few-bit weights, " * bool(n_tuned)
+    """Describe a circuit for its README: where it comes from, and how it compares with its network.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network of floats.
+    bits : Quantization
+        Of the circuit.
+    circuit : IntegerNetwork
+        Made of this network.
+    events : Events
+        The utterances over which both are compared.
+
+    Returns
+    -------
+    Description
+        With accuracies of both, and the circuit's operations.
+    """
+    float_answers = evaluate(trained.network, events).answers
+    integer_answers = answers(circuit.evaluate(events)[0])
+    n_quantized_epochs = trained.recipe.circuit.quantized_epochs
+    network_name = "floats, before rounding"
+    if n_quantized_epochs:
+        network_name = "few-bit weights, all else floats"
     return Description(
         name=trained.name,
-        origin=f"Trained on {about['data']['name']}, {languages}, for {p['epochs']} epochs, "
-        f"{tuned}seed {p['seed']}; weights of {bits.fc1_bits} and {bits.fc2_bits} bits, membranes "
-        f"of {bits.mem_bits}.",
+        origin=_origin(trained, bits),
         class_names=events.class_names,
-        data=f"the data set `{about['data']['name']}`",
-        scored=scored,
+        data=f"the data set `{trained.about['data']['name']}`",
+        scored=_comparison(trained, events, float_answers, integer_answers)
+        + other_seeds(trained, bits),
         accuracies={
-            name: (int(right.sum()), len(events))
-            for name, right in zip(
-                (before, "integers, as exported"), is_right.values(), strict=True
-            )
+            network_name: (int((float_answers == events.labels).sum()), len(events)),
+            "integers, as exported": (int((integer_answers == events.labels).sum()), len(events)),
         },
         operations=cost.operations(circuit, events),
-        is_tuned=bool(n_tuned),
+        is_quantization_aware=bool(n_quantized_epochs),
     )
 
 
+def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
+    """Say how a network was trained, and how many bits its circuit has."""
+    parameters = trained.about["parameters"]
+    languages = {"both": "english and german"}.get(parameters["language"], parameters["language"])
+    n_quantized_epochs = trained.recipe.circuit.quantized_epochs
+    quantized = ""
+    if n_quantized_epochs:
+        quantized = f"the last {n_quantized_epochs} of them with few-bit weights, "
+    return (
+        f"Trained on {trained.about['data']['name']}, {languages}, for {parameters['epochs']} "
+        f"epochs, {quantized}seed {parameters['seed']}; weights of {bits.fc1_bits} and "
+        f"{bits.fc2_bits} bits, membranes of {bits.mem_bits}."
+    )
+
+
+def _comparison(
+    trained: TrainedNetwork, events: Events, float_answers: np.ndarray, integer_answers: np.ndarray
+) -> str:
+    """Say over which utterances a network and its circuit are compared, and how alike they are."""
+    is_quantization_aware = bool(trained.recipe.circuit.quantized_epochs)
+    is_unseen = ~np.isin(events.speakers, trained.about["seen_speakers"])
+    n_unseen = is_unseen.sum()
+    subset = "test" if trained.about["parameters"]["score_test"] else "validation"
+    text = (
+        f"Over all {len(events)} {subset} utterances of one network, {n_unseen} of them by new "
+        "speakers"
+    )
+    if 0 < n_unseen < len(events):
+        network_name = (
+            "with floats but for the weights" if is_quantization_aware else "before rounding"
+        )
+        unseen_labels = events.labels[is_unseen]
+        float_accuracy = (float_answers[is_unseen] == unseen_labels).mean()
+        integer_accuracy = (integer_answers[is_unseen] == unseen_labels).mean()
+        text += f" ({network_name} {float_accuracy:.1%}, integers {integer_accuracy:.1%})"
+    text += f". Both give the same answer to {np.mean(float_answers == integer_answers):.1%}."
+    if is_quantization_aware:
+        text += " Both have weights of few bits; what these cost against floats isn't shown here."
+    return text
+
+
 def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
-    """Say what circuits of the recipe answer on the official split, if such networks were kept."""
-    file, right, is_new = trained.file, {}, np.zeros(0, bool)
-    same = f"{file.stem.rstrip('0123456789').rstrip('_')}_[0-9].npz"
-    for kept in sorted(file.parent.glob(same)) if file.suffix == ".npz" else []:
-        (language,) = (name for name, words in LANGUAGES.items() if words == trained.class_names)
-        other = load_pretrained(kept).speaking(language)
-        if other.recipe.split.protocol == "official" and other.recipe.split.score_test:
-            other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
-            events, circuit = load_utterances(other).predicted, circuit_of(other, bits)
-            right[other.recipe.seed] = np.mean(
-                answers(circuit.evaluate(events)[0]) == events.labels
-            )
-            is_new = ~np.isin(events.speakers, other.about["seen_speakers"])
-    if not right:
+    """Say how accurate circuits of the same recipe and other seeds are, on the official split.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        A network. The others are pretrained networks beside its file that are called like it but
+        for the number at the end.
+    bits : Quantization
+        Of all circuits.
+
+    Returns
+    -------
+    str
+        Two sentences that begin with a blank; "" if there is no other network.
+    """
+    accuracies: dict[int, float] = {}
+    share_unseen = 0.0
+    for other in _of_other_seeds(trained):
+        events = load_utterances(other).predicted
+        circuit_answers = answers(circuit_of(other, bits).evaluate(events)[0])
+        accuracies[other.recipe.seed] = np.mean(circuit_answers == events.labels)
+        share_unseen = float(np.mean(~np.isin(events.speakers, other.about["seen_speakers"])))
+    if not accuracies:
         return ""
-    seeds, rates = ", ".join(map(str, right)), ", ".join(f"{rate:.1%}" for rate in right.values())
-    said = f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
-    said += f"{rates} of its test words correctly, {np.mean([*right.values()]):.1%} on average; "
-    return f"{said}{is_new.mean():.0%} of these words are by new speakers."
+    seeds = ", ".join(map(str, accuracies))
+    rates = ", ".join(f"{accuracy:.1%}" for accuracy in accuracies.values())
+    mean = np.mean([*accuracies.values()])
+    return (
+        f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
+        f"{rates} of its test words correctly, {mean:.1%} on average; {share_unseen:.0%} of these "
+        "words are by new speakers."
+    )
+
+
+def _of_other_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
+    """Yield the pretrained networks of the same recipe whose test is that of the official split."""
+    file = trained.file
+    if file.suffix != ".npz":
+        return
+    recipe_name = file.stem.rstrip("0123456789").rstrip("_")
+    for path in sorted(file.parent.glob(f"{recipe_name}_[0-9].npz")):
+        (language,) = (name for name, digits in LANGUAGES.items() if digits == trained.class_names)
+        other = load_pretrained(path).speaking(language)
+        split = other.recipe.split
+        if split.protocol == "official" and split.score_test:
+            # the file names its data set, but not where this one is now
+            other.about["parameters"]["dataset"] = trained.about["parameters"]["dataset"]
+            yield other
 
 
 def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] | None:
-    """Return what writes the NIR graph; None, and print why, where there can't be one."""
-    if importlib.util.find_spec("nir") is None:
-        print("Without network.nir: it needs the package nir (pip install nir).")
-        return None
-    from shd_circuit.nir_file import unwritable_reasons, write_nir
-
+    """Return a function that writes the NIR graph; None, and print why, if there can't be one."""
     if reasons := unwritable_reasons(model):
         print(f"Without network.nir: {'; '.join(reasons)}.")
         return None
@@ -212,19 +330,43 @@ def _graph_writer(model: Network, grid: Downsampling) -> Callable[[Path], None] 
     return write
 
 
-def read_words(parameters: dict, events: Events, index: np.ndarray) -> list[Word]:
-    """Return the raw events of the utterances `index` (of `events`), from the data set's files."""
-    assert events.file is not None and events.rows is not None
+def read_utterances(parameters: dict, events: Events, index: np.ndarray) -> list[Utterance]:
+    """Read the spikes of utterances, before they were downsampled, from the data set's files.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of the run: `dataset` and `language`.
+    events : Events
+        Downsampled utterances, which know their file and their row.
+    index : ndarray
+        Which of them, shape (chosen,).
+
+    Returns
+    -------
+    list of Utterance
+        In the order of `index`.
+    """
+    assert events.file is not None
+    assert events.rows is not None
     paths = locate(parameters["dataset"], parameters["language"])
-    raw = {part: read_shd(paths[part]) for part in set(events.file[index].tolist())}
-    return [
-        Word(*milliseconds(raw[int(events.file[i])], int(events.rows[i])), int(events.labels[i]))
-        for i in index
-    ]
+    files = {file: read_shd(paths[file]) for file in set(events.file[index].tolist())}
+    utterances = []
+    for i in index:
+        file = files[int(events.file[i])]
+        milliseconds, units = whole_milliseconds(file, int(events.rows[i]))
+        utterances.append(Utterance(milliseconds, units, int(events.labels[i])))
+    return utterances
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say what to export, and where to."""
+    """Add the arguments that say what to export, and where to.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Of a command that exports.
+    """
     parser.add_argument(
         "run",
         help="a run's name below runs/, or its folder, or a network of results/networks/, or an "
@@ -242,33 +384,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def out_folder(given: argparse.Namespace) -> Path:
-    """Return the folder that the arguments name: an export, there already or not."""
-    if given.out:
-        return resolve(given.out)
-    if (resolve(given.run) / "core.v").is_file():
-        return resolve(given.run)
-    file = find(given.run)
+def out_folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder that the arguments name: an export, there already or not.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        As `add_arguments` defines them.
+
+    Returns
+    -------
+    Path
+        The argument ``--out``, the exported folder itself, or ``circuit`` in the run's folder.
+
+    Raises
+    ------
+    ExportError
+        If there is no such network, or a pretrained network is named without ``--out``.
+    """
+    if arguments.out:
+        return resolve(arguments.out)
+    if (resolve(arguments.run) / "core.v").is_file():
+        return resolve(arguments.run)
+    file = find(arguments.run)
     if file.name != "run.json":
         raise ExportError(f"{file}: is no run folder. Name the folder to write: OUT=my_circuit.")
     return file.parent / "circuit"
 
 
-def export_from(given: argparse.Namespace) -> None:
-    """Export as the arguments say, and print the accuracies."""
-    out, file = out_folder(given), find(given.run)
+def export_from(arguments: argparse.Namespace) -> None:
+    """Export as the arguments say, and print the accuracies.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        As `add_arguments` defines them.
+
+    Raises
+    ------
+    ExportError, RunError, DatasetError
+        As `find` and `export`.
+    """
+    out = out_folder(arguments)
+    file = find(arguments.run)
     is_run = file.name == "run.json"
     trained = load_network(read_run(file.parent)) if is_run else load_pretrained(file)
-    if given.dataset:
-        trained.about["parameters"]["dataset"] = given.dataset
-    if given.language:
+    if arguments.dataset:
+        trained.about["parameters"]["dataset"] = arguments.dataset
+    if arguments.language:
         try:
-            trained = trained.speaking(given.language)
+            trained = trained.speaking(arguments.language)
         except ValueError as error:
             raise ExportError(str(error)) from error
-    described = export(trained, out, given.circuit, given.utterances, given.membranes)
-    for name, (correct, n) in described.accuracies.items():
-        print(f"{name}: {correct / n:.1%} of {n} utterances")
+    description = export(trained, out, arguments.circuit, arguments.utterances, arguments.membranes)
+    for name, (n_correct, n) in description.accuracies.items():
+        print(f"{name}: {n_correct / n:.1%} of {n} utterances")
     print(f"Exported: {os.path.relpath(out)}; begin with README.md there")
 
 

@@ -1,30 +1,25 @@
 """The folder that an engineer gets: the circuit in C and Verilog, test vectors, and a README."""
 
 import gzip
-import itertools
 import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from shd_circuit import cost
-from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork
+from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork, IntegerRun
+from shd_circuit.readme import Description, is_readme, own_line, readme
 from shd_circuit.sources import (
     MEMORIES,
-    Word,
+    Utterance,
     answers_text,
     c_header,
-    count_line,
-    edge_words,
+    edge_cases,
     events_text,
     memories,
-    memory_bits,
+    source_text,
     trace_text,
     verilog_parameters,
 )
@@ -34,15 +29,26 @@ from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 
 SOURCES = ("reference.c", "rtl/core.v", "rtl/shd_top.v", "rtl/harness.cpp")
-TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
 _REMEDY = "Write the folder anew with make export."
-_NAMES = {
+# the files of an export
+_EXPORTED = {
     *(Path(name).name for name in SOURCES),
-    *("README.md", "network.h", "network.vh", "network.nir", "vectors.txt", "labels.txt"),
-    *("expected.txt", "edges.txt", "edges_expected.txt", "trace.txt.gz"),
-    *(f"{name}.mem" for name in (*MEMORIES, "delay")),
+    "README.md",
+    "network.h",
+    "network.vh",
+    "network.nir",
+    "vectors.txt",
+    "labels.txt",
+    "expected.txt",
+    "edges.txt",
+    "edges_expected.txt",
+    "trace.txt.gz",
+    *(f"{name}.mem" for name in MEMORIES),
+    "delay.mem",
 }
-# of the parameters in `network.vh` that a circuit is read from
+# what yosys, the compilers and the README's commands leave there
+_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
+# lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
     "FIRST_UNIT": (0, N_CHANNELS - 1),
     "POOL_UNITS": (1, N_CHANNELS),
@@ -61,39 +67,27 @@ _LIMITS = {
     "IS_MEMBRANE": (0, 1),
     "MEM_BITS": (2, 32),
 }
-# how a core is built from the same files
+# the parameters that whoever builds a core may change: they don't follow from the circuit. LANES
+# isn't one of them, because the .mem files are packed for it.
 _FREE = ("WRITABLE", "INITIAL")
-# what yosys, the compilers and the README's commands leave there
-_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
 
 
 class ExportError(ValueError):
     """What can't be exported; the message names the file or the setting, and the remedy."""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the README tells besides the circuit."""
-
-    name: str
-    origin: str  # a sentence or two: where the network comes from
-    class_names: tuple[str, ...]
-    data: str  # of the vectors and the accuracies
-    scored: str  # a sentence: over what the accuracies are
-    accuracies: dict[str, tuple[int, int]]  # of each network: correct utterances, and of how many
-    operations: pd.Series  # from `cost.operations`
-    is_tuned: bool = False  # it was trained with few bits
-
-
 def write_folder(
     folder: Path,
     network: IntegerNetwork,
-    words: Sequence[Word],
-    described: Description,
+    utterances: Sequence[Utterance],
+    description: Description,
     n_membranes: int = 1,
     write_graph: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write the folder beside and move it into place; an earlier export there is replaced.
+    """Write a circuit's folder, which needs nothing of this repository.
+
+    It is written beside its final name and then moved there, so that no unfinished export has that
+    name. An earlier export there is replaced.
 
     Parameters
     ----------
@@ -101,12 +95,13 @@ def write_folder(
         Its name is new, or an earlier export's.
     network : IntegerNetwork
         Of two layers.
-    words : sequence of Word
+    utterances : sequence of Utterance
         The test vectors.
-    described : Description
+    description : Description
         For the README.
     n_membranes : int
-        Words whose membranes are kept too, of those before: they are most of the bytes.
+        Of how many test vectors, from the first on, membranes are written too. These are most of
+        the bytes.
     write_graph : callable, optional
         Writes ``network.nir`` to the path that it gets.
 
@@ -115,167 +110,188 @@ def write_folder(
     ExportError
         If the circuit can't be written in C and Verilog, or other files lie in the folder.
     """
-    check_place(folder)
-    runs, n_membranes = [network.run(*word[:2]) for word in words], min(n_membranes, len(words))
-    edges = [*edge_words(network, words).values()]
-    edge_runs = [network.run(*word[:2]) for word in edges]
+    check_folder(folder)
+    n_membranes = min(n_membranes, len(utterances))
+    runs = [network.run(*utterance.spikes) for utterance in utterances]
     try:
-        texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network)}
+        texts = _circuit_texts(network)
     except ValueError as error:
         raise ExportError(str(error)) from error
-    texts |= memories(network)
-    texts |= {"vectors.txt": events_text(words), "expected.txt": answers_text(runs)}
-    texts |= {"labels.txt": "".join(f"{word.label}\n" for word in words)}
-    texts |= {"edges.txt": events_text(edges), "edges_expected.txt": answers_text(edge_runs)}
-    texts |= {Path(name).name: source_text(name) for name in SOURCES}
+    texts |= _vector_texts(network, utterances, runs)
     has_graph = write_graph is not None
-    texts["README.md"] = readme(network, words, described, n_membranes, has_graph)
+    texts["README.md"] = readme(network, utterances, description, n_membranes, has_graph)
     trace = trace_text(runs, n_membranes)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    before = folder.with_name(f".{folder.name}.{os.getpid()}.before")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.rmtree(before, ignore_errors=True)
-    try:
-        beside.mkdir(parents=True)
+
+    def write_files(unfinished: Path) -> None:
         for name, text in texts.items():
-            (beside / name).write_text(text, encoding="utf-8", newline="\n")
-        (beside / "trace.txt.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
+            (unfinished / name).write_text(text, encoding="utf-8", newline="\n")
+        # without the time of writing, so that the same circuit gives the same bytes
+        (unfinished / "trace.txt.gz").write_bytes(gzip.compress(trace.encode(), mtime=0))
         if write_graph:
-            write_graph(beside / "network.nir")
+            write_graph(unfinished / "network.nir")
+
+    _replace(folder, write_files)
+
+
+def _circuit_texts(network: IntegerNetwork) -> dict[str, str]:
+    """Return the files that define the circuit, by name; ValueError if C can't hold its sums."""
+    texts = {"network.h": c_header(network), "network.vh": verilog_parameters(network)}
+    texts |= memories(network)
+    texts |= {Path(name).name: source_text(name) for name in SOURCES}
+    return texts
+
+
+def _vector_texts(
+    network: IntegerNetwork, utterances: Sequence[Utterance], runs: Sequence[IntegerRun]
+) -> dict[str, str]:
+    """Return the test vectors and what must be answered, by the files' names."""
+    edges = list(edge_cases(network, utterances).values())
+    edge_runs = [network.run(*utterance.spikes) for utterance in edges]
+    return {
+        "vectors.txt": events_text(utterances),
+        "expected.txt": answers_text(runs),
+        "labels.txt": "".join(f"{utterance.label}\n" for utterance in utterances),
+        "edges.txt": events_text(edges),
+        "edges_expected.txt": answers_text(edge_runs),
+    }
+
+
+def _replace(folder: Path, write_files: Callable[[Path], None]) -> None:
+    """Let a function write files into a new folder, and move it to where `folder` is.
+
+    Where this fails, what `folder` held before is still there.
+    """
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    previous = folder.with_name(f".{folder.name}.{os.getpid()}.before")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+        write_files(unfinished)
         if folder.is_symlink():
             raise OSError("it is a link")
-        if folder.exists():  # moved first: of what another process has open, NFS leaves files
-            folder.rename(before)
-        beside.replace(folder)
+        # moved before it is removed: on NFS a file that is open elsewhere would stay in its folder
+        if folder.exists():
+            folder.rename(previous)
+        unfinished.replace(folder)
     except OSError as error:
         raise ExportError(f"{folder}: can't be written ({error}). Take another OUT.") from error
     finally:
-        if before.exists() and not folder.exists():
-            before.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
-        shutil.rmtree(beside, ignore_errors=True)
+        if previous.exists() and not folder.exists():
+            previous.rename(folder)
+        shutil.rmtree(previous, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def check_place(folder: Path) -> None:
-    """Raise ExportError if a folder holds what no export wrote; an export is told by its README."""
+def check_folder(folder: Path) -> None:
+    """Check that an export may replace what is in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        It may be missing or empty, or hold an earlier export, which its README is recognized by.
+
+    Raises
+    ------
+    ExportError
+        If the folder holds what no export wrote.
+    """
     if folder.is_file():
         raise ExportError(f"{folder}: is a file. Take another OUT.")
-    there = sorted(folder.iterdir()) if folder.exists() else []
-    mark, readme = source_text("folder.md").partition("\n")[0].encode(), folder / "README.md"
-    is_export = readme.is_file() and readme.read_bytes().partition(b"\n")[0].endswith(
-        mark.removeprefix(b"# {name}")
-    )
-    for path in there:
-        is_made = path.name in _NAMES | _MADE or path.name.startswith(".nfs")
-        if not (is_export and path.is_file() and is_made):
-            raise ExportError(f"{path}: is no export's. Take another OUT.")
-    if is_export and (line := own_line(readme.read_text(encoding="utf-8", errors="replace"))):
+    path = folder / "README.md"
+    is_export = path.is_file() and is_readme(path.read_bytes())
+    for other in sorted(folder.iterdir()) if folder.exists() else []:
+        is_of_export = other.name in _EXPORTED | _MADE or other.name.startswith(".nfs")
+        if not (is_export and other.is_file() and is_of_export):
+            raise ExportError(f"{other}: is no export's. Take another OUT.")
+    if is_export and (line := own_line(path.read_text(encoding="utf-8", errors="replace"))):
         raise ExportError(
-            f"{readme}: has a line that this version's export doesn't write ({quoted(line)}), and "
+            f"{path}: has a line that this version's export doesn't write ({quoted(line)}), and "
             "would be replaced. Move your notes to another folder, or take another OUT."
         )
 
 
-_ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")  # any number of a table's rows
+def read_vectors(folder: Path) -> list[Utterance]:
+    """Read the test vectors of an exported folder.
 
+    Parameters
+    ----------
+    folder : Path
+        With ``vectors.txt`` and ``labels.txt``.
 
-def own_line(text: str) -> str:
-    """Return the first line of an exported README that its template doesn't have; "" if none."""
-    lines = text.splitlines()
-    # `nir_row` brings an end of line of its own
-    template = source_text("folder.md").replace("{nir_row}", "{nir_row}\n").splitlines()
-    at = 0
-    for wanted, following in itertools.pairwise([*template, ""]):
-        if wanted in _ROWS:
-            while (
-                at < len(lines) and lines[at].startswith("| ") and not _fits(lines[at], following)
-            ):
-                at += 1
-        elif at == len(lines):
-            return "(its end is missing)"
-        elif not _fits(lines[at], wanted):
-            return lines[at] or "(an empty line)"
-        else:
-            at += 1
-    return next((line for line in lines[at:] if line.strip()), "")
+    Returns
+    -------
+    list of Utterance
+        In order.
 
-
-def _fits(line: str, wanted: str) -> bool:
-    """Tell whether a line is one of the template, with any text in the place of each name."""
-    pieces = re.split(r"\{\w+\}", wanted)
-    first, *others = [piece.replace("{{", "{").replace("}}", "}") for piece in pieces]
-    if not others:
-        return line == first
-    if not line.startswith(first) or not line.endswith(others[-1]):
-        return False
-    at = len(first)
-    for piece in others[:-1]:
-        at = line.find(piece, at) + len(piece)
-        if at < len(piece):
-            return False
-    return at <= len(line) - len(others[-1])
-
-
-def read_vectors(folder: Path) -> list[Word]:
-    """Return the words of an exported folder.
-
-    ExportError, if its `vectors.txt` and `labels.txt` can't be read or don't belong together.
+    Raises
+    ------
+    ExportError
+        If these files can't be read or don't belong together.
     """
-    pairs = read_spikes(folder / "vectors.txt")
-    with reading(folder / "labels.txt", ExportError, _REMEDY):
-        labels = [int(line) for line in (folder / "labels.txt").read_text("utf-8").split()]
-        return [Word(pair[0], pair[1], k) for pair, k in zip(pairs, labels, strict=True)]
+    spikes = read_spikes(folder / "vectors.txt")
+    path = folder / "labels.txt"
+    with reading(path, ExportError, _REMEDY):
+        labels = [int(line) for line in path.read_text("utf-8").split()]
+        return [
+            Utterance(milliseconds, units, label)
+            for (milliseconds, units), label in zip(spikes, labels, strict=True)
+        ]
 
 
 def read_spikes(path: Path) -> list[np.ndarray]:
-    """Return milliseconds and units of each word of a file like `vectors.txt`, (2, spikes) int64.
+    """Read a file such as ``vectors.txt``.
 
-    ExportError, if it can't be read.
+    Parameters
+    ----------
+    path : Path
+        With a line for each spike, and an empty line after each utterance.
+
+    Returns
+    -------
+    list of ndarray
+        Milliseconds and units of each utterance, shape (2, spikes), int64.
+
+    Raises
+    ------
+    ExportError
+        If the file can't be read.
     """
     with reading(path, ExportError, _REMEDY):
+        # what follows the last empty line is no utterance
         texts = re.split("^\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[:-1]
         return [np.array(text.split(), np.int64).reshape(-1, 2).T for text in texts]
 
 
 def read_circuit(folder: Path) -> IntegerNetwork:
-    """Return the circuit of an exported folder.
+    """Read the circuit of an exported folder from ``network.vh`` and the ``.mem`` files.
 
-    ExportError, if a file can't be read, or its numbers aren't those of a circuit: a board would be
-    loaded with them, and no core is told that they are wrong.
+    All numbers are checked, because a board would be loaded with them, and no core notices that
+    they are wrong.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder, whose ``.mem`` files are packed for one lane.
+
+    Returns
+    -------
+    IntegerNetwork
+        The circuit.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read, or its numbers aren't those of a circuit.
     """
-    with reading(folder / "network.vh", ExportError, _REMEDY):
-        text = (folder / "network.vh").read_text(encoding="utf-8")
-        p = _parameters(text)
-        for name, limits in _LIMITS.items():
-            if name not in p:
-                raise ExportError(f"{folder / 'network.vh'}: {name} is missing. {_REMEDY}")
-            check_whole(name, p[name], *limits)
-        found = {}
-        for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
-            lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
-            found[name] = np.array([[int(v, 16) for v in line.split()] for line in lines])
-            if name[:6] in ("weight", "bias"):  # two's complement
-                bits = p[f"{name.upper()}_BITS"]
-                found[name] -= (found[name] >> (bits - 1)) << bits
-        halves = slice(p["N_HIDDEN"]), slice(p["N_HIDDEN"], None)
-        has_factors = not p["LEAK_SHIFT"] and not p["LEAK_FACTOR"]
-        layers = tuple(
-            IntegerLayer(
-                found[f"weight{i}"], found["bias"][half, 0], found["threshold"][half, 0],
-                p[f"SHIFT{i}"], found["leak"][half, 0] if has_factors else None,
-            )
-            for i, half in enumerate(halves, start=1)
-        )  # fmt: skip
-        kernel = p["KERNEL"] if p["KERNEL"] < p["N_UNITS"] else 0
-        window: tuple = kernel, p["STRIDE"], p["IS_MEMBRANE"] > 0
-        pool = p["POOL_UNITS"], p["POOL_STEPS"], p["POOL_THRESHOLD"]
-        grid = Downsampling(p["FIRST_UNIT"], p["N_STEPS"] * p["POOL_STEPS"] / 1000, *pool)
-        leak, delays = (p["LEAK_SHIFT"], p["LEAK_FACTOR"]), tuple(found["delay"][:, 0].tolist())
-        if found["threshold"].min() < 1:
-            raise ValueError("threshold.mem: a threshold below 1")
-        network = IntegerNetwork(grid, delays, layers, p["MEM_BITS"], *leak, *window)
+    path = folder / "network.vh"
+    with reading(path, ExportError, _REMEDY):
+        parameters = _parameters(path.read_text(encoding="utf-8"))
+        _check_limits(path, parameters)
+        network = _network(parameters, _memory_numbers(folder, parameters))
+        # the circuit must lead to the very files that it was read from
         _check_memories(folder, memories(network))
-        _check_parameters(folder / "network.vh", p, _parameters(verilog_parameters(network)))
+        _check_parameters(path, parameters, _parameters(verilog_parameters(network)))
     return network
 
 
@@ -289,175 +305,145 @@ def _defines(text: str) -> dict[str, int]:
     return {name: int(n) for name, n in re.findall(r"#define (\w+) (-?\d+)\n", text)}
 
 
-def _check_parameters(path: Path, found: dict[str, int], wanted: dict[str, int]) -> None:
+def _check_limits(path: Path, parameters: dict[str, int]) -> None:
+    """Raise an error if a parameter that a circuit is read from is missing or out of range."""
+    for name, limits in _LIMITS.items():
+        if name not in parameters:
+            raise ExportError(f"{path}: {name} is missing. {_REMEDY}")
+        check_whole(name, parameters[name], *limits)
+
+
+def _memory_numbers(folder: Path, parameters: dict[str, int]) -> dict[str, np.ndarray]:
+    """Return the numbers in a folder's ``.mem`` files, a row for each line, but for the mask."""
+    numbers = {}
+    for name in ("weight1", "weight2", "bias", "threshold", "leak", "delay"):
+        lines = (folder / f"{name}.mem").read_text(encoding="utf-8").splitlines()
+        values = np.array([[int(digits, 16) for digits in line.split()] for line in lines])
+        if name in ("weight1", "weight2", "bias"):  # two's complement
+            bits = parameters[f"{name.upper()}_BITS"]
+            is_negative = values >> (bits - 1)
+            values -= is_negative << bits
+        numbers[name] = values
+    return numbers
+
+
+def _network(parameters: dict[str, int], numbers: dict[str, np.ndarray]) -> IntegerNetwork:
+    """Return the circuit of these parameters and numbers."""
+    n_hidden = parameters["N_HIDDEN"]
+    has_own_leaks = not parameters["LEAK_SHIFT"] and not parameters["LEAK_FACTOR"]
+    layers = []
+    for i, neurons in enumerate((slice(n_hidden), slice(n_hidden, None)), start=1):
+        layers.append(
+            IntegerLayer(
+                weight=numbers[f"weight{i}"],
+                bias=numbers["bias"][neurons, 0],
+                threshold=numbers["threshold"][neurons, 0],
+                shift=parameters[f"SHIFT{i}"],
+                factor=numbers["leak"][neurons, 0] if has_own_leaks else None,
+            )
+        )
+    grid = Downsampling(
+        first_unit=parameters["FIRST_UNIT"],
+        duration_s=parameters["N_STEPS"] * parameters["POOL_STEPS"] / 1000,
+        pool_units=parameters["POOL_UNITS"],
+        pool_steps=parameters["POOL_STEPS"],
+        pool_threshold=parameters["POOL_THRESHOLD"],
+    )
+    if numbers["threshold"].min() < 1:
+        raise ValueError("threshold.mem: a threshold below 1")
+    # a window of all units stands for weights that aren't shared
+    is_shared = parameters["KERNEL"] < parameters["N_UNITS"]
+    return IntegerNetwork(
+        grid=grid,
+        delays=tuple(numbers["delay"][:, 0].tolist()),
+        layers=tuple(layers),
+        mem_bits=parameters["MEM_BITS"],
+        leak_shift=parameters["LEAK_SHIFT"],
+        leak_factor=parameters["LEAK_FACTOR"],
+        kernel=parameters["KERNEL"] if is_shared else 0,
+        stride=parameters["STRIDE"],
+        is_membrane=parameters["IS_MEMBRANE"] > 0,
+    )
+
+
+def _check_parameters(path: Path, given: dict[str, int], wanted: dict[str, int]) -> None:
     """Raise ExportError if a file's number isn't the one that follows from the circuit."""
     for name, value in wanted.items():
-        if name not in found:
+        if name not in given:
             raise ExportError(f"{path}: {name} is missing. {_REMEDY}")
-        if found[name] != value and name not in _FREE:
-            raise ExportError(f"{path}: {name} is {found[name]}, not {value}. {_REMEDY}")
+        if given[name] != value and name not in _FREE:
+            raise ExportError(f"{path}: {name} is {given[name]}, not {value}. {_REMEDY}")
 
 
 def _check_memories(folder: Path, wanted: dict[str, str]) -> None:
     """Raise ExportError if a ``.mem`` file has numbers that its memory can't hold.
 
-    In `mask.mem` whoever builds the core may switch neurons off.
+    `mask.mem` may differ, because whoever builds the core may switch neurons off there.
     """
     for name, text in wanted.items():
         if name == "mask.mem":
             continue
         path = folder / name
-        found, numbers = path.read_text(encoding="utf-8").split(), text.split()
-        if len(found) != len(numbers):
-            raise ExportError(f"{path}: {len(found)} numbers, not {len(numbers)}. {_REMEDY}")
-        for i, (have, want) in enumerate(zip(found, numbers, strict=True), start=1):
-            if int(have, 16) != int(want, 16):
-                raise ExportError(f"{path}: number {i} is {have}, not {want}. {_REMEDY}")
+        given_numbers = path.read_text(encoding="utf-8").split()
+        wanted_numbers = text.split()
+        if len(given_numbers) != len(wanted_numbers):
+            raise ExportError(
+                f"{path}: {len(given_numbers)} numbers, not {len(wanted_numbers)}. {_REMEDY}"
+            )
+        for i, (given, want) in enumerate(zip(given_numbers, wanted_numbers, strict=True), start=1):
+            if int(given, 16) != int(want, 16):
+                raise ExportError(f"{path}: number {i} is {given}, not {want}. {_REMEDY}")
 
 
 def check_header(folder: Path) -> None:
-    """Raise ExportError if `network.h` isn't of the same circuit as the folder's other files."""
+    """Check that a folder's ``network.h`` is of the same circuit as its other files.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Raises
+    ------
+    ExportError
+        If it is of another circuit, or as `read_circuit`.
+    """
     path = folder / "network.h"
     with reading(path, ExportError, _REMEDY):
-        found = path.read_text(encoding="utf-8")
+        given = path.read_text(encoding="utf-8")
         wanted = c_header(read_circuit(folder))
-    _check_parameters(path, _defines(found), _defines(wanted))
-    if _without_comments(found) != _without_comments(wanted):
+    _check_parameters(path, _defines(given), _defines(wanted))
+    if _without_comments(given) != _without_comments(wanted):
         raise ExportError(f"{path}: its arrays aren't those of the .mem files. {_REMEDY}")
 
 
 def _without_comments(text: str) -> list[str]:
+    """Return the tokens of a C text that white space separates."""
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split()
 
 
 def build_folder(folder: Path, **build: int) -> None:
-    """Write `network.vh` and the `.mem` files of a folder anew, for another `sources.BUILD`.
+    """Write ``network.vh`` and the ``.mem`` files of a folder anew, for a core of another build.
 
-    ExportError, if lanes don't fit, or as `read_circuit`.
+    Parameters
+    ----------
+    folder : Path
+        An exported folder, whose ``.mem`` files are packed for one lane.
+    **build : int
+        Values by the names in `sources.BUILD`, such as ``LANES=4``.
+
+    Raises
+    ------
+    ExportError
+        If so many lanes don't fit, or as `read_circuit`.
     """
     try:
         texts = memories(read_circuit(folder), build.get("LANES", 1))
     except ValueError as error:
         raise ExportError(f"{folder}: {error}") from error
-    texts["network.vh"] = (folder / "network.vh").read_text(encoding="utf-8")
+    parameters = (folder / "network.vh").read_text(encoding="utf-8")
     for name, value in build.items():
-        texts["network.vh"] = re.sub(f"({name} =) \\d+", rf"\1 {value}", texts["network.vh"])
+        parameters = re.sub(f"({name} =) \\d+", rf"\1 {value}", parameters)
+    texts["network.vh"] = parameters
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-
-
-def source_text(name: str) -> str:
-    """Return a file of `SOURCES`, or the README's text."""
-    return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
-
-
-def readme(
-    network: IntegerNetwork,
-    words: Sequence[Word],
-    described: Description,
-    n_membranes: int = 1,
-    has_graph: bool = True,
-) -> str:
-    """Return the folder's README; see `write_folder`."""
-    grid, layers, delays = network.grid, network.layers, network.delays
-    runs, edges = [network.run(*word[:2]) for word in words], edge_words(network, words)
-    _, n_hidden, n_classes = network.sizes
-    bits, stored = memory_bits(network), cost.memory(network)
-    # what spikes now, as places in a window, and how many inputs each bin has
-    size, window = cost.bin_size(network), network.kernel or grid.n_units
-    n_places, unit_bits = (len(delays) - 1) * window + grid.n_units, grid.n_units.bit_length()
-    n_bins, in_bin = -(-grid.n_units // size), size * len(delays)
-    lists = 2 ** (n_bins * in_bin + n_hidden - 1).bit_length()
-    lists *= (max(n_places, n_hidden) - 1).bit_length() + unit_bits * (window % size > 0)
-    lists += n_bins * (in_bin.bit_length() + 1)
-    lists += (delays[-1] + 1) * (2**unit_bits + 1) * unit_bits  # events of old steps, their number
-    last = [cost.last_step_cycles(network, word) for word in words]
-    answer_cycles = np.mean([cost.answer_cycles(network, word) for word in words])
-    counted = described.operations
-    n_updates = float(counted.get("neuron_updates", grid.n_steps * (n_hidden + n_classes)))
-    by_shift = f"U - (U >> {network.leak_shift})"
-    by_product = f"(U x {network.leak_factor or 'F'}) >> {network.factor_bits}"
-    by_product += ", F its own factor in `leak.mem`" * (layers[0].factor is not None)
-    first = "word" if n_membranes == 1 else f"{n_membranes} words"
-    rounded = "none of its numbers is rounded"
-    if described.is_tuned:
-        rounded = "its weights already have few bits, biases, thresholds and membranes not"
-    values = {
-        **vars(grid), **vars(described), **{f"{name}_bits": n for name, n in bits.items()},
-        "n_units": grid.n_units, "n_steps": grid.n_steps, "step_ms": int(grid.step_ms),
-        "n_channels": N_CHANNELS, "n_hidden": n_hidden, "n_classes": n_classes,
-        **_words(network),
-        "class_names": ", ".join(f"{i} {word}" for i, word in enumerate(described.class_names)),
-        "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
-        "window_ms": int(grid.n_steps * grid.step_ms),
-        "last_in_block": grid.pool_units - 1,
-        "last_hidden": n_hidden - 1,
-        "late_memory": ", late events" * bool(delays[1:]),
-        "minus_one": f"{2 ** bits['weight1'] - 1:x}",
-        "n_words": len(words), "n_membranes": n_membranes, "edges": "; ".join(edges),
-        "n_correct": sum(run.answer == word.label for word, run in zip(words, runs, strict=True)),
-        "membranes": f"; in the first {first} also `u` and `v`: the step, and all hidden "
-        "and output membranes after point 4" * bool(n_membranes),
-        "nir_row": "| `network.nir` | the network in floats, as a NIR graph, with its step, "
-        f"reset and units in the metadata; {rounded} |\n" * has_graph,
-        "leak": f"U becomes {by_shift if network.leak_shift else by_product}.",
-        "shifts": f" (shifted left by {layers[0].shift} bits in the first layer, by "
-        f"{layers[1].shift} in the second)" * any(layer.shift for layer in layers),
-        "delays": "Every event arrives at once." if delays == (0,)
-        else f"Every event arrives {len(delays)} times, {', '.join(map(str, delays))} steps "
-        f"late, each time at weights of its own: input k x {grid.n_units} + block for delay "
-        "number k.",
-        "mem_bits": network.mem_bits, "low": -network.high - 1, "high": network.high,
-        "sum_bits": max(network.sum_bits(0), network.sum_bits(1)),
-        "memory_rows": "\n".join(
-            f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
-            for name, row in stored.iterrows()
-        ),
-        "leak_kind": "shift" if network.leak_shift else "factor",
-        "all_bytes": f"{stored.bytes.sum():,.0f}", "list_bytes": f"{lists / 8:,.0f}",
-        "all_with_lists": f"{stored.bytes.drop('delays').sum() + lists / 8:,.0f}",
-        "neuron_updates": f"{n_updates:,.0f}", "updates_a_step": n_hidden + n_classes,
-        "accumulates": f"{counted.accumulates:,.0f}",
-        "accumulates_a_step": f"{counted.accumulates / n_updates * (n_hidden + n_classes):,.0f}",
-        "effective": f"{counted.effective_accumulates / max(counted.accumulates, 1):.0%}",
-        "n_scored": max(n for _, n in described.accuracies.values()),
-        "accuracy_rows": "\n".join(
-            f"| {name} | {n} | {correct / n:.1%} |"
-            for name, (correct, n) in described.accuracies.items()
-        ),
-        "count_line": count_line(network, words, runs), "to_cxxrtl": TO_CXXRTL,
-        "core_line": cost.core_line(network, words),
-        "core_edge_line": cost.core_line(network, [*edges.values()]),
-        "answer_cycles": f"{answer_cycles:,.0f}",
-        "tick_unit": 0 if grid.first_unit else (1 << 10) - 1,  # no block has it
-        "last_low": f"{min(last):,}", "last_high": f"{max(last):,}",
-    }  # fmt: skip
-    return source_text("folder.md").format_map(values)
-
-
-def _words(network: IntegerNetwork) -> dict[str, str]:
-    """Return what the README says of windows and of the readout."""
-    (n_places, n_weights), n_at_place = network.columns.shape, len(network.layers[0].weight)
-    n_units, stride, last_input = network.grid.n_units, network.stride, network.sizes[0] - 1
-    order = ", one delay after the other" if network.delays[1:] else ", input b for block b"
-    by_spikes = "the output neuron with most spikes over all steps; of several with equally many"
-    by_membrane = (
-        "classes never spike, for no membrane is above their thresholds. A class's score is the "
-        "sum of its membranes after point 4; taken is the highest; of several equally high ones"
-    )
-    said = {
-        "places": "",
-        "decision": f"{by_membrane if network.is_membrane else by_spikes}, the lowest.",
-        "windows": "",
-        "weight1_line": f"a hidden neuron | its weights of inputs 0 to {last_input}{order}",
-    }
-    if network.kernel:
-        said["places"] = f", {n_at_place} at each of {n_places} places"
-        said["windows"] = (
-            f" Weights are shared: hidden neuron {n_at_place} p + c has line c of `weight1.mem`, "
-            f"and sees of each delay k the {network.kernel} blocks from {stride} p on. Number "
-            f"{network.kernel} k + j of the line is for input {n_units} k + {stride} p + j. All "
-            "other inputs are passed over."
-        )
-        said["weight1_line"] = f"one of {n_at_place} channels | its {n_weights} weights{order}"
-    return said

@@ -1,33 +1,41 @@
 """The integer model: the definition of the circuit, from spikes to a class, without a float.
 
-**The input.** Events are pairs (millisecond, unit), in the order of their milliseconds. Units below
-`first_unit` and those that fill no block at the upper edge are dropped; a cell is one unit in one
-bin of time, and however many spikes fall into it, it is active once; a block of `pool_units` x
-`pool_steps` cells is an event if at least `pool_threshold` of its cells are active. A circuit
-needs a bit a unit (active in this bin?) and a counter a block of units.
+**Input.** Spikes are pairs (millisecond, unit) in the order of their milliseconds. A *cell* is one
+unit in one bin of 1 ms. It is active if at least one spike falls into it, however many these are.
+A *block* is `pool_units` units x `pool_steps` bins. It is an *event* of its step if at least
+`pool_threshold` of its cells are active. Units below `first_unit` are dropped, and so are units at
+the upper edge that don't fill a block. A circuit needs one bit for each unit (is it active in this
+bin?) and one counter for each block of units.
 
-**A step of a layer**, for each neuron, with its membrane U from the step before:
+With delays, every event arrives once for each delay: input k n_units + b is the event of block b,
+delays[k] steps ago.
 
-1. if U > threshold, the neuron notes that the threshold is to be subtracted: the reset comes one
-   step late, as in snntorch.
-2. the leak: U - (U >> leak_shift), or, where that is 0, (U leak_factor) >> 8; >> is arithmetic, it
-   rounds down. Where neurons have factors of their own it is (U factor) >> 12.
-3. plus the bias, plus (weight << shift) of every active input, minus the noted threshold.
-4. the membrane saturates to mem_bits bits, once, after all of these additions: sums need more bits
-   on the way, see `IntegerNetwork.sum_bits`.
-5. the neuron spikes if U > threshold, strictly.
+**A step of a layer.** Each neuron has a membrane U, which is 0 at the start, a bias b and a
+threshold T. With x_i = 1 for an active input i and 0 otherwise:
 
-The second layer's inputs at a step are the first layer's spikes of the same step. With delays,
-input k n_units + u is the event of unit u, delays[k] steps ago. Membranes begin at 0. The
-class is the output neuron with most spikes; **of several with equally many, the lowest class**.
+1. Reset, one step late, as in snnTorch: R = T if U > T (the neuron spiked in the step before),
+   else R = 0.
+2. Leak: L(U) = U - (U >> leak_shift), or, where leak_shift is 0, L(U) = (U leak_factor) >> 8.
+   Neurons with factors of their own have L(U) = (U factor) >> 12. The shift >> is arithmetic: it
+   rounds down.
+3. Sum: V = L(U) + b + sum over i of (w_i << shift) x_i - R.
+4. Saturation, once, after all of these additions: the new U is V, but at least
+   -2^(mem_bits - 1) and at most 2^(mem_bits - 1) - 1. The sum needs more bits on the way; see
+   `IntegerNetwork.sum_bits`.
+5. Spike, if the new U > T, strictly.
 
-**With shared weights** (`kernel` above 0) neuron p n_channels + c of the first layer has the
-weights of channel c. It sees the units from p stride on, kernel many, of every delay: its weight
-k kernel + j is that of input k n_units + p stride + j. Whatever isn't seen is passed over.
+The second layer's inputs at a step are the first layer's spikes of the same step. The class is the
+output neuron with most spikes. **Of several with equally many, it is the lowest class.**
 
-**With `is_membrane`** an output neuron's score is the sum of its membranes over the steps, after
-point 4, and the class is the one with the highest score. Its threshold is the highest membrane,
-which no membrane is above: so it never spikes, and nothing is subtracted.
+**Shared weights** (`kernel` above 0). The first layer looks at windows of `kernel` blocks, each
+`stride` blocks after the one before. Every window has the same n_channels neurons: neuron
+p n_channels + c has channel c's weights at window p. Its weight k kernel + j is that of input
+k n_units + p stride + j. It doesn't see any other input.
+
+**Membranes as scores** (`is_membrane`). An output neuron's score is the sum of its membranes over
+the steps, after point 4, and the class is the one with the highest score. Its threshold is the
+highest membrane that is possible, which no membrane exceeds. So it never spikes, and nothing is
+subtracted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,26 +57,52 @@ OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a
 
 @dataclass(frozen=True)
 class IntegerLayer:
-    """Integers of a layer: weights in few bits, all others in units of the membrane."""
+    """The integers of a layer: weights of few bits, all else in the units of the membrane.
 
-    weight: np.ndarray  # (neurons, inputs) int64; shared ones (channels, delays x kernel)
-    bias: np.ndarray  # (neurons,) int64
-    threshold: np.ndarray  # (neurons,) int64, above 0
-    shift: int = 0  # bits by which a weight is shifted left when it is added
-    factor: np.ndarray | None = None  # (neurons,) int64, 0..2^12: leaks of their own
+    Parameters
+    ----------
+    weight : ndarray
+        Shape (neurons, inputs), int64. Shared ones have the shape (channels, delays x kernel).
+    bias : ndarray
+        Shape (neurons,), int64.
+    threshold : ndarray
+        Shape (neurons,), int64, above 0.
+    shift : int
+        A weight is shifted left by so many bits when it is added.
+    factor : ndarray, optional
+        Shape (neurons,), int64, 0 to 2^12: leaks of the neurons' own.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    threshold: np.ndarray
+    shift: int = 0
+    factor: np.ndarray | None = None
 
 
 class IntegerRun(NamedTuple):
     """What the circuit did with one utterance.
 
-    The inputs that are active at step t are ``inputs[start[t] : start[t + 1]]``.
+    Parameters
+    ----------
+    scores : ndarray
+        Each class's output spikes, or its sum of membranes: shape (classes,), int64.
+    spk : tuple of ndarray
+        Of each layer, which neurons spiked: shape (steps, neurons), bool.
+    mem : tuple of ndarray
+        Of each layer, the membranes before the reset: shape (steps, neurons), int64.
+    start : ndarray
+        Where each step's inputs begin in `inputs`: shape (steps + 1,), int32.
+    inputs : ndarray
+        The inputs that are active, ascending within a step: shape (active inputs,), int32. Those of
+        step t are ``inputs[start[t] : start[t + 1]]``.
     """
 
-    scores: np.ndarray  # (classes,) int64: output spikes, or sums of membranes
-    spk: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) bool
-    mem: tuple[np.ndarray, ...]  # a layer each: (steps, neurons) int64, before the reset
-    start: np.ndarray  # (steps + 1,) int32
-    inputs: np.ndarray  # (active inputs,) int32, ascending within a step
+    scores: np.ndarray
+    spk: tuple[np.ndarray, ...]
+    mem: tuple[np.ndarray, ...]
+    start: np.ndarray
+    inputs: np.ndarray
 
     @property
     def answer(self) -> int:
@@ -78,7 +112,29 @@ class IntegerRun(NamedTuple):
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """The circuit; the module's text says what it does.
+    """A circuit of two layers; the module's docstring defines what it computes.
+
+    Parameters
+    ----------
+    grid : Downsampling
+        How spikes become events.
+    delays : tuple of int
+        In steps, ascending.
+    layers : tuple of IntegerLayer
+        The hidden layer and the output layer.
+    mem_bits : int
+        A membrane is at least -2^(mem_bits - 1) and at most 2^(mem_bits - 1) - 1.
+    leak_shift : int
+        0 if the leak is a product.
+    leak_factor : int
+        0 if the leak is a shift, or the layers have factors of their own.
+    kernel : int
+        Blocks in a window of shared weights; 0 if weights aren't shared, so that every neuron sees
+        all blocks.
+    stride : int
+        Blocks from one window to the next.
+    is_membrane : bool
+        Scores are sums of membranes, not numbers of spikes.
 
     Raises
     ------
@@ -87,149 +143,257 @@ class IntegerNetwork:
     """
 
     grid: Downsampling
-    delays: tuple[int, ...]  # steps, ascending
+    delays: tuple[int, ...]
     layers: tuple[IntegerLayer, ...]
-    mem_bits: int  # a membrane is -2^(mem_bits - 1) .. 2^(mem_bits - 1) - 1
-    leak_shift: int  # 0: the leak is a product
-    leak_factor: int = 0  # 0: the leak is a shift, or the layers have factors of their own
-    kernel: int = 0  # units that a neuron of the first layer sees, with shared weights; 0: all
-    stride: int = 1  # units between places
-    is_membrane: bool = False  # scores are sums of membranes, not spike counts
+    mem_bits: int
+    leak_shift: int
+    leak_factor: int = 0
+    kernel: int = 0
+    stride: int = 1
+    is_membrane: bool = False
 
     def __post_init__(self) -> None:
         """Refuse layers that don't fit: the compiled loops check no index."""
-        for rows, layer in zip(self.rows, self.layers, strict=True):
-            if rows.shape[1] != len(layer.threshold):
-                raise ValueError(f"{len(layer.threshold)} neurons with weights of {rows.shape[1]}")
-        if len({layer.factor is None for layer in self.layers}) > 1:
+        for weights, layer in zip(self.dense_weights, self.layers, strict=True):
+            n_neurons = len(layer.threshold)
+            if weights.shape[1] != n_neurons:
+                raise ValueError(f"{n_neurons} neurons with weights of {weights.shape[1]}")
+        has_factors = {layer.factor is not None for layer in self.layers}
+        if len(has_factors) > 1:
             raise ValueError("leaks of their own in one layer alone")
 
     @property
     def factor_bits(self) -> int:
-        """Return by how many bits a leak's product is shifted."""
+        """Return by how many bits a leak's product is shifted right."""
         return FACTOR_BITS if self.layers[0].factor is None else OWN_FACTOR_BITS
 
     def leaks(self, layer: int) -> np.ndarray:
-        """Return each neuron's leak in layer 0 or 1, a shift or a factor: (neurons,) int64."""
-        part = self.layers[layer]
-        own = np.full(len(part.bias), self.leak_factor or self.leak_shift)
-        return own if part.factor is None else part.factor
+        """Return the leak of each neuron.
+
+        Parameters
+        ----------
+        layer : int
+            0 or 1.
+
+        Returns
+        -------
+        ndarray
+            Shifts, or factors if `leak_shift` is 0: shape (neurons,), int64.
+        """
+        own_factors = self.layers[layer].factor
+        if own_factors is not None:
+            return own_factors
+        return np.full(len(self.layers[layer].bias), self.leak_factor or self.leak_shift)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Return how many inputs there are, delayed ones among them, hidden neurons and classes."""
-        return self.grid.n_units * len(self.delays), *(len(layer.bias) for layer in self.layers)
-
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """Return which inputs the neurons see at each place: (places, weights of a channel)."""
-        n_units = self.grid.n_units
-        seen = np.arange(len(self.delays))[:, None] * n_units + np.arange(self.kernel or n_units)
-        first = np.arange(0, n_units - (self.kernel or n_units) + 1, self.stride)
-        return first[:, None] + seen.ravel()
-
-    @cached_property
-    def rows(self) -> list[np.ndarray]:
-        """Return what an active input adds to each membrane, by layer: (inputs, neurons) int64."""
-        first, *others = (np.ascontiguousarray(p.weight.T << p.shift) for p in self.layers)
-        sizes = [self.columns.shape[1], *(len(p.bias) for p in self.layers)]
-        for rows, n_in in zip((first, *others), sizes, strict=False):
-            if len(rows) != n_in:
-                raise ValueError(f"a layer of {len(rows)} inputs behind {n_in}")
-        spread = np.zeros((self.sizes[0], len(self.columns), first.shape[1]), np.int64)
-        for p, columns in enumerate(self.columns):
-            spread[columns, p] = first
-        return [spread.reshape(len(spread), -1), *others]
-
-    @cached_property
-    def fan_out(self) -> list[np.ndarray]:
-        """Return how many neurons each input of a layer is added to, (inputs,) by layer."""
-        n_places = np.bincount(self.columns.ravel(), minlength=self.sizes[0])
-        n_channels = len(self.layers[0].weight)
-        return [n_places * n_channels, np.full(self.sizes[1], self.sizes[2])]
+        """Return the numbers of inputs (with their delayed copies), hidden neurons and classes."""
+        n_inputs = self.grid.n_units * len(self.delays)
+        n_hidden, n_classes = (len(layer.bias) for layer in self.layers)
+        return n_inputs, n_hidden, n_classes
 
     @property
     def high(self) -> int:
         """Return the highest membrane; the lowest is -high - 1."""
         return (1 << (self.mem_bits - 1)) - 1
 
+    @cached_property
+    def window_inputs(self) -> np.ndarray:
+        """Return which inputs each window's neurons see, shape (windows, weights of a channel).
+
+        Without shared weights there is one window, of all inputs.
+        """
+        n_units = self.grid.n_units
+        kernel = self.kernel or n_units
+        # of the first window: delay by delay, block by block
+        first_of_delay = n_units * np.arange(len(self.delays))
+        of_first_window = (first_of_delay[:, None] + np.arange(kernel)).ravel()
+        first_blocks = np.arange(0, n_units - kernel + 1, self.stride)
+        return first_blocks[:, None] + of_first_window
+
+    @cached_property
+    def dense_weights(self) -> list[np.ndarray]:
+        """Return what an active input adds to each membrane, by layer: (inputs, neurons) int64.
+
+        These are the shifted weights; shared ones are repeated for each window. A row lies in one
+        piece of memory, because the compiled loop adds a row for each active input.
+        """
+        first, second = (
+            np.ascontiguousarray(layer.weight.T << layer.shift) for layer in self.layers
+        )
+        n_windows, n_weights = self.window_inputs.shape
+        n_inputs, n_hidden, _ = self.sizes
+        for weights, n_expected in ((first, n_weights), (second, n_hidden)):
+            if len(weights) != n_expected:
+                raise ValueError(f"a layer of {len(weights)} inputs behind {n_expected}")
+        n_channels = first.shape[1]
+        repeated = np.zeros((n_inputs, n_windows, n_channels), np.int64)
+        for window, inputs in enumerate(self.window_inputs):
+            repeated[inputs, window] = first
+        return [repeated.reshape(n_inputs, n_windows * n_channels), second]
+
+    @cached_property
+    def fan_out(self) -> list[np.ndarray]:
+        """Return how many neurons each input of a layer is added to, (inputs,) by layer."""
+        n_inputs, n_hidden, n_classes = self.sizes
+        n_windows = np.bincount(self.window_inputs.ravel(), minlength=n_inputs)
+        n_channels = len(self.layers[0].weight)
+        return [n_windows * n_channels, np.full(n_hidden, n_classes)]
+
     @property
     def synapses(self) -> list[np.ndarray]:
-        """Return how many weights that aren't 0 each input of a layer meets, (inputs,) by layer."""
-        return [np.count_nonzero(rows, axis=1) for rows in self.rows]
+        """Return how many weights of each input aren't 0, shape (inputs,), by layer."""
+        return [np.count_nonzero(weights, axis=1) for weights in self.dense_weights]
 
     def sum_bits(self, layer: int) -> int:
-        """Return how many bits hold any sum of layer 0 or 1 before it saturates, in any order."""
-        part = self.layers[layer]
-        weights = np.abs(self.rows[layer]).sum(0)
-        most = self.high + 1 + np.abs(part.bias) + weights + part.threshold
-        return int(most.max()).bit_length() + 1
+        """Return how many bits hold any sum of a layer before it saturates, in any order.
+
+        Parameters
+        ----------
+        layer : int
+            0 or 1.
+
+        Returns
+        -------
+        int
+            Bits in two's complement.
+        """
+        own = self.layers[layer]
+        weights = np.abs(self.dense_weights[layer]).sum(0)
+        largest = self.high + 1 + np.abs(own.bias) + weights + own.threshold
+        return int(largest.max()).bit_length() + 1  # one for the sign
 
     def pool(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and units of the events, ordered by step, then unit.
+        """Downsample an utterance's spikes to events, as the circuit's front does.
 
         Parameters
         ----------
-        milliseconds, units : sequence of int
-            Spikes, shape (spikes,), milliseconds ascending, units 0..699.
+        milliseconds : sequence of int
+            Of each spike, shape (spikes,), ascending.
+        units : sequence of int
+            Of each spike, shape (spikes,), 0 to 699.
+
+        Returns
+        -------
+        steps : ndarray
+            Of each event, ascending: shape (events,), int64.
+        units : ndarray
+            The block of each event, ascending within a step: shape (events,), int64.
 
         Raises
         ------
         ValueError
             If they are no integers, out of order or out of range.
         """
-        times, channels = np.asarray(milliseconds), np.asarray(units)
+        times = np.asarray(milliseconds)
+        channels = np.asarray(units)
         if len(times) == 0:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         if times.dtype.kind not in "iu" or channels.dtype.kind not in "iu":
             raise ValueError("events: milliseconds and units must be integers")
-        times, channels = times.astype(np.int64), channels.astype(np.int64)
+        # unsigned differences would never be negative
+        times = times.astype(np.int64)
+        channels = channels.astype(np.int64)
         if times.shape != channels.shape or times[0] < 0 or (np.diff(times) < 0).any():
             raise ValueError("events: out of order; give milliseconds from 0 upwards, and units")
         if not 0 <= channels.min() <= channels.max() < N_CHANNELS:
             raise ValueError(f"events: a unit is not in 0..{N_CHANNELS - 1}")
         grid = self.grid
         return _pool(
-            times, channels - grid.first_unit, grid.n_steps, grid.n_units,
-            grid.pool_steps, grid.pool_units, grid.pool_threshold,
-        )  # fmt: skip
+            times,
+            channels - grid.first_unit,
+            grid.n_steps,
+            grid.n_units,
+            grid.pool_steps,
+            grid.pool_units,
+            grid.pool_threshold,
+        )
 
     def run(
         self, milliseconds: Sequence[int] | np.ndarray, units: Sequence[int] | np.ndarray
     ) -> IntegerRun:
-        """Take one utterance's spikes to scores, and keep what happened on the way; see `pool`."""
+        """Compute an utterance's scores, and keep all that happens on the way.
+
+        Parameters
+        ----------
+        milliseconds : sequence of int
+            Of each spike, see `pool`.
+        units : sequence of int
+            Of each spike, see `pool`.
+
+        Returns
+        -------
+        IntegerRun
+            Scores, and all spikes and membranes.
+
+        Raises
+        ------
+        ValueError
+            As `pool`.
+        """
         return self._run(*self.pool(milliseconds, units))
 
     def _run(self, steps: np.ndarray, units: np.ndarray) -> IntegerRun:
         """Take one utterance's events to scores; arguments as `pool` returns them."""
-        spk, mem = [], []
-        first = start, inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
+        first_start, first_inputs = self._inputs(steps.astype(np.int64), units.astype(np.int64))
+        start = first_start
+        inputs = first_inputs
+        spikes: list[np.ndarray] = []
+        membranes: list[np.ndarray] = []
         for i, layer in enumerate(self.layers):
-            mem.append(np.zeros((self.grid.n_steps + 1, len(layer.threshold)), np.int64))
+            # one row more than steps: the first is the membrane at the start, 0
+            mem = np.zeros((self.grid.n_steps + 1, len(layer.threshold)), np.int64)
+            # a layer's spikes are the next one's inputs
             start, inputs = _run_layer(
-                self.rows[i], layer.bias, layer.threshold, self.high, self.leaks(i),
-                0 if self.leak_shift else self.factor_bits, start, inputs, mem[-1],
-            )  # fmt: skip
-            spk.append(mem[-1][1:] > layer.threshold)
-        states = tuple(each[1:] for each in mem)
-        scores = (states[-1] if self.is_membrane else spk[-1]).sum(0)
-        return IntegerRun(scores, tuple(spk), states, *first)
+                self.dense_weights[i],
+                layer.bias,
+                layer.threshold,
+                self.high,
+                self.leaks(i),
+                0 if self.leak_shift else self.factor_bits,
+                start,
+                inputs,
+                mem,
+            )
+            spikes.append(mem[1:] > layer.threshold)
+            membranes.append(mem[1:])
+        summed = membranes[-1] if self.is_membrane else spikes[-1]
+        return IntegerRun(summed.sum(0), tuple(spikes), tuple(membranes), first_start, first_inputs)
 
     def _inputs(self, steps: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where each step's inputs begin, and all inputs, delayed copies among them."""
+        """Return where each step's inputs begin, and all inputs, delayed copies among them.
+
+        An event that would arrive after the last step isn't among them.
+        """
+        # of each delay (rows) and event (columns): when it arrives, and at which input
         delays = np.array(self.delays)[:, None]
-        late = (steps + delays).ravel()
-        inputs = (units + self.grid.n_units * np.arange(len(delays))[:, None]).ravel()
-        order = np.argsort(late, kind="stable")
-        start = np.searchsorted(late[order], np.arange(self.grid.n_steps + 1))
+        first_of_delay = self.grid.n_units * np.arange(len(delays))[:, None]
+        arrival = (steps + delays).ravel()
+        inputs = (units + first_of_delay).ravel()
+        # inputs stay in ascending order within a step, because the sort is stable
+        order = np.argsort(arrival, kind="stable")
+        start = np.searchsorted(arrival[order], np.arange(self.grid.n_steps + 1))
         return start.astype(np.int32), inputs[order][: start[-1]].astype(np.int32)
 
     def runs(self, events: Events) -> Iterator[IntegerRun]:
-        """Yield what `run` gives for each of many utterances that `events.downsample` has made.
+        """Yield what `run` returns, for utterances that are downsampled already.
 
-        ValueError, if the events are of another grid.
+        Parameters
+        ----------
+        events : Events
+            From `events.downsample`, on this circuit's grid.
+
+        Yields
+        ------
+        IntegerRun
+            Of each utterance, in order.
+
+        Raises
+        ------
+        ValueError
+            If the events are of another grid.
         """
         if (events.n_units, events.n_steps) != (self.grid.n_units, self.grid.n_steps):
             raise ValueError(f"events of {events.n_units} units x {events.n_steps} steps don't fit")
@@ -237,75 +401,126 @@ class IntegerNetwork:
             yield self._run(events.steps[low:high], events.units[low:high])
 
     def evaluate(self, events: Events) -> tuple[np.ndarray, np.ndarray]:
-        """Return the scores and spikes of many downsized utterances; see `runs`.
+        """Compute the scores of utterances, and how many spikes they take.
 
-        Scores, output spikes or sums of membranes, (utterances, classes) int64; and spikes of each
-        layer, (utterances, layers) int64.
+        Parameters
+        ----------
+        events : Events
+            As for `runs`.
+
+        Returns
+        -------
+        scores : ndarray
+            Output spikes or sums of membranes: shape (utterances, classes), int64.
+        n_spikes : ndarray
+            Spikes of each layer: shape (utterances, layers), int64.
+
+        Raises
+        ------
+        ValueError
+            As `runs`.
         """
-        n, sizes = len(events), [len(layer.threshold) for layer in self.layers]
-        scores, n_spikes = np.zeros((n, sizes[-1]), np.int64), np.zeros((n, len(sizes)), np.int64)
+        n_classes = self.sizes[-1]
+        scores = np.zeros((len(events), n_classes), np.int64)
+        n_spikes = np.zeros((len(events), len(self.layers)), np.int64)
         for i, run in enumerate(self.runs(events)):
-            scores[i], n_spikes[i] = run.scores, [spk.sum() for spk in run.spk]
+            scores[i] = run.scores
+            n_spikes[i] = [spikes.sum() for spikes in run.spk]
         return scores, n_spikes
 
 
-def milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return milliseconds and units of utterance `i`, int64, in the circuit's order."""
+def whole_milliseconds(utterances: Utterances, i: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an utterance's spikes as the circuit gets them: in whole milliseconds, in order.
+
+    Parameters
+    ----------
+    utterances : Utterances
+        With times in seconds, as a file of the data set has them.
+    i : int
+        Which utterance.
+
+    Returns
+    -------
+    milliseconds : ndarray
+        Rounded down, ascending: shape (spikes,), int64.
+    units : ndarray
+        Ascending within a millisecond: shape (spikes,), int64.
+    """
     times, units = utterances.spikes(i)
-    whole = np.floor(times * 1000).astype(np.int64)
-    order = np.lexsort((units, whole))
-    return whole[order], units[order].astype(np.int64)
+    milliseconds = np.floor(times * 1000).astype(np.int64)
+    order = np.lexsort((units, milliseconds))  # by the last key first
+    return milliseconds[order], units[order].astype(np.int64)
 
 
 @compiled
 def _pool(bins, units, n_steps, n_units, pool_steps, pool_units, threshold):
-    """Cut and pool as a circuit does: a bit a unit, a counter a block, no list of cells."""
-    is_active = np.zeros(n_units * pool_units, np.bool_)  # in this bin
-    counters = np.zeros(n_units, np.int64)  # of active cells in this step
-    steps_out, units_out = np.empty(len(bins), np.int64), np.empty(len(bins), np.int64)
-    found, now, step = 0, 0, 0
-    for e in range(len(bins) + 1):
-        later = bins[e] if e < len(bins) else n_steps * pool_steps
-        if later != now:
+    """Count active cells as a circuit does: a bit for each unit, a counter for each block.
+
+    Takes each spike's bin, ascending, and its unit, counted from the first one that is used.
+    Returns each event's step and block.
+    """
+    is_active = np.zeros(n_units * pool_units, np.bool_)  # which units, in this bin
+    n_active = np.zeros(n_units, np.int64)  # active cells of each block, in this step
+    # a block needs a spike to become an event
+    event_steps = np.empty(len(bins), np.int64)
+    event_units = np.empty(len(bins), np.int64)
+    n_events = 0
+    current_bin = 0
+    current_step = 0
+    # one round more than spikes, in the bin after the last step: it closes what is open
+    for spike in range(len(bins) + 1):
+        is_spike = spike < len(bins)
+        new_bin = bins[spike] if is_spike else n_steps * pool_steps
+        if new_bin != current_bin:
             is_active[:] = False
-        if later // pool_steps != step:
-            for u in range(n_units):
-                if counters[u] >= threshold and step < n_steps:
-                    steps_out[found], units_out[found] = step, u
-                    found += 1
-                counters[u] = 0
-        now, step = later, later // pool_steps
-        if e < len(bins) and 0 <= units[e] < len(is_active) and not is_active[units[e]]:
-            is_active[units[e]] = True
-            counters[units[e] // pool_units] += 1
-    return steps_out[:found], units_out[:found]
+        if new_bin // pool_steps != current_step:
+            for block in range(n_units):
+                # steps after the window end without events
+                if n_active[block] >= threshold and current_step < n_steps:
+                    event_steps[n_events] = current_step
+                    event_units[n_events] = block
+                    n_events += 1
+                n_active[block] = 0
+        current_bin = new_bin
+        current_step = new_bin // pool_steps
+        # a unit that is out of range is dropped, and a second spike in a cell counts nothing
+        if is_spike and 0 <= units[spike] < len(is_active) and not is_active[units[spike]]:
+            is_active[units[spike]] = True
+            n_active[units[spike] // pool_units] += 1
+    return event_steps[:n_events], event_units[:n_events]
 
 
 @compiled
-def _run_layer(rows, bias, threshold, high, leaks, factor_bits, start, inputs, mem):
-    """Run a layer; mem[t + 1] becomes the membrane of step t. Return its spikes by step.
+def _run_layer(weights, bias, threshold, high, leaks, factor_bits, start, inputs, mem):
+    """Run a layer over all steps, by the points 1 to 5 of the module's docstring.
 
-    Leaks are shifts where factor_bits is 0.
-
-    The inputs that are active at step t are inputs[start[t]:start[t + 1]]; so are those returned.
+    `weights` has a row for each input, `leaks` are factors, or shifts where `factor_bits` is 0. The
+    inputs that are active at step t are inputs[start[t] : start[t + 1]]. Writes the membranes of
+    step t into mem[t + 1]; mem[0] is what they are at the start. Returns the layer's spikes in the
+    form of `start` and `inputs`.
     """
-    n_steps, n = len(start) - 1, len(bias)
-    start_out, spikes = np.empty(n_steps + 1, np.int32), np.empty(n_steps * n, np.int32)
-    found = 0
+    n_steps = len(start) - 1
+    n_neurons = len(bias)
+    spike_start = np.empty(n_steps + 1, np.int32)
+    spikes = np.empty(n_steps * n_neurons, np.int32)
+    n_spikes = 0
     for t in range(n_steps):
-        start_out[t] = found
-        for j in range(n):
+        spike_start[t] = n_spikes
+        # 1 to 3: late reset, leak and bias
+        for j in range(n_neurons):
             u = mem[t, j]
             leaked = (u * leaks[j]) >> factor_bits if factor_bits else u - (u >> leaks[j])
             mem[t + 1, j] = leaked + bias[j] - (threshold[j] if u > threshold[j] else 0)
+        # 3: the weights of active inputs; most inputs aren't, so these are not looked at
         for k in range(start[t], start[t + 1]):
-            row = rows[inputs[k]]
-            for j in range(n):
+            row = weights[inputs[k]]
+            for j in range(n_neurons):
                 mem[t + 1, j] += row[j]
-        for j in range(n):
+        # 4 and 5: saturate once, then compare
+        for j in range(n_neurons):
             mem[t + 1, j] = min(max(mem[t + 1, j], -high - 1), high)
             if mem[t + 1, j] > threshold[j]:
-                spikes[found] = j
-                found += 1
-    start_out[n_steps] = found
-    return start_out, spikes[:found]
+                spikes[n_spikes] = j
+                n_spikes += 1
+    spike_start[n_steps] = n_spikes
+    return spike_start, spikes[:n_spikes]

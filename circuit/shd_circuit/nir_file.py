@@ -42,7 +42,18 @@ UNITS = (
 
 
 def unwritable_reasons(model: Network) -> list[str]:
-    """Return what in a network the file can't hold: all reasons, none if it holds all."""
+    """Return all reasons why a NIR file can't hold a network.
+
+    Parameters
+    ----------
+    model : Network
+        A trained network.
+
+    Returns
+    -------
+    list of str
+        None if the file holds all of it.
+    """
     if not isinstance(model, SpikingNetwork):
         return ["network 'convolutional': it has no spikes"]
     if reason := unsupported_forward(model):
@@ -55,25 +66,32 @@ def unwritable_reasons(model: Network) -> list[str]:
     if model.n_layers != 2:
         reasons.append("the file holds one hidden layer")
     for i, (_, lif) in enumerate(model.layers, start=1):
-        beta, threshold = lif.beta.detach().clamp(0, 1), lif.threshold.detach()
-        if model.accumulates_only(lif):
-            continue
-        if not (torch.isfinite(threshold) & (threshold > 0)).all():
-            reasons.append(f"lif{i} has a threshold that is not finite, or not above 0")
-        if lif.state_function.__func__ is not Leaky._base_sub or not lif.reset_delay:
-            reasons.append(f"the reset of lif{i} is no subtraction, a step late")
-        if (beta == 1).any():
-            reasons.append(f"lif{i} has a beta of 1: no time constant is that long")
-        elif (_betas(_taus(beta.numpy())) != beta.numpy()).any():
-            reasons.append(f"lif{i} has a beta that no float32 time constant gives back")
+        if not model.accumulates_only(lif):
+            reasons += _unwritable_neuron(f"lif{i}", lif)
+    return reasons
+
+
+def _unwritable_neuron(name: str, lif: Leaky) -> list[str]:
+    """Return the reasons why the file can't hold a layer's neurons."""
+    reasons = []
+    beta = lif.beta.detach().clamp(0, 1).numpy()
+    threshold = lif.threshold.detach()
+    if not (torch.isfinite(threshold) & (threshold > 0)).all():
+        reasons.append(f"{name} has a threshold that is not finite, or not above 0")
+    if lif.state_function.__func__ is not Leaky._base_sub or not lif.reset_delay:
+        reasons.append(f"the reset of {name} is no subtraction, a step late")
+    if (beta == 1).any():
+        reasons.append(f"{name} has a beta of 1: no time constant is that long")
+    elif (_betas(_taus(beta)) != beta).any():
+        reasons.append(f"{name} has a beta that no float32 time constant gives back")
     return reasons
 
 
 def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
     """Write a network as a NIR graph.
 
-    Every neuron parameter is a float32 vector. A warning says what NIR can't; it also stands in the
-    file's metadata.
+    Every neuron parameter is a float32 vector. A warning says what NIR can't express; the file's
+    metadata have it, too.
 
     Parameters
     ----------
@@ -93,7 +111,16 @@ def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
         raise ValueError(f"NIR can't hold this network: {'; '.join(reasons)}")
     assert isinstance(model, SpikingNetwork)
     warnings.warn(f"{path}: {WARNING}", stacklevel=2)
-    metadata = {
+    nodes = _nodes(model, grid)
+    edges = list(pairwise(nodes))  # a chain, in the order of the nodes
+    graph = nir.NIRGraph(nodes, edges, metadata=_metadata(grid))
+    with atomic(path) as unfinished:
+        nir.write(unfinished, graph)
+
+
+def _metadata(grid: Downsampling) -> dict[str, str | float]:
+    """Return what the graph itself can't say."""
+    return {
         "time_step_s": STEP_S,
         "step_ms": grid.step_ms,
         "reset": "subtract",
@@ -103,58 +130,84 @@ def write_nir(model: Network, grid: Downsampling, path: str | Path) -> None:
         "class": "the output neuron with most spikes; of several with equally many, the first",
         "warning": WARNING,
     }
+
+
+def _nodes(model: SpikingNetwork, grid: Downsampling) -> dict[str, nir.NIRNode]:
+    """Return the graph's nodes by name, in the order in which they are connected."""
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input({"input": np.array([grid.n_units])})}
     if model.delays != (0,):
+        # a copy of the input for each delay, one below the other, then each copy's delay
         copies = np.tile(np.eye(grid.n_units, dtype=np.float32), (len(model.delays), 1))
-        late = np.repeat(np.array(model.delays) * STEP_S, grid.n_units)
-        nodes |= {"copies": nir.Linear(copies), "delays": nir.Delay(late.astype(np.float32))}
+        delays_s = np.repeat(np.array(model.delays) * STEP_S, grid.n_units)
+        nodes["copies"] = nir.Linear(copies)
+        nodes["delays"] = nir.Delay(delays_s.astype(np.float32))
     for i, (fc, lif) in enumerate(model.layers, start=1):
         nodes[f"fc{i}"] = nir.Affine(fc.weight.detach().numpy(), fc.bias.detach().numpy())
-        tau = _taus(_vector(lif.beta.clamp(0, 1), fc))
-        neuron = {"tau": tau, "r": tau / np.float32(STEP_S)}
-        neuron |= {"v_leak": np.zeros_like(tau), "v_reset": np.zeros_like(tau)}
-        nodes[f"lif{i}"] = nir.LIF(
-            v_threshold=_vector(lif.threshold, fc), metadata={"reset": "subtract"}, **neuron
-        )
-    nodes["output"] = nir.Output({"output": np.array([fc.out_features])})
-    names = list(nodes)
-    graph = nir.NIRGraph(nodes, list(pairwise(names)), metadata=metadata)
-    with atomic(path) as part:
-        nir.write(part, graph)
+        nodes[f"lif{i}"] = _neurons(fc, lif)
+    n_classes = model.layers[-1][0].out_features
+    nodes["output"] = nir.Output({"output": np.array([n_classes])})
+    return nodes
+
+
+def _neurons(fc: nn.Linear, lif: Leaky) -> nir.LIF:
+    """Return the node of a layer's neurons, with a value for each of them."""
+    tau = _taus(_vector(lif.beta.clamp(0, 1), fc))
+    return nir.LIF(
+        tau=tau,
+        r=tau / np.float32(STEP_S),
+        v_leak=np.zeros_like(tau),
+        v_reset=np.zeros_like(tau),
+        v_threshold=_vector(lif.threshold, fc),
+        metadata={"reset": "subtract"},
+    )
 
 
 def read_nir(path: str | Path) -> tuple[SpikingNetwork, Downsampling]:
-    """Read a graph that `write_nir` wrote; return the network and its input's grid.
+    """Read a graph that `write_nir` wrote.
 
-    The network gives the same spikes, to the last one. It has a beta and a threshold for every
-    neuron; its surrogate is the study's.
+    Parameters
+    ----------
+    path : str or Path
+        The HDF5 file.
+
+    Returns
+    -------
+    model : SpikingNetwork
+        It gives the same spikes, to the last one. It has a beta and a threshold for every neuron.
+        Its surrogate is the study's.
+    grid : Downsampling
+        Its input.
     """
     graph = nir.read(path)
-    about, nodes = graph.metadata, graph.nodes
-    grid = Downsampling(**json.loads(about["input"]))
+    nodes = graph.nodes
+    grid = Downsampling(**json.loads(graph.metadata["input"]))
     delays: tuple[int, ...] = (0,)
     if "delays" in nodes:
-        late = nodes["delays"].delay[:: grid.n_units] / STEP_S
-        delays = tuple(np.rint(late).astype(int).tolist())
-    weights = [nodes[f"fc{i}"].weight for i in (1, 2)]
-    sizes = grid.n_units, *(len(weight) for weight in weights)
+        of_each_copy = nodes["delays"].delay[:: grid.n_units] / STEP_S
+        delays = tuple(np.rint(of_each_copy).astype(int).tolist())
+    n_hidden = len(nodes["fc1"].weight)
+    n_classes = len(nodes["fc2"].weight)
+    sizes = (grid.n_units, n_hidden, n_classes)
     model = SpikingNetwork(sizes, NetworkConfig(), torch.Generator(), grid.step_ms, delays)
     for i, (fc, lif) in enumerate(model.layers, start=1):
-        neuron = nodes[f"lif{i}"]
+        neurons = nodes[f"lif{i}"]
         fc.weight.data = torch.from_numpy(nodes[f"fc{i}"].weight)
         fc.bias.data = torch.from_numpy(nodes[f"fc{i}"].bias)
-        lif.beta = torch.from_numpy(_betas(neuron.tau))
-        lif.threshold = torch.from_numpy(neuron.v_threshold)
+        lif.beta = torch.from_numpy(_betas(neurons.tau))
+        lif.threshold = torch.from_numpy(neurons.v_threshold)
     return model, grid
 
 
 def _vector(values: torch.Tensor, fc: nn.Linear) -> np.ndarray:
+    """Return one value for each neuron of a layer, also where all share one."""
     return values.detach().expand(fc.out_features).contiguous().numpy()
 
 
 def _taus(betas: np.ndarray) -> np.ndarray:
+    """Return the time constants of betas, seconds, float32."""
     return (STEP_S / (1 - betas.astype(np.float64))).astype(np.float32)
 
 
 def _betas(taus: np.ndarray) -> np.ndarray:
+    """Return the betas of time constants, float32."""
     return (1 - STEP_S / taus.astype(np.float64)).astype(np.float32)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from snntorch import Leaky
 from torch import nn
 
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
@@ -12,7 +13,7 @@ from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantization import HEADROOM
-from shd_helpers.network.spiking import class_name
+from shd_helpers.network.spiking import ChannelConv1d, class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.pretrained import TrainedNetwork
 
@@ -20,53 +21,103 @@ from shd_helpers.study.pretrained import TrainedNetwork
 def integer_network(
     model: Network, config: NetworkConfig, grid: Downsampling, quantization: Quantization
 ) -> IntegerNetwork:
-    """Return the circuit of a network that was trained with this configuration on this grid.
+    """Round a trained network to a circuit's integers.
 
-    Weights become whole multiples of the scales of `Quantization.integers`. A layer's membranes
-    count in 2^-shift of such a scale, with the largest shift at which every threshold, times the
-    headroom, fits. ValueError says why no circuit is made of such a network: it must be exactly a
-    `SpikingNetwork` of snntorch's `Leaky` neurons, as the compiled engine computes them, because a
-    circuit has nothing else.
+    Parameters
+    ----------
+    model : Network
+        Exactly a `SpikingNetwork` of snntorch's `Leaky` neurons, as the compiled engine computes
+        them, because a circuit has nothing else.
+    config : NetworkConfig
+        With which it was trained.
+    grid : Downsampling
+        On which it was trained.
+    quantization : Quantization
+        The bits and the leak.
+
+    Returns
+    -------
+    IntegerNetwork
+        The circuit.
+
+    Raises
+    ------
+    ValueError
+        If there is no circuit of such a network; the message says why.
     """
     if not quantization:
         raise ValueError("circuit '': a network of floats has no bits; name them, such as 3-8-12")
     if reasons := quantization.refusals(config, grid):
         raise ValueError("; ".join(reasons))
-    _check_network(model, config.step_beta(grid.step_ms))
-    assert isinstance(model, SpikingNetwork)
-    bits, layers = (quantization.fc1_bits, quantization.fc2_bits), []
-    for (fc, lif), b in zip(model.layers, bits, strict=True):
-        whole, scale = quantization.layer_integers(fc, lif, b)
-        n_places = fc.out_features // len(scale)  # at which weights and biases are the same
-        scale = scale.repeat(n_places)
-        theta = quantization.membrane_range(fc, lif).double() / HEADROOM / scale
-        shift = math.floor(math.log2(quantization.high / HEADROOM / theta.max()))
-        shift = max(0, shift)  # it is 0 at least, but for the rounding of floats
-        fine = 2.0**shift / scale
-        bias = torch.round(fc.bias.detach().double().repeat(n_places) * fine)
-        bias = bias.clamp(-quantization.high, quantization.high)
-        threshold = torch.round(lif.threshold.detach().double() * fine).clamp(min=1)
-        threshold = threshold.clamp(max=quantization.high)  # of a readout: no membrane is above it
-        integers = [numbers.numpy().astype(np.int64) for numbers in (whole, bias, threshold)]
-        factor = None
-        if config.learn_beta:
-            beta = lif.beta.detach().double().clamp(0, 1).expand(len(scale))
-            factor = torch.round(beta * (1 << OWN_FACTOR_BITS)).numpy().astype(np.int64)
-        layers.append(IntegerLayer(integers[0], integers[1], integers[2], shift, factor))
     beta = config.step_beta(grid.step_ms)
-    by_shift = quantization.leak == "shift"
-    by_product = not by_shift and not config.learn_beta
+    _check_network(model, beta)
+    assert isinstance(model, SpikingNetwork)
+    weight_bits = (quantization.fc1_bits, quantization.fc2_bits)
+    layers = [
+        _integer_layer(fc, lif, bits, quantization, has_own_leaks=config.learn_beta)
+        for (fc, lif), bits in zip(model.layers, weight_bits, strict=True)
+    ]
+    leak_shift = 0
+    leak_factor = 0
+    if quantization.leak == "shift":
+        leak_shift = quantization.leak_shift(beta)
+    elif not config.learn_beta:
+        leak_factor = round(beta * (1 << FACTOR_BITS))
     return IntegerNetwork(
-        grid,
-        model.delays,
-        tuple(layers),
-        quantization.mem_bits,
-        quantization.leak_shift(beta) if by_shift else 0,
-        round(beta * (1 << FACTOR_BITS)) if by_product else 0,
-        config.kernel_size,
-        config.stride,
-        config.readout == "membrane",
+        grid=grid,
+        delays=model.delays,
+        layers=tuple(layers),
+        mem_bits=quantization.mem_bits,
+        leak_shift=leak_shift,
+        leak_factor=leak_factor,
+        kernel=config.kernel_size,
+        stride=config.stride,
+        is_membrane=config.readout == "membrane",
     )
+
+
+def _integer_layer(
+    fc: nn.Linear | ChannelConv1d,
+    lif: Leaky,
+    weight_bits: int,
+    quantization: Quantization,
+    has_own_leaks: bool,
+) -> IntegerLayer:
+    """Round a layer to integers.
+
+    Weights become whole multiples of the scales of `Quantization.integers`. Membranes count in
+    2^-shift of such a scale, so that weights are shifted left by `shift` when they are added. It is
+    the largest shift at which every threshold, times the headroom, fits into a membrane.
+    """
+    whole, channel_scale = quantization.layer_integers(fc, lif, weight_bits)
+    # at each window of shared weights, scales and biases are the same
+    n_windows = fc.out_features // len(channel_scale)
+    scale = channel_scale.repeat(n_windows)
+    held = quantization.membrane_range(fc, lif).double() / HEADROOM / scale
+    shift = math.floor(math.log2(quantization.high / HEADROOM / held.max()))
+    shift = max(0, shift)  # scales are made so that it is at least 0, but floats are rounded
+    units_of_membrane = 2.0**shift / scale
+    bias = torch.round(fc.bias.detach().double().repeat(n_windows) * units_of_membrane)
+    bias = bias.clamp(-quantization.high, quantization.high)
+    threshold = torch.round(lif.threshold.detach().double() * units_of_membrane)
+    # the threshold of a readout is infinite, and becomes one that no membrane exceeds
+    threshold = threshold.clamp(min=1).clamp(max=quantization.high)
+    factor = None
+    if has_own_leaks:
+        beta = lif.beta.detach().double().clamp(0, 1).expand(len(scale))
+        factor = _whole_numbers(torch.round(beta * (1 << OWN_FACTOR_BITS)))
+    return IntegerLayer(
+        weight=_whole_numbers(whole),
+        bias=_whole_numbers(bias),
+        threshold=_whole_numbers(threshold),
+        shift=shift,
+        factor=factor,
+    )
+
+
+def _whole_numbers(rounded: torch.Tensor) -> np.ndarray:
+    """Return floats that are rounded already as int64."""
+    return rounded.numpy().astype(np.int64)
 
 
 def _check_network(model: Network, beta: float) -> None:
@@ -90,38 +141,84 @@ def _check_network(model: Network, beta: float) -> None:
 
 
 def circuit_of(trained: TrainedNetwork, quantization: Quantization | None = None) -> IntegerNetwork:
-    """Return the circuit of a trained network, perhaps of other bits than its run's.
+    """Round a trained network from a run folder or a file to a circuit's integers.
 
-    ValueError as `integer_network`.
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        From `study.load_network` or `study.load_pretrained`.
+    quantization : Quantization, optional
+        Other bits than those of the network's recipe.
+
+    Returns
+    -------
+    IntegerNetwork
+        The circuit.
+
+    Raises
+    ------
+    ValueError
+        As `integer_network`.
     """
     wanted = quantization or trained.recipe.circuit
     return integer_network(trained.network, trained.recipe.network, trained.grid, wanted)
 
 
-def circuit_words(circuit: IntegerNetwork, events: Events) -> np.ndarray:
-    """Return the word that the circuit hears in each utterance, shape (utterances,)."""
-    return np.array(events.class_names)[answers(circuit.evaluate(events)[0])]
+def circuit_predictions(circuit: IntegerNetwork, events: Events) -> np.ndarray:
+    """Return the class that the circuit predicts for each utterance.
+
+    Parameters
+    ----------
+    circuit : IntegerNetwork
+        The circuit.
+    events : Events
+        Utterances, downsampled on its grid.
+
+    Returns
+    -------
+    ndarray of str
+        Names of classes, shape (utterances,).
+    """
+    scores, _ = circuit.evaluate(events)
+    return np.array(events.class_names)[answers(scores)]
 
 
 def circuit_scores(
     circuit: IntegerNetwork, validated: Evaluation, tested: Evaluation | None, seen: Sequence[int]
 ) -> dict[str, float | None]:
-    """Return the circuit's accuracies, and how often it answers as the network of floats.
+    """Compare a circuit with the network of floats that it was made of.
 
-    Takes what that network answered (`tested` is None where the test utterances aren't scored) and
-    the speakers of the training utterances. Returns `integer_validation`, `integer_test`,
-    `integer_test_seen`, `integer_test_unseen` and `integer_agreement` (on the test utterances;
-    where they aren't scored, on those of the validation): fractions, None where nothing was
-    measured.
+    Parameters
+    ----------
+    circuit : IntegerNetwork
+        The circuit.
+    validated : Evaluation
+        What the network of floats answered on the validation utterances.
+    tested : Evaluation, optional
+        The same on the test utterances; None if these aren't scored.
+    seen : sequence of int
+        The speakers of the training utterances.
+
+    Returns
+    -------
+    dict of str to float
+        Accuracies, as fractions: `integer_validation`, `integer_test`, `integer_test_seen` and
+        `integer_test_unseen`. `integer_agreement` is the share of utterances with the same answer:
+        of the test utterances, or, if these aren't scored, of those of the validation. None stands
+        for what wasn't measured.
     """
-    own = _evaluate(circuit, validated)
+    own_validated = _evaluate(circuit, validated)
     own_tested = None if tested is None else _evaluate(circuit, tested)
-    same = (own_tested or own).answers == (tested or validated).answers
-    scores: dict[str, float | None] = {"validation": own.accuracy, "agreement": float(same.mean())}
+    is_same = (own_tested or own_validated).answers == (tested or validated).answers
+    scores: dict[str, float | None] = {
+        "validation": own_validated.accuracy,
+        "agreement": float(is_same.mean()),
+    }
     scores |= seen_and_unseen_accuracy(own_tested, seen)
     return {f"integer_{name}": score for name, score in scores.items()}
 
 
 def _evaluate(circuit: IntegerNetwork, floats: Evaluation) -> Evaluation:
+    """Evaluate a circuit on the utterances on which the network of floats was evaluated."""
     scores, n_spikes = circuit.evaluate(floats.events)
     return Evaluation(floats.model, floats.events, torch.from_numpy(scores).double(), n_spikes)

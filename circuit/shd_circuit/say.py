@@ -1,10 +1,12 @@
-"""A page that hears a digit, in one file (``make say``): `sound/` and a circuit, compiled.
+"""Write a demo page that recognizes digits with an exported circuit, in one file (``make say``).
 
-zig's clang, which PyPI has as ``ziglang``, compiles to WebAssembly.
+The C sources in `sound/` and the circuit's are compiled to WebAssembly by zig's clang, which PyPI
+has as ``ziglang``. The page has both as text and needs nothing else.
 """
 
 import argparse
 import base64
+import importlib.util
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import webbrowser
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -27,8 +30,15 @@ from shd_helpers.study.statistics import interval
 
 FOLDER = "results/circuit"
 ZIG = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi", "-std=c99", "-s"]
-EAR = ["-DFLOAT", "-DMAX_SAMPLES=80000", "-DMAX_RECORDING=720000", "-O3", "-msimd128"]
-EAR += ["-fcx-limited-range", "-mexec-model=reactor"]
+COCHLEA = [
+    "-DFLOAT",
+    "-DMAX_SAMPLES=80000",  # of an utterance: 1.7 s at 48 kHz
+    "-DMAX_RECORDING=720000",  # 15 s
+    "-O3",
+    "-msimd128",
+    "-fcx-limited-range",  # complex products without checks for infinity
+    "-mexec-model=reactor",  # a library without main
+]
 NOTICE = (
     "The network was trained on the "
     '<a href="https://doi.org/10.1109/TNNLS.2020.3044364">Heidelberg Digits</a> (B. Cramer, Y. '
@@ -39,9 +49,32 @@ NOTICE = (
 
 
 def compile_c(file: Path, options: Sequence[str]) -> bytes:
-    """Return a C file as WebAssembly; ExportError, if it can't be compiled."""
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place) / "out.wasm"
+    """Compile a C file to WebAssembly.
+
+    Parameters
+    ----------
+    file : Path
+        It may include files of its folder.
+    options : sequence of str
+        For the compiler.
+
+    Returns
+    -------
+    bytes
+        The module.
+
+    Raises
+    ------
+    ExportError
+        If it can't be compiled, or there is no compiler.
+    """
+    if importlib.util.find_spec("ziglang") is None:
+        raise ExportError(
+            "zig's C compiler: not found. Start this by make say, or install it: pip install -e "
+            "'./circuit[demo]'"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.wasm"
         command = [*ZIG, *options, str(file), "-o", str(out)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
@@ -50,52 +83,83 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
 
 
 def chances(folder: Path) -> str:
-    """Say how often such a network is right for a person whom it doesn't know.
+    """Say how often such a network is right for a speaker who isn't in its training set.
 
-    It is known of the committed folder alone: its network, trained without a speaker at a time and
-    rounded to the same bits, stands in ``results/circuit_bits_small.csv``.
+    Parameters
+    ----------
+    folder : Path
+        An exported folder. The answer is known of the committed one alone: its network, trained
+        with leave-one-speaker-out and rounded to the same bits, is in
+        ``results/circuit_bits_small.csv``.
+
+    Returns
+    -------
+    str
+        A sentence or two for the page.
     """
     if folder != ROOT / FOLDER:
         return "How often this network is right for a stranger isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
-    plan = YAML(typ="safe", pure=True).load(ROOT / "sweeps" / "reference.yaml")["plan"]
-    table = table[table.speaker.isin(plan["unseen_speakers"])]
-    right = table.pivot(index="speaker", columns="seed", values="accuracy")
-    mean, half = interval(100 * right.to_numpy())
+    sweep = YAML(typ="safe").load(ROOT / "sweeps" / "reference.yaml")
+    table = table[table.speaker.isin(sweep["plan"]["unseen_speakers"])]
+    accuracies = table.pivot(index="speaker", columns="seed", values="accuracy")
+    mean, half = interval(100 * accuracies.to_numpy())
     return (
         f"How often is such a network right for a stranger? For {mean:.0f} ± {half:.0f} % of the "
-        f"words: mean and 95 % interval over {len(right)} people, each left out of training once, "
-        "all recorded with the same microphones; yours is another one."
+        f"words: mean and 95 % interval over {len(accuracies)} people, each left out of training "
+        "once, all recorded with the same microphones; yours is another one."
     )
 
 
 def page(folder: Path) -> str:
-    """Return the page of an exported circuit.
+    """Write the demo page of an exported circuit.
 
-    ExportError, if it can't be read or compiled, or its `network.h` is another circuit's.
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Returns
+    -------
+    str
+        HTML, with the script, the compiled modules and all texts in it.
+
+    Raises
+    ------
+    ExportError
+        If the folder can't be read or compiled, or its ``network.h`` is another circuit's.
     """
     check_header(folder)
-    with reading(folder / "network.h", ExportError, "Write the folder anew with make export."):
-        header = (folder / "network.h").read_text(encoding="utf-8")
-        sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}
-        names = ("N_UNITS", "N_STEPS", "N_HIDDEN", "POOL_STEPS", "BIN_MS")
-        parts: dict = {name.lower(): sizes[name] for name in names}
-        parts["is_membrane"] = sizes["IS_MEMBRANE"]
-        found = re.search(r"classes \(([^)]*)\)", (folder / "README.md").read_text("utf-8"))
-        assert found
-        parts["words"] = [each.split()[1] for each in found[1].split(", ")]
+    data = _circuit_data(folder)
     sound = files("shd_circuit") / "sound"
     modules = (
-        compile_c(Path(str(sound / "hear.c")), EAR),
-        compile_c(folder / "reference.c", [f"-DTRACE={parts['is_membrane']}", "-Os"]),
+        compile_c(Path(str(sound / "hear.c")), COCHLEA),
+        # the page shows membranes where these are the scores
+        compile_c(folder / "reference.c", [f"-DTRACE={data['is_membrane']}", "-Os"]),
     )
-    parts["modules"] = [base64.b64encode(module).decode() for module in modules]
-    parts["worker"] = (sound / "worker.js").read_text(encoding="utf-8")
-    parts |= {"chances": chances(folder), "notice": NOTICE}
+    data["modules"] = [base64.b64encode(module).decode() for module in modules]
+    data["worker"] = (sound / "worker.js").read_text(encoding="utf-8")
+    data["chances"] = chances(folder)
+    data["notice"] = NOTICE
     script = (sound / "page.js").read_text(encoding="utf-8")
-    text = (sound / "page.html").read_text(encoding="utf-8")
-    inline = json.dumps(parts).replace("<", "\\u003c")
-    return text.replace("SCRIPT", script, 1).replace("PARTS", inline, 1)
+    html = (sound / "page.html").read_text(encoding="utf-8")
+    # "<" could end the script that holds the data
+    inline = json.dumps(data).replace("<", "\\u003c")
+    return html.replace("SCRIPT", script, 1).replace("PARTS", inline, 1)
+
+
+def _circuit_data(folder: Path) -> dict[str, Any]:
+    """Return a circuit's sizes, and its classes, by the names that the page's script has."""
+    with reading(folder / "network.h", ExportError, "Write the folder anew with make export."):
+        header = (folder / "network.h").read_text(encoding="utf-8")
+        readme = (folder / "README.md").read_text(encoding="utf-8")
+        sizes = {name: int(n) for name, n in re.findall(r"#define (\w+) (\d+)\n", header)}
+        names = ("N_UNITS", "N_STEPS", "N_HIDDEN", "POOL_STEPS", "BIN_MS", "IS_MEMBRANE")
+        data: dict[str, Any] = {name.lower(): sizes[name] for name in names}
+        class_list = re.search(r"classes \(([^)]*)\)", readme)  # such as "0 zero, 1 one"
+        assert class_list
+        data["words"] = [numbered.split()[1] for numbered in class_list[1].split(", ")]
+    return data
 
 
 def main() -> None:
@@ -106,10 +170,10 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="open it in a browser")
     given = parser.parse_args()
     try:
-        text, out = page(resolve(given.folder)), resolve(given.out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(out) as part:
-            part.write_text(text, encoding="utf-8")
+        text = page(resolve(given.folder))
+        out = resolve(given.out)
+        with atomic(out) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     except ExportError as error:
         sys.exit(f"\nNo page was written.\n{error}")
     print(f"Open {os.path.relpath(out)} ({len(text.encode()) / 1000:.0f} kB)")

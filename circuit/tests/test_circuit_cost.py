@@ -1,32 +1,38 @@
-"""Bytes and operations of a circuit, counted one by one."""
+"""Bytes, operations and waiting spikes of a circuit, counted one by one."""
 
 import numpy as np
 import pytest
-from circuits import named, random_circuit, random_words
-from shd_circuit.cost import memory, operations
+from circuits import named, random_circuit, random_utterances
+from shd_circuit.cost import fifo_depth, memory, operations, step_cycles
 
 from shd_helpers.events.downsampling import Events
 
 NETWORK = random_circuit(delays=(0, 10, 400))  # the last copy never arrives
-WORDS = random_words(4)
+UTTERANCES = random_utterances(4)
 
 
 @pytest.fixture(scope="module")
 def events():
-    pooled = [NETWORK.pool(*word[:2]) for word in WORDS]
-    steps, units = (np.concatenate(part).astype(np.uint16) for part in zip(*pooled, strict=True))
-    offsets = np.cumsum([0, *(len(part[0]) for part in pooled)])
-    labels = np.zeros(len(WORDS), np.int64)
-    grid = NETWORK.grid
+    return pooled(NETWORK, UTTERANCES)
+
+
+def pooled(network, utterances):
+    """Return utterances as the circuit's front downsamples them."""
+    each = [network.pool(*utterance.spikes) for utterance in utterances]
+    steps = np.concatenate([steps for steps, _ in each]).astype(np.uint16)
+    units = np.concatenate([units for _, units in each]).astype(np.uint16)
+    offsets = np.cumsum([0, *(len(steps) for steps, _ in each)])
+    labels = np.zeros(len(utterances), np.int64)
+    grid = network.grid
     return Events(steps, units, offsets, labels, labels, ("a",), grid.n_steps, grid.n_units)
 
 
 def test_operations_are_those_of_a_loop_over_spikes(events):
-    found = operations(NETWORK, events)
+    counted = operations(NETWORK, events)
     adds = effective = hidden = 0
-    for word in WORDS:
-        run = NETWORK.run(*word[:2])
-        for step, unit in zip(*NETWORK.pool(*word[:2]), strict=True):
+    for utterance in UTTERANCES:
+        run = NETWORK.run(*utterance.spikes)
+        for step, unit in zip(*NETWORK.pool(*utterance.spikes), strict=True):
             for k, delay in enumerate(NETWORK.delays):
                 if step + delay < NETWORK.grid.n_steps:
                     adds += 24
@@ -35,13 +41,13 @@ def test_operations_are_those_of_a_loop_over_spikes(events):
         hidden += run.spk[0].sum()
         adds += 5 * run.spk[0].sum()
     effective += hidden * np.count_nonzero(NETWORK.layers[1].weight) / 24
-    assert found.accumulates == adds / 4
-    assert found.hidden_spikes == hidden / 4 > 0
-    assert found.effective_accumulates == pytest.approx(effective / 4)
-    assert found.neuron_updates == 333 * 29
+    assert counted.accumulates == adds / 4
+    assert counted.hidden_spikes == hidden / 4 > 0
+    assert counted.effective_accumulates == pytest.approx(effective / 4)
+    assert counted.neuron_updates == 333 * 29
 
 
-def test_bytes_by_hand():
+def test_bytes_are_those_counted_by_hand():
     table = memory(NETWORK)
     assert table.bytes["weights, layer 1"] == 24 * 3 * 183 * 3 / 8  # of 3 bits
     assert table.bytes["weights, layer 2"] == 24 * 5
@@ -50,23 +56,47 @@ def test_bytes_by_hand():
     assert table.bytes["pooling"] == 183 * 9 / 8
 
 
-def test_a_small_network_by_hand():
+def test_a_small_network_is_counted_as_by_hand():
     """Weights are stored once, and an input costs where it is seen."""
-    network = named("small")  # 4 neurons at each of 8 places, 4 delays
+    network = named("small")  # 4 neurons at each of 8 windows, 4 delays
     table = memory(network)
     assert table.bytes["weights, layer 1"] == 4 * 4 * 64 * 3 / 8
     assert table.bytes["weights, layer 2"] == 32 * 5
     assert table.bytes["leaks"] == 37 * 13 / 8
     assert table.bytes["scores"] == 5 * (16 + 9) / 8
-    ms, units, _ = random_words(2, n_events=600, end_ms=300)[1]
-    steps, blocks = network.pool(ms, units)
-    offsets, label = np.array([0, len(steps)]), np.zeros(1, np.int64)
-    grid, run = network.grid, network.run(ms, units)
-    places = sum(16 * p <= block < 16 * p + 64 for block in blocks for p in range(8))
-    one = Events(
-        steps.astype(np.uint16), blocks.astype(np.uint16), offsets, label, label, ("a",),
-        grid.n_steps, grid.n_units,
-    )  # fmt: skip
-    found = operations(network, one)
-    assert found.accumulates == 4 * 4 * places + 5 * run.spk[0].sum()
-    assert found.neuron_updates == 333 * 37
+    utterance = random_utterances(2, n_events=600, end_ms=300)[1]
+    run = network.run(*utterance.spikes)
+    _, blocks = network.pool(*utterance.spikes)
+    n_windows = sum(16 * p <= block < 16 * p + 64 for block in blocks for p in range(8))
+    counted = operations(network, pooled(network, [utterance]))
+    assert counted.accumulates == 4 * 4 * n_windows + 5 * run.spk[0].sum()
+    assert counted.neuron_updates == 333 * 37
+
+
+def test_a_buffer_s_depth_is_that_of_a_loop_over_entries():
+    """Entry after entry, where the formula sorts them all at once."""
+    network = random_circuit()
+    utterance = random_utterances(2)[1]
+    step_ms = int(network.grid.step_ms)
+    end_ms = network.grid.n_steps * step_ms
+    clock_hz = 60_000
+    _, computing = step_cycles(network, utterance, 4)
+    ticks = [(ms, 0) for ms in range(1, end_ms + 1)]
+    spikes = [(ms, 1) for ms in utterance.milliseconds.tolist() if ms < end_ms]
+    entries = sorted(ticks + spikes)
+    now = 0.0  # in cycles
+    step = 0
+    taken = []
+    for ms, _ in entries:
+        now = max(now, ms * clock_hz / 1000)
+        taken.append(now)
+        if ms >= (step + 1) * step_ms:
+            now += computing[step]
+            step += 1
+        now += 2
+    waiting = []
+    for ms in range(end_ms + 1):
+        n_arrived = sum(other <= ms for other, _ in entries)
+        n_taken = sum(start <= ms * clock_hz / 1000 for start in taken)
+        waiting.append(n_arrived - n_taken)
+    assert fifo_depth(network, utterance, clock_hz, 4) == max(waiting) > 50

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import shd_circuit
-from test_export import run_of
+from runs import run_of
 
 from scripts import circuit_tables as tables
 from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained
@@ -32,7 +32,7 @@ def make(monkeypatch, table, *names):
     tables.main()
 
 
-def test_disturbances(home, monkeypatch, capsys):
+def test_a_table_has_each_disturbance_once_and_no_run_twice(home, monkeypatch, capsys):
     path = home / "results" / "circuit_disturbances.csv"
     make(monkeypatch, "disturbances", "a")
     first = path.read_text()
@@ -48,7 +48,7 @@ def test_disturbances(home, monkeypatch, capsys):
         assert own[f"{name}_accuracy"] == pytest.approx(info["scores"][name], rel=1e-4)
 
 
-def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
+def test_faults_are_those_of_a_run_or_of_its_kept_network(home, monkeypatch, capsys):
     kept = home / "results" / "networks" / "kept.npz"
     kept.parent.mkdir(parents=True)
     save_pretrained(read_run(home / "runs" / "b"), kept)
@@ -68,8 +68,8 @@ def test_faults_of_a_run_and_of_a_kept_network(home, monkeypatch, capsys):
     assert len(pd.read_csv(path)) == len(table)
 
 
-def test_bits_of_the_small_network(home, monkeypatch, capsys):
-    """Of the words of who didn't train; with many bits hardly an answer differs."""
+def test_circuits_of_more_bits_agree_more_often(home, monkeypatch, capsys):
+    """Of utterances of unseen speakers. With many bits hardly an answer differs."""
     monkeypatch.setattr(tables, "SMALL_CHOSEN", ("8-8-16 product", "2-8-16 product"))
     make(monkeypatch, "bits_small", "a")
     table = pd.read_csv(home / "results" / "circuit_bits_small.csv").set_index("circuit")

@@ -144,7 +144,9 @@ def test_a_slower_clock_puts_steps_together():
 def few_bits(name):
     """Return a circuit with thresholds that rounding hardly moves, and utterances for it."""
     circuit = named(name)
-    layers = [replace(p, threshold=np.full_like(p.threshold, 1000)) for p in circuit.layers]
+    layers = [
+        replace(layer, threshold=np.full_like(layer.threshold, 1000)) for layer in circuit.layers
+    ]
     return replace(circuit, layers=tuple(layers), mem_bits=16), random_events(4, 333, 183, 5, 0.1)
 
 

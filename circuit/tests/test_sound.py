@@ -1,28 +1,27 @@
 """The ear in C against the study's own: the same spikes, words and sentences."""
 
 import ctypes
-import shutil
 import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
-from scipy.signal import resample_poly
+from circuits import needs_gcc
 from shd_circuit.folder import read_circuit
 from shd_circuit.say import chances
+from shd_circuit.sources import Utterance, answers_text, events_text
+from sounds import recordings
 
 from shd_helpers.cochlea import CHANNELS, encode
-from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recordings import RecordingError
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval
 from tests import RESULTS
-from tests.test_microphone import AUDIO, NOT_WORDS, RATE, noise
+from tests.test_microphone import NOT_WORDS, RATE, noise
 
-SOUND, CIRCUIT = ROOT / "circuit" / "shd_circuit" / "sound", ROOT / "results" / "circuit"
+SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
+CIRCUIT = ROOT / "results" / "circuit"
 GCC = "gcc -std=c99 -O3 -Wall -Wextra -Werror -pedantic -Wno-unused-function -lm".split()
 LIBRARY = """
 #include "cochlea.c"
@@ -30,42 +29,33 @@ void start(void) { cochlea_start(); }
 int32_t sound(const real *sound, int32_t n, uint64_t s) { return cochlea_encode(sound, n, s); }
 int32_t next(int32_t from) { return cochlea_next(from); }
 """
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 
 
-def ear(folder, *options):
-    """Compile the ear, and return what makes steps and units of a wave."""
+def c_cochlea(folder, *options):
+    """Compile the model of the ear; return what encodes a wave, as `of_python`."""
     (folder / "library.c").write_text(LIBRARY)
     command = [GCC[0], "library.c", *options, *GCC[1:], "-I", SOUND, "-shared", "-fPIC"]
-    subprocess.run([*command, "-lm", "-o", "ear.so"], cwd=folder, check=True)
-    call = ctypes.CDLL(folder / "ear.so")
-    call.start()
+    subprocess.run([*command, "-lm", "-o", "cochlea.so"], cwd=folder, check=True)
+    library = ctypes.CDLL(folder / "cochlea.so")
+    library.start()
 
-    def heard(wave):
+    def encoded(wave):
         wave = np.ascontiguousarray(wave, np.float32 if options else np.float64)
         state = ctypes.c_uint64(int(np.random.SeedSequence(0).generate_state(1, np.uint64)[0]))
-        steps = call.sound(wave.ctypes.data_as(ctypes.c_void_p), len(wave), state)
-        assert steps == len(wave) // 2 + 1
-        found, at = [], call.next(0)
-        while at >= 0:
-            found.append(at)
-            at = call.next(at + 1)
-        return np.divmod(np.array(found, int), CHANNELS)
+        n_steps = library.sound(wave.ctypes.data_as(ctypes.c_void_p), len(wave), state)
+        assert n_steps == len(wave) // 2 + 1
+        spikes = []
+        spike = library.next(0)
+        while spike >= 0:
+            spikes.append(spike)
+            spike = library.next(spike + 1)
+        return np.divmod(np.array(spikes, int), CHANNELS)
 
-    return heard
-
-
-def words(n):
-    """Return sounds of 48 kHz: recordings where they are, else the computer's voices."""
-    if AUDIO.is_dir():
-        paths = sorted(AUDIO.glob("*.flac"))
-        return [soundfile.read(path)[0] for path in paths[:: max(1, len(paths) // n)]]
-    voices = [f"en-us+{kind}{i}" for kind in "mf" for i in range(1, 6)]
-    said = [(word, voice) for voice in voices for word in LANGUAGES["english"]][:: 100 // n]
-    return [resample_poly(synthesize(*each), RATE, SPEECH_RATE_HZ) for each in said]
+    return encoded
 
 
 def of_python(wave, seed=0):
+    """Return steps, of two samples each, and units of the study's own encoder."""
     times, units = encode(wave, RATE, seed)
     return np.rint(times * RATE / 2).astype(int), units
 
@@ -73,60 +63,67 @@ def of_python(wave, seed=0):
 @needs_gcc
 @pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_in_double_the_spikes_are_the_study_s(tmp_path, n):
+    encoded = c_cochlea(tmp_path)
     sweep = np.sin(2 * np.pi * (100 + 12e3 * np.linspace(0, 1, 12_345)) * np.arange(12_345) / RATE)
-    heard, waves = ear(tmp_path), [*words(n), sweep, words(1)[0][:1000]]
-    same = [np.array_equal(heard(wave), of_python(wave)) for wave in waves]
-    assert same.count(False) <= len(waves) / 100
+    waves = [*recordings(n), sweep, recordings(1)[0][:1000]]
+    is_same = [np.array_equal(encoded(wave), of_python(wave)) for wave in waves]
+    assert is_same.count(False) <= len(waves) / 100
+
+
+def counts_of_blocks(steps, units):
+    """Return how many spikes fall into blocks of 10 ms x 5 units."""
+    counts = np.zeros((400, 140))
+    np.add.at(counts, (steps // 240, units // 5), 1)
+    return counts.ravel()
 
 
 @needs_gcc
 @pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.slow)])
 def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path, n):
-    heard, circuit = ear(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000"), read_circuit(CIRCUIT)
-
-    def blocks(steps, units):  # of 10 ms x 5 units
-        found = np.zeros((400, 140))
-        np.add.at(found, (steps // 240, units // 5), 1)
-        return found.ravel()
-
-    waves, alike = words(n), 0
+    encoded = c_cochlea(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000")
+    circuit = read_circuit(CIRCUIT)
+    waves = recordings(n)
+    n_answered_alike = 0
     for wave in waves:
-        one, two, rounded = of_python(wave), of_python(wave, seed=1), heard(wave)
-        draws, same = (np.corrcoef(blocks(*one), blocks(*x))[0, 1] for x in (two, rounded))
-        assert draws < 0.95 < 0.99 < same
-        a, b = (circuit.run(steps // 24, units).answer for steps, units in (one, rounded))
-        alike += a == b
-    assert len(waves) - alike <= 1  # of at most a hundred
+        own = of_python(wave)
+        rounded = encoded(wave)
+        counts = counts_of_blocks(*own)
+        other_draw = np.corrcoef(counts, counts_of_blocks(*of_python(wave, seed=1)))[0, 1]
+        in_float = np.corrcoef(counts, counts_of_blocks(*rounded))[0, 1]
+        assert other_draw < 0.95 < 0.99 < in_float
+        answers = [circuit.run(steps // 24, units).answer for steps, units in (own, rounded)]
+        n_answered_alike += answers[0] == answers[1]
+    assert len(waves) - n_answered_alike <= 1  # of at most a hundred
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """From a sound to its spikes, and to its digit."""
-    place = tmp_path_factory.mktemp("program")
+    folder = tmp_path_factory.mktemp("program")
     for source in (SOUND / "hear.c", CIRCUIT / "reference.c"):
-        subprocess.run([GCC[0], source, *GCC[1:], "-lm", "-o", place / source.stem], check=True)
+        subprocess.run([GCC[0], source, *GCC[1:], "-lm", "-o", folder / source.stem], check=True)
 
-    def heard(wave):
+    def answered(wave):
         sound = np.asarray(wave, np.float32).tobytes()
-        told = subprocess.run([place / "hear"], input=sound, capture_output=True, check=False)
-        answer = subprocess.run([place / "reference"], input=told.stdout, capture_output=True)
-        return told.stdout.decode(), told.stderr.decode().strip(), answer.stdout.decode()
+        heard = subprocess.run([folder / "hear"], input=sound, capture_output=True, check=False)
+        answer = subprocess.run([folder / "reference"], input=heard.stdout, capture_output=True)
+        return heard.stdout.decode(), heard.stderr.decode().strip(), answer.stdout.decode()
 
-    return heard
+    return answered
 
 
 @needs_gcc
 @pytest.mark.parametrize("gain", [1, 40])
 def test_a_word_is_found_and_answered_as_in_python(program, gain):
-    for wave in words(2):
+    circuit = read_circuit(CIRCUIT)
+    for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
         wave = np.clip(wave, -1, 1).astype(np.float32)
         word = encode_utterance(wave.astype(float), RATE)
-        ms, run = np.rint(word.times * RATE / 2).astype(int) // 24, None
-        run = read_circuit(CIRCUIT).run(ms, word.units)
-        text = "".join(f"{a} {b}\n" for a, b in zip(ms, word.units, strict=True)) + "\n"
-        told = f"{run.answer} {' '.join(map(str, run.scores))}\n"
-        assert program(wave) == (text, word.warning, told)
+        milliseconds = np.rint(word.times * RATE / 2).astype(int) // 24
+        spikes = events_text([Utterance(milliseconds, word.units, 0)])
+        answer = answers_text([circuit.run(milliseconds, word.units)])
+        assert program(wave) == (spikes, word.warning, answer)
         assert bool(word.warning) == (gain > 1)
 
 

@@ -1,4 +1,4 @@
-"""Time the committed circuit's C reference and its integer model on the same words."""
+"""Time the committed circuit's C reference and its integer model on the same utterances."""
 
 import subprocess
 import tempfile
@@ -10,47 +10,53 @@ from scripts.benchmarks.bench_cochlea import seconds
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained
 
-FOLDER, NETWORK = ROOT / "results" / "circuit_study", "circuit_0"
+FOLDER = ROOT / "results" / "circuit_study"
+NETWORK = "circuit_0"
 TIMES = 50  # the vectors one after the other, so that the process's start counts little
 
 
 def rows(repeats: int = 9) -> list[dict]:
-    """Time the folder's words, from events to a class, on one core; needs gcc.
+    """Time the folder's utterances, from spikes to a class, on one core; needs gcc.
+
+    Parameters
+    ----------
+    repeats : int
+        Of each variant; the median counts.
 
     Returns
     -------
     list of dict
-        `benchmark`, `variant`, `batch` (words), and `median_s` of one word.
+        `benchmark`, `variant`, `batch` (utterances), and `median_s` of one utterance.
     """
-    words, text = read_vectors(FOLDER), (FOLDER / "vectors.txt").read_text() * TIMES
+    utterances = read_vectors(FOLDER)
     circuit = circuit_of(load_pretrained(NETWORK))
+    vectors = (FOLDER / "vectors.txt").read_text() * TIMES
+    expected = (FOLDER / "expected.txt").read_text() * TIMES
 
-    def model():
-        for word in words:
-            circuit.run(*word[:2])
+    def run_model():
+        for utterance in utterances:
+            circuit.run(*utterance.spikes)
 
-    with tempfile.TemporaryDirectory() as place:
-        program = Path(place) / "reference"
-        subprocess.run(
-            ["gcc", "-std=c99", "-O3", FOLDER / "reference.c", "-o", program], check=True
-        )
-        expected = (FOLDER / "expected.txt").read_text() * TIMES
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "reference"
+        gcc = ["gcc", "-std=c99", "-O3", str(FOLDER / "reference.c"), "-o", str(program)]
+        subprocess.run(gcc, check=True)
 
-        def reference():
-            command = subprocess.run([program], input=text, capture_output=True, text=True)
-            assert command.stdout == expected
+        def run_reference():
+            ended = subprocess.run([program], input=vectors, capture_output=True, text=True)
+            assert ended.stdout == expected
 
-        model()  # compiles
+        run_model()  # numba compiles
         timed = {
-            "C reference": seconds(reference, repeats) / TIMES,
-            "integer model": seconds(model, repeats),
+            "C reference": seconds(run_reference, repeats) / TIMES,
+            "integer model": seconds(run_model, repeats),
         }
     return [
         {
             "benchmark": "a word in integers",
             "variant": variant,
-            "batch": len(words),
-            "median_s": time_s / len(words),
+            "batch": len(utterances),
+            "median_s": time_s / len(utterances),
         }
         for variant, time_s in timed.items()
     ]

@@ -1,4 +1,4 @@
-"""Time a word on its way from sound to a digit in C, and on the page in chromium."""
+"""Time an utterance on its way from sound to a digit in C, and on the page in chromium."""
 
 import re
 import shutil
@@ -18,82 +18,131 @@ from shd_helpers.paths import ROOT
 SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
 
 
-def in_c(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
-    """Return the seconds from a recording to its digit, without the tables' making; needs gcc."""
-    found = {}
+def in_c(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
+    """Time the way from a recording to its digit in C, without making the tables; needs gcc.
+
+    Parameters
+    ----------
+    folder : Path
+        For the programs.
+    wave : ndarray
+        The recording, shape (samples,), float32, at 48 kHz.
+    repeats : int
+        Of each variant; the median counts.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds of each variant.
+    """
     gcc = ["gcc", "-std=c99", "-O3", "-march=native", "-ffp-contract=fast", "-DBLOCK=32"]
-    reference = [*gcc, str(ROOT / FOLDER / "reference.c"), "-o", str(place / "reference")]
-    subprocess.run(reference, check=True)
+    reference = folder / "reference"
+    subprocess.run([*gcc, str(ROOT / FOLDER / "reference.c"), "-o", str(reference)], check=True)
+    timed = {}
     for name, options in (("C, double", []), ("C, float", ["-DFLOAT", "-DMAX_SAMPLES=80000"])):
-        command = [*gcc, *options, str(SOUND / "hear.c"), "-o", str(place / "hear"), "-lm"]
+        hear = folder / "hear"
+        command = [*gcc, *options, str(SOUND / "hear.c"), "-o", str(hear), "-lm"]
         subprocess.run(command, check=True)
 
-        def answer(n):
+        def answer(n, hear=hear):
+            """Return a function that lets `hear` make its tables once, and encode n times."""
+
             def run():
                 heard = subprocess.run(
-                    [place / "hear", str(n)], input=wave.tobytes(), capture_output=True, check=True
+                    [hear, str(n)], input=wave.tobytes(), capture_output=True, check=True
                 )
-                command = [place / "reference"]
-                subprocess.run(command, input=heard.stdout, capture_output=True, check=True)
+                subprocess.run([reference], input=heard.stdout, capture_output=True, check=True)
 
             return run
 
-        found[name] = (seconds(answer(9), repeats) - seconds(answer(1), repeats)) / 8
-    return found
+        # the difference has the tables and the programs' start in it no more
+        timed[name] = (seconds(answer(9), repeats) - seconds(answer(1), repeats)) / 8
+    return timed
 
 
-def on_the_page(place: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
-    """Return the seconds that the page tells, and how long a second takes it while one speaks."""
+def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
+    """Read the times that the page reports in chromium.
+
+    Parameters
+    ----------
+    folder : Path
+        For the page and the recording.
+    wave : ndarray
+        What chromium's microphone records, shape (samples,), float32, at 48 kHz.
+    repeats : int
+        How often; the median counts.
+
+    Returns
+    -------
+    dict of str to float
+        Seconds of the whole way, and of each second while one speaks; empty if a tool is missing.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not (chromium and find_spec("playwright") and find_spec("ziglang")):
         print("Without the page: it needs chromium, make browser and make say.")
         return {}
     from playwright.sync_api import sync_playwright
 
-    (place / "say.html").write_text(page(ROOT / FOLDER), encoding="utf-8")
-    sound = place / "sound.wav"
+    (folder / "say.html").write_text(page(ROOT / FOLDER), encoding="utf-8")
+    sound = folder / "sound.wav"
     soundfile.write(sound, wave, RATE_HZ, subtype="PCM_16")
-    flags = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    flags += [f"--use-file-for-fake-audio-capture={sound}"]
-    told = []
-    with sync_playwright() as p:
-        view = p.chromium.launch(executable_path=chromium, args=flags).new_page()
-        view.goto((place / "say.html").as_uri())
+    flags = [
+        "--no-sandbox",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={sound}",
+    ]
+    reported = []
+    with sync_playwright() as playwright:
+        view = playwright.chromium.launch(executable_path=chromium, args=flags).new_page()
+        view.goto((folder / "say.html").as_uri())
         for _ in range(repeats):
             view.click("#record:not([disabled])")
             view.wait_for_selector("#status:has-text('Say a digit now')")
             view.wait_for_selector("#status:has-text('The network answers')")
-            told.append(list(map(int, re.findall(r"\d+", view.inner_text("#took")))))
-    took, busy = zip(*told, strict=True)
-    return {"page": median(took) / 1000, "page, while one speaks, a second": median(busy) / 100}
+            numbers = re.findall(r"\d+", view.inner_text("#took"))
+            reported.append([int(number) for number in numbers])
+    took_ms, busy_percent = zip(*reported, strict=True)
+    return {
+        "page": median(took_ms) / 1000,
+        "page, while one speaks, a second": median(busy_percent) / 100,
+    }
 
 
 def rows(repeats: int = 3) -> list[dict]:
     """Time a recording with half a second of silence before and a second after it.
 
+    Parameters
+    ----------
+    repeats : int
+        Of each variant; the median counts.
+
     Returns
     -------
     list of dict
-        `benchmark`, `variant`, `batch` (1), `median_s`, and `ratio`: seconds of the word, with the
-        0.15 s around it, for one of computing.
+        `benchmark`, `variant`, `batch` (1), `median_s`, and `ratio`: seconds of the utterance, with
+        the 0.15 s around it, for one of computing.
     """
-    word = clip()
+    utterance = clip()
     rng = np.random.default_rng(0)
-    wave = np.concatenate([np.zeros(RATE_HZ // 2), word, np.zeros(RATE_HZ)])
+    wave = np.concatenate([np.zeros(RATE_HZ // 2), utterance, np.zeros(RATE_HZ)])
     wave = (wave + rng.normal(0, 1e-4, len(wave))).astype(np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        timed = in_c(place, wave, repeats) | on_the_page(place, wave, repeats)
-    return [
-        {
-            "benchmark": "sound to a digit",
-            "variant": variant,
-            "batch": 1,
-            "median_s": time_s,
-            "ratio": (1.0 if variant.endswith("second") else len(word) / RATE_HZ) / time_s,
-        }
-        for variant, time_s in timed.items()
-    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        timed = in_c(folder, wave, repeats) | on_the_page(folder, wave, repeats)
+    table = []
+    for variant, time_s in timed.items():
+        sound_s = 1.0 if variant.endswith("second") else len(utterance) / RATE_HZ
+        table.append(
+            {
+                "benchmark": "sound to a digit",
+                "variant": variant,
+                "batch": 1,
+                "median_s": time_s,
+                "ratio": sound_s / time_s,
+            }
+        )
+    return table
 
 
 if __name__ == "__main__":

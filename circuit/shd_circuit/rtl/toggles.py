@@ -1,7 +1,7 @@
 """Count what a core does as an FPGA's cells: nets that change, memories that are read and written.
 
-Yosys maps it to the cells of Lattice's iCE40. Their models, simulated without delays, tell how
-often each net changes from one clock cycle to the next.
+Yosys maps the core to the cells of Lattice's iCE40. Models of these cells, simulated without
+delays, show how often each net changes from one clock cycle to the next.
 """
 
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from shd_circuit.folder import ExportError, read_vectors, source_text
-from shd_circuit.rtl import _compile, _copied, _run, _yosys, to_cells
-from shd_circuit.sources import events_text
+from shd_circuit.folder import ExportError, read_vectors
+from shd_circuit.rtl import _copied, _run, compile_harness, run_yosys, to_cells
+from shd_circuit.sources import events_text, source_text
 
 # nets get names of their own, so that those inside of the cells' models aren't counted
 TO_NETS = (
@@ -22,10 +22,13 @@ TO_CXXRTL = (
     "read_verilog cells.v; read_verilog -defer +/ice40/cells_sim.v; hierarchy -top {top}; "
     "proc; flatten; opt; write_cxxrtl -O4 core.cpp"
 )
+# the pins of a RAM by which it is enabled: one is a net of the design, the other is always 1
+READ_PINS = ("RE", "RCLKE")
+WRITE_PINS = ("WE", "WCLKE")
 
 
-def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
-    """Return what an exported folder's core does in a word, as cells of an iCE40.
+def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
+    """Count what an exported folder's core does with an utterance, as cells of an iCE40.
 
     Parameters
     ----------
@@ -33,51 +36,112 @@ def toggles(folder: Path, lanes: int = 1, n_words: int = 2) -> pd.Series:
         Written by `folder.write_folder`; nothing is written there.
     lanes : int
         Neurons that are summed side by side.
-    n_words : int
-        Of the folder's words the first ones are heard.
+    n_utterances : int
+        How many of the folder's test vectors, from the first on, are simulated.
 
     Returns
     -------
     Series
-        Means over these words: `cycles` of the clock; `clocked`, the flip-flops times these;
-        `changes` of nets; `reads` and `writes` of memories' words.
+        Means over these utterances: `cycles` of the clock; `clocked`, the flip-flops times these;
+        `changes` of nets; `reads` and `writes` of memory words.
 
     Raises
     ------
     ExportError
         If a tool is missing or fails, the folder is no export, or the cells answer otherwise.
     """
-    words = read_vectors(folder)[:n_words]
-    with _copied(folder, LANES=lanes) as place:
-        cells = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
-        counted, found = _count(place, cells, "core", events_text(words), f"-DLANES={lanes}")
-        expected = (place / "expected.txt").read_text("utf-8")
-    if found.splitlines() != expected.splitlines()[: len(words)]:
+    utterances = read_vectors(folder)[:n_utterances]
+    with _copied(folder, LANES=lanes) as copy:
+        design = "read_verilog core.v; " + to_cells("synth_ice40 -dsp", "core")
+        text = events_text(utterances)
+        counted, output = count_activity(copy, design, "core", text, f"-DLANES={lanes}")
+        expected = (copy / "expected.txt").read_text("utf-8")
+    if output.splitlines() != expected.splitlines()[: len(utterances)]:
         raise ExportError(f"{folder}: the core's cells don't print expected.txt. Export it again.")
-    return counted / len(words)
+    return counted / len(utterances)
 
 
-def _count(place: Path, design: str, top: str, given: str, define: str) -> tuple[pd.Series, str]:
-    (place / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
-    _yosys(place, f"{design}; {TO_NETS}")
-    runtime = _yosys(place, TO_CXXRTL.format(top=top))
-    program = _compile(place, runtime, ("-DTOGGLES", define))
-    printed = _run([str(program)], place, given).stdout
-    lines = (line.split() for line in (place / "toggles.txt").read_text("utf-8").splitlines())
-    nets = {name: (int(changes), int(high)) for name, changes, high in lines}
-    changes, cycles = sum(changes for changes, _ in nets.values()), nets.pop("cycles")[1]
-    module = json.loads((place / "cells.json").read_text("utf-8"))["modules"][top]
-    named = module["netnames"].items()
-    high = {net["bits"][0]: nets[name][1] for name, net in named if name in nets}
-    cells = module["cells"].items()
-    n_flip_flops = sum(cell["type"].startswith("SB_DFF") for _, cell in cells)
-    found = {"cycles": cycles, "clocked": n_flip_flops * cycles, "changes": changes}
-    for what, pins in (("reads", ("RE", "RCLKE")), ("writes", ("WE", "WCLKE"))):
-        of_memory: dict[str, int] = {}  # which lies in several RAMs, as a rule enabled together
-        for name, cell in cells:
-            if cell["type"].startswith("SB_RAM40"):  # one net enables it; the other enable is 1
-                n = min(high.get(cell["connections"][pin][0], cycles) for pin in pins)
-                memory = name.split(".")[0]
-                of_memory[memory] = max(n, of_memory.get(memory, 0))
-        found[what] = sum(of_memory.values())
-    return pd.Series(found), printed
+def count_activity(
+    folder: Path, design: str, top: str, text: str, define: str
+) -> tuple[pd.Series, str]:
+    """Simulate a design as cells of an iCE40, and count what they do.
+
+    Parameters
+    ----------
+    folder : Path
+        With the Verilog that `design` reads, and a ``harness.cpp`` that includes ``toggles.h``;
+        files are written there.
+    design : str
+        Yosys' commands that lead to the cells.
+    top : str
+        The Verilog module.
+    text : str
+        What the harness reads.
+    define : str
+        For the compiler, such as ``-DLANES=4``.
+
+    Returns
+    -------
+    counted : Series
+        As `toggles` returns it, but in all.
+    output : str
+        What the harness printed.
+
+    Raises
+    ------
+    ExportError
+        If a tool is missing or fails.
+    """
+    (folder / "toggles.h").write_text(source_text("rtl/toggles.h"), "utf-8")
+    run_yosys(folder, f"{design}; {TO_NETS}")
+    runtime = run_yosys(folder, TO_CXXRTL.format(top=top))
+    program = compile_harness(folder, runtime, ("-DTOGGLES", define))
+    output = _run([str(program)], folder, text).stdout
+    cycles, changes, high = _read_toggles(folder / "toggles.txt")
+    module = json.loads((folder / "cells.json").read_text("utf-8"))["modules"][top]
+    n_flip_flops = sum(cell["type"].startswith("SB_DFF") for cell in module["cells"].values())
+    counted = {
+        "cycles": cycles,
+        "clocked": n_flip_flops * cycles,
+        "changes": changes,
+        "reads": _n_enabled(module, high, cycles, READ_PINS),
+        "writes": _n_enabled(module, high, cycles, WRITE_PINS),
+    }
+    return pd.Series(counted), output
+
+
+def _read_toggles(path: Path) -> tuple[int, int, dict[str, int]]:
+    """Read what `toggles.h` wrote.
+
+    Returns the clock cycles, how often any net changed, and in how many cycles each net, by its
+    name, was high.
+    """
+    # the first line, "cycles", has 0 changes
+    n_changes = 0
+    high = {}
+    for line in path.read_text("utf-8").splitlines():
+        name, changes, n_high = line.split()
+        n_changes += int(changes)
+        high[name] = int(n_high)
+    cycles = high.pop("cycles")
+    return cycles, n_changes, high
+
+
+def _n_enabled(module: dict, high: dict[str, int], cycles: int, pins: tuple[str, ...]) -> int:
+    """Return how many words the memories of a netlist read, or write.
+
+    A memory that is wider or deeper than a block RAM is several RAMs, whose names begin with its
+    own. As a rule they are enabled together, so they count as one.
+    """
+    high_of_bit = {
+        net["bits"][0]: high[name] for name, net in module["netnames"].items() if name in high
+    }
+    of_memory: dict[str, int] = {}
+    for name, cell in module["cells"].items():
+        if not cell["type"].startswith("SB_RAM40"):
+            continue
+        bits = [cell["connections"][pin][0] for pin in pins]
+        n_enabled = min(high_of_bit.get(bit, cycles) for bit in bits)
+        memory = name.split(".")[0]
+        of_memory[memory] = max(n_enabled, of_memory.get(memory, 0))
+    return sum(of_memory.values())

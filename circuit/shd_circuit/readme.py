@@ -1,0 +1,399 @@
+"""The README of an exported folder: `folder.md` is its template, and this module fills it in.
+
+Each function below computes the values of one section of the template, by their names there.
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from shd_circuit import cost
+from shd_circuit.integer import IntegerNetwork
+from shd_circuit.sources import Utterance, count_line, edge_cases, memory_bits, source_text
+from shd_helpers.data.shd_file import N_CHANNELS
+
+TEMPLATE = "folder.md"
+TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
+Values = dict[str, str | int]
+# placeholders that stand for any number of a table's rows
+_ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the README says of a circuit that isn't in the circuit itself.
+
+    Parameters
+    ----------
+    name : str
+        Of the network.
+    origin : str
+        A sentence or two: where the network comes from.
+    class_names : tuple of str
+        Of the classes, in order.
+    data : str
+        Of which data the test vectors and the accuracies are.
+    scored : str
+        A sentence: over which utterances the accuracies are.
+    accuracies : dict of str to (int, int)
+        Of the network before rounding, and of the circuit: how many utterances are classified
+        correctly, and of how many.
+    operations : Series
+        From `cost.operations`.
+    is_quantization_aware : bool
+        Its network was trained with few-bit weights.
+    """
+
+    name: str
+    origin: str
+    class_names: tuple[str, ...]
+    data: str
+    scored: str
+    accuracies: dict[str, tuple[int, int]]
+    operations: pd.Series
+    is_quantization_aware: bool = False
+
+
+def readme(
+    network: IntegerNetwork,
+    utterances: Sequence[Utterance],
+    description: Description,
+    n_membranes: int = 1,
+    has_graph: bool = True,
+) -> str:
+    """Write the README of an exported folder.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterances : sequence of Utterance
+        The test vectors.
+    description : Description
+        Of the circuit.
+    n_membranes : int
+        Of how many test vectors `trace.txt.gz` has the membranes.
+    has_graph : bool
+        Whether the folder has `network.nir`.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    values = _network_values(network, description)
+    values |= _file_values(description, has_graph)
+    values |= _trace_values(n_membranes)
+    values |= _input_values(network)
+    values |= _step_values(network)
+    values |= _integer_values(network)
+    values |= _memory_values(network)
+    values |= _operation_values(network, description)
+    values |= _accuracy_values(description)
+    values |= _vector_values(network, utterances)
+    values |= _answer_time_values(network, utterances)
+    return source_text(TEMPLATE).format_map(values)
+
+
+def _network_values(network: IntegerNetwork, description: Description) -> Values:
+    """Return the values of the first lines, which say what the circuit is."""
+    grid = network.grid
+    _, n_hidden, n_classes = network.sizes
+    hidden_layout = ""
+    if network.kernel:
+        n_windows = len(network.window_inputs)
+        n_channels = len(network.layers[0].weight)
+        hidden_layout = f", {n_channels} at each of {n_windows} places"
+    numbered = [f"{number} {name}" for number, name in enumerate(description.class_names)]
+    return {
+        "name": description.name,
+        "origin": description.origin,
+        "n_units": grid.n_units,
+        "n_steps": grid.n_steps,
+        "n_channels": N_CHANNELS,
+        "n_hidden": n_hidden,
+        "hidden_layout": hidden_layout,
+        "n_classes": n_classes,
+        "class_names": ", ".join(numbered),
+    }
+
+
+def _file_values(description: Description, has_graph: bool) -> Values:
+    """Return what the list of files needs besides the test vectors."""
+    nir_row = ""
+    if has_graph:
+        rounded = "none of its numbers is rounded"
+        if description.is_quantization_aware:
+            rounded = "its weights already have few bits, biases, thresholds and membranes not"
+        nir_row = (
+            "| `network.nir` | the network in floats, as a NIR graph, with its step, reset and "
+            f"units in the metadata; {rounded} |\n"
+        )
+    return {"data": description.data, "nir_row": nir_row}
+
+
+def _trace_values(n_membranes: int) -> Values:
+    """Return of which utterances `trace.txt.gz` has the membranes."""
+    membranes = ""
+    if n_membranes:
+        which = "word" if n_membranes == 1 else f"{n_membranes} words"
+        membranes = (
+            f"; in the first {which} also `u` and `v`: the step, and all hidden and output "
+            "membranes after point 4"
+        )
+    return {"n_membranes": n_membranes, "membranes": membranes}
+
+
+def _input_values(network: IntegerNetwork) -> Values:
+    """Return the values of the paragraph on the input."""
+    grid = network.grid
+    delays = "Every event arrives at once."
+    if network.delays != (0,):
+        steps = ", ".join(map(str, network.delays))
+        delays = (
+            f"Every event arrives {len(network.delays)} times, {steps} steps late, each time at "
+            f"weights of its own: input k x {grid.n_units} + block for delay number k."
+        )
+    has_several_delays = len(network.delays) > 1
+    return {
+        "first_unit": grid.first_unit,
+        "end_unit": grid.first_unit + grid.n_units * grid.pool_units,
+        "window_ms": int(grid.n_steps * grid.step_ms),
+        "pool_units": grid.pool_units,
+        "pool_steps": grid.pool_steps,
+        "pool_threshold": grid.pool_threshold,
+        "last_in_block": grid.pool_units - 1,
+        "step_ms": int(grid.step_ms),
+        "delays": delays,
+        "shared_weights": _shared_weights(network),
+        "late_memory": ", late events" if has_several_delays else "",
+    }
+
+
+def _shared_weights(network: IntegerNetwork) -> str:
+    """Return the sentences on the windows of shared weights, or nothing if there are none."""
+    if not network.kernel:
+        return ""
+    n_channels = len(network.layers[0].weight)
+    return (
+        f" Weights are shared: hidden neuron {n_channels} p + c has line c of `weight1.mem`, "
+        f"and sees of each delay k the {network.kernel} blocks from {network.stride} p on. Number "
+        f"{network.kernel} k + j of the line is for input {network.grid.n_units} k + "
+        f"{network.stride} p + j. All other inputs are passed over."
+    )
+
+
+def _step_values(network: IntegerNetwork) -> Values:
+    """Return the values of the five points of a step, and of the class."""
+    first, second = network.layers
+    if network.leak_shift:
+        leak = f"U - (U >> {network.leak_shift})"
+    elif first.factor is None:
+        leak = f"(U x {network.leak_factor}) >> {network.factor_bits}"
+    else:
+        leak = f"(U x F) >> {network.factor_bits}, F its own factor in `leak.mem`"
+    shifts = ""
+    if first.shift or second.shift:
+        shifts = (
+            f" (shifted left by {first.shift} bits in the first layer, by {second.shift} in the "
+            "second)"
+        )
+    return {
+        "leak": f"U becomes {leak}.",
+        "shifts": shifts,
+        "mem_bits": network.mem_bits,
+        "low": -network.high - 1,
+        "high": network.high,
+        "sum_bits": max(network.sum_bits(0), network.sum_bits(1)),
+        "decision": _decision(network),
+    }
+
+
+def _decision(network: IntegerNetwork) -> str:
+    """Return how the class follows from the output neurons."""
+    if network.is_membrane:
+        return (
+            "classes never spike, for no membrane is above their thresholds. A class's score is "
+            "the sum of its membranes after point 4; taken is the highest; of several equally high "
+            "ones, the lowest."
+        )
+    return (
+        "the output neuron with most spikes over all steps; of several with equally many, the "
+        "lowest."
+    )
+
+
+def _integer_values(network: IntegerNetwork) -> Values:
+    """Return the values of the table of ``.mem`` files."""
+    n_inputs, n_hidden, _ = network.sizes
+    bits = memory_bits(network)
+    order = ", input b for block b"
+    if len(network.delays) > 1:
+        order = ", one delay after the other"
+    weight1_line = f"a hidden neuron | its weights of inputs 0 to {n_inputs - 1}{order}"
+    if network.kernel:
+        n_channels, n_weights = network.layers[0].weight.shape
+        weight1_line = f"one of {n_channels} channels | its {n_weights} weights{order}"
+    values: Values = {f"{name}_bits": n for name, n in bits.items()}
+    values |= {
+        "weight1_line": weight1_line,
+        "last_hidden": n_hidden - 1,
+        "leak_kind": "shift" if network.leak_shift else "factor",
+        "minus_one": f"{2 ** bits['weight1'] - 1:x}",
+    }
+    return values
+
+
+def _memory_values(network: IntegerNetwork) -> Values:
+    """Return the values of the table of what is stored."""
+    stored = cost.memory(network)
+    rows = [
+        f"| {name} | {row.numbers:,.0f} | {row.bits:.0f} | {row.bytes:,.0f} |"
+        for name, row in stored.iterrows()
+    ]
+    list_bytes = cost.list_bits(network) / 8
+    with_lists = stored.bytes.drop("delays").sum() + list_bytes
+    return {
+        "memory_rows": "\n".join(rows),
+        "all_bytes": f"{stored.bytes.sum():,.0f}",
+        "all_with_lists": f"{with_lists:,.0f}",
+        "list_bytes": f"{list_bytes:,.0f}",
+    }
+
+
+def _operation_values(network: IntegerNetwork, description: Description) -> Values:
+    """Return the values of the paragraph on operations."""
+    counted = description.operations
+    _, n_hidden, n_classes = network.sizes
+    n_neurons = n_hidden + n_classes
+    n_updates = float(counted.get("neuron_updates", network.grid.n_steps * n_neurons))
+    effective = counted.effective_accumulates / max(counted.accumulates, 1)
+    return {
+        "neuron_updates": f"{n_updates:,.0f}",
+        "updates_a_step": n_neurons,
+        "accumulates": f"{counted.accumulates:,.0f}",
+        "accumulates_a_step": f"{counted.accumulates / n_updates * n_neurons:,.0f}",
+        "effective": f"{effective:.0%}",
+    }
+
+
+def _accuracy_values(description: Description) -> Values:
+    """Return the values of the table of accuracies."""
+    rows = [
+        f"| {name} | {n} | {n_correct / n:.1%} |"
+        for name, (n_correct, n) in description.accuracies.items()
+    ]
+    return {
+        "n_scored": max(n for _, n in description.accuracies.values()),
+        "accuracy_rows": "\n".join(rows),
+        "scored": description.scored,
+    }
+
+
+def _vector_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Values:
+    """Return what is said of the test vectors, and what the commands print for them."""
+    runs = [network.run(*utterance.spikes) for utterance in utterances]
+    n_correct = sum(
+        run.answer == utterance.label for run, utterance in zip(runs, utterances, strict=True)
+    )
+    edges = edge_cases(network, utterances)
+    return {
+        "n_utterances": len(utterances),
+        "edges": "; ".join(edges),
+        "count_line": count_line(network, utterances, runs),
+        "n_correct": n_correct,
+        "to_cxxrtl": TO_CXXRTL,
+        "core_line": cost.core_line(network, utterances),
+        "core_edge_line": cost.core_line(network, list(edges.values())),
+    }
+
+
+def _answer_time_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> Values:
+    """Return how long the core takes to its answer, with and without ticks."""
+    without_ticks = [cost.answer_cycles(network, utterance) for utterance in utterances]
+    with_ticks = [cost.last_step_cycles(network, utterance) for utterance in utterances]
+    # a unit in no block: below the first one, or, if blocks begin at 0, one that no cochlea has
+    tick_unit = 0 if network.grid.first_unit else (1 << 10) - 1
+    return {
+        "answer_cycles": f"{np.mean(without_ticks):,.0f}",
+        "tick_unit": tick_unit,
+        "last_low": f"{min(with_ticks):,}",
+        "last_high": f"{max(with_ticks):,}",
+    }
+
+
+def is_readme(text: bytes) -> bool:
+    """Recognize an exported README by its first line.
+
+    Parameters
+    ----------
+    text : bytes
+        Of a file called ``README.md``.
+
+    Returns
+    -------
+    bool
+        True if its first line is the template's, with any name.
+    """
+    mark = source_text(TEMPLATE).partition("\n")[0].removeprefix("# {name}")
+    return text.partition(b"\n")[0].endswith(mark.encode())
+
+
+def own_line(text: str) -> str:
+    """Find a line in an exported README that no export writes, such as a user's note.
+
+    Parameters
+    ----------
+    text : str
+        The README.
+
+    Returns
+    -------
+    str
+        The first line that the template doesn't have; "" if there is none.
+    """
+    lines = text.splitlines()
+    # `nir_row` brings an end of line of its own
+    template = source_text(TEMPLATE).replace("{nir_row}", "{nir_row}\n").splitlines()
+    at = 0
+    for wanted, following in itertools.pairwise([*template, ""]):
+        if wanted in _ROWS:
+            at = _after_rows(lines, at, following)
+        elif at == len(lines):
+            return "(its end is missing)"
+        elif not _fits(lines[at], wanted):
+            return lines[at] or "(an empty line)"
+        else:
+            at += 1
+    return next((line for line in lines[at:] if line.strip()), "")
+
+
+def _after_rows(lines: list[str], at: int, following: str) -> int:
+    """Return the index of the first line from `at` on that isn't a row before `following`."""
+    while at < len(lines) and lines[at].startswith("| ") and not _fits(lines[at], following):
+        at += 1
+    return at
+
+
+def _fits(line: str, wanted: str) -> bool:
+    """Check that a line is one of the template, with any text instead of each placeholder."""
+    pieces = re.split(r"\{\w+\}", wanted)
+    # format_map takes doubled braces for single ones
+    first, *others = [piece.replace("{{", "{").replace("}}", "}") for piece in pieces]
+    if not others:
+        return line == first
+    last = others[-1]
+    if not line.startswith(first) or not line.endswith(last):
+        return False
+    # what is between placeholders must come in order, between the first piece and the last one
+    at = len(first)
+    for piece in others[:-1]:
+        found = line.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return at <= len(line) - len(last)

@@ -1,0 +1,21 @@
+"""Sounds of spoken digits."""
+
+import soundfile
+from scipy.signal import resample_poly
+
+from shd_helpers.data import SPEECH_RATE_HZ, synthesize
+from shd_helpers.data.shd_file import LANGUAGES
+from tests.test_microphone import AUDIO, RATE
+
+
+def recordings(n):
+    """Return n sounds of 48 kHz: recordings if they are there, else synthetic speech."""
+    if AUDIO.is_dir():
+        paths = sorted(AUDIO.glob("*.flac"))
+        return [soundfile.read(path)[0] for path in paths[:: max(1, len(paths) // n)]]
+    voices = [f"en-us+{kind}{i}" for kind in "mf" for i in range(1, 6)]
+    spoken = [(digit, voice) for voice in voices for digit in LANGUAGES["english"]]
+    return [
+        resample_poly(synthesize(digit, voice), RATE, SPEECH_RATE_HZ)
+        for digit, voice in spoken[:: 100 // n]
+    ]

@@ -1,0 +1,114 @@
+"""The numbers and ports in circuit/README.md are those of the tables and of the core."""
+
+import re
+
+import pandas as pd
+import pytest
+from shd_circuit import cost
+from shd_circuit.folder import read_circuit, read_vectors
+from shd_circuit.rtl import FAMILIES
+from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
+from shd_circuit.sources import source_text
+
+from shd_helpers.paths import ROOT
+from shd_helpers.study import read_table
+from shd_helpers.sweeps import plan_of
+from tests import RESULTS
+
+DOCUMENT = (ROOT / "circuit" / "README.md").read_text()
+FOLDERS = ("circuit", "circuit_study")
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The value of each folder, device, build and quantity in results/rtl.csv."""
+    table = pd.read_csv(RESULTS / "rtl.csv").set_index(["folder", *COLUMNS[:3]]).sort_index()
+    return table.value
+
+
+def placed_and_routed():
+    """Return the cells of the document's tables on FPGAs and buffers, row by row."""
+    start = DOCUMENT.index("### Placed and routed")
+    section = DOCUMENT[start : DOCUMENT.index("## Budget")]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return [row.strip("| ").split(" | ") for row in rows]
+
+
+def activity(measured, folder):
+    """Return what a core does with an utterance, as `rtl.toggles` counts it."""
+    counted = measured[folder]["UP5K's cells", "lanes 4"]
+    return counted.rename(lambda quantity: quantity.removesuffix(" per utterance"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("device", FAMILIES)
+def test_needs_and_clock_of_each_fpga_are_the_table_s(measured, folder, device):
+    values = measured[folder][device]
+    (build,) = {name for name, _ in values.index}
+    cells = FAMILIES[device].cells.values()
+    needs = "; ".join(f"{cell}: {values[build, cell]:,g}" for cell in cells)
+    row = [folder, device, build, needs, f"{values[build, 'MHz']:g}"]
+    assert row in placed_and_routed()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("lanes", LANES)
+def test_buffers_and_cycles_to_the_answer_are_the_table_s(measured, folder, lanes):
+    values = measured[folder]["core", f"lanes {lanes}"]
+    quantities = [f"FIFO at {clock / 1e6:g} MHz" for clock in CLOCKS]
+    quantities.append(ANSWER)
+    row = [folder, str(lanes), *(f"{values[quantity]:,g}" for quantity in quantities)]
+    assert row in placed_and_routed()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_cycles_of_an_utterance_are_those_that_the_core_takes(folder):
+    network = read_circuit(RESULTS / folder)
+    utterances = read_vectors(RESULTS / folder)
+    mean = cost.total_cycles(network, utterances, lanes=4) / len(utterances)
+    assert f"`{folder}` {mean:,.0f}" in DOCUMENT
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_energies_of_an_utterance_follow_from_the_counts(measured, folder):
+    """In whole microjoules: two utterances were counted, and a memory's energy is assumed."""
+    counted = activity(measured, folder)
+    uj = cost.energy(counted)
+    columns = (uj.cycles, uj.clocked, uj.changes, uj.reads + uj.writes, uj.sum())
+    row = " | ".join(f"{column:.0f}" for column in columns)
+    assert f"| {folder} | {counted.cycles:,.0f} | {row} |" in DOCUMENT
+
+
+def test_the_power_of_a_clock_that_never_stops_follows_from_the_counts(measured):
+    counted = activity(measured, "circuit")
+    uj = cost.energy(counted)
+    mj_of_second = 12e6 * (uj.cycles + uj.clocked) / counted.cycles / 1000
+    assert f"flip-flops of `circuit` take {mj_of_second:.2f} mJ a second" in DOCUMENT
+
+
+def test_the_comparison_with_other_circuits_has_the_tables_numbers(measured):
+    logic_cells = measured["circuit", "UP5K", "lanes 4", "logic cells (a LUT and a flip-flop)"]
+    answer_us = measured["circuit", "core", "lanes 4", ANSWER] / 12
+    mj = cost.energy(activity(measured, "circuit")).sum() / 1000
+    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").rename(columns={"run": "hash"})
+    is_unseen = bits.speaker.isin(plan_of("reference")["unseen_speakers"])
+    unseen = 100 * bits[is_unseen].accuracy.mean()
+    benchmark = read_table("benchmark_hd").query("model == 'small'")
+    official = 100 * bits.merge(benchmark[["hash"]]).accuracy.mean()
+    for text in (
+        f"`hd`: {unseen:.1f} % (circuits of its recipe, six speakers each left out of training, "
+        f"three seeds) | UP5K: {logic_cells:,g} logic",
+        f"{answer_us:.0f} µs after its end, at 12 MHz (core alone) | about {mj:.2f} mJ, estimated "
+        "from two utterances",
+        f"the core in `circuit` {mj:.2f} mJ for an utterance",
+        f"encoded anew: {official:.1f} % (five seeds)",
+    ):
+        assert text in DOCUMENT, text
+
+
+def test_the_ports_are_the_core_s():
+    core = source_text("rtl/core.v")
+    declared = core[core.index(") (") : core.index("\n);")]
+    ports = re.findall(r"\b(?:in|out|load|mon)_\w+|\bclk\b|\brst\b", declared)
+    rows = re.findall(r"^\| (`.*`) \| (?:in|out), ", DOCUMENT, re.M)
+    assert sorted(re.findall("`(.*?)`", " ".join(rows))) == sorted(ports)

@@ -1,0 +1,59 @@
+"""An exported folder's circuit is read back, and refused if its numbers don't fit."""
+
+import re
+
+import pytest
+from circuits import SMALL, exported
+from shd_circuit.folder import ExportError, read_circuit
+from shd_circuit.rtl import simulate
+from shd_circuit.sources import memories, verilog_parameters
+
+
+@pytest.mark.parametrize("name", ["late delays", "leak by product", "saturation", *SMALL])
+def test_a_folder_s_circuit_is_read_back(name, tmp_path):
+    network, _ = exported(tmp_path / "circuit", name, 1)
+    again = read_circuit(tmp_path / "circuit")
+    assert memories(again) == memories(network)
+    assert verilog_parameters(again) == verilog_parameters(network)
+
+
+DEFECTS = [
+    ("network.vh", "MEM_BITS = 12", "MEM_BITS = 0", "MEM_BITS 0: must be at least 2"),
+    ("network.vh", "MEM_BITS = 12", "MEM_BITS = 4000000", "MEM_BITS 4000000: must be at least 2"),
+    ("network.vh", "MEM_BITS = 12", "MEM_BITS = 13", "network.vh: THRESHOLD_BITS is 11, not 12"),
+    ("network.vh", "SHIFT1 = 0", "SHIFT1 = 64", "SHIFT1 64: must be at least 0, at most 31"),
+    ("network.vh", "LEAK_SHIFT = 4", "LEAK_SHIFT = 64", "LEAK_SHIFT 64: must be"),
+    ("network.vh", "STRIDE = 1", "STRIDE = 0", "STRIDE 0: must be at least 1"),
+    ("network.vh", "N_HIDDEN = 24", "N_HIDDEN = 23", "network.vh"),
+    ("network.vh", "N_STEPS = 333", "N_STEPS = 0", "network.vh"),
+    ("network.vh", "POOL_STEPS = 3", "POOL_STEPS = 0", "network.vh"),
+    ("network.vh", "WEIGHT1_BITS = 3", "WEIGHT1_BITS = 2", "weight1.mem: number"),
+    ("network.vh", "    parameter N_CLASSES = 5,\n", "", "network.vh: N_CLASSES is missing"),
+    ("network.vh", "LANES = 1", "LANES = 4", "network.vh: LANES is 4, not 1"),
+    ("threshold.mem", None, "7ff\n0\n", "network.vh"),
+    ("threshold.mem", "00", "ff", "threshold.mem: number 1 is ff"),
+    ("threshold.mem", "00", "000000", "a threshold below 1"),
+    ("leak.mem", "4", "5", "leak.mem: number 1 is 5, not 4"),
+    ("delay.mem", "0", "3ff", "network.vh: N_SLOTS is 1, not "),
+    ("weight1.mem", None, "ffff\n", "network.vh"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "message"), DEFECTS)
+def test_a_folder_whose_numbers_do_not_fit_is_refused(name, old, new, message, tmp_path):
+    """A board would be loaded with them, and no core notices that they are wrong."""
+    exported(tmp_path, "study", 1)
+    path = tmp_path / name
+    text = path.read_text()
+    assert old is None or old in text
+    if new == "000000":  # the whole first number
+        old = text.split()[0]
+    path.write_text(new if old is None else text.replace(old, new, 1))
+    with pytest.raises(ExportError, match=re.escape(message)) as error:
+        read_circuit(tmp_path)
+    assert "make export" in str(error.value)
+
+
+def test_a_folder_without_a_core_is_named(tmp_path):
+    with pytest.raises(ExportError, match=r"core\.v: no such file.*make export"):
+        simulate(tmp_path)
