@@ -11,6 +11,12 @@ from typing import Any
 
 from numba import njit
 
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # nothing calls it from C, and compiling takes less time without
+}
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Return the function compiled when it is first called; without Python's lock.
@@ -19,12 +25,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     error model has none. Where the machine code can't be kept, a warning names the remedy.
     """
     try:
-        # no_cfunc_wrapper: nothing calls it from C, and compiling takes less time without
-        return njit(function, cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)
+        return njit(function, cache=True, **_OPTIONS)
     except RuntimeError:  # numba: neither the file's folder nor the user's cache can be written to
         warnings.warn(
             "numba finds no folder to keep compiled code in, so that every start takes up to a "
             "minute longer: set NUMBA_CACHE_DIR to a folder that can be written to.",
             stacklevel=2,
         )
-        return njit(function, error_model="numpy", nogil=True)
+        return njit(function, **_OPTIONS)
