@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numba
-from tqdm import tqdm
-from tqdm.contrib.concurrent import thread_map
 
 # Don't ask numba.get_num_threads(): it starts numba's own threads, which nothing here uses. They
 # would make torch split every small product of this process among as many threads, which is slow.
@@ -34,4 +32,8 @@ def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **b
     list
         The function's results, in the order of the items.
     """
+    # Whoever encodes a single sound doesn't wait for these.
+    from tqdm import tqdm
+    from tqdm.contrib.concurrent import thread_map
+
     return thread_map(function, items, max_workers=N_THREADS, tqdm_class=tqdm, desc=what, **bar)
