@@ -12,7 +12,13 @@ MOST_REPEATS = 2
 
 
 def is_small() -> bool:
-    """Return whether the environment asks for the small versions."""
+    """Return whether the environment asks for the small versions.
+
+    Returns
+    -------
+    bool
+        True if ``SHD_SMALL_DATA`` is set.
+    """
     return bool(os.environ.get("SHD_SMALL_DATA"))
 
 

@@ -150,7 +150,9 @@ def run_command(arguments: list[str], **options: object) -> subprocess.Completed
 def in_own_mounts() -> ctypes.CDLL:
     """Give this process mounts of its own, and return the C library; NotHere, if it may not."""
     library = ctypes.CDLL(None, use_errno=True)
-    new_mounts, private, recursive = 0x20000, 1 << 18, 1 << 14
+    new_mounts = 0x20000
+    private = 1 << 18
+    recursive = 1 << 14
     if os.geteuid() or library.unshare(new_mounts):
         raise NotHere("mounts need root")
     if library.mount(b"none", b"/", None, private | recursive, None):
@@ -160,7 +162,9 @@ def in_own_mounts() -> ctypes.CDLL:
 
 def bind(library: ctypes.CDLL, source: Path, target: Path, read_only: bool = False) -> None:
     """Mount a folder on another one."""
-    bound, again, only_read = 1 << 12, 1 << 5, 1
+    bound = 1 << 12
+    again = 1 << 5
+    only_read = 1
     if library.mount(os.fsencode(source), os.fsencode(target), None, bound, None):
         raise NotHere("a folder can't be mounted")
     if read_only and library.mount(
@@ -213,7 +217,8 @@ def read_only_folders(rng: random.Random, home: Home) -> Attempt:
 def full_disk(rng: random.Random, home: Home) -> Attempt:
     """A small disk is mounted on a folder, with the folder's content and some kilobytes more."""
     name, method = rng.choice([("runs", "train"), ("results", "sweep"), ("out", "encode")])
-    folder, copied = home.folder / name, home.folder / "content"
+    folder = home.folder / name
+    copied = home.folder / "content"
     if method == "sweep":
         more_to_do(home)
     more = rng.randrange(0, rng.choice([5_000, 50_000, 200_000]))
@@ -373,7 +378,8 @@ def loops(rng: random.Random, home: Home) -> Attempt:
 
 @kind("links in the place of tables", 4, needs_study=True)
 def linked_tables(rng: random.Random, home: Home) -> Attempt:
-    table, elsewhere = home.table, home.folder / "elsewhere.csv"
+    table = home.table
+    elsewhere = home.folder / "elsewhere.csv"
     table.rename(elsewhere)
     table.symlink_to(elsewhere)
     more_to_do(home, rng.choice([4.0, 5.0]))
@@ -431,7 +437,8 @@ def clocks(rng: random.Random, home: Home) -> Attempt:
         when = rng.choice([0, 1, 2**31, 4e9, time.time()])
         if path.is_file():
             os.utime(path, (when, when))
-    method, real = rng.choice(["train", "sweep", "encode", "analyze"]), time.time
+    method = rng.choice(["train", "sweep", "encode", "analyze"])
+    real = time.time
     start = rng.choice([0.0, 1e9, 4e9])
 
     def act() -> object:
@@ -608,7 +615,8 @@ TARGETS = {
 
 def make(home: Home, target: str, assignments: list[str], env: dict[str, str]) -> list[str]:
     """Run a target with a program in Python's place; return the arguments that it got."""
-    installed, program = home.folder / "installed", home.folder / "python"
+    installed = home.folder / "installed"
+    program = home.folder / "python"
     for suffix in ("", "-circuit", "-say"):
         installed.with_name(f"installed{suffix}").touch()
     program.write_text(
@@ -822,7 +830,8 @@ def sweep_text(**changes: object) -> str:
 
 @kind("aliases that multiply", 4)
 def yaml_bombs(rng: random.Random, home: Home) -> Attempt:
-    width, depth = rng.choice([8, 10]), rng.choice([8, 9])
+    width = rng.choice([8, 10])
+    depth = rng.choice([8, 9])
     lines = [f"a0: &a0 [{', '.join(['x'] * width)}]"]
     for i in range(1, depth):
         lines.append(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]")
@@ -1109,7 +1118,8 @@ def downloaded(home: Home, way: str, secret: str = "", suffix: str = "") -> Atte
     folder = home.folder / "downloads"
 
     def act() -> None:
-        download.PATIENCE_S, download.SITES = 2.0, ()
+        download.PATIENCE_S = 2.0
+        download.SITES = ()
         site = HostileSite(way)
         threading.Thread(target=site.serve_forever, daemon=True).start()
         address = f"http://{secret}127.0.0.1:{site.server_address[1]}/x{suffix}"
@@ -1238,12 +1248,15 @@ class Ground(Arena):
         if is_trained:
             super().__init__(folder)
         else:
-            self.home, self.good = Home(folder / "home"), folder / "good"
-            self.said, self.outcome = folder / "said", folder / "outcome"
+            self.home = Home(folder / "home")
+            self.good = folder / "good"
+            self.said = folder / "said"
+            self.outcome = folder / "outcome"
             self.home.folder.mkdir()
             random_attacks.write_toy(self.home.toy, seed=0, takes=1)
             shutil.copytree(self.home.folder, self.good)
-        self.is_trained, self.limit_s = is_trained, LIMIT_S
+        self.is_trained = is_trained
+        self.limit_s = LIMIT_S
 
     def attempt(self, attack: Kind, seed: int, number: int) -> tuple[str, str]:
         """Make one attempt; return how it ended, and what was said."""

@@ -24,7 +24,8 @@ class Site(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        site, name = self.server, self.path.removeprefix("/mirror/")
+        site = self.server
+        name = self.path.removeprefix("/mirror/")
         site.asked.append(name)
         body = site.files.get(name)
         if body is None:

@@ -59,15 +59,19 @@ OURS = {"DatasetError", "RunError", "TableError", "SweepError", "RecordingError"
 OURS |= {"ExportError"}
 LIMIT_S = 240.0  # of one attack, on a busy machine
 FORK = multiprocessing.get_context("fork")
-ROOM_BYTES, ADDRESSES_BYTES = 700e6, 4e9  # above what the parent has
+ROOM_BYTES = 700e6
+ADDRESSES_BYTES = 4e9  # above what the parent has
 
 
 class Home:
     """A folder with data, recordings, a run folder, a sweep and its tables: what is attacked."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.toy, self.out = folder, folder / "toy", folder / "out"
-        self.yaml, self.table = folder / "trial.yaml", folder / "results" / "trial_toy.csv"
+        self.folder = folder
+        self.toy = folder / "toy"
+        self.out = folder / "out"
+        self.yaml = folder / "trial.yaml"
+        self.table = folder / "results" / "trial_toy.csv"
         self.small = {"dataset": str(self.toy), "pool_units": 20, "pool_steps": 20}
         self.small |= {"n_hidden": 12, "epochs": 2}
         for name in ("runs", "data", "results"):
@@ -98,7 +102,8 @@ class Home:
     def sweep(self) -> None:
         """Do what `run_sweep` does, without a cluster and kernels."""
         swept = spec.read_sweep(self.yaml)
-        todo, errors = runner.missing(swept)[0], {}
+        todo = runner.missing(swept)[0]
+        errors = {}
         for run in todo:
             try:
                 execute(run.parameters)
@@ -239,8 +244,10 @@ class Arena:
     limit_s = LIMIT_S  # of one attack
 
     def __init__(self, folder: Path) -> None:
-        self.home, self.good = Home(folder / "home"), folder / "good"
-        self.said, self.outcome = folder / "said", folder / "outcome"
+        self.home = Home(folder / "home")
+        self.good = folder / "good"
+        self.said = folder / "said"
+        self.outcome = folder / "outcome"
         # in this process, so that its forks find all compiled; it starts no thread that stays
         with (folder / "made").open("w") as out, redirect_stdout(out):
             for _ in range(2):  # the second time nothing is compiled
@@ -275,15 +282,19 @@ class Arena:
         before = psutil.Process().memory_info()
         resource.setrlimit(resource.RLIMIT_AS, (before.vms + int(ADDRESSES_BYTES),) * 2)
         try:
-            outcome, text = "completed", act()
+            outcome = "completed"
+            text = act()
         except BaseException as error:
             try:
-                outcome, text = "refused", clean(error)
+                outcome = "refused"
+                text = clean(error)
             except BaseException:
-                outcome, text = "finding", "".join(traceback.format_exception(error))[-4000:]
+                outcome = "finding"
+                text = "".join(traceback.format_exception(error))[-4000:]
         room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before.rss
         if outcome != "finding" and room > ROOM_BYTES:
-            outcome, text = "finding", f"{room / 1e6:.0f} MB of memory; {text}"
+            outcome = "finding"
+            text = f"{room / 1e6:.0f} MB of memory; {text}"
         with atomic(self.outcome) as part:
             part.write_text(json.dumps((outcome, text)))
 
@@ -296,14 +307,17 @@ class Arena:
         outcome, text = self.fork(getattr(self.home, act))
         names = (str(self.home.folder), "dataset", *(Path(name).name for name in ways))
         if outcome == "refused" and not any(name in str(text) for name in names):
-            outcome, text = "finding", f"refused, and names nothing: {text}"
+            outcome = "finding"
+            text = f"refused, and names nothing: {text}"
         if outcome != "finding" and (problem := self.problem({*ways}, before)):
-            outcome, text = "finding", f"{problem}; {text}"
+            outcome = "finding"
+            text = f"{problem}; {text}"
         return f"{act} after {ways}", outcome, text
 
     def problem(self, damaged: set[str], before: dict[str, str]) -> str:
         """Return what was lost of what isn't damaged, if anything."""
-        after, rewritten = hashes(self.home.folder), set()
+        after = hashes(self.home.folder)
+        rewritten = set()
         for name, content in before.items():
             folder = name.rpartition("/")[0]
             is_complete = f"{folder}/run.json" in before and "unfinished" not in folder
@@ -327,7 +341,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10**9, help="attacks, at most")
     parser.add_argument("--seed", type=int, default=0, help="number of the first attack")
     arguments = parser.parse_args()
-    end, counts, number = time.monotonic() + 60 * arguments.minutes, Counter(), arguments.seed
+    end = time.monotonic() + 60 * arguments.minutes
+    counts = Counter()
+    number = arguments.seed
     with tempfile.TemporaryDirectory(prefix="attacks") as folder:
         arena = Arena(Path(folder))
         while number < arguments.seed + arguments.count and time.monotonic() < end:

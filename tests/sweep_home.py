@@ -107,7 +107,8 @@ class Home:
     """The folder, orders for its runs, and the commands that were started."""
 
     def __init__(self, folder):
-        self.folder, self.commands = folder, []
+        self.folder = folder
+        self.commands = []
         tagged = {"metadata": {"tags": ["parameters"]}}
         cells = [new_code_cell(s, **(tagged if i == 0 else {})) for i, s in enumerate(STAND_IN)]
         self.notebook = folder / "stand_in.ipynb"

@@ -127,7 +127,8 @@ def test_a_circuit_of_no_bits_is_refused():
 
 
 def test_a_link_stays_a_link_and_its_target_gets_the_content(tmp_path):
-    target, link = tmp_path / "elsewhere" / "real.csv", tmp_path / "table.csv"
+    target = tmp_path / "elsewhere" / "real.csv"
+    link = tmp_path / "table.csv"
     target.parent.mkdir()
     target.write_text("old")
     link.symlink_to(target)

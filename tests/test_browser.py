@@ -56,7 +56,8 @@ def lab(tmp_path_factory):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "code":  # what is there afterwards was made here
-                cell.outputs, cell.execution_count = [], None
+                cell.outputs = []
+                cell.execution_count = None
         nbformat.write(notebook, home / "notebooks" / path.name)
     for name, content in SETTINGS.items():
         path = home / "settings" / f"{name}.jupyterlab-settings"
@@ -151,7 +152,8 @@ class Notebook:
 
     def changes(self, act, says=""):
         """Do something that changes the explorer, and wait until the text says this."""
-        text, picture = self.text(), self.picture()
+        text = self.text()
+        picture = self.picture()
         act()
         for _ in range(600):  # half a minute and more: other tests may keep the machine busy
             self.page.wait_for_timeout(50)
@@ -203,7 +205,8 @@ def test_01_downsizing(lab, browser):
 def test_01_an_exercise_is_done(lab, browser):
     """A wrong answer gets its hint, a right one is kept for the reader's own file."""
     with Notebook(browser, lab, "01_data_preprocessing") as page:
-        cells, keyboard = page.page.locator(".jp-CodeCell"), page.page.keyboard
+        cells = page.page.locator(".jp-CodeCell")
+        keyboard = page.page.keyboard
         notebook = nbformat.read(lab.notebooks / "01_data_preprocessing.ipynb", as_version=4)
         sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         place = next(i for i, text in enumerate(sources) if text.startswith("def pool("))
@@ -264,7 +267,8 @@ def say(lab):
 
 def microphone(folder, wave, rate):
     """Return flags by which chromium hears a word from its microphone, once, after a second."""
-    path, pause = folder / "microphone.wav", np.zeros(rate)
+    path = folder / "microphone.wav"
+    pause = np.zeros(rate)
     soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")
     flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     return [*flags, f"--use-file-for-fake-audio-capture={path}%noloop"]

@@ -45,7 +45,8 @@ def share_right(rows, column="predicted"):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_accuracy_of_a_table_is_that_of_its_answers(name):
-    answers, n_compared = answers_by_run(name), 0
+    answers = answers_by_run(name)
+    n_compared = 0
     for run in runs_of(name):
         rows = answers[run["hash"]]
         assert rows, run["run_name"]
@@ -85,7 +86,8 @@ def lowest_threshold(words):
     From the highest confidence down, answer by answer; equal ones are counted together.
     """
     ordered = sorted(words, reverse=True)
-    n_right, lowest = 0, math.inf
+    n_right = 0
+    lowest = math.inf
     for n, (confidence, is_right, _) in enumerate(ordered, start=1):
         n_right += is_right
         is_last = n == len(ordered) or ordered[n][0] < confidence

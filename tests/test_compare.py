@@ -47,8 +47,10 @@ def as_matrices(*sides) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_measures_are_those_computed_by_hand():
     """Against whole matrices, and means of sorted times."""
-    rows_a, rows_b = draw(4, 0), draw(4, 1)
-    a, b = utterances(rows_a, [0, 1, 1, 3]), utterances(rows_b, [0, 1, 1, 3])
+    rows_a = draw(4, 0)
+    rows_b = draw(4, 1)
+    a = utterances(rows_a, [0, 1, 1, 3])
+    b = utterances(rows_b, [0, 1, 1, 3])
     measures, classes = compare_utterances(a, b)
     active, spikes = as_matrices(rows_a, rows_b)
     blocks = active[:, :, :51].reshape(2, 4, 51, 140, 5).sum(axis=-1)[:, :, :50]
@@ -82,7 +84,8 @@ def check_side(side, rows, measures, classes):
 
 
 def test_utterances_are_matched_by_name_in_any_order():
-    rows, other_order = draw(3, 0), GERMAN + ENGLISH
+    rows = draw(3, 0)
+    other_order = GERMAN + ENGLISH
     a = utterances(rows, [0, 1, 2], files=["x", "y", "z"])
     b = [rows[2], rows[0], draw(1, 5)[0]]
     b = utterances(b, [12, 10, 17], keys=other_order, files=["z", "x", "other"])

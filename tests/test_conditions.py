@@ -8,7 +8,8 @@ from shd_helpers.data.recordings import encode_file
 
 
 def test_a_recording_has_the_spikes_of_its_data_set_and_others_in_each_condition(tmp_path):
-    path, t = tmp_path / "word.wav", np.arange(24_000) / 48_000
+    path = tmp_path / "word.wav"
+    t = np.arange(24_000) / 48_000
     soundfile.write(path, 0.3 * np.sin(2 * np.pi * 700 * t) * np.hanning(len(t)), 48_000)
     times, units = encode_file(path)
     spikes = {

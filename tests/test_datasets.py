@@ -33,7 +33,8 @@ def test_locate_finds_one_pair(tmp_path):
 
 
 def test_fingerprint(tmp_path):
-    train, test = write(tmp_path / "x_train.h5"), write(tmp_path / "x_test.h5", labels=[0, 1, 2])
+    train = write(tmp_path / "x_train.h5")
+    test = write(tmp_path / "x_test.h5", labels=[0, 1, 2])
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (train, test)]
     wanted = {"name": "x", "train_sha256": digests[0], "test_sha256": digests[1]}
     assert datasets.fingerprint((train, test)) == wanted

@@ -4,6 +4,7 @@ numpydoc's checks: PR01 (a parameter isn't documented), PR02 (a documented param
 and RT01 (nothing is said about what is returned).
 """
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -34,8 +35,14 @@ def public_names(module_name: str) -> Iterator[str]:
         if inspect.isfunction(function):
             yield f"{module_name}.{name}"
         elif inspect.isclass(value):
-            yield f"{module_name}.{name}"
+            if not has_commented_fields(value):
+                yield f"{module_name}.{name}"
             yield from (f"{module_name}.{name}.{method}" for method in public_methods(value))
+
+
+def has_commented_fields(kind: type) -> bool:
+    """Return whether a class lists its parameters as fields, with comments instead of a section."""
+    return dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
 
 
 def public_methods(kind: type) -> Iterator[str]:

@@ -34,10 +34,12 @@ def test_close_up_counts_the_spikes_of_each_block(figures):
     word = encode_utterance(synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ)
     times = np.float16(word.times).astype(float)  # as a file has them
     active = {*zip((1000 * times).astype(int), word.units, strict=True)}
-    step, unit = drawings.CLOSE_UP_STEP, drawings.CLOSE_UP_UNIT
+    step = drawings.CLOSE_UP_STEP
+    unit = drawings.CLOSE_UP_UNIT
     counts = np.zeros((4, 4), int)
     for ms, channel in active:
-        row, column = (channel - 150) // 3 - unit, ms // 3 - step
+        row = (channel - 150) // 3 - unit
+        column = ms // 3 - step
         if 0 <= row < 4 and 0 <= column < 4:
             counts[row, column] += 1
     after = figures["pooling"].axes[-1]

@@ -28,7 +28,8 @@ def cells(tag):
 
 def defined(source):
     """Return the function of a cell; its text can be looked up, as a notebook's can."""
-    file, names = f"<cell {hash(source)}>", dict(NAMES)
+    file = f"<cell {hash(source)}>"
+    names = dict(NAMES)
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     exec(compile(source, file, "exec"), names)
     (function,) = (value for name, value in names.items() if name not in {*NAMES, "__builtins__"})
@@ -61,7 +62,8 @@ def test_there_is_an_exercise_with_a_solution_in_each_notebook():
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_untouched_and_right(name, capsys):
-    untouched, solution = UNTOUCHED[name], SOLUTIONS[name]
+    untouched = UNTOUCHED[name]
+    solution = SOLUTIONS[name]
     for empty, verdict in (
         (untouched, "not tried yet.\n"),
         (solution, "not tried yet. (After a change, run the cell"),
@@ -86,7 +88,8 @@ def test_each_usual_mistake_gets_its_hint(name, mistake):
 
 
 def resets_at_once(currents, beta, spike):
-    mem, pairs = torch.zeros_like(currents[0]), []
+    mem = torch.zeros_like(currents[0])
+    pairs = []
     for t in range(len(currents)):
         mem = mem * beta + currents[t]
         spk = spike(mem - 1)
@@ -132,7 +135,10 @@ def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):
 
 
 def otherwise_right(currents, beta, spike):
-    mem, spk, spks, mems = 0, torch.zeros(()), [], []
+    mem = 0
+    spk = torch.zeros(())
+    spks = []
+    mems = []
     for current in currents:
         mem = current - (spk.detach() - mem * beta)
         spk = spike(-(1 - mem))
@@ -156,7 +162,8 @@ def test_another_order_of_sums_is_right_to_the_last_bit(name, written):
 
 
 def test_the_interval_is_the_studys():
-    right, speaker = np.random.default_rng(1).random(90) < 0.7, np.arange(90) % 9
+    right = np.random.default_rng(1).random(90) < 0.7
+    speaker = np.arange(90) % 9
     shares = np.array([100 * right[speaker == s].mean() for s in range(9)])
     wanted = interval(shares[:, None])
     assert SOLUTIONS["interval_by_speaker"](right, speaker) == pytest.approx(wanted)

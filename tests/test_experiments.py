@@ -50,7 +50,8 @@ def test_a_run_is_the_studys(pressed, toy_dir):
     assert line.endswith("You said: worse.") and seen["button"].description == "Train"
     changed = {"slope": 25.0, "epochs": 2, "lr_step": 2, "score_test": False}
     recipe = Recipe.from_flat({"dataset": str(toy_dir)} | changed)
-    parts, generator = recipe.load(), torch.Generator().manual_seed(0)
+    parts = recipe.load()
+    generator = torch.Generator().manual_seed(0)
     model = build_network(recipe.network, 183, 10, 3.0, generator)
     history = fit(model, parts.training, parts.validation, recipe.training, generator)
     *_, drawn = seen["figure"].axes[0].lines

@@ -47,7 +47,8 @@ def network(n_classes):
 
 
 def utterances(n_classes):
-    events, model = random_events(4, 30, 20, n_classes, 0.1), network(n_classes)
+    events = random_events(4, 30, 20, n_classes, 0.1)
+    model = network(n_classes)
     return explorers.utterances(model, events, training.evaluate(model, events).predictions(), 3.0)
 
 
@@ -100,7 +101,8 @@ def test_surrogate_s_mean_is_that_of_the_membranes(caught, surrogate, log2_slope
 
 
 def test_scores_add_up_to_the_answer(caught):
-    events, model = random_events(12, 30, 20, 5, 0.1), network(5)
+    events = random_events(12, 30, 20, 5, 0.1)
+    model = network(5)
     training.overfit(model, events, 20)
     predictions = training.evaluate(model, events).predictions()
     wrong = predictions[predictions.label != predictions.predicted]
@@ -116,7 +118,8 @@ def test_scores_add_up_to_the_answer(caught):
 
 def test_fast_dragging_draws_few_frames_and_the_last_value(monkeypatch):
     """Two hundred changes of a slider: while a frame is drawn they wait in the kernel's queue."""
-    drawn, panels = [], []
+    drawn = []
+    panels = []
     monkeypatch.setattr(controls, "is_live", lambda: True)
     monkeypatch.setattr(controls, "display", panels.append)
 

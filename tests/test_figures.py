@@ -12,7 +12,8 @@ from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import plots, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
-ENGLISH, BOTH = LANGUAGES["english"], LANGUAGES["both"]
+ENGLISH = LANGUAGES["english"]
+BOTH = LANGUAGES["both"]
 SOURCE = "data: a_name_of_some_length, english; seed 0; training file"
 
 
@@ -87,7 +88,8 @@ def test_curves_are_those_of_the_table():
 
 
 def test_blocks_stand_where_their_spikes_were():
-    grid, axis = Downsampling(), plt.figure().add_subplot()
+    grid = Downsampling()
+    axis = plt.figure().add_subplot()
     for _ in range(2):  # the second takes the first one's place
         plots.draw_blocks(axis, np.eye(grid.n_steps, grid.n_units), grid)
     (image,) = axis.images

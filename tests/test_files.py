@@ -53,8 +53,11 @@ def test_killed_in_the_middle_of_writing(tmp_path):
 
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(tmp_path, monkeypatch):
     """What a power cut leaves can't be tried here, but the order of the calls can."""
-    path, calls, names = tmp_path / "x.txt", [], {tmp_path.stat().st_ino: "folder"}
-    sync, move = os.fsync, type(path).replace
+    path = tmp_path / "x.txt"
+    calls = []
+    names = {tmp_path.stat().st_ino: "folder"}
+    sync = os.fsync
+    move = type(path).replace
 
     def fsync(number):
         calls.append(names[os.fstat(number).st_ino])

@@ -216,7 +216,8 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
 
 def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded, monkeypatch):
     monkeypatch.setattr(recordings, "WAVEFORMS", 7)
-    files, folder = datasets.locate("hd"), data_dir / "hd"
+    files = datasets.locate("hd")
+    folder = data_dir / "hd"
     encoded.clear()
     copies = datasets.locate_augmented("hd", files, 0, 2)
     copies += datasets.locate_augmented("hd", files, 1, 1)
@@ -226,7 +227,8 @@ def test_augmented_copies_are_made_when_they_are_needed(site, data_dir, encoded,
     ]
     assert names(folder) == sorted([*DONE, *made])
     for path, k, listed in zip(copies, (1, 2, 1), (TRAIN, TRAIN, TEST), strict=True):
-        read, original = read_shd(path), read_shd(files[listed is TEST])
+        read = read_shd(path)
+        original = read_shd(files[listed is TEST])
         assert read.files == tuple(listed) and read.labels.tolist() == original.labels.tolist()
         assert read.speakers.tolist() == original.speakers.tolist()
         for i, name in enumerate(listed):

@@ -54,7 +54,8 @@ class Adaptive(snn.Leaky):
 def own(**changes):
     """Return the network of a run's parameters, large enough to spike."""
     recipe = Recipe.from_flat(SMALL | changes)
-    grid, generator = recipe.input, torch.Generator().manual_seed(0)
+    grid = recipe.input
+    generator = torch.Generator().manual_seed(0)
     model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
     if isinstance(model, SpikingNetwork):
         with torch.no_grad():
@@ -254,7 +255,8 @@ def test_only_the_studys_networks_become_circuits(change):
 
 def test_a_surrogate_of_ones_own_hinders_no_circuit():
     """Only training uses it."""
-    config, model = Recipe.from_flat(SMALL).network, own()
+    config = Recipe.from_flat(SMALL).network
+    model = own()
     wanted = integer_network(model, config, GRID, CIRCUIT)
     model.lif1.spike_grad = true_step
     found = integer_network(model, config, GRID, CIRCUIT)

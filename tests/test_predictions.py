@@ -51,7 +51,8 @@ def test_a_run_without_predictions_is_reported(table):
 
 def test_each_speaker_is_unseen_once_and_seen_in_all_other_runs(tmp_path):
     """Three speakers, counted by hand."""
-    table, columns = tmp_path / "t.csv", {"dataset": "hd", "language": "english", "status": "done"}
+    table = tmp_path / "t.csv"
+    columns = {"dataset": "hd", "language": "english", "status": "done"}
     runs = pd.DataFrame({"hash": [*"abc"], "held_out": [0, 1, 2]}).assign(**columns)
     runs = runs.assign(input="small", seed=4, configuration=runs.hash, error="")
     runs = runs.assign(run_name=runs.hash + ",seed=4")

@@ -64,7 +64,8 @@ def shown(trained, monkeypatch):
     ],
 )
 def test_a_pretrained_network_that_differs_from_its_run_is_refused(tmp_path, change, message):
-    arrays, path = dict(np.load(NETWORKS / "study_0.npz")), tmp_path / "a.npz"
+    arrays = dict(np.load(NETWORKS / "study_0.npz"))
+    path = tmp_path / "a.npz"
     about = json.loads(str(arrays["about"]))
     if isinstance(change, dict):
         about["parameters"] |= change
@@ -97,7 +98,8 @@ def test_the_committed_networks_can_be_used(path):
 
 
 def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
-    line, half = shown["update"](1000), shown["update"](500)
+    line = shown["update"](1000)
+    half = shown["update"](500)
     word = listening.encode_utterance(*SEVEN)
     counts = evaluate(trained.network, input_of(trained, word.times, word.units)).class_scores[0]
     answer = trained.class_names[int(counts.argmax())]
@@ -110,7 +112,8 @@ def test_an_utterance_is_classified_and_its_votes_add_up(shown, trained):
 
 def test_a_membrane_that_leads_is_no_vote(trained, monkeypatch, capsys):
     monkeypatch.setattr(controls, "widgets", None)  # for a person; it would raise
-    config, generator = NetworkConfig(readout="membrane"), torch.Generator()
+    config = NetworkConfig(readout="membrane")
+    generator = torch.Generator()
     model = build_network(config, 183, 10, 3.0, generator.manual_seed(0))
     listening.say_a_word(trained._replace(network=model), *SEVEN, "Right at times.")
     word = listening.encode_utterance(*SEVEN)

@@ -24,7 +24,8 @@ from tests import RESULTS
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 RESULTS_PAGE = DOCS["results"]
-PLAN, UNSEEN = plan_of("final"), "test_unseen_accuracy"
+PLAN = plan_of("final")
+UNSEEN = "test_unseen_accuracy"
 SMALL, FULL = PLAN["primary"]
 BENCH = pd.read_csv(RESULTS / "bench.csv")
 
@@ -55,7 +56,8 @@ def judged(speakers):
     return rows
 
 
-ALL, SIX = judged(range(12)), judged(ONE["unseen_speakers"])
+ALL = judged(range(12))
+SIX = judged(ONE["unseen_speakers"])
 PLANNED_SEEDS = [0, 1]  # of German, and of the small network on 700 x 1000; the others were added
 ACCEPTED = pd.read_csv(RESULTS / "accepted.csv")
 
@@ -79,7 +81,8 @@ def loss(rows, part="unseen", pair=(SMALL, FULL)):
 
 def acs(model):
     """Return how many times the accumulates of the study's network a model takes."""
-    runs, study = read_table("reference_hd").query("model == @model"), read_table("final_hd")
+    runs = read_table("reference_hd").query("model == @model")
+    study = read_table("final_hd")
     return runs.effective_acs.mean() / study[study.input == SMALL].effective_acs.mean()
 
 
@@ -258,7 +261,8 @@ def test_the_table():
         ("reference", SIX, "reference", "reference", "effective_acs"),
         ("without spikes", SIX, "no spikes", "reference", "macs"),
     ):
-        row, runs = summarize(rows, "input", over="speaker").loc[name], read_table(f"{table}_hd")
+        row = summarize(rows, "input", over="speaker").loc[name]
+        runs = read_table(f"{table}_hd")
         of_table = {"study": SMALL}.get(name, name)
         runs = runs[runs["model" if "model" in runs else "input"] == of_table]
         percents = [
@@ -275,7 +279,8 @@ def test_the_benchmark():
         assert f"{models.parameters[name]:,.0f}" in RESULTS_PAGE
     papers = pd.read_csv(RESULTS / "published.csv").dropna(subset="selected_on")
     on_test = papers.selected_on == "test file"
-    honest, best = papers.accuracy[~on_test], sorted(papers.accuracy[on_test])
+    honest = papers.accuracy[~on_test]
+    best = sorted(papers.accuracy[on_test])
     assert f"Papers: {honest.min()} to {honest.max()} % chosen on words or speakers" in RESULTS_PAGE
     assert f"{best[0]:.1f} to {best[-1]:.1f} % on the test file." in RESULTS_PAGE
 
@@ -320,7 +325,8 @@ def test_what_make_study_prints(monkeypatch):
     monkeypatch.delenv("SHD_RUNS_DIR", raising=False)
     monkeypatch.delenv("SHD_SMALL_DATA", raising=False)
     chosen = read_table("chosen_spoken")
-    five, run = 100 * chosen.test_accuracy, chosen.query("seed == 0").iloc[0]
+    five = 100 * chosen.test_accuracy
+    run = chosen.query("seed == 0").iloc[0]
     assert f"as between seeds ({five.min():.1f} to {five.max():.1f} % of all test" in README
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
     scores = {part: run[f"{part}_accuracy"] for part in parts}

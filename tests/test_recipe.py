@@ -67,7 +67,9 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
     generator = torch.Generator().manual_seed(0)
     try:
         recipe = Recipe.from_flat(p)
-        grid, config, training = recipe.input, recipe.network, recipe.training
+        grid = recipe.input
+        config = recipe.network
+        training = recipe.training
         assume(grid.n_steps * grid.n_units * config.n_hidden * training.epochs < 1e5)
         events = random_events(40, grid.n_steps, grid.n_units, 10, 0.1)
         parts = [events.take(part) for part in split_validation(events, recipe.split, 0)]
@@ -259,7 +261,8 @@ def test_each_setting_that_counts_changes_the_hash(monkeypatch):
     for name in ("train_sha256", "test_sha256", "augmented_train_sha256"):
         assert run_hash(DEFAULTS, DATA | {name: "2"}) != hashed()
     assert run_hash(dict(reversed(DEFAULTS.items())), DATA) == hashed()
-    before, with_copies = hashed(), hashed(augmented_copies=2)
+    before = hashed()
+    with_copies = hashed(augmented_copies=2)
     assert len({before, with_copies, hashed(augmented_copies=1)}) == 3
     monkeypatch.setattr(identity, "WAVEFORMS", identity.WAVEFORMS + 1)
     assert hashed() == before and hashed(augmented_copies=2) != with_copies

@@ -94,7 +94,8 @@ def test_stereo_is_averaged_and_any_rate_becomes_48_khz(rate_hz, tmp_path):
     path = tmp_path / "x.wav"
     left = sound(2, rate_hz, noise=0)
     soundfile.write(path, np.stack([left, np.zeros_like(left)], axis=1), rate_hz)
-    (wave, new_hz), ideal = read_wave(path), sound(2, 48_000, noise=0) / 2
+    (wave, new_hz) = read_wave(path)
+    ideal = sound(2, 48_000, noise=0) / 2
     assert new_hz == 48_000
     assert abs(len(wave) - len(ideal)) <= 6
     np.testing.assert_allclose(wave[200:4600], ideal[200:4600], atol=2e-3)
@@ -178,7 +179,9 @@ def test_damaged_spikes_of_one_recording_are_made_again(damage, folder, tmp_path
 
 def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
     """Stopped before each step that touches one of the files, with other speakers than before."""
-    pair, left, speakers = write(folder, folder.parent / "out"), 0, []
+    pair = write(folder, folder.parent / "out")
+    left = 0
+    speakers = []
 
     def stops(name, was):
         def step(path, *arguments, **settings):
@@ -213,7 +216,8 @@ def test_what_stops_it_leaves_no_mixed_pair(folder, quick, monkeypatch):
 @pytest.mark.parametrize("done", [2, 6])
 def test_stopped_and_started_again_it_goes_on(folder, tmp_path, quick, monkeypatch, done):
     """As after a kill; what a kill leaves half-written is among the damages above."""
-    encode, left = recordings.encode, done
+    encode = recordings.encode
+    left = done
 
     def stops(*arguments, **settings):
         nonlocal left
@@ -273,7 +277,8 @@ def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path)
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_heidelberg_digits_have_exactly_the_spikes_that_were_made_of_them(part, every):
     """Spikes of the 10,420 recordings were made once, by a slower version of this code."""
-    audio, spikes = SHARED / "hd_audio", SHARED / "hd_spikes" / f"hd_{part}.h5.gz"
+    audio = SHARED / "hd_audio"
+    spikes = SHARED / "hd_spikes" / f"hd_{part}.h5.gz"
     if not audio.is_dir() or not spikes.is_file():
         pytest.skip(f"{audio} or {spikes} is not there: recordings of the Heidelberg Digits")
     with gzip.open(spikes) as packed, h5py.File(io.BytesIO(packed.read())) as file:

@@ -127,7 +127,8 @@ def interrupter(left, way):
 
 def interrupt(folder, way):
     """Interrupt a writer before each of its file operations in turn; print what was found."""
-    number, ended = 0, None
+    number = 0
+    ended = None
     while ended != 0:
         shutil.rmtree(folder.parent, ignore_errors=True)
         write_run(folder)
@@ -140,7 +141,8 @@ def interrupt(folder, way):
             except (OSError, RunError) as error:
                 os._exit(1 if os.strerror(errno.ENOSPC) in str(error) else 2)
             os._exit(0)
-        number, ended = number + 1, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        number = number + 1
+        ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(way, ended, epochs_of(folder), sep=",")
         assert (folder / "img" / "a.png").read_text() == "a figure"
         write_run(folder, epochs=3)  # the lock is free
@@ -194,7 +196,9 @@ def test_a_reader_gets_whole_runs_while_they_replace_each_other(found):
 
 def test_a_run_that_another_replaces_while_it_is_read_is_read_again(tmp_path, monkeypatch):
     """Its predictions are then of the other one, whose accuracy differs."""
-    folder, real, then = tmp_path / "run", results.read_predictions, []
+    folder = tmp_path / "run"
+    real = results.read_predictions
+    then = []
     write_run(folder)
 
     def read_predictions(*arguments):
@@ -274,7 +278,8 @@ def is_free(folder):
 
 
 def test_a_run_folder_that_is_a_link_is_refused_before_training(tmp_path):
-    folder, disk = tmp_path / "run", tmp_path / "another disk"
+    folder = tmp_path / "run"
+    disk = tmp_path / "another disk"
     write_run(disk)
     folder.symlink_to(disk)
     with pytest.raises(RunError, match=r"run: is a link to .*another disk.*SHD_RUNS_DIR"):
@@ -302,7 +307,8 @@ def mounted(options, place, code, *arguments):
 
 def test_a_run_folder_that_is_a_mount_is_refused_before_training(tmp_path):
     """A folder of the same disk is mounted: neither its device nor its parent's tells that."""
-    folder, disk = tmp_path / "a run", tmp_path / "disk"
+    folder = tmp_path / "a run"
+    disk = tmp_path / "disk"
     folder.mkdir()
     disk.mkdir()
     code = "import tests.test_run_folder as t, sys; t.write_run(t.Path(sys.argv[1]))"
@@ -314,7 +320,8 @@ def test_a_run_folder_that_is_a_mount_is_refused_before_training(tmp_path):
 def fill_disk(folder):
     """Write a run on a small disk with more and more room; print each error's last line."""
     write_run(folder)
-    n_left, is_written = 0, False
+    n_left = 0
+    is_written = False
     while not is_written:
         filler = folder.with_name("filler")
         page = os.statvfs(folder).f_frsize
@@ -342,7 +349,9 @@ def test_a_full_disk_is_recognized_whatever_writes(tmp_path):
 
 def test_a_run_that_cannot_be_renamed_stays_and_the_message_says_where(tmp_path):
     """A link comes while it is trained: neither run is lost, nor does the lock stay."""
-    folder, disk, waiting = tmp_path / "run", tmp_path / "disk", tmp_path / ".run.unfinished"
+    folder = tmp_path / "run"
+    disk = tmp_path / "disk"
+    waiting = tmp_path / ".run.unfinished"
     write_run(folder)
     run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
     folder.rename(disk)
@@ -361,7 +370,8 @@ def test_a_run_that_cannot_be_renamed_stays_and_the_message_says_where(tmp_path)
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EACCES, errno.ENOSPC])
 def test_a_rename_that_fails_is_reported(tmp_path, monkeypatch, number):
-    folder, real = tmp_path / "run", Path.rename
+    folder = tmp_path / "run"
+    real = Path.rename
     write_run(folder)
     run = RunWriter(folder, {"seed": 9}, {}, PARTS, network())
 
@@ -455,7 +465,8 @@ def test_an_accuracy_without_utterances_is_none():
     ],
 )
 def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
-    events, grid = random_events(9, 100, 183, 10, 0.2), Downsampling(pool_steps=10)
+    events = random_events(9, 100, 183, 10, 0.2)
+    grid = Downsampling(pool_steps=10)
     config = NetworkConfig(beta=0.8, surrogate="atan", slope=3.0, n_hidden=12, **options)
     generator = torch.Generator().manual_seed(1)
     model = build_network(config, grid.n_units, 10, grid.step_ms, generator)

@@ -12,7 +12,8 @@ SEARCH, FINALISTS, FINAL = (
     YAML(typ="safe", pure=True).load(SWEEPS / f"{name}.yaml")
     for name in ("search", "finalists", "final")
 )
-INPUTS, RECIPES = SEARCH["grid"]["input"], SEARCH["grid"]["recipe"]
+INPUTS = SEARCH["grid"]["input"]
+RECIPES = SEARCH["grid"]["recipe"]
 # from, to, on a logarithmic scale; `beta` is searched as the membrane's time constant
 RANGES = {"slope": (0.5, 32), "tau_ms": (15, 500), "lr": (2.5e-4, 8e-3), "batch_size": (4, 128)}
 RANGES |= {"lr_step": (5, 30)}
@@ -51,7 +52,8 @@ def test_each_input_s_best_three_are_the_finalists():
 
 def test_the_best_finalist_is_final():
     """By the mean over the new seeds: the search's own was high by luck, too."""
-    found, places = accuracy("finalists", "finalist"), FINAL["grid"]["input"]
+    found = accuracy("finalists", "finalist")
+    places = FINAL["grid"]["input"]
     for name, grid in INPUTS.items():
         recipe = found.filter(regex=f"^{name}, p").idxmax().removeprefix(f"{name}, ")
         assert places[name] == grid | RECIPES[recipe]

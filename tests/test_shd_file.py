@@ -50,7 +50,8 @@ def write(path: Path, types=("f2", "u2"), **changes) -> Path:
 
 
 def many(path: Path, n: int) -> Path:
-    rows, units = [[i / 2048] * 5 for i in range(n)], [[i % 700] * 5 for i in range(n)]
+    rows = [[i / 2048] * 5 for i in range(n)]
+    units = [[i % 700] * 5 for i in range(n)]
     return write(path, times=rows, units=units, labels=[0] * n, speaker=[0] * n)
 
 
@@ -94,7 +95,8 @@ def test_rows_in_chunks_are_read(filters, tmp_path):
     path = write(tmp_path / "x.h5")
     with h5py.File(path, "a") as file:
         for name in ("spikes/times", "spikes/units"):
-            rows, dtype = file[name][:], file[name].dtype
+            rows = file[name][:]
+            dtype = file[name].dtype
             del file[name]
             data = file.create_dataset(name, (3,), dtype, chunks=(2,), **filters)
             for i, row in enumerate(rows):
@@ -198,8 +200,10 @@ def test_an_umlaut_is_spelt_out(tmp_path):
 
 
 def test_hash_is_of_the_unpacked_bytes_and_made_again_when_they_change(tmp_path, monkeypatch):
-    plain, reads = write(tmp_path / "x_train.h5"), []
-    content, opened = plain.read_bytes(), shd_file._opened
+    plain = write(tmp_path / "x_train.h5")
+    reads = []
+    content = plain.read_bytes()
+    opened = shd_file._opened
     monkeypatch.setattr(shd_file, "_opened", lambda path: reads.append(path) or opened(path))
     for suffix in ("", ".gz", ".zip"):
         path = packed(plain, suffix)

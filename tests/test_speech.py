@@ -76,7 +76,8 @@ def three_speakers(monkeypatch):
 def test_make_spoken(three_speakers, tmp_path, monkeypatch):
     train, test = make_spoken(tmp_path / "a")
     assert [train.name, test.name] == ["spoken_train.h5", "spoken_test.h5"]
-    a, b = read_shd(train), read_shd(test)
+    a = read_shd(train)
+    b = read_shd(test)
     assert a.keys == b.keys == LANGUAGES["both"]
     assert sorted(zip(a.speakers, a.labels, strict=True)) == sorted(
         (speaker, label) for speaker in (0, 2) for label in range(10)
@@ -101,7 +102,8 @@ def test_make_spoken(three_speakers, tmp_path, monkeypatch):
 def test_same_seed_same_files_and_a_broken_build_is_repeated(three_speakers, tmp_path, monkeypatch):
     files = make_spoken(tmp_path / "a")
     content = [path.read_bytes() for path in files]
-    encode, calls = speech.encode, []
+    encode = speech.encode
+    calls = []
 
     def break_down(*arguments, **settings):
         calls.append(1)

@@ -27,7 +27,8 @@ def test_five_seeds_have_an_interval_of_their_own():
 
 def test_three_seeds_have_their_own_spread_beside_rows_with_fewer():
     """Pooled are the rows that need it, and the result says so."""
-    near, far = runs([0.5, 0.52, 0.54]), runs([0.1, 0.9, 0.5], "b")
+    near = runs([0.5, 0.52, 0.54])
+    far = runs([0.1, 0.9, 0.5], "b")
     found = summarize(pd.concat([near, far, runs([0.3, 0.5], "c"), runs([0.5], "d")]))
     assert found.pooled.tolist() == [False, False, True, True]
     assert found.test_seen.tolist() == pytest.approx([52, 50, 40, 50])
@@ -147,7 +148,8 @@ def test_a_summary_has_what_all_runs_share():
     assert both.index.tolist() == [("x", 0.1), ("x", 0.2), ("y", 0.2)]
 
 
-A, B = [0.7, 0.8, 0.75, 0.78], [0.6, 0.75, 0.71, 0.77]
+A = [0.7, 0.8, 0.75, 0.78]
+B = [0.6, 0.75, 0.71, 0.77]
 
 
 def test_difference_is_paired_by_seed_whatever_the_order():
@@ -222,7 +224,8 @@ def test_contrasts_are_paired_by_speaker_over_common_seeds():
         assert row["mean"] == pytest.approx(mean) and row.ci95 == pytest.approx(half)
     low, high = sorted(found.p)
     assert sorted(found.p_holm) == pytest.approx([min(1, 2 * low), max(min(1, 2 * low), high)])
-    rows, first = found.droplevel(1), found.p.idxmin()[0]
+    rows = found.droplevel(1)
+    first = found.p.idxmin()[0]
     for name in "ac":  # the smaller p at half of 5 %, the other one at 5 %
         alpha = 0.025 if name == first else 0.05
         half = interval(100 * (values[name] - values["b"][:, :2]), alpha)[1]

@@ -76,7 +76,8 @@ def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path))
-    folder, given = tmp_path / "small" / "a", {"dataset": str(toy_dir)}
+    folder = tmp_path / "small" / "a"
+    given = {"dataset": str(toy_dir)}
     named = {"run_name": "a"}
     parameters = (given, given, given | named, named)
     execute_run(dict(zip(OF_A_RUN, parameters, strict=True)), folder)
@@ -131,7 +132,8 @@ def test_a_mistake_ends_the_study_before_it_starts(
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
     """In the place of papermill stands a function that writes the file and may fail."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    orders, lessons = [""] * 4, []
+    orders = [""] * 4
+    lessons = []
 
     def execute(notebook, out, *_, **__):
         tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", ())]
@@ -149,7 +151,8 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
         return [file.read_text() for file in files]
 
     monkeypatch.setattr(papermill, "execute_notebook", execute)
-    folder, place = tmp_path / "run", tmp_path / ".run.notebooks"
+    folder = tmp_path / "run"
+    place = tmp_path / ".run.notebooks"
     four = {path: {} for path in OF_A_RUN}
     execute_run(four, folder, lessons=False)
     execute_run(four, folder)

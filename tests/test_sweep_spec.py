@@ -169,7 +169,8 @@ def test_parameters_that_go_together_are_one_axis(home):
         (r.configuration, r.named_values, r.parameters["x"], r.parameters["word"]) for r in runs
     ]
     assert default != "b" and isinstance(found[0][2], float)
-    low, high = {"pair": "low"}, {"pair": "high one"}
+    low = {"pair": "low"}
+    high = {"pair": "high one"}
     assert found == [("pair=low", low, 1.0, "b"), ("pair=high-one", high, 2.0, default)]
     with pytest.raises(SweepError, match="--set word: the grid"):
         read_sweep(home.yaml, {"word": "c"})
@@ -246,7 +247,8 @@ CHOOSE = {
 @pytest.mark.parametrize("name", STUDY)
 def test_the_studys_sweeps_can_be_read_and_split(name, home, data_dir):
     """The toy data have the speakers that validate."""
-    sweep, kinds = read_sweep(name), {}
+    sweep = read_sweep(name)
+    kinds = {}
     data = YAML(typ="safe").load(SWEEPS / f"{name}.yaml")["fixed"]["dataset"]
     assert sweep.name == f"{name}_{data}"
     for run in sweep.runs:

@@ -100,7 +100,8 @@ def test_a_sweep_ends_with_where_its_rows_come_from(home, capsys):
     home.finish_all(validation=0.5)
     run_sweep(home.yaml)
     table = os.path.relpath(home.table)
-    first, again = f"{home.table.stem}: 4 of 4 rows reused from {table}", ", 0 executed, 0 failed"
+    first = f"{home.table.stem}: 4 of 4 rows reused from {table}"
+    again = ", 0 executed, 0 failed"
     assert capsys.readouterr().out == (
         f"{first} (4 of them from run folders){again}. Table: {table}\n"
     )
@@ -149,7 +150,8 @@ def test_rows_of_other_runs_stay_to_the_letter(home):
     assert table.x.tolist() == [2.0, 7.0]  # the sweep's own
     after = home.table.read_text().splitlines()
     assert set(before) <= set(after) and len(after) == len(before) + 1
-    x, seed = read_rows(home.table).x.tolist(), read_rows(home.table).seed.tolist()
+    x = read_rows(home.table).x.tolist()
+    seed = read_rows(home.table).seed.tolist()
     assert list(zip(x, seed, strict=True)) == [(2, 1), (7, 1), (1, 0), (1, 1), (2, 0)]
 
 

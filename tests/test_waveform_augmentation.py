@@ -74,7 +74,8 @@ def test_noise(tilt_db):
 def level_db(hz: float, **ingredients) -> float:
     """Return the gain of a tone, measured in its middle."""
     middle = slice(RATE_HZ // 4, -RATE_HZ // 4)
-    before, after = tone(hz, 1.0), applied(tone(hz, 1.0), **ingredients)
+    before = tone(hz, 1.0)
+    after = applied(tone(hz, 1.0), **ingredients)
     return 10 * np.log10(np.mean(after[middle] ** 2) / np.mean(before[middle] ** 2))
 
 
@@ -142,7 +143,8 @@ def test_the_figure_says_what_was_drawn(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "x.wav", 0.5 * tone(440, 0.1), RATE_HZ)
     monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["augmented_recordings", str(tmp_path / "x.wav")])
-    drawn_for, described = [], describe
+    drawn_for = []
+    described = describe
     monkeypatch.setattr(
         "scripts.augmented_recordings.describe", lambda x: drawn_for.append(x) or described(x)
     )

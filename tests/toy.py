@@ -50,6 +50,7 @@ def write_toy(
 def _ridge(word: int, speaker: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     n_spikes = rng.integers(1500, 2500)
     times = np.sort(rng.uniform(0, 0.7, n_spikes))
-    start, end = 200 + 45 * (word % 10), 650 - 40 * (word % 10) * (1 if word < 10 else -0.5)
+    start = 200 + 45 * (word % 10)
+    end = 650 - 40 * (word % 10) * (1 if word < 10 else -0.5)
     center = start + (end - start) * times / 0.7 + 8 * speaker
     return times, np.clip(np.round(rng.normal(center, 12)), 0, 699).astype(np.int64)

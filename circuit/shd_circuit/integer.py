@@ -491,7 +491,7 @@ def _pool(bins, units, n_steps, n_units, pool_steps, pool_units, threshold):
 
 
 @compiled
-def _run_layer(weights, bias, threshold, high, leaks, factor_bits, start, inputs, mem):
+def _run_layer(weights, bias, threshold, high, leaks, factor_bits, start, inputs, mem):  # noqa: PLR0913
     """Run a layer over all steps, by the points 1 to 5 of the module's docstring.
 
     `weights` has a row for each input, `leaks` are factors, or shifts where `factor_bits` is 0. The

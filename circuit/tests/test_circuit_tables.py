@@ -75,6 +75,7 @@ def test_circuits_of_more_bits_agree_more_often(home, monkeypatch, capsys):
     table = pd.read_csv(home / "results" / "circuit_bits_small.csv").set_index("circuit")
     info = read_run(home / "runs" / "a").info
     assert table.float_accuracy.tolist() == 2 * [pytest.approx(info["scores"]["test_unseen"], 1e-4)]
-    many, few = table.loc["8-8-16 product"], table.loc["2-8-16 product"]
+    many = table.loc["8-8-16 product"]
+    few = table.loc["2-8-16 product"]
     assert many.agreement > few.agreement and many.agreement > 0.9
     assert many.bytes - few.bytes == 183 * 16 * 6 / 8

@@ -32,7 +32,8 @@ def run(model, events):
 
 @pytest.mark.parametrize("kind", DISTURBANCES)
 def test_strength_0_changes_nothing_and_no_strength_changes_what_is_given(kind):
-    model, before = network(), copy.deepcopy(network().state_dict())
+    model = network()
+    before = copy.deepcopy(network().state_dict())
     for wanted, found in zip(
         run(model, EVENTS), run(*disturb(model, EVENTS, kind, 0)), strict=True
     ):
@@ -54,7 +55,10 @@ def factors(kind, strength):
     """What the values were multiplied by: weights, biases, thresholds, leaks of the first layer."""
     model = network(sizes=(40, 2000, 4))
     changed, _ = disturb(model, random_events(1, 40, 40, 4, 0.1), kind, strength)
-    fc, lif, own_fc, own_lif = changed.fc1, changed.lif1, model.fc1, model.lif1
+    fc = changed.fc1
+    lif = changed.lif1
+    own_fc = model.fc1
+    own_lif = model.lif1
     return {
         "weights": fc.weight.detach() / own_fc.weight.detach(),
         "biases": fc.bias.detach() / own_fc.bias.detach(),
@@ -102,7 +106,8 @@ def test_events_are_lost_as_often_as_told_and_more_at_more():
 def test_spurious_events_come_beside_the_true_ones():
     events = random_events(50, 100, 30, 4, 0.05)
     _, more = disturb(network(), events, "spurious events", 0.3)
-    x, y = events.to_frames(range(50)), more.to_frames(range(50))
+    x = events.to_frames(range(50))
+    y = more.to_frames(range(50))
     assert (y >= x).all() and y.max() == 1
     # a share of them falls on true events and on each other
     assert abs((y.sum() - x.sum()) / x.sum() - 0.3 * 0.95) < 0.02
@@ -153,7 +158,8 @@ def few_bits(name):
 @pytest.mark.parametrize("name", ["study", "leak by product", "small"])
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_circuit_of_few_bits_is_disturbed_and_stays_as_it_is(kind, name):
-    circuit, events = named(name), random_events(4, 333, 183, 5, 0.02)
+    circuit = named(name)
+    events = random_events(4, 333, 183, 5, 0.02)
     before = circuit.evaluate(events)[0]
     np.testing.assert_array_equal(disturb(circuit, events, kind, 0)[0].evaluate(events)[0], before)
     faulty, heard = disturb(circuit, events, kind, 0.5, 1)
@@ -186,7 +192,8 @@ def test_integers_are_off_by_as_much_as_told(name):
 
 @pytest.mark.parametrize("name", ["study", "small"])
 def test_stuck_integers_spike_in_every_step_or_never_and_the_mask_helps(name):
-    circuit, events = named(name), random_events(4, 333, 183, 5, 0.02)
+    circuit = named(name)
+    events = random_events(4, 333, 183, 5, 0.02)
     spikes = {}
     for kind in ("silent neurons", "firing neurons", "firing neurons, switched off"):
         (run, *_) = disturb(circuit, events, kind, 0.25, 3)[0].runs(events)

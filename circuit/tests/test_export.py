@@ -63,7 +63,8 @@ def exported(monkeypatch, capsys, *arguments):
 @needs_gcc
 @pytest.mark.parametrize("changes", [{}, FEW_BITS], ids=["floats", "few bits"])
 def test_readme_is_rebuilt_from_the_folder_alone(changes, trained, tmp_path, monkeypatch, capsys):
-    run, out = trained(**changes), tmp_path / "exported"
+    run = trained(**changes)
+    out = tmp_path / "exported"
     said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
     alone = tmp_path / "alone"
     shutil.copytree(out, alone)
@@ -94,7 +95,8 @@ def test_the_small_network_s_folder_describes_all_that_it_has(
     trained, tmp_path, monkeypatch, capsys
 ):
     """An ensemble of two, shared weights, own leaks, membranes: the folder describes all of it."""
-    run, out = trained(**SMALL), tmp_path / "exported"
+    run = trained(**SMALL)
+    out = tmp_path / "exported"
     said = exported(monkeypatch, capsys, run, "--out", out, "--utterances", N_UTTERANCES)
     reasons = r"readout 'membrane': .*; kernel_size 64: "
     assert re.search(f"Without network.nir: {reasons}", said)
@@ -133,7 +135,8 @@ def test_a_header_of_another_circuit_makes_no_page(tmp_path, monkeypatch, old, n
 def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys):
     run = trained(language="both", **FEW_BITS)
     exported(monkeypatch, capsys, run, "--out", tmp_path / "a", "--language", "german")
-    found, whole = read_circuit(tmp_path / "a"), circuit_of(load_network(read_run(run)))
+    found = read_circuit(tmp_path / "a")
+    whole = circuit_of(load_network(read_run(run)))
     np.testing.assert_array_equal(found.layers[1].weight, whole.layers[1].weight[10:])
     assert {utterance.label for utterance in read_vectors(tmp_path / "a")} == {*range(10)}
     assert "classes (0 null, " in (tmp_path / "a" / "README.md").read_text()
@@ -285,7 +288,8 @@ def test_an_export_that_fails_names_the_cause_and_leaves_nothing(
 
 
 def test_a_kept_network_is_exported_like_its_run(trained, toy_dir, tmp_path, monkeypatch, capsys):
-    run, kept = trained(), tmp_path / "kept.npz"
+    run = trained()
+    kept = tmp_path / "kept.npz"
     save_pretrained(read_run(run), kept)
     with pytest.raises(SystemExit, match=r"kept\.npz: is no run folder.*OUT="):
         exported(monkeypatch, capsys, kept)

@@ -30,7 +30,8 @@ def test_what_is_accepted_is_counted_once_and_nothing_stands_still():
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_core_is_found_out(fault):
-    core, (line, broken) = source_text("rtl/core.v"), BROKEN[fault]
+    core = source_text("rtl/core.v")
+    (line, broken) = BROKEN[fault]
     assert core.count(line) == 1
     with pytest.raises(ExportError, match="failed assertion"):
         prove(core.replace(line, broken), 40)  # more than the longest wait

@@ -131,7 +131,8 @@ def test_windows_own_leaks_and_membranes_equal_the_loop(seed):
     window = {"kernel": 3, "stride": 2} if windows else {}
     shift = {"leak_shift": 0} if own else {}
     net = replace(net, layers=(first, second), **window, **shift)
-    ms, units = rng.integers(0, 20, 60), rng.integers(688, 700, 60)
+    ms = rng.integers(0, 20, 60)
+    units = rng.integers(688, 700, 60)
     order = np.argsort(ms, kind="stable")
     got = net.run(ms[order], units[order])
     same(got, naive(net, list(zip(ms, units, strict=True))))

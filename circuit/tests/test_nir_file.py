@@ -68,7 +68,8 @@ def by_nir_equations(graph, x, subtract=False):
         source = t - np.rint(delay / dt).astype(int)
         z = np.where(source >= 0, x[np.maximum(source, 0), :, np.arange(len(source))].T, 0.0)
         for i, v in enumerate(mems, start=1):
-            fc, lif = graph.nodes[f"fc{i}"], graph.nodes[f"lif{i}"]
+            fc = graph.nodes[f"fc{i}"]
+            lif = graph.nodes[f"lif{i}"]
             current = z @ np.float64(fc.weight).T + fc.bias
             v += dt / lif.tau * ((lif.v_leak - v) + lif.r * current)
             z = (v > lif.v_threshold).astype(float)

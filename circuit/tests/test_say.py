@@ -33,7 +33,8 @@ CLEAR = [("zero", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder, text = tmp_path_factory.mktemp("site"), page(ROOT / FOLDER)
+    folder = tmp_path_factory.mktemp("site")
+    text = page(ROOT / FOLDER)
     assert len(text.encode()) <= 500_000  # bytes
     assert "https://creativecommons.org/licenses/by/4.0/" in text and "Heidelberg Digits" in text
     (folder / "say.html").write_text(text, encoding="utf-8")
@@ -45,7 +46,8 @@ class Page:
 
     def __init__(self, browser, address, folder):
         self.view = browser.new_page(viewport={"width": 360, "height": 740})
-        self.address, self.trouble = address, []
+        self.address = address
+        self.trouble = []
         self.names = (folder / f"{i}.wav" for i in count())  # of the same name none is loaded
         for kind, part in (("pageerror", "message"), ("console", "text"), ("request", "url")):
             self.view.on(kind, lambda it, part=part: self.trouble.append(getattr(it, part)))
@@ -121,7 +123,8 @@ def test_spikes_and_votes_are_those_of_python(files, digit, voice):
 
 
 def test_of_a_hundred_words_ninety_nine_are_answered_as_in_python(files):
-    waves, alike = recordings(100), 0
+    waves = recordings(100)
+    alike = 0
     for wave in waves:
         heard = with_noise(np.zeros(RATE // 2), wave, np.zeros(RATE))
         files.hear(heard, "answers")

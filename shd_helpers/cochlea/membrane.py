@@ -189,7 +189,7 @@ def _at(near, column, a, b, c, d):
 
 
 @compiled
-def _fill_spectrum(spectrum, table, points_per_bin, n_steps, grid):
+def _fill_spectrum(spectrum, table, points_per_bin, n_steps, grid):  # noqa: PLR0914
     """Fill (points, pairs) with the spectrum of channel 2 j plus i times that of 2 j + 1.
 
     The velocity is the real part of the response, so its spectrum is half the sum of the response's
@@ -238,7 +238,7 @@ def _fill_spectrum(spectrum, table, points_per_bin, n_steps, grid):
 
 
 @compiled
-def _read_grid(grid, kernel, n_steps, first_step, velocity):
+def _read_grid(grid, kernel, n_steps, first_step, velocity):  # noqa: PLR0914
     """Fill (rows, channels) with the velocity at ``first_step`` and the steps after it.
 
     The grid is periodic and spans the same time as ``n_steps`` steps. Whole numbers count how far

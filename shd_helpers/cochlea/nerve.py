@@ -122,7 +122,7 @@ def _binomial(n, p, u):
 
 
 @compiled
-def _draw(probability, first_step, rest_steps, numbers, fibers, counts):
+def _draw(probability, first_step, rest_steps, numbers, fibers, counts):  # noqa: PLR0914
     """Draw some steps of all channels; change the fibers that are ready, fill the counts.
 
     Nearly always, no fiber or one fiber fires. Bounds of the probabilities decide these cases in

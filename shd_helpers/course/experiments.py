@@ -31,7 +31,10 @@ ONE_SETTING: list[tuple[str, Any]] = [
     ("shift_ms", 80.0),
     ("stretch", 0.3),
 ]
-NO_PREDICTION, BETTER, SAME, WORSE = "?", "better", "about the same", "worse"
+NO_PREDICTION = "?"
+BETTER = "better"
+SAME = "about the same"
+WORSE = "worse"
 PREDICTIONS = [NO_PREDICTION, BETTER, SAME, WORSE]
 MOST_RUNS = 5  # that the figure shows
 THE_RECIPE = "the recipe"

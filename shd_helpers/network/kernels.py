@@ -254,7 +254,7 @@ def _row_adder(n_vectors: int) -> Callable[..., Any]:
     """
 
     @intrinsic
-    def add(_, rows, index, first, last, low, out, r, at):
+    def add(_, rows, index, first, last, low, out, r, at):  # noqa: PLR0913
         whole = types.intp
         signature = types.void(rows, index, whole, whole, whole, out, whole, whole)
 
@@ -304,7 +304,7 @@ _add_one_vector = _row_adder(1)
 
 
 @compiled
-def add_rows(rows, index, first, last, low, out, r, at, n):
+def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
     """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
 
     n is a multiple of LANES; an index is below 2^31.
@@ -339,7 +339,7 @@ def add_rows(rows, index, first, last, low, out, r, at, n):
 
 
 @compiled
-def add_products(v, w, out, r, is_first):
+def add_products(v, w, out, r, is_first):  # noqa: PLR0914
     """Add v[r] w to out[r], and v[r + 1] w to out[r + 1].
 
     Two rows for each time that w is read, and five rows of w (`ROWS_AT_ONCE`) for each time that
