@@ -15,8 +15,23 @@ hypothesis.settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.fixtures"]
 
-LONG_TESTS = ("cochlea", "committed_cores", "engine", "recordings", "speech", "sweeps")
-LONG = {f"test_{name}.py" for name in LONG_TESTS}
+LONG = {
+    f"test_{name}.py"
+    for name in (
+        "cochlea",
+        "committed_cores",
+        "core_simulation",
+        "engine",
+        "handshake",
+        "placing",
+        "random_attacks",
+        "recordings",
+        "sound",
+        "speech",
+        "study_command",
+        "sweeps",
+    )
+}
 ONE_RUN = ("notebooks/03", "notebooks/04")  # the second reads what the first has trained
 
 

@@ -1,11 +1,22 @@
 """A small version of the kinds of attack, and what the committed table says of all of them."""
 
 import csv
+import os
 
 import pytest
 
+from shd_helpers.data import speech
 from tests import RESULTS
 from tests.attack_kinds import COLUMNS, KINDS, attack
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch):
+    """Undo afterwards what attacks set in this process, so that no later test sees it."""
+    monkeypatch.setattr(speech, "make_spoken", speech.make_spoken)
+    for folder in ("RUNS", "DATA", "RESULTS", "IMG"):
+        monkeypatch.setenv(f"SHD_{folder}_DIR", "")
+
 
 QUICK = {  # these need no trained network and no program
     "impossible values in tables",
@@ -25,6 +36,12 @@ def test_an_attempt_of_each_quick_kind_ends_clearly():
     assert len(chosen) == len(QUICK)
     for name, counts in attack(chosen, seed=0, most=1).items():
         assert {*counts.outcomes} <= {"refused", "completed"}, f"{name}: {counts.bad}"
+
+
+def test_attacks_leave_nothing_behind_in_this_process():
+    """The fixture must restore what `Home` replaces: see `random_attacks.Home.make`."""
+    assert speech.make_spoken.__module__ == speech.__name__
+    assert os.environ["SHD_RUNS_DIR"] == ""
 
 
 def test_the_committed_table_has_all_kinds_and_all_ended_clearly():

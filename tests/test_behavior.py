@@ -16,9 +16,9 @@ import pytest
 
 import shd_helpers
 from shd_helpers import versions
-from shd_helpers.events import split
+from shd_helpers.events import Augmentation, split
 from shd_helpers.network import config
-from shd_helpers.study import behavior, training
+from shd_helpers.study import Recipe, behavior, training
 
 PACKAGE = Path(shd_helpers.__file__).parent
 
@@ -163,9 +163,25 @@ def test_the_same_code_is_checked_once_and_other_code_again(monkeypatch, tmp_pat
     assert len(checks) == 3 and len([*(tmp_path / "data" / "cache").iterdir()]) == 1
 
 
+@pytest.mark.parametrize(
+    ("case", "settings"),
+    [("augmentation", {"shift_units": 3}), ("shared weights", {"kernel_size": 9, "n_hidden": 16})],
+)
+def test_a_run_is_checked_for_what_it_uses(monkeypatch, case, settings):
+    """A change of what it doesn't use can't change it, and takes long to compile at first."""
+    if case == "augmentation":
+        monkeypatch.setattr(behavior, "AUGMENTATION", Augmentation(shift_units=9))
+    else:
+        monkeypatch.setitem(behavior.NETWORKS, case, behavior.NETWORKS[case] | {"stride": 4})
+    for recipe, is_used in ((Recipe(), False), (Recipe.from_flat(settings), True)):
+        message = behavior.report(("NUMERICS",), behavior.idle_cases(recipe))
+        assert (case in message) == is_used
+    assert case in behavior.report(("NUMERICS",))  # as a sweep checks, whatever it runs
+
+
 def test_a_check_that_fails_is_not_remembered(monkeypatch, tmp_path):
     monkeypatch.setenv("SHD_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(behavior, "report", lambda numbers: "wrong")
+    monkeypatch.setattr(behavior, "report", lambda *_: "wrong")
     behavior.check_behavior.cache_clear()
     for _ in range(2):
         with pytest.raises(behavior.BehaviorError, match="wrong"):

@@ -16,6 +16,9 @@ from numpydoc.validate import validate
 
 import shd_helpers
 
+# numpydoc looks at every attribute of a widget, deprecated ones included
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 CHECKS = {"PR01", "PR02", "RT01"}
 
 

@@ -502,8 +502,8 @@ class OtherNetwork(SpikingNetwork):
 
 
 REFUSED = {
-    "reset to zero": (leaky(reset_mechanism="zero"), "reset"),
-    "immediate reset": (leaky(reset_delay=False), "reset"),
+    "reset to zero": (leaky(reset_mechanism="zero"), "subtract its threshold"),
+    "immediate reset": (leaky(reset_delay=False), "subtract its threshold"),
     "inhibition": (leaky(inhibition=True), "inhibition"),
     "hidden state": (leaky(init_hidden=True), "hidden"),
     "graded": (leaky(graded_spikes_factor=0.5), "graded"),

@@ -79,7 +79,7 @@ def _unwritable_neuron(name: str, lif: Leaky) -> list[str]:
     if not (torch.isfinite(threshold) & (threshold > 0)).all():
         reasons.append(f"{name} has a threshold that is not finite, or not above 0")
     if lif.state_function.__func__ is not Leaky._base_sub or not lif.reset_delay:
-        reasons.append(f"the reset of {name} is no subtraction, a step late")
+        reasons.append(f"{name} doesn't subtract its threshold one step after a spike")
     if (beta == 1).any():
         reasons.append(f"{name} has a beta of 1: no time constant is that long")
     elif (_betas(_taus(beta)) != beta).any():

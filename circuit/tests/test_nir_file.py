@@ -116,7 +116,7 @@ CHANGES = {
     # close to 0 a beta has more digits than a time constant of about one step
     "no float32 time constant": lambda m: setattr(m.lif2.beta, "data", torch.tensor(0.0123456789)),
     "not finite": lambda model: setattr(model.lif2.threshold, "data", torch.tensor(torch.inf)),
-    "no subtraction": without_its_reset,
+    "subtract its threshold": without_its_reset,
 }
 
 

@@ -58,7 +58,7 @@ class HairCells:
         self._pools = np.repeat([[cleft], [free], [store]], n_channels, axis=1)
 
     def respond(self, velocity: np.ndarray) -> np.ndarray:
-        """Compute the firing probabilities of the next steps.
+        """Compute the firing probabilities of the next steps, from the pools after the last call.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class HairCells:
         Returns
         -------
         (steps, channels) float array
-            Probability for each step and each fiber that is ready to fire.
+            Probability that a fiber of the channel fires in the step, if it is ready to.
         """
         probability = np.empty_like(velocity)  # by numpy: numba's large arrays are slow to fill
         _release(velocity, self._dt_s, self._pools, probability)

@@ -88,7 +88,8 @@ def membrane_response(omega: np.ndarray, x_cm: float) -> np.ndarray:
     ----------
     Sieroka, Dosch and Rupp (2006), J. Acoust. Soc. Am. 120, 297.
     """
-    # The roots of the stiffness at x, relative to the base, and of what is subtracted from it.
+    # decay is the root of stiffness(x) / stiffness(0), so it is 1 at the base. inertia is the root
+    # of what is subtracted from the stiffness.
     decay = np.exp(-STIFFNESS_DECAY * x_cm / 2)
     inertia = np.sqrt(STIFFNESS_OFFSET + MASS * omega**2)
 

@@ -142,7 +142,7 @@ def _unsupported_neurons(i: int, lif: Leaky, is_last: bool) -> str | None:
     is_reset_by_subtraction = lif.state_function.__func__ is Leaky._base_sub and lif.reset_delay
     is_readout = is_last and SpikingNetwork.accumulates_only(lif)
     if not is_reset_by_subtraction and not is_readout:
-        return f"the reset of lif{i} is no subtraction, late by a step"
+        return f"lif{i} doesn't subtract its threshold one step after a spike"
     if lif.inhibition or lif.state_quant or lif.init_hidden:
         return f"lif{i} has inhibition, quantized states or hidden states"
     if lif.graded_spikes_factor.requires_grad or (lif.graded_spikes_factor != 1).any():
@@ -299,7 +299,7 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
 
 
 def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the labels of a batch's utterances; ValueError if none, or no classes of the network.
+    """Return the labels of a batch's utterances.
 
     Parameters
     ----------
@@ -314,6 +314,11 @@ def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> n
     -------
     ndarray
         Classes, int64 (batch,).
+
+    Raises
+    ------
+    ValueError
+        If the batch is empty, or a label isn't one of the network's classes.
     """
     labels = events.labels[index]
     if not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
@@ -322,7 +327,7 @@ def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> n
 
 
 def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None) -> kernels.Batch:
-    """Return a batch as the kernels read it, with labels if it is to be taken back, too.
+    """Return a batch as the kernels read it, with labels if there is a backward pass.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ holds the weights from unit u to all neurons, side by side::
                                             ...
                       row n_steps + 1       used by the backward pass only: zeros
 
-1. Each row starts with the biases.
+1. Rows 1 to n_steps start with the biases.
 2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
    product of weights and input, without its multiplications by zero. A delayed copy of the input
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
@@ -136,7 +136,7 @@ class Results(NamedTuple):
     gradients: np.ndarray  # (groups, parameters) as the parameters lie, float32; (groups, 0)
     losses: np.ndarray  # (batch,) float64
     scores: np.ndarray  # (batch, classes) float32, zero at first
-    n_spikes: np.ndarray  # (batch, layers) int64; -1 where the events are not sound
+    n_spikes: np.ndarray  # (batch, layers) int64; -1 where events are invalid
 
 
 class EventList(NamedTuple):
@@ -168,7 +168,7 @@ class NextLayer(NamedTuple):
 
 @compiled
 def read_events(batch, b, n_units, events):
-    """List the events of a batch's utterance b by step; return whether all are sound.
+    """List the events of a batch's utterance b by step; return whether all are valid.
 
     Parameters
     ----------
@@ -553,7 +553,8 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
             row = t + row_of_first_step
             if is_banded:
                 # Rows of different units begin at different neurons, so each is added alone. A call
-                # of `add_rows` would take as long as the addition.
+                # of `add_rows` would take as long as the addition. All delayed copies of a unit
+                # begin at the same neuron.
                 for e in range(starts[t], starts[t + 1]):
                     low = first_neurons[units[e]]
                     for j in range(0, n_in_fours, 4 * LANES):
@@ -880,14 +881,14 @@ def forward(b, batch, network, state, space, results):
     n_steps = batch.n_steps
     n_units = layers[0].n_inputs // len(network.delays)
     scores = results.scores
-    is_sound = read_events(batch, b, n_units, event_list(space, 0))
+    is_valid = read_events(batch, b, n_units, event_list(space, 0))
     for i in range(n_layers):
         delays = NO_DELAY if i else network.delays
         mem = membranes(layers[i], n_steps, state)
         events = event_list(space, i)
         events_out = event_list(space, i + 1)
         layer_forward(layers[i], network, delays, events, mem, space.spiked, events_out)
-        results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_sound else -1
+        results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
     if layers[n_layers - 1].surrogate == READOUT:

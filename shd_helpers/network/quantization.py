@@ -299,7 +299,7 @@ class Quantization:
         Parameters
         ----------
         model : SpikingNetwork
-            A network that has no `refusals`.
+            A network for whose settings `refusals` returns an empty list.
         """
         assert isinstance(model, SpikingNetwork)
         own = [fc.weight.detach().clone() for fc, _ in model.layers]
@@ -316,7 +316,8 @@ class Quantization:
         Parameters
         ----------
         model : SpikingNetwork
-            A network that has no `refusals`. Its weights stay float32.
+            A network for whose settings `refusals` returns an empty list. Its weights stay
+            float32.
         """
         assert isinstance(model, SpikingNetwork)
         bits_by_layer = (self.fc1_bits, self.fc2_bits)

@@ -39,6 +39,7 @@ from shd_helpers.network import NetworkConfig, Quantization, build_network, choo
 from shd_helpers.network.engine import ENGINES, Network
 from shd_helpers.paths import data_dir
 from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit, one_thread
 
 VALUES = Path(__file__).parents[1] / "behavior.json"
@@ -282,7 +283,9 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
 
 
 def differences(
-    wanted: Mapping[str, Any], numbers: Sequence[str] = tuple(CONSEQUENCES)
+    wanted: Mapping[str, Any],
+    numbers: Sequence[str] = tuple(CONSEQUENCES),
+    without: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """Compute the cases of some version numbers, and compare them with the wanted values.
 
@@ -292,6 +295,8 @@ def differences(
         The content of ``behavior.json``.
     numbers : sequence of str
         The version numbers whose cases are computed.
+    without : sequence of str
+        Names of cases that aren't computed.
 
     Returns
     -------
@@ -300,7 +305,7 @@ def differences(
         agree.
     """
     different: dict[str, list[str]] = {}
-    for number, cases in compute(numbers).items():
+    for number, cases in compute(numbers, without).items():
         for case, today in cases.items():
             committed = wanted["values"][number].get(case, {})
             names = []
@@ -312,13 +317,17 @@ def differences(
     return different
 
 
-def compute(numbers: Sequence[str]) -> dict[str, dict[str, dict[str, list[float] | str]]]:
+def compute(
+    numbers: Sequence[str], without: Sequence[str] = ()
+) -> dict[str, dict[str, dict[str, list[float] | str]]]:
     """Compute all cases of some version numbers.
 
     Parameters
     ----------
     numbers : sequence of str
         The version numbers.
+    without : sequence of str
+        Names of cases that aren't computed.
 
     Returns
     -------
@@ -329,7 +338,9 @@ def compute(numbers: Sequence[str]) -> dict[str, dict[str, dict[str, list[float]
     computed = {}
     with one_thread():  # for products this small, waiting for a second thread takes longer
         for number in numbers:
-            computed[number] = {name: dict(case()) for name, case in cases[number].items()}
+            computed[number] = {
+                name: dict(case()) for name, case in cases[number].items() if name not in without
+            }
     return computed
 
 
@@ -345,24 +356,51 @@ def _agree(today: list[float] | str | None, wanted: list[float] | str | None, nu
     return len(today) == len(wanted) and np.allclose(today, wanted, relative, absolute)
 
 
+def idle_cases(recipe: Recipe) -> tuple[str, ...]:
+    """Return the cases of features that a run doesn't use, and whose code takes long to compile.
+
+    They can't change the run, so the first run of an installation need not wait for them.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The run's settings.
+
+    Returns
+    -------
+    tuple of str
+        Names of cases of `NUMERICS`.
+    """
+    idle = []
+    if not recipe.augmentation:
+        idle.append("augmentation")
+    if not recipe.network.kernel_size:
+        idle += [f"shared weights ({engine})" for engine in ENGINES]
+    return tuple(idle)
+
+
 @cache
-def check_behavior(numbers: tuple[str, ...] = tuple(CONSEQUENCES)) -> None:
+def check_behavior(
+    numbers: tuple[str, ...] = tuple(CONSEQUENCES), without: tuple[str, ...] = ()
+) -> None:
     """Raise BehaviorError if this code's results are not those of its version numbers.
 
-    It is computed once in a process.
+    It is computed once in a process for the same arguments.
 
     Parameters
     ----------
     numbers : tuple of str
         The version numbers to check; default: all. Whoever writes a run needs `NUMERICS` alone,
         because the run's hash holds the content of its data files.
+    without : tuple of str
+        Names of cases that aren't computed, from `idle_cases`.
 
     Raises
     ------
     BehaviorError
         If a number stands for other results; the message names cases, number and remedy.
     """
-    message = report(numbers)
+    message = report(numbers, without)
     if message:
         raise BehaviorError(message)
 
@@ -396,13 +434,15 @@ def check_code() -> None:
         passed.touch()
 
 
-def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
+def report(checked: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] = ()) -> str:
     """Check version numbers, and say what is wrong with them and what to do.
 
     Parameters
     ----------
     checked : sequence of str
         The version numbers.
+    without : sequence of str
+        Names of cases that aren't computed.
 
     Returns
     -------
@@ -419,7 +459,7 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES)) -> str:
             f"versions.py says {numbers[raised[0]]}. If you have raised it, {write}. Otherwise "
             "restore versions.py: git checkout HEAD -- shd_helpers/versions.py"
         )
-    different = differences(wanted, checked)
+    different = differences(wanted, checked, without)
     if not different:
         return ""
     sentences = [

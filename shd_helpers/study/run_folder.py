@@ -42,7 +42,7 @@ from shd_helpers.events import Subsets
 from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.paths import ROOT
-from shd_helpers.study.behavior import check_behavior
+from shd_helpers.study.behavior import check_behavior, idle_cases
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import current_names, run_hash
 from shd_helpers.study.other_networks import other_network
@@ -229,9 +229,10 @@ class RunWriter:
     ) -> None:
         # What can go wrong goes wrong here, and not after the network is trained.
         check_run_folder(folder)
+        recipe = Recipe.from_flat(parameters)
         # Of the version numbers, data files need no check: they count by their content.
-        check_behavior(("NUMERICS",))
-        description = other_network(model, Recipe.from_flat(parameters))
+        check_behavior(("NUMERICS",), idle_cases(recipe))
+        description = other_network(model, recipe)
         self._folder = folder
         self._parts = parts
         self._lock = _lock(folder)

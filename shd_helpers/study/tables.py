@@ -86,6 +86,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     """Return what a run folder says was measured, or None if the run is missing.
 
     A run with another hash is missing, and so is one that is damaged: a sweep then runs it again.
+    A run whose network the settings don't build has another hash, because its description counts.
 
     Parameters
     ----------

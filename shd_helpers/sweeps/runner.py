@@ -76,8 +76,9 @@ def run_sweep(
 ) -> pd.DataFrame:
     """Run what is missing of a sweep, and return its table.
 
-    A run is there if the table's file has it as done and with the same hash, or else if its run
-    folder has. The table's file is written as runs end. Rows of other runs stay in it as they are.
+    A run isn't executed again if the table has a row of its name that is done and has the same
+    hash, or else if its run folder has a finished run with this hash. The table is written as runs
+    end. Rows of other runs stay in it as they are.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool]
     Returns
     -------
     todo : dict
-        The runs to execute, each with whether a finished run folder doesn't count. The first seeds
+        The runs to execute. True: execute the run even if its folder has finished. The first seeds
         of all configurations come first, so a sweep that is stopped early can be compared.
     n_collected : int
         Runs that only a run folder had.
@@ -437,7 +438,10 @@ def execute(
                 execute_run(notebooks, run.folder, timeout_s=timeout_s, lessons=False)
         measured = finished_run(run.folder, run.hash)
         if measured is None:
-            return "run.json is not complete, or of other parameters or data, or of another network"
+            return (
+                "The notebook has ended, but its run.json is missing or damaged, or has another "
+                "hash: that of other parameters, data or another network."
+            )
         return measured
     except NotebookError as error:
         return str(error.__cause__)  # has the cell's traceback
