@@ -61,7 +61,7 @@ from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: s
 from shd_helpers.sweeps import clusters, runner  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
 from tests.sweep_home import as_yaml  # isort: skip
-from tests.test_recordings import sound  # isort: skip
+from tests.builders.recordings import sound  # isort: skip
 
 TABLE = ROOT / "results" / "attacks.csv"
 COLUMNS = ("kind", "seed", "attempts", "refused", "completed", "unclear", "hung", "lost", "ends")

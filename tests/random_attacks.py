@@ -50,8 +50,8 @@ from shd_helpers.study import (  # noqa: E402
 )
 from shd_helpers.study.tables import finished_run  # noqa: E402
 from shd_helpers.sweeps import runner, spec  # noqa: E402
+from tests.builders.recordings import sound  # noqa: E402
 from tests.sweep_home import as_yaml  # noqa: E402
-from tests.test_recordings import sound  # noqa: E402
 from tests.toy import write_toy  # noqa: E402
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"

@@ -33,10 +33,9 @@ from shd_helpers.study.tables import TableError, read_table
 from shd_helpers.sweeps import clusters
 from shd_helpers.sweeps.spec import SweepError
 from tests import RESULTS
+from tests.builders.recordings import expect, pack, sound
+from tests.builders.run_folders import write_run
 from tests.loopback import serve
-from tests.test_heidelberg import expect, pack
-from tests.test_recordings import sound
-from tests.test_run_folder import write_run
 
 TABLE = RESULTS / "chosen_spoken.csv"
 COMMITTED = RESULTS / "circuit"

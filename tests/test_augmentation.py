@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from shd_helpers.events.augmentation import Augmentation
-from tests.test_engine import random_events
+from tests.builders.events import random_events
 
 EVENTS = random_events(40, 50, 30, 5, 0.1)
 

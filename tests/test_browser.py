@@ -18,9 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
@@ -28,14 +26,9 @@ from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.network import build_network
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import Recipe, evaluate, input_of, load_pretrained
+from tests.builders.browsers import CHROMIUM, microphone
 from tests.toy import small_data
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright isn't installed: make browser"
-)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
@@ -97,16 +90,6 @@ def lab(tmp_path_factory):
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(20)
         shutil.rmtree(home, ignore_errors=True)
-
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start chromium with more flags."""
-    with playwright.sync_playwright() as p:  # whose end closes them
-        yield lambda *flags: p.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
 
 
 @pytest.fixture(scope="module")
@@ -263,15 +246,6 @@ def say(lab):
     file.mkdir(parents=True, exist_ok=True)
     torch.save(dict(build_network(*weights).named_parameters()), file / "my_network.pt")
     return "say"
-
-
-def microphone(folder, wave, rate):
-    """Return flags by which chromium hears a word from its microphone, once, after a second."""
-    path = folder / "microphone.wav"
-    pause = np.zeros(rate)
-    soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")
-    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    return [*flags, f"--use-file-for-fake-audio-capture={path}%noloop"]
 
 
 def record(page, seconds):

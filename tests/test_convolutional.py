@@ -7,7 +7,7 @@ import torch
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import costs
 from shd_helpers.study import training
-from tests.test_engine import random_events
+from tests.builders.events import random_events
 
 
 def test_learns_a_few_utterances_by_heart():

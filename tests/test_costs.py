@@ -12,8 +12,8 @@ from neurobench.models import SNNTorchModel
 from shd_helpers.network.costs import accumulates, costs, late_spikes
 from shd_helpers.network.spiking import weight_and_bias
 from shd_helpers.study import training
+from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network
-from tests.test_engine import make_events, random_events
 
 EVENTS = random_events(40, 30, 20, 5, 0.1)
 

@@ -7,9 +7,9 @@ import pytest
 from shd_helpers import data as source
 from shd_helpers.data import datasets, download
 from shd_helpers.data.shd_file import DatasetError, read_shd
+from tests.builders.data_files import check_good, names, packed, write
 from tests.imports import loaded_by
 from tests.loopback import serve
-from tests.test_shd_file import check_good, packed, write
 
 
 def test_locate_finds_one_pair(tmp_path):
@@ -66,10 +66,6 @@ def site(monkeypatch, data_dir, tmp_path):
         monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # before it tries again
         monkeypatch.setenv("SHD_BASE_URL", site.address)
         yield site
-
-
-def names(folder):
-    return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
 
 
 def test_download_then_second_run_without_network(site, data_dir, monkeypatch, capfd):

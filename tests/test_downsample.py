@@ -10,23 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, Utterances, write_shd
+from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, write_shd
 from shd_helpers.events import downsampling
 from shd_helpers.events.downsampling import Downsampling, downsample, load_events, load_file
-
-KEYS = ENGLISH + GERMAN
-
-
-def utterances(spikes, labels=None, keys=KEYS):
-    sizes = [len(times) for times, _ in spikes]
-    return Utterances(
-        np.concatenate([np.asarray(t, np.float16) for t, _ in spikes]),
-        np.concatenate([np.asarray(u, np.uint16) for _, u in spikes]),
-        np.cumsum([0, *sizes]),
-        np.asarray(labels if labels is not None else [0] * len(spikes)),
-        np.arange(len(spikes)),
-        keys,
-    )
+from tests.builders.events import grids, spike_lists, utterances
 
 
 def naive(times, units, grid):
@@ -47,23 +34,6 @@ def naive(times, units, grid):
                     active += cell in cells
             out[step, unit] = active >= grid.pool_threshold
     return out
-
-
-spike_lists = st.lists(
-    st.lists(
-        st.tuples(st.floats(0, 0.046875, width=16), st.integers(660, 699)), min_size=0, max_size=150
-    ),
-    min_size=1,
-    max_size=3,
-)
-grids = st.builds(
-    Downsampling,
-    first_unit=st.integers(655, 670),
-    duration_s=st.sampled_from([0.02, 0.04]),
-    pool_units=st.integers(1, 4),
-    pool_steps=st.integers(1, 4),
-    pool_threshold=st.just(1),
-)
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,29 +19,8 @@ from shd_helpers.network import engine, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
+from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network
-
-
-def make_events(cells, n_classes, seed=0):
-    """Event lists of a boolean array (utterances, steps, units), with random labels."""
-    cells = np.asarray(cells, dtype=bool)
-    n, n_steps, n_units = cells.shape
-    _, steps, units = np.nonzero(cells)
-    return Events(
-        steps.astype(np.uint16),
-        units.astype(np.uint16),
-        np.concatenate([[0], np.cumsum(cells.sum((1, 2)))]).astype(np.int64),
-        np.random.default_rng(seed).integers(0, n_classes, n),
-        np.zeros(n, np.int64),
-        tuple(map(str, range(n_classes))),
-        n_steps,
-        n_units,
-    )
-
-
-def random_events(n, n_steps, n_units, n_classes, density, seed=0):
-    rng = np.random.default_rng(seed)
-    return make_events(rng.random((n, n_steps, n_units)) < density, n_classes, seed)
 
 
 def make_model(sizes, surrogate="fast_sigmoid", slope=25.0, beta=0.9, seed=0, gain=1.0):

@@ -9,7 +9,7 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network.ensemble import combine_members
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, fit, train_epoch
-from tests.test_engine import random_events
+from tests.builders.events import random_events
 
 CONFIG = NetworkConfig(
     n_hidden=4,

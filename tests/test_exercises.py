@@ -1,51 +1,14 @@
 """The exercises: solutions from the notebooks against the study, and a hint for each mistake."""
 
 import inspect
-import linecache
 
-import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from scipy import stats
 
 from shd_helpers.course.exercises import EXERCISES, MISTAKES, changed, check, judge
-from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study import interval
-
-NAMES = {"np": np, "pd": pd, "stats": stats, "torch": torch}
-
-
-def cells(tag):
-    """Return the code of all cells with this tag, by notebook."""
-    found = {path: nbformat.read(path, as_version=4).cells for path in OF_A_RUN}
-    return {
-        path.stem: [c.source for c in of if tag in c.metadata.get("tags", [])]
-        for path, of in found.items()
-    }
-
-
-def defined(source):
-    """Return the function of a cell; its text can be looked up, as a notebook's can."""
-    file = f"<cell {hash(source)}>"
-    names = dict(NAMES)
-    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
-    exec(compile(source, file, "exec"), names)
-    (function,) = (value for name, value in names.items() if name not in {*NAMES, "__builtins__"})
-    return function
-
-
-SOLUTIONS = {
-    solution.__name__.removesuffix("_solution"): solution
-    for sources in cells("solution").values()
-    for solution in map(defined, sources)
-}
-UNTOUCHED = {
-    function.__name__: function
-    for sources in cells("exercise").values()
-    for function in map(defined, sources)
-}
+from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells
 
 
 def test_there_is_an_exercise_with_a_solution_in_each_notebook():

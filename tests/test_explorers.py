@@ -15,9 +15,9 @@ from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
 from shd_helpers.study import training
+from tests.builders.events import random_events
 from tests.networks import spiking_network
 from tests.overlaps import overlaps, same_in_gray, unlabeled
-from tests.test_engine import random_events
 
 DISTANCE = np.random.default_rng(0).normal(-0.8, 0.5, (5, 1000))
 

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import io
-import tarfile
 import threading
 
 import numpy as np
@@ -14,60 +13,12 @@ from shd_helpers.cochlea import encode
 from shd_helpers.data import datasets, heidelberg, recordings
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
+from tests.builders.data_files import names
+from tests.builders.recordings import RECORDINGS, TEST, TRAIN, expect, pack
 from tests.loopback import serve
-from tests.test_datasets import names
 
-TRAIN = [  # not in the order of their names
-    "lang-german_speaker-03_trial-12_digit-7.flac",
-    "lang-english_speaker-11_trial-0_digit-0.flac",
-    "lang-english_speaker-00_trial-3_digit-9.flac",
-    "lang-german_speaker-00_trial-3_digit-0.flac",
-    "lang-english_speaker-00_trial-13_digit-9.flac",
-]
-TEST = [
-    "lang-german_speaker-05_trial-1_digit-2.flac",
-    "lang-english_speaker-04_trial-40_digit-5.flac",
-    "lang-english_speaker-00_trial-5_digit-1.flac",
-]
 LABELS = {"hd_train": [17, 0, 9, 10, 9], "hd_test": [12, 5, 1]}
 SPEAKERS = {"hd_train": [3, 11, 0, 0, 0], "hd_test": [5, 4, 0]}
-
-
-def flac(seed: int) -> bytes:
-    """Return a chirp of 50 ms at 48 kHz, in 16 bit, with a mean that is left as it is."""
-    t = np.arange(2400) / 48_000
-    with io.BytesIO() as file:
-        soundfile.write(
-            file, 0.3 * np.sin(2 * np.pi * (300 + 90 * seed + 2000 * t) * t), 48_000, format="FLAC"
-        )
-        return file.getvalue()
-
-
-RECORDINGS = {name: flac(seed) for seed, name in enumerate(TRAIN + TEST)}
-
-
-def pack(recordings=RECORDINGS, train=TRAIN, test=TEST, folder="audio/") -> bytes:
-    """Return an archive as the site has it; a list that is None is left out."""
-    members = {f"{folder}{name}": content for name, content in recordings.items()}
-    for part, listed in (("train", train), ("test", test)):
-        if listed is not None:
-            members[f"{part}_filenames.txt"] = "".join(f"{n}\n" for n in listed).encode()
-    with io.BytesIO() as file:
-        with tarfile.open(fileobj=file, mode="w:gz") as tar:
-            for name, content in members.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
-        return file.getvalue()
-
-
-def expect(monkeypatch, recordings=RECORDINGS):
-    """Put a small archive's description in the place of the official one's."""
-    lines = [f"{name} {hashlib.sha256(recordings[name]).hexdigest()}\n" for name in recordings]
-    digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-    monkeypatch.setattr(heidelberg, "RECORDINGS_SHA256", digest)
-    lists = {"train_filenames.txt": len(TRAIN), "test_filenames.txt": len(TEST)}
-    monkeypatch.setattr(heidelberg, "LISTS", lists)
 
 
 @functools.cache

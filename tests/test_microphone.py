@@ -15,24 +15,7 @@ from shd_helpers.data.microphone import (
     read_utterance,
 )
 from shd_helpers.data.recordings import RecordingError, encode_file
-from shd_helpers.paths import ROOT
-
-RATE = 48_000
-AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
-
-
-def tone(seconds, level=0.3, hz=500):
-    return level * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE)
-
-
-def noise(seconds, level=1e-3):
-    return np.random.default_rng(0).normal(0, level, round(seconds * RATE))
-
-
-def with_noise(*sounds):
-    whole = np.concatenate(sounds)
-    return whole + noise(len(whole) / RATE)
-
+from tests.builders.recordings import AUDIO, NOT_WORDS, RATE, noise, tone, with_noise
 
 WORD = with_noise(np.zeros(RATE), tone(0.4), np.zeros(RATE))
 
@@ -52,16 +35,6 @@ def test_the_quiet_end_of_an_utterance_belongs_to_it_and_a_click_before_it_does_
     wave = with_noise(np.zeros(RATE), click, np.zeros(RATE), *utterance, np.zeros(RATE))
     first, stop = find_utterance(wave, RATE)
     assert abs(first / RATE - 2.01) <= 0.02 and abs(stop / RATE - 2.41) <= 0.03
-
-
-NOT_WORDS = [
-    (np.zeros(RATE), "Silence: is the microphone muted"),
-    (np.zeros(0), "Nothing was recorded."),
-    (noise(2.0, 0.05), "No word stands out of the noise"),
-    (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
-    (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "2 words were heard."),
-    (with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)), "That was a click. Say one digit"),
-]
 
 
 @pytest.mark.parametrize(("wave", "sentence"), NOT_WORDS)

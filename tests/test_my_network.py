@@ -11,7 +11,7 @@ from shd_helpers.course.exercises import check
 from shd_helpers.events import Downsampling, load_events
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_folder import RunError
-from tests.test_exercises import SOLUTIONS, UNTOUCHED, defined
+from tests.builders.exercises import SOLUTIONS, UNTOUCHED, defined
 
 
 @pytest.fixture(autouse=True)

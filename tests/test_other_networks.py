@@ -9,13 +9,12 @@ import snntorch as snn
 import torch
 from shd_circuit.quantize import integer_network
 
-from shd_helpers.events import Downsampling, Subsets
+from shd_helpers.events import Downsampling
 from shd_helpers.network import (
     ConvolutionalNetwork,
     NetworkConfig,
     Quantization,
     SpikingNetwork,
-    build_network,
     costs,
 )
 from shd_helpers.network.surrogates import spike_grad, true_step
@@ -23,13 +22,9 @@ from shd_helpers.study import evaluate, load_network, load_pretrained, save_pret
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.other_networks import other_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError, RunWriter, read_run
-from tests.test_engine import random_events
+from shd_helpers.study.run_folder import RunError, read_run
+from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
-DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}
-SMALL = {"n_hidden": 12, "pool_steps": 10, "language": "english", "beta": 0.9375}
-GRID = Recipe.from_flat(SMALL).input
-EVENTS = random_events(9, GRID.n_steps, GRID.n_units, 10, 0.1)
 CIRCUIT = Quantization.named("4-8-12 product")
 
 
@@ -49,18 +44,6 @@ class Adaptive(snn.Leaky):
         spk, mem = super().forward(input_ - adaptation, mem)
         self.adaptation = 0.9 * adaptation + 0.1 * spk
         return spk, mem
-
-
-def own(**changes):
-    """Return the network of a run's parameters, large enough to spike."""
-    recipe = Recipe.from_flat(SMALL | changes)
-    grid = recipe.input
-    generator = torch.Generator().manual_seed(0)
-    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
-    if isinstance(model, SpikingNetwork):
-        with torch.no_grad():
-            model.fc1.weight.mul_(4)
-    return model
 
 
 def neuron(kind, **options):
@@ -85,16 +68,6 @@ OTHERS = {
     "another slope": lambda model: setattr(model.lif1, "spike_grad", spike_grad("atan", 3.0)),
     "other delays": lambda model: setattr(model, "delays", (0, 1)),
 }
-
-
-def written(folder, model, parameters=None):
-    """Write a run of a model that was never trained."""
-    recipe = Recipe.from_flat(parameters or SMALL)
-    parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
-    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
-    predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
-    run.finish(model, {"test": 0.5}, predictions, {}, {})
-    return read_run(folder)
 
 
 @pytest.mark.parametrize(

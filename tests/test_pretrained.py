@@ -18,7 +18,7 @@ from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained
 from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.run_folder import RunError
 from tests import RESULTS
-from tests.test_other_networks import own, written
+from tests.builders.networks import own, written
 
 NETWORKS = RESULTS / "networks"
 SEVEN = synthesize("seven", "en-us+m3"), SPEECH_RATE_HZ

@@ -16,7 +16,7 @@ from shd_helpers.network import engine as fused
 from shd_helpers.network.quantization import HEADROOM
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
-from tests.test_engine import random_events
+from tests.builders.events import random_events
 
 BITS = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12)
 FINE = Quantization(fc1_bits=16, fc2_bits=16, mem_bits=28)

@@ -20,7 +20,7 @@ from shd_helpers.study import TrainOptions, fit, identity
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.recipe import NEUTRAL, Recipe
-from tests.test_engine import random_events
+from tests.builders.events import random_events
 from tests.toy import write_toy
 
 DEFAULTS = notebook_parameters(NOTEBOOKS / "03_model_training.ipynb")

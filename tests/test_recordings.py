@@ -21,18 +21,10 @@ from shd_helpers.data.recordings import (
 )
 from shd_helpers.data.shd_file import DatasetError, read_shd
 from shd_helpers.paths import ROOT
+from tests.builders.recordings import sound
 from tests.damage import damages
 
 SHARED = ROOT.parent / "shared" / "data"
-
-
-def sound(
-    seed: int, rate_hz: int = 8000, duration_s: float = 0.1, noise: float = 0.005
-) -> np.ndarray:
-    """Return a chirp at -12 dB with some noise."""
-    t = np.arange(int(duration_s * rate_hz)) / rate_hz
-    chirp = 0.25 * np.sin(2 * np.pi * (300 + 50 * seed + 3000 * t) * t)
-    return chirp + noise * np.random.default_rng(seed).standard_normal(len(t))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import torch
 
 from shd_helpers.data.datasets import fingerprint, locate
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
+from shd_helpers.events import Downsampling, Split, load_subsets
 from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
@@ -36,41 +36,13 @@ from shd_helpers.study import (
 )
 from shd_helpers.study import run_folder as results
 from shd_helpers.study.run_folder import RunError, RunWriter, read_run
+from tests.builders.events import random_events
+from tests.builders.run_folders import EPOCH, PARTS, PREDICTIONS, network, write_run
 from tests.damage import damages
-from tests.networks import spiking_network
-from tests.test_engine import random_events
 from tests.toy import write_toy
 
-EVENTS = random_events(8, 5, 4, 2, 0.1)
-EVENTS = replace(EVENTS, speakers=np.arange(8) % 2)
-PARTS = Subsets(EVENTS.take(np.arange(4)), EVENTS.take(np.arange(4, 8)), None)
-PREDICTIONS = pd.DataFrame({"utterance": range(4), "speaker": [0, 0, 1, 5], "input_events": 5})
-PREDICTIONS["label"] = ["null", "eins", "null", "null"]
-PREDICTIONS["predicted"] = ["null", "null", "null", "eins"]
-EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 # what Python tells a hook before it is done; the rest of a writer's work leaves the names alone
 OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
-
-
-def network():
-    return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
-
-
-def write_run(folder, finish=True, epochs=1):
-    """Write a run whose parts all tell the number of its epochs."""
-    model = network()
-    parameters = {"seed": 7, "language": "german", "lr": 1e-3}
-    run = RunWriter(folder, parameters, {"name": "hand"}, PARTS, model)
-    for _ in range(epochs):
-        with torch.no_grad():
-            model.fc1.weight.add_(1)
-        run.epoch(model, EPOCH)
-    if finish:
-        scores = {"test": 0.5, "test_seen": 2 / 3, "test_unseen": 0}
-        examples = {"null": {"spk": np.eye(3, dtype=bool), "n": np.array([epochs])}}
-        predictions = PREDICTIONS.assign(row=epochs)
-        run.finish(model, scores, predictions, examples, {"parameters": 57})
-    return model
 
 
 def epochs_of(folder):

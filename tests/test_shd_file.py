@@ -1,6 +1,5 @@
 """Files in SHD layout, written by h5py alone; what is no such file is named with its remedy."""
 
-import gzip
 import hashlib
 import os
 import subprocess
@@ -22,59 +21,13 @@ from shd_helpers.data.shd_file import (
     read_shd,
     write_shd,
 )
-
-KEYS = ENGLISH + GERMAN
-GOOD = {
-    "times": [[0.0, 0.25, 0.5], [], [1.25]],
-    "units": [[0, 699, 5], [], [7]],
-    "labels": [3, 11, 0],
-    "speaker": [4, 4, 1],
-    "keys": [key.encode() for key in KEYS],
-}
-
-
-def write(path: Path, types=("f2", "u2"), **changes) -> Path:
-    """Write HDF5 with h5py alone, so that read_shd is not tested by write_shd."""
-    content = GOOD | changes
-    with h5py.File(path, "w") as file:
-        for name, dtype in zip(("times", "units"), types, strict=True):
-            rows = content[name]
-            data = file.create_dataset(f"spikes/{name}", (len(rows),), h5py.vlen_dtype(dtype))
-            for i, row in enumerate(rows):
-                data[i] = row
-        for name in ("labels", "extra/speaker", "extra/keys"):
-            value = content[name.removeprefix("extra/")]
-            if value is not None:
-                file[name] = value
-    return path
+from tests.builders.data_files import GOOD, KEYS, check_good, packed, write
 
 
 def many(path: Path, n: int) -> Path:
     rows = [[i / 2048] * 5 for i in range(n)]
     units = [[i % 700] * 5 for i in range(n)]
     return write(path, times=rows, units=units, labels=[0] * n, speaker=[0] * n)
-
-
-def packed(plain: Path, suffix: str) -> Path:
-    path = plain.with_name(plain.name + suffix)
-    if suffix == ".gz":
-        path.write_bytes(gzip.compress(plain.read_bytes()))
-    if suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.write(plain, plain.name)
-            archive.writestr(f"__MACOSX/._{plain.name}", b"remarks")
-    return path
-
-
-def check_good(read):
-    assert len(read) == 3
-    assert read.offsets.tolist() == [0, 3, 3, 4]
-    assert read.times.dtype == np.float16
-    assert [t.tolist() for t, _ in map(read.spikes, range(3))] == GOOD["times"]
-    assert [u.tolist() for _, u in map(read.spikes, range(3))] == GOOD["units"]
-    assert read.labels.tolist() == GOOD["labels"]
-    assert read.speakers.tolist() == GOOD["speaker"]
-    assert read.keys == KEYS
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])

@@ -9,8 +9,8 @@ from snntorch import surrogate as snntorch_surrogate
 
 from shd_helpers.network import engine, kernels, surrogates
 from shd_helpers.network.surrogates import SURROGATES, Surrogate
+from tests.builders.events import random_events
 from tests.networks import spiking_network
-from tests.test_engine import random_events
 
 X = np.linspace(-2, 2, 401)
 

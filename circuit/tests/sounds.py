@@ -5,7 +5,7 @@ from scipy.signal import resample_poly
 
 from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.data.shd_file import LANGUAGES
-from tests.test_microphone import AUDIO, RATE
+from tests.builders.recordings import AUDIO, RATE
 
 
 def recordings(n):

@@ -10,8 +10,8 @@ from circuits import named
 from shd_circuit.disturbances import DISTURBANCES, FAULTS, disturb
 
 from shd_helpers.network import engine as fused
+from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network
-from tests.test_engine import make_events, random_events
 
 EVENTS = random_events(30, 40, 10, 4, 0.2)
 ALL = range(len(EVENTS))

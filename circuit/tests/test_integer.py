@@ -10,7 +10,7 @@ from shd_circuit import IntegerLayer, IntegerNetwork, whole_milliseconds
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
-from tests.test_downsample import grids, spike_lists, utterances
+from tests.builders.events import grids, spike_lists, utterances
 from tests.toy import write_toy
 
 GRID = Downsampling(first_unit=688, duration_s=0.06, pool_units=2, pool_steps=3, pool_threshold=2)

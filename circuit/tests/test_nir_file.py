@@ -12,8 +12,8 @@ from shd_circuit import nir_file
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.network import engine as fused
+from tests.builders.events import random_events
 from tests.networks import spiking_network
-from tests.test_engine import random_events
 
 GRID = Downsampling(first_unit=670, duration_s=0.12)  # 10 units x 40 steps
 EVENTS = random_events(12, GRID.n_steps, GRID.n_units, 4, 0.2)

@@ -21,8 +21,8 @@ from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import test_browser
-from tests.test_browser import chromium, microphone  # noqa: F401
-from tests.test_microphone import NOT_WORDS, RATE, with_noise
+from tests.builders.browsers import chromium, microphone  # noqa: F401
+from tests.builders.recordings import NOT_WORDS, RATE, with_noise
 
 HAS_ZIG = importlib.util.find_spec("ziglang")
 pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]

@@ -18,7 +18,7 @@ from shd_helpers.data.recordings import RecordingError
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval
 from tests import RESULTS
-from tests.test_microphone import NOT_WORDS, RATE, noise
+from tests.builders.recordings import NOT_WORDS, RATE, noise
 
 SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
 CIRCUIT = ROOT / "results" / "circuit"

@@ -1,0 +1,1 @@
+"""What several test modules build: events, networks, files, recordings, runs, browsers."""

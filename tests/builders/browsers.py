@@ -1,0 +1,35 @@
+"""Chromium with a microphone, for the tests of JupyterLab and of the demo page."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright isn't installed: make browser"
+)
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Start chromium with more flags."""
+    with playwright.sync_playwright() as p:  # whose end closes them
+        yield lambda *flags: p.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+
+def microphone(folder, wave, rate):
+    """Return flags by which chromium hears a word from its microphone, once, after a second."""
+    path = folder / "microphone.wav"
+    pause = np.zeros(rate)
+    soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    return [*flags, f"--use-file-for-fake-audio-capture={path}%noloop"]

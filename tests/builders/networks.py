@@ -1,0 +1,43 @@
+"""Small networks and runs that tests of identity share."""
+
+import pandas as pd
+import torch
+
+from shd_helpers.events import Subsets
+from shd_helpers.network import SpikingNetwork, build_network
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import RunWriter, read_run
+from tests.builders.events import random_events
+
+DATA = {"name": "hand", "train_sha256": "1", "test_sha256": "2"}
+
+
+SMALL = {"n_hidden": 12, "pool_steps": 10, "language": "english", "beta": 0.9375}
+
+
+GRID = Recipe.from_flat(SMALL).input
+
+
+EVENTS = random_events(9, GRID.n_steps, GRID.n_units, 10, 0.1)
+
+
+def own(**changes):
+    """Return the network of a run's parameters, large enough to spike."""
+    recipe = Recipe.from_flat(SMALL | changes)
+    grid = recipe.input
+    generator = torch.Generator().manual_seed(0)
+    model = build_network(recipe.network, grid.n_units, 10, grid.step_ms, generator)
+    if isinstance(model, SpikingNetwork):
+        with torch.no_grad():
+            model.fc1.weight.mul_(4)
+    return model
+
+
+def written(folder, model, parameters=None):
+    """Write a run of a model that was never trained."""
+    recipe = Recipe.from_flat(parameters or SMALL)
+    parts = Subsets(EVENTS.take(range(5)), EVENTS.take(range(5, 9)), None)
+    run = RunWriter(folder, recipe.flat(), DATA, parts, model)
+    predictions = pd.DataFrame({"speaker": [0, 1], "label": "one", "predicted": "two"})
+    run.finish(model, {"test": 0.5}, predictions, {}, {})
+    return read_run(folder)

@@ -1,0 +1,53 @@
+"""Run folders of small networks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from shd_helpers.events import Subsets
+from shd_helpers.study.run_folder import RunWriter
+from tests.builders.events import random_events
+from tests.networks import spiking_network
+
+EVENTS = random_events(8, 5, 4, 2, 0.1)
+
+
+EVENTS = replace(EVENTS, speakers=np.arange(8) % 2)
+
+
+PARTS = Subsets(EVENTS.take(np.arange(4)), EVENTS.take(np.arange(4, 8)), None)
+
+
+PREDICTIONS = pd.DataFrame({"utterance": range(4), "speaker": [0, 0, 1, 5], "input_events": 5})
+
+
+PREDICTIONS["label"] = ["null", "eins", "null", "null"]
+
+
+PREDICTIONS["predicted"] = ["null", "null", "null", "eins"]
+
+
+EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
+
+
+def network():
+    return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
+
+
+def write_run(folder, finish=True, epochs=1):
+    """Write a run whose parts all tell the number of its epochs."""
+    model = network()
+    parameters = {"seed": 7, "language": "german", "lr": 1e-3}
+    run = RunWriter(folder, parameters, {"name": "hand"}, PARTS, model)
+    for _ in range(epochs):
+        with torch.no_grad():
+            model.fc1.weight.add_(1)
+        run.epoch(model, EPOCH)
+    if finish:
+        scores = {"test": 0.5, "test_seen": 2 / 3, "test_unseen": 0}
+        examples = {"null": {"spk": np.eye(3, dtype=bool), "n": np.array([epochs])}}
+        predictions = PREDICTIONS.assign(row=epochs)
+        run.finish(model, scores, predictions, examples, {"parameters": 57})
+    return model
