@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import shd_circuit
-from runs import run_of
+from run_builders import run_of
 
 from scripts import circuit_tables as tables
 from shd_helpers.study import load_network, load_utterances, read_run, save_pretrained

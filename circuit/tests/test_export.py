@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from circuits import needs_gcc
-from runs import run_of
+from run_builders import run_of
 from shd_circuit import export, say
 from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
 from shd_circuit.quantize import circuit_of
