@@ -573,3 +573,15 @@ def test_actions_are_pinned_by_commit():
         for line in path.read_text(encoding="utf-8").splitlines():
             if "uses:" in line:
                 assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v[\d.]+$", line), line
+
+
+def test_a_table_with_a_million_columns_is_refused_at_once(tmp_path):
+    """Counting each name anew would take hours."""
+    path = tmp_path / "wide.csv"
+    path.write_text("," * 10**6)
+    code = "import sys; from pathlib import Path; from shd_helpers.study import read_table; "
+    code += "read_table(Path(sys.argv[1]))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=100
+    )
+    assert "is there twice" in ended.stderr.splitlines()[-1]

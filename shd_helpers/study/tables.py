@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,8 @@ def _check_header(path: Path) -> None:
     """Raise ValueError if a CSV file has two columns of one name, which pandas would rename."""
     with path.open(encoding="utf-8", newline="") as file:
         header = next(csv.reader(file), [])
-    doubled = sorted({name for name in header if header.count(name) > 1})
+    # counted once for all: a damaged file may have a million columns
+    doubled = sorted(name for name, count in Counter(header).items() if count > 1)
     if doubled:
         raise ValueError(f"column {', '.join(doubled)} is there twice")
 
