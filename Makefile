@@ -151,7 +151,7 @@ slurm: $(INSTALLED)
 	$(PY) -m pytest -m slurm tests/test_slurm.py
 
 notebooks: $(INSTALLED)-circuit
-	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace notebooks/0*.ipynb
+	SHD_IMG_DIR=img $(PY) -m jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/0*.ipynb
 
 $(INSTALLED)-site: $(INSTALLED)
 	$(INSTALL) -q -e '.[site]'
