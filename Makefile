@@ -46,7 +46,7 @@ help:
 	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
 	@echo "make say        write and open build/say.html, a demo that recognizes digits with an exported circuit;"
 	@echo "                RUN=folder of the circuit, OUT=page to write"
-	@echo "make hear       recognize the digit in a recording: FILE=word.wav, or in what you say without one"
+	@echo "make hear       recognize a spoken digit: FILE=word.wav names a recording, else the microphone records"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
 	@echo "                ARGS='study engine' measures only these"

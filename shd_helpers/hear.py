@@ -1,6 +1,6 @@
-"""Classify a spoken digit: ``python -m shd_helpers.hear word.wav``; without a file, a microphone's.
+"""Classify a spoken digit: ``python -m shd_helpers.hear digit.wav``, or from a microphone.
 
-From Python, a `Listener` does the same: ``Listener().hear("word.wav").digit``.
+From Python, a `Listener` does the same: ``Listener().hear("digit.wav").digit``.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def record() -> np.ndarray:
     RecordingError
         If there is no microphone, or no package or library that can use it.
     """
-    remedy = "Name a sound file instead, or say a word in notebook 4."
+    remedy = "Name a sound file instead, or say a digit in notebook 4."
     try:
         import sounddevice
     except ModuleNotFoundError as error:

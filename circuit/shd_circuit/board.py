@@ -43,7 +43,7 @@ class Board:
     Attributes
     ----------
     lanes : int
-        Neurons that the board sums side by side.
+        Neurons that the board sums in parallel.
     word_bytes : int
         Bytes of a memory word in a message.
     sizes : tuple of int

@@ -149,7 +149,7 @@ def step_cycles(
     """Return the core's clock cycles in each step of an utterance.
 
     A spike takes two cycles. At the end of a step each bin is closed in one cycle, then events are
-    gathered, then all neurons are computed, `lanes` of them side by side. If several hidden neurons
+    gathered, then all neurons are computed, `lanes` of them in parallel. If several hidden neurons
     of such a group spike, all but the first take one cycle more. With shared weights a neuron meets
     only the inputs near its window.
 
@@ -160,7 +160,7 @@ def step_cycles(
     utterance : Utterance
         What it is given.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def total_cycles(network: IntegerNetwork, utterances: Sequence[Utterance], lanes
     utterances : sequence of Utterance
         What it is given.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def answer_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1)
     utterance : Utterance
         What it is given.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -301,7 +301,7 @@ def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int =
     utterance : Utterance
         What it is given.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -322,7 +322,7 @@ def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: i
     utterances : sequence of Utterance
         What the core is given; see `total_cycles`.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -352,7 +352,7 @@ def fifo_depth(
     clock_hz : float
         Of the core.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------

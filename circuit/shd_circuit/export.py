@@ -55,7 +55,8 @@ def find(name: str) -> Path:
             return file
     missing = " and no ".join(map(str, dict.fromkeys(candidates)))  # each path once
     raise ExportError(
-        f"RUN {name!r}: no {missing}. Name a run or a kept network, or train one with make study."
+        f"RUN {name!r}: no {missing}. Name a run or a pretrained network, or train one with "
+        "make study."
     )
 
 

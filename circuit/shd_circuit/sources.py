@@ -17,7 +17,7 @@ from shd_helpers.data.shd_file import N_CHANNELS
 
 # the core's memories, in the order of its port `load_memory`
 MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
-# how a core is built: how many neurons are summed side by side (lanes), whether its memories can be
+# how a core is built: how many neurons are summed in parallel (lanes), whether its memories can be
 # written, and whether they begin with the content of the .mem files
 BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
 
@@ -239,12 +239,12 @@ def _signed_bits(values: np.ndarray) -> int:
 
 
 def fits(network: IntegerNetwork, lanes: int) -> bool:
-    """Check that a core can sum so many neurons of a network side by side.
+    """Check that a core can sum so many neurons of a network in parallel.
 
     Parameters
     ----------
     network : IntegerNetwork
-        Neurons that are summed side by side must have the same inputs.
+        Neurons that are summed in parallel must have the same inputs.
     lanes : int
         How many neurons.
 
@@ -270,7 +270,7 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     network : IntegerNetwork
         A circuit of two layers.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------
@@ -327,7 +327,7 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     network : IntegerNetwork
         A circuit of two layers.
     lanes : int
-        Neurons that are summed side by side, see `memory_words`.
+        Neurons that are summed in parallel, see `memory_words`.
 
     Returns
     -------

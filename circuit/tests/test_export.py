@@ -158,7 +158,7 @@ def follow_readme(folder):
 
 
 def committed(folder):
-    """Return the kept network that a committed folder is of, and its circuit."""
+    """Return the pretrained network that a committed folder is of, and its circuit."""
     if folder == "circuit_study":
         kept = load_pretrained("circuit_0")
         return kept, circuit_of(kept)

@@ -1,4 +1,4 @@
-"""The page that hears a digit, in chromium, against what Python answers (``make browser``)."""
+"""The in-browser demo, in chromium, against what Python answers (``make browser``)."""
 
 import http.server
 import importlib.util

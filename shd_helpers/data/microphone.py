@@ -136,9 +136,7 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
         raise RecordingError(f"That was a click. {SAY_ONE}")
     warning = ""
     if is_clipped(wave[first:stop]):
-        warning = (
-            "It is clipped, which the network doesn't know: say it softer, or from further away."
-        )
+        warning = "It is clipped, so the answer may be wrong: say it softer, or from further away."
     sound = at_48_khz(_with_surroundings(sound, first, stop, rate_hz, seed), rate_hz)
     times, units = encode(sound, RATE_HZ, seed)
     return RecordedUtterance(sound, RATE_HZ, times, units, warning)

@@ -44,7 +44,7 @@ class Recorder(anywidget.AnyWidget):
 
 
 def say_a_word(
-    kept: TrainedNetwork,
+    trained: TrainedNetwork,
     wave: np.ndarray,
     rate_hz: int,
     chances: str,
@@ -54,7 +54,7 @@ def say_a_word(
 
     Parameters
     ----------
-    kept : TrainedNetwork
+    trained : TrainedNetwork
         The network.
     wave : (samples,) array
         A recording to begin with, full scale 1. Without a person it is the only one.
@@ -70,23 +70,25 @@ def say_a_word(
     Figure or None
         As `explore` does.
     """
-    assert isinstance(kept.network, SpikingNetwork)  # another one has no scores at each step
-    size = (kept.grid.n_units, kept.grid.n_steps)
+    assert isinstance(trained.network, SpikingNetwork)  # another one has no scores at each step
+    size = (trained.grid.n_units, trained.grid.n_steps)
     colors = {"ahead": "C1"}
-    playback = Playback(kept.network, size, kept.class_names, kept.grid.step_ms, colors, columns=1)
+    playback = Playback(
+        trained.network, size, trained.class_names, trained.grid.step_ms, colors, columns=1
+    )
     curve_axis, spikes_axis = playback.beside
     (curve,) = curve_axis.plot([], [], color=INK, linestyle="-", linewidth=0.5)
     (spikes,) = spikes_axis.plot([], [], **DOT)
     curve_axis.set(ylabel="share of full scale", title="sound")
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
-    votes = kept.network.readout == "spikes"
+    votes = trained.network.readout == "spikes"
     recorder = Recorder() if is_live() else None
     last = -1
     line = ""
-    is_word = False
+    is_utterance = False
 
     def listen() -> tuple[str, bool]:
-        """Return what there is to say of the last sound, and whether it is a word."""
+        """Return what there is to say of the last sound, and whether it is an utterance."""
         sound = wave
         rate = rate_hz
         if recorder and recorder.trouble:
@@ -95,36 +97,37 @@ def say_a_word(
             sound = np.frombuffer(recorder.sound, np.float32)
             rate = RATE_HZ
         try:
-            word = encode_utterance(sound, rate)
+            utterance = encode_utterance(sound, rate)
         except RecordingError as error:
             return str(error), False
-        curve.set_data(np.arange(len(word.wave)) / word.rate_hz * 1000, word.wave)
-        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(word.wave).max())
-        spikes.set_data(word.times * 1000, word.units)
-        spikes_axis.set_title(f"{len(word.times):,} spikes")
-        answer = playback.load(input_of(kept, word.times, word.units), 0)
+        curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
+        curve_axis.set_ylim(np.array([-1.05, 1.05]) * np.abs(utterance.wave).max())
+        spikes.set_data(utterance.times * 1000, utterance.units)
+        spikes_axis.set_title(f"{len(utterance.times):,} spikes")
+        answer = playback.load(input_of(trained, utterance.times, utterance.units), 0)
         playback.membranes.set_title(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
-        line = f"The {kept.name if own else 'network'} answers {answer}. {word.warning}".rstrip()
+        name = trained.name if own else "network"
+        line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
         if own:
-            events = input_of(own, word.times, word.units)
+            events = input_of(own, utterance.times, utterance.units)
             best = int(evaluate(own.network, events).answers[0])
             line = f"Your network answers {own.class_names[best]}. {line}"
         return line, True
 
     def update(until_ms: int = round(playback.end_ms)) -> str:
-        nonlocal last, line, is_word
+        nonlocal last, line, is_utterance
         number = recorder.number if recorder else 0
         if number != last:
             last = number
-            line, is_word = listen()
+            line, is_utterance = listen()
         now_ms, leader, score = playback.seek(until_ms)
-        if not is_word:
+        if not is_utterance:
             return f"{line} (The figure shows the recording before.)"
         lead = f"{score:g} votes" if votes else f"a mean membrane of {score:.2f}"
         return f"{line} After {now_ms:.0f} ms {leader} is ahead with {lead}. {chances}"
 
-    step = round(kept.grid.step_ms)
+    step = round(trained.grid.step_ms)
     until_ms = (step, round(playback.end_ms), step)
     return explore(playback.figure, update, recorder=recorder, until_ms=until_ms)

@@ -47,7 +47,7 @@ class Playback:
         n_units, self._n_steps = size
         n_classes = len(class_names)
         self.end_ms = self._n_steps * step_ms
-        self._word = ""
+        self._label = ""
         figsize = (10.4 + 3.3 * columns, max(5.4, 0.38 * n_classes))
         self.figure: Figure
         self.figure, axes = plt.subplots(2, 2 + columns, figsize=figsize)
@@ -71,7 +71,7 @@ class Playback:
         handles = [Patch(color=color, label=label) for label, color in colors.items()]
         self._scores.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
-    def load(self, events: Events, i: int, word: str = "") -> str:
+    def load(self, events: Events, i: int, label: str = "") -> str:
         """Run one utterance through the network and draw it.
 
         Parameters
@@ -80,7 +80,7 @@ class Playback:
             Utterances.
         i : int
             Which of them.
-        word : str
+        label : str
             Its class, if it is known.
 
         Returns
@@ -89,7 +89,7 @@ class Playback:
             The class that the network predicts.
         """
         self._states = record(self._network, events, [i])
-        self._word = word
+        self._label = label
         spikes = (events.to_frames([i])[:, 0], self._states.hidden_spk[-1][:, 0].numpy())
         for line, spk, unit in zip(self._rasters, spikes, ("events", "spikes"), strict=True):
             steps, neurons = np.nonzero(spk)
@@ -120,12 +120,12 @@ class Playback:
         scores = self._network.scores(states)[0].numpy()
         leader = self._names[answers(scores)]
         now_ms = step * self._step_ms
-        colors = dict.fromkeys(self._names, "0.8") | {leader: "C1"} | {self._word: "C0"}
+        colors = dict.fromkeys(self._names, "0.8") | {leader: "C1"} | {self._label: "C0"}
         for name, bar, line, score in zip(
             self._names, self._bars, self._lines, scores, strict=True
         ):
             bar.set(width=score, color=colors[name])
-            line.set(color=colors[name], zorder=3 if name in (self._word, leader) else 2)
+            line.set(color=colors[name], zorder=3 if name in (self._label, leader) else 2)
         self._scores.set_xlim(min(0, scores.min()), max(1, scores.max()) * 1.05)
         self._scores.set_title(f"after {now_ms:.0f} ms")
         for now in self._nows:

@@ -80,9 +80,8 @@ class WindowLayout(NamedTuple):
     band: int  # neurons in a row, in whole vectors
     first_neurons: np.ndarray  # (inputs,) the first neuron in an input's row, int64
     inputs: np.ndarray  # (windows, weights of a window) the input that a weight belongs to
-    columns: (
-        np.ndarray
-    )  # (windows, weights of a window) where the window begins in that input's row
+    # (windows, weights of a window) where the window begins in that input's row
+    columns: np.ndarray
 
 
 @lru_cache(maxsize=16)  # otherwise it would be computed anew for every batch

@@ -64,7 +64,7 @@ class TrainedNetwork(NamedTuple):
         Raises
         ------
         ValueError
-            If the network doesn't know the language.
+            If the network has no classes of the language.
         """
         digits = LANGUAGES[language]
         if not set(digits) <= set(self.class_names):
@@ -88,7 +88,7 @@ class TrainedNetwork(NamedTuple):
         Raises
         ------
         ValueError
-            If the network doesn't know the language.
+            If the network has no classes of the language.
         """
         classes = self.classes_of(language)
         state = dict(self.network.state_dict())

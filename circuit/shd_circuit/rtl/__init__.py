@@ -114,7 +114,7 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     *defines : str
         For the compiler, such as ``-DTRACE=2``.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
 
     Returns
     -------

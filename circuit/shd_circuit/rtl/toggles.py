@@ -35,7 +35,7 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     folder : Path
         Written by `folder.write_folder`; nothing is written there.
     lanes : int
-        Neurons that are summed side by side.
+        Neurons that are summed in parallel.
     n_utterances : int
         How many of the folder's test vectors, from the first on, are simulated.
 

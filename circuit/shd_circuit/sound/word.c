@@ -30,7 +30,7 @@
 #define AFTER (RATE_HZ * 11 / 100)
 #define SHARP (RATE_HZ / 500) /* a click has half of its energy in it */
 #define CLIPPED \
-    "It is clipped, which the network doesn't know: say it softer, or from further away."
+    "It is clipped, so the answer may be wrong: say it softer, or from further away."
 #define SAY_ONE "Say one digit, with silence before and after it."
 
 static float recording[MAX_RECORDING]; /* full scale 1, mono */
