@@ -86,12 +86,12 @@ def unsupported_reason(model: nn.Module) -> str | None:
     str or None
         The first reason found; None if there is none.
     """
-    if reason := unsupported_forward(model):
-        return reason
-    assert isinstance(model, SpikingNetwork)
     device = module_engine.device_of(model)
     if device.type != "cpu":
         return f"its parameters are on the device {device}"
+    if reason := unsupported_forward(model):
+        return reason
+    assert isinstance(model, SpikingNetwork)
     compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
     for i, (_, lif) in enumerate(model.layers, start=1):
         if getattr(lif.spike_grad, "surrogate", None) not in compiled:
