@@ -14,6 +14,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +25,9 @@ from torch import nn
 from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import convolutional, kernels, loop, surrogates
+from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.parameter_layout import ParameterLayout, aligned
+from shd_helpers.network.parameter_layout import ParameterLayout, aligned, layer_delays
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
 Network = SpikingNetwork | ConvolutionalNetwork
@@ -36,6 +38,10 @@ WORTH_A_THREAD = 1_000_000
 # adding them up would take longer.
 MOST_GROUPS = 16
 SMALLEST_GROUP = 4  # utterances
+# How many times as long as the compiled engine snntorch's loop takes for a training step of the
+# study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
+SLOWDOWN = (38, 91)
+NEURONS = (Leaky, AdaptiveLeaky)  # those that the compiled engine knows; no subclasses
 
 
 class Engine(NamedTuple):
@@ -70,36 +76,39 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.asarray(scores).argmax(-1)
 
 
-def unsupported_reason(model: SpikingNetwork) -> str | None:
-    """Say what in a network the compiled engine can't compute.
+def unsupported_reason(model: nn.Module) -> str | None:
+    """Say why the compiled engine can't compute a network.
 
-    It can compute per-neuron, learned or unequal betas and thresholds, and a surrogate and slope of
-    its own in each layer.
+    It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
+    betas and thresholds. Each layer may have delays, a surrogate and a slope of its own.
 
     Parameters
     ----------
-    model : SpikingNetwork
-        The network.
+    model : Module
+        Any network.
 
     Returns
     -------
     str or None
-        The first reason found; None if there is none.
+        The first reason found, as a clause without a full stop; None if there is none.
     """
-    if reason := unsupported_forward(model):
+    if reason := _unsupported_layers(model, NEURONS):
         return reason
+    assert isinstance(model, SpikingNetwork)
     compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
     for i, (_, lif) in enumerate(model.layers, start=1):
-        if getattr(lif.spike_grad, "surrogate", None) not in compiled:
-            return f"the surrogate of lif{i} is not one of {', '.join(compiled)}"
+        name = getattr(lif.spike_grad, "surrogate", None)
+        if name not in compiled:
+            known = ", ".join(compiled)
+            return f"the surrogate of lif{i} is {_surrogate_name(lif)}, not one of {known}"
     return None
 
 
 def unsupported_forward(model: nn.Module) -> str | None:
-    """Say what in a network the compiled engine, or a circuit, can't compute in the forward pass.
+    """Say why a circuit can't compute a network.
 
-    Both know layers of leaky integrate-and-fire neurons that are reset by subtraction. The
-    surrogate doesn't matter, because only the backward pass uses it.
+    Circuits know layers of `Leaky` neurons that are reset by subtraction, and delays of the input
+    alone. The surrogate doesn't matter, because only the backward pass uses it.
 
     Parameters
     ----------
@@ -111,7 +120,18 @@ def unsupported_forward(model: nn.Module) -> str | None:
     str or None
         The first reason found; None if there is none.
     """
-    if reason := unfamiliar_component(model):
+    if reason := _unsupported_layers(model, (Leaky,)):
+        return reason
+    assert isinstance(model, SpikingNetwork)
+    for i, delays in enumerate(layer_delays(model)[1:], start=2):
+        if delays != (0,):
+            return f"layer {i} gets copies of the spikes before it that are {delays} steps late"
+    return None
+
+
+def _unsupported_layers(model: nn.Module, neurons: tuple[type, ...]) -> str | None:
+    """Say what in a network's layers is unknown to a program that knows some classes of neurons."""
+    if reason := unfamiliar_component(model, neurons):
         return reason
     assert isinstance(model, SpikingNetwork)
     for i, (fc, lif) in enumerate(model.layers, start=1):
@@ -121,13 +141,27 @@ def unsupported_forward(model: nn.Module) -> str | None:
     return None
 
 
+def _surrogate_name(lif: Leaky) -> str:
+    """Return how a message calls the surrogate of a layer, such as boxcar."""
+    step = lif.spike_grad
+    name = getattr(step, "surrogate", None) or getattr(step, "__qualname__", type(step).__name__)
+    return name.partition(".<locals>")[0]  # snntorch's are functions within functions
+
+
 def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i, or about how it is called."""
     if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
         return f"fc{i} is not a plain Linear layer with biases"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
         return f"layer {i} has forward hooks"
-    tensors = (fc.weight, fc.bias, lif.beta, lif.threshold)
+    tensors = [fc.weight, fc.bias, lif.beta, lif.threshold]
+    if isinstance(lif, AdaptiveLeaky):
+        per_neuron = [lif.left, lif.from_mem, lif.from_spk]
+        if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
+            return f"the adaptation of lif{i} isn't one of {fc.out_features} neurons"
+        tensors += per_neuron
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return f"layer {i} is not on the CPU"
     if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
         return f"layer {i} is not in float32"
     shapes = {(), (1,), (fc.out_features,)}
@@ -493,6 +527,24 @@ def choose_engine(name: str, model: Network) -> Engine:
     if name == SNNTORCH_LOOP.name:
         return SNNTORCH_LOOP
     if reason := unsupported_reason(model):
-        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
+        warn_once(
+            f"snntorch's loop runs, not the fused engine: {reason}. For the study's network the "
+            f"loop takes {SLOWDOWN[0]} to {SLOWDOWN[1]} times as long (docs/speed.md)."
+        )
         return SNNTORCH_LOOP
     return COMPILED
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Warn, but only at the first time that a message comes up in this process.
+
+    An engine is chosen for each epoch. Python's own filters forget what they have shown when any
+    package changes a filter.
+
+    Parameters
+    ----------
+    message : str
+        The warning.
+    """
+    warnings.warn(message, stacklevel=3)

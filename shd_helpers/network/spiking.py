@@ -326,7 +326,7 @@ def class_name(thing: object) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
-def unfamiliar_component(model: nn.Module) -> str | None:
+def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leaky,)) -> str | None:
     """Say which component of a network isn't one of the study's own.
 
     What computes or counts a network without running its Python code (the compiled engine, costs,
@@ -337,6 +337,8 @@ def unfamiliar_component(model: nn.Module) -> str | None:
     ----------
     model : Module
         Any network.
+    neurons : tuple of type
+        The classes of neurons that the caller knows.
 
     Returns
     -------
@@ -351,8 +353,9 @@ def unfamiliar_component(model: nn.Module) -> str | None:
     for i, (fc, lif) in enumerate(model.layers, start=1):
         if type(fc) not in (nn.Linear, ChannelConv1d):
             return f"fc{i} is a {class_name(fc)}, neither a plain Linear layer nor a ChannelConv1d"
-        if type(lif) is not snn.Leaky:
-            return f"lif{i} is a {class_name(lif)}, not snntorch's Leaky"
+        if type(lif) not in neurons:
+            known = " or ".join(neuron.__name__ for neuron in neurons)
+            return f"lif{i} is a {class_name(lif)}, not snntorch's {known}"
         if "forward" in vars(fc) or "forward" in vars(lif):
             return f"the forward of a module in layer {i} was replaced"
     return None
