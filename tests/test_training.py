@@ -6,7 +6,8 @@ import torch
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine, warn_once
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import (
     TrainConfig,
@@ -46,7 +47,7 @@ def test_batches_hold_every_utterance_once():
 def test_means_are_weighted_by_batch_size(toy, engine):
     net = network(toy)
     with torch.no_grad():
-        counts = net(torch.from_numpy(toy.to_frames(range(len(toy))))).spk.sum(0)
+        counts = net(torch.from_numpy(toy.to_frames(range(len(toy)))))
     # cross-entropy by its definition
     log_sum = torch.log(torch.exp(counts.double()).sum(1))
     loss = (log_sum - counts.double()[range(len(toy)), toy.labels]).mean()
@@ -128,7 +129,7 @@ def test_predictions(toy, engine):
     net = network(toy)
     table = evaluate(net, toy, engine, batch_size=50).predictions()
     with torch.no_grad():
-        record = net(torch.from_numpy(toy.to_frames(range(len(toy)))), record_hidden=True)
+        record = net.record(torch.from_numpy(toy.to_frames(range(len(toy)))))
     names = np.array(toy.class_names)
     assert table.label.tolist() == names[toy.labels].tolist()
     assert table.predicted.tolist() == names[record.spk.sum(0).argmax(1).numpy()].tolist()
@@ -152,3 +153,18 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     assert warning.filename == __file__
     with pytest.raises(ValueError, match="engine 'jax': must be one of fused"):
         choose_engine("jax", net)
+
+
+class Module(torch.nn.Module):
+    """A network of a user's own."""
+
+
+def test_a_module_of_ones_own_is_run_by_itself_loudly(recwarn):
+    warn_once.cache_clear()
+    assert choose_engine("fused", ConvolutionalNetwork(2, torch.Generator())) is MODULE
+    assert choose_engine("snntorch", Module()) is MODULE
+    assert not recwarn  # who asks for the loop knows, and the study's own modules have no other way
+    with pytest.warns(
+        UserWarning, match="own forward runs, not the fused engine: it is a .*Module"
+    ):
+        assert choose_engine("fused", Module()) is MODULE

@@ -11,6 +11,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,13 @@ from torch import nn
 
 from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
-from shd_helpers.network import convolutional, kernels, loop, surrogates
+from shd_helpers.network import kernels, loop, module_engine, surrogates
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned, layer_delays
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
-Network = SpikingNetwork | ConvolutionalNetwork
+Network = nn.Module  # any network: see `network.module_engine`
 Index = Sequence[int] | np.ndarray
 # Neurons x steps x utterances that are worth another thread: starting one takes as long.
 WORTH_A_THREAD = 1_000_000
@@ -92,6 +93,9 @@ def unsupported_reason(model: nn.Module) -> str | None:
     str or None
         The first reason found, as a clause without a full stop; None if there is none.
     """
+    device = module_engine.device_of(model)
+    if device.type != "cpu":
+        return f"its parameters are on the device {device}"
     if reason := _unsupported_layers(model, NEURONS):
         return reason
     assert isinstance(model, SpikingNetwork)
@@ -144,8 +148,8 @@ def _unsupported_layers(model: nn.Module, neurons: tuple[type, ...]) -> str | No
 def _surrogate_name(lif: Leaky) -> str:
     """Return how a message calls the surrogate of a layer, such as boxcar."""
     step = lif.spike_grad
-    name = getattr(step, "surrogate", None) or getattr(step, "__qualname__", type(step).__name__)
-    return name.partition(".<locals>")[0]  # snntorch's are functions within functions
+    name = getattr(step, "surrogate", getattr(step, "__qualname__", type(step).__name__))
+    return str(name).partition(".<locals>")[0]  # snntorch's are functions within functions
 
 
 def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
@@ -160,8 +164,6 @@ def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
         if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
             return f"the adaptation of lif{i} isn't one of {fc.out_features} neurons"
         tensors += per_neuron
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return f"layer {i} is not on the CPU"
     if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
         return f"layer {i} is not in float32"
     shapes = {(), (1,), (fc.out_features,)}
@@ -260,7 +262,7 @@ def evaluate_batch(
 
 
 def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
-    """Run a batch forward and keep the states, as ``model(x, record_hidden=True)`` does.
+    """Run a batch forward and keep the states, as `SpikingNetwork.record` does.
 
     Parameters
     ----------
@@ -484,20 +486,33 @@ def compute(
         raise ValueError("events are out of order, or outside of the grid of steps and units")
 
 
-def _nothing_to_record(model: ConvolutionalNetwork, events: Events, index: Index) -> LayerStates:
-    """Refuse to record a network that has neither spikes nor membranes."""
-    raise ValueError("a convolutional network has no spikes and no membranes to record")
-
-
 COMPILED = Engine("fused", forward_backward, evaluate_batch, record)
 SNNTORCH_LOOP = Engine("snntorch", loop.forward_backward, loop.evaluate_batch, loop.record)
-CONVOLUTION = Engine(
-    "convolutional",
-    convolutional.forward_backward,
-    convolutional.evaluate_batch,
-    _nothing_to_record,
+MODULE = Engine(
+    "module",
+    module_engine.forward_backward,
+    module_engine.evaluate_batch,
+    module_engine.record,
 )
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # those that can be chosen
+
+
+def runs_in_loop(model: nn.Module) -> bool:
+    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+
+    Returns
+    -------
+    bool
+        True if snnTorch's loop computes it, False if its own ``forward`` must be called.
+    """
+    if not isinstance(model, SpikingNetwork):
+        return False
+    return inspect.getattr_static(model, "forward") is SpikingNetwork.forward
 
 
 def choose_engine(name: str, model: Network) -> Engine:
@@ -507,9 +522,11 @@ def choose_engine(name: str, model: Network) -> Engine:
     ----------
     name : str
         ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the
-        compiled engine can't do is done by the loop, with a warning that says why.
-    model : SpikingNetwork or ConvolutionalNetwork
-        The network. One without spikes is run by torch, whatever the name.
+        compiled engine can't do is done by the loop. A warning says once why, and how much slower
+        the loop is.
+    model : Module
+        The network. One that isn't a `SpikingNetwork`, or has a ``forward`` of its own, is run by
+        that, whatever the name: see `network.module_engine`.
 
     Returns
     -------
@@ -520,19 +537,27 @@ def choose_engine(name: str, model: Network) -> Engine:
     ------
     ValueError
         If the name is unknown.
+    TypeError
+        If the network is no module.
     """
     check_choice("engine", name, ENGINES)
-    if isinstance(model, ConvolutionalNetwork):
-        return CONVOLUTION
-    if name == SNNTORCH_LOOP.name:
-        return SNNTORCH_LOOP
-    if reason := unsupported_reason(model):
-        warn_once(
-            f"snntorch's loop runs, not the fused engine: {reason}. For the study's network the "
-            f"loop takes {SLOWDOWN[0]} to {SLOWDOWN[1]} times as long (docs/speed.md)."
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"a network must be a torch.nn.Module, not an object of type {type(model).__name__}"
         )
-        return SNNTORCH_LOOP
-    return COMPILED
+    engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
+    if name == SNNTORCH_LOOP.name or isinstance(model, ConvolutionalNetwork):
+        return engine
+    reason = unsupported_reason(model)
+    if reason is None:
+        return COMPILED
+    what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
+    fewest, most = SLOWDOWN
+    warn_once(
+        f"{what} runs, not the fused engine: {reason}. For the study's network, snntorch's loop "
+        f"takes {fewest} to {most} times as long (docs/speed.md)."
+    )
+    return engine
 
 
 @cache

@@ -67,7 +67,7 @@ def train_epoch(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, trained in place.
     events : Events
         The training utterances.
@@ -108,7 +108,7 @@ def overfit(model: Network, events: Events, updates: int, engine: str = "fused")
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, trained in place.
     events : Events
         A few utterances.
@@ -149,7 +149,7 @@ def fit(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, or an ensemble.
     training : Events
         Utterances to learn from.
