@@ -19,7 +19,7 @@ from tqdm.contrib import DummyTqdmFile
 from shd_helpers.command import run
 from shd_helpers.data.datasets import dataset_name, locate
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
@@ -361,7 +361,7 @@ def _defaults() -> dict[str, Any]:
 
 def _print_data(files: tuple[Path, Path], language: str) -> None:
     """Print how many utterances a data set has, and where it is."""
-    training, test = load_events(files, Downsampling(), language)
+    training, test = load_pair(files, Downsampling(), language)
     print(f"{language}: {len(training)} training and {len(test)} test utterances in")
     for path in files:
         print(os.path.relpath(path))
