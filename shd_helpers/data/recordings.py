@@ -50,6 +50,7 @@ SPEECH_HZ = (100, 8000)  # where most of the energy of speech is
 SPEECH_SHARE = 0.01  # of the energy must be there; recorded digits have at least 0.5
 CLICK_S = 0.002  # a sound is a click if
 TEST_SHARE = 0.2  # of the speakers are for testing if none is named
+_Row = tuple[np.ndarray, np.ndarray, int, int]  # times, units, label and speaker
 CLICK_SHARE = 0.5  # more of its energy is within that time; recorded digits have at most 0.13
 
 
@@ -176,18 +177,24 @@ def _write_pair(
     """Write the training file and the test file of some recordings, so that they always match."""
     keys = class_names(recordings)
     speakers = sorted({recording.speaker for recording in recordings})
-    train_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
-    test_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
+    train_rows: list[_Row] = []
+    test_rows: list[_Row] = []
     for recording, (times, units) in zip(recordings, spikes, strict=True):
         rows = test_rows if recording.speaker in test_speakers else train_rows
         label = keys.index(recording.label)
         rows.append((times, units, label, speakers.index(recording.speaker)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
-        write_shd(new_train, *zip(*train_rows, strict=True), keys=keys)
-        write_shd(new_test, *zip(*test_rows, strict=True), keys=keys)
+        _write_rows(new_train, train_rows, keys)
+        _write_rows(new_test, test_rows, keys)
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
+
+
+def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
+    """Write one file of a data set."""
+    times, units, labels, speakers = zip(*rows, strict=True)
+    write_shd(path, times, units, labels, speakers, keys)
 
 
 def encode_files(

@@ -171,8 +171,16 @@ def channels_of(path: str | Path) -> int:
     DatasetError
         If the file is missing or damaged, or the number can't be used.
     """
+    path = Path(path)
+    with _named_errors(path):
+        return _n_channels_of(path, _version(path))
+
+
+@lru_cache(maxsize=256)
+def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
+    """Return the number of channels of a file in one of its versions."""
     with _opened_hdf5(path) as file:
-        return _n_channels(Path(path), file)
+        return _n_channels(path, file)
 
 
 @contextmanager
@@ -314,9 +322,13 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """
     path = Path(path)
     with _named_errors(path):
-        status = path.stat()
-        version = (status.st_ino, status.st_size, status.st_mtime_ns)
-        return _hash_of(path, version, algorithm)
+        return _hash_of(path, _version(path), algorithm)
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    """Return what differs between two versions of a file: its number on the disk, size and time."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=16)

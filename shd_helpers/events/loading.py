@@ -266,4 +266,5 @@ def _read_cache(cache: Path) -> Events:
         for name in ("n_steps", "n_units", "step_ms"):
             fields[name] = fields[name].item()
         about = json.loads(cache.with_suffix(".json").read_text(encoding="utf-8"))
-        return Events(**fields, **{name: int(about[name]) for name in _ABOUT})
+        fields |= {name: int(about[name]) for name in _ABOUT}
+        return Events(**fields)
