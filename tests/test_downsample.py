@@ -3,7 +3,6 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,27 +13,7 @@ from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, write_shd
 from shd_helpers.events import Downsampling, downsample, load_pair, loading
 from shd_helpers.events.downsampling import downsample_slices
 from shd_helpers.events.loading import load_file
-from tests.builders.events import grids, spike_lists, utterances
-
-
-def naive(times, units, grid):
-    """Nested loops over blocks and cells, in exact arithmetic."""
-    cells = set()
-    for moment, unit in zip(np.asarray(times, np.float16), units, strict=True):
-        cells.add((int(Fraction(float(moment)) * 1000), unit))
-    out = np.zeros((grid.n_steps, grid.n_units))
-    for step in range(grid.n_steps):
-        for unit in range(grid.n_units):
-            active = 0
-            for i in range(grid.pool_steps):
-                for j in range(grid.pool_units):
-                    cell = (
-                        step * grid.pool_steps + i,
-                        grid.first_unit + unit * grid.pool_units + j,
-                    )
-                    active += cell in cells
-            out[step, unit] = active >= grid.pool_threshold
-    return out
+from tests.builders.events import grids, naive, spike_lists, utterances
 
 
 @settings(max_examples=60, deadline=None)

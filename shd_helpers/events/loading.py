@@ -159,12 +159,17 @@ def load_pair(
 
 def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
     """Raise DatasetError if two files aren't the training file and the test file of a data set."""
-    for name, what in (("class_names", "classes"), ("n_channels", "number of channels")):
-        if getattr(train, name) != getattr(test, name):
-            raise DatasetError(
-                f"{files[1]}: another {what} than in the training file {files[0].name}: "
-                f"{getattr(test, name)} instead of {getattr(train, name)}. Write both alike."
-            )
+    if train.class_names != test.class_names:
+        raise DatasetError(
+            f"{files[1]}: other classes than in the training file {files[0].name}: "
+            f"{', '.join(test.class_names)} instead of {', '.join(train.class_names)}. Write the "
+            "same extra/keys into both."
+        )
+    if train.n_channels != test.n_channels:
+        raise DatasetError(
+            f"{files[1]}: another number of channels than in the training file {files[0].name}: "
+            f"{test.n_channels} instead of {train.n_channels}. Write both alike."
+        )
     if all(
         np.array_equal(getattr(train, name), getattr(test, name))
         for name in ("offsets", "labels", "speakers", "steps", "units")
