@@ -58,6 +58,40 @@ def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
     return field(default=default, metadata=metadata)
 
 
+def from_data(default: Any) -> Any:
+    """Declare a field that the data set decides, so that it is no setting of a run.
+
+    It has no name on the command line, and a run's hash contains the data set's content instead.
+
+    Parameters
+    ----------
+    default : int
+        Value of the study's own data sets.
+
+    Returns
+    -------
+    dataclasses.Field
+        The field, which `setting_names` leaves out.
+    """
+    return field(default=default, metadata={"from_data": True})
+
+
+def setting_names(kind: Any) -> list[str]:
+    """Return the names of a dataclass's fields that are settings.
+
+    Parameters
+    ----------
+    kind : dataclass
+        The class, or an object of it.
+
+    Returns
+    -------
+    list of str
+        All names but those that `from_data` has declared.
+    """
+    return [each.name for each in fields(kind) if "from_data" not in each.metadata]
+
+
 def check_settings(settings: Any) -> None:
     """Check the values of all settings that were declared by `setting` or `later`.
 

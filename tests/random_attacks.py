@@ -83,7 +83,7 @@ class Home:
         speech.make_spoken = no_spoken
         write_toy(self.toy, seed=0, takes=1)
         (self.folder / "recorded").mkdir()
-        for i, name in enumerate(("one_ann_0", "two_ann_0", "zero_bob_0", "six_bob_0")):
+        for i, name in enumerate(("one_ann_0", "two_ann_0", "one_bob_0", "two_bob_0")):
             path = self.folder / "recorded" / f"{name}.{('wav', 'flac')[i % 2]}"
             soundfile.write(path, sound(i, 24_000, 0.05), 24_000)
         content = {"name": "trial", "notebook": TRAINING.stem, "fixed": self.small, "seeds": [0]}

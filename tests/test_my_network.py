@@ -8,7 +8,7 @@ import pytest
 
 from shd_helpers.course import my_network
 from shd_helpers.course.exercises import check
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_folder import RunError
 from tests.builders.exercises import SOLUTIONS, UNTOUCHED, defined
@@ -26,7 +26,7 @@ def test_the_file_trains_the_studys_network(toy_dir):
     assert len(path.read_text().splitlines()) < 150
     files = tuple(toy_dir / f"toy_{part}.h5" for part in ("train", "test"))
     scores = runpy.run_path(str(path))["main"](*files, 2)
-    training, test = load_events(files, Downsampling(), "english")
+    training, test = load_pair(files, Downsampling(), "english")
     right = evaluate(my_network.read().network, test).answers == test.labels
     assert 0.1 < right.mean() < 1
     seen = np.isin(test.speakers, training.speakers)

@@ -89,7 +89,7 @@ def test_the_studys_own_network_leaves_the_hash_as_it_was(tmp_path, changes):
     assert "other_network" not in run.info
     recipe = Recipe.from_flat(parameters)
     assert run.info["hash"] == run_hash(recipe.flat(), DATA)
-    assert other_network(own(**changes), recipe) is None
+    assert other_network(own(**changes), recipe, 10) is None
     assert isinstance(load_network(run).network, SpikingNetwork | ConvolutionalNetwork)
 
 

@@ -8,6 +8,7 @@ from shd_circuit.cost import memory
 from shd_circuit.folder import read_circuit
 
 from scripts.accepted import on_heidelberg_digits, on_other_corpus
+from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.paths import ROOT, runs_dir
 from shd_helpers.study import (
     contrasts,
@@ -330,7 +331,7 @@ def test_what_make_study_prints(monkeypatch):
     assert f"as between seeds ({five.min():.1f} to {five.max():.1f} % of all test" in README
     parts = ("train", "validation", "test", "test_seen", "test_unseen")
     scores = {part: run[f"{part}_accuracy"] for part in parts}
-    printed = report(scores, "spoken", "english", 0)
+    printed = report(scores, "spoken", ENGLISH, "english", 0)
     printed += "\n" + next_steps(runs_dir() / "spoken")
     assert f"\n```\n{printed}\n```\n" in README
 

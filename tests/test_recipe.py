@@ -201,7 +201,7 @@ AT_FIRST = {
     "validation_fraction": 0.1, "seed": 0, "run_name": "default",
 }  # fmt: skip
 # these count whatever their value; the others are set no more, or were not at the beginning
-FIRST = AT_FIRST.keys() - {"bin_ms", "duration_s", "lr_gamma"}
+FIRST = AT_FIRST.keys() - {"bin_ms", "lr_gamma"}
 
 
 def hashed(**changes):

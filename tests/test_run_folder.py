@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 import torch
 
+from shd_helpers.checks import setting_names
 from shd_helpers.data.datasets import fingerprint, locate
 from shd_helpers.data.shd_file import LANGUAGES
-from shd_helpers.events import Downsampling, Split, load_subsets
+from shd_helpers.events import Downsampling, Split, Subsets, load_subsets
 from shd_helpers.files import is_disk_full
 from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import ROOT
@@ -75,7 +76,7 @@ def test_run_folder_is_read_back(tmp_path):
     # the German word "null" is a word, not a missing value
     pd.testing.assert_frame_equal(run.predictions, PREDICTIONS.assign(row=1))
     np.testing.assert_array_equal(run.examples["null"]["spk"], np.eye(3, dtype=bool))
-    assert run.source == "data: hand, german; seed 7"
+    assert run.source == "data: hand, 2 classes; seed 7"
     loaded = network()
     loaded.load_state_dict(run.state)
     assert torch.equal(loaded.fc1.weight, model.fc1.weight)
@@ -437,13 +438,14 @@ def test_an_accuracy_without_utterances_is_none():
     ],
 )
 def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
-    events = random_events(9, 100, 183, 10, 0.2)
+    events = replace(random_events(9, 100, 183, 10, 0.2), class_names=LANGUAGES["english"])
+    parts = Subsets(events.take(range(5)), events.take(range(5, 9)), None)
     grid = Downsampling(pool_steps=10)
     config = NetworkConfig(beta=0.8, surrogate="atan", slope=3.0, n_hidden=12, **options)
     generator = torch.Generator().manual_seed(1)
     model = build_network(config, grid.n_units, 10, grid.step_ms, generator)
-    parameters = {"seed": 1, "language": "english", **vars(grid), **vars(config)}
-    run = RunWriter(tmp_path, parameters, {"name": "hand"}, PARTS, model)
+    parameters = {"seed": 1, "language": "english", **as_settings(grid), **vars(config)}
+    run = RunWriter(tmp_path, parameters, {"name": "hand"}, parts, model)
     training.overfit(model, events, 5)
     run.epoch(model, EPOCH)
     run.finish(model, {}, PREDICTIONS, record_examples(model, events), {})
@@ -456,13 +458,23 @@ def test_network_of_a_run_folder_classifies_as_before(tmp_path, options):
     assert kept.grid == grid and kept.class_names == LANGUAGES["english"]
 
 
+def as_settings(grid):
+    return {name: getattr(grid, name) for name in setting_names(grid)}
+
+
 @pytest.mark.parametrize("score_test", [True, False])
 def test_predicted_utterances_are_found_again(tmp_path, data_dir, score_test):
     write_toy(tmp_path, seed=0)
     files = locate(str(tmp_path))
     grid = Downsampling(pool_units=50, pool_steps=100)
     split = Split(protocol="leave_one_speaker_out", held_out=1, score_test=score_test)
-    p = {"dataset": str(tmp_path), "language": "english", "seed": 3, **vars(grid), **vars(split)}
+    p = {
+        "dataset": str(tmp_path),
+        "language": "english",
+        "seed": 3,
+        **as_settings(grid),
+        **vars(split),
+    }
     parts = load_subsets(files, grid, "english", split, 3)
     evaluated = parts.test if score_test else parts.validation
     model = build_network(NetworkConfig(), grid.n_units, 10, grid.step_ms, torch.Generator())

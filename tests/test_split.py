@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import DatasetError, read_shd
-from shd_helpers.events.downsampling import Downsampling, Events, load_events, load_file
+from shd_helpers.events import Downsampling, Events, load_pair
+from shd_helpers.events.loading import load_file
 from shd_helpers.events.split import (
     Split,
     add_augmented_copies,
@@ -133,7 +134,7 @@ def drawn_one_by_one(events, share, rng):
 def test_the_seed_draws_the_seen_speakers_test_utterances(files, data_dir, seed):
     """Committed accuracies are of these utterances; another seed draws others."""
     split = Split(protocol="leave_one_speaker_out", held_out=2)
-    everything = concatenate(*load_events(files, COARSE))
+    everything = concatenate(load_pair(files, COARSE))
     others = everything.take(np.flatnonzero(everything.speakers != 2))
     wanted = others.take(drawn_one_by_one(others, 0.1, np.random.default_rng([seed, 1])))
     found = load_subsets(files, COARSE, "english", split, seed).test
@@ -143,8 +144,8 @@ def test_the_seed_draws_the_seen_speakers_test_utterances(files, data_dir, seed)
 
 
 def test_concatenated_events_are_those_of_the_files(files, data_dir):
-    train, test = load_events(files, COARSE)
-    both = concatenate(train, test)
+    train, test = load_pair(files, COARSE)
+    both = concatenate([train, test])
     assert len(both) == len(train) + len(test)
     for i in (0, len(train) - 1, len(train), len(both) - 1):
         file, k = (train, i) if i < len(train) else (test, i - len(train))

@@ -14,6 +14,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.paths import OF_A_RUN
 from shd_helpers.study.notebooks import (
     NotebookError,
@@ -53,7 +54,7 @@ def test_the_command_runs_the_whole_study(tmp_path, toy_dir):
     assert "not tried yet" not in ended.stdout + ended.stderr
     folder = tmp_path / "runs here" / "small" / "a_b"
     scores = json.loads(folder.joinpath("run.json").read_text())["scores"]
-    said = report(scores, "toy", "english", 0).splitlines()
+    said = report(scores, "toy", ENGLISH, "english", 0).splitlines()
     assert lines[-len(said) - 3 : -3] == said
     results = os.path.relpath(folder / "04_results_analysis.ipynb", tmp_path)
     assert lines[-2].startswith(f"  {results}: ")

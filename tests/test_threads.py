@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from shd_helpers.data import locate
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
 from shd_helpers.study import (
@@ -63,7 +63,7 @@ def test_training_and_evaluation_with_either_engine(toy_dir, monkeypatch, engine
 
     for module in (training, evaluation):
         monkeypatch.setattr(module, "choose_engine", choose_watched)
-    train, _ = load_events(locate(str(toy_dir)), Downsampling(), "english")
+    train, _ = load_pair(locate(str(toy_dir)), Downsampling(), "english")
     few = train.take(range(8))
     generator = torch.Generator().manual_seed(0)
     model = SpikingNetwork((few.n_units, 16, 10), NetworkConfig(), generator)

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.data.datasets import locate
-from shd_helpers.events.downsampling import Downsampling, Events, load_events
+from shd_helpers.events import Downsampling, Events, load_pair
 from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
 from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
@@ -55,7 +55,7 @@ def speech() -> str:
 
 def utterances() -> tuple[Events, str]:
     """Return spikes of spoken digits, and which they are."""
-    events = load_events(locate(speech()), Downsampling())[0]
+    events = load_pair(locate(speech()), Downsampling())[0]
     density = len(events.steps) / len(events) / events.n_steps / events.n_units
     return events, f"{speech()}, density {density:.1%}"
 

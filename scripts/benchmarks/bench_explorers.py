@@ -13,7 +13,7 @@ import torch
 
 from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import read_shd
-from shd_helpers.events.downsampling import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import NetworkConfig, SpikingNetwork
 from shd_helpers.study import training
@@ -56,7 +56,7 @@ def rows() -> list[dict]:
         write_toy(Path(folder), seed=0)
         files = locate(folder)
         data = read_shd(files[0])
-        train, test = load_events(files, Downsampling())
+        train, test = load_pair(files, Downsampling())
     generator = torch.Generator().manual_seed(0)
     sizes = (train.n_units, 256, len(train.class_names))
     network = SpikingNetwork(sizes, NetworkConfig(), generator)

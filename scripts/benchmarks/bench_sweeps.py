@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shd_helpers.data import datasets
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.notebooks import execute_run
 from shd_helpers.sweeps.clusters import Workers
@@ -76,7 +76,7 @@ def rows(points: int = 8, epochs: int = 30) -> list[dict]:
         path = write_sweep(folder, points, epochs)
         with environment(SHD_DATA_DIR=str(folder / "data")):
             files = datasets.locate(str(folder / "toy"))
-            load_events(files, Downsampling(), "both")  # fills the cache
+            load_pair(files, Downsampling(), "both")  # fills the cache
             for variant, run in variants.items():
                 place = str(folder / variant)
                 with environment(SHD_RUNS_DIR=place, SHD_RESULTS_DIR=place):

@@ -70,6 +70,7 @@ class Experiment:
             "lr_step": 1 + epochs // 2,
             "score_test": False,
         }
+        self._n_channels = recipe.input.n_channels
         self._button = button
         self._accuracies: dict[str, list[float]] = {}  # in percent, after each epoch
         self._n_validation = 0
@@ -86,7 +87,7 @@ class Experiment:
         changes: dict[str, dict[str, Any]] = {}
         for name, value in ONE_SETTING:
             changes[f"{name} {value:g}"] = {name: value}
-        recipe = Recipe.from_flat(self._settings)
+        recipe = Recipe.from_flat(self._settings, self._n_channels)
         dataset = dataset_name(recipe.files)
         for speaker in np.unique(recipe.load().training.speakers):
             changes[f"leave speaker {speaker_name(dataset, speaker)} out"] = {
@@ -115,7 +116,7 @@ class Experiment:
         ValueError
             If the changed settings don't fit each other or the data.
         """
-        recipe = Recipe.from_flat(self._settings | change)
+        recipe = Recipe.from_flat(self._settings | change, self._n_channels)
         utterances = recipe.load()
         generator = torch.Generator().manual_seed(recipe.seed)
         model = build_network(

@@ -9,7 +9,7 @@ _MODULES = {
     "datasets": ("dataset_name", "fingerprint", "locate", "speaker_name"),
     "microphone": ("encode_utterance",),
     "recordings": ("encode_recordings",),
-    "shd_file": ("LANGUAGES", "Utterances", "read_shd"),
+    "shd_file": ("LANGUAGES", "Utterances", "read_shd", "used_classes", "write_shd"),
     "speech": ("SPEECH_RATE_HZ", "synthesize", "wav"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from shd_helpers.data.download import download, exclusive
 from shd_helpers.data.names import FILES, MOST_COPIES, SUFFIXES, copy_name, older_path
-from shd_helpers.data.shd_file import DatasetError, content_hash
+from shd_helpers.data.shd_file import N_CHANNELS, DatasetError, channels_of, content_hash
 from shd_helpers.paths import data_dir, resolve
 
 # MD5 of the official HDF5 files, and of the zip files that hold them, as public loaders check them.
@@ -62,6 +62,31 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     if dataset == "shd":
         return _official("shd_train"), _official("shd_test")
     return _only_pair(resolve(dataset))
+
+
+def n_channels_of(dataset: str) -> int:
+    """Return the number of channels of a data set, without making or downloading it.
+
+    Parameters
+    ----------
+    dataset : str
+        As for `locate`.
+
+    Returns
+    -------
+    int
+        What the training file of a folder says; 700 for the study's own data sets, for files that
+        say nothing, and for a folder that isn't there.
+
+    Raises
+    ------
+    DatasetError
+        If the folder holds no data set, or its training file is damaged.
+    """
+    if dataset in NAMED or not resolve(dataset).is_dir():
+        return N_CHANNELS
+    train, _ = locate(dataset)
+    return channels_of(train)
 
 
 def _only_pair(folder: Path) -> tuple[Path, Path]:

@@ -1,7 +1,8 @@
 """Recorded utterances to spikes: one sound file, or a folder of them as a data set in SHD layout.
 
 `encode_recordings` makes a data set of a folder, `encode_file` encodes one file. Recordings that
-can't be what they should be (silent, a click, damaged) are refused before the first is encoded.
+can't be what they should be (silent, a click, damaged) are refused before the first is encoded, and
+so are incomplete sets: see `recording_list`.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import soundfile
@@ -21,12 +22,17 @@ from shd_helpers.checks import check_whole
 from shd_helpers.cochlea import MAX_DURATION_S, MIN_DURATION_S, encode, on_all_cores
 from shd_helpers.data.download import exclusive
 from shd_helpers.data.names import MOST_COPIES, copy_name
-from shd_helpers.data.shd_file import LANGUAGES, write_shd
+from shd_helpers.data.recording_list import (
+    Recording,
+    RecordingError,
+    class_names,
+    list_recordings,
+)
+from shd_helpers.data.shd_file import write_shd
 from shd_helpers.data.waveform_augmentation import WaveformAugmentation
 from shd_helpers.files import atomic, reading, sha256
 from shd_helpers.versions import SPIKES, WAVEFORMS
 
-SUFFIXES = (".wav", ".flac")
 # Every recording is resampled to the rate of the Heidelberg Digits, because the cochlea's spikes
 # depend on it: at 24 kHz the hair cells fire 60 % more than at 192 kHz.
 RATE_HZ = 48_000
@@ -43,40 +49,49 @@ CLIPPED_SHARE = 1e-3
 SPEECH_HZ = (100, 8000)  # where most of the energy of speech is
 SPEECH_SHARE = 0.01  # of the energy must be there; recorded digits have at least 0.5
 CLICK_S = 0.002  # a sound is a click if
+TEST_SHARE = 0.2  # of the speakers are for testing if none is named
+_Row = tuple[np.ndarray, np.ndarray, int, int]  # times, units, label and speaker
 CLICK_SHARE = 0.5  # more of its energy is within that time; recorded digits have at most 0.13
 
 
-class RecordingError(ValueError):
-    """A recording can't be used; the message names the file and the remedy."""
-
-
 def encode_recordings(
-    folder: str | Path,
-    out: str | Path,
-    name: str,
-    test_speakers: Collection[str],
+    source: str | Path,
+    out: str | Path | None = None,
+    name: str | None = None,
+    test_speakers: Collection[str] | None = None,
     *,
     seed: int = 0,
     augmented_copies: int = 0,
 ) -> tuple[Path, Path]:
-    """Turn a folder of recorded utterances into ``<name>_train.h5`` and ``<name>_test.h5``.
+    """Turn recorded utterances into a data set of spikes: a training file and a test file.
 
-    If it is killed half-way and started again, it continues where it was and ends with the same
-    files: the spikes of each recording are stored in ``.<name>_parts`` until both files are
-    complete. They depend on the recording, its file name and the seed, not on other recordings.
+    All recordings are checked before the first is encoded. If the call is killed half-way and
+    started again, it continues where it was and ends with the same files: the spikes of each
+    recording are stored in ``.<name>_parts`` until both files are complete. They depend on the
+    recording, its file name and the seed, not on other recordings.
 
     Parameters
     ----------
-    folder : str or Path
-        Where the recordings are, named ``{label}_{speaker}_{take}.wav``: wav or flac, 6 to 768 kHz.
-        The mean of stereo channels is taken. A label is one of SHD's twenty class names, such as
-        ``seven``, or its index. A clipped recording is encoded with a warning.
-    out : str or Path
-        Folder of the files to write.
-    name : str
-        Name of the data set, with which the files' names begin.
-    test_speakers : collection of str
-        Speakers that occur only in the test file; all others only in the training file.
+    source : str or Path
+        One of three, with recordings that are wav or flac, 6 to 768 kHz:
+
+        * a folder with a folder for each class, ``my_wavs/yes/anna_1.wav``. The class is the name
+          of the folder, and the speaker what the file's name has before the first underscore.
+        * a folder of recordings named ``{label}_{speaker}_{take}.wav``. The labels 0 to 19 stand
+          for SHD's class names.
+        * a CSV file with the columns `file` (relative to the CSV file), `label` and `speaker`. It
+          must list all recordings of the folders in which it lists some.
+
+        The mean of stereo channels is taken.
+    out : str or Path, optional
+        Folder of the files to write. Default: ``<name>_spikes`` beside the folder or CSV file.
+    name : str, optional
+        Name of the data set, with which the files' names begin. Default: the name of the folder or
+        CSV file.
+    test_speakers : collection of str, optional
+        Speakers that occur only in the test file; all others only in the training file. Default:
+        a fifth of the speakers, at least one, from the end of the alphabet. `judge` holds out each
+        speaker of both files in turn, so it makes no difference there.
     seed : int
         Seed of the nerve fibers.
     augmented_copies : int
@@ -86,28 +101,31 @@ def encode_recordings(
     Returns
     -------
     tuple of Path
-        Training file and test file. Speakers are numbered in alphabetical order.
+        Training file and test file: what `load_events` takes. Speakers are numbered in alphabetical
+        order.
 
     Raises
     ------
     RecordingError
-        If a recording or its name can't be used, or one of the two files would be empty.
+        If a recording or its name can't be used, or the set is incomplete: only one speaker, a
+        class with one utterance, a speaker without one of the classes, one sound under two labels.
     ValueError
         If `augmented_copies` is out of range.
+
+    Warns
+    -----
+    UserWarning
+        If a recording is clipped, is there twice, or is a sound file that is neither wav nor flac.
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
-    recordings = _find_recordings(Path(folder))
-    chosen = set(map(str, test_speakers))
-    speakers = sorted({recording.speaker for recording in recordings})
-    if not chosen or not chosen < set(speakers):
-        raise RecordingError(
-            f"{folder}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
-            f"{', '.join(speakers)} and leave at least one for training."
-        )
+    source = Path(source).expanduser()
+    recordings = list_recordings(source)
+    chosen = _test_speakers(source, recordings, test_speakers)
     paths = [recording.path for recording in recordings]
     for path in paths:  # all of them before the first is encoded
         _read_utterance(path)
-    out = Path(out)
+    name = name or (source.stem if source.is_file() else source.resolve().name)
+    out = source.resolve().parent / f"{name}_spikes" if out is None else Path(out).expanduser()
     finished = out / f".{name}_parts"
     with exclusive(out, f".{name}.lock"):
         _remove_copies(out, name)
@@ -119,44 +137,23 @@ def encode_recordings(
     return _pair(out, name)
 
 
-class _Recording(NamedTuple):
-    """What the name of a recording says."""
-
-    path: Path
-    label: int  # index into the class names of both languages
-    speaker: str
-
-
-def _find_recordings(folder: Path) -> list[_Recording]:
-    """Return the recordings of a folder, sorted by name."""
-    if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder. Check the path.")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not paths:
-        raise RecordingError(f"{folder}: no recordings ({' or '.join(SUFFIXES)}).")
-    return [_parse_name(path) for path in sorted(paths)]
-
-
-def _parse_name(path: Path) -> _Recording:
-    """Read label and speaker from a recording's name. Raise RecordingError if it has another form.
-
-    A label is a class name or its index.
-    """
-    class_names = LANGUAGES["both"]
-    fields = path.stem.split("_")
-    if len(fields) != 3 or not all(fields):
+def _test_speakers(
+    source: Path, recordings: Sequence[Recording], given: Collection[str] | None
+) -> set[str]:
+    """Return the speakers that go into the test file, checked."""
+    speakers = sorted({recording.speaker for recording in recordings})
+    if given is None:
+        n_chosen = max(1, round(TEST_SHARE * len(speakers)))
+        return set(speakers[-n_chosen:])
+    if isinstance(given, str):  # a text is a collection of letters
+        raise RecordingError(f"test_speakers {given!r}: must be a list, such as [{given!r}].")
+    chosen = set(map(str, given))
+    if not chosen or not chosen < set(speakers):
         raise RecordingError(
-            f"{path}: the name is not {{label}}_{{speaker}}_{{take}}{path.suffix}. Rename it."
+            f"{source}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
+            f"{', '.join(speakers)} and leave at least one for training."
         )
-    label, speaker, _ = fields
-    indices = [str(index) for index in range(len(class_names))]
-    if label in class_names:
-        return _Recording(path, class_names.index(label), speaker)
-    if label in indices:
-        return _Recording(path, int(label), speaker)
-    raise RecordingError(
-        f"{path}: unknown label {label!r}. Use one of {', '.join(class_names)}, or its index."
-    )
+    return chosen
 
 
 def _pair(out: Path, name: str) -> tuple[Path, Path]:
@@ -173,23 +170,31 @@ def _remove_copies(out: Path, name: str) -> None:
 
 def _write_pair(
     pair: tuple[Path, Path],
-    recordings: Sequence[_Recording],
+    recordings: Sequence[Recording],
     spikes: Sequence[tuple[np.ndarray, np.ndarray]],
     test_speakers: Collection[str],
 ) -> None:
     """Write the training file and the test file of some recordings, so that they always match."""
+    keys = class_names(recordings)
     speakers = sorted({recording.speaker for recording in recordings})
-    train_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
-    test_rows: list[tuple[np.ndarray, np.ndarray, int, int]] = []
+    train_rows: list[_Row] = []
+    test_rows: list[_Row] = []
     for recording, (times, units) in zip(recordings, spikes, strict=True):
         rows = test_rows if recording.speaker in test_speakers else train_rows
-        rows.append((times, units, recording.label, speakers.index(recording.speaker)))
+        label = keys.index(recording.label)
+        rows.append((times, units, label, speakers.index(recording.speaker)))
     train, test = pair
     with atomic(train) as new_train, atomic(test) as new_test:
-        write_shd(new_train, *zip(*train_rows, strict=True))
-        write_shd(new_test, *zip(*test_rows, strict=True))
+        _write_rows(new_train, train_rows, keys)
+        _write_rows(new_test, test_rows, keys)
         # An old training file must never be beside a test file with other speakers.
         train.unlink(missing_ok=True)
+
+
+def _write_rows(path: Path, rows: Sequence[_Row], keys: Sequence[str]) -> None:
+    """Write one file of a data set."""
+    times, units, labels, speakers = zip(*rows, strict=True)
+    write_shd(path, times, units, labels, speakers, keys)
 
 
 def encode_files(

@@ -1,9 +1,12 @@
 """Read, check and write files in the layout of the Spiking Heidelberg Digits (SHD).
 
-A file has, for each utterance, the times and the units (cochlea channels) of its spikes, a label
-and a speaker. It also has a list of class names, to which labels are indices. The layout is
-described in Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the
-Systematic Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
+A file has, for each utterance, the times and the units (channels) of its spikes, a label and a
+speaker. It also has a list of class names, to which labels are indices. The layout is described in
+Cramer, Stradmann, Schemmel, Zenke (2022), "The Heidelberg Spiking Data Sets for the Systematic
+Evaluation of Spiking Neural Networks", IEEE TNNLS 33(7).
+
+SHD's files have 700 channels and the digits of two languages. Other files may have any class names
+and, where ``extra/n_channels`` says how many, another number of channels.
 """
 
 import gzip
@@ -15,21 +18,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
 
 from shd_helpers.files import atomic, reading
 
-N_CHANNELS = 700
+N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
+MOST_CHANNELS = 2**16  # because units are stored in 16 bits
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
 MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3 * 10**9
 LONGEST_S = 10.0  # no utterance takes longer, so a later time is not in seconds
 ROWS_AT_ONCE = 512  # that are read: h5py is slow for one row at a time
+ROWS_OF_A_SLICE = 8 * ROWS_AT_ONCE  # that `read_in_slices` returns; with SHD's spikes 130 MB
 ENGLISH = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GERMAN = ("null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 LANGUAGES = {"english": ENGLISH, "german": GERMAN, "both": ENGLISH + GERMAN}
+_N_CHANNELS = "extra/n_channels"  # where a file says how many channels it has
 
 
 class DatasetError(ValueError):
@@ -45,7 +51,7 @@ class Utterances:
     times : (spikes,) float16 array
         Seconds, with the precision of the file. Convert them to float64 before you scale them.
     units : (spikes,) uint16 array
-        Cochlea channels.
+        Channels, from 0 to `n_channels` - 1.
     offsets : (utterances + 1,) int64 array
         Utterance ``i`` has the spikes ``offsets[i]:offsets[i + 1]``.
     labels : (utterances,) int64 array
@@ -56,6 +62,8 @@ class Utterances:
         Class names.
     files : tuple of str
         Name of each utterance's recording, if the file has ``extra/file``.
+    n_channels : int
+        Number of channels, of which some may have no spike.
     """
 
     times: np.ndarray
@@ -65,6 +73,7 @@ class Utterances:
     speakers: np.ndarray
     keys: tuple[str, ...]
     files: tuple[str, ...] = ()
+    n_channels: int = N_CHANNELS
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -108,46 +117,184 @@ def read_shd(path: str | Path) -> Utterances:
         If the file is missing, damaged or breaks a rule of the layout; the message names the
         file, the utterance and the remedy.
     """
+    with _opened_hdf5(path) as file:
+        header = _read_header(Path(path), file)
+        return _read_utterances(Path(path), file, header, slice(0, len(header.labels)))
+
+
+def read_in_slices(path: str | Path) -> Iterator[Utterances]:
+    """Read a file as `read_shd` does, but only some thousand utterances at a time.
+
+    The spikes of a large data set, such as the 75,000 utterances of the Spiking Speech Commands,
+    take gigabytes. Whoever needs each utterance once, as downsampling does, needs a slice at a
+    time.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`. A packed file is unpacked into the memory as a whole.
+
+    Yields
+    ------
+    Utterances
+        Successive utterances, up to `ROWS_OF_A_SLICE`. There is at least one slice, which is empty
+        if the file has no utterance.
+
+    Raises
+    ------
+    DatasetError
+        As `read_shd` does.
+    """
+    with _opened_hdf5(path) as file:
+        header = _read_header(Path(path), file)
+        n = len(header.labels)
+        for first in range(0, max(n, 1), ROWS_OF_A_SLICE):
+            rows = slice(first, min(first + ROWS_OF_A_SLICE, n))
+            yield _read_utterances(Path(path), file, header, rows)
+
+
+def channels_of(path: str | Path) -> int:
+    """Return the number of channels that a file in SHD layout has.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_shd`.
+
+    Returns
+    -------
+    int
+        What ``extra/n_channels`` says; 700 without it, as in SHD.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing or damaged, or the number can't be used.
+    """
+    path = Path(path)
+    with _named_errors(path):
+        return _n_channels_of(path, _version(path))
+
+
+@lru_cache(maxsize=256)
+def _n_channels_of(path: Path, _version: tuple[int, int, int]) -> int:
+    """Return the number of channels of a file in one of its versions."""
+    with _opened_hdf5(path) as file:
+        return _n_channels(path, file)
+
+
+@contextmanager
+def _opened_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file in SHD layout, packed or not. Errors within the block become DatasetErrors."""
     path = Path(path)
     is_packed = path.suffix in (".gz", ".zip")
     with _named_errors(path), _opened(path) as stream:
         # h5py jumps to and fro in a file, which a packed one doesn't allow.
         readable = io.BytesIO(_unpacked(stream)) if is_packed else stream
         with h5py.File(readable, "r") as file:
-            return _read(path, file)
+            yield file
 
 
-def _read(path: Path, file: h5py.File) -> Utterances:
-    """Read and check an open file; messages name its path."""
+@dataclass(frozen=True)
+class _Header:
+    """What a file has besides spikes."""
+
+    labels: np.ndarray
+    speakers: np.ndarray
+    keys: tuple[str, ...]
+    files: tuple[str, ...]
+    n_channels: int
+
+
+def _read_header(path: Path, file: h5py.File) -> _Header:
+    """Read and check all of an open file but its spikes; messages name its path."""
     _check_layout(path, file)
     labels = file["labels"][:]
     speakers = file["extra/speaker"][:]
-    keys = tuple(key.lower().replace("ü", "ue") for key in file["extra/keys"].asstr("utf-8")[:])
+    keys = _class_names(path, file)
     files = tuple(file["extra/file"].asstr("utf-8")[:]) if "extra/file" in file else ()
     utterances = np.arange(len(labels))
     has_name = (labels >= 0) & (labels < len(keys)) & (labels % 1 == 0)
     _refuse(path, ~has_name, utterances, "a label without a name in extra/keys")
     is_whole = (speakers >= 0) & (speakers < 2**31) & (speakers % 1 == 0)
     _refuse(path, ~is_whole, utterances, "a speaker that is no whole number from 0")
+    return _Header(
+        labels=labels.astype(np.int64),
+        speakers=speakers.astype(np.int64),
+        keys=keys,
+        files=files,
+        n_channels=_n_channels(path, file),
+    )
 
+
+def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
+    """Return the class names of a file.
+
+    SHD's digits are returned as `LANGUAGES` spells them, and other names as the file does.
+    """
+    names = tuple(file["extra/keys"].asstr("utf-8")[:])
+    digits = tuple(name.lower().replace("ü", "ue") for name in names)
+    if set(digits) <= set(LANGUAGES["both"]):
+        names = digits
+    for name in names:
+        if reason := why_no_class_name(name):
+            raise DatasetError(f"{path}: extra/keys: {name!r}: {reason}. Rename the class.")
+        if names.count(name) > 1:
+            raise DatasetError(
+                f"{path}: extra/keys lists the class {name!r} {names.count(name)} times. Give each "
+                "class a name of its own."
+            )
+    return names
+
+
+def _n_channels(path: Path, file: h5py.File) -> int:
+    """Return the number of channels that an open file says, else SHD's. Check it."""
+    if _N_CHANNELS not in file:
+        return N_CHANNELS
+    value = file[_N_CHANNELS]
+    is_number = isinstance(value, h5py.Dataset) and value.shape == () and _is_number(value.dtype)
+    if not is_number or value[()] % 1 != 0:
+        raise DatasetError(
+            f"{path}: {_N_CHANNELS} must be one whole number, how many channels there are. Write "
+            "the file with shd_helpers.data.shd_file.write_shd."
+        )
+    n_channels = int(value[()])
+    _check_n_channels(f"{path}: {_N_CHANNELS}", n_channels)
+    return n_channels
+
+
+def _check_n_channels(name: str, n_channels: int) -> None:
+    """Raise DatasetError if no file can have this number of channels."""
+    if not 1 <= n_channels <= MOST_CHANNELS:
+        raise DatasetError(
+            f"{name} is {n_channels:,}: a file has 1 to {MOST_CHANNELS:,} channels, because units "
+            "are stored in 16 bits. Correct the number, or merge neighboring channels first."
+        )
+
+
+def _read_utterances(path: Path, file: h5py.File, header: _Header, rows: slice) -> Utterances:
+    """Read and check the spikes of successive utterances of an open file."""
+    utterances = np.arange(rows.start, rows.stop)
     # Empty arrays first, so that a file without utterances is read, too.
     sizes = [np.empty(0, np.int64)]
     times = [np.empty(0, np.float16)]
     units = [np.empty(0, np.uint16)]
-    for first in range(0, len(labels), ROWS_AT_ONCE):
-        rows = _read_rows(path, file, utterances[first : first + ROWS_AT_ONCE])
-        sizes.append(rows[0])
-        times.append(rows[1])
-        units.append(rows[2])
+    for first in range(0, len(utterances), ROWS_AT_ONCE):
+        chunk = utterances[first : first + ROWS_AT_ONCE]
+        its_sizes, its_times, its_units = _read_rows(path, file, chunk, header.n_channels)
+        sizes.append(its_sizes)
+        times.append(its_times)
+        units.append(its_units)
     ends = np.cumsum(np.concatenate(sizes))
     return Utterances(
         times=np.concatenate(times),
         units=np.concatenate(units),
         offsets=np.concatenate([[0], ends]).astype(np.int64),
-        labels=labels.astype(np.int64),
-        speakers=speakers.astype(np.int64),
-        keys=keys,
-        files=files,
+        labels=header.labels[rows],
+        speakers=header.speakers[rows],
+        keys=header.keys,
+        files=header.files[rows],
+        n_channels=header.n_channels,
     )
 
 
@@ -175,9 +322,13 @@ def content_hash(path: str | Path, algorithm: str = "sha256") -> str:
     """
     path = Path(path)
     with _named_errors(path):
-        status = path.stat()
-        version = (status.st_ino, status.st_size, status.st_mtime_ns)
-        return _hash_of(path, version, algorithm)
+        return _hash_of(path, _version(path), algorithm)
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    """Return what differs between two versions of a file: its number on the disk, size and time."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=16)
@@ -271,7 +422,9 @@ def _check_layout(path: Path, file: h5py.File) -> None:
         raise DatasetError(f"{path}: {listed}; each utterance needs one of each.")
 
 
-def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.ndarray, ...]:
+def _read_rows(
+    path: Path, file: h5py.File, utterances: np.ndarray, n_channels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read and check the spikes of some successive utterances.
 
     Returns how many each has, and the times and the units of all.
@@ -287,9 +440,23 @@ def _read_rows(path: Path, file: h5py.File, utterances: np.ndarray) -> tuple[np.
     owner = np.repeat(utterances, sizes)
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
     _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
-    is_unit = (units >= 0) & (units < N_CHANNELS) & (units % 1 == 0)
-    _refuse(path, ~is_unit, owner, f"a unit outside 0..{N_CHANNELS - 1}")
+    _check_units(path, file, units, owner, n_channels)
     return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
+
+
+def _check_units(
+    path: Path, file: h5py.File, units: np.ndarray, owner: np.ndarray, n_channels: int
+) -> None:
+    """Raise DatasetError if a unit is no channel of the file."""
+    if _N_CHANNELS not in file and len(units) and n_channels <= units.max() < MOST_CHANNELS:
+        utterance = owner[np.argmax(units)]
+        raise DatasetError(
+            f"{path}: utterance {utterance}: a unit outside 0..{n_channels - 1}. Correct the "
+            f"program that wrote the file. If the file has more than {n_channels} channels, say "
+            f"how many in {_N_CHANNELS}, as write_shd(..., extra={{'n_channels': ...}}) does."
+        )
+    is_unit = (units >= 0) & (units < n_channels) & (units % 1 == 0)
+    _refuse(path, ~is_unit, owner, f"a unit outside 0..{n_channels - 1}")
 
 
 def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) -> None:
@@ -301,37 +468,97 @@ def _refuse(path: Path, is_wrong: np.ndarray, owner: np.ndarray, reason: str) ->
         )
 
 
-def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
-    """Map a file's labels to the classes 0, 1, ... of a language.
+def why_no_class_name(name: str) -> str:
+    """Return why a text can't be the name of a class.
 
-    The class names decide, because published descriptions disagree about the order of SHD's labels.
+    Run folders store examples under the names of classes, and tables list them.
+
+    Parameters
+    ----------
+    name : str
+        The text.
+
+    Returns
+    -------
+    str
+        Part of a sentence; empty if it can be one.
+    """
+    if not name.strip():
+        return "a class needs a name"
+    if "/" in name or not name.strip("."):
+        return "the name of a class has no slash and isn't only dots"
+    if not name.isprintable():
+        return "the name of a class has only characters that can be printed"
+    return ""
+
+
+def has_two_languages(keys: Sequence[str]) -> bool:
+    """Tell whether class names are SHD's digits in two languages, so that `language` matters.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        A file's class names.
+
+    Returns
+    -------
+    bool
+        True for SHD's twenty names, in whatever order. A file with any other names is used with
+        all its classes.
+    """
+    return len(keys) == len(LANGUAGES["both"]) and set(keys) == set(LANGUAGES["both"])
+
+
+def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
+    """Return the names of the classes that a run uses, in the order of its class numbers.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        A file's class names, in the order of its labels.
+    language : str
+        A key of `LANGUAGES`. It matters only for SHD's digits in two languages.
+
+    Returns
+    -------
+    tuple of str
+        The language's digits in the study's order, because published descriptions disagree about
+        the order of SHD's labels. For any other file, all its names in its own order.
+
+    Raises
+    ------
+    DatasetError
+        If the language is unknown, or the file has no class names.
+    """
+    if language not in LANGUAGES:
+        raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
+    if len(keys) == 0:
+        raise DatasetError("extra/keys is empty. Write the names of the classes there.")
+    return LANGUAGES[language] if has_two_languages(keys) else tuple(keys)
+
+
+def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
+    """Map a file's labels to the classes 0, 1, ... that a run uses.
 
     Parameters
     ----------
     keys : sequence of str
         The file's class names, in the order of its labels.
     language : str
-        A key of `LANGUAGES`.
+        A key of `LANGUAGES`; see `used_classes`.
 
     Returns
     -------
     dict of int to int
-        Class of each label. Labels of other languages are not in it.
+        Class of each label. Labels of another language are not in it.
 
     Raises
     ------
     DatasetError
-        If the language is unknown or the file lacks one of its class names.
+        As `used_classes` does.
     """
-    if language not in LANGUAGES:
-        raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
-    absent = [name for name in LANGUAGES[language] if name not in keys]
-    if absent:
-        raise DatasetError(
-            f"language {language!r} is not in this data set: {', '.join(absent)} missing from "
-            f"extra/keys ({', '.join(keys)}). Choose another `language`."
-        )
-    return {keys.index(name): i for i, name in enumerate(LANGUAGES[language])}
+    names = used_classes(keys, language)
+    return {list(keys).index(name): number for number, name in enumerate(names)}
 
 
 def write_shd(
@@ -341,7 +568,7 @@ def write_shd(
     labels: Sequence[int],
     speakers: Sequence[int],
     keys: Sequence[str] = LANGUAGES["both"],
-    extra: Mapping[str, Sequence[str]] | None = None,
+    extra: Mapping[str, Sequence[str] | int] | None = None,
 ) -> None:
     """Write utterances in SHD layout, so that never half a file is there.
 
@@ -350,15 +577,25 @@ def write_shd(
     path : str or Path
         The file to write; one that is there is replaced.
     times, units : sequence of ndarray
-        Spike times (seconds) and cochlea channels of each utterance.
+        Spike times (seconds) and channels of each utterance.
     labels, speakers : sequence of int
         Index into `keys`, and speaker number, of each utterance.
     keys : sequence of str
         Class names.
-    extra : mapping of str to sequence of str, optional
-        Further columns below ``extra``: ``"meta_info/gender"`` is the gender of each speaker
-        number, ``"file"`` the name of each utterance's recording, which official SHD doesn't have.
+    extra : mapping, optional
+        Further entries below ``extra``: ``"n_channels"`` is the number of channels, 1 to 65,536,
+        where it isn't 700, ``"meta_info/gender"`` the gender of each speaker number, ``"file"`` the
+        name of each utterance's recording, which official SHD doesn't have.
+
+    Raises
+    ------
+    DatasetError
+        If no file can have this number of channels, or a unit is no channel.
     """
+    texts = dict(extra or {})
+    n_channels: Any = texts.pop("n_channels", N_CHANNELS)
+    _check_n_channels("n_channels", n_channels)
+    _check_before_writing(Path(path), units, n_channels)
     # In memory first, because HDF5 itself ends the process if the disk is full.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -367,10 +604,23 @@ def write_shd(
         file["labels"] = np.asarray(labels, np.uint16)
         file["extra/speaker"] = np.asarray(speakers, np.uint16)
         _write_texts(file, "extra/keys", keys)
-        for name, texts in (extra or {}).items():
-            _write_texts(file, f"extra/{name}", texts)
+        if n_channels != N_CHANNELS:
+            file[_N_CHANNELS] = n_channels
+        for name, column in texts.items():
+            _write_texts(file, f"extra/{name}", cast(Sequence[str], column))
     with atomic(path) as unfinished:
         unfinished.write_bytes(memory.getbuffer())
+
+
+def _check_before_writing(path: Path, units: Sequence[np.ndarray], n_channels: int) -> None:
+    """Raise DatasetError if a unit is no channel of the file that is to be written."""
+    for number, row in enumerate(units):
+        of_utterance = np.asarray(row)
+        if of_utterance.size and not 0 <= of_utterance.min() <= of_utterance.max() < n_channels:
+            raise DatasetError(
+                f"{path}: utterance {number}: a unit outside 0..{n_channels - 1}. Correct it, or "
+                'say how many channels there are: extra={"n_channels": ...}.'
+            )
 
 
 def _write_lists(

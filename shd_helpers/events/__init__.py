@@ -1,17 +1,25 @@
 """Spikes downsampled to lists of events, their split into subsets, and their augmentation."""
 
 from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsampling import Downsampling, Events, downsample, load_events
+from shd_helpers.events.downsampling import Downsampling, downsample
+from shd_helpers.events.event_lists import Events, EventsDataset, concatenate
+from shd_helpers.events.loading import cut_sentence, load_events, load_pair
 from shd_helpers.events.split import Split, Subsets, add_augmented_copies, load_subsets
+from shd_helpers.events.transform import SpikesToFrames
 
 __all__ = [
     "Augmentation",
     "Downsampling",
     "Events",
+    "EventsDataset",
+    "SpikesToFrames",
     "Split",
     "Subsets",
     "add_augmented_copies",
+    "concatenate",
+    "cut_sentence",
     "downsample",
     "load_events",
+    "load_pair",
     "load_subsets",
 ]

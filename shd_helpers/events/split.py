@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,9 @@ import numpy as np
 
 from shd_helpers.checks import check_settings, later, quoted, setting
 from shd_helpers.data.shd_file import DatasetError
-from shd_helpers.events.downsampling import Downsampling, Events, load_events, load_file
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.events.event_lists import Events, concatenate
+from shd_helpers.events.loading import load_file, load_pair
 
 SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_one_speaker_out
 
@@ -125,7 +127,7 @@ def load_subsets(
     """
     if split.protocol == "official" and not split.score_test:
         return split_utterances(load_file(files, 0, grid, language), None, split, seed)
-    train, test = load_events(files, grid, language)
+    train, test = load_pair(files, grid, language)
     return split_utterances(train, test, split, seed)
 
 
@@ -157,7 +159,7 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
         return Subsets(train.take(training), train.take(validation), test)
     if test is None:
         raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
-    rest = concatenate(train, test)
+    rest = concatenate([train, test])
     tested = None
     if split.protocol == "leave_one_speaker_out":
         is_test = _left_out(rest, split.held_out, seed)
@@ -285,34 +287,5 @@ def add_augmented_copies(
                 raise DatasetError(
                     f"{path}: its rows do not match the original recordings. Make it again."
                 )
-            result = concatenate(result, copy)
+            result = concatenate([result, copy])
     return result
-
-
-def concatenate(first: Events, second: Events) -> Events:
-    """Return the utterances of two event lists as one.
-
-    Parameters
-    ----------
-    first, second : Events
-        Utterances of the same size and classes, with `rows` and `file`.
-
-    Returns
-    -------
-    Events
-        Those of `first`, then those of `second`.
-    """
-
-    def both(name: str) -> np.ndarray:
-        return np.concatenate([getattr(first, name), getattr(second, name)])
-
-    return replace(
-        first,
-        steps=both("steps"),
-        units=both("units"),
-        offsets=np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
-        labels=both("labels"),
-        speakers=both("speakers"),
-        rows=both("rows"),
-        file=both("file"),
-    )

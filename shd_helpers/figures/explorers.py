@@ -1,13 +1,14 @@
 """The notebooks' figures with controls: each is a figure and an `update` that changes it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances, language_classes
+from shd_helpers.data.shd_file import Utterances, language_classes, used_classes
 from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
@@ -27,6 +28,7 @@ def _one_utterance(data: Utterances, i: int) -> Utterances:
         data.labels[[i]],
         data.speakers[[i]],
         data.keys,
+        n_channels=data.n_channels,
     )
 
 
@@ -57,11 +59,12 @@ def downsampling(
     Figure or None
         As `explore` does.
     """
-    words = list(LANGUAGES[language])
+    words = list(used_classes(data.keys, language))
     class_of = language_classes(data.keys, language)
     key_of = {words[c]: key for key, c in class_of.items()}
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
     takes = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1].max()
+    grid = grid.for_channels(data.n_channels)
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True)
     (spikes,) = axes[0].plot([], [], **DOT)
     (entries,) = axes[1].plot([], [], **DOT)
@@ -69,7 +72,7 @@ def downsampling(
     cuts = [axis.axhline(0, color="C1", linewidth=1) for axis in axes]
     for axis in axes:
         axis.set_xlabel("time (ms)")
-    label_hz(axes[2])
+    label_hz(axes[2], data.n_channels)
 
     def update(
         word: str = words[0],
@@ -87,15 +90,16 @@ def downsampling(
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
         one = _one_utterance(data, i)
-        fine = Downsampling(first_unit, grid.duration_s, 1, 1, 1)
-        coarse = Downsampling(first_unit, grid.duration_s, pool_units, pool_steps, pool_threshold)
+        fine = replace(grid, first_unit=first_unit, pool_units=1, pool_steps=1, pool_threshold=1)
+        pooling = {"pool_units": pool_units, "pool_steps": pool_steps}
+        coarse = replace(fine, **pooling, pool_threshold=pool_threshold)
         binned, pooled = (downsample(one, each, language) for each in (fine, coarse))
         spikes.set_data(times * 1000, units)
         entries.set_data(binned.steps * fine.step_ms, binned.units + first_unit)
         draw_blocks(axes[2], pooled.to_frames([0])[:, 0], coarse)
         for cut in cuts:
             cut.set_ydata([first_unit, first_unit])
-        axes[0].set(xlim=(0, last_ms(times, grid)), ylim=(0, N_CHANNELS))
+        axes[0].set(xlim=(0, last_ms(times, grid)), ylim=(0, data.n_channels))
         axes[0].set_title(f"{len(times):,} spikes")
         axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
         axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")

@@ -19,14 +19,19 @@ CHANNEL = "unit (cochlea channel)"
 HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
-def label_hz(axis: Axes) -> None:
+def label_hz(axis: Axes, n_channels: int = N_CHANNELS) -> None:
     """Label the right side of an axis of channels with their resonance frequencies.
 
     Parameters
     ----------
     axis : Axes
-        Its y axis counts cochlea channels.
+        Its y axis counts channels.
+    n_channels : int
+        How many there are. Unless they are the 700 of the cochlea, nothing is known about their
+        frequencies and the axis stays as it is.
     """
+    if n_channels != N_CHANNELS:
+        return
     frequencies = resonance_hz(N_CHANNELS)  # falls with the channel, and interp wants it to rise
     channels = np.interp(HZ, frequencies[::-1], np.arange(N_CHANNELS)[::-1])
     right = axis.secondary_yaxis("right")

@@ -25,6 +25,7 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.checks import check_settings, later, quoted
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.engine import Network
@@ -153,6 +154,10 @@ class Quantization:
             reasons.append(
                 f"ensemble_size {config.ensemble_size}: a circuit is an ensemble only of networks "
                 "with the readout 'membrane' and one hidden layer"
+            )
+        if grid.n_channels != N_CHANNELS:
+            reasons.append(
+                f"circuit: its input has {N_CHANNELS} channels, the data set {grid.n_channels}"
             )
         if self.leak == "shift" and config.learn_beta:
             reasons.append("learn_beta True: a shift is one leak for all; take leak 'product'")

@@ -17,7 +17,7 @@ _MODULES = {
         "load_pretrained",
     ),
     "predictions": ("collect_predictions", "speaker_accuracies"),
-    "run_folder": ("RunWriter", "read_run"),
+    "run_folder": ("RunWriter", "classes_in_words", "read_run"),
     "statistics": ("contrasts", "difference", "holm", "interval", "summarize"),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),

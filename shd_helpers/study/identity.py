@@ -17,7 +17,8 @@ of the code doesn't count, so a comment or a moved function outdates no result.
    changes nothing. So earlier runs keep their hashes. A setting that only matters together with
    such a setting doesn't count either where that one is at its neutral value.
 5. Constants of the study count if they were settings once. A constant that came with a setting
-   counts where that setting isn't at its neutral value.
+   counts where that setting isn't at its neutral value. `duration_s` was a constant for some time:
+   parameters of that time lack it, and it counts as the constant's value.
 6. A circuit counts by the settings that its name stands for.
 7. `WAVEFORMS`, the version of the augmentation of recordings, counts if the run trains on augmented
    recordings.
@@ -42,8 +43,8 @@ The rules turn them into this text in JSON, whose keys are sorted:
 The first 16 hexadecimal digits of the text's SHA-256 are the run's hash, dd143b37285c3c31. By rule
 1, `dataset` and `run_name` are absent. By rule 2, the data's `name` is absent. The 1 at the end is
 `NUMERICS` (rule 3). `n_delays` was added later and is absent, because 1 is its neutral value (rule
-4). `bin_ms`, `duration_s` and `lr_gamma` were settings once (rule 5). `ensemble_size` was called
-`members` at first (rule 9).
+4). `bin_ms` and `lr_gamma` were settings once, and `duration_s` was a constant when the example's
+parameters were written (rule 5). `ensemble_size` was called `members` at first (rule 9).
 """
 
 import hashlib
@@ -56,7 +57,7 @@ from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_a
 from shd_helpers.network import Quantization
 from shd_helpers.objects import is_reference, parse_reference, reference_sha256
 from shd_helpers.small import small_version
-from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, counts_with
+from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, RESTORED, counts_with
 from shd_helpers.versions import NUMERICS, WAVEFORMS
 
 # Rule 9: the first names of settings that were renamed, by today's names, and the first values.
@@ -196,7 +197,7 @@ def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     The constants of circuits count whenever `mem_bits` does, and only a circuit sets it (rule 6).
     """
-    settings = CONSTANTS | dict(parameters)
+    settings = CONSTANTS | RESTORED | dict(parameters)
     for name, text in references(parameters).items():
         settings[name] = parse_reference(text).label
     circuit = settings.pop("circuit", "")

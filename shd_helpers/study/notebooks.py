@@ -17,13 +17,13 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 from shd_helpers.command import run
-from shd_helpers.data.datasets import dataset_name, locate
-from shd_helpers.data.shd_file import LANGUAGES, DatasetError
-from shd_helpers.events import Downsampling, load_events
+from shd_helpers.data.datasets import dataset_name, locate, n_channels_of
+from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.events import concatenate, cut_sentence, load_pair
 from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
-from shd_helpers.study.run_folder import RunError, check_run_folder, read_run
+from shd_helpers.study.run_folder import RunError, check_run_folder, classes_in_words, read_run
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -271,7 +271,13 @@ class _Execution:
                     raise
 
 
-def report(scores: Mapping[str, float | None], data: str, language: str, seed: int) -> str:
+def report(
+    scores: Mapping[str, float | None],
+    data: str,
+    class_names: Sequence[str],
+    language: str,
+    seed: int,
+) -> str:
     """Return a run's scores for a newcomer: beside chance, for seen and for unseen speakers.
 
     Parameters
@@ -280,6 +286,8 @@ def report(scores: Mapping[str, float | None], data: str, language: str, seed: i
         Fractions by name, as run.json has them. None: the test utterances weren't scored.
     data : str
         The data set's name.
+    class_names : sequence of str
+        The names of the run's classes.
     language : str
         ``english``, ``german`` or ``both``.
     seed : int
@@ -291,10 +299,11 @@ def report(scores: Mapping[str, float | None], data: str, language: str, seed: i
         Some lines of text.
     """
     kind = " (synthetic speech)" if data == "spoken" else ""
-    n_classes = len(LANGUAGES[language])
+    n_classes = len(class_names)
+    classes = classes_in_words(class_names, language)
     percent = {name: "-" if score is None else f"{score:.1%}" for name, score in scores.items()}
     return f"""\
-Test accuracy on {data}{kind}, {language}, seed {seed}:
+Test accuracy on {data}{kind}, {classes}, seed {seed}:
   {percent["test_seen"]:>6}  seen speakers: other utterances of theirs trained the network
   {percent["test_unseen"]:>6}  unseen speakers: none of their utterances did
   {1 / n_classes:>6.1%}  chance: guessing one of {n_classes} classes
@@ -348,7 +357,7 @@ def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recip
     check_parameters(parameters, defaults)
     all_parameters = defaults | parameters
     settings = {name: all_parameters[name] for name in SETTINGS if name in all_parameters}
-    return parameters, Recipe.from_flat(settings)
+    return parameters, Recipe.from_flat(settings, n_channels_of(settings["dataset"]))
 
 
 def _defaults() -> dict[str, Any]:
@@ -359,10 +368,12 @@ def _defaults() -> dict[str, Any]:
     return defaults
 
 
-def _print_data(files: tuple[Path, Path], language: str) -> None:
-    """Print how many utterances a data set has, and where it is."""
-    training, test = load_events(files, Downsampling(), language)
-    print(f"{language}: {len(training)} training and {len(test)} test utterances in")
+def _print_data(files: tuple[Path, Path], recipe: Recipe) -> None:
+    """Print how many utterances a data set has, how many spikes come too late, and where it is."""
+    training, test = load_pair(files, recipe.input, recipe.language)
+    classes = classes_in_words(training.class_names, recipe.language)
+    print(f"{classes}: {len(training)} training and {len(test)} test utterances, of which")
+    print(f"{cut_sentence(concatenate([training, test]), recipe.input)}, in")
     for path in files:
         print(os.path.relpath(path))
 
@@ -398,19 +409,20 @@ def main() -> None:
         print(f"Data set: {recipe.dataset}{hint}", flush=True)
         files = locate(recipe.dataset, recipe.language)
         if arguments.data_only:
-            _print_data(files, recipe.language)
+            _print_data(files, recipe)
             return
         recipe.load()  # what is wrong with the data is said now, not minutes later by a notebook
         data = dataset_name(files)
         folder = runs_dir() / parameters.setdefault("run_name", as_run_name(data))
         start_s = time.monotonic()
         _run_study(parameters, folder)
-        info = read_run(folder).info
+        run_of_study = read_run(folder)
     except (DatasetError, ValueError, NotebookError, OSError) as error:
         sys.exit(f"\nThe study stopped.\n{error}")
     minutes, seconds = divmod(round(time.monotonic() - start_s), 60)
     print(f"\nFour notebooks were executed in {minutes}:{seconds:02} minutes.\n")
-    print(report(info["scores"], data, recipe.language, info["seed"]))
+    scores = run_of_study.info["scores"]
+    print(report(scores, data, run_of_study.class_names, recipe.language, recipe.seed))
     print(next_steps(folder))
 
 

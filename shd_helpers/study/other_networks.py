@@ -13,7 +13,6 @@ import torch
 from snntorch import SpikingNeuron
 from torch import nn
 
-from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.spiking import class_name
 from shd_helpers.network.surrogates import SAMPLED, gradient
@@ -26,23 +25,21 @@ _PACKAGES = ("torch", "snntorch", "shd_helpers", "shd_circuit")  # their names a
 NAMED = 3  # differences that a message names; it only counts the others
 
 
-def own_network(recipe: Recipe, n_classes: int | None = None) -> Network:
+def own_network(recipe: Recipe, n_classes: int) -> Network:
     """Build the untrained network of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
         The settings.
-    n_classes : int, optional
-        Number of classes; default: the language's digits.
+    n_classes : int
+        Number of classes of the data set.
 
     Returns
     -------
     SpikingNetwork or ConvolutionalNetwork
         The network, with random weights.
     """
-    if n_classes is None:
-        n_classes = len(LANGUAGES[recipe.language])
     grid = recipe.input
     return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, torch.Generator())
 
@@ -131,7 +128,7 @@ def is_recognizable(description: Mapping[str, str]) -> bool:
     return not any(IN_NO_FILE in text for text in description.values())
 
 
-def other_network(model: nn.Module, recipe: Recipe) -> dict[str, str] | None:
+def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:
     """Describe a network if it isn't the one that a recipe builds.
 
     Parameters
@@ -140,6 +137,8 @@ def other_network(model: nn.Module, recipe: Recipe) -> dict[str, str] | None:
         The network.
     recipe : Recipe
         The settings of its run.
+    n_classes : int
+        Number of classes of the data set.
 
     Returns
     -------
@@ -147,12 +146,12 @@ def other_network(model: nn.Module, recipe: Recipe) -> dict[str, str] | None:
         From `described`; None for the study's own network.
     """
     description = described(model)
-    if description == described(own_network(recipe)):
+    if description == described(own_network(recipe, n_classes)):
         return None
     return description
 
 
-def differences(description: Mapping[str, str], recipe: Recipe) -> str:
+def differences(description: Mapping[str, str], recipe: Recipe, n_classes: int) -> str:
     """Say in what a network differs from the one that a recipe builds.
 
     Parameters
@@ -161,6 +160,8 @@ def differences(description: Mapping[str, str], recipe: Recipe) -> str:
         From `described`.
     recipe : Recipe
         The settings.
+    n_classes : int
+        Number of classes of the data set.
 
     Returns
     -------
@@ -168,7 +169,7 @@ def differences(description: Mapping[str, str], recipe: Recipe) -> str:
         The first differences, as part of a sentence. Classes come first, because other shapes
         mostly follow from them.
     """
-    own = described(own_network(recipe))
+    own = described(own_network(recipe, n_classes))
     texts = []
     for name in {**description, **own}:
         if description.get(name) != own.get(name):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from shd_helpers.data.datasets import fingerprint
-from shd_helpers.data.shd_file import LANGUAGES, Utterances
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
@@ -23,10 +23,11 @@ from shd_helpers.paths import results_dir
 from shd_helpers.study.identity import current_names, run_hash
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import REMEDY, Run, RunError
+from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, recipe_of
 
 _RESTORE = "Restore it: git checkout HEAD -- results."
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
+_ABOUT_DATA = ("class_names", "n_channels")  # older runs lack them: see `class_names_of`
 
 
 class TrainedNetwork(NamedTuple):
@@ -46,7 +47,7 @@ class TrainedNetwork(NamedTuple):
     @property
     def recipe(self) -> Recipe:
         """Return the run's settings."""
-        return Recipe.from_flat(self.about["parameters"])
+        return recipe_of(self.about)
 
     def classes_of(self, language: str) -> list[int]:
         """Return the indices of the classes that are a language's digits.
@@ -54,18 +55,22 @@ class TrainedNetwork(NamedTuple):
         Parameters
         ----------
         language : str
-            ``english``, ``german`` or ``both``.
+            ``english``, ``german`` or ``both``. It doesn't matter to a network whose classes aren't
+            digits.
 
         Returns
         -------
         list of int
-            Indices into `class_names`, in the order of the digits.
+            Indices into `class_names`, in the order of the digits; all of them if the classes
+            aren't digits.
 
         Raises
         ------
         ValueError
             If the network has no classes of the language.
         """
+        if not set(self.class_names) <= set(LANGUAGES["both"]):
+            return list(range(len(self.class_names)))
         digits = LANGUAGES[language]
         if not set(digits) <= set(self.class_names):
             known = ", ".join(self.class_names)
@@ -83,7 +88,7 @@ class TrainedNetwork(NamedTuple):
         Returns
         -------
         TrainedNetwork
-            A copy whose classes are the language's digits.
+            A copy whose classes are the language's digits; the same classes if they aren't digits.
 
         Raises
         ------
@@ -101,7 +106,8 @@ class TrainedNetwork(NamedTuple):
             has_classes = values.dim() > 0  # a single number is for all classes
             if module.endswith(layer_number) and has_classes:
                 state[name] = values[classes]
-        return _trained(self.about, state, self.file, LANGUAGES[language])
+        names = tuple(self.class_names[number] for number in classes)
+        return _trained(self.about, state, self.file, names)
 
 
 def networks_dir() -> Path:
@@ -123,11 +129,11 @@ def _trained(
 ) -> TrainedNetwork:
     """Build the network of a run's parameters and load its `state_dict`.
 
-    Without `class_names`, its classes are the digits of the run's language.
+    Without `class_names`, its classes are those of the run.
     """
-    recipe = Recipe.from_flat(about["parameters"])
+    recipe = recipe_of(about)
     if class_names is None:
-        class_names = LANGUAGES[recipe.language]
+        class_names = class_names_of(about)
     _check_own(about, recipe, file)
     network = own_network(recipe, len(class_names))
     _check_fit(network, state, file)
@@ -152,10 +158,11 @@ def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
 def _check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
     """Raise RunError if a run's network isn't the one that its parameters build."""
     if other := about.get("other_network"):
+        different = differences(other, recipe, len(class_names_of(about)))
         raise RunError(
-            f"{file}: this run trained a network that isn't the study's own "
-            f"({differences(other, recipe)}), so it can't be built from the run's parameters. "
-            "Build it with your own code, and load the run's state_dict.pt into it."
+            f"{file}: this run trained a network that isn't the study's own ({different}), so it "
+            "can't be built from the run's parameters. Build it with your own code, and load the "
+            "run's state_dict.pt into it."
         )
 
 
@@ -222,8 +229,9 @@ def save_pretrained(run: Run, path: Path) -> None:
     RunError
         If the network isn't the study's own: `load_pretrained` couldn't build it.
     """
-    _check_own(run.info, Recipe.from_flat(run.info["parameters"]), run.folder / "run.json")
+    _check_own(run.info, recipe_of(run.info), run.folder / "run.json")
     about = {name: run.info[name] for name in _ABOUT}
+    about |= {name: run.info[name] for name in _ABOUT_DATA if name in run.info}
     # The run may name the data set by its folder on this machine, which others don't have.
     about["parameters"] = about["parameters"] | {"dataset": run.info["data"]["name"]}
     arrays = {name: values.numpy() for name, values in run.state.items()}
@@ -354,16 +362,24 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
     Events
         One utterance. Nobody knows its class and its speaker: its label and its speaker mean
         nothing.
+
+    Raises
+    ------
+    ValueError
+        If the network's input has another number of channels than the cochlea.
     """
-    class_names = LANGUAGES["both"]
-    any_label = class_names.index(trained.class_names[0])
+    if trained.grid.n_channels != N_CHANNELS:
+        raise ValueError(
+            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
+            f"that encodes sounds has {N_CHANNELS}. Take a network that was trained on recordings."
+        )
     utterance = Utterances(
         times=times.astype(np.float16),
         units=units.astype(np.uint16),
         offsets=np.array([0, len(times)]),
-        labels=np.array([any_label]),
+        labels=np.array([0]),
         speakers=np.array([0]),
-        keys=class_names,
+        keys=trained.class_names,
     )
-    events = downsample(utterance, trained.grid, trained.about["parameters"]["language"])
-    return events.of_classes(trained.class_names)
+    # `language` would choose among the digits of both languages: the utterance must not be lost.
+    return downsample(utterance, trained.grid, "both")

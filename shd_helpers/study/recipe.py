@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 
-from shd_helpers.checks import check_settings, later, quoted, setting
-from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented
-from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.checks import check_settings, later, quoted, setting, setting_names
+from shd_helpers.data.datasets import MOST_COPIES, locate, locate_augmented, n_channels_of
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events import (
     Augmentation,
     Downsampling,
@@ -65,7 +65,7 @@ class Recipe:
             raise ValueError("; ".join(reasons))
 
     @classmethod
-    def from_flat(cls, parameters: Mapping[str, Any]) -> "Recipe":
+    def from_flat(cls, parameters: Mapping[str, Any], n_channels: int = N_CHANNELS) -> "Recipe":
         """Return the recipe of a run's flat parameters, values by name.
 
         A setting that isn't there has its default: some notebooks have only some of them, and a run
@@ -75,6 +75,8 @@ class Recipe:
         ----------
         parameters : mapping
             Values by name. Older names are those of other settings: see `identity.current_names`.
+        n_channels : int
+            Number of channels of the data set, which isn't a setting: see `datasets.n_channels_of`.
 
         Returns
         -------
@@ -92,7 +94,10 @@ class Recipe:
                 raise ValueError(f"setting {name!r}: unknown. The settings are: {there}")
         groups = {}
         for group, kind in _GROUPS.items():
-            groups[group] = kind(**_own_settings(kind, parameters))
+            values = _own_settings(kind, parameters)
+            if kind is Downsampling:
+                values["n_channels"] = n_channels
+            groups[group] = kind(**values)
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
         own = _own_settings(cls, parameters)
         # The setting `network` has the name of its group, and `circuit`, too: the groups count.
@@ -113,10 +118,17 @@ class Recipe:
         -------
         Recipe
             The checked settings.
+
+        Raises
+        ------
+        ValueError
+            As `from_flat` does, or if the data set's folder holds no data set.
         """
         given = {name: namespace[name] for name in SETTINGS if name in namespace}
-        given["dataset"], given["epochs"] = small_version(given["dataset"], given["epochs"])
-        return cls.from_flat(given)
+        given["dataset"], epochs = small_version(given["dataset"], given.get("epochs", 1))
+        if "epochs" in given:
+            given["epochs"] = epochs
+        return cls.from_flat(given, n_channels_of(given["dataset"]))
 
     def flat(self) -> dict[str, Any]:
         """Return the settings as notebook 3 has them: values by name, without groups.
@@ -132,10 +144,10 @@ class Recipe:
             if each.name == "circuit":
                 parameters["circuit"] = value.name
             elif each.name in _GROUPS:
-                parameters |= vars(value)
+                parameters |= {name: getattr(value, name) for name in setting_names(value)}
             else:
                 parameters[each.name] = value
-        return {name: value for name, value in parameters.items() if name not in CONSTANTS}
+        return parameters
 
     @property
     def files(self) -> tuple[Path, Path]:
@@ -240,8 +252,7 @@ _GROUPS: dict[str, Any] = {
 
 def _own_settings(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a run's flat parameters that are fields of a dataclass."""
-    names = [each.name for each in fields(kind)]
-    return {name: parameters[name] for name in names if name in parameters}
+    return {name: parameters[name] for name in setting_names(kind) if name in parameters}
 
 
 # All fields of all groups, by name.
@@ -259,7 +270,7 @@ def _setting_names() -> tuple[str, ...]:
             names.append(each.name)
     for group, kind in _GROUPS.items():
         if group != "circuit":
-            names += [each.name for each in fields(kind)]
+            names += setting_names(kind)
     return tuple(names)
 
 
@@ -269,7 +280,9 @@ NEUTRAL = {
     name: each.metadata["neutral"] for name, each in _FIELDS.items() if "neutral" in each.metadata
 }
 # What was a setting once and is a constant of the study now: it still counts in a run's hash.
-CONSTANTS = {"bin_ms": 1.0, "duration_s": 1.0, "lr_gamma": 0.5}
+CONSTANTS = {"bin_ms": 1.0, "lr_gamma": 0.5}
+# What was a constant for some time: parameters that were written then lack it.
+RESTORED = {"duration_s": 1.0}
 
 
 def counts_with(name: str) -> str | None:

@@ -24,7 +24,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ import torch
 from filelock import FileLock, Timeout
 from llvmlite.binding import get_host_cpu_name
 
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events import Subsets
 from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
@@ -231,10 +232,11 @@ class RunWriter:
     ) -> None:
         # What can go wrong goes wrong here, and not after the network is trained.
         check_run_folder(folder)
-        recipe = Recipe.from_flat(parameters)
+        training = parts.training
+        recipe = Recipe.from_flat(parameters, training.n_channels)
         # Of the version numbers, data files need no check: they count by their content.
         check_behavior(("NUMERICS",), idle_cases(recipe))
-        description = other_network(model, recipe)
+        description = other_network(model, recipe, len(training.class_names))
         self._folder = folder
         self._parts = parts
         self._lock = _lock(folder)
@@ -245,6 +247,8 @@ class RunWriter:
             "parameters": dict(parameters),
             "seed": parameters["seed"],
             "data": dict(data),
+            "class_names": list(training.class_names),
+            "n_channels": training.n_channels,
         }
         if description:
             self.info["other_network"] = description
@@ -254,7 +258,7 @@ class RunWriter:
             self.info["object_samples"] = samples_of(parameters, recipe.input.n_units)
         self.info |= {
             "hash": run_hash(parameters, data, description),
-            "seen_speakers": np.unique(parts.training.speakers).tolist(),
+            "seen_speakers": np.unique(training.speakers).tolist(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {"python": platform.python_version(), **packages},
             "processor": _processor(),
@@ -431,7 +435,67 @@ class Run:
         """Return the line that names the data under a figure."""
         parameters = self.info["parameters"]
         data = self.info["data"]["name"]
-        return f"data: {data}, {parameters['language']}; seed {parameters['seed']}"
+        classes = classes_in_words(self.class_names, parameters["language"])
+        return f"data: {data}, {classes}; seed {parameters['seed']}"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes, in the order of the network's outputs."""
+        return class_names_of(self.info)
+
+
+def class_names_of(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a run's classes, in the order of the network's outputs.
+
+    Parameters
+    ----------
+    info : mapping
+        The run's `run.json`, or what is said about a pretrained network.
+
+    Returns
+    -------
+    tuple of str
+        What the run says. Older runs don't: all of them had a language's digits.
+    """
+    if "class_names" in info:
+        return tuple(info["class_names"])
+    return LANGUAGES[info["parameters"]["language"]]
+
+
+def recipe_of(info: Mapping[str, Any]) -> Recipe:
+    """Return the settings of a run, for the channels that its data set has.
+
+    Parameters
+    ----------
+    info : mapping
+        As for `class_names_of`.
+
+    Returns
+    -------
+    Recipe
+        The settings.
+    """
+    return Recipe.from_flat(info["parameters"], info.get("n_channels", N_CHANNELS))
+
+
+def classes_in_words(class_names: Sequence[str], language: str) -> str:
+    """Return which classes a run has, for the line under a figure.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        The names of the classes.
+    language : str
+        The run's setting of this name.
+
+    Returns
+    -------
+    str
+        The language, if the classes are its digits; otherwise how many there are.
+    """
+    if tuple(class_names) == LANGUAGES[language]:
+        return language
+    return f"{len(class_names)} classes"
 
 
 def read_run(folder: Path) -> Run:

@@ -19,7 +19,7 @@ from shd_helpers.study.identity import (
     current_values,
     run_hash,
 )
-from shd_helpers.study.recipe import NEUTRAL
+from shd_helpers.study.recipe import NEUTRAL, RESTORED
 from shd_helpers.study.run_folder import read_info
 
 # The columns of a table, besides a run's parameters.
@@ -300,7 +300,7 @@ def merge_rows(path: Path, rows: Sequence[Mapping[str, object]], order: Iterable
         remaining = old[~old.run_name.isin(new.run_name)]
         columns = [*new.columns, *old.columns.difference(new.columns, sort=False)]
         # A parameter that was added after a row was written had its neutral value in that run.
-        absent = {name: _as_text(NEUTRAL.get(name)) for name in columns}
+        absent = {name: _as_text((NEUTRAL | RESTORED).get(name)) for name in columns}
         merged = pd.concat([new, remaining])[columns].fillna(absent)
         rank_of = {name: rank for rank, name in enumerate(order)}
         ranks = merged.run_name.map(lambda name: rank_of.get(name, len(rank_of)))

@@ -46,7 +46,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from shd_helpers.checks import quoted
-from shd_helpers.data.datasets import NAMED, dataset_name, locate
+from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
 from shd_helpers.objects import is_reference, parse_reference, with_absolute_path
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
 from shd_helpers.small import is_small, small_version
@@ -510,7 +510,8 @@ def _check_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
     if notebook in OF_A_RUN:
         for run in runs:
             with _named(f"{path}: {run.configuration}"):
-                Recipe.from_flat(run.parameters)
+                n_channels = n_channels_of(run.parameters["dataset"])
+                Recipe.from_flat(run.parameters, n_channels)
 
 
 # --- Values ----------------------------------------------------------------------------------

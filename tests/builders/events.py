@@ -1,5 +1,7 @@
 """Events and utterances at random."""
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -61,3 +63,23 @@ grids = st.builds(
     pool_steps=st.integers(1, 4),
     pool_threshold=st.just(1),
 )
+
+
+def naive(times, units, grid):
+    """Nested loops over blocks and cells, in exact arithmetic."""
+    cells = set()
+    for moment, unit in zip(np.asarray(times, np.float16), units, strict=True):
+        cells.add((int(Fraction(float(moment)) * 1000), unit))
+    out = np.zeros((grid.n_steps, grid.n_units))
+    for step in range(grid.n_steps):
+        for unit in range(grid.n_units):
+            active = 0
+            for i in range(grid.pool_steps):
+                for j in range(grid.pool_units):
+                    cell = (
+                        step * grid.pool_steps + i,
+                        grid.first_unit + unit * grid.pool_units + j,
+                    )
+                    active += cell in cells
+            out[step, unit] = active >= grid.pool_threshold
+    return out

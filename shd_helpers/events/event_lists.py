@@ -1,0 +1,243 @@
+"""Utterances as lists of events, also as a PyTorch data set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from shd_helpers.data.shd_file import N_CHANNELS
+
+# An utterance of `EventsDataset`: the steps and the units of its events, and its label
+Item = tuple[torch.Tensor, torch.Tensor, int]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Downsampled utterances as lists of events, the entries of their matrices that are 1.
+
+    Utterance ``i`` has the events ``offsets[i]:offsets[i + 1]``, ordered by step, then unit.
+    """
+
+    steps: np.ndarray  # (events,) uint16
+    units: np.ndarray  # (events,) uint16
+    offsets: np.ndarray  # (utterances + 1,) int64
+    labels: np.ndarray  # (utterances,) class, index into class_names, int64
+    speakers: np.ndarray  # (utterances,) int64
+    class_names: tuple[str, ...]
+    n_steps: int
+    n_units: int
+    step_ms: float = 3.0  # length of a step
+    rows: np.ndarray | None = None  # (utterances,) where each is in its file
+    file: np.ndarray | None = None  # (utterances,) 0 if it is in the training file, 1 in the test's
+    n_channels: int = N_CHANNELS  # of the file
+    source_spikes: int = 0  # of the whole file or files that the utterances come from
+    cut_spikes: int = 0  # those of them that come at `duration_s` or later
+
+    @property
+    def cut_share(self) -> float:
+        """Share of the spikes that `duration_s` cuts off, in the whole file or files."""
+        return self.cut_spikes / max(1, self.source_spikes)
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.labels)
+
+    def to_frames(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return some utterances as matrices of zeros and ones.
+
+        Parameters
+        ----------
+        index : sequence of int
+            The utterances, shape (batch,).
+
+        Returns
+        -------
+        ndarray
+            float32, shape (steps, batch, units): time first, as the network reads it.
+        """
+        x = np.zeros((self.n_steps, len(index), self.n_units), dtype=np.float32)
+        for column, i in enumerate(index):
+            own = slice(self.offsets[i], self.offsets[i + 1])
+            np.add.at(x[:, column], (self.steps[own], self.units[own]), 1.0)
+        return x
+
+    def take(self, index: Sequence[int] | np.ndarray) -> "Events":
+        """Return some utterances as event lists of their own.
+
+        Parameters
+        ----------
+        index : sequence of int
+            The utterances, shape (utterances,).
+
+        Returns
+        -------
+        Events
+            Copies, in the given order.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        sizes = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        # Event number e of the result is as far behind its utterance's first event as in `self`.
+        source = np.arange(offsets[-1]) + np.repeat(self.offsets[index] - offsets[:-1], sizes)
+        return replace(
+            self,
+            steps=self.steps[source],
+            units=self.units[source],
+            offsets=offsets,
+            labels=self.labels[index],
+            speakers=self.speakers[index],
+            rows=None if self.rows is None else self.rows[index],
+            file=None if self.file is None else self.file[index],
+        )
+
+    def dataset(self) -> "EventsDataset":
+        """Return the utterances as a PyTorch data set, for a `DataLoader`.
+
+        Returns
+        -------
+        EventsDataset
+            Its `collate` makes the frames of a batch.
+        """
+        return EventsDataset(self)
+
+    def of_classes(self, names: Sequence[str]) -> "Events":
+        """Return the utterances of some classes.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of classes; in this order they become the classes 0, 1, ...
+
+        Returns
+        -------
+        Events
+            In the order that they have here.
+        """
+        if tuple(names) == self.class_names:
+            return self
+        new_label = np.full(len(self.class_names), -1)
+        new_label[[self.class_names.index(name) for name in names]] = np.arange(len(names))
+        chosen = self.take(np.flatnonzero(new_label[self.labels] >= 0))
+        return replace(chosen, labels=new_label[chosen.labels], class_names=tuple(names))
+
+
+class EventsDataset(Dataset):
+    """A PyTorch data set of utterances as event lists.
+
+    An item is a tuple of steps, (events,) int64, units, (events,) int64, and the label. An
+    utterance has some thousand events in a matrix of 60,000 entries, so the matrices are made for
+    one batch at a time, by `collate`.
+
+    Parameters
+    ----------
+    events : Events
+        The utterances.
+
+    Examples
+    --------
+    >>> data = events.dataset()  # doctest: +SKIP
+    >>> batches = DataLoader(data, batch_size=8, collate_fn=data.collate)  # doctest: +SKIP
+    >>> frames, labels = next(iter(batches))  # doctest: +SKIP
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self._events)
+
+    def __getitem__(self, i: int) -> Item:
+        """Return one utterance.
+
+        Parameters
+        ----------
+        i : int
+            Its number, from 0; negative numbers count from the end.
+
+        Returns
+        -------
+        steps : (events,) int64 tensor
+            The time step of each event.
+        units : (events,) int64 tensor
+            The input unit of each event.
+        label : int
+            The class, an index into the class names.
+
+        Raises
+        ------
+        IndexError
+            If there is no such utterance.
+        """
+        n = len(self._events)
+        if not -n <= i < n:
+            raise IndexError(f"utterance {i}: there are {n}")
+        number = i % n
+        its_events = slice(self._events.offsets[number], self._events.offsets[number + 1])
+        steps = torch.from_numpy(self._events.steps[its_events].astype(np.int64))
+        units = torch.from_numpy(self._events.units[its_events].astype(np.int64))
+        return steps, units, int(self._events.labels[number])
+
+    def collate(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make a batch of some utterances: the `collate_fn` of a `DataLoader`.
+
+        Parameters
+        ----------
+        items : sequence of tuple
+            Items of this data set.
+
+        Returns
+        -------
+        frames : (steps, batch, units) float32 tensor
+            Ones at the events, zeros elsewhere. Time comes first, as the study's networks read it.
+        labels : (batch,) int64 tensor
+            The classes.
+        """
+        frames = torch.zeros(self._events.n_steps, len(items), self._events.n_units)
+        labels = torch.zeros(len(items), dtype=torch.int64)
+        for column, (steps, units, label) in enumerate(items):
+            frames[steps, column, units] = 1.0
+            labels[column] = label
+        return frames, labels
+
+
+def concatenate(parts: Sequence[Events]) -> Events:
+    """Return the utterances of several event lists as one.
+
+    Parameters
+    ----------
+    parts : sequence of Events
+        One or more lists, of utterances of the same size and classes.
+
+    Returns
+    -------
+    Events
+        The utterances of the first list, then those of the second, and so on. `rows` and `file` are
+        None unless each list has them.
+    """
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def joined_or_none(name: str) -> np.ndarray | None:
+        is_there = all(getattr(part, name) is not None for part in parts)
+        return joined(name) if is_there else None
+
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [np.diff(part.offsets) for part in parts]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
+    return replace(
+        parts[0],
+        steps=joined("steps"),
+        units=joined("units"),
+        offsets=offsets,
+        labels=joined("labels"),
+        speakers=joined("speakers"),
+        rows=joined_or_none("rows"),
+        file=joined_or_none("file"),
+        source_spikes=sum(part.source_spikes for part in parts),
+        cut_spikes=sum(part.cut_spikes for part in parts),
+    )

@@ -1,0 +1,275 @@
+"""Load data sets downsampled, from a cache where the same was done before."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shd_helpers.checks import setting_names
+from shd_helpers.data.datasets import locate
+from shd_helpers.data.download import exclusive
+from shd_helpers.data.shd_file import DatasetError, content_hash, read_in_slices
+from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
+from shd_helpers.events.event_lists import Events, concatenate
+from shd_helpers.files import atomic, reading
+from shd_helpers.paths import data_dir
+from shd_helpers.versions import NUMERICS
+
+LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
+# What a cache entry has in a file of its own, because older versions of the study didn't know it
+_ABOUT = ("n_channels", "source_spikes", "cut_spikes")
+
+
+def load_events(
+    dataset: str | Path | Sequence[str | Path],
+    language: str | None = None,
+    downsampling: Downsampling = DEFAULT,
+) -> Events:
+    """Load all utterances of a data set, downsampled to lists of events.
+
+    This is the way to the utterances for code of your own: `judge` takes what it returns, and
+    `Events.dataset` makes a PyTorch data set of it. One line is printed that says what was loaded
+    and which share of the spikes came after ``downsampling.duration_s``.
+
+    Parameters
+    ----------
+    dataset : str, Path or sequence of two paths
+        ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed; the path of a
+        folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the working directory;
+        or these two files, such as `encode_recordings` returns them.
+    language : str, optional
+        ``"english"``, ``"german"`` or ``"both"``: whose digits are taken of a data set that has the
+        digits of two languages. Default: all classes; ``"spoken"`` is made in English then. Any
+        other data set is used with all its classes, whatever `language` says.
+    downsampling : Downsampling
+        How utterances become matrices of zeros and ones.
+
+    Returns
+    -------
+    Events
+        The utterances of the training file, then those of the test file. `file` says which of the
+        two each is in, and `rows` where; `speakers` has the speakers' numbers, and `class_names`
+        the names of the classes.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read or used, a class has no training utterance, or both files hold the
+        same utterances.
+
+    Examples
+    --------
+    >>> events = load_events("hd", language="english")  # doctest: +SKIP
+    hd: 5,210 utterances, 10 classes, 12 speakers; duration_s 1 cuts off 0.1 % of the spikes
+    """
+    files = _files_of(dataset, language)
+    events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
+    n_classes = len(events.class_names)
+    n_speakers = len(np.unique(events.speakers))
+    print(
+        f"{files[0].name.rpartition('_train')[0]}: {len(events):,} utterances, {n_classes} classes,"
+        f" {n_speakers} speakers; {cut_sentence(events, downsampling)}"
+    )
+    return events
+
+
+def cut_sentence(events: Events, grid: Downsampling) -> str:
+    """Return which share of the spikes `duration_s` cuts off, as part of a sentence.
+
+    Parameters
+    ----------
+    events : Events
+        Downsampled utterances.
+    grid : Downsampling
+        How they were downsampled.
+
+    Returns
+    -------
+    str
+        Such as ``"duration_s 1 cuts off 0.1 % of the spikes"``.
+    """
+    return f"duration_s {grid.duration_s:g} cuts off {100 * events.cut_share:.1f} % of the spikes"
+
+
+def _default_language(dataset: object) -> str:
+    """Return the language that is meant if none is given."""
+    return "english" if dataset == "spoken" else "both"
+
+
+def _files_of(
+    dataset: str | Path | Sequence[str | Path], language: str | None
+) -> tuple[Path, Path]:
+    """Return the training file and the test file of what `load_events` takes."""
+    if isinstance(dataset, str | Path):
+        folder = Path(dataset).expanduser()
+        # A folder below the working directory is meant before one below the repository's root.
+        located = str(folder.resolve()) if folder.is_dir() else str(dataset)
+        name = dataset if dataset in ("spoken", "hd", "shd") else located
+        return locate(str(name), language or "english")
+    if len(dataset) != 2:
+        raise DatasetError(
+            f"{len(dataset)} files: a data set has two, the training file and the test file. Give "
+            "both, or the name of their folder."
+        )
+    train, test = dataset
+    return Path(train), Path(test)
+
+
+def load_pair(
+    files: tuple[Path, Path], grid: Downsampling, language: str = "english"
+) -> tuple[Events, Events]:
+    """Load training and test utterances downsampled, from the cache if the same was done before.
+
+    The cache (``data/cache``) is keyed by the content of the source file, the parameters and
+    `NUMERICS`. A damaged entry is made again.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    grid : Downsampling
+        How they are downsampled.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+
+    Returns
+    -------
+    train : Events
+        The utterances of the training file.
+    test : Events
+        The utterances of the test file.
+
+    Raises
+    ------
+    DatasetError
+        If a file can't be read or used, a class has no training utterance, both files hold the
+        same utterances, or they have different classes or numbers of channels.
+    """
+    train = load_file(files, 0, grid, language)
+    test = load_file(files, 1, grid, language)
+    _check_pair(files, train, test)
+    return train, test
+
+
+def _check_pair(files: tuple[Path, Path], train: Events, test: Events) -> None:
+    """Raise DatasetError if two files aren't the training file and the test file of a data set."""
+    if train.class_names != test.class_names:
+        raise DatasetError(
+            f"{files[1]}: other classes than in the training file {files[0].name}: "
+            f"{', '.join(test.class_names)} instead of {', '.join(train.class_names)}. Write the "
+            "same extra/keys into both."
+        )
+    if train.n_channels != test.n_channels:
+        raise DatasetError(
+            f"{files[1]}: another number of channels than in the training file {files[0].name}: "
+            f"{test.n_channels} instead of {train.n_channels}. Write both alike."
+        )
+    if all(
+        np.array_equal(getattr(train, name), getattr(test, name))
+        for name in ("offsets", "labels", "speakers", "steps", "units")
+    ):
+        raise DatasetError(
+            f"{files[1]}: the same utterances as in the training file {files[0].name}, so a test "
+            "would say nothing. Replace one of the two."
+        )
+
+
+def load_file(
+    files: tuple[Path, Path], file: int, grid: Downsampling, language: str = "english"
+) -> Events:
+    """Load one of a data set's two files downsampled; see `load_pair`.
+
+    If `duration_s` cuts off more than 5 % of the spikes, there is a warning.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        Training file and test file, from `datasets.locate`.
+    file : int
+        0 for the training file, 1 for the test file.
+    grid : Downsampling
+        How it is downsampled.
+    language : str
+        ``"english"``, ``"german"`` or ``"both"``.
+
+    Returns
+    -------
+    Events
+        Its utterances, with `rows` and `file`.
+
+    Raises
+    ------
+    DatasetError
+        If the file can't be read or used, or a class has no training utterance.
+    """
+    events = _load_cached(files[file], grid, language)
+    spoken = set(events.labels.tolist())
+    absent = [name for label, name in enumerate(events.class_names) if label not in spoken]
+    if file == 0 and absent:
+        raise DatasetError(
+            f"{files[0]}: no training utterance of {', '.join(absent)}. Add some, or choose "
+            "another `language`."
+        )
+    if len(events.steps) == 0:
+        raise DatasetError(
+            f"{files[file]}: downsampling leaves no event. Check the file, and lower "
+            "`pool_threshold` or `first_unit`."
+        )
+    if events.cut_share > LARGE_CUT_SHARE:
+        warnings.warn(
+            f"{files[file]}: {cut_sentence(events, grid)}. Raise `duration_s`, or cut the silence "
+            "before the utterances.",
+            stacklevel=2,
+        )
+    return replace(events, file=np.full(len(events), file, np.uint8))
+
+
+def _load_cached(path: Path, grid: Downsampling, language: str) -> Events:
+    """Return the events of a file from the cache, or make them and write them there."""
+    # The number of channels is part of the file's content.
+    values = {name: getattr(grid, name) for name in setting_names(grid)}
+    parameters = json.dumps({**values, "language": language}, sort_keys=True)
+    key = hashlib.sha256(f"{content_hash(path)} {parameters} {NUMERICS}".encode()).hexdigest()[:20]
+    cache = data_dir() / "cache" / f"{path.name.split('.')[0]}_{key}.npz"
+    with suppress(DatasetError):  # absent, or damaged
+        return _read_cache(cache)
+    with exclusive(cache.parent, f"{cache.stem}.lock"):
+        with suppress(DatasetError):  # another process has made it meanwhile
+            return _read_cache(cache)
+        try:
+            events = downsample_slices(read_in_slices(path), grid, language)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+        _write_cache(cache, events)
+    return events
+
+
+def _write_cache(cache: Path, events: Events) -> None:
+    """Write events to a cache entry: the ``.npz`` file, and a ``.json`` file beside it."""
+    about = {name: getattr(events, name) for name in _ABOUT}
+    with atomic(cache.with_suffix(".json")) as unfinished:
+        unfinished.write_text(json.dumps(about) + "\n", encoding="utf-8")
+    fields = dict(vars(events))
+    for name in (*_ABOUT, "file"):  # data sets may share a file, one to train and one to test
+        del fields[name]
+    with atomic(cache) as unfinished, unfinished.open("wb") as stream:
+        np.savez(stream, **fields)
+
+
+def _read_cache(cache: Path) -> Events:
+    """Return the events of a cache entry; DatasetError if it is absent or damaged."""
+    with reading(cache, DatasetError, "It is made again."):
+        with np.load(cache) as file:
+            fields: dict[str, Any] = dict(file)
+        fields["class_names"] = tuple(fields["class_names"].tolist())
+        for name in ("n_steps", "n_units", "step_ms"):
+            fields[name] = fields[name].item()
+        about = json.loads(cache.with_suffix(".json").read_text(encoding="utf-8"))
+        fields |= {name: int(about[name]) for name in _ABOUT}
+        return Events(**fields)
