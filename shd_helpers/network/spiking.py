@@ -211,9 +211,10 @@ class SpikingNetwork(nn.Module):
         self.readout = config.readout
         self.config = config
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        surrogate = surrogates.spike_grad(config.surrogate, config.slope)
-        if spike_grad is not None:
-            surrogate = surrogates.of_function(spike_grad, "spike_grad").step(config.slope)
+        if spike_grad is None:
+            spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
+        else:
+            surrogates.of_function(spike_grad, "spike_grad")  # checks it
         neuron = neuron_of(config, neuron)
         n_before = sizes[0]
         for i in range(self.n_layers):
@@ -223,10 +224,10 @@ class SpikingNetwork(nn.Module):
             if neuron:
                 accumulates_only = is_last and config.readout == "membrane"
                 lif = foreign_neurons(
-                    neuron, fc.out_features, accumulates_only, surrogate, generator, f"lif{i + 1}"
+                    neuron, fc.out_features, accumulates_only, spike_grad, generator, f"lif{i + 1}"
                 )
             else:
-                lif = own_neurons(fc.out_features, config, step_ms, is_last, surrogate, generator)
+                lif = own_neurons(fc.out_features, config, step_ms, is_last, spike_grad, generator)
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
             n_before = fc.out_features
