@@ -52,7 +52,7 @@ class BatchFirst(torch.nn.Module):
         self.model = model
 
     def forward(self, x):
-        return self.model(x.transpose(0, 1)).spk
+        return self.model.record(x.transpose(0, 1)).spk
 
 
 def test_counts_are_neurobench_s(trained):
@@ -105,7 +105,7 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
     states = None
     for i in range(len(events)):
         with torch.no_grad():
-            states = trained(torch.from_numpy(events.to_frames([i])), record_hidden=True)
+            states = trained.record(torch.from_numpy(events.to_frames([i])))
         heard = np.flatnonzero(active[i].any(1))
         after = range(max(heard, default=-1) + 1, events.n_steps)
         layers = (*states.hidden_spk, states.spk)
@@ -121,7 +121,7 @@ def test_late_spikes_synapses_and_updates_counted_one_by_one(trained):
     assert found["unrolled_synapses"] == sum(int((w != 0).sum()) for w in synapses)
     fans = [(weight != 0).sum(0).numpy() for weight in synapses]  # weights that an input meets
     with torch.no_grad():
-        states = trained(torch.from_numpy(events.to_frames(range(6))), record_hidden=True)
+        states = trained.record(torch.from_numpy(events.to_frames(range(6))))
     hidden = [spk.numpy() > 0 for spk in states.hidden_spk]
     met = np.zeros(6, int)
     for i in range(6):

@@ -51,7 +51,7 @@ def set_betas(model, kind, rng):
 def reference_step(model, events, index):
     """Take the readable way: snntorch's loop, the loss, autograd."""
     model.zero_grad()
-    rec = model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
+    rec = model.record(torch.from_numpy(events.to_frames(index)))
     loss = F.cross_entropy(rec.spk.sum(0), torch.from_numpy(events.labels[index]))
     loss.backward()
     return loss.item(), rec
@@ -172,7 +172,7 @@ def one_unit_a_step(cur):
 def by_autograd(model, events, index):
     """Return snntorch's states and weight gradient, with the engine's loss gradient put in."""
     model.zero_grad()
-    rec = model(torch.from_numpy(events.to_frames(index)))
+    rec = model.record(torch.from_numpy(events.to_frames(index)))
     counts = rec.spk.detach().sum(0)
     d = np.empty(counts.shape, np.float32)
     for b, i in enumerate(index):
@@ -239,7 +239,7 @@ def test_spikes_of_ten_million_neuron_steps():
     index = np.arange(len(events))
     rec = engine.record(model, events, index)
     with torch.no_grad():
-        want = model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
+        want = model.record(torch.from_numpy(events.to_frames(index)))
     exact = float64(model, events, index)
     neuron_steps = sum(spk.numel() for spk, _ in layers_of(rec))
     assert neuron_steps > 1e7
@@ -476,8 +476,8 @@ def hooked(model):
 
 
 class OtherNetwork(SpikingNetwork):
-    def forward(self, x, record_hidden=False):
-        return super().forward(x, record_hidden)
+    def forward(self, x):
+        return super().forward(x)
 
 
 REFUSED = {

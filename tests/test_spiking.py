@@ -46,7 +46,7 @@ def test_whole_network_equals_loop_over_scalars(sizes):
     x = (torch.rand(40, 2, sizes[0], generator=generator) < 0.3).float()
     weights = [fc.weight.tolist() for fc, _ in net.layers]
     biases = [fc.bias.tolist() for fc, _ in net.layers]
-    spk = net(x).spk
+    spk = net.record(x).spk
     assert 0 < spk.mean() < 1
     for column in range(2):
         expected = scalar_network(weights, biases, 0.95, x[:, column].tolist())
@@ -57,10 +57,10 @@ def test_whole_network_equals_loop_over_scalars(sizes):
 def test_recording_shapes_and_hidden_on_request():
     net = network()
     x = torch.ones(6, 4, 5)
-    record = net(x)
+    record = net.record(x, hidden=False)
     assert record.spk.shape == record.mem.shape == (6, 4, 3)
     assert record.hidden_spk == record.hidden_mem == ()
-    full = net(x, record_hidden=True)
+    full = net.record(x)
     assert full.hidden_spk[0].shape == full.hidden_mem[0].shape == (6, 4, 7)
     assert torch.equal(full.spk, record.spk)
     assert torch.equal(full.hidden_spk[0], (full.hidden_mem[0] > 1).float())
@@ -127,7 +127,7 @@ def test_readout_membrane_adds_up_without_spikes():
     """With a constant current the mean of U[t] = I (1 - beta^t) / (1 - beta) over the steps."""
     net = network((1, 2), readout="membrane")
     net.fc1.weight.copy_(torch.tensor([[3.0], [-1.0]]))
-    recording = net(torch.ones(20, 1, 1))
+    recording = net.record(torch.ones(20, 1, 1))
     assert recording.spk.sum() == 0
     mean = np.mean([(1 - 0.95**t) / 0.05 for t in range(1, 21)])
     np.testing.assert_allclose(net.scores(recording)[0], [3 * mean, -mean], rtol=1e-5)

@@ -46,7 +46,7 @@ def test_batches_hold_every_utterance_once():
 def test_means_are_weighted_by_batch_size(toy, engine):
     net = network(toy)
     with torch.no_grad():
-        counts = net(torch.from_numpy(toy.to_frames(range(len(toy))))).spk.sum(0)
+        counts = net(torch.from_numpy(toy.to_frames(range(len(toy)))))
     # cross-entropy by its definition
     log_sum = torch.log(torch.exp(counts.double()).sum(1))
     loss = (log_sum - counts.double()[range(len(toy)), toy.labels]).mean()
@@ -128,7 +128,7 @@ def test_predictions(toy, engine):
     net = network(toy)
     table = evaluate(net, toy, engine, batch_size=50).predictions()
     with torch.no_grad():
-        record = net(torch.from_numpy(toy.to_frames(range(len(toy)))), record_hidden=True)
+        record = net.record(torch.from_numpy(toy.to_frames(range(len(toy)))))
     names = np.array(toy.class_names)
     assert table.label.tolist() == names[toy.labels].tolist()
     assert table.predicted.tolist() == names[record.spk.sum(0).argmax(1).numpy()].tolist()

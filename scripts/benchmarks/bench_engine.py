@@ -99,7 +99,7 @@ def snntorch_loop(events: Events, index: np.ndarray):
     """Set up the readable loop."""
     model = network()
     x, y = to_frames(events, index)
-    return *by_torch(lambda x: model(x).spk.sum(0), model, x, y), SNNTORCH
+    return *by_torch(model, model, x, y), SNNTORCH
 
 
 def snntorch_tuned(events: Events, index: np.ndarray):

@@ -4,7 +4,7 @@ import torch
 
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.costs import costs
+from shd_helpers.network.costs import costs, uncounted_reason
 from shd_helpers.network.engine import Network, answers, choose_engine
 from shd_helpers.network.ensemble import build_ensemble
 from shd_helpers.network.quantization import Quantization
@@ -19,6 +19,7 @@ __all__ = [
     "build_network",
     "choose_engine",
     "costs",
+    "uncounted_reason",
 ]
 
 

@@ -1,18 +1,12 @@
 """A convolutional network without spikes, trained on the same input, for comparison.
 
 It has what the spiking network lacks: weights shared over units and steps, and real-valued
-activations. So its accuracy tells how much information the downsampled input still has. The
-functions are those of the engines, so that `study.training` treats it as any network.
+activations. So its accuracy tells how much information the downsampled input still has. As any
+module that returns class scores, it is run by `network.module_engine`.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
-
-from shd_helpers.events.downsampling import Events
 
 CHANNELS = (16, 32, 64)  # of the three convolutions
 BLOCK = (6, 3)  # steps x units whose mean is an input of the first convolution
@@ -71,59 +65,3 @@ class ConvolutionalNetwork(nn.Module):
         means = self.convolutions[0](images)
         means = means.contiguous(memory_format=torch.channels_last)
         return self.fc(self.convolutions[1:](means).flatten(1))
-
-
-def forward_backward(
-    model: ConvolutionalNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``.
-
-    Parameters
-    ----------
-    model : ConvolutionalNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    loss : float
-        Mean over the batch of the cross-entropy of the class scores, in nats.
-    scores : Tensor
-        Class scores, (batch, classes).
-    """
-    model.train()
-    model.zero_grad()
-    scores = model(torch.from_numpy(events.to_frames(index)))
-    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
-    loss.backward()
-    return loss.item(), scores.detach()
-
-
-@torch.no_grad()
-def evaluate_batch(
-    model: ConvolutionalNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a batch forward.
-
-    Parameters
-    ----------
-    model : ConvolutionalNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    scores : Tensor
-        Class scores, (batch, classes).
-    n_spikes : Tensor
-        Zeros, (batch, 2): a hidden and an output layer without spikes.
-    """
-    model.eval()
-    scores = model(torch.from_numpy(events.to_frames(index)))
-    return scores, torch.zeros(len(index), 2, dtype=torch.int64)

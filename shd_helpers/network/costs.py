@@ -23,14 +23,32 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32  # utterances whose states are kept in memory at once
 
 
-def check_counted(model: Network) -> None:
-    """Raise ValueError if a network does something that isn't counted here.
+def uncounted_reason(model: Network) -> str | None:
+    """Say what a network does that isn't counted here.
 
     A neuron with a second state would have its updates left out, and other layers their synapses.
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
+        The network.
+
+    Returns
+    -------
+    str or None
+        The first reason found; None if all operations are counted.
+    """
+    if isinstance(model, ConvolutionalNetwork):
+        return None
+    return unfamiliar_component(model)
+
+
+def check_counted(model: Network) -> None:
+    """Raise ValueError if a network does something that isn't counted here.
+
+    Parameters
+    ----------
+    model : Module
         The network.
 
     Raises
@@ -38,9 +56,7 @@ def check_counted(model: Network) -> None:
     ValueError
         Names the component that isn't known.
     """
-    if isinstance(model, ConvolutionalNetwork):
-        return
-    if reason := unfamiliar_component(model):
+    if reason := uncounted_reason(model):
         raise ValueError(
             f"This network's operations can't be counted: {reason}. The counts know layers of "
             "snntorch's Leaky, whose only state is the membrane. Count what your network adds in "
@@ -94,7 +110,7 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network; hidden and output neurons count. One without spikes has none.
     events : Events
         The utterances.
@@ -126,7 +142,7 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network.
     predictions : DataFrame
         From `evaluation.Evaluation.predictions`.
@@ -158,6 +174,7 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
     }
     if isinstance(model, ConvolutionalNetwork):
         return size | {"macs": _multiply_accumulates(model, n_steps, n_units)}
+    assert isinstance(model, SpikingNetwork)  # see `uncounted_reason`
     return size | _spiking_costs(model, predictions, n_steps)
 
 

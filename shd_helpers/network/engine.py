@@ -11,6 +11,7 @@ There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, 
 `torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,11 @@ from torch import nn
 
 from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
-from shd_helpers.network import convolutional, kernels, loop, surrogates
-from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network import kernels, loop, module_engine, surrogates
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
-Network = SpikingNetwork | ConvolutionalNetwork
+Network = nn.Module  # any network: see `network.module_engine`
 Index = Sequence[int] | np.ndarray
 # Neurons x steps x utterances that are worth another thread: starting one takes as long.
 WORTH_A_THREAD = 1_000_000
@@ -70,7 +70,7 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.asarray(scores).argmax(-1)
 
 
-def unsupported_reason(model: SpikingNetwork) -> str | None:
+def unsupported_reason(model: nn.Module) -> str | None:
     """Say what in a network the compiled engine can't compute.
 
     It can compute per-neuron, learned or unequal betas and thresholds, and a surrogate and slope of
@@ -78,16 +78,20 @@ def unsupported_reason(model: SpikingNetwork) -> str | None:
 
     Parameters
     ----------
-    model : SpikingNetwork
-        The network.
+    model : Module
+        Any network.
 
     Returns
     -------
     str or None
         The first reason found; None if there is none.
     """
+    device = module_engine.device_of(model)
+    if device.type != "cpu":
+        return f"its parameters are on the device {device}"
     if reason := unsupported_forward(model):
         return reason
+    assert isinstance(model, SpikingNetwork)
     compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
     for i, (_, lif) in enumerate(model.layers, start=1):
         if getattr(lif.spike_grad, "surrogate", None) not in compiled:
@@ -226,7 +230,7 @@ def evaluate_batch(
 
 
 def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
-    """Run a batch forward and keep the states, as ``model(x, record_hidden=True)`` does.
+    """Run a batch forward and keep the states, as `SpikingNetwork.record` does.
 
     Parameters
     ----------
@@ -450,20 +454,33 @@ def compute(
         raise ValueError("events are out of order, or outside of the grid of steps and units")
 
 
-def _nothing_to_record(model: ConvolutionalNetwork, events: Events, index: Index) -> LayerStates:
-    """Refuse to record a network that has neither spikes nor membranes."""
-    raise ValueError("a convolutional network has no spikes and no membranes to record")
-
-
 COMPILED = Engine("fused", forward_backward, evaluate_batch, record)
 SNNTORCH_LOOP = Engine("snntorch", loop.forward_backward, loop.evaluate_batch, loop.record)
-CONVOLUTION = Engine(
-    "convolutional",
-    convolutional.forward_backward,
-    convolutional.evaluate_batch,
-    _nothing_to_record,
+MODULE = Engine(
+    "module",
+    module_engine.forward_backward,
+    module_engine.evaluate_batch,
+    module_engine.record,
 )
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # those that can be chosen
+
+
+def runs_in_loop(model: nn.Module) -> bool:
+    """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+
+    Returns
+    -------
+    bool
+        True if snnTorch's loop computes it, False if its own ``forward`` must be called.
+    """
+    if not isinstance(model, SpikingNetwork):
+        return False
+    return inspect.getattr_static(model, "forward") is SpikingNetwork.forward
 
 
 def choose_engine(name: str, model: Network) -> Engine:
@@ -474,8 +491,9 @@ def choose_engine(name: str, model: Network) -> Engine:
     name : str
         ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the
         compiled engine can't do is done by the loop, with a warning that says why.
-    model : SpikingNetwork or ConvolutionalNetwork
-        The network. One without spikes is run by torch, whatever the name.
+    model : Module
+        The network. One that isn't a `SpikingNetwork`, or has a ``forward`` of its own, is run by
+        that, whatever the name: see `network.module_engine`.
 
     Returns
     -------
@@ -486,10 +504,16 @@ def choose_engine(name: str, model: Network) -> Engine:
     ------
     ValueError
         If the name is unknown.
+    TypeError
+        If the network is no module.
     """
     check_choice("engine", name, ENGINES)
-    if isinstance(model, ConvolutionalNetwork):
-        return CONVOLUTION
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"a network must be a torch.nn.Module, not an object of type {type(model).__name__}"
+        )
+    if not runs_in_loop(model):
+        return MODULE
     if name == SNNTORCH_LOOP.name:
         return SNNTORCH_LOOP
     if reason := unsupported_reason(model):

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsampling import Events
+from shd_helpers.network.module_engine import frames_for
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
@@ -35,11 +36,11 @@ def forward_backward(
         Class scores, (batch, classes).
     """
     model.zero_grad()
-    recording = model(torch.from_numpy(events.to_frames(index)))
-    scores = model.scores(recording)
-    loss = functional.cross_entropy(scores, torch.from_numpy(events.labels[index]))
+    scores = model(frames_for(model, events, index))
+    labels = torch.from_numpy(events.labels[index]).to(scores.device)
+    loss = functional.cross_entropy(scores, labels)
     loss.backward()
-    return loss.item(), scores.detach()
+    return loss.item(), scores.detach().cpu()
 
 
 @torch.no_grad()
@@ -66,7 +67,8 @@ def evaluate_batch(
     """
     recording = record(model, events, index)
     layers = [*recording.hidden_spk, recording.spk]
-    return model.scores(recording), torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    n_spikes = torch.stack([spk.sum((0, 2)) for spk in layers], dim=1)
+    return model.scores(recording).cpu(), n_spikes.cpu()
 
 
 def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray) -> LayerStates:
@@ -86,4 +88,4 @@ def record(model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndar
     LayerStates
         Those of every step.
     """
-    return model(torch.from_numpy(events.to_frames(index)), record_hidden=True)
+    return model.record(frames_for(model, events, index))

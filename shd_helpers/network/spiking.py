@@ -24,6 +24,21 @@ class LayerStates(NamedTuple):
     hidden_spk: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
     hidden_mem: tuple[torch.Tensor, ...] = ()  # (steps, batch, neurons) each
 
+    def cpu(self) -> "LayerStates":
+        """Return the same states on the CPU, without a path to gradients.
+
+        Returns
+        -------
+        LayerStates
+            For figures and files.
+        """
+        return LayerStates(
+            self.spk.detach().cpu(),
+            self.mem.detach().cpu(),
+            tuple(spk.detach().cpu() for spk in self.hidden_spk),
+            tuple(mem.detach().cpu() for mem in self.hidden_mem),
+        )
+
 
 class ChannelConv1d(nn.Module):
     """A convolution over the input channels: in each window, neurons share the same weights.
@@ -225,7 +240,7 @@ class SpikingNetwork(nn.Module):
         Parameters
         ----------
         recording : LayerStates
-            From `forward`.
+            From `record`.
 
         Returns
         -------
@@ -252,14 +267,29 @@ class SpikingNetwork(nn.Module):
             copies[delay:, :, k] = x[: max(0, len(x) - delay)]
         return copies.flatten(2)
 
-    def forward(self, x: torch.Tensor, record_hidden: bool = False) -> LayerStates:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run all steps from resting potential; return the class scores.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input spikes, shape (steps, batch, units).
+
+        Returns
+        -------
+        Tensor
+            (batch, classes).
+        """
+        return self.scores(self.record(x, hidden=False))
+
+    def record(self, x: torch.Tensor, hidden: bool = True) -> LayerStates:
         """Run all steps from resting potential; return spikes and membranes of every step.
 
         Parameters
         ----------
         x : Tensor
             Input spikes, shape (steps, batch, units).
-        record_hidden : bool
+        hidden : bool
             Also keep the hidden layers' spikes and membranes.
 
         Returns
@@ -273,10 +303,10 @@ class SpikingNetwork(nn.Module):
         for spk in self.delayed_copies(x).unbind(0):
             for i, (fc, lif) in enumerate(self.layers):
                 spk, mem[i] = lif(fc(spk), mem[i])
-                if record_hidden or i == self.n_layers - 1:
+                if hidden or i == self.n_layers - 1:
                     spk_by_layer[i].append(spk)
                     mem_by_layer[i].append(mem[i])
-        recorded = slice(None) if record_hidden else slice(-1, None)  # the output layer is last
+        recorded = slice(None) if hidden else slice(-1, None)  # the output layer is last
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spk_by_layer[recorded]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mem_by_layer[recorded]]
         return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
@@ -307,7 +337,15 @@ def _neurons(n: int, config: NetworkConfig, beta: float, is_last: bool) -> snn.L
 
 
 # What decides which currents, spikes and scores a network has.
-_METHODS = ("forward", "scores", "delayed_copies", "layers", "accumulates_only", "synapses")
+_METHODS = (
+    "forward",
+    "record",
+    "scores",
+    "delayed_copies",
+    "layers",
+    "accumulates_only",
+    "synapses",
+)
 
 
 def class_name(thing: object) -> str:

@@ -9,9 +9,10 @@ import torch
 from torch.nn import functional
 
 from shd_helpers.events.downsampling import Events
+from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.costs import accumulates, check_counted, late_spikes
-from shd_helpers.network.engine import Network, answers, choose_engine
-from shd_helpers.network.loop import record
+from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
+from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.threads import one_thread, threads_for
 
@@ -59,6 +60,7 @@ class Evaluation:
         ----------
         with_accumulates : bool
             False leaves out `effective_acs`, which can be counted for the study's own layers only.
+            See `costs.uncounted_reason`.
 
         Returns
         -------
@@ -66,7 +68,8 @@ class Evaluation:
             `utterance` (index), `file` (``train`` or ``test``), `row` (in that file),
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
-            `effective_acs` (see `costs`).
+            `effective_acs` (see `costs`). A module of the user's own has no columns of spikes,
+            because nobody knows which of its numbers are spikes.
 
         Raises
         ------
@@ -85,13 +88,21 @@ class Evaluation:
             "predicted": class_names[self.answers],
             "confidence": self.confidence.round(4),
             "input_events": np.diff(self.events.offsets),
-            "hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64),
-            "output_spikes": self.n_spikes[:, -1].astype(np.int64),
-            "late_spikes": late_spikes(self.model, self.events),
         }
+        if self._has_known_spikes:
+            columns |= {
+                "hidden_spikes": self.n_spikes[:, :-1].sum(1).astype(np.int64),
+                "output_spikes": self.n_spikes[:, -1].astype(np.int64),
+                "late_spikes": late_spikes(self.model, self.events),
+            }
         if with_accumulates:
             columns["effective_acs"] = self._accumulates()
         return pd.DataFrame(columns)
+
+    @property
+    def _has_known_spikes(self) -> bool:
+        """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
+        return runs_in_loop(self.model) or isinstance(self.model, ConvolutionalNetwork)
 
     def _accumulates(self) -> np.ndarray:
         """Return how often a weight is added for each utterance's events, (utterances,)."""
@@ -150,7 +161,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network.
     events : Events
         The utterances.
@@ -214,7 +225,7 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network.
     events : Events
         The utterances.
@@ -224,23 +235,28 @@ def record_examples(model: Network, events: Events) -> dict[str, dict[str, np.nd
     dict
         By class name: `utterance` (its index), `input` (steps, units), `hidden` (steps, neurons of
         the last hidden layer) and `spk` (steps, classes) as booleans, `mem` (steps, classes), and
-        `scores` (classes,), the highest of which is the answer. Empty for a network without spikes.
+        `scores` (classes,), the highest of which is the answer. Empty for a network that can't
+        record its spikes: see `module_engine.record`.
     """
     examples: dict[str, dict[str, np.ndarray]] = {}
-    if not isinstance(model, SpikingNetwork):
+    if not can_record(model):
         return examples
     classes, first = np.unique(events.labels, return_index=True)
+    engine = choose_engine("snntorch", model)
     with one_thread():
-        recording = record(model, events, first)
-    scores = model.scores(recording)
+        recording = engine.record(model, events, first)
+        scores, _ = engine.evaluate_batch(model, events, first)
+    recording = recording.cpu()
     frames = events.to_frames(first).astype(bool)
     for column, (label, utterance) in enumerate(zip(classes, first, strict=True)):
         examples[events.class_names[label]] = {
             "utterance": np.array([utterance]),
             "input": frames[:, column],
-            "hidden": recording.hidden_spk[-1][:, column].bool().numpy(),
             "mem": recording.mem[:, column].numpy(),
             "spk": recording.spk[:, column].bool().numpy(),
             "scores": scores[column].numpy(),
         }
+        if recording.hidden_spk:  # a module of the user's own need not record it
+            hidden_spk = recording.hidden_spk[-1]
+            examples[events.class_names[label]]["hidden"] = hidden_spk[:, column].bool().numpy()
     return examples

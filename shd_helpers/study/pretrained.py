@@ -365,4 +365,5 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
         speakers=np.array([0]),
         keys=class_names,
     )
-    return downsample(utterance, trained.grid, trained.about["parameters"]["language"])
+    events = downsample(utterance, trained.grid, trained.about["parameters"]["language"])
+    return events.of_classes(trained.class_names)

@@ -210,7 +210,7 @@ class RunWriter:
         From `identity.identify_data`.
     parts : Subsets
         The utterances that train, validate and test; `utterances.csv.gz` lists them.
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network after initialization: its weights are stored as epoch 0. If it isn't the network
         that the parameters build, its description is stored as `other_network` and counts in the
         run's hash.
@@ -262,7 +262,7 @@ class RunWriter:
 
         Parameters
         ----------
-        model : SpikingNetwork or ConvolutionalNetwork
+        model : Module
             The network as it was validated.
         metrics : dict
             The epoch's metrics, from `training.fit`.
@@ -283,7 +283,7 @@ class RunWriter:
 
         Parameters
         ----------
-        model : SpikingNetwork or ConvolutionalNetwork
+        model : Module
             The trained network.
         scores : mapping
             Accuracies as fractions, None where there is no utterance to measure.
@@ -333,7 +333,7 @@ def _weights(model: Network) -> dict[str, np.ndarray]:
     """Return a copy of a network's weights by their names in ``weights.h5``."""
     weights = {}
     for name, parameter in model.named_parameters():
-        weights[name.replace(".", "/")] = parameter.detach().numpy().copy()
+        weights[name.replace(".", "/")] = parameter.detach().cpu().numpy().copy()
     return weights
 
 

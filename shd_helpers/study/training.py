@@ -68,7 +68,7 @@ def train_epoch(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, trained in place.
     events : Events
         The training utterances.
@@ -109,7 +109,7 @@ def overfit(model: Network, events: Events, updates: int, engine: str = "fused")
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, trained in place.
     events : Events
         A few utterances.
@@ -150,7 +150,7 @@ def fit(
 
     Parameters
     ----------
-    model : SpikingNetwork or ConvolutionalNetwork
+    model : Module
         The network, or an ensemble.
     training : Events
         Utterances to learn from.

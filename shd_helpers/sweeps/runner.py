@@ -25,14 +25,16 @@ from shd_helpers.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.files import is_disk_full
+from shd_helpers.objects import parse_reference
 from shd_helpers.study.behavior import BehaviorError, check_code
-from shd_helpers.study.identity import run_hash
+from shd_helpers.study.identity import identify_objects, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.predictions import predicted_hashes, save_predictions
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
     MEASURED,
+    OBJECTS_SHA256,
     PROVENANCE,
     RECORDED,
     TableError,
@@ -247,6 +249,10 @@ def _row(run: RunSpec, result: Measured | str) -> dict[str, object]:
     row: dict[str, object] = {"configuration": run.configuration}
     row |= run.named_values
     row |= run.parameters
+    for name, text in references(run.parameters).items():
+        row[name] = parse_reference(text).label  # the folder is this machine's
+    if OBJECTS_SHA256 in run.data:
+        row[OBJECTS_SHA256] = run.data[OBJECTS_SHA256]
     if run.data:
         row["dataset"] = run.data["name"]
     row |= measured
@@ -474,6 +480,9 @@ def _check_worker(run: RunSpec) -> None:
         raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
     if run_hash(run.parameters, run.data) != run.hash:
         raise RuntimeError("this worker has other code than the sweep: restart the workers")
+    if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
+        files = ", ".join(references(run.parameters).values())
+        raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,0 +1,138 @@
+"""The study's second neuron: a leaky integrate-and-fire neuron that adapts.
+
+A neuron of the brain that has been active for a while answers the same current with fewer spikes
+than at first. It adapts. In the model, a second state lowers the neuron's current. The state rises
+when the membrane is high and when the neuron spikes, and it decays about as slowly as a syllable
+lasts. So a layer remembers what it has seen for longer than its membranes do.
+"""
+
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import nn
+
+SPREAD = 2.0  # time constants lie between `adapt_ms` / SPREAD and `adapt_ms` * SPREAD
+HIGHEST_FROM_MEM = 2.4  # a new neuron's weight of the membrane is drawn from 0 up to this
+HIGHEST_FROM_SPK = 4.8  # a new neuron's weight of the spike is drawn from 0 up to this
+
+
+class AdaptiveLeaky(snn.Leaky):
+    r"""Adapt: subtract from the current what membrane and spikes have built up before.
+
+    The neuron is snntorch's `Leaky` with a second state, the adaptation A. With the current I, the
+    membrane potential U, the spike S (1 or 0) and the threshold:
+
+    .. math::
+
+        U[t] &= \beta \, U[t-1] + (I[t] - A[t-1]) - \text{threshold} \cdot S[t-1]
+
+        S[t] &= 1 \text{ if } U[t] > \text{threshold, else } 0
+
+        A[t] &= \text{left} \cdot A[t-1]
+                + (1 - \text{left}) (\text{from\_mem} \cdot U[t] + \text{from\_spk} \cdot S[t])
+
+    A[t] is fed by the new membrane U[t], not by U[t-1]: the symplectic Euler method, which Baronig
+    et al. recommend. With this order, an oscillation between membrane and adaptation shrinks in
+    every step, by the square root of beta times `left`. With U[t-1] it could grow.
+
+    Each neuron has its own `left`, `from_mem` and `from_spk`. `left` isn't trained. The weights
+    `from_mem` and `from_spk` are, and values below 0 count as 0.
+
+    The calling convention is snntorch's, with the membrane as the last state::
+
+        state = lif.reset_mem()  # (adaptation, mem)
+        for cur in currents:
+            spk, *state = lif(cur, *state)
+
+    Parameters
+    ----------
+    n : int
+        Neurons of the layer.
+    beta : float or Tensor
+        Share of the membrane potential that is left after one step.
+    adapt_ms : float
+        About the time constant of the adaptation, in milliseconds. That of each neuron is drawn
+        between its half and its double, uniformly on a logarithmic scale.
+    step_ms : float
+        Length of a time step, in milliseconds.
+    generator : torch.Generator, optional
+        Draws time constants and first weights; torch's global generator if it is left out.
+    **leaky : Any
+        Further arguments of snntorch's `Leaky`, such as `threshold` and `spike_grad`.
+
+    Attributes
+    ----------
+    left : Tensor
+        Share of the adaptation that is left after one step, (n,).
+    from_mem, from_spk : Parameter
+        How much the membrane potential and a spike add to the adaptation, (n,) each.
+
+    Raises
+    ------
+    ValueError
+        If `adapt_ms` or `step_ms` isn't above 0.
+
+    References
+    ----------
+    Baronig et al. (2025), "Advancing spatio-temporal processing through adaptation in spiking
+    neural networks", Nature Communications 16.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        beta: float | torch.Tensor,
+        adapt_ms: float = 100.0,
+        step_ms: float = 3.0,
+        generator: torch.Generator | None = None,
+        **leaky: Any,
+    ) -> None:
+        super().__init__(beta, **leaky)
+        for name, milliseconds in (("adapt_ms", adapt_ms), ("step_ms", step_ms)):
+            if not milliseconds > 0:
+                raise ValueError(f"{name} {milliseconds}: give a number of milliseconds above 0")
+        drawn = torch.rand(3, n, generator=generator)
+        exponent = 2 * drawn[0] - 1  # from -1 to 1
+        tau_ms = adapt_ms * SPREAD**exponent
+        self.left: torch.Tensor
+        self.register_buffer("left", torch.exp(-step_ms / tau_ms))
+        self.from_mem = nn.Parameter(HIGHEST_FROM_MEM * drawn[1])
+        self.from_spk = nn.Parameter(HIGHEST_FROM_SPK * drawn[2])
+
+    def reset_mem(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states at rest, from which a recording starts.
+
+        Returns
+        -------
+        adaptation, mem : Tensor
+            Zeros. Whatever their shape, `forward` makes them fit the first current.
+        """
+        mem = super().reset_mem()
+        return torch.zeros_like(mem), mem
+
+    def forward(
+        self, cur: torch.Tensor, adaptation: torch.Tensor, mem: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Take one step.
+
+        Parameters
+        ----------
+        cur : Tensor
+            The currents, (batch, n).
+        adaptation : Tensor
+            The adaptation after the step before, (batch, n), or that of `reset_mem`.
+        mem : Tensor
+            The membrane potentials after the step before, (batch, n), or those of `reset_mem`.
+
+        Returns
+        -------
+        spk, adaptation, mem : Tensor
+            The spikes and the states after this step, (batch, n) each.
+        """
+        if adaptation.shape != cur.shape:
+            adaptation = torch.zeros_like(cur)  # as snntorch does for the membrane
+        spk, mem = super().forward(cur - adaptation, mem)
+        fed = self.from_mem.clamp(min=0) * mem + self.from_spk.clamp(min=0) * spk
+        adaptation = self.left * adaptation + (1 - self.left) * fed
+        return spk, adaptation, mem
