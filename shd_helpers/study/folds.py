@@ -23,12 +23,13 @@ from torch.nn.parameter import is_lazy
 from shd_helpers.events.downsampling import Events
 from shd_helpers.events.split import Fold
 from shd_helpers.files import atomic, reading
-from shd_helpers.network.engine import SNNTORCH_LOOP, choose_engine
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.threads import one_thread
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 
 MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
+IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
 N_TRIED = 8  # utterances of the batch that is tried before any fold is trained
 
 
@@ -150,26 +151,6 @@ def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
     return model.to(device)
 
 
-def engine_for(options: TrainOptions, device: str) -> TrainOptions:
-    """Return the options for a device: the compiled engine computes on the CPU only.
-
-    Parameters
-    ----------
-    options : TrainOptions
-        The options for the CPU.
-    device : str
-        Where the network computes.
-
-    Returns
-    -------
-    TrainOptions
-        The same, but with snnTorch's loop where the compiled engine can't compute.
-    """
-    if torch.device(device).type == "cpu":
-        return options
-    return replace(options, engine=SNNTORCH_LOOP.name)
-
-
 def try_network(
     make_model: MakeModel, events: Events, options: TrainOptions, device: str
 ) -> TriedNetwork:
@@ -204,7 +185,7 @@ def try_network(
         with seeded(0, device):
             model = build(make_model, events, device)
             weights = [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
-            engine = choose_engine(engine_for(options, device).engine, model)
+            engine = choose_engine(options.engine, model)
             loss, scores = engine.forward_backward(model, events, index)
         with seeded(1, device):
             other = build(make_model, events, device)
@@ -275,7 +256,13 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
             yield task
         return
     _send_by_value(tasks[0].make_model)
-    run = joblib.Parallel(n_processes, return_as="generator_unordered", batch_size=1)
+    run = joblib.Parallel(
+        n_processes,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=n_processes,  # what is queued is trained even if this process is killed
+        idle_worker_timeout=IDLE_S,
+    )
     calls = [joblib.delayed(_train_in_process)(task, number) for number, task in enumerate(tasks)]
     try:
         for number in run(calls):
@@ -325,7 +312,7 @@ def train_fold(task: FoldTask) -> None:
     ValueError
         If a loss, a weight or a class score is no finite number any more.
     """
-    options = replace(engine_for(task.options, task.device), print_epochs=False)
+    options = replace(task.options, print_epochs=False)
     try:
         with warnings.catch_warnings(), one_thread(), seeded(task.seed, task.device):
             warnings.simplefilter("ignore")  # `try_network` has shown them once
