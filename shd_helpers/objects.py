@@ -304,10 +304,11 @@ def object_identity(thing: Any) -> dict[str, Any] | None:
         listed = {str(position): value for position, value in enumerate(thing.args)}
         arguments = {name: repr(value) for name, value in (listed | thing.keywords).items()}
         thing = thing.func
+    is_named = inspect.isclass(thing) or inspect.isroutine(thing)
     try:
-        file = inspect.getsourcefile(thing)
-    except TypeError:  # an object that is neither a function nor a class, such as a module
-        file = inspect.getsourcefile(type(thing))
+        file = inspect.getsourcefile(thing if is_named else type(thing))
+    except TypeError:  # it is in no file
+        return None
     path = Path(file) if file else None
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
     if path is None or not path.is_file() or _is_of_a_notebook(thing):

@@ -117,7 +117,8 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     try:
         info = read_info(folder)
         own_hash = run_hash(info["parameters"], info["data"])
-        if info["hash"] != wanted or own_hash != wanted:
+        is_reusable = info.get("reusable", True)  # False: of an object that no file identifies
+        if info["hash"] != wanted or own_hash != wanted or not is_reusable:
             return None
         return _measured(info) | provenance(info)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
