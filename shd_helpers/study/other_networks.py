@@ -105,11 +105,11 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
 
 def _origin(thing: object) -> str:
     """Return which file of a user's defines a class or function; "" for installed packages."""
-    module = str(getattr(thing, "__module__", "") or "").partition(".")[0]
-    if module in _PACKAGES:
+    owner = getattr(thing, "__self__", thing)  # of `Function.apply`, the user's class
+    package = str(getattr(owner, "__module__", "") or "").partition(".")[0]
+    if package in _PACKAGES:
         return ""
-    # `Function.apply` is a method, which has its class behind it
-    identity = object_identity(getattr(thing, "__self__", thing))
+    identity = object_identity(owner)
     if identity is None:
         return f" {IN_NO_FILE}"
     return f" of {identity['object']} with SHA-256 {identity['sha256']}"
