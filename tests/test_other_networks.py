@@ -70,7 +70,7 @@ OTHERS = {
     "another reset": neuron(snn.Leaky, reset_mechanism="zero"),
     "another surrogate": lambda model: setattr(model.lif1, "spike_grad", true_step),
     "another slope": lambda model: setattr(model.lif1, "spike_grad", spike_grad("atan", 3.0)),
-    "other delays": lambda model: setattr(model, "delays", (0, 1)),
+    "other delays": lambda model: setattr(model, "layer_delays", ((0, 1), (0,))),
 }
 
 

@@ -71,7 +71,7 @@ def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
     np.testing.assert_array_equal(surrogates.smooth("triangular", X, 3.0), -3 * np.abs(X))
     model = spiking_network((4, 3, 2), 0.9, "sigmoid", 2.0, torch.Generator())
     model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
-    with pytest.raises(ValueError, match="surrogate of lif1 is not one of fast_sigmoid, atan, sig"):
+    with pytest.raises(ValueError, match="lif1 is triangular, not one of fast_sigmoid, atan, sig"):
         engine.forward_backward(model, random_events(2, 5, 4, 2, 0.3), [0])
 
 
@@ -97,7 +97,7 @@ def backward_step(surrogate):
     mem = np.full((3, 2), 0.5, np.float32)
     neurons = np.array([[0, 0], [0.9, 0.9], [1, 1]], np.float32)
     error = np.ones(2, np.float32)
-    none = kernels.NextLayer(0, mem, np.empty((0, 0), np.float32))
+    none = kernels.NextLayer(0, np.zeros(1, np.int64), mem, np.empty((0, 0), np.float32))
     kernels.layer_backward(layer_with(surrogate), neurons, mem, error, none, neurons)
     return mem[1]
 

@@ -6,7 +6,8 @@ import torch
 
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.network.engine import COMPILED, SNNTORCH_LOOP, choose_engine
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import (
     TrainConfig,
@@ -142,7 +143,28 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
     assert choose_engine("fused", net) is COMPILED
     assert choose_engine("snntorch", net) is SNNTORCH_LOOP
     net.lif1.spike_grad = true_step
-    with pytest.warns(UserWarning, match="snntorch's loop runs"):
+    warn_once.cache_clear()
+    with pytest.warns(UserWarning, match="snntorch's loop runs") as warned:
         assert choose_engine("fused", net) is SNNTORCH_LOOP
+        assert choose_engine("fused", net) is SNNTORCH_LOOP
+    (warning,) = warned  # once, not in every epoch
+    assert "the surrogate of lif1 is true_step, not one of" in str(warning.message)
+    assert "38 to 91 times as long (docs/speed.md)" in str(warning.message)
+    assert warning.filename == __file__
     with pytest.raises(ValueError, match="engine 'jax': must be one of fused"):
         choose_engine("jax", net)
+
+
+class Module(torch.nn.Module):
+    """A network of a user's own."""
+
+
+def test_a_module_of_ones_own_is_run_by_itself_loudly(recwarn):
+    warn_once.cache_clear()
+    assert choose_engine("fused", ConvolutionalNetwork(2, torch.Generator())) is MODULE
+    assert choose_engine("snntorch", Module()) is MODULE
+    assert not recwarn  # who asks for the loop knows, and the study's own modules have no other way
+    with pytest.warns(
+        UserWarning, match="own forward runs, not the fused engine: it is a .*Module"
+    ):
+        assert choose_engine("fused", Module()) is MODULE

@@ -15,6 +15,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,9 @@ from torch import nn
 from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import kernels, loop, module_engine, surrogates
-from shd_helpers.network.parameter_layout import ParameterLayout, aligned
+from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.network.ensemble import Ensemble
+from shd_helpers.network.parameter_layout import ParameterLayout, aligned, layer_delays
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
 Network = nn.Module  # any network: see `network.module_engine`
@@ -36,6 +39,10 @@ WORTH_A_THREAD = 1_000_000
 # adding them up would take longer.
 MOST_GROUPS = 16
 SMALLEST_GROUP = 4  # utterances
+# How many times as long as the compiled engine snntorch's loop takes for a training step of the
+# study's network, in batches of 128 and of 8 utterances: see results/bench.csv.
+SLOWDOWN = (38, 91)
+NEURONS = (Leaky, AdaptiveLeaky)  # those that the compiled engine knows; no subclasses
 
 
 class Engine(NamedTuple):
@@ -71,10 +78,10 @@ def answers(scores: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def unsupported_reason(model: nn.Module) -> str | None:
-    """Say what in a network the compiled engine can't compute.
+    """Say why the compiled engine can't compute a network.
 
-    It can compute per-neuron, learned or unequal betas and thresholds, and a surrogate and slope of
-    its own in each layer.
+    It computes layers of `Leaky` or `AdaptiveLeaky` neurons with per-neuron, learned or unequal
+    betas and thresholds. Each layer may have delays, a surrogate and a slope of its own.
 
     Parameters
     ----------
@@ -84,26 +91,28 @@ def unsupported_reason(model: nn.Module) -> str | None:
     Returns
     -------
     str or None
-        The first reason found; None if there is none.
+        The first reason found, as a clause without a full stop; None if there is none.
     """
     device = module_engine.device_of(model)
     if device.type != "cpu":
         return f"its parameters are on the device {device}"
-    if reason := unsupported_forward(model):
+    if reason := _unsupported_layers(model, NEURONS):
         return reason
     assert isinstance(model, SpikingNetwork)
     compiled = [name for name, each in surrogates.TABLE.items() if each.kind is not None]
     for i, (_, lif) in enumerate(model.layers, start=1):
-        if getattr(lif.spike_grad, "surrogate", None) not in compiled:
-            return f"the surrogate of lif{i} is not one of {', '.join(compiled)}"
+        name = getattr(lif.spike_grad, "surrogate", None)
+        if name not in compiled:
+            known = ", ".join(compiled)
+            return f"the surrogate of lif{i} is {_surrogate_name(lif)}, not one of {known}"
     return None
 
 
 def unsupported_forward(model: nn.Module) -> str | None:
-    """Say what in a network the compiled engine, or a circuit, can't compute in the forward pass.
+    """Say why a circuit can't compute a network.
 
-    Both know layers of leaky integrate-and-fire neurons that are reset by subtraction. The
-    surrogate doesn't matter, because only the backward pass uses it.
+    Circuits know layers of `Leaky` neurons that are reset by subtraction, and delays of the input
+    alone. The surrogate doesn't matter, because only the backward pass uses it.
 
     Parameters
     ----------
@@ -115,7 +124,18 @@ def unsupported_forward(model: nn.Module) -> str | None:
     str or None
         The first reason found; None if there is none.
     """
-    if reason := unfamiliar_component(model):
+    if reason := _unsupported_layers(model, (Leaky,)):
+        return reason
+    assert isinstance(model, SpikingNetwork)
+    for i, delays in enumerate(layer_delays(model)[1:], start=2):
+        if delays != (0,):
+            return f"layer {i} gets copies of the spikes before it that are {delays} steps late"
+    return None
+
+
+def _unsupported_layers(model: nn.Module, neurons: tuple[type, ...]) -> str | None:
+    """Say what in a network's layers is unknown to a program that knows some classes of neurons."""
+    if reason := unfamiliar_component(model, neurons):
         return reason
     assert isinstance(model, SpikingNetwork)
     for i, (fc, lif) in enumerate(model.layers, start=1):
@@ -125,13 +145,25 @@ def unsupported_forward(model: nn.Module) -> str | None:
     return None
 
 
+def _surrogate_name(lif: Leaky) -> str:
+    """Return how a message calls the surrogate of a layer, such as boxcar."""
+    step = lif.spike_grad
+    name = getattr(step, "surrogate", getattr(step, "__qualname__", type(step).__name__))
+    return str(name).partition(".<locals>")[0]  # snntorch's are functions within functions
+
+
 def _unsupported_weights(i: int, fc: nn.Linear, lif: Leaky) -> str | None:
     """Say what is unusual about the tensors of layer i, or about how it is called."""
     if not isinstance(fc.weight, nn.Parameter) or fc.bias is None:
         return f"fc{i} is not a plain Linear layer with biases"
     if any(module._forward_hooks or module._forward_pre_hooks for module in (fc, lif)):
         return f"layer {i} has forward hooks"
-    tensors = (fc.weight, fc.bias, lif.beta, lif.threshold)
+    tensors = [fc.weight, fc.bias, lif.beta, lif.threshold]
+    if isinstance(lif, AdaptiveLeaky):
+        per_neuron = [lif.left, lif.from_mem, lif.from_spk]
+        if any(tensor.shape != (fc.out_features,) for tensor in per_neuron):
+            return f"the adaptation of lif{i} isn't one of {fc.out_features} neurons"
+        tensors += per_neuron
     if any(tensor.dtype != torch.float32 and tensor.dim() for tensor in tensors):
         return f"layer {i} is not in float32"
     shapes = {(), (1,), (fc.out_features,)}
@@ -465,6 +497,32 @@ MODULE = Engine(
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # those that can be chosen
 
 
+def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
+    """Return the engine of an ensemble, which evaluates each member with an engine of its own."""
+    engines = [choose_engine(name, member) for member in ensemble.members]
+
+    def evaluate_members(
+        model: Ensemble, events: Events, index: Index
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = []
+        n_spikes = torch.zeros(len(index), 2, dtype=torch.int64)  # of hidden and output layers
+        for engine, member in zip(engines, model.members, strict=True):
+            of_member, spikes = engine.evaluate_batch(member, events, index)
+            scores.append(of_member)
+            n_spikes[:, 0] += spikes[:, :-1].sum(1).long()
+            n_spikes[:, 1] += spikes[:, -1].long()
+        return torch.stack(scores).mean(0), n_spikes
+
+    # snntorch's loop takes one thread, and so does an ensemble that needs it
+    runs_loop = any(engine.name == SNNTORCH_LOOP.name for engine in engines)
+    return Engine(
+        SNNTORCH_LOOP.name if runs_loop else "ensemble",
+        module_engine.forward_backward,
+        evaluate_members,
+        module_engine.record,
+    )
+
+
 def runs_in_loop(model: nn.Module) -> bool:
     """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
 
@@ -490,7 +548,8 @@ def choose_engine(name: str, model: Network) -> Engine:
     ----------
     name : str
         ``"snntorch"`` is the readable loop, ``"fused"`` the same arithmetic compiled. What the
-        compiled engine can't do is done by the loop, with a warning that says why.
+        compiled engine can't do is done by the loop. A warning says once why, and how much slower
+        the loop is.
     model : Module
         The network. One that isn't a `SpikingNetwork`, or has a ``forward`` of its own, is run by
         that, whatever the name: see `network.module_engine`.
@@ -512,11 +571,35 @@ def choose_engine(name: str, model: Network) -> Engine:
         raise TypeError(
             f"a network must be a torch.nn.Module, not an object of type {type(model).__name__}"
         )
-    if not runs_in_loop(model):
+    if isinstance(model, Ensemble):
+        return _engine_of_members(name, model)
+    if not isinstance(model, SpikingNetwork):
         return MODULE
+    engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
     if name == SNNTORCH_LOOP.name:
-        return SNNTORCH_LOOP
-    if reason := unsupported_reason(model):
-        warnings.warn(f"snntorch's loop runs, not the fused engine: {reason}", stacklevel=2)
-        return SNNTORCH_LOOP
-    return COMPILED
+        return engine
+    reason = unsupported_reason(model)
+    if reason is None:
+        return COMPILED
+    what = "snntorch's loop" if engine is SNNTORCH_LOOP else "the network's own forward"
+    fewest, most = SLOWDOWN
+    warn_once(
+        f"{what} runs, not the fused engine: {reason}. For the study's network, snntorch's loop "
+        f"takes {fewest} to {most} times as long (docs/speed.md)."
+    )
+    return engine
+
+
+@cache
+def warn_once(message: str) -> None:
+    """Warn, but only at the first time that a message comes up in this process.
+
+    An engine is chosen for each epoch. Python's own filters forget what they have shown when any
+    package changes a filter.
+
+    Parameters
+    ----------
+    message : str
+        The warning.
+    """
+    warnings.warn(message, stacklevel=3)

@@ -17,22 +17,46 @@ holds the weights from unit u to all neurons, side by side::
                                             ...
                       row n_steps + 1       used by the backward pass only: zeros
 
+The units are those of the input or the neurons of the layer before. Each layer has delays of its
+own, often only one of no steps (`delays_of`).
+
 1. Rows 1 to n_steps start with the biases.
 2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
-   product of weights and input, without its multiplications by zero. A delayed copy of the input
+   product of weights and input, without its multiplications by zero. A delayed copy of the events
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
    event that would arrive after the last step is passed over.
 3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
    membrane potential of step t, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
 
+**How neurons adapt.** In a layer of the study's `AdaptiveLeaky`, a vector with a number for each
+neuron goes from step to step beside ``mem``. Other layers pass over both functions::
+
+                                    row t         membrane of step t - 1
+    adaptation of step t - 1  ----------+               |
+                                        v               v
+      `subtract_adaptation`         row t + 1     current, less the adaptation
+      `step_forward`                row t + 1     membrane of step t --+
+                                                                       v
+      `add_to_adaptation`           adaptation of step t, fed by membrane and spike of step t
+
 **What is stored for the backward pass.** While an utterance is computed, its membranes stay in
 memory, all layers and all steps (`membranes`), and so do the event lists of all layers
 (`Workspace`). Nothing else is stored: a neuron has spiked where its membrane is above its
-threshold. `backward` goes from the last layer to the first, and from the last step to the first,
-and overwrites each membrane by the gradient of the loss with respect to that step's current. The
-gradient of row u of the weights is then the sum of those rows of ``mem`` at which an event of unit
-u has arrived, which is again an addition of rows (`add_weight_gradients`).
+threshold, and the gradients need no adaptation. `backward` goes from the last layer to the first,
+and from the last step to the first, and overwrites each membrane by the gradient of the loss with
+respect to that step's current. The gradient of row u of the weights is then the sum of those rows
+of ``mem`` at which an event of unit u has arrived, which is again an addition of rows
+(`add_weight_gradients`).
+
+**How an error comes back to a spike.** A spike of step t has acted wherever a copy of it arrived in
+the layer behind. So its gradient is a sum over the copies, which `copy_errors` lays side by side to
+make one product of it::
+
+    gradients of the layer behind               errors                      weights, by neuron
+      row t + delays[0]  ------------------> | copy 0 | copy 1 | ... |   x  | from copy 0 |
+      row t + delays[1]  ---------------------------------^                 | from copy 1 |
+      a row behind the last step: zeros                                     | ...         |
 
 **How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
 neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
@@ -75,10 +99,13 @@ READOUT = 3
 BIASES = 0
 BETAS = 1
 THRESHOLDS = 2
+# Three rows more of neurons that adapt.
+LEFT = 3  # share of the adaptation that is left after a step
+FROM_MEM = 4  # how much of the membrane potential is added to the adaptation
+FROM_SPK = 5  # how much a spike adds to the adaptation
 
 ZERO = np.float32(0)
 ONE = np.float32(1)
-NO_DELAY = np.zeros(1, np.int64)  # of the layers behind the first
 
 
 class Layer(NamedTuple):
@@ -89,6 +116,8 @@ class Layer(NamedTuple):
     """
 
     n_inputs: int  # each delayed copy of a unit is an input of its own
+    n_copies: int  # delayed copies of the units, the one without a delay included
+    delays_at: int  # index of the first copy's delay in `Network.delays`
     n_neurons: int
     width: int  # n_neurons with padding
     band: int  # neurons in a row of weights: `width`, or fewer if an input feeds few neurons
@@ -97,6 +126,7 @@ class Layer(NamedTuple):
     by_neuron_at: int  # index of its first weight in `Network.weights_by_neuron`
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
+    adapts: int  # 1 if the neurons adapt, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -111,7 +141,7 @@ class Network(NamedTuple):
     """A network as the kernels read it."""
 
     layers: np.ndarray  # (layers,) LAYER_DTYPE
-    delays: np.ndarray  # (copies of the input,) steps by which each is late, int64
+    delays: np.ndarray  # (copies,) steps by which each is late, layer after layer, int64
     parameters: np.ndarray  # (parameters,) float32; see `parameter_layout.ParameterLayout`
     first_neurons: np.ndarray  # (inputs,) first neuron in a row of weights, int64; or empty
     weights_by_neuron: np.ndarray  # (weights,) float32: all layers but the first, row by neuron
@@ -162,8 +192,10 @@ class NextLayer(NamedTuple):
     """The layer behind one, through which the errors come back."""
 
     n_neurons: int  # 0 if there is no layer behind
+    delays: np.ndarray  # (copies,) steps by which each copy of this layer's spikes is late, int64
     gradients: np.ndarray  # (steps + 2, width of the next layer) of its currents, float32
-    weights: np.ndarray  # (neurons of the next layer, padded to fives, width of this layer)
+    # (copies x neurons of the next layer, padded to fives, width of this layer)
+    weights: np.ndarray
 
 
 @compiled
@@ -460,7 +492,9 @@ def weights_of(layer, memory):
 
 @compiled
 def neurons_of(layer, memory):
-    """Return a layer's BIASES, BETAS and THRESHOLDS, (3, width), or their gradients.
+    """Return the rows of a layer's neurons, or their gradients.
+
+    They are BIASES, BETAS and THRESHOLDS; for neurons that adapt also LEFT, FROM_MEM and FROM_SPK.
 
     Parameters
     ----------
@@ -472,10 +506,30 @@ def neurons_of(layer, memory):
     Returns
     -------
     ndarray
-        A view, (3, width).
+        A view, (3, width), or (6, width) if the layer adapts.
     """
     at = layer.parameters_at + layer.n_inputs * layer.band
-    return matrix(memory, at, 3, layer.width)
+    n_rows = 6 if layer.adapts else 3
+    return matrix(memory, at, n_rows, layer.width)
+
+
+@compiled
+def delays_of(layer, network):
+    """Return by how many steps each copy of the events that go into a layer is late.
+
+    Parameters
+    ----------
+    layer : Layer
+        Sizes and addresses.
+    network : Network
+        The network; only read.
+
+    Returns
+    -------
+    ndarray
+        A view, (copies,).
+    """
+    return network.delays[layer.delays_at : layer.delays_at + layer.n_copies]
 
 
 @compiled
@@ -531,7 +585,7 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
     first_neurons : ndarray
         See `Network`.
     delays : ndarray
-        Steps by which each copy of the input is late, (copies,).
+        Steps by which each copy of the events is late, (copies,).
     events : EventList
         The events that go into the layer.
     mem : ndarray
@@ -566,7 +620,7 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
 
 
 @compiled
-def layer_forward(layer, network, delays, events, mem, spiked, events_out):
+def layer_forward(layer, network, events, mem, spiked, events_out):
     """Take an utterance's events through one layer: write its membranes and its own events.
 
     Parameters
@@ -575,8 +629,6 @@ def layer_forward(layer, network, delays, events, mem, spiked, events_out):
         Sizes and addresses.
     network : Network
         The network; only read.
-    delays : ndarray
-        Steps by which each copy of the input is late, (copies,).
     events : EventList
         The events that go into the layer.
     mem : ndarray
@@ -590,15 +642,21 @@ def layer_forward(layer, network, delays, events, mem, spiked, events_out):
     weights = weights_of(layer, network.parameters)
     n_steps = len(events.starts) - 1
     width = mem.shape[1]
+    adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     mem[0] = ZERO
     for t in range(n_steps):
         for j in range(width):  # numba's assignment of slices is many times slower
             mem[t + 1, j] = neurons[BIASES, j]
+    delays = delays_of(layer, network)
     add_events(layer, weights, network.first_neurons, delays, events, mem)
     n_events = 0
     eights = spiked.view(np.uint64)  # not zero if any of eight neurons spikes
     for t in range(n_steps):
+        if layer.adapts:
+            subtract_adaptation(adaptation, mem, t)
         step_forward(neurons, mem, t, spiked)
+        if layer.adapts:
+            add_to_adaptation(neurons, mem, t, spiked, adaptation)
         events_out.starts[t] = n_events
         for eight in range(width // 8):
             if eights[eight]:  # few neurons spike: most eights are passed over at once
@@ -616,6 +674,46 @@ def layer_forward(layer, network, delays, events, mem, spiked, events_out):
 
 
 @compiled
+def subtract_adaptation(adaptation, mem, t):
+    """Subtract from the currents mem[t + 1] of step t the adaptation of the step before.
+
+    Parameters
+    ----------
+    adaptation : ndarray
+        The adaptation of each neuron, (width,).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    t : int
+        The step.
+    """
+    for j in range(mem.shape[1]):
+        mem[t + 1, j] -= adaptation[j]
+
+
+@compiled
+def add_to_adaptation(neurons, mem, t, spiked, adaptation):
+    """Turn the adaptation of step t - 1 into that of step t, as `AdaptiveLeaky` does.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        The rows of the layer's neurons, (6, width).
+    mem : ndarray
+        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+    t : int
+        The step.
+    spiked : ndarray
+        1 for each neuron that spikes in step t, uint8 (width,) or more.
+    adaptation : ndarray
+        The adaptation of each neuron, (width,), which is overwritten.
+    """
+    for j in range(mem.shape[1]):
+        left = neurons[LEFT, j]
+        fed = neurons[FROM_MEM, j] * mem[t + 1, j] + neurons[FROM_SPK, j] * np.float32(spiked[j])
+        adaptation[j] = left * adaptation[j] + (ONE - left) * fed
+
+
+@compiled
 def step_forward(neurons, mem, t, spiked):
     """Turn the currents mem[t + 1] into the membranes of step t; say in `spiked` which spike.
 
@@ -624,7 +722,7 @@ def step_forward(neurons, mem, t, spiked):
     Parameters
     ----------
     neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
         The layer's membranes, (steps + 2, width); row t + 1 is step t.
     t : int
@@ -667,13 +765,13 @@ def step_back(layer, neurons, mem, t, grads, row):
     layer : Layer
         Sizes and addresses.
     neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
         (steps + 2, width); rows behind t are gradients already.
     t : int
         The row.
     grads : ndarray
-        dL/dspk of some steps, (STEPS_TOGETHER, width).
+        dL/dspk of some steps, (STEPS_TOGETHER or more, width).
     row : int
         The row of `grads` that is that of the step.
     """
@@ -705,6 +803,104 @@ def step_back(layer, neurons, mem, t, grads, row):
 
 
 @compiled
+def adaptation_back(neurons, mem, t, d_adaptation, d_fed):
+    """Take the gradient of the adaptation one step back, to the step whose row is t.
+
+    The adaptation A[t] is subtracted from the current of the next step, whose gradient is g[t + 1],
+    and LEFT of it remains in A[t + 1]. So dL/dA[t] = LEFT dL/dA[t + 1] - g[t + 1]. What feeds A[t]
+    counts with 1 - LEFT.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        The rows of the layer's neurons, (6, width).
+    mem : ndarray
+        (steps + 2, width); rows behind t are gradients g already.
+    t : int
+        The row.
+    d_adaptation : ndarray
+        dL/dA of the step behind, (width,), which becomes that of this step.
+    d_fed : ndarray
+        Written: the gradient of what feeds the adaptation in this step, (width,).
+    """
+    for j in range(mem.shape[1]):
+        d_adaptation[j] = neurons[LEFT, j] * d_adaptation[j] - mem[t + 1, j]
+    for j in range(mem.shape[1]):
+        d_fed[j] = (ONE - neurons[LEFT, j]) * d_adaptation[j]
+
+
+@compiled
+def add_adaptation_gradients(neurons, mem, t, d_fed, d):
+    """Add the gradients of FROM_MEM and FROM_SPK in a step whose row is t.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        The rows of the layer's neurons, (6, width).
+    mem : ndarray
+        (steps + 2, width); row t is still a membrane.
+    t : int
+        The row.
+    d_fed : ndarray
+        From `adaptation_back`, (width,).
+    d : ndarray
+        Gradients, (6, width), that are added to.
+    """
+    for j in range(mem.shape[1]):
+        d[FROM_MEM, j] += d_fed[j] * mem[t, j]
+    for j in range(mem.shape[1]):
+        if_spiked = d_fed[j]
+        d[FROM_SPK, j] += if_spiked if mem[t, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+
+
+@compiled
+def adaptation_to_spikes(neurons, d_fed, grads, row, total):
+    """Write dL/dspk of a step with what comes back through the adaptation.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        The rows of the layer's neurons, (6, width).
+    d_fed : ndarray
+        From `adaptation_back`, (width,).
+    grads : ndarray
+        dL/dspk of some steps, (rows, width).
+    row : int
+        The row of `grads` that has what comes back from the layer behind.
+    total : int
+        The row of `grads` that is written.
+    """
+    for j in range(grads.shape[1]):
+        grads[total, j] = grads[row, j] + d_fed[j] * neurons[FROM_SPK, j]
+
+
+@compiled
+def adaptation_to_membranes(neurons, mem, t, d_fed, d):
+    """Add to the gradient mem[t] what comes back from the adaptation that the membrane has fed.
+
+    The threshold isn't in this path, but `add_neuron_gradients` finds it in mem[t] and subtracts
+    it. So it is added here.
+
+    Parameters
+    ----------
+    neurons : ndarray
+        The rows of the layer's neurons, (6, width).
+    mem : ndarray
+        (steps + 2, width); row t and those behind it are gradients already.
+    t : int
+        The row.
+    d_fed : ndarray
+        From `adaptation_back`, (width,).
+    d : ndarray
+        Gradients, (6, width), of which the thresholds' are added to.
+    """
+    for j in range(mem.shape[1]):
+        mem[t, j] += d_fed[j] * neurons[FROM_MEM, j]
+    for j in range(mem.shape[1]):
+        d[THRESHOLDS, j] += d_fed[j] * neurons[FROM_MEM, j]
+
+
+@compiled
 def add_neuron_gradients(neurons, mem, t, d):
     """Add the gradients of beta and threshold in a step whose row is t.
 
@@ -716,13 +912,13 @@ def add_neuron_gradients(neurons, mem, t, d):
     Parameters
     ----------
     neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+        BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
         (steps + 2, width).
     t : int
         The row.
     d : ndarray
-        Gradients, (3, width), that are added to.
+        Gradients, (3, width) or more rows, that are added to.
     """
     for j in range(mem.shape[1]):
         d[BETAS, j] += mem[t, j] * mem[t - 1, j]
@@ -734,22 +930,53 @@ def add_neuron_gradients(neurons, mem, t, d):
 
 
 @compiled
+def copy_errors(next_layer, t, n_steps, errors):
+    """Copy the gradients that come back to a layer's spikes of the step with row t, and before it.
+
+    Row r of `errors` is for row t - r of ``mem``. It has, copy after copy, the gradients of the
+    next layer's neurons at the step at which this copy of the spikes has arrived.
+
+    Parameters
+    ----------
+    next_layer : NextLayer
+        The layer behind.
+    t : int
+        The row of the last of these steps.
+    n_steps : int
+        Steps of the utterance.
+    errors : ndarray
+        Written, (STEPS_TOGETHER, copies x neurons or more).
+    """
+    n_next = next_layer.n_neurons
+    for r in range(STEPS_TOGETHER):
+        for k in range(len(next_layer.delays)):
+            arrival = t - r + next_layer.delays[k]
+            if t > r and arrival <= n_steps:
+                for j in range(n_next):
+                    errors[r, k * n_next + j] = next_layer.gradients[arrival, j]
+            else:  # before the first step, or this copy would arrive after the last one
+                for j in range(n_next):
+                    errors[r, k * n_next + j] = ZERO
+
+
+@compiled
 def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
     With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
     g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
-    dL/dspk[t] is the next layer's g[t] times its weights, or `output_error` for the output layer,
-    where it is the same at all steps. If the layer learns betas or thresholds, d gets their
-    gradients: what is subtracted at a reset is the threshold, and only the moment of the reset is
-    detached.
+    dL/dspk[t] is the next layer's g[t] times its weights, added up over the delayed copies of the
+    spikes, or `output_error` for the output layer, where it is the same at all steps. If the layer
+    learns betas or thresholds, d gets their gradients: what is subtracted at a reset is the
+    threshold, and only the moment of the reset is detached. If it adapts, both dL/dspk[t] and g[t]
+    also get what comes back through the adaptation.
 
     Parameters
     ----------
     layer : Layer
         Sizes and addresses.
     neurons : ndarray
-        BIASES, BETAS and THRESHOLDS of the layer, (3, width).
+        The rows of the layer's neurons, (3, width), or (6, width) if it adapts.
     mem : ndarray
         The layer's membranes, (steps + 2, width); row t + 1 is step t.
     output_error : ndarray
@@ -757,31 +984,39 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     next_layer : NextLayer
         The layer behind; for all others.
     d : ndarray
-        Gradients of the layer's neurons, (3, width), that are added to.
+        Gradients of the layer's neurons, shaped as `neurons`, that are added to.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
     width = mem.shape[1]
-    n_next = next_layer.n_neurons
+    is_output = next_layer.n_neurons == 0
     weights = next_layer.weights
     errors = np.zeros((STEPS_TOGETHER, len(weights)), np.float32)
-    grads = np.empty((STEPS_TOGETHER, width), np.float32)  # dL/dspk of some steps
+    # dL/dspk of some steps; the last row is for the sum of a step that has more to add
+    grads = np.empty((STEPS_TOGETHER + 1, width), np.float32)
+    d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
+    d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
-    if not n_next:
+    if is_output:
         for r in range(STEPS_TOGETHER):
             grads[r] = output_error[:width]
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % STEPS_TOGETHER
-        if n_next and row == 0:  # for this step and those before it
-            for r in range(STEPS_TOGETHER):
-                for j in range(n_next):
-                    errors[r, j] = next_layer.gradients[t - r, j] if t > r else ZERO
+        if not is_output and row == 0:  # for this step and those before it
+            copy_errors(next_layer, t, n_steps, errors)
             for low in range(0, len(weights), ROWS_TOGETHER):
                 some_errors = errors[:, low : low + ROWS_TOGETHER]
                 some_weights = weights[low : low + ROWS_TOGETHER]
                 for r in range(0, STEPS_TOGETHER, 2):
                     add_products(some_errors, some_weights, grads, r, low == 0)
-        step_back(layer, neurons, mem, t, grads, row)
+        if layer.adapts:
+            adaptation_back(neurons, mem, t, d_adaptation, d_fed)
+            add_adaptation_gradients(neurons, mem, t, d_fed, d)
+            adaptation_to_spikes(neurons, d_fed, grads, row, STEPS_TOGETHER)
+            step_back(layer, neurons, mem, t, grads, STEPS_TOGETHER)
+            adaptation_to_membranes(neurons, mem, t, d_fed, d)
+        else:
+            step_back(layer, neurons, mem, t, grads, row)
         if layer.learns_neurons:
             add_neuron_gradients(neurons, mem, t, d)
 
@@ -797,7 +1032,7 @@ def add_weight_gradients(layer, first_neurons, delays, events, mem, space, d_wei
     first_neurons : ndarray
         See `Network`.
     delays : ndarray
-        Steps by which each copy of the input is late, (copies,).
+        Steps by which each copy of the events is late, (copies,).
     events : EventList
         The events that go into the layer.
     mem : ndarray
@@ -879,21 +1114,56 @@ def forward(b, batch, network, state, space, results):
     layers = network.layers
     n_layers = len(layers)
     n_steps = batch.n_steps
-    n_units = layers[0].n_inputs // len(network.delays)
+    n_units = layers[0].n_inputs // layers[0].n_copies
     scores = results.scores
     is_valid = read_events(batch, b, n_units, event_list(space, 0))
     for i in range(n_layers):
-        delays = NO_DELAY if i else network.delays
         mem = membranes(layers[i], n_steps, state)
         events = event_list(space, i)
         events_out = event_list(space, i + 1)
-        layer_forward(layers[i], network, delays, events, mem, space.spiked, events_out)
+        layer_forward(layers[i], network, events, mem, space.spiked, events_out)
         results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
     if layers[n_layers - 1].surrogate == READOUT:
         mem = membranes(layers[n_layers - 1], n_steps, state)
         scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
+
+
+@compiled
+def layer_behind(i, network, n_steps, state):
+    """Return the layer through which errors come back to layer i.
+
+    Parameters
+    ----------
+    i : int
+        The layer, from 0 on.
+    network : Network
+        The network; only read.
+    n_steps : int
+        Steps of the utterance.
+    state : ndarray
+        Memory for the membranes of one utterance, in all layers.
+
+    Returns
+    -------
+    NextLayer
+        Views; without neurons if layer i is the last.
+    """
+    layers = network.layers
+    if i + 1 == len(layers):
+        no_weights = network.weights_by_neuron[:0].reshape(0, 0)
+        # numba needs arrays, even if none is read
+        return NextLayer(0, network.delays[:0], membranes(layers[i], n_steps, state), no_weights)
+    behind = layers[i + 1]
+    n_rows = behind.n_copies * behind.n_neurons
+    n_padded = (n_rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    return NextLayer(
+        behind.n_neurons,
+        delays_of(behind, network),
+        membranes(behind, n_steps, state),
+        matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
+    )
 
 
 @compiled
@@ -917,21 +1187,11 @@ def backward(network, state, space, gradients):
     for i in range(n_layers - 1, -1, -1):
         layer = layers[i]
         mem = membranes(layer, n_steps, state)
-        no_weights = network.weights_by_neuron[:0].reshape(0, 0)
-        next_layer = NextLayer(0, mem, no_weights)  # numba needs arrays, even if none is read
-        if i + 1 < n_layers:
-            n_next = layers[i + 1].n_neurons
-            n_padded = (n_next + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
-            at = layers[i + 1].by_neuron_at
-            next_layer = NextLayer(
-                n_next,
-                membranes(layers[i + 1], n_steps, state),
-                matrix(network.weights_by_neuron, at, n_padded, layer.width),
-            )
+        delays = delays_of(layer, network)
+        next_layer = layer_behind(i, network, n_steps, state)
         neurons = neurons_of(layer, network.parameters)
         d_neurons = neurons_of(layer, gradients)
         layer_backward(layer, neurons, mem, space.error, next_layer, d_neurons)
-        delays = NO_DELAY if i else network.delays
         d_weights = weights_of(layer, gradients)
         events = event_list(space, i)
         add_weight_gradients(layer, network.first_neurons, delays, events, mem, space, d_weights)

@@ -10,10 +10,14 @@ from snntorch import Leaky
 from torch import nn
 
 from shd_helpers.network import kernels, surrogates
+from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.kernels import (
     BETAS,
     BIASES,
+    FROM_MEM,
+    FROM_SPK,
     LANES,
+    LEFT,
     READOUT,
     ROWS_AT_ONCE,
     THRESHOLDS,
@@ -118,6 +122,28 @@ def window_layout(
     return WindowLayout(band, first_neurons, inputs, columns)
 
 
+def layer_delays(model: SpikingNetwork) -> tuple[tuple[int, ...], ...]:
+    """Return for each layer of a network the steps by which each copy of its inputs is late.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+
+    Returns
+    -------
+    tuple of tuple of int
+        (layers,) of (copies,). A layer without delays has one copy that is 0 steps late.
+    """
+    without = ((0,),) * (model.n_layers - 1)
+    return getattr(model, "layer_delays", (tuple(model.delays), *without))
+
+
+def _rows_of_neurons(layer: Layer) -> int:
+    """Return how many numbers each neuron of a layer has, beside its weights."""
+    return 6 if layer.adapts else 3
+
+
 @dataclass(frozen=True)
 class ParameterLayout:
     """Where the parameters of a network lie in one long float32 array; gradients lie the same way.
@@ -137,12 +163,24 @@ class ParameterLayout:
     `WindowLayout`. Rows are padded to whole vectors of `LANES` neurons. Padding has no weight, no
     bias, beta 0 and threshold 1, so that it never spikes.
 
+    A layer of neurons that adapt (`AdaptiveLeaky`) has three rows more, whose padding is 0::
+
+        ... +------+------+------+------+------+------+  +-------------------------+---
+            |biases|betas |thres-| left | from | from |  | weights                 | ...
+            |      |      |holds |      | mem  | spk  |  |                         |
+        ... +------+------+------+------+------+------+  +-------------------------+---
+
     The backward pass needs the weights of all layers but the first in the other order, a row for
-    each neuron: errors come from the neurons and go to the inputs. They lie in a second array::
+    each neuron: errors come from the neurons and go to the inputs. If copies of the spikes of the
+    layer before arrive late, the rows for the second copy follow those for the first, and so on.
+    They lie in a second array::
 
         second layer                                 third layer
         +-------------------------------------+      +---------------
-        | n_neurons rows, padded to fives,    |      |  ...
+        | copy 0: n_neurons rows              |      |  ...
+        | copy 1: n_neurons rows              |      |
+        | ...                                 |      |
+        | padded to fives all together,       |      |
         | of the width of the layer before    |      |
         +-------------------------------------+      +---------------
         ^ by_neuron_at                               ^ by_neuron_at
@@ -153,6 +191,8 @@ class ParameterLayout:
         Sizes and addresses of each layer.
     windows : WindowLayout or None
         Where shared weights of the first layer lie; None if it has none.
+    delays : tuple of tuple of int
+        For each layer, the steps by which each copy of its inputs is late.
     n_parameters : int
         Length of the first array.
     n_by_neuron : int
@@ -161,6 +201,7 @@ class ParameterLayout:
 
     layers: tuple[Layer, ...]
     windows: WindowLayout | None
+    delays: tuple[tuple[int, ...], ...]
     n_parameters: int
     n_by_neuron: int
 
@@ -183,6 +224,8 @@ class ParameterLayout:
         parameters_at = 0
         states_at = 0
         by_neuron_at = 0
+        delays_at = 0
+        delays = layer_delays(model)
         for i, (fc, lif) in enumerate(model.layers):
             width = padded(fc.out_features)
             band = width
@@ -192,8 +235,11 @@ class ParameterLayout:
             surrogate = surrogates.named(lif.spike_grad.surrogate)
             kind = READOUT if model.accumulates_only(lif) else surrogate.kind
             assert kind is not None  # see `engine.unsupported_reason`
+            adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,
+                n_copies=len(delays[i]),
+                delays_at=delays_at,
                 n_neurons=fc.out_features,
                 width=width,
                 band=band,
@@ -202,15 +248,18 @@ class ParameterLayout:
                 by_neuron_at=by_neuron_at,
                 surrogate=kind,
                 learns_neurons=lif.beta.requires_grad or lif.threshold.requires_grad,
+                adapts=adapts,
                 slope=surrogate.kernel_slope * lif.spike_grad.slope,
                 half_slope=lif.spike_grad.slope / 2,
             )
             if i:
-                by_neuron_at += padded(layer.n_neurons, ROWS_AT_ONCE) * layers[-1].width
-            parameters_at += layer.n_inputs * band + 3 * width
+                n_rows = padded(layer.n_copies * layer.n_neurons, ROWS_AT_ONCE)
+                by_neuron_at += n_rows * layers[-1].width
+            parameters_at += layer.n_inputs * band + _rows_of_neurons(layer) * width
             states_at += width
+            delays_at += layer.n_copies
             layers.append(layer)
-        return cls(tuple(layers), windows, parameters_at, by_neuron_at)
+        return cls(tuple(layers), windows, delays, parameters_at, by_neuron_at)
 
     def n_states(self, n_steps: int) -> int:
         """Return how many numbers the membranes of one utterance take, in all layers.
@@ -248,7 +297,7 @@ class ParameterLayout:
         return memory[layer.parameters_at : end].reshape(layer.n_inputs, layer.band)
 
     def neurons(self, i: int, memory: np.ndarray) -> np.ndarray:
-        """Return a view of a layer's biases, betas and thresholds, or of their gradients.
+        """Return a view of the rows of a layer's neurons, or of their gradients.
 
         Parameters
         ----------
@@ -260,11 +309,13 @@ class ParameterLayout:
         Returns
         -------
         ndarray
-            (3, width); the rows are `kernels.BIASES`, `BETAS` and `THRESHOLDS`.
+            (3, width); the rows are `kernels.BIASES`, `BETAS` and `THRESHOLDS`. If the layer
+            adapts, (6, width), with the rows `LEFT`, `FROM_MEM` and `FROM_SPK` as well.
         """
         layer = self.layers[i]
+        n_rows = _rows_of_neurons(layer)
         first = layer.parameters_at + layer.n_inputs * layer.band
-        return memory[first : first + 3 * layer.width].reshape(3, layer.width)
+        return memory[first : first + n_rows * layer.width].reshape(n_rows, layer.width)
 
     def membranes(self, i: int, states: np.ndarray, n_steps: int) -> np.ndarray:
         """Return a view of a layer's membranes at all steps.
@@ -323,19 +374,33 @@ class ParameterLayout:
             neurons[BETAS, :n] = lif.beta.detach().clamp(0, 1).numpy()
             neurons[THRESHOLDS] = 1
             neurons[THRESHOLDS, :n] = lif.threshold.detach().numpy()
+            if isinstance(lif, AdaptiveLeaky):
+                neurons[LEFT, :n] = lif.left.numpy()
+                neurons[FROM_MEM, :n] = lif.from_mem.detach().clamp(min=0).numpy()
+                if self.layers[i].surrogate != READOUT:  # which never spikes
+                    neurons[FROM_SPK, :n] = lif.from_spk.detach().clamp(min=0).numpy()
             if i:
-                first = self.layers[i].by_neuron_at
-                width = self.layers[i - 1].width
-                by_neuron = weights_by_neuron[first : first + n * width].reshape(n, width)
-                by_neuron[:, : weight.shape[1]] = weight
+                self._pack_by_neuron(i, weight, weights_by_neuron)
         no_windows = np.empty(0, np.int64)
         return kernels.Network(
             layers=np.array(list(self.layers), kernels.LAYER_DTYPE),
-            delays=np.array(model.delays),
+            delays=np.concatenate(self.delays, dtype=np.int64),
             parameters=parameters,
             first_neurons=no_windows if self.windows is None else self.windows.first_neurons,
             weights_by_neuron=weights_by_neuron,
         )
+
+    def _pack_by_neuron(self, i: int, weight: np.ndarray, memory: np.ndarray) -> None:
+        """Write a layer's weights (neurons, inputs) into the second array, copy after copy."""
+        layer = self.layers[i]
+        before = self.layers[i - 1]
+        n_rows = layer.n_copies * layer.n_neurons
+        end = layer.by_neuron_at + n_rows * before.width
+        rows = memory[layer.by_neuron_at : end].reshape(
+            layer.n_copies, layer.n_neurons, before.width
+        )
+        by_copy = weight.reshape(layer.n_neurons, layer.n_copies, before.n_neurons)
+        rows[:, :, : before.n_neurons] = by_copy.transpose(1, 0, 2)
 
     def set_gradients(self, model: SpikingNetwork, gradients: np.ndarray) -> None:
         """Give the parameters of a network their gradients, except those that aren't trained.
@@ -374,7 +439,7 @@ class ParameterLayout:
 
 
 def _set_neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> None:
-    """Give learned betas and thresholds their gradients; if neurons share one, it gets the sum."""
+    """Give what neurons learn its gradients; if they share a beta or threshold, it gets the sum."""
     if lif.beta.requires_grad:
         beta = lif.beta.detach()
         is_inside = (beta >= 0) & (beta <= 1)  # outside, the clamp to 0..1 lets no gradient through
@@ -382,3 +447,8 @@ def _set_neuron_gradients(lif: Leaky, d_neurons: np.ndarray) -> None:
     if lif.threshold.requires_grad:
         d_threshold = torch.from_numpy(d_neurons[THRESHOLDS])
         lif.threshold.grad = d_threshold.sum_to_size(lif.threshold.shape)
+    if isinstance(lif, AdaptiveLeaky):
+        for weight, row in ((lif.from_mem, FROM_MEM), (lif.from_spk, FROM_SPK)):
+            if weight.requires_grad:
+                counts = weight.detach() >= 0  # below, the clamp to 0 lets no gradient through
+                weight.grad = torch.from_numpy(d_neurons[row]) * counts

@@ -71,6 +71,8 @@ def described(model: nn.Module) -> dict[str, str]:
     if isinstance(model, SpikingNetwork):
         description["delays"] = str(list(model.delays))
         description["readout"] = model.readout
+        if any(delays != (0,) for delays in model.layer_delays[1:]):
+            description["hidden delays"] = str([list(each) for each in model.layer_delays[1:]])
     for name, module in model.named_modules():
         if isinstance(module, SpikingNeuron):
             reset = getattr(module, "state_function", None)

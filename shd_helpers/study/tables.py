@@ -78,6 +78,8 @@ _TEXTS = (
     "configuration",
     "circuit",
     "validation_speakers",
+    "hidden",
+    "hidden_delays",
     "run_name",
     *DATA,
     OBJECTS_SHA256,

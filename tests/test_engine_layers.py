@@ -1,0 +1,240 @@
+"""Adaptive layers, and delays for each layer, in the compiled engine.
+
+The oracle is a loop over steps in torch that has the equations in it, and shares no code with the
+network or its neurons. Autograd takes it back.
+"""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from shd_helpers.network import engine
+from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.network.spiking import weight_and_bias
+from shd_helpers.network.surrogates import spike_grad
+from tests import RESULTS
+from tests.builders.events import make_events, random_events
+from tests.networks import spiking_network
+
+SIZES = (20, 30, 17, 6)
+
+
+def make_model(
+    adaptive=(), hidden_delays=((0,), (0,)), surrogate="atan", slope=2.0, seed=3, **options
+):
+    """Return a network of three layers, of which some adapt and some get delayed copies.
+
+    Parameters are spread so that no two neurons are alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = spiking_network(SIZES, 0.9, surrogate, slope, generator, **options)
+    model.layer_delays = (tuple(model.delays), *hidden_delays)
+    with torch.no_grad():
+        for i, (fc, lif) in enumerate(model.layers, start=1):
+            if i > 1:
+                fc = nn.Linear(len(model.layer_delays[i - 1]) * fc.in_features, fc.out_features)
+                nn.init.xavier_uniform_(fc.weight, generator=generator)
+                setattr(model, f"fc{i}", fc)
+            fc.weight *= 3
+            fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, len(fc.bias))).float()
+            if i in adaptive:
+                setattr(model, f"lif{i}", adaptive_like(lif, fc.out_features, generator))
+                lif = getattr(model, f"lif{i}")
+                lif.from_mem[:2] = -0.5  # counts as 0
+                lif.from_spk[1:3] = -0.5
+            if lif.threshold.requires_grad:
+                lif.threshold *= torch.from_numpy(rng.uniform(0.5, 1.5, fc.out_features)).float()
+            if lif.beta.requires_grad:
+                lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
+    return model
+
+
+def adaptive_like(lif, n, generator):
+    """Return adaptive neurons with the betas, thresholds, surrogate and reset of others."""
+    is_readout = bool(torch.isinf(lif.threshold).all())
+    return AdaptiveLeaky(
+        n,
+        lif.beta.detach().clone(),
+        adapt_ms=30.0,
+        generator=generator,
+        threshold=lif.threshold.detach().clone(),
+        learn_beta=lif.beta.requires_grad,
+        learn_threshold=lif.threshold.requires_grad,
+        reset_mechanism="none" if is_readout else "subtract",
+        spike_grad=lif.spike_grad,
+    )
+
+
+def loop_over_steps(model, x):
+    """Compute a network from its equations; return spikes and membranes by layer."""
+    found = []
+    for (fc, lif), delays in zip(model.layers, model.layer_delays, strict=True):
+        late = [torch.cat([x.new_zeros(delay, *x.shape[1:]), x])[: len(x)] for delay in delays]
+        weight, bias = weight_and_bias(fc)
+        cur = torch.cat(late, dim=2) @ weight.T + bias
+        x, mem = neurons_over_steps(lif, cur)
+        found.append((x, mem))
+    return found
+
+
+def neurons_over_steps(lif, cur):
+    """Compute a layer's neurons from their equations."""
+    adapts = isinstance(lif, AdaptiveLeaky)
+    accumulates = bool(torch.isinf(lif.threshold).all())
+    spks = []
+    mems = []
+    mem = spk = adaptation = torch.zeros_like(cur[0])
+    for step in cur:
+        reset = 0 if accumulates else spk.detach() * lif.threshold
+        mem = lif.beta.clamp(0, 1) * mem + (step - adaptation) - reset
+        spk = torch.zeros_like(mem) if accumulates else lif.spike_grad(mem - lif.threshold)
+        if adapts:
+            fed = lif.from_mem.clamp(min=0) * mem + lif.from_spk.clamp(min=0) * spk
+            adaptation = lif.left * adaptation + (1 - lif.left) * fed
+        spks.append(spk)
+        mems.append(mem)
+    return torch.stack(spks), torch.stack(mems)
+
+
+LAYERS = {
+    "first layer adapts": {"adaptive": (1,)},
+    "second layer adapts": {"adaptive": (2,)},
+    "output layer adapts": {"adaptive": (3,)},
+    "all layers adapt": {"adaptive": (1, 2, 3)},
+    "delays of the first hidden layer": {"hidden_delays": ((0, 3, 7), (0,))},
+    "delays of the last hidden layer": {"hidden_delays": ((0,), (0, 5))},
+    "one late copy": {"hidden_delays": ((4,), (0,))},
+    "a copy that is too late": {"hidden_delays": ((0, 29, 30, 45), (2, 8))},
+    "delays and adaptation": {"adaptive": (1, 2), "hidden_delays": ((0, 3), (0, 1, 6))},
+}
+OPTIONS = {
+    "plain": {},
+    "learned": {"learn_beta": True, "learn_threshold": True},
+    "membrane, delays, windows, learned": {
+        "readout": "membrane",
+        "learn_beta": True,
+        "learn_threshold": True,
+        "delays": (1, 4),
+        "kernel_size": 7,
+        "stride": 6,
+    },
+}
+
+
+@pytest.mark.parametrize("surrogate, slope", [("fast_sigmoid", 5), ("atan", 2), ("sigmoid", 1)])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS.keys())
+def test_layers_compute_what_a_loop_over_their_equations_computes(
+    layers, options, surrogate, slope
+):
+    model = make_model(**layers, **options, surrogate=surrogate, slope=slope)
+    assert engine.unsupported_reason(model) is None
+    events = random_events(9, 30, 20, 6, 0.2)
+    index = np.array([4, 0, 1, 5, 3, 8])
+    loss, scores = engine.forward_backward(model, events, index)
+    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
+    found = loop_over_steps(model, torch.from_numpy(events.to_frames(index)))
+    check_states(model, events, index, found)
+    want_scores = found[-1][1].mean(0) if model.readout == "membrane" else found[-1][0].sum(0)
+    torch.testing.assert_close(scores, want_scores.detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(engine.evaluate_batch(model, events, index)[0], scores)
+    model.zero_grad()
+    want_loss = F.cross_entropy(want_scores, torch.from_numpy(events.labels[index]))
+    want_loss.backward()
+    assert loss == pytest.approx(want_loss.item(), rel=1e-5)
+    for name, parameter in model.named_parameters():
+        size = torch.linalg.norm(parameter.grad)
+        off = torch.linalg.norm(ours[name] - parameter.grad)
+        assert off <= 1e-5 * size, name  # 0 where neurons get no gradient
+
+
+def check_states(model, events, index, found):
+    """Check spikes, membranes and numbers of spikes of all layers."""
+    states = engine.record(model, events, index)
+    spks = (*states.hidden_spk, states.spk)
+    mems = (*states.hidden_mem, states.mem)
+    for spk, mem, (want_spk, want_mem) in zip(spks, mems, found, strict=True):
+        assert torch.equal(spk, want_spk)  # true for this seed
+        torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
+    assert states.hidden_spk[0].sum() > 100
+    assert states.hidden_spk[1].sum() > 50
+    n_spikes = engine.evaluate_batch(model, events, index)[1]
+    assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk in spks], 1).long())
+
+
+def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
+    """Every step of every utterance has an input unit of its own, whose weights are the current."""
+    rng = np.random.default_rng(0)
+    n_steps, batch, n = 40, 5, 33
+    cur = rng.normal(0.5, 0.8, (n_steps, batch, n)).astype(np.float32)
+    generator = torch.Generator().manual_seed(0)
+    model = spiking_network((batch * n_steps, n), 0.9, "atan", 2.0, generator)
+    lif = AdaptiveLeaky(n, 0.93, 20.0, generator=generator, spike_grad=spike_grad("atan", 2.0))
+    model.lif1 = lif
+    with torch.no_grad():
+        model.fc1.weight.copy_(torch.from_numpy(cur.transpose(1, 0, 2).reshape(-1, n).T.copy()))
+    cells = np.eye(batch * n_steps, dtype=bool).reshape(batch, n_steps, -1)
+    rec = engine.record(model, make_events(cells, n), np.arange(batch))
+    state = lif.reset_mem()
+    for t in range(n_steps):
+        spk, *state = lif(torch.from_numpy(cur[t]), *state)
+        assert torch.equal(rec.mem[t], state[-1])
+        assert torch.equal(rec.spk[t], spk)
+    assert 0.1 < rec.spk.mean() < 0.9
+
+
+def test_a_layer_without_delays_is_computed_the_same_whatever_its_neighbors_have():
+    """With zero weights for the late copies, spikes and gradients are those without copies."""
+    plain = make_model()
+    delayed = make_model(hidden_delays=((0, 3), (0, 5)))
+    with torch.no_grad():
+        for i in (1, 2, 3):
+            few = getattr(plain, f"fc{i}")
+            many = getattr(delayed, f"fc{i}")
+            many.weight.zero_()
+            many.weight[:, : few.in_features] = few.weight
+            many.bias.copy_(few.bias)
+    events = random_events(9, 30, 20, 6, 0.2)
+    results = [engine.forward_backward(model, events, np.arange(9)) for model in (plain, delayed)]
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
+    for i in (1, 2, 3):
+        grad = getattr(plain, f"fc{i}").weight.grad
+        of_copies = getattr(delayed, f"fc{i}").weight.grad
+        torch.testing.assert_close(of_copies[:, : grad.shape[1]], grad, rtol=1e-5, atol=1e-8)
+
+
+def test_no_bit_depends_on_the_number_of_threads():
+    model = make_model(adaptive=(1, 2), hidden_delays=((0, 3), (0, 5)))
+    events = random_events(300, 60, 20, 6, 0.2)
+    before = torch.get_num_threads()
+    grads = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            engine.forward_backward(model, events, np.arange(300))
+            grads.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    finally:
+        torch.set_num_threads(before)
+    for name, grad in grads[0].items():
+        assert torch.equal(grad, grads[1][name]), name
+
+
+def test_circuits_refuse_what_the_engine_has_beyond_them():
+    assert engine.unsupported_forward(make_model()) is None
+    reason = engine.unsupported_forward(make_model(adaptive=(2,)))
+    assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
+    reason = engine.unsupported_forward(make_model(hidden_delays=((0,), (0, 5))))
+    assert reason == "layer 3 gets copies of the spikes before it that are (0, 5) steps late"
+
+
+def test_the_slowdown_that_the_warning_names_is_the_committed_one():
+    with (RESULTS / "bench.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["benchmark"] == "training step"]
+    ratios = {int(row["batch"]): float(row["ratio"]) for row in rows if row["variant"] == "fused"}
+    assert (round(ratios[128]), round(ratios[8])) == engine.SLOWDOWN
