@@ -1,6 +1,7 @@
 """Each utterance is in one subset, none is lost, and no file is read that isn't needed."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,10 @@ from shd_helpers.events.split import (
     Split,
     add_augmented_copies,
     concatenate,
+    languages,
     load_subsets,
+    shd_folds,
+    speaker_folds,
     split_validation,
 )
 from tests.toy import write_toy
@@ -210,3 +214,42 @@ def test_a_test_file_that_is_not_scored_is_not_read(files, tmp_path, data_dir):
         assert len(subsets.training) + len(subsets.validation) == 117
         assert 2 not in subsets.training.speakers
     assert subsets.test is None
+
+
+def test_each_speaker_is_held_out_once_and_all_others_train():
+    events = labeled([0, 1] * 6, [7, 7, 3, 3, 9, 9] * 2)
+    folds = speaker_folds(events)
+    assert [name for name, _, _ in folds] == ["speaker 3", "speaker 7", "speaker 9"]
+    for (_, training, test), speaker in zip(folds, (3, 7, 9), strict=True):
+        assert set(events.speakers[test]) == {speaker}
+        assert speaker not in events.speakers[training]
+        assert sorted([*training, *test]) == list(range(12))
+    assert [fold.name for fold in speaker_folds(events, [9, 3])] == ["speaker 9", "speaker 3"]
+    with pytest.raises(ValueError, match="speakers 4: no such speaker here; there are 3, 7, 9"):
+        speaker_folds(events, [4])
+    with pytest.raises(ValueError, match="all utterances are by speaker 5"):
+        speaker_folds(labeled([0, 1], [5, 5]))
+    with pytest.raises(ValueError, match="there is no utterance"):
+        speaker_folds(labeled([], []))
+
+
+def test_the_folds_of_shd_leave_the_test_file_alone(toy_dir, data_dir):
+    """Speaker 4 is in the toy's test file only, as 4 and 5 are in that of SHD."""
+    files = (toy_dir / "toy_train.h5", toy_dir / "toy_test.h5")
+    both = concatenate(load_pair(files, Downsampling(), "both"))
+    folds = shd_folds(both)
+    assert [fold.name for fold in folds] == [f"speaker {speaker}" for speaker in range(4)]
+    in_training_file = np.flatnonzero(both.file == 0).tolist()
+    for _, training, test in folds:
+        assert sorted([*training, *test]) == in_training_file
+        assert len(test) == 60 and len(set(both.speakers[test])) == 1
+        assert (languages(both)[test] == "english").sum() == 30
+        assert (languages(both)[test] == "german").sum() == 30
+    with pytest.raises(ValueError, match="it isn't known which utterances are in the training"):
+        shd_folds(labeled([0, 1], [1, 2]))
+
+
+def test_only_digits_have_a_language():
+    events = labeled([0, 1, 2, 1], [1, 1, 2, 2])
+    events = replace(events, class_names=("seven", "sieben", "yes"))
+    assert languages(events).tolist() == ["english", "german", "", "german"]

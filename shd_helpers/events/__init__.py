@@ -4,7 +4,16 @@ from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.events.event_lists import Events, EventsDataset, concatenate
 from shd_helpers.events.loading import cut_sentence, load_events, load_pair
-from shd_helpers.events.split import Split, Subsets, add_augmented_copies, load_subsets
+from shd_helpers.events.split import (
+    Fold,
+    Split,
+    Subsets,
+    add_augmented_copies,
+    languages,
+    load_subsets,
+    shd_folds,
+    speaker_folds,
+)
 from shd_helpers.events.transform import SpikesToFrames
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "Downsampling",
     "Events",
     "EventsDataset",
+    "Fold",
     "SpikesToFrames",
     "Split",
     "Subsets",
@@ -19,7 +29,10 @@ __all__ = [
     "concatenate",
     "cut_sentence",
     "downsample",
+    "languages",
     "load_events",
     "load_pair",
     "load_subsets",
+    "shd_folds",
+    "speaker_folds",
 ]

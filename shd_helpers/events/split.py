@@ -1,7 +1,7 @@
 """Which utterances train, validate and test: protocols over the two files of a data set."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shd_helpers.checks import check_settings, later, quoted, setting
-from shd_helpers.data.shd_file import DatasetError
+from shd_helpers.data.shd_file import LANGUAGES, DatasetError
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.events.event_lists import Events, concatenate
 from shd_helpers.events.loading import load_file, load_pair
@@ -289,3 +289,104 @@ def add_augmented_copies(
                 )
             result = concatenate([result, copy])
     return result
+
+
+class Fold(NamedTuple):
+    """One round of leave-one-speaker-out, as indices into a list of utterances."""
+
+    name: str  # such as "speaker 3"
+    training: np.ndarray  # (training utterances,) those of all other speakers, ascending
+    test: np.ndarray  # (test utterances,) all those of the held-out speaker, ascending
+
+
+def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list[Fold]:
+    """Hold out one speaker after the other, and train on all others.
+
+    Parameters
+    ----------
+    events : Events
+        The utterances.
+    speakers : sequence of int, optional
+        Who is held out, in this order; default: every speaker, ascending. All other speakers train,
+        whether they are among these or not.
+
+    Returns
+    -------
+    list of Fold
+        A fold for each of them.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two speakers, or no utterance by one who is named.
+    """
+    there = np.unique(events.speakers).tolist()
+    if len(there) < 2:
+        who = f"all utterances are by speaker {there[0]}" if there else "there is no utterance"
+        raise ValueError(f"speakers: {who}. Holding one out needs utterances by two at least.")
+    held_out = there if speakers is None else [int(speaker) for speaker in speakers]
+    _check_speakers("speakers", held_out, events)
+    folds = []
+    for speaker in held_out:
+        is_test = events.speakers == speaker
+        folds.append(Fold(f"speaker {speaker}", np.flatnonzero(~is_test), np.flatnonzero(is_test)))
+    return folds
+
+
+def shd_folds(events: Events) -> list[Fold]:
+    """Return the folds of the Spiking Heidelberg Digits that hold out each training speaker once.
+
+    The test file has no part in them, so it stays untouched while networks are selected. Utterances
+    are those of the training file (``file == 0``). Its speakers are held out in ascending order:
+    0 to 3 and 6 to 11 in the official files and in `hd`. docs/folds.md describes the protocol so
+    that it can be followed without this package.
+
+    Parameters
+    ----------
+    events : Events
+        Utterances of both files, or of the training file, with `file`: from `load_events`. With
+        ``language="both"`` there are 20 classes; `languages` says which utterance is in which
+        language.
+
+    Returns
+    -------
+    list of Fold
+        Name, indices of the training utterances, and those of the held-out speaker. The indices
+        are into `events`.
+
+    Raises
+    ------
+    ValueError
+        If it isn't known which utterances are in the training file, or it has fewer than two
+        speakers.
+    """
+    if events.file is None:
+        raise ValueError(
+            "events: it isn't known which utterances are in the training file. Load them by "
+            "load_events."
+        )
+    of_training_file = np.flatnonzero(events.file == 0)
+    folds = []
+    for name, training, test in speaker_folds(events.take(of_training_file)):
+        folds.append(Fold(name, of_training_file[training], of_training_file[test]))
+    return folds
+
+
+def languages(events: Events) -> np.ndarray:
+    """Return the language of each utterance, which its class name says.
+
+    Parameters
+    ----------
+    events : Events
+        The utterances.
+
+    Returns
+    -------
+    ndarray
+        ``"english"``, ``"german"`` or, for names that are no digits, ``""``: (utterances,).
+    """
+    of_class = []
+    for name in events.class_names:
+        found = [each for each in ("english", "german") if name in LANGUAGES[each]]
+        of_class.append(found[0] if found else "")
+    return np.array(of_class)[events.labels]

@@ -8,6 +8,7 @@ from lazy_loader import attach
 _MODULES = {
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
+    "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
     "pretrained": (
         "input_of",

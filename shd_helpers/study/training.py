@@ -1,7 +1,7 @@
 """Train a network: one epoch (`train_epoch`), or all of them with validation (`fit`)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,6 +45,7 @@ class TrainOptions:
     augmentation: Augmentation | None = None  # changes the training utterances anew in every epoch
     quantization: Quantization | None = None  # its `quantized_epochs` last train low-precision
     engine: str = "fused"  # see `choose_engine`
+    print_epochs: bool = True  # a line for each epoch
 
 
 class Metrics(NamedTuple):
@@ -135,7 +136,7 @@ def overfit(model: Network, events: Events, updates: int, engine: str = "fused")
 def fit(
     model: Network,
     training: Events,
-    validation: Events,
+    validation: Events | None,
     config: TrainConfig,
     generator: torch.Generator,
     *,
@@ -153,8 +154,8 @@ def fit(
         The network, or an ensemble.
     training : Events
         Utterances to learn from.
-    validation : Events
-        Utterances to measure each epoch with. They don't change the network.
+    validation : Events or None
+        Utterances to measure each epoch with. They don't change the network. None measures none.
     config : TrainConfig
         The settings.
     generator : torch.Generator
@@ -168,8 +169,8 @@ def fit(
     -------
     list of dict
         The metrics of each epoch: `epoch` (from 1), `lr`, `train_loss`, `train_accuracy`,
-        `validation_loss`, `validation_accuracy` and `wall_s`. Losses are in nats, accuracies
-        fractions.
+        `validation_loss` and `validation_accuracy` unless there is no validation, and `wall_s`.
+        Losses are in nats, accuracies fractions.
 
     Raises
     ------
@@ -193,26 +194,28 @@ def fit(
         )
         if isinstance(model, SpikingNetwork) and model.ensemble_members:
             combine_members(model)
-        low_precision = quantization.low_precision_weights if quantization else nullcontext
-        with low_precision(model):
-            validated = evaluate(model, validation, options.engine)
-        _check_finite(model, (trained.loss, validated.loss), epoch, rate)
-        for scheduler in schedulers:
-            scheduler.step()
         metrics = {
             "epoch": epoch,
             "lr": rate,
             "train_loss": trained.loss,
             "train_accuracy": trained.accuracy,
-            "validation_loss": validated.loss,
-            "validation_accuracy": validated.accuracy,
-            "wall_s": time.perf_counter() - start_s,
         }
+        low_precision = quantization.low_precision_weights if quantization else nullcontext
+        if validation is not None:
+            with low_precision(model):
+                validated = evaluate(model, validation, options.engine)
+            metrics["validation_loss"] = validated.loss
+            metrics["validation_accuracy"] = validated.accuracy
+        _check_finite(model, metrics, rate)
+        for scheduler in schedulers:
+            scheduler.step()
+        metrics["wall_s"] = time.perf_counter() - start_s
         history.append(metrics)
         if on_epoch:
             with low_precision(model):
                 on_epoch(model, metrics)
-        _print_epoch(metrics, config.epochs)
+        if options.print_epochs:
+            _print_epoch(metrics, config.epochs)
     if quantization:  # of the last epoch
         quantization.round_weights(model)
     return history
@@ -255,21 +258,23 @@ def _train_each(
     return Metrics(*np.mean(metrics, axis=0).tolist())
 
 
-def _check_finite(model: Network, losses: Sequence[float], epoch: int, rate: float) -> None:
-    """Raise ValueError if a loss or a weight is infinite or NaN."""
+def _check_finite(model: Network, metrics: Mapping[str, float], rate: float) -> None:
+    """Raise ValueError if a loss of an epoch, or a weight after it, is infinite or NaN."""
+    losses = [value for name, value in metrics.items() if name.endswith("_loss")]
     for values in (torch.tensor(losses), *model.parameters()):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
-                f"epoch {epoch}: a loss or weight is no finite number any more. Most likely lr "
-                f"{rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
+                f"epoch {metrics['epoch']}: a loss or weight is no finite number any more. Most "
+                f"likely lr {rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
             )
 
 
-def _print_epoch(metrics: dict, n_epochs: int) -> None:
+def _print_epoch(metrics: Mapping[str, float], n_epochs: int) -> None:
     """Print the line of an epoch."""
-    print(
+    text = (
         f"epoch {metrics['epoch']:3d}/{n_epochs}  loss {metrics['train_loss']:.3f}  "
         f"training {metrics['train_accuracy']:6.1%}  "
-        f"validation {metrics['validation_accuracy']:6.1%}  {metrics['wall_s']:5.1f} s",
-        flush=True,
     )
+    if "validation_accuracy" in metrics:
+        text += f"validation {metrics['validation_accuracy']:6.1%}  "
+    print(f"{text}{metrics['wall_s']:5.1f} s", flush=True)

@@ -1,0 +1,365 @@
+"""Train the folds of `judge`: build the network, train it, test it, and keep the class scores.
+
+A *fold* is one training of the network, with one speaker held out and one seed. Each is kept in a
+file of its own, so that an interrupted call loses only what was being trained.
+"""
+
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import PicklingError
+
+import cloudpickle
+import joblib
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from shd_helpers.events.downsampling import Events
+from shd_helpers.events.split import Fold
+from shd_helpers.files import atomic, reading
+from shd_helpers.network.engine import choose_engine
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.threads import one_thread
+from shd_helpers.study.training import TrainConfig, TrainOptions, fit
+
+MakeModel = Callable[[int, int], nn.Module]  # takes the numbers of units and of classes
+IDLE_S = 60  # after which a process that has nothing to train ends; until then it is used again
+N_TRIED = 8  # utterances of the batch that is tried before any fold is trained
+
+
+class FoldError(ValueError):
+    """The file of a fold can't be used, so the fold is trained again."""
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """What a process needs to train and test one fold."""
+
+    make_model: MakeModel
+    events: Events
+    fold: Fold
+    seed: int
+    config: TrainConfig
+    options: TrainOptions
+    device: str
+    identity: str  # what makes a fold the same as one that was trained before
+    folder: Path  # where the class scores are kept
+
+    @property
+    def path(self) -> Path:
+        """Return the file of the class scores."""
+        return self.folder / f"{self.fold.name.replace(' ', '_')}_seed_{self.seed}.npz"
+
+
+@dataclass(frozen=True)
+class TriedNetwork:
+    """What is known of a network that has run one batch forward and backward."""
+
+    class_name: str
+    n_parameters: int
+    has_random_weights: bool  # whether another seed draws other weights
+    sample: dict[str, str]  # numbers that say what it computes, rounded to three digits
+
+
+def name_of(make_model: MakeModel) -> str:
+    """Return what messages call a function that makes networks.
+
+    Parameters
+    ----------
+    make_model : callable
+        A function, a class or a `functools.partial`.
+
+    Returns
+    -------
+    str
+        Its name, without what it was defined in; ``"lambda"`` for a lambda function.
+    """
+    function = getattr(make_model, "func", make_model)  # of a partial
+    name = getattr(function, "__name__", type(function).__name__)
+    return "lambda" if name == "<lambda>" else name
+
+
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python while the block runs.
+
+    A network of the user's own draws its weights from these, and its dropout. Afterwards the
+    generators go on as if nothing had happened.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : str
+        Where the network computes, such as ``"cpu"``: a GPU has a generator of its own.
+
+    Yields
+    ------
+    None
+        While the generators are seeded.
+    """
+    is_on_gpu = torch.device(device).type == "cuda"
+    gpus = range(torch.cuda.device_count()) if is_on_gpu else []
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002  # users' networks may draw from it
+    try:
+        with torch.random.fork_rng(devices=gpus):
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+def build(make_model: MakeModel, events: Events, device: str) -> nn.Module:
+    """Make an untrained network for some utterances.
+
+    Parameters
+    ----------
+    make_model : callable
+        Takes the numbers of units and of classes.
+    events : Events
+        The utterances.
+    device : str
+        Where the network shall compute.
+
+    Returns
+    -------
+    Module
+        The network.
+
+    Raises
+    ------
+    TypeError
+        If `make_model` returns anything else.
+    """
+    model = make_model(events.n_units, len(events.class_names))
+    if not isinstance(model, nn.Module):
+        returned = "None" if model is None else f"an object of type {type(model).__name__}"
+        raise TypeError(
+            f"make_model: {name_of(make_model)} returned {returned}. It must return a "
+            "torch.nn.Module."
+        )
+    return model.to(device)
+
+
+def try_network(
+    make_model: MakeModel, events: Events, options: TrainOptions, device: str
+) -> TriedNetwork:
+    """Build a network and run one batch forward and backward, to find mistakes before training.
+
+    Parameters
+    ----------
+    make_model : callable
+        Takes the numbers of units and of classes.
+    events : Events
+        The utterances.
+    options : TrainOptions
+        Its engine counts.
+    device : str
+        Where the network computes.
+
+    Returns
+    -------
+    TriedNetwork
+        What is known of it.
+
+    Raises
+    ------
+    TypeError
+        If `make_model` returns no module, or the module no class scores of each utterance.
+    ValueError
+        If it returns the same network at every call, or one that has nothing to train.
+    """
+    name = name_of(make_model)
+    index = np.arange(min(N_TRIED, len(events)))
+    with one_thread():
+        with seeded(0, device):
+            model = build(make_model, events, device)
+            weights = [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
+            engine = choose_engine(options.engine, model)
+            loss, scores = engine.forward_backward(model, events, index)
+        with seeded(1, device):
+            other = build(make_model, events, device)
+    wanted = (len(index), len(events.class_names))
+    if tuple(scores.shape) != wanted:
+        raise TypeError(
+            f"make_model: the network of {name} returned class scores of shape "
+            f"{tuple(scores.shape)} for {wanted[0]} utterances of {wanted[1]} classes. Its scores "
+            f"must have the shape {wanted}."
+        )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"make_model: the network of {name} has no parameters to train.")
+    own = {id(parameter) for parameter in model.parameters()}
+    if any(id(parameter) in own for parameter in other.parameters()):
+        raise ValueError(
+            f"make_model: {name} returned the same network at two calls. It must make a new one at "
+            "each call, or a fold would go on with what another one has learned."
+        )
+    other_weights = [p for p in other.parameters() if not is_lazy(p)]
+    is_equal = all(map(torch.equal, weights, other_weights))
+    return TriedNetwork(
+        class_name=type(model).__name__,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        has_random_weights=not (weights and is_equal),
+        sample=_sample(model, loss, scores),
+    )
+
+
+def _sample(model: nn.Module, loss: float, scores: torch.Tensor) -> dict[str, str]:
+    """Return sums over what a network has computed for a batch.
+
+    They are sums of absolute values, whose first digits are the same on other processors.
+    """
+    sums = {"loss": loss, "class scores": float(scores.abs().sum())}
+    for name, parameter in model.named_parameters():
+        sums[name] = float(parameter.detach().abs().sum())
+        if parameter.grad is not None:
+            sums[f"gradient of {name}"] = float(parameter.grad.abs().sum())
+    return {name: f"{value:.3g}" for name, value in sums.items()}
+
+
+def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTask]:
+    """Train folds, several at the same time; each has a process and a thread of its own.
+
+    Parameters
+    ----------
+    tasks : sequence of FoldTask
+        The folds.
+    n_processes : int
+        How many processes train; with one, it is this process.
+
+    Yields
+    ------
+    FoldTask
+        Each fold when its class scores are kept, in any order.
+
+    Raises
+    ------
+    ValueError
+        If `make_model` can't be sent to other processes.
+    RuntimeError
+        If a process was killed.
+    """
+    n_processes = min(n_processes, len(tasks))
+    if n_processes <= 1:
+        for task in tasks:
+            train_fold(task)
+            yield task
+        return
+    _send_by_value(tasks[0].make_model)
+    run = joblib.Parallel(
+        n_processes,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=n_processes,  # what is queued is trained even if this process is killed
+        idle_worker_timeout=IDLE_S,
+    )
+    calls = [joblib.delayed(_train_in_process)(task, number) for number, task in enumerate(tasks)]
+    try:
+        for number in run(calls):
+            yield tasks[number]
+    except PicklingError as error:
+        name = name_of(tasks[0].make_model)
+        raise ValueError(
+            f"make_model: {name} can't be sent to other processes ({error.__cause__ or error}). "
+            "JudgeOptions(n_processes=1) trains in this process."
+        ) from error
+    except joblib.externals.loky.process_executor.BrokenProcessPool as error:
+        raise RuntimeError(
+            "a process that trained a fold was killed, most likely because there was no memory "
+            "left. Finished folds are kept. Call judge again with fewer processes, such as "
+            "JudgeOptions(n_processes=1)."
+        ) from error
+
+
+def _send_by_value(make_model: MakeModel) -> None:
+    """Let a function or class be sent to other processes with its module, if they can't import it.
+
+    So it is with files that `objects.load_object` has imported.
+    """
+    module = sys.modules.get(getattr(make_model, "__module__", None) or "")
+    if module is not None and module.__spec__ is not None and module.__spec__.loader is None:
+        cloudpickle.register_pickle_by_value(module)
+
+
+def _train_in_process(task: FoldTask, number: int) -> int:
+    """Train a fold in a process of its own; return the fold's number, which is quickly sent."""
+    train_fold(task)
+    return number
+
+
+def train_fold(task: FoldTask) -> None:
+    """Train a network without the held-out speaker, test it on that one, and keep the class scores.
+
+    The generator that shuffles the utterances has the same seed as the weights.
+
+    Parameters
+    ----------
+    task : FoldTask
+        The fold.
+
+    Raises
+    ------
+    ValueError
+        If a loss, a weight or a class score is no finite number any more.
+    """
+    options = replace(task.options, print_epochs=False)
+    try:
+        with warnings.catch_warnings(), one_thread(), seeded(task.seed, task.device):
+            warnings.simplefilter("ignore")  # `try_network` has shown them once
+            model = build(task.make_model, task.events, task.device)
+            generator = torch.Generator().manual_seed(task.seed)
+            training = task.events.take(task.fold.training)
+            fit(model, training, None, task.config, generator, options=options)
+            tested = evaluate(model, task.events.take(task.fold.test), options.engine)
+        if not bool(torch.isfinite(tested.class_scores).all()):
+            raise ValueError("a class score of a test utterance is no finite number")
+    except Exception as error:
+        error.add_note(f"This happened with {task.fold.name} held out and seed {task.seed}.")
+        raise
+    with atomic(task.path) as unfinished, unfinished.open("wb") as file:
+        np.savez(
+            file,
+            identity=np.array(task.identity),
+            test=task.fold.test,
+            scores=tested.class_scores.numpy().astype(np.float32),
+        )
+
+
+def read_scores(task: FoldTask) -> np.ndarray:
+    """Read the class scores of a fold that was trained before.
+
+    Parameters
+    ----------
+    task : FoldTask
+        The fold.
+
+    Returns
+    -------
+    ndarray
+        Class scores of the test utterances, float32, (utterances, classes).
+
+    Raises
+    ------
+    FoldError
+        If there is no such file, it is damaged, or it is that of another fold.
+    """
+    with reading(task.path, FoldError, "The fold is trained again."):
+        with np.load(task.path) as file:
+            identity = str(file["identity"])
+            test = file["test"]
+            scores = file["scores"]
+    wanted_shape = (len(task.fold.test), len(task.events.class_names))
+    is_same = identity == task.identity and np.array_equal(test, task.fold.test)
+    if not is_same or scores.shape != wanted_shape:
+        raise FoldError(f"{task.path}: this is another fold. It is trained again.")
+    return scores

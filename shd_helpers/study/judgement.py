@@ -1,0 +1,563 @@
+"""Judge a network on speakers whom it hasn't heard in training: any `nn.Module`, in one call.
+
+`judge` trains the network as often as there are speakers, each time without one of them, and tests
+it on that one. Everybody else trains, and nothing validates: the number of epochs is fixed, so
+nothing is selected that would make the accuracy optimistic.
+"""
+
+import hashlib
+import inspect
+import itertools
+import json
+import operator
+import uuid
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from shd_helpers.checks import check_whole, quoted
+from shd_helpers.events.downsampling import Events
+from shd_helpers.events.split import Fold, speaker_folds
+from shd_helpers.files import atomic
+from shd_helpers.network.engine import answers
+from shd_helpers.objects import object_identity
+from shd_helpers.study.evaluation import origin
+from shd_helpers.study.folds import (
+    FoldError,
+    FoldTask,
+    MakeModel,
+    TriedNetwork,
+    name_of,
+    read_scores,
+    train_folds,
+    try_network,
+)
+from shd_helpers.study.parameters import as_run_name
+from shd_helpers.study.statistics import difference, interval
+from shd_helpers.study.training import TrainConfig, TrainOptions
+from shd_helpers.versions import NUMERICS
+
+SCORE = "score_"  # begins the name of the column with a class's scores
+NAMED = 3  # speakers without a class that a message names; it only counts the others
+N_DIGITS = 12  # of a call's hash in the name of its folder
+# A function that is in no file has the same identity only within this process.
+_PROCESS = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """What `judge` can be told besides its arguments."""
+
+    # Batch size and learning rate. Its epochs count if `judge` isn't given others.
+    train_config: TrainConfig = field(default_factory=TrainConfig)
+    train_options: TrainOptions = field(default_factory=TrainOptions)  # augmentation, engine
+    n_processes: int = 0  # that train at the same time; 0: one for each core
+    folder: str | Path = "runs/judge"  # of finished folds, below the working directory
+
+    def __post_init__(self) -> None:
+        """Refuse values of other types."""
+        for name, kind in (("train_config", TrainConfig), ("train_options", TrainOptions)):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} {quoted(getattr(self, name))}: give a {kind.__name__}")
+        check_whole("n_processes", self.n_processes, 0, 10_000)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much more accurate one network is than another one, on the same speakers and seeds."""
+
+    names: tuple[str, str]  # of the two networks
+    mean: float  # first minus second, in percentage points
+    ci95: float  # half its 95 % interval
+    p: float  # two-sided, of the hypothesis that there is no difference
+    over: str  # what the interval is over
+    differs: str = ""  # what differs besides the networks, as a sentence; empty if nothing does
+
+    @property
+    def verdict(self) -> str:
+        """Return ``"shown"`` if the interval excludes 0, otherwise ``"undecided"``."""
+        # p is NaN where all pairs differ alike, so that no spread can be estimated.
+        return "shown" if self.p < 0.05 else "undecided"
+
+    def __str__(self) -> str:
+        """Return the difference with interval and verdict, as it is printed."""
+        first, second = self.names
+        text = (
+            f"{first} minus {second}: {self.mean:+.1f} ± {self.ci95:.1f} percentage points, "
+            f"{self.verdict}\n(paired difference, 95 % interval {self.over})"
+        )
+        return f"{text}\n{self.differs}" if self.differs else text
+
+
+@dataclass(frozen=True, repr=False)
+class Judgement:
+    """How accurate a network is for speakers that it wasn't trained on, from `judge`.
+
+    ``print`` shows a summary.
+    """
+
+    # A row for each utterance and seed: `utterance` (its index in the events), `file` and `row`
+    # where they are known, `speaker`, `seed`, `label` and `answer` (class names), and the class
+    # scores in a column for each class, named after it: `score_yes`.
+    table: pd.DataFrame
+    class_names: tuple[str, ...]
+    name: str  # of the function that made the network
+    trained: str  # what was trained, and how
+    data_hash: str  # of the events
+    folder: Path  # where the folds are kept
+    is_reusable: bool  # whether another process uses the kept folds
+
+    @property
+    def accuracies(self) -> pd.DataFrame:
+        """Return the fraction of correct answers, by speaker (rows) and seed (columns)."""
+        is_correct = self.table.label == self.table.answer
+        return is_correct.groupby([self.table.speaker, self.table.seed]).mean().unstack("seed")
+
+    @property
+    def mean(self) -> float:
+        """Return the mean accuracy over speakers and seeds, in percent."""
+        return 100 * float(self.accuracies.to_numpy().mean())
+
+    @property
+    def ci95(self) -> float:
+        """Return half the 95 % interval of `mean`, in percentage points; NaN for one speaker."""
+        values = 100 * self.accuracies.to_numpy()
+        return float(interval(values)[1]) if len(values) > 1 else float("nan")
+
+    @property
+    def worst_speaker(self) -> int:
+        """Return the speaker with the lowest accuracy, which is the mean over seeds."""
+        return int(self.accuracies.mean(axis=1).idxmin())
+
+    @property
+    def chance(self) -> float:
+        """Return the accuracy of the best constant answer, in percent, as a mean over speakers."""
+        shares = pd.crosstab(self.table.speaker, self.table.label, normalize="index")
+        return 100 * float(shares.mean().max())
+
+    @property
+    def over(self) -> str:
+        """Return what the interval is over, as results must say it."""
+        n_speakers, n_seeds = self.accuracies.shape
+        if n_seeds == 1:
+            return "over speakers only; one seed"
+        return f"over {n_speakers} speakers and {n_seeds} seeds, crossed"
+
+    def __str__(self) -> str:
+        """Return the summary that is printed."""
+        accuracies = self.accuracies
+        if len(accuracies) > 1:
+            first = f"{self.mean:.1f} ± {self.ci95:.1f} % of the utterances of unseen speakers"
+            over = f"(mean of {len(accuracies)} speakers, 95 % interval {self.over})"
+        else:
+            first = f"{self.mean:.1f} % of the utterances of an unseen speaker"
+            over = "(no interval, because one speaker was held out)"
+        worst = self.worst_speaker
+        n_utterances = self.table.utterance.nunique()
+        kept = "used again by the same call" if self.is_reusable else "not reusable"
+        lines = [
+            f"{self.name} classifies {first} correctly",
+            over,
+            f"worst speaker: {worst}, {accuracies.loc[worst].mean():.1%}",
+            f"chance level: {self.chance:.1f} %",
+            f"tested on: {n_utterances} utterances of {len(self.class_names)} classes",
+            f"trained: {self.trained}",
+            f"folds: {self.folder}, {kept}",
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def compare(self, other: "Judgement") -> Comparison:
+        """Compare the network with another one that was judged on the same utterances.
+
+        The input and the training may differ: then the comparison is of these, too, and says so.
+
+        Parameters
+        ----------
+        other : Judgement
+            What is subtracted. It has the same speakers, seeds and utterances.
+
+        Returns
+        -------
+        Comparison
+            The paired difference, with its interval and a verdict.
+
+        Raises
+        ------
+        ValueError
+            If the two have other speakers, seeds, classes or utterances, or only one speaker.
+        """
+        self._check_comparable(other)
+        found = difference(self._runs(), other._runs(), "accuracy", over="speaker")
+        differs = ""
+        if self.data_hash != other.data_hash:
+            differs = "The networks had different inputs, so this compares the inputs, too."
+        names = (self.name, other.name)
+        return Comparison(names, found.mean, found.ci95, found.p, self.over, differs)
+
+    def _check_comparable(self, other: "Judgement") -> None:
+        """Raise ValueError if the pairs of runs aren't of the same utterances."""
+        if not isinstance(other, Judgement):
+            raise TypeError(f"compare: give a Judgement, not an object of {type(other).__name__}")
+        here = self.accuracies
+        there = other.accuracies
+        for what, a, b in (
+            ("speakers", here.index, there.index),
+            ("seeds", here.columns, there.columns),
+            ("classes", pd.Index(self.class_names), pd.Index(other.class_names)),
+        ):
+            if not a.equals(b):
+                raise ValueError(
+                    f"not comparable: {self.name} has the {what} {_listed(a)}, {other.name} "
+                    f"{_listed(b)}. Judge both with the same {what}."
+                )
+        names = ["utterance", "file", "row", "speaker", "seed", "label"]
+        own = self.table[[name for name in names if name in self.table]]
+        its = other.table[[name for name in names if name in other.table]]
+        if not own.equals(its):
+            raise ValueError(
+                f"not comparable: {self.name} and {other.name} were tested on other utterances. "
+                "Judge both with the same events."
+            )
+        if len(here) < 2:
+            raise ValueError(
+                "not comparable: one speaker was held out, and an interval needs two at least. "
+                "Judge both with more speakers."
+            )
+
+    def _runs(self) -> pd.DataFrame:
+        """Return a row for each speaker and seed, with the accuracy."""
+        return self.accuracies.stack().rename("accuracy").reset_index()
+
+
+def judge(
+    make_model: MakeModel,
+    events: Events,
+    *,
+    epochs: int | None = None,
+    seeds: Sequence[int] = (0,),
+    speakers: Sequence[int] | None = None,
+    device: str = "cpu",
+    options: JudgeOptions | None = None,
+) -> Judgement:
+    """Train a network with each speaker held out in turn, and test it on that speaker.
+
+    The training is the study's: Adam with a learning rate that falls in steps, on the compiled
+    engine where that can compute the network. Everybody but the held-out speaker trains. The folds
+    are trained in parallel on all cores, each with one thread. Each is kept when it is finished,
+    below ``runs/judge`` in the working directory, and the same call uses it again, also after an
+    interruption. The results don't depend on the number of processes.
+
+    A fold counts as the same if all these are the same: the content of the file with `make_model`
+    and its name there, what the untrained network computes, the events, the settings, the speaker,
+    and the seed. Other files that the file imports don't count.
+
+    Parameters
+    ----------
+    make_model : callable
+        Takes the number of units and the number of classes; returns a new, untrained network, which
+        maps frames (steps, batch, units) to class scores (batch, classes). A function, a lambda
+        function or a class. It draws its weights from torch's global generator, which is seeded.
+    events : Events
+        The utterances, from `load_events`.
+    epochs : int, optional
+        Passes over the training utterances; default: 30, or those of the options.
+    seeds : sequence of int
+        The network is trained once for each, with other weights and another order of utterances.
+    speakers : sequence of int, optional
+        Who is held out in turn; default: every speaker. Speakers who aren't named train in every
+        fold, so a fold is the same as without this argument.
+    device : str
+        Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the
+        other. We had no GPU to try this on.
+    options : JudgeOptions, optional
+        Batch size, learning rate, augmentation, number of processes, folder.
+
+    Returns
+    -------
+    Judgement
+        Accuracies with intervals, and a table of utterances with class scores.
+
+    Raises
+    ------
+    TypeError
+        If `make_model` isn't callable with two numbers, or returns no module, or its class scores
+        have another shape.
+    ValueError
+        If an argument can't be used, a class would be missing in training, or the training
+        diverges. The message says what to do.
+    """
+    options = options or JudgeOptions()
+    if epochs is not None:
+        options = replace(options, train_config=replace(options.train_config, epochs=epochs))
+    _check_arguments(make_model, events, device)
+    seeds = _whole_numbers("seeds", seeds)
+    folds = _checked_folds(events, speakers)
+    network = _tried(make_model, events, options, device)
+    if len(seeds) > 1 and not network.has_random_weights:
+        warnings.warn(
+            f"make_model: {name_of(make_model)} draws the same weights for every seed. It must "
+            "take them from torch's global generator, without seeding that itself.",
+            stacklevel=2,
+        )
+    data_hash = _hash_of(events)
+    identity, is_reusable = _identify(make_model, network, data_hash, options, device)
+    text = json.dumps(identity, indent=2)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:N_DIGITS]
+    folder = Path(options.folder).expanduser() / f"{as_run_name(name_of(make_model))}-{digest}"
+    tasks = []
+    for fold, seed in itertools.product(folds, seeds):
+        task = FoldTask(
+            make_model=make_model,
+            events=events,
+            fold=fold,
+            seed=seed,
+            config=options.train_config,
+            options=options.train_options,
+            device=device,
+            identity=text,
+            folder=folder.absolute(),
+        )
+        tasks.append(task)
+    with atomic(folder / "settings.json") as unfinished:
+        unfinished.write_text(f"{text}\n", encoding="utf-8")
+    n_processes = options.n_processes or joblib.cpu_count()
+    if torch.device(device).type != "cpu":
+        n_processes = 1
+    scores = _train_missing(tasks, n_processes, is_reusable)
+    return Judgement(
+        table=_table(tasks, scores),
+        class_names=events.class_names,
+        name=name_of(make_model),
+        trained=_description(network, events, options),
+        data_hash=data_hash,
+        folder=folder,
+        is_reusable=is_reusable,
+    )
+
+
+def _check_arguments(make_model: object, events: object, device: str) -> None:
+    """Raise TypeError or ValueError if an argument can't be used at all."""
+    if not callable(make_model) or isinstance(make_model, nn.Module):
+        raise TypeError(
+            f"make_model: {quoted(make_model)} makes no networks. Give a function or a class that "
+            "takes the numbers of units and of classes and returns a new network, because every "
+            "fold needs an untrained one."
+        )
+    try:
+        inspect.signature(make_model).bind(1, 2)
+    except TypeError as error:
+        name = name_of(make_model)
+        raise TypeError(
+            f"make_model: {name} must take two arguments, the numbers of units and of classes "
+            f"({error}). With others, give lambda n_units, n_classes: {name}(...)"
+        ) from None
+    except ValueError:  # of a class in C, whose signature nobody knows
+        pass
+    if not isinstance(events, Events):
+        raise TypeError(
+            f"events: give Events, from load_events, not an object of type {type(events).__name__}"
+        )
+    if len(events) == 0:
+        raise ValueError("events: there is no utterance")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises each of them
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {quoted(device)}: torch can't use it here ({reason})") from None
+
+
+def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
+    """Return the numbers of an argument as a list; ValueError if there is none, or one twice."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} {quoted(values)}: give several, such as (0, 1), or one as (0,)")
+    numbers = []
+    for value in values:
+        try:
+            numbers.append(operator.index(value))  # also a whole number of numpy's
+        except TypeError:
+            raise ValueError(f"{name} {quoted(value)}: must be whole numbers") from None
+        check_whole(name, numbers[-1], 0, 2**63 - 1)
+    if not numbers:
+        raise ValueError(f"{name}: there is none. Give one at least.")
+    for number in numbers:
+        if numbers.count(number) > 1:
+            raise ValueError(f"{name} {number}: is named more than once")
+    return numbers
+
+
+def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]:
+    """Return the folds; ValueError if one of them has a class in the test only."""
+    chosen = None if speakers is None else sorted(_whole_numbers("speakers", speakers))
+    folds = speaker_folds(events, chosen)
+    counts = np.bincount(events.labels, minlength=len(events.class_names))
+    if len(counts) < 2:
+        raise ValueError(f"events: there is only one class, {events.class_names[0]}")
+    for name, count in zip(events.class_names, counts, strict=True):
+        if count < 2:
+            there = "one utterance" if count else "no utterance"
+            raise ValueError(
+                f"class {name}: there is {there}. Add some by two speakers at least, or leave the "
+                "class out: events.of_classes([...])."
+            )
+    incomplete = []
+    for fold in folds:
+        training = set(events.labels[fold.training].tolist())
+        test = set(events.labels[fold.test].tolist())
+        for label, name in enumerate(events.class_names):
+            if label not in training:
+                raise ValueError(
+                    f"class {name}: only {fold.name} has utterances of it, so none is left for "
+                    "training when this speaker is held out. Add some by another speaker, or leave "
+                    "the class out: events.of_classes([...])."
+                )
+            if label not in test:
+                incomplete.append(f"{fold.name} has no utterance of {name}")
+    if incomplete:
+        more = f", and {len(incomplete) - NAMED} more" if len(incomplete) > NAMED else ""
+        warnings.warn(
+            f"events: {', '.join(incomplete[:NAMED])}{more}. Accuracies of these speakers are over "
+            "the other classes.",
+            stacklevel=3,
+        )
+    return folds
+
+
+def _tried(
+    make_model: MakeModel, events: Events, options: JudgeOptions, device: str
+) -> TriedNetwork:
+    """Try a batch; an exception in the user's code has a traceback that begins there."""
+    try:
+        return try_network(make_model, events, options.train_options, device)
+    except Exception as error:
+        package = Path(__file__).parents[1]
+        position = error.__traceback__
+        while position and Path(position.tb_frame.f_code.co_filename).is_relative_to(package):
+            position = position.tb_next
+        raise error.with_traceback(position or error.__traceback__) from error.__cause__
+
+
+def _hash_of(events: Events) -> str:
+    """Return a hash of the content of events; where they were read doesn't count."""
+    digest = hashlib.sha256()
+    header = (events.class_names, events.n_steps, events.n_units, events.step_ms)
+    digest.update(repr(header).encode())
+    for values in (events.steps, events.units, events.offsets, events.labels, events.speakers):
+        digest.update(np.ascontiguousarray(values, dtype=np.int64).tobytes())
+    return digest.hexdigest()[:N_DIGITS]
+
+
+def _identify(
+    make_model: MakeModel,
+    network: TriedNetwork,
+    data_hash: str,
+    options: JudgeOptions,
+    device: str,
+) -> tuple[dict[str, Any], bool]:
+    """Return what makes a call the same as an earlier one, and whether that is another process's.
+
+    An object that is in no file is described by its code, which cloudpickle sends to processes.
+    That lacks modules which were edited and imported again, so it counts in this process only.
+    """
+    made_by = object_identity(make_model)
+    is_reusable = made_by is not None
+    if made_by is None:
+        code = hashlib.sha256(cloudpickle.dumps(make_model)).hexdigest()
+        made_by = {"object": name_of(make_model), "code": code, "process": _PROCESS}
+    fitted = options.train_options
+    identity = {
+        "make_model": made_by,
+        "network": network.sample,
+        "events": data_hash,
+        "training": asdict(options.train_config),
+        "augmentation": asdict(fitted.augmentation) if fitted.augmentation else None,
+        "quantization": asdict(fitted.quantization) if fitted.quantization else None,
+        "engine": fitted.engine,
+        "device": torch.device(device).type,
+        "numerics": NUMERICS,
+    }
+    return identity, is_reusable
+
+
+def _train_missing(
+    tasks: Sequence[FoldTask], n_processes: int, is_reusable: bool
+) -> list[np.ndarray]:
+    """Train the folds whose class scores aren't kept; return those of all folds, in their order."""
+    missing = []
+    for task in tasks:
+        try:
+            read_scores(task)
+        except FoldError:  # absent, or damaged
+            missing.append(task)
+    folder = tasks[0].folder
+    n_kept = len(tasks) - len(missing)
+    print(f"{len(tasks)} folds, {n_kept} of them finished before, kept in {folder}")
+    if not is_reusable:
+        name = name_of(tasks[0].make_model)
+        print(f"{name} is in no file: its folds count until this Python ends, not in another one.")
+    bar = tqdm(
+        desc="folds",
+        total=len(tasks),
+        initial=n_kept,
+        smoothing=0,  # time left by the mean fold, because several end at the same time
+    )
+    try:
+        with bar:
+            for _ in train_folds(missing, n_processes):
+                bar.update()
+    except KeyboardInterrupt:
+        print(
+            f"Interrupted. {bar.n} of {len(tasks)} folds are finished and kept. The same call "
+            "trains only the others."
+        )
+        raise
+    return [read_scores(task) for task in tasks]
+
+
+def _table(tasks: Sequence[FoldTask], scores: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Return a row for each utterance and seed."""
+    events = tasks[0].events
+    class_names = np.array(events.class_names)
+    places = origin(events)
+    tables = []
+    for task, of_fold in zip(tasks, scores, strict=True):
+        test = task.fold.test
+        columns: dict[str, Any] = {"utterance": test}
+        columns |= {name: values[test] for name, values in places.items()}
+        columns |= {
+            "speaker": events.speakers[test],
+            "seed": task.seed,
+            "label": class_names[events.labels[test]],
+            "answer": class_names[answers(of_fold)],
+        }
+        for label, name in enumerate(events.class_names):
+            columns[f"{SCORE}{name}"] = of_fold[:, label]
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _description(network: TriedNetwork, events: Events, options: JudgeOptions) -> str:
+    """Say what was trained, and how."""
+    config = options.train_config
+    text = (
+        f"{network.class_name} with {network.n_parameters:,} parameters, {config.epochs} epochs, "
+        f"batches of {config.batch_size}, lr {config.lr:g}, inputs of {events.n_units} units x "
+        f"{events.n_steps} steps"
+    )
+    return f"{text}, augmented" if options.train_options.augmentation else text
+
+
+def _listed(values: Iterable) -> str:
+    """Return values with commas between them, shortened."""
+    return quoted(", ".join(map(str, values)))

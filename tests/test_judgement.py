@@ -1,0 +1,561 @@
+"""Judging a network on unseen speakers: against a loop by hand, when interrupted, and bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from shd_helpers.events.augmentation import Augmentation
+from shd_helpers.events.downsampling import Events
+from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.objects import load_object
+from shd_helpers.study import judgement
+from shd_helpers.study.folds import seeded
+from shd_helpers.study.judgement import Judgement, JudgeOptions, judge
+from shd_helpers.study.training import TrainConfig, TrainOptions
+
+N_UNITS = 12
+N_STEPS = 10
+CLASSES = ("yes", "no", "stop")
+FAST = TrainConfig(epochs=2, lr=1e-2, lr_step=1)
+HERE = JudgeOptions(train_config=FAST, n_processes=1)
+
+
+def toy_events(n_speakers=3, takes=2, seed=0):
+    """Each class has more events in four of the units; speakers differ in how many more."""
+    rng = np.random.default_rng(seed)
+    utterances = [(s, c) for s in range(n_speakers) for c in range(3) for _ in range(takes)]
+    matrices = []
+    for speaker, label in utterances:
+        matrix = rng.random((N_STEPS, N_UNITS)) < 0.1
+        matrix[:, 4 * label : 4 * label + 4] |= rng.random((N_STEPS, 4)) < 0.15 + 0.05 * speaker
+        matrices.append(np.argwhere(matrix))
+    speakers, labels = np.array(utterances).T
+    steps, units = np.concatenate(matrices).T.astype(np.uint16)
+    offsets = np.cumsum([0, *map(len, matrices)])
+    return Events(steps, units, offsets, labels, speakers, CLASSES, N_STEPS, N_UNITS)
+
+
+class MeanThenLinear(nn.Module):
+    """A plain network: the mean over steps, and two linear layers with dropout between them."""
+
+    def __init__(self, n_units, n_classes):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_units, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, n_classes)
+        )
+
+    def forward(self, frames):
+        return self.layers(frames.mean(0))
+
+
+def spiking(n_units, n_classes):
+    generator = torch.Generator().manual_seed(torch.initial_seed())
+    return SpikingNetwork((n_units, 8, n_classes), NetworkConfig(), generator)
+
+
+@pytest.fixture(autouse=True)
+def working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def events():
+    return toy_events()
+
+
+def scores_of(result):
+    return result.table[[f"score_{name}" for name in CLASSES]].to_numpy()
+
+
+def by_hand(events, held_out, seed, epochs=2):
+    """Train and test as the documentation says, with nothing but torch."""
+    dense = torch.from_numpy(events.to_frames(range(len(events))))
+    labels = torch.from_numpy(events.labels)
+    train = torch.from_numpy(np.flatnonzero(events.speakers != held_out))
+    test = np.flatnonzero(events.speakers == held_out)
+    torch.manual_seed(seed)
+    model = MeanThenLinear(N_UNITS, 3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    order = torch.Generator().manual_seed(seed)
+    for epoch in range(epochs):
+        optimizer.param_groups[0]["lr"] = 1e-2 * 0.5**epoch
+        for batch in torch.randperm(len(train), generator=order).split(8):
+            loss = nn.functional.cross_entropy(model(dense[:, train[batch]]), labels[train[batch]])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        return model.eval()(dense[:, test]).numpy()
+
+
+def test_a_loop_by_hand_gives_the_same_scores_and_accuracies(events):
+    result = judge(MeanThenLinear, events, seeds=(0, 5), options=HERE)
+    table = result.table.assign(correct=result.table.label == result.table.answer)
+    assert len(table) == 2 * len(events)
+    for speaker in range(3):
+        for seed in (0, 5):
+            expected = by_hand(events, speaker, seed)
+            rows = table[(table.speaker == speaker) & (table.seed == seed)]
+            assert rows.utterance.tolist() == np.flatnonzero(events.speakers == speaker).tolist()
+            found = rows[[f"score_{name}" for name in CLASSES]].to_numpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            labels = events.labels[events.speakers == speaker]
+            accuracy = np.mean(expected.argmax(1) == labels)
+            assert result.accuracies.loc[speaker, seed] == pytest.approx(accuracy)
+            assert rows.correct.mean() == pytest.approx(accuracy)
+
+
+def test_the_table_does_not_depend_on_the_number_of_processes(events):
+    one = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=HERE)
+    parallel = JudgeOptions(train_config=FAST, n_processes=2, folder="others")
+    two = judge(lambda u, c: MeanThenLinear(u, c), events, seeds=(0, 1), options=parallel)
+    assert one.table.equals(two.table)
+    assert one.folder.parent != two.folder.parent
+
+
+def test_global_generators_go_on_as_if_nothing_had_happened(events):
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    judge(MeanThenLinear, events, options=HERE)
+    assert torch.equal(torch.rand(3), expected)
+    with seeded(1, "cpu"):
+        first = np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+    with seeded(1, "cpu"):
+        assert (np.random.rand(), torch.rand(1).item()) == first  # noqa: NPY002
+
+
+def test_spiking_networks_and_augmentation_are_trained_as_in_the_study(events):
+    plain = judge(spiking, events, options=HERE)
+    options = TrainOptions(augmentation=Augmentation(shift_units=2))
+    augmented = judge(spiking, events, options=JudgeOptions(FAST, options, n_processes=1))
+    assert "augmented" in str(augmented) and "augmented" not in str(plain)
+    assert plain.folder != augmented.folder
+    assert not np.array_equal(scores_of(plain), scores_of(augmented))
+
+
+def test_speakers_restricts_who_is_held_out_and_the_others_still_train(events):
+    everybody = judge(MeanThenLinear, events, options=HERE)
+    some = judge(MeanThenLinear, events, speakers=[2, 0], options=HERE)
+    assert some.accuracies.index.tolist() == [0, 2]
+    expected = everybody.table[everybody.table.speaker != 1].reset_index(drop=True)
+    assert some.table.equals(expected)
+    assert some.folder == everybody.folder
+
+
+def test_a_finished_fold_is_used_again_and_a_damaged_one_is_not(events, capsys):
+    first = judge(MeanThenLinear, events, options=HERE)
+    paths = sorted(first.folder.glob("*.npz"))
+    assert len(paths) == 3 and first.folder.parent == Path("runs/judge")
+    written = [path.stat().st_mtime_ns for path in paths]
+    paths[1].write_bytes(paths[1].read_bytes()[:-100])
+    capsys.readouterr()
+    again = judge(MeanThenLinear, events, options=HERE)
+    assert "3 folds, 2 of them finished before" in capsys.readouterr().out
+    is_same = [path.stat().st_mtime_ns == time for path, time in zip(paths, written, strict=True)]
+    assert is_same == [True, False, True]
+    assert again.table.equals(first.table)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda events: (events, {"epochs": 1}),
+        lambda events: (toy_events(seed=1), {}),
+        lambda events: (events, {"options": JudgeOptions(TrainConfig(2, lr=2e-2), n_processes=1)}),
+    ],
+)
+def test_other_settings_or_events_are_other_folds(events, change):
+    first = judge(MeanThenLinear, events, options=HERE)
+    other_events, arguments = change(events)
+    other = judge(MeanThenLinear, other_events, **({"options": HERE} | arguments))
+    assert other.folder != first.folder
+
+
+FILE = """
+import torch
+
+class Scaled(torch.nn.Linear):
+    def forward(self, frames):
+        return super().forward(frames.sum(0)) * SCALE
+
+SCALE = 1.0
+
+def make(scale=1.0):
+    def build(n_units, n_classes):
+        network = Scaled(n_units, n_classes)
+        with torch.no_grad():
+            network.weight *= scale
+        return network
+    return build
+"""
+
+
+def test_a_file_that_changed_makes_other_folds(events, working_directory):
+    path = working_directory / "mine.py"
+    path.write_text(FILE)
+    options = JudgeOptions(train_config=FAST, n_processes=2)  # other processes can't import it
+    first = judge(load_object("mine.py:Scaled"), events, options=options)
+    assert first.is_reusable
+    assert judge(load_object("mine.py:Scaled"), events, options=options).folder == first.folder
+    path.write_text(f"# a comment\n{FILE}")
+    assert judge(load_object("mine.py:Scaled"), events, options=HERE).folder != first.folder
+
+
+def test_functions_of_one_name_that_compute_something_else_have_other_folds(
+    events, working_directory
+):
+    (working_directory / "mine.py").write_text(FILE)
+    folders = set()
+    for scale in (1.0, 2.0):
+        make_model = load_object(f"mine.py:make(scale={scale})")
+        folders.add(judge(make_model, events, options=HERE).folder)
+    assert len(folders) == 2
+
+
+def in_a_notebook():
+    """Return a function as a cell of a notebook defines it: its file doesn't exist."""
+    namespace = {"nn": nn, "MeanThenLinear": MeanThenLinear, "__name__": "__main__"}
+    source = "def cell(n_units, n_classes):\n    return MeanThenLinear(n_units, n_classes)\n"
+    exec(compile(source, "/tmp/ipykernel_1/1.py", "exec"), namespace)
+    return namespace["cell"]
+
+
+def test_folds_of_a_function_without_a_file_count_in_this_process_only(events, monkeypatch, capsys):
+    cell = in_a_notebook()
+    first = judge(cell, events, options=HERE)
+    assert not first.is_reusable and "not reusable" in str(first)
+    out = capsys.readouterr().out
+    assert out.count("is in no file") == 1
+    again = judge(cell, events, options=HERE)
+    assert "3 of them finished before" in capsys.readouterr().out
+    assert again.folder == first.folder
+    monkeypatch.setattr(judgement, "_PROCESS", "another process")
+    other = judge(cell, events, options=HERE)
+    assert "0 of them finished before" in capsys.readouterr().out
+    assert other.table.equals(first.table)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from tests.test_judgement import FAST, MeanThenLinear, toy_events
+from shd_helpers.study.judgement import judge, JudgeOptions
+
+def slow(n_units, n_classes):
+    if Path("wait").exists() and len(list(Path("runs/judge").glob("*/*.npz"))) >= 2:
+        time.sleep(600)
+    return MeanThenLinear(n_units, n_classes)
+
+options = JudgeOptions(train_config=FAST, n_processes=int(sys.argv[1]))
+result = judge(slow, toy_events(), seeds=(0, 1), options=options)
+result.table.to_pickle("table")
+"""
+
+
+@pytest.mark.parametrize(("how", "n_processes"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
+def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events, how, n_processes):
+    """Ctrl-C reaches all processes of a terminal, SIGKILL only this one."""
+    program = working_directory / "program.py"
+    program.write_text(SLOW)
+    (working_directory / "wait").touch()
+    command = [sys.executable, str(program), str(n_processes)]
+    root = str(Path(__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])}
+    with Path("log").open("w") as log:
+        running = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+        try:
+            kept = wait_for_folds(working_directory, running, 2)
+        finally:
+            if how == signal.SIGINT:
+                os.killpg(running.pid, how)
+            else:
+                running.kill()
+            running.wait()
+    assert running.returncode != 0
+    if how == signal.SIGINT:
+        assert f"Interrupted. {len(kept)} of 6 folds are finished" in Path("log").read_text()
+    written = {path: path.stat().st_mtime_ns for path in kept}
+    (working_directory / "wait").unlink()
+    ended = subprocess.run(
+        [*command[:2], "1"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert f"6 folds, {len(kept)} of them finished before" in ended.stdout
+    assert written == {path: path.stat().st_mtime_ns for path in kept}
+    expected = judge(MeanThenLinear, events, seeds=(0, 1), options=HERE)
+    assert pd.read_pickle("table").equals(expected.table)
+
+
+def wait_for_folds(folder, running, n):
+    """Wait until a program keeps some folds and can't finish others; return them."""
+    end = time.monotonic() + 300
+    while time.monotonic() < end and running.poll() is None:
+        kept = sorted(folder.glob("runs/judge/*/*.npz"))
+        if len(kept) >= n:
+            time.sleep(2)  # another process may just be finishing one
+            return sorted(folder.glob("runs/judge/*/*.npz"))
+        time.sleep(0.05)
+    raise AssertionError(Path("log").read_text())
+
+
+def made_up(correct, folder="folder", name="first", speakers=None, data_hash="a"):
+    """Return a judgement of ten utterances for each speaker and seed, by numbers of right ones."""
+    rows = []
+    for position, of_speaker in enumerate(correct):
+        speaker = speakers[position] if speakers else position
+        for seed, n_correct in enumerate(of_speaker):
+            for number in range(10):
+                label = CLASSES[number % 2]
+                answer = label if number < n_correct else CLASSES[2]
+                rows.append((10 * speaker + number, speaker, seed, label, answer))
+    table = pd.DataFrame(rows, columns=["utterance", "speaker", "seed", "label", "answer"])
+    return Judgement(table, CLASSES, name, "a network", data_hash, Path(folder), True)
+
+
+def test_the_interval_over_speakers_only_is_student_s():
+    result = made_up([[5], [7], [9], [8]])
+    low, high = stats.ttest_1samp([50, 70, 90, 80], 0).confidence_interval(0.95)
+    assert result.mean == pytest.approx(72.5)
+    assert result.ci95 == pytest.approx((high - low) / 2)
+    assert result.worst_speaker == 0
+    assert result.chance == pytest.approx(50)  # half of the utterances are "yes"
+    text = str(result)
+    assert f"72.5 ± {(high - low) / 2:.1f} %" in text
+    assert "over speakers only; one seed" in text and "worst speaker: 0, 50.0%" in text
+    assert "40 utterances of 3 classes" in text
+
+
+def test_the_interval_is_over_speakers_and_seeds_crossed():
+    """Mean squares of a two-way analysis of variance, computed with plain loops."""
+    correct = [[5, 6, 4], [7, 7, 9], [9, 8, 10], [8, 6, 6]]
+    values = 10.0 * np.array(correct)
+    mean = values.mean()
+    of_speakers = 3 * sum((row.mean() - mean) ** 2 for row in values) / 3
+    of_seeds = 4 * sum((column.mean() - mean) ** 2 for column in values.T) / 2
+    rest = 0.0
+    for row in values:
+        for seed in range(3):
+            rest += (row[seed] - row.mean() - values[:, seed].mean() + mean) ** 2
+    rest /= 3 * 2
+    variance = max(of_speakers, of_seeds, of_speakers + of_seeds - rest) / 12
+    t_speakers, t_seeds = stats.t.ppf(0.975, 3), stats.t.ppf(0.975, 2)
+    t = (of_speakers * t_speakers + of_seeds * t_seeds) / (of_speakers + of_seeds)
+    result = made_up(correct)
+    assert result.ci95 == pytest.approx(t * variance**0.5)
+    assert "over 4 speakers and 3 seeds, crossed" in str(result)
+
+
+def test_one_speaker_has_no_interval():
+    result = made_up([[5, 6]])
+    assert np.isnan(result.ci95) and "no interval" in str(result) and "±" not in str(result)
+    with pytest.raises(ValueError, match="one speaker was held out"):
+        result.compare(made_up([[6, 6]]))
+
+
+def test_a_comparison_is_paired_and_has_a_verdict():
+    first = made_up([[9], [7], [5], [8]])
+    second = made_up([[7], [4], [3], [5]], name="second")
+    found = first.compare(second)
+    low, high = stats.ttest_rel([90, 70, 50, 80], [70, 40, 30, 50]).confidence_interval(0.95)
+    assert found.mean == pytest.approx(25)
+    assert found.ci95 == pytest.approx((high - low) / 2)
+    assert found.verdict == "shown" and "first minus second: +25.0 ±" in str(found)
+    assert found.differs == "" and "one seed" in str(found)
+    assert first.compare(made_up([[9], [5], [7], [7]], data_hash="b")).verdict == "undecided"
+    assert "different inputs" in str(first.compare(made_up([[9], [5], [7], [7]], data_hash="b")))
+    assert first.compare(first).verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (made_up([[5], [6]]), "has the speakers '0, 1, 2', first '0, 1'"),
+        (made_up([[5, 5], [6, 6], [7, 7]]), "has the seeds"),
+        (made_up([[5], [6], [7]], speakers=[0, 1, 4]), "has the speakers"),
+    ],
+)
+def test_judgements_that_cannot_be_compared_say_why(other, message):
+    first = made_up([[5], [6], [7]])
+    with pytest.raises(ValueError, match=f"not comparable: first {message}"):
+        first.compare(other)
+
+
+def test_judgements_of_other_utterances_cannot_be_compared():
+    first = made_up([[5], [6], [7]])
+    with pytest.raises(ValueError, match="tested on other utterances"):
+        first.compare(replace(first, table=first.table.assign(label="no")))
+    with pytest.raises(TypeError, match="give a Judgement"):
+        first.compare(first.table)
+
+
+def test_the_same_network_at_every_call_is_refused(events):
+    network = MeanThenLinear(N_UNITS, 3)
+    with pytest.raises(ValueError, match="lambda returned the same network at two calls"):
+        judge(lambda u, c: network, events, options=HERE)
+
+
+def test_weights_that_do_not_depend_on_the_seed_are_told(events):
+    def seeds_itself(n_units, n_classes):
+        torch.manual_seed(0)
+        return MeanThenLinear(n_units, n_classes)
+
+    with pytest.warns(UserWarning, match="draws the same weights for every seed"):
+        judge(seeds_itself, events, seeds=(0, 1), options=HERE)
+
+
+def raises(n_units, n_classes):
+    raise KeyError("user's mistake")
+
+
+class RaisesLater(MeanThenLinear):
+    """Raises an exception when it is tested."""
+
+    def forward(self, frames):
+        if not self.training:
+            raise KeyError("user's mistake")
+        return super().forward(frames)
+
+
+def test_an_exception_in_the_users_code_shows_its_lines_and_not_ours(events):
+    with pytest.raises(KeyError, match="user's mistake") as caught:
+        judge(raises, events, options=HERE)
+    functions = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert functions[-1] == "raises" and "try_network" not in functions and "build" not in functions
+    with pytest.raises(KeyError, match="user's mistake") as caught:
+        judge(RaisesLater, events, options=HERE)
+    assert "speaker 0 held out and seed 0" in caught.value.__notes__[0]
+
+
+class TooMany(MeanThenLinear):
+    """Has a class too many."""
+
+    def __init__(self, n_units, n_classes):
+        super().__init__(n_units, n_classes + 1)
+
+
+class NothingToTrain(nn.Module):
+    """Has no parameters."""
+
+    def forward(self, frames):
+        return frames.mean(0)[:, :3].clone().requires_grad_()
+
+
+def too_many_spiking(n_units, n_classes):
+    return spiking(n_units, n_classes + 1)
+
+
+@pytest.mark.parametrize(
+    ("make_model", "kind", "message"),
+    [
+        (MeanThenLinear(4, 3), TypeError, "makes no networks"),
+        ("mine.py:network", TypeError, "makes no networks"),
+        (lambda n_units: None, TypeError, "must take two arguments"),
+        (lambda u, c: None, TypeError, "lambda returned None. It must return a torch.nn.Module"),
+        (lambda u, c: [1], TypeError, "returned an object of type list"),
+        (TooMany, TypeError, r"TooMany.forward returned a tensor of shape \(8, 4\)"),
+        (too_many_spiking, TypeError, r"must have the shape \(8, 3\)"),
+        (lambda u, c: NothingToTrain(), ValueError, "no parameters to train"),
+    ],
+)
+def test_what_makes_no_network_is_refused_before_training(events, make_model, kind, message):
+    with pytest.raises(kind, match=message):
+        judge(make_model, events, options=HERE)
+    assert not Path("runs").exists()
+
+
+def without(events, speaker, name):
+    label = CLASSES.index(name)
+    return events.take(np.flatnonzero((events.speakers != speaker) | (events.labels != label)))
+
+
+def only_by_one(events):
+    return without(without(events, 0, "no"), 1, "no")
+
+
+def one_utterance(events):
+    rest = only_by_one(events)
+    is_no = np.flatnonzero(rest.labels == 1)
+    return rest.take(np.setdiff1d(np.arange(len(rest)), is_no[1:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda events: events.take(np.flatnonzero(events.speakers == 1)), "are by speaker 1"),
+        (lambda events: events.take([]), "there is no utterance"),
+        (only_by_one, "class no: only speaker 2 has utterances of it"),
+        (one_utterance, "class no: there is one utterance"),
+        (lambda events: events.take(np.flatnonzero(events.labels != 0)), "class yes: .*no utter"),
+        (lambda events: events.of_classes(["no"]), "only one class, no"),
+    ],
+)
+def test_events_that_cannot_be_judged_with_get_a_sentence(events, change, message):
+    with pytest.raises(ValueError, match=message):
+        judge(MeanThenLinear, change(events), options=HERE)
+
+
+def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
+    with pytest.warns(UserWarning, match="speaker 0 has no utterance of no"):
+        result = judge(MeanThenLinear, without(events, 0, "no"), options=HERE)
+    assert set(result.table[result.table.speaker == 0].label) == {"yes", "stop"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"speakers": [7]}, "speakers 7: no such speaker here; there are 0, 1, 2"),
+        ({"speakers": [1, 1]}, "speakers 1: is named more than once"),
+        ({"speakers": []}, "speakers: there is none"),
+        ({"speakers": 1}, "speakers 1: give several"),
+        ({"seeds": ()}, "seeds: there is none"),
+        ({"seeds": (3, 3)}, "seeds 3: is named more than once"),
+        ({"seeds": 3}, "seeds 3: give several"),
+        ({"seeds": (0.5,)}, "seeds 0.5: must be whole numbers"),
+        ({"seeds": (-1,)}, "seeds -1: must be at least 0"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"device": "gpu"}, "device 'gpu': torch can't use it"),
+        ({"options": JudgeOptions(TrainConfig(3, lr=1), n_processes=1)}, "no finite number|NaN"),
+    ],
+)
+def test_arguments_that_cannot_be_used_get_a_sentence(events, arguments, message):
+    if "options" in arguments:  # a network that diverges
+        make_model = lambda u, c: nn.Sequential(Cubed(u, c))  # noqa: E731
+    else:
+        make_model = MeanThenLinear
+        arguments = {"options": HERE} | arguments
+    with pytest.raises(ValueError, match=message):
+        judge(make_model, events, **arguments)
+
+
+class Cubed(nn.Module):
+    """Has gradients that grow without limit."""
+
+    def __init__(self, n_units, n_classes):
+        super().__init__()
+        self.fc = nn.Linear(n_units, n_classes)
+
+    def forward(self, frames):
+        return (1e6 * self.fc(frames.sum(0))) ** 9
+
+
+def test_events_must_be_events():
+    with pytest.raises(TypeError, match="not an object of type list"):
+        judge(MeanThenLinear, [1, 2])
+    with pytest.raises(TypeError, match="train_config"):
+        JudgeOptions(TrainOptions())
