@@ -19,13 +19,15 @@ from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import Network
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import current_names, run_hash
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError
 
 _RESTORE = "Restore it: git checkout HEAD -- results."
+if not IN_CHECKOUT:
+    _RESTORE = "If it came with the package, install that again."
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 
 
@@ -102,17 +104,6 @@ class TrainedNetwork(NamedTuple):
             if module.endswith(layer_number) and has_classes:
                 state[name] = values[classes]
         return _trained(self.about, state, self.file, LANGUAGES[language])
-
-
-def networks_dir() -> Path:
-    """Return the folder of the pretrained networks.
-
-    Returns
-    -------
-    Path
-        ``results/networks``, or where the environment variable ``SHD_RESULTS_DIR`` says.
-    """
-    return results_dir() / "networks"
 
 
 def _trained(
@@ -259,7 +250,7 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     Parameters
     ----------
     path : str or Path
-        The file, or the name of one in ``results/networks/``, without its ending.
+        The file, or the name of one in `paths.networks_dir`, without its ending.
 
     Returns
     -------
