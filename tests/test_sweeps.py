@@ -298,7 +298,7 @@ def test_a_shard_with_a_failed_run_goes_on_and_names_it(home, monkeypatch, capsy
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "-1/4", "1", "1/4/2", "one/4", "1/4 ", ""])
 def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
-    stopped_by = call(monkeypatch, home.yaml, "--shard", text)
+    stopped_by = call(monkeypatch, home.yaml, f"--shard={text}")
     assert stopped_by.startswith("The sweep stopped.\n--shard ")
     assert home.log() == [] and not home.table.exists()
 
