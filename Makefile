@@ -1,6 +1,6 @@
 # Every target makes .venv and installs what it needs on first use.
 #   make study [DATASET=spoken|hd|shd|folder] [NAME=run folder] [ARGS="-p epochs 10"]
-#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--slurm 20"]
+#   make sweep SWEEP=learning_rate_epochs [DATASET=...] [ARGS="--workers 4" or "--shard 3/20"]
 #   make LOCKED=1 ... installs the versions in constraints.txt, with which the tests passed
 PYTHON ?= python3
 # where it is set, as in many containers, every kernel compiles torch and sympy anew: ten seconds
@@ -56,7 +56,7 @@ help:
 	@echo "make slow       the tests that take minutes"
 	@echo "make mutations  change the code in 24 ways; the check before rows are reused must find each"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
-	@echo "make slurm      sweeps on a small SLURM that is started for it (apt-get install slurm-wlm munge)"
+	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
 	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
@@ -69,8 +69,13 @@ help:
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --no-compile --progress-bar on -q -e '.[test]'
+	$(INSTALL) --no-compile --progress-bar on -q -e '.[study,sweeps]'
 	@touch $(INSTALLED)
+
+# what tests and linters need, and the circuit, which they include
+$(INSTALLED)-test: $(INSTALLED) circuit/pyproject.toml
+	$(INSTALL) --no-compile -q -e '.[study,sweeps,test]' -e ./circuit
+	@touch $(INSTALLED)-circuit $(INSTALLED)-test
 
 study: $(INSTALLED)
 	@$(PY) -m shd_helpers.study.notebooks $(if $(DATASET),-p dataset "$$DATASET") $(if $(NAME),-p run_name "$$NAME") $(ARGS)
@@ -118,13 +123,13 @@ lab: $(INSTALLED)-circuit
 	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
 	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-bench: $(INSTALLED)-circuit
+bench: $(INSTALLED)-test
 	$(PY) -m scripts.benchmarks.run $(ARGS)
 
-bench-table: $(INSTALLED)-circuit
+bench-table: $(INSTALLED)-test
 	$(PY) -m scripts.benchmarks.run --table $(ARGS)
 
-lint: $(INSTALLED)-circuit
+lint: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
@@ -133,10 +138,10 @@ lint: $(INSTALLED)-circuit
 test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
-slow: $(INSTALLED)-site $(INSTALLED)-fpga
+slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
 
-mutations: $(INSTALLED)
+mutations: $(INSTALLED)-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" tests/test_behavior.py
 
 # installs the package anew: not while something runs
@@ -144,10 +149,10 @@ $(INSTALLED)-browser: $(INSTALLED)
 	$(INSTALL) -q -e '.[browser]'
 	@touch $(INSTALLED)-browser
 
-browser: $(INSTALLED)-browser $(INSTALLED)-say
+browser: $(INSTALLED)-test $(INSTALLED)-browser $(INSTALLED)-say
 	$(PY) -m pytest -m browser
 
-slurm: $(INSTALLED)
+slurm: $(INSTALLED)-test
 	$(PY) -m pytest -m slurm tests/test_slurm.py
 
 notebooks: $(INSTALLED)-circuit
@@ -165,7 +170,7 @@ site: $(INSTALLED)-site $(INSTALLED)-say
 	@echo "Open build/site/index.html"
 
 # without local versions such as torch's +cpu, for PyPI has none
-lock: $(INSTALLED)
+lock: $(INSTALLED)-test
 	$(PY) -m pip freeze --all --exclude-editable | sed -e 's/+.*//' -e '/^pip==/d' > constraints.txt
 
 clean:

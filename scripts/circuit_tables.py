@@ -19,7 +19,7 @@ from scripts.networks import run_folders
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.network import Quantization, answers
-from shd_helpers.paths import results_dir, runs_dir
+from shd_helpers.paths import networks_dir, results_dir, runs_dir
 from shd_helpers.study import (
     evaluate,
     load_network,
@@ -28,7 +28,7 @@ from shd_helpers.study import (
     read_run,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.pretrained import TrainedNetwork, networks_dir
+from shd_helpers.study.pretrained import TrainedNetwork
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)  # of random disturbances
 SLOWER = (0.1, 0.25, 0.5, 1.0)  # by which share the clock is slower

@@ -14,9 +14,9 @@ import pandas as pd
 
 from shd_helpers.command import run
 from shd_helpers.files import atomic
+from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.study.pretrained import networks_dir
-from shd_helpers.study.tables import TableError, read_table, results_dir
+from shd_helpers.study.tables import TableError, read_table
 
 WANTED = 0.99  # share of the answers that are right
 

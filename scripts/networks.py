@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shd_helpers.command import run as run_command
-from shd_helpers.paths import runs_dir
+from shd_helpers.paths import networks_dir, runs_dir
 from shd_helpers.study import read_run, save_pretrained
-from shd_helpers.study.pretrained import networks_dir
 from shd_helpers.study.run_folder import RunError
 
 

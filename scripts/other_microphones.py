@@ -14,9 +14,8 @@ from tqdm import tqdm
 from shd_helpers.command import run
 from shd_helpers.data.microphone import RecordingError, encode_utterance
 from shd_helpers.files import atomic
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import networks_dir, results_dir
 from shd_helpers.study import evaluate, input_of, load_pretrained
-from shd_helpers.study.pretrained import networks_dir
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 import os
 import warnings
 
+__version__ = "0.1.0"  # of the package; pyproject.toml reads it here
+
 # numba refuses such a number when it is imported, with a traceback that doesn't name the variable
 _threads = os.environ.get("NUMBA_NUM_THREADS")
 if _threads is not None and not (_threads.isdecimal() and int(_threads) > 0):

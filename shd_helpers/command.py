@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from shd_helpers.extras import MissingExtraError
 from shd_helpers.paths import check_checkout
 
 
@@ -51,7 +52,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command's main function, and end the process with its exit status.
 
     Characters that the terminal's encoding doesn't have, such as an umlaut in a file's name, are
-    printed as escapes. If standard output can't be written, for instance because it is a file on
+    printed as escapes. If a library is missing, the process ends with pip's command that installs
+    it. If standard output can't be written, for instance because it is a file on
     a full disk, the process ends with a sentence instead of a traceback. If the program that reads
     the output has ended (``| head``), it ends like a program that the signal SIGPIPE stops.
 
@@ -80,6 +82,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         try:
             status = main()
+        except MissingExtraError as error:
+            sys.exit(str(error))
         finally:  # also where the process ends with a message or a help text
             output.flush()
     except (OSError, SystemExit) as error:

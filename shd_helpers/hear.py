@@ -1,4 +1,4 @@
-"""Classify a spoken digit: ``python -m shd_helpers.hear digit.wav``, or from a microphone.
+"""Classify a spoken digit: ``shd hear digit.wav``, or from a microphone.
 
 From Python, a `Listener` does the same: ``Listener().hear("digit.wav").digit``.
 """
@@ -6,6 +6,7 @@ From Python, a `Listener` does the same: ``Listener().hear("digit.wav").digit``.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from shd_helpers.command import run
 from shd_helpers.data.microphone import RecordedUtterance, encode_utterance, read_utterance
 from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
 from shd_helpers.study.pretrained import input_of, load_pretrained
 
@@ -52,7 +54,8 @@ class Listener:
     Parameters
     ----------
     network : str
-        Name of a network in ``results/networks/``.
+        Name of a pretrained network: ``"reference"``, ``"small"``, or another of those in
+        ``results/networks/``, which are installed with the package.
     language : str
         ``"english"``, ``"german"`` or ``"both"``: the digits that may be answered.
 
@@ -132,7 +135,7 @@ def record() -> np.ndarray:
         import sounddevice
     except ModuleNotFoundError as error:
         raise RecordingError(
-            f"A microphone needs a package: pip install -e '.[microphone]'. {remedy}"
+            f"A microphone needs a package: {pip_command('microphone')}. {remedy}"
         ) from error
     except OSError as error:
         raise RecordingError(
@@ -147,20 +150,27 @@ def record() -> np.ndarray:
     return wave[:, 0]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Classify sound files, or what the microphone records, from the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command's arguments; default: those of the command line.
 
     Returns
     -------
     int
         Exit status: 1 if there is no utterance in one of them.
     """
-    parser = argparse.ArgumentParser(prog="python -m shd_helpers.hear", description=__doc__)
+    parser = argparse.ArgumentParser(prog="shd hear", description=__doc__)
     parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
     parser.add_argument("--language", default="english", choices=LANGUAGES)
     parser.add_argument("--json", action="store_true", help="an object in a line for each file")
-    parser.add_argument("--network", default=NETWORK, help="one of results/networks")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--network", default=NETWORK, help="a pretrained network; default: reference"
+    )
+    given = parser.parse_args(arguments)
     try:
         listener = Listener(given.network, given.language)
     except ValueError as error:

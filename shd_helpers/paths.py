@@ -1,14 +1,39 @@
-"""Find the study's folders, whatever the working directory is."""
+"""Find the study's folders, whatever the working directory is.
+
+The package works in a checkout of the study, which has the notebooks and the committed results, or
+installed without one. In a checkout all folders are below its root. Without one, `home` is the
+working directory, so that nothing is written to where the package is installed:
+
+    folder              in a checkout        without one
+    `runs_dir`          runs/                runs/ of the working directory
+    `results_dir`       results/             results/ of the working directory
+    `data_dir`          data/                shd_helpers/ in the user's folder of caches
+    `networks_dir`      results/networks/    shd_helpers/pretrained_networks/ of the package
+"""
 
 import os
 from pathlib import Path
 
 from shd_helpers.small import is_small
 
-ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
 NOTEBOOKS = ROOT / "notebooks"
-# The notebooks that `make study` runs, in their order
+# The notebooks that `make study` runs, in their order; none without a checkout
 OF_A_RUN = tuple(sorted(NOTEBOOKS.glob("0[1-4]_*.ipynb")))
+
+
+class CheckoutError(ValueError):
+    """Something that only a checkout of the study has was asked of an installed package."""
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Return whether a folder is a checkout of the study."""
+    has_project = (folder / "pyproject.toml").is_file()
+    return has_project and (folder / "shd_helpers").is_dir() and (folder / "notebooks").is_dir()
+
+
+IN_CHECKOUT = _is_checkout(ROOT)  # whether this package is that of a checkout
 
 
 def check_checkout(folder: Path) -> None:
@@ -28,8 +53,7 @@ def check_checkout(folder: Path) -> None:
         If the folder, or one above it, is another checkout than that of this package.
     """
     for checkout in (folder, *folder.parents):
-        is_checkout = (checkout / "shd_helpers").is_dir() and (checkout / "notebooks").is_dir()
-        if not is_checkout:
+        if not _is_checkout(checkout):
             continue
         if checkout.resolve() != ROOT:
             raise ImportError(
@@ -39,8 +63,39 @@ def check_checkout(folder: Path) -> None:
         return
 
 
+def need_checkout(what: str) -> None:
+    """Refuse what only a checkout of the study can do.
+
+    Parameters
+    ----------
+    what : str
+        What was asked for, as the subject of a sentence, and why it needs a checkout.
+
+    Raises
+    ------
+    CheckoutError
+        If the package is installed without a checkout.
+    """
+    if not IN_CHECKOUT:
+        raise CheckoutError(
+            f"{what}, so it needs a checkout of the study, but {PACKAGE} is installed without one. "
+            "Clone the study's repository with git, and run `make` there."
+        )
+
+
+def home() -> Path:
+    """Return the folder that relative paths count from.
+
+    Returns
+    -------
+    Path
+        The root of the checkout, or the working directory if the package is installed without one.
+    """
+    return ROOT if IN_CHECKOUT else Path.cwd()
+
+
 def resolve(path: str | Path) -> Path:
-    """Make a path absolute, relative to the repository root instead of the working directory.
+    """Make a path absolute, relative to `home`.
 
     Parameters
     ----------
@@ -52,18 +107,28 @@ def resolve(path: str | Path) -> Path:
     Path
         The absolute path.
     """
-    return ROOT / Path(path).expanduser()
+    return home() / Path(path).expanduser()
 
 
 def data_dir() -> Path:
-    """Return the folder of downloads and caches: ``data/``, or ``$SHD_DATA_DIR``.
+    """Return the folder of downloads and caches.
+
+    It is ``$SHD_DATA_DIR``, or ``data/`` in a checkout, or ``shd_helpers/`` in the user's folder of
+    caches (on Linux ``~/.cache``).
 
     Returns
     -------
     Path
         The folder, which may not exist yet.
     """
-    return resolve(os.environ.get("SHD_DATA_DIR") or "data")
+    folder = os.environ.get("SHD_DATA_DIR")
+    if folder:
+        return resolve(folder)
+    if IN_CHECKOUT:
+        return ROOT / "data"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("shd_helpers", appauthor=False)
 
 
 def runs_dir() -> Path:
@@ -76,8 +141,13 @@ def runs_dir() -> Path:
     Path
         The folder, which may not exist yet.
     """
-    folder = resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
+    folder = _all_runs_dir()
     return folder / "small" if is_small() else folder
+
+
+def _all_runs_dir() -> Path:
+    """Return the folder of the run folders of all notebooks, small versions or not."""
+    return resolve(os.environ.get("SHD_RUNS_DIR") or "runs")
 
 
 def img_dir() -> Path:
@@ -104,3 +174,48 @@ def results_dir() -> Path:
         The folder, which may not exist yet.
     """
     return resolve(os.environ.get("SHD_RESULTS_DIR") or "results")
+
+
+def networks_dir() -> Path:
+    """Return the folder of the pretrained networks.
+
+    Returns
+    -------
+    Path
+        ``networks/`` in `results_dir`. If the package is installed without a checkout, and
+        ``$SHD_RESULTS_DIR`` isn't set, the networks that were installed with it.
+    """
+    if IN_CHECKOUT or os.environ.get("SHD_RESULTS_DIR"):
+        return results_dir() / "networks"
+    return PACKAGE / "pretrained_networks"
+
+
+def own_tables_dir() -> Path:
+    """Return the folder for tables of sweeps that aren't among the study's own.
+
+    Returns
+    -------
+    Path
+        The working directory, or ``$SHD_RESULTS_DIR``. So they aren't among the committed results.
+    """
+    folder = os.environ.get("SHD_RESULTS_DIR")
+    return resolve(folder) if folder else Path.cwd()
+
+
+def folder_variables() -> dict[str, str]:
+    """Return the environment variables by which a process elsewhere finds the same folders.
+
+    A notebook's kernel has another working directory, from which an installed package would count.
+
+    Returns
+    -------
+    dict
+        Absolute folders by the names of the variables; none in a checkout, where the working
+        directory doesn't matter.
+    """
+    if IN_CHECKOUT:
+        return {}
+    folders = {"SHD_DATA_DIR": data_dir(), "SHD_RUNS_DIR": _all_runs_dir()}
+    if os.environ.get("SHD_RESULTS_DIR"):
+        folders["SHD_RESULTS_DIR"] = results_dir()
+    return {name: str(folder) for name, folder in folders.items()}

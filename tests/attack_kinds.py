@@ -58,8 +58,9 @@ from shd_helpers.data.microphone import read_utterance  # isort: skip
 from shd_helpers.data.recordings import read_sound  # isort: skip
 from shd_helpers.data.shd_file import read_shd, write_shd  # isort: skip
 from shd_helpers.study import notebooks, load_pretrained, read_table  # isort: skip
-from shd_helpers.sweeps import clusters, runner  # isort: skip
+from shd_helpers.sweeps import runner  # isort: skip
 from shd_helpers.sweeps.spec import read_sweep  # isort: skip
+from shd_helpers.sweeps.workers import Shard  # isort: skip
 from tests.sweep_home import as_yaml  # isort: skip
 from tests.builders.recordings import sound  # isort: skip
 
@@ -880,14 +881,11 @@ def sweep_nonsense(rng: random.Random, home: Home) -> Attempt:
     return sweep_file(home, sweep_text(**changes))
 
 
-@kind("options of sbatch", 8)
-def sbatch(rng: random.Random, home: Home) -> Attempt:
-    value = rng.choice(["a\n#SBATCH --uid=0", "a\rb", "a\0b", "a\x1b[2J", "a\u2028b"])
-    name = rng.choice(["comment", "partition", "time"])
-    options = [f"time=10,{name}={value}"]
-    return Attempt(
-        lambda: clusters.slurm_options(options) and None, ("sbatch",), may_complete=False
-    )
+@kind("shares of a sweep", 8)
+def shares(rng: random.Random, home: Home) -> Attempt:
+    number = rng.choice(["0", "9", "-1", "1e3", "\u0663", "1\n", "", "9" * 5000])
+    text = rng.choice([f"{number}/8", f"1/{number}/8", f"8/{number}/", f" {number}/8"])
+    return Attempt(lambda: Shard.read(text) and None, ("--shard",), may_complete=False)
 
 
 @kind("parameters of nonsense", 10, needs_study=True)

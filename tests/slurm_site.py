@@ -43,7 +43,6 @@ ReturnToService=2
 KillWait=2
 NodeName={node} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-PartitionName=down Nodes=ALL MaxTime=INFINITE State=DOWN
 """
 
 
@@ -67,6 +66,10 @@ class Site:
 
     def cancel(self, jobs):
         self._call("scancel", *jobs)
+
+    def kill(self, job):
+        """Kill all processes of a job, as a node that fails would, without a word before."""
+        self._call("scancel", "--signal=KILL", "--full", job)
 
     def clear(self):
         """Leave an empty queue to the next test."""

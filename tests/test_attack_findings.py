@@ -30,8 +30,6 @@ from shd_helpers.paths import ROOT
 from shd_helpers.study import notebooks, pretrained, run_folder
 from shd_helpers.study.run_folder import RunError
 from shd_helpers.study.tables import TableError, read_table
-from shd_helpers.sweeps import clusters
-from shd_helpers.sweeps.spec import SweepError
 from tests import RESULTS
 from tests.builders.recordings import expect, pack, sound
 from tests.builders.run_folders import write_run
@@ -428,21 +426,7 @@ def test_committed_readmes_have_no_line_of_their_own(name):
     assert own_line(text) == ""
 
 
-# --- clusters, kernels, commands ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", ["a\n#SBATCH --uid=0", "a\rb", "a\0b"])
-def test_an_option_of_sbatch_is_one_line(value):
-    with pytest.raises(SweepError, match=r"--sbatch.*one line"):
-        clusters.slurm_options([f"time=10,comment={value}"])
-
-
-def test_an_option_of_sbatch_in_the_site_s_file_is_one_line(tmp_path, monkeypatch):
-    site = tmp_path / "slurm.yaml"
-    site.write_text('time: "10"\ncomment: "a\\n#SBATCH --uid=0"\n')
-    monkeypatch.setattr(clusters, "SITE", site)
-    with pytest.raises(SweepError, match=r"slurm\.yaml.*one line"):
-        clusters.slurm_options()
+# --- kernels, commands ----------------------------------------------------------------------------
 
 
 def kernel_of(folder, program):

@@ -23,7 +23,7 @@ QUICK = {  # these need no trained network and no program
     "thresholds that no neuron can have",
     "bits of a pretrained network",
     "names of circuits",
-    "options of sbatch",
+    "shares of a sweep",
     "recordings that are cut off",
     "columns of another kind",
     "archives that are too large or lead outside",

@@ -19,6 +19,7 @@ def copied(tmp_path):
     """A checkout that was copied with its environment, whose package is the first one's."""
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     cells = [new_code_cell("from shd_helpers.paths import ROOT; print(ROOT)")]
+    (tmp_path / "pyproject.toml").touch()
     (tmp_path / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "a.ipynb")
     return tmp_path

@@ -1,7 +1,10 @@
 """The project's files agree with each other."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import requires
 
 import pytest
 from packaging.requirements import Requirement
@@ -10,7 +13,9 @@ from ruamel.yaml import YAML
 
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+TOOLS = PYPROJECT["tool"]
 CONDA_NAMES = {"torch": "pytorch"}
 
 
@@ -24,8 +29,9 @@ def test_conda_environment_is_the_same_list():
     conda = YAML(typ="safe", pure=True).load(ROOT / "environment.yml")
     assert conda["channels"] == ["conda-forge"]
     *packages, pip = conda["dependencies"]
-    wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"]]
-    wanted += [*PROJECT["optional-dependencies"]["test"], "pip"]
+    wanted = [f"python{PROJECT['requires-python']}", *PROJECT["dependencies"], "pip"]
+    for extra in ("study", "sweeps", "test"):  # those of make test
+        wanted += PROJECT["optional-dependencies"][extra]
     projects = {"-e .", "-e ./circuit"}
     assert projects <= {*pip["pip"]}
     only_pip = [name for name in pip["pip"] if name not in projects]
@@ -36,10 +42,83 @@ def test_locked_versions_are_in_range_and_on_pypi():
     pairs = [line.split("==") for line in (ROOT / "constraints.txt").read_text().split()]
     locked = {canonicalize_name(name): version for name, version in pairs}
     assert not any("+" in version for version in locked.values())  # PyPI has no local versions
-    extras = PROJECT["optional-dependencies"]
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras["test"]]):
+    required = [*PROJECT["dependencies"]]
+    for extra in ("study", "sweeps", "test"):
+        required += PROJECT["optional-dependencies"][extra]
+    for requirement in map(Requirement, required):
         version = locked[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), (requirement, version)
+
+
+# Libraries that come with another one, in a version that fits
+BROUGHT = {
+    "IPython": "ipywidgets",
+    "filelock": "torch",
+    "jupyter_client": "papermill",
+    "llvmlite": "numba",
+    "nbformat": "papermill",
+    "platformdirs": "pooch",
+    "requests": "pooch",
+    "traitlets": "anywidget",
+    "urllib3": "pooch",
+}
+# Modules whose library has another name
+OTHER_NAMES = {"espeakng_loader": "espeakng-loader", "lazy_loader": "lazy-loader"}
+OTHER_NAMES |= {"ruamel": "ruamel.yaml"}
+OF_EXTRAS = {
+    *("anywidget", "dask", "distributed", "ipywidgets", "papermill", "ruamel.yaml", "sounddevice"),
+}
+
+
+def imported_libraries():
+    """Return the libraries that the package imports anywhere, but Python's own."""
+    modules = set()
+    for path in (ROOT / "shd_helpers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                modules.add(node.module.partition(".")[0])
+    modules -= {*sys.stdlib_module_names, "shd_helpers", "shd_circuit"}
+    return {BROUGHT.get(module, OTHER_NAMES.get(module, module)) for module in modules}
+
+
+def test_the_core_has_few_dependencies_and_needs_each():
+    """Scripts, notebooks and tests may import more; `test_shd_command` tries the core alone."""
+    core = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert len(core) <= 15
+    assert imported_libraries() - OF_EXTRAS == core
+    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    assert OF_EXTRAS <= {Requirement(line).name for line in extras}
+
+
+def requirements_of(name):
+    """Return what a library needs, and what that needs."""
+    found = set()
+    todo = [name]
+    while todo:
+        for line in requires(todo.pop()) or ():
+            requirement = Requirement(line)
+            is_optional = requirement.marker and not requirement.marker.evaluate({"extra": ""})
+            if not is_optional and requirement.name not in found:
+                found.add(requirement.name)
+                todo.append(requirement.name)
+    return {canonicalize_name(each) for each in found}
+
+
+def test_a_library_that_isn_t_listed_comes_with_one_that_is():
+    for module, library in BROUGHT.items():
+        assert canonicalize_name(module) in requirements_of(library), module
+
+
+def test_the_listed_packages_are_those_in_the_folder():
+    """Setuptools finds no package by itself where one has its files elsewhere."""
+    listed = set(TOOLS["setuptools"]["packages"])
+    mapped = set(TOOLS["setuptools"]["package-dir"])
+    folders = [path.parent for path in (ROOT / "shd_helpers").rglob("__init__.py")]
+    assert listed - mapped == {".".join(path.relative_to(ROOT).parts) for path in folders}
+    for name, folder in TOOLS["setuptools"]["package-dir"].items():
+        assert name in listed and (ROOT / folder).is_dir()
 
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]

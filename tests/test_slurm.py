@@ -1,26 +1,20 @@
-"""Whole sweeps on a small SLURM of their own (`make slurm`)."""
+"""The script of docs/clusters.md on a small SLURM of its own (`make slurm`)."""
 
-import os
-import signal
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from shd_helpers.paths import ROOT
 from tests import slurm_site
-from tests.sweep_home import LONG_S, Home, nothing_left, stopped, wait_until
+from tests.sweep_home import Home, nothing_left, stopped, wait_until
 from tests.toy import small_data
 
 pytestmark = pytest.mark.slurm
-# the command, with less patience
-QUICKLY = """
-import sys
-from shd_helpers.sweeps import clusters, runner
-clusters.POLL_S = runner.TICK_S = 0.3
-runner.QUIET_S = 1.0
-sys.executable = sys.argv.pop(1)
-runner.main()
-"""
+PAGE = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+(SCRIPT,) = re.findall(r"^```bash\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +33,8 @@ def site(daemons):
 
 
 @pytest.fixture
-def there(site, tmp_path, monkeypatch):
-    """A sweep in a folder with a space in its name, and the command for it."""
+def checkout(site, tmp_path, monkeypatch):
+    """A folder with a space in its name, with the script, an environment and a sweep in it."""
     folder = tmp_path / "a folder"
     folder.mkdir()
     for name, value in site.environment.items():
@@ -48,109 +42,85 @@ def there(site, tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RUNS_DIR", str(folder / "runs"))
     monkeypatch.setenv("SHD_SMALL_DATA", small_data())
     monkeypatch.setenv("SHD_STAND_IN", str(folder))
-    home = There(folder)
+    home = Checkout(folder)
     with stopped(home.commands):
         yield home
 
 
-class There(Home):
-    """A sweep's folder, and a Python whose path has a space, too."""
+class Checkout(Home):
+    """What the page's reader has: the script `sweep.sh`, `.venv`, and a sweep of four runs.
+
+    Of two tasks, the first has the runs with seed 0, and the second those with seed 1.
+    """
 
     def __init__(self, folder):
         super().__init__(folder)
-        environment = Path(sys.executable).parents[1]
-        (folder / "the environment").symlink_to(environment, target_is_directory=True)
-        self.python = folder / "the environment" / "bin" / Path(sys.executable).name
+        (folder / "sweep.sh").write_text(SCRIPT, encoding="utf-8")
+        (folder / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
 
-    def sweep(self, *arguments, jobs=2, sbatch="time=10", python=None):
-        options = ["--slurm", jobs, "--sbatch", f"host=127.0.0.1,{sbatch}", *arguments]
-        return self.start(self.python, "-c", QUICKLY, python or self.python, self.yaml, *options)
+    def submit(self):
+        """Submit an array of two tasks; return the job's number."""
+        command = ["sbatch", "--parsable", "--array=1-2", "sweep.sh", self.yaml.name]
+        ended = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
 
-
-def said(command, text):
-    wait_until(lambda: text in command.out.read_text(), f"the sweep says {text!r}")
-
-
-def test_two_jobs_finish_a_sweep_though_both_were_cancelled(there, site):
-    there.order(1.0, 0, "wait")
-    there.order(2.0, 0, "wait")
-    command = there.sweep()
-    wait_until(lambda: len(there.log()) == 2, "both jobs are at a run")
-    first = site.jobs()
-    assert len(first) == 2
-    site.cancel(first)
-    wait_until(lambda: len(set(site.jobs()) - set(first)) == 2, "both are replaced")
-    there.order(1.0, 0, "")
-    there.order(2.0, 0, "")
-    assert command.wait(LONG_S) == 0, command.out.read_text()
-    assert there.rows().status.tolist() == ["done"] * 4
-    assert "4 finished, 0 failed, 0 running" in command.out.read_text()
-    assert site.jobs() == {}
-    logs = [path.name for path in (there.runs / "slurm").iterdir()]
-    assert {f"{job}.log" for job in first} < set(logs) and len(logs) >= 4
+    def last_line(self, job, task):
+        """Return the last line that a task has printed."""
+        return (self.folder / f"slurm-{job}_{task}.out").read_text().splitlines()[-1]
 
 
-def test_killed_sweep_leaves_jobs_that_end_and_that_the_next_start_names(there, site):
-    there.order(1.0, 0, "wait")
-    command = there.sweep(jobs=1, sbatch="time=10")
-    wait_until(lambda: len(there.log()) == 1, "the job is at a run")
-    kernel = there.log()[0][2]
-    os.kill(command.pid, signal.SIGSTOP)  # the job must live for the next start to name it
-    again = there.sweep(jobs=1)
-    (job,) = site.jobs()
-    said(again, f"are still queued: {job} (RUNNING)")
-    os.kill(command.pid, signal.SIGKILL)
-    nothing_left([kernel])
-    there.order(1.0, 0, "")
-    assert again.wait(LONG_S) == 0, again.out.read_text()
-    wait_until(lambda: site.jobs() == {}, "the queue is empty")
+def finished(site):
+    wait_until(lambda: site.jobs() == {}, "all tasks have ended")
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_stopped_sweep_leaves_no_job(there, site, number):
-    command = there.sweep(sbatch="time=10,partition=down")
-    wait_until(lambda: len(site.jobs()) == 2, "two jobs wait")
-    said(command, "2 jobs PENDING (PartitionDown)")
-    os.killpg(command.pid, getattr(signal, number))
-    assert command.wait(LONG_S) == 130
-    assert site.jobs() == {}
-    assert "Interrupted. Runs that have ended are kept" in command.out.read_text()
-    assert "Traceback" not in command.out.read_text()
+def test_the_script_has_six_lines_and_the_page_submits_it():
+    assert len(SCRIPT.splitlines()) == 6
+    assert "\nsbatch sweep.sh learning_rate_epochs " in PAGE
+    assert "\nsbatch --array=1-4 sweep.sh mine.yaml " in PAGE  # as `submit` does
 
 
-def test_wrong_partition(there, site):
-    command = there.sweep(sbatch="time=10,partition=nope")
-    assert command.wait(LONG_S) == 1
-    assert "invalid partition specified: nope" in command.out.read_text()
-    assert "Traceback" not in command.out.read_text()
-    assert site.jobs() == {}
+def test_an_array_executes_each_run_once_and_fills_the_table(checkout, site):
+    job = checkout.submit()
+    finished(site)
+    lines = [checkout.last_line(job, task) for task in (1, 2)]
+    for task, line in enumerate(lines, 1):
+        assert f"trial, shard {task}/2: 0 of 2 rows reused, 2 executed, 0 failed." in line
+    assert checkout.rows().status.tolist() == ["done"] * 4
+    assert checkout.rows().seed.tolist() == [0, 1, 0, 1]  # in the sweep's order
+    assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
 
 
-def test_jobs_that_die_before_their_first_run_end_the_sweep(there, site):
-    python = there.folder / "no python"
-    python.write_text(
-        "#!/bin/sh\necho libpython.so: cannot open shared object file >&2\nexit 127\n"
-    )
-    python.chmod(0o755)
-    command = there.sweep(python=python)
-    assert command.wait(LONG_S) == 1
-    out = command.out.read_text()
-    assert (
-        "died before a worker came" in out
-        and "Traceback" not in out
-        and "libpython.so: cannot open" in out
-    )
-    assert there.log() == []
+def test_after_a_task_was_killed_the_same_script_runs_only_the_rest(checkout, site):
+    checkout.order(2.0, 0, "wait")
+    job = checkout.submit()
+    wait_until(lambda: (2.0, 0) in checkout.begun(), "the first task is at its second run")
+    wait_until(lambda: len(checkout.rows()) == 3, "all other runs have ended")
+    wait_until(lambda: list(site.jobs()) == [f"{job}_1"], "the second task has ended")
+    kernels = [kernel for x, seed, kernel, _ in checkout.log() if (x, seed) == (2.0, 0)]
+    site.kill(f"{job}_1")
+    finished(site)
+    nothing_left(kernels)
+    assert len(checkout.rows()) == 3
+    checkout.order(2.0, 0, "")
+    again = checkout.submit()
+    finished(site)
+    assert "1 of 2 rows reused from " in checkout.last_line(again, 1)
+    assert "1 executed, 0 failed." in checkout.last_line(again, 1)
+    assert "2 of 2 rows reused from " in checkout.last_line(again, 2)
+    assert checkout.rows().status.tolist() == ["done"] * 4
+    assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 0), (2.0, 1)]
 
 
-def test_jobs_end_before_their_time_and_others_go_on(there, site):
-    """A job of two minutes begins runs in its first seconds only; one that is too long fails."""
-    there.write(grid={"x": [1.0]}, seeds=[0, 1, 2])
-    there.order(1.0, 0, "wait")  # as long as it may
-    there.order(1.0, 1, "slow")
-    there.order(1.0, 2, "slow")
-    command = there.sweep("--timeout", "60", jobs=1, sbatch="time=2")
-    assert command.wait(LONG_S) == 1
-    assert there.rows().status.tolist() == ["failed", "done", "done"], command.out.read_text()
-    assert "time-out: more than 60 s" in there.rows().error[0]
-    assert len(list((there.runs / "slurm").iterdir())) >= 2  # the first took only the first run
+def test_two_arrays_at_once_execute_each_run_once(checkout, site):
+    """The task that finds another one at a run does the next run meanwhile."""
+    checkout.order(1.0, 0, "wait")
+    jobs = [checkout.submit(), checkout.submit()]
+    wait_until(lambda: (2.0, 0) in checkout.begun(), "the other task is at the next run")
+    checkout.order(1.0, 0, "")
+    finished(site)
+    assert checkout.begun() == [(1.0, 0), (1.0, 1), (2.0, 0), (2.0, 1)]
+    assert checkout.rows().status.tolist() == ["done"] * 4
+    for job in jobs:
+        for task in (1, 2):
+            assert " 0 failed." in checkout.last_line(job, task)

@@ -4,16 +4,13 @@ Nothing here waits for a fixed time: a test waits until a file or a word says th
 it is wanted, and for a long time at most.
 """
 
-import asyncio
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import distributed
 import nbformat
@@ -22,10 +19,11 @@ import pytest
 from distributed import LocalCluster
 
 from shd_helpers.study.predictions import collect_predictions
-from shd_helpers.sweeps import clusters, runner
-from shd_helpers.sweeps.clusters import Workers
+from shd_helpers.sweeps import runner
+from shd_helpers.sweeps import workers as workers_module
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
+from shd_helpers.sweeps.workers import Shard, Workers
 from tests.sweep_home import LONG_S, family, nothing_left, stopped, wait_until
 
 pytestmark = pytest.mark.xdist_group("cluster")  # one scheduler for all
@@ -228,34 +226,81 @@ def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
     assert home.log() == []
     empty = lambda n_workers, **options: LocalCluster(n_workers=0, **options)  # noqa: E731
     monkeypatch.setattr(distributed, "LocalCluster", empty)
-    monkeypatch.setattr(clusters, "NO_WORKER_S", 0.5)
+    monkeypatch.setattr(workers_module, "NO_WORKER_S", 0.5)
     with pytest.raises(SweepError, match=r"no worker in \d+ s.*are kept"):
         run_sweep(home.yaml, workers=Workers(processes=1))
 
 
-def test_a_job_s_worker_takes_no_run_when_its_time_is_short(home, monkeypatch):
-    """It goes; another one does the rest."""
-    monkeypatch.setattr(runner, "FETCH_S", 0.1)
+def test_a_shard_runs_every_nth_run_without_dask(home):
+    """In a process of its own, which can't import Dask; all shards together fill the table."""
+    home.write(grid={"x": [1.0, 2.0, 3.0]})
+    shares = {"1/2": [(1.0, 0), (2.0, 0), (3.0, 0)], "2/2": [(1.0, 1), (2.0, 1), (3.0, 1)]}
+    before = []
+    for n_rows, (shard, runs) in enumerate(shares.items(), 1):
+        code = "import sys; sys.modules['dask'] = sys.modules['distributed'] = None; "
+        code += "from shd_helpers.sweeps.runner import main; main()"
+        command = home.start(sys.executable, "-c", code, home.yaml, "--shard", shard)
+        assert command.wait(LONG_S) == 0, command.out.read_text()
+        assert home.begun() == sorted(before + runs)
+        before += runs
+        assert home.rows().status.tolist() == ["done"] * 3 * n_rows
+        last = command.out.read_text().splitlines()[-1]
+        table = os.path.relpath(home.table)
+        assert last == f"trial, shard {shard}: 0 of 3 rows reused, 3 executed, 0 failed. " + (
+            f"Table: {table}"
+        )
+    assert {seen for *_, seen in home.log()} == {"11-"}  # one thread for OpenMP and for numba
+    assert home.rows().seed.tolist() == [0, 1] * 3  # in the sweep's order
 
-    async def sweep():
-        async with (
-            distributed.Scheduler(port=0, dashboard_address=":0", host="127.0.0.1") as scheduler,
-            distributed.Worker(scheduler.address, nthreads=1) as old,
-            distributed.Client(scheduler.address, asynchronous=True) as client,
-        ):
-            run = read_sweep(home.yaml).runs[0]
-            home.finish(run)
-            monkeypatch.setenv(clusters.LAST_START, str(time.time() - 1))
-            execute = partial(client.submit, runner.execute, home.notebook)
-            assert await execute(run, 60.0, {}, False, key="first")  # in any case
-            future = execute(run, 60.0, {}, False)
-            await old.finished()
-            assert future.status == "pending"
-            monkeypatch.setenv(clusters.LAST_START, str(time.time() + 60))
-            async with distributed.Worker(scheduler.address, nthreads=1):
-                return await future
 
-    assert asyncio.run(sweep())["validation_accuracy"] == 0.5
+def test_a_shard_s_share_does_not_depend_on_what_has_finished(home, scheduler):
+    """So a task that starts again takes its own runs, and leaves the others to the other tasks."""
+    home.write(grid={"x": [1.0, 2.0, 3.0]})
+    home.finish(read_sweep(home.yaml).runs[0])
+    second = Workers(shard=Shard(2, 3), scheduler=scheduler)
+    table = run_sweep(home.yaml, workers=second)
+    assert list(zip(table.x, table.seed, strict=True)) == [(1.0, 1), (3.0, 0)]
+    assert home.begun() == [(1.0, 1), (3.0, 0)]
+    assert len(run_sweep(home.yaml, workers=second)) == 2 and len(home.begun()) == 2
+
+
+def test_a_shard_puts_off_a_run_that_another_process_is_at(home, scheduler):
+    """It does the rest first, and then takes the other's result."""
+    home.write(seeds=[0])
+    home.order(1.0, 0, "wait")
+    environment = dict(os.environ)
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(run_sweep, home.yaml, workers=Workers(scheduler=scheduler))
+        wait_until(lambda: (1.0, 0) in home.begun(), "the other is at the first run")
+        home.order(2.0, 0, "")
+        command = home.command("--shard", "1/1")
+        wait_until(lambda: (2.0, 0) in home.begun(), "the second run has begun")
+        wait_until(lambda: len(home.rows()) == 1, "the second run has ended")
+        home.order(1.0, 0, "")
+        assert command.wait(LONG_S) == 0
+        assert (other.result(LONG_S).status == "done").all()
+    assert home.begun() == [(1.0, 0), (2.0, 0)]
+    assert dict(os.environ) == environment
+
+
+def test_a_shard_with_a_failed_run_goes_on_and_names_it(home, monkeypatch, capsys):
+    home.order(1.0, 0, "fail")
+    environment = dict(os.environ)
+    assert call(monkeypatch, home.yaml, "--shard", "1/1") == 1
+    assert dict(os.environ) == environment  # each run has set variables
+    assert home.rows().status.tolist() == ["failed", "done", "done", "done"]
+    *_, failed, last = capsys.readouterr().out.splitlines()
+    assert (
+        failed == "  sweeps/trial/x=1.0,seed=0: ZeroDivisionError: no luck: No space left on device"
+    )
+    assert last.endswith(f"3 executed, 1 failed. Table: {os.path.relpath(home.table)}")
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "-1/4", "1", "1/4/2", "one/4", "1/4 ", ""])
+def test_a_share_that_is_none_is_refused(home, text, monkeypatch):
+    stopped_by = call(monkeypatch, home.yaml, f"--shard={text}")
+    assert stopped_by.startswith("The sweep stopped.\n--shard ")
+    assert home.log() == [] and not home.table.exists()
 
 
 def test_a_sweep_of_the_training_notebook_in_its_small_version(home, scheduler):

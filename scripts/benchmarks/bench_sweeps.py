@@ -12,9 +12,9 @@ from shd_helpers.data import datasets
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.notebooks import execute_run
-from shd_helpers.sweeps.clusters import Workers
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import read_sweep
+from shd_helpers.sweeps.workers import Workers
 from tests.toy import write_toy
 
 NOTEBOOK = NOTEBOOKS / "03_model_training.ipynb"

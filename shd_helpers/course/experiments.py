@@ -4,19 +4,22 @@ import contextlib
 import io
 from typing import Any
 
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-import traitlets
 from matplotlib.figure import Figure
 
 from shd_helpers.data.datasets import dataset_name, speaker_name
+from shd_helpers.extras import from_extra
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import TrainOptions, fit
+
+with from_extra("study"):
+    import ipywidgets as widgets
+    import traitlets
 
 ONE_SETTING: list[tuple[str, Any]] = [
     ("slope", 25.0),

@@ -9,13 +9,17 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython import get_ipython
-from IPython.display import Audio, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from shd_helpers.extras import from_extra
+
+with from_extra("study"):
+    import ipywidgets as widgets
+    from IPython import get_ipython
+    from IPython.display import Audio, display
 
 WAIT_S = 0.02  # changes that come within it share one frame
 

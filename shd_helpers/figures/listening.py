@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import anywidget
 import numpy as np
-import traitlets
 from matplotlib.figure import Figure
 
 from shd_helpers.data.microphone import encode_utterance
 from shd_helpers.data.recordings import RATE_HZ, RecordingError
 from shd_helpers.data.shd_file import N_CHANNELS
+from shd_helpers.extras import from_extra
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL
@@ -17,6 +16,10 @@ from shd_helpers.figures.style import DOT, INK
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.pretrained import TrainedNetwork, input_of
+
+with from_extra("study"):
+    import anywidget
+    import traitlets
 
 
 class Recorder(anywidget.AnyWidget):

@@ -20,7 +20,8 @@ from shd_helpers.command import run
 from shd_helpers.data.datasets import dataset_name, locate, n_channels_of
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events import concatenate, cut_sentence, load_pair
-from shd_helpers.paths import OF_A_RUN, ROOT, runs_dir
+from shd_helpers.extras import from_extra
+from shd_helpers.paths import OF_A_RUN, ROOT, folder_variables, need_checkout, runs_dir
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.recipe import SETTINGS, Recipe
 from shd_helpers.study.run_folder import RunError, check_run_folder, classes_in_words, read_run
@@ -137,7 +138,7 @@ def execute_run(
 
 
 def _set_kernel_environment(unfinished: Path) -> None:
-    """Set the variables that kernels inherit: where figures go, and which package is imported.
+    """Set the variables that kernels inherit: where files go, and which package is imported.
 
     In a copied checkout the package that is installed is another checkout's.
     """
@@ -147,6 +148,7 @@ def _set_kernel_environment(unfinished: Path) -> None:
         if path and path not in paths:
             paths.append(path)
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ.update(folder_variables())
 
 
 def _check_kernel() -> None:
@@ -155,7 +157,8 @@ def _check_kernel() -> None:
     A kernel in the user's folder, or in one of `JUPYTER_PATH`, goes before that of this
     environment. It would execute the notebooks with other packages.
     """
-    from jupyter_client.kernelspec import KernelSpecManager
+    with from_extra("study"):
+        from jupyter_client.kernelspec import KernelSpecManager
 
     kernel = KernelSpecManager().get_kernel_spec(KERNEL)
     program = kernel.argv[0] if kernel.argv else ""
@@ -248,9 +251,10 @@ class _Execution:
 
     def execute(self, parameters: Mapping[str, object], lessons: bool) -> None:
         """Execute the notebook with these parameters, with or without the cells for readers."""
-        import nbformat
-        import papermill  # takes seconds
-        from papermill.exceptions import PapermillExecutionError
+        with from_extra("study"):
+            import nbformat
+            import papermill  # takes seconds
+            from papermill.exceptions import PapermillExecutionError
 
         notebook = nbformat.read(self._path, as_version=4)
         if not lessons:
@@ -332,11 +336,9 @@ Open next (make lab):
   {course}: the course, in which you write its core yourself"""
 
 
-def _arguments() -> argparse.Namespace:
-    """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m shd_helpers.study.notebooks", description=__doc__
-    )
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of the command line, or those given, parsed."""
+    parser = argparse.ArgumentParser(prog="shd study", description=__doc__)
     parser.add_argument(
         "-p",
         nargs=2,
@@ -347,7 +349,7 @@ def _arguments() -> argparse.Namespace:
         "folder's run_name is that of the data set unless it is given",
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _parameters(given: Sequence[tuple[str, str]]) -> tuple[dict[str, Any], Recipe]:
@@ -398,17 +400,24 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
         raise RunError(f"{folder}: {wait}") from None
 
 
-def main() -> None:
-    """Run the study from the command line (``make study``)."""
-    arguments = _arguments()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the study from the command line (``make study``, ``shd study``).
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command's arguments; default: those of the command line.
+    """
+    given = _parsed(arguments)
     try:
-        parameters, recipe = _parameters(arguments.p)
+        need_checkout("The study executes the notebooks of its repository")
+        parameters, recipe = _parameters(given.p)
         hint = ""
         if recipe.dataset == "spoken":
             hint = " (digits by eSpeak NG, made here; people's speech with DATASET=hd)"
         print(f"Data set: {recipe.dataset}{hint}", flush=True)
         files = locate(recipe.dataset, recipe.language)
-        if arguments.data_only:
+        if given.data_only:
             _print_data(files, recipe)
             return
         recipe.load()  # what is wrong with the data is said now, not minutes later by a notebook

@@ -21,13 +21,15 @@ from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_s
 from shd_helpers.files import atomic, reading
 from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
 from shd_helpers.objects import ObjectError
-from shd_helpers.paths import results_dir
+from shd_helpers.paths import IN_CHECKOUT, networks_dir
 from shd_helpers.study.identity import current_names, run_hash
 from shd_helpers.study.other_networks import differences, own_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import REMEDY, Run, RunError, class_names_of, recipe_of
 
 _RESTORE = "Restore it: git checkout HEAD -- results."
+if not IN_CHECKOUT:
+    _RESTORE = "If it came with the package, install that again."
 _ABOUT = ("parameters", "seed", "data", "hash", "seen_speakers", "versions", "scores")
 _ABOUT_DATA = ("class_names", "n_channels")  # older runs lack them: see `class_names_of`
 
@@ -128,17 +130,6 @@ def _output_modules(network: Network) -> tuple[str, ...]:
     if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
         return (f"fc{network.n_layers}", f"lif{network.n_layers}")
     return ()
-
-
-def networks_dir() -> Path:
-    """Return the folder of the pretrained networks.
-
-    Returns
-    -------
-    Path
-        ``results/networks``, or where the environment variable ``SHD_RESULTS_DIR`` says.
-    """
-    return results_dir() / "networks"
 
 
 def _trained(
@@ -292,7 +283,7 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     Parameters
     ----------
     path : str or Path
-        The file, or the name of one in ``results/networks/``, without its ending.
+        The file, or the name of one in `paths.networks_dir`, without its ending.
 
     Returns
     -------

@@ -43,7 +43,7 @@ from shd_helpers.events import Subsets
 from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
 from shd_helpers.objects import read_reference
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import IN_CHECKOUT, ROOT
 from shd_helpers.study.behavior import check_behavior, idle_cases
 from shd_helpers.study.evaluation import origin
 from shd_helpers.study.identity import current_names, references, run_hash
@@ -410,7 +410,12 @@ def _processor() -> str:
 
 
 def _git_commit() -> str | None:
-    """Return the code's commit, with "-dirty" if it was changed since; None without git."""
+    """Return the code's commit, with "-dirty" if it was changed since; None without git.
+
+    A package that is installed without a checkout may lie in a repository of something else.
+    """
+    if not IN_CHECKOUT:
+        return None
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--match="]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

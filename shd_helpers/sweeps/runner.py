@@ -1,8 +1,8 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
 `run_sweep` reads the sweep's file, finds out which runs are missing from its table and the run
-folders, and lets Dask's workers execute them by papermill. sweeps/README.md says what happens when
-something goes wrong.
+folders, and executes them by papermill: on Dask's workers, or one after the other if this process
+takes one share of the runs. sweeps/README.md says what happens when something goes wrong.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from filelock import Timeout
 from tqdm import tqdm
 
 from shd_helpers.checks import quoted
@@ -26,6 +27,7 @@ from shd_helpers.command import run as run_command
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.files import is_disk_full
 from shd_helpers.objects import ObjectError, parse_reference
+from shd_helpers.paths import folder_variables
 from shd_helpers.study.behavior import BehaviorError, check_code
 from shd_helpers.study.identity import identify_objects, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
@@ -53,16 +55,16 @@ from shd_helpers.study.tables import (
     merge_rows,
     read_rows,
 )
-from shd_helpers.sweeps.clusters import LAST_START, RUN_S, Cluster, Workers, connect
 from shd_helpers.sweeps.spec import RunSpec, Sweep, SweepError, read_sweep
+from shd_helpers.sweeps.workers import RUN_S, Cluster, Shard, Workers, connect
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 RESUME = "Runs that have ended are kept: the same command runs only the rest."
 TICK_S = 1.0  # between two looks at the workers
-FETCH_S = 5.0  # in which the scheduler fetches the result of a worker that ends
 QUIET_S = 60.0  # without a worker, until a line says why
+FOREVER_S = -1.0  # of a lock: it waits as long as it takes
 # Each run has one process with one thread. So the runs share the cores well, and no result depends
 # on how many cores a machine has.
 _ONE_THREAD = {
@@ -102,22 +104,26 @@ def run_sweep(
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
-        Which workers execute the runs; default: one process for each core of this machine. Workers
-        elsewhere see the same files under the same paths.
+        Which runs are executed, and by which processes; default: all that are missing, by one
+        process for each core of this machine. Workers elsewhere see the same files under the same
+        paths.
     timeout_s : float, optional
-        Time that one run may take, seconds; default: 6 hours, or half of a job's time.
+        Time that one run may take, seconds; default: 6 hours.
 
     Returns
     -------
     DataFrame
-        A row for every run of the sweep, in the grid's order: `configuration`, the values on axes
-        that aren't parameters, parameters, what was measured, hashes, `status` (``done`` or
-        ``failed``) and `error`. A run that failed raises nothing: its row has the traceback.
+        A row for every run of the sweep, or of the share, in the grid's order: `configuration`, the
+        values on axes that aren't parameters, parameters, what was measured, hashes, `status`
+        (``done`` or ``failed``) and `error`. A run that failed raises nothing: its row has the
+        traceback.
 
     Raises
     ------
     SweepError, TableError, DatasetError
         If the sweep can't start, the scheduler or all workers are lost, or the disk is full.
+    MissingExtraError
+        If several processes were asked for, and Dask isn't installed.
     """
     sweep = read_sweep(name, overrides)
     workers = workers or Workers()
@@ -127,7 +133,11 @@ def run_sweep(
             f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
     _check_objects(sweep)
-    todo, n_collected = missing(sweep, again)
+    if workers.shard is not None:
+        runs = workers.shard.take(sweep.runs)
+    else:
+        runs = sweep.runs
+    todo, n_collected = missing(sweep, again, runs)
     done: list[RunSpec] = []
     errors: dict[RunSpec, str] = {}
     try:
@@ -141,22 +151,28 @@ def run_sweep(
                         done.append(run)
     finally:
         store_predictions(sweep, done)
-        n_reused = len(sweep.runs) - len(todo)
-        print(_summary(sweep, n_reused, n_collected, len(done), len(errors)), flush=True)
-    return own_rows(sweep, errors)
+        for run, error in errors.items():
+            print(f"  {run.run_name}: {error.strip().splitlines()[-1]}")
+        title = sweep.name if workers.shard is None else f"{sweep.name}, shard {workers.shard}"
+        n_reused = len(runs) - len(todo)
+        table = os.path.relpath(sweep.table)
+        counts = _counts(table, len(runs), n_reused, n_collected, len(done), len(errors))
+        print(f"{title}: {counts}. Table: {table}", flush=True)
+    return own_rows(sweep, errors, runs)
 
 
-def _summary(sweep: Sweep, n_reused: int, n_collected: int, n_done: int, n_failed: int) -> str:
-    """Return the line with which a sweep ends: where its rows come from, and where they are."""
-    table = os.path.relpath(sweep.table)
-    reused = f"{n_reused} of {len(sweep.runs)} rows reused"
+def _counts(
+    table: str, n_runs: int, n_reused: int, n_collected: int, n_done: int, n_failed: int
+) -> str:
+    """Return where a sweep's rows come from: reused or executed, and how many failed."""
+    reused = f"{n_reused} of {n_runs} rows reused"
     if n_reused:
         reused += f" from {table}"
     if n_collected:
         reused += f" ({n_collected} of them from run folders)"
-    n_left = len(sweep.runs) - n_reused - n_done - n_failed
+    n_left = n_runs - n_reused - n_done - n_failed
     not_run = f", {n_left} not run" if n_left else ""
-    return f"{sweep.name}: {reused}, {n_done} executed, {n_failed} failed{not_run}. Table: {table}"
+    return f"{reused}, {n_done} executed, {n_failed} failed{not_run}"
 
 
 def _check_objects(sweep: Sweep) -> None:
@@ -177,7 +193,9 @@ def _check_objects(sweep: Sweep) -> None:
                 write_samples(path, samples)
 
 
-def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool], int]:
+def missing(
+    sweep: Sweep, again: str | None = None, runs: Sequence[RunSpec] | None = None
+) -> tuple[dict[RunSpec, bool], int]:
     """Find the runs to execute, and put those that only a run folder has into the table.
 
     Parameters
@@ -186,6 +204,8 @@ def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool]
         The sweep.
     again : str, optional
         Execute the runs with this text in their name anyway.
+    runs : sequence of RunSpec, optional
+        The runs of a share of the sweep; default: all.
 
     Returns
     -------
@@ -206,7 +226,9 @@ def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool]
     predicted = predicted_hashes(sweep.predictions) if sweep.predictions else None
     collected: dict[RunSpec, Measured] = {}
     todo: dict[RunSpec, bool] = {}
-    for run in sweep.runs:
+    if runs is None:
+        runs = sweep.runs
+    for run in runs:
         is_wanted_again = again is not None and again in run.run_name
         if is_wanted_again:
             todo[run] = True
@@ -221,7 +243,7 @@ def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool]
             collected[run] = measured
         else:
             todo[run] = True  # its folder lacks the predictions
-    if len(todo) < len(sweep.runs):
+    if len(todo) < len(runs):
         try:
             check_code()
         except BehaviorError as error:
@@ -244,7 +266,7 @@ def store(sweep: Sweep, results: Results) -> None:
         For each run what it measured, or the traceback of its error.
     """
     with _as_sweep_error(sweep.table):
-        rows = [_row(run, result) for run, result in results.items()]
+        rows = [_in_order(sweep, _row(run, result)) for run, result in results.items()]
         merge_rows(sweep.table, rows, [run.run_name for run in sweep.runs])
 
 
@@ -298,7 +320,15 @@ def _row(run: RunSpec, result: Measured | str) -> dict[str, object]:
     return row
 
 
-def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
+def _in_order(sweep: Sweep, row: dict[str, object]) -> dict[str, object]:
+    """Return a row with the columns first that the sweep wants first."""
+    first = {name: row[name] for name in sweep.first_columns}
+    return first | row
+
+
+def own_rows(
+    sweep: Sweep, errors: Mapping[RunSpec, str], runs: Sequence[RunSpec] | None = None
+) -> pd.DataFrame:
     """Return the sweep's own rows: of its table's file, and those of runs that failed just now.
 
     Parameters
@@ -308,14 +338,16 @@ def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
     errors : mapping
         The tracebacks of the runs that failed. Where an earlier result of the same run is in the
         file, the file keeps it, but the row that is returned is the failed one.
+    runs : sequence of RunSpec, optional
+        The runs of a share of the sweep; default: all.
 
     Returns
     -------
     DataFrame
-        A row for each run of the sweep, in its order.
+        A row for each run of the sweep, or of the share, in the sweep's order.
     """
     rows = read_rows(sweep.table)
-    hashes = {run.run_name: run.hash for run in sweep.runs}
+    hashes = {run.run_name: run.hash for run in (sweep.runs if runs is None else runs)}
     failed = pd.DataFrame([_row(run, error) for run, error in errors.items()], columns=rows.columns)
     has_failed = rows.run_name.isin(failed.run_name)
     is_own = (rows.run_name.map(hashes) == rows.hash) & ~has_failed
@@ -326,13 +358,60 @@ def own_rows(sweep: Sweep, errors: Mapping[RunSpec, str]) -> pd.DataFrame:
 def _executed(
     sweep: Sweep, todo: Mapping[RunSpec, bool], workers: Workers, timeout_s: float
 ) -> Iterator[dict[RunSpec, Measured | str]]:
-    """Hand runs to the workers; yield those that have ended, again and again, until all have.
+    """Execute runs; yield those that have ended, again and again, until all have.
 
     `todo` says of each run whether it is executed even if its folder has finished.
     """
-    from distributed import as_completed
+    n_runs = len(sweep.runs if workers.shard is None else workers.shard.take(sweep.runs))
+    with _progress_bar(sweep.name, n_runs, len(todo)) as bar:
+        if workers.need_dask:
+            yield from _on_dask(sweep, todo, workers, timeout_s, bar)
+        else:
+            yield from _one_by_one(sweep, todo, timeout_s, bar)
 
-    with connect(workers, sweep, timeout_s) as cluster, _progress_bar(sweep, len(todo)) as bar:
+
+def _one_by_one(
+    sweep: Sweep, todo: Mapping[RunSpec, bool], timeout_s: float, bar: tqdm
+) -> Iterator[dict[RunSpec, Measured | str]]:
+    """Execute runs in this process, one after the other; yield each when it has ended.
+
+    Runs that another process is executing come last: until then it may have finished them.
+    """
+    environment = _environment()
+    remaining = dict(todo)
+    with _kept_environment():
+        for wait_s in (0.0, FOREVER_S):
+            busy = {}
+            for run, is_again in remaining.items():
+                result = _execute_here(
+                    sweep.notebook, run, timeout_s, environment, is_again, wait_s
+                )
+                if result is None:
+                    busy[run] = is_again
+                    continue
+                bar.update()
+                yield {run: _checked(run, result)}
+            remaining = busy
+
+
+@contextmanager
+def _kept_environment() -> Iterator[None]:
+    """Put the process's environment variables back in the end, because each run sets some."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _on_dask(
+    sweep: Sweep, todo: Mapping[RunSpec, bool], workers: Workers, timeout_s: float, bar: tqdm
+) -> Iterator[dict[RunSpec, Measured | str]]:
+    """Hand runs to Dask's workers; yield those that have ended, again and again, until all have."""
+    with connect(workers) as cluster:
+        from distributed import as_completed
+
         bar.write(f"Dask dashboard: {cluster.client.dashboard_link}")
         futures = _submit(cluster.client, sweep, todo, timeout_s)
         ended = as_completed(futures, with_results=True, raise_errors=False)
@@ -351,11 +430,10 @@ def _executed(
             time.sleep(TICK_S)
 
 
-def _progress_bar(sweep: Sweep, n_todo: int) -> tqdm:
-    """Return a bar that counts the runs that are there already, too."""
-    n_runs = len(sweep.runs)
+def _progress_bar(name: str, n_runs: int, n_todo: int) -> tqdm:
+    """Return a bar for a sweep that counts the runs that are there already, too."""
     return tqdm(
-        desc=sweep.name,
+        desc=name,
         bar_format=_BAR,
         initial=n_runs - n_todo,
         total=n_runs,
@@ -367,9 +445,7 @@ def _submit(
     client: "Client", sweep: Sweep, todo: Mapping[RunSpec, bool], timeout_s: float
 ) -> dict["Future", RunSpec]:
     """Submit runs to a Dask client in the given order; return the runs by their futures."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
-    environment |= _ONE_THREAD
-    environment |= _KEEP_MEMORY
+    environment = _environment()
     futures = {}
     for i, (run, is_again) in enumerate(todo.items()):
         # Two sweeps on one cluster share what is the same, in the same folder. By the first part of
@@ -380,12 +456,23 @@ def _submit(
     return futures
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment variables of a sweep's runs."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith("SHD_")}
+    return environment | folder_variables() | _ONE_THREAD | _KEEP_MEMORY
+
+
 def _result(run: RunSpec, future: "Future", result: Any) -> Measured | str:
     """Return what a run measured, or its error; SweepError, if the sweep can't go on."""
     if future.status in ("cancelled", "lost"):
         raise SweepError(f"the scheduler is lost ({result!r}). {RESUME}")
     if future.status == "error":  # the run has lost its worker again and again
         result = repr(future.exception())
+    return _checked(run, result)
+
+
+def _checked(run: RunSpec, result: Measured | str) -> Measured | str:
+    """Return what a run measured, or its error; SweepError, if that is a full disk."""
     if isinstance(result, str) and is_disk_full(result, run.folder.parent):
         raise SweepError(f"{run.folder}: {os.strerror(errno.ENOSPC)}. {RESUME}")
     return result
@@ -399,7 +486,7 @@ class _Watch:
         self._bar = bar
         self._n_failed = 0
         self._last_worker_s = time.monotonic()  # when there was a worker last
-        self._reported = ""  # why there is no worker, as it was printed last
+        self._is_reported = False  # that there is no worker
 
     def look(self, results: Results, n_left: int) -> None:
         """Count the runs that have ended, and look whether there is a worker.
@@ -410,9 +497,6 @@ class _Watch:
         self._bar.update(len(results))
         try:
             runs_of_workers = self._cluster.client.processing()
-            why = self._cluster.look() if n_left else ""
-        except SweepError as error:
-            raise SweepError(f"{error}. {RESUME}") from None
         except OSError as error:
             raise SweepError(f"the scheduler is lost: {error}. {RESUME}") from None
         n_running = sum(len(runs) > 0 for runs in runs_of_workers.values())
@@ -421,27 +505,29 @@ class _Watch:
         is_terminal = self._bar.fp.isatty()
         if is_terminal or text != self._bar.postfix:  # a log needs no line twice
             self._bar.set_postfix_str(text)
-        self._report(bool(runs_of_workers), why)
+        if n_left:
+            self._report(bool(runs_of_workers))
 
-    def _report(self, has_worker: bool, why: str) -> None:
+    def _report(self, has_worker: bool) -> None:
         """Print why there has been no worker for a while; SweepError, after too long."""
         now = time.monotonic()
         if has_worker:
             self._last_worker_s = now
-            self._reported = ""
+            self._is_reported = False
             return
+        why = self._cluster.why_none
         idle_s = now - self._last_worker_s
         if idle_s > self._cluster.patience_s:
             raise SweepError(f"no worker in {idle_s:.0f} s: {why}. {RESUME}")
-        if idle_s > QUIET_S and why != self._reported:
-            self._reported = why
+        if idle_s > QUIET_S and not self._is_reported:
+            self._is_reported = True
             self._bar.write(f"No worker for {idle_s:.0f} s: {why}")
 
 
 def execute(
     notebook: Path, run: RunSpec, timeout_s: float, environment: Mapping[str, str], again: bool
 ) -> dict[str, float | str] | str:
-    """Execute a run, on a worker.
+    """Execute a run, on a worker of Dask.
 
     Only one process executes a run. Others wait and reuse its result.
 
@@ -463,14 +549,35 @@ def execute(
     dict or str
         What it measured, by column, or the traceback of its error.
     """
-    _end_late_worker()
     try:
         _check_worker(run)
+    except RuntimeError:
+        return traceback.format_exc()
+    result = _execute_here(notebook, run, timeout_s, environment, again, FOREVER_S)
+    assert result is not None  # it has waited for any other process
+    return result
+
+
+def _execute_here(
+    notebook: Path,
+    run: RunSpec,
+    timeout_s: float,
+    environment: Mapping[str, str],
+    again: bool,
+    wait_s: float,
+) -> dict[str, float | str] | str | None:
+    """Execute a run in this process; see `execute`.
+
+    If another process is executing it, wait for `wait_s` until it has ended. Return None if it
+    hasn't.
+    """
+    try:
+        _check_unchanged(run)
         for name in list(os.environ):
             if name.startswith("SHD_"):
                 del os.environ[name]  # of an earlier sweep on this worker
         os.environ.update(environment)  # the kernel inherits it
-        with execution_lock(run.folder):
+        with execution_lock(run.folder).acquire(timeout=wait_s):
             if again or finished_run(run.folder, run.hash) is None:
                 notebooks = {notebook: run.parameters}
                 execute_run(notebooks, run.folder, timeout_s=timeout_s, lessons=False)
@@ -481,6 +588,8 @@ def execute(
                 "hash: that of other parameters, data or another network."
             )
         return measured
+    except Timeout:
+        return None
     except NotebookError as error:
         return str(error.__cause__)  # has the cell's traceback
     except TimeoutError as error:
@@ -489,27 +598,16 @@ def execute(
         return traceback.format_exc()
 
 
-def _end_late_worker() -> None:
-    """Let a worker end instead of a run, if its job on SLURM might end before the run does.
-
-    A job executes one run at least, so that each job brings the sweep on.
-    """
-    from distributed import Reschedule, get_worker
-
-    worker = get_worker()
-    is_late = time.time() > float(os.environ.get(LAST_START, "inf"))
-    if is_late and worker.state.executed_count:
-        time.sleep(FETCH_S)  # meanwhile the scheduler fetches what the last run measured
-        worker.loop.add_callback(worker.close_gracefully, reason="no time for another run")
-        raise Reschedule
-
-
 def _check_worker(run: RunSpec) -> None:
-    """Raise RuntimeError if this worker would execute something else than the sweep wants."""
+    """Raise RuntimeError if this worker of Dask executes several runs at once."""
     from distributed import get_worker
 
     if get_worker().state.nthreads != 1:
         raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
+
+
+def _check_unchanged(run: RunSpec) -> None:
+    """Raise RuntimeError if this process would execute something else than the sweep wants."""
     if run_hash(run.parameters, run.data) != run.hash:
         raise RuntimeError("this worker has other code than the sweep: restart the workers")
     if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
@@ -517,11 +615,9 @@ def _check_worker(run: RunSpec) -> None:
         raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
 
 
-def _arguments() -> argparse.Namespace:
-    """Return the arguments of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m shd_helpers.sweeps.runner", description=__doc__
-    )
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of the command line, or those given, parsed."""
+    parser = argparse.ArgumentParser(prog="shd sweep", description=__doc__)
     parser.add_argument(
         "names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files"
     )
@@ -541,49 +637,49 @@ def _arguments() -> argparse.Namespace:
         "--timeout",
         type=float,
         metavar="S",
-        help=f"seconds for one run; default: {RUN_S:g}, or half of a job's time",
+        help=f"seconds for one run; default: {RUN_S:g}",
     )
     workers = parser.add_mutually_exclusive_group()
     workers.add_argument("--workers", type=int, help="processes here; default: one for each core")
     workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
-    workers.add_argument("--slurm", type=int, metavar="N", help="jobs of one core on SLURM")
     parser.add_argument(
-        "--sbatch",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="options of sbatch; others are in sweeps/cluster/slurm.yaml",
+        "--shard",
+        metavar="I/N",
+        help="run only share I of N, for a task of a job array (docs/clusters.md): every N-th run, "
+        "one after the other, or by --workers",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _run_from_command_line(name: str, arguments: argparse.Namespace) -> None:
-    """Run one sweep and print its errors; exit with status 1 if a run failed."""
+    """Run one sweep; exit with status 1 if a run failed."""
+    shard = None if arguments.shard is None else Shard.read(arguments.shard)
     table = run_sweep(
         name,
         dict(text.partition("=")[::2] for text in arguments.set),  # [::2] leaves out the "="
         again=arguments.again,
-        workers=Workers(
-            arguments.workers, arguments.scheduler, arguments.slurm, tuple(arguments.sbatch)
-        ),
+        workers=Workers(arguments.workers, arguments.scheduler, shard),
         timeout_s=arguments.timeout,
     )
-    failed = table[table.status == "failed"]
-    for row in failed.itertuples():
-        print(f"  {row.run_name}: {row.error.strip().splitlines()[-1]}", flush=True)
-    if len(failed):
+    if (table.status == "failed").any():
         sys.exit(1)
 
 
-def main() -> None:
-    """Run sweeps from the command line (``make sweep``, ``make evidence``)."""
-    arguments = _arguments()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run sweeps from the command line (``make sweep``, ``make evidence``, ``shd sweep``).
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command's arguments; default: those of the command line.
+    """
+    given = _parsed(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, signal.default_int_handler)
     try:
-        for name in arguments.names:
-            _run_from_command_line(name, arguments)
+        for name in given.names:
+            _run_from_command_line(name, given)
     except (SweepError, TableError, DatasetError) as error:
         sys.exit(f"The sweep stopped.\n{error}")
     except KeyboardInterrupt:

@@ -24,8 +24,9 @@ Each combination of values is a *configuration*, and each configuration with a s
     slope=5.0,size=wide,seed=1
 
 The sweep's name is ``widths_hd``, because the data set is part of it. Their run folders are in
-``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. What a run leaves open
-keeps the default of the notebook.
+``runs/sweeps/widths_hd/``, and their table is ``results/widths_hd.csv``. The table of a file that
+isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory, and the columns that vary come
+first in it. What a run leaves open keeps the default of the notebook.
 
 `read_sweep` checks all that can be known before the first run starts, because a mistake that shows
 up in the last of a hundred runs costs hours.
@@ -41,20 +42,31 @@ from math import inf, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-
 from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
+from shd_helpers.extras import from_extra
 from shd_helpers.objects import is_reference, parse_reference, with_absolute_path
-from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
+from shd_helpers.paths import (
+    NOTEBOOKS,
+    OF_A_RUN,
+    ROOT,
+    CheckoutError,
+    need_checkout,
+    own_tables_dir,
+    results_dir,
+    runs_dir,
+)
 from shd_helpers.small import is_small, small_version
 from shd_helpers.study.identity import identify_data, references, run_hash
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.tables import COLUMNS
+from shd_helpers.study.tables import COLUMNS, MEASURED
+
+with from_extra("study"):
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 SWEEPS = ROOT / "sweeps"
 OTHERS = "others"  # under `seeds`: all values that aren't named there
@@ -102,6 +114,7 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     predictions: Path | None  # the file of the runs' predictions, if they are saved
+    first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
 class AxisValue(NamedTuple):
@@ -280,7 +293,8 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     Returns
     -------
     Sweep
-        The notebook, its runs in the grid's order, and the files for their results.
+        The notebook, its runs in the grid's order, and the files for their results. The table of a
+        file that isn't in ``sweeps/`` lies in the working directory.
 
     Raises
     ------
@@ -289,7 +303,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     DatasetError
         If a data set can't be found.
     """
-    path = Path(name) if str(name).endswith(".yaml") else SWEEPS / f"{name}.yaml"
+    path = _sweep_file(name)
     content = read_yaml(path)
     notebook = _notebook(path, content["notebook"])
     defaults = _notebook_defaults(notebook)
@@ -304,10 +318,39 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     _check_size(path, grid)
     runs = list(_runs(full_name, base, grid))
     _check_runs(path, notebook, runs)
-    folder = runs_dir() / "results" if is_small() else results_dir()
-    table = folder / f"{full_name}.csv"
+    is_own = path.resolve().parent != SWEEPS
+    table = _tables_dir(is_own) / f"{full_name}.csv"
     predictions = predictions_path(table) if content["keep_predictions"] else None
-    return Sweep(full_name, notebook, runs, table, predictions)
+    first_columns = _varying(grid) if is_own else ()
+    return Sweep(full_name, notebook, runs, table, predictions, first_columns)
+
+
+def _sweep_file(name: str | Path) -> Path:
+    """Return a sweep's file by its path, or by its name in ``sweeps/``."""
+    if str(name).endswith(".yaml"):
+        return Path(name)
+    try:
+        need_checkout(f"{quoted(str(name))} names a sweep of the study's repository")
+    except CheckoutError as error:
+        raise SweepError(f"{error} Or write a .yaml file of your own.") from None
+    return SWEEPS / f"{name}.yaml"
+
+
+def _tables_dir(is_own: bool) -> Path:
+    """Return the folder of a sweep's table; one that isn't the study's own isn't in results/."""
+    if is_small():
+        return runs_dir() / "results"
+    return own_tables_dir() if is_own else results_dir()
+
+
+def _varying(grid: "Grid") -> tuple[str, ...]:
+    """Return the columns that say what differs between runs, and then what was measured."""
+    swept: list[str] = []
+    for axis, values in grid.axes.items():
+        swept.append(axis)
+        for value in values:
+            swept += value.parameters
+    return tuple(dict.fromkeys([*swept, "seed", *MEASURED]))
 
 
 def _notebook(path: Path, written: str) -> Path:
@@ -315,6 +358,8 @@ def _notebook(path: Path, written: str) -> Path:
     if ".ipynb" in written:
         notebook = path.parent / written
     else:
+        with _named(f"{path}: notebook"):
+            need_checkout(f"{quoted(written)} is a notebook of the study's repository")
         notebook = NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
     if not notebook.is_file():

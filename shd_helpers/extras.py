@@ -1,0 +1,62 @@
+"""Say which extra of the package has to be installed where one of its libraries is missing.
+
+The core of the package installs what trains, judges and listens. Notebooks and sweeps of several
+processes need more, which ``pip install`` adds as extras: see ``pyproject.toml``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+DISTRIBUTION = "shd-downsizing-study"  # the package's name for pip
+
+
+class MissingExtraError(ImportError):
+    """A library that belongs to an extra isn't installed; the message has pip's command."""
+
+
+@contextmanager
+def from_extra(extra: str) -> Iterator[None]:
+    """Name the extra to install if an import in the block finds no such library.
+
+    Parameters
+    ----------
+    extra : str
+        An extra of ``pyproject.toml``, or several, separated by commas.
+
+    Yields
+    ------
+    None
+        While the block imports.
+
+    Raises
+    ------
+    MissingExtraError
+        If a library isn't installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or str(error)).partition(".")[0]
+        if library == "shd_helpers":  # no library, but a mistake in this package
+            raise
+        raise MissingExtraError(
+            f"The library {library} isn't installed. Install it: {pip_command(extra)}",
+            name=error.name,
+        ) from error
+
+
+def pip_command(extra: str) -> str:
+    """Return the command that installs an extra.
+
+    Parameters
+    ----------
+    extra : str
+        An extra of ``pyproject.toml``, or several, separated by commas.
+
+    Returns
+    -------
+    str
+        The command. It needs no folder and no address, because pip knows the extras of a package
+        that is installed.
+    """
+    return f"python -m pip install '{DISTRIBUTION}[{extra}]'"

@@ -1,0 +1,119 @@
+"""Where the package reads and writes, in a checkout and without one."""
+
+import pytest
+
+from shd_helpers import paths
+from shd_helpers.paths import CheckoutError
+from shd_helpers.sweeps.spec import SweepError, read_sweep
+
+FOLDERS = ("SHD_DATA_DIR", "SHD_RUNS_DIR", "SHD_RESULTS_DIR", "SHD_IMG_DIR", "SHD_SMALL_DATA")
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch):
+    """A working directory, in which no variable names a folder."""
+    for name in FOLDERS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """The package as if it were installed without a checkout."""
+    monkeypatch.setattr(paths, "IN_CHECKOUT", False)
+
+
+def folders():
+    return [
+        paths.runs_dir(),
+        paths.results_dir(),
+        paths.data_dir(),
+        paths.networks_dir(),
+        paths.img_dir(),
+        paths.resolve("x"),
+    ]
+
+
+def test_in_a_checkout_all_folders_are_below_its_root():
+    wanted = ["runs", "results", "data", "results/networks", "runs/img", "x"]
+    assert folders() == [paths.ROOT / name for name in wanted]
+    assert paths.folder_variables() == {}
+    paths.need_checkout("Nothing")
+
+
+def test_without_a_checkout_nothing_is_written_beside_the_package(work, installed):
+    caches = work.parent / "caches" / "shd_helpers"
+    networks = paths.PACKAGE / "pretrained_networks"
+    expected = [
+        work / "runs",
+        work / "results",
+        caches,
+        networks,
+        work / "runs" / "img",
+        work / "x",
+    ]
+    assert folders() == expected
+
+
+def test_without_a_checkout_other_processes_are_told_the_folders(work, installed, monkeypatch):
+    caches = work.parent / "caches" / "shd_helpers"
+    expected = {"SHD_DATA_DIR": str(caches), "SHD_RUNS_DIR": str(work / "runs")}
+    assert paths.folder_variables() == expected
+    monkeypatch.setenv("SHD_RESULTS_DIR", "mine")
+    assert paths.folder_variables() == expected | {"SHD_RESULTS_DIR": str(work / "mine")}
+    assert paths.networks_dir() == work / "mine" / "networks"
+
+
+def test_small_versions_have_the_same_folders_in_other_processes(work, installed, monkeypatch):
+    """The variable names the folder of all runs, not that of the small ones."""
+    monkeypatch.setenv("SHD_SMALL_DATA", "somewhere")
+    before = paths.runs_dir()
+    monkeypatch.setenv("SHD_RUNS_DIR", paths.folder_variables()["SHD_RUNS_DIR"])
+    assert paths.runs_dir() == before == work / "runs" / "small"
+
+
+def test_what_needs_a_checkout_is_refused_without_one(work, installed):
+    with pytest.raises(CheckoutError, match="It reads them, so it needs a checkout of the study"):
+        paths.need_checkout("It reads them")
+    with pytest.raises(SweepError, match=r"'final' names .*needs a checkout.*file of your own"):
+        read_sweep("final")
+    (work / "mine.yaml").write_text(
+        "name: mine\nnotebook: 03_model_training\nfixed: {}\ngrid: {}\nseeds: [0]\n"
+    )
+    with pytest.raises(SweepError, match=r"mine\.yaml: notebook: '03_model_training' is a"):
+        read_sweep("mine.yaml")
+
+
+def test_a_folder_of_notebooks_beside_the_package_makes_no_checkout(tmp_path):
+    """Other packages install folders of that name, too."""
+    for name in ("shd_helpers", "notebooks"):
+        (tmp_path / name).mkdir()
+    assert not paths._is_checkout(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    assert paths._is_checkout(tmp_path)
+
+
+def test_own_sweeps_have_their_tables_in_the_working_directory(work, monkeypatch):
+    """With the columns first that differ between runs, and then what was measured."""
+    text = "name: mine\nnotebook: 03_model_training\nfixed: {dataset: spoken, language: english}\n"
+    text += (
+        "grid:\n  slope: [2.0]\n  size: {small: {n_hidden: 8}, large: {n_hidden: 9, lr: 1e-3}}\n"
+    )
+    (work / "mine.yaml").write_text(text + "seeds: [0]\n")
+    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda parameters: {})
+    sweep = read_sweep("mine.yaml")
+    assert sweep.table == work / "mine_spoken.csv"
+    assert sweep.first_columns[:6] == ("slope", "size", "n_hidden", "lr", "seed", "train_accuracy")
+    monkeypatch.setenv("SHD_RESULTS_DIR", str(work / "tables"))
+    assert read_sweep("mine.yaml").table == work / "tables" / "mine_spoken.csv"
+
+
+def test_the_study_s_own_sweeps_have_theirs_in_results_with_no_column_moved(monkeypatch):
+    monkeypatch.setattr("shd_helpers.sweeps.spec.identify_data", lambda parameters: {"name": "hd"})
+    for name in ("surrogates", paths.ROOT / "sweeps" / "surrogates.yaml"):
+        sweep = read_sweep(name)
+        assert sweep.table.parent == paths.ROOT / "results"
+        assert sweep.first_columns == ()

@@ -1,0 +1,113 @@
+"""The command `shd`, and the libraries that it says are missing."""
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+import shd_helpers
+from shd_helpers import __main__ as command
+from shd_helpers.extras import MissingExtraError, from_extra
+from shd_helpers.paths import ROOT
+from tests.imports import loaded_by
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+# the modules of what the extras install
+NOT_IN_THE_CORE = (
+    *("IPython", "anywidget", "bokeh", "dask", "distributed", "ipykernel", "ipywidgets"),
+    *("jupyter_client", "jupyterlab", "nbformat", "papermill", "ruamel", "seaborn", "traitlets"),
+)
+
+
+def run(capsys, *arguments):
+    """Run the command in this process; return what it prints, both streams, and its status."""
+    with pytest.raises(SystemExit) as end:
+        command.main(arguments)
+    out, err = capsys.readouterr()
+    return out, err, end.value.code
+
+
+def test_help_names_each_command_and_which_need_a_checkout(capsys):
+    out, _, status = run(capsys, "--help")
+    assert status == 0
+    for name, checkout in (("study", True), ("sweep", True), ("hear", False)):
+        (line,) = [line for line in out.splitlines() if line.startswith(f"  {name} ")]
+        assert ("checkout" in line) == checkout
+    assert "This one is a checkout." in out
+
+
+def test_version_and_help_import_no_torch_and_no_numpy():
+    heavy = {"torch", "numpy", "numba", "pandas"}
+    for option in ("--version", "--help"):
+        code = "import contextlib, io\nfrom shd_helpers.__main__ import main\n"
+        code += "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        code = f"exec({code + f'    main([{option!r}])'!r})"
+        assert loaded_by(code, heavy) == set()
+        assert loaded_by("import torch", heavy) >= {"torch", "numpy"}  # as it would be
+
+
+def test_version_is_the_package_s_own(capsys):
+    assert run(capsys, "--version")[0] == f"shd {shd_helpers.__version__}\n"
+    assert f"\nversion: {shd_helpers.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_a_command_reads_its_own_arguments(capsys, name):
+    out, _, status = run(capsys, name, "--help")
+    assert status == 0 and out.startswith(f"usage: shd {name} ")
+
+
+def test_a_command_that_is_none_is_refused(capsys):
+    _, err, status = run(capsys, "train")
+    assert status == 2 and "'train'" in err and "study" in err
+
+
+def test_a_missing_library_is_named_with_pips_command():
+    with pytest.raises(MissingExtraError) as error, from_extra("sweeps"):
+        import no_such_library.part  # noqa: F401
+    assert "no_such_library isn't installed" in str(error.value)
+    assert "python -m pip install 'shd-downsizing-study[sweeps]'" in str(error.value)
+
+
+def test_a_mistake_in_this_package_is_no_missing_library():
+    with pytest.raises(ModuleNotFoundError), from_extra("sweeps"):
+        import shd_helpers.no_such_module  # noqa: F401
+
+
+def without_extras(*lines):
+    """Run lines of Python where no extra is installed."""
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({NOT_IN_THE_CORE!r}))"
+    code = "\n".join([hidden, *lines])
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_core_needs_no_extra():
+    ended = without_extras(
+        "import shd_helpers.hear, shd_helpers.study.training, shd_helpers.study.tables",
+        "import shd_helpers.study.statistics, shd_helpers.data.heidelberg",
+        "import shd_helpers.data.speech, shd_helpers.figures.plots, shd_helpers.network",
+        "print(shd_helpers.hear.Listener('small'))",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("from shd_helpers.__main__ import console; sys.argv[1:] = ['sweep', 'final']", "study"),
+        ("import shd_helpers.figures.explorers", "study"),
+        ("import shd_helpers.course.exercises", "study"),
+    ],
+)
+def test_without_its_extra_a_part_names_pips_command(code, extra):
+    ended = without_extras(code, "console()")
+    assert ended.returncode == 1
+    said = ended.stderr.splitlines()[-1]
+    assert f"pip install 'shd-downsizing-study[{extra}]'" in said
+    if "console" in code:
+        assert "Traceback" not in ended.stderr
+
+
+def test_extras_that_messages_name_exist():
+    assert {"study", "sweeps", "microphone"} <= set(EXTRAS)
