@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import PicklingError
 
+import cloudpickle
 import joblib
 import numpy as np
 import torch
-from joblib.externals import cloudpickle
 from torch import nn
 from torch.nn.parameter import is_lazy
 

@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
 import torch
-from joblib.externals import cloudpickle
 from torch import nn
 from tqdm import tqdm
 
