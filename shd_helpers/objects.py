@@ -9,8 +9,9 @@ without arguments::
     mine.py:boxcar                   the object itself
     mine.py:boxcar(width=0.5)        what it returns for these arguments
 
-A run with such an object is identified by the file's name, the name in it, the arguments and the
-content of the file (`reference_identity`). Other files that it imports don't count.
+A run with such an object is identified by the file's name, the name in it, the arguments
+(`Reference.label`) and the content of the file (`reference_sha256`). Other files that it imports
+don't count.
 """
 
 import ast
@@ -51,7 +52,7 @@ class Reference(NamedTuple):
         text = f"{self.file.name}:{self.name}"
         if self.arguments is None:
             return text
-        listed = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        listed = ", ".join(f"{name}={value!r}" for name, value in sorted(self.arguments.items()))
         return f"{text}({listed})"
 
 
@@ -79,8 +80,8 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
     text : str
         Such as ``"mine.py:boxcar"``.
     folder : Path, optional
-        Where a relative path counts from. Default: the working directory or, if the file isn't
-        there, the root of the checkout.
+        Where a relative path counts from first. Then follow the working directory and the root of
+        the checkout.
 
     Returns
     -------
@@ -92,19 +93,66 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
     ObjectError
         If the text has another form, or there is no such file.
     """
+    reference = parse_reference(text)
+    folders = [Path.cwd(), ROOT]
+    if folder:
+        folders.insert(0, folder)
+    for each in folders:
+        if (each / reference.file).is_file():
+            return reference._replace(file=(each / reference.file).resolve())
+    searched = " or in ".join(dict.fromkeys(map(str, folders)))
+    raise ObjectError(
+        f"{quoted(text)}: there is no file {reference.file} in {searched}. Correct the path, or "
+        "give an absolute one."
+    )
+
+
+def parse_reference(text: str) -> Reference:
+    """Take a reference apart, without looking for its file.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"mine.py:boxcar"``.
+
+    Returns
+    -------
+    Reference
+        Its file is as it is written.
+
+    Raises
+    ------
+    ObjectError
+        If the text has another form.
+    """
     match = _REFERENCE.fullmatch(text)
     if not match:
         raise ObjectError(f"{quoted(text)}: give a file and a name in it, {_FORM}.")
-    path = Path(match["file"]).expanduser()
-    folders = [folder] if folder else [Path.cwd(), ROOT]
-    for each in folders:
-        if (each / path).is_file():
-            return Reference((each / path).resolve(), match["name"], _arguments(text, match))
-    searched = " or in ".join(map(str, folders))
-    raise ObjectError(
-        f"{quoted(text)}: there is no file {path} in {searched}. Correct the path, or give an "
-        "absolute one."
-    )
+    return Reference(Path(match["file"]).expanduser(), match["name"], _arguments(text, match))
+
+
+def with_absolute_path(text: str, folder: Path) -> str:
+    """Return a reference that means the same from every working directory.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"mine.py:boxcar"``.
+    folder : Path
+        Where a relative path counts from first: see `read_reference`.
+
+    Returns
+    -------
+    str
+        The reference with the absolute path of its file.
+
+    Raises
+    ------
+    ObjectError
+        If the text has another form, or there is no such file.
+    """
+    reference = read_reference(text, folder)
+    return f"{reference.file.parent}/{reference.label}"
 
 
 def _arguments(text: str, match: re.Match) -> dict[str, Any] | None:
@@ -213,33 +261,27 @@ def _described(error: Exception, file: Path) -> str:
     return f"{text} in line {lines[-1]}" if lines else text
 
 
-def reference_identity(text: str, folder: Path | None = None) -> dict[str, Any]:
-    """Return what identifies an object that a reference means.
+def reference_sha256(text: str) -> str:
+    """Return what identifies the file that a reference means: its name and its SHA-256.
 
     Parameters
     ----------
     text : str
         Such as ``"mine.py:boxcar(width=0.5)"``.
-    folder : Path, optional
-        See `read_reference`.
 
     Returns
     -------
-    dict
-        `object` (file name and name), `arguments` (values by name, or None) and `sha256` of the
-        file's content. The folder doesn't count, so that a moved file stays the same.
+    str
+        The file's name, a space, and 64 hexadecimal digits. The folder doesn't count, so that
+        a moved file stays the same.
 
     Raises
     ------
     ObjectError
         If there is no such file.
     """
-    reference = read_reference(text, folder)
-    return {
-        "object": f"{reference.file.name}:{reference.name}",
-        "arguments": reference.arguments,
-        "sha256": hashlib.sha256(_content(reference.file)).hexdigest(),
-    }
+    file = read_reference(text).file
+    return f"{file.name} {hashlib.sha256(_content(file)).hexdigest()}"
 
 
 def object_identity(thing: Any) -> dict[str, Any] | None:
@@ -253,18 +295,20 @@ def object_identity(thing: Any) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        As `reference_identity` has it. None if the object isn't in a file, as in a notebook or at
-        Python's prompt: such an object can't be recognized in another process.
+        `object` (file name and name), `arguments` (of a `partial`) and `sha256` of the file. None
+        if the object isn't in a file, as in a notebook or at Python's prompt: such an object can't
+        be recognized in another process.
     """
     arguments: Mapping[str, Any] | None = None
     if isinstance(thing, functools.partial):
         listed = {str(position): value for position, value in enumerate(thing.args)}
         arguments = {name: repr(value) for name, value in (listed | thing.keywords).items()}
         thing = thing.func
+    is_named = inspect.isclass(thing) or inspect.isroutine(thing)
     try:
-        file = inspect.getsourcefile(thing)
-    except TypeError:  # an object that is neither a function nor a class, such as a module
-        file = inspect.getsourcefile(type(thing))
+        file = inspect.getsourcefile(thing if is_named else type(thing))
+    except TypeError:  # it is in no file
+        return None
     path = Path(file) if file else None
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
     if path is None or not path.is_file() or _is_of_a_notebook(thing):

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
-from shd_helpers.network import NetworkConfig, build_network
+from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork, build_network
 from shd_helpers.network.ensemble import combine_members
-from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.training import TrainConfig, fit, train_epoch
+from shd_helpers.study.evaluation import evaluate, record_examples
+from shd_helpers.study.training import TrainConfig, fit, overfit, train_epoch
 from tests.builders.events import random_events
 
 CONFIG = NetworkConfig(
@@ -80,9 +81,100 @@ def test_members_are_no_parameters_of_their_own():
     assert set(ensemble.state_dict()) == set(alone.state_dict())
 
 
-@pytest.mark.parametrize(
-    "changes", [{"readout": "spikes"}, {"network": "convolutional"}, {"ensemble_size": 0}]
-)
-def test_networks_whose_scores_cannot_be_averaged_are_refused(changes):
-    with pytest.raises(ValueError, match=r"^ensemble_size "):
-        replace(CONFIG, **changes)
+# --- ensembles that can't be combined -----------------------------------------------------------
+
+APART = {
+    "spike counts": {"readout": "spikes"},
+    "convolutions": {"network": "convolutional"},
+    "adaptive neurons": {"neuron": "adaptive"},
+    "two hidden layers": {"hidden": "6,5"},
+    "delays of the hidden layer": {"hidden_delays": "2"},
+}
+PLAIN = {"learn_beta": False, "learn_threshold": False}
+
+
+@pytest.mark.parametrize("changes", APART.values(), ids=APART.keys())
+def test_other_networks_are_averaged_as_they_are(changes):
+    ensemble = built(**PLAIN, **changes)
+    assert type(ensemble) is Ensemble and len(ensemble.members) == 3
+    assert CONFIG.is_combined and not replace(CONFIG, **PLAIN, **changes).is_combined
+    events = random_events(12, 60, 20, 5, 0.2)
+    alone = [evaluate(member, events) for member in ensemble.members]
+    for one in alone[1:]:
+        assert not torch.equal(one.class_scores, alone[0].class_scores)
+    mean = torch.stack([one.class_scores for one in alone]).mean(0)
+    for engine in ("fused", "snntorch"):
+        together = evaluate(ensemble, events, engine)
+        torch.testing.assert_close(together.class_scores, mean, rtol=1e-4, atol=1e-4)
+        hidden = sum(one.n_spikes[:, :-1].sum() for one in alone)
+        assert together.n_spikes.shape == (12, 2) and together.n_spikes[:, 0].sum() == hidden
+    table = together.predictions(with_accumulates=False)
+    late = [one.predictions(with_accumulates=False).late_spikes for one in alone]
+    assert table.late_spikes.tolist() == sum(late).tolist()
+    with pytest.raises(ValueError, match="can't be counted: it is an Ensemble"):
+        together.predictions()
+    assert record_examples(ensemble, events) == {}
+
+
+def test_one_hidden_layer_by_its_list_is_combined_as_by_its_number():
+    one = built(n_hidden=4)
+    other = built(n_hidden=256, hidden="4", hidden_delays="1")
+    assert type(one) is type(other) is SpikingNetwork
+    for name, values in one.state_dict().items():
+        assert torch.equal(other.state_dict()[name], values), name
+
+
+def test_each_member_of_an_ensemble_of_any_networks_is_trained_as_if_alone():
+    events = random_events(24, 40, 20, 5, 0.1)
+    config = TrainConfig(epochs=2, batch_size=8)
+    ensemble = built(**PLAIN, readout="spikes", hidden="6,5")
+    together = fit(ensemble, events, events, config, torch.Generator().manual_seed(1))
+    orders = torch.Generator().manual_seed(1)
+    alone = built(**PLAIN, readout="spikes", hidden="6,5").members  # the same first weights
+    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in alone]
+    losses = []
+    for _ in range(2):
+        for network, optimizer in zip(alone, optimizers, strict=True):
+            losses.append(train_epoch(network, events, optimizer, config, orders).loss)
+    for network, member in zip(alone, ensemble.members, strict=True):
+        assert torch.equal(network.fc2.weight, member.fc2.weight)
+    assert together[1]["train_loss"] == pytest.approx(sum(losses[3:]) / 3)
+    assert together[1]["validation_loss"] == pytest.approx(evaluate(ensemble, events).loss)
+
+
+def test_an_ensemble_of_modules_is_saved_and_loaded_as_one(tmp_path):
+    events = random_events(12, 40, 20, 5, 0.1)
+    members = [
+        nn.Sequential(Sums(), nn.Linear(20, 5)),
+        build_network(replace(CONFIG, **PLAIN, ensemble_size=1), 20, 5, 3.0, torch.Generator()),
+    ]
+    ensemble = Ensemble(members)
+    torch.save(ensemble.state_dict(), tmp_path / "ensemble.pt")
+    wanted = evaluate(ensemble, events).class_scores
+    with torch.no_grad():
+        for parameter in ensemble.parameters():
+            parameter.zero_()
+    assert not torch.equal(evaluate(ensemble, events).class_scores, wanted)
+    ensemble.load_state_dict(torch.load(tmp_path / "ensemble.pt", weights_only=True))
+    assert torch.equal(evaluate(ensemble, events).class_scores, wanted)
+    assert "hidden_spikes" not in evaluate(ensemble, events).predictions(with_accumulates=False)
+    losses = overfit(ensemble, events, 30)  # without `fit`, all members together
+    assert losses[-1] < losses[0]
+
+
+class Sums(nn.Module):
+    def forward(self, x):
+        return x.sum(0)
+
+
+def test_what_is_no_ensemble_is_refused():
+    network = Sums()
+    for members, problem in (
+        ([], "at least one network"),
+        ([network, 3], "member 2 is a int, not a torch"),
+        ([network, network], "one network is there twice"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            Ensemble(members)
+    with pytest.raises(ValueError, match=r"^ensemble_size 0"):
+        replace(CONFIG, ensemble_size=0)

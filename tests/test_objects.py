@@ -11,7 +11,9 @@ from shd_helpers.objects import (
     is_reference,
     load_object,
     object_identity,
-    reference_identity,
+    parse_reference,
+    reference_sha256,
+    with_absolute_path,
 )
 
 CODE = """
@@ -110,26 +112,27 @@ def test_a_file_that_raises_is_named_with_the_line(mine, code, message):
         load_object(f"{mine}:constant")
 
 
-def test_an_object_is_identified_by_file_name_arguments_and_content(mine):
-    assert reference_identity(f"{mine}:scaled(factor=3)") == {
-        "object": "mine.py:scaled",
-        "arguments": {"factor": 3},
-        "sha256": hashlib.sha256(mine.read_bytes()).hexdigest(),
-    }
-
-
-def test_an_identity_changes_with_each_of_its_components(mine):
-    first = reference_identity(f"{mine}:scaled(factor=3)")
-    assert reference_identity(f"{mine}:scaled(factor=4)") != first
-    assert reference_identity(f"{mine}:constant") != first
-    mine.write_text(f"{CODE}\n")
-    assert reference_identity(f"{mine}:scaled(factor=3)") != first
-
-
-def test_an_identity_is_the_same_in_another_folder(mine, tmp_path):
-    first = reference_identity(f"{mine}:scaled")
+def test_a_file_is_identified_by_its_name_and_content_wherever_it_is(mine, tmp_path):
+    first = reference_sha256(f"{mine}:scaled")
+    assert first == f"mine.py {hashlib.sha256(mine.read_bytes()).hexdigest()}"
     moved = mine.rename(tmp_path / "mine.py")
-    assert reference_identity(f"{moved}:scaled") == first
+    assert reference_sha256(f"{moved}:constant") == first
+    moved.write_text(f"{CODE}\n")
+    assert reference_sha256(f"{moved}:constant") != first
+
+
+def test_a_label_has_no_folder_and_its_arguments_are_in_order():
+    label = parse_reference("a/b/mine.py:scaled(offset=-1.0,factor = 3)").label
+    assert label == "mine.py:scaled(factor=3, offset=-1.0)"
+    assert parse_reference(label).label == label
+    assert parse_reference("a/mine.py:constant").label == "mine.py:constant"
+
+
+def test_a_reference_with_an_absolute_path_means_the_same_elsewhere(mine, monkeypatch, tmp_path):
+    absolute = with_absolute_path("mine.py:scaled(factor=3)", mine.parent)
+    monkeypatch.chdir(tmp_path)
+    assert load_object(absolute)(10) == 30
+    assert absolute == f"{mine}:scaled(factor=3)"
 
 
 def test_an_object_from_a_file_has_an_identity():

@@ -84,7 +84,7 @@ def test_outside_a_kernel_nothing_was_injected():
 
 SUGGESTED = [
     ("learning_rate", "lr"), ("LR", "lr"), ("batch", "batch_size"), ("batchsize", "batch_size"),
-    ("hidden", "n_hidden"), ("hidden-size", "n_hidden"), ("n_epochs", "epochs"),
+    ("hidden-layers", "hidden"), ("hidden-size", "n_hidden"), ("n_epochs", "epochs"),
     ("num_epochs", "epochs"), ("epoch", "epochs"), ("slop", "slope"), ("random_seed", "seed"),
     ("pool_treshold", "pool_threshold"), ("data", "dataset"), ("xyz", None),
 ]  # fmt: skip

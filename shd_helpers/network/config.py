@@ -1,19 +1,28 @@
 """The settings of a network: names, ranges, and what follows from them at a step's length."""
 
+import re
 from dataclasses import dataclass
 
-from shd_helpers.checks import check_settings, later, setting
+from shd_helpers.checks import check_choice, check_settings, later, quoted, setting
 from shd_helpers.network.surrogates import SURROGATES
+from shd_helpers.objects import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
-DELAY_MS = 30.0  # from one delayed copy of the input to the next
+DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next
+NETWORKS = ("spiking", "convolutional")
+NEURONS = ("leaky", "adaptive")
+MOST_NEURONS = 100_000  # of a layer
+MOST_COPIES = 1000  # of a layer's input
+MOST_LAYERS = 20  # hidden ones
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """A network's settings; the defaults are the study's.
 
-    With ``network="convolutional"`` the other settings change nothing.
+    With ``network="convolutional"`` the other settings but `ensemble_size` change nothing, and
+    neither do they if `network` refers to a function of the user's own. Such references, as
+    ``mine.py:name``, are described in `shd_helpers.objects`.
 
     Raises
     ------
@@ -21,30 +30,94 @@ class NetworkConfig:
         If a setting is out of its range; the message names it.
     """
 
-    network: str = later("spiking", ("spiking", "convolutional"))
-    n_hidden: int = setting(256, (1, 100_000))  # hidden neurons; with shared weights, per window
+    # spiking, convolutional, or a reference to a function (n_units, n_classes) -> Module
+    network: str = later("spiking")
+    n_hidden: int = setting(256, (1, MOST_NEURONS))  # hidden; with shared weights, per window
     beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
-    surrogate: str = setting("fast_sigmoid", SURROGATES)
+    surrogate: str = setting("fast_sigmoid", ())  # one of SURROGATES, or a reference
     slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
     # class scores: output spikes, or the mean membrane potential
     readout: str = later("spikes", ("spikes", "membrane"))
     learn_beta: bool = later(False)  # learned per-neuron betas
     learn_threshold: bool = later(False)  # learned per-neuron thresholds, of spiking neurons
     # delayed copies of the input, each 30 ms later and with weights of its own; 1: no delay
-    n_delays: int = later(1, (1, 1000))
+    n_delays: int = later(1, (1, MOST_COPIES))
     # units in the window of a hidden neuron, with weights shared by all windows; 0: no windows
     kernel_size: int = later(0, (0, 700))
     stride: int = later(8, (1, 700), counts_with="kernel_size")  # units from window to window
     ensemble_size: int = later(1, (1, 100))  # networks that are trained apart, scores averaged
+    # leaky, adaptive (hidden neurons only), or a reference to a function: see `network.neurons`
+    neuron: str = later("leaky")
+    # about the time constant of the adaptation, milliseconds
+    adapt_ms: float = later(100.0, (0.1, 60_000), counts_with="neuron")
+    # neurons of each hidden layer, such as "128,64"; empty: one hidden layer of `n_hidden`
+    hidden: str = later("")
+    # copies of each hidden layer's spikes, such as "4,1", 30 ms apart and each with weights of its
+    # own, that the next layer gets; empty: one without a delay
+    hidden_delays: str = later("")
 
     def __post_init__(self) -> None:
         """Refuse what can't be built."""
         check_settings(self)
-        if self.ensemble_size > 1 and (self.network, self.readout) != ("spiking", "membrane"):
+        for name, choices in (
+            ("network", NETWORKS),
+            ("surrogate", SURROGATES),
+            ("neuron", NEURONS),
+        ):
+            if not is_reference(getattr(self, name)):
+                check_choice(name, getattr(self, name), choices)
+        n_layers = len(self.hidden_sizes)
+        n_delays = len(self.hidden_copies)
+        if n_delays != n_layers:
             raise ValueError(
-                f"ensemble_size {self.ensemble_size}: only spiking networks with the readout "
-                "'membrane' can be an ensemble"
+                f"hidden_delays {self.hidden_delays!r}: gives the copies of {n_delays} hidden "
+                f"layers, but there are {n_layers}. Give one number for each of them"
             )
+        if not self.has_own_neurons:
+            self.check_learns_nothing(f"the neuron {self.neuron}")
+
+    def check_learns_nothing(self, neuron: str) -> None:
+        """Check that nothing is to be learned by neurons of the user's own.
+
+        Parameters
+        ----------
+        neuron : str
+            What the message calls the neuron.
+
+        Raises
+        ------
+        ValueError
+            If `learn_beta` or `learn_threshold` is set.
+        """
+        for name in ("learn_beta", "learn_threshold"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} True: {neuron} decides itself what it learns. Pass {name}=True to "
+                    "snntorch's neuron there, and leave this setting out"
+                )
+
+    @property
+    def has_own_neurons(self) -> bool:
+        """Whether the neurons are the study's own, not a user's."""
+        return not is_reference(self.neuron)
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """The number of neurons of each hidden layer; with shared weights, of the first window."""
+        return _numbers("hidden", self.hidden, MOST_NEURONS) or (self.n_hidden,)
+
+    @property
+    def hidden_copies(self) -> tuple[int, ...]:
+        """How many copies of each hidden layer's spikes the next layer gets."""
+        given = _numbers("hidden_delays", self.hidden_delays, MOST_COPIES)
+        return given or len(self.hidden_sizes) * (1,)
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether an ensemble is computed as one network: see `network.ensemble`."""
+        is_possible = self.network == "spiking" and self.readout == "membrane"
+        is_usual = self.neuron == "leaky" and self.hidden_copies == (1,)  # of one hidden layer
+        return self.ensemble_size > 1 and is_possible and is_usual
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the membrane potential that is left after one step.
@@ -81,10 +154,62 @@ class NetworkConfig:
         ValueError
             If two copies would have the same delay.
         """
-        steps = tuple(round(k * DELAY_MS / step_ms) for k in range(self.n_delays))
-        if len(set(steps)) < len(steps):
+        return _delays(f"n_delays {self.n_delays}", self.n_delays, step_ms)
+
+    def later_layer_delays(
+        self, step_ms: float, n_hidden_layers: int | None = None
+    ) -> tuple[tuple[int, ...], ...]:
+        """Return by how many steps each copy of a hidden layer's spikes reaches the next layer.
+
+        Parameters
+        ----------
+        step_ms : float
+            Length of a step, in milliseconds.
+        n_hidden_layers : int, optional
+            Hidden layers of the network; default: those of these settings.
+
+        Returns
+        -------
+        tuple of tuple of int
+            (hidden layers,) of (copies,); steps, ascending from 0.
+
+        Raises
+        ------
+        ValueError
+            If two copies would have the same delay, or there isn't a number for each hidden layer.
+        """
+        name = f"hidden_delays {self.hidden_delays!r}"
+        copies = self.hidden_copies
+        if n_hidden_layers is not None and not self.hidden_delays:
+            copies = n_hidden_layers * (1,)
+        if n_hidden_layers not in (None, len(copies)):
             raise ValueError(
-                f"n_delays {self.n_delays}: two copies, {DELAY_MS:g} ms apart, fall on one step of "
-                f"{step_ms:g} ms"
+                f"{name}: gives the copies of {len(copies)} hidden layers, but the network has "
+                f"{n_hidden_layers}"
             )
-        return steps
+        return tuple(_delays(name, n_copies, step_ms) for n_copies in copies)
+
+
+def _delays(name: str, n_copies: int, step_ms: float) -> tuple[int, ...]:
+    """Return the delays 0, 30 ms, 60 ms, ... in steps; ValueError if two are the same."""
+    steps = tuple(round(k * DELAY_MS / step_ms) for k in range(n_copies))
+    if len(set(steps)) < len(steps):
+        raise ValueError(
+            f"{name}: two copies, {DELAY_MS:g} ms apart, fall on one step of {step_ms:g} ms"
+        )
+    return steps
+
+
+def _numbers(name: str, text: str, highest: int) -> tuple[int, ...]:
+    """Return the whole numbers that a setting lists, such as "128,64", one for a hidden layer."""
+    if text == "":
+        return ()
+    is_list = isinstance(text, str) and re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", text)
+    numbers = tuple(int(number) for number in text.split(",")) if is_list else ()
+    if not 1 <= len(numbers) <= MOST_LAYERS or max(numbers) > highest:
+        raise ValueError(
+            f"{name} {quoted(text)}: must be a text of whole numbers from 1 to {highest:,}, one "
+            f"for each hidden layer ({MOST_LAYERS} at most), with commas between them and no "
+            'spaces, such as "128,64"; or empty'
+        )
+    return numbers

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from snntorch import Leaky
 from torch.utils.flop_counter import FlopCounterMode
 
 from shd_helpers.events.downsampling import Events
+from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import Network, choose_engine
+from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.spiking import SpikingNetwork, unfamiliar_component
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_SIZE = 32  # utterances whose states are kept in memory at once
+STATES = {Leaky: 1, AdaptiveLeaky: 2}  # of a neuron, each updated in every step
 
 
 def uncounted_reason(model: Network) -> str | None:
@@ -40,7 +44,9 @@ def uncounted_reason(model: Network) -> str | None:
     """
     if isinstance(model, ConvolutionalNetwork):
         return None
-    return unfamiliar_component(model)
+    if isinstance(model, Ensemble):
+        return "it is an Ensemble, whose members can be counted one by one"
+    return unfamiliar_component(model, tuple(STATES))
 
 
 def check_counted(model: Network) -> None:
@@ -59,8 +65,8 @@ def check_counted(model: Network) -> None:
     if reason := uncounted_reason(model):
         raise ValueError(
             f"This network's operations can't be counted: {reason}. The counts know layers of "
-            "snntorch's Leaky, whose only state is the membrane. Count what your network adds in "
-            "shd_helpers/network/costs.py."
+            "snntorch's Leaky, whose only state is the membrane, and of AdaptiveLeaky, which has "
+            "two. Count what your network adds in shd_helpers/network/costs.py."
         )
 
 
@@ -90,16 +96,63 @@ def accumulates(
     ndarray
         (utterances,) float64.
     """
+    total = _input_accumulates(synapses[0], delays, events)
+    # Spikes of a layer meet the synapses of the next one, those of the output layer meet none.
+    for next_synapses, spikes in zip(synapses[1:], n_spikes.T, strict=False):
+        total += spikes * next_synapses.mean()
+    return total
+
+
+def _input_accumulates(synapses: np.ndarray, delays: Sequence[int], events: Events) -> np.ndarray:
+    """Return how often each utterance's events meet a weight of the first layer, (utterances,)."""
     total = np.zeros(len(events))
     utterance_of = np.repeat(np.arange(len(events)), np.diff(events.offsets))
     for k, delay in enumerate(delays):
         in_time = events.steps.astype(np.int64) + delay < events.n_steps
         inputs = events.units[in_time] + k * events.n_units
-        np.add.at(total, utterance_of[in_time], synapses[0][inputs])
-    # Spikes of a layer meet the synapses of the next one, those of the output layer meet none.
-    for next_synapses, spikes in zip(synapses[1:], n_spikes.T, strict=False):
-        total += spikes * next_synapses.mean()
+        np.add.at(total, utterance_of[in_time], synapses[inputs])
     return total
+
+
+def network_accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndarray) -> np.ndarray:
+    """Return how often each utterance's events and spikes meet a weight of a network.
+
+    It is `accumulates`, also for networks whose later layers have delays. A copy of a spike that
+    would arrive after the last step costs nothing.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        The utterances.
+    n_spikes : ndarray
+        (utterances, layers).
+
+    Returns
+    -------
+    ndarray
+        (utterances,) float64.
+    """
+    if all(delays == (0,) for delays in model.layer_delays[1:]):
+        return accumulates(model.synapses, model.delays, events, n_spikes)
+    total = _input_accumulates(model.synapses[0], model.delays, events)
+    engine = choose_engine("fused", model)
+    for index in _batches(events):
+        states = engine.record(model, events, index)
+        for i, spk in enumerate(states.hidden_spk, start=1):
+            spikes_per_step = spk.detach().cpu().sum(2).numpy()  # (steps, batch)
+            delays = model.layer_delays[i]
+            by_copy = model.synapses[i].reshape(len(delays), -1)  # (copies, neurons)
+            for delay, synapses in zip(delays, by_copy, strict=True):
+                in_time = spikes_per_step[: max(0, events.n_steps - delay)]
+                total[index] += in_time.sum(0, dtype=np.float64) * synapses.mean()
+    return total
+
+
+def _batches(events: Events) -> list[np.ndarray]:
+    """Return the indices of all utterances in batches of `BATCH_SIZE`."""
+    return np.split(np.arange(len(events)), range(BATCH_SIZE, len(events), BATCH_SIZE))
 
 
 def late_spikes(model: Network, events: Events) -> np.ndarray:
@@ -123,12 +176,15 @@ def late_spikes(model: Network, events: Events) -> np.ndarray:
     late = np.zeros(len(events), np.int64)
     if isinstance(model, ConvolutionalNetwork):
         return late
+    if isinstance(model, Ensemble):
+        for member in model.members:
+            late += late_spikes(member, events)
+        return late
     last_step = np.full(len(events), -1)  # an utterance without events is over before it begins
     has_events = np.flatnonzero(np.diff(events.offsets))
     last_step[has_events] = events.steps[events.offsets[has_events + 1] - 1]
     engine = choose_engine("fused", model)
-    batches = np.split(np.arange(len(events)), range(BATCH_SIZE, len(events), BATCH_SIZE))
-    for index in batches:
+    for index in _batches(events):
         states = engine.record(model, events, index)
         is_late = torch.arange(events.n_steps)[:, None] > torch.from_numpy(last_step[index])
         for spk in (*states.hidden_spk, states.spk):
@@ -155,7 +211,8 @@ def costs(model: Network, predictions: "pd.DataFrame", n_steps: int, n_units: in
         `parameters` (how many are learned), `footprint_bytes` (parameters and constants in
         float32), `input_events` (mean over utterances). With spikes also `unrolled_synapses`
         (weights that are not 0, a shared one counted in each of its windows), `neuron_updates` (of
-        a membrane, by leak and current: neurons x steps), `effective_acs`, `hidden_spikes`,
+        a state, such as the membrane by leak and current: neurons x steps, twice that for neurons
+        that adapt, because they have two states), `effective_acs`, `hidden_spikes`,
         `late_spikes` (means over utterances) and `activation_sparsity` (share of neurons and steps
         without a spike, in hidden and output layers). Without spikes `macs`, the
         multiply-accumulates of an utterance, batch normalization left out.
@@ -188,12 +245,13 @@ def _multiply_accumulates(model: ConvolutionalNetwork, n_steps: int, n_units: in
 def _spiking_costs(model: SpikingNetwork, predictions: "pd.DataFrame", n_steps: int) -> dict:
     """Return what `costs` has for spiking networks alone."""
     spikes = predictions.hidden_spikes + predictions.output_spikes
-    updates = n_steps * sum(fc.out_features for fc, _ in model.layers)
+    n_neurons = sum(fc.out_features for fc, _ in model.layers)
+    n_states = sum(fc.out_features * STATES[type(lif)] for fc, lif in model.layers)
     return {
         "unrolled_synapses": sum(int(of_layer.sum()) for of_layer in model.synapses),
-        "neuron_updates": updates,
+        "neuron_updates": n_steps * n_states,
         "effective_acs": float(predictions.effective_acs.mean()),
         "hidden_spikes": float(predictions.hidden_spikes.mean()),
         "late_spikes": float(predictions.late_spikes.mean()),
-        "activation_sparsity": float(1 - spikes.mean() / updates),
+        "activation_sparsity": float(1 - spikes.mean() / (n_steps * n_neurons)),
     }

@@ -27,7 +27,7 @@ from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import kernels, loop, module_engine, surrogates
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned, layer_delays
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
@@ -497,6 +497,32 @@ MODULE = Engine(
 ENGINES = (COMPILED.name, SNNTORCH_LOOP.name)  # those that can be chosen
 
 
+def _engine_of_members(name: str, ensemble: Ensemble) -> Engine:
+    """Return the engine of an ensemble, which evaluates each member with an engine of its own."""
+    engines = [choose_engine(name, member) for member in ensemble.members]
+
+    def evaluate_members(
+        model: Ensemble, events: Events, index: Index
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = []
+        n_spikes = torch.zeros(len(index), 2, dtype=torch.int64)  # of hidden and output layers
+        for engine, member in zip(engines, model.members, strict=True):
+            of_member, spikes = engine.evaluate_batch(member, events, index)
+            scores.append(of_member)
+            n_spikes[:, 0] += spikes[:, :-1].sum(1).long()
+            n_spikes[:, 1] += spikes[:, -1].long()
+        return torch.stack(scores).mean(0), n_spikes
+
+    # snntorch's loop takes one thread, and so does an ensemble that needs it
+    runs_loop = any(engine.name == SNNTORCH_LOOP.name for engine in engines)
+    return Engine(
+        SNNTORCH_LOOP.name if runs_loop else "ensemble",
+        module_engine.forward_backward,
+        evaluate_members,
+        module_engine.record,
+    )
+
+
 def runs_in_loop(model: nn.Module) -> bool:
     """Tell whether a network is a `SpikingNetwork` whose ``forward`` is that of this class.
 
@@ -545,8 +571,12 @@ def choose_engine(name: str, model: Network) -> Engine:
         raise TypeError(
             f"a network must be a torch.nn.Module, not an object of type {type(model).__name__}"
         )
+    if isinstance(model, Ensemble):
+        return _engine_of_members(name, model)
+    if not isinstance(model, SpikingNetwork):
+        return MODULE
     engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
-    if name == SNNTORCH_LOOP.name or isinstance(model, ConvolutionalNetwork):
+    if name == SNNTORCH_LOOP.name:
         return engine
     reason = unsupported_reason(model)
     if reason is None:

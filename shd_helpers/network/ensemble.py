@@ -28,14 +28,70 @@ a window, so in each window the channels of member 1 are followed by those of me
 
 The members are no submodules of the combined network: its ``state_dict`` has the combined weights
 alone, and it is of the same class as any other network.
+
+Networks of other kinds can't be combined like this: those with spike counts as class scores, with
+several hidden layers, with neurons of other kinds, or modules of the user's own. `Ensemble` keeps
+them as they are, and computes one after the other.
 """
 
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.spiking import SpikingNetwork
+
+
+class Ensemble(nn.Module):
+    """Several networks, whose class scores it averages.
+
+    `fit` trains each member as if it were alone, with an order of the utterances of its own.
+
+    Parameters
+    ----------
+    members : sequence of Module
+        Networks that return class scores (batch, classes) of the same classes.
+
+    Attributes
+    ----------
+    members : ModuleList
+        The networks.
+
+    Raises
+    ------
+    ValueError
+        If there is no member, or one of them is no module, or is there twice.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        listed = list(members)
+        if not listed:
+            raise ValueError("members []: an ensemble needs at least one network")
+        for number, member in enumerate(listed, start=1):
+            if not isinstance(member, nn.Module):
+                raise ValueError(
+                    f"member {number} is a {type(member).__name__}, not a torch.nn.Module"
+                )
+        if len({id(member) for member in listed}) < len(listed):
+            raise ValueError("members: one network is there twice. Give networks of their own")
+        self.members = nn.ModuleList(listed)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the members' class scores.
+
+        Parameters
+        ----------
+        x : Tensor
+            Zeros and ones, (steps, batch, units).
+
+        Returns
+        -------
+        Tensor
+            (batch, classes).
+        """
+        return torch.stack([member(x) for member in self.members]).mean(0)
 
 
 def build_ensemble(

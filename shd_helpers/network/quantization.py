@@ -141,6 +141,19 @@ class Quantization:
         reasons = []
         if config.network != "spiking":
             reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
+        if config.neuron != "leaky":
+            reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
+        if len(config.hidden_sizes) > 1:
+            reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
+        if max(config.hidden_copies) > 1:
+            reasons.append(
+                f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
+            )
+        if config.ensemble_size > 1 and not config.is_combined:
+            reasons.append(
+                f"ensemble_size {config.ensemble_size}: a circuit is an ensemble only of networks "
+                "with the readout 'membrane' and one hidden layer"
+            )
         if self.leak == "shift" and config.learn_beta:
             reasons.append("learn_beta True: a shift is one leak for all; take leak 'product'")
         elif self.leak == "shift":

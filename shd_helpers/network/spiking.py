@@ -9,8 +9,18 @@ import snntorch as snn
 import torch
 from torch import nn
 
+from shd_helpers.checks import check_whole
+from shd_helpers.network import surrogates
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
-from shd_helpers.network.surrogates import spike_grad
+from shd_helpers.network.neurons import (
+    NeuronFactory,
+    foreign_neurons,
+    initial_state,
+    neuron_of,
+    own_neurons,
+    take_step,
+)
+from shd_helpers.network.surrogates import SpikeGrad
 
 
 class LayerStates(NamedTuple):
@@ -130,33 +140,44 @@ def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.
 
 
 class SpikingNetwork(nn.Module):
-    """Layers of leaky integrate-and-fire neurons (snntorch's `Leaky`) that classify spike trains.
+    """Layers of spiking neurons that classify spike trains; by default the study's network.
 
-    A layer's current is I = W x + b. Its membrane potential follows
-    U[t] = beta U[t-1] + I[t] - threshold (U[t-1] > threshold), and it spikes where
-    U[t] > threshold. Thresholds are 1 at first. The class scores are the output neurons' spike
-    counts. With the readout "membrane" they are the means over the steps of the output neurons'
-    membrane potentials; these neurons never spike.
+    A layer's current is I = W x + b. The membrane potential of the study's neurons, snntorch's
+    `Leaky`, follows U[t] = beta U[t-1] + I[t] - threshold (U[t-1] > threshold), and they spike
+    where U[t] > threshold. Thresholds are 1 at first. The class scores are the output neurons'
+    spike counts. With the readout "membrane" they are the means over the steps of the output
+    neurons' membrane potentials; these neurons never spike.
 
     Parameters
     ----------
     sizes : sequence of int
         Inputs, hidden neurons (a number for each hidden layer), classes. With shared weights
         (`kernel_size`), the number for the first layer is that of each window: see `ChannelConv1d`.
-    config : NetworkConfig
-        Neurons, surrogate, readout, delays and windows. `n_hidden`, `ensemble_size` and `network`
-        are for `build_network`.
-    generator : torch.Generator
-        Draws the Xavier-uniform weights. Biases start at zero.
+    config : NetworkConfig, optional
+        Neurons, surrogate, readout, delays and windows; default: the study's. `n_hidden`, `hidden`,
+        `ensemble_size` and `network` are for `build_network`.
+    generator : torch.Generator, optional
+        Draws the Xavier-uniform weights. Default: one whose seed torch's global generator draws.
+        Biases start at zero.
     step_ms : float
         Length of a time step. Betas keep the time constant that `config` has at 3 ms.
     delays : sequence of int, optional
         Steps by which copies of the input arrive late, instead of those of `config`. Every copy
         has weights of its own, so that a neuron can wait for an early event until a late one is
         there.
+    spike_grad : callable, optional
+        Any function that snntorch takes as `spike_grad`, instead of the surrogate of `config`.
+    neuron : callable, optional
+        ``neuron(n, **options)`` returns n neurons that follow snntorch's convention (see
+        `network.neurons`), such as ``lambda n, **options: snn.Synaptic(0.9, 0.8, **options)``. The
+        options are `spike_grad` and, for the output neurons of the readout "membrane",
+        ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then count for
+        nothing. Default: the neurons of `config`.
 
     Attributes
     ----------
+    layer_delays : tuple of tuple of int
+        For each layer, the steps by which each copy of its inputs is late.
     ensemble_members : tuple of SpikingNetwork
         The networks whose mean this one computes; empty if it is no ensemble. They are no
         submodules: see `network.ensemble`.
@@ -164,45 +185,74 @@ class SpikingNetwork(nn.Module):
     Raises
     ------
     ValueError
-        If the delays don't ascend from 0 upwards.
+        If a size isn't a whole number above 0, delays don't ascend from 0 upwards, or there isn't a
+        number of `hidden_delays` for each hidden layer.
+    ObjectError
+        If the surrogate or the neuron can't be used.
     """
 
     def __init__(
         self,
         sizes: Sequence[int],
-        config: NetworkConfig,
-        generator: torch.Generator,
+        config: NetworkConfig | None = None,
+        generator: torch.Generator | None = None,
         step_ms: float = STUDY_STEP_MS,
         delays: Sequence[int] | None = None,
+        *,
+        spike_grad: SpikeGrad | None = None,
+        neuron: NeuronFactory | None = None,
     ) -> None:
         super().__init__()
         self.fc1: nn.Linear | ChannelConv1d
-        delays = config.delays(step_ms) if delays is None else tuple(delays)
-        if not delays or sorted(set(delays)) != list(delays) or delays[0] < 0:
-            raise ValueError(f"delays {list(delays)}: give steps from 0 upwards, ascending")
-        self.n_layers = len(sizes) - 1
+        config = config or NetworkConfig()
+        generator = generator or _seeded_generator()
+        self.n_layers = _checked_number_of_layers(sizes)
+        self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
         self.readout = config.readout
-        self.delays = delays
         self.config = config
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        n_inputs = sizes[0] * len(delays)
+        if spike_grad is None:
+            spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
+        else:
+            surrogates.of_function(spike_grad, "spike_grad")  # checks it
+        neuron = neuron_of(config, neuron)
+        n_before = sizes[0]
         for i in range(self.n_layers):
-            fc: nn.Linear | ChannelConv1d
-            if i == 0 and config.kernel_size:
-                fc = ChannelConv1d(
-                    sizes[0], len(delays), sizes[1], config.kernel_size, config.stride
+            fc = self._new_weights(i, n_before, sizes[i + 1], generator)
+            is_last = i == self.n_layers - 1
+            lif: nn.Module
+            if neuron:
+                accumulates_only = is_last and config.readout == "membrane"
+                lif = foreign_neurons(
+                    neuron, fc.out_features, accumulates_only, spike_grad, generator, f"lif{i + 1}"
                 )
             else:
-                # Linear draws weights, which are replaced below, from torch's global generator
-                with torch.random.fork_rng(devices=[]):
-                    fc = nn.Linear(n_inputs, sizes[i + 1])
-            nn.init.xavier_uniform_(fc.weight, generator=generator)
-            nn.init.zeros_(fc.bias)
-            is_last = i == self.n_layers - 1
-            lif = _neurons(fc.out_features, config, config.step_beta(step_ms), is_last)
+                lif = own_neurons(fc.out_features, config, step_ms, is_last, spike_grad, generator)
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
-            n_inputs = fc.out_features
+            n_before = fc.out_features
+
+    def _new_weights(
+        self, i: int, n_before: int, n_neurons: int, generator: torch.Generator
+    ) -> nn.Linear | ChannelConv1d:
+        """Return the weights of layer i, of copies of `n_before` units or neurons."""
+        config = self.config
+        n_copies = len(self.layer_delays[i])
+        fc: nn.Linear | ChannelConv1d
+        if i == 0 and config.kernel_size:
+            fc = ChannelConv1d(n_before, n_copies, n_neurons, config.kernel_size, config.stride)
+        else:
+            # Linear draws weights, which are replaced below, from torch's global generator
+            with torch.random.fork_rng(devices=[]):
+                fc = nn.Linear(n_before * n_copies, n_neurons)
+        nn.init.xavier_uniform_(fc.weight, generator=generator)
+        nn.init.zeros_(fc.bias)
+        return fc
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Return by how many steps each copy of the input is late."""
+        return self.layer_delays[0]
 
     @property
     def layers(self) -> list[tuple[nn.Linear, snn.Leaky]]:
@@ -231,7 +281,8 @@ class SpikingNetwork(nn.Module):
         bool
             True if they have no reset and infinite thresholds.
         """
-        has_no_reset = lif.state_function.__func__ is snn.Leaky._base_int
+        state_function = getattr(lif, "state_function", None)
+        has_no_reset = getattr(state_function, "__name__", "") == "_base_int"
         return has_no_reset and bool(torch.isinf(lif.threshold).all())
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
@@ -297,43 +348,59 @@ class SpikingNetwork(nn.Module):
         LayerStates
             Those of the output layer, and of the hidden layers if asked for.
         """
-        mem = [x.new_zeros(x.shape[1], fc.out_features) for fc, _ in self.layers]
-        spk_by_layer: list[list[torch.Tensor]] = [[] for _ in mem]
-        mem_by_layer: list[list[torch.Tensor]] = [[] for _ in mem]
+        layers = self.layers
+        states = [initial_state(lif) for _, lif in layers]
+        spk_by_layer: list[list[torch.Tensor]] = [[] for _ in layers]
+        mem_by_layer: list[list[torch.Tensor]] = [[] for _ in layers]
         for spk in self.delayed_copies(x).unbind(0):
-            for i, (fc, lif) in enumerate(self.layers):
-                spk, mem[i] = lif(fc(spk), mem[i])
-                if hidden or i == self.n_layers - 1:
-                    spk_by_layer[i].append(spk)
-                    mem_by_layer[i].append(mem[i])
+            for i, (fc, lif) in enumerate(layers):
+                if i and self.layer_delays[i] != (0,):
+                    spk = _late_copies(spk_by_layer[i - 1], self.layer_delays[i])
+                spk, states[i] = take_step(lif, fc(spk), states[i], f"lif{i + 1}")
+                spk_by_layer[i].append(spk)
+                mem_by_layer[i].append(states[i][-1])
+        for _, lif in layers:
+            lif.reset_mem()  # otherwise the last states would keep the way to the gradients alive
         recorded = slice(None) if hidden else slice(-1, None)  # the output layer is last
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spk_by_layer[recorded]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mem_by_layer[recorded]]
         return LayerStates(last_spk, last_mem, tuple(hidden_spk), tuple(hidden_mem))
 
 
-def _neurons(n: int, config: NetworkConfig, beta: float, is_last: bool) -> snn.Leaky:
-    """Return a layer's neurons, in the last layer those of the configured readout.
+def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.Tensor:
+    """Return the copies of a layer's spikes that arrive now, (batch, copies x neurons).
 
-    `beta` is the share of a membrane potential that is left after one step.
+    `steps` has the spikes of all steps until now, (batch, neurons) each.
     """
-    accumulates_only = is_last and config.readout == "membrane"
-    threshold = float("inf") if accumulates_only else 1.0
-    # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
-    is_member_output = accumulates_only and config.ensemble_size > 1
-    learn_beta = config.learn_beta and not is_member_output
-    learn_threshold = config.learn_threshold and not accumulates_only
-    per_neuron = torch.ones(n)
-    lif = snn.Leaky(
-        beta=beta * per_neuron if learn_beta else beta,
-        threshold=threshold * per_neuron if learn_threshold else threshold,
-        learn_beta=learn_beta,
-        learn_threshold=learn_threshold,
-        reset_mechanism="none" if accumulates_only else "subtract",
-        spike_grad=spike_grad(config.surrogate, config.slope),
-    )
-    snn.SpikingNeuron.instances.remove(lif)  # snntorch would keep it in memory for ever
-    return lif
+    now = len(steps) - 1
+    nothing = torch.zeros_like(steps[now])
+    copies = [steps[now - delay] if delay <= now else nothing for delay in delays]
+    return torch.cat(copies, dim=1)
+
+
+def _seeded_generator() -> torch.Generator:
+    """Return a generator whose seed torch's global generator draws."""
+    return torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
+
+
+def _checked_number_of_layers(sizes: Sequence[int]) -> int:
+    """Return how many layers a network of these sizes has; ValueError if there is no such one."""
+    listed = list(sizes)
+    if len(listed) < 2:
+        raise ValueError(f"sizes {listed}: give at least the numbers of inputs and of classes")
+    for size in listed:
+        check_whole(f"sizes {listed}: the size", size, 1)
+    return len(listed) - 1
+
+
+def _checked_delays(
+    config: NetworkConfig, n_layers: int, step_ms: float, delays: Sequence[int] | None
+) -> tuple[tuple[int, ...], ...]:
+    """Return the delays of each layer's inputs; those of the first layer may be given."""
+    first = config.delays(step_ms) if delays is None else tuple(delays)
+    if not first or sorted(set(first)) != list(first) or first[0] < 0:
+        raise ValueError(f"delays {list(first)}: give steps from 0 upwards, ascending")
+    return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
 # What decides which currents, spikes and scores a network has.
@@ -342,6 +409,7 @@ _METHODS = (
     "record",
     "scores",
     "delayed_copies",
+    "delays",
     "layers",
     "accumulates_only",
     "synapses",

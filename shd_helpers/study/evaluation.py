@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.costs import accumulates, check_counted, late_spikes
+from shd_helpers.network.costs import check_counted, late_spikes, network_accumulates
 from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
+from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.threads import one_thread, threads_for
@@ -102,13 +103,18 @@ class Evaluation:
     @property
     def _has_known_spikes(self) -> bool:
         """Whether `n_spikes` are counts, and not the zeros of a module that can't count them."""
-        return runs_in_loop(self.model) or isinstance(self.model, ConvolutionalNetwork)
+        networks = [self.model]
+        if isinstance(self.model, Ensemble):
+            networks = [*self.model.members]
+        return all(
+            runs_in_loop(each) or isinstance(each, ConvolutionalNetwork) for each in networks
+        )
 
     def _accumulates(self) -> np.ndarray:
         """Return how often a weight is added for each utterance's events, (utterances,)."""
         model = self.model
         if isinstance(model, SpikingNetwork):
-            return accumulates(model.synapses, model.delays, self.events, self.n_spikes)
+            return network_accumulates(model, self.events, self.n_spikes)
         return np.zeros(len(self.events))  # a network without spikes has only products
 
 

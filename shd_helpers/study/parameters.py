@@ -20,8 +20,8 @@ _USUAL_NAMES = {
     "dataset": ("data", "data_set", "corpus"),
     "language": ("lang",),
     "n_hidden": (
-        "hidden", "hidden_size", "hidden_units", "hidden_neurons", "num_hidden", "nb_hidden",
-        "n_neurons", "width",
+        "hidden_size", "hidden_units", "hidden_neurons", "num_hidden", "nb_hidden", "n_neurons",
+        "width",
     ),
     "beta": ("decay", "leak", "tau", "tau_mem"),
     "surrogate": ("spike_grad", "surrogate_gradient", "surrogate_function"),
@@ -33,6 +33,10 @@ _USUAL_NAMES = {
     "seed": ("random_seed", "rng_seed", "random_state", "rng", "manual_seed"),
     "network": ("model", "architecture", "net"),
     "n_delays": ("delays", "num_delays", "nb_delays"),
+    "neuron": ("neurons", "neuron_model", "neuron_type", "cell", "lif"),
+    "adapt_ms": ("tau_adapt", "tau_adaptation", "adaptation", "adaptation_ms"),
+    "hidden": ("hidden_sizes", "hidden_layers", "layers", "sizes", "layer_sizes"),
+    "hidden_delays": ("layer_delays",),
     "kernel_size": ("kernel", "window", "filter_size"),
     "ensemble_size": ("members", "n_members", "ensemble", "n_networks", "n_ensemble"),
     "augmented_copies": ("changed", "copies", "n_copies", "augmented", "augment"),
@@ -165,9 +169,12 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
         wanted = type(defaults[name])
         is_whole_for_float = type(value) is int and wanted is float
         if type(value) is not wanted and not is_whole_for_float:
+            remedy = ""
+            if wanted is str and isinstance(value, int | float):
+                remedy = f"; write it in quotes ('{value}'), or with papermill as -r {name} {value}"
             raise ValueError(
                 f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
-                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}"
+                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}{remedy}"
             )
 
 

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from snntorch import Leaky
 
 from shd_helpers.data.datasets import fingerprint
 from shd_helpers.data.shd_file import LANGUAGES, Utterances
 from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
 from shd_helpers.files import atomic, reading
-from shd_helpers.network import Network
+from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
+from shd_helpers.objects import ObjectError
 from shd_helpers.paths import results_dir
 from shd_helpers.study.identity import current_names, run_hash
 from shd_helpers.study.other_networks import differences, own_network
@@ -88,20 +90,38 @@ class TrainedNetwork(NamedTuple):
         Raises
         ------
         ValueError
-            If the network has no classes of the language.
+            If the network has no classes of the language, or isn't one of the study's kinds.
         """
         classes = self.classes_of(language)
+        output_modules = _output_modules(self.network)
+        if not output_modules:
+            raise ValueError(
+                f"{self.file.name}: nobody knows which tensors of a {type(self.network).__name__} "
+                "belong to which class, so its classes can't be taken apart"
+            )
         state = dict(self.network.state_dict())
-        # The last tensor belongs to the output layer. Its module is called fc2 or lif2, and all
-        # modules of that layer end with the same number.
-        last_module = list(state)[-1].partition(".")[0]
-        layer_number = last_module[-1]
         for name, values in state.items():
-            module = name.partition(".")[0]
             has_classes = values.dim() > 0  # a single number is for all classes
-            if module.endswith(layer_number) and has_classes:
+            if name.rpartition(".")[0] in output_modules and has_classes:
                 state[name] = values[classes]
         return _trained(self.about, state, self.file, LANGUAGES[language])
+
+
+def _output_modules(network: Network) -> tuple[str, ...]:
+    """Return the names of the modules that have a row for each class; empty if nobody knows."""
+    if isinstance(network, Ensemble):
+        names: list[str] = []
+        for i, member in enumerate(network.members):
+            of_member = _output_modules(member)
+            if not of_member:
+                return ()
+            names += [f"members.{i}.{name}" for name in of_member]
+        return tuple(names)
+    if isinstance(network, ConvolutionalNetwork):
+        return ("fc",)
+    if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
+        return (f"fc{network.n_layers}", f"lif{network.n_layers}")
+    return ()
 
 
 def networks_dir() -> Path:
@@ -129,7 +149,12 @@ def _trained(
     if class_names is None:
         class_names = LANGUAGES[recipe.language]
     _check_own(about, recipe, file)
-    network = own_network(recipe, len(class_names))
+    try:
+        network = own_network(recipe, len(class_names))
+    except ObjectError as error:
+        raise RunError(
+            f"{file}: its network needs an object of a user's own, which can't be had. {error}"
+        ) from error
     _check_fit(network, state, file)
     network.load_state_dict(state)
     _check_values(network, state)

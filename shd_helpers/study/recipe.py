@@ -184,12 +184,16 @@ class Recipe:
         shift_ms = self.augmentation.shift_ms
         reasons = []
         if self.network.network == "spiking":
-            last_delay_ms = self.network.delays(step_ms)[-1] * step_ms
-            if last_delay_ms >= duration_ms:
-                reasons.append(
-                    f"n_delays {self.network.n_delays}: the last copy is {last_delay_ms:g} ms "
-                    f"late; the utterance ends after {duration_ms:g} ms"
-                )
+            named_delays = [(f"n_delays {self.network.n_delays}", self.network.delays(step_ms))]
+            for delays in self.network.later_layer_delays(step_ms):
+                named_delays.append((f"hidden_delays {self.network.hidden_delays!r}", delays))
+            for name, delays in named_delays:
+                last_delay_ms = delays[-1] * step_ms
+                if last_delay_ms >= duration_ms:
+                    reasons.append(
+                        f"{name}: the last copy is {last_delay_ms:g} ms late; the utterance ends "
+                        f"after {duration_ms:g} ms"
+                    )
         if shift_ms >= duration_ms:
             reasons.append(f"shift_ms {shift_ms:g}: the utterance ends after {duration_ms:g} ms")
         return reasons
@@ -199,8 +203,8 @@ class Recipe:
 
         This is a lower bound, from two terms. The first are the states that snnTorch's loop keeps
         for the gradient. By measurement they take twice the input and 3.5 times the hidden neurons
-        of each step, for the 32 utterances of a figure. The second are the weights of the first
-        layer, with gradients and the state of Adam.
+        of each step, for the 32 utterances of a figure. The second are the weights up to the last
+        hidden layer, with gradients and the state of Adam.
 
         Raises
         ------
@@ -215,16 +219,25 @@ class Recipe:
         n_units = self.input.n_units
         n_steps = self.input.n_steps
         n_inputs = n_units * self.network.n_delays
-        n_hidden = self.network.n_hidden * self.network.ensemble_size
+        n_members = self.network.ensemble_size
+        sizes = [n_members * size for size in self.network.hidden_sizes]
         if self.network.kernel_size:  # each window of the input has its own hidden neurons
-            n_hidden *= (n_units - self.network.kernel_size) // self.network.stride + 1
-        n_states = 2 * n_inputs + 3.5 * n_hidden
+            sizes[0] *= (n_units - self.network.kernel_size) // self.network.stride + 1
+        n_weights = n_inputs * sizes[0]
+        copies = self.network.hidden_copies
+        for n_before, n_copies, n_neurons in zip(sizes, copies, sizes[1:], strict=False):
+            # hidden layers of an ensemble's members aren't connected with each other
+            n_weights += n_before * n_copies * n_neurons // n_members
+        n_states = 2 * n_inputs + 3.5 * sum(sizes)
         n_bytes = bytes_per_state * n_utterances * n_steps * n_states
-        n_bytes += bytes_per_weight * n_inputs * n_hidden
+        n_bytes += bytes_per_weight * n_weights
         available = psutil.virtual_memory().total
         if n_bytes > available:
+            layers = f"n_hidden {self.network.n_hidden}"
+            if self.network.hidden:
+                layers = f"hidden {self.network.hidden}"
             raise ValueError(
-                f"n_hidden {self.network.n_hidden}, n_delays {self.network.n_delays}: with "
+                f"{layers}, n_delays {self.network.n_delays}: with "
                 f"{n_units} units x {n_steps} steps (pool_units, pool_steps) a run takes about "
                 f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}"
             )

@@ -14,7 +14,7 @@ from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
-from shd_helpers.network.ensemble import combine_members
+from shd_helpers.network.ensemble import Ensemble, combine_members
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.threads import one_thread, threads_for
 
@@ -177,8 +177,7 @@ def fit(
         If a loss or a weight is no finite number any more; the message names epoch and cause.
     """
     options = options or TrainOptions()
-    ensemble = model if isinstance(model, SpikingNetwork) and model.ensemble_members else None
-    networks: tuple[Network, ...] = ensemble.ensemble_members if ensemble else (model,)
+    networks = _trained_apart(model)
     optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in networks]
     schedulers = [
         torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
@@ -192,8 +191,8 @@ def fit(
         trained = _train_each(
             networks, optimizers, training, config, generator, options, quantization
         )
-        if ensemble:
-            combine_members(ensemble)
+        if isinstance(model, SpikingNetwork) and model.ensemble_members:
+            combine_members(model)
         low_precision = quantization.low_precision_weights if quantization else nullcontext
         with low_precision(model):
             validated = evaluate(model, validation, options.engine)
@@ -217,6 +216,15 @@ def fit(
     if quantization:  # of the last epoch
         quantization.round_weights(model)
     return history
+
+
+def _trained_apart(model: Network) -> tuple[Network, ...]:
+    """Return the members of an ensemble, which are trained apart, or the network itself."""
+    if isinstance(model, Ensemble):
+        return tuple(model.members)
+    if isinstance(model, SpikingNetwork) and model.ensemble_members:
+        return model.ensemble_members
+    return (model,)
 
 
 def _quantization_of(options: TrainOptions, n_left: int) -> Quantization | None:

@@ -1,0 +1,294 @@
+"""The neurons of a layer: how they are made, and how snntorch's calling convention runs them.
+
+Every neuron that follows the convention of snntorch's neurons can be one of a `SpikingNetwork`'s::
+
+    state = lif.reset_mem()  # one tensor, or a tuple of several; the membrane is the last one
+    out = lif(cur, *state)  # spikes first; the new states, in the same order, are last
+
+snntorch's Leaky, Synaptic, Alpha, RLeaky, RSynaptic and Lapicque do, and so does the study's
+`AdaptiveLeaky`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import snntorch as snn
+import torch
+from torch import nn
+
+from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.surrogates import SpikeGrad
+from shd_helpers.objects import ObjectError, load_object
+
+NeuronFactory = Callable[..., nn.Module]
+State = tuple[torch.Tensor, ...]
+FORM = (
+    "A neuron follows snntorch's convention: reset_mem() returns its states, and "
+    "neuron(currents, *states) returns spikes and the new states, the membrane last, all of the "
+    "shape of the currents."
+)
+
+
+def own_neurons(
+    n: int,
+    config: NetworkConfig,
+    step_ms: float,
+    is_last: bool,
+    spike_grad: SpikeGrad,
+    generator: torch.Generator,
+) -> snn.Leaky:
+    """Return a layer of the study's own neurons: `Leaky` or, in hidden layers, `AdaptiveLeaky`.
+
+    Parameters
+    ----------
+    n : int
+        Neurons of the layer.
+    config : NetworkConfig
+        The network's settings.
+    step_ms : float
+        Length of a time step, in milliseconds.
+    is_last : bool
+        Whether it is the output layer, whose neurons are those of the configured readout.
+    spike_grad : callable
+        The surrogate, as snntorch takes it.
+    generator : torch.Generator
+        Draws what the neurons begin with.
+
+    Returns
+    -------
+    Leaky
+        The neurons.
+    """
+    accumulates_only = is_last and config.readout == "membrane"
+    threshold = float("inf") if accumulates_only else 1.0
+    # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
+    is_member_output = accumulates_only and config.ensemble_size > 1
+    learn_beta = config.learn_beta and not is_member_output
+    learn_threshold = config.learn_threshold and not accumulates_only
+    beta = config.step_beta(step_ms)
+    per_neuron = torch.ones(n)
+    options: dict[str, Any] = {
+        "beta": beta * per_neuron if learn_beta else beta,
+        "threshold": threshold * per_neuron if learn_threshold else threshold,
+        "learn_beta": learn_beta,
+        "learn_threshold": learn_threshold,
+        "reset_mechanism": "none" if accumulates_only else "subtract",
+        "spike_grad": spike_grad,
+    }
+    if config.neuron == "adaptive" and not is_last:
+        lif = AdaptiveLeaky(
+            n, adapt_ms=config.adapt_ms, step_ms=step_ms, generator=generator, **options
+        )
+    else:
+        lif = snn.Leaky(**options)
+    _forget(lif)
+    return lif
+
+
+def foreign_neurons(
+    make: NeuronFactory,
+    n: int,
+    accumulates_only: bool,
+    spike_grad: SpikeGrad,
+    generator: torch.Generator,
+    name: str,
+) -> nn.Module:
+    """Return a layer of neurons that a user's function makes, after trying them out.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(n, **options)`` returns a neuron of n units. The options are `spike_grad` and, for
+        output neurons that only accumulate, ``reset_mechanism="none"`` and an infinite `threshold`.
+    n : int
+        Neurons of the layer.
+    accumulates_only : bool
+        Whether they are the output neurons of the readout "membrane".
+    spike_grad : callable
+        The surrogate, as snntorch takes it.
+    generator : torch.Generator
+        Seeds torch's global generator while they are made, from which snntorch draws weights.
+    name : str
+        What messages call the layer's neurons, such as ``lif1``.
+
+    Returns
+    -------
+    Module
+        The neurons.
+
+    Raises
+    ------
+    ObjectError
+        If the function raises an exception, or what it returns breaks the convention.
+    """
+    options: dict[str, Any] = {"spike_grad": spike_grad}
+    if accumulates_only:
+        options |= {"reset_mechanism": "none", "threshold": float("inf")}
+    try:
+        lif = with_seed(generator, lambda: make(n, **options))
+    except Exception as error:
+        listed = ", ".join(options)
+        raise ObjectError(
+            f"{name}: making a neuron of {n} units raised {type(error).__name__}: {error}. A "
+            f"neuron is given by a function of the number of units that also takes {listed} and "
+            "passes them on, such as lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
+        ) from error
+    if not isinstance(lif, nn.Module):
+        raise ObjectError(f"{name}: the function returned a {type(lif).__name__}. {FORM}")
+    _forget(lif)
+    _try_out(lif, n, name)
+    return lif
+
+
+def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> NeuronFactory | None:
+    """Return the user's function that makes a network's neurons.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The network's settings, which may refer to one.
+    given : callable, optional
+        A function that counts instead.
+
+    Returns
+    -------
+    callable or None
+        None if the neurons are the study's own.
+
+    Raises
+    ------
+    ObjectError
+        If the reference means no function.
+    ValueError
+        If the settings ask for learned betas or thresholds, which only the study's own neurons
+        have.
+    """
+    if given is not None:
+        config.check_learns_nothing("a neuron of your own")
+        return given
+    if config.has_own_neurons:
+        return None
+    make = load_object(config.neuron)
+    if not callable(make):
+        raise ObjectError(
+            f"neuron {config.neuron}: a value of type {type(make).__name__} can't be called with "
+            "the number of units."
+        )
+    return make
+
+
+def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
+    """Call a function while torch's global generator has a seed that another generator draws.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Draws the seed.
+    make : callable
+        Takes nothing.
+
+    Returns
+    -------
+    object
+        What the function returns. Afterwards, the global generator is as it was.
+    """
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return make()
+
+
+def initial_state(lif: nn.Module) -> State:
+    """Return the states of a layer's neurons at rest.
+
+    Parameters
+    ----------
+    lif : Module
+        The neurons.
+
+    Returns
+    -------
+    tuple of Tensor
+        The membrane is the last one.
+    """
+    state = lif.reset_mem()  # type: ignore[operator]
+    return tuple(state) if isinstance(state, tuple | list) else (state,)
+
+
+def take_step(
+    lif: nn.Module, cur: torch.Tensor, state: State, name: str
+) -> tuple[torch.Tensor, State]:
+    """Take one step with a layer's neurons.
+
+    Parameters
+    ----------
+    lif : Module
+        The neurons.
+    cur : Tensor
+        Their currents, (batch, neurons).
+    state : tuple of Tensor
+        Their states after the step before, or those of `initial_state`.
+    name : str
+        What messages call the neurons, such as ``lif1``.
+
+    Returns
+    -------
+    spk : Tensor
+        Spikes, (batch, neurons).
+    state : tuple of Tensor
+        The states after this step.
+
+    Raises
+    ------
+    ObjectError
+        If the neurons return something else than spikes and states of the shape of the currents.
+    """
+    out = lif(cur, *state)
+    if not isinstance(out, tuple | list) or len(out) < max(2, len(state)):
+        returned = f"{len(out)} values" if isinstance(out, tuple | list) else "one value"
+        raise ObjectError(
+            f"{name}: {type(lif).__name__} returned {returned} for currents and {len(state)} "
+            f"states. {FORM}"
+        )
+    state = tuple(out[-len(state) :])
+    for what, value in (("spikes", out[0]), *((f"state {k}", s) for k, s in enumerate(state, 1))):
+        if not isinstance(value, torch.Tensor) or value.shape != cur.shape:
+            shape = tuple(getattr(value, "shape", ())) or type(value).__name__
+            raise ObjectError(
+                f"{name}: {type(lif).__name__} returned {what} of shape {shape} for currents of "
+                f"shape {tuple(cur.shape)}. {FORM}"
+            )
+    return out[0], state
+
+
+def _try_out(lif: nn.Module, n: int, name: str) -> None:
+    """Take two steps with new neurons, and raise ObjectError if they break the convention."""
+    if not callable(getattr(lif, "reset_mem", None)):
+        raise ObjectError(f"{name}: {type(lif).__name__} has no method reset_mem. {FORM}")
+    cur = torch.linspace(-1, 2, 2 * n).view(2, n)
+    try:
+        with torch.no_grad():
+            state = initial_state(lif)
+            for _ in range(2):
+                _, state = take_step(lif, cur, state, name)
+    except ObjectError:
+        raise
+    except Exception as error:
+        raise ObjectError(
+            f"{name}: a step with {type(lif).__name__} and currents of shape (2, {n}) raised "
+            f"{type(error).__name__}: {error}. {FORM}"
+        ) from error
+    if not torch.isfinite(state[-1]).all():
+        raise ObjectError(
+            f"{name}: the membrane of {type(lif).__name__} is no finite number after two steps "
+            "with currents of -1 to 2. Check its constants and the order of its states."
+        )
+    lif.reset_mem()  # type: ignore[operator]
+
+
+def _forget(lif: nn.Module) -> None:
+    """Remove neurons from snntorch's list, which would keep them in memory for ever."""
+    for module in lif.modules():
+        if module in snn.SpikingNeuron.instances:
+            snn.SpikingNeuron.instances.remove(module)

@@ -1,0 +1,337 @@
+"""Any snntorch neuron, any number of layers and delays, each against a loop written by hand."""
+
+import copy
+
+import pytest
+import snntorch as snn
+import torch
+from snntorch import surrogate as snn_surrogate
+from torch import nn
+
+from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.objects import ObjectError
+from shd_helpers.study import evaluate, overfit
+from tests.builders.events import random_events
+
+SIZES = (20, 12, 9, 4)
+EVENTS = random_events(12, 40, 20, 4, 0.1)
+KINDS = {
+    "Leaky": lambda n, **kw: snn.Leaky(0.9, learn_beta=True, **kw),
+    "Synaptic": lambda n, **kw: snn.Synaptic(0.8, 0.9, learn_alpha=True, **kw),
+    "Alpha": lambda n, **kw: snn.Alpha(0.9, 0.8, **kw),
+    "RLeaky": lambda n, **kw: snn.RLeaky(0.9, linear_features=n, **kw),
+    "RSynaptic": lambda n, **kw: snn.RSynaptic(0.8, 0.9, linear_features=n, **kw),
+    "Lapicque": lambda n, **kw: snn.Lapicque(R=5.0, C=1.0, **kw),
+}
+# What the tutorial of each neuron writes: the states' names, in the order of the call.
+STATES = {
+    "Leaky": ["mem"],
+    "Synaptic": ["syn", "mem"],
+    "Alpha": ["exc", "inh", "mem"],
+    "RLeaky": ["spk", "mem"],
+    "RSynaptic": ["spk", "syn", "mem"],
+    "Lapicque": ["mem"],
+}
+
+
+def network(neuron, readout="spikes", **options):
+    generator = torch.Generator().manual_seed(3)
+    config = NetworkConfig(readout=readout, surrogate="atan")
+    model = SpikingNetwork(SIZES, config, generator, neuron=neuron, **options)
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight *= 3
+            fc.bias += 0.05
+    return model
+
+
+def by_hand(model, x, kind):
+    """Run a network of one kind of neurons as snntorch's tutorials do; return spikes, membranes."""
+    kept = [dict.fromkeys(STATES[kind], torch.zeros(0)) for _ in range(3)]
+    spikes = [[], [], []]
+    membranes = []
+    for t in range(len(x)):
+        spk = x[t]
+        for i in range(3):
+            fc = getattr(model, f"fc{i + 1}")
+            lif = getattr(model, f"lif{i + 1}")
+            state = kept[i]
+            if kind in ("Leaky", "Lapicque"):
+                spk, state["mem"] = lif(fc(spk), state["mem"])
+            elif kind == "Synaptic":
+                spk, state["syn"], state["mem"] = lif(fc(spk), state["syn"], state["mem"])
+            elif kind == "Alpha":
+                out = lif(fc(spk), state["exc"], state["inh"], state["mem"])
+                spk, state["exc"], state["inh"], state["mem"] = out
+            elif kind == "RLeaky":
+                spk, state["mem"] = lif(fc(spk), state["spk"], state["mem"])
+                state["spk"] = spk
+            else:
+                out = lif(fc(spk), state["spk"], state["syn"], state["mem"])
+                spk, state["syn"], state["mem"] = out
+                state["spk"] = spk
+            spikes[i].append(spk)
+        membranes.append(kept[2]["mem"])
+    return [torch.stack(of_layer) for of_layer in spikes], torch.stack(membranes)
+
+
+@pytest.mark.parametrize("readout", ["spikes", "membrane"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_of_any_snntorch_neuron_computes_what_a_loop_by_hand_does(kind, readout):
+    model = network(KINDS[kind], readout)
+    twin = copy.deepcopy(model)
+    x = torch.from_numpy(EVENTS.to_frames(range(12)))
+    spikes, membranes = by_hand(twin, x, kind)
+    scores = spikes[-1].sum(0) if readout == "spikes" else membranes.mean(0)
+    for layer, _ in enumerate(spikes[:-1]):
+        assert 0 < spikes[layer].mean() < 1
+    assert (spikes[-1].sum() > 0) == (readout == "spikes")
+
+    recording = model.record(x)
+    for found, wanted in zip((*recording.hidden_spk, recording.spk), spikes, strict=True):
+        assert torch.equal(found, wanted)
+    assert torch.equal(recording.mem, membranes)
+    found = model(x)
+    assert torch.equal(found, scores)
+    weights = torch.linspace(-1, 1, scores.numel()).view_as(scores)
+    (found * weights).sum().backward()
+    (scores * weights).sum().backward()
+    wanted = dict(twin.named_parameters())
+    assert len(wanted) >= 6
+    for name, parameter in model.named_parameters():
+        if wanted[name].grad is None:  # the output membranes of a readout feed no recurrence
+            assert parameter.grad is None
+        else:
+            assert wanted[name].grad.isfinite().all()
+            assert torch.equal(parameter.grad, wanted[name].grad), name
+    assert twin.fc1.weight.grad.any()
+
+
+@pytest.mark.filterwarnings("ignore:snntorch's loop runs")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_of_any_snntorch_neuron_learns_and_is_evaluated_anew_each_time(kind):
+    model = network(KINDS[kind])
+    losses = overfit(model, EVENTS, 12)
+    assert min(losses[1:]) < losses[0]
+    whole = evaluate(model, EVENTS)
+    assert torch.equal(evaluate(model, EVENTS).class_scores, whole.class_scores)
+    in_batches = evaluate(model, EVENTS, batch_size=5)
+    torch.testing.assert_close(in_batches.class_scores, whole.class_scores)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trained_network_can_be_copied(kind):
+    """Neurons that kept their last states would keep the way to the gradients, too."""
+    model = network(KINDS[kind])
+    model(torch.from_numpy(EVENTS.to_frames([0, 1]))).sum().backward()
+    twin = copy.deepcopy(model)
+    x = torch.from_numpy(EVENTS.to_frames([2]))
+    assert torch.equal(twin(x), model(x))
+
+
+@pytest.mark.parametrize("kind", ["Leaky", "RLeaky"])
+def test_snntorch_keeps_no_neuron_alive_and_no_random_number_is_drawn_elsewhere(kind):
+    state = torch.get_rng_state()
+    alive = len(snn.SpikingNeuron.instances)
+    model = network(KINDS[kind])
+    assert len(snn.SpikingNeuron.instances) == alive
+    assert torch.equal(torch.get_rng_state(), state)
+    again = network(KINDS[kind])
+    for name, values in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], values), name
+
+
+def test_without_a_generator_torch_s_global_one_decides():
+    torch.manual_seed(5)
+    first = SpikingNetwork(SIZES)
+    second = SpikingNetwork(SIZES)
+    torch.manual_seed(5)
+    assert torch.equal(SpikingNetwork(SIZES).fc1.weight, first.fc1.weight)
+    assert not torch.equal(second.fc1.weight, first.fc1.weight)
+    assert first.config == NetworkConfig()
+
+
+def test_any_surrogate_of_snntorch_trains_every_layer():
+    model = network(None, spike_grad=snn_surrogate.triangular())
+    x = torch.from_numpy(EVENTS.to_frames(range(12)))
+    model(x)[:, 0].sum().backward()
+    other = network(None)
+    other(x)[:, 0].sum().backward()
+    assert torch.equal(model(x), other(x))  # the forward pass doesn't depend on it
+    assert model.fc1.weight.grad.any()
+    assert not torch.allclose(model.fc1.weight.grad, other.fc1.weight.grad)
+
+
+class Broken(nn.Module):
+    """Follows the convention, unless a test changes it."""
+
+    def __init__(self, n=3, **options):
+        super().__init__()
+
+    def reset_mem(self):
+        return torch.zeros(1), torch.zeros(1)
+
+    def forward(self, cur, slow, mem):
+        slow = 0.9 * slow + cur
+        mem = 0.9 * mem + slow
+        return (mem > 1).float(), slow, mem
+
+
+class NoReset(Broken):
+    reset_mem = None
+
+
+class OneValue(Broken):
+    def forward(self, cur, slow, mem):
+        return super().forward(cur, slow, mem)[0]
+
+
+class TooFew(Broken):
+    def reset_mem(self):
+        return torch.zeros(1), torch.zeros(1), torch.zeros(1)
+
+    def forward(self, cur, a, slow, mem):
+        return super().forward(cur, slow, mem)[1:]
+
+
+class StateOfOne(Broken):
+    def forward(self, cur, slow, mem):
+        spk, slow, mem = super().forward(cur, slow, mem)
+        return spk, slow.mean(0), mem
+
+
+class SpikesOfAll(Broken):
+    def forward(self, cur, slow, mem):
+        spk, slow, mem = super().forward(cur, slow, mem)
+        return spk.sum(1), slow, mem
+
+
+class NoTensor(Broken):
+    def forward(self, cur, slow, mem):
+        return super().forward(cur, slow, mem)[0], 3.0, mem
+
+
+class Divides(Broken):
+    def forward(self, cur, slow, mem):
+        spk, slow, mem = super().forward(cur, slow, mem)
+        return spk, slow, mem / 0
+
+
+BROKEN = {
+    "no reset_mem": (NoReset, "NoReset has no method reset_mem"),
+    "one value": (OneValue, "OneValue returned one value for currents and 2 states"),
+    "too few": (TooFew, "TooFew returned 2 values for currents and 3 states"),
+    "a state of one": (StateOfOne, r"returned state 1 of shape \(9,\) for currents of shape \(2"),
+    "spikes of all": (SpikesOfAll, r"returned spikes of shape \(2,\) for currents of shape"),
+    "no tensor": (NoTensor, "returned state 1 of shape float"),
+    "not finite": (Divides, "the membrane of Divides is no finite number"),
+    "a hidden state": (
+        lambda n, **kw: snn.Leaky(0.9, init_hidden=True, **kw),
+        r"a step with Leaky and currents of shape \(2, 9\) raised TypeError: `mem` should not",
+    ),
+    "other units": (
+        lambda n, **kw: snn.RLeaky(0.9, linear_features=5, **kw),
+        r"a step with RLeaky and currents of shape \(2, 9\) raised RuntimeError",
+    ),
+    "options refused": (lambda n: snn.Leaky(0.9), "making a neuron of 9 units raised TypeError"),
+    "an exception": (lambda n, **kw: 1 / 0, "making a neuron of 9 units raised ZeroDivision"),
+    "no neuron": (lambda n, **kw: "neuron", "the function returned a str"),
+}
+
+
+@pytest.mark.parametrize(("neuron", "problem"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_neuron_that_breaks_the_convention_is_named(neuron, problem):
+    with pytest.raises(ObjectError, match=f"^lif1: .*{problem}") as error:
+        SpikingNetwork((20, 9, 4), neuron=neuron)
+    assert "\n" not in str(error.value)
+
+
+def test_a_neuron_of_one_s_own_needs_no_base_class():
+    model = network(Broken)
+    assert model(torch.from_numpy(EVENTS.to_frames([0]))).shape == (1, 4)
+
+
+def test_a_neuron_of_one_s_own_decides_what_it_learns():
+    for setting in ("learn_beta", "learn_threshold"):
+        with pytest.raises(ValueError, match=f"^{setting} True: a neuron of your own decides"):
+            SpikingNetwork(SIZES, NetworkConfig(**{setting: True}), neuron=KINDS["Leaky"])
+
+
+@pytest.mark.parametrize("sizes", [(5,), (), (5, 0, 3), (5, 2.0), (5, True), (5, -1, 2)])
+def test_impossible_sizes(sizes):
+    with pytest.raises(ValueError, match=r"^sizes "):
+        SpikingNetwork(sizes)
+
+
+# --- the adaptive neuron as a setting -----------------------------------------------------------
+
+
+def test_hidden_neurons_adapt_and_output_neurons_do_not():
+    config = NetworkConfig(neuron="adaptive", adapt_ms=50.0, learn_beta=True, beta=0.9)
+    model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms=6.0)
+    assert [type(lif) for _, lif in model.layers] == [AdaptiveLeaky, AdaptiveLeaky, snn.Leaky]
+    assert model.lif1.beta.detach().tolist() == pytest.approx(12 * [0.81])
+    taus_ms = -6.0 / model.lif1.left.log()
+    assert 25 <= taus_ms.min() < taus_ms.max() <= 100
+    again = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms=6.0)
+    assert torch.equal(again.lif2.from_spk, model.lif2.from_spk)
+    other = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(1), step_ms=6.0)
+    assert not torch.equal(other.lif2.from_spk, model.lif2.from_spk)
+
+
+# --- delays of hidden layers --------------------------------------------------------------------
+
+
+def late(x, delays):
+    """Return copies of all steps (steps, batch, neurons), each moved by a delay, side by side."""
+    moved = []
+    for delay in delays:
+        silence = torch.zeros(min(delay, len(x)), *x.shape[1:])
+        moved.append(torch.cat([silence, x[: max(0, len(x) - delay)]]))
+    return torch.cat(moved, dim=2)
+
+
+@pytest.mark.parametrize(("copies", "step_ms"), [("3,1", 10.0), ("2,3", 15.0), ("1,2", 2000.0)])
+def test_copies_of_a_layer_s_spikes_arrive_late_at_weights_of_their_own(copies, step_ms):
+    """Layer after layer over all steps at once, where the network goes step by step."""
+    config = NetworkConfig(hidden="12,9", hidden_delays=copies, n_delays=2, beta=0.95, slope=3.0)
+    if step_ms == 2000.0:
+        with pytest.raises(ValueError, match="hidden_delays '1,2': two copies, 30 ms apart"):
+            config.later_layer_delays(step_ms)
+        return
+    model = SpikingNetwork(SIZES, config, torch.Generator().manual_seed(0), step_ms)
+    between = round(30 / step_ms)
+    wanted_delays = [tuple(between * k for k in range(int(n))) for n in ("2", *copies.split(","))]
+    assert model.layer_delays == tuple(wanted_delays)
+    assert model.delays == wanted_delays[0]
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight *= 3
+    twin = copy.deepcopy(model)
+    x = torch.from_numpy(EVENTS.to_frames(range(12)))
+    spk = x
+    for i, (fc, lif) in enumerate(twin.layers):
+        cur = fc(late(spk, wanted_delays[i]))
+        mem = torch.zeros_like(cur[0])
+        steps = []
+        for t in range(len(x)):
+            one, mem = lif(cur[t], mem)
+            steps.append(one)
+        spk = torch.stack(steps)
+        assert 0 < spk.mean() < 1
+    found = model(x)
+    assert torch.equal(found, spk.sum(0))
+    weights = torch.linspace(-1, 1, found.numel()).view_as(found)
+    (found * weights).sum().backward()
+    (spk.sum(0) * weights).sum().backward()
+    wanted = dict(twin.named_parameters())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, wanted[name].grad, rtol=1e-4, atol=1e-4)
+    assert wanted["fc2.weight"].grad.any()
+
+
+def test_a_network_needs_a_number_of_copies_for_each_hidden_layer():
+    config = NetworkConfig(hidden="12,9", hidden_delays="3,1")
+    with pytest.raises(ValueError, match=r"hidden_delays '3,1': gives the copies of 2 hidden lay"):
+        SpikingNetwork((20, 12, 4), config)
