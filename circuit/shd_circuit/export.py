@@ -24,7 +24,7 @@ from shd_helpers.network import Network, Quantization, answers
 from shd_helpers.paths import resolve, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.pretrained import TrainedNetwork, networks_dir
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
 
 
 def find(name: str) -> Path:
@@ -229,7 +229,8 @@ def describe(
 def _origin(trained: TrainedNetwork, bits: Quantization) -> str:
     """Say how a network was trained, and how many bits its circuit has."""
     parameters = trained.about["parameters"]
-    languages = {"both": "english and german"}.get(parameters["language"], parameters["language"])
+    classes = classes_in_words(class_names_of(trained.about), parameters["language"])
+    languages = {"both": "english and german"}.get(classes, classes)
     n_quantized_epochs = trained.recipe.circuit.quantized_epochs
     quantized = ""
     if n_quantized_epochs:
@@ -309,8 +310,10 @@ def _of_other_seeds(trained: TrainedNetwork) -> Iterator[TrainedNetwork]:
         return
     recipe_name = file.stem.rstrip("0123456789").rstrip("_")
     for path in sorted(file.parent.glob(f"{recipe_name}_[0-9].npz")):
-        (language,) = (name for name, digits in LANGUAGES.items() if digits == trained.class_names)
-        other = load_pretrained(path).speaking(language)
+        languages = [name for name, digits in LANGUAGES.items() if digits == trained.class_names]
+        other = load_pretrained(path)
+        if languages:  # otherwise the classes aren't digits
+            other = other.speaking(languages[0])
         split = other.recipe.split
         if split.protocol == "official" and split.score_test:
             # the file names its data set, but not where this one is now

@@ -20,6 +20,7 @@ import torch
 from snntorch import Leaky
 from torch import nn
 
+from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import ConvolutionalNetwork, Network, NetworkConfig, SpikingNetwork
@@ -127,10 +128,18 @@ def _metadata(grid: Downsampling) -> dict[str, str | float]:
         "reset": "subtract",
         "update": UPDATE,
         "units": UNITS,
-        "input": json.dumps(asdict(grid)),
+        "input": json.dumps(_input_settings(grid)),
         "class": "the output neuron with most spikes; of several with equally many, the first",
         "warning": WARNING,
     }
+
+
+def _input_settings(grid: Downsampling) -> dict[str, float]:
+    """Return the arguments that make a `Downsampling` again; 700 channels go without saying."""
+    settings = asdict(grid)
+    if grid.n_channels == N_CHANNELS:
+        del settings["n_channels"]
+    return settings
 
 
 def _nodes(model: SpikingNetwork, grid: Downsampling) -> dict[str, nir.NIRNode]:

@@ -198,23 +198,18 @@ def _downsample_slice(
     """Turn utterances into event lists. The first of them is in row `first_row` of its file."""
     class_of = language_classes(utterances.keys, language)
     chosen = np.flatnonzero(np.isin(utterances.labels, list(class_of)))
-    steps_of = [np.empty(0, np.uint16)]  # so that there is an array if there is no utterance
-    units_of = [np.empty(0, np.uint16)]
-    sizes = []
+    entries_of = [np.empty(0, np.int64)]  # so that there is an array if there is no utterance
     n_cut = 0
     for i in chosen:
         times, units = utterances.spikes(int(i))
         bins = np.floor(times * 1000 / BIN_MS)
         n_cut += int(np.count_nonzero(bins >= grid.n_bins))
-        entries = pooled_entries(bins, units, grid)
-        steps, units = np.divmod(entries, grid.n_units)
-        steps_of.append(steps.astype(np.uint16))
-        units_of.append(units.astype(np.uint16))
-        sizes.append(len(entries))
+        entries_of.append(pooled_entries(bins, units, grid))
+    steps, units = np.divmod(np.concatenate(entries_of), grid.n_units)
     return Events(
-        steps=np.concatenate(steps_of),
-        units=np.concatenate(units_of),
-        offsets=np.cumsum([0, *sizes]),
+        steps=steps.astype(np.uint16),
+        units=units.astype(np.uint16),
+        offsets=np.cumsum([len(entries) for entries in entries_of]),  # the empty one gives the 0
         labels=np.array([class_of[label] for label in utterances.labels[chosen]], dtype=np.int64),
         speakers=utterances.speakers[chosen],
         class_names=used_classes(utterances.keys, language),

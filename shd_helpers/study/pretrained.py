@@ -59,21 +59,22 @@ class TrainedNetwork(NamedTuple):
         Parameters
         ----------
         language : str
-            ``english``, ``german`` or ``both``. It doesn't matter to a network whose classes aren't
-            digits.
+            ``english``, ``german`` or ``both``. It matters only to a network whose classes are all
+            digits of a language, or of both.
 
         Returns
         -------
         list of int
             Indices into `class_names`, in the order of the digits; all of them if the classes
-            aren't digits.
+            aren't all digits of a language.
 
         Raises
         ------
         ValueError
             If the network has no classes of the language.
         """
-        if not set(self.class_names) <= set(LANGUAGES["both"]):
+        has_languages = any(set(self.class_names) == set(names) for names in LANGUAGES.values())
+        if not has_languages:
             return list(range(len(self.class_names)))
         digits = LANGUAGES[language]
         if not set(digits) <= set(self.class_names):
