@@ -17,8 +17,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events import Augmentation, Events
 from shd_helpers.network import SpikingNetwork
 from shd_helpers.objects import load_object
 from shd_helpers.study import judgement

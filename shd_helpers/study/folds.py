@@ -20,8 +20,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from shd_helpers.events.downsampling import Events
-from shd_helpers.events.split import Fold
+from shd_helpers.events import Events, Fold
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.evaluation import evaluate
