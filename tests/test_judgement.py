@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from dataclasses import replace
@@ -16,9 +17,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsampling import Events
-from shd_helpers.network import NetworkConfig, SpikingNetwork
+from shd_helpers.events import Augmentation, Events
+from shd_helpers.network import SpikingNetwork
 from shd_helpers.objects import load_object
 from shd_helpers.study import judgement
 from shd_helpers.study.folds import seeded
@@ -61,8 +61,7 @@ class MeanThenLinear(nn.Module):
 
 
 def spiking(n_units, n_classes):
-    generator = torch.Generator().manual_seed(torch.initial_seed())
-    return SpikingNetwork((n_units, 8, n_classes), NetworkConfig(), generator)
+    return SpikingNetwork((n_units, 8, n_classes))
 
 
 @pytest.fixture(autouse=True)
@@ -423,7 +422,7 @@ def raises(n_units, n_classes):
     raise KeyError("user's mistake")
 
 
-class RaisesLater(MeanThenLinear):
+class RaisesInTest(MeanThenLinear):
     """Raises an exception when it is tested."""
 
     def forward(self, frames):
@@ -432,14 +431,56 @@ class RaisesLater(MeanThenLinear):
         return super().forward(frames)
 
 
+class RaisesLater(MeanThenLinear):
+    """Raises an exception in the second batch of its training."""
+
+    n_batches = 0
+
+    def forward(self, frames):
+        self.n_batches += self.training
+        if self.n_batches == 2:
+            raise KeyError("user's mistake")
+        return super().forward(frames)
+
+
+def raising(make_model, events):
+    """Judge what raises KeyError; return the exception and the functions in its traceback."""
+    with pytest.raises(KeyError, match="user's mistake") as caught:
+        judge(make_model, events, options=HERE)
+    return caught.value, [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+
+
 def test_an_exception_in_the_users_code_shows_its_lines_and_not_ours(events):
-    with pytest.raises(KeyError, match="user's mistake") as caught:
-        judge(raises, events, options=HERE)
-    functions = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    _, functions = raising(raises, events)
     assert functions[-1] == "raises" and "try_network" not in functions and "build" not in functions
-    with pytest.raises(KeyError, match="user's mistake") as caught:
-        judge(RaisesLater, events, options=HERE)
-    assert "speaker 0 held out and seed 0" in caught.value.__notes__[0]
+    _, functions = raising(RaisesInTest, events)
+    assert functions[-1] == "forward" and "try_network" not in functions
+    assert not Path("runs").exists()
+    error, functions = raising(RaisesLater, events)
+    assert functions[-1] == "forward"
+    assert error.__notes__ == ["This happened with speaker 0 held out and seed 0."]
+
+
+def test_what_cannot_be_trained_in_other_processes_gets_a_sentence(events):
+    options = JudgeOptions(train_config=FAST, n_processes=2)
+    lock = threading.Lock()
+
+    def locked(n_units, n_classes):
+        with lock:
+            return MeanThenLinear(n_units, n_classes)
+
+    with pytest.raises(ValueError, match=r"locked can't be sent to other processes .*lock"):
+        judge(locked, events, options=options)
+    judge(locked, events, options=HERE)
+    this_process = os.getpid()
+
+    def dies(n_units, n_classes):
+        if os.getpid() != this_process:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return MeanThenLinear(n_units, n_classes)
+
+    with pytest.raises(RuntimeError, match="was killed, most likely because there was no memory"):
+        judge(dies, events, options=options)
 
 
 class TooMany(MeanThenLinear):

@@ -8,10 +8,10 @@ import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import PicklingError
 
 import cloudpickle
 import joblib
@@ -20,8 +20,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from shd_helpers.events.downsampling import Events
-from shd_helpers.events.split import Fold
+from shd_helpers.events import Events, Fold
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.engine import choose_engine
 from shd_helpers.study.evaluation import evaluate
@@ -187,6 +186,7 @@ def try_network(
             weights = [p.detach().clone() for p in model.parameters() if not is_lazy(p)]
             engine = choose_engine(options.engine, model)
             loss, scores = engine.forward_backward(model, events, index)
+            engine.evaluate_batch(model, events, index)  # may fail although training doesn't
         with seeded(1, device):
             other = build(make_model, events, device)
     wanted = (len(index), len(events.class_names))
@@ -255,7 +255,7 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
             train_fold(task)
             yield task
         return
-    _send_by_value(tasks[0].make_model)
+    _check_can_be_sent(tasks[0].make_model)
     run = joblib.Parallel(
         n_processes,
         return_as="generator_unordered",
@@ -267,28 +267,30 @@ def train_folds(tasks: Sequence[FoldTask], n_processes: int) -> Iterator[FoldTas
     try:
         for number in run(calls):
             yield tasks[number]
-    except PicklingError as error:
-        name = name_of(tasks[0].make_model)
-        raise ValueError(
-            f"make_model: {name} can't be sent to other processes ({error.__cause__ or error}). "
-            "JudgeOptions(n_processes=1) trains in this process."
-        ) from error
-    except joblib.externals.loky.process_executor.BrokenProcessPool as error:
+    except BrokenProcessPool:
         raise RuntimeError(
             "a process that trained a fold was killed, most likely because there was no memory "
             "left. Finished folds are kept. Call judge again with fewer processes, such as "
             "JudgeOptions(n_processes=1)."
-        ) from error
+        ) from None
 
 
-def _send_by_value(make_model: MakeModel) -> None:
-    """Let a function or class be sent to other processes with its module, if they can't import it.
+def _check_can_be_sent(make_model: MakeModel) -> None:
+    """Raise ValueError if a function or class can't be sent to other processes.
 
-    So it is with files that `objects.load_object` has imported.
+    One whose module they can't import is sent with it. So it is with files that
+    `objects.load_object` has imported.
     """
     module = sys.modules.get(getattr(make_model, "__module__", None) or "")
     if module is not None and module.__spec__ is not None and module.__spec__.loader is None:
         cloudpickle.register_pickle_by_value(module)
+    try:
+        cloudpickle.dumps(make_model)
+    except Exception as error:  # whatever an object raises that can't be copied
+        raise ValueError(
+            f"make_model: {name_of(make_model)} can't be sent to other processes ({error}). "
+            "JudgeOptions(n_processes=1) trains in this process."
+        ) from None
 
 
 def _train_in_process(task: FoldTask, number: int) -> int:

@@ -26,8 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from shd_helpers.checks import check_whole, quoted
-from shd_helpers.events.downsampling import Events
-from shd_helpers.events.split import Fold, speaker_folds
+from shd_helpers.events import Events, Fold, speaker_folds
 from shd_helpers.files import atomic
 from shd_helpers.network.engine import answers
 from shd_helpers.objects import object_identity
