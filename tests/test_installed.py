@@ -10,7 +10,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -61,8 +60,8 @@ def environment(wheel, tmp_path_factory):
     into = [*PIP, "--python", str(python), "install"]
     subprocess.run([*into, *OFFLINE, "--no-compile", str(wheel)], env=CLEAN, check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    libraries = sysconfig.get_path("purelib")
-    (packages / "libraries.pth").write_text(f"{libraries}\n", encoding="utf-8")
+    libraries = [path for path in sys.path if Path(path).name == packages.name]
+    (packages / "libraries.pth").write_text("\n".join(libraries), encoding="utf-8")
     set_writable(packages, False)
     yield folder
     set_writable(packages, True)  # so that pytest can remove it
