@@ -44,6 +44,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
+PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
 
 def test_readme_names_every_notebook_and_every_page():
