@@ -9,6 +9,9 @@ extensions = ["myst_nb"]
 root_doc = "docs/contents"
 include_patterns = [
     "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "*/README.md",
     "results/*/README.md",
     "docs/*",

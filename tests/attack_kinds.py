@@ -1,4 +1,4 @@
-"""Attack the study in many kinds, each with some attempts; see docs/attacks.md.
+"""Attack the study in many kinds, each with some attempts; see SECURITY.md.
 
 python -m tests.attack_kinds [--kind TEXT] [--attempts 10] [--seed 0] [--table results/attacks.csv]
 
@@ -10,6 +10,9 @@ refused    it ended in a sentence that names the thing; everything that was ther
 unclear    it ended in a traceback, in a sentence that names nothing, or with a wrong result
 hung       it didn't end within two minutes
 lost       a finished run, a row of a table or a file of the user is gone or changed
+
+What is unclear, hung or lost is printed, and the exit status is then 1. Attempts that mount
+something need root: without it they aren't counted.
 """
 
 from __future__ import annotations

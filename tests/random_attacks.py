@@ -1,8 +1,17 @@
-"""Attack the study at random, by damaged files; see docs/attacks.md.
+"""Attack the study at random, by damaged files; see SECURITY.md.
 
 python -m tests.random_attacks --minutes 60 [--seed 0]
 
 Each attack has a number that it follows from: ``--seed 17 --count 1`` repeats attack 17.
+
+An attack cuts, empties, flips, removes or replaces one or two files, or fills them with noise. In a
+table or a file of parameters it changes a token or a line. Then something reads or writes there.
+Files in SHD layout are left out, because HDF5 itself hangs in some damaged files.
+
+Each attack must end within four minutes and use at most 700 MB more memory. It must complete, or be
+refused in one line that names the file. Every run folder must stay as it was or be replaced by
+another complete run, and every finished row must stay in its table. What doesn't is printed, and
+the exit status is then 1.
 """
 
 import argparse

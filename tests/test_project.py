@@ -123,6 +123,7 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
+PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
 
 def test_readme_names_every_notebook_and_every_page():

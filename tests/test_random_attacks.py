@@ -1,4 +1,4 @@
-"""A few of the random attacks; an hour of them is a command of its own, see docs/attacks.md."""
+"""A few of the random attacks; an hour of them is a command of its own, see SECURITY.md."""
 
 import subprocess
 import sys
