@@ -1,7 +1,13 @@
-"""Helpers behind the notebooks: each module is one step on the way of the data."""
+"""Train spiking networks on spoken digits, and judge them on speakers they weren't trained on.
+
+The public names are listed in ``__init__.pyi``. Each is imported when it is asked for, because some
+of them take a second. docs/extend.md shows how to use them with objects and data of your own.
+"""
 
 import os
 import warnings
+
+import lazy_loader
 
 __version__ = "0.1.0"  # of the package; pyproject.toml reads it here
 
@@ -14,3 +20,5 @@ if _threads is not None and not (_threads.isdecimal() and int(_threads) > 0):
         stacklevel=2,
     )
     del os.environ["NUMBA_NUM_THREADS"]
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
