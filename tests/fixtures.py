@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from shd_helpers.sweeps import runner
+from tests.builders.browsers import CHROMIUM, FLAGS
 from tests.sweep_home import Home, stopped
 from tests.toy import small_data, write_toy
 
@@ -35,6 +36,18 @@ def toy_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     write_toy(folder, seed=0)
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Return a function that starts chromium with more flags."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright isn't installed: make browser"
+    )
+    with playwright.sync_playwright() as running:  # whose end closes every browser
+        yield lambda *flags: running.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, *flags]
+        )
 
 
 @pytest.fixture

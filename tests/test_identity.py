@@ -123,3 +123,25 @@ def test_first_names_are_read_as_todays():
         "protocol": "leave_one_speaker_out",
         "circuit": "3-8-12 QAT",
     }
+
+
+def test_10_a_users_object_counts_by_reference_and_content_wherever_its_file_is(tmp_path):
+    for folder in ("here", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text("def boxcar(x):\n    return x\n")
+    here = {"surrogate": f"{tmp_path}/here/mine.py:boxcar"}
+    elsewhere = {"surrogate": f"{tmp_path}/elsewhere/mine.py:boxcar"}
+    files = identity.identify_objects(here)
+    first = run_hash(here, DATA | files)
+    digest = hashlib.sha256(b"def boxcar(x):\n    return x\n").hexdigest()
+    contents = CONTENTS | {"objects_sha256": f"mine.py {digest}"}
+    assert first == by_hand({"surrogate": "mine.py:boxcar"}, contents)
+    assert run_hash(elsewhere, DATA | identity.identify_objects(elsewhere)) == first
+    with_argument = {"surrogate": f"{tmp_path}/here/mine.py:boxcar(width=1)"}
+    assert run_hash(with_argument, DATA | files) != first
+    (tmp_path / "here" / "mine.py").write_text("def boxcar(x):\n    return 2 * x\n")
+    assert run_hash(here, DATA | identity.identify_objects(here)) != first
+
+
+def test_10_settings_without_references_identify_no_object():
+    assert identity.identify_objects({"surrogate": "fast_sigmoid", "network": "spiking"}) == {}

@@ -1,6 +1,8 @@
 """A network that isn't the study's own has another hash, and isn't built, counted or exported."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 import snntorch as snn
 import torch
 from shd_circuit.quantize import integer_network
+from snntorch import surrogate
 
 from shd_helpers.events import Downsampling
 from shd_helpers.network import (
@@ -20,9 +23,10 @@ from shd_helpers.network import (
 from shd_helpers.network.surrogates import spike_grad, true_step
 from shd_helpers.study import evaluate, load_network, load_pretrained, save_pretrained
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.other_networks import described, is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.tables import finished_run
 from tests.builders.networks import DATA, EVENTS, GRID, SMALL, own, written
 
 CIRCUIT = Quantization.named("4-8-12 product")
@@ -111,10 +115,12 @@ def test_the_refusal_names_the_class(tmp_path):
     model = own()
     OTHERS["a neuron with a second state"](model)
     run = written(tmp_path / "run", model)
-    assert run.info["other_network"]["lif1"] == "tests.test_other_networks.Adaptive"
-    wanted = (
-        r"lif1 is tests\.test_other_networks\.Adaptive instead of snntorch\._neurons\.leaky\.Leaky"
-    )
+    described = run.info["other_network"]["lif1"]
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert described.startswith("tests.test_other_networks.Adaptive of test_other_networks.py:")
+    assert described.endswith(digest)
+    assert run.info["reusable"]
+    wanted = r"lif1 is tests\.test_other_networks\.Adaptive of .* instead of snntorch\._neurons\."
     with pytest.raises(RunError, match=wanted):
         load_network(run)
 
@@ -243,3 +249,40 @@ def test_a_network_that_is_no_network_of_the_study_is_named():
         integer_network(model, config, Downsampling(pool_steps=10), CIRCUIT)
     with pytest.raises(ValueError, match=r"counted: it is a torch\.nn\S*Linear, not a SpikingNet"):
         costs(model, pd.DataFrame({"input_events": [1]}), 3, 3)
+
+
+def defined_in_a_notebook(code):
+    """Return what a cell defines as `thing`, which is in no file."""
+    namespace = {"torch": torch, "snn": snn, "__name__": "a_cell"}
+    exec(compile(code, "<cell>", "exec"), namespace)
+    return namespace["thing"]
+
+
+SURROGATE = """
+class thing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return (x > 0).float()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+"""
+
+
+def test_a_run_with_an_object_of_a_notebook_is_marked_and_not_reused(tmp_path):
+    model = own()
+    model.lif1.spike_grad = defined_in_a_notebook(SURROGATE).apply
+    run = written(tmp_path / "run", model)
+    assert run.info["reusable"] is False
+    assert finished_run(run.folder, run.info["hash"]) is None
+
+
+def test_two_closures_with_the_same_code_are_two_networks():
+    """snntorch's fast_sigmoid(2) and fast_sigmoid(25) are the same function with another slope."""
+    slow = own()
+    slow.lif1.spike_grad = surrogate.fast_sigmoid(slope=2)
+    fast = own()
+    fast.lif1.spike_grad = surrogate.fast_sigmoid(slope=25)
+    assert described(slow) != described(fast)
+    assert is_recognizable(described(slow))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from snntorch import surrogate as snntorch_surrogate
 
+from shd_helpers.figures import plot_surrogate
 from shd_helpers.network import engine, kernels, surrogates
 from shd_helpers.network.surrogates import SURROGATES, Surrogate
 from tests.builders.events import random_events
@@ -111,3 +112,84 @@ def test_the_compiled_derivative_of_an_unknown_number_is_refused(surrogate):
     ones = np.ones((3, 2), np.float32)
     kernels.step_back(layer_with(surrogate), ones, mem, 1, ones, 0)
     assert (mem == 1).all()  # and a step alone takes no other surrogate's derivative
+
+
+class Boxcar(torch.autograd.Function):
+    """A surrogate of a user: within half a unit of the threshold its derivative is 1, else 0."""
+
+    @staticmethod
+    def forward(ctx, x):
+        """Return spikes."""
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        """Let the gradient pass near the threshold."""
+        (x,) = ctx.saved_tensors
+        return grad * (x.abs() < 0.5)
+
+
+BOXCAR = Boxcar.apply
+
+
+def test_a_users_function_has_autograds_derivative_and_its_integral():
+    entry = surrogates.of_function(BOXCAR)
+    np.testing.assert_array_equal(entry.derivative(X, 1.0), np.abs(X) < 0.5)
+    np.testing.assert_allclose(entry.curve(X, 1.0), X.clip(-0.5, 0.5), atol=1e-3)
+    assert entry.kind is None
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_the_running_integral_is_the_studys_formula(name):
+    """The formulas of the study are an oracle for the integral of any function's gradient."""
+    formula = surrogates.smooth(name, X, 2.0) - surrogates.smooth(name, np.zeros(1), 2.0)
+    curve = surrogates.integral(surrogates.spike_grad(name, 2.0), X)
+    np.testing.assert_allclose(curve, formula, atol=1e-5)
+
+
+def test_a_reference_means_a_users_surrogate(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from snntorch import surrogate\n"
+        "steep = surrogate.fast_sigmoid(slope=9)\n"
+        "def with_slope(slope):\n"
+        "    return surrogate.fast_sigmoid(slope=slope)\n"
+    )
+    for reference in (f"{mine}:steep", f"{mine}:with_slope(slope=9)"):
+        _, of_mine = surrogates.autograd(reference, X, 1.0)
+        np.testing.assert_array_equal(of_mine, surrogates.autograd("fast_sigmoid", X, 9.0)[1])
+        step = surrogates.spike_grad(reference, 1.0)
+        assert step.surrogate == reference
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (3, "a value of type int can't be called"),
+        (lambda x: (x > 0).float(), "raised RuntimeError: element 0 of tensors does not require"),
+        (lambda x: x.sum(), r"returned the shape \(\) for \(64,\)"),
+        (lambda x: x.sqrt(), "its spikes at x = -3.00 is no finite number"),
+        (
+            lambda x: torch.where(x > 0, x.sqrt(), 0 * x),
+            "its gradient at x = .* is no finite number",
+        ),
+        (lambda x, slope: x, "raised TypeError: .*missing 1 required positional argument"),
+    ],
+)
+def test_a_function_that_is_no_surrogate_gets_a_sentence(function, message):
+    with pytest.raises(ValueError, match=f"mine.py:boxcar: {message}"):
+        surrogates.of_function(function, "mine.py:boxcar")
+
+
+@pytest.mark.parametrize("surrogate", [BOXCAR, "fast_sigmoid"])
+def test_a_surrogate_is_drawn_with_its_curve_and_its_derivative(surrogate):
+    left, right = plot_surrogate(surrogate, slope=2.0).axes
+    entry = surrogates.named("fast_sigmoid")
+    if surrogate is BOXCAR:
+        entry = surrogates.of_function(BOXCAR)
+    lines = {line.get_label(): line.get_xydata() for line in left.lines}
+    x, curve = lines["curve (backward pass)"].T
+    np.testing.assert_allclose(curve, entry.curve(x, 2.0))
+    x, derivative = right.lines[0].get_xydata().T
+    np.testing.assert_allclose(derivative, entry.derivative(x, 2.0))

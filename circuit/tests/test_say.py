@@ -21,7 +21,7 @@ from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.paths import ROOT
 from tests import test_browser
-from tests.builders.browsers import chromium, microphone  # noqa: F401
+from tests.builders.browsers import microphone
 from tests.builders.recordings import NOT_WORDS, RATE, with_noise
 
 HAS_ZIG = importlib.util.find_spec("ziglang")
@@ -82,7 +82,7 @@ def of_python(wave):
 
 
 @pytest.mark.parametrize(("digit", "voice"), CLEAR)
-def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):  # noqa: F811
+def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, digit, voice):
     wave = said(digit, voice)
     browser = chromium(*microphone(tmp_path, wave, RATE))
     heard = Page(browser, (site / "say.html").as_uri(), tmp_path)
@@ -101,7 +101,7 @@ def test_a_word_that_is_said_is_answered_as_in_python(chromium, site, tmp_path, 
 
 
 @pytest.fixture(scope="module")
-def files(chromium, site, tmp_path_factory):  # noqa: F811
+def files(chromium, site, tmp_path_factory):
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -157,7 +157,7 @@ def test_ten_words_leave_nothing_behind(files):
         ("--deny-permission-prompts", "was not allowed"),
     ],
 )
-def test_without_a_microphone_a_sentence_says_what_to_do(chromium, site, tmp_path, flag, text):  # noqa: F811
+def test_without_a_microphone_a_sentence_says_what_to_do(chromium, site, tmp_path, flag, text):
     fake = ["--use-fake-device-for-media-stream"] if "deny" in flag else []
     browser = chromium(flag, *fake)
     heard = Page(browser, (site / "say.html").as_uri(), tmp_path)

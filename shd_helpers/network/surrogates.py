@@ -1,15 +1,18 @@
-"""The surrogates by name: snntorch's function, its curve and derivative, and the kernel's number.
+"""Surrogates: the function that snntorch takes, its curve and derivative, and the kernel's number.
 
 A spike is a step of the membrane's distance from the threshold, whose derivative is zero almost
 everywhere, so that no gradient would get through. A surrogate leaves the spike as it is. Only the
 backward pass replaces the step's derivative by that of a smooth curve: Neftci, Mostafa, Zenke
 (2019), "Surrogate Gradient Learning in Spiking Neural Networks", IEEE Signal Processing Magazine
 36(6).
+
+Any function that snntorch takes as `spike_grad` is a surrogate. The study's three are the entries
+of `TABLE`, with a formula each. For a function of the user's own, autograd gives the derivative and
+a running integral of it the curve (`of_function`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +20,13 @@ from snntorch import surrogate
 
 from shd_helpers.checks import check_choice
 from shd_helpers.network import kernels
+from shd_helpers.objects import ObjectError, is_reference, load_object
 
+SpikeGrad = Callable[[torch.Tensor], torch.Tensor]
 Curve = Callable[[np.ndarray, float], np.ndarray]
+# At these distances from the threshold a user's function is tried, and identified.
+SAMPLED = np.linspace(-3, 3, 64)
+FINE = 1e-3  # distance of the points of a running integral
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Surrogate:
     """
 
     # No curve has a default, so that a new surrogate can't get that of another one by mistake.
-    step: Callable[[float], Any]
+    step: Callable[[float], SpikeGrad]
     curve: Curve
     derivative: Curve
     kind: int | None = None
@@ -96,12 +104,12 @@ SURROGATES = tuple(TABLE)
 
 
 def named(name: str) -> Surrogate:
-    """Return the surrogate of a name.
+    """Return the surrogate of a name, or of a reference to the user's own.
 
     Parameters
     ----------
     name : str
-        One of `SURROGATES`.
+        One of `SURROGATES`, or a reference such as ``mine.py:boxcar``: see `shd_helpers.objects`.
 
     Returns
     -------
@@ -111,10 +119,77 @@ def named(name: str) -> Surrogate:
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or the reference doesn't mean a function that can be used.
     """
+    if is_reference(name):
+        return of_function(load_object(name), name)
     check_choice("surrogate", name, tuple(TABLE))
     return TABLE[name]
+
+
+def of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
+    """Return a user's function as a surrogate. Its slope is its own: the setting changes nothing.
+
+    Parameters
+    ----------
+    function : callable
+        What snntorch takes as `spike_grad`: it turns distances from the threshold into spikes, and
+        its backward pass has a derivative of its own.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    Surrogate
+        Without a number, because there is no kernel of it: it is trained in snntorch's loop.
+
+    Raises
+    ------
+    ObjectError
+        If it isn't such a function: it raises an error, returns something else than a tensor of the
+        same shape, or its spikes or its gradients aren't finite numbers.
+    """
+    _check_function(function, name)
+
+    def derivative(x: np.ndarray, _: float) -> np.ndarray:
+        return gradient(function, x)[1]
+
+    def curve(x: np.ndarray, _: float) -> np.ndarray:
+        return integral(function, x)
+
+    return Surrogate(step=lambda _: _plain(function), curve=curve, derivative=derivative)
+
+
+def _plain(function: SpikeGrad) -> SpikeGrad:
+    """Return a function that calls another one and that, unlike some, can have attributes."""
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return function(x)
+
+    return step
+
+
+def _check_function(function: SpikeGrad, name: str) -> None:
+    """Raise ObjectError if a function can't be a surrogate."""
+    form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
+    if not callable(function):
+        raise ObjectError(
+            f"{name}: a value of type {type(function).__name__} can't be called. {form}"
+        )
+    x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
+    try:
+        spk = function(x)
+        shape = tuple(spk.shape)
+        (slopes,) = torch.autograd.grad(spk.sum(), x)
+    except Exception as error:
+        raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
+    if shape != tuple(x.shape):
+        raise ObjectError(f"{name}: returned the shape {shape} for {tuple(x.shape)}. {form}")
+    for what, values in (("spikes", spk), ("gradient", slopes)):
+        is_finite = torch.isfinite(values)
+        if not is_finite.all():
+            at = float(x.detach()[~is_finite][0])
+            raise ObjectError(f"{name}: its {what} at x = {at:.2f} is no finite number. {form}")
 
 
 def true_step(x: torch.Tensor) -> torch.Tensor:
@@ -133,13 +208,13 @@ def true_step(x: torch.Tensor) -> torch.Tensor:
     return (x > 0).to(x.dtype) + 0 * x  # + 0 x, because autograd needs a path to x
 
 
-def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor]:
+def spike_grad(name: str, slope: float) -> SpikeGrad:
     """Return snntorch's step function with the gradient of the named surrogate.
 
     Parameters
     ----------
     name : str
-        One of `SURROGATES`.
+        One of `SURROGATES`, or a reference: see `named`.
     slope : float
         The larger, the narrower is the surrogate: snntorch's ``slope``, for atan its ``alpha``.
 
@@ -156,8 +231,8 @@ def spike_grad(name: str, slope: float) -> Callable[[torch.Tensor], torch.Tensor
     """
     step = named(name).step(slope)
     # snntorch hides both in a closure, and the engine needs them.
-    step.surrogate = name
-    step.slope = slope
+    step.surrogate = name  # type: ignore[attr-defined]
+    step.slope = slope  # type: ignore[attr-defined]
     return step
 
 
@@ -169,7 +244,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`.
+        One of `SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -194,7 +269,7 @@ def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`.
+        One of `SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -219,7 +294,7 @@ def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     name : str
-        One of `SURROGATES`.
+        One of `SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -237,7 +312,54 @@ def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.nda
     ValueError
         If the name is unknown.
     """
+    return gradient(spike_grad(name, slope), x)
+
+
+def gradient(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spikes of a surrogate and, by autograd, its derivative.
+
+    Parameters
+    ----------
+    function : callable
+        What snntorch takes as `spike_grad`.
+    x : ndarray
+        Membrane potential minus threshold.
+
+    Returns
+    -------
+    spk : ndarray
+        Zeros and ones, shaped as `x`.
+    gradient : ndarray
+        Shaped as `x`.
+    """
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    spk = spike_grad(name, slope)(leaf)
-    (gradient,) = torch.autograd.grad(spk.sum(), leaf)
-    return spk.detach().numpy(), gradient.numpy()
+    spk = function(leaf)
+    (slopes,) = torch.autograd.grad(spk.sum(), leaf)
+    return spk.detach().numpy(), slopes.numpy()
+
+
+def integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
+    """Return the curve whose derivative a surrogate has: the running integral, 0 at the threshold.
+
+    It is added up by the trapezoidal rule in steps of 0.001, from the threshold to each side.
+
+    Parameters
+    ----------
+    function : callable
+        What snntorch takes as `spike_grad`.
+    x : ndarray
+        Membrane potential minus threshold.
+
+    Returns
+    -------
+    ndarray
+        Shaped as `x`.
+    """
+    from scipy.integrate import cumulative_trapezoid  # not needed by `shd_helpers.hear`
+
+    farthest = max(float(np.abs(x).max(initial=0)), FINE)
+    n_points = int(np.ceil(farthest / FINE)) + 1
+    away = np.linspace(0, farthest, n_points)
+    above = cumulative_trapezoid(gradient(function, away)[1], away, initial=0)
+    below = cumulative_trapezoid(gradient(function, -away)[1], away, initial=0)
+    return np.where(x >= 0, np.interp(x, away, above), -np.interp(-x, away, below))

@@ -25,6 +25,8 @@ of the code doesn't count, so a comment or a moved function outdates no result.
 8. A network that isn't the one that the settings build counts by its description.
 9. A setting that was renamed counts under its first name, and a value that was renamed as its first
    value.
+10. A setting that refers to an object in a user's file, such as ``my folder/mine.py:boxcar``,
+   counts without the folder. The file counts by its content, as data do (rule 2).
 
 An example has these parameters (in notebook 3 there are more) and this data:
 
@@ -53,6 +55,7 @@ from typing import Any
 from shd_helpers.checks import check_whole
 from shd_helpers.data.datasets import MOST_COPIES, fingerprint, locate, locate_augmented
 from shd_helpers.network import Quantization
+from shd_helpers.objects import is_reference, parse_reference, reference_sha256
 from shd_helpers.small import small_version
 from shd_helpers.study.recipe import CONSTANTS, NEUTRAL, RESTORED, counts_with
 from shd_helpers.versions import NUMERICS, WAVEFORMS
@@ -69,11 +72,14 @@ _LOCATIONS = ("dataset", "run_name")  # rule 1
 # Rule 5: constants that came with delays (`n_delays`) and with circuits (`mem_bits`).
 _OF_DELAYS = {"delay_ms": 30.0}
 _OF_CIRCUITS = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
+OBJECTS = ("network", "surrogate", "neuron")  # rule 10: settings that may refer to objects
 N_DIGITS = 16  # of a hash: 64 bits, enough for billions of runs
 
 
 def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return the name and the hashes of all files that a run with these parameters reads.
+
+    Python files of the user's own are among them: see `identify_objects`.
 
     Augmented recordings are made where they are missing and can be made: their content is part of
     the run's identity.
@@ -82,31 +88,73 @@ def identify_data(parameters: Mapping[str, Any]) -> dict[str, str]:
     ----------
     parameters : mapping
         Flat parameters of a notebook: `dataset` and, where the notebook has them, `language`,
-        `augmented_copies` and `protocol`.
+        `augmented_copies`, `protocol` and settings that refer to objects.
 
     Returns
     -------
     dict of str to str
-        See `datasets.fingerprint`.
+        See `datasets.fingerprint` and `identify_objects`.
 
     Raises
     ------
     DatasetError
         If a file is missing or can't be read.
+    ObjectError
+        If a setting refers to a Python file that isn't there.
     ValueError
         If the number of augmented copies is out of its range.
     """
+    objects = identify_objects(parameters)
     dataset, _ = small_version(parameters["dataset"], 1)
     files = locate(dataset, parameters.get("language", "english"))
     n_copies = parameters.get("augmented_copies", 0)
     check_whole("augmented_copies", n_copies, 0, MOST_COPIES)
     if n_copies == 0:
-        return fingerprint(files)
+        return fingerprint(files) | objects
     # The official protocol trains on utterances of the training file alone.
     is_official = parameters.get("protocol", "official") == "official"
     file_numbers = (0,) if is_official else (0, 1)
     copies = {number: locate_augmented(dataset, files, number, n_copies) for number in file_numbers}
-    return fingerprint(files, copies)
+    return fingerprint(files, copies) | objects
+
+
+def references(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that refer to objects in a user's files.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Flat parameters of a notebook.
+
+    Returns
+    -------
+    dict of str to str
+        The references, such as ``"mine.py:boxcar"``, by the name of the setting.
+    """
+    return {name: parameters[name] for name in OBJECTS if is_reference(parameters.get(name))}
+
+
+def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the user's own Python files that a run with these parameters reads.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Flat parameters of a notebook.
+
+    Returns
+    -------
+    dict of str to str
+        `objects_sha256`: name and SHA-256 of each file, with spaces between them; empty if no
+        setting refers to a file.
+
+    Raises
+    ------
+    ObjectError
+        If such a file isn't there.
+    """
+    files = sorted({reference_sha256(text) for text in references(parameters).values()})
+    return {"objects_sha256": " ".join(files)} if files else {}
 
 
 def run_hash(
@@ -150,6 +198,8 @@ def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
     The constants of circuits count whenever `mem_bits` does, and only a circuit sets it (rule 6).
     """
     settings = CONSTANTS | RESTORED | dict(parameters)
+    for name, text in references(parameters).items():
+        settings[name] = parse_reference(text).label
     circuit = settings.pop("circuit", "")
     if circuit:
         settings |= vars(Quantization.named(circuit))

@@ -6,6 +6,7 @@ snntorch's `Leaky`, gets another hash: the network is described module by module
 description counts (rule 8 in `identity`).
 """
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -14,8 +15,13 @@ from torch import nn
 
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.spiking import class_name
+from shd_helpers.network.surrogates import SAMPLED, gradient
+from shd_helpers.objects import object_identity
 from shd_helpers.study.recipe import Recipe
 
+IN_NO_FILE = "(in no file)"
+N_DIGITS = 16
+_PACKAGES = ("torch", "snntorch", "shd_helpers", "shd_circuit")  # their names are enough
 NAMED = 3  # differences that a message names; it only counts the others
 
 
@@ -41,8 +47,9 @@ def own_network(recipe: Recipe, n_classes: int) -> Network:
 def described(model: nn.Module) -> dict[str, str]:
     """Describe a network by its modules and tensors, without the values of its weights.
 
-    The code of a class isn't part of the description: two classes with one name are taken for the
-    same.
+    A class or a surrogate that is in no installed package is described by the content of its file,
+    too. One that is in no file, because it was defined in a notebook, can't be recognized: see
+    `is_recognizable`.
 
     Parameters
     ----------
@@ -57,7 +64,7 @@ def described(model: nn.Module) -> dict[str, str]:
     """
     description = {}
     for name, module in model.named_modules():
-        description[name or "the network"] = class_name(module)
+        description[name or "the network"] = class_name(module) + _origin(type(module))
     if isinstance(model, SpikingNetwork):
         description["delays"] = str(list(model.delays))
         description["readout"] = model.readout
@@ -85,7 +92,40 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
     if hasattr(function, "surrogate"):
         return f"{function.surrogate}, slope {function.slope}"
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{getattr(function, '__module__', type(function).__module__)}.{name}"
+    full_name = f"{getattr(function, '__module__', type(function).__module__)}.{name}"
+    # The text of the code isn't enough: fast_sigmoid(2) and fast_sigmoid(25) have the same.
+    _, slopes = gradient(function, SAMPLED)
+    digits = " ".join(f"{slope:.4g}" for slope in slopes)
+    sample = hashlib.sha256(digits.encode()).hexdigest()[:N_DIGITS]
+    return f"{full_name}{_origin(function)}, gradient sample {sample}"
+
+
+def _origin(thing: object) -> str:
+    """Return which file of a user's defines a class or function; "" for installed packages."""
+    owner = getattr(thing, "__self__", thing)  # of `Function.apply`, the user's class
+    package = str(getattr(owner, "__module__", "") or "").partition(".")[0]
+    if package in _PACKAGES:
+        return ""
+    identity = object_identity(owner)
+    if identity is None:
+        return f" {IN_NO_FILE}"
+    return f" of {identity['object']} with SHA-256 {identity['sha256']}"
+
+
+def is_recognizable(description: Mapping[str, str]) -> bool:
+    """Tell whether all that a description names is in files, so that it identifies the network.
+
+    Parameters
+    ----------
+    description : mapping
+        From `described`.
+
+    Returns
+    -------
+    bool
+        False if a class or a function was defined in a notebook: the run can't be reused.
+    """
+    return not any(IN_NO_FILE in text for text in description.values())
 
 
 def other_network(model: nn.Module, recipe: Recipe, n_classes: int) -> dict[str, str] | None:

@@ -42,11 +42,13 @@ from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events import Subsets
 from shd_helpers.files import atomic, is_mount, reading, sha256, sync
 from shd_helpers.network import Network
+from shd_helpers.objects import read_reference
 from shd_helpers.paths import ROOT
 from shd_helpers.study.behavior import check_behavior, idle_cases
 from shd_helpers.study.evaluation import origin
-from shd_helpers.study.identity import current_names, run_hash
-from shd_helpers.study.other_networks import other_network
+from shd_helpers.study.identity import current_names, references, run_hash
+from shd_helpers.study.object_samples import samples_of
+from shd_helpers.study.other_networks import is_recognizable, other_network
 from shd_helpers.study.recipe import Recipe
 
 if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
@@ -250,6 +252,10 @@ class RunWriter:
         }
         if description:
             self.info["other_network"] = description
+            self.info["reusable"] = is_recognizable(description)
+        self._objects = references(parameters)
+        if self._objects:
+            self.info["object_samples"] = samples_of(parameters, recipe.input.n_units)
         self.info |= {
             "hash": run_hash(parameters, data, description),
             "seen_speakers": np.unique(training.speakers).tolist(),
@@ -322,6 +328,9 @@ class RunWriter:
         (unfinished / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
         (unfinished / "examples.h5").write_bytes(_examples_file(examples))
         (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
+        for setting, text in self._objects.items():
+            file = read_reference(text).file
+            (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
         self.info["files"] = {path.name: sha256(path) for path in sorted(unfinished.iterdir())}
         for name in self.info["files"]:
             sync(unfinished / name)

@@ -52,6 +52,7 @@ TIMES = ("training_s", "total_s")
 MEASURED = (*SCORES, *INTEGER, *COSTS, *TIMES)
 FRACTIONS = frozenset({*SCORES, *INTEGER})  # what was measured in 0..1
 DATA = ("train_sha256", "test_sha256", "augmented_train_sha256", "augmented_test_sha256")
+OBJECTS_SHA256 = "objects_sha256"  # of a user's own Python files; absent from most tables
 # How it is known that a run trained on these augmented recordings: see results/README.md.
 EVIDENCE = "augmented_evidence"
 RECORDED = "hashed when the run trained"
@@ -60,7 +61,17 @@ PROVENANCE = ("processor", "versions", "commit")
 # All columns that a row adds to a run's parameters. An axis or a parameter of such a name would be
 # lost.
 COLUMNS = frozenset(
-    {"configuration", *MEASURED, *DATA, EVIDENCE, *PROVENANCE, "hash", "status", "error"}
+    {
+        "configuration",
+        *MEASURED,
+        *DATA,
+        OBJECTS_SHA256,
+        EVIDENCE,
+        *PROVENANCE,
+        "hash",
+        "status",
+        "error",
+    }
 )
 # Columns that are texts, even where they look like numbers, such as a hash of digits.
 _TEXTS = (
@@ -69,6 +80,7 @@ _TEXTS = (
     "validation_speakers",
     "run_name",
     *DATA,
+    OBJECTS_SHA256,
     EVIDENCE,
     *PROVENANCE,
     "hash",
@@ -105,7 +117,8 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     try:
         info = read_info(folder)
         own_hash = run_hash(info["parameters"], info["data"])
-        if info["hash"] != wanted or own_hash != wanted:
+        is_reusable = info.get("reusable", True)  # False: of an object that no file identifies
+        if info["hash"] != wanted or own_hash != wanted or not is_reusable:
             return None
         return _measured(info) | provenance(info)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -25,18 +25,31 @@ from shd_helpers.checks import quoted
 from shd_helpers.command import run as run_command
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.files import is_disk_full
+from shd_helpers.objects import ObjectError, parse_reference
 from shd_helpers.study.behavior import BehaviorError, check_code
-from shd_helpers.study.identity import run_hash
+from shd_helpers.study.identity import identify_objects, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
+from shd_helpers.study.object_samples import (
+    SampleError,
+    Samples,
+    check_same,
+    read_samples,
+    samples_of,
+    samples_path,
+    write_samples,
+)
 from shd_helpers.study.predictions import predicted_hashes, save_predictions
+from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
     MEASURED,
+    OBJECTS_SHA256,
     PROVENANCE,
     RECORDED,
     TableError,
     finished_run,
+    locked,
     merge_rows,
     read_rows,
 )
@@ -113,6 +126,7 @@ def run_sweep(
         raise SweepError(
             f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
         )
+    _check_objects(sweep)
     todo, n_collected = missing(sweep, again)
     done: list[RunSpec] = []
     errors: dict[RunSpec, str] = {}
@@ -143,6 +157,24 @@ def _summary(sweep: Sweep, n_reused: int, n_collected: int, n_done: int, n_faile
     n_left = len(sweep.runs) - n_reused - n_done - n_failed
     not_run = f", {n_left} not run" if n_left else ""
     return f"{sweep.name}: {reused}, {n_done} executed, {n_failed} failed{not_run}. Table: {table}"
+
+
+def _check_objects(sweep: Sweep) -> None:
+    """Check that users' objects compute what they did when the sweep's first rows were made.
+
+    SweepError, if one computes something else, or can't be had.
+    """
+    samples: Samples = {}
+    with _as_sweep_error(sweep.table):
+        for run in sweep.runs:
+            if OBJECTS_SHA256 in run.data:
+                n_units = Recipe.from_flat(run.parameters).input.n_units
+                samples |= samples_of(run.parameters, n_units)
+        if samples:
+            path = samples_path(sweep.table)
+            with locked(path):
+                check_same(samples, read_samples(path))
+                write_samples(path, samples)
 
 
 def missing(sweep: Sweep, again: str | None = None) -> tuple[dict[RunSpec, bool], int]:
@@ -233,9 +265,11 @@ def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
 
 @contextmanager
 def _as_sweep_error(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into a SweepError that names the file."""
+    """Turn an error of the disk, or of a user's object, into a SweepError that names the file."""
     try:
         yield
+    except (ObjectError, SampleError) as error:
+        raise SweepError(f"{path}: {error}") from error
     except OSError as error:  # the file stays as it was
         raise SweepError(f"{path}: {error.strerror or error}. {RESUME}") from error
 
@@ -247,6 +281,10 @@ def _row(run: RunSpec, result: Measured | str) -> dict[str, object]:
     row: dict[str, object] = {"configuration": run.configuration}
     row |= run.named_values
     row |= run.parameters
+    for name, text in references(run.parameters).items():
+        row[name] = parse_reference(text).label  # the folder is this machine's
+    if OBJECTS_SHA256 in run.data:
+        row[OBJECTS_SHA256] = run.data[OBJECTS_SHA256]
     if run.data:
         row["dataset"] = run.data["name"]
     row |= measured
@@ -474,6 +512,9 @@ def _check_worker(run: RunSpec) -> None:
         raise RuntimeError("a worker needs exactly one thread: dask worker --nthreads 1")
     if run_hash(run.parameters, run.data) != run.hash:
         raise RuntimeError("this worker has other code than the sweep: restart the workers")
+    if identify_objects(run.parameters).get(OBJECTS_SHA256) != run.data.get(OBJECTS_SHA256):
+        files = ", ".join(references(run.parameters).values())
+        raise RuntimeError(f"{files}: changed while the sweep ran. Start the sweep again.")
 
 
 def _arguments() -> argparse.Namespace:

@@ -47,9 +47,10 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from shd_helpers.checks import quoted
 from shd_helpers.data.datasets import NAMED, dataset_name, locate, n_channels_of
+from shd_helpers.objects import is_reference, parse_reference, with_absolute_path
 from shd_helpers.paths import NOTEBOOKS, OF_A_RUN, ROOT, results_dir, runs_dir
 from shd_helpers.small import is_small, small_version
-from shd_helpers.study.identity import identify_data, run_hash
+from shd_helpers.study.identity import identify_data, references, run_hash
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
 from shd_helpers.study.recipe import Recipe
@@ -298,7 +299,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     base = defaults | fixed
     given = _read_overrides(path, overrides or {}, defaults, grid)
     changed = {key: value for key, value in given.items() if value != base[key]}
-    base |= changed
+    base = _with_absolute_paths(path, base | changed)
     full_name = _sweep_name(content["name"], base, changed, grid)
     _check_size(path, grid)
     runs = list(_runs(full_name, base, grid))
@@ -338,7 +339,11 @@ def _read_grid(path: Path, content: Mapping[str, Any], defaults: Mapping[str, ob
     axes = {}
     for key, written in content["grid"].items():
         name = str(key)  # YAML reads an unquoted 183 as a number
-        axes[name] = _read_axis(f"{path}: grid.{name}", name, written, defaults)
+        axis = _read_axis(f"{path}: grid.{name}", name, written, defaults)
+        axes[name] = [
+            value._replace(parameters=_with_absolute_paths(path, value.parameters))
+            for value in axis
+        ]
     seeds = _read_seeds(f"{path}: seeds", content["seeds"], axes, defaults)
     return Grid(axes, seeds)
 
@@ -422,6 +427,18 @@ def _read_overrides(
         value = literal(given, defaults.get(key)) if isinstance(given, str) else given
         checked[key] = _check_value(f"--set {key}", key, value, defaults)
     return checked
+
+
+def _with_absolute_paths(path: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters whose references mean the same in a worker's working directory.
+
+    A relative path of a Python file counts from the sweep's file first.
+    """
+    changed = dict(parameters)
+    for name, text in references(parameters).items():
+        with _named(f"{path}: {name}"):
+            changed[name] = with_absolute_path(text, path.parent.resolve())
+    return changed
 
 
 def _sweep_name(
@@ -541,5 +558,6 @@ def _label(key: str, value: Any) -> str:
     """Return how a parameter's value is written in the name of a file or folder."""
     if key == "dataset":
         return value if value in NAMED else as_run_name(dataset_name(locate(value)))
-    text = re.sub(r"[^\w.+-]", "-", str(value))
+    written = parse_reference(value).label if is_reference(value) else str(value)
+    text = re.sub(r"[^\w.+-]", "-", written)
     return f"{as_run_name(key)}={text}"

@@ -3,27 +3,13 @@
 import shutil
 
 import numpy as np
-import pytest
 import soundfile
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright isn't installed: make browser"
-)
-
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 
-
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start chromium with more flags."""
-    with playwright.sync_playwright() as p:  # whose end closes them
-        yield lambda *flags: p.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
 
 
 def microphone(folder, wave, rate):

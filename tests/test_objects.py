@@ -1,0 +1,149 @@
+"""Objects of the user's own, named by a text such as ``mine.py:boxcar``."""
+
+import functools
+import hashlib
+
+import pytest
+import torch
+
+from shd_helpers.objects import (
+    ObjectError,
+    is_reference,
+    load_object,
+    object_identity,
+    parse_reference,
+    reference_sha256,
+    with_absolute_path,
+)
+
+CODE = """
+def constant():
+    return 7
+
+def scaled(factor=2, offset=0):
+    return lambda x: factor * x + offset
+
+def fails():
+    raise RuntimeError("no such luck")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file of a user, in a folder whose name has a space."""
+    path = tmp_path / "my folder" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(CODE)
+    return path
+
+
+def test_a_setting_is_a_reference_if_it_names_a_python_file():
+    assert is_reference("mine.py:boxcar")
+    assert is_reference("a folder/mine.py:boxcar(width=0.5)")
+    assert is_reference("mine.py:")  # misspelled, which `load_object` says
+    assert not is_reference("fast_sigmoid")
+    assert not is_reference(2.0)
+
+
+def test_a_reference_means_the_object_itself(mine):
+    assert load_object(f"{mine}:constant")() == 7
+
+
+def test_arguments_call_the_object(mine):
+    assert load_object(f"{mine}:scaled()")(10) == 20
+    assert load_object(f"{mine}:scaled(factor=3, offset=-1)")(10) == 29
+
+
+def test_a_relative_path_counts_from_the_working_directory_or_from_a_folder(mine, monkeypatch):
+    monkeypatch.chdir(mine.parent)
+    assert load_object("mine.py:constant")() == 7
+    monkeypatch.chdir(mine.parents[2])
+    assert load_object("my folder/mine.py:constant", mine.parents[1])() == 7
+    with pytest.raises(ObjectError, match=r"no file mine.py in .*Correct the path"):
+        load_object("mine.py:constant")
+
+
+def test_a_file_may_import_its_neighbors(mine):
+    (mine.parent / "beside.py").write_text("NUMBER = 5\n")
+    mine.write_text("import beside\n\ndef constant():\n    return beside.NUMBER\n")
+    assert load_object(f"{mine}:constant")() == 5
+
+
+def test_a_changed_file_is_imported_again(mine):
+    assert load_object(f"{mine}:constant")() == 7
+    mine.write_text(CODE.replace("return 7", "return 8"))
+    assert load_object(f"{mine}:constant")() == 8
+
+
+def test_the_same_content_is_imported_once(mine):
+    mine.write_text(f"{CODE}\nclass Mine:\n    pass\n")
+    assert load_object(f"{mine}:Mine") is load_object(f"{mine}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("behind", "message"),
+    [
+        (":", "give a file and a name in it"),
+        (":const", "there is no const in it. It has: constant, scaled, fails"),
+        (":scaled(3)", "the arguments must have names"),
+        (":scaled(factor=x)", "be numbers, texts or truth values"),
+        (":scaled(factor=1", "give a file and a name in it"),
+        (":scaled(**{})", "the arguments must have names"),
+        (":scaled(size=1)", r"TypeError: scaled\(\) got an unexpected keyword argument 'size'"),
+        (":fails()", "RuntimeError: no such luck in line 9. Correct the function"),
+    ],
+)
+def test_a_wrong_reference_gets_a_sentence(mine, behind, message):
+    with pytest.raises(ObjectError, match=message):
+        load_object(f"{mine}{behind}")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1\nboom\n", "importing it raised NameError: name 'boom' is not defined in line 2"),
+        ("def f(:\n", "importing it raised SyntaxError: invalid syntax in line 1"),
+        ("import no_such_package\n", "importing it raised ModuleNotFoundError: .* in line 1"),
+    ],
+)
+def test_a_file_that_raises_is_named_with_the_line(mine, code, message):
+    mine.write_text(code)
+    with pytest.raises(ObjectError, match=f"mine.py: {message}"):
+        load_object(f"{mine}:constant")
+
+
+def test_a_file_is_identified_by_its_name_and_content_wherever_it_is(mine, tmp_path):
+    first = reference_sha256(f"{mine}:scaled")
+    assert first == f"mine.py {hashlib.sha256(mine.read_bytes()).hexdigest()}"
+    moved = mine.rename(tmp_path / "mine.py")
+    assert reference_sha256(f"{moved}:constant") == first
+    moved.write_text(f"{CODE}\n")
+    assert reference_sha256(f"{moved}:constant") != first
+
+
+def test_a_label_has_no_folder_and_its_arguments_are_in_order():
+    label = parse_reference("a/b/mine.py:scaled(offset=-1.0,factor = 3)").label
+    assert label == "mine.py:scaled(factor=3, offset=-1.0)"
+    assert parse_reference(label).label == label
+    assert parse_reference("a/mine.py:constant").label == "mine.py:constant"
+
+
+def test_a_reference_with_an_absolute_path_means_the_same_elsewhere(mine, monkeypatch, tmp_path):
+    absolute = with_absolute_path("mine.py:scaled(factor=3)", mine.parent)
+    monkeypatch.chdir(tmp_path)
+    assert load_object(absolute)(10) == 30
+    assert absolute == f"{mine}:scaled(factor=3)"
+
+
+def test_an_object_from_a_file_has_an_identity():
+    identity = object_identity(torch.nn.Linear)
+    assert identity is not None
+    assert identity["object"] == "linear.py:Linear"
+    partial = object_identity(functools.partial(torch.nn.Linear, 3, bias=False))
+    assert partial == identity | {"arguments": {"0": "3", "bias": "False"}}
+
+
+def test_an_object_without_a_file_has_no_identity():
+    namespace: dict = {}
+    exec(compile("def typed_in():\n    pass\n", "<prompt>", "exec"), namespace)
+    assert object_identity(namespace["typed_in"]) is None
