@@ -1,6 +1,7 @@
 """Judging a network on unseen speakers: against a loop by hand, when interrupted, and bad input."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -126,15 +127,20 @@ def test_the_table_does_not_depend_on_the_number_of_processes(events):
 
 
 def test_global_generators_go_on_as_if_nothing_had_happened(events):
-    torch.manual_seed(3)
-    expected = torch.rand(3)
-    torch.manual_seed(3)
-    judge(MeanThenLinear, events, options=HERE)
-    assert torch.equal(torch.rand(3), expected)
+    drawn = []
+    for is_between in (False, True):
+        torch.manual_seed(3)
+        np.random.seed(3)  # noqa: NPY002
+        random.seed(3)
+        if is_between:
+            judge(MeanThenLinear, events, options=HERE)
+        drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))  # noqa: NPY002
+    assert drawn[0] == drawn[1]
     with seeded(1, "cpu"):
-        first = np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+        first = torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
     with seeded(1, "cpu"):
-        assert (np.random.rand(), torch.rand(1).item()) == first  # noqa: NPY002
+        again = torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
+    assert first == again
 
 
 def test_spiking_networks_and_augmentation_are_trained_as_in_the_study(events):
@@ -174,6 +180,7 @@ def test_a_finished_fold_is_used_again_and_a_damaged_one_is_not(events, capsys):
     [
         lambda events: (events, {"epochs": 1}),
         lambda events: (toy_events(seed=1), {}),
+        lambda events: (events.take([*range(16), 17, 16]), {}),  # the batch that is tried is equal
         lambda events: (events, {"options": JudgeOptions(TrainConfig(2, lr=2e-2), n_processes=1)}),
     ],
 )
@@ -376,8 +383,9 @@ def test_a_comparison_is_paired_and_has_a_verdict():
     assert found.ci95 == pytest.approx((high - low) / 2)
     assert found.verdict == "shown" and "first minus second: +25.0 ±" in str(found)
     assert found.differs == "" and "one seed" in str(found)
-    assert first.compare(made_up([[9], [5], [7], [7]], data_hash="b")).verdict == "undecided"
-    assert "different inputs" in str(first.compare(made_up([[9], [5], [7], [7]], data_hash="b")))
+    third = made_up([[7], [4], [3], [9]], data_hash="b")  # p = 0.18
+    assert first.compare(third).verdict == "undecided"
+    assert "different inputs" in str(first.compare(third))
     assert first.compare(first).verdict == "undecided"
 
 
