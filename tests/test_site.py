@@ -34,6 +34,7 @@ def test_the_site_is_whole(tmp_path):
     site = tmp_path / "site"
     wanted = {Path("README.html"), Path("sweeps/README.html"), Path("results/README.html")}
     wanted.add(Path("circuit/README.html"))
+    wanted |= {Path(f"{name}.html") for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
     wanted |= {Path("notebooks", f"{path.stem}.html") for path in NOTEBOOKS.glob("*.ipynb")}
     wanted |= {Path("docs", f"{path.stem}.html") for path in (ROOT / "docs").glob("*.md")}
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}
