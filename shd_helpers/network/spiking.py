@@ -265,7 +265,7 @@ class SpikingNetwork(nn.Module):
     @property
     def synapses(self) -> list[np.ndarray]:
         """Return how many weights that aren't 0 each input of a layer has, (inputs,) by layer."""
-        return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in self.layers]
+        return [(weight_and_bias(fc)[0] != 0).sum(0).cpu().numpy() for fc, _ in self.layers]
 
     @staticmethod
     def accumulates_only(lif: snn.Leaky) -> bool:
