@@ -26,6 +26,7 @@ from shd_helpers.study.tables import (
 from shd_helpers.sweeps import runner
 from shd_helpers.sweeps.runner import run_sweep
 from shd_helpers.sweeps.spec import SweepError, read_sweep
+from tests.builders.run_folders import PARTS
 from tests.damage import damages
 
 
@@ -93,7 +94,7 @@ def test_rows_are_not_reused_when_the_code_computes_something_else(home, monkeyp
     with pytest.raises(SweepError, match=r"its rows can't be reused\. NUMERICS 1 .*raise NUMERICS"):
         run_sweep(home.yaml)
     with pytest.raises(behavior.BehaviorError, match="raise NUMERICS"):
-        RunWriter(home.table.parent / "run", {}, {}, None, None)
+        RunWriter(home.table.parent / "run", {}, {}, PARTS, None)
 
 
 def test_a_sweep_ends_with_where_its_rows_come_from(home, capsys):

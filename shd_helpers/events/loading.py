@@ -65,8 +65,8 @@ def load_events(
 
     Examples
     --------
-    >>> events = load_events("hd", language="english")  # doctest: +SKIP
-    hd: 5,210 utterances, 10 classes, 12 speakers; duration_s 1 cuts off 0.1 % of the spikes
+    >>> events = load_events("moves")  # doctest: +SKIP
+    moves: 100 utterances, 5 classes, 5 speakers; duration_s 1 cuts off 0.0 % of the spikes
     """
     files = _files_of(dataset, language)
     events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
