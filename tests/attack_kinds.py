@@ -907,6 +907,10 @@ def nonsense_parameters(rng: random.Random, home: Home) -> Attempt:
             "first_unit",
             "n_delays",
             "members",
+            "neuron",
+            "adapt_ms",
+            "hidden",
+            "hidden_delays",
             "language",
             "circuit",
         ]

@@ -43,6 +43,13 @@ def test_papermill_stops_at_a_value_of_another_type(tmp_path):
         executed(TRAINING, tmp_path, epochs=2.5)
 
 
+def test_a_number_in_place_of_a_text_is_told_how_to_write_it():
+    """YAML and papermill read 128 as a number."""
+    check_parameters({"hidden": "128"}, {"hidden": ""})
+    with pytest.raises(ValueError, match=r"quotes \('128'\), or with papermill as -r hidden 128$"):
+        check_parameters({"hidden": 128}, {"hidden": ""})
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("0*.ipynb")), ids=lambda path: path.stem)
 def test_the_check_follows_the_parameters_before_anything_is_imported(path):
     code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]

@@ -89,6 +89,25 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
     [
         ({"n_delays": 35}, "n_delays 35: the last copy is 1020 ms late; .* after 999 ms"),
         ({"n_delays": 3, "pool_steps": 100}, "n_delays 3: two copies, 30 ms apart, fall on one"),
+        ({"hidden_delays": "35"}, "hidden_delays '35': the last copy is 1020 ms late; .* 999 ms"),
+        (
+            {"hidden_delays": "3", "pool_steps": 100},
+            "hidden_delays '3': two copies, 30 ms apart, fall on one",
+        ),
+        (
+            {"hidden": "64,32", "hidden_delays": "2"},
+            "hidden_delays '2': gives the copies of 1 hidden layers, but there are 2. Give one",
+        ),
+        (
+            {"neuron": "mine.py:synaptic", "learn_beta": True},
+            "learn_beta True: the neuron mine.py:synaptic decides itself what it learns",
+        ),
+        ({**BITS, "neuron": "adaptive"}, "neuron 'adaptive': a circuit has leaky neurons only"),
+        ({**BITS, "neuron": "mine.py:it"}, "neuron 'mine.py:it': a circuit has leaky neurons"),
+        ({**BITS, "network": "mine.py:it"}, "network 'mine.py:it': a circuit needs spiking"),
+        ({**BITS, "hidden": "64,32"}, "hidden '64,32': a circuit has one hidden layer"),
+        ({**BITS, "hidden_delays": "2"}, "hidden_delays '2': a circuit delays its input only"),
+        ({**BITS, "ensemble_size": 2}, "ensemble_size 2: a circuit is an ensemble only of networ"),
         ({"kernel_size": 184}, "kernel_size 184: the input has 183 units"),
         ({"shift_units": 183}, "shift_units 183: must be below the input's 183 units"),
         ({"shift_units": 20, "pool_units": 50}, "shift_units 20: must be below the input's 11"),
@@ -124,6 +143,10 @@ OUT_OF_RANGE = {
     "surrogate": ("step",),
     "slope": (0.0, -1.0, float("inf"), 1e9),
     "readout": ("max",),
+    "neuron": ("lif", "", 3, "mine.txt:it"),
+    "adapt_ms": (0.0, -1.0, float("nan"), "100"),
+    "hidden": ("128,,64", "0", "128,0", "-1", "128,64,", ",128", "128, 64", "1e3", "100001", 128),
+    "hidden_delays": ("0", "4,,1", "1001", 2, ",".join(21 * "1")),
     "learn_beta": (1,),
     "n_delays": (0,),
     "kernel_size": (-1,),
@@ -180,12 +203,27 @@ def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
     Recipe(network=NetworkConfig(network="convolutional")).check_memory()
     with pytest.raises(ValueError, match=r"^n_hidden 256, .*183 units x 333 steps .* of memory"):
         Recipe().check_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1e9))
+    layers = {"hidden": "1000,1000", "ensemble_size": 3}
+    Recipe.from_flat(layers).check_memory()
+    with pytest.raises(ValueError, match=r"^hidden 1000,1000, .* takes about 3 GB of memory"):
+        Recipe.from_flat(layers | {"hidden_delays": "13,1"}).check_memory()
+
+
+def test_several_hidden_layers_are_listed():
+    config = NetworkConfig(hidden="128,64", hidden_delays="4,1")
+    assert config.hidden_sizes == (128, 64)
+    assert config.hidden_copies == (4, 1)
+    assert config.later_layer_delays(15.0) == ((0, 2, 4, 6), (0,))
+    assert NetworkConfig(n_hidden=7).hidden_sizes == (7,)
+    model = build_network(config, 20, 5, 3.0, torch.Generator())
+    assert [fc.weight.shape for fc, _ in model.layers] == [(128, 20), (64, 512), (5, 64)]
 
 
 # --- the hash: what counts ------------------------------------------------------------------------
 
 DATA = {"name": "d", "train_sha256": "0", "test_sha256": "1"}
-WITH = {"stride": "kernel_size", "held_out": "protocol"}
+WITH = {"stride": "kernel_size", "held_out": "protocol", "adapt_ms": "neuron"}
 # Recorded once, with NUMERICS 1: today's code must still find these runs.
 RECORDED = {
     "edbaf84c61338214": {},

@@ -22,7 +22,7 @@ from torch import nn
 
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.files import atomic
-from shd_helpers.network import Network, NetworkConfig, SpikingNetwork
+from shd_helpers.network import ConvolutionalNetwork, Network, NetworkConfig, SpikingNetwork
 from shd_helpers.network.engine import unsupported_forward
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
@@ -54,10 +54,11 @@ def unwritable_reasons(model: Network) -> list[str]:
     list of str
         None if the file holds all of it.
     """
-    if not isinstance(model, SpikingNetwork):
+    if isinstance(model, ConvolutionalNetwork):
         return ["network 'convolutional': it has no spikes"]
     if reason := unsupported_forward(model):
         return [reason]
+    assert isinstance(model, SpikingNetwork)
     reasons = []
     if model.readout != "spikes":
         reasons.append(f"readout {model.readout!r}: it has no spike counts")

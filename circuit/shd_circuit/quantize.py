@@ -131,6 +131,11 @@ def _check_network(model: Network, beta: float) -> None:
         raise ValueError(f"the network is a {class_name(model)}. {remedy}")
     if reason := unsupported_forward(model):
         raise ValueError(f"the network has what no circuit computes: {reason}. {remedy}")
+    if model.n_layers != 2:
+        raise ValueError(
+            f"the network has {model.n_layers} layers, but a circuit has one hidden layer and one "
+            f"of outputs. {remedy}"
+        )
     for i, (_, lif) in enumerate(model.layers, start=1):
         is_learned = isinstance(lif.beta, nn.Parameter)
         if not is_learned and (lif.beta != torch.tensor(beta, dtype=lif.beta.dtype)).any():

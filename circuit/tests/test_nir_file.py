@@ -132,8 +132,18 @@ def test_what_the_file_cannot_hold_is_refused_with_the_reason(tmp_path, what):
 OTHERS = {"network": "convolutional", "n_hidden": 7, "beta": 0.8}
 OTHERS |= {"surrogate": "sigmoid", "slope": 5.0, "readout": "membrane", "learn_beta": True}
 OTHERS |= {"learn_threshold": True, "n_delays": 3, "kernel_size": 4, "stride": 2}
-# an ensemble needs a readout that is refused itself
-CONFIGURED = [f.name for f in fields(NetworkConfig) if f.name != "ensemble_size"]
+OTHERS |= {"ensemble_size": 2, "neuron": "adaptive", "hidden": "9,7", "hidden_delays": "2"}
+REFUSED = {
+    "network": "network 'convolutional'",
+    "readout": "readout 'membrane'",
+    "kernel_size": "kernel_size 4",
+    "ensemble_size": "it is a shd_helpers.network.ensemble.Ensemble",
+    "neuron": "lif1 is a shd_helpers.network.adaptive.AdaptiveLeaky",
+    "hidden": "the file holds one hidden layer",
+    "hidden_delays": "layer 2 gets copies",
+}
+# `adapt_ms` counts with a neuron that is refused itself
+CONFIGURED = [f.name for f in fields(NetworkConfig) if f.name != "adapt_ms"]
 
 
 @pytest.mark.filterwarnings("ignore:.*NIR's LIF resets")
@@ -141,8 +151,8 @@ CONFIGURED = [f.name for f in fields(NetworkConfig) if f.name != "ensemble_size"
 def test_every_option_is_kept_or_refused(tmp_path, name):
     config = NetworkConfig(**{name: OTHERS[name]})
     model = build_network(config, GRID.n_units, 4, 3.0, torch.Generator().manual_seed(0))
-    if name in ("network", "readout", "kernel_size"):
-        with pytest.raises(ValueError, match=f"this network: {name} "):
+    if name in REFUSED:
+        with pytest.raises(ValueError, match=f"this network: {REFUSED[name]}"):
             nir_file.write_nir(model, GRID, tmp_path / "a.nir")
         return
     for fc, _ in model.layers:

@@ -16,6 +16,7 @@ from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.objects import ObjectError, is_reference, load_object
 
 __all__ = [
+    "ConvolutionalNetwork",
     "Ensemble",
     "Network",
     "NetworkConfig",

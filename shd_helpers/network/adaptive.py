@@ -63,6 +63,8 @@ class AdaptiveLeaky(snn.Leaky):
 
     Attributes
     ----------
+    adapt_ms : float
+        As above.
     left : Tensor
         Share of the adaptation that is left after one step, (n,).
     from_mem, from_spk : Parameter
@@ -92,6 +94,7 @@ class AdaptiveLeaky(snn.Leaky):
         for name, milliseconds in (("adapt_ms", adapt_ms), ("step_ms", step_ms)):
             if not milliseconds > 0:
                 raise ValueError(f"{name} {milliseconds}: give a number of milliseconds above 0")
+        self.adapt_ms = adapt_ms
         drawn = torch.rand(3, n, generator=generator)
         exponent = 2 * drawn[0] - 1  # from -1 to 1
         tau_ms = adapt_ms * SPREAD**exponent

@@ -211,10 +211,11 @@ class SpikingNetwork(nn.Module):
         self.readout = config.readout
         self.config = config
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        if spike_grad is None:
-            spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
-        else:
-            surrogates.of_function(spike_grad, "spike_grad")  # checks it
+        with torch.enable_grad():  # a surrogate is tried out, and that takes gradients
+            if spike_grad is None:
+                spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
+            else:
+                surrogates.of_function(spike_grad, "spike_grad")
         neuron = neuron_of(config, neuron)
         n_before = sizes[0]
         for i in range(self.n_layers):
@@ -263,7 +264,7 @@ class SpikingNetwork(nn.Module):
     @property
     def synapses(self) -> list[np.ndarray]:
         """Return how many weights that aren't 0 each input of a layer has, (inputs,) by layer."""
-        return [(weight_and_bias(fc)[0] != 0).sum(0).numpy() for fc, _ in self.layers]
+        return [(weight_and_bias(fc)[0] != 0).sum(0).cpu().numpy() for fc, _ in self.layers]
 
     @staticmethod
     def accumulates_only(lif: snn.Leaky) -> bool:

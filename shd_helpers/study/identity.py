@@ -68,7 +68,8 @@ FIRST_NAMES = {
 FIRST_VALUES = {"protocol": {"leave_one_speaker_out": "leave_one_out"}}
 
 _LOCATIONS = ("dataset", "run_name")  # rule 1
-# Rule 5: constants that came with delays (`n_delays`) and with circuits (`mem_bits`).
+# Rule 5: constants that came with delays (`n_delays`, and `hidden_delays`, which has the same) and
+# with circuits (`mem_bits`).
 _OF_DELAYS = {"delay_ms": 30.0}
 _OF_CIRCUITS = {"weight_scale": "neuron", "headroom": 4.0, "rounding": "floor"}
 OBJECTS = ("network", "surrogate", "neuron")  # rule 10: settings that may refer to objects
@@ -202,7 +203,7 @@ def _all_settings(parameters: Mapping[str, Any]) -> dict[str, Any]:
     circuit = settings.pop("circuit", "")
     if circuit:
         settings |= vars(Quantization.named(circuit))
-    if not _is_neutral("n_delays", settings):
+    if not (_is_neutral("n_delays", settings) and _is_neutral("hidden_delays", settings)):
         settings |= _OF_DELAYS
     if not _is_neutral("mem_bits", settings):
         settings |= _OF_CIRCUITS

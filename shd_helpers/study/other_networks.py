@@ -15,6 +15,7 @@ from torch import nn
 
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import Network, SpikingNetwork, build_network
+from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.spiking import class_name
 from shd_helpers.network.surrogates import SAMPLED, gradient
 from shd_helpers.objects import object_identity
@@ -44,7 +45,9 @@ def own_network(recipe: Recipe, n_classes: int | None = None) -> Network:
     if n_classes is None:
         n_classes = len(LANGUAGES[recipe.language])
     grid = recipe.input
-    return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, torch.Generator())
+    # Some neurons draw constants. A run builds its network with this generator, before all else.
+    generator = torch.Generator().manual_seed(recipe.seed)
+    return build_network(recipe.network, grid.n_units, n_classes, grid.step_ms, generator)
 
 
 def described(model: nn.Module) -> dict[str, str]:
@@ -84,6 +87,8 @@ def described(model: nn.Module) -> dict[str, str]:
         module = model.get_submodule(name.rpartition(".")[0])
         if name in learned:
             description[name] = f"learned, {shape}"
+        elif isinstance(module, AdaptiveLeaky) and name.endswith("left"):
+            description[name] = f"drawn, {shape}, for {module.adapt_ms:g} ms"
         elif isinstance(module, SpikingNeuron):
             description[name] = f"constant, {values.flatten().tolist()}"
         else:  # such as the means of batch normalization

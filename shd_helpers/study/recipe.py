@@ -228,7 +228,9 @@ class Recipe:
         for n_before, n_copies, n_neurons in zip(sizes, copies, sizes[1:], strict=False):
             # hidden layers of an ensemble's members aren't connected with each other
             n_weights += n_before * n_copies * n_neurons // n_members
-        n_states = 2 * n_inputs + 3.5 * sum(sizes)
+        # members that aren't combined into one network are computed one after the other
+        n_at_once = sum(sizes) if self.network.is_combined else sum(sizes) / n_members
+        n_states = 2 * n_inputs + 3.5 * n_at_once
         n_bytes = bytes_per_state * n_utterances * n_steps * n_states
         n_bytes += bytes_per_weight * n_weights
         available = psutil.virtual_memory().total

@@ -321,7 +321,10 @@ class RunWriter:
         unfinished.mkdir()
         _utterances(self._parts).to_csv(unfinished / "utterances.csv.gz", index=False)
         predictions.to_csv(unfinished / "predictions.csv", index=False)
-        (unfinished / "state_dict.pt").write_bytes(_torch_file(model.state_dict()))
+        state = model.state_dict()
+        for name, values in state.items():
+            state[name] = values.cpu()  # so that a machine without this device can read it
+        (unfinished / "state_dict.pt").write_bytes(_torch_file(state))
         (unfinished / "examples.h5").write_bytes(_examples_file(examples))
         (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
         for setting, text in self._objects.items():
