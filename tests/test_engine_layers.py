@@ -1,9 +1,10 @@
 """Adaptive layers, and delays for each layer, in the compiled engine.
 
-The oracle is a loop over steps in torch that has the equations in it, and shares no code with the
+The oracle is a loop over steps in float64 that has the equations in it, and shares no code with the
 network or its neurons. Autograd takes it back.
 """
 
+import copy
 import csv
 
 import numpy as np
@@ -12,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shd_helpers.network import engine
+from shd_helpers.network import NetworkConfig, engine, loop
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.spiking import weight_and_bias
+from shd_helpers.network.spiking import SpikingNetwork, weight_and_bias
 from shd_helpers.network.surrogates import spike_grad
 from tests import RESULTS
 from tests.builders.events import make_events, random_events
@@ -39,6 +40,7 @@ def make_model(
             if i > 1:
                 fc = nn.Linear(len(model.layer_delays[i - 1]) * fc.in_features, fc.out_features)
                 nn.init.xavier_uniform_(fc.weight, generator=generator)
+                nn.init.zeros_(fc.bias)
                 setattr(model, f"fc{i}", fc)
             fc.weight *= 3
             fc.bias += torch.from_numpy(rng.uniform(-0.1, 0.2, len(fc.bias))).float()
@@ -93,6 +95,7 @@ def neurons_over_steps(lif, cur):
         reset = 0 if accumulates else spk.detach() * lif.threshold
         mem = lif.beta.clamp(0, 1) * mem + (step - adaptation) - reset
         spk = torch.zeros_like(mem) if accumulates else lif.spike_grad(mem - lif.threshold)
+        spk = spk.to(mem.dtype)  # snntorch returns float32
         if adapts:
             fed = lif.from_mem.clamp(min=0) * mem + lif.from_spk.clamp(min=0) * spk
             adaptation = lif.left * adaptation + (1 - lif.left) * fed
@@ -138,16 +141,17 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     index = np.array([4, 0, 1, 5, 3, 8])
     loss, scores = engine.forward_backward(model, events, index)
     ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    found = loop_over_steps(model, torch.from_numpy(events.to_frames(index)))
+    oracle = copy.deepcopy(model).double()
+    found = loop_over_steps(oracle, torch.from_numpy(events.to_frames(index)).double())
     check_states(model, events, index, found)
     want_scores = found[-1][1].mean(0) if model.readout == "membrane" else found[-1][0].sum(0)
-    torch.testing.assert_close(scores, want_scores.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scores, want_scores.float(), rtol=1e-5, atol=1e-5)
     assert torch.equal(engine.evaluate_batch(model, events, index)[0], scores)
-    model.zero_grad()
+    oracle.zero_grad()
     want_loss = F.cross_entropy(want_scores, torch.from_numpy(events.labels[index]))
     want_loss.backward()
     assert loss == pytest.approx(want_loss.item(), rel=1e-5)
-    for name, parameter in model.named_parameters():
+    for name, parameter in oracle.named_parameters():
         size = torch.linalg.norm(parameter.grad)
         off = torch.linalg.norm(ours[name] - parameter.grad)
         assert off <= 1e-5 * size, name  # 0 where neurons get no gradient
@@ -159,12 +163,53 @@ def check_states(model, events, index, found):
     spks = (*states.hidden_spk, states.spk)
     mems = (*states.hidden_mem, states.mem)
     for spk, mem, (want_spk, want_mem) in zip(spks, mems, found, strict=True):
-        assert torch.equal(spk, want_spk)  # true for this seed
-        torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
+        assert torch.equal(spk, want_spk.float())  # true for this seed
+        torch.testing.assert_close(mem, want_mem.float(), rtol=1e-5, atol=1e-5)
     assert states.hidden_spk[0].sum() > 100
     assert states.hidden_spk[1].sum() > 50
     n_spikes = engine.evaluate_batch(model, events, index)[1]
     assert torch.equal(n_spikes, torch.stack([spk.sum((0, 2)) for spk in spks], 1).long())
+
+
+SETTINGS = {
+    "adaptive": {"neuron": "adaptive", "adapt_ms": 40.0},
+    "delays": {"hidden_delays": "3,2"},
+    "all": {
+        "neuron": "adaptive",
+        "n_delays": 2,
+        "hidden_delays": "2,4",
+        "readout": "membrane",
+        "learn_beta": True,
+        "learn_threshold": True,
+    },
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
+    config = NetworkConfig(hidden="30,17", surrogate="atan", **settings)
+    generator = torch.Generator().manual_seed(1)
+    model = SpikingNetwork(SIZES, config, generator, step_ms=10.0)
+    with torch.no_grad():
+        for fc, _ in model.layers:
+            fc.weight *= 3
+            fc.bias += torch.linspace(-0.05, 0.1, len(fc.bias))
+    events = random_events(9, 30, 20, 6, 0.2)
+    index = np.array([4, 0, 1, 5, 3, 8])
+    assert engine.choose_engine("fused", model) is engine.COMPILED
+    loss, scores = engine.forward_backward(model, events, index)
+    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
+    want_loss, want_scores = loop.forward_backward(model, events, index)
+    assert loss == pytest.approx(want_loss, rel=1e-5)
+    torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
+    for name, parameter in model.named_parameters():
+        size = torch.linalg.norm(parameter.grad)
+        assert size > 0, name
+        assert torch.linalg.norm(ours[name] - parameter.grad) < 1e-5 * size, name
+    states = loop.record(model, events, index)
+    spks = (*states.hidden_spk, states.spk)
+    mems = (*states.hidden_mem, states.mem)
+    check_states(model, events, index, [*zip(spks, mems, strict=True)])
 
 
 def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():

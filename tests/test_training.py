@@ -8,6 +8,7 @@ from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.engine import COMPILED, MODULE, SNNTORCH_LOOP, choose_engine, warn_once
+from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.network.surrogates import true_step
 from shd_helpers.study.training import (
     TrainConfig,
@@ -155,16 +156,20 @@ def test_what_the_compiled_engine_cannot_do_falls_to_the_loop_loudly(toy):
         choose_engine("jax", net)
 
 
-class Module(torch.nn.Module):
-    """A network of a user's own."""
+class OtherForward(SpikingNetwork):
+    """A network with a way forward of its own."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
 
 
-def test_a_module_of_ones_own_is_run_by_itself_loudly(recwarn):
+def test_a_network_with_a_forward_of_its_own_is_run_by_that_loudly(toy, recwarn):
     warn_once.cache_clear()
-    assert choose_engine("fused", ConvolutionalNetwork(2, torch.Generator())) is MODULE
-    assert choose_engine("snntorch", Module()) is MODULE
-    assert not recwarn  # who asks for the loop knows, and the study's own modules have no other way
-    with pytest.warns(
-        UserWarning, match="own forward runs, not the fused engine: it is a .*Module"
-    ):
-        assert choose_engine("fused", Module()) is MODULE
+    net = network(toy)
+    net.__class__ = OtherForward
+    assert choose_engine("snntorch", net) is MODULE
+    for module in (ConvolutionalNetwork(2, torch.Generator()), torch.nn.Linear(2, 2)):
+        assert choose_engine("fused", module) is MODULE
+    assert not recwarn  # who asks for the loop knows, and there never was another way for modules
+    with pytest.warns(UserWarning, match="own forward runs, not the fused engine: its forward is"):
+        assert choose_engine("fused", net) is MODULE

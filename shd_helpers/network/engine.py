@@ -27,8 +27,9 @@ from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import kernels, loop, module_engine, surrogates
 from shd_helpers.network.adaptive import AdaptiveLeaky
+from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.ensemble import Ensemble
-from shd_helpers.network.parameter_layout import ParameterLayout, aligned, layer_delays
+from shd_helpers.network.parameter_layout import ParameterLayout, aligned
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
 
 Network = nn.Module  # any network: see `network.module_engine`
@@ -127,7 +128,7 @@ def unsupported_forward(model: nn.Module) -> str | None:
     if reason := _unsupported_layers(model, (Leaky,)):
         return reason
     assert isinstance(model, SpikingNetwork)
-    for i, delays in enumerate(layer_delays(model)[1:], start=2):
+    for i, delays in enumerate(model.layer_delays[1:], start=2):
         if delays != (0,):
             return f"layer {i} gets copies of the spikes before it that are {delays} steps late"
     return None
@@ -573,10 +574,8 @@ def choose_engine(name: str, model: Network) -> Engine:
         )
     if isinstance(model, Ensemble):
         return _engine_of_members(name, model)
-    if not isinstance(model, SpikingNetwork):
-        return MODULE
     engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
-    if name == SNNTORCH_LOOP.name:
+    if name == SNNTORCH_LOOP.name or isinstance(model, ConvolutionalNetwork):
         return engine
     reason = unsupported_reason(model)
     if reason is None:

@@ -992,7 +992,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     is_output = next_layer.n_neurons == 0
     weights = next_layer.weights
     errors = np.zeros((STEPS_TOGETHER, len(weights)), np.float32)
-    # dL/dspk of some steps; the last row is for the sum of a step that has more to add
+    # dL/dspk of some steps; the last row is for a step to which the adaptation adds something
     grads = np.empty((STEPS_TOGETHER + 1, width), np.float32)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
@@ -1013,10 +1013,10 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
             adaptation_back(neurons, mem, t, d_adaptation, d_fed)
             add_adaptation_gradients(neurons, mem, t, d_fed, d)
             adaptation_to_spikes(neurons, d_fed, grads, row, STEPS_TOGETHER)
-            step_back(layer, neurons, mem, t, grads, STEPS_TOGETHER)
+            row = STEPS_TOGETHER
+        step_back(layer, neurons, mem, t, grads, row)
+        if layer.adapts:
             adaptation_to_membranes(neurons, mem, t, d_fed, d)
-        else:
-            step_back(layer, neurons, mem, t, grads, row)
         if layer.learns_neurons:
             add_neuron_gradients(neurons, mem, t, d)
 

@@ -122,23 +122,6 @@ def window_layout(
     return WindowLayout(band, first_neurons, inputs, columns)
 
 
-def layer_delays(model: SpikingNetwork) -> tuple[tuple[int, ...], ...]:
-    """Return for each layer of a network the steps by which each copy of its inputs is late.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-
-    Returns
-    -------
-    tuple of tuple of int
-        (layers,) of (copies,). A layer without delays has one copy that is 0 steps late.
-    """
-    without = ((0,),) * (model.n_layers - 1)
-    return getattr(model, "layer_delays", (tuple(model.delays), *without))
-
-
 def _rows_of_neurons(layer: Layer) -> int:
     """Return how many numbers each neuron of a layer has, beside its weights."""
     return 6 if layer.adapts else 3
@@ -225,7 +208,7 @@ class ParameterLayout:
         states_at = 0
         by_neuron_at = 0
         delays_at = 0
-        delays = layer_delays(model)
+        delays = model.layer_delays
         for i, (fc, lif) in enumerate(model.layers):
             width = padded(fc.out_features)
             band = width
