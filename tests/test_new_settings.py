@@ -278,8 +278,8 @@ def test_other_delays_of_a_hidden_layer_make_another_network():
     recipe = Recipe.from_flat(SMALL | {"hidden_delays": "2"})
     generator = torch.Generator()
     model = build_network(recipe.network, GRID.n_units, 10, GRID.step_ms, generator)
-    assert other_network(model, recipe) is None
+    assert other_network(model, recipe, 10) is None
     model.layer_delays = ((0,), (0, 5))
-    assert other_network(model, recipe)["hidden delays"] == "[[0, 5]]"
+    assert other_network(model, recipe, 10)["hidden delays"] == "[[0, 5]]"
     plain = SpikingNetwork((GRID.n_units, 12, 10), NetworkConfig(), generator, GRID.step_ms)
-    assert other_network(plain, Recipe.from_flat(SMALL)) is None
+    assert other_network(plain, Recipe.from_flat(SMALL), 10) is None

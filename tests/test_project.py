@@ -53,6 +53,7 @@ def test_locked_versions_are_in_range_and_on_pypi():
 # Libraries that come with another one, in a version that fits
 BROUGHT = {
     "IPython": "ipywidgets",
+    "cloudpickle": "joblib",
     "filelock": "torch",
     "jupyter_client": "papermill",
     "llvmlite": "numba",
