@@ -32,6 +32,7 @@ from shd_helpers.paths import ROOT
 
 _REFERENCE = re.compile(r"(?P<file>[^:]+\.py):(?P<name>\w+)(?P<call>\(.*\))?", re.DOTALL)
 _FORM = "such as mine.py:boxcar or mine.py:boxcar(width=0.5)"
+_MODULES = "shd_object_"  # how the names of the modules begin that files are imported as
 _N_DIGITS = 16  # of a file's hash in the name of its module
 
 
@@ -220,7 +221,7 @@ def _import_file(path: Path) -> ModuleType:
     """Import a file as a module, or return the module if this content was imported before."""
     content = _content(path)
     digest = hashlib.sha256(bytes(path) + content).hexdigest()[:_N_DIGITS]
-    name = f"shd_object_{path.stem}_{digest}"
+    name = f"{_MODULES}{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(path))
@@ -238,6 +239,27 @@ def _import_file(path: Path) -> ModuleType:
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+def class_name(thing: object) -> str:
+    """Return the full name of an object's class, as a reader would look for it.
+
+    Parameters
+    ----------
+    thing : object
+        Any object.
+
+    Returns
+    -------
+    str
+        Such as ``snntorch._neurons.leaky.Leaky``; of a class in a file that `load_object` has
+        imported, such as ``mine.py:TwoLayers``.
+    """
+    module = type(thing).__module__
+    name = type(thing).__qualname__
+    if module.startswith(_MODULES):
+        return f"{Path(str(sys.modules[module].__file__)).name}:{name}"
+    return f"{module}.{name}"
 
 
 def _content(path: Path) -> bytes:

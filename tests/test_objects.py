@@ -8,6 +8,7 @@ import torch
 
 from shd_helpers.objects import (
     ObjectError,
+    class_name,
     is_reference,
     load_object,
     object_identity,
@@ -147,3 +148,9 @@ def test_an_object_without_a_file_has_no_identity():
     namespace: dict = {}
     exec(compile("def typed_in():\n    pass\n", "<prompt>", "exec"), namespace)
     assert object_identity(namespace["typed_in"]) is None
+
+
+def test_a_class_is_called_by_its_file_and_name(tmp_path):
+    (tmp_path / "mine.py").write_text("class Own:\n    pass\n", encoding="utf-8")
+    assert class_name(load_object("mine.py:Own()", tmp_path)) == "mine.py:Own"
+    assert class_name(tmp_path.parts) == "builtins.tuple"

@@ -13,7 +13,8 @@ from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
 from shd_helpers.network.quantization import HEADROOM
-from shd_helpers.network.spiking import ChannelConv1d, class_name
+from shd_helpers.network.spiking import ChannelConv1d
+from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
 from shd_helpers.study.pretrained import TrainedNetwork
 

@@ -21,6 +21,7 @@ from shd_helpers.network.neurons import (
     take_step,
 )
 from shd_helpers.network.surrogates import SpikeGrad
+from shd_helpers.objects import class_name
 
 
 class LayerStates(NamedTuple):
@@ -415,22 +416,6 @@ _METHODS = (
     "accumulates_only",
     "synapses",
 )
-
-
-def class_name(thing: object) -> str:
-    """Return the full name of an object's class, such as ``snntorch._neurons.leaky.Leaky``.
-
-    Parameters
-    ----------
-    thing : object
-        Any object.
-
-    Returns
-    -------
-    str
-        Module and qualified name.
-    """
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
 def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leaky,)) -> str | None:

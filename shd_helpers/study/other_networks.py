@@ -16,9 +16,8 @@ from torch import nn
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.spiking import class_name
 from shd_helpers.network.surrogates import SAMPLED, gradient
-from shd_helpers.objects import object_identity
+from shd_helpers.objects import class_name, object_identity
 from shd_helpers.study.recipe import Recipe
 
 IN_NO_FILE = "(in no file)"
