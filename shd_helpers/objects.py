@@ -7,7 +7,9 @@ process in which somebody might have registered it. A reference is a file and a 
 without arguments::
 
     mine.py:boxcar                   the object itself
-    mine.py:boxcar(width=0.5)        what it returns for these arguments
+    mine.py:boxcar(width=0.5)        a surrogate: what it returns for these arguments
+    mine.py:two_layers(width=32)     a network or a neuron: the function, with this argument filled
+                                     in, because the study gives it the others
 
 A run with such an object is identified by the file's name, the name in it, the arguments
 (`Reference.label`) and the content of the file (`reference_sha256`). Other files that it imports
@@ -215,6 +217,45 @@ def load_object(text: str, folder: Path | None = None) -> Any:
             f"{reference.file}: calling {reference.label} raised "
             f"{_described(error, reference.file)}. Correct the function, or the arguments."
         ) from error
+
+
+def load_function(text: str, folder: Path | None = None) -> Any:
+    """Return the function or class that a reference means, with its arguments filled in.
+
+    Other than `load_object`, this calls nothing: ``mine.py:two_layers(width=32)`` is a function of
+    all other arguments of `two_layers`.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"mine.py:two_layers"`` or ``"mine.py:two_layers(width=32)"``.
+    folder : Path, optional
+        See `read_reference`.
+
+    Returns
+    -------
+    callable
+        The function or class, or a `functools.partial` of it.
+
+    Raises
+    ------
+    ObjectError
+        If there is no such file or name, the file raises an exception, or the object can't be
+        called.
+    """
+    reference = read_reference(text, folder)
+    found = load_object(_without_arguments(reference))
+    if not callable(found):
+        raise ObjectError(
+            f"{reference.file}: {reference.name} is a value of type {type(found).__name__}, which "
+            "can't be called. Give the name of a function or a class."
+        )
+    return functools.partial(found, **reference.arguments) if reference.arguments else found
+
+
+def _without_arguments(reference: Reference) -> str:
+    """Return the text of a reference to the object itself."""
+    return f"{reference.file}:{reference.name}"
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -10,6 +10,7 @@ from shd_helpers.objects import (
     ObjectError,
     class_name,
     is_reference,
+    load_function,
     load_object,
     object_identity,
     parse_reference,
@@ -53,6 +54,14 @@ def test_a_reference_means_the_object_itself(mine):
 def test_arguments_call_the_object(mine):
     assert load_object(f"{mine}:scaled()")(10) == 20
     assert load_object(f"{mine}:scaled(factor=3, offset=-1)")(10) == 29
+
+
+def test_arguments_of_a_function_are_filled_in(mine):
+    assert load_function(f"{mine}:scaled(factor=3)")(offset=1)(10) == 31
+    assert load_function(f"{mine}:constant")() == 7
+    mine.write_text("NUMBER = 3\n")
+    with pytest.raises(ObjectError, match="NUMBER is a value of type int, which can't be called"):
+        load_function(f"{mine}:NUMBER")
 
 
 def test_a_relative_path_counts_from_the_working_directory_or_from_a_folder(mine, monkeypatch):

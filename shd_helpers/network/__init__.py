@@ -13,7 +13,7 @@ from shd_helpers.network.ensemble import Ensemble, build_ensemble
 from shd_helpers.network.neurons import with_seed
 from shd_helpers.network.quantization import Quantization
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.objects import ObjectError, is_reference, load_object
+from shd_helpers.objects import ObjectError, is_reference, load_function
 
 __all__ = [
     "ConvolutionalNetwork",
@@ -86,7 +86,7 @@ def _foreign_network(
     reference: str, n_units: int, n_classes: int, generator: torch.Generator
 ) -> Network:
     """Return the network that a user's function makes; ObjectError if it makes none."""
-    make = load_object(reference)
+    make = load_function(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
     if not callable(make) or isinstance(make, nn.Module):
         raise ObjectError(f"network {reference}: is a {type(make).__name__}. {form}")

@@ -19,7 +19,7 @@ from torch import nn
 from shd_helpers.network.adaptive import AdaptiveLeaky
 from shd_helpers.network.config import NetworkConfig
 from shd_helpers.network.surrogates import SpikeGrad
-from shd_helpers.objects import ObjectError, load_object
+from shd_helpers.objects import ObjectError, load_function
 
 NeuronFactory = Callable[..., nn.Module]
 State = tuple[torch.Tensor, ...]
@@ -169,7 +169,7 @@ def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> Neur
         return given
     if config.has_own_neurons:
         return None
-    make = load_object(config.neuron)
+    make = load_function(config.neuron)
     if not callable(make):
         raise ObjectError(
             f"neuron {config.neuron}: a value of type {type(make).__name__} can't be called with "

@@ -178,9 +178,10 @@ def _check_function(function: SpikeGrad, name: str) -> None:
         )
     x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
     try:
-        spk = function(x)
-        shape = tuple(spk.shape)
-        (slopes,) = torch.autograd.grad(spk.sum(), x)
+        with torch.enable_grad():  # a caller may have switched gradients off
+            spk = function(x)
+            shape = tuple(spk.shape)
+            (slopes,) = torch.autograd.grad(spk.sum(), x)
     except Exception as error:
         raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
     if shape != tuple(x.shape):

@@ -76,6 +76,8 @@ NETWORKS: dict[str, dict] = {
     "delays": {"n_delays": 3},
     "shared weights": {"kernel_size": 8, "stride": 5, "n_hidden": 6},
     "ensemble": {"ensemble_size": 2, "readout": "membrane"},
+    "adaptive neurons": {"neuron": "adaptive"},
+    "two hidden layers": {"hidden": "12,8", "hidden_delays": "2,2"},
 }
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
 LOW_PRECISION = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12, quantized_epochs=2)

@@ -16,7 +16,7 @@ import torch
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.surrogates import SAMPLED, gradient, spike_grad
-from shd_helpers.objects import ObjectError, load_object, parse_reference, reference_sha256
+from shd_helpers.objects import ObjectError, load_function, parse_reference, reference_sha256
 from shd_helpers.study.behavior import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from shd_helpers.study.identity import references
 
@@ -69,7 +69,7 @@ def _of_surrogate(text: str, _: int) -> np.ndarray:
 
 def _of_neuron(text: str, _: int) -> np.ndarray:
     """Return the spikes and the membranes of four neurons, each with another constant current."""
-    neuron = load_object(text)(N_NEURONS, spike_grad=spike_grad("fast_sigmoid", 2.0))
+    neuron = load_function(text)(N_NEURONS, spike_grad=spike_grad("fast_sigmoid", 2.0))
     state = neuron.reset_mem()
     state = state if isinstance(state, tuple) else (state,)
     current = torch.linspace(0.1, 0.7, N_NEURONS)[None]
@@ -89,7 +89,7 @@ def _of_network(text: str, n_units: int) -> np.ndarray:
     frames = (torch.rand(shape, generator=generator) < SHARE).float()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        network = load_object(text)(n_units, N_CLASSES).eval()
+        network = load_function(text)(n_units, N_CLASSES).eval()
         return network(frames).numpy()
 
 
