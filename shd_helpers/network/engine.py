@@ -27,7 +27,6 @@ from shd_helpers.checks import check_choice
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import kernels, loop, module_engine, surrogates
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.convolutional import ConvolutionalNetwork
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.parameter_layout import ParameterLayout, aligned
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork, unfamiliar_component
@@ -574,8 +573,10 @@ def choose_engine(name: str, model: Network) -> Engine:
         )
     if isinstance(model, Ensemble):
         return _engine_of_members(name, model)
+    if not isinstance(model, SpikingNetwork):
+        return MODULE
     engine = SNNTORCH_LOOP if runs_in_loop(model) else MODULE
-    if name == SNNTORCH_LOOP.name or isinstance(model, ConvolutionalNetwork):
+    if name == SNNTORCH_LOOP.name:
         return engine
     reason = unsupported_reason(model)
     if reason is None:
