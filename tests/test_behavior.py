@@ -50,6 +50,17 @@ MUTATIONS = {
     "the gradient of a learned threshold ignores the reset": Mutation(
         "network/kernels.py", "d[THRESHOLDS, j] -= if_reset if", "d[THRESHOLDS, j] -= ZERO if"
     ),
+    "the adaptation is added to the current": Mutation(
+        "network/kernels.py", "mem[t + 1, j] -= adaptation[j]", "mem[t + 1, j] += adaptation[j]"
+    ),
+    "the gradient of the adaptation ignores its decay": Mutation(
+        "network/kernels.py",
+        "d_fed[j] = (ONE - neurons[LEFT, j]) * d_adaptation[j]",
+        "d_fed[j] = d_adaptation[j]",
+    ),
+    "late copies of hidden spikes get the gradient of another step": Mutation(
+        "network/kernels.py", "if t > r and arrival <= n_steps:", "if t > r and arrival < n_steps:"
+    ),
     "the loop's membrane readout is a sum": Mutation(
         "network/spiking.py", "return recording.mem.mean(0) if", "return recording.mem.sum(0) if"
     ),
