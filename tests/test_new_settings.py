@@ -172,9 +172,9 @@ def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
     [
         ({"network": "mine.py:nothing"}, "network mine.py:nothing: returned a NoneType. A network"),
         ({"network": "mine.py:fails"}, r"making it for 27 units and 10 classes raised ZeroDivis"),
-        ({"network": "mine.py:NUMBER"}, "network mine.py:NUMBER: is a int. A network is given by"),
+        ({"network": "mine.py:NUMBER"}, "mine.py: NUMBER is a value of type int, which can.t be"),
         ({"network": "mine.py:absent"}, "there is no absent in it. It has: "),
-        ({"neuron": "mine.py:NUMBER"}, "neuron mine.py:NUMBER: a value of type int can't be call"),
+        ({"neuron": "mine.py:NUMBER"}, "mine.py: NUMBER is a value of type int, which can.t be"),
         ({"neuron": "mine.py:boxcar"}, "lif1: making a neuron of 12 units raised TypeError"),
         ({"surrogate": "mine.py:synaptic"}, "mine.py:synaptic"),
         ({"surrogate": "other.py:boxcar"}, "there is no file other.py"),

@@ -85,7 +85,7 @@ def test_a_change_in_what_a_file_imports_is_noticed(mine, setting, name):
     before = samples_of({setting: f"{mine}:{name}"}, 5)
     check_same(before, before)
     fresh_process()
-    (mine.parent / "amount.py").write_text("AMOUNT = 4.0\n")
+    (mine.parent / "amount.py").write_text("AMOUNT = 44.0\n")
     today = samples_of({setting: f"{mine}:{name}"}, 5)
     with pytest.raises(SampleError, match=rf"mine.py:{name} computes something else than before"):
         check_same(today, before)

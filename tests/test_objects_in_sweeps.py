@@ -86,7 +86,7 @@ def test_a_changed_import_is_noticed_before_rows_are_reused(folder):
     runner._check_objects(sweep)
     runner._check_objects(sweep)
     fresh_process()
-    (folder / "amount.py").write_text("AMOUNT = 4.0\n")
+    (folder / "amount.py").write_text("AMOUNT = 44.0\n")
     with pytest.raises(SweepError, match=r"mine.py:steep computes something else than before"):
         runner._check_objects(sweep)
 

@@ -88,8 +88,8 @@ def _foreign_network(
     """Return the network that a user's function makes; ObjectError if it makes none."""
     make = load_function(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
-    if not callable(make) or isinstance(make, nn.Module):
-        raise ObjectError(f"network {reference}: is a {type(make).__name__}. {form}")
+    if isinstance(make, nn.Module):
+        raise ObjectError(f"network {reference}: is a network, which has been made. {form}")
     try:
         model = with_seed(generator, lambda: make(n_units, n_classes))
     except Exception as error:

@@ -169,13 +169,7 @@ def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> Neur
         return given
     if config.has_own_neurons:
         return None
-    make = load_function(config.neuron)
-    if not callable(make):
-        raise ObjectError(
-            f"neuron {config.neuron}: a value of type {type(make).__name__} can't be called with "
-            "the number of units."
-        )
-    return make
+    return load_function(config.neuron)
 
 
 def with_seed(generator: torch.Generator, make: Callable[[], Any]) -> Any:
