@@ -30,7 +30,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from shd_helpers.checks import quoted
-from shd_helpers.paths import ROOT
+from shd_helpers.paths import home
 
 _REFERENCE = re.compile(r"(?P<file>[^:]+\.py):(?P<name>\w+)(?P<call>\(.*\))?", re.DOTALL)
 _FORM = "such as mine.py:boxcar or mine.py:boxcar(width=0.5)"
@@ -83,8 +83,8 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
     text : str
         Such as ``"mine.py:boxcar"``.
     folder : Path, optional
-        Where a relative path counts from first. Then follow the working directory and the root of
-        the checkout.
+        Where a relative path counts from first. Then follow the working directory and, in
+        a checkout, its root.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
         If the text has another form, or there is no such file.
     """
     reference = parse_reference(text)
-    folders = [Path.cwd(), ROOT]
+    folders = [Path.cwd(), home()]
     if folder:
         folders.insert(0, folder)
     for each in folders:
