@@ -191,9 +191,10 @@ def _warn_of_other_sounds(folder: Path) -> None:
             paths += _visible(path)
     others = [path for path in paths if path.suffix.lower() in OTHER_SUFFIXES]
     if others:
+        more = f", and neither are {len(others) - 1} more" if len(others) > 1 else ""
         warnings.warn(
-            f"{_printable(others[0])}: neither wav nor flac, so it isn't used, like "
-            f"{len(others) - 1} more. Convert such files to wav.",
+            f"{_printable(others[0])}: neither wav nor flac, so it isn't used{more}. Convert such "
+            "files to wav.",
             stacklevel=2,
         )
 
@@ -238,7 +239,7 @@ def _listed_in_csv(path: Path) -> list[Recording]:
         if not file.is_file():
             raise RecordingError(
                 f"{where}: {row['file']!r} is not there. Remove the line, or correct the path, "
-                f"which counts from {path.parent}."
+                f"which counts from {path.parent.resolve()}/."
             )
         if file.suffix.lower() not in SUFFIXES:
             raise RecordingError(
@@ -273,7 +274,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict]]:
     absent = [name for name in COLUMNS if name not in names]
     if absent:
         raise RecordingError(
-            f"{path}: without the column {', '.join(absent)}; its first line must have "
+            f"{path}: lacks the column {', '.join(absent)}; its first line must have "
             f"{','.join(COLUMNS)}, with commas between them."
         )
     if not rows:
@@ -297,9 +298,10 @@ def _check_all_listed(path: Path, listed: set[Path]) -> None:
     folders = sorted({file.parent for file in listed})
     missing = [file for folder in folders for file in _sounds_in(folder) if file not in listed]
     if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise RecordingError(
-            f"{path}: {_printable(missing[0])} isn't listed, like {len(missing) - 1} more in the "
-            "folders of the listed recordings. Add lines, or move these files away."
+            f"{path}: {_printable(missing[0])}{others} in the folders of the listed recordings "
+            "aren't listed. Add lines, or move these files away."
         )
 
 

@@ -134,7 +134,16 @@ def encode_recordings(
             spikes = encode_files(paths, finished, seed, f"encoding {each_name}", copy)
             _write_pair(_pair(out, each_name), recordings, spikes, chosen)
         shutil.rmtree(finished)
+    _print_speakers(name, recordings)
     return _pair(out, name)
+
+
+def _print_speakers(name: str, recordings: Sequence[Recording]) -> None:
+    """Print which number each speaker has in the files."""
+    speakers = sorted({recording.speaker for recording in recordings})
+    listed = ", ".join(f"{number} {speaker}" for number, speaker in enumerate(speakers[:20]))
+    more = f" and {len(speakers) - 20} more" if len(speakers) > 20 else ""
+    print(f"{name}: {len(recordings)} recordings; speakers {listed}{more}")
 
 
 def _test_speakers(

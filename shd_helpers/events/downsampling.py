@@ -102,7 +102,10 @@ class Downsampling:
         try:
             return replace(self, n_channels=n_channels)
         except ValueError as error:
-            raise DatasetError(f"{error}, because the file has {n_channels} channels") from None
+            raise DatasetError(
+                f"{error}, because the file has {n_channels} channels. The defaults are for 700: "
+                "give others, such as Downsampling(first_unit=0, pool_units=1, pool_threshold=1)"
+            ) from None
 
 
 DEFAULT = Downsampling()  # the study's input

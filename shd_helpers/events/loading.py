@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from shd_helpers.checks import setting_names
-from shd_helpers.data.datasets import locate
+from shd_helpers.data.datasets import NAMED, locate
 from shd_helpers.data.download import exclusive
 from shd_helpers.data.shd_file import DatasetError, content_hash, read_in_slices
 from shd_helpers.events.downsampling import DEFAULT, Downsampling, downsample_slices
 from shd_helpers.events.event_lists import Events, concatenate
 from shd_helpers.files import atomic, reading
-from shd_helpers.paths import data_dir
+from shd_helpers.paths import data_dir, resolve
 from shd_helpers.versions import NUMERICS
 
 LARGE_CUT_SHARE = 0.05  # of the spikes: if `duration_s` cuts more, whoever loads them is warned
@@ -70,6 +70,7 @@ def load_events(
     """
     files = _files_of(dataset, language)
     events = concatenate(load_pair(files, downsampling, language or _default_language(dataset)))
+    _warn_of_empty(events)
     n_classes = len(events.class_names)
     n_speakers = len(np.unique(events.speakers))
     print(
@@ -77,6 +78,22 @@ def load_events(
         f" {n_speakers} speakers; {cut_sentence(events, downsampling)}"
     )
     return events
+
+
+def _warn_of_empty(events: Events) -> None:
+    """Warn of utterances that downsampling has left without any event."""
+    empty = np.flatnonzero(np.diff(events.offsets) == 0)
+    if len(empty) == 0 or events.file is None or events.rows is None:
+        return
+    first = int(empty[0])
+    file = ("training", "test")[events.file[first]]
+    others = f", and {len(empty) - 1} more utterances" if len(empty) > 1 else ""
+    warnings.warn(
+        f"row {events.rows[first]} of the {file} file{others}: without an event after "
+        "downsampling, so a network can only guess. Is there silence before the utterance? Cut it "
+        "off, or raise duration_s.",
+        stacklevel=3,
+    )
 
 
 def cut_sentence(events: Events, grid: Downsampling) -> str:
@@ -110,7 +127,12 @@ def _files_of(
         folder = Path(dataset).expanduser()
         # A folder below the working directory is meant before one below the repository's root.
         located = str(folder.resolve()) if folder.is_dir() else str(dataset)
-        name = dataset if dataset in ("spoken", "hd", "shd") else located
+        if dataset not in NAMED and not folder.is_dir() and not resolve(folder).is_dir():
+            raise DatasetError(
+                f"{dataset}: no such folder in {Path.cwd()}. Give 'spoken', 'hd', 'shd', or the "
+                "folder with <name>_train.h5 and <name>_test.h5."
+            )
+        name = dataset if dataset in NAMED else located
         return locate(str(name), language or "english")
     if len(dataset) != 2:
         raise DatasetError(

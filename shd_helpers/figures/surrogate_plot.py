@@ -51,7 +51,7 @@ def plot_surrogate(surrogate: str | SpikeGrad, slope: float = 2.0, reach: float 
     left.set_ylabel("output")
     left.legend()
     right.plot(x, entry.derivative(x, slope), color="C1")
-    right.plot(dots, slopes, ".", color=INK, markersize=3, label="snntorch's gradient")
+    right.plot(dots, slopes, ".", color=INK, markersize=3, label="what the backward pass uses")
     right.set_title("derivative, which the weights are trained with", loc="left")
     right.set_ylabel("derivative (1 / threshold)")
     right.legend()
@@ -65,4 +65,6 @@ def _label(surrogate: str | SpikeGrad, slope: float) -> str:
     """Return what the figure calls a surrogate."""
     if isinstance(surrogate, str):
         return surrogate if ".py:" in surrogate else f"{surrogate}, slope {slope:g}"
-    return getattr(surrogate, "__name__", type(surrogate).__name__)
+    owner = getattr(surrogate, "__self__", surrogate)  # of `Boxcar.apply`, Boxcar
+    named_thing = owner if isinstance(owner, type) else surrogate
+    return getattr(named_thing, "__name__", type(surrogate).__name__)

@@ -70,8 +70,8 @@ class NetworkConfig:
         n_delays = len(self.hidden_copies)
         if n_delays != n_layers:
             raise ValueError(
-                f"hidden_delays {self.hidden_delays!r}: gives the copies of {n_delays} hidden "
-                f"layers, but there are {n_layers}. Give one number for each of them"
+                f"hidden_delays {self.hidden_delays!r}: gives numbers of copies for {n_delays} "
+                f"hidden layer(s), and the network has {n_layers}. Give one number for each"
             )
         if not self.has_own_neurons:
             self.check_learns_nothing(f"the neuron {self.neuron}")
@@ -210,6 +210,6 @@ def _numbers(name: str, text: str, highest: int) -> tuple[int, ...]:
         raise ValueError(
             f"{name} {quoted(text)}: must be a text of whole numbers from 1 to {highest:,}, one "
             f"for each hidden layer ({MOST_LAYERS} at most), with commas between them and no "
-            'spaces, such as "128,64"; or empty'
+            'spaces, such as "4,2"; or empty'
         )
     return numbers

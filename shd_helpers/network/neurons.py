@@ -141,6 +141,31 @@ def foreign_neurons(
     return lif
 
 
+def check_surrogate_is_used(lif: nn.Module, spike_grad: SpikeGrad, name: str) -> None:
+    """Check that a user's neurons have the surrogate that the user gave the network.
+
+    Parameters
+    ----------
+    lif : Module
+        The neurons of a layer.
+    spike_grad : callable
+        The surrogate that they were given.
+    name : str
+        What messages call the neurons, such as ``lif1``.
+
+    Raises
+    ------
+    ObjectError
+        If they have another one, such as snntorch's default.
+    """
+    if getattr(lif, "spike_grad", spike_grad) is not spike_grad:
+        raise ObjectError(
+            f"{name}: its neurons don't use the surrogate that the network was given. The function "
+            "that makes them must pass **options on, such as "
+            "lambda n, **options: snn.Synaptic(0.9, 0.8, **options)."
+        )
+
+
 def neuron_of(config: NetworkConfig, given: NeuronFactory | None = None) -> NeuronFactory | None:
     """Return the user's function that makes a network's neurons.
 

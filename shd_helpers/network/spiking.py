@@ -14,6 +14,7 @@ from shd_helpers.network import surrogates
 from shd_helpers.network.config import STUDY_STEP_MS, NetworkConfig
 from shd_helpers.network.neurons import (
     NeuronFactory,
+    check_surrogate_is_used,
     foreign_neurons,
     initial_state,
     neuron_of,
@@ -208,15 +209,16 @@ class SpikingNetwork(nn.Module):
         config = config or NetworkConfig()
         generator = generator or _seeded_generator()
         self.n_layers = _checked_number_of_layers(sizes)
+        _check_given_once(sizes, config, spike_grad, neuron)
+        is_given_surrogate = spike_grad is not None
         self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
         self.readout = config.readout
         self.config = config
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        with torch.enable_grad():  # a surrogate is tried out, and that takes gradients
-            if spike_grad is None:
-                spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
-            else:
-                surrogates.of_function(spike_grad, "spike_grad")
+        if spike_grad is None:
+            spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
+        else:
+            surrogates.of_function(spike_grad, "spike_grad")
         neuron = neuron_of(config, neuron)
         n_before = sizes[0]
         for i in range(self.n_layers):
@@ -225,9 +227,12 @@ class SpikingNetwork(nn.Module):
             lif: nn.Module
             if neuron:
                 accumulates_only = is_last and config.readout == "membrane"
+                name = f"lif{i + 1}"
                 lif = foreign_neurons(
-                    neuron, fc.out_features, accumulates_only, spike_grad, generator, f"lif{i + 1}"
+                    neuron, fc.out_features, accumulates_only, spike_grad, generator, name
                 )
+                if is_given_surrogate:
+                    check_surrogate_is_used(lif, spike_grad, name)
             else:
                 lif = own_neurons(fc.out_features, config, step_ms, is_last, spike_grad, generator)
             self.add_module(f"fc{i + 1}", fc)
@@ -385,8 +390,31 @@ def _seeded_generator() -> torch.Generator:
     return torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
 
 
+def _check_given_once(
+    sizes: Sequence[int],
+    config: NetworkConfig,
+    spike_grad: SpikeGrad | None,
+    neuron: NeuronFactory | None,
+) -> None:
+    """Raise ValueError if an argument and a setting of the config contradict each other."""
+    usual = NetworkConfig()
+    for name, given in (("surrogate", spike_grad), ("neuron", neuron)):
+        value = getattr(config, name)
+        if given is not None and value != getattr(usual, name):
+            raise ValueError(
+                f"{name}: given twice, as an argument and as {value!r} in the config. Leave one out"
+            )
+    if config.hidden and config.hidden_sizes != tuple(sizes)[1:-1]:
+        raise ValueError(
+            f"sizes {list(sizes)}: the config has other hidden layers, {config.hidden!r}. Leave "
+            "`hidden` out of it, or make both equal"
+        )
+
+
 def _checked_number_of_layers(sizes: Sequence[int]) -> int:
     """Return how many layers a network of these sizes has; ValueError if there is no such one."""
+    if not isinstance(sizes, Sequence):
+        raise ValueError(f"sizes {sizes!r}: give one tuple, such as (183, 256, 10)")
     listed = list(sizes)
     if len(listed) < 2:
         raise ValueError(f"sizes {listed}: give at least the numbers of inputs and of classes")

@@ -172,20 +172,28 @@ def _plain(function: SpikeGrad) -> SpikeGrad:
 def _check_function(function: SpikeGrad, name: str) -> None:
     """Raise ObjectError if a function can't be a surrogate."""
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
-    if not callable(function):
+    if isinstance(function, str):
         raise ObjectError(
-            f"{name}: a value of type {type(function).__name__} can't be called. {form}"
+            f"{name}: {function!r} is a text. Give a function here, or the text as a setting: "
+            f"NetworkConfig(surrogate={function!r})."
         )
+    if not callable(function):
+        raise ObjectError(f"{name}: a value of type {type(function).__name__} can't be called.")
     x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
-    try:
-        with torch.enable_grad():  # a caller may have switched gradients off
+    with torch.enable_grad():  # a caller may have switched gradients off
+        try:
             spk = function(x)
-            shape = tuple(spk.shape)
-            (slopes,) = torch.autograd.grad(spk.sum(), x)
-    except Exception as error:
-        raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
-    if shape != tuple(x.shape):
-        raise ObjectError(f"{name}: returned the shape {shape} for {tuple(x.shape)}. {form}")
+        except Exception as error:
+            raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
+        if not isinstance(spk, torch.Tensor):
+            hint = " Was it to be called first?" if callable(spk) else ""
+            raise ObjectError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
+        if spk.shape != x.shape:
+            shapes = f"{tuple(spk.shape)} for {tuple(x.shape)}"
+            raise ObjectError(f"{name}: returned the shape {shapes}. {form}")
+        if not spk.requires_grad:
+            raise ObjectError(f"{name}: its result has no gradient. {form}")
+        (slopes,) = torch.autograd.grad(spk.sum(), x)
     for what, values in (("spikes", spk), ("gradient", slopes)):
         is_finite = torch.isfinite(values)
         if not is_finite.all():

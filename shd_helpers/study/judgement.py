@@ -156,7 +156,9 @@ class Judgement:
         """Return the summary that is printed."""
         accuracies = self.accuracies
         if len(accuracies) > 1:
-            first = f"{self.mean:.1f} ± {self.ci95:.1f} % of the utterances of unseen speakers"
+            # two or three speakers give an interval that is wider than all accuracies
+            half = f"{self.ci95:.1f}" if self.ci95 <= 100 else "more than 100"
+            first = f"{self.mean:.1f} ± {half} % of the utterances of unseen speakers"
             over = f"(mean of {len(accuracies)} speakers, 95 % interval {self.over})"
         else:
             first = f"{self.mean:.1f} % of the utterances of an unseen speaker"
@@ -386,7 +388,10 @@ def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
         try:
             numbers.append(operator.index(value))  # also a whole number of numpy's
         except TypeError:
-            raise ValueError(f"{name} {quoted(value)}: must be whole numbers") from None
+            raise ValueError(
+                f"{name} {quoted(value)}: must be whole numbers. `encode_recordings` numbers "
+                "speakers in alphabetical order, from 0"
+            ) from None
         check_whole(name, numbers[-1], 0, 2**63 - 1)
     if not numbers:
         raise ValueError(f"{name}: there is none. Give one at least.")
@@ -549,8 +554,9 @@ def _table(tasks: Sequence[FoldTask], scores: Sequence[np.ndarray]) -> pd.DataFr
 def _description(network: TriedNetwork, events: Events, options: JudgeOptions) -> str:
     """Say what was trained, and how."""
     config = options.train_config
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     text = (
-        f"{network.class_name} with {network.n_parameters:,} parameters, {config.epochs} epochs, "
+        f"{network.class_name} with {network.n_parameters:,} parameters, {epochs}, "
         f"batches of {config.batch_size}, lr {config.lr:g}, inputs of {events.n_units} units x "
         f"{events.n_steps} steps"
     )
