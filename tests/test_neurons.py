@@ -1,6 +1,7 @@
 """Any snntorch neuron, any number of layers and delays, each against a loop written by hand."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import snntorch as snn
@@ -37,7 +38,9 @@ STATES = {
 
 def network(neuron, readout="spikes", **options):
     generator = torch.Generator().manual_seed(3)
-    config = NetworkConfig(readout=readout, surrogate="atan")
+    config = NetworkConfig(readout=readout)
+    if "spike_grad" not in options:
+        config = replace(config, surrogate="atan")
     model = SpikingNetwork(SIZES, config, generator, neuron=neuron, **options)
     with torch.no_grad():
         for fc, _ in model.layers:
@@ -333,5 +336,26 @@ def test_copies_of_a_layer_s_spikes_arrive_late_at_weights_of_their_own(copies, 
 
 def test_a_network_needs_a_number_of_copies_for_each_hidden_layer():
     config = NetworkConfig(hidden="12,9", hidden_delays="3,1")
-    with pytest.raises(ValueError, match=r"hidden_delays '3,1': gives the copies of 2 hidden lay"):
+    with pytest.raises(ValueError, match="the config has other hidden layers, '12,9'"):
         SpikingNetwork((20, 12, 4), config)
+
+
+def test_an_argument_and_a_setting_that_contradict_each_other_are_refused():
+    surrogate = snn_surrogate.triangular()
+    with pytest.raises(ValueError, match="surrogate: given twice, as an argument and as 'atan'"):
+        SpikingNetwork(SIZES, NetworkConfig(surrogate="atan"), spike_grad=surrogate)
+    with pytest.raises(ValueError, match="neuron: given twice, as an argument and as 'adaptive'"):
+        SpikingNetwork(SIZES, NetworkConfig(neuron="adaptive"), neuron=snn.Leaky)
+    with pytest.raises(ValueError, match="sizes 183: give one tuple"):
+        SpikingNetwork(183)
+
+
+def test_a_surrogate_that_the_neurons_do_not_get_is_refused():
+    surrogate = snn_surrogate.triangular()
+
+    def forgets(n, **options):
+        return snn.Synaptic(alpha=0.8, beta=0.9)
+
+    with pytest.raises(ObjectError, match="lif1: its neurons don't use the surrogate"):
+        SpikingNetwork(SIZES, spike_grad=surrogate, neuron=forgets)
+    SpikingNetwork(SIZES, neuron=forgets)  # it was given none
