@@ -6,6 +6,7 @@ functions are those of the other engines, so that `study.training` trains every 
 Frames are moved to the device that the network's parameters are on.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -165,9 +166,10 @@ def device_of(model: nn.Module) -> torch.device:
     device
         That of its first parameter or buffer; the CPU if it has neither.
     """
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    # A generator, because the compiled engine asks for every batch and the first tensor suffices.
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    first = next(tensors, None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def frames_for(model: nn.Module, events: Events, index: Index) -> torch.Tensor:
