@@ -283,7 +283,13 @@ def test_an_interrupted_call_goes_on_with_the_rest(working_directory, events, ho
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, *sys.path[1:]])}
     with Path("log").open("w") as log:
         running = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, start_new_session=True
+            command,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            # a shell's background jobs, of which these tests may be one, ignore SIGINT
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             kept = wait_for_folds(working_directory, running, 2)

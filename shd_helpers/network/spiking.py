@@ -404,7 +404,9 @@ def _check_given_once(
             raise ValueError(
                 f"{name}: given twice, as an argument and as {value!r} in the config. Leave one out"
             )
-    if config.hidden and config.hidden_sizes != tuple(sizes)[1:-1]:
+    # An ensemble that is computed as one network has the hidden neurons of all members.
+    is_alone = config.ensemble_size == 1
+    if is_alone and config.hidden and config.hidden_sizes != tuple(sizes)[1:-1]:
         raise ValueError(
             f"sizes {list(sizes)}: the config has other hidden layers, {config.hidden!r}. Leave "
             "`hidden` out of it, or make both equal"
