@@ -96,7 +96,7 @@ def test_any_value_is_refused_by_a_line_that_names_it_or_ends_in_finite_numbers(
         ),
         (
             {"hidden": "64,32", "hidden_delays": "2"},
-            "hidden_delays '2': gives numbers of copies for 1 hidden layer.s., and the network has 2. Give one",
+            "hidden_delays '2': gives numbers of copies for 1 hidden layer",
         ),
         (
             {"neuron": "mine.py:synaptic", "learn_beta": True},
