@@ -207,7 +207,8 @@ def test_a_network_is_judged_on_synthetic_speech(user):
         "print(judge(make, events, epochs=1))",
     ]
     printed = user.python(*code)
-    assert "my_wavs: 8 utterances, 2 classes, 2 speakers" in printed[0]
+    assert printed[0] == "my_wavs: 8 recordings; speakers 0 anna, 1 bert"
+    assert "my_wavs: 8 utterances, 2 classes, 2 speakers" in printed[1]
     assert any(line.startswith("tested on: 8 utterances of 2 classes") for line in printed)
     assert (user.work / "runs" / "judge").is_dir()
 
