@@ -1,46 +1,20 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engine` has the same functions, compiled.
+`shd_helpers.network.engine` has the same functions, compiled. A training step is that of any
+module, because a `SpikingNetwork` maps frames to class scores as any other network does. Only here,
+though, spikes can be counted.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from shd_helpers.events.downsampling import Events
-from shd_helpers.network.module_engine import frames_for
+from shd_helpers.network.module_engine import forward_backward, frames_for
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
-
-def forward_backward(
-    model: SpikingNetwork, events: Events, index: Sequence[int] | np.ndarray
-) -> tuple[float, torch.Tensor]:
-    """Run a batch forward and backward; leave the gradients in the parameters' ``grad``.
-
-    Parameters
-    ----------
-    model : SpikingNetwork
-        The network.
-    events : Events
-        A data set.
-    index : sequence of int
-        The utterances in the batch, shape (batch,).
-
-    Returns
-    -------
-    loss : float
-        Mean over the batch of the cross-entropy of the class scores, in nats.
-    scores : Tensor
-        Class scores, (batch, classes).
-    """
-    model.zero_grad()
-    scores = model(frames_for(model, events, index))
-    labels = torch.from_numpy(events.labels[index]).to(scores.device)
-    loss = functional.cross_entropy(scores, labels)
-    loss.backward()
-    return loss.item(), scores.detach().cpu()
+__all__ = ["evaluate_batch", "forward_backward", "record"]
 
 
 @torch.no_grad()
