@@ -215,7 +215,9 @@ def test_networks_of_settings_compute_what_snntorchs_loop_computes(settings):
 def test_adaptive_neurons_have_the_loops_bits_for_the_same_currents():
     """Every step of every utterance has an input unit of its own, whose weights are the current."""
     rng = np.random.default_rng(0)
-    n_steps, batch, n = 40, 5, 33
+    n_steps = 40
+    batch = 5
+    n = 33
     cur = rng.normal(0.5, 0.8, (n_steps, batch, n)).astype(np.float32)
     generator = torch.Generator().manual_seed(0)
     model = spiking_network((batch * n_steps, n), 0.9, "atan", 2.0, generator)

@@ -163,7 +163,8 @@ def test_the_data_card_counts_the_utterances_of_hd():
     in_files = rows.file.value_counts()
     assert [in_files["train"], in_files["test"]] == list(heidelberg.LISTS.values())
     of_class = rows.groupby(["file", "label"]).size()
-    train, test = of_class["train"], of_class["test"]
+    train = of_class["train"]
+    test = of_class["test"]
     assert f"between {train.min()} and {train.max()} training utterances each" in CARD
     assert f"between {test.min()} and {test.max()} test utterances" in CARD
 
