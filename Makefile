@@ -46,7 +46,7 @@ help:
 	@echo "make rtl        simulate the circuit's core, place and route its board on FPGAs; RUN=, OUT= as above"
 	@echo "make say        write and open build/say.html, a demo that recognizes digits with an exported circuit;"
 	@echo "                RUN=folder of the circuit, OUT=page to write"
-	@echo "make hear       recognize a spoken digit: FILE=word.wav names a recording, else the microphone records"
+	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
 	@echo "                ARGS='study engine' measures only these"
@@ -64,7 +64,7 @@ help:
 	@echo
 	@echo "Write these variables behind make: the environment's are ignored, except PYTHON. A name may"
 	@echo "contain any character. The shell splits ARGS into words, so quote a word that has spaces:"
-	@echo "make hear FILE='my word.wav' ARGS=\"--network 'my network'\""
+	@echo "make hear FILE='my digit.wav' ARGS=\"--network 'my network'\""
 
 $(INSTALLED): pyproject.toml $(if $(LOCKED),constraints.txt)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'

@@ -239,7 +239,7 @@ def _signed_bits(values: np.ndarray) -> int:
 
 
 def fits(network: IntegerNetwork, lanes: int) -> bool:
-    """Check that a core can sum so many neurons of a network in parallel.
+    """Check that a core can sum this number of neurons of a network in parallel.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     Raises
     ------
     ValueError
-        If so many lanes don't fit; see `fits`.
+        If this number of lanes doesn't fit; see `fits`.
     """
     first, second = network.layers
     if not fits(network, lanes):
@@ -337,7 +337,7 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If so many lanes don't fit; see `fits`.
+        If this number of lanes doesn't fit; see `fits`.
     """
     bits = memory_bits(network)
     words = memory_words(network, lanes)

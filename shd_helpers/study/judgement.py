@@ -1,8 +1,8 @@
-"""Judge a network on speakers whom it hasn't heard in training: any `nn.Module`, in one call.
+"""Judge any `nn.Module` on speakers that it was not trained on, in one call.
 
 `judge` trains the network as often as there are speakers, each time without one of them, and tests
-it on that one. Everybody else trains, and nothing validates: the number of epochs is fixed, so
-nothing is selected that would make the accuracy optimistic.
+it on that one. The utterances of all other speakers train it. None are set aside for validation,
+because the number of epochs is fixed: nothing is selected that would make the accuracy optimistic.
 """
 
 import hashlib
@@ -255,7 +255,7 @@ def judge(
     """Train a network with each speaker held out in turn, and test it on that speaker.
 
     The training is the study's: Adam with a learning rate that falls in steps, on the compiled
-    engine where that can compute the network. Everybody but the held-out speaker trains. The folds
+    engine where that can compute the network. All other speakers' utterances train. The folds
     are trained in parallel on all cores, each with one thread. Each is kept when it is finished,
     below ``runs/judge`` in the working directory, and the same call uses it again, also after an
     interruption. The results don't depend on the number of processes.

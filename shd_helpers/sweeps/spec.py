@@ -294,7 +294,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     -------
     Sweep
         The notebook, its runs in the grid's order, and the files for their results. The table of a
-        file that isn't in ``sweeps/`` lies in the working directory.
+        file that isn't in ``sweeps/`` is written to the working directory.
 
     Raises
     ------
