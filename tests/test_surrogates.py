@@ -191,7 +191,7 @@ def test_a_surrogate_is_drawn_with_its_curve_and_its_derivative(surrogate):
     if surrogate is BOXCAR:
         entry = surrogates.of_function(BOXCAR)
     lines = {line.get_label(): line.get_xydata() for line in left.lines}
-    x, curve = lines["curve (backward pass)"].T
+    x, curve = lines["curve that replaces it"].T
     np.testing.assert_allclose(curve, entry.curve(x, 2.0))
     x, derivative = right.lines[0].get_xydata().T
     np.testing.assert_allclose(derivative, entry.derivative(x, 2.0))

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from shd_helpers.figures.style import INK
+from shd_helpers.figures.style import INK, legend_above
 from shd_helpers.network.surrogates import SpikeGrad, gradient, named, of_function
 
 N_POINTS = 801
@@ -43,18 +43,16 @@ def plot_surrogate(surrogate: str | SpikeGrad, slope: float = 2.0, reach: float 
     x = np.linspace(-reach, reach, N_POINTS)
     dots = np.linspace(-reach, reach, N_DOTS)
     spk, slopes = gradient(entry.step(slope), dots)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    left.step(x, x > 0, color=INK, label="spike (forward pass)")
-    left.plot(x, entry.curve(x, slope), label="curve (backward pass)")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    left.step(x, x > 0, color=INK, label="spike")
+    left.plot(x, entry.curve(x, slope), label="curve that replaces it")
     left.plot(dots, spk, ".", color=INK, markersize=3)
-    left.set_title(f"{label}: the spike and its replacement", loc="left")
     left.set_ylabel("output")
-    left.legend()
+    legend_above(left, label)
     right.plot(x, entry.derivative(x, slope), color="C1")
     right.plot(dots, slopes, ".", color=INK, markersize=3, label="what the backward pass uses")
-    right.set_title("derivative, which the weights are trained with", loc="left")
     right.set_ylabel("derivative (1 / threshold)")
-    right.legend()
+    legend_above(right, "its derivative")
     for axis in (left, right):
         axis.set_xlabel("membrane potential - threshold")
     plt.close(figure)  # else a notebook shows it twice
