@@ -83,7 +83,7 @@ from numba.extending import intrinsic
 
 from shd_helpers.compiled import compiled
 
-LANES = 16  # rows are padded to whole vectors of so many float32, and begin at a cache line
+LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 STEPS_TOGETHER = 4  # whose products with the next layer's weights are computed together
 ROWS_TOGETHER = 20  # of these weights, which stay in the cache for all of these steps
 ROWS_AT_ONCE = 5  # of these weights, which are added up in registers
