@@ -239,7 +239,10 @@ def test_a_run_that_another_process_executes_is_left_alone(
     given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *given])
     held = execution_lock(tmp_path / "runs" / "toy")
-    with held, pytest.raises(SystemExit, match=r"toy: another process runs the study there"):
+    with (
+        held,
+        pytest.raises(SystemExit, match=r"toy: another process runs the study there.*run_name"),
+    ):
         main()
 
 
@@ -252,7 +255,7 @@ def test_a_run_folder_that_is_a_link_is_refused_before_the_first_notebook(
     monkeypatch.setenv("SHD_RUNS_DIR", str(runs))
     given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *given])
-    with pytest.raises(SystemExit, match=r"runs/toy: is a link to .*Take another run_name"):
+    with pytest.raises(SystemExit, match=r"runs/toy: is a link to .*Choose another run_name"):
         main()
 
 

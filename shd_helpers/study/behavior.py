@@ -2,13 +2,13 @@
 
 A run counts as done when its hash is known. Instead of the code, the hash holds the number
 `NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `WAVEFORMS`
-outdate. So somebody who changes what the code computes, and forgets to raise a number, would get
+outdate. So a person who changes what the code computes, and forgets to raise a number, would see
 old results under the name of new ones. This module finds most such changes: it runs a small fixed
 computation through every stage and compares the outcome, within a tolerance for rounding, with the
 values in ``behavior.json``. Sweeps check it before they reuse rows, notebooks before they write a
 run.
 
-After a change that is meant, raise the number and write the values again with
+After an intended change, raise the number and write the values again with
 ``python -m shd_helpers.study.behavior --write``.
 """
 
@@ -113,7 +113,7 @@ def cochlea() -> Numbers:
 
 
 def augmented_recording() -> Numbers:
-    """Change a fixed sound as an augmented recording is changed.
+    """Apply the waveform augmentation to a fixed sound.
 
     Returns
     -------
@@ -400,7 +400,7 @@ def check_behavior(
     Raises
     ------
     BehaviorError
-        If a number stands for other results; the message names cases, number and remedy.
+        If the results differ from a number's; the message names cases, number and remedy.
     """
     message = report(numbers, without)
     if message:
@@ -465,9 +465,9 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] 
     if not different:
         return ""
     sentences = [
-        f"{number} {numbers[number]} in shd_helpers/versions.py stands for other results than this "
-        f"code computes; different: {'; '.join(cases)}. If the change is a mistake, undo it. If it "
-        f"is meant, raise {number} to {numbers[number] + 1} and {write}. "
+        f"shd_helpers/versions.py: {number} is {numbers[number]}, but this code computes different "
+        f"results than that version: {'; '.join(cases)}. If the change is a mistake, undo it. If "
+        f"it is intended, raise {number} to {numbers[number] + 1} and {write}. "
         f"Then {CONSEQUENCES[number]}."
         for number, cases in different.items()
     ]

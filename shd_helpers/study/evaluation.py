@@ -70,7 +70,7 @@ class Evaluation:
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`). A module of the user's own has no columns of spikes,
-            because nobody knows which of its numbers are spikes.
+            because it doesn't say which of its numbers are spikes.
 
         Raises
         ------

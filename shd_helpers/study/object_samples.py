@@ -29,7 +29,7 @@ Samples = dict[str, list[float]]  # by label, file and SHA-256
 
 
 class SampleError(ValueError):
-    """A user's object computes something else than before; the message says what to do."""
+    """A user's object computes different results than before; the message says what to do."""
 
 
 def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
@@ -52,7 +52,7 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     Raises
     ------
     ObjectError
-        If the object can't be had, or raises an exception.
+        If the object can't be loaded, or raises an exception.
     """
     samples = {}
     for setting, text in references(parameters).items():

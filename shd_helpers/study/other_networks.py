@@ -1,4 +1,4 @@
-"""Describe networks that aren't the study's own, so that none of them passes as one.
+"""Describe networks that aren't the study's own, so that their runs have a hash of their own.
 
 A run's hash says by its parameters which network was trained. That is true only of the network that
 `build_network` builds from them. Whoever trains another one, such as one with a subclass of

@@ -1,4 +1,4 @@
-"""What runs predicted for each utterance: saved beside a sweep's table, and read again."""
+"""Predictions for each utterance of a sweep's runs: saved beside its table, and read again."""
 
 import gzip
 from collections.abc import Mapping
@@ -138,7 +138,9 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     table = runs[["hash", "configuration", "seed"]].merge(_read(path), on="hash")
     n_missing = len(set(runs["hash"]) - set(table["hash"]))
     if n_missing:
-        raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
+        raise TableError(
+            f"{path}: {n_missing} runs are missing. Run the sweep again: it executes only these."
+        )
     return table
 
 
