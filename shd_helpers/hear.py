@@ -165,10 +165,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="shd hear", description=__doc__)
     parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
-    parser.add_argument("--language", default="english", choices=LANGUAGES)
-    parser.add_argument("--json", action="store_true", help="an object in a line for each file")
     parser.add_argument(
-        "--network", default=NETWORK, help="a pretrained network; default: reference"
+        "--language",
+        default="english",
+        choices=LANGUAGES,
+        help="whose digits may be answered; default: english",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print an object in JSON for each file, one per line"
+    )
+    parser.add_argument(
+        "--network", default=NETWORK, help="name of a pretrained network; default: reference"
     )
     given = parser.parse_args(arguments)
     try:

@@ -39,7 +39,7 @@ _N_DIGITS = 16  # of a file's hash in the name of its module
 
 
 class ObjectError(ValueError):
-    """An object that a text refers to can't be had; the message names the file and the remedy."""
+    """An object that a text refers to can't be loaded; the message has the file and the remedy."""
 
 
 class Reference(NamedTuple):

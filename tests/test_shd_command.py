@@ -69,6 +69,13 @@ def test_a_missing_library_is_named_with_pips_command():
     assert "python -m pip install 'shd-downsizing-study[sweeps]'" in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])
+def test_a_missing_yaml_library_is_named_as_pip_knows_it(name):
+    """Its modules are in a namespace package, whose name alone is that of no library."""
+    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("sweeps"):
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
 def test_a_mistake_in_this_package_is_no_missing_library():
     with pytest.raises(ModuleNotFoundError), from_extra("sweeps"):
         import shd_helpers.no_such_module  # noqa: F401

@@ -137,7 +137,7 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     assert all(todo(home, "seed=0").values())  # folders don't count
-    with pytest.raises(SweepError, match=r"in no run's name; .* sweeps/trial/x=1\.0,seed=0"):
+    with pytest.raises(SweepError, match=r"no run's name contains .* sweeps/trial/x=1\.0,seed=0"):
         run_sweep(home.yaml, again="x=2.0, seed=1")
 
 

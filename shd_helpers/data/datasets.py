@@ -178,7 +178,7 @@ def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
             f"{older}: augmented copies have another name now. Rename this file to {renamed}."
         )
     raise DatasetError(
-        f"{path}.h5: no such file. Make it of the recordings by "
+        f"{path}.h5: no such file. Make it from the recordings with "
         f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
         "it must be with 'spoken' and 'shd'."
     )

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from shd_helpers.data.shd_file import DatasetError
 
-# A site that sends fewer bytes in a second, for so many seconds, is given up.
+# A download ends with an error if fewer bytes per second arrive for this many seconds.
 SLOWEST_BYTES_PER_S = 1000
 PATIENCE_S = 30.0
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")

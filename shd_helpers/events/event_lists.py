@@ -173,7 +173,7 @@ class EventsDataset(Dataset):
         """
         n = len(self._events)
         if not -n <= i < n:
-            raise IndexError(f"utterance {i}: there are {n}")
+            raise IndexError(f"utterance {i}: there are only {n}, which count from 0")
         number = i % n
         its_events = slice(self._events.offsets[number], self._events.offsets[number + 1])
         steps = torch.from_numpy(self._events.steps[its_events].astype(np.int64))

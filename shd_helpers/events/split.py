@@ -18,7 +18,7 @@ SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_o
 
 
 class Subsets(NamedTuple):
-    """The utterances of a run by what they are for."""
+    """The utterances of a run for training, validation and test."""
 
     training: Events
     validation: Events
@@ -69,7 +69,9 @@ class Split:
                 "number, others need -1"
             )
         if self.protocol == "everybody" and self.score_test:
-            raise ValueError("score_test True: protocol 'everybody' leaves nobody to test with")
+            raise ValueError(
+                "score_test True: protocol 'everybody' has no test utterances. Set it to False"
+            )
         named = self.validation_speakers
         if not isinstance(named, str) or not re.fullmatch(r"(\d{1,9}(,|$))*", named):
             raise ValueError(
@@ -158,7 +160,10 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
         training, validation = split_validation(train, split, seed)
         return Subsets(train.take(training), train.take(validation), test)
     if test is None:
-        raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
+        raise ValueError(
+            f"protocol {split.protocol!r}: splits the utterances of both files. Give the test "
+            "file's, too"
+        )
     rest = concatenate([train, test])
     tested = None
     if split.protocol == "leave_one_speaker_out":
@@ -214,7 +219,7 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
         raise ValueError(
             f"validation {split.validation!r} with validation_fraction "
             f"{split.validation_fraction} leaves {len(training)} utterances for training and "
-            f"{len(validation)} for validation; change one of them"
+            f"{len(validation)} for validation; change one of these settings"
         )
     return training, validation
 

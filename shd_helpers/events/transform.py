@@ -65,7 +65,9 @@ class SpikesToFrames:
         grid = self.downsampling
         bins, units = _bins_and_units(spikes)
         if len(bins) != len(units):
-            raise ValueError(f"{len(bins)} times and {len(units)} units: give one of each a spike")
+            raise ValueError(
+                f"{len(bins)} times and {len(units)} units: each spike has one of both"
+            )
         if not (bins >= 0).all():  # not for NaN either
             raise ValueError("a time below 0, or no number: times count from the utterance's start")
         if len(units) and not 0 <= units.min() <= units.max() < grid.n_channels:

@@ -130,7 +130,8 @@ def run_sweep(
     timeout_s = workers.check(timeout_s)
     if again is not None and not any(again in run.run_name for run in sweep.runs):
         raise SweepError(
-            f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
+            f"--again {quoted(again)}: no run's name contains this text. The first name is "
+            f"{sweep.runs[0].run_name}"
         )
     _check_objects(sweep)
     if workers.shard is not None:
@@ -631,7 +632,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--again",
         metavar="TEXT",
-        help="also run those whose name contains the text, though the table has them",
+        help="run those again whose name contains TEXT, although the table has them",
     )
     parser.add_argument(
         "--timeout",
@@ -640,7 +641,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"seconds for one run; default: {RUN_S:g}",
     )
     workers = parser.add_mutually_exclusive_group()
-    workers.add_argument("--workers", type=int, help="processes here; default: one for each core")
+    workers.add_argument(
+        "--workers", type=int, help="processes on this machine; default: one for each core"
+    )
     workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
         "--shard",

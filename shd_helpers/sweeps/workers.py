@@ -142,7 +142,7 @@ class Workers:
             If a number is too small, or there is no such share.
         """
         if self.processes is not None and self.processes < 1:
-            raise SweepError(f"--workers {self.processes}: must be 1 at least")
+            raise SweepError(f"--workers {self.processes}: must be at least 1")
         if self.shard is not None:
             self.shard.check()
         if timeout_s is not None and not 0 < timeout_s < math.inf:
@@ -197,7 +197,9 @@ def _existing(scheduler: str) -> Iterator[Cluster]:
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
-        raise SweepError(f"--scheduler {scheduler}: no answer ({error})") from error
+        raise SweepError(
+            f"--scheduler {scheduler}: no answer ({error}). Check the address, and that it runs"
+        ) from error
     with client:
         yield Cluster(client, f"start some: dask worker {scheduler} --nthreads 1")
 
