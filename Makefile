@@ -52,7 +52,7 @@ help:
 	@echo "                ARGS='study engine' measures only these"
 	@echo "make bench-table  likewise, but update the committed results/bench.csv"
 	@echo "make test       lint, unit tests, notebooks in small"
-	@echo "make lint       style, types and import layering"
+	@echo "make lint       style, types, import layering, and phrases that the style rejects"
 	@echo "make slow       the tests that take minutes"
 	@echo "make mutations  change the code in 24 ways; the check before rows are reused must find each"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
@@ -133,6 +133,7 @@ lint: $(INSTALLED)-test
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
+	$(PY) -m scripts.check_phrases
 	$(PY) -m mypy
 
 test: lint

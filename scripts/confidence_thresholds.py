@@ -36,7 +36,7 @@ def confidence_threshold(
     Returns
     -------
     float
-        The threshold; infinity if no confidence is followed by so many correct answers.
+        The lowest threshold at which the wanted share is reached; infinity if there is none.
     """
     levels, level_of_answer = np.unique(confidence, return_inverse=True)
     n_answers = np.bincount(level_of_answer)

@@ -75,7 +75,8 @@ def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float
     Returns
     -------
     dict of str to float
-        Seconds of the whole way, and of each second while one speaks; empty if a tool is missing.
+        Seconds from the sound to the answer, and for each second of speech; empty if a tool is
+        missing.
     """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not (chromium and find_spec("playwright") and find_spec("ziglang")):

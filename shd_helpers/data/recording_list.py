@@ -356,7 +356,7 @@ def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
 
 
 def _check_copies(recordings: Sequence[Recording]) -> None:
-    """Refuse one sound under two labels or speakers; warn of one that is there twice."""
+    """Refuse one sound under two labels or speakers; warn of one that appears twice."""
     first_with: dict[str, Recording] = {}
     for recording in recordings:
         if not recording.path.is_file():  # a pipe, which is refused when it is read as a sound

@@ -115,7 +115,7 @@ def encode_recordings(
     Warns
     -----
     UserWarning
-        If a recording is clipped, is there twice, or is a sound file that is neither wav nor flac.
+        If a recording is clipped, appears twice, or is a sound file that is neither wav nor flac.
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     source = Path(source).expanduser()

@@ -328,7 +328,7 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     there = np.unique(events.speakers).tolist()
     if len(there) < 2:
         who = f"all utterances are by speaker {there[0]}" if there else "there is no utterance"
-        raise ValueError(f"speakers: {who}. Holding one out needs utterances by two at least.")
+        raise ValueError(f"speakers: {who}. Holding one out needs utterances by at least two.")
     held_out = there if speakers is None else [int(speaker) for speaker in speakers]
     _check_speakers("speakers", held_out, events)
     folds = []

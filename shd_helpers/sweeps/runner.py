@@ -179,7 +179,7 @@ def _counts(
 def _check_objects(sweep: Sweep) -> None:
     """Check that users' objects compute what they did when the sweep's first rows were made.
 
-    SweepError, if one computes something else, or can't be had.
+    SweepError, if one computes different results, or can't be loaded.
     """
     samples: Samples = {}
     with _as_sweep_error(sweep.table):

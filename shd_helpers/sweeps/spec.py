@@ -171,7 +171,7 @@ class Grid:
         Returns
         -------
         list of str
-            Their names. One that two axes set is there twice.
+            Their names. One that two axes set appears twice.
         """
         names: list[str] = []
         for axis in self.axes.values():
