@@ -17,6 +17,9 @@ NAMES := DATASET NAME SWEEP RUN OUT FILE A B
 from_command_line = $(if $(filter command,$(origin $1)),$(value $1))
 $(foreach name,$(NAMES) LOCKED,$(eval override $(name) := $$(call from_command_line,$(name))))
 export $(NAMES)
+# make ignores a variable that it doesn't know, and `make study dataset=hd` would use another data set
+$(foreach name,dataset name sweep run out file args locked,$(if $(filter command,$(origin $(name))),\
+	$(error $(name)= is unknown. The variables are in capital letters: see make help)))
 # ARGS is a list of words: the shell splits it, and reads its quotes and dollar signs.
 ifneq ($(origin ARGS),command line)
 override ARGS :=

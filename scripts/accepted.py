@@ -127,7 +127,7 @@ def on_heidelberg_digits(model: str = "reference") -> Accepted:
 def main() -> None:
     """Write the table, and print both accuracies."""
     parser = argparse.ArgumentParser(prog="python -m scripts.accepted", description=__doc__)
-    parser.add_argument("folder", type=Path, help="with the wav files")
+    parser.add_argument("folder", type=Path, help="folder with the wav files")
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("*.wav"))
     if not paths:

@@ -66,7 +66,9 @@ def python_files(names: Sequence[str]) -> list[Path]:
 def main() -> None:
     """Print the list."""
     parser = argparse.ArgumentParser(prog="list_messages", description=__doc__)
-    parser.add_argument("names", nargs="*", default=CODE, metavar="NAME", help="files and folders")
+    parser.add_argument(
+        "names", nargs="*", default=CODE, metavar="NAME", help="files and folders to read"
+    )
     for path in python_files(parser.parse_args().names):
         for message in messages(path):
             one_line = " ".join(message.text.split())

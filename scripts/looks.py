@@ -749,7 +749,7 @@ def with_tables(page: str, tables: str) -> str:
 def main() -> None:
     """Count, and write both tables and the page that quotes them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.looks", description=__doc__)
-    parser.add_argument("commit", nargs="?", default="HEAD", help="count up to it")
+    parser.add_argument("commit", nargs="?", default="HEAD", help="the last commit to count")
     history = History(ROOT, parser.parse_args().commit)
     if not history.is_complete():
         sys.exit("This clone lacks old commits, which are counted. Run: git fetch --unshallow")

@@ -163,7 +163,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 1 if there is no utterance in one of them.
     """
-    parser = argparse.ArgumentParser(prog="shd hear", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="shd hear",
+        description="Recognize the digit in each sound file or, without a file, from the "
+        "microphone. It prints the digit and the network's confidence. An answer that is below "
+        "the network's threshold is marked (not sure).",
+    )
     parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
     parser.add_argument(
         "--language",

@@ -39,7 +39,7 @@ def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
 
 
 def test_papermill_stops_at_a_value_of_another_type(tmp_path):
-    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 is of type float"):
+    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 must be a whole number"):
         executed(TRAINING, tmp_path, epochs=2.5)
 
 

@@ -111,7 +111,7 @@ VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
     [
         (("-p", "dataset", "no/such/folder"), "no such folder"),
         (("-p", "dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
-        (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
+        (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "'steep' must be a number"),
         (("-p", "dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
         (("-p", "dataset", "{toy}", "-p", "run_name", "a b"), "run_name 'a b': must be letters"),
         (("-p", "dataset", "{toy}", *VALIDATES_7), "validation_speakers 7: no such speaker here"),

@@ -23,7 +23,7 @@ from tests.imports import loaded_by
     ("changes", "message"),
     [
         ({"grid": {"lx": [1.0]}}, "grid.lx: parameter 'lx': unknown"),
-        ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' is of type str"),
+        ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' must be a number"),
         ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
         ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values have the same name in a run folder"),
         ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
@@ -32,7 +32,7 @@ from tests.imports import loaded_by
         ({"grid": [1.0]}, r"grid: \[1.0\] must be a mapping"),
         ({"seeds": 3}, "seeds: 3 must be a list or a mapping"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
-        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
+        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True must be a number"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
         ({"seeds": {"1.0": [0]}}, "seeds: the key others is missing"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
@@ -52,7 +52,7 @@ def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
     """YAML once took the last two for numbers."""
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
     if written in ("1:30", "no"):
-        with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
+        with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' must be a number"):
             read_sweep(home.yaml)
     else:
         assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)

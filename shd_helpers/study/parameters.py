@@ -50,6 +50,7 @@ _USUAL_NAMES = {
     "updates": ("n_updates", "steps", "n_steps", "iterations"),
 }  # fmt: skip
 _PARAMETERS = {usual: name for name, others in _USUAL_NAMES.items() for usual in others}
+_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
@@ -172,9 +173,10 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
             remedy = ""
             if wanted is str and isinstance(value, int | float):
                 remedy = f"; write it in quotes ('{value}'), or with papermill as -r {name} {value}"
+            kind = _TYPE_NAMES.get(wanted, f"of the type {wanted.__name__}")
             raise ValueError(
-                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
-                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}{remedy}"
+                f"parameter {name!r}: {quoted(value)} must be {kind}, as the default "
+                f"{defaults[name]!r} is{remedy}"
             )
 
 

@@ -618,7 +618,12 @@ def _check_unchanged(run: RunSpec) -> None:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments of the command line, or those given, parsed."""
-    parser = argparse.ArgumentParser(prog="shd sweep", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="shd sweep",
+        description="Run what is missing of a sweep, which executes a notebook for every "
+        "combination of values and every seed. The results are rows of a table. sweeps/README.md "
+        "describes a sweep's file and its table.",
+    )
     parser.add_argument(
         "names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files"
     )
