@@ -108,7 +108,7 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="check_phrases", description=__doc__)
     parser.add_argument(
-        "files", nargs="*", type=Path, help="files to search; default: all of the repository"
+        "files", nargs="*", type=Path, help="files to search (default: all of the repository)"
     )
     named = parser.parse_args().files
     searched = [path for path in named or files() if path.resolve() != PHRASES]

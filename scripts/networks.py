@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.networks", description=__doc__)
     parser.add_argument(
         "name",
-        help="name of the files; the seed is added if the networks have speakers to test with",
+        help="name of the files, with the seed added if the networks have speakers to test with",
     )
     parser.add_argument(
         "runs",

@@ -174,13 +174,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--language",
         default="english",
         choices=LANGUAGES,
-        help="whose digits may be answered; default: english",
+        help="whose digits may be answered (default: english)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print an object in JSON for each file, one per line"
     )
     parser.add_argument(
-        "--network", default=NETWORK, help="name of a pretrained network; default: reference"
+        "--network", default=NETWORK, help="name of a pretrained network (default: reference)"
     )
     given = parser.parse_args(arguments)
     try:

@@ -156,7 +156,7 @@ def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
         save("*e*")
     with pytest.raises(SystemExit):
         save("o*")
-    assert "each with a seed of its own; found [0, 0]" in capsys.readouterr().err
+    assert "the patterns find runs with the seeds [0, 0]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
     save("one")
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]

@@ -92,7 +92,7 @@ def test_no_room_for_a_file(tmp_path):
         ({"units": [[0, 1, 2], [], [700]]}, "utterance 2: a unit outside 0..699"),
         ({"units": [[0, 1, -2], [], [7]], "types": ("f2", "i2")}, "utterance 0: a unit outside"),
         ({"units": [[0, 1.5, 2], [], [7]], "types": ("f2", "f4")}, "utterance 0: a unit outside"),
-        ({"times": [[0, 0, 0], [], [-0.5]]}, "utterance 2: a time outside 0..10; times are sec"),
+        ({"times": [[0, 0, 0], [], [-0.5]]}, "utterance 2: a time outside 0..10 seconds"),
         ({"times": [[0, np.nan, 0], [], [0]]}, "utterance 0: a time outside 0..10"),
         ({"times": [[0, 1, 2], [], [350]]}, "utterance 2: a time outside 0..10"),
         ({"labels": [3, 20, 0]}, "utterance 1: a label without a name"),

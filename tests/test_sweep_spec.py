@@ -36,7 +36,7 @@ from tests.imports import loaded_by
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
         ({"seeds": {"1.0": [0]}}, "seeds: the key others is missing"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
-        ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
+        ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .* Found: .*girds"),
     ],
 )
 def test_a_mistake_is_named_before_anything_starts(home, changes, message):

@@ -51,8 +51,8 @@ def list_recordings(source: Path) -> list[Recording]:
     Raises
     ------
     RecordingError
-        If there is no recording, a name says no label or no speaker, the CSV file and the
-        recordings don't match, or the set is incomplete; the message says what to do.
+        If there is no recording, a name lacks the label or the speaker, the CSV file and the
+        recordings don't match, or the set is incomplete. The message says what to do.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
         found = _listed_in_csv(source)
@@ -274,7 +274,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict]]:
     absent = [name for name in COLUMNS if name not in names]
     if absent:
         raise RecordingError(
-            f"{path}: lacks the column {', '.join(absent)}; its first line must have "
+            f"{path}: lacks the column {', '.join(absent)}. Its first line must have "
             f"{','.join(COLUMNS)}, with commas between them."
         )
     if not rows:

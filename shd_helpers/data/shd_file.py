@@ -357,7 +357,7 @@ def _opened(path: Path) -> Iterator[Any]:
             # macOS puts files of its own, "._*.h5", into archives.
             members = [name for name in members if not Path(name).name.startswith("._")]
             if len(members) != 1:
-                raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
+                raise DatasetError(f"{path}: {len(members)} .h5 files inside, but one is needed.")
             with archive.open(members[0]) as stream:
                 yield stream
     else:
@@ -376,7 +376,7 @@ def _unpacked(stream: Any) -> bytes:
     content = start + stream.read(MOST_UNPACKED_BYTES)
     if len(content) > MOST_UNPACKED_BYTES:
         raise ValueError(
-            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB; unpack it by hand"
+            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB. Unpack it by hand"
         )
     return content
 
@@ -420,7 +420,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
         lengths["extra/file"] = len(file["extra/file"])
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise DatasetError(f"{path}: {listed}; each utterance needs one of each.")
+        raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
 
 
 def _read_rows(
@@ -440,7 +440,7 @@ def _read_rows(
     units = np.concatenate(units_of_rows)
     owner = np.repeat(utterances, sizes)
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
-    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
+    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
     _check_units(path, file, units, owner, n_channels)
     return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
 
@@ -532,7 +532,7 @@ def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
         If the language is unknown, or the file has no class names.
     """
     if language not in LANGUAGES:
-        raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
+        raise DatasetError(f"language {language!r}: unknown. Choose one of {', '.join(LANGUAGES)}.")
     if len(keys) == 0:
         raise DatasetError("extra/keys is empty. Write the names of the classes there.")
     return LANGUAGES[language] if has_two_languages(keys) else tuple(keys)
@@ -584,9 +584,11 @@ def write_shd(
     keys : sequence of str
         Class names.
     extra : mapping, optional
-        Further entries below ``extra``: ``"n_channels"`` is the number of channels, 1 to 65,536,
-        where it isn't 700, ``"meta_info/gender"`` the gender of each speaker number, ``"file"`` the
-        name of each utterance's recording, which official SHD doesn't have.
+        Further entries below ``extra``:
+
+        * ``"n_channels"``: the number of channels, 1 to 65,536, if it isn't 700.
+        * ``"meta_info/gender"``: the gender of each speaker number.
+        * ``"file"``: the name of each utterance's recording, which official SHD doesn't have.
 
     Raises
     ------

@@ -40,9 +40,12 @@ def load_events(
     Parameters
     ----------
     dataset : str, Path or sequence of two paths
-        ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed; the path of a
-        folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the working directory;
-        or these two files, such as `encode_recordings` returns them.
+        One of three:
+
+        * ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed.
+        * the path of a folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the
+          working directory.
+        * the paths of these two files, as `encode_recordings` returns them.
     language : str, optional
         ``"english"``, ``"german"`` or ``"both"``: which digits are used from a data set that has
         those of two languages. Default: all classes; ``"spoken"`` is then made in English. Any

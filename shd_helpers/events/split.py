@@ -219,7 +219,7 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
         raise ValueError(
             f"validation {split.validation!r} with validation_fraction "
             f"{split.validation_fraction} leaves {len(training)} utterances for training and "
-            f"{len(validation)} for validation; change one of these settings"
+            f"{len(validation)} for validation. Change one of these settings"
         )
     return training, validation
 
@@ -243,7 +243,7 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
     absent = sorted(set(wanted) - set(there.tolist()))
     if absent:
         raise ValueError(
-            f"{name} {', '.join(map(str, absent))}: no such speaker here; there are "
+            f"{name} {', '.join(map(str, absent))}: no such speaker here, only "
             f"{', '.join(map(str, there))}"
         )
 

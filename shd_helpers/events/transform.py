@@ -11,10 +11,10 @@ from shd_helpers.events.downsampling import BIN_MS, DEFAULT, Downsampling, poole
 class SpikesToFrames:
     """Downsample the spikes of one utterance, as a transform for data sets of your own.
 
-    It takes a tuple of times and units, or an array of events as the package tonic has them, and
-    returns the matrix that `downsample` makes of the same spikes. A `DataLoader` stacks the
-    matrices to (batch, steps, units); ``frames.transpose(0, 1)`` puts time first, as the study's
-    networks read it.
+    It takes a tuple of times and units, or an array of events in the format of the package tonic.
+    It returns the matrix that `downsample` makes from the same spikes. A `DataLoader` stacks the
+    matrices to (batch, steps, units). ``frames.transpose(0, 1)`` puts time first, as the study's
+    networks need it.
 
     Parameters
     ----------

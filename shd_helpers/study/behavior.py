@@ -3,10 +3,10 @@
 A run counts as done when its hash is known. Instead of the code, the hash holds the number
 `NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `WAVEFORMS`
 outdate. So a person who changes what the code computes, and forgets to raise a number, would see
-old results under the name of new ones. This module finds most such changes: it runs a small fixed
-computation through every stage and compares the outcome, within a tolerance for rounding, with the
-values in ``behavior.json``. Sweeps check it before they reuse rows, notebooks before they write a
-run.
+old results under the name of new ones. This module finds most such changes. It runs a small fixed
+computation through every stage, and compares the outcome with the values in ``behavior.json``,
+within a tolerance for rounding. Sweeps do this before they reuse rows, and notebooks before they
+write a run.
 
 After an intended change, raise the number and write the values again with
 ``python -m shd_helpers.study.behavior --write``.
@@ -411,8 +411,8 @@ def check_code() -> None:
     """Do the same as `check_behavior`, but only once for the same code on this machine.
 
     The computation takes less than a second, but its imports take several. So a passed check leaves
-    an empty file in ``data/cache``, whose name depends on all files of the package, the versions of
-    the packages below it, and the processor.
+    an empty file in ``data/cache``. Its name depends on all files of the package, the versions of
+    the packages that it uses, and the processor.
 
     Raises
     ------

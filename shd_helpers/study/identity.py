@@ -1,7 +1,7 @@
 """Give every run a hash, so that a run which exists already isn't executed again.
 
-Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it looks
-into its table's row of this run's name, and into the run's folder, for a result with the same hash.
+Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it
+searches its table and the run's folder for a result with the same hash.
 Two results are of the same run if their hashes are equal. The hash is made of everything that
 decides what the run computes: its settings, its data and the version numbers of the code. The text
 of the code doesn't count, so a comment or a moved function outdates no result.

@@ -261,16 +261,17 @@ def judge(
     below ``runs/judge`` in the working directory, and the same call uses it again, also after an
     interruption. The results don't depend on the number of processes.
 
-    A fold counts as the same if all these are the same: the content of the file with `make_model`
-    and its name there, what the untrained network computes, the events, the settings, the speaker,
-    and the seed. Other files that the file imports don't count.
+    A kept fold is used again if all these are the same: the file that has `make_model`, the
+    function's name, what the untrained network computes, the events, the settings, the speaker and
+    the seed. Other files that the file imports don't count.
 
     Parameters
     ----------
     make_model : callable
-        Takes the number of units and the number of classes; returns a new, untrained network, which
-        maps frames (steps, batch, units) to class scores (batch, classes). A function, a lambda
-        function or a class. It draws its weights from torch's global generator, which is seeded.
+        A function, a lambda function or a class that takes the number of units and the number of
+        classes. It returns a new, untrained network, which maps frames (steps, batch, units) to
+        class scores (batch, classes). It draws its weights from torch's global generator, which is
+        seeded.
     events : Events
         The utterances, from `load_events`.
     epochs : int, optional

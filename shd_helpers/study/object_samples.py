@@ -45,9 +45,9 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     Returns
     -------
     dict of str to list of float
-        For each object, by its label and the SHA-256 of its file: a surrogate's gradient at 64
-        distances from the threshold, a neuron's spikes and membranes at a fixed current, or the
-        class scores of an untrained network for two fixed inputs.
+        A sample of each object, by its label and the SHA-256 of its file. Of a surrogate, it is the
+        gradient at 64 distances from the threshold. Of a neuron, it is the spikes and membranes at
+        a fixed current. Of a network, it is the class scores for two fixed inputs, untrained.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Pretrained networks: save a trained network in one small file, and load it again.
 
 A run folder holds everything about a run. A pretrained network is one ``.npz`` file with only what
-is needed to use the network: its weights by name, and `about`, a text in JSON with the run's
-parameters, the hashes of its data, its scores and the hash of its weights.
+is needed to use the network: its weights by name, and the entry `about`. That is a text in JSON
+with the run's parameters, the hashes of its data, its scores and the hash of its weights.
 """
 
 import hashlib

@@ -114,9 +114,9 @@ def summarize(
     """Return means and 95 % intervals of each configuration of a sweep.
 
     The interval is that of a mean over units: over seeds, or over speakers. Where each speaker has
-    the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units has
-    no spread of its own: it takes the standard deviation of its whole table, pooled over all
-    configurations as if they spread alike, with their degrees of freedom.
+    the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units
+    uses the standard deviation of its whole table. That is pooled over all configurations, with
+    their degrees of freedom, assuming that the spread is the same in all.
 
     Parameters
     ----------

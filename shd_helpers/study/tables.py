@@ -375,7 +375,7 @@ def read_table(name: str | Path) -> pd.DataFrame:
     path = table_path(name)
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
-        raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
+        raise TableError(f"{path}: no such table. Run its sweep, or choose one of these: {there}.")
     table = read_rows(path)
     table = table[table.status == "done"]
     if not len(table):

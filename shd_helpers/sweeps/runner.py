@@ -1,7 +1,7 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
-`run_sweep` reads the sweep's file, finds out which runs are missing from its table and the run
-folders, and executes them by papermill: on Dask's workers, or one after the other if this process
+`run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
+folders. It executes these by papermill: on Dask's workers, or one after the other if this process
 takes one share of the runs. sweeps/README.md says what happens when something goes wrong.
 """
 
@@ -92,8 +92,8 @@ def run_sweep(
     """Run what is missing of a sweep, and return its table.
 
     A run isn't executed again if the table has a row of its name that is done and has the same
-    hash, or else if its run folder has a finished run with this hash. The table is written as runs
-    end. Rows of other runs stay in it as they are.
+    hash. Nor is it if its run folder has a finished run with this hash. The table is written as
+    runs end, and rows of other runs stay in it as they are.
 
     Parameters
     ----------
@@ -643,11 +643,11 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--timeout",
         type=float,
         metavar="S",
-        help=f"seconds for one run; default: {RUN_S:g}",
+        help=f"seconds for one run (default: {RUN_S:g})",
     )
     workers = parser.add_mutually_exclusive_group()
     workers.add_argument(
-        "--workers", type=int, help="processes on this machine; default: one for each core"
+        "--workers", type=int, help="processes on this machine (default: one for each core)"
     )
     workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
@@ -662,6 +662,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run_from_command_line(name: str, arguments: argparse.Namespace) -> None:
     """Run one sweep; exit with status 1 if a run failed."""
     shard = None if arguments.shard is None else Shard.read(arguments.shard)
+    for text in arguments.set:
+        if "=" not in text:
+            raise SweepError(f"--set {quoted(text)}: must be NAME=VALUE, such as dataset=hd")
     table = run_sweep(
         name,
         dict(text.partition("=")[::2] for text in arguments.set),  # [::2] leaves out the "="

@@ -28,8 +28,8 @@ The sweep's name is ``widths_hd``, because the data set is part of it. Their run
 isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory, and the columns that vary come
 first in it. What a run leaves open keeps the default of the notebook.
 
-`read_sweep` checks all that can be known before the first run starts, because a mistake that shows
-up in the last of a hundred runs costs hours.
+`read_sweep` checks all that can be known before the first run starts. A mistake that shows up only
+in the last of a hundred runs would cost hours.
 """
 
 import itertools
@@ -204,7 +204,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}")
+        raise SweepError(f"{path}: no such file. In sweeps/ there are {there}")
     try:
         if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
@@ -253,8 +253,8 @@ def _check_content(written: Any) -> dict[str, Any]:
     if set(content) != set(types):
         keys = ", ".join(map(str, written)) if is_mapping else "none"
         raise ValueError(
-            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out); "
-            f"found: {keys}"
+            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out). "
+            f"Found: {keys}"
         )
     for key, kind in types.items():
         if not isinstance(content[key], kind):

@@ -84,7 +84,7 @@ class Shard(NamedTuple):
         if not 1 <= self.number <= self.total:
             raise SweepError(
                 f"--shard {self}: the shares have the numbers 1 to {self.total}. Start the whole "
-                "job array; tasks that have nothing to do end at once."
+                "job array. Tasks that have nothing to do end at once."
             )
 
     def take(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
