@@ -112,7 +112,7 @@ BAD = {
     "nothing": (of(np.zeros(0)), "0 samples"),
     "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "An utterance takes .* Cut longer"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
-    "a pipe": (os.mkfifo, "no audio that can be read .no file"),
+    "a pipe": (os.mkfifo, "no audio that can be read .not a file"),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
     "ultrasound": (of(tone(20_000, 0.05, 96_000), 96_000), NO_SPEECH),
     "a click": (of(CLICK + 0.005 * NOISE), "a click: over 50%"),

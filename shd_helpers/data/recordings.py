@@ -448,8 +448,10 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
         10 ms or longer than `longest_s`, or holds values that are not finite.
     """
     try:
+        if not path.exists():
+            raise RecordingError("no such file. Check the path.")
         if not path.is_file():
-            raise OSError("no file")
+            raise OSError("not a file")
         # As bytes, because soundfile refuses names with characters that the locale doesn't have.
         name = os.fsencode(path) if os.name == "posix" else path
         with soundfile.SoundFile(name) as file:

@@ -68,7 +68,9 @@ class Shard(NamedTuple):
         """
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None:
-            raise SweepError(f"--shard {quoted(text)}: must be as 3/20, the third of 20 shares")
+            raise SweepError(
+                f"--shard {quoted(text)}: must be like 3/20, which is the third of 20 shares"
+            )
         shard = cls(int(match[1]), int(match[2]))
         shard.check()
         return shard
