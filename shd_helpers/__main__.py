@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command and its arguments; default: those of the command line.
+        The command and its arguments. Default: those of the command line.
 
     Returns
     -------

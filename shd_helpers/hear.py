@@ -37,7 +37,7 @@ class Answer(NamedTuple):
         0 to 1: the digit's share in the softmax of the scores of the language's digits.
     accepted : bool or None
         True if the confidence reaches the network's threshold and no digit of another language
-        scores higher; None if the network has no threshold.
+        scores higher. None if the network has no threshold.
     warning : str
         A sentence about the recording; empty for none.
     """
@@ -86,7 +86,7 @@ class Listener:
         Raises
         ------
         RecordingError
-            If there is no such file, or it doesn't hold one utterance; the message names the file.
+            If there is no such file, or it doesn't hold one utterance. The message names the file.
         """
         return self.answer(read_utterance(Path(path)))
 
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
 
     Returns
     -------

@@ -111,7 +111,7 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """Take a reference apart, without looking for its file.
+    """Split a reference into its file, name and arguments, without looking for the file.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float
     Returns
     -------
     dict of str to float
-        Seconds from the sound to the answer, and for each second of speech; empty if a tool is
+        Seconds from the sound to the answer, and for each second of speech. Empty if a tool is
         missing.
     """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

@@ -139,7 +139,7 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
     about : dict
         Versions, or the problem.
     counts : ndarray or None
-        Output spikes, shape (utterances, classes); None if there was a problem.
+        Output spikes, shape (utterances, classes). None if there was a problem.
     """
     try:
         python = environment(reader.packages)

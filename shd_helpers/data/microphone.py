@@ -77,7 +77,7 @@ def read_utterance(path: Path) -> RecordedUtterance:
     Parameters
     ----------
     path : Path
-        A sound file of up to a minute; see `encode_utterance`.
+        A sound file of up to a minute. See `encode_utterance`.
 
     Returns
     -------

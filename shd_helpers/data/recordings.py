@@ -320,7 +320,7 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
     Parameters
     ----------
     path : Path
-        The recording; see `encode_file`. A clipped one is read with a warning.
+        The recording. See `encode_file`. A clipped one is read with a warning.
 
     Returns
     -------

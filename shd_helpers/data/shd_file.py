@@ -115,7 +115,7 @@ def read_shd(path: str | Path) -> Utterances:
     Raises
     ------
     DatasetError
-        If the file is missing, damaged or breaks a rule of the layout; the message names the
+        If the file is missing, damaged or breaks a rule of the layout. The message names the
         file, the utterance and the remedy.
     """
     with _opened_hdf5(path) as file:
@@ -482,7 +482,7 @@ def why_no_class_name(name: str) -> str:
     Returns
     -------
     str
-        Part of a sentence; empty if it can be one.
+        Part of a sentence. Empty if it can be one.
     """
     if not name.strip():
         return "a class needs a name"
@@ -546,7 +546,7 @@ def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
     keys : sequence of str
         The file's class names, in the order of its labels.
     language : str
-        A key of `LANGUAGES`; see `used_classes`.
+        A key of `LANGUAGES`. See `used_classes`.
 
     Returns
     -------

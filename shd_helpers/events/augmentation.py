@@ -27,7 +27,7 @@ class Augmentation:
     Raises
     ------
     ValueError
-        If a limit is out of its range; the message names it.
+        If a limit is out of its range. The message names it.
     """
 
     shift_units: int = later(0, (0, 700))  # most units that an utterance moves up or down

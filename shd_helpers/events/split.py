@@ -50,7 +50,7 @@ class Split:
     Raises
     ------
     ValueError
-        If a value is out of its range, or two don't go together; the message names them.
+        If a value is out of its range, or two don't go together. The message names them.
     """
 
     protocol: str = later("official", ("official", "leave_one_speaker_out", "everybody"))
@@ -312,7 +312,7 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     events : Events
         The utterances.
     speakers : sequence of int, optional
-        Who is held out, in this order; default: every speaker, ascending. All other speakers train,
+        Who is held out, in this order. Default: every speaker, ascending. All other speakers train,
         whether they are among these or not.
 
     Returns

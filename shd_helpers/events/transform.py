@@ -60,7 +60,7 @@ class SpikesToFrames:
         Raises
         ------
         ValueError
-            If times or units can't be those of spikes; the message says what to do.
+            If times or units can't be those of spikes. The message says what to do.
         """
         grid = self.downsampling
         bins, units = _bins_and_units(spikes)

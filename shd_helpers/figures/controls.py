@@ -117,7 +117,7 @@ def explore(
     Returns
     -------
     Figure or None
-        The figure if no person runs the cell; None if the controls are displayed.
+        The figure if no person runs the cell. None if the controls are displayed.
     """
     line = update()
     png(figure)

@@ -337,9 +337,9 @@ _add_one_vector = _row_adder(1)
 
 @compiled
 def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
-    """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
+    """Add some rows of a matrix, one after the other, to a part of one row of another matrix.
 
-    n is a multiple of LANES; an index is below 2^31.
+    It does ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low : low + n]``.
 
     Parameters
     ----------
@@ -562,7 +562,7 @@ def event_list(space, i):
     space : Workspace
         What this thread uses for each utterance.
     i : int
-        The layer; the number of layers for what the last one emits.
+        The layer. The number of layers stands for the list that the last layer emits.
 
     Returns
     -------

@@ -392,7 +392,7 @@ def check_behavior(
     Parameters
     ----------
     numbers : tuple of str
-        The version numbers to check; default: all. Whoever writes a run needs `NUMERICS` alone,
+        The version numbers to check. Default: all. Whoever writes a run needs `NUMERICS` alone,
         because the run's hash holds the content of its data files.
     without : tuple of str
         Names of cases that aren't computed, from `idle_cases`.
@@ -400,7 +400,7 @@ def check_behavior(
     Raises
     ------
     BehaviorError
-        If the results differ from a number's; the message names cases, number and remedy.
+        If the results differ from a number's. The message names cases, number and remedy.
     """
     message = report(numbers, without)
     if message:

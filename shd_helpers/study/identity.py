@@ -146,7 +146,7 @@ def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `objects_sha256`: name and SHA-256 of each file, with spaces between them; empty if no
+        `objects_sha256`: name and SHA-256 of each file, with spaces between them. Empty if no
         setting refers to a file.
 
     Raises
@@ -278,7 +278,7 @@ def current_values(name: str) -> dict[Any, Any]:
     Returns
     -------
     dict
-        Today's values by the first ones; empty if none was renamed.
+        Today's values by the first ones. Empty if none was renamed.
     """
     return {first: today for today, first in FIRST_VALUES.get(name, {}).items()}
 

@@ -275,11 +275,11 @@ def judge(
     events : Events
         The utterances, from `load_events`.
     epochs : int, optional
-        Passes over the training utterances; default: 30, or those of the options.
+        Passes over the training utterances. Default: 30, or those of the options.
     seeds : sequence of int
         The network is trained once for each, with other weights and another order of utterances.
     speakers : sequence of int, optional
-        Who is held out in turn; default: every speaker. Speakers who aren't named train in every
+        Who is held out in turn. Default: every speaker. Speakers who aren't named train in every
         fold, so a fold is the same as without this argument.
     device : str
         Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the

@@ -406,7 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
     """
     given = _parsed(arguments)
     try:

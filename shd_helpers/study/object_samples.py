@@ -156,7 +156,7 @@ def read_samples(path: Path) -> Samples:
     Returns
     -------
     dict
-        See `samples_of`; empty if there is no such file.
+        See `samples_of`. Empty if there is no such file.
 
     Raises
     ------

@@ -124,7 +124,7 @@ def check_run_folder(folder: Path) -> None:
     Raises
     ------
     RunError
-        If it is a link or a mount point; the message says what to do.
+        If it is a link or a mount point. The message says what to do.
     """
     if reason := _why_fixed(folder):
         raise RunError(
@@ -560,7 +560,8 @@ def _read_files(folder: Path, info: dict[str, Any]) -> Run:
 def read_info(folder: Path) -> dict[str, Any]:
     """Read the `run.json` of a run folder.
 
-    A complete run that waits for its name gets it first.
+    If a process was killed when its run was complete, but hadn't replaced the folder yet, the
+    replacement is finished first.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     Returns
     -------
     dict or None
-        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
+        The columns `MEASURED`: accuracies as fractions, costs, seconds. NaN where nothing was
         measured. And the columns `PROVENANCE`: texts, empty where an older run lacks them.
     """
     try:

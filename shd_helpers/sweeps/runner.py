@@ -104,11 +104,11 @@ def run_sweep(
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
-        Which runs are executed, and by which processes; default: all that are missing, by one
+        Which runs are executed, and by which processes. Default: all that are missing, by one
         process for each core of this machine. Workers elsewhere see the same files under the same
         paths.
     timeout_s : float, optional
-        Time that one run may take, seconds; default: 6 hours.
+        Time that one run may take, seconds. Default: 6 hours.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def missing(
     again : str, optional
         Execute the runs with this text in their name anyway.
     runs : sequence of RunSpec, optional
-        The runs of a share of the sweep; default: all.
+        The runs of a share of the sweep. Default: all.
 
     Returns
     -------
@@ -340,7 +340,7 @@ def own_rows(
         The tracebacks of the runs that failed. Where an earlier result of the same run is in the
         file, the file keeps it, but the row that is returned is the failed one.
     runs : sequence of RunSpec, optional
-        The runs of a share of the sweep; default: all.
+        The runs of a share of the sweep. Default: all.
 
     Returns
     -------
@@ -682,7 +682,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
     """
     given = _parsed(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

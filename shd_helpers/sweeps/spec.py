@@ -91,7 +91,7 @@ _TYPE_NAMES: dict[Any, str] = {
 
 
 class SweepError(ValueError):
-    """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
+    """A sweep can't start or continue; the message names the file and the key, or the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,7 +305,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     Raises
     ------
     SweepError
-        If a key, a parameter's name or a value's type is wrong; the message names file and key.
+        If a key, a parameter's name or a value's type is wrong. The message names file and key.
     DatasetError
         If a data set can't be found.
     """

@@ -163,7 +163,7 @@ class Cluster:
 
 @contextmanager
 def connect(workers: Workers) -> Iterator[Cluster]:
-    """Connect to a Dask cluster for a sweep; a cluster that is started here ends with the block.
+    """Connect to a Dask cluster for a sweep, or start one that ends with the block.
 
     Parameters
     ----------
