@@ -131,7 +131,7 @@ def test_a_mistake_ends_the_study_before_it_starts(
 
 
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
-    """In the place of papermill stands a function that writes the file and may fail."""
+    """Instead of papermill, a function writes the file and may fail."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     orders = [""] * 4
     lessons = []
@@ -173,7 +173,7 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
 
 
 def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch, capsys):
-    """In the place of papermill stands a function in which each waits for the other."""
+    """Instead of papermill, a function runs in which each waits for the other."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     begun = {path.name: Event() for path in OF_A_RUN[:2]}
 
@@ -192,7 +192,7 @@ def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("fails", [0, 1])
 def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fails):
-    """In the place of papermill: one fails, and the other would execute cells for a minute."""
+    """Instead of papermill, one fails, and the other would execute cells for a minute."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     both = OF_A_RUN[:2]
 
@@ -260,7 +260,7 @@ def test_a_run_folder_that_is_a_link_is_refused_before_the_first_notebook(
 
 
 def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
-    """In the place of papermill stands a function that fails as it does then, or later."""
+    """Instead of papermill, a function fails as it does then, or later."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     calls = []
 

@@ -164,7 +164,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
     name : str
         Of the run folder.
     done : set of str
-        Readers that are passed over.
+        Readers that are skipped.
 
     Yields
     ------

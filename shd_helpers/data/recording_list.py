@@ -203,7 +203,7 @@ def _is_text(name: str) -> bool:
     """Tell whether a file's name is UTF-8, in which files of spikes have their texts."""
     try:
         name.encode()
-    except UnicodeEncodeError:  # Python has put surrogates in the place of other bytes
+    except UnicodeEncodeError:  # Python has replaced other bytes by surrogates
         return False
     return True
 

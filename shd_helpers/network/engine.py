@@ -111,7 +111,7 @@ def unsupported_reason(model: nn.Module) -> str | None:
 def unsupported_forward(model: nn.Module) -> str | None:
     """Say why a circuit can't compute a network.
 
-    Circuits know layers of `Leaky` neurons that are reset by subtraction, and delays of the input
+    Circuits have layers of `Leaky` neurons that are reset by subtraction, and delays of the input
     alone. The surrogate doesn't matter, because only the backward pass uses it.
 
     Parameters

@@ -24,7 +24,7 @@ own, often only one of no steps (`delays_of`).
 2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
    product of weights and input, without its multiplications by zero. A delayed copy of the events
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
-   event that would arrive after the last step is passed over.
+   event that would arrive after the last step is ignored.
 3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
    membrane potential of step t, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
@@ -659,7 +659,7 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
             add_to_adaptation(neurons, mem, t, spiked, adaptation)
         events_out.starts[t] = n_events
         for eight in range(width // 8):
-            if eights[eight]:  # few neurons spike: most eights are passed over at once
+            if eights[eight]:  # few neurons spike: most eights are skipped
                 for j in range(8 * eight, 8 * eight + 8):
                     # Each is written, and stays only if the count goes on: no branch, which the
                     # processor would guess wrongly. The list has eight entries more for that.

@@ -162,7 +162,7 @@ def _check_kernel() -> None:
 
     kernel = KernelSpecManager().get_kernel_spec(KERNEL)
     program = kernel.argv[0] if kernel.argv else ""
-    # Jupyter puts its own Python in the place of these names
+    # Jupyter replaces these names by its own Python
     if program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"):
         return
     own = Path(sys.executable)
