@@ -192,7 +192,7 @@ def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("fails", [0, 1])
 def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fails):
-    """Instead of papermill, one fails, and the other would execute cells for a minute."""
+    """Instead of papermill, one function fails, and another one would run for a minute."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     both = OF_A_RUN[:2]
 
