@@ -1,13 +1,13 @@
 """Count how often utterances that judge a network were looked at.
 
-``python -m scripts.looks`` reads every version of every table of the Heidelberg Digits (``hd``) in
-the git history, so that a table that left the tree still counts. It adds the looks that left no
-table, which `NO_TABLE` lists by hand with their sources. It writes ``results/looks.csv`` and
-``results/looks_best.csv``, and puts the tables made of them into ``results/README.md``.
+``python -m scripts.looks`` reads all versions of the tables of the Heidelberg Digits (``hd``) in
+the git history. So a table that was removed still counts. It adds the looks without a table, which
+`NO_TABLE` lists by hand with their sources. It writes ``results/looks.csv`` and
+``results/looks_best.csv``, and puts tables made from them into ``results/README.md``.
 
-One *look* is one set of test utterances scored with one network: a run of a sweep, or a network
-that was changed after training (rounded, disturbed) and scored again. The same look in a later
-version of a table, or in another table, counts once. It is recognized by its scores, because
+One *look* is one set of test utterances scored with one network. The network is that of a run of a
+sweep, or it was changed after training (rounded, disturbed) and scored again. The same look in a
+later version of a table, or in another table, counts once. It is recognized by its scores, because
 hashes and names of configurations were migrated.
 """
 
@@ -749,7 +749,7 @@ def with_tables(page: str, tables: str) -> str:
 def main() -> None:
     """Count, and write both tables and the page that quotes them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.looks", description=__doc__)
-    parser.add_argument("commit", nargs="?", default="HEAD", help="count up to it")
+    parser.add_argument("commit", nargs="?", default="HEAD", help="the last commit to count")
     history = History(ROOT, parser.parse_args().commit)
     if not history.is_complete():
         sys.exit("This clone lacks old commits, which are counted. Run: git fetch --unshallow")

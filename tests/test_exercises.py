@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.course.exercises import EXERCISES, MISTAKES, changed, check, judge
+from shd_helpers.course.exercises import EXERCISES, MISTAKES, changed, check, feedback
 from shd_helpers.study import interval
 from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells
 
@@ -45,7 +45,7 @@ def test_untouched_and_right(name, capsys):
 )
 def test_each_usual_mistake_gets_its_hint(name, mistake):
     solution = SOLUTIONS[name]
-    assert judge(changed(solution, *mistake["change"]), solution) == (
+    assert feedback(changed(solution, *mistake["change"]), solution) == (
         f"not yet right: {mistake['hint']}"
     )
 
@@ -94,7 +94,7 @@ def binomial(right, speaker):
     ],
 )
 def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):
-    assert hint in judge(written, SOLUTIONS[name])
+    assert hint in feedback(written, SOLUTIONS[name])
 
 
 def otherwise_right(currents, beta, spike):
@@ -121,7 +121,7 @@ def otherwise_right(currents, beta, spike):
     ],
 )  # fmt: skip
 def test_another_order_of_sums_is_right_to_the_last_bit(name, written):
-    assert judge(written, SOLUTIONS[name]).startswith("right: ")
+    assert feedback(written, SOLUTIONS[name]).startswith("right: ")
 
 
 def test_the_interval_is_the_studys():

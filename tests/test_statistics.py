@@ -171,7 +171,7 @@ def test_what_is_not_paired_is_refused(other):
     twice = runs(A).assign(seed=[0, 1, 2, 2])
     with pytest.raises(ValueError, match="not paired"):
         difference(twice, twice, "test_seen_accuracy")
-    with pytest.raises(ValueError, match="needs two"):
+    with pytest.raises(ValueError, match="needs at least 2"):
         difference(runs(A[:1]), runs(B[:1]), "test_seen_accuracy")
 
 

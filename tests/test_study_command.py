@@ -111,7 +111,7 @@ VALIDATES_7 = "-p", "validation", "speaker", "-p", "validation_speakers", "7"
     [
         (("-p", "dataset", "no/such/folder"), "no such folder"),
         (("-p", "dataset", "{toy}", "-p", "slop", "2.0"), "parameter 'slop': unknown"),
-        (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "is of type str"),
+        (("-p", "dataset", "{toy}", "-p", "slope", "steep"), "'steep' must be a number"),
         (("-p", "dataset", "{toy}", "-p", "shift_units", "500"), "shift_units 500: must be below"),
         (("-p", "dataset", "{toy}", "-p", "run_name", "a b"), "run_name 'a b': must be letters"),
         (("-p", "dataset", "{toy}", *VALIDATES_7), "validation_speakers 7: no such speaker here"),
@@ -131,7 +131,7 @@ def test_a_mistake_ends_the_study_before_it_starts(
 
 
 def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_path, monkeypatch):
-    """In the place of papermill stands a function that writes the file and may fail."""
+    """Instead of papermill, a function writes the file and may fail."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     orders = [""] * 4
     lessons = []
@@ -173,7 +173,7 @@ def test_executed_notebooks_stay_until_all_of_their_successors_have_ended(tmp_pa
 
 
 def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch, capsys):
-    """In the place of papermill stands a function in which each waits for the other."""
+    """Instead of papermill, a function runs in which each waits for the other."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     begun = {path.name: Event() for path in OF_A_RUN[:2]}
 
@@ -192,7 +192,7 @@ def test_notebooks_beside_the_others_run_at_the_same_time(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("fails", [0, 1])
 def test_a_notebook_that_fails_stops_those_beside_it(tmp_path, monkeypatch, fails):
-    """In the place of papermill: one fails, and the other would execute cells for a minute."""
+    """Instead of papermill, one function fails, and another one would run for a minute."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     both = OF_A_RUN[:2]
 
@@ -239,7 +239,10 @@ def test_a_run_that_another_process_executes_is_left_alone(
     given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *given])
     held = execution_lock(tmp_path / "runs" / "toy")
-    with held, pytest.raises(SystemExit, match=r"toy: another process runs the study there"):
+    with (
+        held,
+        pytest.raises(SystemExit, match=r"toy: another process runs the study there.*run_name"),
+    ):
         main()
 
 
@@ -252,12 +255,12 @@ def test_a_run_folder_that_is_a_link_is_refused_before_the_first_notebook(
     monkeypatch.setenv("SHD_RUNS_DIR", str(runs))
     given = ["-p", "dataset", str(toy_dir), "-p", "batch_size", "8"]
     monkeypatch.setattr(sys, "argv", ["study", *given])
-    with pytest.raises(SystemExit, match=r"runs/toy: is a link to .*Take another run_name"):
+    with pytest.raises(SystemExit, match=r"runs/toy: is a link to .*Choose another run_name"):
         main()
 
 
 def test_a_kernel_that_dies_before_its_first_cell_is_started_again(tmp_path, monkeypatch):
-    """In the place of papermill stands a function that fails as it does then, or later."""
+    """Instead of papermill, a function fails as it does then, or later."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     calls = []
 

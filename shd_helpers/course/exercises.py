@@ -56,7 +56,7 @@ def check(function: Callable, solution: Callable) -> Callable:
     callable
         The reader's function if it is right, else the solution.
     """
-    verdict = judge(function, solution)
+    verdict = feedback(function, solution)
     if not verdict.startswith("right"):
         print(f"{verdict}\nThe notebook goes on with the study's own.")
         return solution
@@ -74,14 +74,14 @@ def _keep(function: Callable, solution: Callable) -> None:
         return
     alone = dict(my_network.IMPORTED)
     exec(text, alone)
-    if judge(alone[name], solution).startswith("right"):
+    if feedback(alone[name], solution).startswith("right"):
         my_network.keep(name, text)
     else:
         print("It isn't kept for my_network.py, because it needs something from other cells.")
 
 
-def judge(function: Callable, solution: Callable) -> str:
-    """Compare the reader's function with the solution.
+def feedback(function: Callable, solution: Callable) -> str:
+    """Return what to say about the reader's function, compared with the solution.
 
     Parameters
     ----------

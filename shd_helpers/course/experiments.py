@@ -181,7 +181,7 @@ class Experiment:
         str
             The sentence, with one of `PREDICTIONS`.
         """
-        # half of the 95 % interval of a difference between two shares of so many utterances
+        # half of the 95 % interval of a difference between two shares of n_validation utterances
         share = (base + accuracy) / 200
         chance = 196 * np.sqrt(2 * share * (1 - share) / self._n_validation)
         if abs(accuracy - base) <= chance:

@@ -1,4 +1,4 @@
-"""Figures and controls of the notebooks, in one look; nothing else imports this."""
+"""Figures and controls of the notebooks, in one style; only notebooks import this."""
 
 from lazy_loader import attach
 

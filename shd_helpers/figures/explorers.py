@@ -39,7 +39,7 @@ def downsampling(
     sound: Callable[[str, int, int], bytes | None] | None = None,
     name_of: Callable[[int], str] = str,
 ) -> Figure | None:
-    """Explore how one utterance is cropped, binned and pooled.
+    """Show how one utterance is cropped, binned and pooled, with controls.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def downsampling(
     sound : callable, optional
         Takes class, speaker and take; returns the recording as a WAV file.
     name_of : callable, optional
-        Takes a speaker's number, returns the speaker's name; see `data.speaker_name`.
+        Takes a speaker's number, returns the speaker's name. See `data.speaker_name`.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def _fine_histogram(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figure | None:
-    """Explore a surrogate's derivative, and how much of an error it passes on to which membranes.
+    """Show a surrogate's derivative, and which membranes get how much of an error.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def utterances(
     step_ms: float,
     name_of: Callable[[int], str] = str,
 ) -> Figure | None:
-    """Explore test utterances in the network, with class scores that add up over time.
+    """Show how the network classifies test utterances step by step, with controls.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ MOST_LAYERS = 20  # hidden ones
 class NetworkConfig:
     """A network's settings; the defaults are the study's.
 
-    With ``network="convolutional"`` the other settings but `ensemble_size` change nothing, and
-    neither do they if `network` refers to a function of the user's own. Such references, as
-    ``mine.py:name``, are described in `shd_helpers.objects`.
+    Most settings describe the spiking network. With ``network="convolutional"``, or with a
+    reference to a function of the user's own, only `ensemble_size` has an effect beside `network`.
+    `shd_helpers.objects` describes such references, which look like ``mine.py:name``.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class NetworkConfig:
     hidden_delays: str = later("")
 
     def __post_init__(self) -> None:
-        """Refuse what can't be built."""
+        """Check that such a network can be built."""
         check_settings(self)
         for name, choices in (
             ("network", NETWORKS),
@@ -108,7 +108,7 @@ class NetworkConfig:
 
     @property
     def hidden_copies(self) -> tuple[int, ...]:
-        """How many copies of each hidden layer's spikes the next layer gets."""
+        """How many copies of each hidden layer's spikes the next layer receives."""
         given = _numbers("hidden_delays", self.hidden_delays, MOST_COPIES)
         return given or len(self.hidden_sizes) * (1,)
 

@@ -24,7 +24,7 @@ own, often only one of no steps (`delays_of`).
 2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
    product of weights and input, without its multiplications by zero. A delayed copy of the events
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
-   event that would arrive after the last step is passed over.
+   event that would arrive after the last step is ignored.
 3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
    membrane potential of step t, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
@@ -83,7 +83,7 @@ from numba.extending import intrinsic
 
 from shd_helpers.compiled import compiled
 
-LANES = 16  # rows are padded to whole vectors of so many float32, and begin at a cache line
+LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 STEPS_TOGETHER = 4  # whose products with the next layer's weights are computed together
 ROWS_TOGETHER = 20  # of these weights, which stay in the cache for all of these steps
 ROWS_AT_ONCE = 5  # of these weights, which are added up in registers
@@ -337,9 +337,9 @@ _add_one_vector = _row_adder(1)
 
 @compiled
 def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
-    """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
+    """Add some rows of a matrix, one after the other, to a part of one row of another matrix.
 
-    n is a multiple of LANES; an index is below 2^31.
+    It does ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low : low + n]``.
 
     Parameters
     ----------
@@ -562,7 +562,7 @@ def event_list(space, i):
     space : Workspace
         What this thread uses for each utterance.
     i : int
-        The layer; the number of layers for what the last one emits.
+        The layer. The number of layers stands for the list that the last layer emits.
 
     Returns
     -------
@@ -659,7 +659,7 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
             add_to_adaptation(neurons, mem, t, spiked, adaptation)
         events_out.starts[t] = n_events
         for eight in range(width // 8):
-            if eights[eight]:  # few neurons spike: most eights are passed over at once
+            if eights[eight]:  # few neurons spike: most eights are skipped
                 for j in range(8 * eight, 8 * eight + 8):
                     # Each is written, and stays only if the count goes on: no branch, which the
                     # processor would guess wrongly. The list has eight entries more for that.

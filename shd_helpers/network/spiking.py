@@ -165,16 +165,16 @@ class SpikingNetwork(nn.Module):
         Length of a time step. Betas keep the time constant that `config` has at 3 ms.
     delays : sequence of int, optional
         Steps by which copies of the input arrive late, instead of those of `config`. Every copy
-        has weights of its own, so that a neuron can wait for an early event until a late one is
-        there.
+        has weights of its own, so that a neuron can respond to an early event and a later one at
+        the same step.
     spike_grad : callable, optional
         Any function that snntorch takes as `spike_grad`, instead of the surrogate of `config`.
     neuron : callable, optional
         ``neuron(n, **options)`` returns n neurons that follow snntorch's convention (see
         `network.neurons`), such as ``lambda n, **options: snn.Synaptic(0.9, 0.8, **options)``. The
         options are `spike_grad` and, for the output neurons of the readout "membrane",
-        ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then count for
-        nothing. Default: the neurons of `config`.
+        ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then have no
+        effect. Default: the neurons of `config`.
 
     Attributes
     ----------
@@ -293,7 +293,7 @@ class SpikingNetwork(nn.Module):
         return has_no_reset and bool(torch.isinf(lif.threshold).all())
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
-        """Return the class scores that the readout makes of a recording.
+        """Return the class scores that the readout computes from the output layer's states.
 
         Parameters
         ----------
@@ -367,7 +367,7 @@ class SpikingNetwork(nn.Module):
                 spk_by_layer[i].append(spk)
                 mem_by_layer[i].append(states[i][-1])
         for _, lif in layers:
-            lif.reset_mem()  # otherwise the last states would keep the way to the gradients alive
+            lif.reset_mem()  # otherwise the last states would keep the graph of gradients alive
         recorded = slice(None) if hidden else slice(-1, None)  # the output layer is last
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spk_by_layer[recorded]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mem_by_layer[recorded]]
@@ -435,7 +435,7 @@ def _checked_delays(
     return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
-# What decides which currents, spikes and scores a network has.
+# The methods that determine a network's currents, spikes and scores.
 _METHODS = (
     "forward",
     "record",

@@ -106,10 +106,10 @@ def _lock(folder: Path) -> FileLock:
             raise
     except Timeout:
         raise RunError(
-            f"{folder}: another process writes this run. Wait for it, or take another run_name."
+            f"{folder}: another process writes this run. Wait for it, or choose another run_name."
         ) from None
     except OSError as error:
-        raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
+        raise RunError(f"{folder}: can't be written ({error}). Choose another run_name.") from error
     return lock
 
 
@@ -124,12 +124,12 @@ def check_run_folder(folder: Path) -> None:
     Raises
     ------
     RunError
-        If it is a link or a mount point; the message says what to do.
+        If it is a link or a mount point. The message says what to do.
     """
     if reason := _why_fixed(folder):
         raise RunError(
-            f"{folder}: {reason}, which can't be renamed when the run ends. Take another run_name, "
-            "or move it away; to keep all runs on another disk, name a folder there in "
+            f"{folder}: {reason}, which can't be renamed when the run ends. Choose another "
+            "run_name, or move it away. To keep all runs on another disk, name a folder there in "
             "SHD_RUNS_DIR."
         )
 
@@ -190,8 +190,9 @@ def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
             write(self, *arguments, **options)
         except OSError as error:
             raise RunError(
-                f"{self._folder}: can't be written ({error}). Free some space there, or take "
-                "another disk (SHD_RUNS_DIR), and run it again; the run before is as it was."
+                f"{self._folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
             ) from error
 
     return named
@@ -312,7 +313,10 @@ class RunWriter:
             If a loss or a score is no finite number; the earlier run stays.
         """
         if not self._lock.is_locked:
-            raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
+            raise RunError(
+                f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
+                "one with another RunWriter"
+            )
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
         self.info["wall_s"] = {
             "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
@@ -556,7 +560,8 @@ def _read_files(folder: Path, info: dict[str, Any]) -> Run:
 def read_info(folder: Path) -> dict[str, Any]:
     """Read the `run.json` of a run folder.
 
-    A complete run that waits for its name gets it first.
+    If a process was killed when its run was complete, but hadn't replaced the folder yet, the
+    replacement is finished first.
 
     Parameters
     ----------

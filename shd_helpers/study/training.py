@@ -34,13 +34,13 @@ class TrainConfig:
     lr_step: int = setting(10, (1, 100_000))  # epochs after which the learning rate falls to half
 
     def __post_init__(self) -> None:
-        """Refuse what can't be trained with."""
+        """Check that each value is in its range."""
         check_settings(self)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `fit` does besides, if it is asked to."""
+    """Options of `fit`: augmentation, quantization, engine and printing."""
 
     augmentation: Augmentation | None = None  # changes the training utterances anew in every epoch
     quantization: Quantization | None = None  # its `quantized_epochs` last train low-precision
@@ -49,7 +49,7 @@ class TrainOptions:
 
 
 class Metrics(NamedTuple):
-    """Means over utterances."""
+    """Loss and accuracy, as means over utterances."""
 
     loss: float  # cross-entropy of the class scores, nats
     accuracy: float  # fraction, 0..1
@@ -265,7 +265,8 @@ def _check_finite(model: Network, metrics: Mapping[str, float], rate: float) -> 
         if not bool(torch.isfinite(values).all()):
             raise ValueError(
                 f"epoch {metrics['epoch']}: a loss or weight is no finite number any more. Most "
-                f"likely lr {rate:g} is too large, or slope: snntorch's narrow sigmoid overflows"
+                f"likely the learning rate, lr {rate:g}, is too large. A sigmoid surrogate "
+                "overflows if its slope is too large. Try half of these values"
             )
 
 
