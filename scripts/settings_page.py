@@ -17,10 +17,10 @@ PAGE = ROOT / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
-A run of notebook 3 has these settings. You can change them in the notebook's first code cell, with \
-`make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep file](../sweeps/README.md). \
-In Python, `Recipe` combines them. The defaults are the study's. A value that is out of its range \
-is refused before anything is trained.
+A run of notebook 3 has these settings. You can change them in the notebook's first code cell, \
+with `make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep \
+file](../sweeps/README.md). In Python, `Recipe` combines them. The defaults are the study's. A \
+value that is out of its range is refused before anything is trained.
 """
 CLOSING = """\
 `shift_units`, `shift_ms`, `stretch` and `dropout` change the training utterances anew in each \
@@ -62,7 +62,8 @@ DESCRIPTIONS = {
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
         "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
-        "ensemble_size": "number of networks that are trained separately. Their scores are averaged",
+        "ensemble_size": "number of networks that are trained separately. Their scores are "
+        "averaged",
     },
     "Training": {
         "epochs": "passes over the training utterances",
