@@ -40,8 +40,8 @@ CARDS = (
         "`Listener` use it by default.",
         "An ensemble of four spiking networks with shared weights, delays, learned per-neuron "
         "time constants and thresholds, and a readout from membrane potentials. 20 classes.",
-        "It needs about eight times the accumulates of *small*. Its limit for the confidence was found "
-        "with networks of ten classes, and keeps its promise on `hd` only.",
+        "It needs about eight times the accumulates of *small*. Its limit for the confidence was "
+        "found with networks of ten classes, and keeps its promise on `hd` only.",
     ),
     Card(
         "small",
