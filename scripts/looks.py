@@ -142,7 +142,7 @@ NO_TABLE = (
         2,
         "",
         "2026-11-25",
-        "docs/data.md",
+        "docs/cochlea.md",
     ),
     Look(
         "the study's network with seed 0 on another processor",
