@@ -17,10 +17,12 @@ PAGE = ROOT / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
-A run of notebook 3 has these settings. You can change them in the notebook's first code cell, \
+A run of notebook 3 has these settings. You can change them in the notebook, \
 with `make study ARGS="-p epochs 10"`, with papermill's `-p`, or in a [sweep \
 file](../sweeps/README.md). In Python, `Recipe` combines them. The defaults are the study's. A \
 value that is out of its range is refused before anything is trained.
+
+Try the settings with a star first.
 """
 CLOSING = """\
 `shift_units`, `shift_ms`, `stretch` and `dropout` change the training utterances anew in each \
@@ -29,6 +31,11 @@ made once. [data.md](data.md#training-validation-and-test) explains the protocol
 
 This page is generated: `python -m scripts.settings_page`.
 """
+# The ten that notebook 3 proposes to a reader.
+STARRED = {
+    *("dataset", "seed", "n_hidden", "beta", "surrogate", "slope", "epochs", "batch_size", "lr"),
+    "score_test",
+}
 # What each setting means. Groups are in the order of a run.
 DESCRIPTIONS = {
     "Data": {
@@ -125,7 +132,7 @@ def default_of(field: Field) -> str:
         In Markdown. A circuit's default is the empty text.
     """
     value = "" if field.name == "circuit" else field.default
-    return f"`{value!r}`"
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value!r}`"
 
 
 def allowed_of(field: Field) -> str:
@@ -173,7 +180,8 @@ def render() -> str:
         lines.append(f"| **{group}** | | | |")
         for name, meaning in settings.items():
             field = of[name]
-            row = (f"`{name}`", default_of(field), allowed_of(field), meaning)
+            star = " *" if name in STARRED else ""
+            row = (f"`{name}`{star}", default_of(field), allowed_of(field), meaning)
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join([*lines, "", CLOSING])
 
