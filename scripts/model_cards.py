@@ -100,10 +100,10 @@ print(Listener("reference", language="english").hear("digit.wav"))
 
 @OVERVIEW@
 
-*Tested on nobody* means that all twelve speakers trained the network. Its accuracy must be \
+*Tested on no speaker* means that all twelve speakers trained the network. Its accuracy must be \
 inferred from networks of the same settings that were tested on held-out speakers.
 
-## What is true of all of them
+## All networks
 
 * **Training data.** The [Heidelberg Digits](../../docs/data_card.md), encoded as spikes by a \
 model of the inner ear. *reference* and *small* were trained on all twelve speakers, and the \
@@ -114,9 +114,9 @@ added. The settings are in [networks.yaml](../../sweeps/networks.yaml) and \
 * **Groups of speakers.** We report accuracy for seen and unseen speakers, and for each language \
 where a network has both. The data set has more information about its speakers, such as age and \
 gender. We don't use it, and twelve people are too few for such groups.
-* **Limits.** Twelve people recorded digits in a studio. These networks know no other words. A \
-sound that is no digit also gets a class, unless the network abstains. Don't use them where a \
-wrong answer can harm somebody. [The data card](../../docs/data_card.md) lists other limits.
+* **Limits.** Twelve people recorded digits in a studio. These networks can't recognize other \
+words. A sound that is no digit also gets a class, unless the network abstains. Don't use them \
+where a wrong answer can harm somebody. [The data card](../../docs/data_card.md) lists other limits.
 * **License.** The weights have the study's [MIT license](../../LICENSE). The recordings are by \
 B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, [The Heidelberg Spiking Data \
 Sets](https://doi.org/10.1109/TNNLS.2020.3044364) (2022), \
@@ -379,7 +379,7 @@ def render() -> str:
     overview = []
     for card in CARDS:
         anchor = card.name.replace(" ", "-")
-        tested = "nobody" if card.is_for_use else "the official test file"
+        tested = "no speaker" if card.is_for_use else "the official test file"
         classes = "10" if card.name.startswith(("study", "circuit")) else "20"
         link = f"[{card.name}](#{anchor})"
         overview.append((link, classes, parameters_of(card), tested))
