@@ -57,11 +57,11 @@ help:
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, import layering, and phrases that the style rejects"
 	@echo "make slow       the tests that take minutes"
-	@echo "make mutations  change the code in 24 ways; the check before rows are reused must find each"
+	@echo "make mutations  change the code in 27 ways; the check before rows are reused must find each"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
-	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
+	@echo "make site       README, documents, API and notebooks as pages with a search: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv, caches and compiled code; data/ and runs/ stay"
 	@echo

@@ -142,7 +142,7 @@ NO_TABLE = (
         2,
         "",
         "2026-11-25",
-        "docs/data.md",
+        "docs/cochlea.md",
     ),
     Look(
         "the study's network with seed 0 on another processor",
@@ -698,8 +698,8 @@ def _table_of_others(looks: pd.DataFrame) -> list[str]:
 
 
 def _table_of_totals(looks: pd.DataFrame, best: pd.DataFrame) -> list[str]:
-    """Return the lines of the table of totals, and of how much the best is flattered."""
-    lines = ["In all, and how much the best of many candidates is flattered:", ""]
+    """Return the lines of the table of totals, and of how optimistic the best is."""
+    lines = ["Totals, and how optimistic the best of many candidates is:", ""]
     lines += _header(
         "judged by",
         "runs",
@@ -707,7 +707,7 @@ def _table_of_totals(looks: pd.DataFrame, best: pd.DataFrame) -> list[str]:
         "candidates",
         "the best of them",
         "chosen by the other speakers",
-        "flattered by (percentage points)",
+        "optimistic by (percentage points)",
     )
     for row in best.itertuples():
         of_judge = looks[looks.judged_by == row.judged_by]

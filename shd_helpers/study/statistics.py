@@ -47,7 +47,7 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     * With one seed it is Student's interval over units, which leaves out what the seed does: report
       it as "over speakers only; one seed".
 
-    docs/glossary.md lists how often an interval contains the true value.
+    docs/protocol.md lists how often an interval contains the true value.
 
     Parameters
     ----------
