@@ -38,7 +38,9 @@ def softmax(values):
 @settings(deadline=None)
 @given(
     st.lists(
-        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4), min_size=1, max_size=9
+        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4),
+        min_size=1,
+        max_size=9,
     )
 )
 def test_stored_scores_have_the_same_answer_and_the_same_confidence(values):

@@ -58,9 +58,7 @@ def test_one_cycle_with_weight_decay_is_pytorchs():
     scheduler.step = lambda: scheduler.step_() if scheduler.last_epoch < 8 else None
     rates = trained_by_hand(by_hand, optimizer, scheduler)
     config = TrainConfig(**SETTINGS, schedule="one_cycle", weight_decay=0.5)
-    history = fit(
-        model, EVENTS, None, config, torch.Generator().manual_seed(0), options=QUIET
-    )
+    history = fit(model, EVENTS, None, config, torch.Generator().manual_seed(0), options=QUIET)
     assert [epoch["lr"] for epoch in history] == pytest.approx(rates)
     for name, parameter in by_hand.named_parameters():
         torch.testing.assert_close(model.get_parameter(name), parameter, msg=name)

@@ -112,7 +112,8 @@ def unsupported_forward(model: nn.Module) -> str | None:
     """Say why a circuit can't compute a network.
 
     Circuits know layers of `Leaky` neurons that are reset by subtraction, delays of the input
-    alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the backward pass uses it.
+    alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
+    backward pass uses it.
 
     Parameters
     ----------

@@ -977,6 +977,21 @@ def softmax_of_step(mem, t, shares):
 
 
 @compiled
+def repeat_error(output_error, grads):
+    """Write the errors of the output neurons to the rows of `STEPS_TOGETHER` steps.
+
+    Parameters
+    ----------
+    output_error : ndarray
+        dL/dspk of each output neuron, (width,) or more.
+    grads : ndarray
+        Written, (STEPS_TOGETHER or more, width).
+    """
+    for r in range(STEPS_TOGETHER):
+        grads[r] = output_error[: grads.shape[1]]
+
+
+@compiled
 def softmax_back(mem, t, output_error, shares, grads, row):
     """Write the gradients that come back to the output membranes of row t through the softmax.
 
@@ -1077,8 +1092,7 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
     shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
-        for r in range(STEPS_TOGETHER):
-            grads[r] = output_error[:width]
+        repeat_error(output_error, grads)
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % STEPS_TOGETHER
         if layer.softmax:

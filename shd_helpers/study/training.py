@@ -23,7 +23,9 @@ LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of the training; the defaults, Adam with a rate that falls in steps, are the study's.
+    """Settings of the training; by default, Adam with a learning rate that falls in steps.
+
+    The defaults are the study's.
 
     With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
     30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
@@ -239,8 +241,9 @@ def fit(
     Returns
     -------
     list of dict
-        The metrics of each epoch: `epoch` (from 1), `lr` (of its first update), `train_loss`, `train_accuracy`,
-        `validation_loss` and `validation_accuracy` unless there is no validation, and `wall_s`.
+        The metrics of each epoch: `epoch` (from 1), `lr` (of its first update), `train_loss`,
+        `train_accuracy`, `validation_loss` and `validation_accuracy` unless there is no validation,
+        and `wall_s`.
         Losses are in nats, accuracies fractions.
 
     Raises

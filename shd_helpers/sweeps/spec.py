@@ -322,10 +322,15 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     _check_runs(path, notebook, runs)
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
-    predictions = predictions_path(table) if content["keep_predictions"] else None
-    scores = scores_path(table) if content["keep_scores"] else None
-    first_columns = _varying(grid) if is_own else ()
-    return Sweep(full_name, notebook, runs, table, predictions, scores, first_columns)
+    return Sweep(
+        full_name,
+        notebook,
+        runs,
+        table,
+        predictions=predictions_path(table) if content["keep_predictions"] else None,
+        scores=scores_path(table) if content["keep_scores"] else None,
+        first_columns=_varying(grid) if is_own else (),
+    )
 
 
 def _sweep_file(name: str | Path) -> Path:
