@@ -6,6 +6,7 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
+    "class_scores": ("ClassScores", "collect_scores", "mean_of_scores"),
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
