@@ -224,6 +224,8 @@ def test_03_and_04_utterances(lab, browser):
         waits_for(page, "First predict")
         page.control("prediction").locator("select").select_option("worse")
         page.changes(train.click, "You said: worse.")
+        page.control("own_value").locator("input").fill("beta 0.7")
+        page.changes(train.click, "beta 0.7: ")
         page.look("experiment_03")
     with Notebook(browser, lab, "04_results_analysis") as page:
         page.look("explorer_04")
