@@ -204,8 +204,8 @@ class Experiment:
         outcome = _outcome(100 * (own.mean() - base.mean()), p)
         return (
             f"{change}: {outcome} ({accuracies}). Of the same {len(own)} utterances, {only_own} "
-            f"are right only with the change, and {only_base} only with the recipe (McNemar's exact "
-            f"test: p {_p_text(p)})."
+            f"are right only with the change, and {only_base} only with the recipe (McNemar's "
+            f"exact test: p {_p_text(p)})."
         )
 
 
