@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy import stats
 
 from shd_helpers.events import Events
@@ -198,7 +199,9 @@ def draw(trials: Mapping[str, Trial]) -> Figure:
     Figure
         Rasters and membranes are those of one utterance before the training.
     """
-    figure, axes = plt.subplots(len(trials), 3, figsize=(11, 2.3 * len(trials)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(trials), 3, figsize=(11, 2.2 * len(trials)), squeeze=False, sharex="col"
+    )
     for row, (name, trial) in zip(axes, trials.items(), strict=True):
         _draw_raster(row[0], trial)
         row[0].set_ylabel(f"network {name}\nhidden neuron")
@@ -210,6 +213,7 @@ def draw(trials: Mapping[str, Trial]) -> Figure:
     axes[-1, 0].set_xlabel("time (ms)")
     axes[-1, 1].set_xlabel("time (ms)")
     axes[-1, 2].set_xlabel("epoch")
+    figure.suptitle("Four networks that don't learn, each for a reason of its own")
     return figure
 
 
@@ -235,7 +239,13 @@ def _draw_losses(axis: Axes, trial: Trial) -> None:
     axis.plot(epochs, trial.validation_loss, label="validation")
     guessing = np.log(trial.n_classes)
     axis.axhline(guessing, color=INK, linestyle=":", linewidth=1, label="guessing")
-    axis.set(ylabel="loss (nats)", yscale="log")
+    # at least a decade: a loss that hardly moves shall look flat
+    largest = max(10.0, 1.3 * max(*trial.train_loss, *trial.validation_loss))
+    smallest = min(1.0, *trial.train_loss, *trial.validation_loss)
+    axis.set(ylabel="loss (nats)", yscale="log", ylim=(smallest, largest))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def check(faults: Mapping[str, str | None], training: Events, validation: Events) -> None:
