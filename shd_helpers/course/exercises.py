@@ -268,7 +268,10 @@ def _line_of(error: Exception, function: Callable) -> str:
     """Return the line of the reader's own code at which an error arose; empty if unknown."""
     file = _file_of(function)
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"line {own[-1].lineno}: {own[-1].line}" if own else ""
+    if not own:
+        return ""
+    place = f"line {own[-1].lineno}"
+    return f"{place}: {own[-1].line}" if own[-1].line else f"{place}."
 
 
 def _code_of(function: Callable) -> Any:
