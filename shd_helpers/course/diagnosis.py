@@ -65,7 +65,8 @@ HINTS = {
     "doesn't help with the validation utterances?",
     "C": "Look at the raster, which is empty, and at the distance of the membranes from the "
     "dashed line.",
-    "D": "Raster and membranes look healthy before the training. How does the training loss move?",
+    "D": "Raster and membranes look healthy before the training. How does the training loss after "
+    "the first epoch compare with guessing? What could make a few updates so harmful?",
 }
 
 
