@@ -180,9 +180,9 @@ def test_01_downsizing(lab, browser):
         page.choose("speaker", speaker, f"speaker {speaker}")
         for label in ("first_unit", "pool_units", "pool_steps"):
             page.press(label, "ArrowRight")
-        page.press("pool_threshold", "ArrowRight", says="threshold 3")
+        page.press("pool_threshold", "ArrowRight", says="threshold 6")
         # dragging: many changes, the last one is shown
-        page.press("pool_units", "ArrowRight", 12, "pooled at threshold 3 to 33 units")
+        page.press("pool_units", "ArrowRight", 12, "pooled at threshold 6 to 33 units")
 
 
 def code_of(lab, name):

@@ -72,3 +72,24 @@ def legend_beside(axis: Axes) -> None:
         Has labeled lines.
     """
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+
+
+def point_at(
+    axis: Axes, text: str, tip: tuple[float, float], start: tuple[float, float]
+) -> None:
+    """Draw an arrow from a text to what a reader must find.
+
+    Parameters
+    ----------
+    axis : Axes
+        Where it is drawn.
+    text : str
+        What is found there.
+    tip : (float, float)
+        The point that the arrow points at, in the axes' units.
+    start : (float, float)
+        Where the text is.
+    """
+    arrow = {"arrowstyle": "->", "color": "C3", "linewidth": 1.5}
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+    axis.annotate(text, tip, start, color="C3", arrowprops=arrow, bbox=box, zorder=5)
