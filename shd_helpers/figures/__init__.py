@@ -11,4 +11,6 @@ _MODULES = {
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }
-__getattr__, __dir__, __all__ = attach(__name__, {"data_preprocessing", "explorers", "style", "surrogate_visualization"}, _MODULES)
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"data_preprocessing", "explorers", "style", "surrogate_visualization"}, _MODULES
+)

@@ -1,7 +1,6 @@
 """The figures of notebook 1: from a sound to pooled events.
 
-Each function draws what it is given, finds by itself what its arrow points at, and saves the figure
-under the name of the function.
+Each function draws what it is given, finds what its arrow points at, and saves the figure.
 """
 
 from collections.abc import Mapping
@@ -105,7 +104,7 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
             axis.plot(times, units, **DOT)
             axis.set_title(f"{digit}, speaker {speaker_name(dataset, speaker)}")
             ridge_s, ridge_unit = _densest(times, units)
-            start = (ridge_s + 0.12, 0.12 * utterances.n_channels)
+            start = (0.75 * float(times.max()), 0.12 * utterances.n_channels)
             point_at(axis, "a ridge", (ridge_s, ridge_unit), start)
         label_hz(row[-1], utterances.n_channels)
         row[0].set(ylabel=CHANNEL, ylim=(0, utterances.n_channels))
@@ -219,7 +218,7 @@ def binned_close_up(
     axis.xaxis.set_minor_locator(MultipleLocator(1))
     axis.yaxis.set_minor_locator(MultipleLocator(1))
     axis.grid(True, which="minor")
-    title = "An entry is 1 (blue) where at least one spike (dot) falls into it"
+    title = "An entry is 1 (shaded) where at least one spike (dot) falls into it"
     return save(figure, "binned_close_up", source, title)
 
 
@@ -278,4 +277,3 @@ def _most_isolated(pooled: Mapping[int, np.ndarray]) -> tuple[int, int] | None:
     distances, _ = KDTree(events).query(lost, k=2)  # the nearest event is the lost one itself
     step, unit = lost[distances[:, 1].argmax()]
     return int(step), int(unit)
-

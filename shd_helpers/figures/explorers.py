@@ -16,7 +16,7 @@ from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
-from shd_helpers.figures.style import DOT, INK, legend_above
+from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
 from shd_helpers.network import surrogates
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -74,7 +74,6 @@ def downsampling(
     for axis in axes:
         axis.set_xlabel("time (ms)")
     label_hz(axes[2], data.n_channels)
-    message = figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
 
     def update(
         word: str = words[0],
@@ -105,7 +104,7 @@ def downsampling(
         axes[0].set_title(f"{len(times):,} spikes")
         axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
         axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
-        message.set_text(f"{len(times):,} spikes become {len(pooled.steps):,} events")
+        figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
         return (
             f"{word}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
             f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
@@ -172,7 +171,6 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     middle = (edges[1:] + edges[:-1]) / 2
     right.set(xlabel="membrane potential minus threshold", ylabel="share of the membranes (%)")
     right.set_ylim(0, 1.1 * heights.max())
-    message = figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
     for axis in (left, right):
         legend_above(axis)
 
@@ -188,7 +186,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
         mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
-        message.set_text(f"The median membrane passes on {typical:.4f} of the error")
+        figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "
             f"is {mean:.4f}; at the median membrane, {-median:.2f} below the threshold, it "
