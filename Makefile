@@ -50,7 +50,7 @@ help:
 	@echo "make say        write and open build/say.html, a demo that recognizes digits with an exported circuit;"
 	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
-	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make lab        copy the notebooks to my_notebooks/, without outputs, and open them in JupyterLab"
 	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
 	@echo "                ARGS='study engine' measures only these"
 	@echo "make bench-table  likewise, but update the committed results/bench.csv"
@@ -123,8 +123,8 @@ hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
 lab: $(INSTALLED)-circuit
-	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
-	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	@$(PY) -m shd_helpers.course.student_copy
+	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test
 	$(PY) -m scripts.benchmarks.run $(ARGS)

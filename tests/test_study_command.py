@@ -93,7 +93,7 @@ def test_the_lessons_run(tmp_path, toy_dir, monkeypatch):
 def test_without_lessons_no_exercise_is_left_and_its_solution_takes_its_place(path):
     notebook = nbformat.read(path, as_version=4)
     solutions = [c.source for c in notebook.cells if "solution" in c.metadata.get("tags", ())]
-    names = [re.search(r"def (\w+)_solution", source)[1] for source in solutions]
+    names = [re.search(r"(?:def|class) (\w+)_solution", source)[1] for source in solutions]
     without_lessons(notebook)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     for text in ("exercises.check", "_solution", "my_network.write", "my_network.read"):

@@ -6,4 +6,6 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {"experiments": ("experiment",)}
-__getattr__, __dir__, __all__ = attach(__name__, {"exercises", "my_network"}, _MODULES)
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"diagnosis", "exercises", "my_network", "student_copy"}, _MODULES
+)

@@ -1,6 +1,8 @@
 """The file with which the reader of notebooks 1 to 4 ends: their functions train a network."""
 
+import ast
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,14 @@ from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import RunError
 
-FUNCTIONS = ("pool", "lif", "surrogate_gradient", "train_epoch", "interval_by_speaker")
+FUNCTIONS = (
+    "pool",
+    "lif",
+    "surrogate_gradient",
+    "TwoLayerSNN",
+    "train_epoch",
+    "interval_by_speaker",
+)
 IMPORTED: dict[str, Any] = {"np": np, "pd": pd, "stats": stats, "torch": torch}
 _TEMPLATE = Path(__file__).with_suffix(".txt")
 
@@ -51,21 +60,62 @@ def write() -> Path:
     Path
         The file.
     """
-    functions = _solutions()
-    owners = {}
-    for name in FUNCTIONS:
-        own = _folder() / f"{name}.txt"
-        owners[name] = "the study's"
-        if own.is_file():
-            owners[name] = "yours"
-            functions[name] = own.read_text(encoding="utf-8").strip()
+    texts = _texts(FUNCTIONS)
     template = _TEMPLATE.read_text(encoding="utf-8")
-    text = template.replace("@functions@", "\n\n\n".join(functions[name] for name in FUNCTIONS))
+    text = template.replace("@functions@", "\n\n\n".join(texts[name] for name in FUNCTIONS))
     path = _folder() / "my_network.py"
     with atomic(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-    print(", ".join(f"{name}: {owner}" for name, owner in owners.items()))
     return path
+
+
+def functions(*names: str) -> list[Callable]:
+    """Return what the reader wrote in earlier notebooks, and print whose it is.
+
+    Parameters
+    ----------
+    *names : str
+        Names of exercises.
+
+    Returns
+    -------
+    list of callable
+        The reader's functions, or the notebooks' solutions where one is missing.
+    """
+    defined = dict(IMPORTED)
+    for text in _texts(names).values():
+        exec(text, defined)
+    return [defined[name] for name in names]
+
+
+def namespace() -> dict[str, Any]:
+    """Return the names that a reader's function may use in ``my_network.py``.
+
+    Returns
+    -------
+    dict
+        The imported packages, and the study's `lif`, from which the network is built.
+    """
+    names = dict(IMPORTED)
+    exec(_solutions()["lif"], names)
+    return names
+
+
+def _texts(names: Sequence[str]) -> dict[str, str]:
+    """Return the texts of functions by their names, and print whose they are."""
+    solutions = _solutions()
+    texts = {}
+    owners = {}
+    for name in names:
+        own = _folder() / f"{name}.txt"
+        if own.is_file():
+            owners[name] = "yours"
+            texts[name] = own.read_text(encoding="utf-8").strip()
+        else:
+            owners[name] = "the study's"
+            texts[name] = solutions[name]
+    print(", ".join(f"{name}: {owner}" for name, owner in owners.items()))
+    return texts
 
 
 def _solutions() -> dict[str, str]:
@@ -75,9 +125,11 @@ def _solutions() -> dict[str, str]:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if "solution" in cell["metadata"].get("tags", ()):
                 source = "".join(cell["source"])
-                text = source[source.index("def ") :].replace("_solution", "", 1)
-                name = text.removeprefix("def ").partition("(")[0]
-                solutions[name] = text
+                (definition,) = ast.parse(source).body
+                assert isinstance(definition, ast.FunctionDef | ast.ClassDef)
+                text = ast.get_source_segment(source, definition) or ""
+                text = text.replace("_solution", "", 1)
+                solutions[definition.name.removesuffix("_solution")] = text
     return solutions
 
 
