@@ -8,6 +8,7 @@ from lazy_loader import attach
 _MODULES = {
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
+    "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
     "pretrained": (
