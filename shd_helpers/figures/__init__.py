@@ -8,6 +8,7 @@ _MODULES = {
     "controls": ("player",),
     "listening": ("say_a_word",),
     "plots": ("accuracy_loss", "draw_blocks", "label_hz", "last_ms", "speakers_by_input"),
+    "run_figures": ("RunFigures",),
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }

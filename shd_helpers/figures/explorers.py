@@ -229,6 +229,7 @@ def utterances(
     colors = {"spoken word": "C0", "other word, ahead": "C1"}
     size = events.n_units, events.n_steps
     playback = Playback(network, size, events.class_names, step_ms, colors)
+    title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
     last = -1
 
     def update(
@@ -243,7 +244,9 @@ def utterances(
         if i != last:
             last = i
             playback.load(events, i, word)
-            playback.membranes.set_title(f"spoken: {word}; answer at the end: {answer}")
+            outcome = "correctly" if answer == word else "wrongly"
+            title.set_text(f"A spoken {word} is classified {outcome}, as {answer}")
+            playback.membranes.set_title("output membranes")
         now_ms, leader, score = playback.seek(until_ms)
         kind = "misclassified" if only_misclassified else "all"
         return (

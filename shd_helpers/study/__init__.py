@@ -9,6 +9,7 @@ _MODULES = {
     "class_scores": ("ClassScores", "collect_scores", "mean_of_scores"),
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
+    "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
     "pretrained": (

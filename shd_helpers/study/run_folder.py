@@ -269,6 +269,11 @@ class RunWriter:
             "epochs": [],
         }
 
+    @property
+    def folder(self) -> Path:
+        """Return the run folder, which `finish` writes."""
+        return self._folder
+
     def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch.
 
