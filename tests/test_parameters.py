@@ -105,7 +105,7 @@ def test_a_usual_or_misspelled_name_gets_a_suggestion(written, meant):
     assert suggestion(written, defaults) == meant
     with pytest.raises(ValueError, match=f"^parameter '{written}': unknown. ") as refused:
         check_parameters({written: 1}, defaults)
-    assert ("did you mean" in str(refused.value)) == bool(meant)
+    assert ("Did you mean" in str(refused.value)) == bool(meant)
     assert str(refused.value).endswith(", run_name")
 
 
