@@ -18,36 +18,37 @@ def parts(toy_dir):
 
 @pytest.fixture(scope="module")
 def broken(parts):
-    return diagnosis.train_broken(parts.training, parts.validation)
+    return diagnosis.BrokenNetworks(parts.training, parts.validation)
 
 
 def test_no_broken_network_learns(broken):
-    assert [*broken] == [*FAULTS]
-    for trial in broken.values():
+    assert [*broken.trials] == [*FAULTS]
+    for trial in broken.trials.values():
         assert not trial.learns
         assert str(trial).endswith(": it doesn't learn")
 
 
 def test_each_shows_its_own_symptom(broken):
-    share_of_spikes = {name: trial.hidden_spk.mean() for name, trial in broken.items()}
+    share_of_spikes = {name: trial.hidden_spk.mean() for name, trial in broken.trials.items()}
     assert share_of_spikes["A"] > 0.9
     assert share_of_spikes["C"] == 0
     assert 0 < share_of_spikes["B"] == share_of_spikes["D"] < 0.1  # the same healthy start
     guessing = np.log(10)
-    labels = broken["B"]
+    labels = broken.trials["B"]
     assert labels.train_loss[-1] < 0.8 * guessing and labels.validation_loss[-1] > guessing
-    assert max(broken["D"].train_loss) > 10 * guessing
+    assert max(broken.trials["D"].train_loss) > 10 * guessing
 
 
-def test_only_the_right_diagnosis_makes_a_network_learn(parts, capsys):
-    diagnosis.check(FAULTS, parts.training, parts.validation)
+def test_only_the_right_diagnosis_makes_a_network_learn(broken, capsys):
+    capsys.readouterr()  # of the training
+    broken.check(FAULTS)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     for line, (name, fault) in zip(lines, FAULTS.items(), strict=True):
         assert line.startswith(f"network {name} with a healthy {fault}: ")
         assert line.endswith(": it learns. Right.")
     wrong = {"A": "lr", "B": "threshold", "C": "labels", "D": "hidden_bias"}
-    diagnosis.check(wrong, parts.training, parts.validation)
+    broken.check(wrong)
     for line, hint in zip(
         capsys.readouterr().out.splitlines(), diagnosis.HINTS.values(), strict=True
     ):
@@ -65,8 +66,8 @@ def test_no_answer_and_an_unknown_setting_are_named(parts, capsys):
 
 
 def test_the_figure_has_a_row_for_each_network(broken):
-    figure = diagnosis.draw(broken)
+    figure = broken.draw()
     figure.draw_without_rendering()
     assert len(figure.axes) == 12
     assert overlaps(figure) == [] and same_in_gray(figure) == []
-    plt.close(figure)
+    assert plt.get_fignums() == []

@@ -11,7 +11,7 @@ from shd_helpers.course.exercises import (
     changed,
     check,
     check_answer,
-    judge,
+    feedback,
     source_of,
 )
 from shd_helpers.study import interval
@@ -58,7 +58,7 @@ def returns_nothing(name):
 )
 def test_each_usual_mistake_gets_its_hint(name, mistake):
     solution = SOLUTIONS[name]
-    verdict = judge(changed(solution, *mistake["change"]), solution)
+    verdict = feedback(changed(solution, *mistake["change"]), solution)
     assert verdict.startswith(f"not yet right: {mistake['hint']}\nThe smallest input")
 
 
@@ -106,7 +106,7 @@ def binomial(right, speaker):
     ],
 )
 def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):
-    assert hint in judge(written, SOLUTIONS[name])
+    assert hint in feedback(written, SOLUTIONS[name])
 
 
 def trains_as_pytorch_tutorials_do(model, batches, optimizer):
@@ -124,7 +124,7 @@ def trains_as_pytorch_tutorials_do(model, batches, optimizer):
 
 
 def test_the_model_of_the_training_loop_is_a_module():
-    assert judge(trains_as_pytorch_tutorials_do, SOLUTIONS["train_epoch"]).startswith("right: ")
+    assert feedback(trains_as_pytorch_tutorials_do, SOLUTIONS["train_epoch"]).startswith("right: ")
 
 
 def takes_three_steps(errors, lent, x, beta):
@@ -135,7 +135,7 @@ def takes_three_steps(errors, lent, x, beta):
 
 
 def test_a_gradient_for_three_steps_alone_is_not_right():
-    verdict = judge(takes_three_steps, SOLUTIONS["gradient_by_hand"])
+    verdict = feedback(takes_three_steps, SOLUTIONS["gradient_by_hand"])
     assert "errors = [-1], lent = [0.125], x = [1.5], beta = 0.75" in verdict
     assert "three steps for granted" in verdict
 
@@ -180,12 +180,12 @@ def takes_the_maximum(entries, steps, units, threshold):
     ],
 )
 def test_these_mistakes_have_hints_however_they_are_written(name, written, hint):
-    assert hint in judge(written, SOLUTIONS[name])
+    assert hint in feedback(written, SOLUTIONS[name])
 
 
 def test_an_error_is_shown_with_the_line_of_the_readers_own_function():
     text = "def pool(entries, steps, units, threshold):\n    n = 1\n    return entires[:n]\n"
-    verdict = judge(defined(text), SOLUTIONS["pool"])
+    verdict = feedback(defined(text), SOLUTIONS["pool"])
     assert "it stops with NameError: name 'entires' is not defined" in verdict
     assert verdict.endswith("It stops in line 3: return entires[:n]")
 
@@ -194,7 +194,7 @@ def test_an_error_within_torch_is_shown_with_the_readers_line():
     text = source_of(SOLUTIONS["TwoLayerSNN"]).replace("_solution", "")
     text = text.replace("self.fc2(hidden)", "self.fc2(hidden[0, :, 1:])")
     network = defined(text, lif=SOLUTIONS["lif"])
-    verdict = judge(network, SOLUTIONS["TwoLayerSNN"])
+    verdict = feedback(network, SOLUTIONS["TwoLayerSNN"])
     line = 1 + text.splitlines().index(
         "        spikes, _ = lif(self.fc2(hidden[0, :, 1:]), self.beta, self.spike)"
     )
@@ -202,7 +202,7 @@ def test_an_error_within_torch_is_shown_with_the_readers_line():
 
 
 def test_the_smallest_input_that_fails_is_shown_with_what_is_compared():
-    verdict = judge(lambda *_: np.array([[1, 1]]), SOLUTIONS["pool"])
+    verdict = feedback(lambda *_: np.array([[1, 1]]), SOLUTIONS["pool"])
     assert verdict.splitlines()[1:] == [
         "The smallest input of the check that fails: entries = [[1, 0, 0, 0], [0, 1, 0, 1]], "
         "steps = 2, units = 2, threshold = 2.",
@@ -225,7 +225,7 @@ def test_a_long_value_is_compared_at_its_first_difference():
             membranes[3, 1, 2] = 7.0
         return spikes, membranes
 
-    verdict = judge(wrong_at_one_step, SOLUTIONS["lif"])
+    verdict = feedback(wrong_at_one_step, SOLUTIONS["lif"])
     assert "currents = an array of shape (7, 2, 4), beta = 0.75" in verdict
     assert "Right membranes at [3, 1, 2]: " in verdict and verdict.endswith(" Yours: 7.")
 
@@ -272,7 +272,7 @@ def otherwise_right(currents, beta, spike):
     ],
 )  # fmt: skip
 def test_another_order_of_sums_is_right_to_the_last_bit(name, written):
-    assert judge(written, SOLUTIONS[name]).startswith("right: ")
+    assert feedback(written, SOLUTIONS[name]).startswith("right: ")
 
 
 def test_the_interval_is_the_studys():

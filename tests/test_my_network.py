@@ -2,13 +2,16 @@
 
 import inspect
 import runpy
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from shd_helpers.course import my_network
 from shd_helpers.course.exercises import check, source_of
+from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_folder import RunError
@@ -66,6 +69,33 @@ def test_the_network_is_the_readers_too(capsys):
     assert check(network, SOLUTIONS["TwoLayerSNN"]) is network
     assert own.strip() in my_network.write().read_text()
     assert "TwoLayerSNN: yours" in capsys.readouterr().out
+
+
+PROGRAM = """
+def main(train, test, epochs):
+    assert train.name == "toy_train.h5"
+    return {"seen": (80.0, epochs), "unseen": (70.0, 1.0)}
+
+
+def interval_by_speaker(right, speaker):
+    return 100 * right.mean(), len(set(speaker))
+"""
+
+
+def test_the_readers_network_is_compared_with_the_run_above(toy_dir, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    predictions = pd.DataFrame(
+        {"speaker": [0, 0, 1, 2], "label": ["one"] * 4, "predicted": ["one", "two", "one", "one"]}
+    )
+    earlier = SimpleNamespace(
+        info={"parameters": {"dataset": str(toy_dir)}, "seen_speakers": [0, 1]},
+        class_names=ENGLISH,
+        predictions=predictions,
+    )
+    table = my_network.run(program, earlier, 3)
+    assert [*table.loc["seen speakers"]] == ["80.0 ± 3.0 %", "66.7 ± 2.0 %"]
+    assert [*table.loc["unseen speakers"]] == ["70.0 ± 1.0 %", "100.0 ± 1.0 %"]
 
 
 def test_a_later_notebook_gets_what_an_earlier_one_kept(capsys):

@@ -95,6 +95,53 @@ def test_imports_stand_together_and_come_from_rooms(notebook):
             assert all(find_spec(f"{module}.{name}") for name in names), (module, names)
 
 
+def is_module(name):
+    try:
+        import_module(name)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+def public_names(notebook):
+    """Return the names of the package that a notebook uses, each with its module."""
+    tree = ast.parse("\n".join(cell.source for cell in code_cells(notebook)))
+    names = set()
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("shd_helpers"):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if is_module(full):
+                    modules[alias.asname or alias.name] = full
+                else:
+                    names.add(full)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id in modules:
+                names.add(f"{modules[node.value.id]}.{node.attr}")
+    return names
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_a_notebook_uses_few_names_of_the_package(number):
+    assert 10 < len(public_names(numbered(number))) <= 15
+
+
+def test_the_reader_of_notebook_3_sees_ten_settings_with_their_defaults():
+    """The cell changes nothing until the reader removes a comment sign."""
+    notebook = numbered(3)
+    (ten,) = [cell.source for cell in code_cells(notebook) if cell.id == "ten-settings"]
+    lines = ten.splitlines()
+    assert len(lines) == 10 and all(line.startswith("# ") for line in lines)
+    defaults = notebook_parameters(PATHS[2])
+    for line in lines:
+        (assigned,) = ast.parse(line.removeprefix("# ")).body
+        assert defaults[assigned.targets[0].id] == ast.literal_eval(assigned.value)
+    (hidden,) = [c for c in code_cells(notebook) if "parameters" in c.metadata.get("tags", ())]
+    assert hidden.metadata["jupyter"] == {"source_hidden": True}
+
+
 def test_no_paths_of_a_machine_and_no_installs(notebook):
     for cell in notebook.cells:
         text = cell.source + "".join(map(str, cell.get("outputs", [])))

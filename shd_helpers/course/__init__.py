@@ -5,7 +5,12 @@ The names below are imported when they are asked for.
 
 from lazy_loader import attach
 
-_MODULES = {"experiments": ("experiment",)}
+_MODULES = {
+    "diagnosis": ("BrokenNetworks",),
+    "experiments": ("experiment",),
+    "say": ("say_a_digit",),
+    "spectra": ("explained_by_digit",),
+}
 __getattr__, __dir__, __all__ = attach(
-    __name__, {"diagnosis", "exercises", "my_network", "student_copy"}, _MODULES
+    __name__, {"diagnosis", "exercises", "my_network", "student_copy", "traps"}, _MODULES
 )

@@ -167,24 +167,46 @@ def train(settings: Settings, training: Events, validation: Events, seed: int = 
     )
 
 
-def train_broken(training: Events, validation: Events) -> dict[str, Trial]:
-    """Train the four broken networks, and print how accurate they are.
+class BrokenNetworks:
+    """Four networks that don't learn, trained for a few epochs, and what the reader says of them.
+
+    Each network is trained when the object is made, and a line is printed for it.
 
     Parameters
     ----------
     training, validation : Events
         The utterances.
-
-    Returns
-    -------
-    dict of str to Trial
-        By the network's name.
     """
-    trials = {}
-    for name, settings in BROKEN.items():
-        trials[name] = train(settings, training, validation)
-        print(f"network {name}: {trials[name]}")
-    return trials
+
+    def __init__(self, training: Events, validation: Events) -> None:
+        self._training = training
+        self._validation = validation
+        self.trials: dict[str, Trial] = {}
+        for name, settings in BROKEN.items():
+            self.trials[name] = train(settings, training, validation)
+            print(f"network {name}: {self.trials[name]}")
+
+    def draw(self) -> Figure:
+        """Draw raster, membranes and losses, one row for each network.
+
+        Returns
+        -------
+        Figure
+            Closed, so that a notebook shows it once.
+        """
+        figure = draw(self.trials)
+        plt.close(figure)
+        return figure
+
+    def check(self, faults: Mapping[str, str | None]) -> None:
+        """Mend the setting that the reader suspects in each network, and print whether it learns.
+
+        Parameters
+        ----------
+        faults : mapping of str to str
+            For each network the name of a setting, or None if there is no answer yet.
+        """
+        check(faults, self._training, self._validation)
 
 
 def draw(trials: Mapping[str, Trial]) -> Figure:
@@ -232,6 +254,8 @@ def _draw_membranes(axis: Axes, trial: Trial) -> None:
     threshold = trial.settings.threshold
     axis.axhline(threshold, color=INK, linestyle="--", linewidth=1, label="threshold")
     axis.set(xlim=(0, time_ms[-1]), ylabel="membrane")
+    lowest, highest = axis.get_ylim()
+    axis.set_ylim(min(0, lowest), highest)  # so that the threshold is in the picture
 
 
 def _draw_losses(axis: Axes, trial: Trial) -> None:

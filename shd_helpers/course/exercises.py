@@ -108,7 +108,7 @@ def check(function: Callable, solution: Callable) -> Callable:
         The reader's function if it is right, else the solution.
     """
     name = _exercise_name(solution)
-    verdict = judge(function, solution)
+    verdict = feedback(function, solution)
     print(f"{name}: {verdict}")
     if not verdict.startswith("right"):
         print("The notebook goes on with the study's own solution.")
@@ -160,14 +160,14 @@ def _keep(function: Callable, solution: Callable) -> None:
     alone = my_network.namespace()
     exec(text, alone)
     written = alone.get(function.__name__, solution)
-    if judge(written, solution).startswith("right"):
+    if feedback(written, solution).startswith("right"):
         my_network.keep(name, text)
     else:
         print("It isn't kept for my_network.py, because it needs something from other cells.")
 
 
-def judge(function: Callable, solution: Callable) -> str:
-    """Compare the reader's function with the solution.
+def feedback(function: Callable, solution: Callable) -> str:
+    """Return what to say about the reader's function, compared with the solution.
 
     Parameters
     ----------
@@ -630,40 +630,43 @@ def _interval_by_speaker(function: Callable, right: np.ndarray, speaker: np.ndar
 
 
 EXERCISES = {
-    "pool": Exercise(_pool_cases, _pool, ["events"], "your events are ours, to the last one."),
+    "pool": Exercise(_pool_cases, _pool, ["events"], "your events equal those of the solution."),
     "lif": Exercise(
         _lif_cases,
         _lif,
         ["spikes", "membranes", "gradient of the currents"],
-        "your spikes are ours, to the last bit.",
+        "your spikes equal those of the solution, to the last bit.",
     ),
     "gradient_by_hand": Exercise(
-        _gradient_cases, _gradient_by_hand, ["gradient"], "your gradient is ours, to the last bit."
+        _gradient_cases,
+        _gradient_by_hand,
+        ["gradient"],
+        "your gradient equals that of the solution, to the last bit.",
     ),
     "surrogate_gradient": Exercise(
         _surrogate_cases,
         _surrogate_gradient,
         ["gradient"],
-        "your gradient is ours, to the last bit.",
+        "your gradient equals that of the solution, to the last bit.",
     ),
     "TwoLayerSNN": Exercise(
         _two_layer_cases,
         _two_layers,
         ["parameters", "class scores", "gradient of the parameters"],
-        "your class scores and gradients are ours, to the last bit.",
+        "your class scores and gradients equal those of the solution, to the last bit.",
     ),
     "train_epoch": Exercise(
         _train_epoch_cases,
         _train_epoch,
         ["weights after the updates", "mean loss"],
-        "your weights and your loss are ours.",
+        "your weights and your loss equal those of the solution.",
         1e-5,
     ),
     "interval_by_speaker": Exercise(
         _interval_cases,
         _interval_by_speaker,
         ["mean", "half of the interval"],
-        "your interval is ours.",
+        "your interval equals that of the solution.",
         1e-4,
     ),
 }

@@ -172,6 +172,7 @@ class Experiment:
             epochs = range(1, len(accuracies) + 1)
             self._axis.plot(epochs, accuracies, label=f"{label}: {accuracies[-1]:.0f} %")
         self._axis.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 102))
+        self._axis.set_title("The recipe as it is")
         legend_beside(self._axis)
 
     def verdict(self, change: str) -> str:
@@ -193,6 +194,7 @@ class Experiment:
         own = self._right[change]
         base = self._right[THE_RECIPE]
         if not own.index.equals(base.index):
+            self._axis.set_title(f"{change}: not comparable with the recipe")
             return (
                 f"{change}: {100 * own.mean():.0f} % of {len(own)} utterances. The recipe was "
                 "validated on other utterances, so the two accuracies can't be compared."
@@ -202,6 +204,7 @@ class Experiment:
         p = mcnemar_p(only_own, only_base)
         accuracies = f"{100 * own.mean():.0f} % instead of {100 * base.mean():.0f} %"
         outcome = _outcome(100 * (own.mean() - base.mean()), p)
+        self._axis.set_title(f"{change}: {outcome}")
         return (
             f"{change}: {outcome} ({accuracies}). Of the same {len(own)} utterances, {only_own} "
             f"are right only with the change, and {only_base} only with the recipe (McNemar's "

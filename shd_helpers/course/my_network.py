@@ -2,6 +2,7 @@
 
 import ast
 import json
+import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from shd_helpers.data import LANGUAGES, locate
 from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
@@ -18,7 +20,8 @@ from shd_helpers.network import NetworkConfig, build_network
 from shd_helpers.paths import OF_A_RUN, runs_dir
 from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.recipe import Recipe
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.run_folder import Run, RunError
+from shd_helpers.study.threads import one_thread
 
 FUNCTIONS = (
     "pool",
@@ -67,6 +70,46 @@ def write() -> Path:
     with atomic(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     return path
+
+
+def run(program: Path, earlier: Run, epochs: int) -> pd.DataFrame:
+    """Run ``my_network.py`` on the data of an earlier run, and compare the two.
+
+    Parameters
+    ----------
+    program : Path
+        The file, from `write`.
+    earlier : Run
+        The run to compare with. If its classes aren't digits, the data are the synthetic digits.
+    epochs : int
+        Epochs to train.
+
+    Returns
+    -------
+    DataFrame
+        One row for seen and one for unseen speakers: mean accuracy ± half of its interval over
+        speakers, in percent, of the reader's network and of the earlier run.
+    """
+    parameters = earlier.info["parameters"]
+    has_digits = set(earlier.class_names) <= set(LANGUAGES["both"])
+    files = locate(parameters["dataset"] if has_digits else "spoken", "english")
+    defined = runpy.run_path(str(program))
+    with one_thread():  # several threads wait for each other on a busy machine
+        own = defined["main"](*files, epochs)
+    predictions = earlier.predictions
+    right = (predictions.label == predictions.predicted).to_numpy()
+    speaker = predictions.speaker.to_numpy()
+    is_seen = np.isin(speaker, earlier.info["seen_speakers"])
+    rows = {}
+    for name, of in (("seen", is_seen), ("unseen", ~is_seen)):
+        scores = {
+            "your network": own[name],
+            "the run above": defined["interval_by_speaker"](right[of], speaker[of]),
+        }
+        rows[f"{name} speakers"] = {
+            whose: f"{mean:.1f} ± {half:.1f} %" for whose, (mean, half) in scores.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def functions(*names: str) -> list[Callable]:
