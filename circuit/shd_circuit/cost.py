@@ -331,7 +331,7 @@ def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: i
     """
     answers = [answer_cycles(network, utterance, lanes) for utterance in utterances]
     return (
-        f"{len(utterances)} words, {total_cycles(network, utterances, lanes)} cycles; "
+        f"{len(utterances)} utterances, {total_cycles(network, utterances, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 

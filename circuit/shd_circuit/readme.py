@@ -12,12 +12,56 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit import cost
+from shd_circuit.hardware import BOARD_LANES
 from shd_circuit.integer import IntegerNetwork
-from shd_circuit.sources import Utterance, count_line, edge_cases, memory_bits, source_text
+from shd_circuit.sources import (
+    Utterance,
+    count_line,
+    edge_cases,
+    fits,
+    memory_bits,
+    source_text,
+)
 from shd_helpers.data.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
-TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
+_HEIDELBERG = (
+    "The network was trained on the {name} (B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, "
+    "*The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks*, "
+    "IEEE TNNLS 33(7), 2022, https://doi.org/10.1109/TNNLS.2020.3044364), which are under the "
+    "Creative Commons Attribution 4.0 International license, CC BY 4.0 "
+    "(https://creativecommons.org/licenses/by/4.0/). Anybody may use, change and share them, also "
+    "commercially, who names this source, links this license, and says what was changed.\n\n"
+    "| files | what they have of these data |\n"
+    "|---|---|\n"
+    "| `vectors.txt`, `labels.txt` | {vectors} |\n"
+    "| `edges.txt` | spikes of one recording, repeated or cut |\n"
+    "| `expected.txt`, `edges_expected.txt`, `trace.txt.gz` | what the network makes of these |\n"
+    "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h`, "
+    "`network.nir` where there is one | "
+    "numbers of a network that was trained on them |\n\n"
+    "Whoever passes these files on passes this notice on."
+)
+# what is said of each data set's license
+_DATA_NOTICES = {
+    "hd": _HEIDELBERG.replace("{name}", "Heidelberg Digits").replace(
+        "{vectors}",
+        "spikes of their recordings, made with the model of the inner ear of the same paper, in "
+        "whole milliseconds",
+    ),
+    "shd": _HEIDELBERG.replace("{name}", "Spiking Heidelberg Digits").replace(
+        "{vectors}", "their spikes, in whole milliseconds"
+    ),
+    "spoken": (
+        "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
+        "program is under the GPL 3; nothing of it is in this folder."
+    ),
+}
+_OTHER_DATA = (
+    "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Whoever "
+    "passes this folder on must know under which license they are."
+)
+TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
 Values = dict[str, str | int]
 # placeholders that stand for any number of a table's rows
 _ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")
@@ -46,6 +90,8 @@ class Description:
         From `cost.operations`.
     is_quantization_aware : bool
         Its network was trained with few-bit weights.
+    dataset : str
+        The name of the data set, whose license the folder must say.
     """
 
     name: str
@@ -56,6 +102,7 @@ class Description:
     accuracies: dict[str, tuple[int, int]]
     operations: pd.Series
     is_quantization_aware: bool = False
+    dataset: str = ""
 
 
 def readme(
@@ -99,6 +146,24 @@ def readme(
     return source_text(TEMPLATE).format_map(values)
 
 
+def notice(description: Description) -> str:
+    """Write the notice of an exported folder: which license its files have.
+
+    Parameters
+    ----------
+    description : Description
+        Of the circuit.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    text = _DATA_NOTICES.get(description.dataset, _OTHER_DATA)
+    text = text.replace("{data}", description.data)
+    return source_text("notice.md").format(data_notice=text)
+
+
 def _network_values(network: IntegerNetwork, description: Description) -> Values:
     """Return the values of the first lines, which say what the circuit is."""
     grid = network.grid
@@ -107,7 +172,7 @@ def _network_values(network: IntegerNetwork, description: Description) -> Values
     if network.kernel:
         n_windows = len(network.window_inputs)
         n_channels = len(network.layers[0].weight)
-        hidden_layout = f", {n_channels} at each of {n_windows} places"
+        hidden_layout = f", {n_channels} for each of {n_windows} windows"
     numbered = [f"{number} {name}" for number, name in enumerate(description.class_names)]
     return {
         "name": description.name,
@@ -140,7 +205,7 @@ def _trace_values(n_membranes: int) -> Values:
     """Return of which utterances `trace.txt.gz` has the membranes."""
     membranes = ""
     if n_membranes:
-        which = "word" if n_membranes == 1 else f"{n_membranes} words"
+        which = "utterance" if n_membranes == 1 else f"{n_membranes} utterances"
         membranes = (
             f"; in the first {which} also `u` and `v`: the step, and all hidden and output "
             "membranes after point 4"
@@ -303,6 +368,8 @@ def _vector_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> 
     edges = edge_cases(network, utterances)
     return {
         "n_utterances": len(utterances),
+        "n_edges": len(edges),
+        "board_lanes": BOARD_LANES if fits(network, BOARD_LANES) else 1,
         "edges": "; ".join(edges),
         "count_line": count_line(network, utterances, runs),
         "n_correct": n_correct,
