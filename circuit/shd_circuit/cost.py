@@ -11,6 +11,7 @@ from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
 # picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from
+STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
 
@@ -28,6 +29,41 @@ def energy(counted: pd.Series) -> pd.Series:
         Microjoules of each kind of activity.
     """
     return counted * pd.Series(ENERGY_PJ)[counted.index] / 1e6
+
+
+def board_energy(
+    counted: pd.Series, clock_hz: float, seconds: float = 1.0, awake: float | None = None
+) -> pd.Series:
+    """Estimate the energy of a board with an iCE40 UP5K while an utterance is spoken.
+
+    Parameters
+    ----------
+    counted : Series
+        As for `energy`.
+    clock_hz : float
+        Of the clock.
+    seconds : float
+        How long the board is on for an utterance.
+    awake : float, optional
+        Cycles in which the clock runs; all of them if it never stops.
+
+    Returns
+    -------
+    Series
+        Millijoules: what is drawn `always`, of the `clock`, of `flip-flops`, `nets` and `memories`.
+    """
+    n_cycles = clock_hz * seconds if awake is None else awake
+    per_cycle = energy(counted) / counted.cycles
+    uj = energy(counted)
+    return pd.Series(
+        {
+            "always": STATIC_MW * seconds,
+            "clock": n_cycles * per_cycle.cycles / 1000,
+            "flip-flops": n_cycles * per_cycle.clocked / 1000,
+            "nets": uj.changes / 1000,
+            "memories": (uj.reads + uj.writes) / 1000,
+        }
+    )
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:

@@ -310,21 +310,18 @@ def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys
 
 
 def check_question_within_an_answer(board, network, spikes):
-    """Questions come all the time, before, within and after the answer; none breaks it up."""
+    """Questions come all the time, within the answer and after it; none breaks it up."""
     answer, scores, _ = answer_of(network, spikes)
     message = b"".join(struct.pack("<cHH", b"t", ms, unit) for ms, unit in pairs(spikes))
-    board._send(message + b"E" + 8000 * b"?")  # these take longer than what is to be computed
-    n_before = 0
+    board._send(message + b"E" + 2000 * b"?")
     while (letter := board._read(1)) == b"s":
         assert board._read(1) == b"\0"
-        n_before += 1
     assert letter == b"M"
     answer_format = f"<{len(scores)}iBB"
     *found, found_answer, _ = struct.unpack(
         answer_format, board._read(struct.calcsize(answer_format))
     )
     assert (found_answer, found) == (answer, scores)
-    assert n_before > 10
     assert board._read(2) == b"s\0"
     time.sleep(3)
     termios.tcflush(board._file, termios.TCIFLUSH)

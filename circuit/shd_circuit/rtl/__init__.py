@@ -27,6 +27,8 @@ from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
+# each has the modules that the following ones need
+MODULE_FILES = ("core.v", "shd_top.v", "slow_top.v")
 RUNTIME = "include/backends/cxxrtl/runtime"
 
 
@@ -154,7 +156,8 @@ def compiled(
     harness : Path
         The C++ that drives the circuit.
     top : str
-        The Verilog module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
+        The Verilog module, ``core``, ``shd_top`` or ``slow_top``, perhaps with yosys' ``-chparam
+        name value``.
     defines : sequence of str
         For the compiler.
     **build : int or str
@@ -172,8 +175,9 @@ def compiled(
     """
     with _copied(folder, **build) as copy:
         shutil.copy(harness, copy / "harness.cpp")
-        has_board = top.startswith("shd_top")
-        sources = "read_verilog core.v shd_top.v" if has_board else "read_verilog core.v"
+        module = top.partition(" ")[0]
+        files = MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1]
+        sources = f"read_verilog {' '.join(files)}"
         name = "core" if top == "core" else "top"
         no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
         script = (
