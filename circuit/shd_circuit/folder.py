@@ -70,18 +70,16 @@ _MADE = {
     "simulation",
     "bench",
     "core.cpp",
+    "build.log",
     "output.txt",
     "trace.txt",
     "count.txt",
     "top.json",
     "top.asc",
     "top.bin",
-    "obj_dir",
-    "build",
-    "build.log",
-    "__pycache__",
     "fusesoc.conf",
 }
+_MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
 # lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
     "FIRST_UNIT": (0, N_CHANNELS - 1),
@@ -154,7 +152,7 @@ def write_folder(
     texts |= _vector_texts(network, utterances, runs)
     has_graph = write_graph is not None
     texts["README.md"] = readme(network, utterances, description, n_membranes, has_graph)
-    texts["HARDWARE.md"] = hardware(network, description.name)
+    texts["HARDWARE.md"] = hardware(network)
     texts["NOTICE.md"] = notice(description)
     trace = trace_text(runs, n_membranes)
 
@@ -237,10 +235,9 @@ def check_folder(folder: Path) -> None:
     path = folder / "README.md"
     is_export = path.is_file() and is_readme(path.read_bytes())
     for other in sorted(folder.iterdir()) if folder.exists() else []:
-        is_made = other.name in _MADE
-        is_of_export = other.is_file() and (
-            other.name in _EXPORTED or other.name.startswith(".nfs")
-        )
+        is_made = other.is_dir() and other.name in _MADE_FOLDERS
+        is_known = other.name in _EXPORTED | _MADE or other.name.startswith(".nfs")
+        is_of_export = other.is_file() and is_known
         if not (is_export and (is_made or is_of_export)):
             raise ExportError(f"{other}: is no export's. Take another OUT.")
     if is_export and (line := own_line(path.read_text(encoding="utf-8", errors="replace"))):

@@ -57,15 +57,13 @@ PARAMETERS = {
 }
 
 
-def hardware(network: IntegerNetwork, name: str) -> str:
+def hardware(network: IntegerNetwork) -> str:
     """Write the hardware reference of an exported folder.
 
     Parameters
     ----------
     network : IntegerNetwork
         The circuit.
-    name : str
-        Of the network.
 
     Returns
     -------
@@ -76,7 +74,7 @@ def hardware(network: IntegerNetwork, name: str) -> str:
     sizes = verilog_values(network)
     rows = [f"| `{key}` | {PARAMETERS[key]} | {value} |" for key, value in sizes.items()]
     values: dict[str, str | int] = {f"{key}_bits": n for key, n in memory_bits(network).items()}
-    values |= {"name": name, "parameter_rows": "\n".join(rows)}
+    values["parameter_rows"] = "\n".join(rows)
     values |= _sizes(network, lanes)
     values |= _hidden_example(network, lanes)
     values |= _class_example(network, lanes)

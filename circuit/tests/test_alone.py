@@ -32,7 +32,7 @@ def alone(tmp_path_factory):
         (tools / name).symlink_to(Path(sys.executable).with_name(installed))
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
     (tools / "python3").symlink_to(python or sys.executable)
-    if fusesoc := shutil.which("fusesoc", path=str(Path(sys.executable).parent)):
+    if fusesoc := shutil.which("fusesoc"):
         (tools / "fusesoc").symlink_to(fusesoc)
     runtime = run_yosys(tools, "help")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -262,7 +262,7 @@ def simulated_board(folder):
     """Yield the path of a terminal with a folder's board, whose memories hold nothing at first."""
     build = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
     harness = Path(__file__).with_name("board.cpp")
-    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7"
+    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7 -chparam SILENCE_MS 20"
     with (
         terminal() as (port, path),
         compiled(folder, harness, top, ["-DDIVIDER=4"], **build) as program,
@@ -288,7 +288,7 @@ def answer_of(network, spikes):
 @pytest.mark.slow
 @needs_yosys
 @pytest.mark.parametrize("name", ["study", "small"])
-def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys):
+def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys, monkeypatch):
     """Weights come over the line. All in one test: they take it long to come."""
     folder = tmp_path / "circuit"
     network, utterances = exported(folder, name, 3)
@@ -306,6 +306,7 @@ def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys
             check_question_within_an_answer(board, network, spikes)
             check_checksums(board, folder)
             check_reset(board, network, spikes, simulator)
+        monkeypatch.setattr("shd_circuit.board.QUIET_S", 5)  # the simulation is slow
         check_noise(path, folder, network, spikes)
 
 

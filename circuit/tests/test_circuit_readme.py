@@ -11,7 +11,7 @@ from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
 from shd_circuit.sources import source_text
 
 from shd_helpers.paths import ROOT
-from shd_helpers.study import read_table
+from shd_helpers.study import interval, read_table
 from shd_helpers.sweeps import plan_of
 from tests import RESULTS
 
@@ -79,11 +79,42 @@ def test_energies_of_an_utterance_follow_from_the_counts(measured, folder):
     assert f"| {folder} | {counted.cycles:,.0f} | {row} |" in DOCUMENT
 
 
-def test_the_power_of_a_clock_that_never_stops_follows_from_the_counts(measured):
+def board_rows(measured):
+    """Return the rows of the table of a board that waits: its clock, and the shares of energy."""
     counted = activity(measured, "circuit")
-    uj = cost.energy(counted)
-    mj_of_second = 12e6 * (uj.cycles + uj.clocked) / counted.cycles / 1000
-    assert f"flip-flops of `circuit` take {mj_of_second:.2f} mJ a second" in DOCUMENT
+    slow = measured["circuit"]["slow_top at 2 MHz", "lanes 4"]
+    awake = slow["awake per utterance"] / slow["cycles per utterance"]
+    builds = (
+        ("12 MHz", 12e6, None),
+        ("2 MHz", 2e6, None),
+        ("2 MHz, stops while idle (`slow_top`)", 2e6, slow["awake per utterance"]),
+    )
+    rows = []
+    for name, clock_hz, n_awake in builds:
+        mj = cost.board_energy(counted, clock_hz, awake=n_awake)
+        runs = 1 if n_awake is None else awake
+        columns = [f"{runs:.0%}", f"{1 - counted.cycles / clock_hz:.0%}"]
+        columns += [f"{value:.2f}" for value in mj]
+        columns.append(f"{mj.sum():.2f}")
+        rows.append(f"| {name} | {' | '.join(columns)} |")
+    return rows
+
+
+def test_the_energy_of_a_board_follows_from_the_counts(measured):
+    for row in board_rows(measured):
+        assert row in DOCUMENT
+    *_, stopping = board_rows(measured)
+    assert float(stopping.strip("| ").split(" | ")[-1]) <= 0.3
+
+
+def test_what_the_bits_cost_stands_where_the_accuracy_stands():
+    """By speaker and seed, paired with the same networks in floats."""
+    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").query("speaker >= 0")
+    bits["loss"] = 100 * (bits.float_accuracy - bits.accuracy)
+    mean, half = interval(bits.pivot(index="speaker", columns="seed", values="loss").to_numpy())
+    assert f"these bits cost {mean:.2f} ± {half:.2f} percentage points (twelve" in DOCUMENT
+    committed = (RESULTS / "circuit" / "README.md").read_text()
+    assert f"costs such networks {mean:.2f} ± {half:.2f} percentage points" in committed
 
 
 def test_the_comparison_with_other_circuits_has_the_tables_numbers(measured):
@@ -95,12 +126,14 @@ def test_the_comparison_with_other_circuits_has_the_tables_numbers(measured):
     unseen = 100 * bits[is_unseen].accuracy.mean()
     benchmark = read_table("benchmark_hd").query("model == 'small'")
     official = 100 * bits.merge(benchmark[["hash"]]).accuracy.mean()
+    kb = cost.memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1e3
     for text in (
         f"`hd`: {unseen:.1f} % (circuits of its recipe, six speakers each left out of training, "
-        f"three seeds) | UP5K: {logic_cells:,g} logic",
-        f"{answer_us:.0f} µs after its end, at 12 MHz (core alone) | about {mj:.2f} mJ, estimated "
-        "from two utterances",
-        f"the core in `circuit` {mj:.2f} mJ for an utterance",
+        "three seeds)",
+        f"| UP5K: {logic_cells:,g} logic",
+        f"{kb:.1f} kB of numbers",
+        f"{answer_us:.0f} µs after its end, at 12 MHz (core alone) | about {mj:.2f} mJ for the "
+        "core while it computes, estimated from two utterances",
         f"encoded anew: {official:.1f} % (five seeds)",
     ):
         assert text in DOCUMENT, text

@@ -102,7 +102,7 @@ def test_the_small_network_s_folder_describes_all_that_it_has(
     assert re.search(f"Without network.nir: {reasons}", said)
     follow_readme(out)
     text = (out / "README.md").read_text()
-    assert "64 hidden neurons, 8 at each of 8 places" in text
+    assert "64 hidden neurons, 8 for each of 8 windows" in text
     assert "(U x F) >> 12, F its own" in text and "the highest; of several equally high" in text
     found = read_circuit(out)
     wanted = circuit_of(load_network(read_run(run)))

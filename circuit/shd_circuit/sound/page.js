@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // The page: a microphone or a file, what the worker finds in it, and pictures of that.
 const parts = JSON.parse(document.getElementById("parts").textContent);
 const RATE_HZ = 48000;

@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // Off the page's thread: samples to spikes, and a word's spikes to the network's answer.
 const RATE_HZ = 48000;
 const CHANNELS = 700;
