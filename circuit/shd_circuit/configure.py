@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
 MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
 MODULES = ("core", "shd_top", "slow_top", "bench")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit import cost
+from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import ExportError, check_folder, write_folder
 from shd_circuit.integer import IntegerNetwork, whole_milliseconds
 from shd_circuit.nir_file import unwritable_reasons, write_nir
@@ -181,7 +182,8 @@ def export(
     chosen = choose(events.labels, n_utterances)
     utterances = read_utterances(trained.about["parameters"], events, chosen)
     write_graph = _graph_writer(trained.network, network.grid)
-    write_folder(out, network, utterances, description, n_membranes, write_graph)
+    confidence = confidence_of(trained, quantization, network)
+    write_folder(out, network, utterances, description, n_membranes, write_graph, confidence)
     return description
 
 

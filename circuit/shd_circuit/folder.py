@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_circuit import configure
+from shd_circuit.confidence import Confidence
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork, IntegerRun
 from shd_circuit.readme import Description, is_readme, notice, own_line, readme
@@ -52,6 +53,7 @@ _EXPORTED = {
     "NOTICE.md",
     "HARDWARE.md",
     "network.h",
+    "confidence.h",
     "network.vh",
     "network.nir",
     "vectors.txt",
@@ -115,6 +117,7 @@ def write_folder(
     description: Description,
     n_membranes: int = 1,
     write_graph: Callable[[Path], None] | None = None,
+    confidence: Confidence | None = None,
 ) -> None:
     """Write a circuit's folder, which needs nothing of this repository.
 
@@ -136,6 +139,8 @@ def write_folder(
         the bytes.
     write_graph : callable, optional
         Writes ``network.nir`` to the path that it gets.
+    confidence : Confidence, optional
+        From which confidence an answer is accepted, for ``confidence.h``.
 
     Raises
     ------
@@ -151,8 +156,12 @@ def write_folder(
         raise ExportError(str(error)) from error
     texts |= _vector_texts(network, utterances, runs)
     has_graph = write_graph is not None
-    texts["README.md"] = readme(network, utterances, description, n_membranes, has_graph)
+    texts["README.md"] = readme(
+        network, utterances, description, n_membranes, has_graph, confidence is not None
+    )
     texts["HARDWARE.md"] = hardware(network)
+    if confidence is not None:
+        texts["confidence.h"] = confidence.header()
     texts["NOTICE.md"] = notice(description)
     trace = trace_text(runs, n_membranes)
 

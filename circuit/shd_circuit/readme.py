@@ -63,8 +63,14 @@ _OTHER_DATA = (
 )
 TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
 Values = dict[str, str | int]
+CONFIDENCE_ROW = (
+    "| `confidence.h` | with `-DACCEPT` the reference prints two numbers more for each utterance: "
+    "how confident its answer is (the share of its score in the softmax, in thousandths), and 1 if "
+    "that reaches the threshold above which the network's answers to digits are mostly right; `board.py "
+    "--accept` does the same with the core's scores |\n"
+)
 # placeholders that stand for any number of a table's rows
-_ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")
+_ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ def readme(
     description: Description,
     n_membranes: int = 1,
     has_graph: bool = True,
+    has_confidence: bool = False,
 ) -> str:
     """Write the README of an exported folder.
 
@@ -126,6 +133,8 @@ def readme(
         Of how many test vectors `trace.txt.gz` has the membranes.
     has_graph : bool
         Whether the folder has `network.nir`.
+    has_confidence : bool
+        Whether the folder has `confidence.h`.
 
     Returns
     -------
@@ -134,6 +143,7 @@ def readme(
     """
     values = _network_values(network, description)
     values |= _file_values(description, has_graph)
+    values |= {"confidence_row": CONFIDENCE_ROW if has_confidence else ""}
     values |= _trace_values(n_membranes)
     values |= _input_values(network)
     values |= _step_values(network)
@@ -424,8 +434,9 @@ def own_line(text: str) -> str:
         The first line that the template doesn't have; "" if there is none.
     """
     lines = text.splitlines()
-    # `nir_row` brings an end of line of its own
-    template = source_text(TEMPLATE).replace("{nir_row}", "{nir_row}\n").splitlines()
+    # these rows bring ends of lines of their own
+    rows = "{nir_row}{confidence_row}"
+    template = source_text(TEMPLATE).replace(rows, f"{rows}\n").splitlines()
     at = 0
     for wanted, following in itertools.pairwise([*template, ""]):
         if wanted in _ROWS:

@@ -29,7 +29,7 @@ BUILD: dict[str, int | str] = {
     "MEM_PATH": "./",
     "RAM_STYLE": "auto",
 }
-OWNER = "SPDX-FileCopyrightText: 2026 The SHD downsizing study authors"
+OWNER = configure.OWNER
 
 
 class Utterance(NamedTuple):

@@ -37,6 +37,7 @@ module shd_top #(
     parameter CLOCK_HZ = 12000000,
     parameter BAUD = 1000000, // of which CLOCK_HZ is a multiple, within 2.5 %
     parameter FIFO_BITS = 9, // the FIFO holds 2^FIFO_BITS spikes
+    parameter SILENCE_MS = 250, // within a message, that ends it; at most 255
     parameter EXTERNAL_MS = 0 // 1: a millisecond ends when ms_toggle changes
 ) (
     input wire clk,
@@ -130,7 +131,6 @@ module shd_top #(
     // --- messages: the bytes after a letter are shifted in from above ----------------------------
     localparam WORD_BYTES = (LANES * LOAD_BITS + 7) / 8; // of a memory word
     localparam PAYLOAD_BITS = 8 * (4 + WORD_BYTES);
-    localparam [7:0] SILENCE_MS = 250; // that ends a message
     reg [7:0] letter;
     reg [7:0] left; // bytes of the message to come
     reg [7:0] length; // bytes after a letter

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import select
 import struct
 import sys
@@ -345,6 +346,51 @@ class Board:
         )
 
 
+class Confidence:
+    """How confident an answer is, and whether that is enough: as `reference.c` with ``-DACCEPT``.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder with ``confidence.h``.
+
+    Raises
+    ------
+    BoardError
+        If there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "confidence.h"
+        try:
+            text = path.read_text(encoding="utf-8")
+            self.factor, self.limit = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            tables = re.findall(r"\[\d+\] = \{(.*?)\}", text)
+            self.coarse, self.fine = ([int(n) for n in table.split(",")] for table in tables)
+        except (OSError, ValueError) as error:
+            raise BoardError(f"{path}: has no threshold ({error}). Leave out --accept.") from error
+
+    def of(self, scores: Sequence[int]) -> list[int]:
+        """Return the confidence of an answer in thousandths, and 1 if it is accepted, else 0.
+
+        Parameters
+        ----------
+        scores : sequence of int
+            Of each class.
+
+        Returns
+        -------
+        list of int
+            Both numbers.
+        """
+        total = 0
+        for score in scores:
+            exponent = (max(scores) - score) * self.factor >> 24
+            if exponent >> 8 < len(self.coarse):
+                total += self.coarse[exponent >> 8] * self.fine[exponent & 255] >> 15
+        return [1000 * 32768 // total, int(total <= self.limit)]
+
+
 def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
     """Read a file such as ``vectors.txt``.
 
@@ -392,10 +438,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")
     parser.add_argument("--wait", type=float, default=5.0, help="seconds for an answer (5)")
     parser.add_argument("--keep", action="store_true", help="check what is loaded, but don't load")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="print the confidence, too, in thousandths, and 1 if it is enough",
+    )
     parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
     given = parser.parse_args(arguments)
     try:
         utterances = read_spikes(given.vectors)
+        confidence = Confidence(given.vectors.parent) if given.accept else None
         with closing(Board(given.port, given.baud, given.wait)) as board:
             board.restart()
             if given.keep:
@@ -404,7 +456,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 board.load(given.vectors.parent)
             for spikes in utterances:
                 answer, scores, flags = board.classify(spikes, given.real_time)
-                print(answer, *scores, flush=True)
+                columns = [answer, *scores]
+                if confidence is not None:
+                    columns += confidence.of(scores)
+                print(*columns, flush=True)
                 if flags & LATE:
                     print("late", file=sys.stderr)
                 if flags & OVERRUN:

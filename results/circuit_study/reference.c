@@ -12,11 +12,16 @@
    -DTRACE=n also prints what happens in every step: i, h, o: step, and which inputs, hidden and
    output neurons spike; of the first n utterances u, v: step, and membranes of hidden and output
    layer.
+   -DACCEPT also prints, behind the scores, how confident the answer is, in thousandths, and 1 if that
+   is enough, else 0: the sound may be no digit. confidence.h has the threshold.
    -DCOUNT also prints, on stderr at the end, what all utterances took together. */
 #include <stdint.h>
 #include <stdio.h>
 
 #include "network.h"
+#ifdef ACCEPT
+#include "confidence.h"
+#endif
 
 #define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
 #define N_CELLS (N_UNITS * POOL_UNITS)
@@ -151,6 +156,21 @@ static void take_event(int32_t ms, int32_t unit) {
     n_active[unit / POOL_UNITS]++;
 }
 
+#ifdef ACCEPT
+/* 2^15 e^-x, where x is by how much a score is below the best. */
+static uint32_t share(uint32_t below) {
+    uint64_t x = (uint64_t)below * CONFIDENCE_FACTOR >> 24; /* in 256ths */
+    return x >> 8 < 16 ? coarse[x >> 8] * fine[x & 255] >> 15 : 0;
+}
+
+static void print_confidence(int32_t best) {
+    uint32_t total = 0;
+    for (int32_t i = 0; i < N_CLASSES; i++)
+        total += share((uint32_t)score[best] - (uint32_t)score[i]);
+    printf(" %ld %d", (long)(1000 * 32768L / total), total <= CONFIDENCE_LIMIT);
+}
+#endif
+
 static void end_utterance(void) {
     int32_t best = 0;
     while (step < N_STEPS)
@@ -161,6 +181,9 @@ static void end_utterance(void) {
     printf("%ld", (long)best);
     for (int32_t i = 0; i < N_CLASSES; i++)
         printf(" %ld", (long)score[i]);
+#ifdef ACCEPT
+    print_confidence(best);
+#endif
     printf("\n");
     n_utterances++;
 }
