@@ -66,8 +66,8 @@ Values = dict[str, str | int]
 CONFIDENCE_ROW = (
     "| `confidence.h` | with `-DACCEPT` the reference prints two numbers more for each utterance: "
     "how confident its answer is (the share of its score in the softmax, in thousandths), and 1 if "
-    "that reaches the threshold above which the network's answers to digits are mostly right; `board.py "
-    "--accept` does the same with the core's scores |\n"
+    "that reaches the threshold above which the network's answers to digits are mostly right; "
+    "`board.py --accept` does the same with the core's scores |\n"
 )
 # placeholders that stand for any number of a table's rows
 _ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")

@@ -60,7 +60,7 @@ def test_the_circuit_s_wheel_has_all_its_files_and_requires_the_study(tmp_path):
     own = {path.relative_to(CIRCUIT).as_posix() for path in sources("*") if path.is_file()}
     assert files == own
     suffixes = {Path(name).suffix for name in files}
-    assert suffixes == {*".py .c .core .cpp .h .html .js .md .pcf .sby .v .vlt".split(), ""}
+    assert suffixes == {*".py .c .core .cpp .flac .h .html .js .md .pcf .sby .v .vlt".split(), ""}
     assert len(licenses) == 1
     assert STUDY in needed
 

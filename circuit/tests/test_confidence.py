@@ -47,6 +47,15 @@ def test_the_committed_threshold_is_the_network_s(trained):
     assert (FOLDER / "confidence.h").read_text() == confidence.header()
 
 
+def of_c(folder, utterances):
+    """Return confidence and decision of each utterance, as the C reference prints them."""
+    command = ["gcc", "-std=c99", "-O2", "-DACCEPT", FOLDER / "reference.c", "-o", "reference"]
+    subprocess.run(command, cwd=folder, check=True)
+    text = events_text(utterances)
+    ended = subprocess.run(["./reference"], cwd=folder, input=text, capture_output=True, text=True)
+    return [[int(n) for n in line.split()[-2:]] for line in ended.stdout.splitlines()]
+
+
 @needs_gcc
 def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, tmp_path):
     """On 200 utterances, from clear ones to noise."""
@@ -55,22 +64,16 @@ def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, t
     confidence = confidence_of(network, bits, circuit)
     utterances = disturbed(read_vectors(FOLDER), 200)
     scores = np.array([circuit.run(*utterance.spikes).scores for utterance in utterances])
-    command = ["gcc", "-std=c99", "-O2", "-DACCEPT", FOLDER / "reference.c", "-o", "reference"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    ended = subprocess.run(
-        ["./reference"], cwd=tmp_path, input=events_text(utterances), capture_output=True, text=True
-    )
-    in_c = [[int(n) for n in line.split()[-2:]] for line in ended.stdout.splitlines()]
+    found = of_c(tmp_path, utterances)
     of_board = OfBoard(FOLDER)
-    assert in_c == [of_board.of(row.tolist()) for row in scores]
-    assert in_c == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
+    assert found == [of_board.of(row.tolist()) for row in scores]
+    assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
+    per_mille, accepted = np.array(found).T
     logits = scores / score_units(network.network, bits, circuit)
-    below = logits - logits.max(1, keepdims=True)
-    in_floats = 1 / np.exp(below).sum(1)
-    assert np.abs(in_floats - np.array(in_c)[:, 0] / 1000).max() < 0.005
+    in_floats = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
+    assert np.abs(in_floats - per_mille / 1000).max() < 0.005
     threshold = network.about["confidence_threshold"]
     is_clear = np.abs(in_floats - threshold) > 0.005
-    accepted = np.array(in_c)[:, 1] == 1
     assert (accepted == (in_floats >= threshold))[is_clear].all()
     assert 20 < accepted.sum() < 180
 
