@@ -11,6 +11,9 @@ from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
 # picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from
+# cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
+WAKING_CYCLES = 16
+UART_BYTE_CYCLES = 10 * 17
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
@@ -346,6 +349,33 @@ def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int =
     """
     _, computing = step_cycles(network, utterance, lanes)
     return 3 + int(computing[-1])
+
+
+def awake_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
+    """Return the most cycles in which the clock of `slow_top` runs for an utterance.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What comes in real time, as address events.
+    lanes : int
+        Neurons that are summed in parallel.
+
+    Returns
+    -------
+    int
+        The core's cycles, and those of waking: `WAKING_CYCLES` for each spike and millisecond, as
+        if none came while the clock runs anyway, and the messages that begin and end an utterance.
+    """
+    intake, computing = step_cycles(network, utterance, lanes)
+    grid = network.grid
+    window_ms = int(grid.n_steps * grid.step_ms)
+    n_spikes = int((utterance.milliseconds < window_ms).sum())
+    message_bytes = 2 + 3 + 4 * network.sizes[2]  # S and E, and the answer
+    waking = WAKING_CYCLES * (n_spikes + window_ms)
+    return int(intake.sum() + computing.sum()) + waking + message_bytes * UART_BYTE_CYCLES
 
 
 def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,7 +50,10 @@ def main() -> None:
         tables = [real_time(folder)]
         tables += [placed(folder, family) for family in FAMILIES]
         tables.append(counted(folder))
-        tables.append(stopping(folder))
+        if shutil.which("verilator"):
+            stopping(folder)
+        else:
+            print("Without slow_top, for Verilator isn't there: apt install verilator.")
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if arguments.table:
@@ -163,28 +167,18 @@ def counted(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def stopping(folder: Path) -> pd.DataFrame:
+def stopping(folder: Path) -> None:
     """Print how long the clock of `slow_top` runs for an utterance in real time.
 
     Parameters
     ----------
     folder : Path
         An exported folder.
-
-    Returns
-    -------
-    DataFrame
-        A row for each quantity, with `COLUMNS`.
     """
     lanes = int(FAMILIES["UP5K"].build["LANES"])
     cycles = awake(folder, lanes)
     share = cycles.awake / cycles.cycles
     print(f"At {SLOW_HZ / 1e6:g} MHz the clock of slow_top runs for {share:.0%} of an utterance.")
-    rows = [
-        (f"slow_top at {SLOW_HZ / 1e6:g} MHz", f"lanes {lanes}", f"{name} per utterance", value)
-        for name, value in cycles.items()
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:
