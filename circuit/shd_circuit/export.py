@@ -270,7 +270,7 @@ def _comparison(
         text += f" ({network_name} {float_accuracy:.1%}, integers {integer_accuracy:.1%})"
     text += f". Both give the same answer to {np.mean(float_answers == integer_answers):.1%}."
     if is_quantization_aware:
-        text += " Both have weights of few bits; what these cost against floats isn't shown here."
+        text += " Both have weights of few bits; this table doesn't show what that costs."
     return text
 
 
@@ -339,7 +339,8 @@ def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
     return (
         f" Rounding to these bits costs such networks {mean:.2f} ± {half:.2f} percentage points "
         "for speakers who aren't in their training sets (paired with the same networks in floats; "
-        f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)."
+        f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)"
+        f"{', *undecided*' if abs(mean) < half else ''}."
     )
 
 

@@ -17,10 +17,10 @@ TEMPLATE = "hardware.md"
 BOARD_LANES = 4  # of the builds in the README's commands
 # what the parameters in `network.vh` mean
 PARAMETERS = {
-    "N_CHANNELS": "channels of the cochlea",
-    "FIRST_UNIT": "the first channel of the first block",
-    "BIN_MS": "milliseconds of a bin; a cell is a channel in a bin",
-    "POOL_UNITS": "channels of a block",
+    "N_CHANNELS": "units: channels of the cochlea",
+    "FIRST_UNIT": "the first unit of the first block",
+    "BIN_MS": "milliseconds of a bin; a cell is a unit in a bin",
+    "POOL_UNITS": "units of a block",
     "POOL_STEPS": "bins of a step",
     "POOL_THRESHOLD": "active cells from which a block is an event",
     "N_UNITS": "blocks",
@@ -28,8 +28,9 @@ PARAMETERS = {
     "N_DELAYS": "delays: how often each event arrives",
     "N_HIDDEN": "hidden neurons",
     "N_CLASSES": "classes",
-    "LEAK_SHIFT": "U - (U >> leak) where this isn't 0; each leak is this number",
-    "LEAK_FACTOR": "(U x leak) >> FACTOR_BITS where each leak is this number; 0: leaks differ",
+    "LEAK_SHIFT": "if not 0: the leak is U - (U >> leak), and each leak is this number",
+    "LEAK_FACTOR": "else: the leak is (U x leak) >> FACTOR_BITS, and each leak is this number; "
+    "0: leaks differ",
     "FACTOR_BITS": "bits behind the point of a leak that is a factor",
     "SHIFT1": "by how many bits weights of the first layer are shifted left",
     "SHIFT2": "the same of the second layer",
@@ -38,22 +39,22 @@ PARAMETERS = {
     "N_WINDOWS": "windows; 1 if weights aren't shared",
     "NEURONS_PER_WINDOW": "hidden neurons of a window",
     "IS_MEMBRANE": "1: a score is the sum of a class's membranes; 0: of its spikes",
-    "N_SLOTS": "steps whose events are kept: the longest delay and one",
+    "N_SLOTS": "steps whose events are kept: the longest delay and one more",
     "MEM_BITS": "bits of a membrane",
     "WEIGHT1_BITS": "bits of a weight of the first layer",
-    "WEIGHT2_BITS": "of the second layer",
-    "BIAS_BITS": "of a bias",
-    "THRESHOLD_BITS": "of a threshold, without a sign",
-    "LEAK_BITS": "of a leak, without a sign",
-    "SUM_BITS": "of a sum before it saturates: enough for the worst case",
-    "SCORE_BITS": "of a score",
-    "LOAD_BITS": "of the widest of these, for `load_data`",
+    "WEIGHT2_BITS": "bits of a weight of the second layer",
+    "BIAS_BITS": "bits of a bias",
+    "THRESHOLD_BITS": "bits of a threshold, without a sign",
+    "LEAK_BITS": "bits of a leak, without a sign",
+    "SUM_BITS": "bits of a sum before it saturates: enough for the worst case",
+    "SCORE_BITS": "bits of a score",
+    "LOAD_BITS": "bits of the widest number that can be loaded",
     "LANES": "neurons that are summed in parallel; divides NEURONS_PER_WINDOW if there are windows",
     "WRITABLE": "1: memories can be loaded",
-    "INITIAL": "1: memories begin with the `.mem` files; 0: with nothing",
+    "INITIAL": "1: memories begin with the `.mem` files; 0: their content is undefined",
     "MEM_LANES": "lanes that the `.mem` files are packed for",
-    "MEM_PATH": "what tools put before the names of the `.mem` files",
-    "RAM_STYLE": "of the second layer's weights: auto, or what the tool takes; huge on an iCE40",
+    "MEM_PATH": "path of the `.mem` files, with a slash at the end, from where the tool runs",
+    "RAM_STYLE": "`ram_style` attribute of the second layer's weights: auto, or huge on an iCE40",
 }
 
 
@@ -72,7 +73,10 @@ def hardware(network: IntegerNetwork) -> str:
     """
     lanes = BOARD_LANES if fits(network, BOARD_LANES) else 1
     sizes = verilog_values(network)
-    rows = [f"| `{key}` | {PARAMETERS[key]} | {value} |" for key, value in sizes.items()]
+    rows = [
+        f"| `{key}` | all | parameter | {PARAMETERS[key]} | {value} |"
+        for key, value in sizes.items()
+    ]
     values: dict[str, str | int] = {f"{key}_bits": n for key, n in memory_bits(network).items()}
     values["parameter_rows"] = "\n".join(rows)
     values |= _sizes(network, lanes)
@@ -110,7 +114,7 @@ def _word_bytes(network: IntegerNetwork, lanes: int) -> int:
 
 
 def _hidden_example(network: IntegerNetwork, lanes: int) -> dict[str, str | int]:
-    """Return where a weight of the first layer is, for a neuron and a block in the midst."""
+    """Return where a weight of the first layer is, for some neuron and some block."""
     first = network.layers[0]
     n_channels, n_weights = first.weight.shape
     kernel = network.kernel or network.grid.n_units

@@ -30,8 +30,8 @@ _HEIDELBERG = (
     "*The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks*, "
     "IEEE TNNLS 33(7), 2022, https://doi.org/10.1109/TNNLS.2020.3044364), which are under the "
     "Creative Commons Attribution 4.0 International license, CC BY 4.0 "
-    "(https://creativecommons.org/licenses/by/4.0/). Anybody may use, change and share them, also "
-    "commercially, who names this source, links this license, and says what was changed.\n\n"
+    "(https://creativecommons.org/licenses/by/4.0/). You may use, change and share them, also "
+    "commercially, if you name this source, link this license, and say what you changed.\n\n"
     "| files | what they have of these data |\n"
     "|---|---|\n"
     "| `vectors.txt`, `labels.txt` | {vectors} |\n"
@@ -40,7 +40,7 @@ _HEIDELBERG = (
     "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h`, "
     "`network.nir` where there is one | "
     "numbers of a network that was trained on them |\n\n"
-    "Whoever passes these files on passes this notice on."
+    "If you pass these files on, pass this notice on with them."
 )
 # what is said of each data set's license
 _DATA_NOTICES = {
@@ -54,20 +54,20 @@ _DATA_NOTICES = {
     ),
     "spoken": (
         "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
-        "program is under the GPL 3; nothing of it is in this folder."
+        "program is under the GPL 3; this folder has nothing of it."
     ),
 }
 _OTHER_DATA = (
-    "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Whoever "
-    "passes this folder on must know under which license they are."
+    "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
+    "out under which license they are before you pass this folder on."
 )
 TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
 Values = dict[str, str | int]
 CONFIDENCE_ROW = (
-    "| `confidence.h` | with `-DACCEPT` the reference prints two numbers more for each utterance: "
-    "how confident its answer is (the share of its score in the softmax, in thousandths), and 1 if "
-    "that reaches the threshold above which the network's answers to digits are mostly right; "
-    "`board.py --accept` does the same with the core's scores |\n"
+    "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
+    "numbers for each utterance: the confidence of its answer (the share of its score in the "
+    "softmax, in thousandths), and 1 if that reaches the threshold, else 0. `board.py --accept` "
+    "does the same with the core's scores |\n"
 )
 # placeholders that stand for any number of a table's rows
 _ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
@@ -203,7 +203,7 @@ def _file_values(description: Description, has_graph: bool) -> Values:
     if has_graph:
         rounded = "none of its numbers is rounded"
         if description.is_quantization_aware:
-            rounded = "its weights already have few bits, biases, thresholds and membranes not"
+            rounded = "its weights are rounded already; biases, thresholds and membranes are not"
         nir_row = (
             "| `network.nir` | the network in floats, as a NIR graph, with its step, reset and "
             f"units in the metadata; {rounded} |\n"
@@ -255,10 +255,10 @@ def _shared_weights(network: IntegerNetwork) -> str:
         return ""
     n_channels = len(network.layers[0].weight)
     return (
-        f" Weights are shared: hidden neuron {n_channels} p + c has line c of `weight1.mem`, "
-        f"and sees of each delay k the {network.kernel} blocks from {network.stride} p on. Number "
-        f"{network.kernel} k + j of the line is for input {network.grid.n_units} k + "
-        f"{network.stride} p + j. All other inputs are passed over."
+        f" Weights are shared: hidden neuron {n_channels} w + c is channel c of window w. It has "
+        f"line c of `weight1.mem`, and takes of each delay k the {network.kernel} blocks from "
+        f"{network.stride} w on. Number {network.kernel} k + j of the line is for input "
+        f"{network.grid.n_units} k + {network.stride} w + j. The neuron ignores all other inputs."
     )
 
 
@@ -292,13 +292,13 @@ def _decision(network: IntegerNetwork) -> str:
     """Return how the class follows from the output neurons."""
     if network.is_membrane:
         return (
-            "classes never spike, for no membrane is above their thresholds. A class's score is "
-            "the sum of its membranes after point 4; taken is the highest; of several equally high "
-            "ones, the lowest."
+            "classes never spike, because no membrane is above their thresholds. A class's score "
+            "is the sum of its membranes after point 4. The answer is the class whose score is "
+            "the highest; of several equally high ones, the lowest."
         )
     return (
-        "the output neuron with most spikes over all steps; of several with equally many, the "
-        "lowest."
+        "the answer is the output neuron with most spikes over all steps; of several with equally "
+        "many, the lowest."
     )
 
 

@@ -1,6 +1,4 @@
-"""The numbers and ports in circuit/README.md are those of the tables and of the core."""
-
-import re
+"""The numbers in circuit/README.md are those of the tables."""
 
 import pandas as pd
 import pytest
@@ -8,7 +6,6 @@ from shd_circuit import cost
 from shd_circuit.folder import read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES
 from shd_circuit.rtl.__main__ import ANSWER, CLOCKS, COLUMNS, LANES
-from shd_circuit.sources import source_text
 
 from shd_helpers.paths import ROOT
 from shd_helpers.study import interval, read_table
@@ -138,16 +135,3 @@ def test_the_comparison_with_other_circuits_has_the_tables_numbers(measured):
         f"encoded anew: {official:.1f} % (five seeds)",
     ):
         assert text in DOCUMENT, text
-
-
-def test_the_ports_are_the_core_s():
-    tables = source_text("hardware.md").split("| port of ")[1:]
-    for file, table in zip(("core.v", "shd_top.v"), tables, strict=True):
-        text = source_text(f"rtl/{file}")
-        declared = text[text.index("\n) (") : text.index("\n);")]
-        ports = re.findall(
-            r"(?:input|output) (?:wire|reg)[^/\n]*?(\w+),?(?: //.*)?$", declared, re.M
-        )
-        rows = re.findall(r"^\| (`.*?) \| (?:in|out)", table, re.M)
-        listed = " ".join(rows).replace("(not of `slow_top`)", "")
-        assert sorted(re.findall("`(.*?)`", listed)) == sorted(ports)

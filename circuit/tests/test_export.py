@@ -14,6 +14,7 @@ from circuits import needs_gcc
 from run_builders import run_of
 from shd_circuit import export, say
 from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
+from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description, readme
 from shd_circuit.sources import c_header, events_text, memories, source_text, verilog_parameters
@@ -174,6 +175,7 @@ def test_committed_folders_are_those_of_the_present_code(folder, tmp_path):
     _, network = committed(folder)
     assert (there / "network.h").read_text() == c_header(network)
     assert (there / "network.vh").read_text() == verilog_parameters(network)
+    assert (there / "HARDWARE.md").read_text() == hardware(network)
     for name, text in memories(network).items():
         assert (there / name).read_text() == text
     for name in SOURCES:

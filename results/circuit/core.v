@@ -3,8 +3,8 @@
 //
 // The circuit: from spikes to the scores of all classes. LANES neurons are summed in parallel, group
 // after group, window after window, and only active inputs are read. README.md defines what is
-// computed, and has the block diagram, the timing diagrams, the tables of parameters and ports, and
-// the memory maps. network.vh has the sizes, the .mem files have the weights.
+// computed. HARDWARE.md has the block diagram, the timing diagrams, the table of parameters and
+// ports, and the memory maps. network.vh has the sizes, the .mem files have the weights.
 //
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
@@ -17,14 +17,14 @@
 //         is high with the last one, when out_answer is the class of the highest score. Then the
 //         next utterance can begin.
 //  load_* the port of the memories, for use after reset, or after out_last and before the first
-//         spike. At an edge with load_valid, where WRITABLE, load_data is written to load_address
+//         spike. At an edge with load_valid, if WRITABLE, load_data is written to load_address
 //         of load_memory: 0 weight1, 1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask. At an edge with
-//         read_valid it is read instead; read_data has it from that edge on, while load_memory
-//         stays. Lane l has bits l B to l B + B - 1, where B is the memory's own width; bits above
-//         mean nothing, and are read as 0. README.md has the addresses.
-//  mon_*  to look on: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one
-//         for each lane, get the membranes mon_mem, and mon_spike says which spike. Lanes beyond a
-//         layer's last neuron mean nothing. May be left open.
+//         read_valid it is read instead; read_data has it from that edge on, until the next read or
+//         until load_memory changes. Lane l has bits l B to l B + B - 1, where B is the memory's own
+//         width; bits above are ignored, and are read as 0. HARDWARE.md has the addresses.
+//  mon_*  for debugging: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one
+//         for each lane, get the membranes mon_mem, and mon_spike says which spike. Ignore lanes
+//         beyond a layer's last neuron. May be left open.
 //
 // Names. A *unit* is a channel of the cochlea before pooling, a *block* what pooling makes of units,
 //  an *input* a block with a delay. A *group* is the LANES neurons that are summed in parallel, a
@@ -58,13 +58,13 @@ module core #(
     input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
     output reg [LANES*LOAD_BITS-1:0] read_data,
-    // to look on
+    // for debugging
     output wire mon_valid,
     output wire [15:0] mon_neuron,
     output wire [LANES-1:0] mon_spike,
     output wire [LANES*MEM_BITS-1:0] mon_mem
 );
-    // A build that can't work stops here: no tool finds a module of such a name.
+    // Parameters that can't work stop elaboration here: no tool finds a module of such a name.
     generate
         if (N_WINDOWS > 1 && NEURONS_PER_WINDOW % LANES != 0) begin : refuse_lanes
             LANES_must_divide_NEURONS_PER_WINDOW stop();

@@ -12,9 +12,9 @@
 //   E                     the utterance ends
 //   L memory:1 address:3 data   write to one of the core's memories, as core.v numbers them; the
 //                         data's length is that of the widest: LANES * LOAD_BITS, in whole bytes
-//   C memory:1 n:3        read n memory words from address 0 on; the answer is c, crc:4, the CRC-32
-//                         (zlib's) of these words as they are written in messages L. Between two
-//                         utterances only
+//   C memory:1 n:3        read n memory words (n below 65,536) from address 0 on; the answer is c,
+//                         crc:4, the CRC-32 (zlib's) of these memory words as messages L have them.
+//                         Between two utterances only
 //   ?                     the flags, which are cleared; the answer is s, flags:1
 //   I                     the sizes; the answer is i, LANES:1 bytes of a memory word:1 inputs:2
 //                         hidden:2 classes:1

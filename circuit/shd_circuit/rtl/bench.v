@@ -69,7 +69,7 @@ module bench #(
     reg is_last;
     reg is_digit;
     reg was_digit;
-    reg [8*80-1:0] name;
+    reg [8*1024-1:0] name; // of a file, with its path
 
     // Reads a line of vectors.txt: how many numbers it has, and the first two. char is negative at the
     // end of the file.
