@@ -10,10 +10,10 @@ from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
-# picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from
 # cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
 WAKING_CYCLES = 16
 UART_BYTE_CYCLES = 10 * 17
+# of an iCE40 UP5K at 1.2 V; circuit/README.md says where these energies come from
 STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
@@ -107,7 +107,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
 def list_bits(network: IntegerNetwork) -> int:
     """Return the bits of the lists that `core.v` keeps instead of the delayed events' bits.
 
-    These are its memories `list`, `n_in_bin`, `has_input`, `history` and `n_history`.
+    These are its memories `list`, `n_in_bucket`, `has_input`, `history` and `n_history`.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def list_bits(network: IntegerNetwork) -> int:
     entry_bits = (max(n_addresses, n_hidden) - 1).bit_length()
     if kernel % bin_units > 0:
         entry_bits += unit_bits
-    # n_in_bin and has_input
+    # n_in_bucket and has_input
     counter_bits = n_bins * (bin_inputs.bit_length() + 1)
     # history and n_history: in each slot for a step, a power of 2 of blocks, and their number
     n_slots = network.delays[-1] + 1
