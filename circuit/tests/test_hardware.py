@@ -75,6 +75,15 @@ def test_the_examples_of_the_memory_maps_are_in_the_memories(tmp_path):
     assert network.layers[1].weight[class_index, source] == int(examples[1][-1])
 
 
+def test_the_fusesoc_file_has_only_sections_that_fusesoc_2_4_knows():
+    """It ignores a file with others, such as `license`, and then finds no core."""
+    text = source_text("rtl/shd_circuit.core")
+    sections = re.findall(r"^(\w+):", text, re.MULTILINE)
+    assert sections == ["name", "description", "filesets", "targets"]
+    files = re.findall(r"^      - (?:tool_verilator\? \()?([\w.]+)", text, re.MULTILINE)
+    assert set(files) <= {path.name for path in (RESULTS / "circuit").iterdir()}
+
+
 # --- timing diagrams ------------------------------------------------------------------------------
 
 INPUTS = (
