@@ -1,1 +1,1 @@
-"""What wrote a table once, and what compares data; `python -m scripts.<name>`."""
+"""Programs that wrote committed tables and drawings, or check texts: `python -m scripts.<name>`."""

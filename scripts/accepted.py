@@ -5,9 +5,9 @@ the highest score (``shd_helpers.hear``). All other answers are *accepted*.
 
 ``python -m scripts.accepted FOLDER`` classifies the recordings in a folder, which are named
 ``{digit}_{speaker}_{take}.wav`` as those of the Free Spoken Digit Dataset. It writes one row for
-each network and recording to ``results/accepted.csv``, and prints the accuracy of accepted answers
-beside that on the Heidelberg Digits, which it computes from committed predictions. Nothing is
-chosen with these recordings.
+each network and recording to ``results/accepted.csv``. It prints the accuracy of accepted answers,
+and for comparison that on the Heidelberg Digits, from committed predictions. Nothing is selected
+with these recordings.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def on_heidelberg_digits(model: str = "reference") -> Accepted:
 def main() -> None:
     """Write the table, and print both accuracies."""
     parser = argparse.ArgumentParser(prog="python -m scripts.accepted", description=__doc__)
-    parser.add_argument("folder", type=Path, help="with the wav files")
+    parser.add_argument("folder", type=Path, help="folder with the wav files")
     folder = parser.parse_args().folder
     paths = sorted(folder.glob("*.wav"))
     if not paths:

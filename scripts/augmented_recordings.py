@@ -48,7 +48,7 @@ def describe(change: WaveformAugmentation) -> str:
 def main() -> None:
     """Draw the first copies of a recording beside the recording."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording", type=Path, help="a sound file of one word")
+    parser.add_argument("recording", type=Path, help="a sound file of one utterance")
     path = parser.parse_args().recording
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharex=True, sharey=True)
     for copy, axis in enumerate(axes.flat):

@@ -1,9 +1,9 @@
 """Measure trained networks as circuits, and write tables into ``results/``.
 
 Each of `TABLES` writes the table ``circuit_<its name>.csv``. Networks are those of run folders, or
-pretrained ones, by name. One that is in the table already is passed over, so that a stopped
-measurement goes on; remove its rows, or the table, to measure again. For ``disturbances`` networks
-were trained with leave_one_speaker_out, for example by ``make sweep SWEEP=circuit_bits``.
+pretrained ones, by name. A network that is in the table already is skipped, so a stopped
+measurement continues. To measure it again, remove its rows or the table. ``disturbances`` needs
+networks that hold out a speaker, such as those of ``make sweep SWEEP=circuit_bits``.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def compare_utterances(a: Utterances, b: Utterances) -> tuple[pd.Series, pd.Data
         * ``correlation``: of these, the mean correlation of the numbers of such entries in blocks
           of 10 ms x 5 units.
     classes : DataFrame
-        Utterances and spikes an utterance of each class, by name.
+        For each class, by name: utterances, and mean number of spikes of an utterance.
 
     Raises
     ------

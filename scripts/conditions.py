@@ -138,14 +138,14 @@ def encode_cases(archive: Path, speakers: set[int]) -> tuple[pd.DataFrame, list]
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(prog="python -m scripts.conditions", description=__doc__)
-    parser.add_argument("runs", nargs="+", help="patterns below runs/")
+    parser.add_argument("runs", nargs="+", help="patterns of run folders below runs/")
     try:
         runs = [read_run(folder) for folder in run_folders(parser.parse_args().runs)]
     except RunError as error:
         sys.exit(str(error))
     networks = {run.info["parameters"]["held_out"]: load_network(run) for run in runs}
     if not runs or len(networks) < len(runs) or min(networks) < 0:
-        parser.error("needs runs that hold out a speaker each, one for each speaker")
+        parser.error("runs: name runs that hold out one speaker each, one run for each speaker")
     cases, spikes = encode_cases(data_dir() / "hd" / ARCHIVE, set(networks))
     rows = []
     for case, (times, units) in zip(cases.itertuples(), spikes, strict=True):

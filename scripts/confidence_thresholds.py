@@ -36,7 +36,7 @@ def confidence_threshold(
     Returns
     -------
     float
-        The threshold; infinity if no confidence is followed by so many correct answers.
+        The lowest threshold at which the wanted share is reached; infinity if there is none.
     """
     levels, level_of_answer = np.unique(confidence, return_inverse=True)
     n_answers = np.bincount(level_of_answer)
@@ -83,9 +83,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.confidence_thresholds", description=__doc__
     )
-    parser.add_argument("table", help="in results, such as reference_hd")
-    parser.add_argument("model", help="one of its models")
-    parser.add_argument("networks", nargs="+", help="in results/networks, without .npz")
+    parser.add_argument("table", help="name of a table in results/, such as reference_hd")
+    parser.add_argument("model", help="one of the models in that table")
+    parser.add_argument(
+        "networks", nargs="+", help="names of files in results/networks/, without .npz"
+    )
     given = parser.parse_args()
     try:
         runs = read_table(given.table).query("model == @given.model")

@@ -34,10 +34,13 @@ def main() -> None:
     """Write the files."""
     parser = argparse.ArgumentParser(prog="python -m scripts.networks", description=__doc__)
     parser.add_argument(
-        "name", help="of the files; where speakers are left to test, the seed follows"
+        "name",
+        help="name of the files, with the seed added if the networks have speakers to test with",
     )
     parser.add_argument(
-        "runs", nargs="+", help="patterns below runs/: 'sweeps/networks_hd/model=study,*'"
+        "runs",
+        nargs="+",
+        help="patterns of run folders below runs/, such as 'sweeps/networks_hd/model=study,*'",
     )
     arguments = parser.parse_args()
     try:
@@ -46,7 +49,10 @@ def main() -> None:
         sys.exit(str(error))
     seeds = [run.info["seed"] for run in runs]
     if not runs or len(set(seeds)) < len(seeds):
-        parser.error(f"needs runs below {runs_dir()}, each with a seed of its own; found {seeds}")
+        parser.error(
+            f"runs: the patterns find runs with the seeds {seeds} below {runs_dir()}. Name at "
+            "least one run, each with another seed."
+        )
     for run, seed in zip(runs, seeds, strict=True):
         # A network that all speakers train is to be used, and only one is needed.
         trains_everybody = run.info["parameters"].get("protocol") == "everybody"

@@ -21,10 +21,10 @@ from shd_helpers.study import evaluate, input_of, load_pretrained
 def main() -> None:
     """Write a row for each recording and network: the digit that was said, and the answer."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="with the wav files")
+    parser.add_argument("folder", type=Path, help="folder with the wav files")
     paths = sorted(parser.parse_args().folder.glob("*.wav"))
     if not paths:
-        parser.error("no wav file in this folder")
+        parser.error("folder: has no wav file. Name the folder that has the recordings.")
     networks = {}
     for kind in ("study_*", "small", "reference"):
         for path in sorted(networks_dir().glob(f"{kind}.npz")):
@@ -35,7 +35,7 @@ def main() -> None:
         try:
             word = encode_utterance(sound, rate_hz)
         except RecordingError as error:
-            parser.error(f"{path}: must be one word, mono. {error}")
+            parser.error(f"{path}: must be a mono recording of one utterance. {error}")
         digit, speaker, _ = path.stem.split("_")
         for name, trained in networks.items():
             events = input_of(trained, word.times, word.units)

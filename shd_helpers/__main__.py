@@ -24,12 +24,12 @@ class Command(NamedTuple):
 COMMANDS = {
     "study": Command(
         "shd_helpers.study.notebooks",
-        "run the whole study: data, surrogates, training, analysis; needs a checkout",
+        "run the whole study: data, surrogates, training, analysis (needs a checkout)",
     ),
     "sweep": Command(
         "shd_helpers.sweeps.runner",
-        "run what is missing of a sweep; the study's own sweeps need a checkout, a file of yours "
-        "with a notebook of yours doesn't",
+        "run what is missing of a sweep (the study's own sweeps need a checkout; your own file "
+        "with your own notebook doesn't)",
     ),
     "hear": Command(
         "shd_helpers.hear",
@@ -44,14 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int | None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command and its arguments; default: those of the command line.
+        The command and its arguments. Default: those of the command line.
 
     Returns
     -------
     int or None
         Exit status; None for 0.
     """
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.error(f"give a command: {', '.join(COMMANDS)}. shd --help describes them.")
     module = import_module(COMMANDS[given.command].module)
     return module.main(given.arguments)
 
@@ -76,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument("--version", action="version", version=f"shd {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument(
+        "command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="one of those below"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
     return parser
 

@@ -40,7 +40,7 @@ def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
     default : bool, str, int or float
         As for `setting`.
     allowed : tuple
-        As for `setting`; empty if the value is checked where it is used.
+        As for `setting`. Empty if the value is checked where it is used.
     counts_with : str
         Name of another setting, without which this one means nothing. A run's hash then contains
         this one, whatever its value, if the other one isn't at its default.

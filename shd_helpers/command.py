@@ -53,9 +53,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     Characters that the terminal's encoding doesn't have, such as an umlaut in a file's name, are
     printed as escapes. If a library is missing, the process ends with pip's command that installs
-    it. If standard output can't be written, for instance because it is a file on
-    a full disk, the process ends with a sentence instead of a traceback. If the program that reads
-    the output has ended (``| head``), it ends like a program that the signal SIGPIPE stops.
+    it. If standard output can't be written, as on a full disk, it ends with a sentence instead of a
+    traceback. If the program that reads the output has ended (``| head``), it ends like a program
+    that the signal SIGPIPE stops.
 
     Parameters
     ----------

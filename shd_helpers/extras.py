@@ -7,6 +7,7 @@ processes need more, which ``pip install`` adds as extras: see ``pyproject.toml`
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+NAMESPACES = {"ruamel": "ruamel.yaml"}  # libraries by the namespace package that they are in
 DISTRIBUTION = "shd-downsizing-study"  # the package's name for pip
 
 
@@ -37,6 +38,7 @@ def from_extra(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         library = (error.name or str(error)).partition(".")[0]
+        library = NAMESPACES.get(library, library)
         if library == "shd_helpers":  # no library, but a mistake in this package
             raise
         raise MissingExtraError(

@@ -37,7 +37,7 @@ class Answer(NamedTuple):
         0 to 1: the digit's share in the softmax of the scores of the language's digits.
     accepted : bool or None
         True if the confidence reaches the network's threshold and no digit of another language
-        scores higher; None if the network has no threshold.
+        scores higher. None if the network has no threshold.
     warning : str
         A sentence about the recording; empty for none.
     """
@@ -86,7 +86,7 @@ class Listener:
         Raises
         ------
         RecordingError
-            If there is no such file, or it doesn't hold one utterance; the message names the file.
+            If there is no such file, or it doesn't hold one utterance. The message names the file.
         """
         return self.answer(read_utterance(Path(path)))
 
@@ -156,19 +156,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
 
     Returns
     -------
     int
         Exit status: 1 if there is no utterance in one of them.
     """
-    parser = argparse.ArgumentParser(prog="shd hear", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="shd hear",
+        description="Recognize the digit in each sound file or, without a file, from the "
+        "microphone. It prints the digit and the network's confidence. An answer that is below "
+        "the network's threshold is marked (not sure).",
+    )
     parser.add_argument("files", nargs="*", metavar="FILE", help="sound files of one digit each")
-    parser.add_argument("--language", default="english", choices=LANGUAGES)
-    parser.add_argument("--json", action="store_true", help="an object in a line for each file")
     parser.add_argument(
-        "--network", default=NETWORK, help="a pretrained network; default: reference"
+        "--language",
+        default="english",
+        choices=LANGUAGES,
+        help="whose digits may be answered (default: english)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print an object in JSON for each file, one per line"
+    )
+    parser.add_argument(
+        "--network", default=NETWORK, help="name of a pretrained network (default: reference)"
     )
     given = parser.parse_args(arguments)
     try:

@@ -39,7 +39,7 @@ _N_DIGITS = 16  # of a file's hash in the name of its module
 
 
 class ObjectError(ValueError):
-    """An object that a text refers to can't be had; the message names the file and the remedy."""
+    """An object that a text refers to can't be loaded; the message has the file and the remedy."""
 
 
 class Reference(NamedTuple):
@@ -111,7 +111,7 @@ def read_reference(text: str, folder: Path | None = None) -> Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """Take a reference apart, without looking for its file.
+    """Split a reference into its file, name and arguments, without looking for the file.
 
     Parameters
     ----------

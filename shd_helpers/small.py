@@ -1,9 +1,9 @@
 """The hook for small versions of the notebooks, which tests run.
 
-nbval runs the committed notebooks as they are and can't inject parameters. Where the environment
-variable ``SHD_SMALL_DATA`` names the folder of a small data set in SHD layout, each notebook uses
-that data set instead of its own and repeats its loops at most twice. Runs, tables and figures go
-to ``runs/small``, so that none of them is taken for a result.
+nbval runs the committed notebooks as they are and can't inject parameters. So the environment
+variable ``SHD_SMALL_DATA`` may name the folder of a small data set in SHD layout. Each notebook
+then uses that data set instead of its own, and repeats its loops at most twice. Runs, tables and
+figures are written to ``runs/small``, so that none of them is taken for a result.
 """
 
 import os

@@ -981,7 +981,7 @@ def data_file(home: Home, change: Callable[[h5py.File], None]) -> Attempt:
 
 
 def replace(file: h5py.File, name: str, values: object, dtype: object = None) -> None:
-    """Put another array in the place of one."""
+    """Replace an array by another one."""
     del file[name]
     file.create_dataset(name, data=values, dtype=dtype)
 

@@ -61,7 +61,7 @@ def test_a_language_matters_where_a_file_has_two():
     keys = GERMAN + ENGLISH
     assert language_classes(keys, "english") == {10 + i: i for i in range(10)}
     assert list(language_classes(keys, "both")) == [*range(10, 20), *range(10)]
-    with pytest.raises(DatasetError, match="language 'latin': unknown; take one of english"):
+    with pytest.raises(DatasetError, match=r"language 'latin': unknown\. Choose one of english"):
         language_classes(CLASSES, "latin")
 
 

@@ -568,4 +568,4 @@ def test_a_table_with_a_million_columns_is_refused_at_once(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=100
     )
-    assert "is there twice" in ended.stderr.splitlines()[-1]
+    assert "appears twice" in ended.stderr.splitlines()[-1]

@@ -173,7 +173,7 @@ def test_spikes_are_those_of_the_data_sets_made_so_far(rate_hz, digest):
         (np.zeros(0), 24_000, "0 samples"),
         (np.ones((2, 2400)), 24_000, "mono"),
         (np.r_[np.ones(2400), np.nan], 24_000, "not finite"),
-        (np.ones(20 * 24_000), 24_000, "20 s; an utterance takes 0.01 to 5 s"),
+        (np.ones(20 * 24_000), 24_000, "20 s. An utterance takes 0.01 to 5 s"),
         (np.ones(800), 8000, "8000 Hz is too low for the hair cells: resample"),
     ],
 )

@@ -69,7 +69,7 @@ def test_every_accuracy_of_a_table_is_that_of_its_answers(name):
 
 
 def unseen(model):
-    """Return confidence, whether the answer is right, and the speaker, of words by new speakers."""
+    """Return confidence, whether it is right, and speaker, for utterances of unseen speakers."""
     hashes = {run["hash"] for run in runs_of("reference_hd") if run["model"] == model}
     answers = answers_by_run("reference_hd")
     return [

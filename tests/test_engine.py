@@ -392,6 +392,14 @@ def test_gradients_are_replaced_and_frozen_parameters_get_none():
 
 OPTIONS = {
     "membrane readout": {"readout": "membrane"},
+    "softmax readout": {"readout": "softmax"},
+    "softmax readout, shared weights": {
+        "readout": "softmax",
+        "learn_beta": True,
+        "learn_threshold": True,
+        "kernel_size": 8,
+        "stride": 5,
+    },
     "learned neurons": {"learn_beta": True, "learn_threshold": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "shared weights": {"kernel_size": 8, "stride": 5},
@@ -512,7 +520,7 @@ def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
 def test_events_and_indices_that_do_not_fit_are_refused():
     model = make_model([12, 9, 4])
     events = random_events(4, 20, 12, 4, 0.3)
-    with pytest.raises(ValueError, match="13 units for 12 inputs"):
+    with pytest.raises(ValueError, match="have 13 units, but the network was built for 12"):
         engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):

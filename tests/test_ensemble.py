@@ -172,7 +172,7 @@ def test_what_is_no_ensemble_is_refused():
     for members, problem in (
         ([], "at least one network"),
         ([network, 3], "member 2 is a int, not a torch"),
-        ([network, network], "one network is there twice"),
+        ([network, network], "one network appears twice"),
     ):
         with pytest.raises(ValueError, match=problem):
             Ensemble(members)

@@ -98,7 +98,7 @@ def test_from_site_to_spikes(site, data_dir, encoded, monkeypatch):
 
 SWAPPED = RECORDINGS | {TEST[1]: RECORDINGS[TEST[0]]}
 BAD_ARCHIVES = {
-    "another sound": (pack(SWAPPED), "8 recordings with .*; 8 with .* were expected"),
+    "another sound": (pack(SWAPPED), "8 recordings with .*, but 8 with .* were expected"),
     "half an archive": (pack()[:4000], "not a complete archive"),
     "a way out": (pack(folder="../../"), "not a complete archive .*Outside"),
 }
@@ -154,7 +154,7 @@ def test_full_disk_and_then_it_goes_on(site, data_dir, encoded, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(heidelberg, "write_shd", full)
-        with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it goes on"):
+        with pytest.raises(DatasetError, match=r"No space left.*Free some space, .*it continues"):
             datasets.locate("hd")
     assert names(data_dir / "hd") == ["hd_audio.tar.gz", "unfinished"]
     (data_dir / "hd" / "hd_test.h5").write_bytes(b"of a stopped run")

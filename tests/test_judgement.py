@@ -245,7 +245,7 @@ def test_folds_of_a_function_without_a_file_count_in_this_process_only(events, m
     first = judge(cell, events, options=HERE)
     assert not first.is_reusable and "not reusable" in str(first)
     out = capsys.readouterr().out
-    assert out.count("is in no file") == 1
+    assert out.count("isn't in a file") == 1
     again = judge(cell, events, options=HERE)
     assert "3 of them finished before" in capsys.readouterr().out
     assert again.folder == first.folder
@@ -411,7 +411,7 @@ def test_judgements_that_cannot_be_compared_say_why(other, message):
 
 def test_judgements_of_other_utterances_cannot_be_compared():
     first = made_up([[5], [6], [7]])
-    with pytest.raises(ValueError, match="tested on other utterances"):
+    with pytest.raises(ValueError, match="tested on different utterances"):
         first.compare(replace(first, table=first.table.assign(label="no")))
     with pytest.raises(TypeError, match="give a Judgement"):
         first.compare(first.table)
@@ -574,7 +574,7 @@ def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"speakers": [7]}, "speakers 7: no such speaker here; there are 0, 1, 2"),
+        ({"speakers": [7]}, "speakers 7: no such speaker here, only 0, 1, 2"),
         ({"speakers": [1, 1]}, "speakers 1: is named more than once"),
         ({"speakers": []}, "speakers: there is none"),
         ({"speakers": 1}, "speakers 1: give several"),

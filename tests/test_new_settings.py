@@ -163,7 +163,7 @@ def test_networks_of_more_classes_keep_those_of_one_language(tmp_path):
             evaluate(found.network, events).class_scores,
         )
     _, _, run = trained(tmp_path / "module", KINDS["own module"])
-    with pytest.raises(ValueError, match="nobody knows which tensors of a Means belong"):
+    with pytest.raises(ValueError, match="the tensors of a Means don't say to which class"):
         load_network(run).speaking("english")
 
 

@@ -61,7 +61,7 @@ def test_old_columns_and_values_of_a_table_have_todays_names(tmp_path):
 @pytest.mark.parametrize("old", ["members", "changed"])
 def test_papermill_and_sweeps_reject_an_old_name_and_say_the_new_one(old):
     new = {first: name for name, first in FIRST_NAMES.items()}[old]
-    with pytest.raises(ValueError, match=rf"parameter '{old}': unknown; did you mean '{new}'"):
+    with pytest.raises(ValueError, match=rf"parameter '{old}': unknown. Did you mean '{new}'"):
         check_parameters({old: 2}, DEFAULTS)
 
 

@@ -30,7 +30,7 @@ def executed(notebook, tmp_path, **parameters):
 
 
 def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
-    refused = r"parameter 'learning_rate': unknown; did you mean 'lr'\? The parameters are: da"
+    refused = r"parameter 'learning_rate': unknown. Did you mean 'lr'\? The parameters are: da"
     with pytest.raises(PapermillExecutionError, match=refused):
         executed(TRAINING, tmp_path, learning_rate=5e-4)
     cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
@@ -39,7 +39,7 @@ def test_papermill_stops_at_an_unknown_name_before_the_slow_imports(tmp_path):
 
 
 def test_papermill_stops_at_a_value_of_another_type(tmp_path):
-    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 is of type float"):
+    with pytest.raises(PapermillExecutionError, match=r"'epochs': 2\.5 must be a whole number"):
         executed(TRAINING, tmp_path, epochs=2.5)
 
 
@@ -81,7 +81,9 @@ def test_what_papermill_may_inject_and_what_else_a_session_holds(tmp_path):
     twice = executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
     assert twice.cells[-1].outputs[0].text == "1 b\n"
     again[1].source = again[1].source.replace("name", "nam")
-    with pytest.raises(PapermillExecutionError, match="parameter 'nam': unknown; did you mean 'n"):
+    with pytest.raises(
+        PapermillExecutionError, match=r"parameter 'nam': unknown\. Did you mean 'n"
+    ):
         executed(new_notebook(cells=again, metadata=METADATA), tmp_path)
 
 
@@ -101,9 +103,9 @@ SUGGESTED = [
 def test_a_usual_or_misspelled_name_gets_a_suggestion(written, meant):
     defaults = notebook_parameters(TRAINING)
     assert suggestion(written, defaults) == meant
-    with pytest.raises(ValueError, match=f"^parameter '{written}': unknown; ") as refused:
+    with pytest.raises(ValueError, match=f"^parameter '{written}': unknown. ") as refused:
         check_parameters({written: 1}, defaults)
-    assert ("did you mean" in str(refused.value)) == bool(meant)
+    assert ("Did you mean" in str(refused.value)) == bool(meant)
     assert str(refused.value).endswith(", run_name")
 
 
@@ -115,5 +117,5 @@ def test_a_suggested_name_is_one_of_the_notebooks():
 @pytest.mark.parametrize("name", [97, None, True])
 def test_a_name_that_is_no_text_is_refused(name):
     """YAML reads an unquoted key such as 97 or null as a number or as nothing."""
-    with pytest.raises(ValueError, match=f"parameter {name}: unknown; The parameters are: lr"):
+    with pytest.raises(ValueError, match=f"parameter {name}: unknown. The parameters are: lr"):
         check_parameters({name: 1}, {"lr": 1e-3})

@@ -57,9 +57,9 @@ def shown(trained, monkeypatch):
     ("change", "message"),
     [
         (None, "BadZipFile|cannot be loaded|not a zip"),
-        ({"language": "german"}, "aren't those of its hash"),
+        ({"language": "german"}, "have changed, because its hash is another one"),
         (np.nan, r"fc2\.bias has values that aren't finite"),
-        (1.5, "its weights aren't those that were written"),
+        (1.5, "its weights have changed since they were written"),
         ([], "its content is no network"),
     ],
 )
@@ -156,11 +156,11 @@ def test_networks_of_runs_are_saved_if_all_have_ended_and_each_has_its_seed(
         save("*e*")
     with pytest.raises(SystemExit):
         save("o*")
-    assert "each with a seed of its own; found [0, 0]" in capsys.readouterr().err
+    assert "the patterns find runs with the seeds [0, 0]" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
     save("one")
     assert [path.name for path in (tmp_path / "results/networks").iterdir()] == ["mine_0.npz"]
-    with pytest.raises(RunError, match=r"There are mine_0\."):
+    with pytest.raises(RunError, match=r"Choose one of these: mine_0\."):
         load_pretrained("study_0")
 
 

@@ -140,7 +140,8 @@ def test_one_scale_holds_a_readout_and_a_channel_has_one_at_all_places():
 def test_a_shift_is_no_leak_for_learned_betas():
     _, config, _ = small()
     assert BITS.refusals(config, GRID) == [
-        "learn_beta True: a shift is one leak for all; take leak 'product'"
+        "learn_beta True: a leak by shift is the same for all neurons. Add 'product' to the "
+        "circuit's name"
     ]
     assert not replace(BITS, leak="product").refusals(config, GRID)
 

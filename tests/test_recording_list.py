@@ -252,7 +252,7 @@ CSV_FAULTS = {
     ),
     "a column that is missing": (
         edited("label", "class"),
-        "list.csv: lacks the column label; its first line must have file,label,speaker",
+        "list.csv: lacks the column label. Its first line must have file,label,speaker",
     ),
     "semicolons": (
         lambda path: path.write_text(path.read_text().replace(",", ";")),

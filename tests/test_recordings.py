@@ -110,9 +110,9 @@ BAD = {
     "two sides that cancel": (of(np.outer(sound(0), [1, -1]), subtype="FLOAT"), "silent .*mean"),
     "not a number": (of(np.full(800, np.nan), subtype="FLOAT"), "not finite"),
     "nothing": (of(np.zeros(0)), "0 samples"),
-    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "an utterance takes .* Cut longer"),
+    "20 minutes": (of(np.zeros(20 * 60 * 8000), 8000), "An utterance takes .* Cut longer"),
     "a text": (lambda path: path.write_bytes(b"no audio at all"), "no audio that can be read"),
-    "a pipe": (os.mkfifo, "no audio that can be read .no file"),
+    "a pipe": (os.mkfifo, "no audio that can be read .not a file"),
     "50 Hz": (of(tone(50, 0.5)), NO_SPEECH),
     "ultrasound": (of(tone(20_000, 0.05, 96_000), 96_000), NO_SPEECH),
     "a click": (of(CLICK + 0.005 * NOISE), "a click: over 50%"),
@@ -133,7 +133,7 @@ def test_bad_recording_is_named_with_a_remedy(fault, folder, tmp_path, quick):
 
 def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
     soundfile.write(folder / "one_ann_9.wav", np.clip(8 * sound(0), -1, 1), 8000)
-    with pytest.warns(UserWarning, match="one_ann_9.wav: clipped; encoded as it is"):
+    with pytest.warns(UserWarning, match="one_ann_9.wav: is clipped, and is encoded as it is"):
         train, _ = write(folder, tmp_path)
     assert len(read_shd(train)) == 3
 

@@ -57,6 +57,11 @@ def test_a_command_reads_its_own_arguments(capsys, name):
     assert status == 0 and out.startswith(f"usage: shd {name} ")
 
 
+def test_without_a_command_the_commands_are_named(capsys):
+    _, err, status = run(capsys)
+    assert status == 2 and "give a command: study, sweep, hear" in err
+
+
 def test_a_command_that_is_none_is_refused(capsys):
     _, err, status = run(capsys, "train")
     assert status == 2 and "'train'" in err and "study" in err
@@ -67,6 +72,13 @@ def test_a_missing_library_is_named_with_pips_command():
         import no_such_library.part  # noqa: F401
     assert "no_such_library isn't installed" in str(error.value)
     assert "python -m pip install 'shd-downsizing-study[sweeps]'" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["ruamel", "ruamel.yaml", "ruamel.yaml.nodes"])
+def test_a_missing_yaml_library_is_named_as_pip_knows_it(name):
+    """Its modules are in a namespace package, whose name alone is that of no library."""
+    with pytest.raises(MissingExtraError, match=r"ruamel\.yaml isn't"), from_extra("sweeps"):
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
 def test_a_mistake_in_this_package_is_no_missing_library():

@@ -76,8 +76,8 @@ def test_no_room_for_a_file(tmp_path):
     code = (
         "import resource, sys; from shd_helpers.data.shd_file import write_shd\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
-        "rows = [[0.5] * 5000] * 100\n"
-        "try: write_shd(sys.argv[1], rows, rows, [0] * 100, [0] * 100)\n"
+        "times, units = [[0.5] * 5000] * 100, [[7] * 5000] * 100\n"
+        "try: write_shd(sys.argv[1], times, units, [0] * 100, [0] * 100)\n"
         "except OSError: print('no room')"
     )
     command = [sys.executable, "-c", code, tmp_path / "x.h5"]
@@ -92,7 +92,7 @@ def test_no_room_for_a_file(tmp_path):
         ({"units": [[0, 1, 2], [], [700]]}, "utterance 2: a unit outside 0..699"),
         ({"units": [[0, 1, -2], [], [7]], "types": ("f2", "i2")}, "utterance 0: a unit outside"),
         ({"units": [[0, 1.5, 2], [], [7]], "types": ("f2", "f4")}, "utterance 0: a unit outside"),
-        ({"times": [[0, 0, 0], [], [-0.5]]}, "utterance 2: a time outside 0..10; times are sec"),
+        ({"times": [[0, 0, 0], [], [-0.5]]}, "utterance 2: a time outside 0..10 seconds"),
         ({"times": [[0, np.nan, 0], [], [0]]}, "utterance 0: a time outside 0..10"),
         ({"times": [[0, 1, 2], [], [350]]}, "utterance 2: a time outside 0..10"),
         ({"labels": [3, 20, 0]}, "utterance 1: a label without a name"),
@@ -112,6 +112,37 @@ def test_bad_content_names_file_utterance_and_remedy(tmp_path, changes, message)
     assert str(path) in str(error.value)
     assert any(way in str(error.value) for way in ("Correct the program", "Write the", "needs one"))
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"times": [[0.1, np.nan], [0.3]]}, "utterance 0: a time is negative, not finite or above"),
+        ({"times": [[0.1, 0.2], [np.inf]]}, "utterance 1: a time is negative, not finite or above"),
+        ({"times": [[0.1, 0.2], [-0.1]]}, "utterance 1: a time is negative, not finite or above"),
+        ({"times": [[0.1, 0.2], [300]]}, "Give seconds from the beginning"),
+        (
+            {"times": [[0.1], [0.3]]},
+            r"utterance 0: times of shape \(1,\) and units of shape \(2,\)",
+        ),
+        ({"units": [[5, 6.5], [7]]}, r"utterance 0: a unit outside 0\.\.699"),
+        ({"units": [[5, 6], [-7]]}, r"utterance 1: a unit outside 0\.\.699"),
+        ({"labels": [0, 20]}, "utterance 1: the label is 20, but must be .* from 0 to 19"),
+        ({"labels": [-1, 0]}, "utterance 0: the label is -1, but must be .* from 0 to 19"),
+        ({"labels": ["one", "two"]}, "utterance 0: the label is one, but must be a whole number"),
+        ({"labels": [0]}, "2 times, 2 units, 1 labels, 2 speakers"),
+        ({"speakers": [0, 0.5]}, "utterance 1: the speaker is 0.5, but must be a whole number"),
+        ({"speakers": [0, 70_000]}, "utterance 1: the speaker is 70000"),
+        ({"extra": {"file": ["a.wav"]}}, r"1 extra\['file'\]"),
+    ],
+)
+def test_a_file_that_could_not_be_read_is_not_written(tmp_path, changes, message):
+    good = {"times": [[0.1, 0.2], [0.3]], "units": [[5, 6], [7]], "labels": [0, 1]}
+    path = tmp_path / "x.h5"
+    with pytest.raises(DatasetError, match=message) as error:
+        write_shd(path, **(good | {"speakers": [0, 0]} | changes))
+    assert str(path) in str(error.value)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zip"])

@@ -22,7 +22,7 @@ SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def load(path):
-    """Read a YAML file, in which a key that is there twice is an error."""
+    """Read a YAML file, in which a key that appears twice is an error."""
     return YAML(typ="safe", pure=True).load(path)
 
 

@@ -77,9 +77,9 @@ def coverage(values):
     return 100 * np.mean(np.abs(mean) <= half)
 
 
-def told_by_the_glossary(design):
-    """Return the glossary's ranges for a design, one for each share of the seeds."""
-    lines = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+def printed_coverage(design):
+    """Return the ranges of a design in docs/protocol.md, one for each share of the seeds."""
+    lines = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").splitlines()
     seeds = f"x {design[1]} seed{'s' * (design[1] > 1)} |"
     rows = [line for line in lines if line.startswith(f"| {design[0]} speakers")]
     (row,) = (line for line in rows if seeds in line)
@@ -96,9 +96,9 @@ def coverages(design, share):
 
 
 @pytest.mark.parametrize("design", [(6, 3), (10, 2), (10, 5), (12, 3)])
-def test_an_interval_over_speakers_and_seeds_covers_what_the_glossary_says(design):
+def test_an_interval_over_speakers_and_seeds_covers_what_the_page_says(design):
     """Of a mean and of a paired difference; the interval over speakers alone covers too little."""
-    for share, cell in zip((0, 0.3, 0.6), told_by_the_glossary(design), strict=True):
+    for share, cell in zip((0, 0.3, 0.6), printed_coverage(design), strict=True):
         crossed, naive = coverages(design, share)
         assert min(crossed) >= 93
         assert cell == f"{min(crossed):.0f} to {max(crossed):.0f}"
@@ -106,13 +106,13 @@ def test_an_interval_over_speakers_and_seeds_covers_what_the_glossary_says(desig
 
 
 @pytest.mark.parametrize("design", [(3, 1), (6, 1), (10, 1)])
-def test_an_interval_with_one_seed_covers_as_little_as_the_glossary_says(design):
+def test_an_interval_with_one_seed_covers_as_little_as_the_page_says(design):
     """The mean of n speakers has the variance of the seed, which Student's interval lacks.
 
     So its coverage is known exactly, and simulated intervals must agree.
     """
     n = design[0]
-    for share, cell in zip((0, 0.3, 0.6), told_by_the_glossary(design), strict=True):
+    for share, cell in zip((0, 0.3, 0.6), printed_coverage(design), strict=True):
         too_narrow = (1 + n * share / (1 - share)) ** 0.5
         exact = 100 - 200 * stats.t.sf(stats.t.isf(0.025, n - 1) / too_narrow, n - 1)
         assert cell == f"{exact:.0f}"
@@ -171,7 +171,7 @@ def test_what_is_not_paired_is_refused(other):
     twice = runs(A).assign(seed=[0, 1, 2, 2])
     with pytest.raises(ValueError, match="not paired"):
         difference(twice, twice, "test_seen_accuracy")
-    with pytest.raises(ValueError, match="needs two"):
+    with pytest.raises(ValueError, match="needs at least 2"):
         difference(runs(A[:1]), runs(B[:1]), "test_seen_accuracy")
 
 

@@ -166,10 +166,10 @@ def test_a_reference_means_a_users_surrogate(tmp_path):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (3, "a value of type int can't be called"),
+        (3, "is a value of type int, not a function"),
         (lambda x: (x > 0).float(), "its result has no gradient"),
         ("fast_sigmoid", "'fast_sigmoid' is a text. Give a function here"),
-        (lambda x: BOXCAR, "returned a .*. Was it to be called first"),
+        (lambda x: BOXCAR, "returned a .*. Does it return a surrogate when it is called"),
         (lambda x: x.sum(), r"returned the shape \(\) for \(64,\)"),
         (lambda x: x.sqrt(), "its spikes at x = -3.00 is no finite number"),
         (

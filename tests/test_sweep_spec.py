@@ -23,18 +23,20 @@ from tests.imports import loaded_by
     ("changes", "message"),
     [
         ({"grid": {"lx": [1.0]}}, "grid.lx: parameter 'lx': unknown"),
-        ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' is of type str"),
+        ({"grid": {"x": [1.0, "one"]}}, "grid.x: parameter 'x': 'one' must be a number"),
         ({"grid": {"x": [1.0, 1.0]}}, "grid.x: .* different"),
-        ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values that give the same name"),
+        ({"grid": {"word": ["a/b", "a-b"]}}, "grid: two values have the same name in a run folder"),
         ({"grid": {"seed": [1]}}, "grid.seed: the sweep itself sets it"),
-        ({"fixed": {"x": 1.0}}, "grid: x is in fixed, too"),
-        ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is .*twice in the grid"),
+        ({"fixed": {"x": 1.0}}, "grid: x is set more than once"),
+        ({"grid": {"x": [1.0], "both": {"a": {"x": 2.0}}}}, "grid: x is set more than once"),
+        ({"grid": [1.0]}, r"grid: \[1.0\] must be a mapping"),
+        ({"seeds": 3}, "seeds: 3 must be a list or a mapping"),
         ({"grid": {"both": {"a": {"lx": 1.0}}}}, "grid.both.a.lx: parameter 'lx': unknown"),
-        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True is of type bool"),
+        ({"grid": {"x": [True]}}, "grid.x: parameter 'x': True must be a number"),
         ({"seeds": [0.5]}, "seeds.others: parameter 'seed': 0.5"),
-        ({"seeds": {"1.0": [0]}}, "seeds: without others, the seeds of the values that aren't"),
+        ({"seeds": {"1.0": [0]}}, "seeds: the key others is missing"),
         ({"notebook": "04_absent"}, "notebook: there is no .*04_absent.ipynb"),
-        ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .*; found: .*girds"),
+        ({"girds": {}}, "the keys must be name, notebook, fixed, grid, seeds, .* Found: .*girds"),
     ],
 )
 def test_a_mistake_is_named_before_anything_starts(home, changes, message):
@@ -50,7 +52,7 @@ def test_numbers_are_read_as_yaml_1_2_has_them(home, written):
     """YAML once took the last two for numbers."""
     home.yaml.write_text(home.yaml.read_text().replace("- 1.0", f"- {written}"))
     if written in ("1:30", "no"):
-        with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' is of type str"):
+        with pytest.raises(SweepError, match=rf"grid\.x: .*'{written}' must be a number"):
             read_sweep(home.yaml)
     else:
         assert read_sweep(home.yaml).runs[0].parameters["x"] == float(written)
@@ -200,6 +202,12 @@ def test_overrides_are_part_of_the_name(home):
         read_sweep(home.yaml, {"x": 3.0})
 
 
+def test_a_parameter_that_is_set_without_a_value_is_refused(home):
+    arguments = runner._parsed([str(home.yaml), "--set", "word"])
+    with pytest.raises(SweepError, match="--set 'word': must be NAME=VALUE"):
+        runner._run_from_command_line(str(home.yaml), arguments)
+
+
 def test_texts_are_read_as_on_a_command_line(home):
     """What the notebook has as text stays text, also where it looks like a number."""
     home.write(grid={"place": {"a": {"x": 1.0}}})
@@ -241,6 +249,7 @@ STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
     *("circuit_bits_validation", "small_validation", "ablations"),
+    *("screening", "selection", "selection_small", "selection_today"),
 }
 
 

@@ -137,7 +137,7 @@ def test_again_takes_runs_whose_name_contains_the_text(home):
     assert missing(home, "x=2.0,seed=1") == ["x=2.0"]
     assert missing(home, "seed=0") == ["x=1.0", "x=2.0"]
     assert all(todo(home, "seed=0").values())  # folders don't count
-    with pytest.raises(SweepError, match=r"in no run's name; .* sweeps/trial/x=1\.0,seed=0"):
+    with pytest.raises(SweepError, match=r"no run's name contains .* sweeps/trial/x=1\.0,seed=0"):
         run_sweep(home.yaml, again="x=2.0, seed=1")
 
 
@@ -165,7 +165,7 @@ def test_a_result_stays_until_its_successor_has_ended_well(home, monkeypatch):
     assert before in home.table.read_text().splitlines()
     sweep = read_sweep(home.yaml)
     own = runner.own_rows(sweep, dict.fromkeys(sweep.runs, "no"))
-    assert own.status.tolist() == ["failed"] * 4  # what has just happened is told
+    assert own.status.tolist() == ["failed"] * 4  # what has just happened is reported
     store(home, {0: measured(home, 0.75), 1: measured(home, 0.25)})
     rows = read_rows(home.table)
     assert rows.validation_accuracy.tolist() == [0.75, 0.25] and (rows.status == "done").all()

@@ -218,7 +218,7 @@ def test_ctrl_c_ends_cleanly(home):
 def test_a_sweep_without_workers_ends_with_a_reason(home, monkeypatch):
     """Neither a number that makes none, nor a cluster that has lost them all, waits for ever."""
     for workers in (0, -1):
-        with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 at least"):
+        with pytest.raises(SweepError, match=f"--workers {workers}: must be at least 1"):
             run_sweep(home.yaml, workers=Workers(processes=workers))
     for limit_s in (0, -1, math.nan, math.inf):
         with pytest.raises(SweepError, match=f"--timeout {limit_s:g}: must be seconds above 0"):

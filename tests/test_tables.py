@@ -80,5 +80,5 @@ def test_columns_have_their_types():
 def test_a_table_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("SHD_RESULTS_DIR", str(tmp_path))
     (tmp_path / "other.csv").touch()
-    with pytest.raises(TableError, match=r"mine\.csv: no such table.*There are other"):
+    with pytest.raises(TableError, match=r"mine\.csv: no such table.*choose one of these: other"):
         read_table("mine")

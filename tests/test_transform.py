@@ -120,6 +120,6 @@ def test_an_item_is_steps_units_and_label():
         assert label == events.labels[i] and isinstance(label, int)
     assert torch.equal(data[-1][0], data[2][0])
     for beyond in (3, -4):
-        with pytest.raises(IndexError, match="there are 3"):
+        with pytest.raises(IndexError, match="there are only 3"):
             data[beyond]
     assert len(list(data)) == 3

@@ -141,7 +141,9 @@ def test_of_two_languages_one_is_exported(trained, tmp_path, monkeypatch, capsys
     np.testing.assert_array_equal(found.layers[1].weight, whole.layers[1].weight[10:])
     assert {utterance.label for utterance in read_vectors(tmp_path / "a")} == {*range(10)}
     assert "classes (0 null, " in (tmp_path / "a" / "README.md").read_text()
-    with pytest.raises(SystemExit, match=r"run.json doesn't know german, but zero"):
+    with pytest.raises(
+        SystemExit, match=r"run.json: has no classes for the language german, only zero"
+    ):
         exported(monkeypatch, capsys, trained(), "--out", tmp_path / "b", "--language", "german")
 
 

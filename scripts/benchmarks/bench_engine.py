@@ -49,12 +49,12 @@ def synthetic(n: int, n_steps: int = 333, density: float = 0.02, seed: int = 0) 
 
 
 def speech() -> str:
-    """Return the data set to measure on: people's where it has been made, else eSpeak's."""
+    """Return the data set to measure on: `hd` where it has been made, else `spoken`."""
     return "hd" if (data_dir() / "hd" / "hd.json").is_file() else "spoken"
 
 
 def utterances() -> tuple[Events, str]:
-    """Return spikes of spoken digits, and which they are."""
+    """Return downsampled utterances, and a text with their data set and density."""
     events = load_pair(locate(speech()), Downsampling())[0]
     density = len(events.steps) / len(events) / events.n_steps / events.n_units
     return events, f"{speech()}, density {density:.1%}"
@@ -523,7 +523,7 @@ def rows(rounds: int = 7) -> list[dict]:
     -------
     list of dict
         `benchmark`, `variant`, `batch`, `median_s`, `ratio` (snntorch's loop over the variant,
-        unless the note says other) and `note`: reset, tie and surrogate of each variant.
+        unless the note names another one) and `note`: reset, tie and surrogate of each variant.
     """
     events, _ = utterances()
     table = [row("configuration", "", None, note=setting())]

@@ -45,7 +45,7 @@ def step_s(explorer, *arguments, slider: str) -> float:
 
 
 def rows() -> list[dict]:
-    """Measure; the bound that the study wants is 0.150 s.
+    """Measure the sliders of all explorers. A step may take up to 0.150 s.
 
     Returns
     -------

@@ -84,7 +84,12 @@ def peak_gb() -> float:
 def main() -> None:
     """Write, load twice (the second time from the cache), and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--share", type=float, default=1.0, help="of SSC's number of utterances")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        help="utterances, as a fraction of those of the Spiking Speech Commands; default: 1",
+    )
     share = parser.parse_args().share
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="shd_large_") as name:

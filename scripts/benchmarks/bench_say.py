@@ -19,7 +19,7 @@ SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
 
 
 def in_c(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
-    """Time the way from a recording to its digit in C, without making the tables; needs gcc.
+    """Time the C program from a recording to its digit, without its tables; needs gcc.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def in_c(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float]:
 
             return run
 
-        # the difference has the tables and the programs' start in it no more
+        # The difference excludes the time for the tables and for starting the programs.
         timed[name] = (seconds(answer(9), repeats) - seconds(answer(1), repeats)) / 8
     return timed
 
@@ -75,7 +75,8 @@ def on_the_page(folder: Path, wave: np.ndarray, repeats: int) -> dict[str, float
     Returns
     -------
     dict of str to float
-        Seconds of the whole way, and of each second while one speaks; empty if a tool is missing.
+        Seconds from the sound to the answer, and for each second of speech. Empty if a tool is
+        missing.
     """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not (chromium and find_spec("playwright") and find_spec("ziglang")):

@@ -1,8 +1,8 @@
 """Read trained networks' NIR files with other frameworks; write ``results/nir_importers.csv``.
 
 Each framework gets an environment of its own, made on first use below the system's folder for
-temporary files, that borrows torch from this one. What can't read the file says so in the table.
-Rows that are in the table already are passed over; remove it to read anew.
+temporary files, that borrows torch from this one. The table has the error of a framework that can't
+read the file. Rows that exist already are skipped. Remove the table to read all files again.
 """
 
 import argparse
@@ -48,12 +48,12 @@ ENVIRONMENTS = Path(tempfile.gettempdir()) / "nir_readers"
 
 
 class Reader(NamedTuple):
-    """How a file is read.
+    """A framework's way to read a NIR file.
 
     Parameters
     ----------
     function : str
-        Of `nir_readers`.
+        Its name in `nir_readers`.
     packages : tuple of str
         Installed one after the other, the framework first.
     """
@@ -128,7 +128,7 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
     Parameters
     ----------
     reader : Reader
-        How.
+        The function and its packages.
     file : Path
         The NIR file.
     inputs : Path
@@ -139,7 +139,7 @@ def read(reader: Reader, file: Path, inputs: Path) -> tuple[dict, np.ndarray | N
     about : dict
         Versions, or the problem.
     counts : ndarray or None
-        Output spikes, shape (utterances, classes); None if there was a problem.
+        Output spikes, shape (utterances, classes). None if there was a problem.
     """
     try:
         python = environment(reader.packages)
@@ -164,7 +164,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
     name : str
         Of the run folder.
     done : set of str
-        Readers that are passed over.
+        Readers that are skipped.
 
     Yields
     ------
@@ -211,7 +211,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
 def main() -> None:
     """Write the table row by row, and print it; rows that are there already stay."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", help="run folders below runs/")
+    parser.add_argument("runs", nargs="+", help="names of run folders below runs/")
     path = results_dir() / "nir_importers.csv"
     table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.exists() else None
     for name in parser.parse_args().runs:

@@ -11,7 +11,7 @@ import pandas as pd
 from shd_helpers.files import atomic
 from shd_helpers.paths import ROOT, results_dir
 
-# imported when their turn comes, for a sweep's workers import this file again, with all it imports
+# imported when their turn comes, because a sweep's workers import this file, too
 BENCHMARKS = tuple("data engine cochlea say explorers sweeps circuit training study".split())
 
 

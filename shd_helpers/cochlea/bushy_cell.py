@@ -1,7 +1,7 @@
 """Stage 4, the bushy cells: from the nerve's spikes to the spikes of the data set.
 
 In the brain, one bushy cell collects the forty fibers of each channel. It fires if several of them
-fire at nearly the same time, so it keeps what the fibers have in common and removes much of their
+fire at nearly the same time. So it keeps what the fibers have in common and removes much of their
 randomness. The cell is a leaky integrate-and-fire neuron. In words, in each step of duration dt:
 
     current   <- current * exp(-dt / TAU_CURRENT_S) + number of fibers that fire

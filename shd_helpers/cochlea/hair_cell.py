@@ -14,7 +14,7 @@ three pools. In words, in each step of duration dt:
     cleft <- cleft + released - (LOSS + REUPTAKE) * dt * cleft
     firing probability = FIRE * dt * cleft
 
-A loud sound empties the free pool faster than it is refilled, so the cell adapts: it responds
+A loud sound empties the free pool faster than it is refilled, so the cell adapts. It responds
 strongly to the beginning of a sound and less to what follows. A pool that would fall below 0 is set
 to 0.
 

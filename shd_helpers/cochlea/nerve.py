@@ -11,8 +11,8 @@ step:
     ready <- ready - firing
 
 The number is exactly as random as forty fibers that are drawn one by one, and costs a single random
-number. Each of these follows from seed, step and channel alone, so the spikes don't depend on the
-order in which channels are computed, nor on the number of threads.
+number. Each random number follows from seed, step and channel alone. So the spikes depend neither
+on the order in which channels are computed nor on the number of threads.
 
 Source: Cramer et al. (2022), IEEE TNNLS 33(7), 2744, and its implementation ``lauscher`` 1.0.1; for
 the random numbers Steele, Lea and Flood (2014), OOPSLA, 453.

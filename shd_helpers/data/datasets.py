@@ -30,12 +30,14 @@ def locate(dataset: str, language: str = "english") -> tuple[Path, Path]:
     Parameters
     ----------
     dataset : str
-        ``"spoken"`` for digits spoken by eSpeak NG, made once into ``data/spoken``; ``"hd"`` for
-        the Heidelberg Digits, downloaded as sound and turned into spikes once into ``data/hd``;
-        ``"shd"`` for the official spikes of the same sound, downloaded once into ``data/shd``;
-        or a folder with ``<name>_train.h5`` and ``<name>_test.h5``, each also as ``.h5.gz`` or
-        ``.h5.zip``, relative to the repository root. ``$SHD_BASE_URL`` replaces the addresses
-        of downloads.
+        A name or a folder:
+
+        * ``"spoken"``: digits spoken by eSpeak NG, made once and stored in ``data/spoken``.
+        * ``"hd"``: the Heidelberg Digits, downloaded as sound, encoded once and stored in
+          ``data/hd``. ``$SHD_BASE_URL`` replaces the addresses of downloads.
+        * ``"shd"``: the official spikes of the same sound, downloaded once into ``data/shd``.
+        * a folder with ``<name>_train.h5`` and ``<name>_test.h5``, also as ``.h5.gz`` or
+          ``.h5.zip``. A relative path counts from the repository root.
     language : str
         Which digits ``"spoken"`` speaks: a key of `LANGUAGES`. It changes no other data set.
 
@@ -75,8 +77,8 @@ def n_channels_of(dataset: str) -> int:
     Returns
     -------
     int
-        What the training file of a folder says; 700 for the study's own data sets, for files that
-        say nothing, and for a folder that isn't there.
+        The number that the training file of a folder contains. It is 700 for the study's own data
+        sets, for files without such a number, and for a folder that doesn't exist.
 
     Raises
     ------
@@ -94,7 +96,7 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
     if not folder.is_dir():
         raise DatasetError(
             f"{folder}: no such folder. Set `dataset` to 'spoken', 'hd', 'shd' or a folder that "
-            "holds <name>_train.h5 and <name>_test.h5; a relative path counts from the repository "
+            "holds <name>_train.h5 and <name>_test.h5. A relative path counts from the repository "
             "root."
         )
     names = {path.name.rpartition("_train.h5")[0] for path in folder.glob("*_train.h5*")}
@@ -108,7 +110,7 @@ def _only_pair(folder: Path) -> tuple[Path, Path]:
         listed = ": " + ", ".join(map(dataset_name, pairs)) if pairs else ""
         raise DatasetError(
             f"{folder}: {len(pairs)} pairs of files <name>_train.h5 and <name>_test.h5 (or .h5.gz, "
-            f".h5.zip) found{listed}; keep one pair in a folder."
+            f".h5.zip) found{listed}. Keep one pair in a folder."
         )
     return pairs[0]
 
@@ -178,7 +180,7 @@ def _refuse_absent(path: Path, n_copies: int) -> NoReturn:
             f"{older}: augmented copies have another name now. Rename this file to {renamed}."
         )
     raise DatasetError(
-        f"{path}.h5: no such file. Make it of the recordings by "
+        f"{path}.h5: no such file. Make it from the recordings with "
         f"encode_recordings(..., augmented_copies={n_copies}), or set `augmented_copies` to 0, as "
         "it must be with 'spoken' and 'shd'."
     )
@@ -279,8 +281,8 @@ def _official(name: str) -> Path:
     expected = SHD_MD5[f"{name}.h5"]
     if actual != expected:
         raise DatasetError(
-            f"{path}: has the MD5 {actual}, the official file {expected}. Remove it to "
-            "download it again; or, if you trust it, name its folder as the data set: "
+            f"{path}: has the MD5 {actual}, but the official file has {expected}. Remove it, and "
+            "it is downloaded again. If you trust it, name its folder as the data set: "
             f"DATASET={str(folder)!r}."
         )
     return path

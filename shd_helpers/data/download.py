@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from shd_helpers.data.shd_file import DatasetError
 
-# A site that sends fewer bytes in a second, for so many seconds, is given up.
+# A download ends with an error if fewer bytes per second arrive for this many seconds.
 SLOWEST_BYTES_PER_S = 1000
 PATIENCE_S = 30.0
 SITES = ("https://zenkelab.org/datasets/", "https://compneuro.net/datasets/")
@@ -47,14 +47,14 @@ def exclusive(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
         try:
             held = lock.acquire(timeout=0)
         except Timeout:
-            print(f"{folder}: another process makes these files; waiting for it.", flush=True)
+            print(f"{folder}: another process makes these files. Waiting for it.", flush=True)
             held = lock.acquire()
         with held:
             yield
     except OSError as error:
         raise DatasetError(
             f"{folder}: a file can't be written or read ({error}). Free some space, or take "
-            "another folder (SHD_DATA_DIR), and start again: it goes on where it was."
+            "another folder (SHD_DATA_DIR), and start again: it continues where it stopped."
         ) from error
 
 
@@ -176,7 +176,7 @@ def download(name: str, folder: Path, known_hash: str | None) -> Path:
         unfinished.rmdir()
         return path
     raise DatasetError(
-        f"{folder}: the download failed ({'; '.join(failures)}). Try again; or set SHD_BASE_URL to "
-        f"a mirror; or fetch {name} by hand into that folder. The data set 'spoken' needs no "
+        f"{folder}: the download failed ({'; '.join(failures)}). Try again, set SHD_BASE_URL to a "
+        f"mirror, or fetch {name} by hand into that folder. The data set 'spoken' needs no "
         "download."
     )

@@ -42,9 +42,9 @@ def make_heidelberg(
 ) -> list[Path]:
     """Make ``hd_train.h5`` and ``hd_test.h5`` from the recordings, unless the folder has them.
 
-    If it is killed and called again, it uses what it has: the archive, which stays in the folder or
-    is put there by hand, and the spikes of each recording that was encoded. If two processes call
-    it at once, one waits. A receipt, ``hd.json``, is written last and says how the files were made.
+    A call that follows an interrupted one uses what that has left: the archive and the spikes of
+    each encoded recording. An archive that was put into the folder by hand is used, too. If two
+    processes call it at once, one waits. A receipt, ``hd.json``, is written last and says how the files were made.
 
     Parameters
     ----------
@@ -154,7 +154,8 @@ def _unpack(archive: Path, audio: Path) -> dict[str, Path]:
     if digest != RECORDINGS_SHA256:
         raise DatasetError(
             f"{archive}: holds {len(paths)} recordings with the SHA-256 {digest} over their names "
-            f"and hashes; {sum(LISTS.values())} with {RECORDINGS_SHA256} were expected. {remedy}"
+            f"and hashes, but {sum(LISTS.values())} with {RECORDINGS_SHA256} were expected. "
+            f"{remedy}"
         )
     return {path.name: path for path in paths}
 

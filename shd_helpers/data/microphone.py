@@ -25,23 +25,23 @@ from shd_helpers.data.recordings import (
 )
 
 FRAME_S = 0.01
-# A frame belongs to the utterance if it is at most so much quieter than the loudest frame ("f" and
-# "s" are quiet), and at least so much louder than the noise.
+# A frame belongs to the utterance if it is at most QUIETEST_DB quieter than the loudest frame ("f"
+# and "s" are quiet), and at least ABOVE_NOISE_DB louder than the noise.
 QUIETEST_DB = 35.0
 ABOVE_NOISE_DB = 8.0
-# If the loudest frame is less than that above the noise, nobody has spoken: recorded digits are at
+# If the loudest frame is less than this above the noise, nobody has spoken. Recorded digits are at
 # least 15 dB above it.
 STANDS_OUT_DB = 12.0
 GAP_S = 0.25  # a longer pause ends the utterance
 LONGEST_S = 1.5
 LONGEST_FILE_S = 60.0
-# What follows a pause of that duration is a second utterance if it is longer than a click and has
-# more than that share of the first one's energy. None of the 10,420 Heidelberg Digits has one.
+# The sound after a pause of PAUSE_S is a second utterance if it is longer than CLICK_S and has more
+# than SECOND_SHARE of the first one's energy. None of the 10,420 Heidelberg Digits has one.
 PAUSE_S = 0.18
 CLICK_S = 0.15
 SECOND_SHARE = 0.1
-# What the Heidelberg Digits have before and after an utterance (medians). The networks were trained
-# with it.
+# The time before and after an utterance in the Heidelberg Digits (medians), with which the networks
+# were trained.
 BEFORE_S = 0.04
 AFTER_S = 0.11
 SAY_ONE = "Say one digit, with silence before and after it."
@@ -77,7 +77,7 @@ def read_utterance(path: Path) -> RecordedUtterance:
     Parameters
     ----------
     path : Path
-        A sound file of up to a minute; see `encode_utterance`.
+        A sound file of up to a minute. See `encode_utterance`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")
     first, stop = find_utterance(sound, rate_hz)
     if is_click(sound[first:stop], rate_hz):
-        raise RecordingError(f"That was a click. {SAY_ONE}")
+        raise RecordingError(f"The sound is only a click. {SAY_ONE}")
     warning = ""
     if is_clipped(wave[first:stop]):
         warning = "It is clipped, so the answer may be wrong: say it softer, or from further away."
@@ -195,7 +195,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     stop_frame = int(utterance[-1]) + 1
     length_s = (stop_frame - first_frame) * FRAME_S
     if length_s > LONGEST_S:
-        raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
+        raise RecordingError(f"The sound is {length_s:.1f} s long, too long for a digit. {SAY_ONE}")
 
     pieces = _pieces(loud, PAUSE_S)
     energies = _energies(levels_db, pieces)
@@ -204,7 +204,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
         if energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S:
             n_utterances += 1
     if n_utterances > 1:
-        raise RecordingError(f"{n_utterances} words were heard. {SAY_ONE}")
+        raise RecordingError(f"There are {n_utterances} utterances. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
     return first_frame * samples, stop_frame * samples
 
@@ -218,7 +218,7 @@ def _loud_frames(levels_db: np.ndarray) -> np.ndarray:
     duration_s = len(levels_db) * FRAME_S
     # A shorter recording may be filled by the utterance, without any noise around it.
     if duration_s > LONGEST_S and loudest_db - noise_db < STANDS_OUT_DB:
-        raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
+        raise RecordingError(f"No utterance is louder than the noise, or it doesn't end. {SAY_ONE}")
     limit_db = max(loudest_db - QUIETEST_DB, noise_db + ABOVE_NOISE_DB)
     loud = np.flatnonzero(levels_db >= limit_db)
     if not len(loud):  # the utterance fills the recording and is equally loud throughout

@@ -51,8 +51,8 @@ def list_recordings(source: Path) -> list[Recording]:
     Raises
     ------
     RecordingError
-        If there is no recording, a name says no label or no speaker, the CSV file and the
-        recordings don't match, or the set is incomplete; the message says what to do.
+        If there is no recording, a name lacks the label or the speaker, the CSV file and the
+        recordings don't match, or the set is incomplete. The message says what to do.
     """
     if source.suffix.lower() == ".csv" and not source.is_dir():
         found = _listed_in_csv(source)
@@ -203,7 +203,7 @@ def _is_text(name: str) -> bool:
     """Tell whether a file's name is UTF-8, in which files of spikes have their texts."""
     try:
         name.encode()
-    except UnicodeEncodeError:  # Python has put surrogates in the place of other bytes
+    except UnicodeEncodeError:  # Python has replaced other bytes by surrogates
         return False
     return True
 
@@ -274,7 +274,7 @@ def _read_rows(path: Path) -> list[tuple[int, dict]]:
     absent = [name for name in COLUMNS if name not in names]
     if absent:
         raise RecordingError(
-            f"{path}: lacks the column {', '.join(absent)}; its first line must have "
+            f"{path}: lacks the column {', '.join(absent)}. Its first line must have "
             f"{','.join(COLUMNS)}, with commas between them."
         )
     if not rows:
@@ -356,7 +356,7 @@ def check_complete(source: Path, recordings: Sequence[Recording]) -> None:
 
 
 def _check_copies(recordings: Sequence[Recording]) -> None:
-    """Refuse one sound under two labels or speakers; warn of one that is there twice."""
+    """Refuse one sound under two labels or speakers; warn of one that appears twice."""
     first_with: dict[str, Recording] = {}
     for recording in recordings:
         if not recording.path.is_file():  # a pipe, which is refused when it is read as a sound

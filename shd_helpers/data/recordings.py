@@ -1,8 +1,8 @@
 """Recorded utterances to spikes: one sound file, or a folder of them as a data set in SHD layout.
 
-`encode_recordings` makes a data set of a folder, `encode_file` encodes one file. Recordings that
-can't be what they should be (silent, a click, damaged) are refused before the first is encoded, and
-so are incomplete sets: see `recording_list`.
+`encode_recordings` makes a data set from a folder, `encode_file` encodes one file. Before the first
+recording is encoded, all are checked: silent or damaged files and clicks are refused, and so are
+incomplete sets (`recording_list`).
 """
 
 import hashlib
@@ -65,8 +65,8 @@ def encode_recordings(
 ) -> tuple[Path, Path]:
     """Turn recorded utterances into a data set of spikes: a training file and a test file.
 
-    All recordings are checked before the first is encoded. If the call is killed half-way and
-    started again, it continues where it was and ends with the same files: the spikes of each
+    All recordings are checked before the first is encoded. A call that follows an interrupted one
+    continues where that stopped, and ends with the same files. For this, the spikes of each
     recording are stored in ``.<name>_parts`` until both files are complete. They depend on the
     recording, its file name and the seed, not on other recordings.
 
@@ -115,7 +115,7 @@ def encode_recordings(
     Warns
     -----
     UserWarning
-        If a recording is clipped, is there twice, or is a sound file that is neither wav nor flac.
+        If a recording is clipped, appears twice, or is a sound file that is neither wav nor flac.
     """
     check_whole("augmented_copies", augmented_copies, 0, MOST_COPIES)
     source = Path(source).expanduser()
@@ -159,7 +159,7 @@ def _test_speakers(
     chosen = set(map(str, given))
     if not chosen or not chosen < set(speakers):
         raise RecordingError(
-            f"{source}: test_speakers is {sorted(chosen)}; name at least one of the speakers "
+            f"{source}: test_speakers is {sorted(chosen)}. Name at least one of the speakers "
             f"{', '.join(speakers)} and leave at least one for training."
         )
     return chosen
@@ -320,7 +320,7 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
     Parameters
     ----------
     path : Path
-        The recording; see `encode_file`. A clipped one is read with a warning.
+        The recording. See `encode_file`. A clipped one is read with a warning.
 
     Returns
     -------
@@ -336,7 +336,9 @@ def read_wave(path: Path) -> tuple[np.ndarray, int]:
     """
     wave, rate_hz = _read_utterance(path)
     if is_clipped(wave):
-        warnings.warn(f"{path}: clipped; encoded as it is. Record it softer.", stacklevel=2)
+        warnings.warn(
+            f"{path}: is clipped, and is encoded as it is. Record it more softly.", stacklevel=2
+        )
     offset = wave.mean()
     if abs(offset) > OFFSET_SHARE * np.sqrt(np.mean(wave**2)):
         wave = wave - offset
@@ -446,8 +448,10 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
         10 ms or longer than `longest_s`, or holds values that are not finite.
     """
     try:
+        if not path.exists():
+            raise RecordingError("no such file. Check the path.")
         if not path.is_file():
-            raise OSError("no file")
+            raise OSError("not a file")
         # As bytes, because soundfile refuses names with characters that the locale doesn't have.
         name = os.fsencode(path) if os.name == "posix" else path
         with soundfile.SoundFile(name) as file:
@@ -467,7 +471,7 @@ def read_sound(path: Path, longest_s: float) -> tuple[np.ndarray, int]:
     if not MIN_DURATION_S <= duration_s <= longest_s:
         _refuse(
             path,
-            f"{n_samples} samples, {duration_s:.3g} s; an utterance takes {MIN_DURATION_S:g} "
+            f"{n_samples} samples, {duration_s:.3g} s. An utterance takes {MIN_DURATION_S:g} "
             f"to {longest_s:g} s. Cut longer recordings into utterances.",
         )
     if len(channels) < n_samples or _is_cut_off(path):
@@ -503,7 +507,7 @@ def _read_utterance(path: Path) -> tuple[np.ndarray, int]:
     wave, rate_hz = read_sound(path, MAX_DURATION_S)
     if np.abs(wave).max() < SILENCE:
         _refuse(
-            path, f"silent (nothing above {SILENCE:g} of full scale; of stereo the mean counts)."
+            path, f"silent (nothing above {SILENCE:g} of full scale, in the mean of stereo channels)."
         )
     power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
     hz = np.fft.rfftfreq(len(wave), 1 / rate_hz)

@@ -26,6 +26,7 @@ import numpy as np
 from shd_helpers.files import atomic, reading
 
 N_CHANNELS = 700  # of SHD's files, and of the model of the inner ear
+MOST_NUMBERS = 2**16  # of labels and of speakers, because they are stored in 16 bits
 MOST_CHANNELS = 2**16  # because units are stored in 16 bits
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of every HDF5 file
 MOST_UNPACKED_BYTES = 2 * 10**9  # in memory; the official training file has 0.3 * 10**9
@@ -114,7 +115,7 @@ def read_shd(path: str | Path) -> Utterances:
     Raises
     ------
     DatasetError
-        If the file is missing, damaged or breaks a rule of the layout; the message names the
+        If the file is missing, damaged or breaks a rule of the layout. The message names the
         file, the utterance and the remedy.
     """
     with _opened_hdf5(path) as file:
@@ -356,7 +357,7 @@ def _opened(path: Path) -> Iterator[Any]:
             # macOS puts files of its own, "._*.h5", into archives.
             members = [name for name in members if not Path(name).name.startswith("._")]
             if len(members) != 1:
-                raise DatasetError(f"{path}: {len(members)} .h5 files inside; one is needed.")
+                raise DatasetError(f"{path}: {len(members)} .h5 files inside, but one is needed.")
             with archive.open(members[0]) as stream:
                 yield stream
     else:
@@ -375,7 +376,7 @@ def _unpacked(stream: Any) -> bytes:
     content = start + stream.read(MOST_UNPACKED_BYTES)
     if len(content) > MOST_UNPACKED_BYTES:
         raise ValueError(
-            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB; unpack it by hand"
+            f"unpacks to more than {MOST_UNPACKED_BYTES / 1e9:g} GB. Unpack it by hand"
         )
     return content
 
@@ -419,7 +420,7 @@ def _check_layout(path: Path, file: h5py.File) -> None:
         lengths["extra/file"] = len(file["extra/file"])
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise DatasetError(f"{path}: {listed}; each utterance needs one of each.")
+        raise DatasetError(f"{path}: {listed}. Each utterance needs one of each.")
 
 
 def _read_rows(
@@ -439,7 +440,7 @@ def _read_rows(
     units = np.concatenate(units_of_rows)
     owner = np.repeat(utterances, sizes)
     is_time = (times >= 0) & (times <= LONGEST_S)  # false for NaN
-    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g}; times are seconds")
+    _refuse(path, ~is_time, owner, f"a time outside 0..{LONGEST_S:g} seconds")
     _check_units(path, file, units, owner, n_channels)
     return sizes, times.astype(np.float16, copy=False), units.astype(np.uint16, copy=False)
 
@@ -481,7 +482,7 @@ def why_no_class_name(name: str) -> str:
     Returns
     -------
     str
-        Part of a sentence; empty if it can be one.
+        Part of a sentence. Empty if it can be one.
     """
     if not name.strip():
         return "a class needs a name"
@@ -531,7 +532,7 @@ def used_classes(keys: Sequence[str], language: str) -> tuple[str, ...]:
         If the language is unknown, or the file has no class names.
     """
     if language not in LANGUAGES:
-        raise DatasetError(f"language {language!r}: unknown; take one of {', '.join(LANGUAGES)}.")
+        raise DatasetError(f"language {language!r}: unknown. Choose one of {', '.join(LANGUAGES)}.")
     if len(keys) == 0:
         raise DatasetError("extra/keys is empty. Write the names of the classes there.")
     return LANGUAGES[language] if has_two_languages(keys) else tuple(keys)
@@ -545,7 +546,7 @@ def language_classes(keys: Sequence[str], language: str) -> dict[int, int]:
     keys : sequence of str
         The file's class names, in the order of its labels.
     language : str
-        A key of `LANGUAGES`; see `used_classes`.
+        A key of `LANGUAGES`. See `used_classes`.
 
     Returns
     -------
@@ -570,7 +571,7 @@ def write_shd(
     keys: Sequence[str] = LANGUAGES["both"],
     extra: Mapping[str, Sequence[str] | int] | None = None,
 ) -> None:
-    """Write utterances in SHD layout, so that never half a file is there.
+    """Write utterances as a file in SHD layout. A crash never leaves half a file.
 
     Parameters
     ----------
@@ -583,19 +584,28 @@ def write_shd(
     keys : sequence of str
         Class names.
     extra : mapping, optional
-        Further entries below ``extra``: ``"n_channels"`` is the number of channels, 1 to 65,536,
-        where it isn't 700, ``"meta_info/gender"`` the gender of each speaker number, ``"file"`` the
-        name of each utterance's recording, which official SHD doesn't have.
+        Further entries below ``extra``:
+
+        * ``"n_channels"``: the number of channels, 1 to 65,536, if it isn't 700.
+        * ``"meta_info/gender"``: the gender of each speaker number.
+        * ``"file"``: the name of each utterance's recording, which official SHD doesn't have.
 
     Raises
     ------
     DatasetError
-        If no file can have this number of channels, or a unit is no channel.
+        If `read_shd` would refuse the file: the arguments don't have one entry for each utterance,
+        or a time, unit, label, speaker or number of channels is out of its range.
     """
     texts = dict(extra or {})
     n_channels: Any = texts.pop("n_channels", N_CHANNELS)
     _check_n_channels("n_channels", n_channels)
-    _check_before_writing(Path(path), units, n_channels)
+    columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
+    if "file" in texts:
+        columns["extra['file']"] = texts["file"]
+    _check_one_for_each(Path(path), columns)
+    _check_spikes(Path(path), times, units, n_channels)
+    _check_whole_numbers(Path(path), "label", labels, len(keys))
+    _check_whole_numbers(Path(path), "speaker", speakers, MOST_NUMBERS)
     # In memory first, because HDF5 itself ends the process if the disk is full.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -612,15 +622,51 @@ def write_shd(
         unfinished.write_bytes(memory.getbuffer())
 
 
-def _check_before_writing(path: Path, units: Sequence[np.ndarray], n_channels: int) -> None:
-    """Raise DatasetError if a unit is no channel of the file that is to be written."""
-    for number, row in enumerate(units):
-        of_utterance = np.asarray(row)
-        if of_utterance.size and not 0 <= of_utterance.min() <= of_utterance.max() < n_channels:
+def _check_one_for_each(path: Path, columns: Mapping[str, Sequence]) -> None:
+    """Raise DatasetError if a file's columns aren't equally long."""
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise DatasetError(f"{path}: {listed}. Give one of each for every utterance.")
+
+
+def _check_spikes(
+    path: Path, times: Sequence[np.ndarray], units: Sequence[np.ndarray], n_channels: int
+) -> None:
+    """Raise DatasetError if the spikes that are to be written can't be those of a file."""
+    for number, (times_of_one, units_of_one) in enumerate(zip(times, units, strict=True)):
+        seconds = np.asarray(times_of_one)
+        channels = np.asarray(units_of_one)
+        where = f"{path}: utterance {number}"
+        if seconds.shape != channels.shape or seconds.ndim != 1:
             raise DatasetError(
-                f"{path}: utterance {number}: a unit outside 0..{n_channels - 1}. Correct it, or "
-                'say how many channels there are: extra={"n_channels": ...}.'
+                f"{where}: times of shape {seconds.shape} and units of shape {channels.shape}. "
+                "Give one time and one unit for each spike."
             )
+        if not ((seconds >= 0) & (seconds <= LONGEST_S)).all():  # false for NaN
+            raise DatasetError(
+                f"{where}: a time is negative, not finite or above {LONGEST_S:g}. Give seconds "
+                "from the beginning of the utterance."
+            )
+        if not ((channels >= 0) & (channels < n_channels) & (channels % 1 == 0)).all():
+            raise DatasetError(
+                f"{where}: a unit outside 0..{n_channels - 1}. Correct it, or say how many "
+                'channels there are: extra={"n_channels": ...}.'
+            )
+
+
+def _check_whole_numbers(path: Path, name: str, numbers: Sequence[int], n: int) -> None:
+    """Raise DatasetError if one of the numbers isn't one of 0 to n - 1."""
+    values = np.asarray(numbers)
+    is_right = np.zeros(len(values), bool)
+    if values.dtype.kind in "iuf":
+        is_right = (values >= 0) & (values < n) & (values % 1 == 0)
+    if not is_right.all():
+        utterance = int(np.argmin(is_right))
+        raise DatasetError(
+            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a whole "
+            f"number from 0 to {n - 1}."
+        )
 
 
 def _write_lists(

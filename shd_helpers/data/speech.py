@@ -110,7 +110,9 @@ def synthesize(
             _ctypes.dlclose(espeak._handle)
     wave = np.concatenate(chunks) if chunks else np.zeros(1)
     if not wave.any():
-        raise SpeechError(f"{voice} says nothing for {text!r}")
+        raise SpeechError(
+            f"eSpeak NG: the voice {voice} is silent for the text {text!r}. Choose another voice"
+        )
     from scipy.signal import resample_poly  # takes 1.4 s to import
 
     wave = resample_poly(wave, SPEECH_RATE_HZ, ESPEAK_RATE_HZ)

@@ -19,15 +19,15 @@ from shd_helpers.events.downsampling import Events
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Limits of the changes; each utterance draws its own. All zero changes nothing.
+    """Limits of shift and stretch augmentation, within which each utterance is changed.
 
-    Shifts and stretches are drawn uniformly. Shifts are then rounded, so the two farthest are half
-    as probable as the others.
+    Every utterance draws its own shifts and stretch, uniformly. Shifts are then rounded, so the two
+    farthest are half as probable as the others. If all limits are zero, nothing is changed.
 
     Raises
     ------
     ValueError
-        If a limit is out of its range; the message names it.
+        If a limit is out of its range. The message names it.
     """
 
     shift_units: int = later(0, (0, 700))  # most units that an utterance moves up or down
@@ -36,7 +36,7 @@ class Augmentation:
     dropout: float = later(0.0, (0, 0.99))  # share of the events that are left out
 
     def __post_init__(self) -> None:
-        """Refuse limits that leave nothing."""
+        """Check that each limit is in its range."""
         check_settings(self)
 
     def __bool__(self) -> bool:

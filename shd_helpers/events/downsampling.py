@@ -48,17 +48,20 @@ class Downsampling:
     n_channels: int = from_data(N_CHANNELS)
 
     def __post_init__(self) -> None:
-        """Refuse numbers that leave no entry or no event."""
+        """Check that the settings leave at least one entry, and that a block can reach a 1."""
         check_settings(self)
         check_whole("n_channels", self.n_channels, 1, MOST_CHANNELS)
         check_whole("first_unit", self.first_unit, 0, self.n_channels - 1)
         check_whole("pool_units", self.pool_units, 1, self.n_channels)
         if self.n_units < 1 or not 1 <= self.n_steps <= 65535:  # steps are stored in 16 bits
-            raise ValueError(f"{self}: {self.n_units} units x {self.n_steps} steps can't be used")
+            raise ValueError(
+                f"{self}: {self.n_units} units x {self.n_steps} steps can't be used. There must be "
+                "at least 1 of each, and at most 65,535 steps"
+            )
         if self.pool_threshold > self.pool_units * self.pool_steps:
             raise ValueError(
                 f"pool_threshold {self.pool_threshold}: a block of {self.pool_units} x "
-                f"{self.pool_steps} entries can reach 1..{self.pool_units * self.pool_steps}"
+                f"{self.pool_steps} entries has at most {self.pool_units * self.pool_steps} ones"
             )
 
     @property
@@ -121,8 +124,8 @@ def downsample(utterances: Utterances, grid: Downsampling, language: str = "engl
     grid : Downsampling
         How they are downsampled. The number of channels is that of the utterances.
     language : str
-        ``"english"``, ``"german"`` or ``"both"``: whose digits are taken of a file that has SHD's
-        digits in two languages. It matters for no other file.
+        ``"english"``, ``"german"`` or ``"both"``: which digits are used from a file that has SHD's
+        digits in two languages. It has no effect on other files.
 
     Returns
     -------

@@ -127,8 +127,8 @@ class EventsDataset(Dataset):
     """A PyTorch data set of utterances as event lists.
 
     An item is a tuple of steps, (events,) int64, units, (events,) int64, and the label. An
-    utterance has some thousand events in a matrix of 60,000 entries, so the matrices are made for
-    one batch at a time, by `collate`.
+    utterance has some thousand events in a matrix of 60,000 entries. So `collate` makes the
+    matrices, for one batch at a time.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class EventsDataset(Dataset):
         """
         n = len(self._events)
         if not -n <= i < n:
-            raise IndexError(f"utterance {i}: there are {n}")
+            raise IndexError(f"utterance {i}: there are only {n}, which count from 0")
         number = i % n
         its_events = slice(self._events.offsets[number], self._events.offsets[number + 1])
         steps = torch.from_numpy(self._events.steps[its_events].astype(np.int64))

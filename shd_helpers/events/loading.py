@@ -33,19 +33,22 @@ def load_events(
 ) -> Events:
     """Load all utterances of a data set, downsampled to lists of events.
 
-    This is the way to the utterances for code of your own: `judge` takes what it returns, and
-    `Events.dataset` makes a PyTorch data set of it. One line is printed that says what was loaded
-    and which share of the spikes came after ``downsampling.duration_s``.
+    Start with this function in code of your own. `judge` takes what it returns, and
+    `Events.dataset` makes a PyTorch data set of it. One line is printed: what was loaded, and which
+    share of the spikes came after ``downsampling.duration_s``.
 
     Parameters
     ----------
     dataset : str, Path or sequence of two paths
-        ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed; the path of a
-        folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the working directory;
-        or these two files, such as `encode_recordings` returns them.
+        One of three:
+
+        * ``"spoken"``, ``"hd"`` or ``"shd"``, which are made or downloaded if needed.
+        * the path of a folder with ``<name>_train.h5`` and ``<name>_test.h5``, relative to the
+          working directory.
+        * the paths of these two files, as `encode_recordings` returns them.
     language : str, optional
-        ``"english"``, ``"german"`` or ``"both"``: whose digits are taken of a data set that has the
-        digits of two languages. Default: all classes; ``"spoken"`` is made in English then. Any
+        ``"english"``, ``"german"`` or ``"both"``: which digits are used from a data set that has
+        those of two languages. Default: all classes; ``"spoken"`` is then made in English. Any
         other data set is used with all its classes, whatever `language` says.
     downsampling : Downsampling
         How utterances become matrices of zeros and ones.

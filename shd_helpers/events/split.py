@@ -18,7 +18,7 @@ SEEN_SHARE = 0.1  # of every training speaker's utterances, held back by leave_o
 
 
 class Subsets(NamedTuple):
-    """The utterances of a run by what they are for."""
+    """The utterances of a run for training, validation and test."""
 
     training: Events
     validation: Events
@@ -50,7 +50,7 @@ class Split:
     Raises
     ------
     ValueError
-        If a value is out of its range, or two don't go together; the message names them.
+        If a value is out of its range, or two don't go together. The message names them.
     """
 
     protocol: str = later("official", ("official", "leave_one_speaker_out", "everybody"))
@@ -69,7 +69,9 @@ class Split:
                 "number, others need -1"
             )
         if self.protocol == "everybody" and self.score_test:
-            raise ValueError("score_test True: protocol 'everybody' leaves nobody to test with")
+            raise ValueError(
+                "score_test True: protocol 'everybody' has no test utterances. Set it to False"
+            )
         named = self.validation_speakers
         if not isinstance(named, str) or not re.fullmatch(r"(\d{1,9}(,|$))*", named):
             raise ValueError(
@@ -158,7 +160,10 @@ def split_utterances(train: Events, test: Events | None, split: Split, seed: int
         training, validation = split_validation(train, split, seed)
         return Subsets(train.take(training), train.take(validation), test)
     if test is None:
-        raise ValueError(f"protocol {split.protocol!r} splits the utterances of both files")
+        raise ValueError(
+            f"protocol {split.protocol!r}: splits the utterances of both files. Give the test "
+            "file's, too"
+        )
     rest = concatenate([train, test])
     tested = None
     if split.protocol == "leave_one_speaker_out":
@@ -214,7 +219,7 @@ def split_validation(events: Events, split: Split, seed: int) -> tuple[np.ndarra
         raise ValueError(
             f"validation {split.validation!r} with validation_fraction "
             f"{split.validation_fraction} leaves {len(training)} utterances for training and "
-            f"{len(validation)} for validation; change one of them"
+            f"{len(validation)} for validation. Change one of these settings"
         )
     return training, validation
 
@@ -238,7 +243,7 @@ def _check_speakers(name: str, wanted: list[int], events: Events) -> None:
     absent = sorted(set(wanted) - set(there.tolist()))
     if absent:
         raise ValueError(
-            f"{name} {', '.join(map(str, absent))}: no such speaker here; there are "
+            f"{name} {', '.join(map(str, absent))}: no such speaker here, only "
             f"{', '.join(map(str, there))}"
         )
 
@@ -307,7 +312,7 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     events : Events
         The utterances.
     speakers : sequence of int, optional
-        Who is held out, in this order; default: every speaker, ascending. All other speakers train,
+        Who is held out, in this order. Default: every speaker, ascending. All other speakers train,
         whether they are among these or not.
 
     Returns
@@ -323,7 +328,7 @@ def speaker_folds(events: Events, speakers: Sequence[int] | None = None) -> list
     there = np.unique(events.speakers).tolist()
     if len(there) < 2:
         who = f"all utterances are by speaker {there[0]}" if there else "there is no utterance"
-        raise ValueError(f"speakers: {who}. Holding one out needs utterances by two at least.")
+        raise ValueError(f"speakers: {who}. Holding one out needs utterances by at least two.")
     held_out = there if speakers is None else [int(speaker) for speaker in speakers]
     _check_speakers("speakers", held_out, events)
     folds = []

@@ -11,10 +11,10 @@ from shd_helpers.events.downsampling import BIN_MS, DEFAULT, Downsampling, poole
 class SpikesToFrames:
     """Downsample the spikes of one utterance, as a transform for data sets of your own.
 
-    It takes a tuple of times and units, or an array of events as the package tonic has them, and
-    returns the matrix that `downsample` makes of the same spikes. A `DataLoader` stacks the
-    matrices to (batch, steps, units); ``frames.transpose(0, 1)`` puts time first, as the study's
-    networks read it.
+    It takes a tuple of times and units, or an array of events in the format of the package tonic.
+    It returns the matrix that `downsample` makes from the same spikes. A `DataLoader` stacks the
+    matrices to (batch, steps, units). ``frames.transpose(0, 1)`` puts time first, as the study's
+    networks need it.
 
     Parameters
     ----------
@@ -60,12 +60,14 @@ class SpikesToFrames:
         Raises
         ------
         ValueError
-            If times or units can't be those of spikes; the message says what to do.
+            If times or units can't be those of spikes. The message says what to do.
         """
         grid = self.downsampling
         bins, units = _bins_and_units(spikes)
         if len(bins) != len(units):
-            raise ValueError(f"{len(bins)} times and {len(units)} units: give one of each a spike")
+            raise ValueError(
+                f"{len(bins)} times and {len(units)} units: each spike has one of both"
+            )
         if not (bins >= 0).all():  # not for NaN either
             raise ValueError("a time below 0, or no number: times count from the utterance's start")
         if len(units) and not 0 <= units.min() <= units.max() < grid.n_channels:

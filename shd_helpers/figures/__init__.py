@@ -1,4 +1,4 @@
-"""Figures and controls of the notebooks, in one look; nothing else imports this."""
+"""Figures and controls of the notebooks, in one style; only notebooks import this."""
 
 from lazy_loader import attach
 
@@ -8,7 +8,10 @@ _MODULES = {
     "controls": ("player",),
     "listening": ("say_a_word",),
     "plots": ("accuracy_loss", "draw_blocks", "label_hz", "last_ms", "speakers_by_input"),
+    "run_figures": ("RunFigures",),
     "surrogate_plot": ("plot_surrogate",),
-    "style": ("DOT", "INK", "legend_above", "legend_beside", "save"),
+    "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),
 }
-__getattr__, __dir__, __all__ = attach(__name__, {"explorers", "style"}, _MODULES)
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"data_preprocessing", "explorers", "style", "surrogate_visualization"}, _MODULES
+)

@@ -39,7 +39,7 @@ def is_live() -> bool:
 
 
 def player(wave: np.ndarray, rate_hz: int) -> Audio | None:
-    """Return a player for a sound if a person can press it.
+    """Return an audio player, but only where a person runs the cell.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def explore(
     Returns
     -------
     Figure or None
-        The figure if no person runs the cell; None if the controls are displayed.
+        The figure if no person runs the cell. None if the controls are displayed.
     """
     line = update()
     png(figure)

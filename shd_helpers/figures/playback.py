@@ -14,7 +14,7 @@ from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
 class Playback:
-    """Input, hidden spikes, output membranes, and class scores that add up over time.
+    """Panels with input, hidden spikes, output membranes, and class scores up to a given time.
 
     Parameters
     ----------

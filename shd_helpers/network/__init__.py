@@ -1,4 +1,4 @@
-"""The spiking network, its surrogates and costs, and the convolutional network beside it."""
+"""Networks: a spiking one with its engines and costs, and a convolutional one to compare."""
 
 from dataclasses import replace
 
@@ -89,7 +89,7 @@ def _foreign_network(
     make = load_function(reference)
     form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
     if isinstance(make, nn.Module):
-        raise ObjectError(f"network {reference}: is a network, which has been made. {form}")
+        raise ObjectError(f"network {reference}: is a network already. {form}")
     try:
         model = with_seed(generator, lambda: make(n_units, n_classes))
     except Exception as error:

@@ -18,7 +18,7 @@ HIGHEST_FROM_SPK = 4.8  # a new neuron's weight of the spike is drawn from 0 up 
 
 
 class AdaptiveLeaky(snn.Leaky):
-    r"""Adapt: subtract from the current what membrane and spikes have built up before.
+    r"""A leaky integrate-and-fire neuron that adapts: recent activity lowers its current.
 
     The neuron is snntorch's `Leaky` with a second state, the adaptation A. With the current I, the
     membrane potential U, the spike S (1 or 0) and the threshold:
@@ -52,8 +52,8 @@ class AdaptiveLeaky(snn.Leaky):
     beta : float or Tensor
         Share of the membrane potential that is left after one step.
     adapt_ms : float
-        About the time constant of the adaptation, in milliseconds. That of each neuron is drawn
-        between its half and its double, uniformly on a logarithmic scale.
+        Typical time constant of the adaptation, in milliseconds. Each neuron's own is drawn
+        between half and twice this value, uniformly on a logarithmic scale.
     step_ms : float
         Length of a time step, in milliseconds.
     generator : torch.Generator, optional

@@ -20,9 +20,9 @@ MOST_LAYERS = 20  # hidden ones
 class NetworkConfig:
     """A network's settings; the defaults are the study's.
 
-    With ``network="convolutional"`` the other settings but `ensemble_size` change nothing, and
-    neither do they if `network` refers to a function of the user's own. Such references, as
-    ``mine.py:name``, are described in `shd_helpers.objects`.
+    Most settings describe the spiking network. With ``network="convolutional"``, or with a
+    reference to a function of the user's own, only `ensemble_size` has an effect beside `network`.
+    `shd_helpers.objects` describes such references, which look like ``mine.py:name``.
 
     Raises
     ------
@@ -36,8 +36,9 @@ class NetworkConfig:
     beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
     surrogate: str = setting("fast_sigmoid", ())  # one of SURROGATES, or a reference
     slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
-    # class scores: output spikes, or the mean membrane potential
-    readout: str = later("spikes", ("spikes", "membrane"))
+    # class scores: output spikes, the mean membrane potential, or the softmax of the membrane
+    # potentials in each step, added up over the steps
+    readout: str = later("spikes", ("spikes", "membrane", "softmax"))
     learn_beta: bool = later(False)  # learned per-neuron betas
     learn_threshold: bool = later(False)  # learned per-neuron thresholds, of spiking neurons
     # delayed copies of the input, each 30 ms later and with weights of its own; 1: no delay
@@ -57,7 +58,7 @@ class NetworkConfig:
     hidden_delays: str = later("")
 
     def __post_init__(self) -> None:
-        """Refuse what can't be built."""
+        """Check that such a network can be built."""
         check_settings(self)
         for name, choices in (
             ("network", NETWORKS),
@@ -102,13 +103,18 @@ class NetworkConfig:
         return not is_reference(self.neuron)
 
     @property
+    def has_silent_outputs(self) -> bool:
+        """Whether the output neurons only accumulate their currents, and never spike."""
+        return self.readout != "spikes"
+
+    @property
     def hidden_sizes(self) -> tuple[int, ...]:
         """The number of neurons of each hidden layer; with shared weights, of the first window."""
         return _numbers("hidden", self.hidden, MOST_NEURONS) or (self.n_hidden,)
 
     @property
     def hidden_copies(self) -> tuple[int, ...]:
-        """How many copies of each hidden layer's spikes the next layer gets."""
+        """How many copies of each hidden layer's spikes the next layer receives."""
         given = _numbers("hidden_delays", self.hidden_delays, MOST_COPIES)
         return given or len(self.hidden_sizes) * (1,)
 

@@ -1,8 +1,8 @@
 """A convolutional network without spikes, trained on the same input, for comparison.
 
 It has what the spiking network lacks: weights shared over units and steps, and real-valued
-activations. So its accuracy tells how much information the downsampled input still has. As any
-module that returns class scores, it is run by `network.module_engine`.
+activations. So its accuracy shows that the downsampled input has at least this much information. As
+any module that returns class scores, it is run by `network.module_engine`.
 """
 
 import torch

@@ -30,7 +30,8 @@ STATES = {Leaky: 1, AdaptiveLeaky: 2}  # of a neuron, each updated in every step
 def uncounted_reason(model: Network) -> str | None:
     """Say what a network does that isn't counted here.
 
-    A neuron with a second state would have its updates left out, and other layers their synapses.
+    Without this check, the counts would miss the updates of a second state and the synapses of an
+    unknown kind of layer.
 
     Parameters
     ----------

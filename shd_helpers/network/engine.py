@@ -1,4 +1,4 @@
-"""What runs a network on a batch: the choice of an engine, and the compiled one.
+"""Engines, which run a network on a batch: how one is chosen, and the compiled one.
 
 snntorch's loop passes over memory once for every operation of every step. The compiled engine takes
 one utterance through all steps, the loss and all steps back while its membranes stay in the cache,
@@ -111,8 +111,9 @@ def unsupported_reason(model: nn.Module) -> str | None:
 def unsupported_forward(model: nn.Module) -> str | None:
     """Say why a circuit can't compute a network.
 
-    Circuits know layers of `Leaky` neurons that are reset by subtraction, and delays of the input
-    alone. The surrogate doesn't matter, because only the backward pass uses it.
+    Circuits have layers of `Leaky` neurons that are reset by subtraction, delays of the input
+    alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
+    backward pass uses it.
 
     Parameters
     ----------
@@ -127,6 +128,8 @@ def unsupported_forward(model: nn.Module) -> str | None:
     if reason := _unsupported_layers(model, (Leaky,)):
         return reason
     assert isinstance(model, SpikingNetwork)
+    if model.readout == "softmax":
+        return "its readout takes the softmax of the membrane potentials in each step"
     for i, delays in enumerate(model.layer_delays[1:], start=2):
         if delays != (0,):
             return f"layer {i} gets copies of the spikes before it that are {delays} steps late"
@@ -322,15 +325,22 @@ def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.nda
         As `forward_backward` does.
     """
     if reason := unsupported_reason(model):
-        raise ValueError(f"the fused engine can't compute this network: {reason}")
+        raise ValueError(
+            f"the fused engine can't compute this network: {reason}. Use the engine 'snntorch'"
+        )
     index = np.asarray(index, dtype=np.int64)
     n_inputs = model.layers[0][0].in_features
     n_delays = len(model.delays)
     if events.n_units * n_delays != n_inputs:
-        delayed = f", each with {n_delays} delays," if n_delays > 1 else ""
-        raise ValueError(f"events of {events.n_units} units{delayed} for {n_inputs} inputs")
+        raise ValueError(
+            f"events: have {events.n_units} units, but the network was built for "
+            f"{n_inputs // n_delays}. Downsample the data as for its training, or build it anew"
+        )
     if len(index) and not 0 <= index.min() <= index.max() < len(events):
-        raise IndexError(f"index {index.min()}..{index.max()}: there are {len(events)} utterances")
+        raise IndexError(
+            f"index: has values from {index.min()} to {index.max()}, but there are "
+            f"{len(events)} utterances, which count from 0"
+        )
     return index
 
 
@@ -358,7 +368,13 @@ def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> n
     """
     labels = events.labels[index]
     if not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
-        raise ValueError(f"training needs utterances and labels of 0..{n_classes - 1}")
+        problem = "the batch has no utterances"
+        if len(labels):
+            problem = f"the labels are from {labels.min()} to {labels.max()}"
+        raise ValueError(
+            f"events: {problem}. Training needs utterances with labels from 0 to {n_classes - 1}, "
+            "because the network has as many classes"
+        )
     return labels
 
 
@@ -392,7 +408,7 @@ def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None
 
 
 def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
-    """Return how many threads a batch is worth.
+    """Return how many threads shall compute a batch: more for more work.
 
     Parameters
     ----------
@@ -483,7 +499,10 @@ def compute(
     for other in others:
         other.result()  # raises what the thread has raised
     if (results.n_spikes < 0).any():
-        raise ValueError("events are out of order, or outside of the grid of steps and units")
+        raise ValueError(
+            "events: some are out of order, or outside of the grid of steps and units. Sort each "
+            "utterance's events by step, and check n_steps and n_units"
+        )
 
 
 COMPILED = Engine("fused", forward_backward, evaluate_batch, record)

@@ -61,7 +61,7 @@ class Ensemble(nn.Module):
     Raises
     ------
     ValueError
-        If there is no member, or one of them is no module, or is there twice.
+        If there is no member, or one of them is no module or appears twice.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -75,7 +75,7 @@ class Ensemble(nn.Module):
                     f"member {number} is a {type(member).__name__}, not a torch.nn.Module"
                 )
         if len({id(member) for member in listed}) < len(listed):
-            raise ValueError("members: one network is there twice. Give networks of their own")
+            raise ValueError("members: one network appears twice. Give different networks")
         self.members = nn.ModuleList(listed)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

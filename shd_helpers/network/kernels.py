@@ -24,7 +24,7 @@ own, often only one of no steps (`delays_of`).
 2. `add_events` adds, for every event, a row of weights to a row of ``mem``. That is the matrix
    product of weights and input, without its multiplications by zero. A delayed copy of the events
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
-   event that would arrive after the last step is passed over.
+   event that would arrive after the last step is ignored.
 3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
    membrane potential of step t, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
@@ -83,7 +83,7 @@ from numba.extending import intrinsic
 
 from shd_helpers.compiled import compiled
 
-LANES = 16  # rows are padded to whole vectors of so many float32, and begin at a cache line
+LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
 STEPS_TOGETHER = 4  # whose products with the next layer's weights are computed together
 ROWS_TOGETHER = 20  # of these weights, which stay in the cache for all of these steps
 ROWS_AT_ONCE = 5  # of these weights, which are added up in registers
@@ -127,6 +127,7 @@ class Layer(NamedTuple):
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
+    softmax: int  # 1 if class scores are sums over the steps of the membranes' softmax, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -337,9 +338,9 @@ _add_one_vector = _row_adder(1)
 
 @compiled
 def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
-    """Add n columns, from `low` on, of rows[index[first:last]] to out[r], from `at` on, in order.
+    """Add some rows of a matrix, one after the other, to a part of one row of another matrix.
 
-    n is a multiple of LANES; an index is below 2^31.
+    It does ``for k in range(first, last): out[r, at : at + n] += rows[index[k], low : low + n]``.
 
     Parameters
     ----------
@@ -562,7 +563,7 @@ def event_list(space, i):
     space : Workspace
         What this thread uses for each utterance.
     i : int
-        The layer; the number of layers for what the last one emits.
+        The layer. The number of layers stands for the list that the last layer emits.
 
     Returns
     -------
@@ -659,7 +660,7 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
             add_to_adaptation(neurons, mem, t, spiked, adaptation)
         events_out.starts[t] = n_events
         for eight in range(width // 8):
-            if eights[eight]:  # few neurons spike: most eights are passed over at once
+            if eights[eight]:  # few neurons spike: most eights are skipped
                 for j in range(8 * eight, 8 * eight + 8):
                     # Each is written, and stays only if the count goes on: no branch, which the
                     # processor would guess wrongly. The list has eight entries more for that.
@@ -930,6 +931,97 @@ def add_neuron_gradients(neurons, mem, t, d):
 
 
 @compiled
+def add_softmax(mem, scores):
+    """Add to the class scores the softmax of the output neurons' membranes in each step.
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width); row t + 1 is step t.
+    scores : ndarray
+        (classes,) float32, added to.
+    """
+    n_classes = len(scores)
+    shares = np.empty(n_classes)
+    sums = np.zeros(n_classes)
+    for t in range(1, len(mem) - 1):
+        softmax_of_step(mem, t, shares)
+        for c in range(n_classes):
+            sums[c] += shares[c]
+    for c in range(n_classes):
+        scores[c] += np.float32(sums[c])
+
+
+@compiled
+def softmax_of_step(mem, t, shares):
+    """Write the softmax of the output neurons' membranes in row t.
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width).
+    t : int
+        The row.
+    shares : ndarray
+        Written, (classes,) float64; they add up to 1.
+    """
+    top = mem[t, 0]  # subtracted, so that exp can't overflow
+    for c in range(1, len(shares)):
+        top = max(top, mem[t, c])
+    total = 0.0
+    for c in range(len(shares)):
+        shares[c] = np.exp(np.float64(mem[t, c]) - np.float64(top))
+        total += shares[c]
+    for c in range(len(shares)):
+        shares[c] /= total
+
+
+@compiled
+def repeat_error(output_error, grads):
+    """Write the errors of the output neurons to the rows of `STEPS_TOGETHER` steps.
+
+    Parameters
+    ----------
+    output_error : ndarray
+        dL/dspk of each output neuron, (width,) or more.
+    grads : ndarray
+        Written, (STEPS_TOGETHER or more, width).
+    """
+    for r in range(STEPS_TOGETHER):
+        grads[r] = output_error[: grads.shape[1]]
+
+
+@compiled
+def softmax_back(mem, t, output_error, shares, grads, row):
+    """Write the gradients that come back to the output membranes of row t through the softmax.
+
+    With the shares p of a step and the error e = dL/dscore, which is the same in all steps:
+    dL/dU[c] = p[c] (e[c] - sum over k of e[k] p[k]).
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width); this row is still a membrane.
+    t : int
+        The row.
+    output_error : ndarray
+        dL/dscore of each class, (classes,) or more.
+    shares : ndarray
+        Space for the shares, (classes,) float64.
+    grads : ndarray
+        Its row is written, (rows, width); columns behind the classes stay.
+    row : int
+        Which row.
+    """
+    softmax_of_step(mem, t, shares)
+    mean_error = 0.0
+    for c in range(len(shares)):
+        mean_error += shares[c] * output_error[c]
+    for c in range(len(shares)):
+        grads[row, c] = np.float32(shares[c] * (output_error[c] - mean_error))
+
+
+@compiled
 def copy_errors(next_layer, t, n_steps, errors):
     """Copy the gradients that come back to a layer's spikes of the step with row t, and before it.
 
@@ -966,7 +1058,8 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
     g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
     dL/dspk[t] is the next layer's g[t] times its weights, added up over the delayed copies of the
-    spikes, or `output_error` for the output layer, where it is the same at all steps. If the layer
+    spikes. In the output layer it is `output_error` at all steps, or what comes back through the
+    softmax of each step (`softmax_back`). If the layer
     learns betas or thresholds, d gets their gradients: what is subtracted at a reset is the
     threshold, and only the moment of the reset is detached. If it adapts, both dL/dspk[t] and g[t]
     also get what comes back through the adaptation.
@@ -997,11 +1090,13 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
+    shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
-        for r in range(STEPS_TOGETHER):
-            grads[r] = output_error[:width]
+        repeat_error(output_error, grads)
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % STEPS_TOGETHER
+        if layer.softmax:
+            softmax_back(mem, t, output_error, shares, grads, row)
         if not is_output and row == 0:  # for this step and those before it
             copy_errors(next_layer, t, n_steps, errors)
             for low in range(0, len(weights), ROWS_TOGETHER):
@@ -1125,7 +1220,9 @@ def forward(b, batch, network, state, space, results):
         results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
-    if layers[n_layers - 1].surrogate == READOUT:
+    if layers[n_layers - 1].softmax:
+        add_softmax(membranes(layers[n_layers - 1], n_steps, state), scores[b])
+    elif layers[n_layers - 1].surrogate == READOUT:
         mem = membranes(layers[n_layers - 1], n_steps, state)
         scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
 
@@ -1266,7 +1363,7 @@ def work(worker, n_workers, batch, network, results):
             if len(batch.labels):
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
-                if last_layer.surrogate == READOUT:
+                if last_layer.surrogate == READOUT and not last_layer.softmax:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
                 backward(network, state, space, gradients)
 

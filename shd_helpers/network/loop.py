@@ -1,8 +1,8 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engine` has the same functions, compiled. A training step is that of any
-module, because a `SpikingNetwork` maps frames to class scores as any other network does. Only here,
-though, spikes can be counted.
+`shd_helpers.network.engine` has the same functions, compiled. A training step is that of
+`network.module_engine`, because a `SpikingNetwork` maps frames to class scores as any module does.
+This engine also counts the network's spikes, which that of other modules can't.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The engine for any PyTorch module: frames in, class scores out, gradients by autograd.
 
 A network is any `torch.nn.Module` whose ``forward`` takes frames, zeros and ones of shape (steps,
-batch, units), and returns class scores of shape (batch, classes). Nothing else is asked of it. The
+batch, units), and returns class scores of shape (batch, classes). Nothing else is required. The
 functions are those of the other engines, so that `study.training` trains every network alike.
 Frames are moved to the device that the network's parameters are on.
 """
@@ -80,7 +80,7 @@ def evaluate_batch(
     scores : Tensor
         Class scores, (batch, classes), on the CPU.
     n_spikes : Tensor
-        Zeros, (batch, 2), because nobody knows which of a module's numbers are spikes.
+        Zeros, (batch, 2), because a module doesn't say which of its numbers are spikes.
 
     Raises
     ------
@@ -119,8 +119,8 @@ def record(model: nn.Module, events: Events, index: Index) -> LayerStates:
     name = type(model).__name__
     if not can_record(model):
         raise ValueError(
-            f"{name} has no method record(frames) that returns LayerStates, so there are no spikes "
-            "and no membranes to show"
+            f"{name} has no method record(frames), so there are no spikes and no membranes to "
+            "show. Give it one that returns LayerStates, or leave this figure out"
         )
     model.eval()
     recording = model.record(frames_for(model, events, index))  # type: ignore[operator]
@@ -166,7 +166,7 @@ def device_of(model: nn.Module) -> torch.device:
     device
         That of its first parameter or buffer; the CPU if it has neither.
     """
-    # A generator, because the compiled engine asks for every batch and the first tensor suffices.
+    # A generator, because this is called for every batch and the first tensor suffices.
     tensors = itertools.chain(model.parameters(), model.buffers())
     first = next(tensors, None)
     return torch.device("cpu") if first is None else first.device

@@ -35,16 +35,17 @@ QAT_EPOCHS = 10  # of quantization-aware training, if a circuit's name asks for 
 _NAME = re.compile(r"([0-9]{1,3})-([0-9]{1,3})-([0-9]{1,3})( product)?( QAT)?")
 _BITS = "weights have 2 to 16 bits, membranes 4 to 32"
 
-# How far a beta may be from 1 - 2^-k for a leak by shift: what a beta of four digits leaves.
+# How far a beta may be from 1 - 2^-k for a leak by shift, so that four digits of it suffice.
 SHIFT_ERROR = 5e-4
-# A membrane's range is at least so many thresholds, because strong input takes it beyond one.
+# A membrane's range is at least this many thresholds, because strong input takes it beyond one.
 HEADROOM = 4.0
-# The same where betas are learned: many come to 1, and a membrane that doesn't leak goes far.
+# The same where betas are learned. Many become 1, and a membrane without a leak grows further.
 LEARNED_BETA_HEADROOM = 32.0
-# A readout's membrane would be largest if all hidden neurons that weigh one way spiked in each
-# step. Its range is this divided by WORST_CASE_SHARE, because they never do.
+# The largest membrane potential that a readout could reach needs a spike in each step of all hidden
+# neurons whose weights have the same sign. That never happens, so the range of integers represents
+# this potential divided by WORST_CASE_SHARE.
 WORST_CASE_SHARE = 16.0
-# Steps over which that is added up at most: utterances end, but a beta may be 1.
+# For that potential, spikes are added up over this many steps at most, also if beta is 1.
 MOST_STEPS = 128.0
 # The largest scale of a layer's neurons over the smallest. The layer's membranes share one unit, so
 # the neuron with the largest scale loses at most two bits.
@@ -55,7 +56,8 @@ SPREAD = 4.0
 class Quantization:
     """The bits and the leak of a circuit, as its name in notebook 3 gives them.
 
-    All zero means that there is no circuit: the network keeps its floats. A false value.
+    If all values are zero, there is no circuit: the network keeps its floats, and this object is
+    false in a condition.
 
     Raises
     ------
@@ -71,17 +73,17 @@ class Quantization:
     quantized_epochs: int = later(0, (0, 100_000))  # the last epochs, with low-precision weights
 
     def __post_init__(self) -> None:
-        """Refuse what makes no circuit."""
+        """Check that the values describe a circuit, or none."""
         check_settings(self)
         weight_bits = (self.fc1_bits, self.fc2_bits)
         is_circuit = any(weight_bits) or self.mem_bits != 0
         is_in_range = all(2 <= bits <= 16 for bits in weight_bits) and 4 <= self.mem_bits <= 32
         if is_circuit and not is_in_range:
-            raise ValueError(f"circuit {self.name}: {_BITS}")
+            raise ValueError(f"circuit {self.name}: out of range; {_BITS}")
 
     @classmethod
     def named(cls, name: str) -> "Quantization":
-        """Return the circuit of a name.
+        """Return the settings that a circuit's name describes.
 
         Parameters
         ----------
@@ -93,7 +95,7 @@ class Quantization:
         Returns
         -------
         Quantization
-            The settings that the name stands for.
+            Bits, leak and epochs.
 
         Raises
         ------
@@ -139,17 +141,7 @@ class Quantization:
         list of str
             Each names a setting; empty if a circuit can be made.
         """
-        reasons = []
-        if config.network != "spiking":
-            reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
-        if config.neuron != "leaky":
-            reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
-        if len(config.hidden_sizes) > 1:
-            reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
-        if max(config.hidden_copies) > 1:
-            reasons.append(
-                f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
-            )
+        reasons = _unknown_to_circuits(config)
         if config.ensemble_size > 1 and not config.is_combined:
             reasons.append(
                 f"ensemble_size {config.ensemble_size}: a circuit is an ensemble only of networks "
@@ -160,7 +152,10 @@ class Quantization:
                 f"circuit: its input has {N_CHANNELS} channels, the data set {grid.n_channels}"
             )
         if self.leak == "shift" and config.learn_beta:
-            reasons.append("learn_beta True: a shift is one leak for all; take leak 'product'")
+            reasons.append(
+                "learn_beta True: a leak by shift is the same for all neurons. Add 'product' to "
+                "the circuit's name"
+            )
         elif self.leak == "shift":
             try:
                 self.leak_shift(config.step_beta(grid.step_ms))
@@ -186,7 +181,7 @@ class Quantization:
         return (1 << max(0, self.mem_bits - 1)) - 1
 
     def leak_shift(self, beta: float) -> int:
-        """Return the k with which a leak by shift, U - (U >> k), is a step's beta.
+        """Return the k for which a leak by shift, U - (U >> k), multiplies U by about beta.
 
         Parameters
         ----------
@@ -206,8 +201,8 @@ class Quantization:
         k = round(-math.log2(1 - beta)) if 0.4 < beta < 1 else 0
         if k < 1 or abs(1 - 2.0**-k - beta) > SHIFT_ERROR:
             raise ValueError(
-                f"beta {beta:.4f} a step: leak 'shift' needs 1 - 2^-k, such as 0.875 or 0.9375; "
-                "take another beta, or leak 'product'"
+                f"beta {beta:.4f} for one step: a leak by shift needs 1 - 2^-k, such as 0.875 or "
+                "0.9375. Choose another beta, or add 'product' to the circuit's name"
             )
         return k
 
@@ -312,7 +307,7 @@ class Quantization:
 
     @contextmanager
     def low_precision_weights(self, model: Network) -> Iterator[None]:
-        """Replace a network's weights by low-precision ones for a while; its own come back.
+        """Run a block of code with low-precision weights, then restore the network's own.
 
         Parameters
         ----------
@@ -342,3 +337,21 @@ class Quantization:
         for (fc, lif), bits in zip(model.layers, bits_by_layer, strict=True):
             whole, scale = self.layer_integers(fc, lif, bits)
             fc.weight.data.copy_(whole * scale[:, None])
+
+
+def _unknown_to_circuits(config: NetworkConfig) -> list[str]:
+    """Return which settings of a single network a circuit doesn't know, each with a reason."""
+    reasons = []
+    if config.network != "spiking":
+        reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
+    if config.readout == "softmax":
+        reasons.append("readout softmax: a circuit counts spikes or adds up membranes")
+    if config.neuron != "leaky":
+        reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
+    if len(config.hidden_sizes) > 1:
+        reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
+    if max(config.hidden_copies) > 1:
+        reasons.append(
+            f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
+        )
+    return reasons

@@ -148,7 +148,11 @@ class SpikingNetwork(nn.Module):
     `Leaky`, follows U[t] = beta U[t-1] + I[t] - threshold (U[t-1] > threshold), and they spike
     where U[t] > threshold. Thresholds are 1 at first. The class scores are the output neurons'
     spike counts. With the readout "membrane" they are the means over the steps of the output
-    neurons' membrane potentials; these neurons never spike.
+    neurons' membrane potentials, and these neurons never spike. With the readout "softmax" they
+    never spike either. The softmax of the membrane potentials then gives each class a share of
+    every step, and a class score is the sum of its shares over the steps. So no single step can
+    decide, however high its membranes are. Hammouamri et al. (2024), "Learning Delays in Spiking
+    Neural Networks using Dilated Convolutions with Learnable Spacings", ICLR, train with it.
 
     Parameters
     ----------
@@ -165,16 +169,16 @@ class SpikingNetwork(nn.Module):
         Length of a time step. Betas keep the time constant that `config` has at 3 ms.
     delays : sequence of int, optional
         Steps by which copies of the input arrive late, instead of those of `config`. Every copy
-        has weights of its own, so that a neuron can wait for an early event until a late one is
-        there.
+        has weights of its own, so that a neuron can respond to an early event and a later one at
+        the same step.
     spike_grad : callable, optional
         Any function that snntorch takes as `spike_grad`, instead of the surrogate of `config`.
     neuron : callable, optional
         ``neuron(n, **options)`` returns n neurons that follow snntorch's convention (see
         `network.neurons`), such as ``lambda n, **options: snn.Synaptic(0.9, 0.8, **options)``. The
-        options are `spike_grad` and, for the output neurons of the readout "membrane",
-        ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then count for
-        nothing. Default: the neurons of `config`.
+        options are `spike_grad` and, for output neurons that never spike,
+        ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then have no
+        effect. Default: the neurons of `config`.
 
     Attributes
     ----------
@@ -226,7 +230,7 @@ class SpikingNetwork(nn.Module):
             is_last = i == self.n_layers - 1
             lif: nn.Module
             if neuron:
-                accumulates_only = is_last and config.readout == "membrane"
+                accumulates_only = is_last and config.has_silent_outputs
                 name = f"lif{i + 1}"
                 lif = foreign_neurons(
                     neuron, fc.out_features, accumulates_only, spike_grad, generator, name
@@ -276,7 +280,7 @@ class SpikingNetwork(nn.Module):
     def accumulates_only(lif: snn.Leaky) -> bool:
         """Tell whether a layer's neurons only accumulate their currents: no spike, no reset.
 
-        So do the output neurons of the readout "membrane".
+        So do the output neurons of the readouts "membrane" and "softmax".
 
         Parameters
         ----------
@@ -293,7 +297,7 @@ class SpikingNetwork(nn.Module):
         return has_no_reset and bool(torch.isinf(lif.threshold).all())
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
-        """Return the class scores that the readout makes of a recording.
+        """Return the class scores that the readout computes from the output layer's states.
 
         Parameters
         ----------
@@ -305,7 +309,11 @@ class SpikingNetwork(nn.Module):
         Tensor
             (batch, classes).
         """
-        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
+        if self.readout == "membrane":
+            return recording.mem.mean(0)
+        if self.readout == "softmax":
+            return recording.mem.softmax(-1).sum(0)
+        return recording.spk.sum(0)
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input's delayed copies, which are the inputs of the first layer.
@@ -367,7 +375,7 @@ class SpikingNetwork(nn.Module):
                 spk_by_layer[i].append(spk)
                 mem_by_layer[i].append(states[i][-1])
         for _, lif in layers:
-            lif.reset_mem()  # otherwise the last states would keep the way to the gradients alive
+            lif.reset_mem()  # otherwise the last states would keep the graph of gradients alive
         recorded = slice(None) if hidden else slice(-1, None)  # the output layer is last
         *hidden_spk, last_spk = [torch.stack(steps) for steps in spk_by_layer[recorded]]
         *hidden_mem, last_mem = [torch.stack(steps) for steps in mem_by_layer[recorded]]
@@ -435,7 +443,7 @@ def _checked_delays(
     return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
-# What decides which currents, spikes and scores a network has.
+# The methods that determine a network's currents, spikes and scores.
 _METHODS = (
     "forward",
     "record",

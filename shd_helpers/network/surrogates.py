@@ -31,7 +31,7 @@ FINE = 1e-3  # distance of the points of a running integral
 
 @dataclass(frozen=True)
 class Surrogate:
-    """All that the package knows of one surrogate, in one object.
+    """A surrogate: its spike function for snntorch, its curve and its derivative.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def named(name: str) -> Surrogate:
 
 
 def of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
-    """Return a user's function as a surrogate. Its slope is its own: the setting changes nothing.
+    """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
 
 
 def _plain(function: SpikeGrad) -> SpikeGrad:
-    """Return a function that calls another one and that, unlike some, can have attributes."""
+    """Wrap a callable in a function, which can have attributes; some callables can't."""
 
     def step(x: torch.Tensor) -> torch.Tensor:
         return function(x)
@@ -178,7 +178,9 @@ def _check_function(function: SpikeGrad, name: str) -> None:
             f"NetworkConfig(surrogate={function!r})."
         )
     if not callable(function):
-        raise ObjectError(f"{name}: a value of type {type(function).__name__} can't be called.")
+        raise ObjectError(
+            f"{name}: is a value of type {type(function).__name__}, not a function. {form}"
+        )
     x = torch.tensor(SAMPLED, dtype=torch.float32, requires_grad=True)
     with torch.enable_grad():  # a caller may have switched gradients off
         try:
@@ -186,7 +188,8 @@ def _check_function(function: SpikeGrad, name: str) -> None:
         except Exception as error:
             raise ObjectError(f"{name}: raised {type(error).__name__}: {error}. {form}") from error
         if not isinstance(spk, torch.Tensor):
-            hint = " Was it to be called first?" if callable(spk) else ""
+            hint = " Does it return a surrogate when it is called, as surrogate.atan() does?"
+            hint = hint if callable(spk) else ""
             raise ObjectError(f"{name}: returned a {type(spk).__name__}.{hint} {form}")
         if spk.shape != x.shape:
             shapes = f"{tuple(spk.shape)} for {tuple(x.shape)}"

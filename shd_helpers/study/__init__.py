@@ -6,8 +6,10 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
+    "class_scores": ("ClassScores", "collect_scores", "mean_of_scores"),
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
+    "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
     "pretrained": (

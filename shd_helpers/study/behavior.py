@@ -2,13 +2,13 @@
 
 A run counts as done when its hash is known. Instead of the code, the hash holds the number
 `NUMERICS` of `shd_helpers.versions`, and the content of data files, which `SPIKES` and `WAVEFORMS`
-outdate. So somebody who changes what the code computes, and forgets to raise a number, would get
-old results under the name of new ones. This module finds most such changes: it runs a small fixed
-computation through every stage and compares the outcome, within a tolerance for rounding, with the
-values in ``behavior.json``. Sweeps check it before they reuse rows, notebooks before they write a
-run.
+outdate. So a person who changes what the code computes, and forgets to raise a number, would see
+old results under the name of new ones. This module finds most such changes. It runs a small fixed
+computation through every stage, and compares the outcome with the values in ``behavior.json``,
+within a tolerance for rounding. Sweeps do this before they reuse rows, and notebooks before they
+write a run.
 
-After a change that is meant, raise the number and write the values again with
+After an intended change, raise the number and write the values again with
 ``python -m shd_helpers.study.behavior --write``.
 """
 
@@ -113,7 +113,7 @@ def cochlea() -> Numbers:
 
 
 def augmented_recording() -> Numbers:
-    """Change a fixed sound as an augmented recording is changed.
+    """Apply the waveform augmentation to a fixed sound.
 
     Returns
     -------
@@ -392,7 +392,7 @@ def check_behavior(
     Parameters
     ----------
     numbers : tuple of str
-        The version numbers to check; default: all. Whoever writes a run needs `NUMERICS` alone,
+        The version numbers to check. Default: all. Whoever writes a run needs `NUMERICS` alone,
         because the run's hash holds the content of its data files.
     without : tuple of str
         Names of cases that aren't computed, from `idle_cases`.
@@ -400,7 +400,7 @@ def check_behavior(
     Raises
     ------
     BehaviorError
-        If a number stands for other results; the message names cases, number and remedy.
+        If the results differ from a number's. The message names cases, number and remedy.
     """
     message = report(numbers, without)
     if message:
@@ -411,8 +411,8 @@ def check_code() -> None:
     """Do the same as `check_behavior`, but only once for the same code on this machine.
 
     The computation takes less than a second, but its imports take several. So a passed check leaves
-    an empty file in ``data/cache``, whose name depends on all files of the package, the versions of
-    the packages below it, and the processor.
+    an empty file in ``data/cache``. Its name depends on all files of the package, the versions of
+    the packages that it uses, and the processor.
 
     Raises
     ------
@@ -465,9 +465,9 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] 
     if not different:
         return ""
     sentences = [
-        f"{number} {numbers[number]} in shd_helpers/versions.py stands for other results than this "
-        f"code computes; different: {'; '.join(cases)}. If the change is a mistake, undo it. If it "
-        f"is meant, raise {number} to {numbers[number] + 1} and {write}. "
+        f"shd_helpers/versions.py: {number} is {numbers[number]}, but this code computes different "
+        f"results than that version: {'; '.join(cases)}. If the change is a mistake, undo it. If "
+        f"it is intended, raise {number} to {numbers[number] + 1} and {write}. "
         f"Then {CONSEQUENCES[number]}."
         for number, cases in different.items()
     ]

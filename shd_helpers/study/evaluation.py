@@ -70,12 +70,12 @@ class Evaluation:
             `speaker`, `label` and `predicted` (class names), `confidence`, `input_events`,
             `hidden_spikes` (all hidden neurons and steps), `output_spikes`, `late_spikes` and
             `effective_acs` (see `costs`). A module of the user's own has no columns of spikes,
-            because nobody knows which of its numbers are spikes.
+            because it doesn't say which of its numbers are spikes.
 
         Raises
         ------
         ValueError
-            If `effective_acs` can't be counted for this network; see `costs.check_counted`.
+            If `effective_acs` can't be counted for this network. See `costs.check_counted`.
         """
         import pandas as pd
 
@@ -129,7 +129,7 @@ def origin(events: Events) -> dict[str, np.ndarray]:
     Returns
     -------
     dict
-        `file` (``train`` or ``test``) and `row` in it, each (utterances,); empty if unknown.
+        `file` (``train`` or ``test``) and `row` in it, each (utterances,). Empty if unknown.
     """
     if events.rows is None or events.file is None:
         return {}
@@ -148,7 +148,7 @@ def batches(
     batch_size : int
         Utterances of a batch; the last one may be smaller.
     generator : torch.Generator, optional
-        Shuffles the utterances; default: they keep their order.
+        Shuffles the utterances. Default: they keep their order.
 
     Yields
     ------
@@ -200,7 +200,7 @@ def seen_and_unseen_accuracy(
     Parameters
     ----------
     tested : Evaluation or None
-        The test utterances; None if there are none.
+        The test utterances. None if there are none.
     seen : sequence of int
         The speakers in the training set.
 

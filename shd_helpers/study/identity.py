@@ -1,7 +1,7 @@
 """Give every run a hash, so that a run which exists already isn't executed again.
 
-Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it looks
-into its table's row of this run's name, and into the run's folder, for a result with the same hash.
+Training takes minutes, and a sweep has hundreds of runs. So before a sweep executes a run, it
+searches its table and the run's folder for a result with the same hash.
 Two results are of the same run if their hashes are equal. The hash is made of everything that
 decides what the run computes: its settings, its data and the version numbers of the code. The text
 of the code doesn't count, so a comment or a moved function outdates no result.
@@ -146,7 +146,7 @@ def identify_objects(parameters: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        `objects_sha256`: name and SHA-256 of each file, with spaces between them; empty if no
+        `objects_sha256`: name and SHA-256 of each file, with spaces between them. Empty if no
         setting refers to a file.
 
     Raises
@@ -278,7 +278,7 @@ def current_values(name: str) -> dict[Any, Any]:
     Returns
     -------
     dict
-        Today's values by the first ones; empty if none was renamed.
+        Today's values by the first ones. Empty if none was renamed.
     """
     return {first: today for today, first in FIRST_VALUES.get(name, {}).items()}
 

@@ -55,7 +55,7 @@ _PROCESS = uuid.uuid4().hex
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """What `judge` can be told besides its arguments."""
+    """Options of `judge`: the training, the number of processes, and where folds are kept."""
 
     # Batch size and learning rate. Its epochs count if `judge` isn't given others.
     train_config: TrainConfig = field(default_factory=TrainConfig)
@@ -64,7 +64,7 @@ class JudgeOptions:
     folder: str | Path = "runs/judge"  # of finished folds, below the working directory
 
     def __post_init__(self) -> None:
-        """Refuse values of other types."""
+        """Check the types of all values."""
         for name, kind in (("train_config", TrainConfig), ("train_options", TrainOptions)):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"{name} {quoted(getattr(self, name))}: give a {kind.__name__}")
@@ -146,7 +146,7 @@ class Judgement:
 
     @property
     def over(self) -> str:
-        """Return what the interval is over, as results must say it."""
+        """Return which runs the interval covers, as text for results: speakers, seeds or both."""
         n_speakers, n_seeds = self.accuracies.shape
         if n_seeds == 1:
             return "over speakers only; one seed"
@@ -182,7 +182,8 @@ class Judgement:
     def compare(self, other: "Judgement") -> Comparison:
         """Compare the network with another one that was judged on the same utterances.
 
-        The input and the training may differ: then the comparison is of these, too, and says so.
+        If the input or the training differ, the difference includes their effect, and its text
+        names them.
 
         Parameters
         ----------
@@ -228,12 +229,12 @@ class Judgement:
         its = other.table[[name for name in names if name in other.table]]
         if not own.equals(its):
             raise ValueError(
-                f"not comparable: {self.name} and {other.name} were tested on other utterances. "
-                "Judge both with the same events."
+                f"not comparable: {self.name} and {other.name} were tested on different "
+                "utterances. Judge both with the same events."
             )
         if len(here) < 2:
             raise ValueError(
-                "not comparable: one speaker was held out, and an interval needs two at least. "
+                "not comparable: one speaker was held out, and an interval needs at least two. "
                 "Judge both with more speakers."
             )
 
@@ -260,24 +261,25 @@ def judge(
     below ``runs/judge`` in the working directory, and the same call uses it again, also after an
     interruption. The results don't depend on the number of processes.
 
-    A fold counts as the same if all these are the same: the content of the file with `make_model`
-    and its name there, what the untrained network computes, the events, the settings, the speaker,
-    and the seed. Other files that the file imports don't count.
+    A kept fold is used again if all these are the same: the file that has `make_model`, the
+    function's name, what the untrained network computes, the events, the settings, the speaker and
+    the seed. Other files that the file imports don't count.
 
     Parameters
     ----------
     make_model : callable
-        Takes the number of units and the number of classes; returns a new, untrained network, which
-        maps frames (steps, batch, units) to class scores (batch, classes). A function, a lambda
-        function or a class. It draws its weights from torch's global generator, which is seeded.
+        A function, a lambda function or a class that takes the number of units and the number of
+        classes. It returns a new, untrained network, which maps frames (steps, batch, units) to
+        class scores (batch, classes). It draws its weights from torch's global generator, which is
+        seeded.
     events : Events
         The utterances, from `load_events`.
     epochs : int, optional
-        Passes over the training utterances; default: 30, or those of the options.
+        Passes over the training utterances. Default: 30, or those of the options.
     seeds : sequence of int
         The network is trained once for each, with other weights and another order of utterances.
     speakers : sequence of int, optional
-        Who is held out in turn; default: every speaker. Speakers who aren't named train in every
+        Who is held out in turn. Default: every speaker. Speakers who aren't named train in every
         fold, so a fold is the same as without this argument.
     device : str
         Where the networks are trained, such as ``"cuda"``. On a GPU one fold is trained after the
@@ -364,14 +366,14 @@ def _check_arguments(make_model: object, events: object, device: str) -> None:
             f"make_model: {name} must take two arguments, the numbers of units and of classes "
             f"({error}). With others, give lambda n_units, n_classes: {name}(...)"
         ) from None
-    except ValueError:  # of a class in C, whose signature nobody knows
+    except ValueError:  # of a class in C, which doesn't tell its signature to Python
         pass
     if not isinstance(events, Events):
         raise TypeError(
             f"events: give Events, from load_events, not an object of type {type(events).__name__}"
         )
     if len(events) == 0:
-        raise ValueError("events: there is no utterance")
+        raise ValueError("events: there is no utterance. Give events with utterances to train on")
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises each of them
@@ -394,10 +396,10 @@ def _whole_numbers(name: str, values: Sequence[int]) -> list[int]:
             ) from None
         check_whole(name, numbers[-1], 0, 2**63 - 1)
     if not numbers:
-        raise ValueError(f"{name}: there is none. Give one at least.")
+        raise ValueError(f"{name}: is empty. Give at least one.")
     for number in numbers:
         if numbers.count(number) > 1:
-            raise ValueError(f"{name} {number}: is named more than once")
+            raise ValueError(f"{name} {number}: is named more than once. Name it once.")
     return numbers
 
 
@@ -407,12 +409,15 @@ def _checked_folds(events: Events, speakers: Sequence[int] | None) -> list[Fold]
     folds = speaker_folds(events, chosen)
     counts = np.bincount(events.labels, minlength=len(events.class_names))
     if len(counts) < 2:
-        raise ValueError(f"events: there is only one class, {events.class_names[0]}")
+        raise ValueError(
+            f"events: there is only one class, {events.class_names[0]}. Give utterances of at "
+            "least two."
+        )
     for name, count in zip(events.class_names, counts, strict=True):
         if count < 2:
             there = "one utterance" if count else "no utterance"
             raise ValueError(
-                f"class {name}: there is {there}. Add some by two speakers at least, or leave the "
+                f"class {name}: there is {there}. Add some by at least two speakers, or leave the "
                 "class out: events.of_classes([...])."
             )
     incomplete = []
@@ -509,7 +514,7 @@ def _train_missing(
     print(f"{len(tasks)} folds, {n_kept} of them finished before, kept in {folder}")
     if not is_reusable:
         name = name_of(tasks[0].make_model)
-        print(f"{name} is in no file: its folds count until this Python ends, not in another one.")
+        print(f"{name} isn't in a file, so its folds are used again only until this Python ends.")
     bar = tqdm(
         desc="folds",
         total=len(tasks),

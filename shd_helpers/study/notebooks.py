@@ -35,11 +35,11 @@ BESIDE = OF_A_RUN[:2]
 
 
 class NotebookError(Exception):
-    """A cell that failed; the message names it and its error, and where the traceback is."""
+    """A notebook's cell failed; the message names the cell, its error and the traceback's file."""
 
 
 class _StoppedError(Exception):
-    """A notebook that was stopped between two cells, because one beside it has failed."""
+    """A notebook was stopped between two cells, because another one has failed."""
 
 
 def execution_lock(folder: Path) -> FileLock:
@@ -162,7 +162,7 @@ def _check_kernel() -> None:
 
     kernel = KernelSpecManager().get_kernel_spec(KERNEL)
     program = kernel.argv[0] if kernel.argv else ""
-    # Jupyter puts its own Python in the place of these names
+    # Jupyter replaces these names by its own Python
     if program in ("python", "python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"):
         return
     own = Path(sys.executable)
@@ -282,7 +282,7 @@ def report(
     language: str,
     seed: int,
 ) -> str:
-    """Return a run's scores for a newcomer: beside chance, for seen and for unseen speakers.
+    """Return a run's scores as text: accuracy for seen and for unseen speakers, and chance.
 
     Parameters
     ----------
@@ -345,8 +345,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar=("NAME", "VALUE"),
-        help="any parameter of the notebooks, for example: -p epochs 10 -p dataset hd; the run "
-        "folder's run_name is that of the data set unless it is given",
+        help="set a parameter of the notebooks, for example: -p epochs 10 -p dataset hd. Without "
+        "-p run_name, the run folder has the name of the data set",
     )
     parser.add_argument("--data-only", action="store_true", help="prepare the data, then stop")
     return parser.parse_args(arguments)
@@ -396,7 +396,7 @@ def _run_study(parameters: Mapping[str, Any], folder: Path) -> None:
         with execution_lock(folder).acquire(timeout=0):
             execute_run(notebooks, folder, beside=beside, progress=True, lessons=False)
     except Timeout:
-        wait = "another process runs the study there. Wait for it, or take another name."
+        wait = "another process runs the study there. Wait for it, or choose another run_name."
         raise RunError(f"{folder}: {wait}") from None
 
 
@@ -406,7 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
     """
     given = _parsed(arguments)
     try:

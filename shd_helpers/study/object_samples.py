@@ -29,7 +29,7 @@ Samples = dict[str, list[float]]  # by label, file and SHA-256
 
 
 class SampleError(ValueError):
-    """A user's object computes something else than before; the message says what to do."""
+    """A user's object computes different results than before; the message says what to do."""
 
 
 def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
@@ -45,14 +45,14 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     Returns
     -------
     dict of str to list of float
-        For each object, by its label and the SHA-256 of its file: a surrogate's gradient at 64
-        distances from the threshold, a neuron's spikes and membranes at a fixed current, or the
-        class scores of an untrained network for two fixed inputs.
+        A sample of each object, by its label and the SHA-256 of its file. Of a surrogate, it is the
+        gradient at 64 distances from the threshold. Of a neuron, it is the spikes and membranes at
+        a fixed current. Of a network, it is the class scores for two fixed inputs, untrained.
 
     Raises
     ------
     ObjectError
-        If the object can't be had, or raises an exception.
+        If the object can't be loaded, or raises an exception.
     """
     samples = {}
     for setting, text in references(parameters).items():
@@ -156,7 +156,7 @@ def read_samples(path: Path) -> Samples:
     Returns
     -------
     dict
-        See `samples_of`; empty if there is no such file.
+        See `samples_of`. Empty if there is no such file.
 
     Raises
     ------

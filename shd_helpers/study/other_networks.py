@@ -1,9 +1,9 @@
-"""Describe networks that aren't the study's own, so that none of them passes as one.
+"""Describe networks that aren't the study's own, so that their runs have a hash of their own.
 
-A run's hash says by its parameters which network was trained. That is true only of the network that
-`build_network` builds from them. Whoever trains another one, such as one with a subclass of
-snntorch's `Leaky`, gets another hash: the network is described module by module, and the
-description counts (rule 8 in `identity`).
+A run's hash contains its parameters, and `build_network` builds the study's network from these. A
+user may train another network, such as one with a subclass of snntorch's `Leaky`. Its run then gets
+another hash: the network is described module by module, and the description counts (rule 8 in
+`identity`).
 """
 
 import hashlib

@@ -30,6 +30,8 @@ _USUAL_NAMES = {
     "batch_size": ("batch", "bs", "minibatch", "minibatch_size", "nb_batch", "n_batch"),
     "lr": ("learning_rate", "lrate", "eta", "step_size"),
     "lr_step": ("lr_step_size", "scheduler_step", "lr_decay_step", "decay_every"),
+    "schedule": ("scheduler", "lr_schedule", "lr_scheduler"),
+    "weight_decay": ("decay_weights", "wd", "l2"),
     "seed": ("random_seed", "rng_seed", "random_state", "rng", "manual_seed"),
     "network": ("model", "architecture", "net"),
     "n_delays": ("delays", "num_delays", "nb_delays"),
@@ -50,6 +52,7 @@ _USUAL_NAMES = {
     "updates": ("n_updates", "steps", "n_steps", "iterations"),
 }  # fmt: skip
 _PARAMETERS = {usual: name for name, others in _USUAL_NAMES.items() for usual in others}
+_TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
@@ -162,19 +165,20 @@ def check_parameters(parameters: Mapping[str, object], defaults: Mapping[str, ob
     for name, value in parameters.items():
         if name not in defaults:
             meant = suggestion(name, defaults)
-            question = f"did you mean {meant!r}? " if meant else ""
+            question = f"Did you mean {meant!r}? " if meant else ""
             raise ValueError(
-                f"parameter {name!r}: unknown; {question}The parameters are: {', '.join(defaults)}"
+                f"parameter {name!r}: unknown. {question}The parameters are: {', '.join(defaults)}"
             )
         wanted = type(defaults[name])
         is_whole_for_float = type(value) is int and wanted is float
         if type(value) is not wanted and not is_whole_for_float:
             remedy = ""
             if wanted is str and isinstance(value, int | float):
-                remedy = f"; write it in quotes ('{value}'), or with papermill as -r {name} {value}"
+                remedy = f". Write it in quotes ('{value}'), or with papermill as -r {name} {value}"
+            kind = _TYPE_NAMES.get(wanted, f"of the type {wanted.__name__}")
             raise ValueError(
-                f"parameter {name!r}: {quoted(value)} is of type {type(value).__name__}, "
-                f"but the notebook's default {defaults[name]!r} is {wanted.__name__}{remedy}"
+                f"parameter {name!r}: {quoted(value)} must be {kind}, as the default "
+                f"{defaults[name]!r} is{remedy}"
             )
 
 
@@ -200,8 +204,8 @@ def check_run_name(name: object) -> None:
             is_allowed = False
     if not is_allowed:
         raise ValueError(
-            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (200 at most, no "
-            "dot at the beginning); sweeps call theirs sweeps/<sweep>/<run>"
+            f"run_name {quoted(name)}: must be letters, digits and _ . , = + - (at most 200, no "
+            "dot at the beginning)"
         )
 
 

@@ -1,4 +1,4 @@
-"""What runs predicted for each utterance: saved beside a sweep's table, and read again."""
+"""Predictions for each utterance of a sweep's runs: saved beside its table, and read again."""
 
 import gzip
 from collections.abc import Mapping
@@ -138,14 +138,17 @@ def collect_predictions(name: str | Path) -> pd.DataFrame:
     table = runs[["hash", "configuration", "seed"]].merge(_read(path), on="hash")
     n_missing = len(set(runs["hash"]) - set(table["hash"]))
     if n_missing:
-        raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
+        raise TableError(
+            f"{path}: {n_missing} runs are missing. Run the sweep again: it executes only these."
+        )
     return table
 
 
 def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
     """Return each speaker's accuracy, as an unseen and as a seen speaker.
 
-    The sweep has held out every speaker in turn, for each value on another axis and each seed.
+    The sweep has held out every speaker in turn, for each value on another axis and each seed. So
+    each speaker is unseen in one of its runs, and in the training set of all others.
 
     Parameters
     ----------
@@ -157,9 +160,10 @@ def speaker_accuracies(name: str | Path, axis: str = "input") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each value on the axis (its column is called `input` here), seed and speaker:
-        `test_unseen_accuracy`, a fraction of all the speaker's utterances, in the run that held
-        the speaker out; `test_seen_accuracy`, a fraction of those that the other runs tested.
+        A row for each value on the axis (its column is called `input` here), seed and speaker.
+        `test_unseen_accuracy` is the accuracy for the speaker in the run that held the speaker out,
+        which tests all utterances of the speaker. `test_seen_accuracy` is the speaker's accuracy in
+        the other runs, each of which tests some of the speaker's utterances. Both are fractions.
     """
     inputs = read_table(name)[["hash", axis]].rename(columns={axis: "input"})
     predictions = collect_predictions(name).merge(inputs, on="hash")

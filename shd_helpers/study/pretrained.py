@@ -1,8 +1,8 @@
 """Pretrained networks: save a trained network in one small file, and load it again.
 
 A run folder holds everything about a run. A pretrained network is one ``.npz`` file with only what
-is needed to use the network: its weights by name, and `about`, a text in JSON with the run's
-parameters, the hashes of its data, its scores and the hash of its weights.
+is needed to use the network: its weights by name, and the entry `about`. That is a text in JSON
+with the run's parameters, the hashes of its data, its scores and the hash of its weights.
 """
 
 import hashlib
@@ -79,7 +79,10 @@ class TrainedNetwork(NamedTuple):
         digits = LANGUAGES[language]
         if not set(digits) <= set(self.class_names):
             known = ", ".join(self.class_names)
-            raise ValueError(f"{self.file.name} doesn't know {language}, but {known}")
+            raise ValueError(
+                f"{self.file.name}: has no classes for the language {language}, only {known}. "
+                "Choose another language or another network"
+            )
         return [self.class_names.index(digit) for digit in digits]
 
     def speaking(self, language: str) -> "TrainedNetwork":
@@ -104,8 +107,8 @@ class TrainedNetwork(NamedTuple):
         output_modules = _output_modules(self.network)
         if not output_modules:
             raise ValueError(
-                f"{self.file.name}: nobody knows which tensors of a {type(self.network).__name__} "
-                "belong to which class, so its classes can't be taken apart"
+                f"{self.file.name}: can't select the classes of a language, because the tensors of "
+                f"a {type(self.network).__name__} don't say to which class they belong"
             )
         state = dict(self.network.state_dict())
         for name, values in state.items():
@@ -117,7 +120,7 @@ class TrainedNetwork(NamedTuple):
 
 
 def _output_modules(network: Network) -> tuple[str, ...]:
-    """Return the names of the modules that have a row for each class; empty if nobody knows."""
+    """Return the names of the modules that have a row for each class; empty if unknown."""
     if isinstance(network, Ensemble):
         names: list[str] = []
         for i, member in enumerate(network.members):
@@ -151,7 +154,7 @@ def _trained(
         network = own_network(recipe, len(class_names))
     except ObjectError as error:
         raise RunError(
-            f"{file}: its network needs an object of a user's own, which can't be had. {error}"
+            f"{file}: its network needs a user's own object, which can't be loaded. {error}"
         ) from error
     _check_fit(network, state, file)
     network.load_state_dict(state)
@@ -300,15 +303,16 @@ def load_pretrained(path: str | Path) -> TrainedNetwork:
     if isinstance(path, str):
         path = networks_dir() / f"{path}.npz"
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz"))) or "none"
-        raise RunError(f"{path}: no such network. There are {there}.")
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.npz")))
+        remedy = f"Choose one of these: {there}." if there else "There are none in that folder."
+        raise RunError(f"{path}: no such network. {remedy}")
     with reading(path, RunError, _RESTORE):
         about, arrays = _read_file(path)
         state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         trained = _trained(about, state, path)  # names what is wrong with a single weight
         written = about.get("weights_sha256")  # older files have none
         if written is not None and weights_hash(arrays) != written:
-            raise ValueError("its weights aren't those that were written")
+            raise ValueError("its weights have changed since they were written")
         return trained
 
 
@@ -324,7 +328,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if "sure_from" in about:  # its first name
         about["confidence_threshold"] = about.pop("sure_from")
     if run_hash(about["parameters"], about["data"]) != about["hash"]:
-        raise ValueError("its parameters or data aren't those of its hash")
+        raise ValueError("its parameters or data have changed, because its hash is another one")
     return about, arrays
 
 
@@ -355,7 +359,9 @@ def load_utterances(trained: TrainedNetwork) -> Subsets:
     today = fingerprint(recipe.files) | {"name": data.get("name")}  # its name may have changed
     if data | today != data:
         folder = recipe.files[0].parent
-        raise RunError(f"{folder}: not the data of {trained.file}. Run the training again.")
+        raise RunError(
+            f"{folder}: not the data of {trained.file}. Restore that data, or train again."
+        )
     parts = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
     training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
     assert training is not None and validation is not None
@@ -377,8 +383,7 @@ def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> E
     Returns
     -------
     Events
-        One utterance. Nobody knows its class and its speaker: its label and its speaker mean
-        nothing.
+        One utterance. Its label and its speaker are placeholders, because both are unknown.
 
     Raises
     ------

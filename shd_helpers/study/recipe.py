@@ -34,7 +34,7 @@ class Recipe:
     Raises
     ------
     ValueError
-        If a value is out of its range, or another one leaves no room for it; the message lists all
+        If a value is out of its range, or doesn't fit with another one. The message lists all
         reasons, each with parameter, value and what is allowed.
     """
 
@@ -51,7 +51,7 @@ class Recipe:
     run_name: str = "default"  # folder below runs/
 
     def __post_init__(self) -> None:
-        """Refuse what can't be run."""
+        """Check that such a run is possible."""
         if not isinstance(self.dataset, str) or not self.dataset or "\0" in self.dataset:
             raise ValueError(
                 f"dataset {quoted(self.dataset)}: must be spoken, hd, shd or the path of a folder"
@@ -100,7 +100,7 @@ class Recipe:
             groups[group] = kind(**values)
         groups["circuit"] = Quantization.named(parameters.get("circuit", ""))
         own = _own_settings(cls, parameters)
-        # The setting `network` has the name of its group, and `circuit`, too: the groups count.
+        # `network` and `circuit` are names of settings and of groups: the groups are passed on.
         return cls(**(own | groups))
 
     @classmethod
@@ -213,10 +213,10 @@ class Recipe:
     def check_memory(self) -> None:
         """Check that the network can fit into this machine's memory.
 
-        This is a lower bound, from two terms. The first are the states that snnTorch's loop keeps
+        This is a lower bound with two terms. The first is for the states that snnTorch's loop keeps
         for the gradient. By measurement they take twice the input and 3.5 times the hidden neurons
-        of each step, for the 32 utterances of a figure. The second are the weights up to the last
-        hidden layer, with gradients and the state of Adam.
+        of each step, for the 32 utterances of a figure. The second is for the weights up to the
+        last hidden layer, with gradients and the state of Adam.
 
         Raises
         ------
@@ -253,7 +253,8 @@ class Recipe:
             raise ValueError(
                 f"{layers}, n_delays {self.network.n_delays}: with "
                 f"{n_units} units x {n_steps} steps (pool_units, pool_steps) a run takes about "
-                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}"
+                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}. "
+                "Choose fewer neurons or delays, or larger pools"
             )
 
 
@@ -294,14 +295,14 @@ SETTINGS = _setting_names()
 NEUTRAL = {
     name: each.metadata["neutral"] for name, each in _FIELDS.items() if "neutral" in each.metadata
 }
-# What was a setting once and is a constant of the study now: it still counts in a run's hash.
+# These were settings once and are constants now. A run's hash still contains them.
 CONSTANTS = {"bin_ms": 1.0, "lr_gamma": 0.5}
-# What was a constant for some time: parameters that were written then lack it.
+# These were constants for some time. Parameters that were written then lack them.
 RESTORED = {"duration_s": 1.0}
 
 
 def counts_with(name: str) -> str | None:
-    """Return the setting together with which another one counts in a run's hash, or None.
+    """Return the setting that decides whether another one is part of a run's hash, or None.
 
     Parameters
     ----------

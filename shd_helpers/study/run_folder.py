@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
 
 REMEDY = "Run 03_model_training with this run_name"
 WAIT_S = 10.0  # for the lock: a killed notebook's kernel may live on for a moment
+CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
 
@@ -106,10 +107,10 @@ def _lock(folder: Path) -> FileLock:
             raise
     except Timeout:
         raise RunError(
-            f"{folder}: another process writes this run. Wait for it, or take another run_name."
+            f"{folder}: another process writes this run. Wait for it, or choose another run_name."
         ) from None
     except OSError as error:
-        raise RunError(f"{folder}: can't be written ({error}). Take another run_name.") from error
+        raise RunError(f"{folder}: can't be written ({error}). Choose another run_name.") from error
     return lock
 
 
@@ -124,12 +125,12 @@ def check_run_folder(folder: Path) -> None:
     Raises
     ------
     RunError
-        If it is a link or a mount point; the message says what to do.
+        If it is a link or a mount point. The message says what to do.
     """
     if reason := _why_fixed(folder):
         raise RunError(
-            f"{folder}: {reason}, which can't be renamed when the run ends. Take another run_name, "
-            "or move it away; to keep all runs on another disk, name a folder there in "
+            f"{folder}: {reason}, which can't be renamed when the run ends. Choose another "
+            "run_name, or move it away. To keep all runs on another disk, name a folder there in "
             "SHD_RUNS_DIR."
         )
 
@@ -190,8 +191,9 @@ def _naming_the_folder(write: Callable[..., None]) -> Callable[..., None]:
             write(self, *arguments, **options)
         except OSError as error:
             raise RunError(
-                f"{self._folder}: can't be written ({error}). Free some space there, or take "
-                "another disk (SHD_RUNS_DIR), and run it again; the run before is as it was."
+                f"{self._folder}: can't be written ({error}). Free some space there, or name a "
+                "folder on another disk in SHD_RUNS_DIR, and run it again. An earlier run in this "
+                "folder is unchanged."
             ) from error
 
     return named
@@ -267,6 +269,11 @@ class RunWriter:
             "epochs": [],
         }
 
+    @property
+    def folder(self) -> Path:
+        """Return the run folder, which `finish` writes."""
+        return self._folder
+
     def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch.
 
@@ -288,6 +295,7 @@ class RunWriter:
         predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
+        class_scores: torch.Tensor | None = None,
     ) -> None:
         """Write the run folder of a network that is trained.
 
@@ -303,6 +311,9 @@ class RunWriter:
             From `evaluation.record_examples`.
         costs : mapping
             From `network.costs`.
+        class_scores : Tensor, optional
+            The scores of every class for the utterances of `predictions`, (utterances, classes).
+            Default: the folder has no file of them.
 
         Raises
         ------
@@ -312,13 +323,18 @@ class RunWriter:
             If a loss or a score is no finite number; the earlier run stays.
         """
         if not self._lock.is_locked:
-            raise RunError(f"{self._folder}: this run has ended, or a later one took its place")
+            raise RunError(
+                f"{self._folder}: this run has ended, or a later one has replaced it. Begin a new "
+                "one with another RunWriter"
+            )
         self.info |= {"scores": dict(scores), "costs": dict(costs)}
         self.info["wall_s"] = {
             "training": sum(metrics["wall_s"] for metrics in self.info["epochs"]),
             "total": time.perf_counter() - self._start_s,
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self._folder}: a class score is no finite number")
         unfinished = _beside(self._folder, "unfinished")
         _finish_renaming(self._folder)  # of a run that was killed when it was complete
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -331,6 +347,9 @@ class RunWriter:
         (unfinished / "state_dict.pt").write_bytes(_torch_file(state))
         (unfinished / "examples.h5").write_bytes(_examples_file(examples))
         (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
+        if class_scores is not None:
+            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+            (unfinished / CLASS_SCORES).write_bytes(scores_file)
         for setting, text in self._objects.items():
             file = read_reference(text).file
             (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
@@ -556,7 +575,8 @@ def _read_files(folder: Path, info: dict[str, Any]) -> Run:
 def read_info(folder: Path) -> dict[str, Any]:
     """Read the `run.json` of a run folder.
 
-    A complete run that waits for its name gets it first.
+    If a process was killed when its run was complete, but hadn't replaced the folder yet, the
+    replacement is finished first.
 
     Parameters
     ----------
@@ -647,3 +667,27 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
         table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})
+
+
+def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
+    """Read the class scores of the utterances that a run predicted.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    info : mapping
+        From `read_info`.
+
+    Returns
+    -------
+    ndarray
+        Scores, float32 (utterances, classes), in the order of `read_predictions` and of
+        `class_names_of`.
+
+    Raises
+    ------
+    RunError
+        If the file is missing or damaged. Runs that are older than it lack it.
+    """
+    return _arrays(folder / CLASS_SCORES, info)["scores"]

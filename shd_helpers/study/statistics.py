@@ -47,7 +47,7 @@ def interval(values: np.ndarray, alpha: float = 0.05) -> tuple[np.ndarray, np.nd
     * With one seed it is Student's interval over units, which leaves out what the seed does: report
       it as "over speakers only; one seed".
 
-    docs/glossary.md lists how often an interval contains the true value.
+    docs/protocol.md lists how often an interval contains the true value.
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def summarize(
     """Return means and 95 % intervals of each configuration of a sweep.
 
     The interval is that of a mean over units: over seeds, or over speakers. Where each speaker has
-    the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units has
-    no spread of its own: it takes the standard deviation of its whole table, pooled over all
-    configurations as if they spread alike, with their degrees of freedom.
+    the same seeds it is over both (see `interval`). A configuration with fewer than `FEW` units
+    uses the standard deviation of its whole table. That is pooled over all configurations, with
+    their degrees of freedom, assuming that the spread is the same in all.
 
     Parameters
     ----------
@@ -300,10 +300,13 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndar
     first = 100 * a.set_index(keys)[column].sort_index()
     second = 100 * b.set_index(keys)[column].sort_index()
     if not first.index.equals(second.index) or not first.index.is_unique:
-        raise ValueError(f"not paired: {keys} are {[*first.index]} and {[*second.index]}")
+        raise ValueError(
+            f"not paired: the two have different runs by {keys}, {[*first.index]} and "
+            f"{[*second.index]}. Give those that both have"
+        )
     values = _crossed(first - second, over)
     if len(values) < 2:
-        raise ValueError(f"{len(values)} {over}: a difference needs two at least")
+        raise ValueError(f"{over}: there is only {len(values)}, but a difference needs at least 2")
     return values
 
 

@@ -94,7 +94,7 @@ RESTORE = "Restore it (git checkout HEAD -- results), or move it away and run th
 
 
 class TableError(ValueError):
-    """A table that can't give what is asked of it; the message names the file and the remedy."""
+    """A table is missing, damaged or incomplete; the message names the file and the remedy."""
 
 
 def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
@@ -113,7 +113,7 @@ def finished_run(folder: Path, wanted: str) -> dict[str, float | str] | None:
     Returns
     -------
     dict or None
-        The columns `MEASURED`: accuracies as fractions, costs, seconds; NaN where nothing was
+        The columns `MEASURED`: accuracies as fractions, costs, seconds. NaN where nothing was
         measured. And the columns `PROVENANCE`: texts, empty where an older run lacks them.
     """
     try:
@@ -219,7 +219,9 @@ def _read_texts(path: Path) -> pd.DataFrame:
         table = with_current_names(pd.read_csv(path, dtype=str, keep_default_na=False))
         is_right = table["status"].isin(["done", "failed"]) & ~table["run_name"].duplicated()
         if not {"configuration", "hash", "seed"} <= {*table} or not is_right.all():
-            raise ValueError(f"row {1 + is_right.argmin()} is of no run, or of the same as another")
+            raise ValueError(
+                f"row {1 + is_right.argmin()} is not of a run, or has the run_name of another row"
+            )
     return table
 
 
@@ -230,7 +232,7 @@ def _check_header(path: Path) -> None:
     # counted once for all: a damaged file may have a million columns
     doubled = sorted(name for name, count in Counter(header).items() if count > 1)
     if doubled:
-        raise ValueError(f"column {', '.join(doubled)} is there twice")
+        raise ValueError(f"column {', '.join(doubled)} appears twice")
 
 
 def with_current_names(table: pd.DataFrame) -> pd.DataFrame:
@@ -373,9 +375,9 @@ def read_table(name: str | Path) -> pd.DataFrame:
     path = table_path(name)
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.csv")))
-        raise TableError(f"{path}: no such table; run its sweep first. There are {there}.")
+        raise TableError(f"{path}: no such table. Run its sweep, or choose one of these: {there}.")
     table = read_rows(path)
     table = table[table.status == "done"]
     if not len(table):
-        raise TableError(f"{path}: no run that has ended well. {RESTORE}")
+        raise TableError(f"{path}: no run in it has ended well. {RESTORE}")
     return table

@@ -13,10 +13,10 @@ def one_thread() -> Iterator[None]:
     """Let torch use one thread while the block runs.
 
     snnTorch's loop and Adam work on matrices of a few ten thousand weights. Torch splits each of
-    these operations between its threads and lets every thread spin until all are done, so that a
-    thread that has to wait for a core stops all others. On two cores that other programs used, too
-    (load average 9), an update of the study's network took 0.6 s with one thread and 12 s with two
-    (8 utterances), or 1.2 s and 31 s (16 utterances).
+    these operations between its threads, and every thread spins until all are done. So one thread
+    that has to wait for a core stops all others. We measured updates of the study's network with 8
+    utterances on two cores that other programs used, too (load average 9). One update took 0.6 s
+    with one thread and 12 s with two.
 
     The compiled engine doesn't need this: each of its own threads takes whole utterances, and it
     starts as many as torch has.

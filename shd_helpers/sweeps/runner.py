@@ -1,7 +1,7 @@
 """Run a sweep: one notebook for every combination of values and every seed.
 
-`run_sweep` reads the sweep's file, finds out which runs are missing from its table and the run
-folders, and executes them by papermill: on Dask's workers, or one after the other if this process
+`run_sweep` reads the sweep's file, and finds out which runs are missing from its table and the run
+folders. It executes these by papermill: on Dask's workers, or one after the other if this process
 takes one share of the runs. sweeps/README.md says what happens when something goes wrong.
 """
 
@@ -29,6 +29,7 @@ from shd_helpers.files import is_disk_full
 from shd_helpers.objects import ObjectError, parse_reference
 from shd_helpers.paths import folder_variables
 from shd_helpers.study.behavior import BehaviorError, check_code
+from shd_helpers.study.class_scores import save_scores, scored_hashes
 from shd_helpers.study.identity import identify_objects, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.object_samples import (
@@ -42,6 +43,7 @@ from shd_helpers.study.object_samples import (
 )
 from shd_helpers.study.predictions import predicted_hashes, save_predictions
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
@@ -92,8 +94,8 @@ def run_sweep(
     """Run what is missing of a sweep, and return its table.
 
     A run isn't executed again if the table has a row of its name that is done and has the same
-    hash, or else if its run folder has a finished run with this hash. The table is written as runs
-    end. Rows of other runs stay in it as they are.
+    hash. Nor is it if its run folder has a finished run with this hash. The table is written as
+    runs end, and rows of other runs stay in it as they are.
 
     Parameters
     ----------
@@ -104,11 +106,11 @@ def run_sweep(
     again : str, optional
         Also run those whose name contains this text, whether they are there or not.
     workers : Workers, optional
-        Which runs are executed, and by which processes; default: all that are missing, by one
+        Which runs are executed, and by which processes. Default: all that are missing, by one
         process for each core of this machine. Workers elsewhere see the same files under the same
         paths.
     timeout_s : float, optional
-        Time that one run may take, seconds; default: 6 hours.
+        Time that one run may take, seconds. Default: 6 hours.
 
     Returns
     -------
@@ -130,7 +132,8 @@ def run_sweep(
     timeout_s = workers.check(timeout_s)
     if again is not None and not any(again in run.run_name for run in sweep.runs):
         raise SweepError(
-            f"--again {quoted(again)}: in no run's name; they are as {sweep.runs[0].run_name}"
+            f"--again {quoted(again)}: no run's name contains this text. The first name is "
+            f"{sweep.runs[0].run_name}"
         )
     _check_objects(sweep)
     if workers.shard is not None:
@@ -178,7 +181,7 @@ def _counts(
 def _check_objects(sweep: Sweep) -> None:
     """Check that users' objects compute what they did when the sweep's first rows were made.
 
-    SweepError, if one computes something else, or can't be had.
+    SweepError, if one computes different results, or can't be loaded.
     """
     samples: Samples = {}
     with _as_sweep_error(sweep.table):
@@ -205,7 +208,7 @@ def missing(
     again : str, optional
         Execute the runs with this text in their name anyway.
     runs : sequence of RunSpec, optional
-        The runs of a share of the sweep; default: all.
+        The runs of a share of the sweep. Default: all.
 
     Returns
     -------
@@ -223,7 +226,8 @@ def missing(
     rows = read_rows(sweep.table)
     rows = rows[rows.status == "done"]
     in_table = set(zip(rows.run_name, rows.hash, strict=True))
-    predicted = predicted_hashes(sweep.predictions) if sweep.predictions else None
+    kept = _kept_hashes(sweep)
+    needed = _needed_files(sweep)
     collected: dict[RunSpec, Measured] = {}
     todo: dict[RunSpec, bool] = {}
     if runs is None:
@@ -233,16 +237,16 @@ def missing(
         if is_wanted_again:
             todo[run] = True
             continue
-        has_predictions = predicted is None or run.hash in predicted
-        if has_predictions and (run.run_name, run.hash) in in_table:
+        is_kept = kept is None or run.hash in kept
+        if is_kept and (run.run_name, run.hash) in in_table:
             continue
         measured = finished_run(run.folder, run.hash)
         if measured is None:
             todo[run] = False  # another sweep may finish its folder meanwhile, which counts
-        elif predicted is None or (run.folder / "predictions.csv").is_file():
+        elif all((run.folder / name).is_file() for name in needed):
             collected[run] = measured
         else:
-            todo[run] = True  # its folder lacks the predictions
+            todo[run] = True  # its folder lacks the predictions or the class scores
     if len(todo) < len(runs):
         try:
             check_code()
@@ -253,6 +257,29 @@ def missing(
         store_predictions(sweep, collected)
     by_seed = sorted(todo.items(), key=lambda item: item[0].parameters["seed"])
     return dict(by_seed), len(collected)
+
+
+def _kept_hashes(sweep: Sweep) -> set[str] | None:
+    """Return the hashes of runs whose predictions and scores are saved, as far as they are wanted.
+
+    None, if the sweep saves neither.
+    """
+    saved = []
+    if sweep.predictions:
+        saved.append(predicted_hashes(sweep.predictions))
+    if sweep.scores:
+        saved.append(scored_hashes(sweep.scores))
+    return set.intersection(*saved) if saved else None
+
+
+def _needed_files(sweep: Sweep) -> list[str]:
+    """Return the files of a run folder from which a sweep saves what runs predicted and scored."""
+    names = []
+    if sweep.predictions or sweep.scores:
+        names.append("predictions.csv")
+    if sweep.scores:
+        names.append(CLASS_SCORES)
+    return names
 
 
 def store(sweep: Sweep, results: Results) -> None:
@@ -271,18 +298,22 @@ def store(sweep: Sweep, results: Results) -> None:
 
 
 def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
-    """Save the predictions of runs that ended well beside the table, if the sweep asks for it.
+    """Save predictions and class scores of runs that ended well, if the sweep asks for them.
 
     Parameters
     ----------
     sweep : Sweep
         The sweep.
     done : iterable of RunSpec
-        Runs whose folders have predictions.
+        Runs whose folders have them.
     """
+    folders = {run.hash: run.folder for run in done}
     if sweep.predictions:
         with _as_sweep_error(sweep.predictions):
-            save_predictions(sweep.predictions, {run.hash: run.folder for run in done})
+            save_predictions(sweep.predictions, folders)
+    if sweep.scores:
+        with _as_sweep_error(sweep.scores):
+            save_scores(sweep.scores, folders)
 
 
 @contextmanager
@@ -339,7 +370,7 @@ def own_rows(
         The tracebacks of the runs that failed. Where an earlier result of the same run is in the
         file, the file keeps it, but the row that is returned is the failed one.
     runs : sequence of RunSpec, optional
-        The runs of a share of the sweep; default: all.
+        The runs of a share of the sweep. Default: all.
 
     Returns
     -------
@@ -617,7 +648,12 @@ def _check_unchanged(run: RunSpec) -> None:
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments of the command line, or those given, parsed."""
-    parser = argparse.ArgumentParser(prog="shd sweep", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="shd sweep",
+        description="Run what is missing of a sweep, which executes a notebook for every "
+        "combination of values and every seed. The results are rows of a table. sweeps/README.md "
+        "describes a sweep's file and its table.",
+    )
     parser.add_argument(
         "names", nargs="+", help="files in sweeps/ without .yaml, or paths of .yaml files"
     )
@@ -631,16 +667,18 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--again",
         metavar="TEXT",
-        help="also run those whose name contains the text, though the table has them",
+        help="run those again whose name contains TEXT, although the table has them",
     )
     parser.add_argument(
         "--timeout",
         type=float,
         metavar="S",
-        help=f"seconds for one run; default: {RUN_S:g}",
+        help=f"seconds for one run (default: {RUN_S:g})",
     )
     workers = parser.add_mutually_exclusive_group()
-    workers.add_argument("--workers", type=int, help="processes here; default: one for each core")
+    workers.add_argument(
+        "--workers", type=int, help="processes on this machine (default: one for each core)"
+    )
     workers.add_argument("--scheduler", help="address of a Dask scheduler: tcp://host:8786")
     parser.add_argument(
         "--shard",
@@ -654,6 +692,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run_from_command_line(name: str, arguments: argparse.Namespace) -> None:
     """Run one sweep; exit with status 1 if a run failed."""
     shard = None if arguments.shard is None else Shard.read(arguments.shard)
+    for text in arguments.set:
+        if "=" not in text:
+            raise SweepError(f"--set {quoted(text)}: must be NAME=VALUE, such as dataset=hd")
     table = run_sweep(
         name,
         dict(text.partition("=")[::2] for text in arguments.set),  # [::2] leaves out the "="
@@ -671,7 +712,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command's arguments; default: those of the command line.
+        The command's arguments. Default: those of the command line.
     """
     given = _parsed(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

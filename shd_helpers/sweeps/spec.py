@@ -12,7 +12,7 @@ Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number 
         narrow: {n_hidden: 64}
         wide: {n_hidden: 512, lr: 5e-4}
     seeds: {wide: [0, 1], others: [0]}       # or one list for all
-    keep_predictions: true                   # may be left out, and so may `plan`
+    keep_predictions: true                   # may be left out, as `keep_scores` and `plan` may
 
 Each combination of values is a *configuration*, and each configuration with a seed is a run:
 
@@ -28,8 +28,8 @@ The sweep's name is ``widths_hd``, because the data set is part of it. Their run
 isn't in ``sweeps/`` is ``widths_hd.csv`` in the working directory, and the columns that vary come
 first in it. What a run leaves open keeps the default of the notebook.
 
-`read_sweep` checks all that can be known before the first run starts, because a mistake that shows
-up in the last of a hundred runs costs hours.
+`read_sweep` checks all that can be known before the first run starts. A mistake that shows up only
+in the last of a hundred runs would cost hours.
 """
 
 import itertools
@@ -57,6 +57,7 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.small import is_small, small_version
+from shd_helpers.study.class_scores import scores_path
 from shd_helpers.study.identity import identify_data, references, run_hash
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
@@ -80,12 +81,18 @@ _REQUIRED: dict[str, Any] = {
     "grid": dict,
     "seeds": (list, dict),
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
+_TYPE_NAMES: dict[Any, str] = {
+    str: "text",
+    dict: "mapping",
+    (list, dict): "list or a mapping",
+    bool: "truth value",
+}
 
 
 class SweepError(ValueError):
-    """A sweep that can't start or go on; the message names the file and the key, or the remedy."""
+    """A sweep can't start or continue; the message names the file and the key, or the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +121,7 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     predictions: Path | None  # the file of the runs' predictions, if they are saved
+    scores: Path | None = None  # the file of the runs' class scores, if they are saved
     first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
@@ -165,7 +173,7 @@ class Grid:
         Returns
         -------
         list of str
-            Their names. One that two axes set is there twice.
+            Their names. One that two axes set appears twice.
         """
         names: list[str] = []
         for axis in self.axes.values():
@@ -198,7 +206,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in SWEEPS.glob("*.yaml")))
-        raise SweepError(f"{path}: no such file; in sweeps/ there are {there}")
+        raise SweepError(f"{path}: no such file. In sweeps/ there are {there}")
     try:
         if not path.is_file():  # reading a pipe or a device may never end
             raise OSError("not a file")
@@ -247,12 +255,12 @@ def _check_content(written: Any) -> dict[str, Any]:
     if set(content) != set(types):
         keys = ", ".join(map(str, written)) if is_mapping else "none"
         raise ValueError(
-            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out); "
-            f"found: {keys}"
+            f"the keys must be {', '.join(types)} ({', '.join(_OPTIONAL)} may be left out). "
+            f"Found: {keys}"
         )
     for key, kind in types.items():
         if not isinstance(content[key], kind):
-            raise ValueError(f"{key}: {quoted(content[key])} is of the wrong type")
+            raise ValueError(f"{key}: {quoted(content[key])} must be a {_TYPE_NAMES[kind]}")
     if not re.fullmatch(r"\w[\w-]{0,99}", content["name"]):
         raise ValueError(f"name: {quoted(content['name'])} must be letters, digits, _ and -")
     return content
@@ -299,7 +307,7 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     Raises
     ------
     SweepError
-        If a key, a parameter's name or a value's type is wrong; the message names file and key.
+        If a key, a parameter's name or a value's type is wrong. The message names file and key.
     DatasetError
         If a data set can't be found.
     """
@@ -320,9 +328,15 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     _check_runs(path, notebook, runs)
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
-    predictions = predictions_path(table) if content["keep_predictions"] else None
-    first_columns = _varying(grid) if is_own else ()
-    return Sweep(full_name, notebook, runs, table, predictions, first_columns)
+    return Sweep(
+        full_name,
+        notebook,
+        runs,
+        table,
+        predictions=predictions_path(table) if content["keep_predictions"] else None,
+        scores=scores_path(table) if content["keep_scores"] else None,
+        first_columns=_varying(grid) if is_own else (),
+    )
 
 
 def _sweep_file(name: str | Path) -> Path:
@@ -363,7 +377,10 @@ def _notebook(path: Path, written: str) -> Path:
         notebook = NOTEBOOKS / f"{written}.ipynb"
     notebook = notebook.resolve()
     if not notebook.is_file():
-        raise SweepError(f"{path}: notebook: there is no {notebook}")
+        raise SweepError(
+            f"{path}: notebook: there is no {notebook}. Name one of the study's notebooks, or a "
+            "path relative to this file"
+        )
     return notebook
 
 
@@ -438,7 +455,10 @@ def _read_seeds(
             raise SweepError(f"{where}.{name}: must be a value of exactly one axis of the grid")
         _check_values(f"{where}.{name}", "seed", values, defaults, is_seed=True)
     if OTHERS not in seeds:
-        raise SweepError(f"{where}: without {OTHERS}, the seeds of the values that aren't named")
+        raise SweepError(
+            f"{where}: the key {OTHERS} is missing. It has the seeds of the values that aren't "
+            "named here"
+        )
     return seeds
 
 
@@ -457,7 +477,10 @@ def _check_set_once(path: Path, grid: Grid, fixed: Mapping[str, object]) -> None
     n_axes = Counter(grid.parameters())
     for key, n in n_axes.items():
         if key in fixed or n > 1:
-            raise SweepError(f"{path}: grid: {key} is in fixed, too, or twice in the grid")
+            raise SweepError(
+                f"{path}: grid: {key} is set more than once. Set it on one axis of the grid, or "
+                "in fixed"
+            )
 
 
 def _read_overrides(
@@ -468,7 +491,9 @@ def _read_overrides(
     checked = {}
     for key, given in overrides.items():
         if key in swept:
-            raise SweepError(f"--set {key}: the grid of {path} has it")
+            raise SweepError(
+                f"--set {key}: the grid of {path} sets it already. Change the grid in the file"
+            )
         value = literal(given, defaults.get(key)) if isinstance(given, str) else given
         checked[key] = _check_value(f"--set {key}", key, value, defaults)
     return checked
@@ -551,7 +576,10 @@ def _run(
 def _check_runs(path: Path, notebook: Path, runs: Sequence[RunSpec]) -> None:
     """Raise SweepError if two runs share a folder, or the study would refuse a run's settings."""
     if len({run.run_name for run in runs}) < len(runs):
-        raise SweepError(f"{path}: grid: two values that give the same name of a run folder")
+        raise SweepError(
+            f"{path}: grid: two values have the same name in a run folder's name. Name the values "
+            "of the axis"
+        )
     if notebook in OF_A_RUN:
         for run in runs:
             with _named(f"{path}: {run.configuration}"):

@@ -68,7 +68,9 @@ class Shard(NamedTuple):
         """
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None:
-            raise SweepError(f"--shard {quoted(text)}: must be as 3/20, the third of 20 shares")
+            raise SweepError(
+                f"--shard {quoted(text)}: must be like 3/20, which is the third of 20 shares"
+            )
         shard = cls(int(match[1]), int(match[2]))
         shard.check()
         return shard
@@ -84,7 +86,7 @@ class Shard(NamedTuple):
         if not 1 <= self.number <= self.total:
             raise SweepError(
                 f"--shard {self}: the shares have the numbers 1 to {self.total}. Start the whole "
-                "job array; tasks that have nothing to do end at once."
+                "job array. Tasks that have nothing to do end at once."
             )
 
     def take(self, runs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -142,7 +144,7 @@ class Workers:
             If a number is too small, or there is no such share.
         """
         if self.processes is not None and self.processes < 1:
-            raise SweepError(f"--workers {self.processes}: must be 1 at least")
+            raise SweepError(f"--workers {self.processes}: must be at least 1")
         if self.shard is not None:
             self.shard.check()
         if timeout_s is not None and not 0 < timeout_s < math.inf:
@@ -161,7 +163,7 @@ class Cluster:
 
 @contextmanager
 def connect(workers: Workers) -> Iterator[Cluster]:
-    """Connect to a Dask cluster for a sweep; a cluster that is started here ends with the block.
+    """Connect to a Dask cluster for a sweep, or start one that ends with the block.
 
     Parameters
     ----------
@@ -197,7 +199,9 @@ def _existing(scheduler: str) -> Iterator[Cluster]:
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
-        raise SweepError(f"--scheduler {scheduler}: no answer ({error})") from error
+        raise SweepError(
+            f"--scheduler {scheduler}: no answer ({error}). Check the address, and that it runs"
+        ) from error
     with client:
         yield Cluster(client, f"start some: dask worker {scheduler} --nthreads 1")
 

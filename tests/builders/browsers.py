@@ -13,7 +13,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def microphone(folder, wave, rate):
-    """Return flags by which chromium hears a word from its microphone, once, after a second."""
+    """Return flags with which chromium's microphone records a sound, once, after a second."""
     path = folder / "microphone.wav"
     pause = np.zeros(rate)
     soundfile.write(path, np.concatenate([pause, wave, pause, pause]), rate, subtype="PCM_16")

@@ -38,6 +38,7 @@ def write(path: Path, types=("f2", "u2"), **changes) -> Path:
 
 
 def packed(plain: Path, suffix: str) -> Path:
+    """Pack a file as .gz or .zip beside it, or return it as it is without a suffix."""
     path = plain.with_name(plain.name + suffix)
     if suffix == ".gz":
         path.write_bytes(gzip.compress(plain.read_bytes()))
@@ -49,6 +50,7 @@ def packed(plain: Path, suffix: str) -> Path:
 
 
 def check_good(read):
+    """Check that utterances are those of `GOOD`."""
     assert len(read) == 3
     assert read.offsets.tolist() == [0, 3, 3, 4]
     assert read.times.dtype == np.float16
@@ -60,4 +62,5 @@ def check_good(read):
 
 
 def names(folder):
+    """Return the names of the files in a folder, without its lock."""
     return sorted(p.name for p in folder.iterdir() if p.name != ".lock")

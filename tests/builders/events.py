@@ -10,7 +10,7 @@ from shd_helpers.events.downsampling import Downsampling, Events
 
 
 def make_events(cells, n_classes, seed=0):
-    """Event lists of a boolean array (utterances, steps, units), with random labels."""
+    """Return a boolean array (utterances, steps, units) as event lists, with random labels."""
     cells = np.asarray(cells, dtype=bool)
     n, n_steps, n_units = cells.shape
     _, steps, units = np.nonzero(cells)
@@ -27,6 +27,7 @@ def make_events(cells, n_classes, seed=0):
 
 
 def random_events(n, n_steps, n_units, n_classes, density, seed=0):
+    """Return n utterances in which an entry is an event with the probability `density`."""
     rng = np.random.default_rng(seed)
     return make_events(rng.random((n, n_steps, n_units)) < density, n_classes, seed)
 
@@ -35,6 +36,7 @@ KEYS = ENGLISH + GERMAN
 
 
 def utterances(spikes, labels=None, keys=KEYS):
+    """Return pairs of times and units as the content of a data set's file, one speaker each."""
     sizes = [len(times) for times, _ in spikes]
     return Utterances(
         np.concatenate([np.asarray(t, np.float16) for t, _ in spikes]),
@@ -66,7 +68,7 @@ grids = st.builds(
 
 
 def naive(times, units, grid):
-    """Nested loops over blocks and cells, in exact arithmetic."""
+    """Downsample an utterance by loops over blocks and cells, in exact arithmetic."""
     cells = set()
     for moment, unit in zip(np.asarray(times, np.float16), units, strict=True):
         cells.add((int(Fraction(float(moment)) * 1000), unit))

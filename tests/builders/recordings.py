@@ -27,14 +27,17 @@ AUDIO = ROOT.parent / "shared" / "data" / "hd_audio"
 
 
 def tone(seconds, level=0.3, hz=500):
+    """Return a sine wave at 48 kHz."""
     return level * np.sin(2 * np.pi * hz * np.arange(round(seconds * RATE)) / RATE)
 
 
 def noise(seconds, level=1e-3):
+    """Return white noise at 48 kHz, always the same."""
     return np.random.default_rng(0).normal(0, level, round(seconds * RATE))
 
 
 def with_noise(*sounds):
+    """Join sounds, and add a little noise to all of them."""
     whole = np.concatenate(sounds)
     return whole + noise(len(whole) / RATE)
 
@@ -42,10 +45,16 @@ def with_noise(*sounds):
 NOT_WORDS = [
     (np.zeros(RATE), "Silence: is the microphone muted"),
     (np.zeros(0), "Nothing was recorded."),
-    (noise(2.0, 0.05), "No word stands out of the noise"),
-    (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
-    (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "2 words were heard."),
-    (with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)), "That was a click. Say one digit"),
+    (noise(2.0, 0.05), "No utterance is louder than the noise"),
+    (
+        with_noise(noise(1), tone(10.0), noise(1)),
+        "The sound is 10.0 s long, too long for a digit. Say one digit",
+    ),
+    (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "There are 2 utterances."),
+    (
+        with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)),
+        "The sound is only a click. Say one digit",
+    ),
 ]
 
 
@@ -94,7 +103,7 @@ def pack(recordings=RECORDINGS, train=TRAIN, test=TEST, folder="audio/") -> byte
 
 
 def expect(monkeypatch, recordings=RECORDINGS):
-    """Put a small archive's description in the place of the official one's."""
+    """Let the package expect a small archive instead of the official one."""
     lines = [f"{name} {hashlib.sha256(recordings[name]).hexdigest()}\n" for name in recordings]
     digest = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
     monkeypatch.setattr(heidelberg, "RECORDINGS_SHA256", digest)

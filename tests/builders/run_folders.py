@@ -33,11 +33,12 @@ EPOCH = {"epoch": 1, "train_loss": 2.0, "wall_s": 1.5}
 
 
 def network():
+    """Return an untrained network of 4 inputs, 3 hidden neurons and 2 classes."""
     return spiking_network((4, 3, 2), 0.9, "atan", 2.0, torch.Generator().manual_seed(0))
 
 
 def write_run(folder, finish=True, epochs=1):
-    """Write a run whose parts all tell the number of its epochs."""
+    """Write a run whose files all depend on the number of its epochs."""
     model = network()
     parameters = {"seed": 7, "language": "german", "lr": 1e-3}
     run = RunWriter(folder, parameters, {"name": "hand"}, PARTS, model)
