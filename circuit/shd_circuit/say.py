@@ -43,8 +43,8 @@ NOTICE = (
     "The network was trained on the "
     '<a href="https://doi.org/10.1109/TNNLS.2020.3044364">Heidelberg Digits</a> (B. Cramer, Y. '
     "Stradmann, J. Schemmel, F. Zenke, 2022), recordings under "
-    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>; the model of the ear is '
-    "theirs."
+    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>; the recorded digit is '
+    "one of them, unchanged, and the model of the ear is theirs."
 )
 
 
@@ -132,11 +132,14 @@ def page(folder: Path) -> str:
     check_header(folder)
     data = _circuit_data(folder)
     sound = files("shd_circuit") / "sound"
+    data["has_confidence"] = (folder / "confidence.h").is_file()
+    accept = ["-DACCEPT"] if data["has_confidence"] else []
     modules = (
         compile_c(Path(str(sound / "hear.c")), COCHLEA),
         # the page shows membranes where these are the scores
-        compile_c(folder / "reference.c", [f"-DTRACE={data['is_membrane']}", "-Os"]),
+        compile_c(folder / "reference.c", [f"-DTRACE={data['is_membrane']}", "-Os", *accept]),
     )
+    data["sample"] = base64.b64encode((sound / "sample.flac").read_bytes()).decode()
     data["modules"] = [base64.b64encode(module).decode() for module in modules]
     data["worker"] = (sound / "worker.js").read_text(encoding="utf-8")
     data["chances"] = chances(folder)

@@ -142,3 +142,46 @@ def test_chances_are_the_table_s(tmp_path):
     mean, half = 100 * np.array(interval(cells.accuracy.to_numpy().reshape(6, -1)))
     assert f"For {mean:.0f} ± {half:.0f} % of the words: " in chances(CIRCUIT)
     assert chances(tmp_path).endswith("isn't known.")
+
+
+def hear(program_folder, sound):
+    """Return what the program says of bytes that are no recording, and its exit status."""
+    ended = subprocess.run([program_folder / "hear"], input=sound, capture_output=True)
+    return ended.stderr.decode(), ended.returncode
+
+
+@needs_gcc
+def test_what_is_no_recording_is_named(tmp_path):
+    command = [GCC[0], SOUND / "hear.c", *GCC[1:], "-lm", "-o", tmp_path / "hear"]
+    subprocess.run(command, check=True)
+    wave = np.asarray(recordings(1)[0], np.float32)
+    integers = (wave / np.abs(wave).max() * 20000).astype(np.int16)
+    spoiled = wave.copy()
+    spoiled[5000] = np.nan
+    head = b"RIFF" + bytes(20) + (44100).to_bytes(4, "little")
+    for sound, says in (
+        (b"", "is the file empty"),
+        (head + integers.tobytes(), "WAV file of 44100 Hz"),
+        (integers.tobytes()[: len(wave) // 4 * 4], "look like integers"),
+        (wave.tobytes()[:-1], "isn't complete"),
+        (spoiled.tobytes(), "Sample 5000 is no number"),
+        (np.zeros(60 * RATE + 1, np.float32).tobytes(), "longer than 60 s"),
+        (np.zeros(RATE, np.float32).tobytes(), "Silence: is the microphone muted"),
+    ):
+        said, status = hear(tmp_path, sound)
+        assert says in said
+        assert status == 1
+
+
+@needs_gcc
+def test_its_memory_is_what_the_document_says(tmp_path):
+    """All of it is static, so the compiler knows."""
+    document = (ROOT / "circuit" / "README.md").read_text()
+    found = []
+    for options in ([], ["-DFLOAT"]):
+        command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
+        subprocess.run(command, check=True)
+        sizes = subprocess.run(["size", tmp_path / "hear.o"], capture_output=True, text=True)
+        _, _, bss, *_ = sizes.stdout.splitlines()[1].split()
+        found.append(f"{int(bss) / 1e6:.0f} MB")
+    assert f"takes {found[0]} of memory, with `-DFLOAT` {found[1]}" in document

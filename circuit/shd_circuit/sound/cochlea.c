@@ -1,4 +1,7 @@
-/* Sound to spikes in C99: the model cochlea of the Spiking Heidelberg Digits, a word at a time.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+
+   Sound to spikes in C99: the model cochlea of the Spiking Heidelberg Digits, a word at a time.
 
    The model is that of Cramer et al. (2020), arXiv:1910.07407, and so are its stages:
 
@@ -100,7 +103,7 @@ static double level;                   /* of the sound while it is going on */
 static real wave[MAX_SAMPLES];
 static real spectrum[MAX_STEPS][2];
 static real memory[(MAX_POINTS / 2 + TAPS) * BLOCK]; /* grid; or two transforms of a wave */
-static real twiddle[MAX_POINTS][2];
+static real twiddle[MAX_POINTS / 4 * 3][2]; /* the last quarter is never needed */
 static real kernel[KERNEL_POINTS + 3][TAPS];
 /* of channels 2 j and 2 j + 1, with the same frequencies: responses a, b as a + i b and a - i b */
 static real response[CHANNELS / 2][TABLE_POINTS][4];
@@ -178,7 +181,7 @@ static double bessel_i0(double x) {
 static void cochlea_start(void) {
     keep_mem = exp(-DT / TAU_MEM_S);
     keep_syn = exp(-DT / TAU_SYN_S);
-    for (int32_t k = 0; k < MAX_POINTS; k++) {
+    for (int32_t k = 0; k < MAX_POINTS / 4 * 3; k++) {
         twiddle[k][0] = cos(2 * PI * k / MAX_POINTS);
         twiddle[k][1] = sin(2 * PI * k / MAX_POINTS);
     }

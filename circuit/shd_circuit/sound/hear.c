@@ -1,10 +1,16 @@
-/* A recording to the spikes of its word.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+
+   A recording to the spikes of its word.
 
    As a program: float samples of 48 kHz, mono, on standard input; on standard output the spikes as
    the network's reference.c reads them, "millisecond unit" a line. So sound becomes a digit:
 
        gcc -std=c99 -O3 hear.c -o hear -lm && gcc -std=c99 -O3 reference.c -o reference
        sox word.wav -t raw -e float -b 32 -r 48000 -c 1 - | ./hear | ./reference
+
+   What isn't such a recording is named on stderr, and the exit status is 1: nothing at all, a file
+   with a head, 16-bit integers, samples that are no numbers, more than 60 s.
 
    `./hear 10` encodes it ten times, to be timed. As WebAssembly: the functions at the end. */
 #include "word.c"
@@ -15,11 +21,47 @@
 #ifndef __wasm__
 #include <stdio.h>
 
+#define CONVERT "Convert it: sox word.wav -t raw -e float -b 32 -r 48000 -c 1 -"
+
+/* The number of 4 bytes, the lowest first, as a WAV file has them. */
+static uint32_t number_at(const unsigned char *bytes) {
+    return bytes[0] | bytes[1] << 8 | bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* Read the recording; returns its samples, 0 where it is none: `says` has the reason then. */
+static int32_t read_recording(void) {
+    unsigned char *bytes = (unsigned char *)recording, more;
+    size_t n_bytes = fread(bytes, 1, sizeof(recording), stdin);
+    int32_t n = n_bytes / sizeof(float), n_odd = 0;
+    if (n_bytes == 0)
+        return refuse("Nothing came in: is the file empty?");
+    if (n_bytes >= 28 && memcmp(bytes, "RIFF", 4) == 0) {
+        value = number_at(bytes + 24);
+        return refuse("This is a WAV file of %.0f Hz, not 48000 Hz floats without a head. " CONVERT);
+    }
+    if (n_bytes % sizeof(float) != 0)
+        return refuse("The last sample isn't complete: these aren't 32-bit floats. " CONVERT);
+    if (n_bytes == sizeof(recording) && fread(&more, 1, 1, stdin) == 1) {
+        value = (double)MAX_RECORDING / RATE_HZ;
+        return refuse("The recording is longer than %.0f s: cut it to the digit.");
+    }
+    for (int32_t i = 0; i < n; i++) /* two integers, read as a float, are hardly ever near 1 */
+        n_odd += !(fabs(recording[i]) < 1e4) || (recording[i] != 0 && fabs(recording[i]) < 1e-12);
+    if (n_odd > n / 10)
+        return refuse("The samples look like integers that are read as floats. " CONVERT);
+    for (int32_t i = 0; i < n; i++)
+        if (!(fabs(recording[i]) <= FLT_MAX)) {
+            value = i;
+            return refuse("Sample %.0f is no number (NaN or infinite). Record it again.");
+        }
+    return n;
+}
+
 int main(int n_arguments, char **arguments) {
-    int32_t n = fread(recording, sizeof(float), MAX_RECORDING, stdin);
+    int32_t n = read_recording();
     int found = 0, times = n_arguments > 1 ? atoi(arguments[1]) : 1;
     cochlea_start();
-    for (int i = 0; i < times; i++)
+    for (int i = 0; n > 0 && i < times; i++)
         found = word_encode(n, STATE);
     if (!found) {
         fprintf(stderr, says, value);

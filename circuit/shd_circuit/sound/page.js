@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // The page: a microphone or a file, what the worker finds in it, and pictures of that.
 const parts = JSON.parse(document.getElementById("parts").textContent);
 const RATE_HZ = 48000;
@@ -58,6 +61,19 @@ function dots(id, says, pairs, rows, from_ms, to_ms, until_ms, wide_ms, color) {
     pen.fillStyle = "#d55e00";
     pen.fillRect(((until_ms - from_ms) / (to_ms - from_ms)) * width, 0, dot, height);
   }
+  axis({ pen, width, height, dot }, from_ms, to_ms);
+}
+
+// Ticks of the time axis, at the lower edge.
+function axis({ pen, width, height, dot }, from_ms, to_ms) {
+  pen.font = `${10 * dot}px system-ui, sans-serif`;
+  pen.textAlign = "center";
+  for (let ms = Math.ceil(from_ms / 200) * 200; ms < to_ms; ms += 200) {
+    const x = ((ms - from_ms) / (to_ms - from_ms)) * width;
+    pen.fillStyle = "#666";
+    pen.fillRect(x, height - 5 * dot, dot, 5 * dot);
+    if (ms > from_ms) pen.fillText(`${ms} ms`, x, height - 7 * dot);
+  }
 }
 
 const of_ear = (spikes, begin_ms = 0) =>
@@ -76,14 +92,16 @@ function draw_sound(until_ms) {
     const high = piece.reduce((a, b) => Math.max(a, b)), low = piece.reduce((a, b) => Math.min(a, b));
     pen.fillRect(x, (height / 2) * (1 - high / most), 1, Math.max(dot, ((high - low) / most) * (height / 2)));
   }
+  axis({ pen, width, height, dot }, 0, end_ms);
 }
 
 function draw_votes(counts) {
-  const most = Math.max(...counts, 1), best = Math.max(...counts);
+  const best = Math.max(...counts), lowest = Math.min(...counts, 0);
+  const range = Math.max(best - lowest, 1); // sums of membranes may all be below 0
   at("votes").replaceChildren(...parts.words.map((name, k) => {
     const line = document.createElement("li"), label = document.createElement("span"), bar = document.createElement("i");
     label.textContent = `${name}: ${counts[k].toLocaleString("en")}`;
-    bar.style.width = `${(100 * Math.max(0, counts[k])) / most}%`;
+    bar.style.width = `${(100 * (counts[k] - lowest)) / range}%`;
     line.className = counts[k] === best && best !== 0 ? "ahead" : "";
     line.append(label, bar);
     return line;
@@ -124,7 +142,7 @@ function draw() {
 
 const tell = (text) => (at("status").textContent = text);
 function buttons() {
-  at("record").disabled = at("file").disabled = false;
+  at("record").disabled = at("file").disabled = at("sample").disabled = false;
   at("record").textContent = microphone ? "Stop" : "Say a digit";
 }
 
@@ -160,6 +178,15 @@ async function record() {
   tell("Say a digit now. (What moves is a preview: a word's level is known at its end.)");
   at("spikes-says").textContent = `Preview: spikes of ${CHANNELS} channels at a running level, high tones at the top`;
   buttons();
+}
+
+// What to say of an answer: a network without a threshold has no confidence.
+function verdict({ best, confidence, is_accepted }) {
+  const answer = `The network answers ${parts.words[best]}.`;
+  if (confidence === null) return answer;
+  const share = `${(100 * confidence).toFixed(0)} %`;
+  if (is_accepted) return `${answer} Its confidence is ${share}.`;
+  return `${answer} But its confidence is only ${share}, so it rejects the sound: perhaps it is no digit.`;
 }
 
 async function load(file) {
@@ -201,7 +228,7 @@ const answers = {
     draw();
     const took = `Encoded and answered in ${word.took_ms.toFixed(0)} ms`;
     at("took").textContent = `${took}${word.busy ? `; the preview took ${(100 * word.busy).toFixed(0)} % of the time` : ""}.`;
-    tell(`The network answers ${parts.words[word.best]}. ${word.warning}`.trimEnd());
+    tell(`${verdict(word)} ${word.warning}`.trimEnd());
   },
 };
 worker.onmessage = ({ data }) => answers[data.kind](data);
@@ -210,6 +237,7 @@ worker.onerror = () => tell("This browser can't run the page: it needs WebAssemb
 at("record").onclick = () => (microphone ? worker.postMessage({ kind: "finish" }) : record());
 at("file").onclick = () => (at("file").value = ""); // so that the same file can be taken again
 at("file").onchange = () => at("file").files.length && load(at("file").files[0]);
+at("sample").onclick = () => load(new Blob([Uint8Array.from(atob(parts.sample), (c) => c.charCodeAt(0))]));
 at("until").max = parts.n_steps;
 at("until").value = parts.n_steps;
 at("until").oninput = draw;
@@ -217,4 +245,4 @@ window.onresize = draw;
 at("chances").textContent = parts.chances;
 at("notice").innerHTML = parts.notice;
 draw_votes(parts.words.map(() => 0));
-worker.postMessage({ kind: "start", modules: parts.modules });
+worker.postMessage({ kind: "start", modules: parts.modules, accepts: parts.has_confidence });

@@ -1,9 +1,15 @@
-/* The word in a recording of 48 kHz, and its spikes: shd_helpers/source/microphone.py in C99.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+
+   The word in a recording of 48 kHz, and its spikes: shd_helpers/source/microphone.py in C99.
 
    word_find() finds it; word_encode() cuts it out, with the sound around it that a network knows,
    and encodes it. Both return 0 if there is no word in it, or more than one. `says` tells what to
    do then, in a sentence in which `value` takes the place of the number; of a word it is a warning,
    or empty. */
+#ifndef MAX_SAMPLES
+#define MAX_SAMPLES 80000 /* of an utterance, with the sound around it: LONGEST and some */
+#endif
 #include "cochlea.c"
 
 #include <float.h>
@@ -41,6 +47,8 @@ static const char *says;
 static double value;
 static double levels[MAX_RECORDING / FRAME], sorted[MAX_RECORDING / FRAME];
 static real word[BEFORE + LONGEST * FRAME + AFTER];
+/* an array of -1 elements, and so an error, if an utterance has more samples than the ear takes */
+typedef char word_fits[sizeof(word) / sizeof(real) <= MAX_SAMPLES ? 1 : -1];
 
 static int refuse(const char *why) {
     says = why;

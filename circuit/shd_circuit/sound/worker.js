@@ -1,10 +1,13 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // Off the page's thread: samples to spikes, and a word's spikes to the network's answer.
 const RATE_HZ = 48000;
 const CHANNELS = 700;
 const LONGEST = 15 * RATE_HZ; // of a recording, as the ear was compiled
 const CHECK = RATE_HZ / 10; // samples from one look for a word's end to the next
 const MOST_BUSY = 0.7; // share of the time that hearing on may take
-let cochlea, network, samples, n, is_open, busy_ms, checked;
+let cochlea, network, has_confidence, samples, n, is_open, busy_ms, checked;
 
 // Run the network's program as a terminal would: text in, text out.
 function run(text) {
@@ -55,12 +58,14 @@ function answer(text) {
   const found = { i: [], h: [], o: [] }, scores = [];
   const lines = run(text).trimEnd().split("\n");
   const [best, ...counts] = lines.pop().split(" ").map(Number);
+  const is_accepted = has_confidence ? counts.pop() === 1 : true;
+  const confidence = has_confidence ? counts.pop() / 1000 : null;
   for (const line of lines) {
     const [kind, step, ...which] = line.split(" ");
     if (kind === "v") scores.push(which.map((mem, k) => Number(mem) + (scores.at(-1)?.[k] ?? 0)));
     else if (kind !== "u") for (const index of which) found[kind].push(Number(step), Number(index));
   }
-  return { best, counts, scores, events: found.i, hidden: found.h, output: found.o };
+  return { best, counts, confidence, is_accepted, scores, events: found.i, hidden: found.h, output: found.o };
 }
 
 function spikes() { // as step * CHANNELS + unit
@@ -115,7 +120,8 @@ function take(part) {
 }
 
 const actions = {
-  async start({ modules }) {
+  async start({ modules, accepts }) {
+    has_confidence = accepts;
     const bytes = modules.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
     cochlea = (await WebAssembly.instantiate(bytes[0])).instance.exports;
     network = await WebAssembly.compile(bytes[1]);
@@ -137,7 +143,13 @@ const actions = {
   },
   take: ({ part }) => take(part),
   whole({ part }) { // a file
-    n = Math.min(part.length, LONGEST);
+    if (part.length > LONGEST) {
+      const seconds = (part.length / RATE_HZ).toFixed(0);
+      return postMessage({ kind: "trouble", says: `The sound is ${seconds} s long, and at most 15 s are taken. Cut out one digit.` });
+    }
+    if (!part.length) return postMessage({ kind: "trouble", says: "The sound is empty. Choose another file." });
+    if (!part.every(Number.isFinite)) return postMessage({ kind: "trouble", says: "The sound has samples that are no numbers. Save it again." });
+    n = part.length;
     busy_ms = 0;
     samples.set(part.subarray(0, n));
     finish();
