@@ -74,7 +74,9 @@ def test_each_file_gets_an_answer_or_a_sentence_that_says_what_is_wrong(
     missing, quiet, many = err.splitlines()
     assert missing.startswith(f"{files[1]}: no audio that can be read")
     assert quiet == f"{silent}: Silence: is the microphone muted, or another one chosen?"
-    assert many == f"{two}: 2 words were heard. Say one digit, with silence before and after it."
+    assert (
+        many == f"{two}: There are 2 utterances. Say one digit, with silence before and after it."
+    )
     assert run(monkeypatch, seven) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{seven}: {first['digit']}, {first['confidence']:.0%}")

@@ -128,12 +128,16 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
     wave = np.asarray(wave, float)
     if wave.ndim != 1 or len(wave) < 2 * FRAME_S * rate_hz:
         raise RecordingError(f"Nothing was recorded. {SAY_ONE}")
-    sound = wave - wave.mean() if np.isfinite(wave).all() else np.zeros(1)
+    is_number = np.isfinite(wave)
+    if not is_number.all():
+        sample = int(np.argmin(is_number))
+        raise RecordingError(f"Sample {sample} is no number (NaN or infinite). Record it again.")
+    sound = wave - wave.mean()
     if np.abs(sound).max() < SILENCE:
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")
     first, stop = find_utterance(sound, rate_hz)
     if is_click(sound[first:stop], rate_hz):
-        raise RecordingError(f"That was a click. {SAY_ONE}")
+        raise RecordingError(f"The sound is only a click. {SAY_ONE}")
     warning = ""
     if is_clipped(wave[first:stop]):
         warning = "It is clipped, so the answer may be wrong: say it softer, or from further away."
@@ -195,7 +199,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
     stop_frame = int(utterance[-1]) + 1
     length_s = (stop_frame - first_frame) * FRAME_S
     if length_s > LONGEST_S:
-        raise RecordingError(f"That went on for {length_s:.1f} s. {SAY_ONE}")
+        raise RecordingError(f"The sound is {length_s:.1f} s long, too long for a digit. {SAY_ONE}")
 
     pieces = _pieces(loud, PAUSE_S)
     energies = _energies(levels_db, pieces)
@@ -204,7 +208,7 @@ def find_utterance(wave: np.ndarray, rate_hz: int) -> tuple[int, int]:
         if energy > SECOND_SHARE * max(energies) and len(piece) * FRAME_S > CLICK_S:
             n_utterances += 1
     if n_utterances > 1:
-        raise RecordingError(f"{n_utterances} words were heard. {SAY_ONE}")
+        raise RecordingError(f"There are {n_utterances} utterances. {SAY_ONE}")
     samples = round(FRAME_S * rate_hz)
     return first_frame * samples, stop_frame * samples
 
@@ -218,7 +222,7 @@ def _loud_frames(levels_db: np.ndarray) -> np.ndarray:
     duration_s = len(levels_db) * FRAME_S
     # A shorter recording may be filled by the utterance, without any noise around it.
     if duration_s > LONGEST_S and loudest_db - noise_db < STANDS_OUT_DB:
-        raise RecordingError(f"No word stands out of the noise, or it has no end. {SAY_ONE}")
+        raise RecordingError(f"No utterance is louder than the noise, or it doesn't end. {SAY_ONE}")
     limit_db = max(loudest_db - QUIETEST_DB, noise_db + ABOVE_NOISE_DB)
     loud = np.flatnonzero(levels_db >= limit_db)
     if not len(loud):  # the utterance fills the recording and is equally loud throughout

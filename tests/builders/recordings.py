@@ -42,10 +42,16 @@ def with_noise(*sounds):
 NOT_WORDS = [
     (np.zeros(RATE), "Silence: is the microphone muted"),
     (np.zeros(0), "Nothing was recorded."),
-    (noise(2.0, 0.05), "No word stands out of the noise"),
-    (with_noise(noise(1), tone(10.0), noise(1)), "That went on for 10.0 s. Say one digit"),
-    (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "2 words were heard."),
-    (with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)), "That was a click. Say one digit"),
+    (noise(2.0, 0.05), "No utterance is louder than the noise"),
+    (
+        with_noise(noise(1), tone(10.0), noise(1)),
+        "The sound is 10.0 s long, too long for a digit. Say one digit",
+    ),
+    (with_noise(noise(1), tone(0.4), noise(0.2), tone(0.3), noise(1)), "There are 2 utterances."),
+    (
+        with_noise(noise(1), tone(0.002, 0.9, 3000), noise(1)),
+        "The sound is only a click. Say one digit",
+    ),
 ]
 
 

@@ -150,7 +150,7 @@ static int find_utterance(int32_t n) {
     noise = sorted[other] + (noise - other) * (sorted[other + 1] - sorted[other]);
     stands_out = loudest - noise;
     if (frames > LONGEST && stands_out < STANDS_OUT_DB) /* a shorter recording may have no noise */
-        return refuse("No word stands out of the noise, or it has no end. " SAY_ONE);
+        return refuse("No utterance is louder than the noise, or it doesn't end. " SAY_ONE);
     loud = fmax(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB);
     if (loud > sorted[frames - 1]) /* it fills the recording, and is equally loud throughout */
         loud = sorted[0];
@@ -159,11 +159,11 @@ static int find_utterance(int32_t n) {
     find_pieces(frames, loud, GAP, &from, &to);
     value = (to - from) / 100.0;
     if (to - from > LONGEST)
-        return refuse("That went on for %.1f s. " SAY_ONE);
+        return refuse("The sound is %.1f s long, too long for a digit. " SAY_ONE);
     first = from * FRAME, stop = to * FRAME;
     value = find_pieces(frames, loud, PAUSE, &from, &to);
     if (value > 1)
-        return refuse("%.0f words were heard. " SAY_ONE);
+        return refuse("There are %.0f utterances. " SAY_ONE);
     loudest = value = 0;
     for (int32_t i = first; i < stop; i++) {
         double x = recording[i] - mean, old = i < first + SHARP ? 0 : recording[i - SHARP] - mean;
@@ -173,7 +173,7 @@ static int find_utterance(int32_t n) {
         n_clipped += fabs(recording[i]) >= 0.99;
     }
     if (loudest > 0.5 * energy)
-        return refuse("That was a click. " SAY_ONE);
+        return refuse("The sound is only a click. " SAY_ONE);
     message = n_clipped > 1e-3 * (stop - first) ? CLIPPED : "";
     return 1;
 }
