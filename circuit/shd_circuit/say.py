@@ -108,7 +108,7 @@ def accuracy(folder: Path) -> str:
         "How accurate is such a network for a speaker outside its training set? It classified "
         f"{mean:.0f} ± {half:.0f} % of the digits of {len(accuracies)} held-out speakers "
         "correctly (mean and 95 % confidence interval). All speakers were recorded with the same "
-        "microphones. Yours is a different one, so expect more errors."
+        "microphones. With yours, the accuracy may be lower."
     )
 
 
