@@ -114,7 +114,7 @@ def texts(path: Path) -> Iterator[Text]:
     else:
         text = path.read_text(encoding="utf-8")
         if path.name == GLOSSARY:
-            text = "\n".join("" if "formerly" in line else line for line in text.split("\n"))
+            text = re.sub(r"formerly.*", "", text, flags=re.IGNORECASE)  # to the end of its line
         yield Text(path, 1, "prose", prose(text) if path.suffix == ".md" else text)
 
 

@@ -207,7 +207,7 @@ def read_folds(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     Raises
     ------
     SelectionError
-        If a run isn't a fold, or is there twice.
+        If a run isn't a fold, or appears twice.
     TableError
         If a table or its class scores can't be read.
     """
@@ -221,7 +221,7 @@ def read_folds(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
             key = (str(row[axis]), _held_out(name, row, of_run), int(row["seed"]))
             if key in runs:
                 raise SelectionError(
-                    f"{name}: {row['configuration']} is there twice. Leave one out"
+                    f"{name}: {row['configuration']} appears twice. Leave one out"
                 )
             runs[key] = of_run
             parameters[key[0]] = int(row["parameters"])
@@ -392,7 +392,7 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     Raises
     ------
     SelectionError
-        If a run has another protocol, or is there twice.
+        If a run has another protocol, or appears twice.
     TableError
         If a table or its class scores can't be read.
     """
@@ -409,7 +409,7 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
             key = (str(row[axis]), int(row["held_out"]), int(row["seed"]))
             if key in runs:
                 raise SelectionError(
-                    f"{name}: {row['configuration']} is there twice. Leave one out"
+                    f"{name}: {row['configuration']} appears twice. Leave one out"
                 )
             runs[key] = _of_speaker(scores[row["hash"]], key[1])
             parameters[key[0]] = int(row["parameters"])
