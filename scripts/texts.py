@@ -227,7 +227,7 @@ def _strings_below(node: ast.AST, kind: str) -> Iterator[tuple[int, str, str]]:
         kind = _CALLS.get(ast.unparse(node.func).rpartition(".")[2], kind)
     docstring = _docstring(node)
     if docstring is not None:
-        yield docstring.lineno, "docstring", docstring.value
+        yield docstring.lineno, "docstring", str(docstring.value)
     for child in ast.iter_child_nodes(node):
         is_docstring = isinstance(child, ast.Expr) and child.value is docstring
         if docstring is None or not is_docstring:
