@@ -50,18 +50,18 @@ help:
 	@echo "make say        write and open build/say.html, a demo that recognizes digits with an exported circuit;"
 	@echo "                RUN=folder of the circuit, OUT=page to write"
 	@echo "make hear       recognize a spoken digit: FILE=digit.wav names a recording, else the microphone records"
-	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make lab        copy the notebooks to my_notebooks/, without outputs, and open them in JupyterLab"
 	@echo "make bench      measure speed, write build/bench.csv (some fifteen minutes, leave the machine alone);"
 	@echo "                ARGS='study engine' measures only these"
 	@echo "make bench-table  likewise, but update the committed results/bench.csv"
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, import layering, and phrases that the style rejects"
 	@echo "make slow       the tests that take minutes"
-	@echo "make mutations  change the code in 24 ways; the check before rows are reused must find each"
+	@echo "make mutations  change the code in 27 ways; the check before rows are reused must find each"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
 	@echo "make notebooks  run the committed notebooks again, in place, and write img/"
-	@echo "make site       README, docs and notebooks as pages to read: build/site/index.html"
+	@echo "make site       README, documents, API and notebooks as pages with a search: build/site/index.html"
 	@echo "make lock       write the installed versions to constraints.txt; LOCKED=1 installs them"
 	@echo "make clean      remove .venv, caches and compiled code; data/ and runs/ stay"
 	@echo
@@ -93,7 +93,7 @@ sweep: $(INSTALLED)
 	@$(PY) -m shd_helpers.sweeps.runner $(call given,SWEEP) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 evidence: $(INSTALLED)
-	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
+	@$(PY) -m shd_helpers.sweeps.runner $(filter-out chosen official ten_ms,$(basename $(notdir $(wildcard sweeps/*.yaml)))) $(if $(DATASET),--set dataset="$$DATASET") $(ARGS)
 
 # The circuit is a project of its own, which needs the study's package.
 $(INSTALLED)-circuit: $(INSTALLED) circuit/pyproject.toml
@@ -123,8 +123,8 @@ hear: $(INSTALLED)
 	@$(PY) -m shd_helpers.hear $(if $(FILE),"$$FILE") $(ARGS)
 
 lab: $(INSTALLED)-circuit
-	@echo "Start with notebooks/01_data_preprocessing.ipynb: clear its outputs (Edit), run cell by cell (Shift+Enter)."
-	$(PY) -m jupyter lab --notebook-dir=. notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+	@$(PY) -m shd_helpers.course.student_copy
+	$(PY) -m jupyter lab --notebook-dir=. my_notebooks/01_data_preprocessing.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 bench: $(INSTALLED)-test
 	$(PY) -m scripts.benchmarks.run $(ARGS)

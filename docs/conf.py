@@ -1,12 +1,14 @@
 """How ``make site`` builds README, docs and notebooks: as committed, without the network."""
 
+from pathlib import Path
+
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 project = "SHD downsizing study"
-extensions = ["myst_nb"]
-root_doc = "docs/contents"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "README"  # the home page, to which `_add_contents` adds the tree of all pages
 include_patterns = [
     "README.md",
     "CHANGELOG.md",
@@ -17,7 +19,10 @@ include_patterns = [
     "docs/*",
     "notebooks/*.ipynb",
 ]
-exclude_patterns = ["build", "data", "runs", ".*"]
+exclude_patterns = ["build", "data", "runs", ".*", "docs/contents.rst"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the docstrings have types, with shapes and units
+napoleon_use_rtype = False
 html_theme = "furo"
 html_title = project
 templates_path = ["templates"]
@@ -42,10 +47,22 @@ def _block(translator, node) -> None:
 
 def _write(translator, node, display: str) -> None:
     """Write a formula as MathML, which browsers draw without a script from elsewhere."""
-    translator.body.append(tex2mathml(node.astext(), as_block=display == "block"))
+    formula = node.astext()
+    if "&" in formula and r"\begin" not in formula:  # several lines of a docstring
+        lines = r" \\ ".join(formula.split("\n\n")).replace(r"\_", "_")
+        formula = rf"\begin{{aligned}}{lines}\end{{aligned}}"
+    translator.body.append(tex2mathml(formula, as_block=display == "block"))
     raise SkipNode
 
 
+def _add_contents(app: Sphinx, name: str, source: list[str]) -> None:
+    """Add the tree of all pages to README, where GitHub would print it as text."""
+    if name == root_doc:
+        contents = Path(app.confdir, "contents.rst").read_text(encoding="utf-8")
+        source[0] += f"\n```{{eval-rst}}\n{contents}```\n"
+
+
 def setup(app: Sphinx) -> None:
-    """Register the formulas' renderer."""
+    """Register the formulas' renderer, and what adds the tree of pages."""
+    app.connect("source-read", _add_contents)
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))

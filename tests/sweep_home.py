@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import h5py
 import nbformat
+import numpy as np
 import pandas as pd
 import psutil
 from nbformat.v4 import new_code_cell, new_notebook
@@ -117,6 +119,7 @@ class Home:
         self.runs = folder / "runs" / "small" / "sweeps" / "trial"
         self.table = folder / "runs" / "small" / "results" / "trial.csv"
         self.predictions = self.table.with_name("trial_predictions.csv.gz")
+        self.scores = self.table.with_name("trial_scores.h5")
         self.yaml = folder / "a sweep.yaml"
         self.write()
 
@@ -140,17 +143,20 @@ class Home:
     def rows(self):
         return pd.read_csv(self.table) if self.table.exists() else pd.DataFrame()
 
-    def finish(self, run, validation=0.5, predicted=()):
+    def finish(self, run, validation=0.5, predicted=(), scores=None):
         """Leave a finished run folder without running anything; words are "one" and "two"."""
         run.folder.mkdir(parents=True, exist_ok=True)
         info = {"complete": True, "parameters": run.parameters, "data": run.data}
         info |= {"hash": run.hash, "scores": {"validation": validation}, "seen_speakers": [3]}
-        info |= {"wall_s": {"training": 0.1 + 0.2, "total": 1.0}}
+        info |= {"wall_s": {"training": 0.1 + 0.2, "total": 1.0}, "class_names": ["one", "two"]}
         (run.folder / "run.json").write_text(json.dumps(info))
         if predicted:
             columns = {"file": "test", "row": range(len(predicted)), "speaker": [3, 5]}
             columns |= {"label": ["one", "two"], "predicted": predicted, "input_events": 7}
             pd.DataFrame(columns).to_csv(run.folder / "predictions.csv", index=False)
+        if scores is not None:
+            with h5py.File(run.folder / "class_scores.h5", "w") as file:
+                file["scores"] = np.asarray(scores, np.float32)
 
     def finish_all(self, **values):
         for run in read_sweep(self.yaml).runs:

@@ -180,33 +180,60 @@ def test_01_downsizing(lab, browser):
         page.choose("speaker", speaker, f"speaker {speaker}")
         for label in ("first_unit", "pool_units", "pool_steps"):
             page.press(label, "ArrowRight")
-        page.press("pool_threshold", "ArrowRight", says="threshold 3")
+        page.press("pool_threshold", "ArrowRight", says="threshold 6")
         # dragging: many changes, the last one is shown
-        page.press("pool_units", "ArrowRight", 12, "pooled at threshold 3 to 33 units")
+        page.press("pool_units", "ArrowRight", 12, "pooled at threshold 6 to 33 units")
+
+
+def code_of(lab, name):
+    """Return the texts of a notebook's code cells."""
+    notebook = nbformat.read(lab.notebooks / f"{name}.ipynb", as_version=4)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def write_and_run(page, place, text, n_cells, says):
+    """Replace the text of a code cell, run it and those below, and wait for what the last says."""
+    cells = page.page.locator(".jp-CodeCell")
+    cells.nth(place).locator(".cm-content").click()
+    page.page.keyboard.press("Control+A")
+    page.page.keyboard.insert_text(text)
+    for _ in range(n_cells):
+        page.page.keyboard.press("Shift+Enter")
+    cells.nth(place + n_cells - 1).locator(f"pre:has-text({says!r})").wait_for()
 
 
 def test_01_an_exercise_is_done(lab, browser):
     """A wrong answer gets its hint, a right one is kept for the reader's own file."""
-    with Notebook(browser, lab, "01_data_preprocessing") as page:
-        cells = page.page.locator(".jp-CodeCell")
-        keyboard = page.page.keyboard
-        notebook = nbformat.read(lab.notebooks / "01_data_preprocessing.ipynb", as_version=4)
-        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    name = "01_data_preprocessing"
+    with Notebook(browser, lab, name) as page:
+        sources = code_of(lab, name)
         place = next(i for i, text in enumerate(sources) if text.startswith("def pool("))
         right = sources[place + 1].partition("\n")[2].replace("_solution", "")
-        for text, verdict in (
-            (right.replace(">= threshold", "> threshold"), "not yet right: "),
-            (right, "right: your events are ours"),
-        ):
-            cells.nth(place).locator(".cm-content").click()
-            keyboard.press("Control+A")
-            keyboard.insert_text(text)
-            for _ in range(3):  # the exercise, the solution, the check
-                keyboard.press("Shift+Enter")
-            cells.nth(place + 2).locator(f"pre:has-text('{verdict}')").wait_for()
+        wrong = right.replace(">= threshold", "> threshold")
+        # the exercise, the solution, the check
+        write_and_run(page, place, wrong, 3, "pool: not yet right: ")
+        write_and_run(page, place, right, 3, "pool: right: your events equal")
     runs = lab.notebooks.parent / "runs"
     (kept,) = runs.rglob("my_network/pool.txt")
     assert ">= threshold" in kept.read_text()
+
+
+def test_03_a_network_is_built_and_one_is_diagnosed(lab, browser):
+    """The reader's own class is checked, and a right diagnosis makes a broken network learn."""
+    name = "03_model_training"
+    with Notebook(browser, lab, name) as page:
+        sources = code_of(lab, name)
+        place = next(i for i, text in enumerate(sources) if text.startswith("class TwoLayerSNN("))
+        right = sources[place + 1].partition("\n")[2].replace("TwoLayerSNN_solution", "TwoLayerSNN")
+        wrong = right.replace(".sum(0)", ".mean(0)")
+        write_and_run(page, place, wrong, 3, "not yet right: class scores are the sum")
+        write_and_run(page, place, right, 3, "TwoLayerSNN: right: ")
+        place = next(i for i, text in enumerate(sources) if text.startswith("faults = "))
+        answers = 'faults = {"C": "threshold"}'
+        write_and_run(page, place, answers, 2, "network C with a healthy threshold: ")
+    runs = lab.notebooks.parent / "runs"
+    (kept,) = runs.rglob("my_network/TwoLayerSNN.txt")
+    assert "spikes.sum(0)" in kept.read_text()
 
 
 def test_02_surrogates(lab, browser):
@@ -224,6 +251,8 @@ def test_03_and_04_utterances(lab, browser):
         waits_for(page, "First predict")
         page.control("prediction").locator("select").select_option("worse")
         page.changes(train.click, "You said: worse.")
+        page.control("own_value").locator("input").fill("beta 0.7")
+        page.changes(train.click, "beta 0.7: ")
         page.look("experiment_03")
     with Notebook(browser, lab, "04_results_analysis") as page:
         page.look("explorer_04")
@@ -237,7 +266,7 @@ def test_03_and_04_utterances(lab, browser):
 def say(lab):
     """Put the cells of notebook 4 that listen into a notebook of their own; return its name."""
     notebook = nbformat.read(lab.notebooks / "04_results_analysis.ipynb", as_version=4)
-    wanted = ("from shd_helpers import figures", "figures.say_a_word(")
+    wanted = ("from shd_helpers.course import exercises", "say_a_digit(my_network")
     notebook.cells = [c for c in notebook.cells if any(text in c.source for text in wanted)]
     assert len(notebook.cells) == 2
     nbformat.write(notebook, lab.notebooks / "say.ipynb")

@@ -392,6 +392,14 @@ def test_gradients_are_replaced_and_frozen_parameters_get_none():
 
 OPTIONS = {
     "membrane readout": {"readout": "membrane"},
+    "softmax readout": {"readout": "softmax"},
+    "softmax readout, shared weights": {
+        "readout": "softmax",
+        "learn_beta": True,
+        "learn_threshold": True,
+        "kernel_size": 8,
+        "stride": 5,
+    },
     "learned neurons": {"learn_beta": True, "learn_threshold": True},
     "delays": {"delays": (0, 3, 14, 40)},  # the last is later than the last step
     "shared weights": {"kernel_size": 8, "stride": 5},

@@ -118,6 +118,7 @@ LAYERS = {
 OPTIONS = {
     "plain": {},
     "learned": {"learn_beta": True, "learn_threshold": True},
+    "softmax, learned": {"readout": "softmax", "learn_beta": True, "learn_threshold": True},
     "membrane, delays, windows, learned": {
         "readout": "membrane",
         "learn_beta": True,
@@ -144,7 +145,7 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
     oracle = copy.deepcopy(model).double()
     found = loop_over_steps(oracle, torch.from_numpy(events.to_frames(index)).double())
     check_states(model, events, index, found)
-    want_scores = found[-1][1].mean(0) if model.readout == "membrane" else found[-1][0].sum(0)
+    want_scores = class_scores(model.readout, *found[-1])
     torch.testing.assert_close(scores, want_scores.float(), rtol=1e-5, atol=1e-5)
     assert torch.equal(engine.evaluate_batch(model, events, index)[0], scores)
     oracle.zero_grad()
@@ -155,6 +156,16 @@ def test_layers_compute_what_a_loop_over_their_equations_computes(
         size = torch.linalg.norm(parameter.grad)
         off = torch.linalg.norm(ours[name] - parameter.grad)
         assert off <= 1e-5 * size, name  # 0 where neurons get no gradient
+
+
+def class_scores(readout, spk, mem):
+    """Return the class scores of the output layer's spikes and membranes, by their definitions."""
+    if readout == "spikes":
+        return spk.sum(0)
+    if readout == "membrane":
+        return mem.mean(0)
+    shares = [mem[t].exp() / mem[t].exp().sum(1, keepdim=True) for t in range(len(mem))]
+    return sum(shares) / len(shares) * mem.shape[2]
 
 
 def check_states(model, events, index, found):
@@ -274,6 +285,9 @@ def test_no_bit_depends_on_the_number_of_threads():
 
 def test_circuits_refuse_what_the_engine_has_beyond_them():
     assert engine.unsupported_forward(make_model()) is None
+    softmax = SpikingNetwork((4, 3, 2), NetworkConfig(readout="softmax"))
+    reason = engine.unsupported_forward(softmax)
+    assert reason == "its readout takes the softmax of the membrane potentials in each step"
     reason = engine.unsupported_forward(make_model(adaptive=(2,)))
     assert "lif2 is a shd_helpers.network.adaptive.AdaptiveLeaky, not snntorch's Leaky" in reason
     reason = engine.unsupported_forward(make_model(hidden_delays=((0,), (0, 5))))

@@ -1,22 +1,29 @@
 """The exercises: solutions from the notebooks against the study, and a hint for each mistake."""
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
 
-from shd_helpers.course.exercises import EXERCISES, MISTAKES, changed, check, feedback
+from shd_helpers.course import exercises
+from shd_helpers.course.exercises import (
+    EXERCISES,
+    MISTAKES,
+    changed,
+    check,
+    check_answer,
+    feedback,
+    source_of,
+)
 from shd_helpers.study import interval
-from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells
+from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells, defined
 
 
 def test_there_is_an_exercise_with_a_solution_in_each_notebook():
     assert [*SOLUTIONS] == [*UNTOUCHED] == [*EXERCISES] == [*MISTAKES]
     numbers = {name[:2]: len(sources) for name, sources in cells("exercise").items()}
-    assert numbers == {"01": 1, "02": 3, "03": 1, "04": 1}
+    assert numbers == {"01": 1, "02": 3, "03": 2, "04": 1}
     for name, solution in SOLUTIONS.items():
-        text, empty = (inspect.getsource(f) for f in (solution, UNTOUCHED[name]))
+        text, empty = (source_of(f) for f in (solution, UNTOUCHED[name]))
         lines = [line for line in text.splitlines() if line.strip() and '"""' not in line]
         assert len(lines) <= 11, "the first line and ten to write"
         head, what, *_ = text.replace("_solution", "", 1).splitlines()
@@ -30,14 +37,20 @@ def test_untouched_and_right(name, capsys):
     for empty, verdict in (
         (untouched, "not tried yet.\n"),
         (solution, "not tried yet. (After a change, run the cell"),
-        (lambda *_: None, "not yet right: nothing comes back; is there a return?\n"),
+        (returns_nothing(name), "not yet right: nothing comes back; is there a return?\n"),
         (lambda *_: torch.ones(1) ^ 2, "not yet right: it stops with NotImplementedError: "),
     ):
         assert check(empty, solution) is solution
-        assert capsys.readouterr().out.startswith(verdict)
+        assert capsys.readouterr().out.startswith(f"{name}: {verdict}")
     own = changed(solution, "return ", "return ")
     assert check(own, solution) is own
-    assert capsys.readouterr().out.startswith("right: ")
+    assert capsys.readouterr().out.startswith(f"{name}: right: ")
+
+
+def returns_nothing(name):
+    if name == "TwoLayerSNN":
+        return changed(SOLUTIONS[name], "return ", "")
+    return lambda *_: None
 
 
 @pytest.mark.parametrize(
@@ -45,9 +58,8 @@ def test_untouched_and_right(name, capsys):
 )
 def test_each_usual_mistake_gets_its_hint(name, mistake):
     solution = SOLUTIONS[name]
-    assert feedback(changed(solution, *mistake["change"]), solution) == (
-        f"not yet right: {mistake['hint']}"
-    )
+    verdict = feedback(changed(solution, *mistake["change"]), solution)
+    assert verdict.startswith(f"not yet right: {mistake['hint']}\nThe smallest input")
 
 
 def resets_at_once(currents, beta, spike):
@@ -63,7 +75,7 @@ def resets_at_once(currents, beta, spike):
 
 def forgets_to_return(model, batches, optimizer):
     for frames, labels in batches:
-        loss = torch.nn.functional.cross_entropy(model(frames).sum(0), labels)
+        loss = torch.nn.functional.cross_entropy(model(frames), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -86,7 +98,7 @@ def binomial(right, speaker):
         ("pool", lambda *_: "events", "no numbers"),
         ("pool", lambda *_: 1 / 0, "ZeroDivisionError"),
         ("pool", lambda *_: [[True]], "a list comes back; return an array"),
-        ("lif", lambda currents, *_: currents, "return two: spikes, membranes"),
+        ("lif", lambda currents, *_: currents, "return two tensors: spikes, membranes"),
         ("lif", lambda c, *_: (c.detach(), c.detach()), "read the task"),
         ("interval_by_speaker", lambda right, _: 50.0, "1 values come out, and 2 are asked for"),
         ("lif", lambda currents, *_: ([*currents], [*currents]), "no numbers come out but list"),
@@ -95,6 +107,145 @@ def binomial(right, speaker):
 )
 def test_what_somebody_writes_otherwise_gets_a_hint(name, written, hint):
     assert hint in feedback(written, SOLUTIONS[name])
+
+
+def trains_as_pytorch_tutorials_do(model, batches, optimizer):
+    model.train()
+    losses = []
+    for frames, labels in batches:
+        assert all(parameter.requires_grad for parameter in model.parameters())
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(frames), labels)
+        loss.backward()
+        optimizer.step()
+        losses += [loss.item()] * len(labels)
+    model.eval()
+    return sum(losses) / len(losses)
+
+
+def test_the_model_of_the_training_loop_is_a_module():
+    assert feedback(trains_as_pytorch_tutorials_do, SOLUTIONS["train_epoch"]).startswith("right: ")
+
+
+def takes_three_steps(errors, lent, x, beta):
+    last = errors[2] * lent[2]
+    middle = errors[1] * lent[1] + beta * last
+    first = errors[0] * lent[0] + beta * middle
+    return first * x[0] + middle * x[1] + last * x[2]
+
+
+def test_a_gradient_for_three_steps_alone_is_not_right():
+    verdict = feedback(takes_three_steps, SOLUTIONS["gradient_by_hand"])
+    assert "errors = [-1], lent = [0.125], x = [1.5], beta = 0.75" in verdict
+    assert "three steps for granted" in verdict
+
+
+def cuts_the_way_through_time(currents, beta, spike):
+    mem = spk = torch.zeros_like(currents[0])
+    spks = []
+    mems = []
+    for current in currents:
+        mem = mem.detach() * beta + (current - spk.detach())
+        spk = spike(mem - 1)
+        spks.append(spk)
+        mems.append(mem)
+    return torch.stack(spks), torch.stack(mems)
+
+
+def loss_of_each_step(model, batches, optimizer):
+    for frames, labels in batches:
+        loss = 0
+        for step in model(frames):
+            loss = loss + torch.nn.functional.cross_entropy(step, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+def takes_the_maximum(entries, steps, units, threshold):
+    rows = range(0, len(entries) - steps + 1, steps)
+    columns = range(0, entries.shape[1] - units + 1, units)
+    return np.array(
+        [[entries[r : r + steps, c : c + units].max() >= threshold for c in columns] for r in rows]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "hint"),
+    [
+        ("lif", cuts_the_way_through_time, "mem.detach() cuts the way back through time"),
+        ("train_epoch", loss_of_each_step, "a loss for each step, added up, is what snnTorch's"),
+        ("pool", takes_the_maximum, "sum, not its maximum"),
+    ],
+)
+def test_these_mistakes_have_hints_however_they_are_written(name, written, hint):
+    assert hint in feedback(written, SOLUTIONS[name])
+
+
+def test_an_error_is_shown_with_the_line_of_the_readers_own_function():
+    text = "def pool(entries, steps, units, threshold):\n    n = 1\n    return entires[:n]\n"
+    verdict = feedback(defined(text), SOLUTIONS["pool"])
+    assert "it stops with NameError: name 'entires' is not defined" in verdict
+    assert verdict.endswith("It stops in line 3: return entires[:n]")
+
+
+def test_an_error_within_torch_is_shown_with_the_readers_line():
+    text = source_of(SOLUTIONS["TwoLayerSNN"]).replace("_solution", "")
+    text = text.replace("self.fc2(hidden)", "self.fc2(hidden[0, :, 1:])")
+    network = defined(text, lif=SOLUTIONS["lif"])
+    verdict = feedback(network, SOLUTIONS["TwoLayerSNN"])
+    line = 1 + text.splitlines().index(
+        "        spikes, _ = lif(self.fc2(hidden[0, :, 1:]), self.beta, self.spike)"
+    )
+    assert f"It stops in line {line}: spikes, _ = lif(self.fc2(hidden[0, :, 1:])" in verdict
+
+
+def test_the_smallest_input_that_fails_is_shown_with_what_is_compared():
+    verdict = feedback(lambda *_: np.array([[1, 1]]), SOLUTIONS["pool"])
+    assert verdict.splitlines()[1:] == [
+        "The smallest input of the check that fails: entries = [[1, 0, 0, 0], [0, 1, 0, 1]], "
+        "steps = 2, units = 2, threshold = 2.",
+        "Right events: [[1, 0]]. Yours: [[1, 1]].",
+    ]
+    for exercise in EXERCISES.values():
+        sizes = [
+            sum(len(np.ravel(value)) for value in case.arguments.values() if not callable(value))
+            for case in exercise.cases()
+            if not case.about  # whose inputs are modules and batches
+        ]
+        assert sizes == sorted(sizes)
+
+
+def test_a_long_value_is_compared_at_its_first_difference():
+    def wrong_at_one_step(currents, *rest):
+        spikes, membranes = SOLUTIONS["lif"](currents, *rest)
+        if currents.numel() > exercises.MOST_SHOWN:
+            membranes = membranes.clone()
+            membranes[3, 1, 2] = 7.0
+        return spikes, membranes
+
+    verdict = feedback(wrong_at_one_step, SOLUTIONS["lif"])
+    assert "currents = an array of shape (7, 2, 4), beta = 0.75" in verdict
+    assert "Right membranes at [3, 1, 2]: " in verdict and verdict.endswith(" Yours: 7.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "verdict"),
+    [
+        (None, 9.6, "loss: not tried yet.\n"),
+        (9.6, np.float64(9.6), "loss: right, it is 9.6.\n"),
+        (0.3, 0.1 + 0.2, "loss: right"),
+        (9.7, 9.6, "loss: 9.7 is not yet right: use all twelve.\n"),
+        ("9.6", 9.6, "loss: '9.6' is not yet right"),
+        ([9.6], 9.6, "loss: [9.6] is not yet right"),
+        ("p07", "p07", "loss: right, it is p07.\n"),
+        ("p08", "p07", "loss: 'p08' is not yet right"),
+    ],
+)
+def test_an_answer_is_confirmed_or_gets_a_hint(answer, right, verdict, capsys):
+    check_answer("loss", answer, right, "use all twelve.")
+    assert capsys.readouterr().out.startswith(verdict)
 
 
 def otherwise_right(currents, beta, spike):
@@ -116,7 +267,7 @@ def otherwise_right(currents, beta, spike):
         ("lif", otherwise_right),
         ("surrogate_gradient", lambda e, x, k: (1 / (k * x.abs() + 1)) ** 2 * e),
         ("gradient_by_hand", lambda e, h, x, b: sum(
-            e[t] * h[t] * b ** (t - s) * x[s] for t in range(3) for s in range(t + 1)
+            e[t] * h[t] * b ** (t - s) * x[s] for t in range(len(x)) for s in range(t + 1)
         )),
     ],
 )  # fmt: skip

@@ -3,12 +3,16 @@
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from shd_helpers.course import experiments
+from shd_helpers.course.experiments import Experiment
 from shd_helpers.network import build_network
-from shd_helpers.study import Recipe, fit
+from shd_helpers.study import Recipe, evaluate, fit
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 
@@ -26,9 +30,9 @@ def pressed(monkeypatch, toy_dir):
     monkeypatch.setattr(experiments, "ONE_SETTING", too_large)
     experiments.experiment(Recipe(str(toy_dir)), epochs=2)
 
-    def press(change, prediction):
+    def press(change, prediction, own_value=""):
         seen["button"].click()
-        return seen["update"](change, prediction)
+        return seen["update"](change, own_value, prediction)
 
     yield press, seen
     plt.close("all")
@@ -39,7 +43,7 @@ def test_nothing_is_trained_without_a_prediction(pressed):
     (line,) = seen["figure"].axes[0].lines
     assert re.match(r"the recipe: \d+ %", line.get_label())
     assert seen["button"].description == "Train"
-    assert "The recipe as it is" in seen["update"]("slope 25", "worse")  # nobody pressed
+    assert "The recipe as it is" in seen["update"]("slope 25", "", "worse")  # nobody pressed
     assert press("slope 25", "?").startswith("First predict")
     assert len(seen["figure"].axes[0].lines) == 1
 
@@ -56,25 +60,89 @@ def test_a_run_is_the_studys(pressed, toy_dir):
     history = fit(model, parts.training, parts.validation, recipe.training, generator)
     *_, drawn = seen["figure"].axes[0].lines
     assert list(drawn.get_ydata()) == [100 * epoch["validation_accuracy"] for epoch in history]
-    check_verdict(line, len(parts.validation))
+    check_verdict(line, recipe, model, parts.validation)
 
 
-def check_verdict(line, n_utterances):
-    """Check the interval in a verdict, and that the verdict follows from it."""
-    found, base, chance, utterances = map(
-        int, re.findall(r" (\d+) (?:%|utterances|percentage)", line)
+def check_verdict(line, changed, model, validation):
+    """Check a verdict against networks that are trained and compared here."""
+    recipe = Recipe.from_flat(changed.flat() | {"slope": 2.0})
+    generator = torch.Generator().manual_seed(0)
+    base = build_network(recipe.network, 183, 10, 3.0, generator)
+    parts = recipe.load()
+    fit(base, parts.training, parts.validation, recipe.training, generator)
+    table = np.zeros((2, 2), dtype=int)
+    own_right = evaluate(model, validation).answers == validation.labels
+    base_right = evaluate(base, validation).answers == validation.labels
+    np.add.at(table, (own_right.astype(int), base_right.astype(int)), 1)
+    pattern = (
+        r"\((\d+) % instead of (\d+) %\)\. Of the same (\d+) utterances, (\d+) are right only with "
+        r"the change, and (\d+) only with the recipe \(McNemar's exact test: p [<=] (0\.\d+|1)\)"
     )
-    assert utterances == n_utterances
-    share = (found + base) / 200
-    assert chance == pytest.approx(196 * (2 * share * (1 - share) / utterances) ** 0.5, abs=1)
-    within = abs(found - base) <= chance
-    assert ("about the same. Up" in line) == within or abs(abs(found - base) - chance) <= 1
+    own, other, n, only_own, only_base, p = re.search(pattern, line).groups()
+    assert [int(own), int(other)] == [round(100 * r.mean()) for r in (own_right, base_right)]
+    assert int(n) == len(validation)
+    assert [int(only_own), int(only_base)] == [table[1, 0], table[0, 1]]
+    wanted = binomtest(table[1, 0], table[1, 0] + table[0, 1]).pvalue
+    assert float(p) == pytest.approx(max(wanted, 0.001), rel=0.06)
+    assert ("could be chance" in line) == (wanted >= 0.05)
+
+
+def runs_of(right_with_change, right_with_recipe, rows=None):
+    """Return an experiment that has seen these answers, without training."""
+    runs = Experiment.__new__(Experiment)
+    runs._right = {
+        "beta 0.8": pd.Series(right_with_change, dtype=bool, index=rows),
+        experiments.THE_RECIPE: pd.Series(right_with_recipe, dtype=bool),
+    }
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("both", "only_change", "only_recipe", "verdict"),
+    [
+        # 83 against 74 of 100: the unpaired interval, ± 11, calls this about the same
+        (73, 10, 1, "9 percentage points better (83 % instead of 74 %)"),
+        (64, 19, 10, "9 percentage points better; this could be chance (83 % instead of 74 %)"),
+        (70, 0, 6, "6 percentage points worse (70 % instead of 76 %)"),
+        (70, 2, 3, "1 percentage point worse; this could be chance (72 % instead of 73 %)"),
+        (70, 3, 3, "the same as the recipe (73 % instead of 73 %)"),
+        (70, 0, 0, "the same as the recipe (70 % instead of 70 %)"),
+    ],
+)
+def test_the_same_utterances_are_compared(both, only_change, only_recipe, verdict):
+    rest = 100 - both - only_change - only_recipe
+    with_change = both * [1] + only_change * [1] + only_recipe * [0] + rest * [0]
+    with_recipe = both * [1] + only_change * [0] + only_recipe * [1] + rest * [0]
+    line = runs_of(with_change, with_recipe).verdict("beta 0.8")
+    assert line.startswith(f"beta 0.8: {verdict}. Of the same 100 utterances, {only_change} are")
+
+
+def test_other_utterances_are_not_compared():
+    line = runs_of([1, 0, 1], [1, 1, 0], rows=[7, 8, 9]).verdict("beta 0.8")
+    assert line.startswith("beta 0.8: 67 % of 3 utterances.") and "can't be compared" in line
+    assert "better" not in line and "worse" not in line
+
+
+def test_the_readers_own_values_are_tried(pressed):
+    press, seen = pressed
+    line = press("slope 25", "worse", "slope 3.5, beta = 0.8")
+    assert line.startswith("slope 3.5, beta = 0.8: ") and line.endswith("You said: worse.")
+    *_, drawn = seen["figure"].axes[0].lines
+    assert drawn.get_label().startswith("slope 3.5, beta = 0.8: ")
+    for typed, said in (
+        ("beta", "'beta': write a setting and its value, such as beta 0.7"),
+        ("betta 0.7", "parameter 'betta': unknown; did you mean 'beta'?"),
+        ("beta fast", "parameter 'beta': 'fast' is of type str"),
+        ("beta 1.5", "beta"),
+        ("score_test True", "score_test: an experiment doesn't change it"),
+    ):
+        assert press("slope 25", "worse", typed).startswith(said)
 
 
 def test_a_left_out_speaker_validates_and_what_has_no_room_is_told(pressed):
     press, seen = pressed
     line = press("leave speaker 1 out", "worse")
-    assert "with 30 utterances" in line  # ten digits, three takes
+    assert "% of 30 utterances. The recipe was" in line  # ten digits, three takes
     assert "kernel_size 184: the input has" in press("kernel_size 184", "better")
     for change in seen["changes"][:9]:
         press(change, "better")

@@ -57,6 +57,10 @@ def history(tmp_path):
     faults |= {"circuit": ["circuit_0: x", "small: x"], "speaker": -1}
     commit("circuit_faults.csv", faults)
     commit("circuit_faults.csv", faults | {"accuracy": [0.7, 0.6]})  # of a new network
+    ten_ms = {"model": "small", "seed": [0, 0, 1], "test": ["official", "hd", "hd"]}
+    ten_ms = pd.DataFrame(ten_ms | {"accuracy": [0.8, 0.9, 0.7]})
+    commit("ten_ms.csv", ten_ms[:2])
+    commit("ten_ms.csv", ten_ms)
     (tmp_path / "results" / "one_hd.csv").unlink()
     git("add", ".")
     git("commit", "-m", "x")
@@ -78,8 +82,11 @@ def test_a_sweep_counts_that_validated_on_a_speaker_called_unused(history):
 
 
 def test_a_network_scored_again_counts_with_each_of_its_scores(history):
-    (line,) = looks.count_scored_again(history)
-    assert (line.name, line.judged_by, line.looks) == ("circuit_faults", looks.OFFICIAL, 2)
+    faults, ten_ms = looks.count_scored_again(history)
+    assert (faults.name, faults.judged_by, faults.looks) == ("circuit_faults", looks.OFFICIAL, 2)
+    # one network on two files, and another seed of it on one of them, which is there twice
+    assert (ten_ms.name, ten_ms.judged_by, ten_ms.looks) == ("ten_ms", looks.OFFICIAL, 3)
+    assert ten_ms.configurations == 2
 
 
 def test_how_much_the_best_is_flattered_by_hand():

@@ -2,12 +2,16 @@
 
 import inspect
 import runpy
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from shd_helpers.course import my_network
-from shd_helpers.course.exercises import check
+from shd_helpers.course.exercises import check, source_of
+from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
 from shd_helpers.study import evaluate
 from shd_helpers.study.run_folder import RunError
@@ -46,7 +50,7 @@ def test_it_has_the_readers_functions_where_they_are_right(capsys):
     check(defined(own), SOLUTIONS["surrogate_gradient"])
     written = my_network.write().read_text()
     assert own.strip() in written and "1 + slope" in written
-    assert "surrogate_gradient: yours, train_epoch: the study's" in capsys.readouterr().out
+    assert "surrogate_gradient: yours, TwoLayerSNN: the study's" in capsys.readouterr().out
 
 
 def test_a_function_that_needs_another_cell_is_not_kept(capsys):
@@ -56,3 +60,52 @@ def test_a_function_that_needs_another_cell_is_not_kept(capsys):
     assert check(function, SOLUTIONS["surrogate_gradient"]) is function
     assert "isn't kept" in capsys.readouterr().out
     assert "ONE" not in my_network.write().read_text()
+
+
+def test_the_network_is_the_readers_too(capsys):
+    text = source_of(SOLUTIONS["TwoLayerSNN"]).replace("_solution", "")
+    own = text.replace("return spikes.sum(0)", "return spikes.sum(dim=0)")
+    network = defined(own, lif=SOLUTIONS["lif"])
+    assert check(network, SOLUTIONS["TwoLayerSNN"]) is network
+    assert own.strip() in my_network.write().read_text()
+    assert "TwoLayerSNN: yours" in capsys.readouterr().out
+
+
+PROGRAM = """
+def main(train, test, epochs):
+    assert train.name == "toy_train.h5"
+    return {"seen": (80.0, epochs), "unseen": (70.0, 1.0)}
+
+
+def interval_by_speaker(right, speaker):
+    return 100 * right.mean(), len(set(speaker))
+"""
+
+
+def test_the_readers_network_is_compared_with_the_run_above(toy_dir, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    predictions = pd.DataFrame(
+        {"speaker": [0, 0, 1, 2], "label": ["one"] * 4, "predicted": ["one", "two", "one", "one"]}
+    )
+    earlier = SimpleNamespace(
+        info={"parameters": {"dataset": str(toy_dir)}, "seen_speakers": [0, 1]},
+        class_names=ENGLISH,
+        predictions=predictions,
+    )
+    table = my_network.run(program, earlier, 3)
+    assert [*table.loc["seen speakers"]] == ["80.0 ± 3.0 %", "66.7 ± 2.0 %"]
+    assert [*table.loc["unseen speakers"]] == ["70.0 ± 1.0 %", "100.0 ± 1.0 %"]
+
+
+def test_a_later_notebook_gets_what_an_earlier_one_kept(capsys):
+    text = inspect.getsource(SOLUTIONS["surrogate_gradient"]).replace("_solution", "")
+    check(
+        defined(text.replace("return error", "return 1.0 * error")), SOLUTIONS["surrogate_gradient"]
+    )
+    capsys.readouterr()
+    lif, surrogate_gradient = my_network.functions("lif", "surrogate_gradient")
+    assert capsys.readouterr().out == "lif: the study's, surrogate_gradient: yours\n"
+    assert surrogate_gradient(torch.ones(1), torch.ones(1), 1.0) == 0.25
+    spikes, _ = lif(torch.tensor([2.0]), 0.5, lambda distance: (distance > 0).float())
+    assert spikes == 1

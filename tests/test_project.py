@@ -124,13 +124,23 @@ def test_the_listed_packages_are_those_in_the_folder():
 
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 PAGES += [ROOT / folder / "README.md" for folder in ("circuit", "sweeps", "results")]
+PAGES += [ROOT / "results" / "networks" / "README.md"]
 PAGES += [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
 
 
-def test_readme_names_every_notebook_and_every_page():
-    readme = (ROOT / "README.md").read_text()
-    for path in [*NOTEBOOKS.glob("*.ipynb"), *PAGES[1:]]:
-        assert f"]({path.relative_to(ROOT).as_posix()})" in readme
+def test_the_index_names_every_notebook_and_every_page():
+    docs = ROOT / "docs"
+    index = docs / "README.md"
+    links = re.findall(r"\]\(([^)#]*)\)", index.read_text())
+    named = {(docs / link).resolve() for link in links}
+    assert {path.resolve() for path in [*NOTEBOOKS.glob("*.ipynb"), *PAGES]} - {index} <= named
+    assert "](docs/README.md)" in (ROOT / "README.md").read_text()
+
+
+def test_the_sidebar_of_the_site_has_every_page():
+    contents = (ROOT / "docs" / "contents.rst").read_text()
+    for path in PAGES[1:]:
+        assert f"\n   /{path.relative_to(ROOT).with_suffix('').as_posix()}\n" in contents, path
 
 
 def headings(text):

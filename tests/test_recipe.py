@@ -136,6 +136,8 @@ OUT_OF_RANGE = {
     "batch_size": (0, "8"),
     "lr": (0.0, -1e-3, float("inf"), float("nan")),
     "lr_step": (0, -1),
+    "schedule": ("cosine", "", 1),
+    "weight_decay": (-0.1, 11.0, float("nan")),
     "shift_units": (-1, 0.5, 1000),
     "shift_ms": (-1.0, float("nan")),
     "stretch": (-0.1, 1.0),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import shd_helpers
 from shd_helpers.paths import NOTEBOOKS, ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -33,12 +34,17 @@ def test_the_site_is_whole(tmp_path):
     assert ended.returncode == 0, ended.stderr[-3000:]
     site = tmp_path / "site"
     wanted = {Path("README.html"), Path("sweeps/README.html"), Path("results/README.html")}
-    wanted.add(Path("circuit/README.html"))
+    wanted |= {Path(f"{name}.html") for name in ("circuit/README", "results/networks/README")}
+    wanted |= {Path("docs/api.html"), Path("search.html")}
     wanted |= {Path(f"{name}.html") for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")}
     wanted |= {Path("notebooks", f"{path.stem}.html") for path in NOTEBOOKS.glob("*.ipynb")}
     wanted |= {Path("docs", f"{path.stem}.html") for path in (ROOT / "docs").glob("*.md")}
     assert wanted <= {path.relative_to(site) for path in site.rglob("*.html")}
     loaded = {url for page in site.rglob("*.html") for url in re.findall(LOADED, page.read_text())}
     assert len(loaded) > 10 and not {url for url in loaded if re.match("https?:|//", url)}
+    home = (site / "README.html").read_text()
+    assert 'role="search"' in home and 'href="docs/api.html"' in home
+    reference = (site / "docs" / "api.html").read_text()
+    assert reference.count('<dt class="sig sig-object py"') > len(shd_helpers.__all__)
     first = (site / "notebooks" / "02_surrogate_visualization.html").read_text()
     assert "<math" in first and first.count("<img") >= 5

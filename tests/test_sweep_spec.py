@@ -249,6 +249,7 @@ STUDY = [path.stem for path in SWEEPS.glob("*.yaml")]
 CHOOSE = {
     *("search", "finalists", "surrogates", "learning_rate_epochs", "original"),
     *("circuit_bits_validation", "small_validation", "ablations"),
+    *("screening", "selection", "selection_small", "selection_today"),
 }
 
 

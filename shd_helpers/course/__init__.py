@@ -5,5 +5,12 @@ The names below are imported when they are asked for.
 
 from lazy_loader import attach
 
-_MODULES = {"experiments": ("experiment",)}
-__getattr__, __dir__, __all__ = attach(__name__, {"exercises", "my_network"}, _MODULES)
+_MODULES = {
+    "diagnosis": ("BrokenNetworks",),
+    "experiments": ("experiment",),
+    "say": ("say_a_digit",),
+    "spectra": ("explained_by_digit",),
+}
+__getattr__, __dir__, __all__ = attach(
+    __name__, {"diagnosis", "exercises", "my_network", "student_copy", "traps"}, _MODULES
+)

@@ -6,14 +6,18 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from scipy import stats
 
 from shd_helpers.data.datasets import dataset_name, speaker_name
 from shd_helpers.extras import from_extra
 from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.style import legend_beside
 from shd_helpers.network import build_network
+from shd_helpers.study.evaluation import Evaluation, evaluate
+from shd_helpers.study.parameters import check_parameters, literal
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.training import TrainOptions, fit
 
@@ -41,6 +45,9 @@ WORSE = "worse"
 PREDICTIONS = [NO_PREDICTION, BETTER, SAME, WORSE]
 MOST_RUNS = 5  # that the figure shows
 THE_RECIPE = "the recipe"
+SHOWN_P = 0.05  # a difference with a lower p is called better or worse
+# What an experiment sets itself, or doesn't use
+FIXED = ("dataset", "epochs", "lr_step", "score_test", "run_name", "circuit")
 
 
 class TrainButton(widgets.Button):
@@ -76,7 +83,8 @@ class Experiment:
         self._n_channels = recipe.input.n_channels
         self._button = button
         self._accuracies: dict[str, list[float]] = {}  # in percent, after each epoch
-        self._n_validation = 0
+        # for each run, whether each validation utterance, by file and row, is classified correctly
+        self._right: dict[str, pd.Series] = {}
         self.figure, self._axis = plt.subplots(figsize=(8.5, 3.7))
 
     def changes(self) -> dict[str, dict[str, Any]]:
@@ -129,7 +137,6 @@ class Experiment:
             recipe.input.step_ms,
             generator,
         )
-        self._n_validation = len(utterances.validation)
 
         def show_epoch(_model: object, metrics: dict) -> None:
             self._describe(f"epoch {metrics['epoch']} of {recipe.training.epochs}")
@@ -147,6 +154,7 @@ class Experiment:
                 )
         finally:
             self._describe("Train")
+        self._right[name] = _right_answers(evaluate(model, utterances.validation))
         self._accuracies.pop(name, None)  # so that the newest run comes last
         self._accuracies[name] = [100 * metrics["validation_accuracy"] for metrics in history]
         self._draw()
@@ -164,36 +172,116 @@ class Experiment:
             epochs = range(1, len(accuracies) + 1)
             self._axis.plot(epochs, accuracies, label=f"{label}: {accuracies[-1]:.0f} %")
         self._axis.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, 102))
+        self._axis.set_title("The recipe as it is")
         legend_beside(self._axis)
 
-    def verdict(self, change: str, accuracy: float, base: float) -> str:
-        """Say in a sentence whether a change made a difference.
+    def verdict(self, change: str) -> str:
+        """Say in a sentence or two whether a change made a difference.
+
+        Both networks classify the same utterances, so they are compared by McNemar's exact test:
+        only utterances count that one of them classifies correctly and the other doesn't.
 
         Parameters
         ----------
         change : str
             Its name.
-        accuracy, base : float
-            Validation accuracies with and without it, percent.
 
         Returns
         -------
         str
-            The sentence, with one of `PREDICTIONS`.
+            The difference in percentage points, and whether it could be chance.
         """
-        # half of the 95 % interval of a difference between two shares of n_validation utterances
-        share = (base + accuracy) / 200
-        chance = 196 * np.sqrt(2 * share * (1 - share) / self._n_validation)
-        if abs(accuracy - base) <= chance:
-            outcome = SAME
-        elif accuracy > base:
-            outcome = BETTER
-        else:
-            outcome = WORSE
+        own = self._right[change]
+        base = self._right[THE_RECIPE]
+        if not own.index.equals(base.index):
+            self._axis.set_title(f"{change}: not comparable with the recipe")
+            return (
+                f"{change}: {100 * own.mean():.0f} % of {len(own)} utterances. The recipe was "
+                "validated on other utterances, so the two accuracies can't be compared."
+            )
+        only_own = int((own & ~base).sum())
+        only_base = int((base & ~own).sum())
+        p = mcnemar_p(only_own, only_base)
+        accuracies = f"{100 * own.mean():.0f} % instead of {100 * base.mean():.0f} %"
+        outcome = _outcome(100 * (own.mean() - base.mean()), p)
+        self._axis.set_title(f"{change}: {outcome}")
         return (
-            f"{change}: {accuracy:.0f} %, {THE_RECIPE} {base:.0f} %: {outcome}. Up to "
-            f"{chance:.0f} percentage points may be chance with {self._n_validation} utterances."
+            f"{change}: {outcome} ({accuracies}). Of the same {len(own)} utterances, {only_own} "
+            f"are right only with the change, and {only_base} only with the recipe (McNemar's "
+            f"exact test: p {_p_text(p)})."
         )
+
+
+def _right_answers(evaluation: Evaluation) -> pd.Series:
+    """Return whether each utterance is classified correctly, by its file and row, sorted."""
+    events = evaluation.events
+    utterance = pd.MultiIndex.from_arrays([events.file, events.rows])
+    return pd.Series(evaluation.answers == events.labels, index=utterance).sort_index()
+
+
+def mcnemar_p(only_one: int, only_other: int) -> float:
+    """Return the p value of McNemar's exact test of two classifiers on the same utterances.
+
+    Parameters
+    ----------
+    only_one, only_other : int
+        Utterances that only the one, or only the other, classifies correctly.
+
+    Returns
+    -------
+    float
+        How often chance alone would divide these utterances so unequally.
+    """
+    n_differing = only_one + only_other
+    return float(stats.binomtest(only_one, n_differing).pvalue) if n_differing else 1.0
+
+
+def _outcome(points: float, p: float) -> str:
+    """Say what a difference in percentage points means."""
+    if points == 0:
+        return "the same as the recipe"
+    unit = "percentage point" if f"{abs(points):.0f}" == "1" else "percentage points"
+    better_or_worse = BETTER if points > 0 else WORSE
+    text = f"{abs(points):.0f} {unit} {better_or_worse}"
+    if p >= SHOWN_P:
+        text += "; this could be chance"
+    return text
+
+
+def _p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def own_change(text: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that the reader has typed.
+
+    Parameters
+    ----------
+    text : str
+        A setting and its value, such as ``beta 0.7``; several are separated by commas.
+    settings : dict
+        All settings, with the recipe's values.
+
+    Returns
+    -------
+    dict
+        Values by the settings' names.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown, fixed in an experiment, or has a value of another type.
+    """
+    change = {}
+    for part in text.split(","):
+        name, _, value = part.replace("=", " ").strip().partition(" ")
+        if not value.strip():
+            raise ValueError(f"{part.strip()!r}: write a setting and its value, such as beta 0.7")
+        if name in FIXED:
+            raise ValueError(f"{name}: an experiment doesn't change it; take another setting")
+        change[name] = literal(value.strip(), settings.get(name))
+    check_parameters(change, settings)
+    return change
 
 
 def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
@@ -218,7 +306,9 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
     n_pressed = 0
     line = f"The recipe as it is: {base:.0f} % after {epochs} epochs."
 
-    def update(change: str = next(iter(changes)), prediction: str = NO_PREDICTION) -> str:
+    def update(
+        change: str = next(iter(changes)), own_value: str = "", prediction: str = NO_PREDICTION
+    ) -> str:
         nonlocal n_pressed, line
         number = button.number if button else n_pressed + 1
         if number == n_pressed:  # another control moved
@@ -226,15 +316,22 @@ def experiment(recipe: Recipe, epochs: int = 10) -> Figure | None:
         n_pressed = number
         if button and prediction == NO_PREDICTION:
             return "First predict: better, about the same or worse than the recipe?"
+        name = own_value.strip() or change
         try:
-            accuracy = runs.train(change, changes[change])
+            settings = own_change(name, recipe.flat()) if own_value.strip() else changes[change]
+            runs.train(name, settings)
         except ValueError as error:  # the recipe leaves no room for it
             return str(error)
-        line = runs.verdict(change, accuracy, base)
+        line = runs.verdict(name)
         if button:
             line += f" You said: {prediction}."
         return line
 
     return explore(
-        runs.figure, update, recorder=button, change=list(changes), prediction=PREDICTIONS
+        runs.figure,
+        update,
+        recorder=button,
+        change=list(changes),
+        own_value="",
+        prediction=PREDICTIONS,
     )

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from shd_helpers.data.datasets import speaker_name
 from shd_helpers.data.shd_file import Utterances, language_classes, used_classes
+from shd_helpers.data.speech import wav
 from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.figures.controls import explore
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
-from shd_helpers.figures.style import DOT, INK, legend_above
+from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
 from shd_helpers.network import surrogates
 from shd_helpers.network.spiking import SpikingNetwork
 
@@ -36,8 +39,7 @@ def downsampling(
     data: Utterances,
     grid: Downsampling,
     language: str,
-    sound: Callable[[str, int, int], bytes | None] | None = None,
-    name_of: Callable[[int], str] = str,
+    dataset: str = "",
 ) -> Figure | None:
     """Show how one utterance is cropped, binned and pooled, with controls.
 
@@ -49,10 +51,8 @@ def downsampling(
         Where the controls start; bins and duration stay.
     language : str
         ``"english"``, ``"german"`` or ``"both"``.
-    sound : callable, optional
-        Takes class, speaker and take; returns the recording as a WAV file.
-    name_of : callable, optional
-        Takes a speaker's number, returns the speaker's name. See `data.speaker_name`.
+    dataset : str
+        The name of the data set. Voices of ``spoken`` have letters, and can be listened to.
 
     Returns
     -------
@@ -60,6 +60,7 @@ def downsampling(
         As `explore` does.
     """
     words = list(used_classes(data.keys, language))
+    name_of = partial(speaker_name, dataset)
     class_of = language_classes(data.keys, language)
     key_of = {words[c]: key for key, c in class_of.items()}
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
@@ -103,6 +104,7 @@ def downsampling(
         axes[0].set_title(f"{len(times):,} spikes")
         axes[1].set_title(f"{fine.n_units} x {fine.n_steps}: {len(binned.steps):,} active")
         axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
+        figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
         return (
             f"{word}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
             f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
@@ -114,7 +116,9 @@ def downsampling(
     return explore(
         figure,
         update,
-        (lambda word, speaker, take, **_: sound(word, speaker, take)) if sound else None,
+        (lambda word, speaker, take, **_: wav(word, speaker, take))
+        if dataset == "spoken"
+        else None,
         word=words,
         speaker=[(name_of(speaker), speaker) for speaker in speakers],
         take=(1, int(takes)),
@@ -160,13 +164,13 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     (curve,) = left.plot(x, x, color="C0", label="smooth curve")
     (derivative,) = left.plot(x, x, color="C1", linestyle="--", label="its derivative")
     left.set(xlabel="membrane potential minus threshold", ylabel="output, derivative")
-    heights, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91), density=True)
+    counts, edges = np.histogram(distance, bins=np.linspace(-3, 1.5, 91))
+    heights = 100 * counts / distance.size
     right.stairs(heights, edges, fill=True, color="0.8", label="membranes")
     passed = right.stairs(heights, edges, fill=True, color="C1", label="times derivative")
-    top = 30 * heights.max()
     middle = (edges[1:] + edges[:-1]) / 2
-    right.set(xlabel="membrane potential minus threshold", ylabel="density", yscale="log")
-    right.set_ylim(1e-5 * top, top)
+    right.set(xlabel="membrane potential minus threshold", ylabel="share of the membranes (%)")
+    right.set_ylim(0, 1.1 * heights.max())
     for axis in (left, right):
         legend_above(axis)
 
@@ -182,6 +186,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
         passed.set_data(heights * surrogates.derivative(surrogate, middle, slope))
         mean = float(shares @ surrogates.derivative(surrogate, potentials, slope))
         typical = float(surrogates.derivative(surrogate, np.array(median), slope))
+        figure.suptitle(f"The median membrane passes on {typical:.4f} of the error", **TITLE)
         return (
             f"{surrogate}, slope {slope:.3g}: over {distance.size:,} membranes the mean derivative "
             f"is {mean:.4f}; at the median membrane, {-median:.2f} below the threshold, it "
@@ -212,7 +217,7 @@ def utterances(
     step_ms : float
         Length of a step, milliseconds.
     name_of : callable, optional
-        As in `downsampling`.
+        Takes a speaker's number, returns the speaker's name; see `data.speaker_name`.
 
     Returns
     -------
@@ -224,6 +229,7 @@ def utterances(
     colors = {"spoken word": "C0", "other word, ahead": "C1"}
     size = events.n_units, events.n_steps
     playback = Playback(network, size, events.class_names, step_ms, colors)
+    title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
     last = -1
 
     def update(
@@ -238,7 +244,9 @@ def utterances(
         if i != last:
             last = i
             playback.load(events, i, word)
-            playback.membranes.set_title(f"spoken: {word}; answer at the end: {answer}")
+            outcome = "correctly" if answer == word else "wrongly"
+            title.set_text(f"A spoken {word} is classified {outcome}, as {answer}")
+            playback.membranes.set_title("output membranes")
         now_ms, leader, score = playback.seek(until_ms)
         kind = "misclassified" if only_misclassified else "all"
         return (

@@ -86,21 +86,21 @@ def say_a_word(
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
     votes = trained.network.readout == "spikes"
     recorder = Recorder() if is_live() else None
+    title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
     last = -1
     line = ""
     is_utterance = False
 
     def listen() -> tuple[str, bool]:
         """Return what there is to say of the last sound, and whether it is an utterance."""
-        sound = wave
-        rate = rate_hz
         if recorder and recorder.trouble:
             return recorder.trouble, False
-        if recorder and recorder.number:
-            sound = np.frombuffer(recorder.sound, np.float32)
-            rate = RATE_HZ
+        is_recorded = recorder is not None and recorder.number > 0
         try:
-            utterance = encode_utterance(sound, rate)
+            if is_recorded:
+                utterance = encode_utterance(np.frombuffer(recorder.sound, np.float32), RATE_HZ)
+            else:
+                utterance = encode_utterance(wave, rate_hz)
         except RecordingError as error:
             return str(error), False
         curve.set_data(np.arange(len(utterance.wave)) / utterance.rate_hz * 1000, utterance.wave)
@@ -112,6 +112,7 @@ def say_a_word(
             f"answer: {answer} ({'most votes' if votes else 'largest mean'})"
         )
         name = trained.name if own else "network"
+        title.set_text(f"The {name} classifies this sound as {answer}")
         line = f"The {name} answers {answer}. {utterance.warning}".rstrip()
         if own:
             events = input_of(own, utterance.times, utterance.units)

@@ -6,12 +6,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from shd_helpers.paths import img_dir
 
 INK = "0.15"
 # spikes
 DOT: dict[str, Any] = {"marker": ".", "markersize": 1.2, "linestyle": "none", "color": INK}
+
+# of a figure, above its panels
+TITLE: dict[str, Any] = {"fontsize": 12, "x": 0.01, "ha": "left"}
 
 # of all that a notebook draws; seaborn takes it, too
 plt.style.use(Path(__file__).with_name("study.mplstyle"))
@@ -38,7 +42,7 @@ def save(figure: Figure, name: str, source: str, title: str = "") -> Figure:
     """
     figure.supxlabel(source, fontsize=8, color="0.4", x=1, ha="right")
     if title:
-        figure.suptitle(title, fontsize=12, x=0.01, ha="left")
+        figure.suptitle(title, **TITLE)
     path = img_dir() / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
@@ -72,3 +76,24 @@ def legend_beside(axis: Axes) -> None:
         Has labeled lines.
     """
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)
+
+
+def point_at(axis: Axes, text: str, tip: tuple[float, float], start: tuple[float, float]) -> None:
+    """Draw an arrow from a text to what a reader must find.
+
+    Parameters
+    ----------
+    axis : Axes
+        Where it is drawn.
+    text : str
+        What is found there.
+    tip : (float, float)
+        The point that the arrow points at, in the axes' units.
+    start : (float, float)
+        Where the text is.
+    """
+    arrow = {"arrowstyle": "->", "color": "C3", "linewidth": 2}
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+    found = axis.annotate(text, tip, start, color="C3", arrowprops=arrow, bbox=box, zorder=5)
+    if found.arrow_patch:  # a white rim keeps it apart from dots, also in gray
+        found.arrow_patch.set_path_effects([withStroke(linewidth=5, foreground="white")])

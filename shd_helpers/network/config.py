@@ -36,8 +36,9 @@ class NetworkConfig:
     beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
     surrogate: str = setting("fast_sigmoid", ())  # one of SURROGATES, or a reference
     slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
-    # class scores: output spikes, or the mean membrane potential
-    readout: str = later("spikes", ("spikes", "membrane"))
+    # class scores: output spikes, the mean membrane potential, or the mean over the steps of the
+    # softmax of the membrane potentials
+    readout: str = later("spikes", ("spikes", "membrane", "softmax"))
     learn_beta: bool = later(False)  # learned per-neuron betas
     learn_threshold: bool = later(False)  # learned per-neuron thresholds, of spiking neurons
     # delayed copies of the input, each 30 ms later and with weights of its own; 1: no delay
@@ -100,6 +101,11 @@ class NetworkConfig:
     def has_own_neurons(self) -> bool:
         """Whether the neurons are the study's own, not a user's."""
         return not is_reference(self.neuron)
+
+    @property
+    def has_silent_outputs(self) -> bool:
+        """Whether the output neurons only accumulate their currents, and never spike."""
+        return self.readout != "spikes"
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:

@@ -111,8 +111,9 @@ def unsupported_reason(model: nn.Module) -> str | None:
 def unsupported_forward(model: nn.Module) -> str | None:
     """Say why a circuit can't compute a network.
 
-    Circuits have layers of `Leaky` neurons that are reset by subtraction, and delays of the input
-    alone. The surrogate doesn't matter, because only the backward pass uses it.
+    Circuits have layers of `Leaky` neurons that are reset by subtraction, delays of the input
+    alone, and the readouts "spikes" and "membrane". The surrogate doesn't matter, because only the
+    backward pass uses it.
 
     Parameters
     ----------
@@ -127,6 +128,8 @@ def unsupported_forward(model: nn.Module) -> str | None:
     if reason := _unsupported_layers(model, (Leaky,)):
         return reason
     assert isinstance(model, SpikingNetwork)
+    if model.readout == "softmax":
+        return "its readout takes the softmax of the membrane potentials in each step"
     for i, delays in enumerate(model.layer_delays[1:], start=2):
         if delays != (0,):
             return f"layer {i} gets copies of the spikes before it that are {delays} steps late"

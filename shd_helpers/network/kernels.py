@@ -127,6 +127,7 @@ class Layer(NamedTuple):
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
+    softmax: int  # 1 if class scores are made of the membranes' softmax in each step, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -930,6 +931,100 @@ def add_neuron_gradients(neurons, mem, t, d):
 
 
 @compiled
+def add_softmax(mem, scores):
+    """Add to the class scores the mean over the steps of the softmax of the output membranes.
+
+    It is multiplied by the number of classes, so that a class which is as probable as any other
+    has the score 1.
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width); row t + 1 is step t.
+    scores : ndarray
+        (classes,) float32, added to.
+    """
+    n_classes = len(scores)
+    shares = np.empty(n_classes)
+    sums = np.zeros(n_classes)
+    for t in range(1, len(mem) - 1):
+        softmax_of_step(mem, t, shares)
+        for c in range(n_classes):
+            sums[c] += shares[c]
+    for c in range(n_classes):
+        scores[c] += np.float32(sums[c] * n_classes / (len(mem) - 2))
+
+
+@compiled
+def softmax_of_step(mem, t, shares):
+    """Write the softmax of the output neurons' membranes in row t.
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width).
+    t : int
+        The row.
+    shares : ndarray
+        Written, (classes,) float64; they add up to 1.
+    """
+    top = mem[t, 0]  # subtracted, so that exp can't overflow
+    for c in range(1, len(shares)):
+        top = max(top, mem[t, c])
+    total = 0.0
+    for c in range(len(shares)):
+        shares[c] = np.exp(np.float64(mem[t, c]) - np.float64(top))
+        total += shares[c]
+    for c in range(len(shares)):
+        shares[c] /= total
+
+
+@compiled
+def repeat_error(output_error, grads):
+    """Write the errors of the output neurons to the rows of `STEPS_TOGETHER` steps.
+
+    Parameters
+    ----------
+    output_error : ndarray
+        dL/dspk of each output neuron, (width,) or more.
+    grads : ndarray
+        Written, (STEPS_TOGETHER or more, width).
+    """
+    for r in range(STEPS_TOGETHER):
+        grads[r] = output_error[: grads.shape[1]]
+
+
+@compiled
+def softmax_back(mem, t, output_error, shares, grads, row):
+    """Write the gradients that come back to the output membranes of row t through the softmax.
+
+    With the shares p of a step and the error e = dL/dp, which is the same in all steps:
+    dL/dU[c] = p[c] (e[c] - sum over k of e[k] p[k]).
+
+    Parameters
+    ----------
+    mem : ndarray
+        The output layer's membranes, (steps + 2, width); this row is still a membrane.
+    t : int
+        The row.
+    output_error : ndarray
+        dL/dp of each class, (classes,) or more.
+    shares : ndarray
+        Space for the shares, (classes,) float64.
+    grads : ndarray
+        Its row is written, (rows, width); columns behind the classes stay.
+    row : int
+        Which row.
+    """
+    softmax_of_step(mem, t, shares)
+    mean_error = 0.0
+    for c in range(len(shares)):
+        mean_error += shares[c] * output_error[c]
+    for c in range(len(shares)):
+        grads[row, c] = np.float32(shares[c] * (output_error[c] - mean_error))
+
+
+@compiled
 def copy_errors(next_layer, t, n_steps, errors):
     """Copy the gradients that come back to a layer's spikes of the step with row t, and before it.
 
@@ -966,7 +1061,8 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
     g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
     dL/dspk[t] is the next layer's g[t] times its weights, added up over the delayed copies of the
-    spikes, or `output_error` for the output layer, where it is the same at all steps. If the layer
+    spikes. In the output layer it is `output_error` at all steps, or what comes back through the
+    softmax of each step (`softmax_back`). If the layer
     learns betas or thresholds, d gets their gradients: what is subtracted at a reset is the
     threshold, and only the moment of the reset is detached. If it adapts, both dL/dspk[t] and g[t]
     also get what comes back through the adaptation.
@@ -997,11 +1093,13 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
+    shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
-        for r in range(STEPS_TOGETHER):
-            grads[r] = output_error[:width]
+        repeat_error(output_error, grads)
     for t in range(n_steps, 0, -1):
         row = (n_steps - t) % STEPS_TOGETHER
+        if layer.softmax:
+            softmax_back(mem, t, output_error, shares, grads, row)
         if not is_output and row == 0:  # for this step and those before it
             copy_errors(next_layer, t, n_steps, errors)
             for low in range(0, len(weights), ROWS_TOGETHER):
@@ -1125,7 +1223,9 @@ def forward(b, batch, network, state, space, results):
         results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
-    if layers[n_layers - 1].surrogate == READOUT:
+    if layers[n_layers - 1].softmax:
+        add_softmax(membranes(layers[n_layers - 1], n_steps, state), scores[b])
+    elif layers[n_layers - 1].surrogate == READOUT:
         mem = membranes(layers[n_layers - 1], n_steps, state)
         scores[b] = mem[1 : n_steps + 1].sum(0)[: scores.shape[1]] / np.float32(n_steps)
 
@@ -1268,6 +1368,8 @@ def work(worker, n_workers, batch, network, results):
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
+                if last_layer.softmax:
+                    error *= np.float32(last_layer.n_neurons)
                 backward(network, state, space, gradients)
 
 

@@ -60,7 +60,7 @@ def own_neurons(
     Leaky
         The neurons.
     """
-    accumulates_only = is_last and config.readout == "membrane"
+    accumulates_only = is_last and config.has_silent_outputs
     threshold = float("inf") if accumulates_only else 1.0
     # The output neurons of an ensemble's members need the same beta: see `network.ensemble`.
     is_member_output = accumulates_only and config.ensemble_size > 1
@@ -104,7 +104,7 @@ def foreign_neurons(
     n : int
         Neurons of the layer.
     accumulates_only : bool
-        Whether they are the output neurons of the readout "membrane".
+        Whether they are output neurons that never spike.
     spike_grad : callable
         The surrogate, as snntorch takes it.
     generator : torch.Generator

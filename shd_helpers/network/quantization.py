@@ -141,17 +141,7 @@ class Quantization:
         list of str
             Each names a setting; empty if a circuit can be made.
         """
-        reasons = []
-        if config.network != "spiking":
-            reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
-        if config.neuron != "leaky":
-            reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
-        if len(config.hidden_sizes) > 1:
-            reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
-        if max(config.hidden_copies) > 1:
-            reasons.append(
-                f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
-            )
+        reasons = _unknown_to_circuits(config)
         if config.ensemble_size > 1 and not config.is_combined:
             reasons.append(
                 f"ensemble_size {config.ensemble_size}: a circuit is an ensemble only of networks "
@@ -347,3 +337,21 @@ class Quantization:
         for (fc, lif), bits in zip(model.layers, bits_by_layer, strict=True):
             whole, scale = self.layer_integers(fc, lif, bits)
             fc.weight.data.copy_(whole * scale[:, None])
+
+
+def _unknown_to_circuits(config: NetworkConfig) -> list[str]:
+    """Return which settings of a single network a circuit doesn't know, each with a reason."""
+    reasons = []
+    if config.network != "spiking":
+        reasons.append(f"network {quoted(config.network)}: a circuit needs spiking neurons")
+    if config.readout == "softmax":
+        reasons.append("readout softmax: a circuit counts spikes or adds up membranes")
+    if config.neuron != "leaky":
+        reasons.append(f"neuron {quoted(config.neuron)}: a circuit has leaky neurons only")
+    if len(config.hidden_sizes) > 1:
+        reasons.append(f"hidden {quoted(config.hidden)}: a circuit has one hidden layer")
+    if max(config.hidden_copies) > 1:
+        reasons.append(
+            f"hidden_delays {quoted(config.hidden_delays)}: a circuit delays its input only"
+        )
+    return reasons

@@ -148,7 +148,14 @@ class SpikingNetwork(nn.Module):
     `Leaky`, follows U[t] = beta U[t-1] + I[t] - threshold (U[t-1] > threshold), and they spike
     where U[t] > threshold. Thresholds are 1 at first. The class scores are the output neurons'
     spike counts. With the readout "membrane" they are the means over the steps of the output
-    neurons' membrane potentials; these neurons never spike.
+    neurons' membrane potentials, and these neurons never spike. With the readout "softmax" they
+    never spike either. The softmax of the membrane potentials then gives each class a share of
+    every step. A class score is the mean of its shares over the steps, times the number of classes,
+    so that 1 is chance. So no single step can decide, however high its membranes are. Hammouamri et
+    al. (2024), "Learning Delays in Spiking Neural Networks using Dilated Convolutions with
+    Learnable Spacings", ICLR, add up the shares of about 100 steps of 10 ms instead. With the more
+    than 300 steps of this study, such sums would be so far apart that their cross-entropy starts at
+    tens of nats.
 
     Parameters
     ----------
@@ -172,7 +179,7 @@ class SpikingNetwork(nn.Module):
     neuron : callable, optional
         ``neuron(n, **options)`` returns n neurons that follow snntorch's convention (see
         `network.neurons`), such as ``lambda n, **options: snn.Synaptic(0.9, 0.8, **options)``. The
-        options are `spike_grad` and, for the output neurons of the readout "membrane",
+        options are `spike_grad` and, for output neurons that never spike,
         ``reset_mechanism="none"`` and an infinite `threshold`. The betas of `config` then have no
         effect. Default: the neurons of `config`.
 
@@ -226,7 +233,7 @@ class SpikingNetwork(nn.Module):
             is_last = i == self.n_layers - 1
             lif: nn.Module
             if neuron:
-                accumulates_only = is_last and config.readout == "membrane"
+                accumulates_only = is_last and config.has_silent_outputs
                 name = f"lif{i + 1}"
                 lif = foreign_neurons(
                     neuron, fc.out_features, accumulates_only, spike_grad, generator, name
@@ -276,7 +283,7 @@ class SpikingNetwork(nn.Module):
     def accumulates_only(lif: snn.Leaky) -> bool:
         """Tell whether a layer's neurons only accumulate their currents: no spike, no reset.
 
-        So do the output neurons of the readout "membrane".
+        So do the output neurons of the readouts "membrane" and "softmax".
 
         Parameters
         ----------
@@ -305,7 +312,11 @@ class SpikingNetwork(nn.Module):
         Tensor
             (batch, classes).
         """
-        return recording.mem.mean(0) if self.readout == "membrane" else recording.spk.sum(0)
+        if self.readout == "membrane":
+            return recording.mem.mean(0)
+        if self.readout == "softmax":
+            return recording.mem.shape[-1] * recording.mem.softmax(-1).mean(0)
+        return recording.spk.sum(0)
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input's delayed copies, which are the inputs of the first layer.

@@ -6,8 +6,10 @@ The names below are imported when they are asked for.
 from lazy_loader import attach
 
 _MODULES = {
+    "class_scores": ("ClassScores", "collect_scores", "mean_of_scores"),
     "evaluation": ("batches", "evaluate", "record_examples", "seen_and_unseen_accuracy"),
     "identity": ("identify_data",),
+    "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
     "pretrained": (
@@ -19,7 +21,14 @@ _MODULES = {
     ),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "classes_in_words", "read_run"),
-    "statistics": ("contrasts", "difference", "holm", "interval", "summarize"),
+    "statistics": (
+        "contrasts",
+        "difference",
+        "holm",
+        "interval",
+        "summarize",
+        "weighted_contrasts",
+    ),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
     "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),

@@ -30,6 +30,8 @@ _USUAL_NAMES = {
     "batch_size": ("batch", "bs", "minibatch", "minibatch_size", "nb_batch", "n_batch"),
     "lr": ("learning_rate", "lrate", "eta", "step_size"),
     "lr_step": ("lr_step_size", "scheduler_step", "lr_decay_step", "decay_every"),
+    "schedule": ("scheduler", "lr_schedule", "lr_scheduler"),
+    "weight_decay": ("decay_weights", "wd", "l2"),
     "seed": ("random_seed", "rng_seed", "random_state", "rng", "manual_seed"),
     "network": ("model", "architecture", "net"),
     "n_delays": ("delays", "num_delays", "nb_delays"),

@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # takes a second to import: see `shd_helpers.hear`
 
 REMEDY = "Run 03_model_training with this run_name"
 WAIT_S = 10.0  # for the lock: a killed notebook's kernel may live on for a moment
+CLASS_SCORES = "class_scores.h5"  # the file of a run's class scores, float32
 PACKAGES = ("torch", "snntorch", "numpy", "h5py", "numba")  # whose versions are recorded
 
 
@@ -268,6 +269,11 @@ class RunWriter:
             "epochs": [],
         }
 
+    @property
+    def folder(self) -> Path:
+        """Return the run folder, which `finish` writes."""
+        return self._folder
+
     def epoch(self, model: Network, metrics: dict) -> None:
         """Record the end of an epoch.
 
@@ -289,6 +295,7 @@ class RunWriter:
         predictions: "pd.DataFrame",
         examples: Mapping[str, Mapping[str, np.ndarray]],
         costs: Mapping[str, float],
+        class_scores: torch.Tensor | None = None,
     ) -> None:
         """Write the run folder of a network that is trained.
 
@@ -304,6 +311,9 @@ class RunWriter:
             From `evaluation.record_examples`.
         costs : mapping
             From `network.costs`.
+        class_scores : Tensor, optional
+            The scores of every class for the utterances of `predictions`, (utterances, classes).
+            Default: the folder has no file of them.
 
         Raises
         ------
@@ -323,6 +333,8 @@ class RunWriter:
             "total": time.perf_counter() - self._start_s,
         }
         json.dumps(self.info, allow_nan=False)  # ValueError, before anything is moved
+        if class_scores is not None and not bool(torch.isfinite(class_scores).all()):
+            raise ValueError(f"{self._folder}: a class score is no finite number")
         unfinished = _beside(self._folder, "unfinished")
         _finish_renaming(self._folder)  # of a run that was killed when it was complete
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -335,6 +347,9 @@ class RunWriter:
         (unfinished / "state_dict.pt").write_bytes(_torch_file(state))
         (unfinished / "examples.h5").write_bytes(_examples_file(examples))
         (unfinished / "weights.h5").write_bytes(_epochs_file(self._weights))
+        if class_scores is not None:
+            scores_file = _hdf5_file({"scores": class_scores.numpy()}, compression="gzip")
+            (unfinished / CLASS_SCORES).write_bytes(scores_file)
         for setting, text in self._objects.items():
             file = read_reference(text).file
             (unfinished / f"{setting}_{file.name}").write_bytes(file.read_bytes())
@@ -652,3 +667,27 @@ def read_predictions(folder: Path, info: Mapping[str, Any]) -> "pd.DataFrame":
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
         table = table.rename(columns={"part": "file"})  # older runs have the first name
         return table.astype({"speaker": np.int64})
+
+
+def read_class_scores(folder: Path, info: Mapping[str, Any]) -> np.ndarray:
+    """Read the class scores of the utterances that a run predicted.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    info : mapping
+        From `read_info`.
+
+    Returns
+    -------
+    ndarray
+        Scores, float32 (utterances, classes), in the order of `read_predictions` and of
+        `class_names_of`.
+
+    Raises
+    ------
+    RunError
+        If the file is missing or damaged. Runs that are older than it lack it.
+    """
+    return _arrays(folder / CLASS_SCORES, info)["scores"]

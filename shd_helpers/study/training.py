@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_settings, setting
+from shd_helpers.checks import check_settings, later, setting
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
@@ -23,15 +23,30 @@ LR_GAMMA = 0.5  # the factor by which the learning rate falls
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of the training: Adam with a learning rate that falls in steps.
+    """Settings of the training; by default, Adam with a learning rate that falls in steps.
 
-    The defaults are the study's. A value out of its range raises a ValueError that names it.
+    The defaults are the study's.
+
+    With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
+    30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
+    number of epochs must be fixed in advance. Adam's first beta falls from 0.95 to 0.85 and rises
+    again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
+    computes it.
+
+    With a weight decay above 0, PyTorch's `AdamW` takes the place of Adam. In each update it
+    multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
+    adaptation aren't decayed, because zero means nothing special for them.
+
+    A value out of its range raises a ValueError that names it.
     """
 
     epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
     batch_size: int = setting(8, (1, 100_000))
-    lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam
-    lr_step: int = setting(10, (1, 100_000))  # epochs after which the learning rate falls to half
+    lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam; of one_cycle the highest one
+    # epochs after which the learning rate falls to half; with one_cycle it counts for nothing
+    lr_step: int = setting(10, (1, 100_000))
+    schedule: str = later("step", ("step", "one_cycle"))  # how the learning rate changes
+    weight_decay: float = later(0.0, (0, 10))  # share of the weights, times lr, taken off
 
     def __post_init__(self) -> None:
         """Check that each value is in its range."""
@@ -48,6 +63,64 @@ class TrainOptions:
     print_epochs: bool = True  # a line for each epoch
 
 
+class Updates:
+    """Updates a network's weights from their gradients, with a learning rate that changes.
+
+    Parameters
+    ----------
+    network : Module
+        The network, whose parameters are updated in place.
+    config : TrainConfig
+        Optimizer and schedule.
+    n_batches : int
+        Updates in an epoch. The last one may have a smaller batch.
+    """
+
+    def __init__(self, network: Network, config: TrainConfig, n_batches: int) -> None:
+        self._is_one_cycle = config.schedule == "one_cycle"
+        self._optimizer = _optimizer_of(network, config)
+        self._scheduler: torch.optim.lr_scheduler.LRScheduler
+        if self._is_one_cycle:
+            self._scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                self._optimizer, config.lr, total_steps=config.epochs * n_batches
+            )
+        else:
+            self._scheduler = torch.optim.lr_scheduler.StepLR(
+                self._optimizer, config.lr_step, LR_GAMMA
+            )
+        self._n_left = config.epochs * n_batches
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update."""
+        return float(self._scheduler.get_last_lr()[0])
+
+    def step(self) -> None:
+        """Update the weights once; called after each batch."""
+        self._optimizer.step()
+        self._n_left -= 1
+        if self._is_one_cycle and self._n_left > 0:  # there is no rate behind the last update
+            self._scheduler.step()
+
+    def end_epoch(self) -> None:
+        """Change a learning rate that changes from epoch to epoch."""
+        if not self._is_one_cycle:
+            self._scheduler.step()
+
+
+def _optimizer_of(network: Network, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer of a network: Adam, or AdamW if weights are decayed."""
+    if config.weight_decay == 0:
+        return torch.optim.Adam(network.parameters(), lr=config.lr)
+    weights = [each for each in network.parameters() if each.dim() > 1]
+    others = [each for each in network.parameters() if each.dim() <= 1]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr)
+
+
 class Metrics(NamedTuple):
     """Loss and accuracy, as means over utterances."""
 
@@ -58,7 +131,7 @@ class Metrics(NamedTuple):
 def train_epoch(
     model: Network,
     events: Events,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Updates,
     config: TrainConfig,
     generator: torch.Generator,
     quantization: Quantization | None = None,
@@ -72,8 +145,8 @@ def train_epoch(
         The network, trained in place.
     events : Events
         The training utterances.
-    optimizer : torch.optim.Optimizer
-        Updates the network's weights.
+    optimizer : torch.optim.Optimizer or Updates
+        Updates the network's weights: its method `step` is called after each batch.
     config : TrainConfig
         Its `batch_size` counts.
     generator : torch.Generator
@@ -168,8 +241,9 @@ def fit(
     Returns
     -------
     list of dict
-        The metrics of each epoch: `epoch` (from 1), `lr`, `train_loss`, `train_accuracy`,
-        `validation_loss` and `validation_accuracy` unless there is no validation, and `wall_s`.
+        The metrics of each epoch: `epoch` (from 1), `lr` (of its first update), `train_loss`,
+        `train_accuracy`, `validation_loss` and `validation_accuracy` unless there is no validation,
+        and `wall_s`.
         Losses are in nats, accuracies fractions.
 
     Raises
@@ -179,19 +253,14 @@ def fit(
     """
     options = options or TrainOptions()
     networks = _trained_apart(model)
-    optimizers = [torch.optim.Adam(network.parameters(), lr=config.lr) for network in networks]
-    schedulers = [
-        torch.optim.lr_scheduler.StepLR(optimizer, config.lr_step, LR_GAMMA)
-        for optimizer in optimizers
-    ]
+    n_batches = -(-len(training) // config.batch_size)
+    updates = [Updates(network, config, n_batches) for network in networks]
     history = []
     for epoch in range(1, config.epochs + 1):
         start_s = time.perf_counter()
-        rate = float(schedulers[0].get_last_lr()[0])
+        rate = updates[0].rate
         quantization = _quantization_of(options, config.epochs - epoch)
-        trained = _train_each(
-            networks, optimizers, training, config, generator, options, quantization
-        )
+        trained = _train_each(networks, updates, training, config, generator, options, quantization)
         if isinstance(model, SpikingNetwork) and model.ensemble_members:
             combine_members(model)
         metrics = {
@@ -207,8 +276,8 @@ def fit(
             metrics["validation_loss"] = validated.loss
             metrics["validation_accuracy"] = validated.accuracy
         _check_finite(model, metrics, rate)
-        for scheduler in schedulers:
-            scheduler.step()
+        for of_network in updates:
+            of_network.end_epoch()
         metrics["wall_s"] = time.perf_counter() - start_s
         history.append(metrics)
         if on_epoch:
@@ -240,7 +309,7 @@ def _quantization_of(options: TrainOptions, n_left: int) -> Quantization | None:
 
 def _train_each(
     networks: Sequence[Network],
-    optimizers: Sequence[torch.optim.Optimizer],
+    updates: Sequence[Updates],
     training: Events,
     config: TrainConfig,
     generator: torch.Generator,
@@ -250,10 +319,12 @@ def _train_each(
     """Train each network for one epoch; return the means of their metrics."""
     augment = options.augmentation
     metrics = []
-    for network, optimizer in zip(networks, optimizers, strict=True):
+    for network, of_network in zip(networks, updates, strict=True):
         events = augment(training, generator) if augment else training
         metrics.append(
-            train_epoch(network, events, optimizer, config, generator, quantization, options.engine)
+            train_epoch(
+                network, events, of_network, config, generator, quantization, options.engine
+            )
         )
     return Metrics(*np.mean(metrics, axis=0).tolist())
 

@@ -29,6 +29,7 @@ from shd_helpers.files import is_disk_full
 from shd_helpers.objects import ObjectError, parse_reference
 from shd_helpers.paths import folder_variables
 from shd_helpers.study.behavior import BehaviorError, check_code
+from shd_helpers.study.class_scores import save_scores, scored_hashes
 from shd_helpers.study.identity import identify_objects, references, run_hash
 from shd_helpers.study.notebooks import NotebookError, execute_run, execution_lock
 from shd_helpers.study.object_samples import (
@@ -42,6 +43,7 @@ from shd_helpers.study.object_samples import (
 )
 from shd_helpers.study.predictions import predicted_hashes, save_predictions
 from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import CLASS_SCORES
 from shd_helpers.study.tables import (
     DATA,
     EVIDENCE,
@@ -224,7 +226,8 @@ def missing(
     rows = read_rows(sweep.table)
     rows = rows[rows.status == "done"]
     in_table = set(zip(rows.run_name, rows.hash, strict=True))
-    predicted = predicted_hashes(sweep.predictions) if sweep.predictions else None
+    kept = _kept_hashes(sweep)
+    needed = _needed_files(sweep)
     collected: dict[RunSpec, Measured] = {}
     todo: dict[RunSpec, bool] = {}
     if runs is None:
@@ -234,16 +237,16 @@ def missing(
         if is_wanted_again:
             todo[run] = True
             continue
-        has_predictions = predicted is None or run.hash in predicted
-        if has_predictions and (run.run_name, run.hash) in in_table:
+        is_kept = kept is None or run.hash in kept
+        if is_kept and (run.run_name, run.hash) in in_table:
             continue
         measured = finished_run(run.folder, run.hash)
         if measured is None:
             todo[run] = False  # another sweep may finish its folder meanwhile, which counts
-        elif predicted is None or (run.folder / "predictions.csv").is_file():
+        elif all((run.folder / name).is_file() for name in needed):
             collected[run] = measured
         else:
-            todo[run] = True  # its folder lacks the predictions
+            todo[run] = True  # its folder lacks the predictions or the class scores
     if len(todo) < len(runs):
         try:
             check_code()
@@ -254,6 +257,29 @@ def missing(
         store_predictions(sweep, collected)
     by_seed = sorted(todo.items(), key=lambda item: item[0].parameters["seed"])
     return dict(by_seed), len(collected)
+
+
+def _kept_hashes(sweep: Sweep) -> set[str] | None:
+    """Return the hashes of runs whose predictions and scores are saved, as far as they are wanted.
+
+    None, if the sweep saves neither.
+    """
+    saved = []
+    if sweep.predictions:
+        saved.append(predicted_hashes(sweep.predictions))
+    if sweep.scores:
+        saved.append(scored_hashes(sweep.scores))
+    return set.intersection(*saved) if saved else None
+
+
+def _needed_files(sweep: Sweep) -> list[str]:
+    """Return the files of a run folder from which a sweep saves what runs predicted and scored."""
+    names = []
+    if sweep.predictions or sweep.scores:
+        names.append("predictions.csv")
+    if sweep.scores:
+        names.append(CLASS_SCORES)
+    return names
 
 
 def store(sweep: Sweep, results: Results) -> None:
@@ -272,18 +298,22 @@ def store(sweep: Sweep, results: Results) -> None:
 
 
 def store_predictions(sweep: Sweep, done: Iterable[RunSpec]) -> None:
-    """Save the predictions of runs that ended well beside the table, if the sweep asks for it.
+    """Save predictions and class scores of runs that ended well, if the sweep asks for them.
 
     Parameters
     ----------
     sweep : Sweep
         The sweep.
     done : iterable of RunSpec
-        Runs whose folders have predictions.
+        Runs whose folders have them.
     """
+    folders = {run.hash: run.folder for run in done}
     if sweep.predictions:
         with _as_sweep_error(sweep.predictions):
-            save_predictions(sweep.predictions, {run.hash: run.folder for run in done})
+            save_predictions(sweep.predictions, folders)
+    if sweep.scores:
+        with _as_sweep_error(sweep.scores):
+            save_scores(sweep.scores, folders)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ Such a file, ``sweeps/widths.yaml``, says so (YAML 1.2, so ``5e-4`` is a number 
         narrow: {n_hidden: 64}
         wide: {n_hidden: 512, lr: 5e-4}
     seeds: {wide: [0, 1], others: [0]}       # or one list for all
-    keep_predictions: true                   # may be left out, and so may `plan`
+    keep_predictions: true                   # may be left out, as `keep_scores` and `plan` may
 
 Each combination of values is a *configuration*, and each configuration with a seed is a run:
 
@@ -57,6 +57,7 @@ from shd_helpers.paths import (
     runs_dir,
 )
 from shd_helpers.small import is_small, small_version
+from shd_helpers.study.class_scores import scores_path
 from shd_helpers.study.identity import identify_data, references, run_hash
 from shd_helpers.study.parameters import as_run_name, check_parameters, literal, notebook_parameters
 from shd_helpers.study.predictions import predictions_path
@@ -80,8 +81,8 @@ _REQUIRED: dict[str, Any] = {
     "grid": dict,
     "seeds": (list, dict),
 }
-_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "plan": dict}
-_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "plan": {}}
+_OPTIONAL: dict[str, Any] = {"keep_predictions": bool, "keep_scores": bool, "plan": dict}
+_DEFAULTS: dict[str, Any] = {"keep_predictions": False, "keep_scores": False, "plan": {}}
 _TYPE_NAMES: dict[Any, str] = {
     str: "text",
     dict: "mapping",
@@ -120,6 +121,7 @@ class Sweep:
     runs: list[RunSpec]
     table: Path
     predictions: Path | None  # the file of the runs' predictions, if they are saved
+    scores: Path | None = None  # the file of the runs' class scores, if they are saved
     first_columns: tuple[str, ...] = ()  # of the table; in the committed tables they aren't moved
 
 
@@ -326,9 +328,15 @@ def read_sweep(name: str | Path, overrides: Mapping[str, object] | None = None) 
     _check_runs(path, notebook, runs)
     is_own = path.resolve().parent != SWEEPS
     table = _tables_dir(is_own) / f"{full_name}.csv"
-    predictions = predictions_path(table) if content["keep_predictions"] else None
-    first_columns = _varying(grid) if is_own else ()
-    return Sweep(full_name, notebook, runs, table, predictions, first_columns)
+    return Sweep(
+        full_name,
+        notebook,
+        runs,
+        table,
+        predictions=predictions_path(table) if content["keep_predictions"] else None,
+        scores=scores_path(table) if content["keep_scores"] else None,
+        first_columns=_varying(grid) if is_own else (),
+    )
 
 
 def _sweep_file(name: str | Path) -> Path:

@@ -1,8 +1,9 @@
-"""Run the code blocks of a page in their order, as a reader would who copies them."""
+"""Run the code blocks of pages in their order, as a reader would who copies them."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +31,13 @@ def blocks_of(page: Path) -> list[Block]:
     return blocks
 
 
-def run_page(page: Path, folder: Path, environment: dict[str, str]) -> str:
-    """Write a page's files and run its Python blocks, in one process; return what it printed."""
+def run_pages(pages: Sequence[Path], folder: Path, environment: dict[str, str]) -> str:
+    """Write the files of pages and run their Python blocks; return what they printed.
+
+    All blocks run in one process, because a page may continue another one.
+    """
     script = []
-    for block in blocks_of(page):
+    for block in (block for page in pages for block in blocks_of(page)):
         if block.file:  # written when its turn comes
             script.append(f"open({block.file!r}, 'w').write({block.code!r})")
         elif block.language == "python":

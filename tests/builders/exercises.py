@@ -22,21 +22,29 @@ def cells(tag):
     }
 
 
-def defined(source):
-    """Return the function of a cell; its text can be looked up, as a notebook's can."""
+def defined(source, **given):
+    """Return the function or class of a cell; its text can be looked up, as a notebook's can."""
     file = f"<cell {hash(source)}>"
-    names = dict(NAMES)
+    names = {"__name__": "__main__"} | NAMES | given
+    before = {*names, "__builtins__"}
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     exec(compile(source, file, "exec"), names)
-    (function,) = (value for name, value in names.items() if name not in {*NAMES, "__builtins__"})
+    (function,) = (value for name, value in names.items() if name not in before)
     return function
 
 
-SOLUTIONS = {
-    solution.__name__.removesuffix("_solution"): solution
-    for sources in cells("solution").values()
-    for solution in map(defined, sources)
-}
+def solutions():
+    """Return the notebooks' solutions by the exercise's name; later ones may use `lif`."""
+    found = {}
+    for sources in cells("solution").values():
+        for source in sources:
+            given = {"lif": found["lif"]} if "lif" in found else {}
+            solution = defined(source, **given)
+            found[solution.__name__.removesuffix("_solution")] = solution
+    return found
+
+
+SOLUTIONS = solutions()
 
 
 UNTOUCHED = {

@@ -1,0 +1,409 @@
+"""Write results/networks/README.md: a card for each kind of pretrained network.
+
+``python -m scripts.model_cards`` writes the page anew from the committed tables. It computes
+nothing that isn't in them.
+"""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from scripts.accepted import on_heidelberg_digits, on_other_corpus
+from shd_helpers.command import run
+from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.files import atomic
+from shd_helpers.paths import ROOT, results_dir
+from shd_helpers.study import speaker_accuracies, summarize
+from shd_helpers.study.predictions import collect_predictions
+from shd_helpers.study.tables import read_table
+
+PAGE = ROOT / "results" / "networks" / "README.md"
+ONLY_IN_TEST = (4, 5)  # speakers of the official split who are only in the test file
+NOT_USED = (4, 5, 6, 7, 10, 11)  # not used in the last selection: see results/README.md
+
+
+class Card(NamedTuple):
+    """What is said about one kind of pretrained network."""
+
+    name: str
+    is_for_use: bool  # trained on all twelve speakers
+    intended_use: str
+    network: str
+    limits: str
+
+
+CARDS = (
+    Card(
+        "reference",
+        True,
+        "Recognizing English or German digits, with the option to abstain. `make hear` and "
+        "`Listener` use it by default.",
+        "An ensemble of four spiking networks with shared weights, delays, learned per-neuron "
+        "time constants and thresholds, and a readout from membrane potentials. 20 classes.",
+        "It needs about eight times the accumulates of *small*. Its limit for the confidence was "
+        "found with networks of ten classes, and keeps its promise on `hd` only.",
+    ),
+    Card(
+        "small",
+        True,
+        "Recognizing digits with few parameters. The circuit in "
+        "[results/circuit](../circuit/README.md) is this network.",
+        "One network of the kind of which *reference* has four, with half of the neurons. "
+        "20 classes.",
+        "It is less accurate than *reference* on recordings of another corpus.",
+    ),
+    Card(
+        "reference_0 to reference_4",
+        False,
+        "Repeating SHD's benchmark: *reference*, trained on the official training file.",
+        "As *reference*. One file for each of five seeds.",
+        "It has no limit for the confidence, so it answers everything.",
+    ),
+    Card(
+        "small_0 to small_4",
+        False,
+        "Repeating SHD's benchmark: *small*, trained on the official training file.",
+        "As *small*. One file for each of five seeds.",
+        "It has no limit for the confidence, so it answers everything.",
+    ),
+    Card(
+        "study_0 to study_4",
+        False,
+        "The study's network, to look at what it learned. Don't use it to recognize digits: it is "
+        "less accurate than the others.",
+        "183 inputs, 256 hidden and 10 output neurons, spike counts. English. One file for each of "
+        "five seeds.",
+        "It has no limit for the confidence, so it answers everything, also German digits.",
+    ),
+    Card(
+        "circuit_0 to circuit_4",
+        False,
+        "The circuit in [results/circuit_study](../circuit_study/README.md), which is `circuit_0`. "
+        "This seed was fixed beforehand, and is the best of the five.",
+        "As *study*, with shift and stretch augmentation. The last ten epochs are "
+        "quantization-aware: 3-bit and 8-bit weights, 12-bit membrane potentials. English.",
+        "It has no limit for the confidence, so it answers everything, also German digits.",
+    ),
+)
+
+INTRODUCTION = """\
+# Pretrained networks
+
+These networks were trained by the study. `load_pretrained("small")` loads one, and `Listener` \
+classifies a sound with one:
+
+```python
+from shd_helpers import Listener
+
+print(Listener("reference", language="english").hear("digit.wav"))
+```
+
+@OVERVIEW@
+
+*Tested on no speaker* means that all twelve speakers trained the network. Its accuracy must be \
+inferred from networks of the same settings that were tested on held-out speakers.
+
+## All networks
+
+* **Training data.** The [Heidelberg Digits](../../docs/data_card.md), encoded as spikes by a \
+model of the inner ear. *reference* and *small* were trained on all twelve speakers, and the \
+others on the ten speakers of the official training file. For *reference*, *small* and their \
+seeds 0 to 4, one [augmented copy](../../docs/data.md#augmented-recordings) of each recording was \
+added. The settings are in [networks.yaml](../../sweeps/networks.yaml) and \
+[benchmark.yaml](../../sweeps/benchmark.yaml).
+* **Groups of speakers.** We report accuracy for seen and unseen speakers, and for each language \
+where a network has both. The data set has more information about its speakers, such as age and \
+gender. We don't use it, and twelve people are too few for such groups.
+* **Limits.** Twelve people recorded digits in a studio. These networks can't recognize other \
+words. A sound that is no digit also gets a class, unless the network abstains. Don't use them \
+where a wrong answer can harm somebody. [The data card](../../docs/data_card.md) lists other limits.
+* **License.** The weights have the study's [MIT license](../../LICENSE). The recordings are by \
+B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, [The Heidelberg Spiking Data \
+Sets](https://doi.org/10.1109/TNNLS.2020.3044364) (2022), \
+[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). They were turned into spikes, and \
+augmented. Please name this source.
+
+± is a 95 % interval over speakers and seeds.
+"""
+CLOSING = """\
+## How the files were made
+
+`python -m scripts.networks study 'sweeps/networks_hd/model=study,*'` saved the study's networks, \
+and likewise `circuit`, `reference` and `small`. For the benchmark's networks the last word is \
+`'sweeps/benchmark_hd/model=small,*'`, and likewise `reference`. `python -m scripts.model_cards` \
+writes this page.
+"""
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage with one decimal.
+
+    Parameters
+    ----------
+    fraction : float
+        0 to 1.
+
+    Returns
+    -------
+    str
+        Such as ``92.2 %``.
+    """
+    return f"{100 * fraction:.1f} %"
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Return a table in Markdown.
+
+    Parameters
+    ----------
+    header : tuple of str
+        Names of the columns.
+    rows : list of tuple of str
+        Cells.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, *rows)]
+    return [lines[0], "|" + "---|" * len(header), *lines[1:]]
+
+
+def with_interval(rows: pd.DataFrame, column: str) -> str:
+    """Return a mean over speakers and seeds with its interval.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        From `speaker_accuracies`, of one model.
+    column : str
+        ``test_seen`` or ``test_unseen``.
+
+    Returns
+    -------
+    str
+        In percent.
+    """
+    row = summarize(rows, "input", over="speaker").iloc[0]
+    return f"{row[column]:.1f} ± {row[f'{column}_ci95']:.1f} %"
+
+
+def held_out_accuracies(model: str) -> list[str]:
+    """Return the table of accuracies of a model with each speaker held out.
+
+    Parameters
+    ----------
+    model : str
+        ``reference`` or ``small``.
+
+    Returns
+    -------
+    list of str
+        Lines in Markdown.
+    """
+    rows = speaker_accuracies("reference_hd", "model").query("input == @model")
+    six = rows[rows.speaker.isin(NOT_USED)]
+    of_speaker = rows.groupby("speaker").test_unseen_accuracy.mean()
+    pair = of_speaker[[*ONLY_IN_TEST]].mean()
+    others = of_speaker[[speaker for speaker in NOT_USED if speaker not in ONLY_IN_TEST]].mean()
+    worst = of_speaker.idxmin()
+    return table(
+        ("speakers", "accuracy"),
+        [
+            ("seen", with_interval(rows, "test_seen")),
+            ("unseen, all twelve", with_interval(rows, "test_unseen")),
+            (
+                "unseen, the [six](../README.md#the-six-speakers) not used in the last selection",
+                with_interval(six, "test_unseen"),
+            ),
+            ("of these, 4 and 5", percent(pair)),
+            ("of these, 6, 7, 10 and 11", percent(others)),
+            (f"unseen, the worst (speaker {worst})", percent(of_speaker[worst])),
+        ],
+    )
+
+
+def accepted_answers(model: str) -> list[str]:
+    """Return the table of how many answers a model gives, and how many of them are right.
+
+    Parameters
+    ----------
+    model : str
+        ``reference`` or ``small``.
+
+    Returns
+    -------
+    list of str
+        Lines in Markdown.
+    """
+    answers = pd.read_csv(results_dir() / "accepted.csv").query("network == @model")
+    all_right = pd.read_csv(results_dir() / "other_microphones.csv").query("network == @model")
+    elsewhere = on_other_corpus(answers)
+    on_hd = on_heidelberg_digits(model)
+    without = speaker_accuracies("reference_hd", "model").query("input == @model")
+    return table(
+        ("utterances", "answered", "of these right", "right if it answers all"),
+        [
+            (
+                "`hd`, unseen speakers, English",
+                percent(on_hd.share_accepted),
+                percent(on_hd.accuracy),
+                percent(without.test_unseen_accuracy.mean()),
+            ),
+            (
+                "Free Spoken Digit Dataset, 100 recordings, 5 speakers",
+                percent(elsewhere.share_accepted),
+                percent(elsewhere.accuracy),
+                percent((all_right.label == all_right.predicted).mean()),
+            ),
+        ],
+    )
+
+
+def benchmark_accuracies(model: str) -> list[str]:
+    """Return the table of the benchmark's accuracies by seed, group of speakers and language.
+
+    Parameters
+    ----------
+    model : str
+        ``reference`` or ``small``.
+
+    Returns
+    -------
+    list of str
+        Lines in Markdown.
+    """
+    runs = read_table("benchmark_hd").query("model == @model").sort_values("seed")
+    predictions = collect_predictions("benchmark_hd")
+    rows = []
+    for one in runs.itertuples():
+        answers = predictions[predictions["hash"] == one.hash]
+        is_right = answers.label == answers.predicted
+        is_german = answers.label.isin(LANGUAGES["german"])
+        groups = (is_right, is_right[answers.seen], is_right[~answers.seen])
+        languages = (is_right[~is_german], is_right[is_german])
+        shares = [percent(right.mean()) for right in (*groups, *languages)]
+        rows.append((f"`{model}_{one.seed}`", *shares))
+    header = ("network", "all", "seen speakers", "speakers 4 and 5, unseen", "English", "German")
+    return table(header, rows)
+
+
+def split_accuracies(model: str) -> list[str]:
+    """Return the table of accuracies of English networks on the official test file.
+
+    Parameters
+    ----------
+    model : str
+        ``study`` or ``circuit``.
+
+    Returns
+    -------
+    list of str
+        Lines in Markdown.
+    """
+    runs = read_table("networks_hd").query("model == @model").sort_values("seed")
+    elsewhere = pd.read_csv(results_dir() / "other_microphones.csv")
+    is_right = elsewhere.label == elsewhere.predicted
+    of_network = is_right.groupby(elsewhere.network).mean()
+    is_circuit = model == "circuit"
+    rows = []
+    for one in runs.itertuples():
+        name = f"{model}_{one.seed}"
+        shares = [one.test_accuracy, one.test_seen_accuracy, one.test_unseen_accuracy]
+        shares.append(one.integer_test_unseen_accuracy if is_circuit else of_network[name])
+        rows.append((f"`{name}`", *map(percent, shares)))
+    last = "4 and 5, in integers" if is_circuit else "Free Spoken Digit Dataset"
+    return table(("network", "all", "seen speakers", "speakers 4 and 5, unseen", last), rows)
+
+
+def numbers(card: Card) -> list[str]:
+    """Return the lines with the accuracies of a card.
+
+    Parameters
+    ----------
+    card : Card
+        One of `CARDS`.
+
+    Returns
+    -------
+    list of str
+        Lines in Markdown.
+    """
+    model = card.name.split("_")[0]
+    if card.is_for_use:
+        return [
+            "Accuracy of networks with the same settings, but ten English classes, with each "
+            "speaker held out in turn (three seeds):",
+            "",
+            *held_out_accuracies(model),
+            "",
+            "Coverage and accuracy of accepted answers. On `hd`, each speaker's limit was found on "
+            "the other eleven. On the other corpus, the pretrained network itself was tried:",
+            "",
+            *accepted_answers(model),
+        ]
+    if model in ("reference", "small"):
+        return ["Accuracy on the official test file, 20 classes:", "", *benchmark_accuracies(model)]
+    return ["Accuracy on English digits of the official test file:", "", *split_accuracies(model)]
+
+
+def parameters_of(card: Card) -> str:
+    """Return how many parameters a card's networks have.
+
+    Parameters
+    ----------
+    card : Card
+        One of `CARDS`.
+
+    Returns
+    -------
+    str
+        With a comma between thousands.
+    """
+    model = card.name.split("_")[0]
+    is_benchmark = not card.is_for_use and model in ("reference", "small")
+    runs = read_table("benchmark_hd" if is_benchmark else "networks_hd")
+    (count,) = runs[runs.model == model].parameters.unique()
+    return f"{count:,.0f}"
+
+
+def render() -> str:
+    """Write the page.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    overview = []
+    for card in CARDS:
+        anchor = card.name.replace(" ", "-")
+        tested = "no speaker" if card.is_for_use else "the official test file"
+        classes = "10" if card.name.startswith(("study", "circuit")) else "20"
+        link = f"[{card.name}](#{anchor})"
+        overview.append((link, classes, parameters_of(card), tested))
+    header = ("card", "classes", "parameters", "tested on")
+    lines = [INTRODUCTION.replace("@OVERVIEW@", "\n".join(table(header, overview)))]
+    for card in CARDS:
+        lines += [
+            f"## {card.name}",
+            "",
+            f"* **Intended use.** {card.intended_use}",
+            f"* **Network.** {card.network} {parameters_of(card)} parameters.",
+            f"* **Limits.** {card.limits}",
+            "",
+            *numbers(card),
+            "",
+        ]
+    return "\n".join([*lines, CLOSING])
+
+
+def main() -> None:
+    """Write the page to results/networks/README.md."""
+    with atomic(PAGE) as unfinished:
+        unfinished.write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,316 @@
+"""Four networks that don't learn: the reader finds out why, and mends them.
+
+Each network differs from a healthy one in one setting of `Settings`. A diagnosis is checked by an
+experiment: the network gets the healthy value of the setting that the reader names, and is trained
+again. If it learns then, the diagnosis was right.
+"""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from scipy import stats
+
+from shd_helpers.events import Events
+from shd_helpers.figures.style import DOT, INK, legend_above
+from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
+from shd_helpers.study.evaluation import evaluate
+from shd_helpers.study.training import TrainConfig, fit
+
+MOST_TRAINING = 100  # utterances: few enough to train a network in seconds
+EPOCHS = 12
+SHOWN_P = 0.001  # guessing must be this unlikely before a network counts as one that learns
+N_MEMBRANES = 3  # hidden neurons whose membranes are drawn
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the broken networks differ in; the defaults are healthy.
+
+    Parameters
+    ----------
+    threshold : float
+        Of the hidden neurons.
+    hidden_bias : float
+        Current that each hidden neuron gets at every step, at the start of the training.
+    lr : float
+        Learning rate of Adam.
+    labels : str
+        ``true``, or ``shuffled``: each training utterance has the label of another one.
+    """
+
+    threshold: float = 1.0
+    hidden_bias: float = 0.0
+    lr: float = 2e-3
+    labels: str = "true"
+
+
+BROKEN = {
+    "A": Settings(hidden_bias=2.0),
+    "B": Settings(labels="shuffled"),
+    "C": Settings(threshold=500.0),
+    "D": Settings(lr=1.0),
+}
+SETTINGS = tuple(field.name for field in fields(Settings))
+HINTS = {
+    "A": "Look at the raster: which neurons spike before the first input, and after the last?",
+    "B": "The training loss falls, so spikes, gradients and updates work. What is learned that "
+    "doesn't help with the validation utterances?",
+    "C": "Look at the raster, which is empty, and at the distance of the membranes from the "
+    "dashed line.",
+    "D": "Raster and membranes look healthy before the training. How does the training loss after "
+    "the first epoch compare with guessing? What could make a few updates so harmful?",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network that was trained for a few epochs, and what it did.
+
+    Parameters
+    ----------
+    settings : Settings
+        With which it was trained.
+    hidden_spk, hidden_mem : (steps, neurons) array
+        Spikes and membrane potentials of the hidden neurons for one utterance before the training.
+    train_loss, validation_loss : sequence of float
+        After each epoch.
+    n_right, n_validation : int
+        Validation utterances that are classified correctly at the end, and all of them.
+    n_classes : int
+        Classes to choose from.
+    step_ms : float
+        Length of a step.
+    """
+
+    settings: Settings
+    hidden_spk: np.ndarray
+    hidden_mem: np.ndarray
+    train_loss: list[float]
+    validation_loss: list[float]
+    n_right: int
+    n_validation: int
+    n_classes: int
+    step_ms: float
+
+    @property
+    def learns(self) -> bool:
+        """Whether the network is better than guessing, by its accuracy and by its loss."""
+        test = stats.binomtest(
+            self.n_right, self.n_validation, 1 / self.n_classes, alternative="greater"
+        )
+        return bool(test.pvalue < SHOWN_P and self.validation_loss[-1] < np.log(self.n_classes))
+
+    def __str__(self) -> str:
+        """Return the accuracy, and whether that is learning."""
+        accuracy = f"{100 * self.n_right / self.n_validation:.0f} %"
+        guessing = f"{100 / self.n_classes:.0f} %"
+        verdict = "it learns" if self.learns else "it doesn't learn"
+        return (
+            f"{accuracy} of {self.n_validation} validation utterances with a loss of "
+            f"{self.validation_loss[-1]:.2f}, where guessing has {guessing} and "
+            f"{np.log(self.n_classes):.2f}: {verdict}"
+        )
+
+
+def train(settings: Settings, training: Events, validation: Events, seed: int = 0) -> Trial:
+    """Train the study's network for a few epochs, with settings that may be broken.
+
+    Parameters
+    ----------
+    settings : Settings
+        What may be broken.
+    training, validation : Events
+        The utterances; of `training` at most `MOST_TRAINING` are used.
+    seed : int
+        Of the initial weights, the order of the utterances and the shuffled labels.
+
+    Returns
+    -------
+    Trial
+        What the network did before, during and after the training.
+    """
+    rng = np.random.default_rng(seed)
+    few = training.take(rng.permutation(len(training))[:MOST_TRAINING])
+    if settings.labels == "shuffled":
+        few = replace(few, labels=rng.permutation(few.labels))
+    generator = torch.Generator().manual_seed(seed)
+    config = NetworkConfig(readout="membrane")
+    sizes = training.n_units, config.n_hidden, len(training.class_names)
+    model = SpikingNetwork(sizes, config, generator, training.step_ms)
+    fc1, lif1 = model.layers[0]
+    with torch.no_grad():
+        lif1.threshold.fill_(settings.threshold)
+        fc1.bias.fill_(settings.hidden_bias)
+    recording = engine.record(model, validation, np.array([0]))
+    plan = TrainConfig(epochs=EPOCHS, batch_size=8, lr=settings.lr, lr_step=EPOCHS)
+    with contextlib.redirect_stdout(io.StringIO()):  # one line for each epoch
+        history = fit(model, few, validation, plan, generator)
+    evaluation = evaluate(model, validation)
+    return Trial(
+        settings=settings,
+        hidden_spk=recording.hidden_spk[0][:, 0].numpy() > 0,
+        hidden_mem=recording.hidden_mem[0][:, 0].numpy(),
+        train_loss=[epoch["train_loss"] for epoch in history],
+        validation_loss=[epoch["validation_loss"] for epoch in history],
+        n_right=int((evaluation.answers == validation.labels).sum()),
+        n_validation=len(validation),
+        n_classes=len(training.class_names),
+        step_ms=training.step_ms,
+    )
+
+
+class BrokenNetworks:
+    """Four networks that don't learn, trained for a few epochs, and what the reader says of them.
+
+    Each network is trained when the object is made, and a line is printed for it.
+
+    Parameters
+    ----------
+    training, validation : Events
+        The utterances.
+    """
+
+    def __init__(self, training: Events, validation: Events) -> None:
+        self._training = training
+        self._validation = validation
+        self.trials: dict[str, Trial] = {}
+        for name, settings in BROKEN.items():
+            self.trials[name] = train(settings, training, validation)
+            print(f"network {name}: {self.trials[name]}")
+
+    def draw(self) -> Figure:
+        """Draw raster, membranes and losses, one row for each network.
+
+        Returns
+        -------
+        Figure
+            Closed, so that a notebook shows it once.
+        """
+        figure = draw(self.trials)
+        plt.close(figure)
+        return figure
+
+    def check(self, faults: Mapping[str, str | None]) -> None:
+        """Mend the setting that the reader suspects in each network, and print whether it learns.
+
+        Parameters
+        ----------
+        faults : mapping of str to str
+            For each network the name of a setting, or None if there is no answer yet.
+        """
+        check(faults, self._training, self._validation)
+
+
+def draw(trials: Mapping[str, Trial]) -> Figure:
+    """Draw raster, membranes and losses of networks, one row for each.
+
+    Parameters
+    ----------
+    trials : mapping of str to Trial
+        By the network's name.
+
+    Returns
+    -------
+    Figure
+        Rasters and membranes are those of one utterance before the training.
+    """
+    figure, axes = plt.subplots(
+        len(trials), 3, figsize=(11, 2.2 * len(trials)), squeeze=False, sharex="col"
+    )
+    for row, (name, trial) in zip(axes, trials.items(), strict=True):
+        _draw_raster(row[0], trial)
+        row[0].set_ylabel(f"network {name}\nhidden neuron")
+        _draw_membranes(row[1], trial)
+        _draw_losses(row[2], trial)
+    axes[0, 0].set_title("hidden spikes before training", loc="left")
+    legend_above(axes[0, 1], "hidden membranes")
+    legend_above(axes[0, 2], "")
+    axes[-1, 0].set_xlabel("time (ms)")
+    axes[-1, 1].set_xlabel("time (ms)")
+    axes[-1, 2].set_xlabel("epoch")
+    figure.suptitle("Four networks that don't learn, each for a reason of its own")
+    return figure
+
+
+def _draw_raster(axis: Axes, trial: Trial) -> None:
+    steps, neurons = np.nonzero(trial.hidden_spk)
+    n_steps, n_neurons = trial.hidden_spk.shape
+    axis.plot(steps * trial.step_ms, neurons, **DOT | {"markersize": 1})
+    axis.set(xlim=(0, n_steps * trial.step_ms), ylim=(0, n_neurons))
+
+
+def _draw_membranes(axis: Axes, trial: Trial) -> None:
+    time_ms = trial.step_ms * np.arange(len(trial.hidden_mem))
+    for neuron in range(N_MEMBRANES):
+        axis.plot(time_ms, trial.hidden_mem[:, neuron], "-", linewidth=0.8)
+    threshold = trial.settings.threshold
+    axis.axhline(threshold, color=INK, linestyle="--", linewidth=1, label="threshold")
+    axis.set(xlim=(0, time_ms[-1]), ylabel="membrane")
+    lowest, highest = axis.get_ylim()
+    axis.set_ylim(min(0, lowest), highest)  # so that the threshold is in the picture
+
+
+def _draw_losses(axis: Axes, trial: Trial) -> None:
+    epochs = range(1, 1 + len(trial.train_loss))
+    axis.plot(epochs, trial.train_loss, label="training")
+    axis.plot(epochs, trial.validation_loss, label="validation")
+    guessing = np.log(trial.n_classes)
+    axis.axhline(guessing, color=INK, linestyle=":", linewidth=1, label="guessing")
+    # at least a decade: a loss that hardly moves shall look flat
+    largest = max(10.0, 1.3 * max(*trial.train_loss, *trial.validation_loss))
+    smallest = min(1.0, *trial.train_loss, *trial.validation_loss)
+    axis.set(ylabel="loss (nats)", yscale="log", ylim=(smallest, largest))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def check(faults: Mapping[str, str | None], training: Events, validation: Events) -> None:
+    """Mend the setting that the reader suspects in each network, train again, and print the result.
+
+    Parameters
+    ----------
+    faults : mapping of str to str
+        For each network the name of a setting, or None if there is no answer yet.
+    training, validation : Events
+        The utterances.
+    """
+    for name, broken in BROKEN.items():
+        fault = faults.get(name)
+        if fault is None:
+            print(f"network {name}: not tried yet.")
+        elif fault not in SETTINGS:
+            print(f"network {name}: {fault!r} is no setting. Choose from: {', '.join(SETTINGS)}.")
+        else:
+            trial = train(mended(broken, fault), training, validation)
+            if trial.learns:
+                verdict = "Right."
+            else:
+                verdict = f"Something else is broken. {HINTS[name]}"
+            print(f"network {name} with a healthy {fault}: {trial}. {verdict}")
+
+
+def mended(settings: Settings, name: str) -> Settings:
+    """Return settings in which one setting has its healthy value.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings of a broken network.
+    name : str
+        The setting to mend.
+
+    Returns
+    -------
+    Settings
+        The mended settings.
+    """
+    return replace(settings, **{name: getattr(Settings(), name)})

@@ -1,0 +1,269 @@
+"""What runs scored for each class: kept beside a sweep's table, and read again for ensembles.
+
+The predictions of a run say which class won. An ensemble needs to know by how much: it averages the
+class scores of its members. A sweep with ``keep_scores: true`` therefore keeps all class scores in
+one HDF5 file beside its table. The file has a group for each run, under the run's hash::
+
+    scores   (utterances, classes) float16: by how much each class is behind the winner
+    label    (utterances,) the right class
+    file     (utterances,) 0 for the training file, 1 for the test file
+    row      (utterances,) in that file
+    speaker  (utterances,)
+
+and the attribute ``class_names``, (classes,).
+
+**What is stored.** Each utterance's highest score is subtracted from its scores, so the winner has
+0 and all others have negative numbers. This changes neither answers nor confidences nor the means
+of an ensemble's answers, because only differences between classes count there.
+
+**What float16 loses.** A number keeps three digits, and more precisely those classes that nearly
+won. A class that is more than 65,504 behind, beyond the range of float16, is stored as 65,504
+behind. A class that is behind by less than float16 can say is stored as behind by its smallest
+number. So the class with the highest stored score is always the one that the run predicted.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from shd_helpers.files import atomic, reading
+from shd_helpers.network import answers
+from shd_helpers.study.run_folder import (
+    class_names_of,
+    read_class_scores,
+    read_info,
+    read_predictions,
+)
+from shd_helpers.study.tables import RESTORE, TableError, locked, read_table, table_path
+
+LOWEST = float(np.finfo(np.float16).min)
+SMALLEST = float(np.finfo(np.float16).smallest_subnormal)
+_FILES = ("train", "test")
+_COLUMNS = ("scores", "label", "file", "row", "speaker")
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The class scores of a run or of an ensemble, and what is known about the utterances."""
+
+    scores: np.ndarray  # (utterances, classes): the winner has 0, all others negative numbers
+    label: np.ndarray  # (utterances,) the right class
+    file: np.ndarray  # (utterances,) 0 for the training file, 1 for the test file
+    row: np.ndarray  # (utterances,) in that file
+    speaker: np.ndarray  # (utterances,)
+    class_names: tuple[str, ...]
+
+    @property
+    def is_correct(self) -> np.ndarray:
+        """Whether each utterance's answer is right, (utterances,)."""
+        return answers(self.scores) == self.label
+
+
+def behind_the_winner(scores: np.ndarray) -> np.ndarray:
+    """Return class scores as they are stored: by how much each class is behind the winner.
+
+    Parameters
+    ----------
+    scores : ndarray
+        Finite class scores, (utterances, classes).
+
+    Returns
+    -------
+    ndarray
+        float16 (utterances, classes). The winner has 0, all others between -65,504 and -6e-8; of
+        several winners all have 0.
+    """
+    exact = scores.astype(np.float64)
+    behind = exact - exact.max(axis=1, keepdims=True)
+    stored = np.maximum(behind, LOWEST).astype(np.float16)
+    stored[(behind < 0) & (stored == 0)] = -SMALLEST
+    return stored
+
+
+def mean_of_scores(members: Sequence[ClassScores]) -> ClassScores:
+    """Return the class scores of an ensemble: the means of its members' scores.
+
+    `network.ensemble.Ensemble` computes the same from networks. Only their rounding differs.
+
+    Parameters
+    ----------
+    members : sequence of ClassScores
+        Of at least one network. The utterances must be the same, in any order.
+
+    Returns
+    -------
+    ClassScores
+        float64, in the first member's order of utterances.
+
+    Raises
+    ------
+    ValueError
+        If the members' utterances or classes differ, or there is no member.
+    """
+    if not members:
+        raise ValueError("members: an ensemble needs at least one network")
+    first = members[0]
+    total = np.zeros(first.scores.shape)
+    order = np.lexsort((first.row, first.file))
+    for member in members:
+        own_order = np.lexsort((member.row, member.file))
+        if member.class_names != first.class_names:
+            raise ValueError("members: their classes differ")
+        if len(own_order) != len(order) or not all(
+            np.array_equal(getattr(member, name)[own_order], getattr(first, name)[order])
+            for name in ("file", "row", "label", "speaker")
+        ):
+            raise ValueError("members: they have scored different utterances")
+        total[order] += member.scores[own_order].astype(np.float64)
+    mean = total / len(members)
+    mean -= mean.max(axis=1, keepdims=True)
+    return ClassScores(mean, first.label, first.file, first.row, first.speaker, first.class_names)
+
+
+def scores_path(table: Path) -> Path:
+    """Return the file for the class scores of a table's runs.
+
+    Parameters
+    ----------
+    table : Path
+        The table's file.
+
+    Returns
+    -------
+    Path
+        A file beside it.
+    """
+    return table.with_name(f"{table.stem}_scores.h5")
+
+
+def save_scores(path: Path, folders: Mapping[str, Path]) -> None:
+    """Save what runs scored beside their sweep's table.
+
+    Scores of other runs stay, those of the same hashes are replaced. The same runs make the same
+    file, byte by byte.
+
+    Parameters
+    ----------
+    path : Path
+        The file, from `scores_path`.
+    folders : mapping
+        The run folders by the runs' hashes.
+
+    Raises
+    ------
+    TableError
+        If a file is damaged, or a run folder has no class scores.
+    """
+    if not folders:
+        return
+    with locked(path):
+        all_runs = _read(path)
+        for name, folder in folders.items():
+            all_runs[name] = _of_folder(folder)
+        memory = io.BytesIO()
+        with h5py.File(memory, "w") as file:
+            for name in sorted(all_runs):
+                _write_group(file.create_group(name), all_runs[name])
+        with atomic(path) as unfinished:
+            unfinished.write_bytes(memory.getbuffer())
+
+
+def scored_hashes(path: Path) -> set[str]:
+    """Return the hashes of the runs whose class scores are in a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, from `scores_path`.
+
+    Returns
+    -------
+    set of str
+        Empty if there is no such file.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
+    if not path.exists():
+        return set()
+    with reading(path, TableError, RESTORE), h5py.File(path) as file:
+        return set(file)
+
+
+def collect_scores(name: str | Path) -> dict[str, ClassScores]:
+    """Return what every run of a table scored; its sweep has ``keep_scores: true``.
+
+    Parameters
+    ----------
+    name : str or Path
+        A table, as for `tables.read_table`.
+
+    Returns
+    -------
+    dict
+        The class scores by the run's hash, which is a column of the table.
+
+    Raises
+    ------
+    TableError
+        If those of a run are missing, or the file is damaged.
+    """
+    wanted = read_table(name)["hash"]
+    path = scores_path(table_path(name))
+    there = _read(path)
+    n_missing = len(set(wanted) - set(there))
+    if n_missing:
+        raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
+    return {each: there[each] for each in wanted}
+
+
+def _write_group(group: h5py.Group, run: ClassScores) -> None:
+    """Write a run's class scores into its group of the file."""
+    for column in _COLUMNS:
+        group.create_dataset(
+            column, data=getattr(run, column), compression="gzip", compression_opts=9, shuffle=True
+        )
+    group.attrs["class_names"] = list(run.class_names)
+
+
+def _read(path: Path) -> dict[str, ClassScores]:
+    """Return all class scores of a file by the hashes of their runs; empty if there is none."""
+    runs: dict[str, ClassScores] = {}
+    if not path.exists():
+        return runs
+    with reading(path, TableError, RESTORE), h5py.File(path) as file:
+        for name, group in file.items():
+            columns = [group[column][:] for column in _COLUMNS]
+            n_utterances = {len(column) for column in columns}
+            class_names = tuple(map(str, group.attrs["class_names"]))
+            if len(n_utterances) > 1 or columns[0].shape[1] != len(class_names):
+                raise ValueError(f"the sizes of {name} don't match")
+            runs[name] = ClassScores(*columns, class_names=class_names)
+    return runs
+
+
+def _of_folder(folder: Path) -> ClassScores:
+    """Return the class scores of a run folder, rounded as they are stored."""
+    path = folder / "predictions.csv"
+    with reading(path, TableError, f"Remove {folder}, and the same command runs it again."):
+        info = read_info(folder)
+        table = read_predictions(folder, info)
+        scores = read_class_scores(folder, info)
+        class_names = class_names_of(info)
+        if scores.shape != (len(table), len(class_names)):
+            raise ValueError("its class scores are of other utterances than its predictions")
+        numbers = {name: number for number, name in enumerate(class_names)}
+        return ClassScores(
+            behind_the_winner(scores),
+            table.label.map(numbers).to_numpy(np.uint16),
+            table["file"].map(_FILES.index).to_numpy(np.uint8),
+            table["row"].to_numpy(np.uint32),
+            table.speaker.to_numpy(np.int64),
+            class_names,
+        )

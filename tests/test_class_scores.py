@@ -1,0 +1,198 @@
+"""Class scores that are kept beside a sweep's table, and the ensembles that are made of them."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shd_helpers.network import Ensemble, NetworkConfig, SpikingNetwork
+from shd_helpers.study import evaluate
+from shd_helpers.study.class_scores import (
+    ClassScores,
+    behind_the_winner,
+    collect_scores,
+    mean_of_scores,
+    save_scores,
+    scored_hashes,
+)
+from shd_helpers.study.tables import TableError
+from shd_helpers.sweeps import runner
+from shd_helpers.sweeps.runner import run_sweep
+from shd_helpers.sweeps.spec import read_sweep
+from tests import RESULTS
+from tests.builders.events import random_events
+
+SCORES = {0: [[0.5, 2.0], [3.0, -1.0]], 1: [[1.0, 0.0], [0.0, 1e9]]}  # by seed
+MOST_BYTES = 20_000_000  # of all files of class scores in results/
+
+
+def softmax(values):
+    powers = np.exp(values - values.max())
+    return powers / powers.sum()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=4, max_size=4),
+        min_size=1,
+        max_size=9,
+    )
+)
+def test_stored_scores_have_the_same_answer_and_the_same_confidence(values):
+    exact = np.array(values, np.float32)
+    stored = behind_the_winner(exact)
+    assert stored.dtype == np.float16
+    assert np.isfinite(stored).all()
+    assert stored.max(axis=1).tolist() == [0] * len(exact)
+    for before, after in zip(exact, stored, strict=True):
+        # all winners, and only these, have 0
+        assert (before == before.max()).tolist() == (after == 0).tolist()
+        np.testing.assert_allclose(
+            softmax(after.astype(np.float64)), softmax(before.astype(np.float64)), atol=5e-3
+        )
+
+
+def test_scores_beyond_the_range_of_float16_are_stored_as_its_lowest_number():
+    stored = behind_the_winner(np.array([[0.0, 70_000.0, 65_000.0, -3e38]], np.float32))
+    assert stored.tolist() == [[-65504.0, 0.0, -5000.0, -65504.0]]
+    nearly = np.array([[1.0, np.nextafter(np.float32(1e-9), np.float32(0)), 1e-9]], np.float32)
+    assert behind_the_winner(nearly[:, 1:]).tolist() == [[-(2.0**-24), 0.0]]
+
+
+@pytest.fixture
+def swept(home):
+    """Two runs, of seeds 0 and 1, whose scores are kept. Utterances are by speakers 3 and 5."""
+    home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
+    for run in read_sweep(home.yaml).runs:
+        seed = run.parameters["seed"]
+        words = ["one" if scores[0] >= scores[1] else "two" for scores in SCORES[seed]]
+        home.finish(run, predicted=words, scores=SCORES[seed])
+    run_sweep(home.yaml)
+    return home
+
+
+def test_a_sweep_keeps_the_scores_of_its_runs(swept):
+    runs = read_sweep(swept.yaml).runs
+    found = collect_scores(swept.table)
+    assert set(found) == {run.hash for run in runs} == scored_hashes(swept.scores)
+    first, second = (found[run.hash] for run in runs)
+    assert first.scores.tolist() == [[-1.5, 0], [0, -4]]
+    assert second.scores.tolist() == [[0, -1], [-65504, 0]]
+    assert first.class_names == ("one", "two")
+    assert first.label.tolist() == [0, 1]
+    assert first.is_correct.tolist() == [False, False]
+    assert second.is_correct.tolist() == [True, True]
+    assert first.file.tolist() == [1, 1] and first.row.tolist() == [0, 1]
+    assert first.speaker.tolist() == [3, 5]
+
+
+def test_kept_scores_survive_their_run_folders_and_other_runs_join_them(swept):
+    before = swept.scores.read_bytes()
+    shutil.rmtree(swept.runs)
+    assert not runner.missing(read_sweep(swept.yaml))[0]
+    swept.write(grid={"x": [2.0]}, seeds=[0], keep_predictions=True, keep_scores=True)
+    sweep = read_sweep(swept.yaml)
+    swept.finish(sweep.runs[0], predicted=["one", "one"], scores=[[1, 0], [2, 0]])
+    runner.store_predictions(sweep, sweep.runs)
+    assert len(scored_hashes(swept.scores)) == 3
+    with h5py.File(swept.scores, "r+") as file:
+        del file[sweep.runs[0].hash]
+    assert len(scored_hashes(swept.scores)) == 2
+    save_scores(swept.scores, {})
+    swept.scores.write_bytes(before)  # the same runs make the same file
+    swept.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
+    for run in read_sweep(swept.yaml).runs:
+        swept.finish(run, predicted=["one", "one"], scores=SCORES[run.parameters["seed"]])
+    runner.store_predictions(read_sweep(swept.yaml), read_sweep(swept.yaml).runs)
+    assert swept.scores.read_bytes() == before
+
+
+def test_a_run_without_its_scores_is_run_again(home):
+    """Its row and its predictions are there, as of a sweep that kept no scores at first."""
+    home.write(grid={"x": [1.0]}, keep_predictions=True)
+    first, second = read_sweep(home.yaml).runs
+    home.finish(first, predicted=["one", "one"])
+    home.finish(second, predicted=["two", "one"])
+    run_sweep(home.yaml)
+    home.write(grid={"x": [1.0]}, keep_predictions=True, keep_scores=True)
+    sweep = read_sweep(home.yaml)
+    todo, _ = runner.missing(sweep)
+    assert [*todo.values()] == [True, True]
+    home.finish(second, predicted=["two", "one"], scores=SCORES[0])
+    todo, n_collected = runner.missing(sweep)
+    assert [run.hash for run in todo] == [first.hash] and n_collected == 1
+    assert scored_hashes(home.scores) == {second.hash}
+
+
+def test_missing_and_damaged_scores_are_reported(swept):
+    good = swept.scores.read_bytes()
+    with h5py.File(swept.scores, "r+") as file:
+        del file[read_sweep(swept.yaml).runs[0].hash]
+    with pytest.raises(TableError, match=r"scores\.h5: 1 runs are missing\. Run the sweep again"):
+        collect_scores(swept.table)
+    swept.scores.write_bytes(good[: len(good) // 2])
+    with pytest.raises(TableError, match=r"trial_scores\.h5: damaged"):
+        collect_scores(swept.table)
+    swept.scores.write_bytes(good)
+    with h5py.File(swept.scores, "r+") as file:
+        run = file[read_sweep(swept.yaml).runs[0].hash]
+        run.attrs["class_names"] = ["one", "two", "three"]
+    with pytest.raises(TableError, match=r"trial_scores\.h5: damaged.*sizes of .* don't match"):
+        collect_scores(swept.table)
+
+
+def member(scores, **changes):
+    n = len(scores)
+    columns = {"label": [0] * n, "file": [1] * n, "row": range(n), "speaker": [2] * n} | changes
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    return ClassScores(np.array(scores, np.float16), class_names=("a", "b"), **arrays)
+
+
+def test_an_ensemble_of_stored_scores_answers_as_the_ensemble_of_networks_does():
+    """The oracle runs the networks themselves."""
+    events = random_events(60, 20, 8, 2, 0.3)
+    networks = [
+        SpikingNetwork(
+            (8, 6, 2), NetworkConfig(readout="membrane"), torch.Generator().manual_seed(seed)
+        )
+        for seed in range(3)
+    ]
+    members = [
+        member(
+            behind_the_winner(evaluate(network, events).class_scores.numpy()),
+            label=events.labels,
+        )
+        for network in networks
+    ]
+    together = evaluate(Ensemble(networks), events)
+    found = mean_of_scores(members)
+    assert (found.is_correct == (together.answers == events.labels)).all()
+    exact = together.class_scores.double().numpy()
+    exact -= exact.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.scores, exact, atol=2e-3)
+    assert len({tuple(each.is_correct) for each in (*members, found)}) > 2  # they differ
+
+
+def test_members_are_matched_by_utterance():
+    first = member([[0, -1], [-3, 0]])
+    turned = member([[0, -4], [-5, 0]], row=[1, 0])
+    mean = mean_of_scores([first, turned])
+    assert mean.row.tolist() == [0, 1]
+    assert mean.scores.tolist() == [[-2.0, 0.0], [0.0, -0.5]]
+
+
+@pytest.mark.parametrize("change", [{"row": [0, 2]}, {"file": [0, 1]}, {"label": [0, 1]}])
+def test_members_of_different_utterances_are_no_ensemble(change):
+    with pytest.raises(ValueError, match="they have scored different utterances"):
+        mean_of_scores([member([[0, -1], [-3, 0]]), member([[0, -1], [-3, 0]], **change)])
+    with pytest.raises(ValueError, match="needs at least one network"):
+        mean_of_scores([])
+
+
+def test_all_committed_scores_take_at_most_20_megabytes():
+    assert sum(path.stat().st_size for path in RESULTS.glob("*_scores.h5")) <= MOST_BYTES

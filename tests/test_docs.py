@@ -1,0 +1,33 @@
+"""Pages that follow from the code: the settings, the commands and the environment variables."""
+
+import re
+
+from scripts import settings_page
+from shd_helpers.__main__ import COMMANDS
+from shd_helpers.paths import ROOT
+from shd_helpers.study.recipe import SETTINGS
+
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_the_committed_settings_are_what_the_script_writes():
+    page = settings_page.PAGE.read_text(encoding="utf-8")
+    assert page == settings_page.render(), "python -m scripts.settings_page writes it anew"
+
+
+def test_every_setting_is_described_once():
+    described = [name for group in settings_page.DESCRIPTIONS.values() for name in group]
+    assert sorted(described) == sorted(SETTINGS)
+
+
+def test_every_command_is_listed():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.M)) - {"help"}
+    assert targets == set(re.findall(r"`make ([a-z-]+)", COMMANDS_PAGE)) - {"help"}
+    assert set(COMMANDS) == set(re.findall(r"^\| `shd ([a-z]+)", COMMANDS_PAGE, re.M))
+
+
+def test_every_environment_variable_of_a_user_is_listed():
+    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "shd_helpers").rglob("*.py"))]
+    used = set(re.findall(r"\"(SHD_[A-Z_]+)\"", "\n".join(sources)))
+    assert used == set(re.findall(r"`(SHD_[A-Z_]+)`", COMMANDS_PAGE))

@@ -1,0 +1,169 @@
+"""Notebooks 1 and 2 as a newcomer reads them: few names, figures that show what the text says."""
+
+import ast
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pytest
+from matplotlib.text import Annotation
+
+from shd_helpers.data.shd_file import read_shd
+from shd_helpers.events.downsampling import Downsampling
+from shd_helpers.figures import data_preprocessing, style, surrogate_visualization
+from shd_helpers.paths import NOTEBOOKS
+from tests.overlaps import overlaps, same_in_gray, unlabeled
+
+MOST_NAMES = 15
+MOST_WORDS = 3700
+PATHS = sorted(NOTEBOOKS.glob("0[12]_*.ipynb"))
+GRID = Downsampling()
+
+
+def cells(path, kind):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def dotted(node):
+    """Return ``a.b.c`` for an attribute of a name, else nothing."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def package_names(path):
+    """Return the functions and classes of the package that a notebook names."""
+    code = "\n".join(cell.source for cell in cells(path, "code"))
+    tree = ast.parse(code)
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("shd_helpers")
+        for alias in node.names
+    }
+    used = {dotted(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used = {name for name in used if name.partition(".")[0] in imported}
+    modules = {name.rpartition(".")[0] for name in used}
+    whole = imported - {name.partition(".")[0] for name in used}
+    return whole | {name for name in used if name not in modules}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_lesson_names_few_things_of_the_package(path):
+    names = package_names(path)
+    assert 5 < len(names) <= MOST_NAMES, sorted(names)
+
+
+def test_the_two_lessons_are_short():
+    texts = [cell.source for path in PATHS for cell in cells(path, "markdown")]
+    assert sum(len(text.split()) for text in texts) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_term_of_the_glossary_is_linked_once(path):
+    text = "\n".join(cell.source for cell in cells(path, "markdown"))
+    links = [part.partition(")")[0] for part in text.split("glossary.md#")[1:]]
+    assert len(links) > 5 and sorted(links) == sorted({*links})
+
+
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "img_dir", lambda: tmp_path)
+    yield tmp_path
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def toy(toy_dir):
+    return read_shd(toy_dir / "toy_train.h5")
+
+
+def pooled():
+    """Return a matrix with a ridge of 3 events and a lone one, and what threshold 2 leaves."""
+    first = np.zeros((GRID.n_steps, GRID.n_units), bool)
+    first[10:13, 100] = True
+    first[40, 20] = True
+    second = first.copy()
+    second[40, 20] = False
+    second[12, 100] = False
+    return {1: first, 2: second}
+
+
+def step_equation(currents, beta):
+    potential = 0.0
+    potentials = []
+    for current in currents:
+        potential = beta * potential + current
+        potentials.append(potential)
+    return np.array(potentials)
+
+
+PULSE = np.where((np.arange(60) > 5) & (np.arange(60) < 20), 0.1, 0.0)
+SPIKES = (np.arange(60) % 10 == 9).astype(float)
+CASES = {
+    "close-up": lambda toy: data_preprocessing.binned_close_up(
+        *toy.spikes(0), np.zeros((1000, 550), int), 150, "data: toy"
+    ),
+    "speakers": lambda toy: data_preprocessing.digits_and_speakers(toy, "toy", "data: toy"),
+    "shares": lambda toy: data_preprocessing.shares_of_spikes(toy, 150, 1.0, "data: toy"),
+    "thresholds": lambda _: data_preprocessing.pooled_at_thresholds(pooled(), GRID, "data: toy"),
+    "circuit": lambda _: surrogate_visualization.rc_circuit(
+        PULSE, step_equation(PULSE, 0.95), 0.95, 3.0
+    ),
+    "neuron": lambda _: surrogate_visualization.one_neuron(
+        200 * PULSE, SPIKES, 1.2 * SPIKES, 3.0, "data: toy"
+    ),
+    "losses": lambda _: surrogate_visualization.losses(
+        {"true gradient": [8.0] * 20, "fast_sigmoid": [8 / n for n in range(1, 21)]}, 10, "toy"
+    ),
+    "curves": lambda _: surrogate_visualization.surrogate_curves(
+        "atan", (2.0, 5.0, 10.0), "arctan_func", "A message"
+    ),
+    "reach": lambda _: surrogate_visualization.reach(
+        np.random.default_rng(0).normal(-1, 0.1, 1000), (2.0, 5.0, 25.0), "data: toy"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_figure_is_legible_and_has_a_message(name, toy, saved):
+    figure = CASES[name](toy)
+    assert overlaps(figure) == [] and unlabeled(figure) == [] and same_in_gray(figure) == []
+    assert len(figure.get_suptitle().split()) >= 2
+    assert [*saved.glob("*.png")] and plt.get_fignums() == []
+
+
+def arrow(axis):
+    (found,) = [text for text in axis.texts if isinstance(text, Annotation)]
+    return found
+
+
+def test_the_arrows_of_the_thresholds_point_at_the_lone_event(saved):
+    figure = CASES["thresholds"](None)
+    left, right = figure.axes[:2]
+    place = (3 * 40.5, 150 + 3 * 20.5)
+    assert arrow(left).xy == arrow(right).xy == place
+    assert (arrow(left).get_text(), arrow(right).get_text()) == ("a lone event", "it is gone")
+
+
+def test_the_dots_of_the_step_equation_lie_on_the_curve_of_the_circuit(saved):
+    curve, dots = CASES["circuit"](None).axes[1].lines[:2]
+    exact = np.interp(dots.get_xdata(), curve.get_xdata(), curve.get_ydata())
+    np.testing.assert_allclose(dots.get_ydata(), exact, atol=2e-3 * exact.max())
+
+
+def test_after_a_time_constant_a_share_of_one_over_e_is_left(saved):
+    pulse = np.where(np.arange(60) < 5, 0.1, 0.0)
+    figure = surrogate_visualization.rc_circuit(pulse, step_equation(pulse, 0.95), 0.95, 3.0)
+    assert arrow(figure.axes[1]).get_text() == "58 ms after the pulse:\n37 % is left"
+
+
+def test_the_shares_behind_the_cuts_are_those_of_the_file(toy, saved):
+    figure = data_preprocessing.shares_of_spikes(toy, 300, 0.5, "data: toy")
+    below = 100 * np.mean(toy.units < 300)
+    late = 100 * np.mean(toy.times.astype(float) >= 0.5)
+    titles = [axis.get_title("left") for axis in figure.axes]
+    assert titles == [f"{below:.1f} % lie behind this cut", f"{late:.1f} % lie behind this cut"]

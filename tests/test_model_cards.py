@@ -1,0 +1,112 @@
+"""The cards of the pretrained networks: the committed page, and its numbers counted again.
+
+The counting is plain Python and shares no code with the script that writes the page.
+"""
+
+import csv
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+
+from scripts import model_cards
+from tests import RESULTS
+
+PAGE = (RESULTS / "networks" / "README.md").read_text(encoding="utf-8")
+FILES = sorted(path.stem for path in (RESULTS / "networks").glob("*.npz"))
+GERMAN = "null eins zwei drei vier fuenf sechs sieben acht neun".split()
+
+
+def rows_of(name, opener=open):
+    """Return the rows of a committed table as dictionaries."""
+    with opener(RESULTS / name, "rt", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def percent(right):
+    return f"{100 * sum(right) / len(right):.1f} %"
+
+
+def test_the_committed_page_is_what_the_script_writes():
+    assert model_cards.render() == PAGE
+
+
+def test_each_network_has_one_card():
+    named = []
+    for name in re.findall(r"^## (\w+(?: to \w+)?)$", PAGE, re.M):
+        first, _, last = name.partition(" to ")
+        if not last:
+            named.append(first)
+            continue
+        kind = first.rpartition("_")[0]
+        named += [f"{kind}_{seed}" for seed in range(int(last[-1]) + 1)]
+    assert sorted(named) == FILES
+
+
+def test_each_card_says_what_a_model_card_must_say():
+    cards = re.split(r"^## ", PAGE, flags=re.M)[2:-1]
+    assert len(cards) == 6
+    for card in cards:
+        for part in ("Intended use.", "Network.", "Limits.", "seen"):
+            assert part in card, (card[:30], part)
+    for part in ("Training data.", "Groups of speakers.", "License.", "CC BY 4.0", "MIT license"):
+        assert part in PAGE, part
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if re.match(r"(reference|small)_", name)])
+def test_a_benchmarks_network_has_the_accuracies_of_its_answers(name):
+    with np.load(RESULTS / "networks" / f"{name}.npz") as file:
+        identity = json.loads(str(file["about"]))["hash"]
+    answers = [
+        row
+        for row in rows_of("benchmark_hd_predictions.csv.gz", gzip.open)
+        if row["hash"] == identity
+    ]
+    groups = [[], [], [], [], []]
+    for row in answers:
+        is_right = row["label"] == row["predicted"]
+        groups[0].append(is_right)
+        groups[2 if row["speaker"] in "45" else 1].append(is_right)
+        groups[4 if row["label"] in GERMAN else 3].append(is_right)
+    assert f"\n| `{name}` | {' | '.join(map(percent, groups))} |\n" in PAGE
+
+
+def test_the_accepted_answers_of_the_other_corpus():
+    for name in ("reference", "small"):
+        mine = [row for row in rows_of("accepted.csv") if row["network"] == name]
+        accepted = [row for row in mine if row["accepted"] == "True"]
+        everything = [row for row in rows_of("other_microphones.csv") if row["network"] == name]
+        assert len(mine) == len(everything) == 100
+        cells = [f"{len(accepted):.1f} %"]
+        cells += [
+            percent([r["label"] == r["predicted"] for r in of]) for of in (accepted, everything)
+        ]
+        card = PAGE[PAGE.index(f"\n## {name}\n") :]
+        row = f"| Free Spoken Digit Dataset, 100 recordings, 5 speakers | {' | '.join(cells)} |\n"
+        assert row in card[: card.index("\n## ", 1)]
+
+
+def test_held_out_speakers_by_their_answers():
+    """The worst speaker, and speakers 4 and 5, each averaged over three seeds."""
+    kinds = {row["hash"]: row["model"] for row in rows_of("reference_hd.csv")}
+    right = {}
+    for row in rows_of("reference_hd_predictions.csv.gz", gzip.open):
+        if row["seen"] == "False":
+            key = kinds[row["hash"]], int(row["speaker"])
+            right.setdefault(key, {}).setdefault(row["hash"], []).append(
+                row["label"] == row["predicted"]
+            )
+    for name in ("reference", "small"):
+        of_speaker = {}
+        for (model, speaker), runs in right.items():
+            if model == name:
+                assert len(runs) == 3
+                of_speaker[speaker] = sum(sum(one) / len(one) for one in runs.values()) / 3
+        worst = min(of_speaker, key=of_speaker.get)
+        pair = (of_speaker[4] + of_speaker[5]) / 2
+        card = PAGE[PAGE.index(f"\n## {name}\n") :]
+        card = card[: card.index("\n## ", 1)]
+        assert f"| unseen, the worst (speaker {worst}) | {100 * of_speaker[worst]:.1f} % |" in card
+        assert f"| of these, 4 and 5 | {100 * pair:.1f} % |" in card

@@ -1,0 +1,97 @@
+"""The reader's own copy of the notebooks: without outputs, and never overwritten."""
+
+import json
+import shutil
+import subprocess
+
+import nbformat
+import pytest
+
+from shd_helpers.course import student_copy
+from shd_helpers.course.student_copy import make_copies
+from shd_helpers.paths import NOTEBOOKS, ROOT
+
+FIRST = "01_data_preprocessing.ipynb"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Return a folder of two of the study's notebooks, and the name of one for the copies."""
+    source = tmp_path / "notebooks"
+    source.mkdir()
+    for name in (FIRST, "02_surrogate_visualization.ipynb"):
+        shutil.copy(NOTEBOOKS / name, source)
+    return source, tmp_path / "my_notebooks"
+
+
+def test_copies_have_no_outputs_and_empty_exercises(folders):
+    source, folder = folders
+    (sentence,) = make_copies(source, folder)
+    assert sentence.startswith(f"my_notebooks/: copied {FIRST}, 02_surr")
+    for path in source.iterdir():
+        original = nbformat.read(path, as_version=4)
+        copy = nbformat.read(folder / path.name, as_version=4)
+        assert [cell.source for cell in copy.cells] == [cell.source for cell in original.cells]
+        code = [cell for cell in copy.cells if cell.cell_type == "code"]
+        assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+        exercises = [cell for cell in code if "exercise" in cell.metadata.get("tags", ())]
+        assert exercises and all("NotImplementedError" in cell.source for cell in exercises)
+
+
+def test_what_the_reader_has_changed_is_kept(folders):
+    source, folder = folders
+    make_copies(source, folder)
+    own = folder / FIRST
+    own.write_text(own.read_text().replace("NotImplementedError", "ValueError"))
+    before = own.read_bytes()
+    (folder / "02_surrogate_visualization.ipynb").unlink()
+    made, kept = make_copies(source, folder)
+    assert made == "my_notebooks/: copied 02_surrogate_visualization.ipynb, without outputs."
+    assert kept.startswith(f"my_notebooks/: kept {FIRST}, which you have changed or run.")
+    assert own.read_bytes() == before
+
+
+def test_an_unchanged_copy_follows_the_study_and_a_changed_one_does_not(folders):
+    source, folder = folders
+    make_copies(source, folder)
+    assert make_copies(source, folder) == [
+        "my_notebooks/: every notebook is there, as it was copied."
+    ]
+    own = folder / "02_surrogate_visualization.ipynb"
+    own.write_text(own.read_text() + "\n")
+    for path in source.iterdir():
+        path.write_text(path.read_text().replace("threshold", "brand-new"))
+    updated, kept = make_copies(source, folder)
+    assert updated == f"my_notebooks/: updated {FIRST}, which you hadn't changed."
+    assert "kept 02_surrogate" in kept
+    assert "brand-new" in (folder / FIRST).read_text()
+    assert "brand-new" not in own.read_text()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{"])
+def test_without_a_record_of_what_was_written_every_other_file_is_kept(folders, content):
+    source, folder = folders
+    folder.mkdir()
+    (folder / FIRST).write_text("mine")
+    if content is not None:
+        (folder / student_copy.WRITTEN).write_text(content)
+    make_copies(source, folder)
+    assert (folder / FIRST).read_text() == "mine"
+    assert json.loads((folder / student_copy.WRITTEN).read_text())
+
+
+def test_a_file_with_the_folders_name_is_refused(folders):
+    source, folder = folders
+    folder.write_text("")
+    with pytest.raises(NotADirectoryError, match="isn't a folder"):
+        make_copies(source, folder)
+
+
+def test_git_ignores_the_copies_and_make_lab_opens_the_first():
+    ignored = subprocess.run(
+        ["git", "check-ignore", "-q", f"my_notebooks/{FIRST}"], cwd=ROOT, check=False
+    )
+    assert ignored.returncode == 0
+    recipe = (ROOT / "Makefile").read_text().partition("\nlab: ")[2].partition("\n\n")[0]
+    assert "shd_helpers.course.student_copy" in recipe
+    assert f"my_notebooks/{FIRST}" in recipe

@@ -1,0 +1,84 @@
+"""The numbers of "How not to fool yourself", counted again from the committed table."""
+
+import csv
+import statistics
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+
+from shd_helpers.course import traps
+from shd_helpers.course.say import chances
+from shd_helpers.paths import NOTEBOOKS
+from tests import RESULTS
+
+STUDENT_T_11 = 2.200985  # 0.975 quantile, 11 degrees of freedom
+
+
+@pytest.fixture(scope="module")
+def percent():
+    """Return percentages for the held-out speaker by input, speaker and seed."""
+    found = {"183 x 333": {}, "700 x 1000": {}}
+    with (RESULTS / "final_hd.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["input"] in found:
+                seeds = found[row["input"]].setdefault(int(row["held_out"]), {})
+                seeds[int(row["seed"])] = 100 * float(row["test_unseen_accuracy"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def prose():
+    cells = nbformat.read(NOTEBOOKS / "04_results_analysis.ipynb", as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def test_ranges_of_seeds_and_speakers_are_those_of_the_prose(percent, prose, tmp_path, monkeypatch):
+    small = percent["183 x 333"].values()
+    spreads = [max(seeds.values()) - min(seeds.values()) for seeds in small]
+    means = [statistics.mean(seeds.values()) for seeds in small]
+    assert f"by {min(spreads):.0f} to {max(spreads):.0f} percentage points, depending" in prose
+    assert f"means range from {min(means):.0f} to {max(means):.0f} %" in prose
+    monkeypatch.setenv("SHD_IMG_DIR", str(tmp_path))
+    figure = traps.seeds_and_speakers()
+    title = figure.get_suptitle()
+    assert title == (
+        f"Seeds of one speaker differ by {min(spreads):.0f} to {max(spreads):.0f} percentage "
+        f"points, speakers by up to {max(means) - min(means):.0f}"
+    )
+    plt.close(figure)
+
+
+def test_each_trap_has_the_numbers_of_the_table(percent):
+    table = traps.table()
+    small = percent["183 x 333"]
+    speakers = [statistics.mean(seeds.values()) for seeds in small.values()]
+    half = STUDENT_T_11 * statistics.stdev(speakers) / 12**0.5
+    mean = statistics.mean(speakers)
+    careful = table["careful report"]
+    assert careful["seen speakers"] == f"{mean:.1f} % for unseen speakers"
+    assert careful["utterances counted"] == f"{mean:.1f} ± {half:.1f} % over speakers"
+    full = percent["700 x 1000"]
+    paired = [a - statistics.mean(full[s].values()) for s, a in zip(small, speakers, strict=True)]
+    half = STUDENT_T_11 * statistics.stdev(paired) / 12**0.5
+    assert careful["not paired"].startswith(f"± {half:.1f},")
+    assert f"changes {statistics.mean(paired):+.1f} ± " in table["careless report"]["not paired"]
+    worst, best = min(small[2].values()), max(small[2].values())
+    assert table["careless report"]["the lucky seed"] == f"speaker 2: {best:.0f} %"
+    assert careful["the lucky seed"].endswith(f"; {worst:.0f} % with the worst seed")
+    choosing = [small[s] for s in sorted(small)[::2]]
+    means = [statistics.mean(seeds[k] for seeds in choosing) for k in range(5)]
+    assert f": {max(means):.1f} % (all" in table["careless report"]["chosen on the test"]
+
+
+def test_the_sentence_under_an_answer_has_the_committed_accuracies():
+    with (RESULTS / "other_microphones.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["network"] == "reference"]
+    share = sum(row["label"] == row["predicted"] for row in rows) / len(rows)
+    assert len(rows) == 100 and len({row["speaker"] for row in rows}) == 5
+    assert f"{100 * share:.0f} % with other microphones" in chances()
+    with (RESULTS / "reference_hd.csv").open(encoding="utf-8") as file:
+        runs = [row for row in csv.DictReader(file) if row["model"] == "reference"]
+    unused = [r for r in runs if int(r["held_out"]) in (4, 5, 6, 7, 10, 11)]
+    mean = statistics.mean(float(row["test_unseen_accuracy"]) for row in unused)
+    assert f"{100 * mean:.0f} % of the digits of unseen speakers" in chances()
