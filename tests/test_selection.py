@@ -239,7 +239,7 @@ def test_folds_are_read_from_several_tables(tmp_path):
     found = read_folds([first, second])
     assert set(found.runs) == set(keys) and found.speakers == [0, 1]
     assert accuracy_table(found, ENTRIES).equals(accuracy_table(FOLDS, ENTRIES))
-    with pytest.raises(SelectionError, match=r"one\.csv: run 0 is there twice"):
+    with pytest.raises(SelectionError, match=r"one\.csv: run 0 appears twice"):
         read_folds([first, first])
 
 
