@@ -131,8 +131,8 @@ def test_the_readers_own_values_are_tried(pressed):
     assert drawn.get_label().startswith("slope 3.5, beta = 0.8: ")
     for typed, said in (
         ("beta", "'beta': write a setting and its value, such as beta 0.7"),
-        ("betta 0.7", "parameter 'betta': unknown; did you mean 'beta'?"),
-        ("beta fast", "parameter 'beta': 'fast' is of type str"),
+        ("betta 0.7", "parameter 'betta': unknown. Did you mean 'beta'?"),
+        ("beta fast", "parameter 'beta': 'fast' must be a number"),
         ("beta 1.5", "beta"),
         ("score_test True", "score_test: an experiment doesn't change it"),
     ):
