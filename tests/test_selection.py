@@ -268,7 +268,7 @@ def test_an_interrupted_sweep_says_what_is_missing(tmp_path):
         del file["hash2"]
     with pytest.raises(TableError, match=r"1 runs are missing\. Run the sweep again: only these"):
         read_folds([path])
-    with pytest.raises(TableError, match="no such table. Run its sweep"):
+    with pytest.raises(TableError, match=r"no such table\. Run its sweep"):
         read_folds([tmp_path / "absent.csv"])
 
 
