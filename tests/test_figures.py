@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from shd_helpers import figures
 from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures import plots, style
+from shd_helpers.figures import benchmark, circuits, downsizing, plots, recipes, style
 from tests.overlaps import overlaps, same_in_gray, unlabeled
 
 ENGLISH = LANGUAGES["english"]
@@ -48,6 +48,78 @@ def accuracies(inputs=("small", "large"), n_speakers=12):
     return table
 
 
+def differences(n=4):
+    """Return made-up comparisons of which the first is shown."""
+    index = pd.MultiIndex.from_tuples([(f"network {i}", "another") for i in range(n)])
+    table = pd.DataFrame({"mean": np.linspace(9, -3, n), "ci95": 4.0, "ci_holm": 6.0}, index=index)
+    return table.assign(shown=table["mean"].abs() > table.ci_holm)
+
+
+def means(index, lowest=40, highest=80, half=5.0):
+    """Return made-up means of validation accuracy, as `summarize` does."""
+    values = np.linspace(lowest, highest, len(index))
+    return pd.DataFrame({"validation": values, "validation_ci95": half}, index=index)
+
+
+def recipe_figures():
+    """Return made-up data for the three figures of notebook 5."""
+    names = [f"p{i:02d}" for i in range(16)]
+    inputs = [f"input {i}" for i in range(5)]
+    values = np.random.default_rng(1).uniform(10, 75, (16, 5))
+    again = means(pd.MultiIndex.from_product([inputs, names[:3]]))
+    rates = means(pd.MultiIndex.from_product([[0.0005, 0.001], [10, 20]], names=["lr", "epochs"]))
+    levels = [["utterances", "speakers"], ["fast_sigmoid", "atan", "sigmoid"], [0.5, 2.0, 8.0]]
+    slopes = means(pd.MultiIndex.from_product(levels).sort_values())
+    return pd.DataFrame(values, names, inputs), again, rates, slopes
+
+
+def six_inputs():
+    """Return made-up means of the sweep `causes`."""
+    names = [f"{c}, {p}" for c in downsizing.CHANNEL_COLORS for p in downsizing.POOLING_MARKERS]
+    columns = {"input_events": np.linspace(8000, 1500, 6), "test_unseen": np.linspace(76, 71, 6)}
+    return pd.DataFrame(columns | {"test_unseen_ci95": 14.0}, index=names)
+
+
+def two_benchmarks():
+    """Return made-up accuracies of this study, and of papers as results/published.csv has them."""
+    ours = pd.DataFrame({"test": [89.0, 63.0], "test_ci95": [0.4, 2.0]}, index=["large", "small"])
+    papers = pd.DataFrame(
+        {
+            "network": [
+                "feed-forward LIF (Cramer et al. 2022)",
+                "delays (A. Author 2024)",
+                "c",
+                "d",
+            ],
+            "accuracy": [48.1, 95.1, 93.5, 94.0],
+            "parameters": [np.nan, 200_000, np.nan, np.nan],
+            "selected_on": [np.nan, "test file", "held-out speakers", np.nan],
+            "a new column": 1,
+        }
+    )
+    return ours.assign(parameters=[86_420, 10_840]), papers
+
+
+def disturbed():
+    """Return made-up accuracies for each kind of disturbance."""
+    kinds = [kind for panel in circuits.PANELS.values() for kind in panel]
+    index = pd.MultiIndex.from_product([kinds, [0.01, 0.1, 0.3]])
+    return pd.Series(np.linspace(70, 12, len(index)), index)
+
+
+def traces():
+    """Return made-up membranes whose spikes differ."""
+    ms = 3.0 * np.arange(333)
+    return pd.DataFrame({"integers": ms % 51 / 40, "floats": ms % 57 / 45}, index=ms)
+
+
+def rounded():
+    """Return made-up losses of three circuits."""
+    columns = {"loss": [0.1, 0.2, 4.0], "ci95": [1.0, 1.2, 9.0], "kB": [7.0, 5.6, 3.5]}
+    return pd.DataFrame(columns, index=["8-8-16", "5-8-16", "4-4-16"])
+
+
+FIRST, AGAIN, RATES, SLOPES = recipe_figures()
 INPUTS = ["183 x 333", "700 x 1000", "183 x 333, threshold 1"]
 CASES = {
     "accuracy_loss": lambda: plots.accuracy_loss(history(), 10),
@@ -55,6 +127,18 @@ CASES = {
     "speakers_by_input": lambda: plots.speakers_by_input(
         accuracies(INPUTS), INPUTS, {8: "(tuned on)"}
     ),
+    "paired_differences": lambda: plots.paired_differences(differences(), 3.0),
+    "search": lambda: recipes.search(FIRST),
+    "finalists": lambda: recipes.finalists(AGAIN, AGAIN.validation + 3),
+    "single_settings": lambda: recipes.single_settings(RATES, SLOPES),
+    "accuracy_over_entries": lambda: downsizing.accuracy_over_entries(six_inputs()),
+    "accuracy_over_entries, not complete": lambda: downsizing.accuracy_over_entries(
+        six_inputs().iloc[:2]
+    ),
+    "benchmark": lambda: benchmark.benchmark(*two_benchmarks()),
+    "membranes": lambda: circuits.membranes(traces()),
+    "rounding": lambda: circuits.rounding(rounded(), "5-8-16", 0.5),
+    "disturbances": lambda: circuits.disturbances(disturbed(), 71.0),
 }
 
 
@@ -109,6 +193,44 @@ def test_speakers_stand_in_the_order_of_the_first_input_with_means_over_seeds():
     for name, mean in zip(("small", "large"), lines, strict=True):
         np.testing.assert_allclose(drawn[name], means[name].loc[order])
         np.testing.assert_allclose(mean, means[name].loc[[0, 2]].mean())  # 1 has a note
+
+
+def test_paired_panels_of_speakers_have_common_axes():
+    left, right = plots.speakers_by_input(accuracies(), ["small", "large"], {}).axes
+    assert left.get_xlim() == right.get_xlim() and left.get_ylim() == right.get_ylim()
+
+
+def test_only_what_is_shown_has_a_filled_marker():
+    (axis,) = plots.paired_differences(differences(), 3.0).axes
+    lines = {line.get_label(): line for line in axis.lines}
+    assert lines["shown"].get_xdata().tolist() == [9]
+    assert lines["undecided"].get_xdata().tolist() == pytest.approx([5, 1, -3])
+    assert lines["shown"].get_mfc() != lines["undecided"].get_mfc() == "white"
+    (margin,) = (line for label, line in lines.items() if "margin" in label)
+    assert margin.get_xdata()[0] == -3
+
+
+def test_the_benchmark_draws_each_network_by_how_it_was_selected():
+    ours, papers = two_benchmarks()
+    (axis,) = benchmark.benchmark(ours, papers).axes
+    drawn = {line.get_label(): line.get_xdata().tolist() for line in axis.lines}
+    assert drawn == {
+        "selected on held-out data": [93.5],
+        "selected on the test file": [95.1],
+        "baseline of Cramer et al.": [48.1],
+        "selection not known": [94.0],
+        "this study, ± over seeds": [63.0, 89.0],
+    }
+    labels = [text.get_text() for text in axis.get_yticklabels()]
+    assert labels[0].startswith("feed-forward") and labels[-1] == "delays (A. Author 2024), 200k"
+
+
+def test_the_message_of_causes_says_what_is_shown_and_what_is_missing():
+    say = downsizing.message_of_causes
+    assert say(None, 129, 300).endswith("the table is not complete: 129 of 300 rows")
+    found = pd.DataFrame({"mean": [-3.14, -2.0], "p_holm": [0.04, 0.06]}, index=["a", "b"])
+    assert say(found, 300, 300) == "Shown: a (-3.1)"
+    assert say(found.iloc[1:], 300, 300).startswith("We could not tell which")
 
 
 def test_the_checks_find_what_is_broken():

@@ -1,12 +1,21 @@
 """Statistics against hand-computed values, plain loops and other implementations."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from shd_helpers.paths import ROOT
-from shd_helpers.study import contrasts, difference, holm, interval, summarize
+from shd_helpers.study import (
+    contrasts,
+    difference,
+    holm,
+    interval,
+    summarize,
+    weighted_contrasts,
+)
 
 # Student's t, 97.5 %, from a printed table, by degrees of freedom
 T = {1: 12.706205, 2: 4.302653, 3: 3.182446, 4: 2.776445, 5: 2.570582}
@@ -230,3 +239,75 @@ def test_contrasts_are_paired_by_speaker_over_common_seeds():
         alpha = 0.025 if name == first else 0.05
         half = interval(100 * (values[name] - values["b"][:, :2]), alpha)[1]
         assert rows.ci_holm[name] == pytest.approx(half)
+
+
+FACTORIAL = {
+    "rows": {"a": 0.5, "b": 0.5, "c": -0.5, "d": -0.5},
+    "columns": {"a": 1, "c": -1},
+    "interaction": {"a": 1, "b": -1, "c": -1, "d": 1},
+}
+
+
+def factorial(n_speakers, n_seeds):
+    """Return made-up accuracies of four inputs: (speakers, seeds) for each, and as a table."""
+    rng = np.random.default_rng(5)
+    values = {name: rng.uniform(0.3, 0.9, (n_speakers, n_seeds)) for name in "abcd"}
+    rows = [
+        (name, seed, speaker, accuracies[speaker, seed])
+        for name, accuracies in values.items()
+        for speaker in range(n_speakers)
+        for seed in range(n_seeds)
+    ]
+    columns = ["input", "seed", "speaker", "test_unseen_accuracy"]
+    return values, pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=0)
+
+
+def test_a_weighted_contrast_is_a_t_test_of_each_speaker_s_sum():
+    """With one seed it is SciPy's test of sums that plain Python adds up; Holm by hand."""
+    values, table = factorial(7, 1)
+    found = weighted_contrasts(table, FACTORIAL, "test_unseen_accuracy")
+    assert [*found.index] == [*FACTORIAL]
+    p = {}
+    for name, weights in FACTORIAL.items():
+        sums = []
+        for speaker in range(7):
+            sums.append(sum(100 * w * values[each][speaker, 0] for each, w in weights.items()))
+        test = stats.ttest_1samp(sums, 0)
+        low, high = test.confidence_interval(0.95)
+        row = found.loc[name]
+        assert row["mean"] == pytest.approx((low + high) / 2)
+        assert row.ci95 == pytest.approx((high - low) / 2)
+        assert row.p == pytest.approx(test.pvalue)
+        p[name] = test.pvalue
+    least, middle, most = sorted(p, key=p.get)
+    adjusted = min(1, 3 * p[least])
+    assert found.p_holm[least] == pytest.approx(adjusted)
+    adjusted = max(adjusted, min(1, 2 * p[middle]))
+    assert found.p_holm[middle] == pytest.approx(adjusted)
+    assert found.p_holm[most] == pytest.approx(max(adjusted, p[most]))
+
+
+def test_a_weighted_contrast_crosses_speakers_with_seeds():
+    """With several seeds, two inputs of weights 1 and -1 are a pair; a sum of four by its parts."""
+    values, table = factorial(6, 3)
+    found = weighted_contrasts(table, FACTORIAL, "test_unseen_accuracy")
+    pair = difference(
+        table[table.input == "a"], table[table.input == "c"], "test_unseen_accuracy", "speaker"
+    )
+    assert found.loc["columns", ["mean", "ci95", "p"]].tolist() == pytest.approx([*pair[:3]])
+    by_hand = 50 * (values["a"] + values["b"] - values["c"] - values["d"])
+    mean, half = interval(by_hand)
+    assert found.loc["rows", ["mean", "ci95"]].tolist() == pytest.approx([mean, half])
+
+
+def test_a_weighted_contrast_refuses_what_it_can_not_compare():
+    _, table = factorial(4, 2)
+    compare = partial(weighted_contrasts, column="test_unseen_accuracy")
+    with pytest.raises(ValueError, match="add up to 0"):
+        compare(table, {"rows": {"a": 1, "b": -0.5}})
+    with pytest.raises(ValueError, match=r"no runs of \['e'\]"):
+        compare(table, {"rows": {"a": 1, "e": -1}})
+    with pytest.raises(ValueError, match="the same"):
+        compare(table.iloc[1:], FACTORIAL)
+    with pytest.raises(ValueError, match="at least 2"):
+        compare(table[table.speaker == 0], FACTORIAL)

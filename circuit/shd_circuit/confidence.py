@@ -1,10 +1,13 @@
-"""How confident a circuit is of its answer, in integers, and which answers it accepts.
+"""Compute in integers how confident a circuit is of its answer, and whether it abstains.
 
-The confidence of a network of floats is its answer's share in the softmax of the class scores. The
-circuit computes the same of its integer scores, with tables of e^-x. `reference.c` does so with
-``-DACCEPT``, `board.py` beside the core's answer, and the demo page.
+The confidence of a network of floats is the answer's share in the softmax of the class scores. For
+a circuit it is computed from the integer scores with two tables of e^-x: one for the whole part of
+x, the other for its fraction. `reference.c` does so with ``-DACCEPT``, `board.py` does so with the
+core's scores, and the demo page shows it. The threshold comes from the pretrained network's file.
+An exported folder has it in ``confidence.h``.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +18,9 @@ from shd_circuit.quantize import score_units
 from shd_helpers.network import Quantization
 from shd_helpers.study.pretrained import TrainedNetwork
 
-ONE = 1 << 15  # what stands for 1 in the tables
-STEPS = 256  # of a table, for each whole number of the exponent
-LARGEST = 16  # exponents from here on count as if e^-x were 0
+ONE = 1 << 15  # the integer for 1 in the tables
+STEPS = 256  # from a whole number of the exponent to the next
+LARGEST = 16  # from this exponent on, e^-x counts as 0
 FACTOR_SHIFT = 24
 COARSE = np.round(ONE * np.exp(-np.arange(LARGEST))).astype(np.int64)
 FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
@@ -25,32 +28,38 @@ FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
 
 @dataclass(frozen=True)
 class Confidence:
-    """From which confidence a circuit's answer is accepted.
+    """Decide which answers of a circuit are accepted.
 
     Parameters
     ----------
     factor : int
-        What a difference of two scores is multiplied by, to be the exponent in 256ths, times 2^24.
+        A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
+        1/256.
     limit : int
-        The largest sum of all classes' shares of the best score, in 2^-15, at which the answer is
-        accepted: 2^15 divided by the threshold.
+        The largest `total` at which an answer is accepted: 2^15 divided by the confidence
+        threshold.
     """
 
     factor: int
     limit: int
 
+    @property
+    def threshold(self) -> float:
+        """Return the confidence from which an answer is accepted; infinity if none is."""
+        return ONE / self.limit if self.limit else np.inf
+
     def total(self, scores: np.ndarray) -> int:
-        """Return the sum of e^-x over all classes, where x is by how much each is below the best.
+        """Add up e^-x over all classes, where x is the distance from the highest score.
 
         Parameters
         ----------
         scores : ndarray
-            Integers, of each class, shape (classes,).
+            Integer score of each class, shape (classes,).
 
         Returns
         -------
         int
-            In 2^-15.
+            The sum in units of 2^-15. Its inverse is the confidence.
         """
         total = 0
         for score in scores.tolist():
@@ -67,7 +76,7 @@ class Confidence:
         Parameters
         ----------
         scores : ndarray
-            Integers, of each class, shape (classes,).
+            Integer score of each class, shape (classes,).
 
         Returns
         -------
@@ -77,17 +86,17 @@ class Confidence:
         return 1000 * ONE // self.total(scores)
 
     def accepts(self, scores: np.ndarray) -> bool:
-        """Check that the answer is confident enough.
+        """Check whether the confidence reaches the threshold.
 
         Parameters
         ----------
         scores : ndarray
-            Integers, of each class, shape (classes,).
+            Integer score of each class, shape (classes,).
 
         Returns
         -------
         bool
-            False if the answer is to be rejected.
+            False if the circuit abstains.
         """
         return self.total(scores) <= self.limit
 
@@ -115,16 +124,16 @@ class Confidence:
 def confidence_of(
     trained: TrainedNetwork, quantization: Quantization, circuit: IntegerNetwork
 ) -> Confidence | None:
-    """Return from which confidence a circuit's answers are accepted, as its network's are.
+    """Convert a network's confidence threshold for the integer scores of its circuit.
 
     Parameters
     ----------
     trained : TrainedNetwork
-        The network of floats, which may have a threshold.
+        The network of floats, whose file may have a threshold.
     quantization : Quantization
-        Of the circuit.
+        The circuit's bit widths.
     circuit : IntegerNetwork
-        Made of this network.
+        The circuit of this network.
 
     Returns
     -------
@@ -135,4 +144,34 @@ def confidence_of(
     if threshold is None:
         return None
     factor = STEPS * (1 << FACTOR_SHIFT) / score_units(trained.network, quantization, circuit)
-    return Confidence(factor=round(factor), limit=int(ONE / threshold))
+    # The sum is at most `ONE` for each class, so a threshold near 0 needs no larger limit.
+    largest = ONE * circuit.sizes[-1]
+    limit = int(min(ONE / threshold, largest)) if threshold > 0 else largest
+    return Confidence(factor=round(factor), limit=limit)
+
+
+def confidence_from(text: str) -> Confidence:
+    """Read a confidence threshold from the text of a ``confidence.h``.
+
+    Parameters
+    ----------
+    text : str
+        As `Confidence.header` writes it.
+
+    Returns
+    -------
+    Confidence
+        Its threshold.
+
+    Raises
+    ------
+    ValueError
+        If the text isn't one that `Confidence.header` writes.
+    """
+    numbers = re.findall(r"#define CONFIDENCE_\w+ (\d+)\n", text)
+    if len(numbers) != 2:
+        raise ValueError("it has no factor and limit")
+    confidence = Confidence(factor=int(numbers[0]), limit=int(numbers[1]))
+    if confidence.header() != text:
+        raise ValueError("its tables or its comment were changed")
+    return confidence

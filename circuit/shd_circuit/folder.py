@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from shd_circuit import configure
-from shd_circuit.confidence import Confidence
+from shd_circuit.confidence import Confidence, confidence_from
 from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork, IntegerRun
 from shd_circuit.readme import Description, is_readme, notice, own_line, readme
@@ -140,7 +140,7 @@ def write_folder(
     write_graph : callable, optional
         Writes ``network.nir`` to the path that it gets.
     confidence : Confidence, optional
-        From which confidence an answer is accepted, for ``confidence.h``.
+        The confidence threshold, which is written to ``confidence.h``.
 
     Raises
     ------
@@ -338,6 +338,29 @@ def read_circuit(folder: Path) -> IntegerNetwork:
         _check_memories(folder, memories(network))
         _check_parameters(path, parameters, _parameters(verilog_parameters(network)))
     return network
+
+
+def read_confidence(folder: Path) -> Confidence:
+    """Read the confidence threshold of an exported folder from ``confidence.h``.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder whose network has a threshold.
+
+    Returns
+    -------
+    Confidence
+        It decides as the folder's `reference.c` does with ``-DACCEPT``.
+
+    Raises
+    ------
+    ExportError
+        If the file can't be read, or isn't one that this version writes.
+    """
+    path = folder / "confidence.h"
+    with reading(path, ExportError, _REMEDY):
+        return confidence_from(path.read_text(encoding="utf-8"))
 
 
 def _parameters(text: str) -> dict[str, int]:

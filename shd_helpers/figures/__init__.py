@@ -7,7 +7,14 @@ from shd_helpers.figures import style  # noqa: F401  # its import sets the look
 _MODULES = {
     "controls": ("player",),
     "listening": ("say_a_word",),
-    "plots": ("accuracy_loss", "draw_blocks", "label_hz", "last_ms", "speakers_by_input"),
+    "plots": (
+        "accuracy_loss",
+        "draw_blocks",
+        "label_hz",
+        "last_ms",
+        "paired_differences",
+        "speakers_by_input",
+    ),
     "run_figures": ("RunFigures",),
     "surrogate_plot": ("plot_surrogate",),
     "style": ("DOT", "INK", "legend_above", "legend_beside", "point_at", "save"),

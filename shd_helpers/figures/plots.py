@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from shd_helpers.cochlea import resonance_hz
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.figures.style import legend_above
+from shd_helpers.figures.style import INK, legend_above
 
 CHANNEL = "unit (cochlea channel)"
 HZ = (200, 500, 1000, 2000, 5000, 10_000, 20_000)
@@ -150,7 +150,8 @@ def speakers_by_input(
     labels = [f"{speaker} {marked.get(speaker, '')}".strip() for speaker in order]
     size = (11, 0.32 * len(order) + 1.9)
     others = ~order.isin([*marked])
-    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
+    # The panels share both axes, so that distances can be compared between them.
+    figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
     for axis, (score, title) in zip(axes, titles.items(), strict=True):
         table = means[score].unstack("input").loc[order, [*inputs]]
         axis.hlines(labels, table.min(axis=1), table.max(axis=1), color="0.7", linewidth=1)
@@ -164,4 +165,44 @@ def speakers_by_input(
     axes[0].set_ylabel("speaker")
     handles, names = axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower left", ncols=len(names))
+    return figure
+
+
+def paired_differences(differences: pd.DataFrame, margin: float | None = None) -> Figure:
+    """Draw differences between networks or inputs with their intervals, one row for each.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        From `study.contrasts`, with `shown`: whether the adjusted interval excludes 0.
+    margin : float, optional
+        Losses up to this many percentage points were planned to be small enough.
+
+    Returns
+    -------
+    Figure
+        A thick line is the 95 % interval, a thin one is adjusted for its list of comparisons. A
+        filled marker is a difference that is shown.
+    """
+    y = np.arange(len(differences))[::-1]
+    figure, axis = plt.subplots(figsize=(9, 0.42 * len(differences) + 1.6))
+    axis.axvline(0, color=INK, linewidth=1, linestyle="-")
+    if margin:
+        label = f"margin: {margin:g} points lost"
+        axis.axvline(-margin, color="C3", linestyle="--", linewidth=1.2, label=label)
+    means = differences["mean"]
+    adjusted, half = differences.ci_holm, differences.ci95
+    axis.hlines(y, means - adjusted, means + adjusted, color="C0", linewidth=1)
+    axis.hlines(y, means - half, means + half, color="C0", linewidth=3)
+    for is_shown, label, marker, filling in (
+        (True, "shown", "o", "C0"),
+        (False, "undecided", "D", "white"),
+    ):
+        of_kind = differences.shown.to_numpy() == is_shown
+        look = {"marker": marker, "ms": 8, "mew": 2, "color": "C0", "mfc": filling}
+        axis.plot(means[of_kind], y[of_kind], linestyle="none", label=label, **look)
+    axis.set_yticks(y, [f"{first}  against  {second}" for first, second in differences.index])
+    axis.set(xlabel="difference in accuracy for unseen speakers (percentage points)")
+    axis.set(ylim=(-0.7, len(y) - 0.3))
+    legend_above(axis)
     return figure

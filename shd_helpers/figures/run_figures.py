@@ -285,7 +285,7 @@ def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
 def _draw_densities(axis: Axes, flat: np.ndarray, layer: str) -> None:
     """Draw how weights (epochs + 1, weights) are distributed at the start, halfway and the end."""
     some = sorted({0, len(flat) // 2, len(flat) - 1})
-    bins = np.linspace(flat[some].min(), flat[some].max(), 80)
+    bins = np.linspace(flat[some].min(), flat[some].max(), 50)
     for epoch in some:
         density, _ = np.histogram(flat[epoch], bins, density=True)
         axis.plot((bins[1:] + bins[:-1]) / 2, density, label=f"epoch {epoch}")

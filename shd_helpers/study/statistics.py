@@ -5,7 +5,7 @@ same seeds, the runs form a rectangle, (speakers, seeds), and the interval is ov
 `interval`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -284,6 +284,65 @@ def contrasts(
         second = second[second.seed.isin(common)]
         values.append(_paired(first, second, column, over))
     index = pd.MultiIndex.from_tuples([tuple(pair) for pair in pairs], names=("input", "against"))
+    return _adjusted(values, index)
+
+
+def weighted_contrasts(
+    table: pd.DataFrame,
+    weights: Mapping[str, Mapping[str, float]],
+    column: str,
+    over: str = "speaker",
+) -> pd.DataFrame:
+    """Compare more than two inputs at once, such as the two rows of a factorial design.
+
+    A contrast is a sum of mean accuracies, each with a weight, for example the mean of two inputs
+    minus the mean of two others. It is computed for each speaker and seed, and then treated as a
+    paired difference is.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `input`, `seed`, the unit's column and accuracies. Each input has the same units and
+        seeds.
+    weights : mapping
+        For each contrast's name, the weight of each input; inputs that are absent weigh 0. The
+        weights of a contrast add up to 0.
+    column : str
+        The accuracy, a fraction.
+    over : str
+        Column of the units.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the contrasts' names, with the columns of `contrasts`. The p-values are adjusted
+        for the number of contrasts.
+
+    Raises
+    ------
+    ValueError
+        If the weights of a contrast don't add up to 0, an input lacks a unit or a seed that another
+        input has, or there are fewer than two units.
+    """
+    keys = _unit_and_seed(over)
+    by_input = 100 * table.set_index([*keys, "input"])[column].unstack("input")
+    values = []
+    for name, weight_of in weights.items():
+        if not np.isclose(sum(weight_of.values()), 0):
+            raise ValueError(f"{name}: weights must add up to 0, and are {dict(weight_of)}")
+        absent = [each for each in weight_of if each not in by_input]
+        if absent:
+            raise ValueError(f"{name}: no runs of {absent}")
+        used = by_input[[*weight_of]].dropna(how="all")
+        if used.isna().any(axis=None):
+            raise ValueError(f"{name}: not every input has the same {keys}")
+        values.append(_crossed((used * pd.Series(weight_of)).sum(axis=1), over))
+        _check_units(values[-1], over)
+    return _adjusted(values, pd.Index(weights, name="contrast"))
+
+
+def _adjusted(values: Sequence[np.ndarray], index: pd.Index) -> pd.DataFrame:
+    """Describe differences in percentage points, each (units, seeds), adjusted for their number."""
     result = pd.DataFrame([_difference(each) for each in values], index=index)
     # Holm compares the smallest of k p-values with 0.05 / k, the next one with 0.05 / (k - 1), ...
     rank = result.p.rank(method="first", na_option="bottom")
@@ -305,9 +364,14 @@ def _paired(a: pd.DataFrame, b: pd.DataFrame, column: str, over: str) -> np.ndar
             f"{[*second.index]}. Give those that both have"
         )
     values = _crossed(first - second, over)
+    _check_units(values, over)
+    return values
+
+
+def _check_units(values: np.ndarray, over: str) -> None:
+    """Refuse differences of fewer than two units, which have no interval."""
     if len(values) < 2:
         raise ValueError(f"{over}: there is only {len(values)}, but a difference needs at least 2")
-    return values
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""The figure of notebook 6 on where the loss comes from, and its message."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from shd_helpers.figures.style import legend_beside
+
+POOLING_MARKERS = {"no pooling": "o", "threshold 1": "s", "threshold 2": "D"}
+CHANNEL_COLORS = {"700 channels": "C0", "550 channels": "C1"}
+
+
+def accuracy_over_entries(inputs: pd.DataFrame) -> Figure:
+    """Draw accuracy for unseen speakers against active entries, one point for each input.
+
+    Parameters
+    ----------
+    inputs : DataFrame
+        From `study.summarize`, indexed by names such as ``"550 channels, threshold 2"``: active
+        entries for one utterance (`input_events`), accuracy in percent (`test_unseen`) and half its
+        interval (`test_unseen_ci95`).
+
+    Returns
+    -------
+    Figure
+        The marker's shape is the pooling, a filled marker has all channels.
+    """
+    figure, axis = plt.subplots(figsize=(9, 4))
+    for name, of in inputs.iterrows():
+        channels, pooling = name.split(", ")
+        color = CHANNEL_COLORS[channels]
+        filling = color if channels == "700 channels" else "white"
+        axis.errorbar(
+            of.input_events,
+            of.test_unseen,
+            of.test_unseen_ci95,
+            marker=POOLING_MARKERS[pooling],
+            markersize=9,
+            mew=2,
+            mfc=filling,
+            color=color,
+            linestyle="none",
+            capsize=3,
+            label=name,
+        )
+    axis.set(xlabel="active entries in the input of one utterance (mean)")
+    axis.set(ylabel="accuracy, unseen speakers (%)")
+    axis.margins(x=0.1)
+    legend_beside(axis)
+    return figure
+
+
+def message_of_causes(contrasts: pd.DataFrame | None, n_rows: int, n_planned: int) -> str:
+    """Say what the sweep `causes` shows, in one sentence without its full stop.
+
+    Parameters
+    ----------
+    contrasts : DataFrame or None
+        From `study.weighted_contrasts`; None while rows are missing.
+    n_rows : int
+        Rows of the table.
+    n_planned : int
+        Rows that were planned.
+
+    Returns
+    -------
+    str
+        Which contrasts are shown, in percentage points, or that none is, or that rows are missing.
+    """
+    if contrasts is None:
+        return (
+            "Which step loses accuracy is open, because the table is not complete: "
+            f"{n_rows} of {n_planned} rows"
+        )
+    shown = contrasts[contrasts.p_holm < 0.05]
+    if shown.empty:
+        return "We could not tell which step loses accuracy"
+    named = [f"{name} ({row['mean']:+.1f})" for name, row in shown.iterrows()]
+    return f"Shown: {'; '.join(named)}"
