@@ -16,6 +16,7 @@ include_patterns = [
     "SECURITY.md",
     "*/README.md",
     "results/*/README.md",
+    "results/*/HARDWARE.md",
     "docs/*",
     "notebooks/*.ipynb",
 ]
