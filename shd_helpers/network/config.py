@@ -109,7 +109,10 @@ class NetworkConfig:
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """The number of neurons of each hidden layer; with shared weights, of the first window."""
+        """The number of neurons of each hidden layer.
+
+        With shared weights, the first number is that of each window.
+        """
         return _numbers("hidden", self.hidden, MOST_NEURONS) or (self.n_hidden,)
 
     @property
