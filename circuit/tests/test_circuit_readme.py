@@ -113,7 +113,7 @@ def board_rows(measured):
         mj = cost.board_energy(counted, clock_hz, awake=n_awake)
         runs = 1 if n_awake is None else awake / clock_hz
         idle = 1 - counted.cycles / clock_hz
-        rows.append(energy_row(name, f"{runs:.0%}", f"{idle:.0%}", mj, "the same"))
+        rows.append(energy_row(name, f"{runs:.0%}", f"{idle:.0%}", mj, "as its core"))
     return rows
 
 

@@ -279,7 +279,7 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
     [
         (["nowhere"], r"nowhere.*run\.json.*make study"),
         ([None, "--circuit", "8-8"], "circuit '8-8': must be like 3-8-12"),
-        ([None, "--circuit", "8-8-16"], "beta 0.9500 a step"),
+        ([None, "--circuit", "8-8-16"], "beta 0.9500 for one step"),
         ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
         ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
         ([None, "--circuit", "8-8-32 product"], "lower mem_bits"),
