@@ -221,7 +221,7 @@ def measure() -> pd.DataFrame:
     """
     classifiers = {name: _of_network(name) for name in NETWORKS}
     classifiers[CIRCUIT] = _of_circuit(results_dir() / CIRCUIT)
-    rows = []
+    rows: list[tuple[str, str, str, str, str]] = []
     for name in SOUNDS:
         try:
             utterance = encode_utterance(recording(name), RATE_HZ)

@@ -1,7 +1,7 @@
 """The notebooks in JupyterLab, driven in a browser: every control moved, figure and text watched.
 
 Run with ``make browser``. With ``SHD_SCREENSHOTS=folder`` it runs on the real data, where it lies,
-and leaves pictures there: the README's is ``explorer_01.png``.
+and leaves pictures there: ``SHD_SCREENSHOTS=img make browser`` makes ``img/explorer_01.png``.
 """
 
 import os
@@ -164,10 +164,13 @@ class Notebook:
         panel = self.page.locator(".jp-NotebookPanel").bounding_box()
         assert image["x"] + image["width"] <= panel["x"] + panel["width"] + 1
         if SCREENSHOTS:
-            top = self.page.locator(".jp-OutputArea .widget-label:visible").first
-            top.evaluate("label => label.scrollIntoView({block: 'start'})")
+            # The explorer alone: what is around it, such as the number of cells, changes.
+            explorer = self.page.locator(".jp-OutputArea-output:has(img.shd-figure)").first
+            explorer.scroll_into_view_if_needed()
             self.page.wait_for_timeout(500)
-            self.page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+            path = Path(SCREENSHOTS) / f"{name}.png"
+            explorer.screenshot(path=path)
+            assert path.stat().st_size > 1000
 
 
 def test_01_downsizing(lab, browser):

@@ -239,7 +239,7 @@ def test_folds_are_read_from_several_tables(tmp_path):
     found = read_folds([first, second])
     assert set(found.runs) == set(keys) and found.speakers == [0, 1]
     assert accuracy_table(found, ENTRIES).equals(accuracy_table(FOLDS, ENTRIES))
-    with pytest.raises(SelectionError, match=r"one\.csv: run 0 is there twice"):
+    with pytest.raises(SelectionError, match=r"one\.csv: run 0 appears twice"):
         read_folds([first, first])
 
 
@@ -268,7 +268,7 @@ def test_an_interrupted_sweep_says_what_is_missing(tmp_path):
         del file["hash2"]
     with pytest.raises(TableError, match=r"1 runs are missing\. Run the sweep again: only these"):
         read_folds([path])
-    with pytest.raises(TableError, match="no such table; run its sweep first"):
+    with pytest.raises(TableError, match=r"no such table\. Run its sweep"):
         read_folds([tmp_path / "absent.csv"])
 
 

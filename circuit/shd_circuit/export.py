@@ -257,8 +257,8 @@ def _comparison(
     n_unseen = is_unseen.sum()
     subset = "test" if trained.about["parameters"]["score_test"] else "validation"
     text = (
-        f"Over all {len(events)} {subset} utterances of one network, {n_unseen} of them by new "
-        "speakers"
+        f"Over all {len(events)} {subset} utterances of one network, {n_unseen} of them by "
+        "unseen speakers"
     )
     if 0 < n_unseen < len(events):
         network_name = (
@@ -270,7 +270,7 @@ def _comparison(
         text += f" ({network_name} {float_accuracy:.1%}, integers {integer_accuracy:.1%})"
     text += f". Both give the same answer to {np.mean(float_answers == integer_answers):.1%}."
     if is_quantization_aware:
-        text += " Both have weights of few bits; this table doesn't show what that costs."
+        text += " Both have low-precision weights; this table doesn't show what that costs."
     return text
 
 
@@ -305,7 +305,7 @@ def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
     return (
         f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
         f"{rates} of its test utterances correctly, {mean:.1%} on average; {share_unseen:.0%} of "
-        "these utterances are by new speakers."
+        "these utterances are by unseen speakers."
     )
 
 

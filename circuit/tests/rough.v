@@ -1,4 +1,4 @@
-// Drives a core with sends.txt and prints a line an utterance: each class's count, and the answer. A line of
+// Drives a core with sends.txt and prints a line for each utterance: each class's count, and the answer. A line of
 // sends.txt is a kind, a millisecond and a unit: 0 a spike; 1 the end of an utterance; 2 an end after which only
 // so many counts are fetched as its millisecond says; 3 a reset, so many cycles later. With +rough there are
 // pauses with garbage on what isn't valid, and counts are fetched at any time. loads.txt, where there

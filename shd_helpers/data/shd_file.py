@@ -601,7 +601,7 @@ def write_shd(
     _check_n_channels("n_channels", n_channels)
     columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
     if "file" in texts:
-        columns["extra['file']"] = texts["file"]
+        columns["extra['file']"] = cast(Sequence[str], texts["file"])
     _check_one_for_each(Path(path), columns)
     _check_spikes(Path(path), times, units, n_channels)
     _check_whole_numbers(Path(path), "label", labels, len(keys))

@@ -258,8 +258,8 @@ class RunFigures:
                 capsize=4,
                 ecolor=INK,
             )
-            ends = {f"{table.accuracy.min():.0f}": None, f"{table.accuracy.max():.0f}": None}
-            ranges.append(f"{' to '.join(ends)} % for {name}")
+            bounds = [f"{table.accuracy.min():.0f}", f"{table.accuracy.max():.0f}"]
+            ranges.append(f"{' to '.join(dict.fromkeys(bounds))} % for {name}")
         axis.set(xlabel="speaker", ylabel="accuracy (%)", ylim=(0, 102))
         legend_above(axis)
         title = f"Accuracy: {', '.join(ranges)}"

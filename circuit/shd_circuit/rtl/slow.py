@@ -34,7 +34,7 @@ def awake(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     Raises
     ------
     ExportError
-        If Verilator is missing or fails, the folder is no export, or the board answers otherwise.
+        If Verilator is missing or fails, the folder is no export, or the board answers differently.
     """
     utterances = read_vectors(folder)[:n_utterances]
     expected = (folder / "expected.txt").read_text("utf-8").splitlines()[: len(utterances)]

@@ -48,7 +48,7 @@ typedef double real;
 #ifndef BLOCK
 #define BLOCK 16          /* channels that are computed side by side ... */
 #endif
-#define LANES (BLOCK / 2) /* ... as real and imaginary parts of so many numbers */
+#define LANES (BLOCK / 2) /* ... as real and imaginary parts of LANES numbers */
 #define BLOCKS ((CHANNELS + BLOCK - 1) / BLOCK)
 #define PI 3.14159265358979323846
 
