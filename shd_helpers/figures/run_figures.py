@@ -207,6 +207,9 @@ class RunFigures:
         """Draw the spikes of the cochlea, from the data set's file."""
         parameters = self._run.info["parameters"]
         files = locate(parameters["dataset"], parameters["language"])
+        # A run's utterances always come from files.
+        assert predicted.file is not None
+        assert predicted.rows is not None
         data = read_shd(files[predicted.file[utterance]])
         times, units = data.spikes(predicted.rows[utterance])
         axis.plot(times * 1000, units, **DOT)

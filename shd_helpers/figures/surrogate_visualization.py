@@ -54,7 +54,7 @@ def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms:
         share = exact(later_ms) / exact(pulse_end_ms)
         text = f"{tau_ms:.0f} ms after the pulse:\n{100 * share:.0f} % is left"
         start = (0.8 * end_ms, 0.75 * stepwise.max())
-        point_at(below, text, (later_ms, exact(later_ms)), start)
+        point_at(below, text, (later_ms, float(exact(later_ms))), start)
     title = "The step equation agrees with the circuit after every step"
     return save(figure, "rc_circuit", "two pulses of current", title)
 
@@ -101,8 +101,7 @@ def one_neuron(
     """
     time_ms = step_ms * np.arange(len(n_events))
     is_spike = spk > 0
-    size = {"figsize": (8, 4.4), "height_ratios": (1, 2)}
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 4.4), height_ratios=(1, 2))
     above.bar(time_ms, n_events, width=step_ms)
     end_ms = min(time_ms[n_events > 0][-1] + 200, time_ms[-1])
     above.set(ylabel="events", xlim=(0, end_ms))
@@ -203,8 +202,7 @@ def reach(distance: np.ndarray, slopes: Sequence[float], source: str) -> Figure:
         at the median membrane.
     """
     edges = np.linspace(-3, 1.5, 91)
-    size = {"figsize": (8, 5.2), "height_ratios": (1, 1.5)}
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 5.2), height_ratios=(1, 1.5))
     shares = np.histogram(distance, edges)[0] / distance.size
     above.stairs(100 * shares, edges, fill=True, color="C0")
     above.set(ylabel="share of the\nmembranes (%)")
