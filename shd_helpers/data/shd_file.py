@@ -664,8 +664,8 @@ def _check_whole_numbers(path: Path, name: str, numbers: Sequence[int], n: int) 
     if not is_right.all():
         utterance = int(np.argmin(is_right))
         raise DatasetError(
-            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a whole "
-            f"number from 0 to {n - 1}."
+            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a "
+            f"whole number from 0 to {n - 1}."
         )
 
 
