@@ -1,6 +1,7 @@
 """The figures of notebook 2: a neuron, surrogates, and what they pass back."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,7 +44,7 @@ def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms:
     above.set(ylabel="current I[t]", xlim=(0, end_ms))
     below.plot(fine_ms, exact(fine_ms), "-", linewidth=4, alpha=0.5, label="differential equation")
     after_ms = step_ms * np.arange(1, len(stepwise) + 1)
-    dots = {"color": INK, "markersize": 4, "label": "U[t] = beta U[t-1] + I[t]"}
+    dots: dict[str, Any] = {"color": INK, "markersize": 4, "label": "U[t] = beta U[t-1] + I[t]"}
     below.plot(after_ms, stepwise, ".", **dots)
     below.set(xlabel="time (ms)", ylabel=POTENTIAL)
     legend_above(below)
@@ -54,7 +55,7 @@ def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms:
         share = exact(later_ms) / exact(pulse_end_ms)
         text = f"{tau_ms:.0f} ms after the pulse:\n{100 * share:.0f} % is left"
         start = (0.8 * end_ms, 0.75 * stepwise.max())
-        point_at(below, text, (later_ms, exact(later_ms)), start)
+        point_at(below, text, (later_ms, float(exact(later_ms))), start)
     title = "The step equation agrees with the circuit after every step"
     return save(figure, "rc_circuit", "two pulses of current", title)
 
@@ -70,7 +71,7 @@ def _circuit_solution(
         return (-voltage + currents[step] / (1 - beta)) / tau_ms
 
     # the current jumps, so that a solver with long steps would miss where
-    accuracy = {"max_step": step_ms / 6, "rtol": 1e-6, "atol": 1e-9}
+    accuracy: dict[str, Any] = {"max_step": step_ms / 6, "rtol": 1e-6, "atol": 1e-9}
     span_ms = (0, step_ms * len(currents))
     solution = solve_ivp(change, span_ms, [0.0], dense_output=True, **accuracy).sol
     return lambda time_ms: solution(time_ms)[0]
@@ -101,14 +102,18 @@ def one_neuron(
     """
     time_ms = step_ms * np.arange(len(n_events))
     is_spike = spk > 0
-    size = {"figsize": (8, 4.4), "height_ratios": (1, 2)}
+    size: dict[str, Any] = {"figsize": (8, 4.4), "height_ratios": (1, 2)}
     figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
     above.bar(time_ms, n_events, width=step_ms)
     end_ms = min(time_ms[n_events > 0][-1] + 200, time_ms[-1])
     above.set(ylabel="events", xlim=(0, end_ms))
     below.plot(time_ms, mem, color=INK, linewidth=1, linestyle="-", label="membrane potential")
     below.axhline(1, color="C3", linestyle="--", linewidth=1, label="threshold")
-    spikes = {"color": "C1", "linestyle": "none", "label": f"{is_spike.sum()} spikes"}
+    spikes: dict[str, Any] = {
+        "color": "C1",
+        "linestyle": "none",
+        "label": f"{is_spike.sum()} spikes",
+    }
     below.plot(time_ms[is_spike], mem[is_spike], "v", **spikes)
     below.set(xlabel="time (ms)", ylabel=POTENTIAL)
     legend_above(below)
@@ -203,7 +208,7 @@ def reach(distance: np.ndarray, slopes: Sequence[float], source: str) -> Figure:
         at the median membrane.
     """
     edges = np.linspace(-3, 1.5, 91)
-    size = {"figsize": (8, 5.2), "height_ratios": (1, 1.5)}
+    size: dict[str, Any] = {"figsize": (8, 5.2), "height_ratios": (1, 1.5)}
     figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
     shares = np.histogram(distance, edges)[0] / distance.size
     above.stairs(100 * shares, edges, fill=True, color="C0")
