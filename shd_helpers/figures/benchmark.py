@@ -1,5 +1,7 @@
 """The figure of notebook 7 that compares accuracies on SHD's official test file."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,13 +11,13 @@ from shd_helpers.figures.style import INK
 
 TEST_FILE = "test file"
 # How each kind of published number is drawn; what `_kind` returns.
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "selected on held-out data": {"marker": "o", "color": INK},
     "selected on the test file": {"marker": "s", "color": INK, "mfc": "white"},
     "baseline of Cramer et al.": {"marker": "^", "color": "C2", "ms": 8},
     "selection not known": {"marker": "x", "color": "0.45"},
 }
-OURS = {"this study, ± over seeds": {"marker": "D", "color": "C0"}}
+OURS: dict[str, dict[str, Any]] = {"this study, ± over seeds": {"marker": "D", "color": "C0"}}
 
 
 def benchmark(ours: pd.DataFrame, published: pd.DataFrame) -> Figure:

@@ -1,6 +1,7 @@
 """The figures of notebook 8: integers beside floats, rounding, and disturbances."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -90,7 +91,7 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 3.8))
     axis.errorbar(ordered.loss, labels, xerr=ordered.ci95, fmt="o", capsize=3, color="C0")
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")
-    style = {"color": "C3", "linestyle": "--", "linewidth": 1.4}
+    style: dict[str, Any] = {"color": "C3", "linestyle": "--", "linewidth": 1.4}
     axis.axvline(limit, label=f"limit of the selection: {limit:g}", **style)
     right = ordered.loss[selected] + ordered.ci95[selected]
     at = right + 0.3, ordered.index.get_loc(selected)

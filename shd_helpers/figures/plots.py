@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -199,7 +200,7 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         (False, "undecided", "D", "white"),
     ):
         of_kind = differences.shown.to_numpy() == is_shown
-        look = {"marker": marker, "ms": 8, "mew": 2, "color": "C0", "mfc": filling}
+        look: dict[str, Any] = {"marker": marker, "ms": 8, "mew": 2, "color": "C0", "mfc": filling}
         axis.plot(means[of_kind], y[of_kind], linestyle="none", label=label, **look)
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in differences.index])
     axis.set(xlabel="difference in accuracy for unseen speakers (percentage points)")
