@@ -15,7 +15,7 @@ include_patterns = [
     "CONTRIBUTING.md",
     "SECURITY.md",
     "*/README.md",
-    "results/*/README.md",
+    "results/*/*.md",
     "docs/*",
     "notebooks/*.ipynb",
 ]

@@ -38,8 +38,8 @@ def messages(path: Path) -> Iterator[Text]:
             if kind != "docstring":
                 yield Text(path, line, kind, text)
         return
-    for number, line in enumerate(source.splitlines(), start=1):
-        if match := _ECHO.match(line):
+    for number, command in enumerate(source.splitlines(), start=1):
+        if match := _ECHO.match(command):
             yield Text(path, number, "help", match["text"])
 
 

@@ -4,6 +4,7 @@
 nothing that isn't in them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -151,14 +152,14 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return a table in Markdown.
 
     Parameters
     ----------
-    header : tuple of str
+    header : sequence of str
         Names of the columns.
-    rows : list of tuple of str
+    rows : sequence of sequence of str
         Cells.
 
     Returns

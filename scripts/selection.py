@@ -13,7 +13,7 @@
 import argparse
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -323,7 +323,7 @@ def _ten_folds() -> tuple[dict[str, Any], dict[str, Entry], Folds]:
 def _write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
     """Write a sweep's file, and return its path."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[attr-defined]
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.default_flow_style = None
     yaml.width = 120
     text = io.StringIO()
@@ -342,7 +342,7 @@ def _write_csv(name: str, table: pd.DataFrame) -> None:
     print(f"written: {path}")
 
 
-STAGES = {
+STAGES: dict[str, Callable[[], Any]] = {
     "candidates": write_selection,
     "winner": write_winner,
     "judging": write_judging,

@@ -68,7 +68,8 @@ DESCRIPTIONS = {
         "hidden_delays": "number of copies of each hidden layer's spikes, such as `4,1`",
         "kernel_size": "width of a window with shared weights, in units. 0: no shared weights",
         "stride": "units from one window to the next",
-        "readout": "class scores: numbers of output `spikes`, or mean `membrane` potentials",
+        "readout": "class scores: numbers of output `spikes`, mean `membrane` potentials, or the "
+        "[softmax](glossary.md#softmax-readout) of these in each step",
         "ensemble_size": "number of networks that are trained separately. Their scores are "
         "averaged",
     },
@@ -76,7 +77,11 @@ DESCRIPTIONS = {
         "epochs": "passes over the training utterances",
         "batch_size": "utterances in a batch",
         "lr": "learning rate of Adam",
-        "lr_step": "number of epochs after which the learning rate is halved",
+        "schedule": "`step` halves the learning rate after every `lr_step` epochs. `one_cycle` "
+        "raises and then lowers it once, and `lr` is its maximum",
+        "lr_step": "with `step`: number of epochs after which the learning rate is halved",
+        "weight_decay": "above 0: AdamW multiplies the weights by 1 - learning rate x "
+        "`weight_decay` in each update",
         "augmented_copies": "augmented copies of each training recording",
         "shift_units": "largest shift of an utterance, in units",
         "shift_ms": "largest shift of an utterance, in ms",

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from shd_helpers.data.reduction import reduce_data_set
 
 from shd_helpers.command import run
+from shd_helpers.data.reduction import reduce_data_set
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events import Events, languages
 from shd_helpers.events.loading import load_file
@@ -87,8 +87,9 @@ def _check_same(official: Events, own: Events, path: Path) -> None:
     utterances at 10 ms don't say who speaks.
     """
     n_classes = len(own.class_names)
-    counts = [np.bincount(events.labels, minlength=n_classes) for events in (official, own)]
-    if official.class_names != own.class_names or not np.array_equal(*counts):
+    n_official = np.bincount(official.labels, minlength=n_classes)
+    n_own = np.bincount(own.labels, minlength=n_classes)
+    if official.class_names != own.class_names or not np.array_equal(n_official, n_own):
         raise DatasetError(
             f"{path}: its utterances aren't those of the test file that the networks were tested "
             "on, because its classes or their numbers differ. Use the official test utterances."

@@ -4,7 +4,7 @@
 string of Python code that an error, a warning, a help text or a print has. Any other string with
 three words or more is also one, because messages are often put together before they are printed.
 Text that isn't the authors' prose is replaced by spaces, so that every other character stays in its
-line: code, quotations, and lines of the glossary that give an earlier name.
+line: code, quotations, and the earlier names in the glossary.
 """
 
 import ast
@@ -33,6 +33,7 @@ _NOT_PROSE = (
     re.compile(r"^\s*>.*$", re.MULTILINE),  # quotations, and doctests
     re.compile(r'"[^"\n]*(\n[^"\n]+)?"|“[^”]{0,200}”'),
 )
+_FORMERLY = re.compile(r"\bformerly\b[^.\n]*", re.IGNORECASE)  # of the glossary
 _WORD = re.compile(r"[A-Za-z']+")
 _VALUE = re.compile(r"\{[^}]*\}")  # of an f-string
 _CALLS = {"print": "print", "warn": "warning", "exit": "exit", "add_argument": "help"}
@@ -114,7 +115,7 @@ def texts(path: Path) -> Iterator[Text]:
     else:
         text = path.read_text(encoding="utf-8")
         if path.name == GLOSSARY:
-            text = "\n".join("" if "formerly" in line else line for line in text.split("\n"))
+            text = _FORMERLY.sub(lambda match: " " * len(match.group()), text)
         yield Text(path, 1, "prose", prose(text) if path.suffix == ".md" else text)
 
 
@@ -227,7 +228,7 @@ def _strings_below(node: ast.AST, kind: str) -> Iterator[tuple[int, str, str]]:
         kind = _CALLS.get(ast.unparse(node.func).rpartition(".")[2], kind)
     docstring = _docstring(node)
     if docstring is not None:
-        yield docstring.lineno, "docstring", docstring.value
+        yield docstring.lineno, "docstring", str(docstring.value)
     for child in ast.iter_child_nodes(node):
         is_docstring = isinstance(child, ast.Expr) and child.value is docstring
         if docstring is None or not is_docstring:

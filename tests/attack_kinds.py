@@ -1186,7 +1186,7 @@ def board_answering(answer: bytes, then: str) -> Attempt:
         threading.Thread(target=play, daemon=True).start()
         opened = Board(port, wait_s=2.0)
         opened.load(ROOT / "results" / "circuit")
-        opened.classify(np.array([[1, 2], [3, 4]]))
+        opened.classify([(1, 3), (2, 4)])
 
     return Attempt(act, ("/dev/", "circuit"), may_complete=False)
 

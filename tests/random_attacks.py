@@ -65,7 +65,7 @@ from tests.toy import write_toy  # noqa: E402
 
 TRAINING = NOTEBOOKS / "03_model_training.ipynb"
 OURS = {"DatasetError", "RunError", "TableError", "SweepError", "RecordingError", "ValueError"}
-OURS |= {"ExportError"}
+OURS |= {"BoardError", "ExportError"}
 LIMIT_S = 240.0  # of one attack, on a busy machine
 FORK = multiprocessing.get_context("fork")
 ROOM_BYTES = 700e6

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 from jupyter_client.kernelspec import KernelSpecManager
-from shd_circuit.board import Board, main
+from shd_circuit.board import Board, BoardError, main
 from shd_circuit.folder import ExportError, check_folder, read_circuit
 from shd_circuit.readme import own_line
 
@@ -366,7 +366,7 @@ def answering(*answers):
 
 def test_a_board_without_lanes_is_refused():
     answer = bytes([ord("i"), 0, 4, 183, 0, 24, 0, 10])
-    with answering(answer) as port, pytest.raises(ExportError, match=f"{port}.*0 lanes"):
+    with answering(answer) as port, pytest.raises(BoardError, match=f"{port}.*0 lanes"):
         Board(port, wait_s=5.0)
 
 
@@ -378,7 +378,7 @@ def test_lanes_that_the_folder_s_network_can_t_have_are_refused(lanes, word_byte
     answer = struct.pack("<cBBHHB", b"i", lanes, word_bytes, *sizes)
     with answering(answer) as port:
         board = Board(port, wait_s=5.0)
-        with pytest.raises(ExportError, match=f"{COMMITTED}.*{why}"):
+        with pytest.raises(BoardError, match=f"{COMMITTED}.*{why}"):
             board.load(COMMITTED)
         board.close()
 

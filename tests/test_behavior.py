@@ -150,7 +150,7 @@ def test_a_changed_constant_is_found_and_the_message_says_what_to_do(
 ):
     monkeypatch.setattr(module, name, value)
     message = behavior.report()
-    assert message.startswith(f"NUMERICS {versions.NUMERICS} in shd_helpers/versions.py")
+    assert message.startswith(f"shd_helpers/versions.py: NUMERICS is {versions.NUMERICS}, but")
     assert f"raise NUMERICS to {versions.NUMERICS + 1}" in message
     assert "no row of a table and no run folder counts as done any more" in message
 
@@ -223,7 +223,8 @@ def test_a_mutation_of_the_code_is_found(name, tmp_path):
     path.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
     found = checked(tmp_path, tmp_path / "data")
     assert found.returncode == 1, found.stdout
-    assert found.stderr.startswith(f"{mutation.number} {getattr(versions, mutation.number)} in")
+    number = f"{mutation.number} is {getattr(versions, mutation.number)}, but"
+    assert found.stderr.startswith(f"shd_helpers/versions.py: {number}")
 
 
 @pytest.mark.mutations  # compiles everything anew, which takes minutes

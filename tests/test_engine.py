@@ -444,9 +444,11 @@ def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
     torch.testing.assert_close(engine.evaluate_batch(model, events, index)[0], scores)
     assert loss == pytest.approx(want_loss, rel=1e-5)
     assert set(ours) == {name for name, _ in model.named_parameters()}
+    # autograd rounds the shares of each step to float32, the engine has them in float64
+    tolerance = 5e-5 if model.readout == "softmax" else 1e-5
     for name, grad in gradients(model).items():
         assert grad.abs().max() > 0, name
-        assert relative(ours[name], grad) < 1e-5, name
+        assert relative(ours[name], grad) < tolerance, name
 
 
 @pytest.mark.parametrize("n_channels", [1, 5, 16])

@@ -165,7 +165,7 @@ def class_scores(readout, spk, mem):
     if readout == "membrane":
         return mem.mean(0)
     shares = [mem[t].exp() / mem[t].exp().sum(1, keepdim=True) for t in range(len(mem))]
-    return sum(shares)
+    return sum(shares) / len(shares) * mem.shape[2]
 
 
 def check_states(model, events, index, found):

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from shd_helpers.course import experiments
@@ -90,6 +92,7 @@ def check_verdict(line, changed, model, validation):
 def runs_of(right_with_change, right_with_recipe, rows=None):
     """Return an experiment that has seen these answers, without training."""
     runs = Experiment.__new__(Experiment)
+    runs._axis = Axes(Figure(), (0, 0, 1, 1))
     runs._right = {
         "beta 0.8": pd.Series(right_with_change, dtype=bool, index=rows),
         experiments.THE_RECIPE: pd.Series(right_with_recipe, dtype=bool),
@@ -131,8 +134,8 @@ def test_the_readers_own_values_are_tried(pressed):
     assert drawn.get_label().startswith("slope 3.5, beta = 0.8: ")
     for typed, said in (
         ("beta", "'beta': write a setting and its value, such as beta 0.7"),
-        ("betta 0.7", "parameter 'betta': unknown; did you mean 'beta'?"),
-        ("beta fast", "parameter 'beta': 'fast' is of type str"),
+        ("betta 0.7", "parameter 'betta': unknown. Did you mean 'beta'?"),
+        ("beta fast", "parameter 'beta': 'fast' must be a number"),
         ("beta 1.5", "beta"),
         ("score_test True", "score_test: an experiment doesn't change it"),
     ):

@@ -576,9 +576,9 @@ def test_a_speaker_without_a_class_is_told_and_judged_on_the_others(events):
     [
         ({"speakers": [7]}, "speakers 7: no such speaker here, only 0, 1, 2"),
         ({"speakers": [1, 1]}, "speakers 1: is named more than once"),
-        ({"speakers": []}, "speakers: there is none"),
+        ({"speakers": []}, "speakers: is empty"),
         ({"speakers": 1}, "speakers 1: give several"),
-        ({"seeds": ()}, "seeds: there is none"),
+        ({"seeds": ()}, "seeds: is empty"),
         ({"seeds": (3, 3)}, "seeds 3: is named more than once"),
         ({"seeds": 3}, "seeds 3: give several"),
         ({"seeds": (0.5,)}, "seeds 0.5: must be whole numbers"),

@@ -84,7 +84,7 @@ def test_a_sweep_counts_that_validated_on_a_speaker_called_unused(history):
 def test_a_network_scored_again_counts_with_each_of_its_scores(history):
     faults, ten_ms = looks.count_scored_again(history)
     assert (faults.name, faults.judged_by, faults.looks) == ("circuit_faults", looks.OFFICIAL, 2)
-    # one network on two files, and another seed of it on one of them, which is there twice
+    # one network on two files, and another seed of it on one of them, which appears twice
     assert (ten_ms.name, ten_ms.judged_by, ten_ms.looks) == ("ten_ms", looks.OFFICIAL, 3)
     assert ten_ms.configurations == 2
 

@@ -111,3 +111,11 @@ def test_recordings_between_silence_are_found_again():
         found = find_utterance(np.concatenate([silence, wave, silence]), rate)
         assert abs(found[0] - 2 * rate - own[0]) <= 0.06 * rate, path
         assert abs(found[1] - 2 * rate - own[1]) <= 0.12 * rate, path
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_sample_that_is_no_number_is_named(value):
+    wave = WORD.copy()
+    wave[300] = value
+    with pytest.raises(RecordingError, match="Sample 300 is no number"):
+        encode_utterance(wave, RATE)

@@ -206,6 +206,13 @@ def test_the_course_says_its_aims_and_is_committed_with_nothing_written(number):
     assert not re.search(r"smoke|startswith", code)
 
 
+def test_notebook_3_quotes_what_membranes_added_in_the_ladder():
+    text = "\n".join(cell.source for cell in numbered(3).cells)
+    quoted = re.search(r"rose by ([\d.]+ ± [\d.]+) percentage points", text)[1]
+    tried = (NOTEBOOKS.parent / "docs" / "tried.md").read_text(encoding="utf-8")
+    assert re.search(rf"readout[^,]* \+{re.escape(quoted)},", tried)
+
+
 def test_the_course_is_short():
     texts = [c.source for i in range(1, 5) for c in numbered(i).cells if c.cell_type == "markdown"]
     assert sum(len(text.split()) for text in texts) <= 8000

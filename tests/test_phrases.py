@@ -75,7 +75,7 @@ def test_code_quotations_and_addresses_of_a_page_are_exempt(tmp_path):
 
 
 def test_only_the_glossary_may_give_earlier_names(tmp_path):
-    text = "| pretrained network | formerly kept network |\n\nA kept network.\n"
+    text = "A network in a file. Formerly: kept network. It is small.\n\nA kept network.\n"
     assert [where for where, _ in found_in(written(tmp_path / "glossary.md", text))] == [
         ":3: prose: 'kept network'"
     ]
@@ -129,7 +129,8 @@ def test_each_rejected_phrase_is_found(tmp_path, sentence):
 @pytest.mark.parametrize(
     "sentence",
     [
-        "Integers of a few bits suffice.",
+        "Integers of a few bits suffice. How few bits are enough?",
+        "Notebook [7, new speakers](07.ipynb)",
         "The two classes are told apart by their spikes.",
         "The name stands for its settings, and the table for nothing.",
         "An optimistic visualization, one row for each spike.",

@@ -151,14 +151,18 @@ def test_the_first_screen_has_at_most_six_quantities():
 
 
 def test_the_circuit():
-    bits = pd.read_csv(RESULTS / "circuit_bits_small.csv").query(
-        "speaker in @ONE['unseen_speakers']"
-    )
+    every = pd.read_csv(RESULTS / "circuit_bits_small.csv").query("speaker >= 0")
+    every["loss"] = 100 * (every.float_accuracy - every.accuracy)
+    loss, half = interval(every.pivot(index="speaker", columns="seed", values="loss").to_numpy())
+    assert half > abs(loss)
+    bits = every.query("speaker in @ONE['unseen_speakers']")
     board = pd.read_csv(RESULTS / "rtl.csv").query("folder == 'circuit' and device == 'UP5K'")
     cells = board.value[board.quantity.str.startswith("logic cells")].item()
     circuit = memory(read_circuit(RESULTS / "circuit")).bytes.sum() / 1000
     for part in (
         f"weights the small network reaches {100 * bits.accuracy.mean():.1f} % (six speakers, ",
+        "We could not tell whether rounding to these bits costs accuracy: the loss is "
+        f"{loss:.2f} ± {half:.2f} percentage points (twelve speakers, three seeds)",
         f"need {circuit:.1f} kB, and {lists_and_all():.1f} kB with the lists of its core",
         f"takes {cells:,.0f} logic cells and all block RAMs of a small FPGA (iCE40 UP5K)",
     ):
@@ -172,7 +176,7 @@ def lists_and_all():
     return int(found.replace(",", "")) / 1000
 
 
-NOT_USED = "not used in the last selection"
+NOT_USED = r"(not|None of them was) used in the last selection"
 EARLIER = ("validated", "scored", "other two")
 
 
@@ -192,7 +196,7 @@ def test_pages_say_which_looks_the_six_speakers_had_had(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert not re.search(r"(who|that|never) (chose|validated) (nothing|anything)", text)
     joined = " ".join(text.replace("#", " ").split())
-    start = joined.index(NOT_USED)
+    start = re.search(NOT_USED, joined).start()
     assert all(word in joined[start : start + 900] for word in EARLIER)
 
 

@@ -256,7 +256,7 @@ CSV_FAULTS = {
     ),
     "semicolons": (
         lambda path: path.write_text(path.read_text().replace(",", ";")),
-        "lacks the column file, label, speaker; .* with commas between them",
+        "lacks the column file, label, speaker. .* with commas between them",
     ),
     "no speaker": (
         edited("no/bert_1.wav,no,bert", "no/bert_1.wav,no,"),

@@ -239,7 +239,7 @@ def test_folds_are_read_from_several_tables(tmp_path):
     found = read_folds([first, second])
     assert set(found.runs) == set(keys) and found.speakers == [0, 1]
     assert accuracy_table(found, ENTRIES).equals(accuracy_table(FOLDS, ENTRIES))
-    with pytest.raises(SelectionError, match=r"one\.csv: run 0 is there twice"):
+    with pytest.raises(SelectionError, match=r"one\.csv: run 0 appears twice"):
         read_folds([first, first])
 
 
@@ -268,7 +268,7 @@ def test_an_interrupted_sweep_says_what_is_missing(tmp_path):
         del file["hash2"]
     with pytest.raises(TableError, match=r"1 runs are missing\. Run the sweep again: only these"):
         read_folds([path])
-    with pytest.raises(TableError, match="no such table; run its sweep first"):
+    with pytest.raises(TableError, match=r"no such table\. Run its sweep"):
         read_folds([tmp_path / "absent.csv"])
 
 
@@ -498,3 +498,38 @@ def test_the_summary_has_mean_interval_and_worst_speaker():
         "nested, 3 speakers: 90.0 ± 24.8 % (95 % interval over speakers only), worst 80.0 % "
         "(speaker 1)"
     )
+
+
+def test_what_was_selected_is_judged_with_its_own_recipe(tmp_path, monkeypatch):
+    """All candidates of all selected entries, on the official split and on every speaker."""
+    two = ("adaptive", "shared")
+    screening = read_yaml(SWEEPS / "screening.yaml")
+    for name in ("selection_small", "selection_today"):
+        text = (SWEEPS / f"{name}.yaml").read_text(encoding="utf-8")
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    chosen = {name: screening["grid"]["candidate"][name] for name in two}
+    content = screening | {"name": "selection", "grid": {"candidate": chosen}}
+    steps._write_yaml(tmp_path / "selection.yaml", "# made up\n", content)
+    entries = entries_of(steps.entries_of_two(two, PLAN))
+    monkeypatch.setattr(steps, "_ten_folds", lambda: (PLAN, entries, None))
+    monkeypatch.setattr(steps, "results_dir", lambda: tmp_path)
+    ensemble = "three seeds of adaptive and two of shared"
+    selected = pd.DataFrame({"selected": [ensemble, "adaptive", "small, one cycle"]})
+    selected.to_csv(tmp_path / "selected.csv", index=False)
+    official, speakers = (read_yaml(path) for path in steps.write_judging(tmp_path))
+    planned = {name: settings for _, name, settings in recipes()}
+    assert official["grid"] == {"candidate": speakers["grid"]["candidate"]}
+    assert [*official["grid"]["candidate"]] == ["adaptive", "shared", "small, one cycle"]
+    assert speakers["grid"]["held_out"] == [*range(12)]
+    assert (official["seeds"], speakers["seeds"]) == ([0, 1, 2, 3, 4], [0, 1, 2])
+    for name, settings in official["grid"]["candidate"].items():
+        for fixed, protocol, held_out in (
+            (official["fixed"], "official", {}),
+            (speakers["fixed"], "leave_one_speaker_out", {"held_out": 3}),
+        ):
+            judged = Recipe.from_flat(fixed | settings | held_out)
+            screened = Recipe.from_flat(planned[name] | {"validation_speakers": "7"})
+            assert judged.split.protocol == protocol and judged.split.score_test
+            for group in ("network", "training", "augmentation", "input", "augmented_copies"):
+                assert getattr(judged, group) == getattr(screened, group), group
+    assert official["fixed"]["language"] == "both" and "language" not in speakers["fixed"]

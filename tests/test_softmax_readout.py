@@ -1,4 +1,4 @@
-"""The readout "softmax": class scores that are sums over the steps of a softmax."""
+"""The readout "softmax": class scores that are means over the steps of a softmax."""
 
 import math
 
@@ -40,7 +40,7 @@ def naive(weight, bias, index):
                 mem[c] = BETA * mem[c] + current
             total = sum(math.exp(value) for value in mem)
             for c in range(4):
-                score[c] += math.exp(mem[c]) / total
+                score[c] += 4 * math.exp(mem[c]) / total / len(frames)
         scores.append(score)
         total = sum(math.exp(value) for value in score)
         losses.append(math.log(total) - score[EVENTS.labels[utterance]])
@@ -57,7 +57,7 @@ def test_loss_and_scores_are_those_of_their_definition(run):
     loss, scores = run.forward_backward(model, EVENTS, index)
     assert loss == pytest.approx(wanted_loss, rel=1e-5)
     np.testing.assert_allclose(scores, wanted_scores, rtol=1e-5)
-    np.testing.assert_allclose(scores.sum(1), EVENTS.n_steps, rtol=1e-6)  # one for each step
+    np.testing.assert_allclose(scores.sum(1), 4, rtol=1e-6)  # 1 for each class on average
     evaluated, n_spikes = run.evaluate_batch(model, EVENTS, index)
     assert torch.equal(torch.as_tensor(evaluated), scores)
     assert n_spikes.sum() == 0  # output neurons never spike

@@ -53,7 +53,7 @@ def test_an_utterance_does_not_depend_on_those_before():
     ("arguments", "message"),
     [
         ({"voice": "nope"}, "choosing the voice nope"),
-        ({"voice": "en-us", "text": ""}, "says nothing"),
+        ({"voice": "en-us", "text": ""}, "is silent"),
     ],
 )
 def test_what_espeak_would_swallow_is_an_error(arguments, message):

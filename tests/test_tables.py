@@ -38,9 +38,15 @@ def test_the_present_code_makes_each_table_or_it_says_why_not(name):
 
 
 def test_each_table_says_what_it_answers():
-    named = re.findall(r"^\| .*", WHY, re.MULTILINE)
-    named = re.findall(r"`(\w+\.csv)`", "\n".join(named))
-    assert sorted(named) == sorted(path.name for path in RESULTS.glob("*.csv"))
+    named = []
+    planned = []
+    for row in re.findall(r"^\| .*", WHY, re.MULTILINE):
+        is_planned = re.search(r"\*\*Not (run|made) yet\.\*\*", row)
+        tables = planned if is_planned else named
+        tables += re.findall(r"`(\w+\.csv)`", row)
+    present = sorted(path.name for path in RESULTS.glob("*.csv"))
+    assert sorted(named) == present
+    assert not {*planned} & {*present}, "say what the table answers now"
 
 
 def test_one_data_set_has_one_content():

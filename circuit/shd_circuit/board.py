@@ -1,31 +1,43 @@
-"""Speak to a board over its serial port (``python -m shd_circuit.board PORT vectors.txt``).
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+# SPDX-License-Identifier: MIT
+"""Speak to a board over its serial port: load the weights, send utterances, print the answers.
 
-`rtl/shd_top.v` is the other end, and explains the messages. Answers are printed as `reference.c`
-prints them, so that they can be compared with ``expected.txt``.
+Needs Python 3.8 or newer and nothing else. `shd_top.v` is the other end, and explains the messages.
+Answers are printed as `reference.c` prints them, so that they can be compared with `expected.txt`.
+An exported folder has a copy of this file, and of `configure.py`, which it needs.
 """
+
+from __future__ import annotations
 
 import argparse
 import math
 import os
+import re
 import select
 import struct
 import sys
 import termios
 import time
 import tty
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
-from shd_circuit.folder import ExportError, read_circuit, read_spikes
-from shd_circuit.sources import MEMORIES, memory_bits, memory_words
-from shd_helpers.command import run
+try:
+    from shd_circuit import configure
+except ImportError:  # a copy in an exported folder
+    import configure  # type: ignore[no-redef, import-not-found]
 
 # flags that the board sends with an answer
 LATE = 1  # a spike came after one of a later millisecond
 OVERRUN = 2  # the board's buffer was full, and a spike is lost
+QUIET_S = 0.3  # after so long without a byte the board drops a message that wasn't completed
+
+
+class BoardError(ValueError):
+    """What keeps a board from being used; the message names it, or the file, and the remedy."""
 
 
 class Board:
@@ -51,14 +63,14 @@ class Board:
 
     Raises
     ------
-    ExportError
+    BoardError
         If the port can't be opened, or nothing answers; so do the methods, also if the board is
         unplugged or takes no more bytes.
     """
 
     def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
         if not 0 < wait_s < math.inf:
-            raise ExportError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
+            raise BoardError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
         self.port = port
         self.wait_s = wait_s
         try:
@@ -71,80 +83,165 @@ class Board:
             settings[5] = speed  # from the board
             termios.tcsetattr(self._file, termios.TCSANOW, settings)
         except (OSError, termios.error, AttributeError) as error:
-            raise ExportError(f"{port}: can't be opened with {baud} baud ({error})") from error
+            raise BoardError(f"{port}: can't be opened with {baud} baud ({error})") from error
         try:
+            time.sleep(QUIET_S)  # what another program or noise has begun is dropped
+            termios.tcflush(self._file, termios.TCIFLUSH)
             about = self._ask(b"I", b"i", 7)
-        except ExportError:
+        except termios.error as error:
+            self.close()
+            raise self._gone(error) from error
+        except BoardError:
             self.close()
             raise
         self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", about)
         self.sizes = tuple(sizes)
         if self.lanes < 1:
             self.close()
-            raise ExportError(f"{port}: the board says that it has {self.lanes} lanes. Reset it.")
+            raise BoardError(f"{port}: the board says that it has {self.lanes} lanes. Reset it.")
 
     def close(self) -> None:
         """Close the port."""
         os.close(self._file)
 
-    def load(self, folder: Path) -> None:
-        """Write a folder's integers into the core's memories.
+    def restart(self) -> None:
+        """Let the board forget a begun utterance and its flags. What is loaded stays."""
+        self._send(b"X")
+
+    def memory_words(self, folder: Path) -> dict[str, list[int]]:
+        """Return the content of the core's memories, packed for the board's lanes.
 
         Parameters
         ----------
         folder : Path
             An exported folder. Its network has the sizes that the board was built for.
 
+        Returns
+        -------
+        dict of str to list of int
+            Memory words by the names in `configure.MEMORIES`.
+
         Raises
         ------
-        ExportError
-            If it hasn't, or the folder can't be read, or the board doesn't answer.
+        BoardError
+            If the network has other sizes, or a file can't be read or has other numbers.
         """
-        network = read_circuit(folder)
-        if network.sizes != self.sizes:
-            raise ExportError(
-                f"{folder}: a network of {network.sizes}; the board is for {self.sizes}"
-            )
-        lane_bits = max(memory_bits(network).values())
-        if self.lanes * lane_bits > 8 * self.word_bytes:
-            raise ExportError(
-                f"{folder}: {self.lanes} lanes of {lane_bits} bits; the board's memory words have "
-                f"{8 * self.word_bytes}. Build the board of this folder."
-            )
         try:
-            memories = memory_words(network, self.lanes)
+            given = configure.parameters_of(folder)
+            sizes = (given["N_DELAYS"] * given["N_UNITS"], given["N_HIDDEN"], given["N_CLASSES"])
+            if sizes != self.sizes:
+                raise BoardError(f"{folder}: a network of {sizes}; the board is for {self.sizes}")
+            lane_bits = given["LOAD_BITS"]
+            if self.lanes * lane_bits > 8 * self.word_bytes:
+                raise BoardError(
+                    f"{folder}: {self.lanes} lanes of {lane_bits} bits; the board's memory words "
+                    f"have {8 * self.word_bytes}. Build the board of this folder."
+                )
+            texts = configure.repack(folder, self.lanes)
+        except KeyError as error:
+            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
+        except BoardError:
+            raise
+        except OSError as error:
+            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
         except ValueError as error:
-            raise ExportError(f"{folder}: {error}. Build the board with other lanes.") from error
-        for name, groups in memories.items():
-            words = [word for group in groups for word in group]
+            raise BoardError(f"{folder}: {error}, or build the board with other lanes") from error
+        words = {}
+        for name in configure.MEMORIES:
+            words[name] = [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
+            bits = self.lanes * (1 if name == "mask" else given[f"{name.upper()}_BITS"])
+            if any(word >> bits for word in words[name]):
+                raise BoardError(f"{folder / name}.mem: a number has more bits than its memory")
+        return words
+
+    def load(self, folder: Path) -> None:
+        """Write a folder's integers into the core's memories, and check that they are there.
+
+        Parameters
+        ----------
+        folder : Path
+            As for `memory_words`.
+
+        Raises
+        ------
+        BoardError
+            As `memory_words` and `check`.
+        """
+        for name, words in self.memory_words(folder).items():
             for address, word in enumerate(words):
                 self.write(name, address, word)
-        self.flags()  # it answers when all is taken
+        self.check(folder)
+
+    def check(self, folder: Path) -> None:
+        """Compare the core's memories with a folder's, by checksums that the board computes.
+
+        Parameters
+        ----------
+        folder : Path
+            As for `memory_words`.
+
+        Raises
+        ------
+        BoardError
+            If they differ; the message names the memories.
+        """
+        wrong = []
+        for name, words in self.memory_words(folder).items():
+            content = b"".join(word.to_bytes(self.word_bytes, "little") for word in words)
+            if self.checksum(name, len(words)) != zlib.crc32(content):
+                wrong.append(name)
+        if wrong:
+            raise BoardError(
+                f"{self.port}: {', '.join(wrong)} on the board isn't {folder}'s. Load it again "
+                "(without --keep). If that doesn't help, the board was built without WRITABLE, or "
+                "the line or a memory is faulty."
+            )
 
     def write(self, memory: str, address: int, word: int) -> None:
-        """Write a word of one of the core's memories.
+        """Write a memory word.
 
         Parameters
         ----------
         memory : str
-            One of `sources.MEMORIES`.
+            One of `configure.MEMORIES`.
         address : int
-            Which word: groups follow one another as in `sources.memory_words`.
+            Where, as the README's memory maps have it.
         word : int
             The numbers of all lanes, the first lane's in the lowest bits.
         """
-        message = bytes([ord("L"), MEMORIES.index(memory)])
+        message = bytes([ord("L"), configure.MEMORIES.index(memory)])
         message += address.to_bytes(3, "little")
         message += word.to_bytes(self.word_bytes, "little")
         self._send(message)
 
-    def classify(self, spikes: np.ndarray, real_time: bool = False) -> tuple[int, list[int], int]:
+    def checksum(self, memory: str, n_words: int) -> int:
+        """Let the board read a memory, and return the checksum.
+
+        Parameters
+        ----------
+        memory : str
+            One of `configure.MEMORIES`.
+        n_words : int
+            Memory words that are read, from address 0 on.
+
+        Returns
+        -------
+        int
+            The CRC-32, as zlib computes it, of these words as `write` sends them.
+        """
+        question = bytes([ord("C"), configure.MEMORIES.index(memory)])
+        (found,) = struct.unpack("<I", self._ask(question + n_words.to_bytes(3, "little"), b"c", 4))
+        return found
+
+    def classify(
+        self, spikes: Iterable[tuple[int, int]], real_time: bool = False
+    ) -> tuple[int, list[int], int]:
         """Send an utterance, and return the answer.
 
         Parameters
         ----------
-        spikes : ndarray
-            Shape (2, spikes): milliseconds, ascending, and units.
+        spikes : iterable of (int, int)
+            Of each spike its millisecond, ascending, and its unit.
         real_time : bool
             Send each spike at its time, and let the board's clock tell the millisecond. Otherwise
             the millisecond is sent with the spike.
@@ -160,29 +257,30 @@ class Board:
 
         Raises
         ------
-        ExportError
+        BoardError
             If no answer comes.
         """
         if real_time:
             self._send_in_real_time(spikes)
         else:
             # later milliseconds don't fit into two bytes, and are after every window
-            pairs = np.minimum(spikes, 0xFFFF).T.tolist()
-            self._send(b"".join(struct.pack("<cHH", b"t", ms, unit) for ms, unit in pairs))
+            self._send(
+                b"".join(struct.pack("<cHH", b"t", min(ms, 0xFFFF), unit) for ms, unit in spikes)
+            )
         self._send(b"E")
         if (letter := self._read(1)) != b"M":
-            raise ExportError(f"{self.port}: {letter!r} came, no answer; reset the board")
+            raise BoardError(f"{self.port}: {letter!r} came, no answer; reset the board")
         n_classes = self.sizes[2]
         answer_format = f"<{n_classes}iBB"
         message = self._read(struct.calcsize(answer_format))
         *scores, answer, flags = struct.unpack(answer_format, message)
         return answer, scores, flags
 
-    def _send_in_real_time(self, spikes: np.ndarray) -> None:
+    def _send_in_real_time(self, spikes: Iterable[tuple[int, int]]) -> None:
         """Start the board's clock, and send each spike's unit when its millisecond begins."""
         self._send(b"S")
         start = time.monotonic()
-        for ms, unit in spikes.T.tolist():
+        for ms, unit in spikes:
             time.sleep(max(0.0, start + ms / 1000 - time.monotonic()))
             self._send(struct.pack("<cH", b"e", unit))
 
@@ -201,15 +299,15 @@ class Board:
         self._send(question)
         first = self._read(1)
         if first != letter:
-            raise ExportError(f"{self.port}: {first!r} came instead of {letter!r}; reset the board")
+            raise BoardError(f"{self.port}: {first!r} came instead of {letter!r}; reset the board")
         return self._read(n_bytes)
 
     def _send(self, message: bytes) -> None:
-        """Write a message; ExportError, if the board takes none of its bytes for `wait_s`."""
+        """Write a message; BoardError, if the board takes none of its bytes for `wait_s`."""
         while message:
             _, is_ready, _ = select.select([], [self._file], [], self.wait_s)
             if not is_ready:
-                raise ExportError(
+                raise BoardError(
                     f"{self.port}: the board takes no bytes for {self.wait_s:g} s. Reset the "
                     "board, and check that it was built for this baud rate."
                 )
@@ -221,14 +319,14 @@ class Board:
                 raise self._gone(error) from error
 
     def _read(self, n_bytes: int) -> bytes:
-        """Read an answer; ExportError, if it isn't complete within `wait_s`."""
+        """Read an answer; BoardError, if it isn't complete within `wait_s`."""
         answer = b""
         end = time.monotonic() + self.wait_s
         while len(answer) < n_bytes:
             left_s = max(0.0, end - time.monotonic())
             is_ready, _, _ = select.select([self._file], [], [], left_s)
             if not is_ready:
-                raise ExportError(f"{self.port}: no answer within {self.wait_s:g} s")
+                raise BoardError(f"{self.port}: no answer within {self.wait_s:g} s")
             try:
                 new_bytes = os.read(self._file, n_bytes - len(answer))
             except BlockingIOError:
@@ -240,12 +338,90 @@ class Board:
             answer += new_bytes
         return answer
 
-    def _gone(self, why: object) -> ExportError:
+    def _gone(self, why: object) -> BoardError:
         """Return the error of a board that was unplugged."""
-        return ExportError(
+        return BoardError(
             f"{self.port}: the board is gone ({why}). Plug it in and start again: what was loaded "
             "may be lost."
         )
+
+
+class Confidence:
+    """How confident an answer is, and whether that is enough: as `reference.c` with ``-DACCEPT``.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder with ``confidence.h``.
+
+    Raises
+    ------
+    BoardError
+        If there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "confidence.h"
+        try:
+            text = path.read_text(encoding="utf-8")
+            self.factor, self.limit = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            tables = re.findall(r"\[\d+\] = \{(.*?)\}", text)
+            self.coarse, self.fine = ([int(n) for n in table.split(",")] for table in tables)
+        except (OSError, ValueError) as error:
+            raise BoardError(f"{path}: has no threshold ({error}). Leave out --accept.") from error
+
+    def of(self, scores: Sequence[int]) -> list[int]:
+        """Return the confidence of an answer in thousandths, and 1 if it is accepted, else 0.
+
+        Parameters
+        ----------
+        scores : sequence of int
+            Of each class.
+
+        Returns
+        -------
+        list of int
+            Both numbers.
+        """
+        total = 0
+        for score in scores:
+            exponent = (max(scores) - score) * self.factor >> 24
+            if exponent >> 8 < len(self.coarse):
+                total += self.coarse[exponent >> 8] * self.fine[exponent & 255] >> 15
+        return [1000 * 32768 // total, int(total <= self.limit)]
+
+
+def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
+    """Read a file such as ``vectors.txt``.
+
+    Parameters
+    ----------
+    path : Path
+        With a line for each spike, and an empty line after each utterance.
+
+    Returns
+    -------
+    list of list of (int, int)
+        Of each utterance its spikes: millisecond and unit.
+
+    Raises
+    ------
+    BoardError
+        If the file can't be read.
+    """
+    utterances = []
+    spikes = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line:
+                milliseconds, unit = map(int, line.split())
+                spikes.append((milliseconds, unit))
+            else:
+                utterances.append(spikes)
+                spikes = []
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{path}: can't be read as spikes ({error})") from error
+    return utterances
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -256,29 +432,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         Of the command line; those that this process was started with if there are none.
     """
-    parser = argparse.ArgumentParser(prog="python -m shd_circuit.board", description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("port", help="the serial port, such as /dev/ttyUSB1")
     parser.add_argument("vectors", type=Path, help="utterances, in an exported folder")
     parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")
     parser.add_argument("--wait", type=float, default=5.0, help="seconds for an answer (5)")
-    parser.add_argument("--keep", action="store_true", help="what is loaded stays")
+    parser.add_argument("--keep", action="store_true", help="check what is loaded, but don't load")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="print the confidence, too, in thousandths, and 1 if it is enough",
+    )
     parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
     given = parser.parse_args(arguments)
     try:
         utterances = read_spikes(given.vectors)
+        confidence = Confidence(given.vectors.parent) if given.accept else None
         with closing(Board(given.port, given.baud, given.wait)) as board:
-            if not given.keep:
+            board.restart()
+            if given.keep:
+                board.check(given.vectors.parent)
+            else:
                 board.load(given.vectors.parent)
             for spikes in utterances:
                 answer, scores, flags = board.classify(spikes, given.real_time)
-                print(answer, *scores, flush=True)
+                columns = [answer, *scores]
+                if confidence is not None:
+                    columns += confidence.of(scores)
+                print(*columns, flush=True)
                 if flags & LATE:
                     print("late", file=sys.stderr)
                 if flags & OVERRUN:
                     print("overrun: spikes are lost", file=sys.stderr)
-    except ExportError as error:
+    except BoardError as error:
         sys.exit(f"\nThe board was not used.\n{error}")
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

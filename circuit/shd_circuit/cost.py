@@ -10,7 +10,11 @@ from shd_circuit.sources import Utterance, memory_bits, score_bits
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network.costs import accumulates
 
-# picojoules of an iCE40 UP5K at 1.2 V; circuit/README.md says where they come from
+# cycles in which the clock of slow_top runs on after a spike or a millisecond, and those of a byte
+WAKING_CYCLES = 16
+UART_BYTE_CYCLES = 10 * 17
+# of an iCE40 UP5K at 1.2 V; circuit/README.md says where these energies come from
+STATIC_MW = 92.1e-3 * 1.219  # milliamperes with the clock halted, times the core's volts
 ENERGY_PJ = {"cycles": 53.0, "clocked": 0.0144, "changes": 0.39, "reads": 10.0, "writes": 10.0}
 
 
@@ -28,6 +32,41 @@ def energy(counted: pd.Series) -> pd.Series:
         Microjoules of each kind of activity.
     """
     return counted * pd.Series(ENERGY_PJ)[counted.index] / 1e6
+
+
+def board_energy(
+    counted: pd.Series, clock_hz: float, seconds: float = 1.0, awake: float | None = None
+) -> pd.Series:
+    """Estimate the energy of a board with an iCE40 UP5K while an utterance is spoken.
+
+    Parameters
+    ----------
+    counted : Series
+        As for `energy`.
+    clock_hz : float
+        Of the clock.
+    seconds : float
+        How long the board is on for an utterance.
+    awake : float, optional
+        Cycles in which the clock runs; all of them if it never stops.
+
+    Returns
+    -------
+    Series
+        Millijoules: what is drawn `always`, of the `clock`, of `flip-flops`, `nets` and `memories`.
+    """
+    n_cycles = clock_hz * seconds if awake is None else awake
+    per_cycle = energy(counted) / counted.cycles
+    uj = energy(counted)
+    return pd.Series(
+        {
+            "always": STATIC_MW * seconds,
+            "clock": n_cycles * per_cycle.cycles / 1000,
+            "flip-flops": n_cycles * per_cycle.clocked / 1000,
+            "nets": uj.changes / 1000,
+            "memories": (uj.reads + uj.writes) / 1000,
+        }
+    )
 
 
 def memory(network: IntegerNetwork) -> pd.DataFrame:
@@ -68,7 +107,7 @@ def memory(network: IntegerNetwork) -> pd.DataFrame:
 def list_bits(network: IntegerNetwork) -> int:
     """Return the bits of the lists that `core.v` keeps instead of the delayed events' bits.
 
-    These are its memories `list`, `n_in_bin`, `has_input`, `history` and `n_history`.
+    These are its memories `list`, `n_in_bucket`, `has_input`, `history` and `n_history`.
 
     Parameters
     ----------
@@ -95,7 +134,7 @@ def list_bits(network: IntegerNetwork) -> int:
     entry_bits = (max(n_addresses, n_hidden) - 1).bit_length()
     if kernel % bin_units > 0:
         entry_bits += unit_bits
-    # n_in_bin and has_input
+    # n_in_bucket and has_input
     counter_bits = n_bins * (bin_inputs.bit_length() + 1)
     # history and n_history: in each slot for a step, a power of 2 of blocks, and their number
     n_slots = network.delays[-1] + 1
@@ -312,6 +351,33 @@ def last_step_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int =
     return 3 + int(computing[-1])
 
 
+def awake_cycles(network: IntegerNetwork, utterance: Utterance, lanes: int = 1) -> int:
+    """Return the most cycles in which the clock of `slow_top` runs for an utterance.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        The circuit.
+    utterance : Utterance
+        What comes in real time, as address events.
+    lanes : int
+        Neurons that are summed in parallel.
+
+    Returns
+    -------
+    int
+        The core's cycles, and those of waking: `WAKING_CYCLES` for each spike and millisecond, as
+        if none came while the clock runs anyway, and the messages that begin and end an utterance.
+    """
+    intake, computing = step_cycles(network, utterance, lanes)
+    grid = network.grid
+    window_ms = int(grid.n_steps * grid.step_ms)
+    n_spikes = int((utterance.milliseconds < window_ms).sum())
+    message_bytes = 2 + 3 + 4 * network.sizes[2]  # S and E, and the answer
+    waking = WAKING_CYCLES * (n_spikes + window_ms)
+    return int(intake.sum() + computing.sum()) + waking + message_bytes * UART_BYTE_CYCLES
+
+
 def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: int = 1) -> str:
     """Write the line that `harness.cpp` prints on stderr.
 
@@ -331,7 +397,7 @@ def core_line(network: IntegerNetwork, utterances: Sequence[Utterance], lanes: i
     """
     answers = [answer_cycles(network, utterance, lanes) for utterance in utterances]
     return (
-        f"{len(utterances)} words, {total_cycles(network, utterances, lanes)} cycles; "
+        f"{len(utterances)} utterances, {total_cycles(network, utterances, lanes)} cycles; "
         f"from in_end to out_valid {min(answers)} to {max(answers)}"
     )
 

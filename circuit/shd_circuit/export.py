@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from shd_circuit import cost
+from shd_circuit.confidence import confidence_of
 from shd_circuit.folder import ExportError, check_folder, write_folder
 from shd_circuit.integer import IntegerNetwork, whole_milliseconds
 from shd_circuit.nir_file import unwritable_reasons, write_nir
@@ -21,10 +23,11 @@ from shd_helpers.data.datasets import locate
 from shd_helpers.data.shd_file import LANGUAGES, DatasetError, read_shd
 from shd_helpers.events import Downsampling, Events
 from shd_helpers.network import Network, Quantization, answers
-from shd_helpers.paths import resolve, runs_dir
+from shd_helpers.paths import resolve, results_dir, runs_dir
 from shd_helpers.study import evaluate, load_network, load_pretrained, load_utterances, read_run
 from shd_helpers.study.pretrained import TrainedNetwork, networks_dir
 from shd_helpers.study.run_folder import RunError, class_names_of, classes_in_words
+from shd_helpers.study.statistics import interval
 
 
 def find(name: str) -> Path:
@@ -179,7 +182,8 @@ def export(
     chosen = choose(events.labels, n_utterances)
     utterances = read_utterances(trained.about["parameters"], events, chosen)
     write_graph = _graph_writer(trained.network, network.grid)
-    write_folder(out, network, utterances, description, n_membranes, write_graph)
+    confidence = confidence_of(trained, quantization, network)
+    write_folder(out, network, utterances, description, n_membranes, write_graph, confidence)
     return description
 
 
@@ -216,13 +220,15 @@ def describe(
         class_names=events.class_names,
         data=f"the data set `{trained.about['data']['name']}`",
         scored=_comparison(trained, events, float_answers, integer_answers)
-        + other_seeds(trained, bits),
+        + other_seeds(trained, bits)
+        + rounding_loss(trained, bits),
         accuracies={
             network_name: (int((float_answers == events.labels).sum()), len(events)),
             "integers, as exported": (int((integer_answers == events.labels).sum()), len(events)),
         },
         operations=cost.operations(circuit, events),
         is_quantization_aware=bool(n_quantized_epochs),
+        dataset=trained.about["data"]["name"],
     )
 
 
@@ -251,8 +257,8 @@ def _comparison(
     n_unseen = is_unseen.sum()
     subset = "test" if trained.about["parameters"]["score_test"] else "validation"
     text = (
-        f"Over all {len(events)} {subset} utterances of one network, {n_unseen} of them by new "
-        "speakers"
+        f"Over all {len(events)} {subset} utterances of one network, {n_unseen} of them by "
+        "unseen speakers"
     )
     if 0 < n_unseen < len(events):
         network_name = (
@@ -264,7 +270,7 @@ def _comparison(
         text += f" ({network_name} {float_accuracy:.1%}, integers {integer_accuracy:.1%})"
     text += f". Both give the same answer to {np.mean(float_answers == integer_answers):.1%}."
     if is_quantization_aware:
-        text += " Both have weights of few bits; what these cost against floats isn't shown here."
+        text += " Both have low-precision weights; this table doesn't show what that costs."
     return text
 
 
@@ -298,8 +304,43 @@ def other_seeds(trained: TrainedNetwork, bits: Quantization) -> str:
     mean = np.mean([*accuracies.values()])
     return (
         f" Circuits of this recipe with seeds {seeds}, trained on the official split, answer "
-        f"{rates} of its test words correctly, {mean:.1%} on average; {share_unseen:.0%} of these "
-        "words are by new speakers."
+        f"{rates} of its test utterances correctly, {mean:.1%} on average; {share_unseen:.0%} of "
+        "these utterances are by unseen speakers."
+    )
+
+
+def rounding_loss(trained: TrainedNetwork, bits: Quantization) -> str:
+    """Say what a circuit's bits cost for speakers who aren't in its network's training set.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        A network. The loss is known of the recipe *small* alone, which was trained without each
+        speaker once and rounded: ``results/circuit_bits_small.csv``.
+    bits : Quantization
+        Of the circuit.
+
+    Returns
+    -------
+    str
+        A sentence that begins with a blank; "" if the loss isn't known.
+    """
+    path = results_dir() / "circuit_bits_small.csv"
+    if trained.file != networks_dir() / "small.npz" or not path.exists():
+        return ""
+    table = pd.read_csv(path)
+    table = table[(table.circuit == bits.name) & (table.speaker >= 0)]
+    if table.empty:
+        return ""
+    table["loss"] = 100 * (table.float_accuracy - table.accuracy)
+    by_speaker = table.pivot(index="speaker", columns="seed", values="loss")
+    mean, half = interval(by_speaker.to_numpy())
+    n_speakers, n_seeds = by_speaker.shape
+    return (
+        f" Rounding to these bits costs such networks {mean:.2f} ± {half:.2f} percentage points "
+        "for speakers who aren't in their training sets (paired with the same networks in floats; "
+        f"mean and 95 % interval over {n_speakers} speakers and {n_seeds} seeds)"
+        f"{', *undecided*' if abs(mean) < half else ''}."
     )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from shd_circuit import configure
+from shd_circuit.confidence import Confidence, confidence_from
+from shd_circuit.hardware import hardware
 from shd_circuit.integer import FACTOR_BITS, IntegerLayer, IntegerNetwork, IntegerRun
-from shd_circuit.readme import Description, is_readme, own_line, readme
+from shd_circuit.readme import Description, is_readme, notice, own_line, readme
 from shd_circuit.sources import (
     MEMORIES,
     Utterance,
@@ -28,13 +31,29 @@ from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events import Downsampling
 from shd_helpers.files import reading
 
-SOURCES = ("reference.c", "rtl/core.v", "rtl/shd_top.v", "rtl/harness.cpp")
+SOURCES = (
+    "LICENSE",
+    "reference.c",
+    "configure.py",
+    "board.py",
+    "rtl/core.v",
+    "rtl/shd_top.v",
+    "rtl/slow_top.v",
+    "rtl/bench.v",
+    "rtl/harness.cpp",
+    "rtl/icebreaker.pcf",
+    "rtl/waivers.vlt",
+    "rtl/shd_circuit.core",
+)
 _REMEDY = "Write the folder anew with make export."
 # the files of an export
 _EXPORTED = {
     *(Path(name).name for name in SOURCES),
     "README.md",
+    "NOTICE.md",
+    "HARDWARE.md",
     "network.h",
+    "confidence.h",
     "network.vh",
     "network.nir",
     "vectors.txt",
@@ -46,8 +65,23 @@ _EXPORTED = {
     *(f"{name}.mem" for name in MEMORIES),
     "delay.mem",
 }
-# what yosys, the compilers and the README's commands leave there
-_MADE = {"reference", "traced", "simulation", "core.cpp", "output.txt", "trace.txt", "count.txt"}
+# what the tools of the README's commands leave there
+_MADE = {
+    "reference",
+    "traced",
+    "simulation",
+    "bench",
+    "core.cpp",
+    "build.log",
+    "output.txt",
+    "trace.txt",
+    "count.txt",
+    "top.json",
+    "top.asc",
+    "top.bin",
+    "fusesoc.conf",
+}
+_MADE_FOLDERS = {"obj_dir", "build", "__pycache__"}
 # lowest and highest value of the parameters in `network.vh` that a circuit is read from
 _LIMITS = {
     "FIRST_UNIT": (0, N_CHANNELS - 1),
@@ -69,7 +103,7 @@ _LIMITS = {
 }
 # the parameters that whoever builds a core may change: they don't follow from the circuit. LANES
 # isn't one of them, because the .mem files are packed for it.
-_FREE = ("WRITABLE", "INITIAL")
+_FREE = ("WRITABLE", "INITIAL", "MEM_LANES")
 
 
 class ExportError(ValueError):
@@ -83,6 +117,7 @@ def write_folder(
     description: Description,
     n_membranes: int = 1,
     write_graph: Callable[[Path], None] | None = None,
+    confidence: Confidence | None = None,
 ) -> None:
     """Write a circuit's folder, which needs nothing of this repository.
 
@@ -104,6 +139,8 @@ def write_folder(
         the bytes.
     write_graph : callable, optional
         Writes ``network.nir`` to the path that it gets.
+    confidence : Confidence, optional
+        The confidence threshold, which is written to ``confidence.h``.
 
     Raises
     ------
@@ -119,7 +156,13 @@ def write_folder(
         raise ExportError(str(error)) from error
     texts |= _vector_texts(network, utterances, runs)
     has_graph = write_graph is not None
-    texts["README.md"] = readme(network, utterances, description, n_membranes, has_graph)
+    texts["README.md"] = readme(
+        network, utterances, description, n_membranes, has_graph, confidence is not None
+    )
+    texts["HARDWARE.md"] = hardware(network)
+    if confidence is not None:
+        texts["confidence.h"] = confidence.header()
+    texts["NOTICE.md"] = notice(description)
     trace = trace_text(runs, n_membranes)
 
     def write_files(unfinished: Path) -> None:
@@ -201,8 +244,10 @@ def check_folder(folder: Path) -> None:
     path = folder / "README.md"
     is_export = path.is_file() and is_readme(path.read_bytes())
     for other in sorted(folder.iterdir()) if folder.exists() else []:
-        is_of_export = other.name in _EXPORTED | _MADE or other.name.startswith(".nfs")
-        if not (is_export and other.is_file() and is_of_export):
+        is_made = other.is_dir() and other.name in _MADE_FOLDERS
+        is_known = other.name in _EXPORTED | _MADE or other.name.startswith(".nfs")
+        is_of_export = other.is_file() and is_known
+        if not (is_export and (is_made or is_of_export)):
             raise ExportError(f"{other}: is no export's. Take another OUT.")
     if is_export and (line := own_line(path.read_text(encoding="utf-8", errors="replace"))):
         raise ExportError(
@@ -295,9 +340,32 @@ def read_circuit(folder: Path) -> IntegerNetwork:
     return network
 
 
+def read_confidence(folder: Path) -> Confidence:
+    """Read the confidence threshold of an exported folder from ``confidence.h``.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder whose network has a threshold.
+
+    Returns
+    -------
+    Confidence
+        It decides as the folder's `reference.c` does with ``-DACCEPT``.
+
+    Raises
+    ------
+    ExportError
+        If the file can't be read, or isn't one that this version writes.
+    """
+    path = folder / "confidence.h"
+    with reading(path, ExportError, _REMEDY):
+        return confidence_from(path.read_text(encoding="utf-8"))
+
+
 def _parameters(text: str) -> dict[str, int]:
     """Return the parameters of a text as `sources.verilog_parameters` writes it."""
-    return {name: int(n) for name, n in re.findall(r"parameter (\w+) = (\d+)", text)}
+    return configure.parameters_in(text)
 
 
 def _defines(text: str) -> dict[str, int]:
@@ -422,14 +490,14 @@ def _without_comments(text: str) -> list[str]:
     return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).split()
 
 
-def build_folder(folder: Path, **build: int) -> None:
+def build_folder(folder: Path, **build: int | str) -> None:
     """Write ``network.vh`` and the ``.mem`` files of a folder anew, for a core of another build.
 
     Parameters
     ----------
     folder : Path
         An exported folder, whose ``.mem`` files are packed for one lane.
-    **build : int
+    **build : int or str
         Values by the names in `sources.BUILD`, such as ``LANES=4``.
 
     Raises
@@ -437,13 +505,8 @@ def build_folder(folder: Path, **build: int) -> None:
     ExportError
         If so many lanes don't fit, or as `read_circuit`.
     """
+    read_circuit(folder)
     try:
-        texts = memories(read_circuit(folder), build.get("LANES", 1))
+        configure.configure(folder, None, **build)
     except ValueError as error:
         raise ExportError(f"{folder}: {error}") from error
-    parameters = (folder / "network.vh").read_text(encoding="utf-8")
-    for name, value in build.items():
-        parameters = re.sub(f"({name} =) \\d+", rf"\1 {value}", parameters)
-    texts["network.vh"] = parameters
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")

@@ -57,7 +57,7 @@ OWN_FACTOR_BITS = 12  # where every neuron has a factor of its own: many learn a
 
 @dataclass(frozen=True)
 class IntegerLayer:
-    """The integers of a layer: weights of few bits, all else in the units of the membrane.
+    """The integers of a layer: low-precision weights, all else in the units of the membrane.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class IntegerLayer:
     threshold : ndarray
         Shape (neurons,), int64, above 0.
     shift : int
-        A weight is shifted left by so many bits when it is added.
+        By how many bits a weight is shifted left when it is added.
     factor : ndarray, optional
         Shape (neurons,), int64, 0 to 2^12: leaks of the neurons' own.
     """
@@ -215,7 +215,7 @@ class IntegerNetwork:
     def dense_weights(self) -> list[np.ndarray]:
         """Return what an active input adds to each membrane, by layer: (inputs, neurons) int64.
 
-        These are the shifted weights; shared ones are repeated for each window. A row lies in one
+        These are the shifted weights; shared ones are repeated for each window. A row is one
         piece of memory, because the compiled loop adds a row for each active input.
         """
         first, second = (

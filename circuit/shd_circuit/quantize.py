@@ -116,6 +116,31 @@ def _integer_layer(
     )
 
 
+def score_units(model: Network, quantization: Quantization, circuit: IntegerNetwork) -> float:
+    """Return how many units of an integer score one of the network's class scores is.
+
+    Parameters
+    ----------
+    model : Network
+        The network of floats. Its class scores are spikes, or means of membranes over the steps.
+    quantization : Quantization
+        Of the circuit.
+    circuit : IntegerNetwork
+        Made of this network. Its scores are spikes, or sums of membranes over the steps.
+
+    Returns
+    -------
+    float
+        The units.
+    """
+    if not circuit.is_membrane:
+        return 1.0
+    assert isinstance(model, SpikingNetwork)
+    fc, lif = model.layers[-1]
+    _, scale = quantization.layer_integers(fc, lif, quantization.fc2_bits)
+    return circuit.grid.n_steps * 2.0 ** circuit.layers[-1].shift / float(scale[0])
+
+
 def _whole_numbers(rounded: torch.Tensor) -> np.ndarray:
     """Return floats that are rounded already as int64."""
     return rounded.numpy().astype(np.int64)

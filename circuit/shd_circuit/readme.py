@@ -12,15 +12,65 @@ import numpy as np
 import pandas as pd
 
 from shd_circuit import cost
+from shd_circuit.hardware import BOARD_LANES
 from shd_circuit.integer import IntegerNetwork
-from shd_circuit.sources import Utterance, count_line, edge_cases, memory_bits, source_text
+from shd_circuit.sources import (
+    Utterance,
+    count_line,
+    edge_cases,
+    fits,
+    memory_bits,
+    source_text,
+)
 from shd_helpers.data.shd_file import N_CHANNELS
 
 TEMPLATE = "folder.md"
-TO_CXXRTL = "read_verilog core.v; hierarchy -top core; proc; write_cxxrtl core.cpp"
+_HEIDELBERG = (
+    "The network was trained on the {name} (B. Cramer, Y. Stradmann, J. Schemmel and F. Zenke, "
+    "*The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks*, "
+    "IEEE TNNLS 33(7), 2022, https://doi.org/10.1109/TNNLS.2020.3044364), which are under the "
+    "Creative Commons Attribution 4.0 International license, CC BY 4.0 "
+    "(https://creativecommons.org/licenses/by/4.0/). You may use, change and share them, also "
+    "commercially, if you name this source, link this license, and say what you changed.\n\n"
+    "| files | what they have of these data |\n"
+    "|---|---|\n"
+    "| `vectors.txt`, `labels.txt` | {vectors} |\n"
+    "| `edges.txt` | spikes of one recording, repeated or cut |\n"
+    "| `expected.txt`, `edges_expected.txt`, `trace.txt.gz` | what the network makes of these |\n"
+    "| `weight1.mem`, `weight2.mem`, `bias.mem`, `threshold.mem`, `leak.mem`, `network.h`, "
+    "`network.nir` where there is one | "
+    "numbers of a network that was trained on them |\n\n"
+    "If you pass these files on, pass this notice on with them."
+)
+# what is said of each data set's license
+_DATA_NOTICES = {
+    "hd": _HEIDELBERG.replace("{name}", "Heidelberg Digits").replace(
+        "{vectors}",
+        "spikes of their recordings, made with the model of the inner ear of the same paper, in "
+        "whole milliseconds",
+    ),
+    "shd": _HEIDELBERG.replace("{name}", "Spiking Heidelberg Digits").replace(
+        "{vectors}", "their spikes, in whole milliseconds"
+    ),
+    "spoken": (
+        "The network was trained on digits that the speech synthesizer eSpeak NG speaks. The "
+        "program is under the GPL 3; this folder has nothing of it."
+    ),
+}
+_OTHER_DATA = (
+    "The network was trained on {data}, and `vectors.txt` has spikes of these recordings. Find "
+    "out under which license they are before you pass this folder on."
+)
+TO_CXXRTL = "read_verilog core.v; hierarchy -check -top core; proc; write_cxxrtl core.cpp"
 Values = dict[str, str | int]
+CONFIDENCE_ROW = (
+    "| `confidence.h` | the confidence threshold. With `-DACCEPT` the reference prints two more "
+    "numbers for each utterance: the confidence of its answer (the share of its score in the "
+    "softmax, in thousandths), and 1 if that reaches the threshold, else 0. `board.py --accept` "
+    "does the same with the core's scores |\n"
+)
 # placeholders that stand for any number of a table's rows
-_ROWS = ("{nir_row}", "{memory_rows}", "{accuracy_rows}")
+_ROWS = ("{nir_row}{confidence_row}", "{memory_rows}", "{accuracy_rows}")
 
 
 @dataclass(frozen=True)
@@ -46,6 +96,8 @@ class Description:
         From `cost.operations`.
     is_quantization_aware : bool
         Its network was trained with few-bit weights.
+    dataset : str
+        The name of the data set, whose license the folder must say.
     """
 
     name: str
@@ -56,6 +108,7 @@ class Description:
     accuracies: dict[str, tuple[int, int]]
     operations: pd.Series
     is_quantization_aware: bool = False
+    dataset: str = ""
 
 
 def readme(
@@ -64,6 +117,7 @@ def readme(
     description: Description,
     n_membranes: int = 1,
     has_graph: bool = True,
+    has_confidence: bool = False,
 ) -> str:
     """Write the README of an exported folder.
 
@@ -79,6 +133,8 @@ def readme(
         Of how many test vectors `trace.txt.gz` has the membranes.
     has_graph : bool
         Whether the folder has `network.nir`.
+    has_confidence : bool
+        Whether the folder has `confidence.h`.
 
     Returns
     -------
@@ -87,6 +143,7 @@ def readme(
     """
     values = _network_values(network, description)
     values |= _file_values(description, has_graph)
+    values |= {"confidence_row": CONFIDENCE_ROW if has_confidence else ""}
     values |= _trace_values(n_membranes)
     values |= _input_values(network)
     values |= _step_values(network)
@@ -99,6 +156,24 @@ def readme(
     return source_text(TEMPLATE).format_map(values)
 
 
+def notice(description: Description) -> str:
+    """Write the notice of an exported folder: which license its files have.
+
+    Parameters
+    ----------
+    description : Description
+        Of the circuit.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    text = _DATA_NOTICES.get(description.dataset, _OTHER_DATA)
+    text = text.replace("{data}", description.data)
+    return source_text("notice.md").format(data_notice=text)
+
+
 def _network_values(network: IntegerNetwork, description: Description) -> Values:
     """Return the values of the first lines, which say what the circuit is."""
     grid = network.grid
@@ -107,7 +182,7 @@ def _network_values(network: IntegerNetwork, description: Description) -> Values
     if network.kernel:
         n_windows = len(network.window_inputs)
         n_channels = len(network.layers[0].weight)
-        hidden_layout = f", {n_channels} at each of {n_windows} places"
+        hidden_layout = f", {n_channels} for each of {n_windows} windows"
     numbered = [f"{number} {name}" for number, name in enumerate(description.class_names)]
     return {
         "name": description.name,
@@ -128,7 +203,7 @@ def _file_values(description: Description, has_graph: bool) -> Values:
     if has_graph:
         rounded = "none of its numbers is rounded"
         if description.is_quantization_aware:
-            rounded = "its weights already have few bits, biases, thresholds and membranes not"
+            rounded = "its weights are rounded already; biases, thresholds and membranes are not"
         nir_row = (
             "| `network.nir` | the network in floats, as a NIR graph, with its step, reset and "
             f"units in the metadata; {rounded} |\n"
@@ -140,7 +215,7 @@ def _trace_values(n_membranes: int) -> Values:
     """Return of which utterances `trace.txt.gz` has the membranes."""
     membranes = ""
     if n_membranes:
-        which = "word" if n_membranes == 1 else f"{n_membranes} words"
+        which = "utterance" if n_membranes == 1 else f"{n_membranes} utterances"
         membranes = (
             f"; in the first {which} also `u` and `v`: the step, and all hidden and output "
             "membranes after point 4"
@@ -180,10 +255,10 @@ def _shared_weights(network: IntegerNetwork) -> str:
         return ""
     n_channels = len(network.layers[0].weight)
     return (
-        f" Weights are shared: hidden neuron {n_channels} p + c has line c of `weight1.mem`, "
-        f"and sees of each delay k the {network.kernel} blocks from {network.stride} p on. Number "
-        f"{network.kernel} k + j of the line is for input {network.grid.n_units} k + "
-        f"{network.stride} p + j. All other inputs are passed over."
+        f" Weights are shared: hidden neuron {n_channels} w + c is channel c of window w. It has "
+        f"line c of `weight1.mem`, and takes of each delay k the {network.kernel} blocks from "
+        f"{network.stride} w on. Number {network.kernel} k + j of the line is for input "
+        f"{network.grid.n_units} k + {network.stride} w + j. The neuron ignores all other inputs."
     )
 
 
@@ -217,13 +292,13 @@ def _decision(network: IntegerNetwork) -> str:
     """Return how the class follows from the output neurons."""
     if network.is_membrane:
         return (
-            "classes never spike, for no membrane is above their thresholds. A class's score is "
-            "the sum of its membranes after point 4; taken is the highest; of several equally high "
-            "ones, the lowest."
+            "classes never spike, because no membrane is above their thresholds. A class's score "
+            "is the sum of its membranes after point 4. The answer is the class whose score is "
+            "the highest; of several equally high ones, the lowest."
         )
     return (
-        "the output neuron with most spikes over all steps; of several with equally many, the "
-        "lowest."
+        "the answer is the output neuron with most spikes over all steps; of several with equally "
+        "many, the lowest."
     )
 
 
@@ -303,6 +378,8 @@ def _vector_values(network: IntegerNetwork, utterances: Sequence[Utterance]) -> 
     edges = edge_cases(network, utterances)
     return {
         "n_utterances": len(utterances),
+        "n_edges": len(edges),
+        "board_lanes": BOARD_LANES if fits(network, BOARD_LANES) else 1,
         "edges": "; ".join(edges),
         "count_line": count_line(network, utterances, runs),
         "n_correct": n_correct,
@@ -357,8 +434,9 @@ def own_line(text: str) -> str:
         The first line that the template doesn't have; "" if there is none.
     """
     lines = text.splitlines()
-    # `nir_row` brings an end of line of its own
-    template = source_text(TEMPLATE).replace("{nir_row}", "{nir_row}\n").splitlines()
+    # these rows bring ends of lines of their own
+    rows = "{nir_row}{confidence_row}"
+    template = source_text(TEMPLATE).replace(rows, f"{rows}\n").splitlines()
     at = 0
     for wanted, following in itertools.pairwise([*template, ""]):
         if wanted in _ROWS:

@@ -1,17 +1,27 @@
-/* The circuit in C99, bit for bit: a word's spikes to a score for each class, with integers only.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+
+   The circuit in C99, bit for bit: an utterance's spikes to a score for each class, with integers
+   only.
 
    Reads spikes from standard input, a line each: "millisecond unit", whole numbers from 0,
-   milliseconds ascending within a word. An empty line ends a word; so does the end of the input.
-   Prints a line a word: its class, then the scores of all classes.
+   milliseconds ascending within an utterance. An empty line ends an utterance; so does the end of
+   the input. Prints a line for each utterance: its class, then the scores of all classes.
    A line that can't be used ends the program: it is named on stderr, and the exit status is 1.
 
    -DTRACE=n also prints what happens in every step: i, h, o: step, and which inputs, hidden and
-   output neurons spike; of the first n words u, v: step, and membranes of hidden and output layer.
-   -DCOUNT also prints, on stderr at the end, what all words took together. */
+   output neurons spike; of the first n utterances u, v: step, and membranes of hidden and output
+   layer.
+   -DACCEPT also prints, behind the scores, how confident the answer is, in thousandths, and 1 if that
+   is enough, else 0: the sound may be no digit. confidence.h has the threshold.
+   -DCOUNT also prints, on stderr at the end, what all utterances took together. */
 #include <stdint.h>
 #include <stdio.h>
 
 #include "network.h"
+#ifdef ACCEPT
+#include "confidence.h"
+#endif
 
 #define SLOTS (MAX_DELAY + 1) /* steps whose events are still needed */
 #define N_CELLS (N_UNITS * POOL_UNITS)
@@ -25,7 +35,7 @@ static int32_t n_history[SLOTS];                /* ... and how many */
 static int32_t score[N_CLASSES];
 static int32_t inputs[N_INPUTS], hidden[N_HIDDEN], output[N_CLASSES]; /* spikes of this step */
 static int32_t step;
-static long n_words;
+static long n_utterances;
 static unsigned long long n_events, n_inputs, n_spikes, n_accumulates;
 
 #ifdef TRACE
@@ -57,10 +67,11 @@ static void add(int32_t *mem, const weight_t *row, int32_t n, int32_t unit) {
 /* Add an input where it is seen. */
 static void add_input(int32_t input) {
     int32_t copy = input / N_UNITS, unit = input % N_UNITS;
-    for (int32_t p = 0; p < N_PLACES; p++) {
-        int32_t seen = unit - p * STRIDE;
+    for (int32_t w = 0; w < N_WINDOWS; w++) {
+        int32_t seen = unit - w * STRIDE;
         if (seen >= 0 && seen < KERNEL)
-            add(mem1 + p * N_AT_PLACE, weight1[copy * KERNEL + seen], N_AT_PLACE, 1 << SHIFT1);
+            add(mem1 + w * NEURONS_PER_WINDOW, weight1[copy * KERNEL + seen], NEURONS_PER_WINDOW,
+                1 << SHIFT1);
     }
 }
 
@@ -113,7 +124,7 @@ static void run_step(void) {
     trace('i', inputs, n_in);
     trace('h', hidden, n_hid);
     trace('o', output, n_out);
-    if (n_words < TRACE) {
+    if (n_utterances < TRACE) {
         trace('u', mem1, N_HIDDEN);
         trace('v', mem2, N_CLASSES);
     }
@@ -123,7 +134,7 @@ static void run_step(void) {
     step++;
 }
 
-static void begin_word(void) {
+static void begin_utterance(void) {
     step = 0;
     for (int32_t i = 0; i < N_HIDDEN; i++)
         mem1[i] = 0;
@@ -145,7 +156,22 @@ static void take_event(int32_t ms, int32_t unit) {
     n_active[unit / POOL_UNITS]++;
 }
 
-static void end_word(void) {
+#ifdef ACCEPT
+/* 2^15 e^-x, where x is by how much a score is below the best. */
+static uint32_t share(uint32_t below) {
+    uint64_t x = (uint64_t)below * CONFIDENCE_FACTOR >> 24; /* in 256ths */
+    return x >> 8 < 16 ? coarse[x >> 8] * fine[x & 255] >> 15 : 0;
+}
+
+static void print_confidence(int32_t best) {
+    uint32_t total = 0;
+    for (int32_t i = 0; i < N_CLASSES; i++)
+        total += share((uint32_t)score[best] - (uint32_t)score[i]);
+    printf(" %ld %d", (long)(1000 * 32768L / total), total <= CONFIDENCE_LIMIT);
+}
+#endif
+
+static void end_utterance(void) {
     int32_t best = 0;
     while (step < N_STEPS)
         run_step();
@@ -155,8 +181,11 @@ static void end_word(void) {
     printf("%ld", (long)best);
     for (int32_t i = 0; i < N_CLASSES; i++)
         printf(" %ld", (long)score[i]);
+#ifdef ACCEPT
+    print_confidence(best);
+#endif
     printf("\n");
-    n_words++;
+    n_utterances++;
 }
 
 /* Returns how many numbers the next line has; -1 at the end of the input, 3 if it can't be read. */
@@ -181,12 +210,12 @@ int main(void) {
     int32_t event[2], last_ms = 0, is_open = 0;
     long line = 1;
     int n;
-    begin_word();
+    begin_utterance();
     for (; (n = read_line(event)) >= 0; line++) {
         const char *wrong = NULL;
         if (n == 0) {
-            end_word();
-            begin_word();
+            end_utterance();
+            begin_utterance();
             is_open = last_ms = 0;
             continue;
         }
@@ -195,7 +224,7 @@ int main(void) {
         else if (event[1] >= N_CHANNELS)
             wrong = "has a unit that the cochlea hasn't";
         else if (event[0] < last_ms)
-            wrong = "is earlier than the line before; sort a word's spikes by millisecond";
+            wrong = "is earlier than the line before; sort an utterance's spikes by millisecond";
         if (wrong) {
             fprintf(stderr, "line %ld %s\n", line, wrong);
             return 1;
@@ -205,11 +234,13 @@ int main(void) {
         take_event(event[0], event[1]);
     }
     if (is_open)
-        end_word();
+        end_utterance();
 #ifdef COUNT
-    fprintf(stderr, "%ld words, %llu spikes, %llu events, %llu hidden spikes, "
-            "%llu accumulates, %lu neuron updates\n", n_words, n_events, n_inputs, n_spikes,
-            n_accumulates, (unsigned long)n_words * N_STEPS * (N_HIDDEN + N_CLASSES));
+    fprintf(stderr,
+            "%ld utterances, %llu spikes, %llu events, %llu hidden spikes, "
+            "%llu accumulates, %lu neuron updates\n",
+            n_utterances, n_events, n_inputs, n_spikes, n_accumulates,
+            (unsigned long)n_utterances * N_STEPS * (N_HIDDEN + N_CLASSES));
 #endif
     return ferror(stdin) || fflush(stdout) ? 1 : 0;
 }

@@ -22,7 +22,7 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from shd_circuit.folder import ExportError, check_header
+from shd_circuit.folder import ExportError, check_header, read_confidence
 from shd_helpers.command import run
 from shd_helpers.files import atomic, reading
 from shd_helpers.paths import ROOT, resolve, results_dir
@@ -43,8 +43,8 @@ NOTICE = (
     "The network was trained on the "
     '<a href="https://doi.org/10.1109/TNNLS.2020.3044364">Heidelberg Digits</a> (B. Cramer, Y. '
     "Stradmann, J. Schemmel, F. Zenke, 2022), recordings under "
-    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>; the model of the ear is '
-    "theirs."
+    '<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. The recorded digit is '
+    "one of them, unchanged. The model of the inner ear is by the same authors."
 )
 
 
@@ -82,15 +82,15 @@ def compile_c(file: Path, options: Sequence[str]) -> bytes:
         return out.read_bytes()
 
 
-def chances(folder: Path) -> str:
-    """Say how often such a network is right for a speaker who isn't in its training set.
+def accuracy(folder: Path) -> str:
+    """Write how accurate such a network is for speakers who aren't in its training set.
 
     Parameters
     ----------
     folder : Path
-        An exported folder. The answer is known of the committed one alone: its network, trained
-        with leave-one-speaker-out and rounded to the same bits, is in
-        ``results/circuit_bits_small.csv``.
+        An exported folder. The accuracy is known of the committed one alone:
+        ``results/circuit_bits_small.csv`` lists its network, trained with leave-one-speaker-out
+        and rounded to the same bits.
 
     Returns
     -------
@@ -98,16 +98,17 @@ def chances(folder: Path) -> str:
         A sentence or two for the page.
     """
     if folder != ROOT / FOLDER:
-        return "How often this network is right for a stranger isn't known."
+        return "How accurate this network is for speakers outside its training set isn't known."
     table = pd.read_csv(results_dir() / "circuit_bits_small.csv")
     sweep = YAML(typ="safe").load(ROOT / "sweeps" / "reference.yaml")
     table = table[table.speaker.isin(sweep["plan"]["unseen_speakers"])]
     accuracies = table.pivot(index="speaker", columns="seed", values="accuracy")
     mean, half = interval(100 * accuracies.to_numpy())
     return (
-        f"How often is such a network right for a stranger? For {mean:.0f} ± {half:.0f} % of the "
-        f"words: mean and 95 % interval over {len(accuracies)} people, each left out of training "
-        "once, all recorded with the same microphones; yours is another one."
+        "How accurate is such a network for a speaker outside its training set? It classified "
+        f"{mean:.0f} ± {half:.0f} % of the digits of {len(accuracies)} held-out speakers "
+        "correctly (mean and 95 % confidence interval). All speakers were recorded with the same "
+        "microphones. With yours, the accuracy may be lower."
     )
 
 
@@ -132,14 +133,20 @@ def page(folder: Path) -> str:
     check_header(folder)
     data = _circuit_data(folder)
     sound = files("shd_circuit") / "sound"
+    data["has_confidence"] = (folder / "confidence.h").is_file()
+    if data["has_confidence"]:
+        threshold = read_confidence(folder).threshold
+        data["threshold"] = threshold if threshold <= 1 else None  # JSON has no infinity
+    accept = ["-DACCEPT"] if data["has_confidence"] else []
     modules = (
         compile_c(Path(str(sound / "hear.c")), COCHLEA),
-        # the page shows membranes where these are the scores
-        compile_c(folder / "reference.c", [f"-DTRACE={data['is_membrane']}", "-Os"]),
+        # the page shows membrane potentials if the scores are their sums
+        compile_c(folder / "reference.c", [f"-DTRACE={data['is_membrane']}", "-Os", *accept]),
     )
+    data["sample"] = base64.b64encode((sound / "sample.flac").read_bytes()).decode()
     data["modules"] = [base64.b64encode(module).decode() for module in modules]
     data["worker"] = (sound / "worker.js").read_text(encoding="utf-8")
-    data["chances"] = chances(folder)
+    data["accuracy"] = accuracy(folder)
     data["notice"] = NOTICE
     script = (sound / "page.js").read_text(encoding="utf-8")
     html = (sound / "page.html").read_text(encoding="utf-8")
@@ -158,7 +165,7 @@ def _circuit_data(folder: Path) -> dict[str, Any]:
         data: dict[str, Any] = {name.lower(): sizes[name] for name in names}
         class_list = re.search(r"classes \(([^)]*)\)", readme)  # such as "0 zero, 1 one"
         assert class_list
-        data["words"] = [numbered.split()[1] for numbered in class_list[1].split(", ")]
+        data["digits"] = [numbered.split()[1] for numbered in class_list[1].split(", ")]
     return data
 
 

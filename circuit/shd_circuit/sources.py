@@ -12,14 +12,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shd_circuit import configure
 from shd_circuit.integer import IntegerLayer, IntegerNetwork, IntegerRun
 from shd_helpers.data.shd_file import N_CHANNELS
 
 # the core's memories, in the order of its port `load_memory`
-MEMORIES = ("weight1", "weight2", "bias", "threshold", "leak", "mask")
+MEMORIES = configure.MEMORIES
 # how a core is built: how many neurons are summed in parallel (lanes), whether its memories can be
-# written, and whether they begin with the content of the .mem files
-BUILD = {"LANES": 1, "WRITABLE": 0, "INITIAL": 1}
+# written, whether they begin with the content of the .mem files, for how many lanes these are
+# packed, where tools find them, and of which kind the second layer's memory is
+BUILD: dict[str, int | str] = {
+    "LANES": 1,
+    "WRITABLE": 0,
+    "INITIAL": 1,
+    "MEM_LANES": 1,
+    "MEM_PATH": "./",
+    "RAM_STYLE": "auto",
+}
+OWNER = configure.OWNER
 
 
 class Utterance(NamedTuple):
@@ -83,13 +93,22 @@ def c_header(network: IntegerNetwork) -> str:
     defines = _sizes(network) | {"MEM_HIGH": network.high, "MAX_DELAY": network.delays[-1]}
     weight_bits = max(_signed_bits(layer.weight) for layer in network.layers)
     c_type = next(f"int{bits}_t" for bits in (8, 16, 32) if weight_bits <= bits)
-    lines = ["/* Sizes, update rule and integers of one network; reference.c includes it. */"]
+    lines = [
+        f"/* {OWNER}",
+        "   SPDX-License-Identifier: MIT",
+        "   Sizes, update rule and integers of one network; reference.c includes it. NOTICE.md",
+        "   says what the integers were trained on. */",
+    ]
     lines += [f"#define {name} {value}" for name, value in defines.items()]
     lines += ["#define N_INPUTS (N_DELAYS * N_UNITS)", "", f"typedef {c_type} weight_t;"]
     lines += [_c_array("int32_t delay[N_DELAYS]", np.array(network.delays))]
     first, second = network.layers
     lines += _c_layer(
-        1, first, network.leaks(0), ("N_DELAYS * KERNEL", "N_AT_PLACE"), n_neurons="N_HIDDEN"
+        1,
+        first,
+        network.leaks(0),
+        ("N_DELAYS * KERNEL", "NEURONS_PER_WINDOW"),
+        n_neurons="N_HIDDEN",
     )
     lines += _c_layer(2, second, network.leaks(1), ("N_HIDDEN", "N_CLASSES"), n_neurons="N_CLASSES")
     return "\n".join(lines) + "\n"
@@ -142,22 +161,45 @@ def verilog_parameters(network: IntegerNetwork) -> str:
     str
         Sizes, widths in bits, the update rule, and `BUILD`.
     """
+    lines = [f"    parameter {name} = {value}" for name, value in verilog_values(network).items()]
+    head = [
+        f"// {OWNER}",
+        "// SPDX-License-Identifier: MIT",
+        "// Sizes, widths in bits, and update rule of one network; then how its core is built.",
+    ]
+    return "\n".join(head) + "\n" + ",\n".join(lines) + "\n"
+
+
+def verilog_values(network: IntegerNetwork) -> dict[str, int | str]:
+    """Return the parameters of `core.v`, as `network.vh` has them.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A circuit of two layers.
+
+    Returns
+    -------
+    dict of str to int or str
+        Values by their names; texts are in quotes.
+    """
     bits = memory_bits(network)
-    values = _sizes(network)
+    values: dict[str, int | str] = {**_sizes(network)}
     values |= {"N_SLOTS": network.delays[-1] + 1, "MEM_BITS": network.mem_bits}
     values |= {f"{name.upper()}_BITS": n for name, n in bits.items() if name != "mask"}
     values["SUM_BITS"] = max(network.sum_bits(0), network.sum_bits(1), network.mem_bits + 1)
     values["SCORE_BITS"] = score_bits(network)
     values["LOAD_BITS"] = max(bits.values())
-    values |= BUILD
-    lines = [f"    parameter {name} = {value}" for name, value in values.items()]
-    return "// sizes, widths in bits, and update rule of one network\n" + ",\n".join(lines) + "\n"
+    for name, value in BUILD.items():
+        values[name] = f'"{value}"' if isinstance(value, str) else value
+    return values
 
 
 def _sizes(network: IntegerNetwork) -> dict[str, int]:
     """Return the numbers that C and Verilog share, by the names that they have there.
 
-    A place is a position of the window of shared weights. Without these there is one place.
+    A window has the blocks that a group of hidden neurons sees; windows share their weights.
+    Without shared weights there is one window.
     """
     grid = network.grid
     first, second = network.layers
@@ -180,8 +222,8 @@ def _sizes(network: IntegerNetwork) -> dict[str, int]:
         "SHIFT2": second.shift,
         "KERNEL": network.kernel or grid.n_units,
         "STRIDE": network.stride,
-        "N_PLACES": len(network.window_inputs),
-        "N_AT_PLACE": len(first.weight),
+        "N_WINDOWS": len(network.window_inputs),
+        "NEURONS_PER_WINDOW": len(first.weight),
         "IS_MEMBRANE": int(network.is_membrane),
     }
 
@@ -285,7 +327,7 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     """
     first, second = network.layers
     if not fits(network, lanes):
-        raise ValueError(f"lanes {lanes}: must divide the {len(first.weight)} neurons of a place")
+        raise ValueError(f"lanes {lanes}: must divide the {len(first.weight)} neurons of a window")
     # of each memory a table for each layer, with a row for each neuron
     tables: dict[str, list[np.ndarray]] = {
         "weight1": [first.weight],
@@ -300,23 +342,10 @@ def memory_words(network: IntegerNetwork, lanes: int = 1) -> dict[str, list[list
     for name, of_layers in tables.items():
         words[name] = []
         for table in of_layers:
-            words[name] += _packed(table, lanes, bits[name])
+            # two's complement, also of a negative number
+            numbers = table & ((1 << bits[name]) - 1)
+            words[name] += configure.packed(numbers.tolist(), bits[name], lanes)
     return words
-
-
-def _packed(table: np.ndarray, lanes: int, bits: int) -> list[list[int]]:
-    """Return a list for each group of `lanes` rows, with a word for each of the table's columns."""
-    mask = (1 << bits) - 1  # also of a negative number it leaves the two's complement
-    groups = []
-    for first in range(0, len(table), lanes):
-        group = []
-        for numbers in table[first : first + lanes].T.tolist():
-            word = 0
-            for lane, number in enumerate(numbers):
-                word |= (number & mask) << (lane * bits)
-            group.append(word)
-        groups.append(group)
-    return groups
 
 
 def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
@@ -341,16 +370,13 @@ def memories(network: IntegerNetwork, lanes: int = 1) -> dict[str, str]:
     """
     bits = memory_bits(network)
     words = memory_words(network, lanes)
-    texts = {f"{name}.mem": _hex(groups, lanes * bits[name]) for name, groups in words.items()}
+    texts = {
+        f"{name}.mem": configure.hex_text(groups, lanes * bits[name])
+        for name, groups in words.items()
+    }
     delays = [[delay] for delay in network.delays]
-    texts["delay.mem"] = _hex(delays, network.grid.n_steps.bit_length())
+    texts["delay.mem"] = configure.hex_text(delays, network.grid.n_steps.bit_length())
     return texts
-
-
-def _hex(rows: list[list[int]], bits: int) -> str:
-    """Return a line for each row, its numbers with as many hex digits as `bits` need."""
-    n_digits = (bits + 3) // 4
-    return "".join(" ".join(f"{word:0{n_digits}x}" for word in row) + "\n" for row in rows)
 
 
 def events_text(utterances: Sequence[Utterance]) -> str:
@@ -413,7 +439,7 @@ def edge_cases(network: IntegerNetwork, utterances: Sequence[Utterance]) -> dict
     all_units = np.arange(N_CHANNELS)
     cases = {
         "no spike": Utterance(nothing, nothing, 0),
-        "the shortest word, each spike twice": Utterance(
+        "the shortest utterance, each spike twice": Utterance(
             np.repeat(shortest.milliseconds, 2), np.repeat(shortest.units, 2), 0
         ),
         "the same with spikes outside of units and window": _with_spikes_outside(network, shortest),
@@ -515,7 +541,7 @@ def count_line(
     n_accumulates += n_hidden_spikes * n_classes
     n_updates = sum(len(run.spk[0]) for run in runs) * (n_hidden + n_classes)
     return (
-        f"{len(utterances)} words, {n_spikes} spikes, {n_events} events, "
+        f"{len(utterances)} utterances, {n_spikes} spikes, {n_events} events, "
         f"{n_hidden_spikes} hidden spikes, {n_accumulates} accumulates, "
         f"{n_updates} neuron updates"
     )

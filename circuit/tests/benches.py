@@ -1,4 +1,4 @@
-"""Drive a core in Icarus Verilog or Verilator with `bench.v`, as roughly as its ports allow."""
+"""Drive a core in Icarus Verilog or Verilator with `rough.v`, as roughly as its ports allow."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from shd_circuit.sources import Utterance, memories, source_text, verilog_parame
 
 
 def sends(utterances):
-    """Return the lines that let `bench.v` send utterances as they are."""
+    """Return the lines that let `rough.v` send utterances as they are."""
     lines = []
     for utterance in utterances:
         lines += [f"0 {ms} {unit}" for ms, unit in zip(*utterance.spikes, strict=True)]
@@ -56,23 +56,23 @@ def write_core(folder, network, lanes):
 
 def in_icarus(folder, lines):
     """Return what the core of a folder answers, as `expected.txt` has it."""
-    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "bench", "core.v"]
-    return _in_bench(folder, lines, command, ["vvp", "-n", "bench", "+rough"])
+    command = ["iverilog", "-g2005", "-Wall", "-Wno-timescale", "-o", "rough", "core.v"]
+    return _in_bench(folder, lines, command, ["vvp", "-n", "rough", "+rough"])
 
 
 def in_verilator(folder, lines, *sources):
     """Return the same, of sources; every register begins at random."""
     command = ["verilator", "--binary", "--timing", "--x-assign", "unique", "--x-initial", "unique"]
     command += ["-Wno-fatal", "-Wno-lint", "-Wno-style", "--quiet", "--timescale", "1ns/1ns", "-O3"]
-    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", "bench"]
+    command += ["-CFLAGS", "-O1", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "--top-module", "rough"]
     command += ["--Mdir", f"{sources[0]}.d"]
-    run = [f"{sources[0]}.d/Vbench", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
+    run = [f"{sources[0]}.d/Vrough", "+rough", "+verilator+rand+reset+2", "+verilator+seed+1"]
     return _in_bench(folder, lines, [*command, *sources], run)
 
 
 def _in_bench(folder, lines, command, run):
     (folder / "sends.txt").write_text("\n".join(lines))
-    command = [*command, str(Path(__file__).with_name("bench.v"))]
+    command = [*command, str(Path(__file__).with_name("rough.v"))]
     built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert built.stderr == "" or "-Wall" not in command
     ended = subprocess.run(  # a broken core may never answer

@@ -2,11 +2,14 @@
 
 import os
 import select
+import signal
 import struct
 import subprocess
+import termios
 import threading
 import time
 import tty
+import zlib
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from circuits import exported, needs_yosys, outcomes, random_circuit, random_utterances
-from shd_circuit.board import LATE, OVERRUN, Board, main
-from shd_circuit.folder import ExportError
+from shd_circuit.board import LATE, OVERRUN, Board, BoardError, main
 from shd_circuit.rtl import compiled
 from shd_circuit.sources import MEMORIES, answers_text, memory_bits, memory_words
 
@@ -64,6 +66,12 @@ class Imitation(threading.Thread):
                 words = self.loaded.setdefault(MEMORIES[message[0]], [])
                 assert int.from_bytes(message[1:4], "little") == len(words)
                 words.append(int.from_bytes(message[4:], "little"))
+            elif letter == b"C":
+                memory, *n_words = self.read(4)
+                words = self.loaded[MEMORIES[memory]]
+                assert int.from_bytes(n_words, "little") == len(words)
+                content = b"".join(word.to_bytes(n_bytes, "little") for word in words)
+                os.write(self.port, struct.pack("<cI", b"c", zlib.crc32(content)))
             elif letter == b"?":
                 os.write(self.port, b"s\0")
             elif letter == b"t":
@@ -137,14 +145,14 @@ def test_a_folder_or_port_that_cannot_be_used_is_named(board, tmp_path):
     exported(tmp_path / "other", "no pooling", 1)
     with pytest.raises(SystemExit, match=r"network of \(700, 6, 5\).*for \(183, 24, 5\)"):
         main([path, str(tmp_path / "other" / "vectors.txt")])
-    with pytest.raises(SystemExit, match=r"nothing\.txt: damaged"):
+    with pytest.raises(SystemExit, match=r"nothing\.txt: can't be read as spikes"):
         main([path, str(folder / "nothing.txt")])
     with pytest.raises(SystemExit, match="can't be opened"):
         main([str(tmp_path), str(folder / "vectors.txt")])
 
 
 def test_a_board_that_does_not_answer_is_named():
-    with terminal() as (_, path), pytest.raises(ExportError, match=r"no answer within 0\.1 s"):
+    with terminal() as (_, path), pytest.raises(BoardError, match=r"no answer within 0\.1 s"):
         Board(path, wait_s=0.1)
 
 
@@ -201,7 +209,7 @@ def test_a_board_that_is_unplugged_in_an_answer_is_named(answer):
     error = in_time(lambda: Board(path, wait_s=5))
     thread.join()
     os.close(computer)
-    assert isinstance(error, ExportError)
+    assert isinstance(error, BoardError)
     assert f"{path}: the board is gone" in str(error) and "Plug it in" in str(error)
 
 
@@ -225,7 +233,7 @@ def test_a_board_that_is_unplugged_while_it_is_loaded_is_named(tmp_path):
     error = in_time(lambda: found.load(tmp_path / "circuit"))
     found.close()
     os.close(computer)
-    assert isinstance(error, ExportError) and f"{path}: the board is gone" in str(error)
+    assert isinstance(error, BoardError) and f"{path}: the board is gone" in str(error)
 
 
 def test_a_board_that_takes_no_bytes_is_named():
@@ -234,7 +242,7 @@ def test_a_board_that_takes_no_bytes_is_named():
         found = opened_board(board, path, wait_s=0.2)
         error = in_time(lambda: [found.write("bias", 0, 0) for _ in range(100_000)])
         found.close()
-    assert isinstance(error, ExportError)
+    assert isinstance(error, BoardError)
     assert f"{path}: the board takes no bytes for 0.2 s" in str(error)
 
 
@@ -244,7 +252,7 @@ def test_a_port_that_did_not_answer_is_closed():
 
     with terminal() as (_, path):
         before = opened()
-        with pytest.raises(ExportError):
+        with pytest.raises(BoardError):
             Board(path, wait_s=0.01)
         assert opened() == before
 
@@ -254,16 +262,21 @@ def simulated_board(folder):
     """Yield the path of a terminal with a folder's board, whose memories hold nothing at first."""
     build = {"LANES": LANES, "WRITABLE": 1, "INITIAL": 0}
     harness = Path(__file__).with_name("board.cpp")
-    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7"
+    top = "shd_top -chparam BAUD 3000000 -chparam FIFO_BITS 7 -chparam SILENCE_MS 20"
     with (
         terminal() as (port, path),
         compiled(folder, harness, top, ["-DDIVIDER=4"], **build) as program,
         subprocess.Popen([program, str(port)], pass_fds=[port]) as simulator,
     ):
         try:
-            yield path
+            yield path, simulator
         finally:
             simulator.kill()
+
+
+def pairs(spikes):
+    """Return milliseconds and units as `Board.classify` takes them."""
+    return spikes.T.tolist()
 
 
 def answer_of(network, spikes):
@@ -275,11 +288,11 @@ def answer_of(network, spikes):
 @pytest.mark.slow
 @needs_yosys
 @pytest.mark.parametrize("name", ["study", "small"])
-def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys):
+def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys, monkeypatch):
     """Weights come over the line. All in one test: they take it long to come."""
     folder = tmp_path / "circuit"
     network, utterances = exported(folder, name, 3)
-    with simulated_board(folder) as path:
+    with simulated_board(folder) as (path, simulator):
         main([path, str(folder / "vectors.txt"), "--wait", "120"])
         printed = capsys.readouterr()
         assert printed.out == answers_text(outcomes(network, utterances))
@@ -290,6 +303,68 @@ def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys
             check_milliseconds_after_the_window(board, network, spikes)
             check_flags(board)
             check_clock(board, network)
+            check_question_within_an_answer(board, network, spikes)
+            check_checksums(board, folder)
+            check_reset(board, network, spikes, simulator)
+        monkeypatch.setattr("shd_circuit.board.QUIET_S", 5)  # the simulation is slow
+        check_noise(path, folder, network, spikes)
+
+
+def check_question_within_an_answer(board, network, spikes):
+    """Questions come all the time, within the answer and after it; none breaks it up."""
+    answer, scores, _ = answer_of(network, spikes)
+    message = b"".join(struct.pack("<cHH", b"t", ms, unit) for ms, unit in pairs(spikes))
+    board._send(message + b"E" + 2000 * b"?")
+    while (letter := board._read(1)) == b"s":
+        assert board._read(1) == b"\0"
+    assert letter == b"M"
+    answer_format = f"<{len(scores)}iBB"
+    *found, found_answer, _ = struct.unpack(
+        answer_format, board._read(struct.calcsize(answer_format))
+    )
+    assert (found_answer, found) == (answer, scores)
+    assert board._read(2) == b"s\0"
+    time.sleep(3)
+    termios.tcflush(board._file, termios.TCIFLUSH)
+
+
+def check_checksums(board, folder):
+    """One bit in each memory is flipped; the memory is named, and put right again."""
+    board.check(folder)
+    for name, words in board.memory_words(folder).items():
+        address = len(words) // 2
+        board.write(name, address, words[address] ^ 1)
+        with pytest.raises(BoardError, match=rf": {name} on the board isn't"):
+            board.check(folder)
+        board.write(name, address, words[address])
+    board.check(folder)
+
+
+def check_reset(board, network, spikes, simulator):
+    """The pin lets the board forget a begun utterance; what is loaded stays."""
+    board._send(struct.pack("<cHH", b"t", 5, 300) * 9)
+    assert board.flags() == 0
+    simulator.send_signal(signal.SIGUSR1)
+    time.sleep(1)
+    assert board.classify(pairs(spikes)) == answer_of(network, spikes)
+
+
+def check_noise(path, folder, network, spikes):
+    """Half a message and a begun utterance are dropped; noise among the weights is found."""
+    rng = np.random.default_rng(0)
+    with closing(Board(path, wait_s=120)) as board:
+        board._send(struct.pack("<cHH", b"t", 5, 300) * 9 + b"L\0")
+    # no L: what it writes is found below
+    letters = rng.choice(list(b"SetE?IXC@ab\0\xff"), 200).tolist()
+    with closing(Board(path, wait_s=120)) as board:
+        board._send(bytes(letters))
+    with closing(Board(path, wait_s=120)) as board:
+        board.restart()
+        board.check(folder)
+        assert board.classify(pairs(spikes)) == answer_of(network, spikes)
+        board._send(b"L\1\0\0\0" + bytes(range(1, board.word_bytes + 1)))
+        with pytest.raises(BoardError, match="weight2 on the board isn't"):
+            board.check(folder)
 
 
 def check_mask(board, network, spikes):
@@ -299,7 +374,7 @@ def check_mask(board, network, spikes):
     masked = replace(network, layers=(first, replace(second, weight=second.weight * is_on)))
     assert answer_of(masked, spikes) != answer_of(network, spikes)
     board.write("mask", 1, 0)
-    assert board.classify(spikes) == answer_of(masked, spikes)
+    assert board.classify(pairs(spikes)) == answer_of(masked, spikes)
     board.write("mask", 1, 15)
 
 
@@ -307,16 +382,16 @@ def check_milliseconds_after_the_window(board, network, spikes):
     """Of ten bits, a millisecond beyond the window would be one of its beginning."""
     early = spikes[:, spikes[0] < 400]
     beyond = np.stack([np.full(60, 1030), np.arange(300, 360)])
-    assert board.classify(np.hstack([early, beyond])) == answer_of(network, early)
+    assert board.classify(pairs(np.hstack([early, beyond]))) == answer_of(network, early)
 
 
 def check_flags(board):
     """A spike comes too late, then more than the buffer holds while steps are computed."""
-    _, _, flags = board.classify(np.array([[20, 10], [300, 300]]))
+    _, _, flags = board.classify([(20, 300), (10, 300)])
     assert flags == LATE
     assert board.flags() == LATE
     many = np.full((2, 2000), [[998], [300]])
-    _, _, flags = board.classify(many)
+    _, _, flags = board.classify(pairs(many))
     assert flags == OVERRUN
     assert board.flags() == OVERRUN
     assert board.flags() == 0
@@ -333,4 +408,4 @@ def check_clock(board, network):
     assert flags == LATE
     board._send(struct.pack("<cH", b"e", 0))  # now, of a unit that is dropped
     nothing = np.empty((2, 0), np.int64)
-    assert board.classify(nothing) == answer_of(network, nothing)
+    assert board.classify([]) == answer_of(network, nothing)

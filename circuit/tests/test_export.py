@@ -14,6 +14,7 @@ from circuits import needs_gcc
 from run_builders import run_of
 from shd_circuit import export, say
 from shd_circuit.folder import SOURCES, ExportError, build_folder, read_circuit, read_vectors
+from shd_circuit.hardware import hardware
 from shd_circuit.quantize import circuit_of
 from shd_circuit.readme import Description, readme
 from shd_circuit.sources import c_header, events_text, memories, source_text, verilog_parameters
@@ -102,7 +103,7 @@ def test_the_small_network_s_folder_describes_all_that_it_has(
     assert re.search(f"Without network.nir: {reasons}", said)
     follow_readme(out)
     text = (out / "README.md").read_text()
-    assert "64 hidden neurons, 8 at each of 8 places" in text
+    assert "64 hidden neurons, 8 for each of 8 windows" in text
     assert "(U x F) >> 12, F its own" in text and "the highest; of several equally high" in text
     found = read_circuit(out)
     wanted = circuit_of(load_network(read_run(run)))
@@ -176,6 +177,7 @@ def test_committed_folders_are_those_of_the_present_code(folder, tmp_path):
     _, network = committed(folder)
     assert (there / "network.h").read_text() == c_header(network)
     assert (there / "network.vh").read_text() == verilog_parameters(network)
+    assert (there / "HARDWARE.md").read_text() == hardware(network)
     for name, text in memories(network).items():
         assert (there / name).read_text() == text
     for name in SOURCES:
@@ -208,7 +210,10 @@ def test_committed_readmes_are_those_of_the_present_code(folder):
         is_quantization_aware=is_study,
     )
     utterances = read_vectors(RESULTS / folder)
-    assert readme(network, utterances, description, has_graph=is_study) == text
+    written = readme(
+        network, utterances, description, has_graph=is_study, has_confidence=not is_study
+    )
+    assert written == text
     if is_study:
         rates = read_table("networks_hd").query("model == 'circuit'").integer_test_accuracy
         assert ", ".join(f"{rate:.1%}" for rate in rates) in description.scored and len(rates) == 5
@@ -274,7 +279,7 @@ def test_what_lies_in_a_folder_is_not_lost(trained, tmp_path, monkeypatch, capsy
     [
         (["nowhere"], r"nowhere.*run\.json.*make study"),
         ([None, "--circuit", "8-8"], "circuit '8-8': must be like 3-8-12"),
-        ([None, "--circuit", "8-8-16"], "beta 0.9500 a step"),
+        ([None, "--circuit", "8-8-16"], "beta 0.9500 for one step"),
         ([None, "--membranes", "-5"], "membranes -5: must be at least 0"),
         ([None, "--utterances", "51"], r"utterances 51: there are 1\.\.50"),
         ([None, "--circuit", "8-8-32 product"], "lower mem_bits"),

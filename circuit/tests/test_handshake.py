@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, needs_yosys]
 DEPTH = 35  # more takes minutes
 BROKEN = {
     "a spike is taken over another": ("if (in_valid && in_ready)", "if (in_valid)"),
-    "a cell counts twice": ("is_found && cells_now != cells", "is_found"),
+    "a cell counts twice": ("is_found && new_cells != old_cells", "is_found"),
     "a spike is taken late": ("held_ms >= bin_end", "held_ms > bin_end"),
     "a spike of no unit counts": ("&& is_used && !rst", "&& !rst"),
     "the first step never ends": ("held && is_clear;", "held && is_clear && !is_first;"),

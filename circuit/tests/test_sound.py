@@ -1,4 +1,4 @@
-"""The ear in C against the study's own: the same spikes, words and sentences."""
+"""The cochlea in C against the study's own: the same spikes, utterances and messages."""
 
 import ctypes
 import subprocess
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from circuits import needs_gcc
 from shd_circuit.folder import read_circuit
-from shd_circuit.say import chances
+from shd_circuit.say import accuracy
 from shd_circuit.sources import Utterance, answers_text, events_text
 from sounds import recordings
 
@@ -32,7 +32,7 @@ int32_t next(int32_t from) { return cochlea_next(from); }
 
 
 def c_cochlea(folder, *options):
-    """Compile the model of the ear; return what encodes a wave, as `of_python`."""
+    """Compile the cochlea in C; return a function that encodes a wave as `of_python` does."""
     (folder / "library.c").write_text(LIBRARY)
     command = [GCC[0], "library.c", *options, *GCC[1:], "-I", SOUND, "-shared", "-fPIC"]
     subprocess.run([*command, "-lm", "-o", "cochlea.so"], cwd=folder, check=True)
@@ -79,7 +79,7 @@ def counts_of_blocks(steps, units):
 
 @needs_gcc
 @pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.slow)])
-def test_in_float_they_are_more_alike_than_two_draws_and_answered_alike(tmp_path, n):
+def test_in_float_spikes_differ_less_than_two_draws_and_answers_agree(tmp_path, n):
     encoded = c_cochlea(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000")
     circuit = read_circuit(CIRCUIT)
     waves = recordings(n)
@@ -114,7 +114,7 @@ def program(tmp_path_factory):
 
 @needs_gcc
 @pytest.mark.parametrize("gain", [1, 40])
-def test_a_word_is_found_and_answered_as_in_python(program, gain):
+def test_an_utterance_is_found_and_answered_as_in_python(program, gain):
     circuit = read_circuit(CIRCUIT)
     for wave in recordings(2):
         wave = gain * np.concatenate([noise(0.5, 1e-4), wave, noise(0.5, 1e-4)])
@@ -128,17 +128,73 @@ def test_a_word_is_found_and_answered_as_in_python(program, gain):
 
 
 @needs_gcc
-@pytest.mark.parametrize("wave", [wave for wave, _ in NOT_WORDS])
-def test_what_is_no_word_is_refused_with_the_same_sentence(program, wave):
+@pytest.mark.parametrize("wave", [wave for wave, _ in NOT_WORDS if len(wave)])
+def test_what_is_no_utterance_is_refused_with_the_same_message(program, wave):
     wave = np.asarray(wave, np.float32)
     with pytest.raises(RecordingError) as error:
         encode_utterance(wave.astype(float), RATE)
     assert program(wave) == ("", str(error.value), "")
 
 
-def test_chances_are_the_table_s(tmp_path):
+def test_the_accuracy_on_the_page_is_that_of_the_table(tmp_path):
     table = pd.read_csv(RESULTS / "circuit_bits_small.csv")
     cells = table[table.speaker.isin([4, 5, 6, 7, 10, 11])].sort_values(["speaker", "seed"])
     mean, half = 100 * np.array(interval(cells.accuracy.to_numpy().reshape(6, -1)))
-    assert f"For {mean:.0f} ± {half:.0f} % of the words: " in chances(CIRCUIT)
-    assert chances(tmp_path).endswith("isn't known.")
+    assert f"{mean:.0f} ± {half:.0f} % of the digits of 6 held-out speakers" in accuracy(CIRCUIT)
+    assert accuracy(tmp_path).endswith("isn't known.")
+
+
+def hear(program_folder, sound):
+    """Return what the program says of bytes that are no recording, and its exit status."""
+    ended = subprocess.run([program_folder / "hear"], input=sound, capture_output=True)
+    return ended.stderr.decode(), ended.returncode
+
+
+@needs_gcc
+def test_what_is_no_recording_is_named(tmp_path):
+    command = [GCC[0], SOUND / "hear.c", *GCC[1:], "-lm", "-o", tmp_path / "hear"]
+    subprocess.run(command, check=True)
+    wave = np.asarray(recordings(1)[0], np.float32)
+    integers = (wave / np.abs(wave).max() * 20000).astype(np.int16)
+    quiet = (wave / np.abs(wave).max() * 20).astype(np.int16)
+    spoiled = wave.copy()
+    spoiled[5000] = np.nan
+    head = b"RIFF" + bytes(20) + (44100).to_bytes(4, "little")
+    for sound, says in (
+        (b"", "is the file empty"),
+        (head + integers.tobytes(), "WAV file of 44100 Hz"),
+        (integers.tobytes()[: len(wave) // 4 * 4], "look like integers"),
+        (quiet.tobytes()[: len(wave) // 4 * 4], "look like integers"),
+        (wave.tobytes()[:-1], "isn't complete"),
+        (spoiled.tobytes(), "Sample 5000 is no number"),
+        (np.full(RATE, np.nan, np.float32).tobytes(), "Sample 0 is no number"),
+        (np.full(RATE, np.inf, np.float32).tobytes(), "Sample 0 is no number"),
+        (np.zeros(60 * RATE + 1, np.float32).tobytes(), "longer than 60 s"),
+        (np.zeros(RATE, np.float32).tobytes(), "Silence: is the microphone muted"),
+    ):
+        said, status = hear(tmp_path, sound)
+        assert says in said
+        assert status == 1
+
+
+TABLES = ("response", "recording", "memory", "spikes", "twiddle")  # in the document's order
+
+
+@needs_gcc
+def test_its_memory_is_what_the_document_lists(tmp_path):
+    """All of it is static, so the compiler knows."""
+    document = (ROOT / "circuit" / "README.md").read_text()
+    totals, columns = [], []
+    for options in ([], ["-DFLOAT"]):
+        command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
+        subprocess.run(command, check=True)
+        listed = subprocess.run(["nm", "-S", tmp_path / "hear.o"], capture_output=True, text=True)
+        lines = [line.split() for line in listed.stdout.splitlines()]
+        sizes = {line[3]: int(line[1], 16) for line in lines if len(line) == 4 and line[2] == "b"}
+        totals.append(f"{sum(sizes.values()) / 1e6:.0f} MB")
+        columns.append([f"{sizes[name] / 1e6:.1f}" for name in TABLES])
+    assert f"takes {totals[0]} of memory, with `-DFLOAT` {totals[1]}" in document
+    table = document.split("| what, in MB |")[1].split("\n\n")[0].splitlines()[2:]
+    assert [line.split(" | ")[1:] for line in table] == [
+        [in_double, f"{in_float} |"] for in_double, in_float in zip(*columns, strict=True)
+    ]

@@ -1,4 +1,7 @@
-/* Sizes, update rule and integers of one network; reference.c includes it. */
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+   Sizes, update rule and integers of one network; reference.c includes it. NOTICE.md
+   says what the integers were trained on. */
 #define N_CHANNELS 700
 #define FIRST_UNIT 150
 #define BIN_MS 1
@@ -17,8 +20,8 @@
 #define SHIFT2 1
 #define KERNEL 32
 #define STRIDE 8
-#define N_PLACES 19
-#define N_AT_PLACE 16
+#define N_WINDOWS 19
+#define NEURONS_PER_WINDOW 16
 #define IS_MEMBRANE 1
 #define MEM_HIGH 32767
 #define MAX_DELAY 70
@@ -27,7 +30,7 @@
 typedef int8_t weight_t;
 static const int32_t delay[N_DELAYS] = {0, 10, 20, 30, 40, 50, 60, 70};
 /* a row for each input: its weights to all neurons */
-static const weight_t weight1[N_DELAYS * KERNEL][N_AT_PLACE] = {
+static const weight_t weight1[N_DELAYS * KERNEL][NEURONS_PER_WINDOW] = {
 {-6, -8, 8, -5, 3, -4, -11, 13, -11, 6, -15, -15, 1, -12, -9, -5},
 {-3, -2, 5, -3, -3, 0, -7, 11, -9, 5, -14, -9, 2, -11, -11, -6},
 {-7, -5, 11, -3, -3, -1, -2, 10, -10, 12, -12, -6, -9, -6, -6, -2},

@@ -1,4 +1,6 @@
-// sizes, widths in bits, and update rule of one network
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+// Sizes, widths in bits, and update rule of one network; then how its core is built.
     parameter N_CHANNELS = 700,
     parameter FIRST_UNIT = 150,
     parameter BIN_MS = 1,
@@ -17,8 +19,8 @@
     parameter SHIFT2 = 1,
     parameter KERNEL = 32,
     parameter STRIDE = 8,
-    parameter N_PLACES = 19,
-    parameter N_AT_PLACE = 16,
+    parameter N_WINDOWS = 19,
+    parameter NEURONS_PER_WINDOW = 16,
     parameter IS_MEMBRANE = 1,
     parameter N_SLOTS = 71,
     parameter MEM_BITS = 16,
@@ -32,4 +34,7 @@
     parameter LOAD_BITS = 15,
     parameter LANES = 1,
     parameter WRITABLE = 0,
-    parameter INITIAL = 1
+    parameter INITIAL = 1,
+    parameter MEM_LANES = 1,
+    parameter MEM_PATH = "./",
+    parameter RAM_STYLE = "auto"

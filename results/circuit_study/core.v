@@ -1,82 +1,135 @@
-// The circuit: from spikes to the scores of all classes. LANES neurons are summed side by side,
-// group after group, place after place, and only active inputs are met. What is computed, and in
-// which order, stands in README.md; sizes are in network.vh, weights in the .mem files. LANES
-// divides N_AT_PLACE, or there is one place.
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
+// The circuit: from spikes to the scores of all classes. LANES neurons are summed in parallel, group
+// after group, window after window, and only active inputs are read. README.md defines what is
+// computed. HARDWARE.md has the block diagram, the timing diagrams, the table of parameters and
+// ports, and the memory maps. network.vh has the sizes, the .mem files have the weights.
 //
 // Handshake. A transfer takes place at a rising edge of clk where valid and ready are both high;
 //  until then valid and the data stay. rst is synchronous; hold it for a cycle or more.
-//  in_*   a spike, in_ms (from the word's start, ascending) and in_unit (0..699); or, with in_end
-//         high, the end of the word, without a spike. Spikes after the window are dropped.
-//         in_ready is a register: it is high when the input register is empty. A step is computed
-//         once something later is taken (in silence: a spike of a unit that is dropped), at in_end
-//         all that are left.
-//  out_*  after the end of a word its classes in order, out_class and out_score; out_last
-//         is high with the last one, when out_answer is the class of the highest. Then a word can
-//         begin.
-//  load_* where WRITABLE, writes a memory's word at an edge with load_valid. load_memory: 0 weight1,
-//         1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask (a neuron that is off never spikes). A word
-//         has a number for each lane, lane 0 lowest, each as wide as the memory's (WEIGHT1_BITS, ..,
-//         the mask's is 1); bits above mean nothing. load_address: an input's or hidden neuron's
-//         weights follow one another, then those of the next group; of all others a word a group,
-//         hidden ones first. Lanes beyond a layer's last neuron need the mask 0. Load after reset,
-//         or after out_last, before a word's first spike.
-//  mon_*  to look on: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one a
-//         lane, get the membranes mon_mem, and mon_spike tells which spike. Lanes beyond a layer's
-//         last neuron mean nothing. May be left open.
-// Lint (verilator -Wall): widths follow from the network's sizes, so that operands of one expression
-// seldom have the same; each grows to the widest, and what is assigned is cut, as Verilog has it.
-// Of the parameters, and of some words, a part is used.
-/* verilator lint_off WIDTH */
-/* verilator lint_off UNUSEDPARAM */
-/* verilator lint_off UNUSEDSIGNAL */
+//  in_*   a spike, in_ms (from the utterance's start, ascending) and in_unit (0..699); or, with
+//         in_end high, the end of the utterance, without a spike. Spikes after the window are
+//         dropped. in_ready is a register: it is high when the input register is empty. A step is
+//         computed once something later is taken (in silence: a spike of a unit that is dropped), at
+//         in_end all that are left.
+//  out_*  after the end of an utterance its classes in order, out_class and out_score; out_last
+//         is high with the last one, when out_answer is the class of the highest score. Then the
+//         next utterance can begin.
+//  load_* the port of the memories, for use after reset, or after out_last and before the first
+//         spike. At an edge with load_valid, if WRITABLE, load_data is written to load_address
+//         of load_memory: 0 weight1, 1 weight2, 2 bias, 3 threshold, 4 leak, 5 mask. At an edge with
+//         read_valid it is read instead; read_data has it from that edge on, until the next read or
+//         until load_memory changes. Lane l has bits l B to l B + B - 1, where B is the memory's own
+//         width; bits above are ignored, and are read as 0. HARDWARE.md has the addresses.
+//  mon_*  for debugging: while mon_valid is high, neurons from mon_neuron on (hidden ones first), one
+//         for each lane, get the membranes mon_mem, and mon_spike says which spike. Ignore lanes
+//         beyond a layer's last neuron. May be left open.
+//
+// Names. A *unit* is a channel of the cochlea before pooling, a *block* what pooling makes of units,
+//  an *input* a block with a delay. A *group* is the LANES neurons that are summed in parallel, a
+//  *window* the blocks that share weights with others; without shared weights there is one window.
+//  A *bucket* is a part of the list of active inputs: those between one window's start and the
+//  next's. A *slot* holds the events of an earlier step. n_x is a number of x, is_x a yes or no.
 `default_nettype none
 module core #(
 `include "network.vh"
 ) (
-    input wire clk, rst, in_valid, in_end, out_ready, load_valid,
-    input wire [15:0] in_ms, input wire [9:0] in_unit,
-    input wire [2:0] load_memory, input wire [23:0] load_address,
+    input wire clk,
+    input wire rst,
+    output wire is_idle, // nothing changes until something is offered
+    // spikes
+    input wire in_valid,
+    output wire in_ready,
+    input wire in_end,
+    input wire [15:0] in_ms,
+    input wire [9:0] in_unit,
+    // scores
+    output wire out_valid,
+    input wire out_ready,
+    output wire out_last,
+    output wire [15:0] out_class,
+    output wire signed [31:0] out_score,
+    output wire [15:0] out_answer,
+    // memories
+    input wire load_valid,
+    input wire read_valid,
+    input wire [2:0] load_memory,
+    input wire [23:0] load_address,
     input wire [LANES*LOAD_BITS-1:0] load_data,
-    output wire in_ready, out_valid, out_last, mon_valid,
-    output wire [15:0] out_class, out_answer, mon_neuron, output wire signed [31:0] out_score,
-    output wire [LANES-1:0] mon_spike, output wire [LANES*MEM_BITS-1:0] mon_mem
+    output reg [LANES*LOAD_BITS-1:0] read_data,
+    // for debugging
+    output wire mon_valid,
+    output wire [15:0] mon_neuron,
+    output wire [LANES-1:0] mon_spike,
+    output wire [LANES*MEM_BITS-1:0] mon_mem
 );
-    localparam N_INPUTS = N_DELAYS * N_UNITS, N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
-    localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES; // of hidden neurons
-    localparam GROUPS = GROUPS1 + (N_CLASSES + LANES - 1) / LANES;
-    localparam GROUPS_AT_PLACE = (N_AT_PLACE + LANES - 1) / LANES, N_WEIGHTS = N_DELAYS * KERNEL;
-    localparam ROWS1 = GROUPS_AT_PLACE * N_WEIGHTS, ROWS2 = (GROUPS - GROUPS1) * N_HIDDEN;
+    // Parameters that can't work stop elaboration here: no tool finds a module of such a name.
+    generate
+        if (N_WINDOWS > 1 && NEURONS_PER_WINDOW % LANES != 0) begin : refuse_lanes
+            LANES_must_divide_NEURONS_PER_WINDOW stop();
+        end
+        if (INITIAL != 0 && LANES != MEM_LANES) begin : refuse_mem_files
+            LANES_differs_from_MEM_LANES_of_the_mem_files_run_configure_py stop();
+        end
+        if (INITIAL == 0 && WRITABLE == 0) begin : refuse_empty
+            INITIAL_0_wants_WRITABLE_1 stop();
+        end
+    endgenerate
+
+    localparam N_INPUTS = N_DELAYS * N_UNITS;
+    localparam N_ACTIVE = N_INPUTS > N_HIDDEN ? N_INPUTS : N_HIDDEN;
+    localparam HIDDEN_GROUPS = (N_HIDDEN + LANES - 1) / LANES;
+    localparam CLASS_GROUPS = (N_CLASSES + LANES - 1) / LANES;
+    localparam GROUPS = HIDDEN_GROUPS + CLASS_GROUPS;
+    localparam WINDOW_GROUPS = (NEURONS_PER_WINDOW + LANES - 1) / LANES; // groups of a window
+    localparam N_WEIGHTS = N_DELAYS * KERNEL; // of a hidden neuron
+    localparam ROWS1 = WINDOW_GROUPS * N_WEIGHTS;
+    localparam ROWS2 = CLASS_GROUPS * N_HIDDEN;
     localparam N_ROWS = ROWS1 > ROWS2 ? ROWS1 : ROWS2;
     localparam N_CELLS = POOL_UNITS * POOL_STEPS; // of a block
-    localparam UB = $clog2(N_UNITS + 1), IB = $clog2(N_ACTIVE + 2), VB = $clog2(N_ACTIVE);
-    localparam GB = $clog2(GROUPS + 1), NB = $clog2(N_HIDDEN + N_CLASSES + LANES + 1);
-    localparam SB = $clog2(N_SLOTS + 1), TB = $clog2(N_STEPS + 1), AB = $clog2(N_ROWS + N_ACTIVE + 1);
-    localparam CB = $clog2(N_CELLS + 1), LB = $clog2(LANES + 1);
+    // bits of a counter of ...
+    localparam UNIT_BITS = $clog2(N_UNITS + 1);
+    localparam INPUT_BITS = $clog2(N_ACTIVE + 2);
+    localparam GROUP_BITS = $clog2(GROUPS + 1);
+    localparam NEURON_BITS = $clog2(N_HIDDEN + N_CLASSES + LANES + 1);
+    localparam SLOT_BITS = $clog2(N_SLOTS + 1);
+    localparam STEP_BITS = $clog2(N_STEPS + 1);
+    localparam ROW_BITS = $clog2(N_ROWS + N_ACTIVE + 1);
+    localparam CELL_BITS = $clog2(N_CELLS + 1);
+    localparam LANE_BITS = $clog2(LANES + 1);
     // above / POOL_UNITS is (above * RECIPROCAL) >> QUOTIENT_SHIFT for every number of 10 bits
     localparam QUOTIENT_SHIFT = 10 + $clog2(POOL_UNITS);
-    // (PB has no bit to spare: yosys 0.70 leaves a multiplier's spare one without a driver)
-    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1, PB = $clog2(1023 * RECIPROCAL + 1);
+    localparam RECIPROCAL = (1 << QUOTIENT_SHIFT) / POOL_UNITS + 1;
+    // (no bit to spare: yosys 0.70 leaves a multiplier's spare one without a driver)
+    localparam PRODUCT_BITS = $clog2(1023 * RECIPROCAL + 1);
 
     reg [2:0] state;
-    localparam [2:0] EVENT = 0, GATHER = 1, LEAK = 2, BIAS = 3, RESET = 4, SUM = 5, FIRE = 6,
-        RESULT = 7;
-    reg layer;
-    generate if (N_PLACES > 1 && N_AT_PLACE % LANES != 0) begin : refused
-        LANES_must_divide_N_AT_PLACE stop(); // no such module: tools stop here
-    end endgenerate
+    localparam [2:0] EVENT = 0; // spikes are taken
+    localparam [2:0] GATHER = 1; // events that arrive in this step are listed
+    localparam [2:0] LEAK = 2; // a group's membranes leak
+    localparam [2:0] BIAS = 3; // biases are added
+    localparam [2:0] RESET = 4; // thresholds are subtracted
+    localparam [2:0] SUM = 5; // weights are added
+    localparam [2:0] FIRE = 6; // membranes are saturated, compared and written
+    localparam [2:0] RESULT = 7; // scores are sent
+    reg is_output; // the layer of the group
 
-    // The input register: whoever sends sees a register, and nothing of what is done with the spike.
-    reg held, held_end;
+    // --- the input register -------------------------------------------------------------------
+    // Whoever sends sees a register, and nothing of what is done with the spike.
+    reg held;
+    reg held_end;
     reg [15:0] held_ms;
     reg [9:0] held_unit;
     assign in_ready = !held;
     // Time: the step, the millisecond at which the current bin ends, the bin's first cell.
-    reg [TB-1:0] step;
+    reg [STEP_BITS-1:0] step;
     reg [16:0] bin_end;
-    reg [CB-1:0] first_cell;
-    reg [UB-1:0] clear; // block that is cleared
-    reg is_first, is_over; // step is 0; is N_STEPS
-    wire is_clear = clear == N_UNITS;
+    reg [CELL_BITS-1:0] first_cell;
+    reg [UNIT_BITS-1:0] clear_block; // that is cleared
+    reg is_first; // step is 0
+    reg is_over; // step is N_STEPS
+    wire is_clear = clear_block == N_UNITS;
     wire is_later = held_end || held_ms >= bin_end;
     wire looks = state == EVENT && held && is_clear; // at what is in the input register
     wire takes = looks && (is_over || !is_later); // it out of there
@@ -84,276 +137,361 @@ module core #(
     wire computes = closes && first_cell == N_CELLS - POOL_UNITS; // the step
     always @(posedge clk) begin
         if (in_valid && in_ready) begin
-            held <= 1; held_end <= in_end; held_ms <= in_ms; held_unit <= in_unit;
+            held <= 1;
+            held_end <= in_end;
+            held_ms <= in_ms;
+            held_unit <= in_unit;
         end else if (takes) held <= 0;
         if (rst) held <= 0;
     end
 
-    // Pooling, a spike every other cycle: divide; look up the block; set the cell. A block has a bit
-    // for each cell, and spikes when enough are set. While neurons are computed, blocks are cleared.
-    reg is_divided, is_found;
+    // --- pooling ------------------------------------------------------------------------------
+    // A spike every other cycle: divide; look up the block; set the cell. A block has a bit for each
+    // cell, and is an event when enough are set. While neurons are computed, blocks are cleared.
+    reg is_divided;
+    reg is_found;
     reg [9:0] above;
-    reg [PB-1:0] product;
-    reg [UB-1:0] unit, n_new;
-    reg [N_CELLS-1:0] block [0:N_UNITS-1], cells, this_cell;
-    reg [CB-1:0] n_cells;
+    reg [PRODUCT_BITS-1:0] product;
+    reg [UNIT_BITS-1:0] block;
+    reg [UNIT_BITS-1:0] n_events; // of this step
+    reg [N_CELLS-1:0] cells [0:N_UNITS-1];
+    reg [N_CELLS-1:0] old_cells;
+    reg [N_CELLS-1:0] new_cell;
+    reg [CELL_BITS-1:0] n_cells;
     wire [9:0] above_now = held_unit - FIRST_UNIT; // units below wrap, to beyond all blocks
     wire is_used = above_now < N_UNITS * POOL_UNITS;
-    wire [9:0] quotient = product[PB-1:QUOTIENT_SHIFT];
-    wire [CB-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
-    wire [N_CELLS-1:0] cells_now = cells | this_cell;
-    wire is_spike = is_found && cells_now != cells && n_cells == POOL_THRESHOLD;
+    wire [9:0] quotient = product[PRODUCT_BITS-1:QUOTIENT_SHIFT];
+    wire [CELL_BITS-1:0] cell_now = first_cell + above - quotient * POOL_UNITS;
+    wire [N_CELLS-1:0] new_cells = old_cells | new_cell;
+    wire is_spike = is_found && new_cells != old_cells && n_cells == POOL_THRESHOLD;
     reg is_event; // a cycle later; GATHER, which may have begun, has read nothing by then
-    reg [UB-1:0] event_unit;
-    always @(posedge clk) begin is_event <= is_spike && !rst; event_unit <= unit; end
+    reg [UNIT_BITS-1:0] event_block;
+    always @(posedge clk) begin
+        is_event <= is_spike && !rst;
+        event_block <= block;
+    end
     always @* begin : count_cells
         integer i;
         n_cells = 0;
-        for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + cells_now[i];
+        for (i = 0; i < N_CELLS; i = i + 1) n_cells = n_cells + new_cells[i];
     end
     always @(posedge clk) begin
         is_divided <= takes && !is_over && is_used && !rst;
         above <= above_now;
         product <= above_now * RECIPROCAL;
         is_found <= is_divided && !rst;
-        unit <= quotient;
-        this_cell <= 1 << cell_now;
-        if (is_divided) cells <= block[quotient];
-        if (is_found || !is_clear) block[is_found ? unit : clear] <= is_found ? cells_now : 0;
+        block <= quotient;
+        new_cell <= 1 << cell_now;
+        if (is_divided) old_cells <= cells[quotient];
+        if (is_found || !is_clear) cells[is_found ? block : clear_block] <= is_found ? new_cells : 0;
     end
 
-    // Delays: the events of the last steps. Those that arrive now are gathered in the list.
-    reg [UB-1:0] history [0:(N_SLOTS<<UB)-1], n_history [0:N_SLOTS-1], next_old, old;
-    reg [TB-1:0] delay [0:N_DELAYS-1];
-    initial $readmemh("delay.mem", delay);
-    reg is_old;
-    reg [SB-1:0] slot;
-    reg [IB-1:0] k, copy, copy_old; // a copy of the input, and the first input of it
-    wire [TB-1:0] late = delay[k];
-    wire [SB-1:0] from = slot >= late ? slot - late : slot + N_SLOTS - late;
+    // --- delays -------------------------------------------------------------------------------
+    // The events of the last steps. Those that arrive in this step are gathered in the list.
+    reg [UNIT_BITS-1:0] history [0:(N_SLOTS<<UNIT_BITS)-1];
+    reg [UNIT_BITS-1:0] n_history [0:N_SLOTS-1]; // events of each slot
+    reg [UNIT_BITS-1:0] event_index; // the next event of the delay
+    reg [UNIT_BITS-1:0] past_block; // an event's
+    reg [STEP_BITS-1:0] delay [0:N_DELAYS-1];
+    initial $readmemh({MEM_PATH, "delay.mem"}, delay);
+    reg has_past;
+    reg [SLOT_BITS-1:0] slot; // of this step
+    reg [INPUT_BITS-1:0] delay_index;
+    reg [INPUT_BITS-1:0] first_input; // of this delay
+    reg [INPUT_BITS-1:0] past_first_input; // of past_block's delay
+    wire [STEP_BITS-1:0] delay_steps = delay[delay_index];
+    wire [SLOT_BITS-1:0] past_slot =
+        slot >= delay_steps ? slot - delay_steps : slot + N_SLOTS - delay_steps;
     // How many events a delay has is looked up when those of the one before are gathered.
-    reg [UB-1:0] n_before;
-    reg [SB-1:0] from_old;
-    reg is_none, is_now; // the word is younger than the delay; the delay is 0
-    wire [UB-1:0] n_old = is_none ? 0 : is_now ? n_new : n_before;
-    wire is_next = state == GATHER && next_old >= n_old; // delay
-    wire is_gathered = state == GATHER && k == N_DELAYS + 1;
+    reg [UNIT_BITS-1:0] n_past_read;
+    reg [SLOT_BITS-1:0] gathered_slot;
+    reg is_none; // the utterance is younger than the delay
+    reg is_now; // the delay is 0
+    wire [UNIT_BITS-1:0] n_past = is_none ? 0 : is_now ? n_events : n_past_read;
+    wire is_next_delay = state == GATHER && event_index >= n_past;
+    wire is_gathered = state == GATHER && delay_index == N_DELAYS + 1;
     // One address serves to read and to write.
-    wire [SB+UB-1:0] history_at = is_event ? {slot, n_new} : {from_old, next_old};
+    wire [SLOT_BITS+UNIT_BITS-1:0] history_address =
+        is_event ? {slot, n_events} : {gathered_slot, event_index};
     always @(posedge clk) begin
-        if (is_event) history[history_at] <= event_unit;
-        else if (state == GATHER) old <= history[history_at];
-        if (state == GATHER) n_history[slot] <= n_new;
-        if (is_next) n_before <= n_history[from];
+        if (is_event) history[history_address] <= event_block;
+        else if (state == GATHER) past_block <= history[history_address];
+        if (state == GATHER) n_history[slot] <= n_events;
+        if (is_next_delay) n_past_read <= n_history[past_slot];
     end
 
-    // The list: inputs that are active now, then hidden neurons that spike now.
-    // An input's entry is the address of its weights for place 0, and, where windows end within a
-    // bin, its block. Inputs lie in bins, of the blocks between one place and the next, so that a
-    // place's neurons meet their own SPAN bins alone. Bins begin at the first entry, hidden neurons
-    // are listed from the last one back: one memory holds both.
-    localparam BIN = N_PLACES > 1 ? STRIDE : N_UNITS, BIN_INPUTS = BIN * N_DELAYS;
-    localparam N_BINS = (N_UNITS + BIN - 1) / BIN, SPAN = (KERNEL + BIN - 1) / BIN;
+    // --- the list -----------------------------------------------------------------------------
+    // Inputs that are active now, then hidden neurons that spike now. An input's entry is the
+    // address of its weights for window 0, and, where windows end within a bucket, its block. Inputs
+    // lie in buckets, of the blocks between one window's start and the next's, so that a window's
+    // neurons read their own SPAN buckets alone. Buckets begin at the first entry, hidden neurons are
+    // listed from the last one back: one memory holds both.
+    localparam BUCKET = N_WINDOWS > 1 ? STRIDE : N_UNITS; // blocks of a bucket
+    localparam BUCKET_INPUTS = BUCKET * N_DELAYS;
+    localparam N_BUCKETS = (N_UNITS + BUCKET - 1) / BUCKET;
+    localparam SPAN = (KERNEL + BUCKET - 1) / BUCKET; // buckets of a window
     localparam N_INDICES = (N_DELAYS - 1) * KERNEL + N_UNITS;
-    localparam QB = $clog2(N_BINS * BIN_INPUTS + N_HIDDEN), BB = $clog2(N_BINS + 1);
-    localparam EB = $clog2(BIN_INPUTS + 1);
-    localparam WB = $clog2(N_INDICES > N_HIDDEN ? N_INDICES : N_HIDDEN), IS_EVEN = KERNEL % BIN == 0;
-    // block_at / BIN, as above / POOL_UNITS is computed
-    localparam BIN_SHIFT = UB + $clog2(BIN), BIN_RECIPROCAL = ((1 << BIN_SHIFT) + BIN - 1) / BIN;
-    reg [WB+(IS_EVEN?0:UB)-1:0] list [0:(1<<QB)-1], active;
-    wire [WB-1:0] neuron = n_fired + first_fired;
+    localparam LIST_BITS = $clog2(N_BUCKETS * BUCKET_INPUTS + N_HIDDEN);
+    localparam BUCKET_BITS = $clog2(N_BUCKETS + 1);
+    localparam ENTRY_BITS = $clog2(BUCKET_INPUTS + 1);
+    localparam INDEX_BITS = $clog2(N_INDICES > N_HIDDEN ? N_INDICES : N_HIDDEN);
+    localparam IS_EVEN = KERNEL % BUCKET == 0; // windows end where buckets end
+    // entry_block / BUCKET, as above / POOL_UNITS is computed
+    localparam BUCKET_SHIFT = UNIT_BITS + $clog2(BUCKET);
+    localparam BUCKET_RECIPROCAL = ((1 << BUCKET_SHIFT) + BUCKET - 1) / BUCKET;
+    localparam BUCKET_PRODUCT_BITS = $clog2(((1<<UNIT_BITS)-1)*BUCKET_RECIPROCAL+1);
+    reg [INDEX_BITS+(IS_EVEN?0:UNIT_BITS)-1:0] list [0:(1<<LIST_BITS)-1];
+    reg [INDEX_BITS+(IS_EVEN?0:UNIT_BITS)-1:0] active; // what was read from the list
     reg is_entry; // an input, a cycle after it was looked up
-    reg [WB-1:0] weight_index;
-    reg [UB-1:0] block_at;
-    always @(posedge clk) begin is_entry <= is_old; weight_index <= copy_old + old; block_at <= old; end
-    reg [EB-1:0] n_in_bin [0:N_BINS-1];
-    reg [N_BINS-1:0] has_input; // bins; n_in_bin is valid only where this is 1
-    reg [SPAN-1:0] bins_left; // of this group, still to be read; of classes bit 0 is all hidden spikes
-    reg [BB-1:0] first_bin, bin_in_span; // of this place; the next of bins_left
-    wire [$clog2(((1<<UB)-1)*BIN_RECIPROCAL+1)-1:0] bin_product = block_at * BIN_RECIPROCAL;
-    wire [BB-1:0] bin_at = N_BINS > 1 ? bin_product >> BIN_SHIFT : 0;
-    wire [BB-1:0] bin = N_BINS > 1 ? first_bin + bin_in_span : 0;
-    wire [EB-1:0] n_at = has_input[bin_at] ? n_in_bin[bin_at] : 0;
-    always @* begin : next_bin
-        integer i;
-        bin_in_span = 0;
-        for (i = SPAN - 1; i >= 0; i = i - 1) if (bins_left[i]) bin_in_span = i;
+    reg [INDEX_BITS-1:0] weight_index;
+    reg [UNIT_BITS-1:0] entry_block;
+    always @(posedge clk) begin
+        is_entry <= has_past;
+        weight_index <= past_first_input + past_block;
+        entry_block <= past_block;
     end
-    always @(posedge clk) if (is_entry) n_in_bin[bin_at] <= n_at + 1'b1;
-    reg [IB-1:0] n_spikes, e;
+    reg [ENTRY_BITS-1:0] n_in_bucket [0:N_BUCKETS-1];
+    reg [N_BUCKETS-1:0] has_input; // buckets; n_in_bucket is valid only where this is 1
+    reg [SPAN-1:0] buckets_left; // of this group, to be read; of classes bit 0 is all hidden spikes
+    reg [BUCKET_BITS-1:0] first_bucket; // of this window
+    reg [BUCKET_BITS-1:0] bucket_in_span; // the next of buckets_left
+    wire [BUCKET_PRODUCT_BITS-1:0] bucket_product = entry_block * BUCKET_RECIPROCAL;
+    wire [BUCKET_BITS-1:0] entry_bucket = N_BUCKETS > 1 ? bucket_product >> BUCKET_SHIFT : 0;
+    wire [BUCKET_BITS-1:0] read_bucket = N_BUCKETS > 1 ? first_bucket + bucket_in_span : 0;
+    wire [ENTRY_BITS-1:0] n_in_entry_bucket = has_input[entry_bucket] ? n_in_bucket[entry_bucket] : 0;
+    always @* begin : next_bucket
+        integer i;
+        bucket_in_span = 0;
+        for (i = SPAN - 1; i >= 0; i = i - 1) if (buckets_left[i]) bucket_in_span = i;
+    end
+    always @(posedge clk) if (is_entry) n_in_bucket[entry_bucket] <= n_in_entry_bucket + 1'b1;
+    reg [INPUT_BITS-1:0] n_spikes; // of hidden neurons, that are listed
+    reg [INPUT_BITS-1:0] list_index; // in the bucket, or of the hidden spikes
     reg is_listed; // what is read from the list
-    wire [QB-1:0] read_at = layer ? ~e : bin * BIN_INPUTS + e;
-    wire [QB-1:0] write_at = is_entry ? bin_at * BIN_INPUTS + n_at : ~n_spikes;
-    reg [NB-1:0] n, n_fired; // lane 0's number in its layer; in the group before
-    reg [LANES-1:0] fired; // hidden neurons of that group that are still to be listed
-    reg [LB-1:0] first_fired;
-    wire [LANES-1:0] fired_left = fired & (fired - 1'b1);
-    wire lists = state == LEAK && fired != 0;
-    wire [IB-1:0] n_listed = layer ? n_spikes : n_in_bin[bin];
+    wire [LIST_BITS-1:0] list_read = is_output ? ~list_index : read_bucket * BUCKET_INPUTS + list_index;
+    wire [LIST_BITS-1:0] list_write =
+        is_entry ? entry_bucket * BUCKET_INPUTS + n_in_entry_bucket : ~n_spikes;
+    reg [NEURON_BITS-1:0] first_neuron; // lane 0's, in its layer
+    reg [NEURON_BITS-1:0] fired_first_neuron; // in the group before
+    reg [LANES-1:0] fired_lanes; // hidden neurons of that group that are still to be listed
+    reg [LANE_BITS-1:0] fired_lane; // the first of them
+    wire [INDEX_BITS-1:0] fired_neuron = fired_first_neuron + fired_lane;
+    wire [LANES-1:0] fired_left = fired_lanes & (fired_lanes - 1'b1);
+    wire lists = state == LEAK && fired_lanes != 0;
+    wire [INPUT_BITS-1:0] n_listed = is_output ? n_spikes : n_in_bucket[read_bucket];
     wire reads_list = state == BIAS || state == RESET || state == SUM;
     always @* begin : next_fired
         integer i;
-        first_fired = 0;
-        for (i = LANES - 1; i >= 0; i = i - 1) if (fired[i]) first_fired = i;
+        fired_lane = 0;
+        for (i = LANES - 1; i >= 0; i = i - 1) if (fired_lanes[i]) fired_lane = i;
     end
     always @(posedge clk) begin
-        if (reads_list) active <= list[read_at];
-        if (is_entry) list[write_at] <= {block_at, weight_index};
-        else if (lists) list[write_at] <= neuron;
+        if (reads_list) active <= list[list_read];
+        if (is_entry) list[list_write] <= {entry_block, weight_index};
+        else if (lists) list[list_write] <= fired_neuron;
     end
 
-    // Weights: of a group's first input, second, ... then of the next group. One address serves to
-    // read and to write, as memories with a single port want it.
-    // What holds nothing at power-up may lie in a UP5K's large memories, if yosys is told; no other
-    // tool knows "huge".
-    localparam STYLE = INITIAL != 0 ? "auto" : "huge";
+    // --- weights ------------------------------------------------------------------------------
+    // Of a group's first input, second, ... then of the next group. One address serves to read and
+    // to write, as memories with a single port want it.
+    wire loads = WRITABLE != 0 && load_valid;
+    wire reads_back = read_valid && state == EVENT; // computing is not disturbed
+    wire reads = state == RESET || state == SUM;
     reg [LANES*WEIGHT1_BITS-1:0] weight1 [0:ROWS1-1];
-    (* ram_style = STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
-    reg [LANES*WEIGHT1_BITS-1:0] w1;
-    reg [LANES*WEIGHT2_BITS-1:0] w2;
-    reg [AB-1:0] row; // where the weights of this group begin, less first_seen
-    reg [UB-1:0] first_seen; // the first block that neurons of this place see
-    reg [GB-1:0] at_place; // groups of this place that are done
-    reg is_seen;
-    wire loads = WRITABLE != 0 && load_valid, reads = state == RESET || state == SUM;
-    wire [AB-1:0] weight_at = loads ? load_address : row + active[WB-1:0];
-    wire [UB-1:0] block_seen = (active >> WB) - first_seen;
-    always @(posedge clk) is_seen <= layer || IS_EVEN || block_seen < KERNEL;
+    (* ram_style = RAM_STYLE *) reg [LANES*WEIGHT2_BITS-1:0] weight2 [0:ROWS2-1];
+    reg [LANES*WEIGHT1_BITS-1:0] weight1_row;
+    reg [LANES*WEIGHT2_BITS-1:0] weight2_row;
+    reg [ROW_BITS-1:0] row; // where the weights of this group begin, less first_seen
+    reg [UNIT_BITS-1:0] first_seen; // the first block that neurons of this window see
+    reg [GROUP_BITS-1:0] group_in_window;
+    reg is_seen; // the input, by this window
+    wire [ROW_BITS-1:0] weight_address =
+        loads || reads_back ? load_address : row + active[INDEX_BITS-1:0];
+    wire [UNIT_BITS-1:0] block_in_window = (active >> INDEX_BITS) - first_seen;
+    always @(posedge clk) is_seen <= is_output || IS_EVEN || block_in_window < KERNEL;
     always @(posedge clk) begin
-        if (loads && load_memory == 0) weight1[weight_at] <= load_data;
-        else if (reads && !layer) w1 <= weight1[weight_at];
+        if (loads && load_memory == 0) weight1[weight_address] <= load_data;
+        else if (reads && !is_output || reads_back) weight1_row <= weight1[weight_address];
     end
     always @(posedge clk) begin
-        if (loads && load_memory == 1) weight2[weight_at] <= load_data;
-        else if (reads && layer) w2 <= weight2[weight_at];
+        if (loads && load_memory == 1) weight2[weight_address] <= load_data;
+        else if (reads && is_output || reads_back) weight2_row <= weight2[weight_address];
     end
-    // What each neuron has of its own, and its state: a word a group, read before it is computed.
-    reg [LANES*BIAS_BITS-1:0] bias [0:GROUPS-1], bias_g;
-    reg [LANES*THRESHOLD_BITS-1:0] threshold [0:GROUPS-1], threshold_g;
-    reg [LANES*LEAK_BITS-1:0] leak [0:GROUPS-1], leak_g;
-    reg [LANES-1:0] mask [0:GROUPS-1], mask_g;
-    reg [LANES*MEM_BITS-1:0] membrane [0:GROUPS-1], stored;
-    reg [GB-1:0] g;
-    wire [GB-1:0] g_next = state == FIRE ? g + 1'b1 : g;
-    wire fetches = is_gathered || state == FIRE;
-    wire [LANES*MEM_BITS-1:0] after;
-    wire [LANES-1:0] is_above;
+
+    // --- what each neuron has of its own, and its membrane -------------------------------------
+    // A memory word for each group, read before the group is computed.
+    reg [LANES*BIAS_BITS-1:0] bias [0:GROUPS-1];
+    reg [LANES*THRESHOLD_BITS-1:0] threshold [0:GROUPS-1];
+    reg [LANES*LEAK_BITS-1:0] leak [0:GROUPS-1];
+    reg [LANES-1:0] mask [0:GROUPS-1];
+    reg [LANES*MEM_BITS-1:0] membrane [0:GROUPS-1];
+    reg [LANES*BIAS_BITS-1:0] group_bias;
+    reg [LANES*THRESHOLD_BITS-1:0] group_threshold;
+    reg [LANES*LEAK_BITS-1:0] group_leak;
+    reg [LANES-1:0] group_mask;
+    reg [LANES*MEM_BITS-1:0] group_membrane;
+    reg [GROUP_BITS-1:0] group;
+    wire [GROUP_BITS-1:0] fetched_group =
+        reads_back ? load_address : state == FIRE ? group + 1'b1 : group;
+    wire fetches = is_gathered || state == FIRE || reads_back;
+    wire [LANES*MEM_BITS-1:0] new_membranes;
+    wire [LANES-1:0] is_above; // its threshold: the lane's neuron spikes
     always @(posedge clk) begin
         if (fetches) begin
-            bias_g <= bias[g_next];
-            threshold_g <= threshold[g_next];
-            leak_g <= leak[g_next];
-            mask_g <= mask[g_next];
-            stored <= membrane[g_next];
+            group_bias <= bias[fetched_group];
+            group_threshold <= threshold[fetched_group];
+            group_leak <= leak[fetched_group];
+            group_mask <= mask[fetched_group];
+            group_membrane <= membrane[fetched_group];
         end
-        if (state == FIRE) membrane[g] <= after;
+        if (state == FIRE) membrane[group] <= new_membranes;
         if (loads && load_memory == 2) bias[load_address] <= load_data;
         if (loads && load_memory == 3) threshold[load_address] <= load_data;
         if (loads && load_memory == 4) leak[load_address] <= load_data;
         if (loads && load_memory == 5) mask[load_address] <= load_data;
     end
+    always @* begin
+        read_data = 0;
+        if (state == EVENT) case (load_memory) // else it would toggle with each weight
+            0: read_data = weight1_row;
+            1: read_data = weight2_row;
+            2: read_data = group_bias;
+            3: read_data = group_threshold;
+            4: read_data = group_leak;
+            default: read_data = group_mask;
+        endcase
+    end
     generate if (INITIAL != 0) begin : rom
         initial begin
-            $readmemh("weight1.mem", weight1); $readmemh("weight2.mem", weight2);
-            $readmemh("bias.mem", bias); $readmemh("threshold.mem", threshold);
-            $readmemh("leak.mem", leak); $readmemh("mask.mem", mask);
+            $readmemh({MEM_PATH, "weight1.mem"}, weight1);
+            $readmemh({MEM_PATH, "weight2.mem"}, weight2);
+            $readmemh({MEM_PATH, "bias.mem"}, bias);
+            $readmemh({MEM_PATH, "threshold.mem"}, threshold);
+            $readmemh({MEM_PATH, "leak.mem"}, leak);
+            $readmemh({MEM_PATH, "mask.mem"}, mask);
         end
     end endgenerate
 
-    // A lane: an adder, and what it adds: x - y is x + ~y + 1.
+    // --- a lane -------------------------------------------------------------------------------
+    // An adder, and what it adds: x - y is x + ~y + 1.
     genvar l;
     generate for (l = 0; l < LANES; l = l + 1) begin : lane
-        wire signed [WEIGHT1_BITS-1:0] first = w1[l*WEIGHT1_BITS +: WEIGHT1_BITS];
-        wire signed [WEIGHT2_BITS-1:0] second = w2[l*WEIGHT2_BITS +: WEIGHT2_BITS];
-        wire signed [BIAS_BITS-1:0] bias_n = bias_g[l*BIAS_BITS +: BIAS_BITS];
-        wire [THRESHOLD_BITS-1:0] threshold_n = threshold_g[l*THRESHOLD_BITS +: THRESHOLD_BITS];
-        wire [LEAK_BITS-1:0] leak_n = leak_g[l*LEAK_BITS +: LEAK_BITS];
+        wire signed [WEIGHT1_BITS-1:0] own_weight1 = weight1_row[l*WEIGHT1_BITS +: WEIGHT1_BITS];
+        wire signed [WEIGHT2_BITS-1:0] own_weight2 = weight2_row[l*WEIGHT2_BITS +: WEIGHT2_BITS];
+        wire signed [BIAS_BITS-1:0] own_bias = group_bias[l*BIAS_BITS +: BIAS_BITS];
+        wire [THRESHOLD_BITS-1:0] own_threshold = group_threshold[l*THRESHOLD_BITS +: THRESHOLD_BITS];
+        wire [LEAK_BITS-1:0] own_leak = group_leak[l*LEAK_BITS +: LEAK_BITS];
         wire signed [MEM_BITS-1:0] old_mem =
-            is_first ? 0 : stored[l*MEM_BITS +: MEM_BITS]; // every word begins at 0
-        reg signed [MEM_BITS+LEAK_BITS:0] scaled; // a register after the multiplier
-        reg signed [SUM_BITS-1:0] sum, a, b;
-        reg carry, was_above;
-        wire [SUM_BITS-MEM_BITS:0] top = sum[SUM_BITS-1:MEM_BITS-1]; // not all the same: saturates
+            is_first ? 0 : group_membrane[l*MEM_BITS +: MEM_BITS]; // every utterance begins at 0
+        reg signed [MEM_BITS+LEAK_BITS:0] leaked; // a register after the multiplier
+        reg signed [SUM_BITS-1:0] sum;
+        reg signed [SUM_BITS-1:0] augend;
+        reg signed [SUM_BITS-1:0] addend;
+        reg carry;
+        reg was_above;
+        wire [SUM_BITS-MEM_BITS:0] high_bits = sum[SUM_BITS-1:MEM_BITS-1]; // differ: saturate
         wire signed [MEM_BITS-1:0] limit = {sum[SUM_BITS-1], {(MEM_BITS-1){!sum[SUM_BITS-1]}}};
-        wire signed [MEM_BITS-1:0] new_mem = &top || ~|top ? sum[MEM_BITS-1:0] : limit;
+        wire signed [MEM_BITS-1:0] new_mem = &high_bits || ~|high_bits ? sum[MEM_BITS-1:0] : limit;
         wire signed [MEM_BITS-1:0] compared = state == FIRE ? new_mem : old_mem;
-        wire above_threshold = mask_g[l] && compared > $signed({1'b0, threshold_n});
+        wire above_threshold = group_mask[l] && compared > $signed({1'b0, own_threshold});
         always @* begin
-            a = sum; b = 0; carry = 0;
+            augend = sum;
+            addend = 0;
+            carry = 0;
             case (state)
                 LEAK: if (LEAK_SHIFT != 0) begin
-                    a = old_mem; b = ~(old_mem >>> leak_n); carry = 1;
+                    augend = old_mem;
+                    addend = ~(old_mem >>> own_leak);
+                    carry = 1;
                 end
                 BIAS: begin
-                    if (LEAK_SHIFT == 0) a = scaled >>> FACTOR_BITS;
-                    b = bias_n;
+                    if (LEAK_SHIFT == 0) augend = leaked >>> FACTOR_BITS;
+                    addend = own_bias;
                 end
-                RESET: if (was_above) begin b = ~$signed({1'b0, threshold_n}); carry = 1; end
-                SUM: if (layer) b = second <<< SHIFT2; else if (is_seen) b = first <<< SHIFT1;
+                RESET: if (was_above) begin
+                    addend = ~$signed({1'b0, own_threshold});
+                    carry = 1;
+                end
+                SUM: if (is_output) addend = own_weight2 <<< SHIFT2;
+                    else if (is_seen) addend = own_weight1 <<< SHIFT1;
                 default: ;
             endcase
         end
         always @(posedge clk) begin
             if (state == LEAK) was_above <= above_threshold;
-            if (state == LEAK) scaled <= old_mem * $signed({1'b0, leak_n});
+            if (state == LEAK) leaked <= old_mem * $signed({1'b0, own_leak});
             if (state == LEAK || state == BIAS || state == RESET || state == SUM)
-                sum <= a + b + $signed({1'b0, carry});
+                sum <= augend + addend + $signed({1'b0, carry});
         end
-        assign after[l*MEM_BITS +: MEM_BITS] = new_mem;
+        assign new_membranes[l*MEM_BITS +: MEM_BITS] = new_mem;
         assign is_above[l] = above_threshold;
     end endgenerate
-    assign mon_valid = state == FIRE, mon_neuron = (layer ? N_HIDDEN : 0) + n;
-    assign mon_mem = after, mon_spike = is_above;
+    assign mon_valid = state == FIRE;
+    assign mon_neuron = (is_output ? N_HIDDEN : 0) + first_neuron;
+    assign mon_mem = new_membranes;
+    assign mon_spike = is_above;
 
-    // The scores of the classes, and the first of the largest. They are added up a cycle after the
-    // membranes are there, so that comparing and adding aren't one path.
-    localparam SW = SCORE_BITS;
-    reg [LANES*SW-1:0] scores [0:GROUPS-GROUPS1-1], scores_now;
+    // --- scores -------------------------------------------------------------------------------
+    // Of the classes, and the first of the highest. They are added up a cycle after the membranes
+    // are there, so that comparing and adding aren't one path.
+    reg [LANES*SCORE_BITS-1:0] scores [0:CLASS_GROUPS-1];
+    reg [LANES*SCORE_BITS-1:0] new_scores;
     reg [LANES*MEM_BITS-1:0] added_mem;
-    reg signed [SW-1:0] term;
-    reg adds, adds_first;
-    reg [LANES-1:0] added;
-    reg [GB-1:0] score_group;
-    reg [LB-1:0] score_lane;
-    reg [NB-1:0] c, answer; // classes
-    reg signed [SW-1:0] best, score;
+    reg signed [SCORE_BITS-1:0] term;
+    reg adds;
+    reg adds_first;
+    reg [LANES-1:0] added_spikes;
+    reg [GROUP_BITS-1:0] score_group;
+    reg [LANE_BITS-1:0] score_lane;
+    reg [NEURON_BITS-1:0] class_index;
+    reg [NEURON_BITS-1:0] answer; // class of the highest score so far
+    reg signed [SCORE_BITS-1:0] best; // its score
+    reg signed [SCORE_BITS-1:0] score;
     reg has_score; // this class's
-    wire [LANES*SW-1:0] scores_g = scores[score_group];
+    wire [LANES*SCORE_BITS-1:0] group_scores = scores[score_group];
     always @(posedge clk) begin
-        score <= scores_g[score_lane*SW +: SW];
+        score <= group_scores[score_lane*SCORE_BITS +: SCORE_BITS];
         has_score <= state == RESULT && !(out_valid && out_ready);
     end
-    wire is_best = c == 0 || score > best;
+    wire is_best = class_index == 0 || score > best;
     always @* begin : add_scores
         integer i;
         for (i = 0; i < LANES; i = i + 1) begin
-            term = $signed({1'b0, added[i]});
+            term = $signed({1'b0, added_spikes[i]});
             if (IS_MEMBRANE != 0) term = $signed(added_mem[i*MEM_BITS +: MEM_BITS]);
-            scores_now[i*SW +: SW] = (adds_first ? 0 : scores_g[i*SW +: SW]) + term;
+            new_scores[i*SCORE_BITS +: SCORE_BITS] =
+                (adds_first ? 0 : group_scores[i*SCORE_BITS +: SCORE_BITS]) + term;
         end
     end
     always @(posedge clk) begin
-        adds <= state == FIRE && layer && !rst;
+        adds <= state == FIRE && is_output && !rst;
         adds_first <= is_first;
-        added <= is_above;
-        if (adds) scores[score_group] <= scores_now;
-        added_mem <= after;
+        added_spikes <= is_above;
+        if (adds) scores[score_group] <= new_scores;
+        if (state == FIRE && is_output) added_mem <= new_membranes; // else adders would toggle
     end
-    assign out_last = c == N_CLASSES - 1, out_class = c;
+    assign is_idle = state == EVENT && !held && is_clear && !is_divided && !is_found && !is_event && !adds;
+    assign out_last = class_index == N_CLASSES - 1;
+    assign out_class = class_index;
     assign out_valid = state == RESULT && has_score;
-    assign out_score = score, out_answer = is_best ? c : answer;
+    assign out_score = score;
+    assign out_answer = is_best ? class_index : answer;
 
+    // --- control ------------------------------------------------------------------------------
     always @(posedge clk) begin
-        is_old <= 0;
-        copy_old <= copy;
-        is_listed <= reads_list && bins_left != 0;
-        if (reads_list && bins_left != 0) begin
-            e <= e + 1'b1;
-            if (e + 1'b1 == n_listed) begin e <= 0; bins_left <= bins_left & (bins_left - 1'b1); end
+        has_past <= 0;
+        past_first_input <= first_input;
+        is_listed <= reads_list && buckets_left != 0;
+        if (reads_list && buckets_left != 0) begin
+            list_index <= list_index + 1'b1;
+            if (list_index + 1'b1 == n_listed) begin
+                list_index <= 0;
+                buckets_left <= buckets_left & (buckets_left - 1'b1);
+            end
         end
-        n_new <= n_new + is_event;
-        if (!is_clear) clear <= clear + 1'b1;
-        if (adds) score_group <= score_group == GROUPS - GROUPS1 - 1 ? 0 : score_group + 1'b1;
+        n_events <= n_events + is_event;
+        if (!is_clear) clear_block <= clear_block + 1'b1;
+        if (adds) score_group <= score_group == CLASS_GROUPS - 1 ? 0 : score_group + 1'b1;
         case (state)
             EVENT: begin
                 if (takes && is_over && held_end) state <= RESULT;
@@ -362,75 +500,128 @@ module core #(
                     first_cell <= first_cell + POOL_UNITS;
                 end
                 if (computes) begin
-                    first_cell <= 0; clear <= 0; k <= 0; next_old <= 0; has_input <= 0;
-                    is_none <= 1; copy <= 0 - KERNEL;
+                    first_cell <= 0;
+                    clear_block <= 0;
+                    delay_index <= 0;
+                    event_index <= 0;
+                    has_input <= 0;
+                    is_none <= 1;
+                    first_input <= 0 - KERNEL;
                     state <= GATHER;
                 end
             end
             GATHER: begin
-                if (is_entry) has_input[bin_at] <= 1;
+                if (is_entry) has_input[entry_bucket] <= 1;
                 if (is_gathered) state <= LEAK;
-                else if (is_next) begin
-                    k <= k + 1'b1; next_old <= 0; copy <= copy + KERNEL; from_old <= from;
-                    is_none <= late > step; is_now <= late == 0;
-                end else begin next_old <= next_old + 1'b1; is_old <= 1; end
+                else if (is_next_delay) begin
+                    delay_index <= delay_index + 1'b1;
+                    event_index <= 0;
+                    first_input <= first_input + KERNEL;
+                    gathered_slot <= past_slot;
+                    is_none <= delay_steps > step;
+                    is_now <= delay_steps == 0;
+                end else begin
+                    event_index <= event_index + 1'b1;
+                    has_past <= 1;
+                end
             end
             LEAK: begin // which waits until the spikes of the group before are listed
-                e <= 0; fired <= fired_left; n_spikes <= n_spikes + lists;
-                bins_left <= layer ? n_spikes != 0 || lists : has_input >> first_bin;
+                list_index <= 0;
+                fired_lanes <= fired_left;
+                n_spikes <= n_spikes + lists;
+                buckets_left <= is_output ? n_spikes != 0 || lists : has_input >> first_bucket;
                 if (fired_left == 0) state <= BIAS;
             end
             BIAS: state <= RESET;
             RESET: state <= is_listed ? SUM : FIRE; // list, weight, sum
             SUM: if (!is_listed) state <= FIRE;
             FIRE: begin
-                fired <= layer ? 0 : is_above;
-                n_fired <= n;
-                g <= g + 1'b1;
-                n <= n + LANES;
-                row <= row + (layer ? N_HIDDEN : N_WEIGHTS);
-                at_place <= at_place + 1'b1;
-                if (!layer && at_place == GROUPS_AT_PLACE - 1) begin
-                    at_place <= 0; first_bin <= first_bin + 1'b1;
-                    first_seen <= first_seen + STRIDE; row <= 0 - first_seen - STRIDE;
+                fired_lanes <= is_output ? 0 : is_above;
+                fired_first_neuron <= first_neuron;
+                group <= group + 1'b1;
+                first_neuron <= first_neuron + LANES;
+                row <= row + (is_output ? N_HIDDEN : N_WEIGHTS);
+                group_in_window <= group_in_window + 1'b1;
+                if (!is_output && group_in_window == WINDOW_GROUPS - 1) begin
+                    group_in_window <= 0;
+                    first_bucket <= first_bucket + 1'b1;
+                    first_seen <= first_seen + STRIDE;
+                    row <= 0 - first_seen - STRIDE;
                 end
-                if (g == GROUPS1 - 1) begin layer <= 1; n <= 0; row <= 0; end
+                if (group == HIDDEN_GROUPS - 1) begin
+                    is_output <= 1;
+                    first_neuron <= 0;
+                    row <= 0;
+                end
                 state <= LEAK;
-                if (g == GROUPS - 1) begin
-                    g <= 0; n <= 0; layer <= 0; row <= 0;
-                    n_spikes <= 0; n_new <= 0;
-                    at_place <= 0; first_bin <= 0; first_seen <= 0;
+                if (group == GROUPS - 1) begin
+                    group <= 0;
+                    first_neuron <= 0;
+                    is_output <= 0;
+                    row <= 0;
+                    n_spikes <= 0;
+                    n_events <= 0;
+                    group_in_window <= 0;
+                    first_bucket <= 0;
+                    first_seen <= 0;
                     slot <= slot == N_SLOTS - 1 ? 0 : slot + 1'b1;
                     step <= step + 1'b1;
-                    is_first <= 0; is_over <= step == N_STEPS - 1;
+                    is_first <= 0;
+                    is_over <= step == N_STEPS - 1;
                     state <= EVENT;
                 end
             end
             RESULT: if (out_valid && out_ready) begin
-                c <= c + 1'b1;
+                class_index <= class_index + 1'b1;
                 score_lane <= score_lane + 1'b1;
                 if (score_lane == LANES - 1) begin
-                    score_lane <= 0; score_group <= score_group + 1'b1;
+                    score_lane <= 0;
+                    score_group <= score_group + 1'b1;
                 end
-                if (is_best) begin best <= score; answer <= c; end
+                if (is_best) begin
+                    best <= score;
+                    answer <= class_index;
+                end
                 if (out_last) begin
-                    c <= 0; best <= 0; answer <= 0; slot <= 0; step <= 0; bin_end <= BIN_MS;
-                    is_first <= 1; is_over <= 0;
-                    score_lane <= 0; score_group <= 0;
+                    class_index <= 0;
+                    best <= 0;
+                    answer <= 0;
+                    slot <= 0;
+                    step <= 0;
+                    bin_end <= BIN_MS;
+                    is_first <= 1;
+                    is_over <= 0;
+                    score_lane <= 0;
+                    score_group <= 0;
                     state <= EVENT;
                 end
             end
         endcase
         if (rst) begin
-            state <= EVENT; clear <= 0; step <= 0; slot <= 0; bin_end <= BIN_MS; first_cell <= 0;
-            is_first <= 1; is_over <= 0; fired <= 0;
-            g <= 0; n <= 0; layer <= 0; row <= 0; n_spikes <= 0; n_new <= 0;
-            at_place <= 0; first_bin <= 0; first_seen <= 0;
-            c <= 0; score_lane <= 0; score_group <= 0; best <= 0; answer <= 0;
+            state <= EVENT;
+            clear_block <= 0;
+            step <= 0;
+            slot <= 0;
+            bin_end <= BIN_MS;
+            first_cell <= 0;
+            is_first <= 1;
+            is_over <= 0;
+            fired_lanes <= 0;
+            group <= 0;
+            first_neuron <= 0;
+            is_output <= 0;
+            row <= 0;
+            n_spikes <= 0;
+            n_events <= 0;
+            group_in_window <= 0;
+            first_bucket <= 0;
+            first_seen <= 0;
+            class_index <= 0;
+            score_lane <= 0;
+            score_group <= 0;
+            best <= 0;
+            answer <= 0;
         end
     end
 endmodule
-/* verilator lint_on WIDTH */
-/* verilator lint_on UNUSEDPARAM */
-/* verilator lint_on UNUSEDSIGNAL */
 `default_nettype wire

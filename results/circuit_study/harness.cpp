@@ -1,7 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // Drives the simulated core with the spikes that reference.c reads, and prints what it prints; at
 // the end, on stderr, the clock cycles, and of them those from in_end, which comes at once after the
-// last spike, to out_valid: of a word, the fewest and the most. -DTRACE=n prints the steps as well,
-// as reference.c does (without i, the events, which the core doesn't show).
+// last spike, to out_valid: of an utterance, the fewest and the most. -DTRACE=n prints the steps as
+// well, as reference.c does (without i, the events, which the core doesn't show).
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -12,7 +15,7 @@
 #include "core.cpp"
 #include "network.h"
 
-#ifdef TOGGLES // of a netlist's nets: hardware/rtl/toggles.py
+#ifdef TOGGLES // counts how often a netlist's nets change
 #include "toggles.h"
 #endif
 #ifndef LANES
@@ -21,7 +24,7 @@
 
 static cxxrtl_design::p_core core;
 static unsigned long long cycles, fewest = -1, most;
-static long step, words;
+static long step, n_utterances;
 static std::string spikes[2], membranes[2];
 
 static void look_on() {
@@ -45,7 +48,7 @@ static void look_on() {
     for (int i : {0, 1})
         std::printf("%c %ld%s\n", "ho"[i], step, spikes[i].c_str());
     for (int i : {0, 1})
-        if (words < TRACE)
+        if (n_utterances < TRACE)
             std::printf("%c %ld%s\n", "uv"[i], step, membranes[i].c_str());
     for (int i : {0, 1})
         spikes[i].clear(), membranes[i].clear();
@@ -78,7 +81,7 @@ static void send(unsigned ms, unsigned unit, bool is_end) {
     core.p_in__valid.set<bool>(false);
 }
 
-static void end_word() {
+static void end_utterance() {
     unsigned long long before = cycles;
     send(0, 0, true);
     std::vector<int32_t> scores;
@@ -101,7 +104,7 @@ static void end_word() {
         std::printf(" %d", score);
     std::printf("\n");
     step = 0;
-    words++;
+    n_utterances++;
 }
 
 int main() {
@@ -119,7 +122,7 @@ int main() {
             send(ms > 0xffff ? 0xffff : ms, unit, false);
             is_open = true;
         } else if (std::sscanf(line, " %c", &other) != 1) {
-            end_word();
+            end_utterance();
             is_open = false;
         } else {
             std::fprintf(stderr, "not \"millisecond unit\": %s", line);
@@ -127,9 +130,9 @@ int main() {
         }
     }
     if (is_open)
-        end_word();
-    std::fprintf(stderr, "%ld words, %llu cycles; from in_end to out_valid %llu to %llu\n", words,
-                 cycles, words ? fewest : 0, most);
+        end_utterance();
+    std::fprintf(stderr, "%ld utterances, %llu cycles; from in_end to out_valid %llu to %llu\n",
+                 n_utterances, cycles, n_utterances ? fewest : 0, most);
 #ifdef TOGGLES
     write_toggles();
 #endif

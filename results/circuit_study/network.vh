@@ -1,4 +1,6 @@
-// sizes, widths in bits, and update rule of one network
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+// Sizes, widths in bits, and update rule of one network; then how its core is built.
     parameter N_CHANNELS = 700,
     parameter FIRST_UNIT = 150,
     parameter BIN_MS = 1,
@@ -17,8 +19,8 @@
     parameter SHIFT2 = 1,
     parameter KERNEL = 183,
     parameter STRIDE = 8,
-    parameter N_PLACES = 1,
-    parameter N_AT_PLACE = 256,
+    parameter N_WINDOWS = 1,
+    parameter NEURONS_PER_WINDOW = 256,
     parameter IS_MEMBRANE = 0,
     parameter N_SLOTS = 1,
     parameter MEM_BITS = 12,
@@ -32,4 +34,7 @@
     parameter LOAD_BITS = 11,
     parameter LANES = 1,
     parameter WRITABLE = 0,
-    parameter INITIAL = 1
+    parameter INITIAL = 1,
+    parameter MEM_LANES = 1,
+    parameter MEM_PATH = "./",
+    parameter RAM_STYLE = "auto"

@@ -44,7 +44,8 @@ def make_heidelberg(
 
     A call that follows an interrupted one uses what that has left: the archive and the spikes of
     each encoded recording. An archive that was put into the folder by hand is used, too. If two
-    processes call it at once, one waits. A receipt, ``hd.json``, is written last and says how the files were made.
+    processes call it at once, one waits. A receipt, ``hd.json``, is written last and says how the
+    files were made.
 
     Parameters
     ----------

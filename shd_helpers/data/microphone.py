@@ -128,7 +128,11 @@ def encode_utterance(wave: np.ndarray, rate_hz: int, seed: int = 0) -> RecordedU
     wave = np.asarray(wave, float)
     if wave.ndim != 1 or len(wave) < 2 * FRAME_S * rate_hz:
         raise RecordingError(f"Nothing was recorded. {SAY_ONE}")
-    sound = wave - wave.mean() if np.isfinite(wave).all() else np.zeros(1)
+    is_number = np.isfinite(wave)
+    if not is_number.all():
+        sample = int(np.argmin(is_number))
+        raise RecordingError(f"Sample {sample} is no number (NaN or infinite). Record it again.")
+    sound = wave - wave.mean()
     if np.abs(sound).max() < SILENCE:
         raise RecordingError("Silence: is the microphone muted, or another one chosen?")
     first, stop = find_utterance(sound, rate_hz)

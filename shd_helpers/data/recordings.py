@@ -507,7 +507,8 @@ def _read_utterance(path: Path) -> tuple[np.ndarray, int]:
     wave, rate_hz = read_sound(path, MAX_DURATION_S)
     if np.abs(wave).max() < SILENCE:
         _refuse(
-            path, f"silent (nothing above {SILENCE:g} of full scale, in the mean of stereo channels)."
+            path,
+            f"silent (nothing above {SILENCE:g} of full scale, in the mean of stereo channels).",
         )
     power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)))) ** 2
     hz = np.fft.rfftfreq(len(wave), 1 / rate_hz)

@@ -601,7 +601,7 @@ def write_shd(
     _check_n_channels("n_channels", n_channels)
     columns = {"times": times, "units": units, "labels": labels, "speakers": speakers}
     if "file" in texts:
-        columns["extra['file']"] = texts["file"]
+        columns["extra['file']"] = cast(Sequence[str], texts["file"])
     _check_one_for_each(Path(path), columns)
     _check_spikes(Path(path), times, units, n_channels)
     _check_whole_numbers(Path(path), "label", labels, len(keys))
@@ -664,8 +664,8 @@ def _check_whole_numbers(path: Path, name: str, numbers: Sequence[int], n: int) 
     if not is_right.all():
         utterance = int(np.argmin(is_right))
         raise DatasetError(
-            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a whole "
-            f"number from 0 to {n - 1}."
+            f"{path}: utterance {utterance}: the {name} is {values[utterance]}, but must be a "
+            f"whole number from 0 to {n - 1}."
         )
 
 

@@ -1,7 +1,6 @@
 """The figures of notebook 8: integers beside floats, rounding, and disturbances."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -91,8 +90,8 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 3.8))
     axis.errorbar(ordered.loss, labels, xerr=ordered.ci95, fmt="o", capsize=3, color="C0")
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")
-    style: dict[str, Any] = {"color": "C3", "linestyle": "--", "linewidth": 1.4}
-    axis.axvline(limit, label=f"limit of the selection: {limit:g}", **style)
+    label = f"limit of the selection: {limit:g}"
+    axis.axvline(limit, label=label, color="C3", linestyle="--", linewidth=1.4)
     right = ordered.loss[selected] + ordered.ci95[selected]
     at = right + 0.3, ordered.index.get_loc(selected)
     arrow = {"arrowstyle": "->", "color": INK}

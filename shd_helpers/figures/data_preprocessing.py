@@ -94,8 +94,14 @@ def digits_and_speakers(utterances: Utterances, dataset: str, source: str) -> Fi
         The first utterance of each digit by each speaker. The arrows point at the densest spikes.
     """
     digits, speakers = _two_of_each(utterances)
-    size = {"figsize": (4.5 * len(digits), 5.6), "squeeze": False}
-    figure, axes = plt.subplots(len(speakers), len(digits), sharex=True, sharey=True, **size)
+    figure, axes = plt.subplots(
+        len(speakers),
+        len(digits),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(4.5 * len(digits), 5.6),
+    )
     for row, speaker in zip(axes, speakers, strict=True):
         for axis, digit in zip(row, digits, strict=True):
             is_shown = utterances.labels == utterances.keys.index(digit)
@@ -244,8 +250,9 @@ def pooled_at_thresholds(
     """
     last_step = max(np.flatnonzero(events.any(axis=1)).max(initial=0) for events in pooled.values())
     end_ms = last_ms(np.array([last_step * grid.step_ms / 1000]), grid)
-    size = {"figsize": (11, 3.9), "squeeze": False}
-    figure, axes = plt.subplots(1, len(pooled), sharex=True, sharey=True, **size)
+    figure, axes = plt.subplots(
+        1, len(pooled), sharex=True, sharey=True, squeeze=False, figsize=(11, 3.9)
+    )
     lone = _most_isolated(pooled)
     for axis, (threshold, events) in zip(axes[0], pooled.items(), strict=True):
         draw_blocks(axis, events, grid)
@@ -267,9 +274,9 @@ def _most_isolated(pooled: Mapping[int, np.ndarray]) -> tuple[int, int] | None:
 
     None if there is only one threshold, or nothing is lost.
     """
-    first, second = [*pooled.values(), None][:2]
-    if second is None:
+    if len(pooled) < 2:
         return None
+    first, second = list(pooled.values())[:2]
     events = np.argwhere(first)
     lost = np.argwhere(np.asarray(first, bool) & ~np.asarray(second, bool))
     if len(lost) == 0 or len(events) < 2:

@@ -95,9 +95,8 @@ def say_a_word(
         """Return what there is to say of the last sound, and whether it is an utterance."""
         if recorder and recorder.trouble:
             return recorder.trouble, False
-        is_recorded = recorder is not None and recorder.number > 0
         try:
-            if is_recorded:
+            if recorder and recorder.number:
                 utterance = encode_utterance(np.frombuffer(recorder.sound, np.float32), RATE_HZ)
             else:
                 utterance = encode_utterance(wave, rate_hz)

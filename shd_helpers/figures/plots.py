@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -200,8 +199,9 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         (False, "undecided", "D", "white"),
     ):
         of_kind = differences.shown.to_numpy() == is_shown
-        look: dict[str, Any] = {"marker": marker, "ms": 8, "mew": 2, "color": "C0", "mfc": filling}
-        axis.plot(means[of_kind], y[of_kind], linestyle="none", label=label, **look)
+        axis.plot(
+            means[of_kind], y[of_kind], marker, label=label, color="C0", mfc=filling, ms=8, mew=2
+        )
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in differences.index])
     axis.set(xlabel="difference in accuracy for unseen speakers (percentage points)")
     axis.set(ylim=(-0.7, len(y) - 0.3))

@@ -1,7 +1,5 @@
 """The figures of notebook 5: the search for a recipe, its finalists, and single settings."""
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -32,8 +30,9 @@ def search(accuracies: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 5))
     axis.hlines(order, ordered.min(axis=1), ordered.max(axis=1), color="0.75", linewidth=1)
     for i, (name, values) in enumerate(ordered.items()):
-        look: dict[str, Any] = {"marker": MARKERS[i], "color": f"C{i}", "mfc": "none", "mew": 1.5}
-        axis.plot(values, order, linestyle="none", label=name, **look)
+        axis.plot(
+            values, order, MARKERS[i], label=name, color=f"C{i}", markerfacecolor="none", mew=1.5
+        )
     axis.set(xlabel="validation accuracy (%)", ylabel="recipe")
     legend_beside(axis)
     return figure
@@ -58,13 +57,15 @@ def finalists(again: pd.DataFrame, before: pd.Series) -> Figure:
     figure, axis = plt.subplots(figsize=(9, 5))
     axis.hlines(y, again.validation, before, color="0.7", linewidth=1)
     axis.plot(before, y, "D", mfc="none", color="C1", label="in the search, one seed")
-    look: dict[str, Any] = {
-        "fmt": "o",
-        "capsize": 3,
-        "color": "C0",
-        "label": "again, two new seeds",
-    }
-    axis.errorbar(again.validation, y, xerr=again.validation_ci95, **look)
+    axis.errorbar(
+        again.validation,
+        y,
+        xerr=again.validation_ci95,
+        fmt="o",
+        capsize=3,
+        color="C0",
+        label="again, two new seeds",
+    )
     axis.set_yticks(y, [", ".join(index) for index in again.index])
     axis.set(xlabel="validation accuracy (%), ± 95 % over seeds, pooled", ylabel="input, recipe")
     legend_above(axis)

@@ -207,6 +207,9 @@ class RunFigures:
         """Draw the spikes of the cochlea, from the data set's file."""
         parameters = self._run.info["parameters"]
         files = locate(parameters["dataset"], parameters["language"])
+        # A run's utterances always come from files.
+        assert predicted.file is not None
+        assert predicted.rows is not None
         data = read_shd(files[predicted.file[utterance]])
         times, units = data.spikes(predicted.rows[utterance])
         axis.plot(times * 1000, units, **DOT)
@@ -258,8 +261,8 @@ class RunFigures:
                 capsize=4,
                 ecolor=INK,
             )
-            ends = {f"{table.accuracy.min():.0f}": None, f"{table.accuracy.max():.0f}": None}
-            ranges.append(f"{' to '.join(ends)} % for {name}")
+            bounds = [f"{table.accuracy.min():.0f}", f"{table.accuracy.max():.0f}"]
+            ranges.append(f"{' to '.join(dict.fromkeys(bounds))} % for {name}")
         axis.set(xlabel="speaker", ylabel="accuracy (%)", ylim=(0, 102))
         legend_above(axis)
         title = f"Accuracy: {', '.join(ranges)}"
@@ -285,7 +288,7 @@ def _draw_ranges(axis: Axes, flat: np.ndarray, layer: str) -> None:
 def _draw_densities(axis: Axes, flat: np.ndarray, layer: str) -> None:
     """Draw how weights (epochs + 1, weights) are distributed at the start, halfway and the end."""
     some = sorted({0, len(flat) // 2, len(flat) - 1})
-    bins = np.linspace(flat[some].min(), flat[some].max(), 80)
+    bins = np.linspace(flat[some].min(), flat[some].max(), 50)
     for epoch in some:
         density, _ = np.histogram(flat[epoch], bins, density=True)
         axis.plot((bins[1:] + bins[:-1]) / 2, density, label=f"epoch {epoch}")

@@ -1,6 +1,6 @@
 """The figures of notebook 2: a neuron, surrogates, and what they pass back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,36 +33,47 @@ def rc_circuit(currents: np.ndarray, stepwise: np.ndarray, beta: float, step_ms:
     Figure
         The current, and below it both membrane potentials.
     """
-    tau_ms = -step_ms / np.log(beta)
-
-    def change(time_ms: float, voltage: np.ndarray) -> np.ndarray:
-        step = min(int(time_ms / step_ms), len(currents) - 1)
-        return (-voltage + currents[step] / (1 - beta)) / tau_ms
-
     end_ms = step_ms * len(currents)
-    accuracy = {"max_step": step_ms / 6, "rtol": 1e-6, "atol": 1e-9}  # the current jumps
-    exact = solve_ivp(change, (0, end_ms), [0.0], dense_output=True, **accuracy).sol
+    exact = _circuit_solution(currents, beta, step_ms)
     fine_ms = np.linspace(0, end_ms, 1500)
-    size = {"figsize": (8, 4.2), "height_ratios": (1, 2.5)}
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(8, 4.2), height_ratios=(1, 2.5), sharex=True
+    )
     above.stairs(currents, step_ms * np.arange(len(currents) + 1), color=INK)
     above.set(ylabel="current I[t]", xlim=(0, end_ms))
-    below.plot(
-        fine_ms, exact(fine_ms)[0], "-", linewidth=4, alpha=0.5, label="differential equation"
-    )
+    below.plot(fine_ms, exact(fine_ms), "-", linewidth=4, alpha=0.5, label="differential equation")
     after_ms = step_ms * np.arange(1, len(stepwise) + 1)
     dots = {"color": INK, "markersize": 4, "label": "U[t] = beta U[t-1] + I[t]"}
     below.plot(after_ms, stepwise, ".", **dots)
     below.set(xlabel="time (ms)", ylabel=POTENTIAL)
     legend_above(below)
     pulse_end_ms = after_ms[np.flatnonzero(currents)[-1]]
+    tau_ms = -step_ms / np.log(beta)
     later_ms = pulse_end_ms + tau_ms
     if later_ms < end_ms:
-        before, after = exact(np.array([pulse_end_ms, later_ms]))[0]
-        text = f"{tau_ms:.0f} ms after the pulse:\n{100 * after / before:.0f} % is left"
-        point_at(below, text, (later_ms, after), (0.8 * end_ms, 0.75 * stepwise.max()))
+        share = exact(later_ms) / exact(pulse_end_ms)
+        text = f"{tau_ms:.0f} ms after the pulse:\n{100 * share:.0f} % is left"
+        start = (0.8 * end_ms, 0.75 * stepwise.max())
+        point_at(below, text, (later_ms, float(exact(later_ms))), start)
     title = "The step equation agrees with the circuit after every step"
     return save(figure, "rc_circuit", "two pulses of current", title)
+
+
+def _circuit_solution(
+    currents: np.ndarray, beta: float, step_ms: float
+) -> Callable[[float | np.ndarray], np.ndarray]:
+    """Return the membrane potential at any times, ms, from the RC circuit's equation."""
+    tau_ms = -step_ms / np.log(beta)
+
+    def change(time_ms: float, voltage: np.ndarray) -> np.ndarray:
+        step = min(int(time_ms / step_ms), len(currents) - 1)
+        return (-voltage + currents[step] / (1 - beta)) / tau_ms
+
+    # the current jumps, so that a solver with long steps would miss where
+    accuracy = {"max_step": step_ms / 6, "rtol": 1e-6, "atol": 1e-9}
+    span_ms = (0, step_ms * len(currents))
+    solution = solve_ivp(change, span_ms, [0.0], dense_output=True, **accuracy).sol
+    return lambda time_ms: solution(time_ms)[0]
 
 
 def one_neuron(
@@ -90,8 +101,7 @@ def one_neuron(
     """
     time_ms = step_ms * np.arange(len(n_events))
     is_spike = spk > 0
-    size = {"figsize": (8, 4.4), "height_ratios": (1, 2)}
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 4.4), height_ratios=(1, 2))
     above.bar(time_ms, n_events, width=step_ms)
     end_ms = min(time_ms[n_events > 0][-1] + 200, time_ms[-1])
     above.set(ylabel="events", xlim=(0, end_ms))
@@ -192,8 +202,7 @@ def reach(distance: np.ndarray, slopes: Sequence[float], source: str) -> Figure:
         at the median membrane.
     """
     edges = np.linspace(-3, 1.5, 91)
-    size = {"figsize": (8, 5.2), "height_ratios": (1, 1.5)}
-    figure, (above, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (above, below) = plt.subplots(2, sharex=True, figsize=(8, 5.2), height_ratios=(1, 1.5))
     shares = np.histogram(distance, edges)[0] / distance.size
     above.stairs(100 * shares, edges, fill=True, color="C0")
     above.set(ylabel="share of the\nmembranes (%)")

@@ -36,8 +36,8 @@ class NetworkConfig:
     beta: float = setting(0.95, (0, 1))  # share of the membrane potential that is left after 3 ms
     surrogate: str = setting("fast_sigmoid", ())  # one of SURROGATES, or a reference
     slope: float = setting(2.0, (1e-6, 1e6))  # of the surrogate: the larger, the narrower
-    # class scores: output spikes, the mean membrane potential, or the softmax of the membrane
-    # potentials in each step, added up over the steps
+    # class scores: output spikes, the mean membrane potential, or the mean over the steps of the
+    # softmax of the membrane potentials
     readout: str = later("spikes", ("spikes", "membrane", "softmax"))
     learn_beta: bool = later(False)  # learned per-neuron betas
     learn_threshold: bool = later(False)  # learned per-neuron thresholds, of spiking neurons
@@ -109,7 +109,10 @@ class NetworkConfig:
 
     @property
     def hidden_sizes(self) -> tuple[int, ...]:
-        """The number of neurons of each hidden layer; with shared weights, of the first window."""
+        """The number of neurons of each hidden layer.
+
+        With shared weights, the first number is that of each window.
+        """
         return _numbers("hidden", self.hidden, MOST_NEURONS) or (self.n_hidden,)
 
     @property

@@ -127,7 +127,7 @@ class Layer(NamedTuple):
     surrogate: int  # FAST_SIGMOID, ATAN, SIGMOID or READOUT
     learns_neurons: int  # 1 if betas or thresholds are learned, else 0
     adapts: int  # 1 if the neurons adapt, else 0
-    softmax: int  # 1 if class scores are sums over the steps of the membranes' softmax, else 0
+    softmax: int  # 1 if class scores are made of the membranes' softmax in each step, else 0
     slope: float  # by which the surrogate multiplies the distance from the threshold
     half_slope: float  # of atan: half of snntorch's alpha
 
@@ -932,7 +932,10 @@ def add_neuron_gradients(neurons, mem, t, d):
 
 @compiled
 def add_softmax(mem, scores):
-    """Add to the class scores the softmax of the output neurons' membranes in each step.
+    """Add to the class scores the mean over the steps of the softmax of the output membranes.
+
+    It is multiplied by the number of classes, so that a class which is as probable as any other
+    has the score 1.
 
     Parameters
     ----------
@@ -949,7 +952,7 @@ def add_softmax(mem, scores):
         for c in range(n_classes):
             sums[c] += shares[c]
     for c in range(n_classes):
-        scores[c] += np.float32(sums[c])
+        scores[c] += np.float32(sums[c] * n_classes / (len(mem) - 2))
 
 
 @compiled
@@ -995,7 +998,7 @@ def repeat_error(output_error, grads):
 def softmax_back(mem, t, output_error, shares, grads, row):
     """Write the gradients that come back to the output membranes of row t through the softmax.
 
-    With the shares p of a step and the error e = dL/dscore, which is the same in all steps:
+    With the shares p of a step and the error e = dL/dp, which is the same in all steps:
     dL/dU[c] = p[c] (e[c] - sum over k of e[k] p[k]).
 
     Parameters
@@ -1005,7 +1008,7 @@ def softmax_back(mem, t, output_error, shares, grads, row):
     t : int
         The row.
     output_error : ndarray
-        dL/dscore of each class, (classes,) or more.
+        dL/dp of each class, (classes,) or more.
     shares : ndarray
         Space for the shares, (classes,) float64.
     grads : ndarray
@@ -1363,8 +1366,10 @@ def work(worker, n_workers, batch, network, results):
             if len(batch.labels):
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
-                if last_layer.surrogate == READOUT and not last_layer.softmax:
+                if last_layer.surrogate == READOUT:
                     error /= np.float32(batch.n_steps)  # the scores are means over the steps
+                if last_layer.softmax:
+                    error *= np.float32(last_layer.n_neurons)
                 backward(network, state, space, gradients)
 
 

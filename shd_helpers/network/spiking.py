@@ -150,9 +150,12 @@ class SpikingNetwork(nn.Module):
     spike counts. With the readout "membrane" they are the means over the steps of the output
     neurons' membrane potentials, and these neurons never spike. With the readout "softmax" they
     never spike either. The softmax of the membrane potentials then gives each class a share of
-    every step, and a class score is the sum of its shares over the steps. So no single step can
-    decide, however high its membranes are. Hammouamri et al. (2024), "Learning Delays in Spiking
-    Neural Networks using Dilated Convolutions with Learnable Spacings", ICLR, train with it.
+    every step. A class score is the mean of its shares over the steps, times the number of classes,
+    so that 1 is chance. So no single step can decide, however high its membranes are. Hammouamri et
+    al. (2024), "Learning Delays in Spiking Neural Networks using Dilated Convolutions with
+    Learnable Spacings", ICLR, add up the shares of about 100 steps of 10 ms instead. With the more
+    than 300 steps of this study, such sums would be so far apart that their cross-entropy starts at
+    tens of nats.
 
     Parameters
     ----------
@@ -312,7 +315,7 @@ class SpikingNetwork(nn.Module):
         if self.readout == "membrane":
             return recording.mem.mean(0)
         if self.readout == "softmax":
-            return recording.mem.softmax(-1).sum(0)
+            return recording.mem.shape[-1] * recording.mem.softmax(-1).mean(0)
         return recording.spk.sum(0)
 
     def delayed_copies(self, x: torch.Tensor) -> torch.Tensor:

@@ -71,6 +71,7 @@ NETWORKS: dict[str, dict] = {
     "arctangent": {"surrogate": "atan", "slope": 3.0},  # at 2, one of its factors is 1
     "sigmoid": {"surrogate": "sigmoid"},
     "membrane readout": {"readout": "membrane"},
+    "softmax readout": {"readout": "softmax"},
     "learned betas": {"learn_beta": True},
     "learned thresholds": {"learn_threshold": True},
     "delays": {"n_delays": 3},
@@ -208,9 +209,12 @@ def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
 
 
 def training(
-    augmentation: Augmentation | None = None, quantization: Quantization | None = None
+    augmentation: Augmentation | None = None,
+    quantization: Quantization | None = None,
+    schedule: str = "step",
+    weight_decay: float = 0.0,
 ) -> Numbers:
-    """Train a small network for three epochs with a falling learning rate.
+    """Train a small network for three epochs with a learning rate that changes.
 
     Parameters
     ----------
@@ -218,6 +222,10 @@ def training(
         Changes the utterances in each epoch.
     quantization : Quantization, optional
         The last epochs train with low-precision weights.
+    schedule : str
+        How the learning rate changes: see `TrainConfig`.
+    weight_decay : float
+        Share of the weights, times the learning rate, that each update takes off.
 
     Returns
     -------
@@ -226,14 +234,14 @@ def training(
     """
     events = _events()
     model = _model({"n_hidden": 12})
-    schedule = TrainConfig(epochs=3, batch_size=4, lr=0.01, lr_step=1)
+    config = TrainConfig(3, 4, 0.01, lr_step=1, schedule=schedule, weight_decay=weight_decay)
     generator = torch.Generator().manual_seed(6)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints a line for each epoch
         history = fit(
             model,
             events,
             events,
-            schedule,
+            config,
             generator,
             options=TrainOptions(augmentation, quantization),
         )
@@ -274,6 +282,7 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
     numerics["convolutional network"] = partial(one_update, convolutional, "fused")
     numerics["steps of 6 ms"] = partial(one_update, {"n_delays": 3}, "fused", step_ms=6.0)
     numerics["training"] = training
+    numerics["one cycle, weight decay"] = partial(training, schedule="one_cycle", weight_decay=0.5)
     numerics["augmentation"] = partial(training, augmentation=AUGMENTATION)
     numerics["quantization-aware training"] = partial(training, quantization=LOW_PRECISION)
     numerics["costs"] = measured_costs

@@ -239,12 +239,12 @@ def _read(path: Path) -> dict[str, ClassScores]:
         return runs
     with reading(path, TableError, RESTORE), h5py.File(path) as file:
         for name, group in file.items():
-            columns = [group[column][:] for column in _COLUMNS]
-            n_utterances = {len(column) for column in columns}
+            columns = {column: group[column][:] for column in _COLUMNS}
+            n_utterances = {len(values) for values in columns.values()}
             class_names = tuple(map(str, group.attrs["class_names"]))
-            if len(n_utterances) > 1 or columns[0].shape[1] != len(class_names):
+            if len(n_utterances) > 1 or columns["scores"].shape[1] != len(class_names):
                 raise ValueError(f"the sizes of {name} don't match")
-            runs[name] = ClassScores(*columns, class_names=class_names)
+            runs[name] = ClassScores(**columns, class_names=class_names)
     return runs
 
 

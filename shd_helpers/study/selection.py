@@ -207,7 +207,7 @@ def read_folds(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     Raises
     ------
     SelectionError
-        If a run isn't a fold, or is there twice.
+        If a run isn't a fold, or appears twice.
     TableError
         If a table or its class scores can't be read.
     """
@@ -220,9 +220,7 @@ def read_folds(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
             of_run = scores[row["hash"]]
             key = (str(row[axis]), _held_out(name, row, of_run), int(row["seed"]))
             if key in runs:
-                raise SelectionError(
-                    f"{name}: {row['configuration']} is there twice. Leave one out"
-                )
+                raise SelectionError(f"{name}: {row['configuration']} appears twice. Leave one out")
             runs[key] = of_run
             parameters[key[0]] = int(row["parameters"])
     return Folds(runs, parameters)
@@ -392,7 +390,7 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     Raises
     ------
     SelectionError
-        If a run has another protocol, or is there twice.
+        If a run has another protocol, or appears twice.
     TableError
         If a table or its class scores can't be read.
     """
@@ -408,9 +406,7 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
                 )
             key = (str(row[axis]), int(row["held_out"]), int(row["seed"]))
             if key in runs:
-                raise SelectionError(
-                    f"{name}: {row['configuration']} is there twice. Leave one out"
-                )
+                raise SelectionError(f"{name}: {row['configuration']} appears twice. Leave one out")
             runs[key] = _of_speaker(scores[row["hash"]], key[1])
             parameters[key[0]] = int(row["parameters"])
     return Folds(runs, parameters)

@@ -27,6 +27,8 @@ from shd_circuit.sources import memories, source_text, verilog_parameters
 from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 
+# each has the modules that the following ones need
+MODULE_FILES = ("core.v", "shd_top.v", "slow_top.v")
 RUNTIME = "include/backends/cxxrtl/runtime"
 
 
@@ -39,7 +41,7 @@ class Family(NamedTuple):
         Yosys' command for its cells.
     nextpnr : tuple of str
         The program that places and routes, and its options.
-    build : dict of str to int
+    build : dict of str to int or str
         How the core is built for it, as `sources.BUILD`.
     cells : dict of str to str
         What its cells are, by the names in nextpnr's report.
@@ -47,7 +49,7 @@ class Family(NamedTuple):
 
     synthesis: str
     nextpnr: tuple[str, ...]
-    build: dict[str, int]
+    build: dict[str, int | str]
     cells: dict[str, str]
 
 
@@ -56,7 +58,7 @@ FAMILIES = {
     "UP5K": Family(
         "synth_ice40 -dsp -spram",
         ("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
-        {"LANES": 4, "WRITABLE": 1, "INITIAL": 0},
+        {"LANES": 4, "WRITABLE": 1, "INITIAL": 0, "RAM_STYLE": "huge"},
         {
             "ICESTORM_LC": "logic cells (a LUT and a flip-flop)",
             "ICESTORM_RAM": "block RAMs of 4 kbit",
@@ -130,7 +132,7 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
     with compiled(folder, harness, "core", (*defines, f"-DLANES={lanes}"), LANES=lanes) as program:
         vectors = _run([str(program)], program.parent, (folder / "vectors.txt").read_text("utf-8"))
         edges = _run([str(program)], program.parent, (folder / "edges.txt").read_text("utf-8"))
-        # "20 words, 14629480 cycles; from ..."
+        # "20 utterances, 14629480 cycles; from ..."
         n_utterances, _, cycles, *_ = vectors.stderr.split()
         return Simulation(
             vectors.stdout,
@@ -143,7 +145,7 @@ def simulate(folder: Path, *defines: str, lanes: int = 1) -> Simulation:
 
 @contextmanager
 def compiled(
-    folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int
+    folder: Path, harness: Path, top: str, defines: Sequence[str] = (), **build: int | str
 ) -> Iterator[Path]:
     """Compile a program that simulates an exported folder's circuit.
 
@@ -154,10 +156,11 @@ def compiled(
     harness : Path
         The C++ that drives the circuit.
     top : str
-        The Verilog module, ``core`` or ``shd_top``, perhaps with yosys' ``-chparam name value``.
+        The Verilog module, ``core``, ``shd_top`` or ``slow_top``, perhaps with yosys' ``-chparam
+        name value``.
     defines : sequence of str
         For the compiler.
-    **build : int
+    **build : int or str
         Values by the names in `sources.BUILD`.
 
     Yields
@@ -172,11 +175,14 @@ def compiled(
     """
     with _copied(folder, **build) as copy:
         shutil.copy(harness, copy / "harness.cpp")
-        has_board = top.startswith("shd_top")
-        sources = "read_verilog core.v shd_top.v" if has_board else "read_verilog core.v"
+        module = top.partition(" ")[0]
+        files = MODULE_FILES[: MODULE_FILES.index(f"{module}.v") + 1]
+        sources = f"read_verilog {' '.join(files)}"
         name = "core" if top == "core" else "top"
         no_latch = "select -assert-none t:$dlatch*"  # it stops where there is one
-        script = f"{sources}; hierarchy -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
+        script = (
+            f"{sources}; hierarchy -check -top {top}; proc; {no_latch}; write_cxxrtl {name}.cpp"
+        )
         runtime = run_yosys(copy, script)
         yield compile_harness(copy, runtime, defines)
 
@@ -325,7 +331,7 @@ def to_cells(synthesis: str, top: str) -> str:
 
 
 @contextmanager
-def _copied(folder: Path, **build: int) -> Iterator[Path]:
+def _copied(folder: Path, **build: int | str) -> Iterator[Path]:
     """Yield a copy of an exported folder, for a core of another build."""
     if not (folder / "core.v").is_file():
         raise ExportError(f"{folder / 'core.v'}: no such file. Write the folder with make export.")

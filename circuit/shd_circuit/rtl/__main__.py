@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from shd_circuit.cost import fifo_depth, last_step_cycles
 from shd_circuit.export import add_arguments, export_from, out_folder
 from shd_circuit.folder import ExportError, read_circuit, read_vectors
 from shd_circuit.rtl import FAMILIES, place_and_route, simulate
+from shd_circuit.rtl.slow import SLOW_HZ, awake
 from shd_circuit.rtl.toggles import toggles
 from shd_circuit.sources import fits
 from shd_helpers.command import run
@@ -48,6 +50,10 @@ def main() -> None:
         tables = [real_time(folder)]
         tables += [placed(folder, family) for family in FAMILIES]
         tables.append(counted(folder))
+        if shutil.which("verilator"):
+            stopping(folder)
+        else:
+            print("Without slow_top, for Verilator isn't there: apt install verilator.")
     except (ExportError, RunError, DatasetError) as error:
         sys.exit(f"\nThe core was not built.\n{error}")
     if arguments.table:
@@ -149,7 +155,7 @@ def counted(folder: Path) -> pd.DataFrame:
     DataFrame
         A row for each quantity, with `COLUMNS`.
     """
-    lanes = FAMILIES["UP5K"].build["LANES"]
+    lanes = int(FAMILIES["UP5K"].build["LANES"])
     activity = toggles(folder, lanes)
     print("For an utterance, as the UP5K's cells without its single-port RAMs; microjoules:")
     shown = pd.DataFrame({"": activity, "uJ": cost.energy(activity)})
@@ -159,6 +165,20 @@ def counted(folder: Path) -> pd.DataFrame:
         for quantity, value in activity.items()
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def stopping(folder: Path) -> None:
+    """Print how long the clock of `slow_top` runs for an utterance in real time.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder.
+    """
+    lanes = int(FAMILIES["UP5K"].build["LANES"])
+    cycles = awake(folder, lanes)
+    share = cycles.awake / cycles.cycles
+    print(f"At {SLOW_HZ / 1e6:g} MHz the clock of slow_top runs for {share:.0%} of an utterance.")
 
 
 def write_table(path: Path, folder_name: str, table: pd.DataFrame) -> None:

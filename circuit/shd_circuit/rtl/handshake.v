@@ -1,3 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
 // What the core's handshakes keep, whoever sends and whoever takes: for a model checker, which tries
 // all that they may do (handshake.sby; `rtl.prove` writes the sizes). The circuit is a tiny one,
 // whose class c counts the cells of unit FIRST_UNIT + c: in each step in which that unit had a spike
@@ -21,20 +24,20 @@ module handshake #(
         .in_ms(in_ms), .in_unit(in_unit), .out_valid(out_valid), .out_ready(out_ready),
         .out_last(out_last), .out_class(out_class), .out_score(out_score),
         .out_answer(out_answer), .load_valid(1'b0), .load_memory(3'd0), .load_address(24'd0),
-        .load_data({LANES*LOAD_BITS{1'b0}}), .mon_valid(mon_valid),
+        .load_data({LANES*LOAD_BITS{1'b0}}), .read_valid(1'b0), .read_data(), .is_idle(), .mon_valid(mon_valid),
         .mon_neuron(mon_neuron), .mon_spike(mon_spike), .mon_mem(mon_mem)
     );
     wire accepts = in_valid && in_ready, gives = out_valid && out_ready;
 
-    // What was accepted: of each step, which units had a spike. A second word may have begun, and even
-    // be over, before the first is answered.
+    // What was accepted: of each step, which units had a spike. A second utterance may have begun, and
+    // even be over, before the first is answered.
     localparam N = N_CLASSES, BITS = N_STEPS * N;
     localparam HIDDEN = N_HIDDEN / N; // neurons of a unit
     reg [BITS-1:0] heard, due, due_next;
     reg [1:0] n_due;
     reg [15:0] now;
     wire [1:0] n_left = n_due - (gives && out_last);
-    wire [BITS-1:0] computed = n_due == 0 ? heard : due; // the word that the core is at
+    wire [BITS-1:0] computed = n_due == 0 ? heard : due; // the utterance that the core is at
     integer i, j;
     always @(posedge clk) begin
         if (gives && out_last) due <= due_next;
@@ -85,8 +88,8 @@ module handshake #(
         if (rst) at <= 0;
     end
 
-    // How long the core has wanted nothing, or has given nothing though a word is over: not longer
-    // than all steps of a word take, if everything spikes.
+    // How long the core has wanted nothing, or has given nothing though an utterance is over:
+    // not longer than all its steps take, if everything spikes.
     localparam GROUPS1 = (N_HIDDEN + LANES - 1) / LANES, GROUPS2 = (N + LANES - 1) / LANES;
     localparam STEP = 6 + N + GROUPS1 * (4 + N) + N_HIDDEN - GROUPS1 + GROUPS2 * (4 + N_HIDDEN);
     localparam WAIT = N_UNITS + N_STEPS * STEP;
@@ -96,7 +99,7 @@ module handshake #(
         waits_out <= n_due == 0 || out_valid || rst ? 0 : waits_out + 1'b1;
     end
 
-    // Whoever sends: valid and the data stay until they are taken; milliseconds ascend in a word.
+    // Whoever sends: valid and the data stay until they are taken; milliseconds ascend in an utterance.
     reg is_begun = 0, had_in, had_out;
     reg had_end, had_ready, had_last;
     reg [15:0] had_ms, had_class, had_answer;

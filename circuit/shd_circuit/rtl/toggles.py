@@ -48,7 +48,7 @@ def toggles(folder: Path, lanes: int = 1, n_utterances: int = 2) -> pd.Series:
     Raises
     ------
     ExportError
-        If a tool is missing or fails, the folder is no export, or the cells answer otherwise.
+        If a tool is missing or fails, the folder is no export, or the cells give another answer.
     """
     utterances = read_vectors(folder)[:n_utterances]
     with _copied(folder, LANES=lanes) as copy:

@@ -1,19 +1,22 @@
-/* Sound to spikes in C99: the model cochlea of the Spiking Heidelberg Digits, a word at a time.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
+
+   Encode sound as spikes in C99: the model of the cochlea that made the Spiking Heidelberg Digits.
 
    The model is that of Cramer et al. (2020), arXiv:1910.07407, and so are its stages:
 
        wave -> scaled, faded -> basilar membrane -> hair cells -> auditory nerve -> bushy cells
 
-   cochlea_start() makes the tables, once. cochlea_encode() takes a word, mono at RATE_HZ, and the
-   state of a SplitMix64 generator, from which all that is random follows; it returns how many
-   steps the word has. cochlea_next() then lists the spikes. Memory is static: nothing is allocated.
+   Include this file, and compile it with -O3. First call cochlea_start(), which computes the tables.
+   Then cochlea_encode() takes an utterance, mono at RATE_HZ, and the state of a SplitMix64
+   generator for all random draws. It returns the number of steps, and cochlea_next() lists the
+   spikes. All memory is static; circuit/README.md says how much it is.
 
-   cochlea_go_on() hears while one speaks, a window after the other. The word's level isn't known
-   then, nor its end: what it finds is a preview.
+   cochlea_go_on() encodes a running recording, one window after another. The utterance's level and
+   end aren't known then, so these spikes are a preview.
 
-   -DFLOAT computes in float, with smaller tables; -DMAX_SAMPLES=n sets the longest word, and the
-   memory with it; -DBLOCK=32 suits processors of wide vectors. Include this file; it needs the
-   compiler's optimizer (-O3). */
+   Options: -DFLOAT computes in float with smaller tables. -DMAX_SAMPLES=n sets the length of the
+   longest utterance, on which the memory depends. -DBLOCK=32 suits processors with wide vectors. */
 #define _XOPEN_SOURCE 600 /* j0, j1, y0, y1 */
 #include <complex.h>
 #include <math.h>
@@ -45,11 +48,11 @@ typedef double real;
 #ifndef BLOCK
 #define BLOCK 16          /* channels that are computed side by side ... */
 #endif
-#define LANES (BLOCK / 2) /* ... as real and imaginary parts of so many numbers */
+#define LANES (BLOCK / 2) /* ... as real and imaginary parts of LANES numbers */
 #define BLOCKS ((CHANNELS + BLOCK - 1) / BLOCK)
 #define PI 3.14159265358979323846
 
-/* the word's level, and its fade in and out */
+/* the utterance's level, and its fade in and out */
 #define RMS 0.32
 #define RAMP (RATE_HZ * 3 / 100)
 #define LOWEST_LEVEL 3e-3 /* of full scale, in a preview */
@@ -100,10 +103,11 @@ static double level;                   /* of the sound while it is going on */
 static real wave[MAX_SAMPLES];
 static real spectrum[MAX_STEPS][2];
 static real memory[(MAX_POINTS / 2 + TAPS) * BLOCK]; /* grid; or two transforms of a wave */
-static real twiddle[MAX_POINTS][2];
+static real twiddle[MAX_POINTS / 4 * 3][2]; /* the last quarter is never needed */
 static real kernel[KERNEL_POINTS + 3][TAPS];
-/* of channels 2 j and 2 j + 1, with the same frequencies: responses a, b as a + i b and a - i b */
-static real response[CHANNELS / 2][TABLE_POINTS][4];
+/* Responses a and b of channels 2 j and 2 j + 1 at the same frequencies, as a + i b and a - i b.
+   Rounding them to float adds less than the error of reading between two frequencies. */
+static float response[CHANNELS / 2][TABLE_POINTS][4];
 static double top_hz[CHANNELS / 2];
 static real scale[MAX_STEPS]; /* what a bin is multiplied by on a grid of the block's points */
 static real keep_mem, keep_syn;
@@ -153,7 +157,7 @@ static double complex edge(double omega, double decay) {
     return I * stiff - omega * damping * decay / (2 * stiff) - csqrt(impedance(omega, decay));
 }
 
-/* Complex velocity per unit of sound at an angular frequency and place (cm). */
+/* Complex velocity per unit of sound at an angular frequency, x cm from the base. */
 static double complex membrane(double omega, double x) {
     double decay = exp(-STIFFNESS_DECAY * x / 2);
     double stiff = sqrt(STIFFNESS_OFFSET + MASS * omega * omega);
@@ -178,7 +182,7 @@ static double bessel_i0(double x) {
 static void cochlea_start(void) {
     keep_mem = exp(-DT / TAU_MEM_S);
     keep_syn = exp(-DT / TAU_SYN_S);
-    for (int32_t k = 0; k < MAX_POINTS; k++) {
+    for (int32_t k = 0; k < MAX_POINTS / 4 * 3; k++) {
         twiddle[k][0] = cos(2 * PI * k / MAX_POINTS);
         twiddle[k][1] = sin(2 * PI * k / MAX_POINTS);
     }
@@ -197,7 +201,7 @@ static void cochlea_start(void) {
         }
         for (int i = 0; i < TABLE_POINTS; i++) {
             double complex r = membrane(2 * PI * (1 + i * (*top - 1) / (TABLE_POINTS - 1)), x);
-            real *entry = response[c / 2][i];
+            float *entry = response[c / 2][i];
             if (c % 2 == 0) {
                 entry[0] = entry[2] = creal(r);
                 entry[1] = entry[3] = cimag(r);
@@ -355,7 +359,7 @@ static int32_t move(int32_t block, int32_t steps, int32_t last_points) {
         for (int32_t p = 0; p < pairs; p++) {
             real at = k * per_bin[p], w[4], v[4];
             int32_t row = at < 1 ? 0 : at < TABLE_POINTS - 3 ? (int32_t)at - 1 : TABLE_POINTS - 4;
-            const real (*near)[4] = (const real(*)[4])response[pair + p][row];
+            const float(*near)[4] = (const float(*)[4])response[pair + p][row];
             cubic(at - (row + 1), w);
             for (int i = 0; i < 4; i++)
                 v[i] = w[0] * near[0][i] + w[1] * near[1][i] + w[2] * near[2][i]
@@ -414,8 +418,8 @@ static inline uint64_t mixed(uint64_t z) {
     return z ^ (z >> 31);
 }
 
-/* One step of a block: its velocities to spikes of bushy cells, which are told in the next step. */
-static void hear_step(int block, const real *restrict speed, uint64_t step, uint64_t state,
+/* One step of a block: its velocities to spikes of bushy cells, which are written in the next step. */
+static void encode_step(int block, const real *restrict speed, uint64_t step, uint64_t state,
                       const uint64_t *restrict offset, uint8_t *row) {
     Cells *c = &cells[block];
     real *restrict fired = c->fired[step % REST];
@@ -468,7 +472,7 @@ static void hear_step(int block, const real *restrict speed, uint64_t step, uint
 }
 
 /* The wave's n samples to the spikes of its steps from `first` on; the cells go on as they were. */
-static void hear(int32_t n, int32_t first, int32_t stop, uint64_t state) {
+static void encode_window(int32_t n, int32_t first, int32_t stop, uint64_t state) {
     int32_t steps = n / 2 + 1, points = 0;
     find_spectrum(n);
     memset(spikes, 0, (size_t)(stop - first) * ROW);
@@ -491,7 +495,7 @@ static void hear(int32_t n, int32_t first, int32_t stop, uint64_t state) {
             for (int tap = 0; tap < TAPS; tap++)
                 for (int i = 0; i < BLOCK; i++)
                     speed[i] += weight[tap] * around[tap][i];
-            hear_step(block, speed, now + (step - first), state, offset,
+            encode_step(block, speed, now + (step - first), state, offset,
                       step > first ? spikes[step - first - 1] : NULL);
             left += whole, over += part;
             if (over >= steps)
@@ -502,8 +506,8 @@ static void hear(int32_t n, int32_t first, int32_t stop, uint64_t state) {
     n_rows = stop - first;
 }
 
-/* Scale a word of n samples and fade it, and turn it into spikes; returns its steps, 0 for a sound
-   that is silent, or too long. */
+/* Scale an utterance of n samples, fade it in and out, and encode it as spikes. Returns its number
+   of steps: 0 if it is silent or too long. */
 static int32_t cochlea_encode(const real *sound, int32_t n, uint64_t state) {
     int32_t ramp = RAMP < n / 2 ? RAMP : n / 2;
     double power = 0;
@@ -518,13 +522,13 @@ static int32_t cochlea_encode(const real *sound, int32_t n, uint64_t state) {
         wave[i] *= rise, wave[n - 1 - i] *= rise;
     }
     cochlea_rest();
-    hear(n, 0, n / 2 + 1, state);
+    encode_window(n, 0, n / 2 + 1, state);
     return n_rows;
 }
 
-/* Hear on while one speaks: of the last n samples the new ones, at the level that is known so far.
-   Those before let the membrane move as it did. Returns the new steps; cochlea_rest() before the
-   first. */
+/* Encode the n_new last ones of n samples of a running recording, at the level that is known so
+   far. The earlier ones set the membrane in motion. Returns the number of new steps. Call
+   cochlea_rest() before the first window. */
 static int32_t cochlea_go_on(const float *sound, int32_t n, int32_t n_new, uint64_t state) {
     double mean = 0, power = 0;
     for (int32_t i = 0; i < n; i++)
@@ -534,7 +538,7 @@ static int32_t cochlea_go_on(const float *sound, int32_t n, int32_t n_new, uint6
     level = fmax(sqrt(power), fmax(0.9 * level, LOWEST_LEVEL));
     for (int32_t i = 0; i < n; i++)
         wave[i] = (sound[i] - mean) * (RMS / level);
-    hear(n, n / 2 + 1 - n_new / 2, n / 2 + 1, state);
+    encode_window(n, n / 2 + 1 - n_new / 2, n / 2 + 1, state);
     return n_rows;
 }
 

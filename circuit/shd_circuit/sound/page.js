@@ -1,17 +1,21 @@
-// The page: a microphone or a file, what the worker finds in it, and pictures of that.
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
+// The page: records or loads a sound, lets the worker classify it, and draws what the worker found.
 const parts = JSON.parse(document.getElementById("parts").textContent);
 const RATE_HZ = 48000;
 const CHANNELS = 700;
-const PER_MS = RATE_HZ / 2000; // steps of the ear
-const PREVIEW_MS = 2000; // that is shown while one speaks
+const STEPS_PER_MS = RATE_HZ / 2000; // of the cochlea
+const PREVIEW_MS = 2000; // shown during a recording
 const LARGEST_BYTES = 20e6;
-const SENTENCES = {
+const MARGIN = { left: 44, right: 4, top: 4, bottom: 18 }; // of a plot, for its axes
+const MESSAGES = {
   NotAllowedError: "The browser was not allowed to use the microphone. Allow it (the sign beside the address), or choose a sound file.",
   NotFoundError: "No microphone was found. Plug one in, or choose a sound file.",
-  NotReadableError: "The microphone can't be used: another program may hold it. Close that, or choose a sound file.",
+  NotReadableError: "The microphone can't be used, perhaps because another program uses it. Close that program, or choose a sound file.",
 };
 const INSECURE = "Browsers lend the microphone only to files, and to pages of this machine (localhost) or of https. Choose a sound file instead.";
-// an audio processor that hands on what it hears, a piece of 21 ms at a time
+// an audio processor that passes the microphone's samples on, 21 ms at a time
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   piece = new Float32Array(1024);
   n = 0;
@@ -30,101 +34,164 @@ const at = (id) => document.getElementById(id);
 const worker = new Worker(URL.createObjectURL(new Blob([parts.worker], { type: "text/javascript" })));
 const step_ms = parts.pool_steps * parts.bin_ms;
 const end_ms = parts.n_steps * step_ms;
-let word = null; // what the worker found last
-let preview = null; // while one speaks: spikes so far, and how long that is
+let utterance = null; // what the worker found last
+let preview = null; // during a recording: spikes so far, and how long that is
 let microphone = null; // its stream and its audio context
 
-// ------------------------------------------------------------------ pictures
+// --------------------------------------------------------------------- plots
 
-function canvas(id, says) {
+// Clear a canvas and draw its axes; returns its pen, and where a time and a row are.
+function plot(id, says, { from_ms = 0, to_ms = end_ms, rows = 0, title }) {
   const element = at(id), scale = window.devicePixelRatio || 1;
   element.width = element.clientWidth * scale;
   element.height = element.clientHeight * scale;
   element.setAttribute("aria-label", says);
   const pen = element.getContext("2d");
-  pen.clearRect(0, 0, element.width, element.height);
-  return { pen, width: element.width, height: element.height, dot: scale };
+  pen.scale(scale, scale);
+  const width = element.clientWidth - MARGIN.left - MARGIN.right;
+  const height = element.clientHeight - MARGIN.top - MARGIN.bottom;
+  const x = (ms) => MARGIN.left + ((ms - from_ms) / (to_ms - from_ms)) * width;
+  const y = (row) => MARGIN.top + (rows ? row / rows : row) * height;
+  pen.strokeStyle = "#bbb";
+  pen.strokeRect(MARGIN.left - 0.5, MARGIN.top - 0.5, width + 1, height + 1);
+  pen.fillStyle = "#555";
+  pen.font = "11px system-ui, sans-serif";
+  pen.textAlign = "center";
+  for (let ms = Math.ceil(from_ms / 200) * 200; ms <= to_ms - 50; ms += 200) {
+    pen.fillRect(x(ms), y(rows || 1), 1, 4);
+    pen.fillText(ms ? `${ms} ms` : "0", x(ms), y(rows || 1) + 15);
+  }
+  pen.textAlign = "right";
+  const apart = rows > 400 ? 200 : rows > 200 ? 100 : 50;
+  for (let row = 0; row < rows; row += apart) {
+    pen.fillRect(MARGIN.left - 5, y(row), 4, 1);
+    pen.fillText(row, MARGIN.left - 7, y(row) + (row ? 4 : 8));
+  }
+  pen.save();
+  pen.translate(11, y((rows || 1) / 2));
+  pen.rotate(-Math.PI / 2);
+  pen.textAlign = "center";
+  pen.fillText(title, 0, 0);
+  pen.restore();
+  return { pen, x, y, width };
 }
 
-// Dots of pairs (ms, row) until a time; rows from the top.
-function dots(id, says, pairs, rows, from_ms, to_ms, until_ms, wide_ms, color) {
-  const { pen, width, height, dot } = canvas(id, says);
-  const wide = Math.max(dot, (wide_ms / (to_ms - from_ms)) * width), high = Math.max(dot, height / rows);
+// The time that is chosen, as a line.
+function draw_time({ pen, x, y }, until_ms, rows) {
+  pen.fillStyle = "#d55e00";
+  if (until_ms < end_ms) pen.fillRect(x(until_ms), y(0), 1, y(rows) - y(0));
+}
+
+// Dots of pairs (ms, row) until a time; row 0 is at the top.
+function dots(id, says, pairs, until_ms, wide_ms, color, axes) {
+  const drawn = plot(id, says, axes), { pen, x, y } = drawn;
+  const from_ms = axes.from_ms ?? 0;
+  const wide = Math.max(1, x(wide_ms) - x(0)), high = Math.max(1, y(1) - y(0));
   pen.fillStyle = color;
   for (let i = 0; i < pairs.length; i += 2)
     if (pairs[i] >= from_ms && pairs[i] < until_ms)
-      pen.fillRect(((pairs[i] - from_ms) / (to_ms - from_ms)) * width, (pairs[i + 1] / rows) * height, wide, high);
-  if (until_ms < to_ms) {
-    pen.fillStyle = "#d55e00";
-    pen.fillRect(((until_ms - from_ms) / (to_ms - from_ms)) * width, 0, dot, height);
-  }
+      pen.fillRect(x(pairs[i]), y(pairs[i + 1]), wide, high);
+  if (axes.to_ms === undefined) draw_time(drawn, until_ms, axes.rows);
 }
 
-const of_ear = (spikes, begin_ms = 0) =>
-  spikes.flatMap((at) => [begin_ms + Math.floor(at / CHANNELS) / PER_MS, at % CHANNELS]);
+const of_cochlea = (spikes, begin_ms = 0) =>
+  spikes.flatMap((spike) => [begin_ms + Math.floor(spike / CHANNELS) / STEPS_PER_MS, spike % CHANNELS]);
 const of_steps = (pairs) => pairs.map((value, i) => (i % 2 ? value : value * step_ms));
 const count = (n, what) => `${n.toLocaleString("en")} ${what}`;
+const percent = (share) => (share > 0.999 ? "over 99.9 %" : `${(100 * share).toFixed(1)} %`);
 
 function draw_sound(until_ms) {
-  const { pen, width, height, dot } = canvas("sound", "The word's sound");
-  const most = word.sound.reduce((high, x) => Math.max(high, Math.abs(x)), 1e-9);
+  const drawn = plot("sound", "The sound of the utterance", { title: "amplitude" }), { pen, y, width } = drawn;
+  const largest = utterance.sound.reduce((high, sample) => Math.max(high, Math.abs(sample)), 1e-9);
+  const sample_at = (column) => Math.floor((column / width) * end_ms * (RATE_HZ / 1000)) - utterance.before;
   pen.fillStyle = "#222";
-  for (let x = 0; x < width; x++) { // the highest and the lowest sample of each column
-    const place = (x) => Math.floor((x / width) * end_ms * (RATE_HZ / 1000)) - word.before;
-    const piece = word.sound.subarray(Math.max(0, place(x)), Math.max(0, place(x + 1)));
-    if (!piece.length || (x / width) * end_ms >= until_ms) continue;
-    const high = piece.reduce((a, b) => Math.max(a, b)), low = piece.reduce((a, b) => Math.min(a, b));
-    pen.fillRect(x, (height / 2) * (1 - high / most), 1, Math.max(dot, ((high - low) / most) * (height / 2)));
+  for (let column = 0; column < width; column++) { // from its highest to its lowest sample
+    const piece = utterance.sound.subarray(Math.max(0, sample_at(column)), Math.max(0, sample_at(column + 1)));
+    if (!piece.length || (column / width) * end_ms >= until_ms) continue;
+    const high = y(0.5 - Math.max(...piece) / largest / 2), low = y(0.5 - Math.min(...piece) / largest / 2);
+    pen.fillRect(MARGIN.left + column, high, 1, Math.max(1, low - high));
   }
+  draw_time(drawn, until_ms, 1);
 }
 
-function draw_votes(counts) {
-  const most = Math.max(...counts, 1), best = Math.max(...counts);
-  at("votes").replaceChildren(...parts.words.map((name, k) => {
-    const line = document.createElement("li"), label = document.createElement("span"), bar = document.createElement("i");
-    label.textContent = `${name}: ${counts[k].toLocaleString("en")}`;
-    bar.style.width = `${(100 * Math.max(0, counts[k])) / most}%`;
-    line.className = counts[k] === best && best !== 0 ? "ahead" : "";
-    line.append(label, bar);
+// A bar for each score, to the right of 0, or to the left of it if the score is negative.
+function draw_scores(scores) {
+  const highest = Math.max(...scores), lowest = Math.min(...scores, 0);
+  const range = Math.max(Math.max(highest, 0) - lowest, 1);
+  const percent_of = (score) => (100 * score) / range;
+  at("scores").replaceChildren(...parts.digits.map((name, k) => {
+    const [line, label, area, bar, zero, number] = ["li", "span", "span", "i", "b", "span"].map((tag) => document.createElement(tag));
+    label.textContent = name;
+    number.textContent = scores[k].toLocaleString("en");
+    number.className = "number";
+    area.className = "bar";
+    bar.style.left = `${percent_of(Math.min(scores[k], 0) - lowest)}%`;
+    bar.style.width = `${percent_of(Math.abs(scores[k]))}%`;
+    zero.style.left = `${percent_of(-lowest)}%`;
+    line.className = scores[k] === highest && highest !== lowest ? "highest" : "";
+    area.append(bar, zero);
+    line.append(label, area, number);
     return line;
   }));
 }
 
+function draw_confidence({ confidence, is_accepted }) {
+  at("confidence").hidden = confidence === null; // a network without a threshold has none
+  document.body.classList.toggle("abstains", !is_accepted);
+  if (confidence === null) return;
+  const outcome = is_accepted ? "reaches it, so the network answers" : "is below it, so the network abstains";
+  const threshold = parts.threshold ?? 1;
+  at("confidence-says").textContent = `Confidence: ${percent(confidence)}`;
+  at("threshold-says").textContent = `The line is the threshold, ${percent(threshold)}. The confidence ${outcome}. It is the highest score's share in the softmax of all scores.`;
+  at("meter").setAttribute("aria-label", `Confidence ${percent(confidence)}, threshold ${percent(threshold)}`);
+  at("meter").children[0].style.width = `${100 * confidence}%`;
+  at("meter").children[1].style.left = `${100 * threshold}%`;
+}
+
+function draw_preview() {
+  const to_ms = Math.max(PREVIEW_MS, preview.ms);
+  const axes = { from_ms: to_ms - PREVIEW_MS, to_ms, rows: CHANNELS, title: "channel" };
+  dots("spikes", "Preview of the spikes", preview.pairs, to_ms, 1, "#777", axes);
+}
+
 function draw() {
-  if (preview) {
-    const to_ms = Math.max(PREVIEW_MS, preview.ms);
-    const says = "Preview of the spikes, at a running level";
-    return dots("spikes", says, preview.pairs, CHANNELS, to_ms - PREVIEW_MS, to_ms, to_ms, 1, "#777");
-  }
-  if (!word) return;
+  document.body.dataset.state = preview ? "preview" : utterance ? "answered" : "start";
+  if (preview) return draw_preview();
+  if (!utterance) return;
   const steps = Number(at("until").value), until_ms = steps * step_ms;
   const until = (pairs) => pairs.filter((_, i) => pairs[i - (i % 2)] < steps);
-  const events = until(word.events.filter((_, i, all) => all[i | 1] < parts.n_units)); // those of no delay
-  const hidden = until(word.hidden), output = until(word.output);
-  const votes = parts.words.map((_, k) => output.filter((which, i) => i % 2 && which === k).length);
-  const counts = parts.is_membrane && steps ? word.scores[Math.min(steps, word.scores.length) - 1] : votes;
+  const events = until(utterance.events.filter((_, i, all) => all[i | 1] < parts.n_units)); // those of no delay
+  const hidden = until(utterance.hidden), output = until(utterance.output);
+  const n_output = parts.digits.map((_, k) => output.filter((which, i) => i % 2 && which === k).length);
+  const sums = parts.is_membrane && steps ? utterance.scores[Math.min(steps, utterance.scores.length) - 1] : n_output;
+  const scores = steps === parts.n_steps ? utterance.counts : sums;
+  draw_scores(scores);
   draw_sound(until_ms);
-  const heard = of_ear(word.spikes), n_heard = heard.filter((ms, i) => i % 2 === 0 && ms < until_ms).length;
+  const spikes = of_cochlea(utterance.spikes), n_spikes = spikes.filter((ms, i) => i % 2 === 0 && ms < until_ms).length;
   const says = {
-    spikes: count(n_heard, `spikes of ${CHANNELS} channels, high tones at the top`),
-    events: count(events.length / 2, `events of ${parts.n_units} blocks of channels x ${parts.n_steps} steps: all that the network gets`),
+    spikes: count(n_spikes, `spikes of the model of the inner ear. Channel 0 of ${CHANNELS} has the highest tones.`),
+    events: count(events.length / 2, `events: the network's input, ${parts.n_units} blocks of channels in ${parts.n_steps} steps`),
     hidden: count(hidden.length / 2, `spikes of ${parts.n_hidden} hidden neurons`),
   };
-  dots("spikes", says.spikes, heard, CHANNELS, 0, end_ms, until_ms, 1, "#222");
-  dots("events", says.events, of_steps(events), parts.n_units, 0, end_ms, until_ms, step_ms, "#222");
-  dots("hidden", says.hidden, of_steps(hidden), parts.n_hidden, 0, end_ms, until_ms, step_ms, "#0072b2");
+  dots("spikes", says.spikes, spikes, until_ms, 1, "#222", { rows: CHANNELS, title: "channel" });
+  dots("events", says.events, of_steps(events), until_ms, step_ms, "#222", { rows: parts.n_units, title: "block" });
+  dots("hidden", says.hidden, of_steps(hidden), until_ms, step_ms, "#0072b2", { rows: parts.n_hidden, title: "neuron" });
   for (const [id, text] of Object.entries(says)) at(`${id}-says`).textContent = text;
-  draw_votes(steps === parts.n_steps ? word.counts : counts);
-  const ahead = counts.indexOf(Math.max(...counts)), most = counts[ahead];
-  at("time").textContent = `${until_ms} ms`;
-  at("until").setAttribute("aria-valuetext", `After ${until_ms} ms ${most ? `${parts.words[ahead]} is ahead with ${most} ${parts.is_membrane ? "(sum of its membrane)" : "votes"}` : "nobody has a vote"}`);
+  const highest = scores.indexOf(Math.max(...scores));
+  const leader = scores[highest] ? `${parts.digits[highest]} has the highest score` : "all scores are 0";
+  at("time").textContent = steps === parts.n_steps ? "" : `after ${until_ms} ms`;
+  at("until").setAttribute("aria-valuetext", `After ${until_ms} ms ${leader}`);
 }
 
 // -------------------------------------------------------------------- sounds
 
-const tell = (text) => (at("status").textContent = text);
+function tell(text, outcome = "") {
+  at("status").textContent = text;
+  at("status").dataset.outcome = outcome;
+}
+
 function buttons() {
-  at("record").disabled = at("file").disabled = false;
+  at("record").disabled = at("file").disabled = at("sample").disabled = false;
   at("record").textContent = microphone ? "Stop" : "Say a digit";
 }
 
@@ -136,7 +203,7 @@ function stop() { // the microphone
 }
 
 async function record() {
-  if (!navigator.mediaDevices) return tell(INSECURE);
+  if (!navigator.mediaDevices) return tell(INSECURE, "trouble");
   at("record").disabled = true; // while the browser asks for permission
   let stream, context;
   try {
@@ -153,68 +220,79 @@ async function record() {
     preview = null;
     stream?.getTracks().forEach((track) => track.stop());
     context?.close();
-    tell(SENTENCES[error.name] ?? `The microphone can't be used (${error.message}). Choose a sound file instead.`);
+    tell(MESSAGES[error.name] ?? `The microphone can't be used (${error.message}). Choose a sound file instead.`, "trouble");
     return buttons();
   }
   microphone = { stream, context };
-  tell("Say a digit now. (What moves is a preview: a word's level is known at its end.)");
-  at("spikes-says").textContent = `Preview: spikes of ${CHANNELS} channels at a running level, high tones at the top`;
+  tell("Say a digit now.");
+  at("spikes-says").textContent = "Preview of the spikes. They are computed again after the digit, when its loudness is known.";
+  draw();
   buttons();
 }
 
+// What to say about an answer. A network without a threshold never abstains.
+function verdict({ best, confidence, is_accepted }) {
+  const digit = parts.digits[best];
+  if (is_accepted) return `The network answers ${digit}.`;
+  return `The network abstains: perhaps the sound is no digit. Its best guess is ${digit}, with a confidence of only ${percent(confidence)}.`;
+}
+
 async function load(file) {
-  if (file.size > LARGEST_BYTES) return tell("The file is larger than 20 MB. Cut out one word.");
+  if (!file.size) return tell("The file is empty. Choose another one.", "trouble");
+  if (file.size > LARGEST_BYTES) return tell("The file is larger than 20 MB. Cut out one digit.", "trouble");
   let sound;
   try {
     sound = await new OfflineAudioContext(1, 1, RATE_HZ).decodeAudioData(await file.arrayBuffer());
   } catch {
-    return tell("That is no sound that the browser can read. Choose a wav or flac file.");
+    return tell("The browser can't read that file as a sound. Choose a wav or flac file.", "trouble");
   }
   const part = new Float32Array(sound.length);
   for (let channel = 0; channel < sound.numberOfChannels; channel++)
-    sound.getChannelData(channel).forEach((x, i) => (part[i] += x / sound.numberOfChannels));
+    sound.getChannelData(channel).forEach((sample, i) => (part[i] += sample / sound.numberOfChannels));
   worker.postMessage({ kind: "whole", part });
 }
 
 const answers = {
   ready() {
     buttons();
-    tell("Ready.");
+    tell("Ready. No microphone? Try the recorded digit.");
   },
   preview({ steps, spikes }) {
     if (!preview) return;
-    for (const value of of_ear(spikes, preview.ms)) preview.pairs.push(value);
-    preview.ms += steps / PER_MS;
+    for (const value of of_cochlea(spikes, preview.ms)) preview.pairs.push(value);
+    preview.ms += steps / STEPS_PER_MS;
     requestAnimationFrame(draw);
   },
   ended: stop,
   trouble({ says }) {
     stop();
-    tell(`${says}${word ? " (The pictures show the word before.)" : ""}`);
+    tell(`${says}${utterance ? " (The pictures show the last utterance.)" : ""}`, "trouble");
     draw();
   },
-  word(found) {
+  utterance(found) {
     stop();
-    word = found;
+    utterance = found;
     at("until").disabled = false;
     at("until").value = parts.n_steps;
+    draw_confidence(utterance);
     draw();
-    const took = `Encoded and answered in ${word.took_ms.toFixed(0)} ms`;
-    at("took").textContent = `${took}${word.busy ? `; the preview took ${(100 * word.busy).toFixed(0)} % of the time` : ""}.`;
-    tell(`The network answers ${parts.words[word.best]}. ${word.warning}`.trimEnd());
+    const took = `Encoding and classification took ${count(Math.round(utterance.took_ms), "ms")}`;
+    at("took").textContent = `${took}${utterance.busy ? `, and the preview ${(100 * utterance.busy).toFixed(0)} % of the recording's time` : ""}.`;
+    tell(`${verdict(utterance)} ${utterance.warning}`.trimEnd(), utterance.is_accepted ? "accepted" : "rejected");
   },
 };
 worker.onmessage = ({ data }) => answers[data.kind](data);
-worker.onerror = () => tell("This browser can't run the page: it needs WebAssembly with SIMD, as browsers since 2023 have it.");
+worker.onerror = () => tell("This browser can't run the page. It needs WebAssembly with SIMD, which browsers have since 2023.", "trouble");
 
 at("record").onclick = () => (microphone ? worker.postMessage({ kind: "finish" }) : record());
-at("file").onclick = () => (at("file").value = ""); // so that the same file can be taken again
+at("file").onclick = () => (at("file").value = ""); // so that the same file can be chosen again
 at("file").onchange = () => at("file").files.length && load(at("file").files[0]);
+at("sample").onclick = () => load(new Blob([Uint8Array.from(atob(parts.sample), (c) => c.charCodeAt(0))]));
 at("until").max = parts.n_steps;
 at("until").value = parts.n_steps;
 at("until").oninput = draw;
 window.onresize = draw;
-at("chances").textContent = parts.chances;
+at("scores-says").textContent = `A digit's score is ${parts.is_membrane ? "the sum of its output neuron's membrane potential over all steps" : "the number of spikes of its output neuron"}. The highest score is the answer.`;
+at("accuracy").textContent = parts.accuracy;
 at("notice").innerHTML = parts.notice;
-draw_votes(parts.words.map(() => 0));
-worker.postMessage({ kind: "start", modules: parts.modules });
+worker.postMessage({ kind: "start", modules: parts.modules, has_confidence: parts.has_confidence });

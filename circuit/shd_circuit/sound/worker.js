@@ -1,10 +1,14 @@
-// Off the page's thread: samples to spikes, and a word's spikes to the network's answer.
+// SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+// SPDX-License-Identifier: MIT
+//
+// In a thread of its own: turns samples into spikes, and an utterance's spikes into an answer.
 const RATE_HZ = 48000;
 const CHANNELS = 700;
-const LONGEST = 15 * RATE_HZ; // of a recording, as the ear was compiled
-const CHECK = RATE_HZ / 10; // samples from one look for a word's end to the next
-const MOST_BUSY = 0.7; // share of the time that hearing on may take
-let cochlea, network, samples, n, is_open, busy_ms, checked;
+const LONGEST_S = 15; // of a recording: the modules were compiled for it
+const LONGEST = LONGEST_S * RATE_HZ;
+const CHECK = RATE_HZ / 10; // samples from one check for the utterance's end to the next
+const MOST_BUSY = 0.7; // share of the time that the preview may take
+let cochlea, network, has_confidence, samples, n, is_open, busy_ms, checked;
 
 // Run the network's program as a terminal would: text in, text out.
 function run(text) {
@@ -16,8 +20,8 @@ function run(text) {
   const each = (list, count, written, use) => {
     let total = 0;
     for (let i = 0; i < count; i++) {
-      const place = view().getUint32(list + 8 * i, true), size = view().getUint32(list + 8 * i + 4, true);
-      total += use(new Uint8Array(memory.buffer, place, size));
+      const address = view().getUint32(list + 8 * i, true), size = view().getUint32(list + 8 * i + 4, true);
+      total += use(new Uint8Array(memory.buffer, address, size));
     }
     view().setUint32(written, total, true);
     return 0;
@@ -55,12 +59,14 @@ function answer(text) {
   const found = { i: [], h: [], o: [] }, scores = [];
   const lines = run(text).trimEnd().split("\n");
   const [best, ...counts] = lines.pop().split(" ").map(Number);
+  const is_accepted = has_confidence ? counts.pop() === 1 : true;
+  const confidence = has_confidence ? counts.pop() / 1000 : null;
   for (const line of lines) {
     const [kind, step, ...which] = line.split(" ");
     if (kind === "v") scores.push(which.map((mem, k) => Number(mem) + (scores.at(-1)?.[k] ?? 0)));
     else if (kind !== "u") for (const index of which) found[kind].push(Number(step), Number(index));
   }
-  return { best, counts, scores, events: found.i, hidden: found.h, output: found.o };
+  return { best, counts, confidence, is_accepted, scores, events: found.i, hidden: found.h, output: found.o };
 }
 
 function spikes() { // as step * CHANNELS + unit
@@ -69,29 +75,33 @@ function spikes() { // as step * CHANNELS + unit
   return found;
 }
 
-function sentence() {
+function message() {
   const bytes = new Uint8Array(cochlea.memory.buffer, cochlea.why());
   const text = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
   return text.replace(/%\.(\d)f/, (_, digits) => cochlea.number().toFixed(digits));
 }
 
-function finish() {
+function trouble(says) {
+  postMessage({ kind: "trouble", says });
+}
+
+function finish(note = "") {
   const start = performance.now();
   is_open = false;
   const steps = cochlea.encode(n);
-  if (!steps) return postMessage({ kind: "trouble", says: sentence() });
-  const heard = spikes(), per_ms = RATE_HZ / 2000;
-  const lines = heard.map((at) => `${Math.floor(Math.floor(at / CHANNELS) / per_ms)} ${at % CHANNELS}\n`);
+  if (!steps) return trouble(message() + note);
+  const encoded = spikes(), per_ms = RATE_HZ / 2000;
+  const lines = encoded.map((at) => `${Math.floor(Math.floor(at / CHANNELS) / per_ms)} ${at % CHANNELS}\n`);
   const from = Math.max(0, cochlea.from());
   const found = answer(lines.join("") + "\n");
   postMessage({
-    kind: "word", spikes: heard, before: from - cochlea.from(), warning: sentence(), ...found,
+    kind: "utterance", spikes: encoded, before: from - cochlea.from(), warning: message() + note, ...found,
     sound: samples.slice(from, Math.min(n, cochlea.to())),
     took_ms: performance.now() - start, busy: busy_ms / (n / (RATE_HZ / 1000)),
   });
 }
 
-// Run an action, and count its time as part of hearing on.
+// Run an action, and count its time as part of the preview's.
 function timed(action) {
   const start = performance.now(), result = action();
   busy_ms += performance.now() - start;
@@ -110,19 +120,20 @@ function take(part) {
   checked = n;
   if (n === LONGEST || timed(() => cochlea.ended(n))) {
     postMessage({ kind: "ended" });
-    finish();
+    finish(n === LONGEST ? ` The recording was ended after ${LONGEST_S} s.` : "");
   }
 }
 
 const actions = {
-  async start({ modules }) {
-    const bytes = modules.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  async start(given) {
+    has_confidence = given.has_confidence;
+    const bytes = given.modules.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
     cochlea = (await WebAssembly.instantiate(bytes[0])).instance.exports;
     network = await WebAssembly.compile(bytes[1]);
     cochlea._initialize();
     cochlea.start();
     samples = new Float32Array(cochlea.memory.buffer, cochlea.samples(), LONGEST);
-    for (let k = 0; k < 3; k++) { // the first words are slow: the browser compiles while they run
+    for (let k = 0; k < 3; k++) { // the first utterances are slow: the browser compiles while they run
       n = samples.fill(0).length / 30;
       for (let i = n / 3; i < (2 * n) / 3; i++) samples[i] = 0.1 * Math.sin(i / 20);
       cochlea.encode(n);
@@ -137,9 +148,13 @@ const actions = {
   },
   take: ({ part }) => take(part),
   whole({ part }) { // a file
-    n = Math.min(part.length, LONGEST);
+    const seconds = (part.length / RATE_HZ).toFixed(1);
+    if (part.length > LONGEST) return trouble(`The sound is ${seconds} s long, and at most ${LONGEST_S} s are taken. Cut out one digit.`);
+    if (!part.length) return trouble("The sound is empty. Choose another file.");
+    if (!part.every(Number.isFinite)) return trouble("The sound has samples that are no numbers. Save it again.");
+    n = part.length;
     busy_ms = 0;
-    samples.set(part.subarray(0, n));
+    samples.set(part);
     finish();
   },
   finish: () => is_open && finish(),

@@ -1,9 +1,16 @@
-/* The word in a recording of 48 kHz, and its spikes: shd_helpers/source/microphone.py in C99.
+/* SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+   SPDX-License-Identifier: MIT
 
-   word_find() finds it; word_encode() cuts it out, with the sound around it that a network knows,
-   and encodes it. Both return 0 if there is no word in it, or more than one. `says` tells what to
-   do then, in a sentence in which `value` takes the place of the number; of a word it is a warning,
-   or empty. */
+   Find the utterance in a recording of 48 kHz, and encode it as spikes: as
+   shd_helpers/data/microphone.py does, in C99.
+
+   find_utterance() finds it. encode_utterance() cuts it out, with as much sound around it as in the
+   training set, and encodes it. Both return 0 if the recording has no utterance, or more than one.
+   Then `message` is a format that says what to do, and `value` is its number if it has one. If an
+   utterance was found, `message` is a warning, or empty. */
+#ifndef MAX_SAMPLES
+#define MAX_SAMPLES 80000 /* of an utterance, with the sound around it: LONGEST and some */
+#endif
 #include "cochlea.c"
 
 #include <float.h>
@@ -14,18 +21,19 @@
 #endif
 #define FRAME (RATE_HZ / 100)
 #define SILENCE 1e-3
-#define QUIETEST_DB 35.0   /* below its loudest frame, a word may be so quiet */
+#define QUIETEST_DB 35.0   /* an utterance's quietest frame, below its loudest one */
 #define ABOVE_NOISE_DB 8.0
-#define STANDS_OUT_DB 12.0 /* by less the loudest frame is no word */
-/* in frames: a longer pause ends a word; the longest word; what counts as a second one, behind a
-   pause, longer, and with more of the first one's energy */
+#define STANDS_OUT_DB 12.0 /* the loudest frame of an utterance, at least */
+/* In frames: a pause longer than GAP ends an utterance, which has at most LONGEST. Another sound
+   counts as a second utterance if it is behind a PAUSE, is longer than a CLICK, and has more than
+   SECOND_SHARE of the first one's energy. */
 #define GAP 25
 #define LONGEST 150
 #define PAUSE 18
 #define CLICK 15
 #define SECOND_SHARE 0.1
-#define ENDED 40 /* of silence, after which a word has ended */
-/* in samples: what stands around a word */
+#define ENDED 40 /* frames of silence, after which an utterance has ended */
+/* in samples: the sound that is kept before and after an utterance */
 #define BEFORE (RATE_HZ / 25)
 #define AFTER (RATE_HZ * 11 / 100)
 #define SHARP (RATE_HZ / 500) /* a click has half of its energy in it */
@@ -34,16 +42,18 @@
 #define SAY_ONE "Say one digit, with silence before and after it."
 
 static float recording[MAX_RECORDING]; /* full scale 1, mono */
-static int32_t first, stop;            /* the word's samples */
+static int32_t first, stop;            /* the utterance's samples */
 static int32_t n_quiet;                /* frames since something was loud */
 static double stands_out;              /* the loudest sound, dB above the noise */
-static const char *says;
+static const char *message;
 static double value;
 static double levels[MAX_RECORDING / FRAME], sorted[MAX_RECORDING / FRAME];
-static real word[BEFORE + LONGEST * FRAME + AFTER];
+static real utterance[BEFORE + LONGEST * FRAME + AFTER];
+/* an array of -1 elements, and so an error, if an utterance has more samples than the cochlea takes */
+typedef char utterance_fits[sizeof(utterance) / sizeof(real) <= MAX_SAMPLES ? 1 : -1];
 
 static int refuse(const char *why) {
-    says = why;
+    message = why;
     return 0;
 }
 
@@ -54,7 +64,7 @@ static double mean_of(int32_t n) {
     return sum / n;
 }
 
-/* The power of each frame where speech is, in decibels of full scale. */
+/* Compute the power of each frame in the band of speech, in decibels of full scale. */
 static void find_levels(int32_t n, double mean) {
     /* scipy.signal.butter(4, (100, 8000), "band", fs=48000, output="sos") */
     static const double sections[4][5] = {
@@ -87,9 +97,9 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of the parts between pauses, of loud frames, the one with most energy: its first frame, the one
-   behind its last. Returns how many have more than SECOND_SHARE of its energy, and last. */
-static int find_parts(int32_t frames, double loud, int32_t pause, int32_t *from, int32_t *to) {
+/* Find the piece between pauses that has the most energy in its loud frames: `from` is its first
+   frame, and `to` the one after its last. Returns how many pieces count as utterances. */
+static int find_pieces(int32_t frames, double loud, int32_t pause, int32_t *from, int32_t *to) {
     double most = 0;
     for (int is_counted = 0, n = 0;; is_counted = 1) {
         int32_t begin = -1, last = -1, length = 0;
@@ -114,7 +124,7 @@ static int find_parts(int32_t frames, double loud, int32_t pause, int32_t *from,
     }
 }
 
-static int word_find(int32_t n) {
+static int find_utterance(int32_t n) {
     int32_t frames = n / FRAME, from = 0, to = 0, other, n_clipped = 0;
     double mean = mean_of(n), loudest = 0, noise, loud, energy = 0;
     n_quiet = stands_out = 0;
@@ -139,19 +149,19 @@ static int word_find(int32_t n) {
     other = noise;
     noise = sorted[other] + (noise - other) * (sorted[other + 1] - sorted[other]);
     stands_out = loudest - noise;
-    if (frames > LONGEST && stands_out < STANDS_OUT_DB) /* a short one may be all word */
+    if (frames > LONGEST && stands_out < STANDS_OUT_DB) /* a shorter recording may have no noise */
         return refuse("No utterance is louder than the noise, or it doesn't end. " SAY_ONE);
     loud = fmax(loudest - QUIETEST_DB, noise + ABOVE_NOISE_DB);
-    if (loud > sorted[frames - 1]) /* a word from end to end, and always as loud */
+    if (loud > sorted[frames - 1]) /* it fills the recording, and is equally loud throughout */
         loud = sorted[0];
     while (n_quiet < frames && levels[frames - 1 - n_quiet] < loud)
         n_quiet++;
-    find_parts(frames, loud, GAP, &from, &to);
+    find_pieces(frames, loud, GAP, &from, &to);
     value = (to - from) / 100.0;
     if (to - from > LONGEST)
         return refuse("The sound is %.1f s long, too long for a digit. " SAY_ONE);
     first = from * FRAME, stop = to * FRAME;
-    value = find_parts(frames, loud, PAUSE, &from, &to);
+    value = find_pieces(frames, loud, PAUSE, &from, &to);
     if (value > 1)
         return refuse("There are %.0f utterances. " SAY_ONE);
     loudest = value = 0;
@@ -164,22 +174,22 @@ static int word_find(int32_t n) {
     }
     if (loudest > 0.5 * energy)
         return refuse("The sound is only a click. " SAY_ONE);
-    says = n_clipped > 1e-3 * (stop - first) ? CLIPPED : "";
+    message = n_clipped > 1e-3 * (stop - first) ? CLIPPED : "";
     return 1;
 }
 
-/* Whether all has been said, so that recording can end. */
-static int word_has_ended(int32_t n) {
-    int is_word = word_find(n);
-    return n_quiet >= ENDED && stands_out >= STANDS_OUT_DB && (is_word || strchr(says, '%'));
+/* Whether an utterance has ended, or what was said is refused, so that recording can end. */
+static int utterance_has_ended(int32_t n) {
+    int is_found = find_utterance(n);
+    return n_quiet >= ENDED && stands_out >= STANDS_OUT_DB && (is_found || strchr(message, '%'));
 }
 
-/* Returns the steps of the word in a recording of n samples, whose spikes cochlea_next() lists;
-   `state` is that of a SplitMix64 generator. */
-static int32_t word_encode(int32_t n, uint64_t state) {
+/* Encode the utterance in a recording of n samples. Returns its number of steps; cochlea_next()
+   lists its spikes. `state` is that of a SplitMix64 generator. */
+static int32_t encode_utterance(int32_t n, uint64_t state) {
     int32_t length, begin;
     double mean = mean_of(n), quietest = DBL_MAX;
-    if (!word_find(n))
+    if (!find_utterance(n))
         return 0;
     for (int32_t i = 0; i < n / FRAME; i++)
         quietest = fmin(quietest, levels[i]);
@@ -187,12 +197,12 @@ static int32_t word_encode(int32_t n, uint64_t state) {
     begin = first - BEFORE, length = stop + AFTER - begin;
     for (int32_t i = 0; i < length; i++) {
         if (begin + i >= 0 && begin + i < n) {
-            word[i] = recording[begin + i] - mean;
-        } else { /* it lacks some: noise, as loud as its quietest frame (Box and Muller 1958) */
+            utterance[i] = recording[begin + i] - mean;
+        } else { /* beyond the recording: noise as loud as its quietest frame (Box, Muller 1958) */
             double u = UNIFORM(mixed(~state + 2 * i * GOLDEN));
             double v = UNIFORM(mixed(~state + (2 * i + 1) * GOLDEN));
-            word[i] = quietest * sqrt(-2 * log(1 - u)) * cos(2 * PI * v);
+            utterance[i] = quietest * sqrt(-2 * log(1 - u)) * cos(2 * PI * v);
         }
     }
-    return cochlea_encode(word, length, state);
+    return cochlea_encode(utterance, length, state);
 }

@@ -1,9 +1,9 @@
-// Drives a core with sends.txt and prints a line a word: each class's count, and the answer. A line of
-// sends.txt is a kind, a millisecond and a unit: 0 a spike; 1 the end of a word; 2 an end after which only
+// Drives a core with sends.txt and prints a line for each utterance: each class's count, and the answer. A line of
+// sends.txt is a kind, a millisecond and a unit: 0 a spike; 1 the end of an utterance; 2 an end after which only
 // so many counts are fetched as its millisecond says; 3 a reset, so many cycles later. With +rough there are
 // pauses with garbage on what isn't valid, and counts are fetched at any time. loads.txt, where there
-// is one, is written first: memory, address, and a word in hex.
-module bench #(
+// is one, is written first: memory, address, and a memory word in hex.
+module rough #(
 `include "network.vh"
 );
     wire signed [31:0] out_score;
@@ -20,7 +20,8 @@ module bench #(
         .in_unit(in_unit), .in_ready(in_ready), .out_valid(out_valid), .out_last(out_last),
         .out_class(out_class), .out_score(out_score), .out_answer(out_answer),
         .out_ready(out_ready), .load_valid(load_valid), .load_memory(load_memory),
-        .load_address(load_address), .load_data(load_data), .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
+        .load_address(load_address), .load_data(load_data), .read_valid(1'b0), .read_data(), .is_idle(),
+        .mon_valid(), .mon_neuron(), .mon_spike(), .mon_mem());
     always #1 clk = ~clk;
 
     integer file, found, kind, ms, unit, i, late, n_fetched;

@@ -1,0 +1,177 @@
+"""Compute in integers how confident a circuit is of its answer, and whether it abstains.
+
+The confidence of a network of floats is the answer's share in the softmax of the class scores. For
+a circuit it is computed from the integer scores with two tables of e^-x: one for the whole part of
+x, the other for its fraction. `reference.c` does so with ``-DACCEPT``, `board.py` does so with the
+core's scores, and the demo page shows it. The threshold comes from the pretrained network's file.
+An exported folder has it in ``confidence.h``.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from shd_circuit.configure import OWNER
+from shd_circuit.integer import IntegerNetwork
+from shd_circuit.quantize import score_units
+from shd_helpers.network import Quantization
+from shd_helpers.study.pretrained import TrainedNetwork
+
+ONE = 1 << 15  # the integer for 1 in the tables
+STEPS = 256  # from a whole number of the exponent to the next
+LARGEST = 16  # from this exponent on, e^-x counts as 0
+FACTOR_SHIFT = 24
+COARSE = np.round(ONE * np.exp(-np.arange(LARGEST))).astype(np.int64)
+FINE = np.round(ONE * np.exp(-np.arange(STEPS) / STEPS)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Decide which answers of a circuit are accepted.
+
+    Parameters
+    ----------
+    factor : int
+        A difference of two scores, times `factor` and divided by 2^24, is the exponent in units of
+        1/256.
+    limit : int
+        The largest `total` at which an answer is accepted: 2^15 divided by the confidence
+        threshold.
+    """
+
+    factor: int
+    limit: int
+
+    @property
+    def threshold(self) -> float:
+        """Return the confidence from which an answer is accepted; infinity if none is."""
+        return ONE / self.limit if self.limit else np.inf
+
+    def total(self, scores: np.ndarray) -> int:
+        """Add up e^-x over all classes, where x is the distance from the highest score.
+
+        Parameters
+        ----------
+        scores : ndarray
+            Integer score of each class, shape (classes,).
+
+        Returns
+        -------
+        int
+            The sum in units of 2^-15. Its inverse is the confidence.
+        """
+        total = 0
+        for score in scores.tolist():
+            exponent = (int(scores.max()) - score) * self.factor >> FACTOR_SHIFT
+            if exponent < LARGEST * STEPS:
+                coarse = int(COARSE[exponent // STEPS])
+                fine = int(FINE[exponent % STEPS])
+                total += coarse * fine // ONE
+        return total
+
+    def per_mille(self, scores: np.ndarray) -> int:
+        """Return the confidence of the answer, in thousandths.
+
+        Parameters
+        ----------
+        scores : ndarray
+            Integer score of each class, shape (classes,).
+
+        Returns
+        -------
+        int
+            0 to 1000.
+        """
+        return 1000 * ONE // self.total(scores)
+
+    def accepts(self, scores: np.ndarray) -> bool:
+        """Check whether the confidence reaches the threshold.
+
+        Parameters
+        ----------
+        scores : ndarray
+            Integer score of each class, shape (classes,).
+
+        Returns
+        -------
+        bool
+            False if the circuit abstains.
+        """
+        return self.total(scores) <= self.limit
+
+    def header(self) -> str:
+        """Write `confidence.h`, which `reference.c` includes with ``-DACCEPT``.
+
+        Returns
+        -------
+        str
+            The factor, the limit, and the tables.
+        """
+        lines = [
+            f"/* {OWNER}",
+            "   SPDX-License-Identifier: MIT",
+            "   How confident an answer is, and when it is accepted: see README.md. */",
+            f"#define CONFIDENCE_FACTOR {self.factor}",
+            f"#define CONFIDENCE_LIMIT {self.limit}",
+        ]
+        for name, table in (("coarse", COARSE), ("fine", FINE)):
+            numbers = ", ".join(map(str, table.tolist()))
+            lines.append(f"static const uint32_t {name}[{len(table)}] = {{{numbers}}};")
+        return "\n".join(lines) + "\n"
+
+
+def confidence_of(
+    trained: TrainedNetwork, quantization: Quantization, circuit: IntegerNetwork
+) -> Confidence | None:
+    """Convert a network's confidence threshold for the integer scores of its circuit.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network of floats, whose file may have a threshold.
+    quantization : Quantization
+        The circuit's bit widths.
+    circuit : IntegerNetwork
+        The circuit of this network.
+
+    Returns
+    -------
+    Confidence or None
+        None if the network has no threshold.
+    """
+    threshold = trained.about.get("confidence_threshold")
+    if threshold is None:
+        return None
+    factor = STEPS * (1 << FACTOR_SHIFT) / score_units(trained.network, quantization, circuit)
+    # The sum is at most `ONE` for each class, so a threshold near 0 needs no larger limit.
+    largest = ONE * circuit.sizes[-1]
+    limit = int(min(ONE / threshold, largest)) if threshold > 0 else largest
+    return Confidence(factor=round(factor), limit=limit)
+
+
+def confidence_from(text: str) -> Confidence:
+    """Read a confidence threshold from the text of a ``confidence.h``.
+
+    Parameters
+    ----------
+    text : str
+        As `Confidence.header` writes it.
+
+    Returns
+    -------
+    Confidence
+        Its threshold.
+
+    Raises
+    ------
+    ValueError
+        If the text isn't one that `Confidence.header` writes.
+    """
+    numbers = re.findall(r"#define CONFIDENCE_\w+ (\d+)\n", text)
+    if len(numbers) != 2:
+        raise ValueError("it has no factor and limit")
+    confidence = Confidence(factor=int(numbers[0]), limit=int(numbers[1]))
+    if confidence.header() != text:
+        raise ValueError("its tables or its comment were changed")
+    return confidence

@@ -1,0 +1,172 @@
+"""The circuit's confidence: in C, in Python and beside a board's answer the same decisions."""
+
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from circuits import needs_gcc
+from shd_circuit.board import BoardError
+from shd_circuit.board import Confidence as OfBoard
+from shd_circuit.confidence import confidence_of
+from shd_circuit.folder import ExportError, read_circuit, read_confidence, read_vectors
+from shd_circuit.quantize import circuit_of, score_units
+from shd_circuit.sources import Utterance, events_text
+
+from scripts.non_digits import CIRCUIT, SOUNDS, TABLE, measure, recording
+from shd_helpers.data.shd_file import LANGUAGES
+from shd_helpers.network import Quantization
+from shd_helpers.paths import ROOT
+from shd_helpers.study import load_pretrained
+from tests import RESULTS
+
+FOLDER = RESULTS / "circuit"
+SOUND = ROOT / "circuit" / "shd_circuit" / "sound"
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The network of the committed folder, and its bits."""
+    return load_pretrained("small").speaking("english"), Quantization.named("5-8-16 product")
+
+
+def disturbed(utterances, n):
+    """Return n utterances: these with ever fewer of their spikes, and ever more at random."""
+    rng = np.random.default_rng(0)
+    changed = []
+    for i in range(n):
+        utterance = utterances[i % len(utterances)]
+        kept = rng.random(len(utterance.units)) < rng.uniform(0.1, 1)
+        n_new = int(rng.uniform(0, 0.5) * len(kept))
+        milliseconds = np.concatenate([utterance.milliseconds[kept], rng.integers(0, 900, n_new)])
+        units = np.concatenate([utterance.units[kept], rng.integers(0, 700, n_new)])
+        order = np.argsort(milliseconds, kind="stable")
+        changed.append(Utterance(milliseconds[order], units[order], utterance.label))
+    return changed
+
+
+def test_the_committed_threshold_is_that_of_the_network_s_file(trained):
+    network, bits = trained
+    confidence = confidence_of(network, bits, circuit_of(network, bits))
+    assert (FOLDER / "confidence.h").read_text() == confidence.header()
+    assert read_confidence(FOLDER) == confidence
+    assert confidence.threshold == pytest.approx(network.about["confidence_threshold"], abs=1e-4)
+
+
+@pytest.mark.parametrize(("threshold", "n_accepted"), [(np.inf, 0), (1.0, 1), (1e-6, 3), (0.0, 3)])
+def test_thresholds_at_the_limits_accept_nothing_or_everything(trained, threshold, n_accepted):
+    network, bits = trained
+    network = network._replace(about=network.about | {"confidence_threshold": threshold})
+    confidence = confidence_of(network, bits, circuit_of(network, bits))
+    sure = np.array([1 << 29] + 9 * [0])
+    doubtful = np.array([3_000_000] + 9 * [2_900_000])
+    tie = np.zeros(10, int)
+    accepted = [confidence.accepts(scores) for scores in (sure, doubtful, tie)]
+    assert accepted.count(True) == n_accepted
+    assert confidence.per_mille(sure) == 1000
+    assert confidence.per_mille(tie) == 100
+
+
+def test_a_network_without_a_threshold_has_no_confidence(trained):
+    network, bits = trained
+    about = {name: value for name, value in network.about.items() if name != "confidence_threshold"}
+    bare = network._replace(about=about)
+    assert confidence_of(bare, bits, circuit_of(bare, bits)) is None
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Compile the program that finds an utterance, and the reference that prints confidences."""
+    folder = tmp_path_factory.mktemp("programs")
+    for source, options in ((SOUND / "hear.c", ["-O3"]), (FOLDER / "reference.c", ["-DACCEPT"])):
+        command = ["gcc", "-std=c99", "-O2", *options, source, "-lm", "-o", folder / source.stem]
+        subprocess.run(command, check=True)
+    return folder
+
+
+def of_c(folder, spikes):
+    """Return the scores, and confidence and decision, that the C reference prints of each."""
+    ended = subprocess.run([folder / "reference"], input=spikes, capture_output=True, text=True)
+    lines = [[int(n) for n in line.split()] for line in ended.stdout.splitlines()]
+    return [line[1:-2] for line in lines], [line[-2:] for line in lines]
+
+
+@needs_gcc
+@pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_c_python_and_board_decide_alike_and_as_the_softmax_of_floats(trained, programs, n):
+    """On utterances from clear ones to noise."""
+    network, bits = trained
+    circuit = read_circuit(FOLDER)
+    confidence = read_confidence(FOLDER)
+    utterances = disturbed(read_vectors(FOLDER), n)
+    scores = np.array([circuit.run(*utterance.spikes).scores for utterance in utterances])
+    scores_of_c, found = of_c(programs, events_text(utterances))
+    of_board = OfBoard(FOLDER)
+    assert scores_of_c == scores.tolist()
+    assert found == [of_board.of(row.tolist()) for row in scores]
+    assert found == [[confidence.per_mille(row), confidence.accepts(row)] for row in scores]
+    per_mille, accepted = np.array(found).T
+    logits = scores / score_units(network.network, bits, circuit)
+    in_floats = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
+    assert np.abs(in_floats - per_mille / 1000).max() < 0.005
+    threshold = network.about["confidence_threshold"]
+    is_clear = np.abs(in_floats - threshold) > 0.005
+    assert (accepted == (in_floats >= threshold))[is_clear].all()
+    assert n / 10 < accepted.sum() < n * 9 / 10
+
+
+def non_digits():
+    """Return the committed outcomes of sounds that are no digit."""
+    return pd.read_csv(RESULTS / TABLE)
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    "names", [["buzz", "clicks"], pytest.param(list(SOUNDS), marks=pytest.mark.slow)]
+)
+def test_from_sound_to_decision_c_and_board_agree_with_python_on_what_is_no_digit(programs, names):
+    rows = non_digits()[lambda table: table.network == CIRCUIT].set_index("sound")
+    of_board = OfBoard(FOLDER)
+    for name in names:
+        wave = recording(name).astype(np.float32)
+        command = [programs / "hear"]
+        found = subprocess.run(command, input=wave.tobytes(), capture_output=True, check=True)
+        (scores,), (decision,) = of_c(programs, found.stdout.decode())
+        assert decision == of_board.of(scores)
+        outcome = "accepted" if decision[1] else "abstains"
+        digit = LANGUAGES["english"][int(np.argmax(scores))]
+        row = rows.loc[name]
+        assert (digit, outcome) == (row.digit, row.outcome)
+        assert decision[0] == pytest.approx(1000 * row.confidence, abs=0.5)
+
+
+@pytest.mark.slow
+def test_the_outcomes_of_sounds_that_are_no_digit_are_measured_again():
+    table = measure()
+    assert table.to_csv(index=False) == (RESULTS / TABLE).read_text()
+
+
+def test_the_document_lists_which_sounds_are_accepted():
+    document = (ROOT / "circuit" / "README.md").read_text()
+    buzz = non_digits().set_index(["network", "sound"]).loc[CIRCUIT, "buzz"]
+    per_mille = round(1000 * buzz.confidence)
+    assert (buzz.digit, buzz.outcome) == ("eight", "abstains")
+    assert f"the line `8 ... {per_mille} 0` says that eight" in document
+    assert f"the confidence is {per_mille / 10:.1f} %" in document
+    for network, rows in non_digits().groupby("network"):
+        accepted = rows[rows.outcome == "accepted"]
+        listed = ", ".join(f"{row.sound} ({row.digit})" for row in accepted.itertuples())
+        name = "`results/circuit`" if network == CIRCUIT else f"*{network}*"
+        assert f"| {name} | {len(rows) - len(accepted)} of {len(rows)} | {listed} |" in document
+
+
+def test_a_folder_without_a_threshold_is_named():
+    with pytest.raises(BoardError, match=r"confidence\.h: has no threshold.*--accept"):
+        OfBoard(RESULTS / "circuit_study")
+
+
+@pytest.mark.parametrize("damage", ["", "no threshold", "#define CONFIDENCE_LIMIT 1\n"])
+def test_a_damaged_threshold_is_named(tmp_path, damage):
+    (tmp_path / "confidence.h").write_text(damage)
+    with pytest.raises(ExportError, match=r"confidence\.h: .*make export"):
+        read_confidence(tmp_path)

@@ -1,0 +1,472 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The SHD downsizing study authors
+# SPDX-License-Identifier: MIT
+"""Speak to a board over its serial port: load the weights, send utterances, print the answers.
+
+Needs Python 3.8 or newer and nothing else. `shd_top.v` is the other end, and explains the messages.
+Answers are printed as `reference.c` prints them, so that they can be compared with `expected.txt`.
+An exported folder has a copy of this file, and of `configure.py`, which it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import select
+import struct
+import sys
+import termios
+import time
+import tty
+import zlib
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+try:
+    from shd_circuit import configure
+except ImportError:  # a copy in an exported folder
+    import configure  # type: ignore[no-redef, import-not-found]
+
+# flags that the board sends with an answer
+LATE = 1  # a spike came after one of a later millisecond
+OVERRUN = 2  # the board's buffer was full, and a spike is lost
+QUIET_S = 0.3  # after so long without a byte the board drops a message that wasn't completed
+
+
+class BoardError(ValueError):
+    """What keeps a board from being used; the message names it, or the file, and the remedy."""
+
+
+class Board:
+    """A serial port with the circuit behind it.
+
+    Parameters
+    ----------
+    port : str
+        Such as ``/dev/ttyUSB1``.
+    baud : int
+        Bits in a second, as the board was built for.
+    wait_s : float
+        How many seconds an answer may take, and how long the board may take no bytes.
+
+    Attributes
+    ----------
+    lanes : int
+        Neurons that the board sums in parallel.
+    word_bytes : int
+        Bytes of a memory word in a message.
+    sizes : tuple of int
+        Numbers of inputs, hidden neurons and classes that it was built for.
+
+    Raises
+    ------
+    BoardError
+        If the port can't be opened, or nothing answers; so do the methods, also if the board is
+        unplugged or takes no more bytes.
+    """
+
+    def __init__(self, port: str, baud: int = 1_000_000, wait_s: float = 5.0) -> None:
+        if not 0 < wait_s < math.inf:
+            raise BoardError(f"--wait {wait_s:g}: must be seconds above 0, and finite")
+        self.port = port
+        self.wait_s = wait_s
+        try:
+            # a write must not wait for ever: see `_send`
+            self._file = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            tty.setraw(self._file)
+            settings = termios.tcgetattr(self._file)
+            speed = getattr(termios, f"B{baud}")
+            settings[4] = speed  # to the board
+            settings[5] = speed  # from the board
+            termios.tcsetattr(self._file, termios.TCSANOW, settings)
+        except (OSError, termios.error, AttributeError) as error:
+            raise BoardError(f"{port}: can't be opened with {baud} baud ({error})") from error
+        try:
+            time.sleep(QUIET_S)  # what another program or noise has begun is dropped
+            termios.tcflush(self._file, termios.TCIFLUSH)
+            about = self._ask(b"I", b"i", 7)
+        except termios.error as error:
+            self.close()
+            raise self._gone(error) from error
+        except BoardError:
+            self.close()
+            raise
+        self.lanes, self.word_bytes, *sizes = struct.unpack("<BBHHB", about)
+        self.sizes = tuple(sizes)
+        if self.lanes < 1:
+            self.close()
+            raise BoardError(f"{port}: the board says that it has {self.lanes} lanes. Reset it.")
+
+    def close(self) -> None:
+        """Close the port."""
+        os.close(self._file)
+
+    def restart(self) -> None:
+        """Let the board forget a begun utterance and its flags. What is loaded stays."""
+        self._send(b"X")
+
+    def memory_words(self, folder: Path) -> dict[str, list[int]]:
+        """Return the content of the core's memories, packed for the board's lanes.
+
+        Parameters
+        ----------
+        folder : Path
+            An exported folder. Its network has the sizes that the board was built for.
+
+        Returns
+        -------
+        dict of str to list of int
+            Memory words by the names in `configure.MEMORIES`.
+
+        Raises
+        ------
+        BoardError
+            If the network has other sizes, or a file can't be read or has other numbers.
+        """
+        try:
+            given = configure.parameters_of(folder)
+            sizes = (given["N_DELAYS"] * given["N_UNITS"], given["N_HIDDEN"], given["N_CLASSES"])
+            if sizes != self.sizes:
+                raise BoardError(f"{folder}: a network of {sizes}; the board is for {self.sizes}")
+            lane_bits = given["LOAD_BITS"]
+            if self.lanes * lane_bits > 8 * self.word_bytes:
+                raise BoardError(
+                    f"{folder}: {self.lanes} lanes of {lane_bits} bits; the board's memory words "
+                    f"have {8 * self.word_bytes}. Build the board of this folder."
+                )
+            texts = configure.repack(folder, self.lanes)
+        except KeyError as error:
+            raise BoardError(f"{folder}: network.vh has no {error}. Export it again.") from error
+        except BoardError:
+            raise
+        except OSError as error:
+            raise BoardError(f"{folder}: {error}. Is it an exported folder?") from error
+        except ValueError as error:
+            raise BoardError(f"{folder}: {error}, or build the board with other lanes") from error
+        words = {}
+        for name in configure.MEMORIES:
+            words[name] = [int(digits, 16) for digits in texts[f"{name}.mem"].split()]
+            bits = self.lanes * (1 if name == "mask" else given[f"{name.upper()}_BITS"])
+            if any(word >> bits for word in words[name]):
+                raise BoardError(f"{folder / name}.mem: a number has more bits than its memory")
+        return words
+
+    def load(self, folder: Path) -> None:
+        """Write a folder's integers into the core's memories, and check that they are there.
+
+        Parameters
+        ----------
+        folder : Path
+            As for `memory_words`.
+
+        Raises
+        ------
+        BoardError
+            As `memory_words` and `check`.
+        """
+        for name, words in self.memory_words(folder).items():
+            for address, word in enumerate(words):
+                self.write(name, address, word)
+        self.check(folder)
+
+    def check(self, folder: Path) -> None:
+        """Compare the core's memories with a folder's, by checksums that the board computes.
+
+        Parameters
+        ----------
+        folder : Path
+            As for `memory_words`.
+
+        Raises
+        ------
+        BoardError
+            If they differ; the message names the memories.
+        """
+        wrong = []
+        for name, words in self.memory_words(folder).items():
+            content = b"".join(word.to_bytes(self.word_bytes, "little") for word in words)
+            if self.checksum(name, len(words)) != zlib.crc32(content):
+                wrong.append(name)
+        if wrong:
+            raise BoardError(
+                f"{self.port}: {', '.join(wrong)} on the board isn't {folder}'s. Load it again "
+                "(without --keep). If that doesn't help, the board was built without WRITABLE, or "
+                "the line or a memory is faulty."
+            )
+
+    def write(self, memory: str, address: int, word: int) -> None:
+        """Write a memory word.
+
+        Parameters
+        ----------
+        memory : str
+            One of `configure.MEMORIES`.
+        address : int
+            Where, as the README's memory maps have it.
+        word : int
+            The numbers of all lanes, the first lane's in the lowest bits.
+        """
+        message = bytes([ord("L"), configure.MEMORIES.index(memory)])
+        message += address.to_bytes(3, "little")
+        message += word.to_bytes(self.word_bytes, "little")
+        self._send(message)
+
+    def checksum(self, memory: str, n_words: int) -> int:
+        """Let the board read a memory, and return the checksum.
+
+        Parameters
+        ----------
+        memory : str
+            One of `configure.MEMORIES`.
+        n_words : int
+            Memory words that are read, from address 0 on.
+
+        Returns
+        -------
+        int
+            The CRC-32, as zlib computes it, of these words as `write` sends them.
+        """
+        question = bytes([ord("C"), configure.MEMORIES.index(memory)])
+        (found,) = struct.unpack("<I", self._ask(question + n_words.to_bytes(3, "little"), b"c", 4))
+        return found
+
+    def classify(
+        self, spikes: Iterable[tuple[int, int]], real_time: bool = False
+    ) -> tuple[int, list[int], int]:
+        """Send an utterance, and return the answer.
+
+        Parameters
+        ----------
+        spikes : iterable of (int, int)
+            Of each spike its millisecond, ascending, and its unit.
+        real_time : bool
+            Send each spike at its time, and let the board's clock tell the millisecond. Otherwise
+            the millisecond is sent with the spike.
+
+        Returns
+        -------
+        answer : int
+            The class.
+        scores : list of int
+            Of each class: its spikes, or the sum of its membranes.
+        flags : int
+            `LATE` and `OVERRUN`.
+
+        Raises
+        ------
+        BoardError
+            If no answer comes.
+        """
+        if real_time:
+            self._send_in_real_time(spikes)
+        else:
+            # later milliseconds don't fit into two bytes, and are after every window
+            self._send(
+                b"".join(struct.pack("<cHH", b"t", min(ms, 0xFFFF), unit) for ms, unit in spikes)
+            )
+        self._send(b"E")
+        if (letter := self._read(1)) != b"M":
+            raise BoardError(f"{self.port}: {letter!r} came, no answer; reset the board")
+        n_classes = self.sizes[2]
+        answer_format = f"<{n_classes}iBB"
+        message = self._read(struct.calcsize(answer_format))
+        *scores, answer, flags = struct.unpack(answer_format, message)
+        return answer, scores, flags
+
+    def _send_in_real_time(self, spikes: Iterable[tuple[int, int]]) -> None:
+        """Start the board's clock, and send each spike's unit when its millisecond begins."""
+        self._send(b"S")
+        start = time.monotonic()
+        for ms, unit in spikes:
+            time.sleep(max(0.0, start + ms / 1000 - time.monotonic()))
+            self._send(struct.pack("<cH", b"e", unit))
+
+    def flags(self) -> int:
+        """Ask for the flags, and clear them on the board.
+
+        Returns
+        -------
+        int
+            `LATE` and `OVERRUN`.
+        """
+        return self._ask(b"?", b"s", 1)[0]
+
+    def _ask(self, question: bytes, letter: bytes, n_bytes: int) -> bytes:
+        """Send a question, and return the bytes that follow the letter of its answer."""
+        self._send(question)
+        first = self._read(1)
+        if first != letter:
+            raise BoardError(f"{self.port}: {first!r} came instead of {letter!r}; reset the board")
+        return self._read(n_bytes)
+
+    def _send(self, message: bytes) -> None:
+        """Write a message; BoardError, if the board takes none of its bytes for `wait_s`."""
+        while message:
+            _, is_ready, _ = select.select([], [self._file], [], self.wait_s)
+            if not is_ready:
+                raise BoardError(
+                    f"{self.port}: the board takes no bytes for {self.wait_s:g} s. Reset the "
+                    "board, and check that it was built for this baud rate."
+                )
+            try:
+                message = message[os.write(self._file, message) :]
+            except BlockingIOError:  # less room than there seemed to be
+                continue
+            except OSError as error:
+                raise self._gone(error) from error
+
+    def _read(self, n_bytes: int) -> bytes:
+        """Read an answer; BoardError, if it isn't complete within `wait_s`."""
+        answer = b""
+        end = time.monotonic() + self.wait_s
+        while len(answer) < n_bytes:
+            left_s = max(0.0, end - time.monotonic())
+            is_ready, _, _ = select.select([self._file], [], [], left_s)
+            if not is_ready:
+                raise BoardError(f"{self.port}: no answer within {self.wait_s:g} s")
+            try:
+                new_bytes = os.read(self._file, n_bytes - len(answer))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._gone(error) from error
+            if not new_bytes:  # a line that was cut ends as a file does
+                raise self._gone("end of the line")
+            answer += new_bytes
+        return answer
+
+    def _gone(self, why: object) -> BoardError:
+        """Return the error of a board that was unplugged."""
+        return BoardError(
+            f"{self.port}: the board is gone ({why}). Plug it in and start again: what was loaded "
+            "may be lost."
+        )
+
+
+class Confidence:
+    """How confident an answer is, and whether that is enough: as `reference.c` with ``-DACCEPT``.
+
+    Parameters
+    ----------
+    folder : Path
+        An exported folder with ``confidence.h``.
+
+    Raises
+    ------
+    BoardError
+        If there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "confidence.h"
+        try:
+            text = path.read_text(encoding="utf-8")
+            self.factor, self.limit = map(int, re.findall(r"#define CONFIDENCE_\w+ (\d+)", text))
+            tables = re.findall(r"\[\d+\] = \{(.*?)\}", text)
+            self.coarse, self.fine = ([int(n) for n in table.split(",")] for table in tables)
+        except (OSError, ValueError) as error:
+            raise BoardError(f"{path}: has no threshold ({error}). Leave out --accept.") from error
+
+    def of(self, scores: Sequence[int]) -> list[int]:
+        """Return the confidence of an answer in thousandths, and 1 if it is accepted, else 0.
+
+        Parameters
+        ----------
+        scores : sequence of int
+            Of each class.
+
+        Returns
+        -------
+        list of int
+            Both numbers.
+        """
+        total = 0
+        for score in scores:
+            exponent = (max(scores) - score) * self.factor >> 24
+            if exponent >> 8 < len(self.coarse):
+                total += self.coarse[exponent >> 8] * self.fine[exponent & 255] >> 15
+        return [1000 * 32768 // total, int(total <= self.limit)]
+
+
+def read_spikes(path: Path) -> list[list[tuple[int, int]]]:
+    """Read a file such as ``vectors.txt``.
+
+    Parameters
+    ----------
+    path : Path
+        With a line for each spike, and an empty line after each utterance.
+
+    Returns
+    -------
+    list of list of (int, int)
+        Of each utterance its spikes: millisecond and unit.
+
+    Raises
+    ------
+    BoardError
+        If the file can't be read.
+    """
+    utterances = []
+    spikes = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line:
+                milliseconds, unit = map(int, line.split())
+                spikes.append((milliseconds, unit))
+            else:
+                utterances.append(spikes)
+                spikes = []
+    except (OSError, ValueError) as error:
+        raise BoardError(f"{path}: can't be read as spikes ({error})") from error
+    return utterances
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Load a folder's network into a board, and print what it answers to utterances.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Of the command line; those that this process was started with if there are none.
+    """
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("port", help="the serial port, such as /dev/ttyUSB1")
+    parser.add_argument("vectors", type=Path, help="utterances, in an exported folder")
+    parser.add_argument("--baud", type=int, default=1_000_000, help="bits in a second (1000000)")
+    parser.add_argument("--wait", type=float, default=5.0, help="seconds for an answer (5)")
+    parser.add_argument("--keep", action="store_true", help="check what is loaded, but don't load")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="print the confidence, too, in thousandths, and 1 if it is enough",
+    )
+    parser.add_argument("--real-time", action="store_true", help="send each spike at its time")
+    given = parser.parse_args(arguments)
+    try:
+        utterances = read_spikes(given.vectors)
+        confidence = Confidence(given.vectors.parent) if given.accept else None
+        with closing(Board(given.port, given.baud, given.wait)) as board:
+            board.restart()
+            if given.keep:
+                board.check(given.vectors.parent)
+            else:
+                board.load(given.vectors.parent)
+            for spikes in utterances:
+                answer, scores, flags = board.classify(spikes, given.real_time)
+                columns = [answer, *scores]
+                if confidence is not None:
+                    columns += confidence.of(scores)
+                print(*columns, flush=True)
+                if flags & LATE:
+                    print("late", file=sys.stderr)
+                if flags & OVERRUN:
+                    print("overrun: spikes are lost", file=sys.stderr)
+    except BoardError as error:
+        sys.exit(f"\nThe board was not used.\n{error}")
+
+
+if __name__ == "__main__":
+    main()
