@@ -20,7 +20,7 @@ def test_locate_finds_one_pair(tmp_path):
     assert datasets.dataset_name((train, test)) == "x"
     assert [datasets.speaker_name(name, 2) for name in ("spoken", "x")] == ["C", "2"]
     (tmp_path / "y_test.h5").touch()
-    with pytest.raises(DatasetError, match=r"2 pairs.*: x, y; keep one"):
+    with pytest.raises(DatasetError, match=r"2 pairs.*: x, y\. Keep one"):
         datasets.locate(str(tmp_path))
     for name in ("x_test.h5", "y_test.h5"):
         (tmp_path / name).unlink()

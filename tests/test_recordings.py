@@ -141,8 +141,8 @@ def test_clipped_recording_is_encoded_with_a_warning(folder, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"test_speakers": ["zoe"]}, "name at least one of the speakers ann, bob"),
-        ({"test_speakers": []}, "name at least one of the speakers ann, bob"),
+        ({"test_speakers": ["zoe"]}, "Name at least one of the speakers ann, bob"),
+        ({"test_speakers": []}, "Name at least one of the speakers ann, bob"),
         ({"test_speakers": ["ann", "bob"]}, "leave at least one for training"),
     ],
 )

@@ -106,7 +106,7 @@ def test_training_that_diverges_ends_with_the_epoch_and_the_cause(toy):
     net = spiking_network((toy.n_units, 32, 10), 0.9, "sigmoid", 1e4, generator)
     config = TrainConfig(epochs=2, batch_size=60, lr=0.5)
     seen = []
-    with pytest.raises(ValueError, match=r"epoch 1: .*finite.* lr 0\.5 is too large, or slope"):
+    with pytest.raises(ValueError, match=r"epoch 1: .*finite.* lr 0\.5, is too large"):
         fit(
             net, toy, toy, config, generator,
             options=TrainOptions(engine="snntorch"), on_epoch=lambda *args: seen.append(args),
