@@ -131,10 +131,11 @@ def test_the_first_screen():
     assert not verdict(unseen) and not verdict(best)
     assert verdict(seen) and verdict(larger)
     for part in (
-        f"falls by {loss(FINAL)} percentage points, to {means[SMALL]:.1f} % (*shown*: ten speak",
+        f"falls by {loss(FINAL)} percentage points, to {means[SMALL]:.1f} % "
+        "([shown](docs/glossary.md#shown-and-undecided): ten speakers, five seeds).",
         "For speakers in the training set, we could not tell whether it falls.",
         f"an ensemble is {points(best, sign='')} percentage points more accurate for "
-        "[six unseen speakers](docs/results.md#speakers-4-and-5) (*shown*: three seeds).",
+        "[six unseen speakers](docs/results.md#speakers-4-and-5) (shown: three seeds).",
         "We could not tell whether downsizing costs a better network any accuracy.",
     ):
         assert part in README, part
@@ -240,11 +241,11 @@ def test_one_network_for_everybodys_voice():
         f"{six['study']:.1f} %. The difference is {told('reference', 'study')} "
         f"(adjusted p {primary.p_holm['reference', 'study']:.3f}).",
         f"twelve speakers it reaches {twelve['reference']:.1f} %, and {worst['reference']:.0f} % f",
-        f"network without spikes is {told('reference', 'no spikes')}",
-        f"difference to the small network is {told('reference', 'small')}",
+        f"difference from a network without spikes is {told('reference', 'no spikes')}",
+        f"difference from the small network is {told('reference', 'small')}",
         f"and {acs('small'):.1f} times the accumulates",
-        "We could not tell whether it loses accuracy. The difference between 183 x 333 and "
-        "700 x 1000 is "
+        "We could not tell whether downsizing costs this network accuracy. The difference between "
+        "183 x 333 and 700 x 1000 is "
         f"{points(larger, '+')} percentage points with three seeds, *undecided*. A "
         f"loss above {larger.excluded_loss:.1f} percentage points is excluded",
         f"two seeds, the difference is {points(as_planned, '+')} percentage points, *undecided*.",
@@ -336,7 +337,9 @@ def test_other_microphones():
     words = pd.read_csv(RESULTS / "other_microphones.csv")
     words["right"] = 100.0 * (words.label == words.predicted)
     right = words.groupby("network").right.mean()
-    heard = f"right for {right['reference']:.0f} %, the small network for {right['small']:.0f} %"
+    heard = (
+        f"{right['reference']:.0f} % of them correctly, the small network {right['small']:.0f} %"
+    )
     assert heard in RESULTS_PAGE
     study = words[words.network.str.startswith("study_")]
     by = study.groupby(["speaker", "network"]).right.mean().unstack()

@@ -135,8 +135,8 @@ def phrases(measured):
         "lanes": f"both circuits need {enough_lanes(measured)}.",
         "cycles": f"two counted utterances take {two / 1e3:.0f} k cycles in `circuit`, the mean "
         f"of all twenty is {mean / 1e3:.0f} k",
-        "accuracy and loss": f"`hd`: {unseen:.1f} % (circuits of its recipe, six speakers each "
-        f"left out of training, three seeds); these bits cost {loss:.2f} ± {half:.2f} percentage "
+        "accuracy and loss": f"`hd`: {unseen:.1f} % (circuits of its recipe, six held-out "
+        f"speakers, three seeds); these bits cost {loss:.2f} ± {half:.2f} percentage "
         "points (twelve speakers, three seeds), *undecided*",
         "size": f"| UP5K: {logic_cells:,g} logic cells, 30 block and 3 single-port RAMs |",
         "answer": f"| {answer_us:.0f} µs after its end, at 12 MHz (core alone) |",

@@ -151,7 +151,7 @@ def test_the_document_lists_which_sounds_are_accepted():
     buzz = non_digits().set_index(["network", "sound"]).loc[CIRCUIT, "buzz"]
     per_mille = round(1000 * buzz.confidence)
     assert (buzz.digit, buzz.outcome) == ("eight", "abstains")
-    assert f"the line `8 ... {per_mille} 0` says that eight" in document
+    assert f"the line `8 ... {per_mille} 0` means that eight" in document
     assert f"the confidence is {per_mille / 10:.1f} %" in document
     for network, rows in non_digits().groupby("network"):
         accepted = rows[rows.outcome == "accepted"]

@@ -226,7 +226,7 @@ def utterances(
     """
     everything = np.arange(len(events))
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
-    colors = {"spoken word": "C0", "other word, ahead": "C1"}
+    colors = {"spoken class": "C0", "other class, highest": "C1"}
     size = events.n_units, events.n_steps
     playback = Playback(network, size, events.class_names, step_ms, colors)
     title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
