@@ -303,7 +303,7 @@ def network(trained: TrainedNetwork, scores: np.ndarray) -> Figure:
         n_parameters += n_in * n_out + n_out
         weights = f"{n_in} x {n_out} = {n_in * n_out:,} weights"
         _text(axis, x, 0.3, f"{weights}\n+ {n_out} biases")
-    _text(axis, 11.0, 0.3, f"{n_parameters:,} numbers\nare learned")
+    _text(axis, 11.0, 0.3, f"{n_parameters:,} parameters\nare learned")
     _draw_votes(axis, columns[-1], trained.class_names, scores)
     return figure
 
