@@ -28,7 +28,7 @@ from shd_helpers.study.pretrained import TrainedNetwork
 WORD = "seven"
 VOICE = "en-us+m3"
 NETWORK = "study_0"
-SOURCE = f"data: the word {WORD} by eSpeak NG, {VOICE}"
+SOURCE = f"data: the digit {WORD} by eSpeak NG, {VOICE}"
 SOURCE_AND_NETWORK = f"{SOURCE}; network {NETWORK}, which learned from people (hd)"
 Point = tuple[float, float]
 LINE: dict[str, Any] = {"linestyle": "-", "linewidth": 1.6}

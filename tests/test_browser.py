@@ -178,7 +178,7 @@ def test_01_downsizing(lab, browser):
         if SCREENSHOTS:  # the toy data can't be heard
             assert page.page.evaluate("document.querySelector('audio').duration") > 0.2
         page.look("explorer_01")
-        page.choose("word", "seven", "seven")
+        page.choose("label", "seven", "seven")
         speaker = "C" if SCREENSHOTS else "2"  # synthetic voices have letters
         page.choose("speaker", speaker, f"speaker {speaker}")
         for label in ("first_unit", "pool_units", "pool_steps"):
@@ -281,7 +281,7 @@ def say(lab):
 
 
 def record(page, seconds):
-    page.page.click("button:text-is('Record a word')")
+    page.page.click("button:text-is('Record a digit')")
     page.page.wait_for_timeout(1000 * seconds)
     page.page.click("button:text-is('Stop')")
 

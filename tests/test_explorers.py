@@ -76,7 +76,7 @@ def test_explorer_is_legible(draw, toy):
 
 def test_the_explorer_reports_what_downsample_does(toy, caught):
     explorers.downsampling(toy, Downsampling(), "german")
-    line = caught["update"](word="drei", speaker=2, take=2, pool_steps=10)
+    line = caught["update"](label="drei", speaker=2, take=2, pool_steps=10)
     i = np.flatnonzero((toy.labels == toy.keys.index("drei")) & (toy.speakers == 2))[1]
     german = np.flatnonzero(toy.labels >= 10)
     events = downsample(toy, Downsampling(pool_steps=10), "german").take(

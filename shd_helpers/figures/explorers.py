@@ -59,10 +59,10 @@ def downsampling(
     Figure or None
         As `explore` does.
     """
-    words = list(used_classes(data.keys, language))
+    labels = list(used_classes(data.keys, language))
     name_of = partial(speaker_name, dataset)
     class_of = language_classes(data.keys, language)
-    key_of = {words[c]: key for key, c in class_of.items()}
+    key_of = {labels[c]: key for key, c in class_of.items()}
     speakers = np.unique(data.speakers[np.isin(data.labels, list(class_of))]).tolist()
     takes = np.unique(np.stack([data.labels, data.speakers]), axis=1, return_counts=True)[1].max()
     grid = grid.for_channels(data.n_channels)
@@ -76,7 +76,7 @@ def downsampling(
     label_hz(axes[2], data.n_channels)
 
     def update(
-        word: str = words[0],
+        label: str = labels[0],
         speaker: int = speakers[0],
         take: int = 1,
         first_unit: int = grid.first_unit,
@@ -84,9 +84,9 @@ def downsampling(
         pool_steps: int = grid.pool_steps,
         pool_threshold: int = grid.pool_threshold,
     ) -> str:
-        of = np.flatnonzero((data.labels == key_of[word]) & (data.speakers == speaker))
+        of = np.flatnonzero((data.labels == key_of[label]) & (data.speakers == speaker))
         if len(of) == 0:
-            return f"Speaker {name_of(speaker)} doesn't say {word} in this file."
+            return f"Speaker {name_of(speaker)} doesn't say {label} in this file."
         i = of[min(take, len(of)) - 1]
         times, units = data.spikes(i)
         pool_threshold = min(pool_threshold, pool_units * pool_steps)
@@ -106,7 +106,7 @@ def downsampling(
         axes[2].set_title(f"{coarse.n_units} x {coarse.n_steps}: {len(pooled.steps):,} events")
         figure.suptitle(f"{len(times):,} spikes become {len(pooled.steps):,} events", **TITLE)
         return (
-            f"{word}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
+            f"{label}, speaker {name_of(speaker)}, take {min(take, len(of))} of {len(of)}: "
             f"{len(times)} spikes; {fine.n_units} units x {fine.n_steps} steps with "
             f"{len(binned.steps)} active; pooled at threshold {pool_threshold} to "
             f"{coarse.n_units} units x {coarse.n_steps} steps with {len(pooled.steps)} events: "
@@ -116,10 +116,10 @@ def downsampling(
     return explore(
         figure,
         update,
-        (lambda word, speaker, take, **_: wav(word, speaker, take))
+        (lambda label, speaker, take, **_: wav(label, speaker, take))
         if dataset == "spoken"
         else None,
-        word=words,
+        label=labels,
         speaker=[(name_of(speaker), speaker) for speaker in speakers],
         take=(1, int(takes)),
         first_unit=(0, 400, 10),
@@ -239,19 +239,19 @@ def utterances(
         chosen = wrong if only_misclassified and len(wrong) else everything
         number = min(utterance, len(chosen))
         i = int(chosen[number - 1])
-        word = events.class_names[events.labels[i]]
+        label = events.class_names[events.labels[i]]
         answer = predictions.predicted[i]
         if i != last:
             last = i
-            playback.load(events, i, word)
-            outcome = "correctly" if answer == word else "wrongly"
-            title.set_text(f"A spoken {word} is classified {outcome}, as {answer}")
+            playback.load(events, i, label)
+            outcome = "correctly" if answer == label else "wrongly"
+            title.set_text(f"A spoken {label} is classified {outcome}, as {answer}")
             playback.membranes.set_title("output membranes")
         now_ms, leader, score = playback.seek(until_ms)
         kind = "misclassified" if only_misclassified else "all"
         return (
             f"utterance {i} ({number} of {len(chosen)} {kind}), speaker "
-            f"{name_of(predictions.speaker[i])}: spoken {word}, answer {answer}; after "
+            f"{name_of(predictions.speaker[i])}: spoken {label}, answer {answer}; after "
             f"{now_ms:.0f} ms {leader} is ahead with {score:g}"
         )
 

@@ -1,4 +1,4 @@
-// Record a word, or load a file; hand its samples to the kernel as 48 kHz mono.
+// Record a digit, or load a file; hand its samples to the kernel as 48 kHz mono.
 const RATE_HZ = 48000;
 const LONGEST_MS = 10000; // then it stops by itself
 const LARGEST_BYTES = 20e6;
@@ -25,7 +25,7 @@ function render({ model, el }) {
 
   let recorder = null;
   let address = null;
-  const name = () => (button.textContent = recorder ? "Stop" : "Record a word");
+  const name = () => (button.textContent = recorder ? "Stop" : "Record a digit");
   name();
 
   const tell = (sentence) => {
