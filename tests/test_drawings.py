@@ -15,7 +15,7 @@ SAID = {
     "neuron": ["leak: 95% is left after 3 ms", "$-\\;(U[t-1]>1)$"],
     "unrolled": ["reset: detached,\nno way back"],
     "pooling": ["units: 700 - 150 = 550 = 183 x 3 + 1\nms: 1000 = 333 x 3 + 1;"],
-    "network": ["183 x 256 = 46,848 weights", "256 x 10 = 2,560 weights", "49,674 numbers"],
+    "network": ["183 x 256 = 46,848 weights", "256 x 10 = 2,560 weights", "49,674 parameters"],
     "way": ["3. 183 x 333: ", "6. most votes: seven"],
 }
 
