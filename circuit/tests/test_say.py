@@ -29,7 +29,8 @@ HAS_ZIG = importlib.util.find_spec("ziglang")
 pytestmark = [*test_browser.pytestmark, pytest.mark.skipif(not HAS_ZIG, reason="run make browser")]
 DIGITS = LANGUAGES["english"]
 # the scores of these are far apart, so that a microphone's noise doesn't change the answer
-CLEAR = [("zero", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
+# accepted with a margin, so that a recording which begins elsewhere gets the same answer
+CLEAR = [("three", "en-us+f2"), ("five", "en-us+f2"), ("eight", "en-us+m3")]
 
 
 @pytest.fixture(scope="module")
