@@ -32,7 +32,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check $(if $(LOCKED),-c co
 missing = $(error $1= is missing: write make $(firstword $(MAKECMDGOALS)) $1=...; see make help)
 given = $(if $($1),"$$$1",$(or $(findstring --help,$(ARGS)),$(call missing,$1)))
 
-.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow mutations browser slurm notebooks site lock clean
+.PHONY: help study data compare sweep evidence export rtl say hear lab bench bench-table test lint slow full mutations browser slurm notebooks site lock clean
 
 help:
 	@echo "make study      run the whole study: data, surrogates, training, analysis (without the exercises)"
@@ -57,6 +57,7 @@ help:
 	@echo "make test       lint, unit tests, notebooks in small"
 	@echo "make lint       style, types, import layering, and phrases that the style rejects"
 	@echo "make slow       the tests that take minutes"
+	@echo "make full       tests of full size: as many utterances as SHD has, a hundred recordings in C"
 	@echo "make mutations  change the code in 27 ways; the check before rows are reused must find each"
 	@echo "make browser    test the notebooks in JupyterLab and the demo in a browser (needs chromium)"
 	@echo "make slurm      the job array of docs/clusters.md on a small SLURM (apt-get install slurm-wlm munge)"
@@ -144,6 +145,9 @@ test: lint
 
 slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
+
+full: $(INSTALLED)-test
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m full
 
 mutations: $(INSTALLED)-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "mutations or slow" tests/test_behavior.py

@@ -250,7 +250,9 @@ def test_02_surrogates(lab, browser):
 def test_03_and_04_utterances(lab, browser):
     with Notebook(browser, lab, "03_model_training") as page:
         train = page.page.locator("button:text-is('Train')")
-        page.control("change").locator("select").select_option(f"leave speaker {'D' if SCREENSHOTS else 3} out")
+        page.control("change").locator("select").select_option(
+            f"leave speaker {'D' if SCREENSHOTS else 3} out"
+        )
         train.click()
         waits_for(page, "First predict")
         page.control("prediction").locator("select").select_option("worse")

@@ -41,8 +41,10 @@ def write_stand_in(folder, share):
         write_shd(folder / f"shd_{part}.h5", times, units, labels, speakers, ENGLISH + GERMAN)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("share", [0.05, 1.0])
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(0.05, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.full)],
+)
 def test_one_command_trains_and_judges_a_recipe(tmp_path, share):
     """One of five seeds, for one epoch instead of thirty."""
     data = tmp_path / "official"

@@ -61,7 +61,7 @@ def of_python(wave, seed=0):
 
 
 @needs_gcc
-@pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [5, pytest.param(100, marks=pytest.mark.full)])
 def test_in_double_the_spikes_are_the_study_s(tmp_path, n):
     encoded = c_cochlea(tmp_path)
     sweep = np.sin(2 * np.pi * (100 + 12e3 * np.linspace(0, 1, 12_345)) * np.arange(12_345) / RATE)
@@ -78,7 +78,7 @@ def counts_of_blocks(steps, units):
 
 
 @needs_gcc
-@pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [8, pytest.param(100, marks=pytest.mark.full)])
 def test_in_float_spikes_differ_less_than_two_draws_and_answers_agree(tmp_path, n):
     encoded = c_cochlea(tmp_path, "-DFLOAT", "-DMAX_SAMPLES=80000")
     circuit = read_circuit(CIRCUIT)
