@@ -199,9 +199,9 @@ def _of_circuit(folder: Path) -> Classify:
     confidence = read_confidence(folder)
 
     def classify(utterance: RecordedUtterance) -> tuple[str, float, bool]:
-        milliseconds = (
-            np.rint(utterance.times * RATE_HZ / 2).astype(int) // 24
-        )  # steps of 2 samples
+        # The C cochlea's steps are two samples long, and 24 of them are a millisecond.
+        steps = np.rint(utterance.times * RATE_HZ / 2).astype(int)
+        milliseconds = steps // 24
         scores = circuit.run(milliseconds, utterance.units).scores
         share = confidence.per_mille(scores) / 1000
         return LANGUAGES["english"][int(scores.argmax())], share, confidence.accepts(scores)

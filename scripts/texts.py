@@ -20,9 +20,11 @@ from shd_helpers.paths import ROOT
 
 FOLDERS = (".github", "circuit", "docs", "notebooks", "scripts", "shd_helpers", "sweeps", "tests")
 RESULTS = "results"  # only its pages: the other files are tables and copies of code
+PYTHON_AND_PROSE = frozenset({".py", ".pyi", ".md", ".ipynb"})
 # Files of these kinds are read as a whole: a phrase hardly occurs in their code by chance.
-OTHER = frozenset({".c", ".cff", ".cpp", ".h", ".html", ".js", ".rst", ".toml", ".txt"})
-OTHER_TOO = frozenset({".v", ".yaml", ".yml"})
+READ_WHOLE = frozenset(
+    {".c", ".cff", ".cpp", ".h", ".html", ".js", ".rst", ".toml", ".txt", ".v", ".yaml", ".yml"}
+)
 GENERATED = frozenset({"build", "__pycache__", ".ipynb_checkpoints"})
 GLOSSARY = "glossary.md"
 _FENCE = re.compile(r"^(?P<fence>```+|~~~+|:::).*?^\s*(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
@@ -91,7 +93,8 @@ def files(root: Path = ROOT) -> list[Path]:
 
 
 def _has_texts(path: Path) -> bool:
-    return path.suffix in {".py", ".pyi", ".md", ".ipynb"} | OTHER | OTHER_TOO and path.is_file()
+    """Return whether a path is a file of a kind that is searched."""
+    return path.suffix in PYTHON_AND_PROSE | READ_WHOLE and path.is_file()
 
 
 def texts(path: Path) -> Iterator[Text]:

@@ -78,10 +78,14 @@ def test_the_rate_rises_for_three_tenths_of_the_updates_and_then_falls():
     wanted = []
     for k in range(20):
         if k <= peak:
-            low, high, share = 0.1 / 25, 0.1, k / peak
+            start = 0.1 / 25
+            end = 0.1
+            share = k / peak
         else:
-            low, high, share = 0.1, 0.1 / 25 / 1e4, (k - peak) / (19 - peak)
-        wanted.append(high + (low - high) * (1 + math.cos(math.pi * share)) / 2)
+            start = 0.1
+            end = 0.1 / 25 / 1e4
+            share = (k - peak) / (19 - peak)
+        wanted.append(end + (start - end) * (1 + math.cos(math.pi * share)) / 2)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
     assert np.argmax(found) == 5
 

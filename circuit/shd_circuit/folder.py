@@ -503,7 +503,7 @@ def build_folder(folder: Path, **build: int | str) -> None:
     Raises
     ------
     ExportError
-        If so many lanes don't fit, or as `read_circuit`.
+        If the circuit can't have this number of lanes, or as `read_circuit`.
     """
     read_circuit(folder)
     try:

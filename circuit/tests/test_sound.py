@@ -184,7 +184,8 @@ TABLES = ("response", "recording", "memory", "spikes", "twiddle")  # in the docu
 def test_its_memory_is_what_the_document_lists(tmp_path):
     """All of it is static, so the compiler knows."""
     document = (ROOT / "circuit" / "README.md").read_text()
-    totals, columns = [], []
+    totals = []
+    columns = []
     for options in ([], ["-DFLOAT"]):
         command = [GCC[0], "-std=c99", "-c", *options, SOUND / "hear.c", "-o", tmp_path / "hear.o"]
         subprocess.run(command, check=True)

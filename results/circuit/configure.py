@@ -148,7 +148,7 @@ def repack(folder: Path, lanes: int) -> dict[str, str]:
     Raises
     ------
     ValueError
-        If so many lanes don't fit.
+        If the circuit can't have this number of lanes.
     """
     sizes = parameters_of(folder)
     old_lanes = sizes["MEM_LANES"]

@@ -241,6 +241,7 @@ def draw(trials: Mapping[str, Trial]) -> Figure:
 
 
 def _draw_raster(axis: Axes, trial: Trial) -> None:
+    """Draw one dot for each hidden spike."""
     steps, neurons = np.nonzero(trial.hidden_spk)
     n_steps, n_neurons = trial.hidden_spk.shape
     axis.plot(steps * trial.step_ms, neurons, **DOT | {"markersize": 1})
@@ -248,6 +249,7 @@ def _draw_raster(axis: Axes, trial: Trial) -> None:
 
 
 def _draw_membranes(axis: Axes, trial: Trial) -> None:
+    """Draw the membrane potentials of some hidden neurons, and their threshold."""
     time_ms = trial.step_ms * np.arange(len(trial.hidden_mem))
     for neuron in range(N_MEMBRANES):
         axis.plot(time_ms, trial.hidden_mem[:, neuron], "-", linewidth=0.8)
@@ -259,12 +261,13 @@ def _draw_membranes(axis: Axes, trial: Trial) -> None:
 
 
 def _draw_losses(axis: Axes, trial: Trial) -> None:
+    """Draw training and validation loss after each epoch, beside the loss of guessing."""
     epochs = range(1, 1 + len(trial.train_loss))
     axis.plot(epochs, trial.train_loss, label="training")
     axis.plot(epochs, trial.validation_loss, label="validation")
     guessing = np.log(trial.n_classes)
     axis.axhline(guessing, color=INK, linestyle=":", linewidth=1, label="guessing")
-    # at least a decade: a loss that hardly moves shall look flat
+    # The axis has at least a decade, so that a loss that hardly moves looks flat.
     largest = max(10.0, 1.3 * max(*trial.train_loss, *trial.validation_loss))
     smallest = min(1.0, *trial.train_loss, *trial.validation_loss)
     axis.set(ylabel="loss (nats)", yscale="log", ylim=(smallest, largest))

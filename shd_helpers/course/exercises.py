@@ -148,6 +148,7 @@ def _same_answer(answer: Any, right: Any) -> bool:
 
 
 def _exercise_name(solution: Callable) -> str:
+    """Return an exercise's name, which its solution's name begins with."""
     return solution.__name__.removesuffix("_solution")
 
 
@@ -282,6 +283,7 @@ def _code_of(function: Callable) -> Any:
 
 
 def _file_of(function: Callable) -> str | None:
+    """Return the file, or the notebook's cell, that a function was written in."""
     code = _code_of(function)
     return code.co_filename if code else None
 
@@ -441,6 +443,7 @@ def _nested(numbers: np.ndarray) -> str:
 
 
 def _pool_cases() -> list[Case]:
+    """Return the inputs on which `pool` is checked, the smallest first."""
     entries = np.random.default_rng(0).random((3, 14, 11)) < 0.4  # no whole number of blocks
     two_blocks = np.array([[1, 0, 0, 0], [0, 1, 0, 1]], dtype=bool)
     return [
@@ -476,6 +479,7 @@ class _Spike(torch.autograd.Function):
 
 
 def _lif_cases() -> list[Case]:
+    """Return the inputs on which `lif` is checked, the smallest first."""
     many = torch.randint(-4, 20, (7, 2, 4), generator=torch.Generator().manual_seed(0)) / 16
     many[:2, 0, 0] = torch.tensor([1.0, 0.5])  # just at the threshold
     single = torch.tensor([1.0, 0.5, 1.5, 0.25])  # one neuron
@@ -502,6 +506,7 @@ def _lif(function: Callable, currents: torch.Tensor, beta: float, spike: Callabl
 
 
 def _surrogate_cases() -> list[Case]:
+    """Return the inputs on which `surrogate_gradient` is checked, the smallest first."""
     distance = torch.tensor([-3.5, -1.5, -0.5, 0.0, 0.5, 1.5, 3.5])
     error = torch.tensor([1.0, -0.5, 0.75, 0.25, 2.0, -3.0, 1.5])
     return [
@@ -517,6 +522,7 @@ def _surrogate_gradient(
 
 
 def _gradient_cases() -> list[Case]:
+    """Return the inputs on which `gradient_by_hand` is checked, the smallest first."""
     errors = [1.0, -0.5, 2.0, 0.25, -1.0]
     lent = [0.25, 1.0, 0.0625, 0.5, 0.125]
     x = [0.5, 1.0, 2.0, 0.0, 1.5]
@@ -544,6 +550,7 @@ class _SmallNetwork(torch.nn.Module):
 
 
 def _train_epoch_cases() -> list[Case]:
+    """Return the inputs on which `train_epoch` is checked, the smallest first."""
     generator = torch.Generator().manual_seed(1)
     frames = torch.randint(0, 2, (6, 5, 4), generator=generator).float()
     weight = torch.randint(-12, 24, (4, 3), generator=generator) / 16
@@ -573,6 +580,7 @@ def _train_epoch(
 
 
 def _two_layer_cases() -> list[Case]:
+    """Return the inputs on which `TwoLayerSNN` is checked, the smallest first."""
     generator = torch.Generator().manual_seed(2)
     frames = torch.randint(0, 2, (8, 3, 4), generator=generator).float()
     return [
@@ -612,6 +620,7 @@ def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.T
 
 
 def _interval_cases() -> list[Case]:
+    """Return the inputs on which `interval_by_speaker` is checked, the smallest first."""
     speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
     chance_of_speaker = np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
     right = np.random.default_rng(0).random(40) < chance_of_speaker

@@ -249,6 +249,7 @@ def _outcome(points: float, p: float) -> str:
 
 
 def _p_text(p: float) -> str:
+    """Return a p-value with its sign of equality or inequality."""
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 

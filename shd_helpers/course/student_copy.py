@@ -120,6 +120,7 @@ def _read_written(folder: Path) -> dict[str, str]:
 
 
 def _hash(content: bytes) -> str:
+    """Return what recognizes a file that the reader hasn't changed."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -123,6 +123,7 @@ def _half_interval(values: pd.Series) -> float:
 
 
 def _lucky_seed(small: pd.DataFrame) -> tuple[str, str]:
+    """Report the best seed of a speaker, and the mean of all seeds."""
     speaker = (small.max(axis=1) - small.min(axis=1)).idxmax()
     accuracies = small.loc[speaker]
     return (
@@ -132,6 +133,7 @@ def _lucky_seed(small: pd.DataFrame) -> tuple[str, str]:
 
 
 def _utterances_counted(speakers: pd.Series, answers: pd.DataFrame) -> tuple[str, str]:
+    """Report an interval over utterances, as if they were independent, and one over speakers."""
     share = answers.to_numpy(dtype=float).mean()
     as_if_independent = 196 * np.sqrt(share * (1 - share) / len(answers))
     mean = speakers.mean()
@@ -142,6 +144,7 @@ def _utterances_counted(speakers: pd.Series, answers: pd.DataFrame) -> tuple[str
 
 
 def _not_paired(small: pd.DataFrame, full: pd.DataFrame) -> tuple[str, str]:
+    """Report the interval of an unpaired difference, and that of the paired one."""
     n = len(small)
     deviation = np.hypot(small.mean(axis=1).std(), full.mean(axis=1).std())
     unpaired = stats.t.ppf(0.975, n - 1) * deviation / np.sqrt(n)

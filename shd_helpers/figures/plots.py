@@ -191,7 +191,8 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         label = f"margin: {margin:g} points lost"
         axis.axvline(-margin, color="C3", linestyle="--", linewidth=1.2, label=label)
     means = differences["mean"]
-    adjusted, half = differences.ci_holm, differences.ci95
+    adjusted = differences.ci_holm
+    half = differences.ci95
     axis.hlines(y, means - adjusted, means + adjusted, color="C0", linewidth=1)
     axis.hlines(y, means - half, means + half, color="C0", linewidth=3)
     for is_shown, label, marker, filling in (

@@ -217,6 +217,7 @@ class RunFigures:
         axis.set_title(f"{predicted.n_channels} channels →", fontsize=14)
 
     def _draw_raster(self, axis: Axes, is_active: np.ndarray, label: str) -> None:
+        """Draw one dot for each event or spike."""
         steps, rows = np.nonzero(is_active)
         axis.plot(steps * self._step_ms, rows, **DOT | {"markersize": 2})
         n_steps, n_rows = is_active.shape
@@ -225,11 +226,16 @@ class RunFigures:
         axis.set_title(f"{size} →", fontsize=14)
 
     def _draw_scores(self, axis: Axes, scores: np.ndarray, end_ms: float) -> None:
+        """Draw a bar for each class, with the answer in black."""
         colors = np.where(scores == scores.max(), INK, "0.75")
         axis.barh(self._classes, scores, color=colors)
         axis.tick_params("y", labelsize=11 if len(self._classes) <= 10 else 7)
-        is_mean = self._run.info["parameters"]["readout"] == "membrane"
-        axis.set_xlabel("mean membrane" if is_mean else f"spikes in {end_ms:.0f} ms")
+        label_of = {
+            "spikes": f"spikes in {end_ms:.0f} ms",
+            "membrane": "mean membrane",
+            "softmax": "mean softmax x classes",
+        }
+        axis.set_xlabel(label_of[self._run.info["parameters"]["readout"]])
         axis.set_ylim(len(self._classes) - 0.4, -0.6)
         axis.grid(False)
 

@@ -1,4 +1,4 @@
-"""What runs scored for each class: kept beside a sweep's table, and read again for ensembles.
+"""Keep the class scores of runs beside their sweep's table, and read them for ensembles.
 
 The predictions of a run say which class won. An ensemble needs to know by how much: it averages the
 class scores of its members. A sweep with ``keep_scores: true`` therefore keeps all class scores in
@@ -16,10 +16,11 @@ and the attribute ``class_names``, (classes,).
 0 and all others have negative numbers. This changes neither answers nor confidences nor the means
 of an ensemble's answers, because only differences between classes count there.
 
-**What float16 loses.** A number keeps three digits, and more precisely those classes that nearly
-won. A class that is more than 65,504 behind, beyond the range of float16, is stored as 65,504
-behind. A class that is behind by less than float16 can say is stored as behind by its smallest
-number. So the class with the highest stored score is always the one that the run predicted.
+**What float16 loses.** A number keeps three digits. The smaller it is, the smaller its error, so
+classes that nearly won are the most exact. A class that is more than 65,504 behind, beyond the
+range of float16, is stored as 65,504 behind. A class that is behind by less than the smallest
+positive float16 is stored as behind by that number. So the class with the highest stored score is
+always the one that the run predicted.
 """
 
 import io

@@ -33,9 +33,9 @@ class TrainConfig:
     again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
     computes it.
 
-    With a weight decay above 0, PyTorch's `AdamW` takes the place of Adam. In each update it
+    With a weight decay above 0, PyTorch's `AdamW` replaces Adam. In each update it
     multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
-    adaptation aren't decayed, because zero means nothing special for them.
+    adaptation aren't decayed, because zero is not a natural value for them.
 
     A value out of its range raises a ValueError that names it.
     """
@@ -43,7 +43,7 @@ class TrainConfig:
     epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
     batch_size: int = setting(8, (1, 100_000))
     lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam; of one_cycle the highest one
-    # epochs after which the learning rate falls to half; with one_cycle it counts for nothing
+    # epochs after which the learning rate falls to half; with one_cycle it has no effect
     lr_step: int = setting(10, (1, 100_000))
     schedule: str = later("step", ("step", "one_cycle"))  # how the learning rate changes
     weight_decay: float = later(0.0, (0, 10))  # share of the weights, times lr, taken off
