@@ -92,7 +92,7 @@ MUTATIONS = {
         "events/augmentation.py", "(t + 0.5) * changes.factor[i]", "t * changes.factor[i]"
     ),
     "a spike that comes too late costs something": Mutation(
-        "network/costs.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"
+        "network/operation_counts.py", "+ delay < events.n_steps", "+ delay < 2 * events.n_steps"
     ),
     "sounds are softer": Mutation("cochlea/sound.py", "RMS = 0.32", "RMS = 0.3", "SPIKES"),
     "hair cells release less": Mutation(

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.costs import costs
+from shd_helpers.network.operation_counts import costs
 from shd_helpers.study import training
 from tests.builders.events import random_events
 

@@ -17,8 +17,9 @@ from torch.nn.utils import prune
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import engine, kernels
 from shd_helpers.network import loop as reference
+from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.spiking import SpikingNetwork
-from shd_helpers.network.surrogates import SURROGATES, derivative, spike_grad
+from shd_helpers.network.surrogates import derivative, spike_grad
 from tests.builders.events import make_events, random_events
 from tests.networks import spiking_network
 

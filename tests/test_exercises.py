@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.course import exercises
+from shd_helpers.course import array_exercises, exercises, torch_exercises
 from shd_helpers.course.exercises import (
-    EXERCISES,
     MISTAKES,
     changed,
     check,
@@ -17,9 +16,12 @@ from shd_helpers.course.exercises import (
 from shd_helpers.study import interval
 from tests.builders.exercises import SOLUTIONS, UNTOUCHED, cells, defined
 
+EXERCISES = array_exercises.EXERCISES | torch_exercises.EXERCISES
+
 
 def test_there_is_an_exercise_with_a_solution_in_each_notebook():
-    assert [*SOLUTIONS] == [*UNTOUCHED] == [*EXERCISES] == [*MISTAKES]
+    assert [*SOLUTIONS] == [*UNTOUCHED] == [*MISTAKES]
+    assert {*EXERCISES} == {*MISTAKES}
     numbers = {name[:2]: len(sources) for name, sources in cells("exercise").items()}
     assert numbers == {"01": 1, "02": 3, "03": 2, "04": 1}
     for name, solution in SOLUTIONS.items():
@@ -127,16 +129,16 @@ def test_the_model_of_the_training_loop_is_a_module():
     assert feedback(trains_as_pytorch_tutorials_do, SOLUTIONS["train_epoch"]).startswith("right: ")
 
 
-def takes_three_steps(errors, lent, x, beta):
-    last = errors[2] * lent[2]
-    middle = errors[1] * lent[1] + beta * last
-    first = errors[0] * lent[0] + beta * middle
+def takes_three_steps(errors, derivatives, x, beta):
+    last = errors[2] * derivatives[2]
+    middle = errors[1] * derivatives[1] + beta * last
+    first = errors[0] * derivatives[0] + beta * middle
     return first * x[0] + middle * x[1] + last * x[2]
 
 
 def test_a_gradient_for_three_steps_alone_is_not_right():
     verdict = feedback(takes_three_steps, SOLUTIONS["gradient_by_hand"])
-    assert "errors = [-1], lent = [0.125], x = [1.5], beta = 0.75" in verdict
+    assert "errors = [-1], derivatives = [0.125], x = [1.5], beta = 0.75" in verdict
     assert "three steps for granted" in verdict
 
 

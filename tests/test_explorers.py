@@ -14,6 +14,7 @@ from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events.downsampling import Downsampling, downsample
 from shd_helpers.figures import controls, explorers
 from shd_helpers.network import surrogates
+from shd_helpers.network.config import SURROGATES
 from shd_helpers.study import training
 from tests.builders.events import random_events
 from tests.networks import spiking_network
@@ -88,7 +89,7 @@ def test_the_explorer_reports_what_downsample_does(toy, caught):
     assert "threshold 1 " in caught["update"](pool_threshold=9, pool_units=1, pool_steps=1)
 
 
-@pytest.mark.parametrize("surrogate", surrogates.SURROGATES)
+@pytest.mark.parametrize("surrogate", SURROGATES)
 @pytest.mark.parametrize("log2_slope", [-1.0, 3.0, 6.0])
 def test_surrogate_s_mean_is_that_of_the_membranes(caught, surrogate, log2_slope):
     explorers.surrogate_reach(DISTANCE, "fast_sigmoid", 2.0)

@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.network import choose_engine, module_engine
-from shd_helpers.network.costs import costs, uncounted_reason
 from shd_helpers.network.engine import MODULE, unsupported_reason
+from shd_helpers.network.operation_counts import costs, uncounted_reason
 from shd_helpers.network.spiking import LayerStates
 from shd_helpers.study import TrainConfig, evaluate, fit, overfit, record_examples
 from tests.builders.events import random_events

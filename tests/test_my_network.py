@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from shd_helpers.course import my_network
+from shd_helpers.course import kept_functions, my_network
 from shd_helpers.course.exercises import check, source_of
 from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling, load_pair
@@ -104,7 +104,7 @@ def test_a_later_notebook_gets_what_an_earlier_one_kept(capsys):
         defined(text.replace("return error", "return 1.0 * error")), SOLUTIONS["surrogate_gradient"]
     )
     capsys.readouterr()
-    lif, surrogate_gradient = my_network.functions("lif", "surrogate_gradient")
+    lif, surrogate_gradient = kept_functions.functions("lif", "surrogate_gradient")
     assert capsys.readouterr().out == "lif: the study's, surrogate_gradient: yours\n"
     assert surrogate_gradient(torch.ones(1), torch.ones(1), 1.0) == 0.25
     spikes, _ = lif(torch.tensor([2.0]), 0.5, lambda distance: (distance > 0).float())

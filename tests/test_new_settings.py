@@ -14,7 +14,7 @@ from shd_helpers.network import (
     build_network,
     costs,
 )
-from shd_helpers.network.costs import uncounted_reason
+from shd_helpers.network.operation_counts import uncounted_reason
 from shd_helpers.objects import ObjectError
 from shd_helpers.study import (
     evaluate,

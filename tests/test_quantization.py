@@ -13,7 +13,13 @@ from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import Downsampling, downsample
 from shd_helpers.network import NetworkConfig, Quantization, build_network
 from shd_helpers.network import engine as fused
-from shd_helpers.network.quantization import HEADROOM
+from shd_helpers.network.quantization import (
+    HEADROOM,
+    integers,
+    layer_integers,
+    low_precision_weights,
+    round_weights,
+)
 from shd_helpers.study.evaluation import evaluate
 from shd_helpers.study.training import TrainConfig, TrainOptions, fit
 from tests.builders.events import random_events
@@ -43,7 +49,7 @@ def network(seed=3, gain=4.0, **options):
 def test_integers_are_the_nearest_multiples_of_a_scale_that_fits(bits):
     weight = network()[0].fc1.weight.detach().clone()
     weight[:3] /= 8  # small ones beside the others
-    whole, step = BITS.integers(weight, torch.tensor(1.0), bits)
+    whole, step = integers(BITS, weight, torch.tensor(1.0), bits)
     most = 2 ** (bits - 1) - 1
     assert torch.equal(whole, whole.round()) and whole.abs().max() == most
     assert ((whole * step[:, None] - weight).abs() <= step[:, None] / 2 + 1e-9).all()
@@ -102,7 +108,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     floats = fused.record(model, events, np.arange(12))
     counts, n_spikes = made.evaluate(events)
     unit = (
-        float(PRODUCT.layer_integers(model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
+        float(layer_integers(PRODUCT, model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
     )
     scores = counts * unit / events.n_steps
     wanted = model.scores(floats).detach()
@@ -118,7 +124,7 @@ def test_the_small_circuit_of_low_precision_weights_is_the_same_circuit():
     model, config, _ = small()
     bits = Quantization.named("3-8-8 product")  # so few that the readout's range sets its scale
     first = integer_network(model, config, GRID, bits)
-    bits.round_weights(model)
+    round_weights(bits, model)
     again = integer_network(model, config, GRID, bits)
     for a, b in zip(first.layers, again.layers, strict=True):
         for name in ("weight", "bias", "threshold", "factor", "shift"):
@@ -183,7 +189,7 @@ def test_the_circuit_of_low_precision_weights_is_the_same_circuit():
     """What training ends with is what the integers are made of, whoever makes them, and when."""
     model, config, _ = network()
     first = integer_network(model, config, GRID, BITS)
-    BITS.round_weights(model)
+    round_weights(BITS, model)
     again = integer_network(model, config, GRID, BITS)
     for a, b in zip(first.layers, again.layers, strict=True):
         assert a.shift == b.shift
@@ -195,10 +201,10 @@ def test_a_step_goes_straight_through_to_the_floats():
     """The gradients are those at the low-precision weights; the float weights stay, and learn."""
     model, _, events = network()
     tuned = copy.deepcopy(model)
-    BITS.round_weights(tuned)
+    round_weights(BITS, tuned)
     fused.forward_backward(tuned, events, np.arange(12))
     own = model.fc1.weight.detach().clone()
-    with BITS.low_precision_weights(model):
+    with low_precision_weights(BITS, model):
         assert torch.equal(model.fc1.weight, tuned.fc1.weight)
         fused.forward_backward(model, events, np.arange(12))
     assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)

@@ -9,11 +9,16 @@ from snntorch import surrogate as snntorch_surrogate
 
 from shd_helpers.figures import plot_surrogate
 from shd_helpers.network import engine, kernels, surrogates
-from shd_helpers.network.surrogates import SURROGATES, Surrogate
+from shd_helpers.network.config import SURROGATES
+from shd_helpers.network.surrogates import TABLE, Surrogate
 from tests.builders.events import random_events
 from tests.networks import spiking_network
 
 X = np.linspace(-2, 2, 401)
+
+
+def test_settings_know_every_surrogate():
+    assert tuple(TABLE) == SURROGATES
 
 
 @pytest.mark.parametrize("slope", [0.5, 2.0, 25.0, 100.0])

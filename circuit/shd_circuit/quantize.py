@@ -12,7 +12,7 @@ from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, Inte
 from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
-from shd_helpers.network.quantization import HEADROOM
+from shd_helpers.network.quantization import HEADROOM, layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
@@ -86,15 +86,15 @@ def _integer_layer(
 ) -> IntegerLayer:
     """Round a layer to integers.
 
-    Weights become whole multiples of the scales of `Quantization.integers`. Membranes count in
+    Weights become whole multiples of the scales of `quantization.integers`. Membranes count in
     2^-shift of such a scale, so that weights are shifted left by `shift` when they are added. It is
     the largest shift at which every threshold, times the headroom, fits into a membrane.
     """
-    whole, channel_scale = quantization.layer_integers(fc, lif, weight_bits)
+    whole, channel_scale = layer_integers(quantization, fc, lif, weight_bits)
     # at each window of shared weights, scales and biases are the same
     n_windows = fc.out_features // len(channel_scale)
     scale = channel_scale.repeat(n_windows)
-    held = quantization.membrane_range(fc, lif).double() / HEADROOM / scale
+    held = membrane_range(fc, lif).double() / HEADROOM / scale
     shift = math.floor(math.log2(quantization.high / HEADROOM / held.max()))
     shift = max(0, shift)  # scales are made so that it is at least 0, but floats are rounded
     units_of_membrane = 2.0**shift / scale
@@ -137,7 +137,7 @@ def score_units(model: Network, quantization: Quantization, circuit: IntegerNetw
         return 1.0
     assert isinstance(model, SpikingNetwork)
     fc, lif = model.layers[-1]
-    _, scale = quantization.layer_integers(fc, lif, quantization.fc2_bits)
+    _, scale = layer_integers(quantization, fc, lif, quantization.fc2_bits)
     return circuit.grid.n_steps * 2.0 ** circuit.layers[-1].shift / float(scale[0])
 
 

@@ -17,6 +17,7 @@ from shd_helpers.cochlea.membrane import MembraneBlock, membrane_blocks
 from shd_helpers.cochlea.nerve import NerveFibers
 from shd_helpers.cochlea.response import CHANNELS
 from shd_helpers.cochlea.sound import fade, normalize
+from shd_helpers.compiled import warn_without_numba
 
 # Durations of a sound. A longer one is hardly one utterance, and would take much memory.
 MIN_DURATION_S = 0.01
@@ -60,6 +61,7 @@ def encode(wave: np.ndarray, rate_hz: int, seed: int) -> tuple[np.ndarray, np.nd
     """
     wave = np.asarray(wave, dtype=float)
     _check_sound(wave, rate_hz)
+    warn_without_numba("encoding a sound")
     step_hz = rate_hz // 2
     numbers = []  # of all spikes, counted through channels and then steps
     for block in membrane_blocks(fade(normalize(wave), rate_hz), rate_hz):

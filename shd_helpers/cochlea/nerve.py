@@ -73,7 +73,8 @@ class NerveFibers:
         """
         first = self._step
         self._step += len(probability)
-        _draw(probability, first, self._rest_steps, self._numbers, self._ready, self._counts)
+        with np.errstate(over="ignore"):  # random numbers are products modulo 2^64
+            _draw(probability, first, self._rest_steps, self._numbers, self._ready, self._counts)
         return self._counts[first : self._step]
 
 

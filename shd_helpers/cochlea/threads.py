@@ -1,13 +1,17 @@
 """Use all cores: run a function that releases Python's lock in several threads."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numba
+try:
+    import numba
+except ModuleNotFoundError:
+    numba = None  # type: ignore[assignment]
 
 # Don't ask numba.get_num_threads(): it starts numba's own threads, which nothing here uses. They
 # would make torch split every small product of this process among as many threads, which is slow.
-N_THREADS: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+N_THREADS: int = numba.config.NUMBA_NUM_THREADS if numba else os.cpu_count() or 1  # type: ignore[attr-defined]
 
 
 def on_all_cores(function: Callable[[Any], Any], items: Iterable, what: str, **bar: Any) -> list:

@@ -12,5 +12,7 @@ _MODULES = {
     "spectra": ("explained_by_digit",),
 }
 __getattr__, __dir__, __all__ = attach(
-    __name__, {"diagnosis", "exercises", "my_network", "student_copy", "traps"}, _MODULES
+    __name__,
+    {"diagnosis", "exercises", "kept_functions", "my_network", "student_copy", "traps"},
+    _MODULES,
 )

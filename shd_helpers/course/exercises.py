@@ -2,9 +2,8 @@
 
 A common mistake is a change in the text of the notebook's own solution; exercises.yaml lists these
 changes, each with its hint. A check calls the reader's function, the solution, and then the changed
-solutions until one of them computes the same as the reader's. The inputs are small multiples of
-powers of two, so that every correct order of a sum gives the same bits. They begin with the
-smallest, so that the first one that fails is short enough to be shown.
+solutions until one of them computes the same as the reader's. The inputs of each check are in
+`array_exercises` and `torch_exercises`.
 """
 
 import ast
@@ -12,14 +11,14 @@ import inspect
 import linecache
 import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from shd_helpers.course import my_network
+from shd_helpers.course import array_exercises, kept_functions
+from shd_helpers.course.exercise import Exercise, WrongKindError
 from shd_helpers.extras import from_extra
 
 with from_extra("study"):
@@ -27,46 +26,6 @@ with from_extra("study"):
 
 UNWRITTEN = "your lines go here"  # what an untouched function raises
 MOST_SHOWN = 24  # numbers of an example that a message shows
-
-
-class Case(NamedTuple):
-    """One input of a check.
-
-    Parameters
-    ----------
-    arguments : mapping of str to Any
-        What the reader's function is called with.
-    about : str
-        The input in words, for arguments that can't be printed.
-    """
-
-    arguments: Mapping[str, Any]
-    about: str = ""
-
-
-class Exercise(NamedTuple):
-    """How one exercise is checked.
-
-    Parameters
-    ----------
-    cases : callable
-        Returns the check's inputs, the smallest first; new ones each time, because a function may
-        change its arguments.
-    run : callable
-        Calls a function with one input's arguments and returns the values that are compared.
-    quantities : sequence of str
-        What these values are.
-    praise : str
-        What is said about the right function.
-    tolerance : float
-        Relative difference that counts as equal.
-    """
-
-    cases: Callable[[], Sequence[Case]]
-    run: Callable[..., Sequence[Any]]
-    quantities: Sequence[str]
-    praise: str
-    tolerance: float = 0.0
 
 
 class Failure(NamedTuple):
@@ -82,10 +41,6 @@ class Failure(NamedTuple):
 
     text: str
     line: str = ""
-
-
-class WrongKindError(Exception):
-    """Something else comes back than the exercise asks for; the message is the hint."""
 
 
 Outcome = Sequence[Any] | Failure  # for one case: the values, or the error
@@ -158,11 +113,11 @@ def _keep(function: Callable, solution: Callable) -> None:
     text = source_of(function)
     if text is None:  # typed where no text is kept
         return
-    alone = my_network.namespace()
+    alone = kept_functions.namespace()
     exec(text, alone)
     written = alone.get(function.__name__, solution)
     if feedback(written, solution).startswith("right"):
-        my_network.keep(name, text)
+        kept_functions.keep(name, text)
     else:
         print("It isn't kept for my_network.py, because it needs something from other cells.")
 
@@ -181,7 +136,7 @@ def feedback(function: Callable, solution: Callable) -> str:
         ``not tried yet``, ``not yet right: <hint>`` with the smallest input that fails, or
         ``right: <praise>``.
     """
-    exercise = EXERCISES[_exercise_name(solution)]
+    exercise = exercise_of(_exercise_name(solution))
     if function is solution:
         return "not tried yet. (After a change, run the cell of your function again, too.)"
     try:
@@ -201,6 +156,31 @@ def feedback(function: Callable, solution: Callable) -> str:
         hint = _description(exercise, outcome, wanted[case], quantity)
     example = _example(exercise, case, outcome, wanted[case], quantity)
     return f"not yet right: {hint}\n{example}"
+
+
+def exercise_of(name: str) -> Exercise:
+    """Return how an exercise is checked.
+
+    Parameters
+    ----------
+    name : str
+        The exercise's name, which is that of the function or class that the reader writes.
+
+    Returns
+    -------
+    Exercise
+        Its inputs, and what is compared.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    """
+    if name in array_exercises.EXERCISES:
+        return array_exercises.EXERCISES[name]
+    from shd_helpers.course import torch_exercises  # notebook 1 can be read without torch
+
+    return torch_exercises.EXERCISES[name]
 
 
 def _known_hint(
@@ -353,7 +333,7 @@ def _globals_of(function: Callable) -> dict[str, Any]:
 
 def _array(value: Any) -> np.ndarray | None:
     """Return numbers as an array; None if it is something else."""
-    if isinstance(value, torch.Tensor):
+    if hasattr(value, "detach"):  # a tensor, whose module may not be imported yet
         value = value.detach()
     try:
         return np.asarray(value, dtype=np.float64)
@@ -442,242 +422,5 @@ def _nested(numbers: np.ndarray) -> str:
     return f"[{', '.join(_nested(each) for each in numbers)}]"
 
 
-def _pool_cases() -> list[Case]:
-    """Return the inputs on which `pool` is checked, the smallest first."""
-    entries = np.random.default_rng(0).random((3, 14, 11)) < 0.4  # no whole number of blocks
-    two_blocks = np.array([[1, 0, 0, 0], [0, 1, 0, 1]], dtype=bool)
-    return [
-        Case({"entries": two_blocks, "steps": 2, "units": 2, "threshold": 2}),
-        Case({"entries": two_blocks.T, "steps": 2, "units": 2, "threshold": 1}),
-        Case({"entries": entries[2, :5, :4], "steps": 2, "units": 3, "threshold": 2}),
-        Case({"entries": entries[0], "steps": 3, "units": 2, "threshold": 2}),
-        Case({"entries": entries[1], "steps": 2, "units": 5, "threshold": 3}),
-    ]
-
-
-def _pool(
-    function: Callable, entries: np.ndarray, steps: int, units: int, threshold: int
-) -> list[Any]:
-    pooled = function(entries, steps, units, threshold)
-    if isinstance(pooled, list):
-        raise WrongKindError("a list comes back; return an array.")
-    return [pooled]
-
-
-class _Spike(torch.autograd.Function):
-    """A step whose gradient is replaced by a power of two."""
-
-    @staticmethod
-    def forward(ctx: Any, distance: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(distance)
-        return (distance > 0).float()
-
-    @staticmethod
-    def backward(ctx: Any, *errors: torch.Tensor) -> torch.Tensor:
-        (distance,) = ctx.saved_tensors
-        return errors[0] * torch.where(distance.abs() < 0.5, 1.0, 0.25)
-
-
-def _lif_cases() -> list[Case]:
-    """Return the inputs on which `lif` is checked, the smallest first."""
-    many = torch.randint(-4, 20, (7, 2, 4), generator=torch.Generator().manual_seed(0)) / 16
-    many[:2, 0, 0] = torch.tensor([1.0, 0.5])  # just at the threshold
-    single = torch.tensor([1.0, 0.5, 1.5, 0.25])  # one neuron
-    spike = _Spike.apply
-    return [
-        Case({"currents": single, "beta": 0.75, "spike": spike}),
-        Case({"currents": many, "beta": 0.75, "spike": spike}),
-    ]
-
-
-def _lif(function: Callable, currents: torch.Tensor, beta: float, spike: Callable) -> list[Any]:
-    """Return spikes and membranes, and the gradient of the currents."""
-    currents = currents.clone().requires_grad_()
-    returned = function(currents, beta, spike)
-    if returned is None:
-        return [None] * 3
-    if isinstance(returned, torch.Tensor) or len(returned) != 2:
-        raise WrongKindError("return two tensors: spikes, membranes.")
-    spikes, membranes = returned
-    if isinstance(spikes, torch.Tensor) and spikes.requires_grad:
-        errors = torch.arange(spikes.numel()).reshape(spikes.shape) % 5 - 2.0
-        (spikes * errors).sum().backward()
-    return [spikes, membranes, 0.0 if currents.grad is None else currents.grad]
-
-
-def _surrogate_cases() -> list[Case]:
-    """Return the inputs on which `surrogate_gradient` is checked, the smallest first."""
-    distance = torch.tensor([-3.5, -1.5, -0.5, 0.0, 0.5, 1.5, 3.5])
-    error = torch.tensor([1.0, -0.5, 0.75, 0.25, 2.0, -3.0, 1.5])
-    return [
-        Case({"error": error[1:4], "distance": distance[1:4], "slope": 2.0}),
-        Case({"error": error, "distance": 2 * distance, "slope": 1.0}),
-    ]
-
-
-def _surrogate_gradient(
-    function: Callable, error: torch.Tensor, distance: torch.Tensor, slope: float
-) -> list[Any]:
-    return [function(error, distance, slope)]
-
-
-def _gradient_cases() -> list[Case]:
-    """Return the inputs on which `gradient_by_hand` is checked, the smallest first."""
-    errors = [1.0, -0.5, 2.0, 0.25, -1.0]
-    lent = [0.25, 1.0, 0.0625, 0.5, 0.125]
-    x = [0.5, 1.0, 2.0, 0.0, 1.5]
-    return [
-        Case({"errors": errors[-n:], "lent": lent[-n:], "x": x[-n:], "beta": 0.75})
-        for n in (1, 2, 3, 5)
-    ]
-
-
-def _gradient_by_hand(
-    function: Callable, errors: list[float], lent: list[float], x: list[float], beta: float
-) -> list[Any]:
-    return [function([*errors], [*lent], [*x], beta)]
-
-
-class _SmallNetwork(torch.nn.Module):
-    """One layer without memory: frames (steps, utterances, 4) to class scores (utterances, 3)."""
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(weight.clone())
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        return _Spike.apply(frames @ self.weight - 1).sum(0)
-
-
-def _train_epoch_cases() -> list[Case]:
-    """Return the inputs on which `train_epoch` is checked, the smallest first."""
-    generator = torch.Generator().manual_seed(1)
-    frames = torch.randint(0, 2, (6, 5, 4), generator=generator).float()
-    weight = torch.randint(-12, 24, (4, 3), generator=generator) / 16
-    labels = torch.tensor([0, 2, 1, 1, 0])
-    batches = [(frames[:, i], labels[i]) for i in torch.arange(5).split(2)]
-    return [
-        Case({"weight": weight, "batches": batches[:1]}, "a single batch of two utterances"),
-        Case(
-            {"weight": weight, "batches": batches},
-            "three batches of two, two and one utterances",
-        ),
-    ]
-
-
-def _train_epoch(
-    function: Callable, weight: torch.Tensor, batches: list[tuple[torch.Tensor, torch.Tensor]]
-) -> list[Any]:
-    """Return the weights and the loss after all batches."""
-    model = _SmallNetwork(weight)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.25)
-    loss = function(model, batches, optimizer)
-    if loss is None:
-        return [None if torch.equal(model.weight, weight) else model.weight, np.nan]
-    if isinstance(loss, torch.Tensor):
-        raise WrongKindError("the loss is a tensor; return a number: loss.item().")
-    return [model.weight, loss]
-
-
-def _two_layer_cases() -> list[Case]:
-    """Return the inputs on which `TwoLayerSNN` is checked, the smallest first."""
-    generator = torch.Generator().manual_seed(2)
-    frames = torch.randint(0, 2, (8, 3, 4), generator=generator).float()
-    return [
-        Case(
-            {"sizes": (1, 2, 3), "frames": frames[:4, :1, :1]},
-            "one input, two hidden neurons, three classes",
-        ),
-        Case(
-            {"sizes": (4, 5, 3), "frames": frames},
-            "four inputs, five hidden neurons, three classes",
-        ),
-    ]
-
-
-def _two_layers(function: Callable, sizes: tuple[int, int, int], frames: torch.Tensor) -> list[Any]:
-    """Return what parameters a network has, its class scores, and the gradients of its weights."""
-    model = function(*sizes, 0.75, _Spike.apply)
-    parameters = sorted(model.named_parameters())
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():  # the same multiples of 1/8 for every network
-        for _, parameter in parameters:
-            parameter.copy_(torch.randint(-3, 8, parameter.shape, generator=generator) / 8)
-    names = ", ".join(f"{name} {[*parameter.shape]}" for name, parameter in parameters)
-    scores = model(frames)
-    if scores is None:
-        return [None] * 3
-    if isinstance(scores, tuple):
-        raise WrongKindError("`forward` returns several things; return the class scores alone.")
-    gradients = []
-    if scores.requires_grad:
-        errors = torch.arange(scores.numel()).reshape(scores.shape) % 5 - 2.0
-        (scores * errors).sum().backward()
-    for _, parameter in parameters:
-        gradient = parameter.grad
-        gradients.append(torch.zeros_like(parameter) if gradient is None else gradient)
-    return [names, scores, torch.cat([each.flatten() for each in gradients])]
-
-
-def _interval_cases() -> list[Case]:
-    """Return the inputs on which `interval_by_speaker` is checked, the smallest first."""
-    speaker = np.repeat([0, 3, 4, 7, 9], [4, 8, 4, 16, 8])
-    chance_of_speaker = np.array([0.9, 0.7, 0.2, 0.7, 0.5])[speaker // 2]
-    right = np.random.default_rng(0).random(40) < chance_of_speaker
-    few = np.array([1, 1, 0, 1, 1, 1, 0], dtype=bool)
-    return [
-        Case({"right": few, "speaker": np.array([0, 0, 1, 1, 2, 2, 2])}),
-        Case({"right": right, "speaker": speaker}),
-    ]
-
-
-def _interval_by_speaker(function: Callable, right: np.ndarray, speaker: np.ndarray) -> Sequence:
-    returned = function(right, speaker)
-    if returned is None:
-        return [None, None]
-    return [*np.atleast_1d(returned)]
-
-
-EXERCISES = {
-    "pool": Exercise(_pool_cases, _pool, ["events"], "your events equal those of the solution."),
-    "lif": Exercise(
-        _lif_cases,
-        _lif,
-        ["spikes", "membranes", "gradient of the currents"],
-        "your spikes equal those of the solution, to the last bit.",
-    ),
-    "gradient_by_hand": Exercise(
-        _gradient_cases,
-        _gradient_by_hand,
-        ["gradient"],
-        "your gradient equals that of the solution, to the last bit.",
-    ),
-    "surrogate_gradient": Exercise(
-        _surrogate_cases,
-        _surrogate_gradient,
-        ["gradient"],
-        "your gradient equals that of the solution, to the last bit.",
-    ),
-    "TwoLayerSNN": Exercise(
-        _two_layer_cases,
-        _two_layers,
-        ["parameters", "class scores", "gradient of the parameters"],
-        "your class scores and gradients equal those of the solution, to the last bit.",
-    ),
-    "train_epoch": Exercise(
-        _train_epoch_cases,
-        _train_epoch,
-        ["weights after the updates", "mean loss"],
-        "your weights and your loss equal those of the solution.",
-        1e-5,
-    ),
-    "interval_by_speaker": Exercise(
-        _interval_cases,
-        _interval_by_speaker,
-        ["mean", "half of the interval"],
-        "your interval equals that of the solution.",
-        1e-4,
-    ),
-}
 # For each exercise: hints, and the change of the solution's text that makes the mistake.
 MISTAKES = YAML(typ="safe", pure=True).load(Path(__file__).with_name("exercises.yaml"))

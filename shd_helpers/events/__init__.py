@@ -1,38 +1,9 @@
-"""Spikes downsampled to lists of events, their split into subsets, and their augmentation."""
+"""Spikes downsampled to lists of events, their split into subsets, and their augmentation.
 
-from shd_helpers.events.augmentation import Augmentation
-from shd_helpers.events.downsampling import Downsampling, downsample
-from shd_helpers.events.event_lists import Events, EventsDataset, concatenate
-from shd_helpers.events.loading import cut_sentence, load_events, load_pair
-from shd_helpers.events.split import (
-    Fold,
-    Split,
-    Subsets,
-    add_augmented_copies,
-    languages,
-    load_subsets,
-    shd_folds,
-    speaker_folds,
-)
-from shd_helpers.events.transform import SpikesToFrames
+The public names are listed in ``__init__.pyi``. Each is imported when it is asked for, so that
+spikes can be read and downsampled without torch.
+"""
 
-__all__ = [
-    "Augmentation",
-    "Downsampling",
-    "Events",
-    "EventsDataset",
-    "Fold",
-    "SpikesToFrames",
-    "Split",
-    "Subsets",
-    "add_augmented_copies",
-    "concatenate",
-    "cut_sentence",
-    "downsample",
-    "languages",
-    "load_events",
-    "load_pair",
-    "load_subsets",
-    "shd_folds",
-    "speaker_folds",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,14 +7,16 @@ Networks", IEEE TNNLS 33(7), list the same kinds.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 
 from shd_helpers.checks import check_settings, later
 from shd_helpers.compiled import compiled
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Augmentation:
         """Tell whether anything is changed."""
         return self != Augmentation()
 
-    def __call__(self, events: Events, generator: torch.Generator) -> Events:
+    def __call__(self, events: Events, generator: "torch.Generator") -> Events:
         """Return changed utterances; events that move beyond the edges are lost.
 
         Of events that fall into one entry of the matrix, one is left.
@@ -60,6 +62,8 @@ class Augmentation:
         Events
             As many utterances, with other events.
         """
+        import torch  # a recipe without training, as in notebook 1, needs none
+
         rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
         n = len(events)
         shift_steps = round(self.shift_ms / events.step_ms)

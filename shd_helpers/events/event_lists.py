@@ -1,16 +1,15 @@
-"""Utterances as lists of events, also as a PyTorch data set."""
+"""Utterances as lists of events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
 from shd_helpers.data.shd_file import N_CHANNELS
 
-# An utterance of `EventsDataset`: the steps and the units of its events, and its label
-Item = tuple[torch.Tensor, torch.Tensor, int]
+if TYPE_CHECKING:
+    from shd_helpers.events.torch_dataset import EventsDataset
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,9 @@ class Events:
         EventsDataset
             Its `collate` makes the frames of a batch.
         """
+        # Whoever only reads and downsamples spikes doesn't need torch.
+        from shd_helpers.events.torch_dataset import EventsDataset
+
         return EventsDataset(self)
 
     def of_classes(self, names: Sequence[str]) -> "Events":
@@ -121,86 +123,6 @@ class Events:
         new_label[[self.class_names.index(name) for name in names]] = np.arange(len(names))
         chosen = self.take(np.flatnonzero(new_label[self.labels] >= 0))
         return replace(chosen, labels=new_label[chosen.labels], class_names=tuple(names))
-
-
-class EventsDataset(Dataset):
-    """A PyTorch data set of utterances as event lists.
-
-    An item is a tuple of steps, (events,) int64, units, (events,) int64, and the label. An
-    utterance has some thousand events in a matrix of 60,000 entries. So `collate` makes the
-    matrices, for one batch at a time.
-
-    Parameters
-    ----------
-    events : Events
-        The utterances.
-
-    Examples
-    --------
-    >>> data = events.dataset()  # doctest: +SKIP
-    >>> batches = DataLoader(data, batch_size=8, collate_fn=data.collate)  # doctest: +SKIP
-    >>> frames, labels = next(iter(batches))  # doctest: +SKIP
-    """
-
-    def __init__(self, events: Events) -> None:
-        self._events = events
-
-    def __len__(self) -> int:
-        """Return the number of utterances."""
-        return len(self._events)
-
-    def __getitem__(self, i: int) -> Item:
-        """Return one utterance.
-
-        Parameters
-        ----------
-        i : int
-            Its number, from 0; negative numbers count from the end.
-
-        Returns
-        -------
-        steps : (events,) int64 tensor
-            The time step of each event.
-        units : (events,) int64 tensor
-            The input unit of each event.
-        label : int
-            The class, an index into the class names.
-
-        Raises
-        ------
-        IndexError
-            If there is no such utterance.
-        """
-        n = len(self._events)
-        if not -n <= i < n:
-            raise IndexError(f"utterance {i}: there are only {n}, which count from 0")
-        number = i % n
-        its_events = slice(self._events.offsets[number], self._events.offsets[number + 1])
-        steps = torch.from_numpy(self._events.steps[its_events].astype(np.int64))
-        units = torch.from_numpy(self._events.units[its_events].astype(np.int64))
-        return steps, units, int(self._events.labels[number])
-
-    def collate(self, items: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make a batch of some utterances: the `collate_fn` of a `DataLoader`.
-
-        Parameters
-        ----------
-        items : sequence of tuple
-            Items of this data set.
-
-        Returns
-        -------
-        frames : (steps, batch, units) float32 tensor
-            Ones at the events, zeros elsewhere. Time comes first, as the study's networks read it.
-        labels : (batch,) int64 tensor
-            The classes.
-        """
-        frames = torch.zeros(self._events.n_steps, len(items), self._events.n_units)
-        labels = torch.zeros(len(items), dtype=torch.int64)
-        for column, (steps, units, label) in enumerate(items):
-            frames[steps, column, units] = 1.0
-            labels[column] = label
-        return frames, labels
 
 
 def concatenate(parts: Sequence[Events]) -> Events:

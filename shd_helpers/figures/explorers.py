@@ -1,8 +1,12 @@
-"""The notebooks' figures with controls: each is a figure and an `update` that changes it."""
+"""The notebooks' figures with controls: each is a figure and an `update` that changes it.
+
+What needs torch or eSpeak NG is imported where it is used, so `downsampling` needs neither.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,14 +15,14 @@ from matplotlib.figure import Figure
 
 from shd_helpers.data.datasets import speaker_name
 from shd_helpers.data.shd_file import Utterances, language_classes, used_classes
-from shd_helpers.data.speech import wav
 from shd_helpers.events.downsampling import Downsampling, Events, downsample
 from shd_helpers.figures.controls import explore
-from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL, draw_blocks, label_hz, last_ms
 from shd_helpers.figures.style import DOT, INK, TITLE, legend_above
-from shd_helpers.network import surrogates
-from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.network.config import SURROGATES
+
+if TYPE_CHECKING:
+    from shd_helpers.network import SpikingNetwork
 
 
 def _one_utterance(data: Utterances, i: int) -> Utterances:
@@ -33,6 +37,13 @@ def _one_utterance(data: Utterances, i: int) -> Utterances:
         data.keys,
         n_channels=data.n_channels,
     )
+
+
+def _spoken_sound(label: str, speaker: int, take: int, **_: object) -> bytes:
+    """Return the sound of an utterance of the data set `spoken`, as the content of a wav file."""
+    from shd_helpers.data.speech import wav
+
+    return wav(label, speaker, take)
 
 
 def downsampling(
@@ -116,9 +127,7 @@ def downsampling(
     return explore(
         figure,
         update,
-        (lambda label, speaker, take, **_: wav(label, speaker, take))
-        if dataset == "spoken"
-        else None,
+        _spoken_sound if dataset == "spoken" else None,
         label=labels,
         speaker=[(name_of(speaker), speaker) for speaker in speakers],
         take=(1, int(takes)),
@@ -156,6 +165,8 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     Figure or None
         As `explore` does.
     """
+    from shd_helpers.network import surrogates
+
     x = np.linspace(-3, 1.5, 901)
     median = float(np.median(distance))
     shares, potentials = _fine_histogram(distance)
@@ -193,12 +204,12 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
             f"is {typical:.4f}"
         )
 
-    names = list(surrogates.SURROGATES)
+    names = list(SURROGATES)
     return explore(figure, update, surrogate=names, log2_slope=(-1.0, 6.0, 0.1))
 
 
 def utterances(
-    network: SpikingNetwork,
+    network: "SpikingNetwork",
     events: Events,
     predictions: pd.DataFrame,
     step_ms: float,
@@ -224,6 +235,8 @@ def utterances(
     Figure or None
         As `explore` does.
     """
+    from shd_helpers.figures.playback import Playback
+
     everything = np.arange(len(events))
     wrong = np.flatnonzero(predictions.label != predictions.predicted)
     colors = {"spoken class": "C0", "other class, highest": "C1"}

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 
 from shd_helpers.checks import check_choice, check_settings, later, quoted, setting
-from shd_helpers.network.surrogates import SURROGATES
 from shd_helpers.objects import is_reference
 
 STUDY_STEP_MS = 3.0  # the length of a step for which `beta` is given
 DELAY_MS = 30.0  # from one delayed copy of a layer's input to the next
 NETWORKS = ("spiking", "convolutional")
 NEURONS = ("leaky", "adaptive")
+SURROGATES = ("fast_sigmoid", "atan", "sigmoid")  # `network.surrogates` defines them
 MOST_NEURONS = 100_000  # of a layer
 MOST_COPIES = 1000  # of a layer's input
 MOST_LAYERS = 20  # hidden ones

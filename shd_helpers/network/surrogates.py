@@ -81,7 +81,8 @@ def _sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
     return slope * decay / (1 + decay) ** 2
 
 
-# Another surrogate needs an entry here, and a branch in `kernels.step_back` to be compiled.
+# Another surrogate needs an entry here, its name in `config.SURROGATES`, and a branch in
+# `kernels.step_back` to be compiled.
 TABLE = {
     "fast_sigmoid": Surrogate(
         step=surrogate.fast_sigmoid,
@@ -100,7 +101,6 @@ TABLE = {
         step=surrogate.sigmoid, curve=_sigmoid, derivative=_sigmoid_derivative, kind=kernels.SIGMOID
     ),
 }
-SURROGATES = tuple(TABLE)
 
 
 def named(name: str) -> Surrogate:
@@ -109,7 +109,8 @@ def named(name: str) -> Surrogate:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`, or a reference such as ``mine.py:boxcar``: see `shd_helpers.objects`.
+        One of `config.SURROGATES`, or a reference such as ``mine.py:boxcar``: see
+        `shd_helpers.objects`.
 
     Returns
     -------
@@ -226,7 +227,7 @@ def spike_grad(name: str, slope: float) -> SpikeGrad:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `named`.
     slope : float
         The larger, the narrower is the surrogate: snntorch's ``slope``, for atan its ``alpha``.
 
@@ -256,7 +257,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -281,7 +282,7 @@ def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -306,7 +307,7 @@ def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     name : str
-        One of `SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float

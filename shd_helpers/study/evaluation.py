@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network.convolutional import ConvolutionalNetwork
-from shd_helpers.network.costs import check_counted, late_spikes, network_accumulates
 from shd_helpers.network.engine import Network, answers, choose_engine, runs_in_loop
 from shd_helpers.network.ensemble import Ensemble
 from shd_helpers.network.module_engine import can_record
+from shd_helpers.network.operation_counts import check_counted, late_spikes, network_accumulates
 from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.threads import one_thread, threads_for
 

@@ -22,7 +22,7 @@ from shd_helpers.events import (
 from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
-from shd_helpers.study.training import TrainConfig
+from shd_helpers.study.train_config import TrainConfig
 
 
 @dataclass(frozen=True)

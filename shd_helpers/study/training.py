@@ -2,55 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from shd_helpers.checks import check_settings, later, setting
 from shd_helpers.events.augmentation import Augmentation
 from shd_helpers.events.downsampling import Events
 from shd_helpers.network import Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import Network, choose_engine
 from shd_helpers.network.ensemble import Ensemble, combine_members
+from shd_helpers.network.quantization import low_precision_weights, round_weights
 from shd_helpers.study.evaluation import batches, evaluate
 from shd_helpers.study.threads import one_thread, threads_for
+from shd_helpers.study.train_config import TrainConfig
 
 LR_GAMMA = 0.5  # the factor by which the learning rate falls
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of the training; by default, Adam with a learning rate that falls in steps.
-
-    The defaults are the study's.
-
-    With the schedule ``"one_cycle"`` the learning rate changes after every update. In the first
-    30 % of all updates it rises from lr / 25 to lr. Then it falls to almost zero, so that the
-    number of epochs must be fixed in advance. Adam's first beta falls from 0.95 to 0.85 and rises
-    again. Smith and Topin (2019), "Super-convergence", describe it, and PyTorch's `OneCycleLR`
-    computes it.
-
-    With a weight decay above 0, PyTorch's `AdamW` replaces Adam. In each update it
-    multiplies the weights by 1 - learning rate x `weight_decay`. Biases, betas, thresholds and
-    adaptation aren't decayed, because zero is not a natural value for them.
-
-    A value out of its range raises a ValueError that names it.
-    """
-
-    epochs: int = setting(30, (1, 100_000))  # passes over the training utterances
-    batch_size: int = setting(8, (1, 100_000))
-    lr: float = setting(1e-3, (1e-9, 1))  # learning rate of Adam; of one_cycle the highest one
-    # epochs after which the learning rate falls to half; with one_cycle it has no effect
-    lr_step: int = setting(10, (1, 100_000))
-    schedule: str = later("step", ("step", "one_cycle"))  # how the learning rate changes
-    weight_decay: float = later(0.0, (0, 10))  # share of the weights, times lr, taken off
-
-    def __post_init__(self) -> None:
-        """Check that each value is in its range."""
-        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -167,8 +136,7 @@ def train_epoch(
     loss_sum = 0.0
     n_correct = 0
     for index in batches(len(events), config.batch_size, generator):
-        low_precision = quantization.low_precision_weights(model) if quantization else nullcontext()
-        with low_precision, threads_for(run):
+        with _weights_for(model, quantization), threads_for(run):
             loss, class_scores = run.forward_backward(model, events, index)
         with one_thread():
             optimizer.step()
@@ -269,9 +237,8 @@ def fit(
             "train_loss": trained.loss,
             "train_accuracy": trained.accuracy,
         }
-        low_precision = quantization.low_precision_weights if quantization else nullcontext
         if validation is not None:
-            with low_precision(model):
+            with _weights_for(model, quantization):
                 validated = evaluate(model, validation, options.engine)
             metrics["validation_loss"] = validated.loss
             metrics["validation_accuracy"] = validated.accuracy
@@ -281,13 +248,20 @@ def fit(
         metrics["wall_s"] = time.perf_counter() - start_s
         history.append(metrics)
         if on_epoch:
-            with low_precision(model):
+            with _weights_for(model, quantization):
                 on_epoch(model, metrics)
         if options.print_epochs:
             _print_epoch(metrics, config.epochs)
     if quantization:  # of the last epoch
-        quantization.round_weights(model)
+        round_weights(quantization, model)
     return history
+
+
+def _weights_for(model: Network, quantization: Quantization | None) -> AbstractContextManager[None]:
+    """Return a context with low-precision weights, or without an effect if there is no circuit."""
+    if quantization:
+        return low_precision_weights(quantization, model)
+    return nullcontext()
 
 
 def _trained_apart(model: Network) -> tuple[Network, ...]:

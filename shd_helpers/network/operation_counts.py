@@ -67,7 +67,7 @@ def check_counted(model: Network) -> None:
         raise ValueError(
             f"This network's operations can't be counted: {reason}. The counts know layers of "
             "snntorch's Leaky, whose only state is the membrane, and of AdaptiveLeaky, which has "
-            "two. Count what your network adds in shd_helpers/network/costs.py."
+            "two. Count what your network adds in shd_helpers/network/operation_counts.py."
         )
 
 

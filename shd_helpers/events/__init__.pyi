@@ -1,0 +1,19 @@
+# The public names. `__init__.py` imports each when it is asked for; type checkers read this file.
+from .augmentation import Augmentation as Augmentation
+from .downsampling import Downsampling as Downsampling
+from .downsampling import downsample as downsample
+from .event_lists import Events as Events
+from .event_lists import concatenate as concatenate
+from .loading import cut_sentence as cut_sentence
+from .loading import load_events as load_events
+from .loading import load_pair as load_pair
+from .split import Fold as Fold
+from .split import Split as Split
+from .split import Subsets as Subsets
+from .split import add_augmented_copies as add_augmented_copies
+from .split import languages as languages
+from .split import load_subsets as load_subsets
+from .split import shd_folds as shd_folds
+from .split import speaker_folds as speaker_folds
+from .torch_dataset import EventsDataset as EventsDataset
+from .transform import SpikesToFrames as SpikesToFrames

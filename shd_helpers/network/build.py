@@ -1,0 +1,86 @@
+"""Build a network from its settings: spiking, convolutional, an ensemble, or the user's own."""
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from shd_helpers.network.config import NetworkConfig
+from shd_helpers.network.convolutional import ConvolutionalNetwork
+from shd_helpers.network.engine import Network
+from shd_helpers.network.ensemble import Ensemble, build_ensemble
+from shd_helpers.network.neurons import with_seed
+from shd_helpers.network.spiking import SpikingNetwork
+from shd_helpers.objects import ObjectError, is_reference, load_function
+
+
+def build_network(
+    config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
+) -> Network:
+    """Return an untrained network with the given settings.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The settings; they also say whether the network is spiking, convolutional or an ensemble.
+    n_units : int
+        Units of the downsampled input.
+    n_classes : int
+        Classes.
+    step_ms : float
+        Length of a time step, in milliseconds.
+    generator : torch.Generator
+        Draws the weights.
+
+    Returns
+    -------
+    Module
+        A `SpikingNetwork`, a `ConvolutionalNetwork`, an `Ensemble`, or what the function that the
+        settings refer to has returned.
+
+    Raises
+    ------
+    ObjectError
+        If a surrogate, neuron or network of the user's own can't be used.
+    """
+    if config.is_combined:
+        sizes = (n_units, *config.hidden_sizes, n_classes)
+        return build_ensemble(sizes, config, generator, step_ms)
+    single = replace(config, ensemble_size=1)
+    networks = [
+        _build_one(single, n_units, n_classes, step_ms, generator)
+        for _ in range(config.ensemble_size)
+    ]
+    return Ensemble(networks) if len(networks) > 1 else networks[0]
+
+
+def _build_one(
+    config: NetworkConfig, n_units: int, n_classes: int, step_ms: float, generator: torch.Generator
+) -> Network:
+    """Return one untrained network; see `build_network`."""
+    if is_reference(config.network):
+        return _foreign_network(config.network, n_units, n_classes, generator)
+    if config.network == "convolutional":
+        return ConvolutionalNetwork(n_classes, generator)
+    sizes = (n_units, *config.hidden_sizes, n_classes)
+    return SpikingNetwork(sizes, config, generator, step_ms)
+
+
+def _foreign_network(
+    reference: str, n_units: int, n_classes: int, generator: torch.Generator
+) -> Network:
+    """Return the network that a user's function makes; ObjectError if it makes none."""
+    make = load_function(reference)
+    form = "A network is given by a function or a class: (n_units, n_classes) -> torch.nn.Module."
+    if isinstance(make, nn.Module):
+        raise ObjectError(f"network {reference}: is a network already. {form}")
+    try:
+        model = with_seed(generator, lambda: make(n_units, n_classes))
+    except Exception as error:
+        raise ObjectError(
+            f"network {reference}: making it for {n_units} units and {n_classes} classes raised "
+            f"{type(error).__name__}: {error}. {form}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ObjectError(f"network {reference}: returned a {type(model).__name__}. {form}")
+    return model

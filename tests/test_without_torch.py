@@ -1,0 +1,78 @@
+"""What notebook 1 needs can be imported and computed where torch and numba aren't installed."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+
+from shd_helpers import cochlea
+from shd_helpers.paths import NOTEBOOKS
+
+BLOCKED = """
+import importlib.abc
+import sys
+
+
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("torch", "snntorch", "numba"):
+            raise ModuleNotFoundError(f"{name} isn't installed here", name=name)
+
+
+sys.meta_path.insert(0, Block())
+"""
+LESSON = '''
+import json
+import warnings
+
+
+def pool_solution(entries, steps, units, threshold):
+    """Count what is active in each block."""
+    n_steps, n_units = entries.shape[0] // steps, entries.shape[1] // units
+    whole = entries[: n_steps * steps, : n_units * units]
+    blocks = whole.reshape(n_steps, steps, n_units, units)
+    return blocks.sum((1, 3)) >= threshold
+
+
+def pool(entries, steps, units, threshold):
+    return pool_solution(entries, steps, units, threshold)
+
+
+assert exercises.check(pool, pool_solution) is pool
+recipe = study.Recipe(input=replace(study.Recipe().input, pool_units=4))
+wave = np.sin(2 * np.pi * 600 * np.arange(240) / 24_000)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    times, units = cochlea.encode(wave, 24_000, seed=3)
+print(json.dumps([times.tolist(), units.tolist(), [str(each.message) for each in caught]]))
+'''
+
+
+def imports_of_notebook_1() -> str:
+    """The text of the cells that import something."""
+    (path,) = NOTEBOOKS.glob("01_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "code"]
+    return "\n".join(text for text in texts if "\nimport " in text or "from shd_helpers" in text)
+
+
+def test_notebook_1_needs_neither_torch_nor_numba():
+    ended = subprocess.run(
+        [sys.executable, "-c", BLOCKED + imports_of_notebook_1() + LESSON],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    *verdict, last = ended.stdout.splitlines()
+    assert verdict == ["pool: right: your events equal those of the solution."]
+    times, units, warned = json.loads(last)
+    assert warned == [
+        "encoding a sound takes minutes, because numba isn't installed. The result is the same. "
+        "To compute it in a second, run: pip install numba"
+    ]
+    wave = np.sin(2 * np.pi * 600 * np.arange(240) / 24_000)
+    compiled_times, compiled_units = cochlea.encode(wave, 24_000, seed=3)
+    assert len(units) > 3
+    assert (times, units) == (compiled_times.tolist(), compiled_units.tolist())
