@@ -90,10 +90,13 @@ def two_benchmarks():
                 "delays (A. Author 2024)",
                 "c",
                 "d",
+                "delays, run again",
             ],
-            "accuracy": [48.1, 95.1, 93.5, 94.0],
-            "parameters": [np.nan, 200_000, np.nan, np.nan],
-            "selected_on": [np.nan, "test file", "held-out speakers", np.nan],
+            "accuracy": [48.1, 95.1, 93.5, 94.0, 93.0],
+            "parameters": [np.nan, 200_000, np.nan, np.nan, np.nan],
+            "selected_on": [np.nan, "test file", "held-out speakers", np.nan, "held out"],
+            "same_network_as": [*[np.nan] * 4, "delays (A. Author 2024)"],
+            "last_epoch": [np.nan, 92.5, *[np.nan] * 3],
             "a new column": 1,
         }
     )
@@ -213,9 +216,12 @@ def test_only_what_is_shown_has_a_filled_marker():
 def test_the_benchmark_draws_each_network_by_how_it_was_selected():
     ours, papers = two_benchmarks()
     (axis,) = benchmark.benchmark(ours, papers).axes
-    drawn = {line.get_label(): line.get_xdata().tolist() for line in axis.lines}
+    joined, *markers = axis.lines
+    assert [*joined.get_xdata(), *joined.get_ydata()] == [92.5, 95.1, 5, 5]
+    drawn = {line.get_label(): line.get_xdata().tolist() for line in markers}
     assert drawn == {
-        "selected on held-out data": [93.5],
+        "selected on held-out data": [93.0, 93.5],
+        "last epoch, from a public log": [92.5],
         "selected on the test file": [95.1],
         "baseline of Cramer et al.": [48.1],
         "selection not known": [94.0],
@@ -223,6 +229,8 @@ def test_the_benchmark_draws_each_network_by_how_it_was_selected():
     }
     labels = [text.get_text() for text in axis.get_yticklabels()]
     assert labels[0].startswith("feed-forward") and labels[-1] == "delays (A. Author 2024), 200k"
+    assert len(labels) == 6, "the second report of a network has no row of its own"
+    assert [line.get_ydata().tolist() for line in markers[:3]] == [[5, 3], [5], [5]]
 
 
 def test_the_message_of_causes_says_what_is_shown_and_what_is_missing():
