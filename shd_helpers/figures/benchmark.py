@@ -26,7 +26,7 @@ TICKS = (50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97)
 
 
 def _stretch(accuracy: np.ndarray) -> np.ndarray:
-    """Return minus the logarithm of the error, so that half as many errors are equally far apart."""
+    """Return minus the logarithm of the error, in which halving the errors is always one length."""
     return -np.log10(np.maximum(100 - accuracy, 0.01))
 
 
