@@ -78,6 +78,24 @@ def nested(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("speaker").sort_index()
 
 
+def write_threshold(name: str, threshold: float) -> None:
+    """Put a threshold into a pretrained network's file.
+
+    Parameters
+    ----------
+    name : str
+        Name of a file in ``results/networks``, without its ending.
+    threshold : float
+        The threshold.
+    """
+    path = networks_dir() / f"{name}.npz"
+    arrays = dict(np.load(path))
+    about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
+    arrays["about"] = np.array(json.dumps(about))
+    with atomic(path) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
 def main() -> None:
     """Write the table, and the threshold into pretrained networks."""
     parser = argparse.ArgumentParser(
@@ -103,12 +121,7 @@ def main() -> None:
     correct = predictions.label == predictions.predicted
     threshold = confidence_threshold(predictions.confidence.to_numpy(), correct.to_numpy())
     for name in given.networks:
-        path = networks_dir() / f"{name}.npz"
-        arrays = dict(np.load(path))
-        about = json.loads(str(arrays["about"])) | {"confidence_threshold": threshold}
-        arrays["about"] = np.array(json.dumps(about))
-        with atomic(path) as unfinished, unfinished.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        write_threshold(name, threshold)
     print(f"Confidence threshold: {threshold:.4f}. Of the utterances of unseen speakers,")
     print(
         f"{table.accepted.mean():.1%} are accepted, {table.correct.mean():.1%} of these are correct"

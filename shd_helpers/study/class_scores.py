@@ -159,12 +159,27 @@ def save_scores(path: Path, folders: Mapping[str, Path]) -> None:
     TableError
         If a file is damaged, or a run folder has no class scores.
     """
-    if not folders:
-        return
+    if folders:
+        add_scores(path, {name: _of_folder(folder) for name, folder in folders.items()})
+
+
+def add_scores(path: Path, runs: Mapping[str, ClassScores]) -> None:
+    """Add class scores of runs to a file; those of the same runs are replaced.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which is made if there is none.
+    runs : mapping
+        The class scores by the runs' hashes, as `behind_the_winner` returns them.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
     with locked(path):
-        all_runs = _read(path)
-        for name, folder in folders.items():
-            all_runs[name] = _of_folder(folder)
+        all_runs = read_scores(path) | dict(runs)
         memory = io.BytesIO()
         with h5py.File(memory, "w") as file:
             for name in sorted(all_runs):
@@ -217,7 +232,7 @@ def collect_scores(name: str | Path) -> dict[str, ClassScores]:
     """
     wanted = read_table(name)["hash"]
     path = scores_path(table_path(name))
-    there = _read(path)
+    there = read_scores(path)
     n_missing = len(set(wanted) - set(there))
     if n_missing:
         raise TableError(f"{path}: {n_missing} runs are missing. Run the sweep again: only these.")
@@ -233,8 +248,24 @@ def _write_group(group: h5py.Group, run: ClassScores) -> None:
     group.attrs["class_names"] = list(run.class_names)
 
 
-def _read(path: Path) -> dict[str, ClassScores]:
-    """Return all class scores of a file by the hashes of their runs; empty if there is none."""
+def read_scores(path: Path) -> dict[str, ClassScores]:
+    """Return all class scores of a file by the hashes of their runs.
+
+    Parameters
+    ----------
+    path : Path
+        The file, such as one from `scores_path`.
+
+    Returns
+    -------
+    dict
+        Empty if there is no such file.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
     runs: dict[str, ClassScores] = {}
     if not path.exists():
         return runs

@@ -1,0 +1,173 @@
+"""Augmented recordings of held-out speakers, and the confidence threshold that they give."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+
+from scripts import augmented_folds, confidence_thresholds, fold_thresholds
+from scripts.fold_thresholds import Answers, answers_in_language, judge_speakers, threshold_of
+from shd_helpers.data.names import copy_name
+from shd_helpers.data.shd_file import ENGLISH, GERMAN, DatasetError, read_shd
+from shd_helpers.events import downsample
+from shd_helpers.network import build_network
+from shd_helpers.study import Recipe, evaluate, tables
+from shd_helpers.study.class_scores import ClassScores, add_scores, behind_the_winner
+from shd_helpers.study.one_run import finish_run, score, start_run
+from shd_helpers.study.pretrained import load_network
+from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.training import TrainOptions, fit
+from tests.toy import write_toy
+
+CLASSES = (*ENGLISH, *GERMAN)
+
+
+def scores_of(values, label, speaker=0):
+    """Return class scores of utterances of a speaker, as they are stored."""
+    n = len(label)
+    zeros = np.zeros(n, dtype=np.uint32)
+    stored = behind_the_winner(np.asarray(values))
+    return ClassScores(stored, np.asarray(label), zeros, zeros, np.full(n, speaker), CLASSES)
+
+
+@pytest.mark.parametrize("labels", [range(20), range(10), range(10, 20)])
+def test_each_utterance_is_heard_in_its_own_language(labels):
+    rng = np.random.default_rng(0)
+    label = rng.choice([*labels], 300)
+    values = 3 * rng.standard_normal((300, 20))
+    values[np.arange(300), label] += 4
+    found = answers_in_language(scores_of(values, label))
+    n_rejected = 0
+    for i in range(300):
+        classes = range(10) if label[i] < 10 else range(10, 20)
+        best = max(classes, key=lambda k: values[i, k])
+        assert found.is_right[i] == (best == label[i])
+        if best != values[i].argmax():
+            assert found.confidence[i] == -1
+            n_rejected += 1
+        else:
+            share = softmax(values[i, [*classes]])[best % 10]
+            assert found.confidence[i] == pytest.approx(share, abs=2e-3)
+    assert 0 < n_rejected < 300
+
+
+def test_the_threshold_is_the_lowest_at_which_enough_accepted_answers_are_right():
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0, 1, 200).round(2)
+    confidence[rng.random(200) < 0.2] = -1
+    is_right = rng.random(200) < confidence
+    halves = [Answers(confidence[:90], is_right[:90]), Answers(confidence[90:], is_right[90:])]
+    enough = [c for c in confidence if c >= 0 and is_right[confidence >= c].mean() >= 0.9]
+    assert threshold_of(halves, 0.9) == min(enough)
+
+
+def test_a_speaker_is_judged_with_the_threshold_that_the_others_give():
+    clean = {
+        1: Answers(np.array([0.9, 0.5, -1.0]), np.array([True, True, True])),
+        2: Answers(np.array([0.7, 0.3]), np.array([True, False])),
+    }
+    augmented = {
+        1: Answers(np.array([0.8, 0.4]), np.array([True, False])),
+        2: Answers(np.array([0.95, 0.6]), np.array([True, False])),
+    }
+    found = judge_speakers(clean, augmented, 1.0).set_index(["speaker", "sound"])
+    assert found.confidence_threshold[1].tolist() == [0.95, 0.95]
+    assert found.confidence_threshold[2].tolist() == [0.8, 0.8]
+    assert found.accepted[1, "as recorded"] == 0 and np.isnan(found.correct[1, "as recorded"])
+    assert found.correct_of_all[1, "as recorded"] == 1
+    assert found.accepted[2, "augmented"] == 0.5 and found.correct[2, "augmented"] == 1
+
+
+def fold_recipe(folder, **changes):
+    """Return the recipe of a fold of a toy data set that holds out speaker 2."""
+    settings = {"dataset": str(folder), "language": "both", "validation": "speaker"}
+    settings |= {"validation_speakers": "2", "score_test": False, "n_hidden": 16, "epochs": 1}
+    return Recipe.from_flat(settings | {"run_name": "fold"} | changes)
+
+
+@pytest.fixture
+def fold(tmp_path, monkeypatch):
+    """Return the run folder of a fold, whose data set has augmented copies."""
+    monkeypatch.setenv("SHD_RUNS_DIR", str(tmp_path / "runs"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_toy(folder, seed=0, takes=1)
+    write_toy(folder, seed=5, takes=1, name=copy_name("toy", 1))
+    recipe = fold_recipe(folder)
+    parts = recipe.load()
+    generator = torch.Generator().manual_seed(0)
+    size = recipe.input.n_units, 20, recipe.input.step_ms
+    model = build_network(recipe.network, *size, generator)
+    run = start_run(recipe, parts, model)
+    options = TrainOptions(print_epochs=False)
+    fit(
+        model,
+        parts.training,
+        None,
+        recipe.training,
+        generator,
+        options=options,
+        on_epoch=run.epoch,
+    )
+    finish_run(run, model, score(model, parts))
+    return run.folder
+
+
+def test_a_network_is_scored_on_the_augmented_recordings_of_its_held_out_speaker(fold):
+    run = read_run(fold)
+    found = augmented_folds.score_augmented(run)
+    (copy,) = (fold.parent.parent / "data").glob(f"{copy_name('toy', 1)}_train.h5")
+    utterances = read_shd(copy)
+    own = np.flatnonzero(utterances.speakers == 2)
+    assert found.row.tolist() == own.tolist() and set(found.speaker) == {2}
+    events = downsample(utterances, fold_recipe(copy.parent).input, "both")
+    wanted = evaluate(load_network(run).network, events.take(own)).class_scores.numpy()
+    np.testing.assert_array_equal(found.scores, behind_the_winner(wanted))
+    assert found.label.tolist() == events.labels[own].tolist()
+    copy.unlink()
+    with pytest.raises(DatasetError, match=r"toy_augmented1_train\.h5: no such file"):
+        augmented_folds.score_augmented(run)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"validation": "random", "validation_speakers": ""}, {"validation_speakers": "1,2"}]
+)
+def test_only_a_fold_with_one_held_out_speaker_is_scored(tmp_path, changes):
+    with pytest.raises(RunError, match="fold: no single speaker is held out"):
+        augmented_folds.held_out_speaker(fold_recipe(tmp_path, **changes), "fold")
+
+
+def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
+    """Two folds of one candidate, with class scores by hand."""
+    results = tmp_path / "results"
+    networks = results / "networks"
+    networks.mkdir(parents=True)
+    for module in (fold_thresholds, tables):
+        monkeypatch.setattr(module, "results_dir", lambda: results)
+    monkeypatch.setattr(confidence_thresholds, "networks_dir", lambda: networks)
+    np.savez_compressed(networks / "small.npz", about=np.array("{}"))
+    rows = pd.DataFrame({"validation_speakers": [1, 2], "hash": ["h1", "h2"]})
+    rows = rows.assign(candidate="small", seed=0, status="done", error="")
+    rows["run_name"] = rows["configuration"] = ["first", "second"]
+    rows.to_csv(results / "folds_hd.csv", index=False)
+    right = np.where(np.arange(20) == 3, 4.0, 0.0)
+    wrong = np.where(np.arange(20) == 5, 1.0, 0.0)
+    of_speaker = {f"h{s}": scores_of([right, wrong], [3, 3], s) for s in (1, 2)}
+    add_scores(results / "folds_hd_scores.h5", of_speaker)
+    monkeypatch.setattr("sys.argv", ["fold_thresholds", "folds_hd", "small", "small"])
+    with pytest.raises(SystemExit, match="2 folds are missing"):
+        fold_thresholds.main()
+    add_scores(results / "folds_hd_augmented_scores.h5", of_speaker)
+    for _ in range(2):  # once more replaces the rows
+        fold_thresholds.main()
+    written = pd.read_csv(results / "fold_thresholds.csv")
+    assert written.network.tolist() == ["small"] * 4
+    threshold = softmax(right[:10])[3]
+    assert written.confidence_threshold.tolist() == pytest.approx([threshold] * 4, abs=1e-3)
+    assert written.accepted.tolist() == [0.5] * 4 and written.correct.tolist() == [1] * 4
+    about = json.loads(str(np.load(networks / "small.npz")["about"]))
+    assert about["confidence_threshold"] == pytest.approx(threshold, abs=1e-3)
+    assert "means over 2 speakers" in capsys.readouterr().out
