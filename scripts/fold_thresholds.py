@@ -6,7 +6,7 @@ candidate's ten folds, on clean recordings (beside TABLE) and on augmented ones 
 the pretrained networks.
 
 **An answer is accepted** if its confidence reaches the threshold and no digit of another language
-scores higher, as in ``shd_helpers.hear``. Each utterance is heard in its own language.
+scores higher, as in ``shd_helpers.hear``. Each utterance is classified in its own language.
 
 **The rule**, which was written before any augmented recording had been scored: the threshold is the
 lowest confidence at which 97 % of the accepted answers to augmented recordings are right, over all
@@ -37,14 +37,14 @@ SOUNDS = ("as recorded", "augmented")
 
 
 class Answers(NamedTuple):
-    """What a network answers to utterances, each heard in its own language."""
+    """What a network answers to utterances, each classified in its own language."""
 
     confidence: np.ndarray  # (utterances,) 0..1; -1 if a digit of the other language scores higher
     is_right: np.ndarray  # (utterances,)
 
 
 def answers_in_language(scores: ClassScores) -> Answers:
-    """Return the answers and confidences that a listener gives who knows the language.
+    """Return the answers and confidences of a listener who knows the language.
 
     Parameters
     ----------
