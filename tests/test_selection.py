@@ -343,12 +343,13 @@ def test_verdicts_follow_from_the_adjusted_interval():
         [frame.assign(input=name, test_unseen_accuracy=each) for name, each in others.items()]
     )
     found = verdicts(nested, table, [*others], margin=2.0)
-    assert found.verdict.tolist() == ["ahead", "level", "behind", "undecided"]
+    assert found.verdict.tolist() == ["shown", "level", "shown", "undecided"]
     assert found["mean"].iloc[0] == pytest.approx(5, abs=0.2)
     # with one value for each speaker, the others' seeds are averaged
     once = nested.groupby(["input", "speaker"]).test_unseen_accuracy.mean().reset_index()
     again = verdicts(once.assign(seed=0), table, [*others], margin=2.0)
     np.testing.assert_allclose(again["mean"], found["mean"])
+    assert found["mean"].iloc[2] == pytest.approx(-5, abs=0.2)
     with pytest.raises(SelectionError, match="'worse' has not been judged on speaker 7"):
         verdicts(nested, table[table.speaker < 7], ["worse"], margin=2.0)
 

@@ -519,8 +519,8 @@ def verdicts(
     Returns
     -------
     DataFrame
-        As `statistics.contrasts` returns it, and a column `verdict`: *ahead* or *behind* if the
-        adjusted interval excludes 0, *level* if it lies within the margin, else *undecided*.
+        As `statistics.contrasts` returns it, and a column `verdict`: *shown* if the adjusted
+        interval excludes 0, *level* if it lies within the margin, else *undecided*.
 
     Raises
     ------
@@ -549,8 +549,6 @@ def _means_and_halves(found: pd.DataFrame) -> list[tuple[float, float]]:
 
 def _verdict(mean: float, half: float, margin: float) -> str:
     """Return the verdict on a difference and half of its interval, in percentage points."""
-    if mean - half > 0:
-        return "ahead"
-    if mean + half < 0:
-        return "behind"
+    if abs(mean) > half:
+        return "shown"
     return "level" if abs(mean) + half <= margin else "undecided"
