@@ -163,15 +163,14 @@ def unrolled() -> Figure:
         _arrow(axis, (x + 0.6, high), (x + 3.25, mid + 0.35), "0.5", linestyle="--")
         axis.plot(x + 1.9, 4.97, "x", color=RESET, markersize=17, markeredgewidth=3.5)
         _text(axis, x + 2.2, 5.75, "reset: detached,\nno way back", RESET, size=11)
-    _box(axis, (4.8, rows[4]), (8.8, 0.7), "loss $L$: cross-entropy of the spike counts", INK)
-    _box(
-        axis, (4.8, rows[0]), (8.8, 0.7), "weights and bias: the same in all steps, ways add up", IN
-    )
+    _box(axis, (4.8, rows[4]), (8.8, 0.7), "loss $L$", INK)
+    weights = "weights and bias: the same in all steps, so their gradients add up"
+    _box(axis, (4.8, rows[0]), (8.8, 0.7), weights, IN)
     for y, what, color in (
         (7.3, "   thin: forward\n   thick: the gradient", INK),
-        (6.5, "error of a spike", SPIKE),
+        (6.5, "error $e$ of a spike", SPIKE),
         (4.8, "surrogate:\n" + r"$\times\,h[t+1]$", SPIKE),
-        (3.0, "error of a membrane, $\\delta$", IN),
+        (3.0, "gradient $\\delta$ of a membrane", IN),
         (1.25, r"$\times\,x[t+1]$, the input", IN),
     ):
         _text(axis, 9.15, y, what, color, ha="left")

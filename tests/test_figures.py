@@ -119,6 +119,7 @@ def traces():
 def rounded():
     """Return made-up losses of three circuits."""
     columns = {"loss": [0.1, 0.2, 4.0], "ci95": [1.0, 1.2, 9.0], "kB": [7.0, 5.6, 3.5]}
+    columns["same"] = [99.9, 98.4, 80.0]
     return pd.DataFrame(columns, index=["8-8-16", "5-8-16", "4-4-16"])
 
 

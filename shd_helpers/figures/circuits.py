@@ -74,7 +74,8 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
     Parameters
     ----------
     circuits : DataFrame
-        Indexed by name: `loss` in percentage points, half its interval `ci95`, the weights' `kB`.
+        Indexed by name: `loss` in percentage points, half its interval `ci95`, the weights' `kB`,
+        and `same`, the percentage of answers that rounding leaves as they are.
     selected : str
         The name of the circuit that was selected; an arrow points to it.
     limit : float
@@ -86,7 +87,7 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
         The largest circuit is on top.
     """
     ordered = circuits.sort_values("kB")
-    labels = [f"{name}: {kilobytes:.1f} kB" for name, kilobytes in ordered.kB.items()]
+    labels = [f"{name}: {row.kB:.1f} kB, {row.same:.1f} % same" for name, row in ordered.iterrows()]
     figure, axis = plt.subplots(figsize=(9, 3.8))
     axis.errorbar(ordered.loss, labels, xerr=ordered.ci95, fmt="o", capsize=3, color="C0")
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")
@@ -97,7 +98,7 @@ def rounding(circuits: pd.DataFrame, selected: str, limit: float) -> Figure:
     arrow = {"arrowstyle": "->", "color": INK}
     axis.annotate("selected", at, (right + 2.5, at[1]), va="center", arrowprops=arrow)
     axis.set(xlabel="percentage points lost, ± 95 % over pairs and seeds")
-    axis.set(ylabel="circuit: memory of weights")
+    axis.set(ylabel="circuit: memory of weights, answers")
     legend_above(axis)
     return figure
 

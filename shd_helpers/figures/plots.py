@@ -188,7 +188,7 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(differences) + 1.6))
     axis.axvline(0, color=INK, linewidth=1, linestyle="-")
     if margin:
-        label = f"margin: {margin:g} points lost"
+        label = f"margin: {margin:g} percentage points lost"
         axis.axvline(-margin, color="C3", linestyle="--", linewidth=1.2, label=label)
     means = differences["mean"]
     adjusted = differences.ci_holm

@@ -99,7 +99,7 @@ def list_utterances(recipe: Recipe, parts: Subsets) -> "Styler":
         speakers = [speaker_name(data, speaker) for speaker in np.unique(events.speakers)]
         rows[name] = {
             "utterances": len(events),
-            "spikes cut off": f"{100 * events.cut_share:.1f} %",
+            "late spikes cut off": f"{100 * events.cut_share:.1f} %",
             "speakers": ", ".join(speakers),
         }
     classes = classes_in_words(parts.training.class_names, recipe.language)
