@@ -16,7 +16,13 @@ from shd_helpers.paths import OF_A_RUN, runs_dir
 
 
 def folder() -> Path:
-    """Return the folder of the kept functions, and of all that is made of them."""
+    """Return the folder of the kept functions, and of all that is made of them.
+
+    Returns
+    -------
+    Path
+        ``runs/my_network``, which may not be there yet.
+    """
     return runs_dir() / "my_network"
 
 
