@@ -64,11 +64,11 @@ def check(function: Callable, solution: Callable) -> Callable:
     """
     name = _exercise_name(solution)
     verdict = feedback(function, solution)
-    print(f"{name}: {verdict}")
     if not verdict.startswith("right"):
-        print("The notebook goes on with the study's own solution.")
+        print(f"{name}: {verdict}\nThe notebook goes on with the study's own solution.")
         return solution
-    _keep(function, solution)
+    remark = _keep(function, solution)
+    print(f"{name}: {verdict}{remark}")
     return function
 
 
@@ -107,19 +107,21 @@ def _exercise_name(solution: Callable) -> str:
     return solution.__name__.removesuffix("_solution")
 
 
-def _keep(function: Callable, solution: Callable) -> None:
-    """Keep a right function's text for the reader's own file, if it needs nothing else there."""
-    name = _exercise_name(solution)
+def _keep(function: Callable, solution: Callable) -> str:
+    """Keep a right function's text for the reader's own file, if it needs nothing else there.
+
+    Returns a remark if it isn't kept, else an empty text.
+    """
     text = source_of(function)
     if text is None:  # typed where no text is kept
-        return
-    alone = kept_functions.namespace()
+        return ""
+    alone = kept_functions.namespace(text)
     exec(text, alone)
     written = alone.get(function.__name__, solution)
     if feedback(written, solution).startswith("right"):
-        kept_functions.keep(name, text)
-    else:
-        print("It isn't kept for my_network.py, because it needs something from other cells.")
+        kept_functions.keep(_exercise_name(solution), text)
+        return ""
+    return "\nIt isn't kept for my_network.py, because it needs something from other cells."
 
 
 def feedback(function: Callable, solution: Callable) -> str:

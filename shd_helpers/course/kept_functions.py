@@ -3,7 +3,6 @@
 import ast
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,29 +52,35 @@ def functions(*names: str) -> list[Callable]:
     list of callable
         The reader's functions, or the notebooks' solutions where one is missing.
     """
-    defined = _packages()
-    for text in texts(names).values():
+    written = texts(names)
+    defined = _packages("".join(written.values()))
+    for text in written.values():
         exec(text, defined)
     return [defined[name] for name in names]
 
 
-def namespace() -> dict[str, Any]:
+def namespace(text: str) -> dict[str, Any]:
     """Return the names that a reader's function may use in ``my_network.py``.
+
+    Parameters
+    ----------
+    text : str
+        The function's source. PyTorch is imported only if it is named there.
 
     Returns
     -------
     dict
         The imported packages, and the study's `lif`, from which the network is built.
     """
-    names = _packages()
+    names = _packages(text)
     exec(_solutions()["lif"], names)
     return names
 
 
-def _packages() -> dict[str, Any]:
+def _packages(text: str) -> dict[str, Any]:
     """Return the packages that ``my_network.py`` imports, by the names that it gives them."""
     packages: dict[str, Any] = {"np": np, "pd": pd, "stats": stats}
-    with suppress(ModuleNotFoundError):  # the exercise of notebook 1 needs no torch
+    if "torch" in text:  # the exercise of notebook 1 doesn't need it, and it takes seconds
         import torch
 
         packages["torch"] = torch
