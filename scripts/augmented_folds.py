@@ -152,13 +152,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.augmented_folds", description=__doc__)
     parser.add_argument("sweep", help="name of the sweep, such as selection_today")
     parser.add_argument("--dataset", help="the data set, if it isn't that of the sweep's file")
+    parser.add_argument("--only", default="", help="only runs whose names contain this text")
     given = parser.parse_args()
     try:
         settings = {"dataset": given.dataset} if given.dataset else {}
         sweep = read_sweep(given.sweep, settings)
         path = augmented_path(sweep.table)
         there = read_scores(path)
-        for fold in tqdm([each for each in sweep.runs if each.hash not in there]):
+        wanted = [each for each in sweep.runs if given.only in each.run_name]
+        for fold in tqdm([each for each in wanted if each.hash not in there]):
             add_scores(path, {fold.hash: score_augmented(read_fold(fold))})
     except (DatasetError, RunError, SweepError, TableError) as error:
         sys.exit(str(error))

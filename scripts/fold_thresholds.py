@@ -1,9 +1,9 @@
 """Find the confidence from which a network answers, on augmented recordings of held-out speakers.
 
-``python -m scripts.fold_thresholds TABLE CANDIDATE NETWORK...`` reads the class scores of a
-candidate's ten folds, on clean recordings (beside TABLE) and on augmented ones (from
-``scripts.augmented_folds``). It writes ``results/fold_thresholds.csv``, and puts the threshold into
-the pretrained networks.
+``python -m scripts.fold_thresholds ENTRY NETWORK...`` reads the class scores of an entry of the
+selection (``scripts.selection``) on the ten folds, for clean recordings and for augmented ones
+(from ``scripts.augmented_folds``). It writes ``results/fold_thresholds.csv``, and puts the
+threshold into the pretrained networks.
 
 **An answer is accepted** if its confidence reaches the threshold and no digit of another language
 scores higher, as in ``shd_helpers.hear``. Each utterance is classified in its own language.
@@ -15,7 +15,7 @@ ten speakers. The table judges each speaker with the threshold that the other ni
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +23,13 @@ import pandas as pd
 
 from scripts.augmented_folds import augmented_path
 from scripts.confidence_thresholds import confidence_threshold, write_threshold
+from scripts.selection import OF_TEN_FOLDS, ten_folds
 from shd_helpers.command import run
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.study.class_scores import ClassScores, collect_scores, read_scores
+from shd_helpers.study.class_scores import ClassScores, mean_of_scores, read_scores
+from shd_helpers.study.selection import Entry, Folds, SelectionError
 from shd_helpers.study.tables import TableError, read_table, table_path
 
 WANTED = 0.97  # share of the accepted answers that are right
@@ -133,70 +135,92 @@ def judge_speakers(
     return pd.DataFrame(rows)
 
 
-def read_answers(table: str, candidate: str) -> tuple[dict[int, Answers], dict[int, Answers]]:
-    """Read what a candidate's folds answer to recordings, as recorded and augmented.
+def scores_of_entry(folds: Folds, entry: Entry, speaker: int) -> ClassScores:
+    """Return the class scores of the network that would be shipped of an entry.
 
     Parameters
     ----------
-    table : str
-        Name of a sweep's table on the ten folds, such as ``selection_today_hd``.
-    candidate : str
-        The candidate. With several seeds, the lowest seed is taken.
+    folds : Folds
+        Class scores of the ten folds.
+    entry : Entry
+        An ensemble, whose members' scores are averaged, or a single candidate, of which one network
+        is shipped: its first seed.
+    speaker : int
+        The held-out speaker.
 
     Returns
     -------
-    clean, augmented : dict
-        The answers by held-out speaker.
+    ClassScores
+        The scores of this speaker's utterances.
+
+    Raises
+    ------
+    SelectionError
+        If a fold is missing.
+    """
+    members = folds.members(entry, speaker)
+    return mean_of_scores(members) if entry.is_ensemble else members[0]
+
+
+def augmented_folds(tables: Sequence[str]) -> Folds:
+    """Read the class scores of augmented recordings beside the tables of some sweeps.
+
+    Parameters
+    ----------
+    tables : sequence of str
+        Names of tables on the ten folds. Folds whose networks weren't scored are left out.
+
+    Returns
+    -------
+    Folds
+        By candidate, held-out speaker and seed.
 
     Raises
     ------
     TableError
-        If a table or class scores are missing.
+        If a table is missing, or a file is damaged.
     """
-    rows = read_table(table)
-    rows = rows[rows[AXIS] == candidate]
-    rows = rows[rows.seed == rows.seed.min()]
-    if rows.empty:
-        raise TableError(f"{table}: has no candidate {candidate!r}.")
-    clean_scores = collect_scores(table)
-    path = augmented_path(table_path(table))
-    augmented_scores = read_scores(path)
-    if missing := set(rows["hash"]) - set(augmented_scores):
-        raise TableError(
-            f"{path}: {len(missing)} folds are missing. Run `python -m scripts.augmented_folds`."
-        )
-    by_speaker = dict(zip(rows.validation_speakers.astype(int), rows["hash"], strict=True))
-    clean = {s: answers_in_language(clean_scores[name]) for s, name in by_speaker.items()}
-    augmented = {s: answers_in_language(augmented_scores[name]) for s, name in by_speaker.items()}
-    return clean, augmented
+    runs = {}
+    for name in tables:
+        scored = read_scores(augmented_path(table_path(name)))
+        for row in read_table(name).to_dict("records"):
+            if row["hash"] in scored:
+                key = (str(row[AXIS]), int(row["validation_speakers"]), int(row["seed"]))
+                runs[key] = scored[row["hash"]]
+    return Folds(runs, {})
 
 
 def main() -> None:
     """Write the table, and the threshold into pretrained networks."""
     parser = argparse.ArgumentParser(prog="python -m scripts.fold_thresholds", description=__doc__)
-    parser.add_argument("table", help="name of a sweep's table, such as selection_today_hd")
-    parser.add_argument("candidate", help="one of its candidates")
+    parser.add_argument("entry", help="an entry of the selection, such as reference")
     parser.add_argument("networks", nargs="*", help="names in results/networks/, without .npz")
     given = parser.parse_args()
     try:
-        clean, augmented = read_answers(given.table, given.candidate)
-    except TableError as error:
-        sys.exit(str(error))
-    judged = judge_speakers(clean, augmented)
+        plan, entries, clean = ten_folds()
+        if given.entry not in entries:
+            parser.error(f"entry {given.entry!r}: the entries are {', '.join(entries)}")
+        entry = entries[given.entry]
+        augmented = augmented_folds([f"{name}_hd" for name in OF_TEN_FOLDS])
+        of_clean, of_augmented = (
+            {s: answers_in_language(scores_of_entry(folds, entry, s)) for s in plan["speakers"]}
+            for folds in (clean, augmented)
+        )
+    except (SelectionError, TableError) as error:
+        sys.exit(f"{error} Augmented recordings are scored by `python -m scripts.augmented_folds`.")
+    judged = judge_speakers(of_clean, of_augmented)
     path = results_dir() / TABLE
     earlier = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["network"])
-    rows = pd.concat(
-        [
-            earlier[earlier.network != given.candidate],
-            judged.assign(network=given.candidate).round(4),
-        ]
-    )
+    new = judged.assign(network=given.entry).round(4)
+    rows = pd.concat([earlier[earlier.network != given.entry], new]) if len(earlier) else new
     with atomic(path) as unfinished:
         rows.to_csv(unfinished, index=False)
-    threshold = threshold_of([*augmented.values()])
+    threshold = threshold_of([*of_augmented.values()])
+    if not np.isfinite(threshold):
+        sys.exit(f"No confidence reaches {WANTED:.0%} right answers, so no threshold is written.")
     for name in given.networks:
         write_threshold(name, threshold)
-    print(f"threshold {threshold:.4f}, means over {len(augmented)} speakers:")
+    print(f"threshold {threshold:.4f}, means over {len(judged) // 2} speakers:")
     print(judged.groupby("sound", sort=False)[["accepted", "correct", "correct_of_all"]].mean())
 
 

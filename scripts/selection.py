@@ -4,10 +4,7 @@
 ``python -m scripts.selection winner`` reads the ten folds, prints who wins, and writes
 ``results/selection.csv`` (the accuracy of each entry for each speaker) and
 ``results/selected.csv`` (whom all folds select, and whom the nine folds without a speaker select).
-``python -m scripts.selection judging`` writes ``sweeps/judged_official.yaml`` and
-``sweeps/judged_speakers.yaml``, which judge the winner.
-``python -m scripts.selection nested`` reads the tables of these two, and writes
-``results/nested.csv`` and ``results/nested_contrasts.csv``.
+``scripts.judging`` takes the steps after that.
 """
 
 import argparse
@@ -23,7 +20,6 @@ from ruamel.yaml import YAML
 from shd_helpers.command import run
 from shd_helpers.files import atomic
 from shd_helpers.paths import results_dir
-from shd_helpers.study.predictions import speaker_accuracies
 from shd_helpers.study.selection import (
     Entry,
     Folds,
@@ -31,21 +27,18 @@ from shd_helpers.study.selection import (
     SelectionError,
     accuracy_table,
     entries_of,
-    nested_accuracies,
     nested_selection,
     parameters_of,
     read_folds,
-    read_judged,
     select,
-    verdicts,
 )
-from shd_helpers.study.statistics import interval
 from shd_helpers.study.tables import TableError
 from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_yaml
 
 PLAN = "screening"
 OF_TEN_FOLDS = ("selection", "selection_small", "selection_today")
 KEPT = {"keep_predictions": True, "keep_scores": True}
+WITHOUT = "without this speaker"
 WINNER = "winner"
 SINGLE = "best single network"
 SMALL = "small network"
@@ -100,15 +93,15 @@ def entries_of_two(two: Sequence[str], plan: Mapping[str, Any]) -> dict[str, Any
     small = plan["small"]
     singles = {name: {name: [0]} for name in (rule["reference"], small["reference"], small["name"])}
     singles |= {name: {name: seeds} for name in two}
-    ensembles = {f"five seeds of {name}": {name: seeds} for name in two}
+    ensembles = {f"three seeds of {name}": {name: seeds} for name in two}
     for first, second in (two, [*reversed(two)]):
         name = f"three seeds of {first} and two of {second}"
-        ensembles[name] = {first: seeds[:3], second: seeds[:2]}
+        ensembles[name] = {first: seeds, second: seeds[:2]}
     return {"singles": singles, "ensembles": ensembles}
 
 
 def write_selection(sweeps: Path = SWEEPS) -> Path:
-    """Write the sweep of all ten folds, from the table of the screening.
+    """Write the sweep of the two candidates on all ten folds, from the table of the screening.
 
     Parameters
     ----------
@@ -142,10 +135,10 @@ def write_selection(sweeps: Path = SWEEPS) -> Path:
         "plan": entries_of_two(two, plan),
     }
     comment = (
-        "# The two candidates that the screening sent to all ten folds, with five seeds. Written\n"
+        "# The two candidates that the screening sent to all ten folds, with three seeds. Written\n"
         "# by `python -m scripts.selection candidates`. `plan` lists the entries that compete.\n"
     )
-    return _write_yaml(sweeps / "selection.yaml", comment, content)
+    return write_yaml(sweeps / "selection.yaml", comment, content)
 
 
 def find_winners(folds: Folds, plan: Mapping[str, Any], entries: Mapping[str, Entry]) -> pd.Series:
@@ -189,7 +182,7 @@ def find_winners(folds: Folds, plan: Mapping[str, Any], entries: Mapping[str, En
 
 def write_winner() -> None:
     """Select the winner on the ten folds, print it, and write both tables."""
-    plan, entries, folds = _ten_folds()
+    plan, entries, folds = ten_folds()
     accuracies = accuracy_table(folds, entries, plan["speakers"])
     sizes = parameters_of(folds, entries)
     winners = find_winners(folds, plan, entries)
@@ -199,128 +192,45 @@ def write_winner() -> None:
         for speaker, accuracy in accuracies[name].items():
             rows.append((name, sizes[name], speaker, accuracy))
     columns = ["entry", "parameters", "speaker", "accuracy"]
-    _write_csv("selection", pd.DataFrame(rows, columns=columns))
+    write_csv("selection", pd.DataFrame(rows, columns=columns))
     selected = [("", what, name) for what, name in winners.items()]
-    selected += [(speaker, "without this speaker", name) for speaker, name in nested.items()]
-    _write_csv("selected", pd.DataFrame(selected, columns=["speaker", "what", "selected"]))
+    selected += [(speaker, WITHOUT, name) for speaker, name in nested.items()]
+    write_csv("selected", pd.DataFrame(selected, columns=["speaker", "what", "selected"]))
     means = 100 * accuracies.mean().sort_values(ascending=False)
     print(means.round(1).to_string())
     for what, name in winners.items():
         print(f"{what}: {name} ({sizes[name]:,} parameters)")
 
 
-def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
-    """Write the two sweeps that judge the winner, from ``results/selected.csv``.
+def selected_entries(what: str) -> pd.Series:
+    """Return the selected entries of ``results/selected.csv``.
 
     Parameters
     ----------
-    sweeps : Path
-        The folder of the sweeps' files.
+    what : str
+        `WITHOUT` for those that the other nine folds select, by speaker; else empty, for those that
+        all ten folds select, by what they win.
 
     Returns
     -------
-    list of Path
-        The files.
+    Series
+        Names of entries.
     """
-    plan, entries, _ = _ten_folds()
-    selected = pd.read_csv(results_dir() / "selected.csv", dtype=str)["selected"]
-    recipes: dict[str, dict] = {}
-    for name in ("selection", "selection_small", "selection_today"):
-        content = read_yaml(sweeps / f"{name}.yaml")
-        for candidate, changes in content["grid"]["candidate"].items():
-            recipes[candidate] = {**content["fixed"], **changes}
-    names = [*dict.fromkeys(name for each in selected for name in entries[each].members)]
-    own = {}
-    for name in names:
-        left_out = ("dataset", "language", "validation", "score_test")
-        own[name] = {key: value for key, value in recipes[name].items() if key not in left_out}
-    official = {
-        "name": "judged_official",
-        "notebook": "03_model_training",
-        "fixed": {
-            "dataset": "hd",
-            "protocol": "official",
-            "language": "both",
-            "validation_fraction": 0.01,
-        },
-        "grid": {"candidate": own},
-        "seeds": plan["seeds"],
-        **KEPT,
-    }
-    speakers = {
-        "name": "judged_speakers",
-        "notebook": "03_model_training",
-        "fixed": {
-            "dataset": "hd",
-            "protocol": "leave_one_speaker_out",
-            "validation_fraction": 0.01,
-        },
-        "grid": {"candidate": own, "held_out": [*range(12)]},
-        "seeds": plan["judged_seeds"],
-        **KEPT,
-    }
-    comment = (
-        "# What the selection of sweeps/screening.yaml has selected, judged once: {}.\n"
-        "# Written by `python -m scripts.selection judging`, before its first run.\n"
-    )
-    first = comment.format("20 classes, the official split")
-    second = comment.format("ten English digits, every speaker held out once")
-    return [
-        _write_yaml(sweeps / "judged_official.yaml", first, official),
-        _write_yaml(sweeps / "judged_speakers.yaml", second, speakers),
-    ]
-
-
-def write_nested() -> None:
-    """Judge each speaker by what the other nine folds selected, print it, and write both tables."""
-    plan, entries, _ = _ten_folds()
     selected = pd.read_csv(results_dir() / "selected.csv", dtype={"speaker": str})
-    of_speakers = selected[selected.what == "without this speaker"]
-    by_speaker = of_speakers.set_index(of_speakers.speaker.astype(int)).selected
-    judged = read_judged(["judged_speakers_hd"])
-    found = nested_accuracies(by_speaker, entries, judged, plan["judged_seeds"])
-    study = speaker_accuracies("final_hd")
-    study = study[study.input == "183 x 333"].assign(input="study")
-    others = pd.concat([speaker_accuracies("reference_hd", "model"), study])
-    others = others[others.seed.isin(plan["judged_seeds"])]
-    _write_csv("nested", found)
-    compared = verdicts(found, others, plan["contrasts"], plan["contrasts_margin"])
-    _write_csv("nested_contrasts", compared.reset_index())
-    print(summary(found))
-    print(compared.round(1).to_string())
+    if what == WITHOUT:
+        rows = selected[selected.what == WITHOUT]
+        return rows.set_index(rows.speaker.astype(int)).selected
+    return selected[selected.what != WITHOUT].set_index("what").selected
 
 
-def summary(found: pd.DataFrame) -> str:
-    """Return mean, interval and worst speaker of nested accuracies, as a sentence.
-
-    Parameters
-    ----------
-    found : DataFrame
-        From `nested_accuracies`.
-
-    Returns
-    -------
-    str
-        In percent.
-    """
-    by_seed = 100 * found.pivot(index="speaker", columns="seed", values="test_unseen_accuracy")
-    mean, half = interval(by_seed.to_numpy())
-    worst = by_seed.mean(axis=1)
-    over = "speakers and seeds" if by_seed.shape[1] > 1 else "speakers only"
-    return (
-        f"nested, {len(by_seed)} speakers: {mean:.1f} ± {half:.1f} % (95 % interval over {over}), "
-        f"worst {worst.min():.1f} % (speaker {worst.idxmin()})"
-    )
-
-
-def _ten_folds() -> tuple[dict[str, Any], dict[str, Entry], Folds]:
+def ten_folds() -> tuple[dict[str, Any], dict[str, Entry], Folds]:
     """Return the plan, the entries and the ten folds."""
     plan = read_yaml(SWEEPS / f"{PLAN}.yaml")["plan"]
     entries = entries_of(read_yaml(SWEEPS / "selection.yaml")["plan"])
     return plan, entries, read_folds([f"{name}_hd" for name in OF_TEN_FOLDS])
 
 
-def _write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
+def write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
     """Write a sweep's file, and return its path."""
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
@@ -334,7 +244,7 @@ def _write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
     return path
 
 
-def _write_csv(name: str, table: pd.DataFrame) -> None:
+def write_csv(name: str, table: pd.DataFrame) -> None:
     """Write a table to results/."""
     path = results_dir() / f"{name}.csv"
     with atomic(path) as unfinished:
@@ -345,8 +255,6 @@ def _write_csv(name: str, table: pd.DataFrame) -> None:
 STAGES: dict[str, Callable[[], Any]] = {
     "candidates": write_selection,
     "winner": write_winner,
-    "judging": write_judging,
-    "nested": write_nested,
 }
 
 

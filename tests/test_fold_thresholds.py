@@ -19,6 +19,7 @@ from shd_helpers.study.class_scores import ClassScores, add_scores, behind_the_w
 from shd_helpers.study.one_run import finish_run, score, start_run
 from shd_helpers.study.pretrained import load_network
 from shd_helpers.study.run_folder import RunError, read_run
+from shd_helpers.study.selection import Entry, Folds
 from shd_helpers.study.training import TrainOptions, fit
 from tests.toy import write_toy
 
@@ -141,33 +142,50 @@ def test_only_a_fold_with_one_held_out_speaker_is_scored(tmp_path, changes):
 
 
 def test_the_table_and_the_threshold_are_written(tmp_path, monkeypatch, capsys):
-    """Two folds of one candidate, with class scores by hand."""
-    results = tmp_path / "results"
-    networks = results / "networks"
-    networks.mkdir(parents=True)
+    """Two folds of two seeds of one candidate, and their ensemble, with class scores by hand."""
     for module in (fold_thresholds, tables):
-        monkeypatch.setattr(module, "results_dir", lambda: results)
-    monkeypatch.setattr(confidence_thresholds, "networks_dir", lambda: networks)
-    np.savez_compressed(networks / "small.npz", about=np.array("{}"))
-    rows = pd.DataFrame({"validation_speakers": [1, 2], "hash": ["h1", "h2"]})
-    rows = rows.assign(candidate="small", seed=0, status="done", error="")
-    rows["run_name"] = rows["configuration"] = ["first", "second"]
-    rows.to_csv(results / "folds_hd.csv", index=False)
+        monkeypatch.setattr(module, "results_dir", lambda: tmp_path)
+    monkeypatch.setattr(confidence_thresholds, "networks_dir", lambda: tmp_path)
+    monkeypatch.setattr(fold_thresholds, "OF_TEN_FOLDS", ["folds"])
+    np.savez_compressed(tmp_path / "small.npz", about=np.array("{}"))
+    keys = [("small", speaker, seed) for speaker in (1, 2) for seed in (0, 1)]
+    rows = pd.DataFrame(keys, columns=["candidate", "validation_speakers", "seed"])
+    rows = rows.assign(hash=["h0", "h1", "h2", "h3"], status="done", error="")
+    rows["run_name"] = rows["configuration"] = rows["hash"]
+    rows.to_csv(tmp_path / "folds_hd.csv", index=False)
     right = np.where(np.arange(20) == 3, 4.0, 0.0)
     wrong = np.where(np.arange(20) == 5, 1.0, 0.0)
-    of_speaker = {f"h{s}": scores_of([right, wrong], [3, 3], s) for s in (1, 2)}
-    add_scores(results / "folds_hd_scores.h5", of_speaker)
-    monkeypatch.setattr("sys.argv", ["fold_thresholds", "folds_hd", "small", "small"])
-    with pytest.raises(SystemExit, match="2 folds are missing"):
+    values = {0: [right, wrong], 1: [right, 3 * right]}  # by seed
+    scores = [scores_of(values[seed], [3, 3], speaker) for _, speaker, seed in keys]
+    clean = Folds(dict(zip(keys, scores, strict=True)), {})
+    entries = {"small": Entry({"small": [0]}), "both": Entry({"small": [0, 1]}, is_ensemble=True)}
+    monkeypatch.setattr(
+        fold_thresholds, "ten_folds", lambda: ({"speakers": [1, 2]}, entries, clean)
+    )
+    monkeypatch.setattr("sys.argv", ["fold_thresholds", "small", "small"])
+    with pytest.raises(SystemExit, match=r"of speaker 1 is missing .* scripts\.augmented_folds"):
         fold_thresholds.main()
-    add_scores(results / "folds_hd_augmented_scores.h5", of_speaker)
+    hashes = dict(zip(rows["hash"], scores, strict=True))
+    add_scores(tmp_path / "folds_hd_augmented_scores.h5", hashes)
     for _ in range(2):  # once more replaces the rows
         fold_thresholds.main()
-    written = pd.read_csv(results / "fold_thresholds.csv")
+    written = pd.read_csv(tmp_path / "fold_thresholds.csv")
     assert written.network.tolist() == ["small"] * 4
     threshold = softmax(right[:10])[3]
     assert written.confidence_threshold.tolist() == pytest.approx([threshold] * 4, abs=1e-3)
     assert written.accepted.tolist() == [0.5] * 4 and written.correct.tolist() == [1] * 4
-    about = json.loads(str(np.load(networks / "small.npz")["about"]))
+    about = json.loads(str(np.load(tmp_path / "small.npz")["about"]))
     assert about["confidence_threshold"] == pytest.approx(threshold, abs=1e-3)
     assert "means over 2 speakers" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["fold_thresholds", "both"])
+    fold_thresholds.main()
+    written = pd.read_csv(tmp_path / "fold_thresholds.csv").query("network == 'both'")
+    mean_of_second = softmax((wrong[:10] + 3 * right[:10]) / 2)[3]
+    wanted = [min(threshold, mean_of_second)] * 4
+    assert written.confidence_threshold.tolist() == pytest.approx(wanted, abs=1e-3)
+    assert written.accepted.tolist() == written.correct.tolist() == [1] * 4
+
+
+def test_without_a_threshold_none_is_written():
+    never = [Answers(np.array([0.9, 0.8]), np.array([False, False]))]
+    assert threshold_of(never) == np.inf

@@ -412,6 +412,41 @@ def read_judged(tables: Sequence[str | Path], axis: str = "candidate") -> Folds:
     return Folds(runs, parameters)
 
 
+def read_official(table: str | Path, axis: str = "candidate") -> dict[tuple[str, int], ClassScores]:
+    """Read how candidates classify the official test utterances.
+
+    Parameters
+    ----------
+    table : str or Path
+        The table of a sweep that keeps class scores.
+    axis : str
+        The column with the name of the candidate.
+
+    Returns
+    -------
+    dict
+        The class scores of the test utterances by candidate and seed.
+
+    Raises
+    ------
+    SelectionError
+        If a run has another protocol, or kept the scores of other utterances.
+    TableError
+        If the table or its class scores can't be read.
+    """
+    scores = collect_scores(table)
+    runs = {}
+    for row in read_table(table).to_dict("records"):
+        of_run = scores[row["hash"]]
+        if row["protocol"] != "official" or not of_run.file.all():
+            raise SelectionError(
+                f"{table}: {row['configuration']}: its class scores aren't those of the official "
+                "test utterances."
+            )
+        runs[str(row[axis]), int(row["seed"])] = of_run
+    return runs
+
+
 def _of_speaker(scores: ClassScores, speaker: int) -> ClassScores:
     """Return the class scores of one speaker's utterances."""
     own = scores.speaker == speaker
@@ -519,8 +554,9 @@ def verdicts(
     Returns
     -------
     DataFrame
-        As `statistics.contrasts` returns it, and a column `verdict`: *shown* if the adjusted
-        interval excludes 0, *level* if it lies within the margin, else *undecided*.
+        As `statistics.contrasts` returns it, and a column `verdict`: *shown* if the adjusted p
+        value is below 0.05, *level* if the adjusted interval lies within the margin, else
+        *undecided*.
 
     Raises
     ------
@@ -539,16 +575,6 @@ def verdicts(
     both = pd.concat([nested, others])
     pairs = [("nested", name) for name in against]
     found = contrasts(both, pairs, "test_unseen_accuracy")
-    return found.assign(verdict=[_verdict(*each, margin) for each in _means_and_halves(found)])
-
-
-def _means_and_halves(found: pd.DataFrame) -> list[tuple[float, float]]:
-    """Return mean and half of the adjusted interval of each comparison."""
-    return [*zip(found["mean"].tolist(), found.ci_holm.tolist(), strict=True)]
-
-
-def _verdict(mean: float, half: float, margin: float) -> str:
-    """Return the verdict on a difference and half of its interval, in percentage points."""
-    if abs(mean) > half:
-        return "shown"
-    return "level" if abs(mean) + half <= margin else "undecided"
+    is_shown = found.p_holm < 0.05
+    is_level = found["mean"].abs() + found.ci_holm <= margin
+    return found.assign(verdict=np.select([is_shown, is_level], ["shown", "level"], "undecided"))
