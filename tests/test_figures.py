@@ -236,10 +236,15 @@ def test_the_benchmark_draws_each_network_by_how_it_was_selected():
 
 def test_the_message_of_causes_says_what_is_shown_and_what_is_missing():
     say = downsizing.message_of_causes
-    assert say(None, 129, 300).endswith("the table is not complete: 129 of 300 rows")
-    found = pd.DataFrame({"mean": [-3.14, -2.0], "p_holm": [0.04, 0.06]}, index=["a", "b"])
-    assert say(found, 300, 300) == "Shown: a (-3.1)"
-    assert say(found.iloc[1:], 300, 300).startswith("We could not tell which")
+    title, sentence = say(None, 129, 300)
+    assert title == "Which step loses accuracy is open"
+    assert sentence.endswith("the table is not complete: 129 of 300 rows")
+    columns = {"mean": [-3.14, -2.0], "ci95": [1.0, 3.0], "p_holm": [0.04, 0.06]}
+    found = pd.DataFrame(columns, index=["a", "b"])
+    assert say(found, 300, 300) == ("Shown: a", "Shown, in percentage points: a (-3.1)")
+    title, sentence = say(found.iloc[1:], 300, 300)
+    assert title == "We could not tell which step loses accuracy"
+    assert sentence == f"{title}: b comes closest (-2.0 ± 3.0 percentage points, adjusted p 0.06)"
 
 
 def test_the_checks_find_what_is_broken():

@@ -17,6 +17,7 @@ from shd_helpers.study import (
     read_table,
     speaker_accuracies,
     summarize,
+    weighted_contrasts,
 )
 from shd_helpers.study.notebooks import next_steps, report
 from shd_helpers.sweeps import plan_of
@@ -199,6 +200,24 @@ def test_pages_say_which_looks_the_six_speakers_had_had(page):
     joined = " ".join(text.replace("#", " ").split())
     start = re.search(NOT_USED, joined).start()
     assert all(word in joined[start : start + 900] for word in EARLIER)
+
+
+def test_where_the_loss_comes_from():
+    plan = plan_of("causes")
+    causes = read_table("causes_hd").rename(columns={"held_out": "speaker"})
+    found = weighted_contrasts(causes, plan["contrasts"], UNSEEN)
+    assert (found.p_holm > 0.05).all()
+    closest = found.loc["threshold 2 against threshold 1"]
+    assert closest.p_holm == found.p_holm.min()
+    pooled = found.loc["pooling with threshold 1 against none"]
+    channels = found.loc["fewer channels, without pooling"]
+    for text in (
+        f"{points(closest, '+')} percentage points (adjusted p {closest.p_holm:.2f}, *undecided*)",
+        f"by {points(pooled, '+')} percentage points, and dropping the channels by "
+        f"{points(channels, '+')}, both *undecided*",
+    ):
+        assert text in RESULTS_PAGE, text
+    assert len(causes) == 300
 
 
 def test_speakers_4_and_5_are_reported_separately():

@@ -50,8 +50,10 @@ def accuracy_over_entries(inputs: pd.DataFrame) -> Figure:
     return figure
 
 
-def message_of_causes(contrasts: pd.DataFrame | None, n_rows: int, n_planned: int) -> str:
-    """Say what the sweep `causes` shows, in one sentence without its full stop.
+def message_of_causes(
+    contrasts: pd.DataFrame | None, n_rows: int, n_planned: int
+) -> tuple[str, str]:
+    """Say what the sweep `causes` shows, without a full stop.
 
     Parameters
     ----------
@@ -64,16 +66,23 @@ def message_of_causes(contrasts: pd.DataFrame | None, n_rows: int, n_planned: in
 
     Returns
     -------
-    str
-        Which contrasts are shown, in percentage points, or that none is, or that rows are missing.
+    title : str
+        Which contrasts are shown, or that none is, or that rows are missing.
+    sentence : str
+        The same with numbers. If no contrast is shown, it names the one that comes closest.
     """
     if contrasts is None:
-        return (
-            "Which step loses accuracy is open, because the table is not complete: "
-            f"{n_rows} of {n_planned} rows"
-        )
+        title = "Which step loses accuracy is open"
+        return title, (f"{title}, because the table is not complete: {n_rows} of {n_planned} rows")
     shown = contrasts[contrasts.p_holm < 0.05]
-    if shown.empty:
-        return "We could not tell which step loses accuracy"
-    named = [f"{name} ({row['mean']:+.1f})" for name, row in shown.iterrows()]
-    return f"Shown: {'; '.join(named)}"
+    if len(shown):
+        title = f"Shown: {'; '.join(shown.index)}"
+        named = [f"{name} ({row['mean']:+.1f})" for name, row in shown.iterrows()]
+        return title, f"Shown, in percentage points: {'; '.join(named)}"
+    title = "We could not tell which step loses accuracy"
+    name = contrasts.p_holm.idxmin()
+    closest = contrasts.loc[name]
+    return title, (
+        f"{title}: {name} comes closest ({closest['mean']:+.1f} ± {closest.ci95:.1f} percentage "
+        f"points, adjusted p {closest.p_holm:.2f})"
+    )
