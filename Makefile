@@ -144,9 +144,9 @@ test: lint
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadgroup
 
 slow: $(INSTALLED)-test $(INSTALLED)-site $(INSTALLED)-fpga
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m slow
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m "slow and not full"
 
-full: $(INSTALLED)-test
+full: $(INSTALLED)-test $(INSTALLED)-fpga
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m full
 
 mutations: $(INSTALLED)-test

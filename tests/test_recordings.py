@@ -265,7 +265,7 @@ def test_augmented_copies_have_the_recordings_in_the_same_rows(folder, tmp_path)
     assert not list(tmp_path.glob("*augmented*"))
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.full)], ids=["some", "all"])
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_heidelberg_digits_have_exactly_the_spikes_that_were_made_of_them(part, every):
     """Spikes of the 10,420 recordings were made once, by a slower version of this code."""

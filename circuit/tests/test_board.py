@@ -287,7 +287,7 @@ def answer_of(network, spikes):
 
 @pytest.mark.slow
 @needs_yosys
-@pytest.mark.parametrize("name", ["study", "small"])
+@pytest.mark.parametrize("name", ["study", pytest.param("small", marks=pytest.mark.full)])
 def test_the_simulated_board_answers_as_the_integer_model(name, tmp_path, capsys, monkeypatch):
     """Weights come over the line. All in one test: they take it long to come."""
     folder = tmp_path / "circuit"

@@ -72,6 +72,11 @@ def test_the_c_and_the_core_take_the_same_steps(committed):
     assert done.output.splitlines() == [line for line in wanted if line[0] != "i"]
 
 
+@pytest.mark.parametrize(
+    "committed",
+    ["circuit_study", pytest.param("circuit", marks=pytest.mark.full)],
+    indirect=True,
+)
 def test_core_and_cells_give_the_same_answers_whatever_happens_at_their_ports(committed):
     """The cells are those that a board would have; it loads the integers."""
     folder, network, utterances = committed

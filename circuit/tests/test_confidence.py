@@ -122,7 +122,7 @@ def non_digits():
 
 @needs_gcc
 @pytest.mark.parametrize(
-    "names", [["buzz", "clicks"], pytest.param(list(SOUNDS), marks=pytest.mark.slow)]
+    "names", [["buzz", "clicks"], pytest.param(list(SOUNDS), marks=pytest.mark.full)]
 )
 def test_from_sound_to_decision_c_and_board_agree_with_python_on_what_is_no_digit(programs, names):
     rows = non_digits()[lambda table: table.network == CIRCUIT].set_index("sound")

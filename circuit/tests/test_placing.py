@@ -7,7 +7,7 @@ from shd_circuit.rtl import FAMILIES, place_and_route
 pytestmark = [pytest.mark.slow, needs_yosys]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["UP5K", pytest.param("ECP5-25F", marks=pytest.mark.full)])
 def test_a_small_board_fits_and_its_needs_are_reported(family, tmp_path):
     exported(tmp_path / "circuit", "study", 1)
     needed, path = place_and_route(tmp_path / "circuit", family)
