@@ -7,7 +7,7 @@ found on recordings in rooms, with noise, in frequency bands, and at other speed
 ``python -m scripts.augmented_folds SWEEP`` reads the run folders of a sweep on the ten folds of
 docs/folds.md, such as ``selection_today``, and the augmented copies of its data set's training
 file. It writes the class scores beside the sweep's table, to ``results/*_augmented_scores.h5``.
-Runs that are there already are left out, so an interrupted command goes on where it stopped.
+A run that is in this file already isn't scored again, so a command that was interrupted resumes.
 Nothing is trained, and no test utterance is read.
 """
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from scripts.augmented_folds import augmented_path
 from scripts.confidence_thresholds import confidence_threshold, write_threshold
@@ -68,9 +69,8 @@ def answers_in_language(scores: ClassScores) -> Answers:
             continue
         of_language = scores.scores[np.ix_(own, classes)].astype(np.float64)
         best = classes[of_language.argmax(axis=1)]
-        shares = np.exp(of_language - of_language.max(axis=1, keepdims=True))
         is_highest = scores.scores[own].argmax(axis=1) == best
-        confidence[own] = np.where(is_highest, 1 / shares.sum(axis=1), -1)
+        confidence[own] = np.where(is_highest, softmax(of_language, axis=1).max(axis=1), -1)
         is_right[own] = best == scores.label[own]
     return Answers(confidence, is_right)
 
@@ -162,6 +162,13 @@ def scores_of_entry(folds: Folds, entry: Entry, speaker: int) -> ClassScores:
     return mean_of_scores(members) if entry.is_ensemble else members[0]
 
 
+def _answers_by_speaker(folds: Folds, entry: Entry, speakers: Sequence[int]) -> dict[int, Answers]:
+    """Return the answers of an entry to the utterances of each held-out speaker."""
+    return {
+        speaker: answers_in_language(scores_of_entry(folds, entry, speaker)) for speaker in speakers
+    }
+
+
 def augmented_folds(tables: Sequence[str]) -> Folds:
     """Read the class scores of augmented recordings beside the tables of some sweeps.
 
@@ -202,10 +209,8 @@ def main() -> None:
             parser.error(f"entry {given.entry!r}: the entries are {', '.join(entries)}")
         entry = entries[given.entry]
         augmented = augmented_folds([f"{name}_hd" for name in OF_TEN_FOLDS])
-        of_clean, of_augmented = (
-            {s: answers_in_language(scores_of_entry(folds, entry, s)) for s in plan["speakers"]}
-            for folds in (clean, augmented)
-        )
+        of_clean = _answers_by_speaker(clean, entry, plan["speakers"])
+        of_augmented = _answers_by_speaker(augmented, entry, plan["speakers"])
     except (SelectionError, TableError) as error:
         sys.exit(f"{error} Augmented recordings are scored by `python -m scripts.augmented_folds`.")
     judged = judge_speakers(of_clean, of_augmented)

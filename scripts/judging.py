@@ -11,7 +11,6 @@ and ``results/judged_winner.csv``.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ import pandas as pd
 from scripts.selection import (
     KEPT,
     SINGLE,
-    SMALL,
     WINNER,
-    WITHOUT,
-    selected_entries,
+    read_selected_without,
+    read_winners,
+    take_step,
     ten_folds,
     write_csv,
     write_yaml,
@@ -36,7 +35,6 @@ from shd_helpers.study.predictions import collect_predictions, speaker_accuracie
 from shd_helpers.study.selection import (
     Entry,
     Folds,
-    SelectionError,
     mean_over_seeds,
     nested_accuracies,
     read_judged,
@@ -44,17 +42,23 @@ from shd_helpers.study.selection import (
     verdicts,
 )
 from shd_helpers.study.statistics import interval
-from shd_helpers.study.tables import TableError, read_table
-from shd_helpers.sweeps.spec import SWEEPS, SweepError, read_yaml
+from shd_helpers.study.tables import read_table
+from shd_helpers.sweeps.spec import SWEEPS, read_yaml
 
 JUDGED = "judged_speakers"
 JUDGED_NESTED = "judged_nested"
 JUDGED_OFFICIAL = "judged_official"
-# Today's networks are judged already, with the same settings: in these tables.
+# The pretrained networks before this selection. These tables judge them with the same settings.
 TODAY = ("reference", "small")
 TODAY_BY_SPEAKER = "reference_hd"
 TODAY_OFFICIAL = "benchmark_hd"
 UNSEEN = (4, 5)  # speakers of whom the official training file has nothing
+N_SPEAKERS = 12  # of the Heidelberg Digits
+_WHAT = {
+    JUDGED_OFFICIAL: "20 classes, the official split",
+    JUDGED: "ten English digits, every speaker held out",
+    JUDGED_NESTED: "ten English digits, the speakers whose folds select another entry",
+}
 _COMMENT = (
     "# What the selection of sweeps/screening.yaml has selected, judged once: {}.\n"
     "# Written by `python -m scripts.judging sweeps`, before its first run.\n"
@@ -91,7 +95,7 @@ def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
     On the official split, these are the members of the winner, with the seeds that it has, and the
     best single network and the small one, with all of `official_seeds`. With every speaker held
     out, they are the members of the winner. A candidate that only a fold without a speaker has
-    selected is judged on these speakers alone. Today's networks are judged already.
+    selected is judged on these speakers alone. Networks of `TODAY` are judged already.
 
     Parameters
     ----------
@@ -102,54 +106,63 @@ def write_judging(sweeps: Path = SWEEPS) -> list[Path]:
     -------
     list of Path
         The files that are needed.
+
+    Raises
+    ------
+    SelectionError, TableError
+        If a fold or ``results/selected.csv`` is missing.
     """
     plan, entries, _ = ten_folds()
-    winners = selected_entries("")
-    without = selected_entries(WITHOUT)
+    winners = read_winners()
+    without = read_selected_without()
     of_winner = _new_members(entries, [winners[WINNER]])
-    official = {name: sorted(seeds) for name, seeds in of_winner.items()}
-    for name in _new_members(entries, [winners[SINGLE], winners[SMALL]]):
-        official[name] = [*plan["official_seeds"]]
-    paths = []
-    if official:
-        content = {
-            "name": JUDGED_OFFICIAL,
-            "notebook": "03_model_training",
-            "fixed": {
-                "dataset": "hd",
-                "protocol": "official",
-                "language": "both",
-                "validation_fraction": 0.01,
-            },
-            "grid": {"candidate": _recipes(sweeps, [*official])},
-            "seeds": {**official, "others": [*plan["official_seeds"]]},
-            **KEPT,
-        }
-        comment = _COMMENT.format("20 classes, the official split")
-        paths.append(write_yaml(sweeps / f"{JUDGED_OFFICIAL}.yaml", comment, content))
     only_nested = _new_members(entries, [*without])
-    speakers = set()
-    for name in [*only_nested]:
-        if name in of_winner:
-            del only_nested[name]
-        else:
-            speakers |= {s for s, entry in without.items() if name in entries[entry].members}
-    for name, members, held_out in (
-        (JUDGED, of_winner, range(12)),
-        (JUDGED_NESTED, only_nested, sorted(speakers)),
-    ):
-        if members:
-            content = {
-                "name": name,
-                "notebook": "03_model_training",
-                "fixed": {"dataset": "hd", "protocol": "leave_one_speaker_out"},
-                "grid": {"candidate": _recipes(sweeps, [*members]), "held_out": [*held_out]},
-                "seeds": plan["judged_seeds"],
-                **KEPT,
-            }
-            comment = _COMMENT.format("ten English digits, held-out speakers")
-            paths.append(write_yaml(sweeps / f"{name}.yaml", comment, content))
+    for name in of_winner:
+        only_nested.pop(name, None)
+    speakers = [
+        speaker for speaker, name in without.items() if only_nested.keys() & entries[name].members
+    ]
+    contents = {
+        JUDGED_OFFICIAL: _official_sweep(sweeps, plan, entries, winners),
+        JUDGED: _speakers_sweep(sweeps, plan, [*of_winner], [*range(N_SPEAKERS)]),
+        JUDGED_NESTED: _speakers_sweep(sweeps, plan, [*only_nested], sorted(speakers)),
+    }
+    paths = []
+    for name, content in contents.items():
+        if content["grid"]["candidate"]:
+            comment = _COMMENT.format(_WHAT[name])
+            whole = {"name": name, "notebook": "03_model_training", **content, **KEPT}
+            paths.append(write_yaml(sweeps / f"{name}.yaml", comment, whole))
     return paths
+
+
+def _official_sweep(
+    sweeps: Path, plan: Mapping[str, Any], entries: Mapping[str, Entry], winners: pd.Series
+) -> dict[str, Any]:
+    """Return the settings, candidates and seeds for the official split."""
+    seeds = {}
+    for name, of_member in _new_members(entries, [winners[WINNER]]).items():
+        seeds[name] = sorted(of_member)
+    singles = [name for name in winners if not entries[name].is_ensemble]
+    for name in _new_members(entries, singles):
+        seeds[name] = [*plan["official_seeds"]]
+    fixed = {"dataset": "hd", "protocol": "official", "language": "both"}
+    return {
+        "fixed": {**fixed, "validation_fraction": 0.01},
+        "grid": {"candidate": _recipes(sweeps, [*seeds])},
+        "seeds": {**seeds, "others": [*plan["official_seeds"]]},
+    }
+
+
+def _speakers_sweep(
+    sweeps: Path, plan: Mapping[str, Any], names: Sequence[str], speakers: Sequence[int]
+) -> dict[str, Any]:
+    """Return the settings, candidates and seeds for held-out speakers."""
+    return {
+        "fixed": {"dataset": "hd", "protocol": "leave_one_speaker_out"},
+        "grid": {"candidate": _recipes(sweeps, names), "held_out": [*speakers]},
+        "seeds": plan["judged_seeds"],
+    }
 
 
 def official_utterances(entry: Entry, runs: Mapping[tuple[str, int], ClassScores]) -> pd.DataFrame:
@@ -195,11 +208,15 @@ def official_accuracies(utterances: pd.DataFrame) -> pd.DataFrame:
         percent, the mean over seeds, `ci95` over seeds (missing with one), and `seeds`.
     """
     is_unseen = utterances.speaker.isin(UNSEEN)
-    groups = {"all": is_unseen | True, "4 and 5": is_unseen, "others": ~is_unseen}
+    groups = {
+        "all": utterances,
+        "4 and 5": utterances[is_unseen],
+        "others": utterances[~is_unseen],
+    }
     rows = []
     for language, names in LANGUAGES.items():
         for group, of_group in groups.items():
-            own = utterances[of_group & utterances.label.isin(names)]
+            own = of_group[of_group.label.isin(names)]
             by_seed = 100 * own.groupby("seed").right.mean()
             half = interval(by_seed.to_frame().to_numpy())[1] if len(by_seed) > 1 else None
             rows.append((language, group, by_seed.mean(), half, len(by_seed)))
@@ -211,9 +228,14 @@ def write_official() -> None:
 
     The winner is judged exactly as it was selected. The best single network and the small one are
     judged with all official seeds, and the first of them also as an ensemble of these.
+
+    Raises
+    ------
+    SelectionError, TableError
+        If a table or its class scores are missing.
     """
     plan, entries, _ = ten_folds()
-    winners = selected_entries("")
+    winners = read_winners()
     runs = read_official(f"{JUDGED_OFFICIAL}_hd") if set(winners) - set(TODAY) else {}
     judged = {}
     for what, name in winners.items():
@@ -248,7 +270,7 @@ def _official_today(name: str) -> pd.DataFrame:
 def judged_accuracies(
     selected: pd.Series, entries: Mapping[str, Entry], judged: Folds, plan: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """Return the accuracy of the selected entry for each speaker, also of today's networks.
+    """Return the accuracy of the selected entry for each speaker, also of the networks of `TODAY`.
 
     Parameters
     ----------
@@ -288,13 +310,18 @@ def write_nested(sweeps: Path = SWEEPS) -> None:
     ----------
     sweeps : Path
         The folder of the sweeps' files.
+
+    Raises
+    ------
+    SelectionError, TableError
+        If a table or its class scores are missing.
     """
     plan, entries, _ = ten_folds()
     tables = [
         f"{name}_hd" for name in (JUDGED, JUDGED_NESTED) if (sweeps / f"{name}.yaml").exists()
     ]
     judged = read_judged(tables)
-    found = judged_accuracies(selected_entries(WITHOUT), entries, judged, plan)
+    found = judged_accuracies(read_selected_without(), entries, judged, plan)
     study = speaker_accuracies("final_hd")
     study = study[study.input == "183 x 333"].assign(input="study")
     others = pd.concat([speaker_accuracies(TODAY_BY_SPEAKER, "model"), study])
@@ -304,7 +331,7 @@ def write_nested(sweeps: Path = SWEEPS) -> None:
     write_csv("nested_contrasts", compared.reset_index())
     print(f"nested, {summary(found)}")
     print(compared.round(1).to_string())
-    winner = pd.Series(selected_entries("")[WINNER], index=range(12))
+    winner = pd.Series(read_winners()[WINNER], index=range(N_SPEAKERS))
     of_winner = judged_accuracies(winner, entries, judged, plan)
     write_csv("judged_winner", of_winner)
     print(f"the winner, selected on ten of these speakers: {summary(of_winner)}")
@@ -344,12 +371,7 @@ STAGES: dict[str, Callable[[], Any]] = {
 def main() -> None:
     """Take one step of judging."""
     parser = argparse.ArgumentParser(prog="python -m scripts.judging", description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
-    stage = STAGES[parser.parse_args().stage]
-    try:
-        stage()
-    except (SelectionError, TableError, SweepError) as error:
-        sys.exit(str(error))
+    take_step(parser, STAGES)
 
 
 if __name__ == "__main__":

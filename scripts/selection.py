@@ -202,25 +202,49 @@ def write_winner() -> None:
         print(f"{what}: {name} ({sizes[name]:,} parameters)")
 
 
-def selected_entries(what: str) -> pd.Series:
-    """Return the selected entries of ``results/selected.csv``.
+def _read_selected() -> pd.DataFrame:
+    """Return ``results/selected.csv``; SelectionError if it isn't there."""
+    path = results_dir() / "selected.csv"
+    if not path.exists():
+        raise SelectionError(
+            f"{path}: no such file. Write it with `python -m scripts.selection winner`."
+        )
+    return pd.read_csv(path, dtype={"speaker": str})
 
-    Parameters
-    ----------
-    what : str
-        `WITHOUT` for those that the other nine folds select, by speaker; else empty, for those that
-        all ten folds select, by what they win.
+
+def read_winners() -> pd.Series:
+    """Return the entries that all ten folds have selected.
 
     Returns
     -------
     Series
-        Names of entries.
+        Names of entries by what they win: `WINNER`, `SINGLE` and `SMALL`.
+
+    Raises
+    ------
+    SelectionError
+        If nothing is selected yet.
     """
-    selected = pd.read_csv(results_dir() / "selected.csv", dtype={"speaker": str})
-    if what == WITHOUT:
-        rows = selected[selected.what == WITHOUT]
-        return rows.set_index(rows.speaker.astype(int)).selected
+    selected = _read_selected()
     return selected[selected.what != WITHOUT].set_index("what").selected
+
+
+def read_selected_without() -> pd.Series:
+    """Return for each speaker the entry that the other nine folds have selected.
+
+    Returns
+    -------
+    Series
+        Names of entries by speaker.
+
+    Raises
+    ------
+    SelectionError
+        If nothing is selected yet.
+    """
+    selected = _read_selected()
+    rows = selected[selected.what == WITHOUT]
+    return rows.set_index(rows.speaker.astype(int)).selected
 
 
 def ten_folds() -> tuple[dict[str, Any], dict[str, Entry], Folds]:
@@ -258,15 +282,28 @@ STAGES: dict[str, Callable[[], Any]] = {
 }
 
 
-def main() -> None:
-    """Take one step of the selection."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=STAGES)
-    stage = STAGES[parser.parse_args().stage]
+def take_step(parser: argparse.ArgumentParser, stages: Mapping[str, Callable[[], Any]]) -> None:
+    """Read a step's name from the command line and take the step, or end with what is missing.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The command's parser, without arguments.
+    stages : mapping
+        The function of each step by its name.
+    """
+    parser.add_argument("stage", choices=stages)
+    stage = stages[parser.parse_args().stage]
     try:
         stage()
     except (SelectionError, TableError, SweepError) as error:
         sys.exit(str(error))
+
+
+def main() -> None:
+    """Take one step of the selection."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.selection", description=__doc__)
+    take_step(parser, STAGES)
 
 
 if __name__ == "__main__":

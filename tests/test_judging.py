@@ -99,6 +99,17 @@ def test_a_candidate_that_only_a_fold_selects_is_judged_on_its_speakers(sweeps):
     assert nested["grid"]["held_out"] == [6, 11]
 
 
+def test_a_single_winner_has_all_official_seeds(sweeps):
+    select(sweeps, "shared", "adaptive", "small", {0: "shared"})
+    official = read_yaml(judging.write_judging(sweeps)[0])
+    assert official["seeds"]["shared"] == official["seeds"]["adaptive"] == [0, 1, 2, 3, 4]
+
+
+def test_before_the_selection_the_command_that_is_missing_is_named(sweeps):
+    with pytest.raises(SelectionError, match=r"selected\.csv: no such file.*selection winner"):
+        judging.write_judging(sweeps)
+
+
 def test_today_s_networks_are_not_trained_again(sweeps):
     select(sweeps, "reference", "reference", "small", {0: "reference", 1: "small"})
     assert judging.write_judging(sweeps) == []

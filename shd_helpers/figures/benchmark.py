@@ -76,7 +76,8 @@ def benchmark(ours: pd.DataFrame, published: pd.DataFrame) -> Figure:
         if len(of_kind):
             y = height[of_kind.network]
             axis.plot(of_kind.accuracy, y, linestyle="none", label=kind, **look)
-    low, high = networks.accuracy - networks.ci95, networks.accuracy + networks.ci95
+    low = networks.accuracy - networks.ci95
+    high = networks.accuracy + networks.ci95
     axis.hlines(networks.index, low, high, color="C0")
     axis.set_yticks(networks.index, [_label(row) for row in networks.itertuples()])
     axis.set_xscale("function", functions=(_stretch, _unstretch))
