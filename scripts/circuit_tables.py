@@ -28,7 +28,7 @@ from shd_helpers.study import (
     read_run,
     seen_and_unseen_accuracy,
 )
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study.trained_network import TrainedNetwork
 
 STRENGTHS = (0.01, 0.03, 0.1, 0.2, 0.3)  # of random disturbances
 SLOWER = (0.1, 0.25, 0.5, 1.0)  # by which share the clock is slower

@@ -23,7 +23,7 @@ from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK, save
 from shd_helpers.network import NetworkConfig, answers
 from shd_helpers.study import input_of, load_pretrained, record_examples
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study.trained_network import TrainedNetwork
 
 WORD = "seven"
 VOICE = "en-us+m3"

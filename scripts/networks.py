@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shd_helpers.command import run as run_command
 from shd_helpers.paths import networks_dir, runs_dir
-from shd_helpers.study import read_run, save_pretrained
-from shd_helpers.study.run_folder import RunError
+from shd_helpers.study import read_run, save_ensemble, save_pretrained
+from shd_helpers.study.run_folder import Run, RunError
 
 
 def run_folders(patterns: Iterable[str]) -> list[Path]:
@@ -42,11 +42,20 @@ def main() -> None:
         nargs="+",
         help="patterns of run folders below runs/, such as 'sweeps/networks_hd/model=study,*'",
     )
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="save all runs in one file, as an ensemble, which averages their class scores; the "
+        "runs may be of different networks",
+    )
     arguments = parser.parse_args()
     try:
         runs = [read_run(folder) for folder in run_folders(arguments.runs)]
     except RunError as error:
         sys.exit(str(error))
+    if arguments.ensemble:
+        _save_ensemble(runs, networks_dir() / f"{arguments.name}.npz")
+        return
     seeds = [run.info["seed"] for run in runs]
     if not runs or len(set(seeds)) < len(seeds):
         parser.error(
@@ -60,6 +69,15 @@ def main() -> None:
         path = networks_dir() / f"{name}.npz"
         save_pretrained(run, path)
         print(path)
+
+
+def _save_ensemble(runs: Sequence[Run], path: Path) -> None:
+    """Save all runs in one file; end with a sentence if they can't be joined."""
+    try:
+        save_ensemble(runs, path)
+    except RunError as error:
+        sys.exit(str(error))
+    print(path)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from shd_helpers.data.recordings import RecordingError
 from shd_helpers.data.shd_file import LANGUAGES
 from shd_helpers.extras import pip_command
 from shd_helpers.network import choose_engine
-from shd_helpers.study.pretrained import input_of, load_pretrained
+from shd_helpers.study.pretrained import load_pretrained
+from shd_helpers.study.trained_network import input_of
 
 NETWORK = "reference"
 # Of recordings from a microphone

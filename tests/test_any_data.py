@@ -22,9 +22,9 @@ from shd_helpers.data.shd_file import (
 )
 from shd_helpers.events import Downsampling, downsample, load_events, load_pair
 from shd_helpers.study.identity import run_hash
-from shd_helpers.study.pretrained import input_of
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import class_names_of, classes_in_words
+from shd_helpers.study.trained_network import input_of
 from tests.builders.data_files import write
 
 CLASSES = ("Yes", "no", "stop", "go", "nicht jetzt")

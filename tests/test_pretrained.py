@@ -14,9 +14,9 @@ from shd_helpers.data.speech import SPEECH_RATE_HZ, synthesize
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.figures import controls, listening
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study import evaluate, input_of, load_pretrained, pretrained, trained_network
 from shd_helpers.study.run_folder import RunError
+from shd_helpers.study.trained_network import TrainedNetwork
 from tests import RESULTS
 from tests.builders.networks import own, written
 
@@ -83,7 +83,7 @@ def test_a_pretrained_network_that_differs_from_its_run_is_refused(tmp_path, cha
 
 
 def test_a_mistake_in_the_code_is_not_called_a_damaged_file(monkeypatch):
-    monkeypatch.setattr(pretrained, "own_network", lambda recipe: None)
+    monkeypatch.setattr(trained_network, "own_network", lambda recipe: None)
     with pytest.raises(TypeError, match="positional"):
         load_pretrained("study_0")
 

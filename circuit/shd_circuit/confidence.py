@@ -16,7 +16,7 @@ from shd_circuit.configure import OWNER
 from shd_circuit.integer import IntegerNetwork
 from shd_circuit.quantize import score_units
 from shd_helpers.network import Quantization
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study.trained_network import TrainedNetwork
 
 ONE = 1 << 15  # the integer for 1 in the tables
 STEPS = 256  # from a whole number of the exponent to the next

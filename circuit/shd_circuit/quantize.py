@@ -16,7 +16,7 @@ from shd_helpers.network.quantization import HEADROOM, layer_integers, membrane_
 from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study.trained_network import TrainedNetwork
 
 
 def integer_network(

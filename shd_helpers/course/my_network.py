@@ -13,10 +13,10 @@ from shd_helpers.data.shd_file import ENGLISH
 from shd_helpers.events import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.study.pretrained import TrainedNetwork
 from shd_helpers.study.recipe import Recipe
 from shd_helpers.study.run_folder import Run, RunError
 from shd_helpers.study.threads import one_thread
+from shd_helpers.study.trained_network import TrainedNetwork
 
 FUNCTIONS = (
     "pool",

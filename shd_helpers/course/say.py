@@ -7,7 +7,7 @@ from shd_helpers.data import SPEECH_RATE_HZ, synthesize
 from shd_helpers.figures import say_a_word
 from shd_helpers.paths import ROOT
 from shd_helpers.study import load_pretrained, read_table
-from shd_helpers.study.pretrained import TrainedNetwork
+from shd_helpers.study.trained_network import TrainedNetwork
 from shd_helpers.sweeps import plan_of
 
 COMMITTED = ROOT / "results"  # whatever $SHD_RESULTS_DIR is

@@ -13,9 +13,8 @@ from shd_helpers.figures.controls import explore, is_live
 from shd_helpers.figures.playback import Playback
 from shd_helpers.figures.plots import CHANNEL
 from shd_helpers.figures.style import DOT, INK
-from shd_helpers.network.spiking import SpikingNetwork
 from shd_helpers.study.evaluation import evaluate
-from shd_helpers.study.pretrained import TrainedNetwork, input_of
+from shd_helpers.study.trained_network import TrainedNetwork, input_of
 
 with from_extra("study"):
     import anywidget
@@ -73,7 +72,6 @@ def say_a_word(
     Figure or None
         As `explore` does.
     """
-    assert isinstance(trained.network, SpikingNetwork)  # another one has no scores at each step
     size = (trained.grid.n_units, trained.grid.n_steps)
     colors = {"ahead": "C1"}
     playback = Playback(
@@ -84,7 +82,7 @@ def say_a_word(
     (spikes,) = spikes_axis.plot([], [], **DOT)
     curve_axis.set(ylabel="share of full scale", title="sound")
     spikes_axis.set(ylabel=CHANNEL, ylim=(0, N_CHANNELS))
-    votes = trained.network.readout == "spikes"
+    votes = playback.counts_spikes
     recorder = Recorder() if is_live() else None
     title = playback.figure.suptitle(" ", fontsize=12, x=0.01, ha="left")
     last = -1

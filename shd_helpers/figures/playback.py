@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 
 from shd_helpers.events.downsampling import Events
 from shd_helpers.figures.style import DOT
-from shd_helpers.network import answers
-from shd_helpers.network.engine import record
+from shd_helpers.network import Ensemble, Network, answers
+from shd_helpers.network.engine import choose_engine
 from shd_helpers.network.spiking import LayerStates, SpikingNetwork
 
 
@@ -18,8 +18,9 @@ class Playback:
 
     Parameters
     ----------
-    network : SpikingNetwork
-        A trained network with a hidden layer.
+    network : SpikingNetwork or Ensemble
+        A trained network with a hidden layer, or an ensemble of several. Of an ensemble, all hidden
+        neurons are shown, and the means of the members' output membranes and class scores.
     size : (int, int)
         Units and steps of an utterance.
     class_names : tuple of str
@@ -34,14 +35,15 @@ class Playback:
 
     def __init__(
         self,
-        network: SpikingNetwork,
+        network: Network,
         size: tuple[int, int],
         class_names: tuple[str, ...],
         step_ms: float,
         colors: dict[str, str],
         columns: int = 0,
     ) -> None:
-        self._network = network
+        self._members = _members_of(network)
+        self.counts_spikes = all(member.readout == "spikes" for member in self._members)
         self._names = class_names
         self._step_ms = step_ms
         n_units, self._n_steps = size
@@ -54,7 +56,8 @@ class Playback:
         self.beside: list[Axes] = [*axes[:, :columns].ravel()]
         (inputs, self.membranes), (hidden, self._scores) = axes[:, columns:]
         inputs.set(ylabel="input unit", ylim=(0, n_units))
-        hidden.set(ylabel="hidden neuron", ylim=(0, network.layers[-2][0].out_features))
+        n_hidden = sum(member.layers[-2][0].out_features for member in self._members)
+        hidden.set(ylabel="hidden neuron", ylim=(0, n_hidden))
         self._rasters = [axis.plot([], [], **DOT)[0] for axis in (inputs, hidden)]
         time = np.arange(self._n_steps) * step_ms
         self._lines = self.membranes.plot(
@@ -88,18 +91,29 @@ class Playback:
         str
             The class that the network predicts.
         """
-        self._states = record(self._network, events, [i])
+        self._states = [
+            choose_engine("fused", member).record(member, events, [i]) for member in self._members
+        ]
         self._label = label
-        spikes = (events.to_frames([i])[:, 0], self._states.hidden_spk[-1][:, 0].numpy())
+        hidden_spk = [states.hidden_spk[-1][:, 0].numpy() for states in self._states]
+        spikes = (events.to_frames([i])[:, 0], np.hstack(hidden_spk))
         for line, spk, unit in zip(self._rasters, spikes, ("events", "spikes"), strict=True):
             steps, neurons = np.nonzero(spk)
             line.set_data(steps * self._step_ms, neurons)
             line.axes.set_title(f"{len(steps):,} {unit}")
-        mem = self._states.mem[:, 0].numpy()
+        mem = np.mean([states.mem[:, 0].numpy() for states in self._states], axis=0)
         for line, values in zip(self._lines, mem.T, strict=True):
             line.set_ydata(values)
         self.membranes.set_ylim(mem.min() - 0.5, mem.max() + 0.5)
-        return self._names[answers(self._network.scores(self._states)[0])]
+        return self._names[answers(self._scores_until(self._n_steps))]
+
+    def _scores_until(self, step: int) -> np.ndarray:
+        """Return the class scores of the first steps, (classes,): means over the members."""
+        scores = [
+            member.scores(LayerStates(states.spk[:step], states.mem[:step]))[0].numpy()
+            for member, states in zip(self._members, self._states, strict=True)
+        ]
+        return np.mean(scores, axis=0)
 
     def seek(self, until_ms: float) -> tuple[float, str, float]:
         """Show the class scores at a time.
@@ -116,8 +130,7 @@ class Playback:
             its score.
         """
         step = max(1, min(self._n_steps, int(until_ms / self._step_ms)))
-        states = LayerStates(self._states.spk[:step], self._states.mem[:step])
-        scores = self._network.scores(states)[0].numpy()
+        scores = self._scores_until(step)
         leader = self._names[answers(scores)]
         now_ms = step * self._step_ms
         colors = dict.fromkeys(self._names, "0.8") | {leader: "C1"} | {self._label: "C0"}
@@ -131,3 +144,12 @@ class Playback:
         for now in self._nows:
             now.set_xdata([now_ms] * 2)
         return now_ms, leader, float(scores.max())
+
+
+def _members_of(network: Network) -> list[SpikingNetwork]:
+    """Return the networks whose scores are averaged: the members of an ensemble, or the network."""
+    members = []
+    for member in network.members if isinstance(network, Ensemble) else [network]:
+        assert isinstance(member, SpikingNetwork)  # another network has no scores at each step
+        members.append(member)
+    return members

@@ -12,13 +12,7 @@ _MODULES = {
     "one_run": ("finish_run", "list_utterances", "read_spiking_run", "score", "start_run"),
     "judgement": ("Comparison", "Judgement", "JudgeOptions", "judge"),
     "recipe": ("Recipe",),
-    "pretrained": (
-        "input_of",
-        "save_pretrained",
-        "load_network",
-        "load_utterances",
-        "load_pretrained",
-    ),
+    "pretrained": ("save_ensemble", "save_pretrained", "load_network", "load_pretrained"),
     "predictions": ("collect_predictions", "speaker_accuracies"),
     "run_folder": ("RunWriter", "classes_in_words", "read_run"),
     "statistics": (
@@ -31,6 +25,7 @@ _MODULES = {
     ),
     "tables": ("read_table", "results_dir"),
     "threads": ("one_thread",),
+    "trained_network": ("TrainedNetwork", "input_of", "join_networks", "load_utterances"),
     "training": ("TrainConfig", "TrainOptions", "fit", "overfit"),
 }
 __getattr__, __dir__, __all__ = attach(__name__, None, _MODULES)

@@ -1,0 +1,411 @@
+"""A trained network, with the input that it needs and what is known about its training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from snntorch import Leaky
+
+from shd_helpers.data.datasets import fingerprint
+from shd_helpers.data.shd_file import LANGUAGES, N_CHANNELS, Utterances
+from shd_helpers.events import Downsampling, Events, Subsets, downsample, load_subsets
+from shd_helpers.network import ConvolutionalNetwork, Ensemble, Network, SpikingNetwork
+from shd_helpers.objects import ObjectError
+from shd_helpers.paths import IN_CHECKOUT
+from shd_helpers.study.other_networks import differences, own_network
+from shd_helpers.study.recipe import Recipe
+from shd_helpers.study.run_folder import REMEDY, RunError, class_names_of, recipe_of
+
+MEMBERS = "members"  # in `about` of an ensemble of several runs: what is known about each of them
+SHARED = ("data", "seen_speakers", "class_names", "n_channels")  # by all members of an ensemble
+RESTORE = "Restore it: git checkout HEAD -- results."
+if not IN_CHECKOUT:
+    RESTORE = "If it came with the package, install that again."
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network, the input that it needs, and where it comes from."""
+
+    network: Network
+    grid: Downsampling  # how spikes become the network's input
+    class_names: tuple[str, ...]
+    about: dict  # from the run's `run.json`: parameters, data, hash, scores, ...
+    file: Path  # the `run.json` or the `.npz` file that `about` comes from
+
+    @property
+    def name(self) -> str:
+        """Return the run's name, or that of the file that the network was saved in."""
+        return self.file.parent.name if self.file.name == "run.json" else self.file.stem
+
+    @property
+    def members(self) -> tuple["TrainedNetwork", ...]:
+        """Return the networks of an ensemble of several runs; of a single run, the network."""
+        if MEMBERS not in self.about:
+            return (self,)
+        assert isinstance(self.network, Ensemble)
+        return tuple(
+            TrainedNetwork(network, self.grid, self.class_names, about, self.file)
+            for network, about in zip(self.network.members, self.about[MEMBERS], strict=True)
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the run's settings; RunError for an ensemble of several runs."""
+        if MEMBERS in self.about:
+            raise RunError(
+                f"{self.file}: it is an ensemble of {len(self.about[MEMBERS])} networks with "
+                "settings of their own. Use one of its `members`."
+            )
+        return recipe_of(self.about)
+
+    def classes_of(self, language: str) -> list[int]:
+        """Return the indices of the classes that are a language's digits.
+
+        Parameters
+        ----------
+        language : str
+            ``english``, ``german`` or ``both``. It matters only to a network whose classes are all
+            digits of a language, or of both.
+
+        Returns
+        -------
+        list of int
+            Indices into `class_names`, in the order of the digits; all of them if the classes
+            aren't all digits of a language.
+
+        Raises
+        ------
+        ValueError
+            If the network has no classes of the language.
+        """
+        has_languages = any(set(self.class_names) == set(names) for names in LANGUAGES.values())
+        if not has_languages:
+            return list(range(len(self.class_names)))
+        digits = LANGUAGES[language]
+        if not set(digits) <= set(self.class_names):
+            known = ", ".join(self.class_names)
+            raise ValueError(
+                f"{self.file.name}: has no classes for the language {language}, only {known}. "
+                "Choose another language or another network"
+            )
+        return [self.class_names.index(digit) for digit in digits]
+
+    def speaking(self, language: str) -> "TrainedNetwork":
+        """Return the same network without the output neurons of other languages.
+
+        Parameters
+        ----------
+        language : str
+            ``english``, ``german`` or ``both``.
+
+        Returns
+        -------
+        TrainedNetwork
+            A copy whose classes are the language's digits; the same classes if they aren't digits.
+
+        Raises
+        ------
+        ValueError
+            If the network has no classes of the language, or isn't one of the study's kinds.
+        """
+        classes = self.classes_of(language)
+        if MEMBERS in self.about:
+            joined = join_networks([each.speaking(language) for each in self.members], self.file)
+            return joined._replace(about=self.about)
+        output_modules = _output_modules(self.network)
+        if not output_modules:
+            raise ValueError(
+                f"{self.file.name}: can't select the classes of a language, because the tensors of "
+                f"a {type(self.network).__name__} don't say to which class they belong"
+            )
+        state = dict(self.network.state_dict())
+        for name, values in state.items():
+            has_classes = values.dim() > 0  # a single number is for all classes
+            if name.rpartition(".")[0] in output_modules and has_classes:
+                state[name] = values[classes]
+        names = tuple(self.class_names[number] for number in classes)
+        return build_trained(self.about, state, self.file, names)
+
+
+def _output_modules(network: Network) -> tuple[str, ...]:
+    """Return the names of the modules that have a row for each class; empty if unknown."""
+    if isinstance(network, Ensemble):
+        names: list[str] = []
+        for i, member in enumerate(network.members):
+            of_member = _output_modules(member)
+            if not of_member:
+                return ()
+            names += [f"members.{i}.{name}" for name in of_member]
+        return tuple(names)
+    if isinstance(network, ConvolutionalNetwork):
+        return ("fc",)
+    if isinstance(network, SpikingNetwork) and type(network.layers[-1][1]) is Leaky:
+        return (f"fc{network.n_layers}", f"lif{network.n_layers}")
+    return ()
+
+
+def join_networks(members: Sequence[TrainedNetwork], file: Path) -> TrainedNetwork:
+    """Return an ensemble of trained networks, which averages their class scores.
+
+    The networks may be of different kinds, and their runs may have different settings. Their input,
+    classes, data and training speakers must be the same.
+
+    Parameters
+    ----------
+    members : sequence of TrainedNetwork
+        The networks, each of one run.
+    file : Path
+        The file that the ensemble is saved in, for messages.
+
+    Returns
+    -------
+    TrainedNetwork
+        Its `about` says under `members` what is known about each network.
+
+    Raises
+    ------
+    RunError
+        If there is no network, or one of them is an ensemble of several runs itself, or has
+        another input, other classes, other data or other training speakers than the first one.
+    """
+    if not members:
+        raise RunError(f"{file}: an ensemble needs at least one network.")
+    first = members[0]
+    for number, member in enumerate(members, start=1):
+        if MEMBERS in member.about:
+            raise RunError(
+                f"{file}: network {number} is an ensemble of several runs. Give its `members`."
+            )
+        if different := _different_from(first, member):
+            raise RunError(
+                f"{file}: network {number} ({member.name}) has another {different} than the first "
+                f"one ({first.name}). Join networks that were trained alike."
+            )
+    about = {name: first.about[name] for name in SHARED if name in first.about}
+    about[MEMBERS] = [member.about for member in members]
+    ensemble = Ensemble([member.network for member in members])
+    return TrainedNetwork(ensemble, first.grid, first.class_names, about, file)
+
+
+def _different_from(first: TrainedNetwork, other: TrainedNetwork) -> str:
+    """Return what two networks don't share and an ensemble needs; empty if there is nothing."""
+    if other.grid != first.grid:
+        return "input"
+    if other.class_names != first.class_names:
+        return "order or number of classes"
+    data = [_content_of(trained.about["data"]) for trained in (first, other)]
+    if data[0] != data[1]:
+        return "data set"
+    if other.about["seen_speakers"] != first.about["seen_speakers"]:
+        return "set of training speakers"
+    return ""
+
+
+def _content_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hashes of a run's original files: only some members train on augmented copies."""
+    return {name: data[name] for name in ("train_sha256", "test_sha256") if name in data}
+
+
+def build_trained(
+    about: dict,
+    state: Mapping[str, torch.Tensor],
+    file: Path,
+    class_names: Sequence[str] | None = None,
+) -> TrainedNetwork:
+    """Build the network of a run's parameters and load its weights.
+
+    Parameters
+    ----------
+    about : dict
+        What is known about the run: the content of its `run.json`, or of a pretrained network.
+    state : mapping of str to Tensor
+        The network's `state_dict`. The names of an ensemble's tensors begin with ``members.0.``,
+        ``members.1.`` and so on.
+    file : Path
+        Where it comes from, for messages.
+    class_names : sequence of str, optional
+        The classes, in the order of the outputs. Default: those of the run.
+
+    Returns
+    -------
+    TrainedNetwork
+        The network.
+
+    Raises
+    ------
+    RunError
+        If the network can't be built from the run's parameters, or the tensors don't fit it.
+    ValueError
+        If a weight, beta or threshold has a value that no network can have.
+    """
+    if MEMBERS in about:
+        return _build_ensemble(about, state, file)
+    recipe = recipe_of(about)
+    if class_names is None:
+        class_names = class_names_of(about)
+    check_own(about, recipe, file)
+    try:
+        network = own_network(recipe, len(class_names))
+    except ObjectError as error:
+        raise RunError(
+            f"{file}: its network needs a user's own object, which can't be loaded. {error}"
+        ) from error
+    _check_fit(network, state, file)
+    network.load_state_dict(state)
+    _check_values(network, state)
+    return TrainedNetwork(network, recipe.input, tuple(class_names), about, file)
+
+
+def _check_values(network: Network, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError if a weight, beta or threshold has a value that no network can have."""
+    learned = {name for name, _ in network.named_parameters()}
+    for name, values in state.items():
+        # A threshold that is set may be infinite, so that no membrane reaches it. One that is
+        # learned must be finite, but may become negative.
+        is_set_threshold = name.endswith("threshold") and name not in learned
+        if values.isnan().any() or (values.isinf().any() and not is_set_threshold):
+            raise ValueError(f"{name} has values that aren't finite")
+        if is_set_threshold and (values <= 0).any():
+            raise ValueError(f"{name} has values of 0 or less")
+
+
+def _build_ensemble(about: dict, state: Mapping[str, torch.Tensor], file: Path) -> TrainedNetwork:
+    """Return the ensemble of several runs; see `build_trained`."""
+    left = dict(state)
+    members = []
+    for number, of_member in enumerate(about[MEMBERS]):
+        prefix = f"{MEMBERS}.{number}."
+        names = [name for name in left if name.startswith(prefix)]
+        own = {name.removeprefix(prefix): left.pop(name) for name in names}
+        members.append(build_trained(of_member, own, file))
+    if left:
+        raise RunError(f"{file}: it has weights of no network: {', '.join(left)}. {RESTORE}")
+    return join_networks(members, file)._replace(about=about)
+
+
+def check_own(about: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
+    """Check that a run's network is the one that its parameters build.
+
+    Parameters
+    ----------
+    about : mapping
+        The content of the run's `run.json`.
+    recipe : Recipe
+        Its settings.
+    file : Path
+        Where they come from, for the message.
+
+    Raises
+    ------
+    RunError
+        If the run trained another network. The message says in what it differs.
+    """
+    if other := about.get("other_network"):
+        different = differences(other, recipe, len(class_names_of(about)))
+        raise RunError(
+            f"{file}: this run trained a network that isn't the study's own ({different}), so it "
+            "can't be built from the run's parameters. Build it with your own code, and load the "
+            "run's state_dict.pt into it."
+        )
+
+
+def _check_fit(network: Network, state: Mapping[str, torch.Tensor], file: Path) -> None:
+    """Raise RunError if a state_dict has other tensors than a network, and name them."""
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError("its content is no state_dict")
+    wanted = network.state_dict()
+    problems = [f"{name} is missing" for name in wanted if name not in state]
+    problems += [f"{name} is unexpected" for name in state if name not in wanted]
+    for name, values in wanted.items():
+        if name in state and state[name].shape != values.shape:
+            shape = tuple(state[name].shape)
+            problems.append(f"{name} has the shape {shape} instead of {tuple(values.shape)}")
+    if not problems:
+        return
+    weights_file = file
+    remedy = RESTORE
+    if file.name == "run.json":
+        weights_file = file.with_name("state_dict.pt")
+        remedy = f"{REMEDY} again."
+    raise RunError(
+        f"{weights_file}: the state_dict doesn't fit the network of its parameters: "
+        f"{', '.join(problems)}. It comes from another network, or from another version of "
+        f"this code. {remedy}"
+    )
+
+
+def load_utterances(trained: TrainedNetwork) -> Subsets:
+    """Load the utterances that a network was trained, validated and tested with.
+
+    Augmented copies aren't among them.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+
+    Returns
+    -------
+    Subsets
+        The utterances of the network's classes.
+
+    Raises
+    ------
+    RunError
+        If the data set's content is not the run's.
+    DatasetError
+        If the data set isn't there any more.
+    """
+    recipe = trained.recipe
+    data = trained.about["data"]
+    today = fingerprint(recipe.files) | {"name": data.get("name")}  # its name may have changed
+    if data | today != data:
+        folder = recipe.files[0].parent
+        raise RunError(
+            f"{folder}: not the data of {trained.file}. Restore that data, or train again."
+        )
+    parts = load_subsets(recipe.files, recipe.input, recipe.language, recipe.split, recipe.seed)
+    training, validation, test = (part and part.of_classes(trained.class_names) for part in parts)
+    assert training is not None and validation is not None
+    return Subsets(training, validation, test)
+
+
+def input_of(trained: TrainedNetwork, times: np.ndarray, units: np.ndarray) -> Events:
+    """Downsample the spikes of one utterance to a network's input.
+
+    Parameters
+    ----------
+    trained : TrainedNetwork
+        The network.
+    times : (spikes,) array
+        Times of the cochlea's spikes in seconds, ascending.
+    units : (spikes,) array
+        Their channels, 0 to 699.
+
+    Returns
+    -------
+    Events
+        One utterance. Its label and its speaker are placeholders, because both are unknown.
+
+    Raises
+    ------
+    ValueError
+        If the network's input has another number of channels than the cochlea.
+    """
+    if trained.grid.n_channels != N_CHANNELS:
+        raise ValueError(
+            f"{trained.name}: its input has {trained.grid.n_channels} channels, but the cochlea "
+            f"that encodes sounds has {N_CHANNELS}. Take a network that was trained on recordings."
+        )
+    utterance = Utterances(
+        times=times.astype(np.float16),
+        units=units.astype(np.uint16),
+        offsets=np.array([0, len(times)]),
+        labels=np.array([0]),
+        speakers=np.array([0]),
+        keys=trained.class_names,
+    )
+    # `language` would choose among the digits of both languages: the utterance must not be lost.
+    return downsample(utterance, trained.grid, "both")
