@@ -260,10 +260,12 @@ def write_yaml(path: Path, comment: str, content: Mapping[str, Any]) -> Path:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.default_flow_style = None
     yaml.width = 120
+    yaml.representer.ignore_aliases = lambda _: True  # the same list twice is written twice
     text = io.StringIO()
     yaml.dump(dict(content), text)
     with atomic(path) as unfinished:
-        unfinished.write_text(comment + text.getvalue(), encoding="utf-8")
+        lines = [line.rstrip() for line in text.getvalue().splitlines()]
+        unfinished.write_text(comment + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {path}")
     return path
 
