@@ -214,6 +214,18 @@ def test_only_what_is_shown_has_a_filled_marker():
     assert margin.get_xdata()[0] == -3
 
 
+def test_a_long_adjusted_interval_does_not_hide_the_short_ones():
+    found = differences()
+    found["ci_holm"] = [500.0, *found.ci_holm[1:]]
+    (axis,) = plots.paired_differences(found, 3.0).axes
+    low, high = axis.get_xlim()
+    assert (found["mean"] - found.ci95).min() > low > -20
+    assert (found["mean"] + found.ci95).max() < high < 20
+    arrows = {line.get_marker(): line for line in axis.lines if line.get_marker() in "<>"}
+    assert arrows["<"].get_xdata().tolist() == [low] and arrows[">"].get_xdata().tolist() == [high]
+    assert arrows["<"].get_ydata().tolist() == [len(found) - 1]
+
+
 def test_the_benchmark_draws_each_network_by_how_it_was_selected():
     ours, papers = two_benchmarks()
     (axis,) = benchmark.benchmark(ours, papers).axes

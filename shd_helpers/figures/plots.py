@@ -182,7 +182,8 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     -------
     Figure
         A thick line is the 95 % interval, a thin one is adjusted for its list of comparisons. A
-        filled marker is a difference that is shown.
+        thin line that would hide the thick ones is cut off and ends with an arrow. A filled marker
+        is a difference that is shown.
     """
     y = np.arange(len(differences))[::-1]
     figure, axis = plt.subplots(figsize=(9, 0.42 * len(differences) + 1.6))
@@ -193,7 +194,15 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
     means = differences["mean"]
     adjusted = differences.ci_holm
     half = differences.ci95
-    axis.hlines(y, means - adjusted, means + adjusted, color="C0", linewidth=1)
+    left = min(0.0, (means - half).min())
+    right = max(0.0, (means + half).max())
+    room = 0.2 * (right - left)
+    left, right = left - room, right + room
+    low, high = means - adjusted, means + adjusted
+    axis.hlines(y, low.clip(lower=left), high.clip(upper=right), color="C0", linewidth=1)
+    for is_cut, end, arrow in ((low < left, left, "<"), (high > right, right, ">")):
+        rows = y[is_cut.to_numpy()]
+        axis.plot(np.full(len(rows), end), rows, arrow, color="C0", ms=6, clip_on=False)
     axis.hlines(y, means - half, means + half, color="C0", linewidth=3)
     for is_shown, label, marker, filling in (
         (True, "shown", "o", "C0"),
@@ -205,6 +214,6 @@ def paired_differences(differences: pd.DataFrame, margin: float | None = None) -
         )
     axis.set_yticks(y, [f"{first}  against  {second}" for first, second in differences.index])
     axis.set(xlabel="difference in accuracy for unseen speakers (percentage points)")
-    axis.set(ylim=(-0.7, len(y) - 0.3))
+    axis.set(xlim=(left, right), ylim=(-0.7, len(y) - 0.3))
     legend_above(axis)
     return figure
