@@ -1,5 +1,6 @@
 """The committed tables: read as they were written, and made by the present code."""
 
+import math
 import re
 
 import pytest
@@ -8,6 +9,8 @@ from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study.identity import run_hash
 from shd_helpers.study.parameters import notebook_parameters
 from shd_helpers.study.tables import DATA, SCORES, TableError, read_rows, read_table
+from shd_helpers.sweeps.spec import SWEEPS as SWEEP_FILES
+from shd_helpers.sweeps.spec import read_yaml
 from tests import RESULTS
 
 SWEEPS = sorted(
@@ -47,6 +50,22 @@ def test_each_table_says_what_it_answers():
     present = sorted(path.name for path in RESULTS.glob("*.csv"))
     assert sorted(named) == present
     assert not {*planned} & {*present}, "say what the table answers now"
+
+
+def test_a_table_that_is_not_complete_says_how_many_runs_it_has():
+    """The page names the rows that are there and those that were planned, and no others."""
+    for name in SWEEPS:
+        (line,) = re.findall(rf"^\| .*`{name}\.csv`.*", WHY, re.MULTILINE)[:1]
+        stated = re.search(r"\*\*Not complete:\*\* (\d+) of (\d+) runs", line)
+        path = SWEEP_FILES / f"{name.rpartition('_')[0]}.yaml"
+        content = read_yaml(path)
+        if not isinstance(content["seeds"], list):
+            assert not stated, f"{name}: count the runs of such a sweep, too"
+            continue
+        n_planned = math.prod(map(len, content["grid"].values())) * len(content["seeds"])
+        n_rows = len(read_rows(RESULTS / f"{name}.csv"))
+        wanted = None if n_rows == n_planned else (str(n_rows), str(n_planned))
+        assert (stated and stated.groups()) == wanted, name
 
 
 def test_one_data_set_has_one_content():
