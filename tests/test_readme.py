@@ -334,7 +334,7 @@ def test_the_benchmark_by_language_and_speaker():
 def selected_on(said):
     """Return the row of docs/compare.md to which a published result belongs."""
     if pd.isna(said):
-        return "not looked up"
+        return "not known"
     if said == "test file":
         return "the test file"
     what = "speakers" if "speakers" in said else "utterances"
