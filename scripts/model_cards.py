@@ -340,8 +340,9 @@ def numbers(card: Card) -> list[str]:
             "",
             *held_out_accuracies(model),
             "",
-            "Coverage and accuracy of accepted answers. On `hd`, each speaker's threshold was found "
-            "on the other eleven. On the other corpus, the pretrained network itself was tried:",
+            "Coverage and accuracy of accepted answers. On `hd`, each speaker's threshold was "
+            "found on the other eleven. On the other corpus, the pretrained network itself was "
+            "tried:",
             "",
             *accepted_answers(model),
             "",
