@@ -310,7 +310,8 @@ class History:
         Parameters
         ----------
         path : str
-            The file. It may have entered under the first name of its sweep.
+            The file. It may have entered under the first name of its sweep. If it was removed and
+            another file came under its name, such as *screening*, the other one counts.
 
         Returns
         -------
@@ -320,8 +321,22 @@ class History:
         paths = [path]
         for first, today in RENAMED_SWEEPS.items():
             paths.append(path.replace(today, first))
-        times = [time for name in paths for _, time, _ in self.changes(name)]
+        times = [time for name in paths if (time := self._last_addition(name))]
         return min(times, default="")
+
+    def _last_addition(self, path: str) -> str:
+        """Return when a commit last added a file that wasn't there before; empty for never."""
+        log = self.git(
+            "log",
+            "--no-renames",
+            "--diff-filter=A",
+            "--format=%ad",
+            "--date=format:%Y-%m-%d %H:%M",
+            self._commit,
+            "--",
+            path,
+        )
+        return log.decode().partition("\n")[0]
 
 
 def sweep_of(path: str) -> str:
@@ -417,7 +432,7 @@ def count_runs(history: History, runs: pd.DataFrame) -> list[Look]:
 
 
 def count_validated(history: History, speakers: set[int]) -> list[Look]:
-    """Count the runs of sweeps that validated on speakers whom the last selection didn't use.
+    """Count the runs of sweeps that validated on speakers whom some selection didn't use.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """The count of looks at test utterances: from a history made for the test, and as committed."""
 
+import os
 import subprocess
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_a_sweep_counts_that_validated_on_a_speaker_called_unused(history):
     assert (line.name, line.configurations, line.looks) == ("ladder", 2, 2)
 
 
+def test_a_file_that_came_again_under_a_name_counts_from_then_on(history, tmp_path):
+    first = history.first("results/one_hd.csv")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (tmp_path / "results" / "one_hd.csv").write_text("other\n")
+    subprocess.run([*git, "add", "."], check=True)
+    later = {"GIT_AUTHOR_DATE": "2040-01-02 03:04:00 +0000", "PATH": os.environ["PATH"]}
+    subprocess.run([*git, "commit", "-qm", "x"], check=True, env=later)
+    assert first < history.first("results/one_hd.csv") == "2040-01-02 03:04"
+
+
 def test_a_network_scored_again_counts_with_each_of_its_scores(history):
     faults, ten_ms = looks.count_scored_again(history)
     assert (faults.name, faults.judged_by, faults.looks) == ("circuit_faults", looks.OFFICIAL, 2)
@@ -118,7 +129,11 @@ def test_the_counts_hold_every_run_of_the_present_tables():
         assert runs[name] >= scored > 0
     assert runs["reference"] == 144 and runs["benchmark"] == 50
     validated = LOOKS[LOOKS.kind == looks.VALIDATED]
-    assert validated[["name", "configurations", "looks"]].to_numpy().tolist() == [["ladder", 9, 90]]
+    of_removed, *of_present = validated[["name", "configurations", "looks"]].to_numpy().tolist()
+    assert of_removed == ["ladder", 9, 90] and of_present
+    for name, n_candidates, n_runs in of_present:  # these sweeps hold out one of ten speakers
+        table = read_table(f"{name}_hd")
+        assert (n_candidates, n_runs) == (table.candidate.nunique(), len(table))
     again = LOOKS[LOOKS.kind == looks.AGAIN].groupby("name").looks.sum()
     bits = pd.read_csv(RESULTS / "circuit_bits_small.csv")
     assert again["circuit_bits_small"] == ((bits.speaker >= 0) | (bits.n_utterances > 2000)).sum()
