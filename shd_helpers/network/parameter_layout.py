@@ -215,7 +215,7 @@ class ParameterLayout:
             if isinstance(fc, ChannelConv1d):
                 windows = window_layout(*fc.shape)
                 band = windows.band
-            surrogate = surrogates.named(lif.spike_grad.surrogate)
+            surrogate = surrogates.surrogate_named(lif.spike_grad.surrogate)
             kind = READOUT if model.accumulates_only(lif) else surrogate.kind
             assert kind is not None  # see `engine.unsupported_reason`
             adapts = isinstance(lif, AdaptiveLeaky)

@@ -225,7 +225,7 @@ class SpikingNetwork(nn.Module):
         if spike_grad is None:
             spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
         else:
-            surrogates.of_function(spike_grad, "spike_grad")
+            surrogates.check_function(spike_grad, "spike_grad")
         neuron = neuron_of(config, neuron)
         n_before = sizes[0]
         for i in range(self.n_layers):

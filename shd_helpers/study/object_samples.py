@@ -16,7 +16,7 @@ import torch
 
 from shd_helpers.files import atomic, reading
 from shd_helpers.network.neurons import initial_state, take_step
-from shd_helpers.network.surrogates import SAMPLED, gradient, spike_grad
+from shd_helpers.network.surrogates import SAMPLED, autograd_derivative, spike_grad
 from shd_helpers.objects import ObjectError, load_function, parse_reference, reference_sha256
 from shd_helpers.study.behavior import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from shd_helpers.study.identity import references
@@ -81,7 +81,7 @@ def _sample(setting: str, text: str, n_units: int) -> list[float]:
 
 def _of_surrogate(text: str, _: int) -> np.ndarray:
     """Return the gradient of a surrogate at 64 distances from the threshold."""
-    return gradient(spike_grad(text, 1.0), SAMPLED)[1]
+    return autograd_derivative(spike_grad(text, 1.0), SAMPLED)
 
 
 def _of_neuron(text: str, _: int) -> np.ndarray:
