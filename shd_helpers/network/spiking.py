@@ -52,6 +52,16 @@ class LayerStates(NamedTuple):
         )
 
 
+class WindowSizes(NamedTuple):
+    """The arguments of a `ChannelConv1d`, which describes them."""
+
+    n_units: int
+    n_delays: int
+    n_channels: int
+    kernel_size: int
+    stride: int
+
+
 class ChannelConv1d(nn.Module):
     """A convolution over the input channels: in each window, neurons share the same weights.
 
@@ -72,6 +82,14 @@ class ChannelConv1d(nn.Module):
         Units in a window.
     stride : int
         Units from the beginning of one window to that of the next.
+
+    Attributes
+    ----------
+    sizes : WindowSizes
+        The parameters above.
+    window_inputs : Tensor
+        (windows, delays x kernel_size), int64: the inputs that each window sees. Delayed copy k of
+        unit u is input u + k n_units. The order is that of the weights.
     """
 
     def __init__(
@@ -80,14 +98,14 @@ class ChannelConv1d(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
-        self.shape = n_units, n_delays, n_channels, kernel_size, stride
-        first_units = torch.arange(0, n_units - kernel_size + 1, stride)
-        copies = torch.arange(n_delays)[:, None] * n_units
-        seen_by_first = (copies + torch.arange(kernel_size)).flatten()
-        inputs = first_units[:, None] + seen_by_first  # (windows, delays x kernel_size)
-        self.columns: torch.Tensor  # (windows, channels, delays x kernel_size): of `unfolded`
+        self.sizes = WindowSizes(n_units, n_delays, n_channels, kernel_size, stride)
+        first_units = torch.arange(0, n_units - kernel_size + 1, stride)  # of each window
+        first_inputs = torch.arange(n_delays) * n_units  # of each copy
+        seen_by_first_window = (first_inputs[:, None] + torch.arange(kernel_size)).flatten()
+        self.window_inputs: torch.Tensor
+        # It follows from the sizes, so that it isn't saved with the weights.
         self.register_buffer(
-            "columns", inputs[:, None].expand(-1, n_channels, -1), persistent=False
+            "window_inputs", first_units[:, None] + seen_by_first_window, persistent=False
         )
         self.in_features = n_delays * n_units
         self.out_features = len(first_units) * n_channels
@@ -102,9 +120,13 @@ class ChannelConv1d(nn.Module):
         bias : Tensor
             (neurons,).
         """
-        n_windows = len(self.columns)
-        full = self.weight.new_zeros(n_windows, len(self.bias), self.in_features)
-        full = full.scatter(2, self.columns, self.weight.expand(n_windows, -1, -1))
+        n_windows = len(self.window_inputs)
+        n_channels = len(self.bias)
+        # In each window all channels see the same inputs, and each channel has the same weights.
+        inputs = self.window_inputs[:, None].expand(-1, n_channels, -1)
+        weight = self.weight.expand(n_windows, -1, -1)
+        full = self.weight.new_zeros(n_windows, n_channels, self.in_features)
+        full = full.scatter(2, inputs, weight)
         return full.flatten(0, 1), self.bias.repeat(n_windows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
