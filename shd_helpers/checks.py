@@ -2,6 +2,17 @@
 
 A wrong value raises a ValueError of one line, which names the setting, its value and what is
 allowed.
+
+How a setting is declared decides whether old runs keep their hashes. `study.identity` computes the
+hash of a run from its settings, and a table's row or a run folder counts as done if it has the hash
+that is wanted. So a new setting must not be part of the hash of a run that could have been made
+without it. Declare it by `later(default)`, where the default is the value at which the setting
+changes nothing. The hash then contains it only at other values. A setting that has no such value,
+because it is a detail of another one, is declared by ``later(default, counts_with="other")``: the
+hash contains it, at any value, if the setting `other` isn't at its own default. Never change the
+default of such a setting, and never turn `setting` into `later` or back: this changes hashes. The
+settings that are declared by `setting` were there when the first results were computed, and are
+part of every hash.
 """
 
 import reprlib
@@ -13,6 +24,9 @@ from typing import Any
 
 def setting(default: Any, allowed: tuple) -> Any:
     """Declare a setting as a field of a dataclass, with the values that it may have.
+
+    The hash of every run contains it. Declare a new setting by `later` instead, because the runs
+    that exist were hashed without it.
 
     Parameters
     ----------
@@ -32,8 +46,9 @@ def setting(default: Any, allowed: tuple) -> Any:
 def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
     """Declare a setting that was added when there were already results.
 
-    Its default must change nothing. A run's hash contains the setting only if it isn't at its
-    default, so the hashes of earlier runs stay as they are.
+    A run's hash contains the setting only if it isn't at its default, so the hashes of earlier runs
+    stay as they are. So the default must be neutral: at it, the setting changes nothing. With
+    `counts_with` the default needn't be neutral. The module's docstring says how to choose.
 
     Parameters
     ----------
@@ -42,8 +57,9 @@ def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
     allowed : tuple
         As for `setting`. Empty if the value is checked where it is used.
     counts_with : str
-        Name of another setting, without which this one means nothing. A run's hash then contains
-        this one, whatever its value, if the other one isn't at its default.
+        Name of another setting, declared by `later` without `counts_with`. This setting means
+        nothing while the other one is at its default. A run's hash contains this one, whatever its
+        value, if the other one isn't at its default.
 
     Returns
     -------
@@ -51,6 +67,7 @@ def later(default: Any, allowed: tuple = (), *, counts_with: str = "") -> Any:
         The field, which `check_settings` checks.
     """
     metadata: dict[str, Any] = {"allowed": allowed}
+    # `study.recipe` collects both kinds, and `study.identity` leaves them out of hashes.
     if counts_with:
         metadata["counts_with"] = counts_with
     else:

@@ -62,7 +62,7 @@ MUTATIONS = {
         "network/kernels.py", "if t > r and arrival <= n_steps:", "if t > r and arrival < n_steps:"
     ),
     "the loop's membrane readout is a sum": Mutation(
-        "network/spiking.py", "return recording.mem.mean(0) if", "return recording.mem.sum(0) if"
+        "network/spiking.py", "return recording.mem.mean(0)", "return recording.mem.sum(0)"
     ),
     "the first weights are drawn from a normal distribution": Mutation(
         "network/spiking.py", "xavier_uniform_(fc.weight", "xavier_normal_(fc.weight"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from shd_helpers.network.surrogates import SAMPLED
+from shd_helpers.objects import ObjectError
 from shd_helpers.study.object_samples import (
     SampleError,
     check_same,
@@ -69,6 +70,107 @@ def test_a_neurons_sample_is_its_response_to_a_constant_current(tmp_path):
         potential = 0.9 * potential + np.linspace(0.1, 0.7, 4) - (potential > 1)
         np.testing.assert_allclose(mem, potential, atol=1e-5)
         np.testing.assert_array_equal(spk, potential > 1)
+
+
+TWO_STATES = """
+import torch
+
+class Leaky(torch.nn.Module):
+    def __init__(self, n, spike_grad):
+        super().__init__()
+        self.n = n
+
+    def reset_mem(self):
+        return {kind}((torch.zeros(1, self.n), torch.zeros(1, self.n)))
+
+    def forward(self, cur, syn, mem):
+        syn = 0.5 * syn + cur
+        mem = 0.9 * mem + syn
+        spk = (mem > 1).float()
+        return spk, syn, mem - spk
+"""
+
+
+@pytest.mark.parametrize("kind", ["tuple", "list"])
+def test_a_neuron_may_return_its_states_as_a_list(tmp_path, kind):
+    path = tmp_path / "mine.py"
+    path.write_text(TWO_STATES.format(kind=kind))
+    (sample,) = samples_of({"neuron": f"{path}:Leaky"}, 5).values()
+    spk_and_mem = np.array(sample).reshape(20, 2, 4)
+    syn = np.zeros(4)
+    potential = np.zeros(4)
+    for spk, mem in spk_and_mem:
+        syn = 0.5 * syn + np.linspace(0.1, 0.7, 4)
+        potential = 0.9 * potential + syn
+        np.testing.assert_array_equal(spk, potential > 1)
+        potential -= potential > 1
+        np.testing.assert_allclose(mem, potential, atol=1e-5)
+
+
+FAULTY = """
+import snntorch as snn
+import torch
+
+class OfOneUnit(snn.Leaky):
+    def __init__(self, n, **options):
+        super().__init__(beta=0.9, **options)
+
+    def forward(self, cur, mem):
+        spk, mem = super().forward(cur, mem)
+        return spk[:, :1], mem
+
+class Late(snn.Leaky):
+    def __init__(self, n, **options):
+        super().__init__(beta=0.9, **options)
+
+    def forward(self, cur, mem):
+        raise KeyError("late")
+
+def no_neuron(n, **options):
+    return torch.nn.Linear(n, n)
+
+def raising(n, *args, **options):
+    raise OSError("no such file")
+
+class Names(torch.nn.Module):
+    def __init__(self, n_units, n_classes):
+        super().__init__()
+
+    def forward(self, frames):
+        return ["zero", "one"]
+
+class Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        if x.dtype == torch.float64:
+            raise TypeError("only float32")
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+single = Step.apply
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "message"),
+    [
+        ("neuron", "OfOneUnit", r"neuron mine.py:OfOneUnit: .* spikes of shape \(1, 1\)"),
+        ("neuron", "Late", "neuron mine.py:Late: computing .* raised KeyError: 'late'"),
+        ("neuron", "no_neuron", "neuron mine.py:no_neuron: .* raised AttributeError: .*reset_mem"),
+        ("neuron", "raising", "neuron mine.py:raising: .* raised OSError: no such file"),
+        ("network", "raising", "network mine.py:raising: .* raised OSError: no such file"),
+        ("network", "Names", "network mine.py:Names: .* raised AttributeError"),
+        ("surrogate", "single", "surrogate mine.py:single: .* raised TypeError: only float32"),
+    ],
+)
+def test_an_object_that_raises_an_exception_is_named(tmp_path, setting, name, message):
+    path = tmp_path / "mine.py"
+    path.write_text(FAULTY)
+    with pytest.raises(ObjectError, match=message):
+        samples_of({setting: f"{path}:{name}"}, 5)
 
 
 def test_a_networks_sample_has_its_own_seed_and_leaves_the_others(mine):

@@ -49,7 +49,7 @@ def network(seed=3, gain=4.0, **options):
 def test_integers_are_the_nearest_multiples_of_a_scale_that_fits(bits):
     weight = network()[0].fc1.weight.detach().clone()
     weight[:3] /= 8  # small ones beside the others
-    whole, step = integers(BITS, weight, torch.tensor(1.0), bits)
+    whole, step = integers(BITS, weight, torch.tensor(HEADROOM), bits)
     most = 2 ** (bits - 1) - 1
     assert torch.equal(whole, whole.round()) and whole.abs().max() == most
     assert ((whole * step[:, None] - weight).abs() <= step[:, None] / 2 + 1e-9).all()

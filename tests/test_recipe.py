@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 
 from shd_helpers.data.shd_file import DatasetError
 from shd_helpers.events.split import split_validation
-from shd_helpers.network import NetworkConfig, Quantization, build_network
+from shd_helpers.network import NetworkConfig, Quantization, build_network, engine
 from shd_helpers.paths import NOTEBOOKS
 from shd_helpers.study import TrainOptions, fit, identity
 from shd_helpers.study.identity import identify_data, run_hash
 from shd_helpers.study.parameters import notebook_parameters
-from shd_helpers.study.recipe import NEUTRAL, Recipe
+from shd_helpers.study.recipe import (
+    GRADIENT_GROUPS,
+    NEUTRAL,
+    SETTINGS,
+    Recipe,
+    counts_with,
+)
 from tests.builders.events import random_events
 from tests.toy import write_toy
 
@@ -213,6 +219,22 @@ def test_a_network_larger_than_the_memory_is_refused(monkeypatch):
     Recipe.from_flat(layers).check_memory()
     with pytest.raises(ValueError, match=r"^hidden 1000,1000, .* takes about 3 GB of memory"):
         Recipe.from_flat(layers | {"hidden_delays": "13,1"}).check_memory()
+
+
+def test_the_engine_keeps_as_many_gradients_of_a_batch_as_the_memory_s_check_counts():
+    assert GRADIENT_GROUPS == engine.MOST_GROUPS
+
+
+def test_no_two_groups_have_a_setting_of_the_same_name():
+    """Notebooks and sweeps have all settings under one name each, without groups."""
+    assert len({*SETTINGS}) == len(SETTINGS)
+
+
+def test_a_setting_with_the_name_of_its_group_is_the_setting():
+    """The group `network` has a setting `network`, whose neutral value counts."""
+    assert NEUTRAL["network"] == "spiking"
+    assert counts_with("network") is None and counts_with("circuit") is None
+    assert counts_with("leak") == "mem_bits"
 
 
 def test_several_hidden_layers_are_listed():

@@ -24,13 +24,13 @@ def test_settings_know_every_surrogate():
 @pytest.mark.parametrize("slope", [0.5, 2.0, 25.0, 100.0])
 @pytest.mark.parametrize("name", SURROGATES)
 def test_derivative_is_snntorchs_and_the_curves(name, slope):
-    spk, gradient = surrogates.autograd(name, X, slope)
+    spk, gradient = surrogates.spikes_and_derivative(surrogates.spike_grad(name, slope), X)
     np.testing.assert_array_equal(spk, X > 0)
     formula = surrogates.derivative(name, X, slope)
     np.testing.assert_allclose(gradient, formula, rtol=1e-6, atol=1e-12)
     h = 1e-6
     away = X[np.abs(X) > 1e-3]  # fast sigmoid has a kink in its derivative at 0
-    curve = surrogates.smooth(name, away + h, slope) - surrogates.smooth(name, away - h, slope)
+    curve = surrogates.curve(name, away + h, slope) - surrogates.curve(name, away - h, slope)
     np.testing.assert_allclose(
         curve / (2 * h), surrogates.derivative(name, away, slope), rtol=1e-4, atol=1e-8
     )
@@ -54,9 +54,8 @@ def test_true_step_has_gradient_zero():
     "ask",
     [
         lambda: surrogates.spike_grad("triangular", 1.0),
-        lambda: surrogates.smooth("triangular", X, 1.0),
+        lambda: surrogates.curve("triangular", X, 1.0),
         lambda: surrogates.derivative("triangular", X, 1.0),
-        lambda: surrogates.autograd("triangular", X, 1.0),
     ],
 )
 def test_an_unknown_name_is_refused(ask):
@@ -71,9 +70,9 @@ def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
         lambda x, slope: np.where(x >= 0, -slope, slope),
     )
     monkeypatch.setitem(surrogates.TABLE, "triangular", fourth)
-    _, gradient = surrogates.autograd("triangular", X, 3.0)
+    gradient = surrogates.autograd_derivative(surrogates.spike_grad("triangular", 3.0), X)
     np.testing.assert_array_equal(surrogates.derivative("triangular", X, 3.0), gradient)
-    np.testing.assert_array_equal(surrogates.smooth("triangular", X, 3.0), -3 * np.abs(X))
+    np.testing.assert_array_equal(surrogates.curve("triangular", X, 3.0), -3 * np.abs(X))
     model = spiking_network((4, 3, 2), 0.9, "sigmoid", 2.0, torch.Generator())
     model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
     with pytest.raises(ValueError, match="lif1 is triangular, not one of fast_sigmoid, atan, sig"):
@@ -83,7 +82,7 @@ def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
 def test_nothing_of_a_surrogate_has_a_default_that_another_one_has_set():
     """A field with a default curve or number would be the fall-through again."""
     needed = {f.name for f in dataclasses.fields(Surrogate) if f.default is dataclasses.MISSING}
-    assert {"step", "curve", "derivative"} <= needed
+    assert {"make_spike_grad", "curve", "derivative"} <= needed
     kinds = [each.kind for each in surrogates.TABLE.values()]
     assert len({*kinds, kernels.READOUT}) == len(kinds) + 1
 
@@ -139,7 +138,7 @@ BOXCAR = Boxcar.apply
 
 
 def test_a_users_function_has_autograds_derivative_and_its_integral():
-    entry = surrogates.of_function(BOXCAR)
+    entry = surrogates.surrogate_of_function(BOXCAR)
     np.testing.assert_array_equal(entry.derivative(X, 1.0), np.abs(X) < 0.5)
     np.testing.assert_allclose(entry.curve(X, 1.0), X.clip(-0.5, 0.5), atol=1e-3)
     assert entry.kind is None
@@ -148,24 +147,26 @@ def test_a_users_function_has_autograds_derivative_and_its_integral():
 @pytest.mark.parametrize("name", SURROGATES)
 def test_the_running_integral_is_the_studys_formula(name):
     """The formulas of the study are an oracle for the integral of any function's gradient."""
-    formula = surrogates.smooth(name, X, 2.0) - surrogates.smooth(name, np.zeros(1), 2.0)
-    curve = surrogates.integral(surrogates.spike_grad(name, 2.0), X)
+    formula = surrogates.curve(name, X, 2.0) - surrogates.curve(name, np.zeros(1), 2.0)
+    curve = surrogates.running_integral(surrogates.spike_grad(name, 2.0), X)
     np.testing.assert_allclose(curve, formula, atol=1e-5)
 
 
 def test_a_reference_means_a_users_surrogate(tmp_path):
-    mine = tmp_path / "mine.py"
-    mine.write_text(
+    file = tmp_path / "mine.py"
+    file.write_text(
         "from snntorch import surrogate\n"
         "steep = surrogate.fast_sigmoid(slope=9)\n"
         "def with_slope(slope):\n"
         "    return surrogate.fast_sigmoid(slope=slope)\n"
     )
-    for reference in (f"{mine}:steep", f"{mine}:with_slope(slope=9)"):
-        _, of_mine = surrogates.autograd(reference, X, 1.0)
-        np.testing.assert_array_equal(of_mine, surrogates.autograd("fast_sigmoid", X, 9.0)[1])
-        step = surrogates.spike_grad(reference, 1.0)
-        assert step.surrogate == reference
+    for reference in (f"{file}:steep", f"{file}:with_slope(slope=9)"):
+        mine = surrogates.spike_grad(reference, 1.0)
+        assert mine.surrogate == reference
+        same = surrogates.spike_grad("fast_sigmoid", 9.0)
+        np.testing.assert_array_equal(
+            surrogates.autograd_derivative(mine, X), surrogates.autograd_derivative(same, X)
+        )
 
 
 @pytest.mark.parametrize(
@@ -186,15 +187,15 @@ def test_a_reference_means_a_users_surrogate(tmp_path):
 )
 def test_a_function_that_is_no_surrogate_gets_a_sentence(function, message):
     with pytest.raises(ValueError, match=f"mine.py:boxcar: {message}"):
-        surrogates.of_function(function, "mine.py:boxcar")
+        surrogates.surrogate_of_function(function, "mine.py:boxcar")
 
 
 @pytest.mark.parametrize("surrogate", [BOXCAR, "fast_sigmoid"])
 def test_a_surrogate_is_drawn_with_its_curve_and_its_derivative(surrogate):
     left, right = plot_surrogate(surrogate, slope=2.0).axes
-    entry = surrogates.named("fast_sigmoid")
+    entry = surrogates.surrogate_named("fast_sigmoid")
     if surrogate is BOXCAR:
-        entry = surrogates.of_function(BOXCAR)
+        entry = surrogates.surrogate_of_function(BOXCAR)
     lines = {line.get_label(): line.get_xydata() for line in left.lines}
     x, curve = lines["curve that replaces it"].T
     np.testing.assert_allclose(curve, entry.curve(x, 2.0))

@@ -12,7 +12,7 @@ from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, Inte
 from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
 from shd_helpers.network.engine import unsupported_forward
-from shd_helpers.network.quantization import HEADROOM, layer_integers, membrane_range
+from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.objects import class_name
 from shd_helpers.study.evaluation import Evaluation, seen_and_unseen_accuracy
@@ -88,14 +88,14 @@ def _integer_layer(
 
     Weights become whole multiples of the scales of `quantization.integers`. Membranes count in
     2^-shift of such a scale, so that weights are shifted left by `shift` when they are added. It is
-    the largest shift at which every threshold, times the headroom, fits into a membrane.
+    the largest shift at which every neuron's `membrane_range` fits into a membrane's bits.
     """
     whole, channel_scale = layer_integers(quantization, fc, lif, weight_bits)
     # at each window of shared weights, scales and biases are the same
     n_windows = fc.out_features // len(channel_scale)
     scale = channel_scale.repeat(n_windows)
-    held = membrane_range(fc, lif).double() / HEADROOM / scale
-    shift = math.floor(math.log2(quantization.high / HEADROOM / held.max()))
+    range_in_scales = membrane_range(fc, lif).double() / scale
+    shift = math.floor(math.log2(quantization.high / range_in_scales.max()))
     shift = max(0, shift)  # scales are made so that it is at least 0, but floats are rounded
     units_of_membrane = 2.0**shift / scale
     bias = torch.round(fc.bias.detach().double().repeat(n_windows) * units_of_membrane)

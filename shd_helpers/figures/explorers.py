@@ -188,7 +188,7 @@ def surrogate_reach(distance: np.ndarray, surrogate: str, slope: float) -> Figur
     def update(surrogate: str = surrogate, log2_slope: float = float(np.log2(slope))) -> str:
         slope = 2.0**log2_slope
         slopes = surrogates.derivative(surrogate, x, slope)
-        smooth = surrogates.smooth(surrogate, x, slope)
+        smooth = surrogates.curve(surrogate, x, slope)
         curve.set_ydata(smooth)
         derivative.set_ydata(slopes)
         low = min(0, smooth.min())

@@ -5,7 +5,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from shd_helpers.figures.style import INK, legend_above
-from shd_helpers.network.surrogates import SpikeGrad, gradient, named, of_function
+from shd_helpers.network.surrogates import (
+    SpikeGrad,
+    spikes_and_derivative,
+    surrogate_named,
+    surrogate_of_function,
+)
 
 N_POINTS = 801
 N_DOTS = 41
@@ -39,10 +44,13 @@ def plot_surrogate(surrogate: str | SpikeGrad, slope: float = 2.0, reach: float 
         If the name is unknown, or the function can't be a surrogate.
     """
     label = _label(surrogate, slope)
-    entry = named(surrogate) if isinstance(surrogate, str) else of_function(surrogate, label)
+    if isinstance(surrogate, str):
+        entry = surrogate_named(surrogate)
+    else:
+        entry = surrogate_of_function(surrogate, label)
     x = np.linspace(-reach, reach, N_POINTS)
     dots = np.linspace(-reach, reach, N_DOTS)
-    spk, slopes = gradient(entry.step(slope), dots)
+    spk, slopes = spikes_and_derivative(entry.make_spike_grad(slope), dots)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
     left.step(x, x > 0, color=INK, label="spike")
     left.plot(x, entry.curve(x, slope), label="curve that replaces it")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 
 from shd_helpers.figures.style import INK, legend_above, legend_beside, point_at, save
-from shd_helpers.network.surrogates import autograd, derivative, smooth
+from shd_helpers.network.surrogates import autograd_derivative, curve, derivative, spike_grad
 
 DISTANCE = "membrane potential minus threshold"
 POTENTIAL = "membrane potential\n(in thresholds)"
@@ -171,9 +171,10 @@ def surrogate_curves(name: str, slopes: Sequence[float], file: str, title: str) 
     figure, (left, right) = plt.subplots(1, 2)
     left.plot(x, x > 0, "-", color=INK, linewidth=1, label="step")
     for slope in slopes:
-        left.plot(x, smooth(name, x, slope), label=f"slope {slope:g}")
+        left.plot(x, curve(name, x, slope), label=f"slope {slope:g}")
         right.plot(x, derivative(name, x, slope), label=f"slope {slope:g}")
-        right.plot(dots, autograd(name, dots, slope)[1], ".", color=INK, markersize=3)
+        of_snntorch = autograd_derivative(spike_grad(name, slope), dots)
+        right.plot(dots, of_snntorch, ".", color=INK, markersize=3)
     left.set(ylabel=f"output of {name}", ylim=(-0.6, 1.1))
     right.set(ylabel=f"derivative of {name}", yscale="log", ylim=(1e-3, 10))
     for axis in (left, right):

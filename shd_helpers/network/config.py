@@ -124,9 +124,14 @@ class NetworkConfig:
     @property
     def is_combined(self) -> bool:
         """Whether an ensemble is computed as one network: see `network.ensemble`."""
-        is_possible = self.network == "spiking" and self.readout == "membrane"
-        is_usual = self.neuron == "leaky" and self.hidden_copies == (1,)  # of one hidden layer
-        return self.ensemble_size > 1 and is_possible and is_usual
+        has_one_plain_hidden_layer = self.hidden_copies == (1,)  # its spikes aren't delayed
+        return (
+            self.ensemble_size > 1
+            and self.network == "spiking"
+            and self.readout == "membrane"
+            and self.neuron == "leaky"
+            and has_one_plain_hidden_layer
+        )
 
     def step_beta(self, step_ms: float) -> float:
         """Return the share of the membrane potential that is left after one step.
@@ -188,10 +193,12 @@ class NetworkConfig:
             If two copies would have the same delay, or there isn't a number for each hidden layer.
         """
         name = f"hidden_delays {self.hidden_delays!r}"
+        if n_hidden_layers is None:
+            n_hidden_layers = len(self.hidden_sizes)
         copies = self.hidden_copies
-        if n_hidden_layers is not None and not self.hidden_delays:
+        if not self.hidden_delays:
             copies = n_hidden_layers * (1,)
-        if n_hidden_layers not in (None, len(copies)):
+        if len(copies) != n_hidden_layers:
             raise ValueError(
                 f"{name}: gives the copies of {len(copies)} hidden layers, but the network has "
                 f"{n_hidden_layers}"

@@ -19,9 +19,9 @@ engines, costs and circuits then treat as any other::
   The biases are the means of the members' biases.
 * **Why the scores are the means.** An output neuron of the readout "membrane" never spikes and is
   never reset, so its membrane is a linear function of its current: U[t] = beta U[t-1] + I[t]. All
-  members have the same beta there (`NetworkConfig` refuses the readout "spikes", and a member's
-  output betas aren't learned). So the mean of their currents gives the mean of their membranes, and
-  the scores are means over the steps of these.
+  members have the same beta there, because the betas of a member's output neurons aren't learned.
+  So the mean of their currents gives the mean of their membranes, and the scores are means over the
+  steps of these.
 
 With shared weights (`ChannelConv1d`) the neurons are ordered by window first, and by channel within
 a window, so in each window the channels of member 1 are followed by those of member 2.
@@ -29,9 +29,10 @@ a window, so in each window the channels of member 1 are followed by those of me
 The members are no submodules of the combined network: its ``state_dict`` has the combined weights
 alone, and it is of the same class as any other network.
 
-Networks of other kinds can't be combined like this: those with spike counts as class scores, with
-several hidden layers, with neurons of other kinds, or modules of the user's own. `Ensemble` keeps
-them as they are, and computes one after the other.
+Networks of other kinds can't be combined like this: those with another readout, with several hidden
+layers or delays of the hidden spikes, with neurons of other kinds, or modules of the user's own.
+`NetworkConfig.is_combined` tells which. `Ensemble` keeps the others as they are, and computes one
+after the other.
 """
 
 from collections.abc import Sequence

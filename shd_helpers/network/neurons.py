@@ -264,21 +264,42 @@ def take_step(
         If the neurons return something else than spikes and states of the shape of the currents.
     """
     out = lif(cur, *state)
-    if not isinstance(out, tuple | list) or len(out) < max(2, len(state)):
-        returned = f"{len(out)} values" if isinstance(out, tuple | list) else "one value"
+    called = f"{name}: {type(lif).__name__}"
+    _check_number_of_values(out, len(state), called)
+    spk = out[0]
+    new_state = tuple(out[-len(state) :])
+    _check_shape(spk, "spikes", cur, called)
+    for number, values in enumerate(new_state, start=1):
+        _check_shape(values, f"state {number}", cur, called)
+    return spk, new_state
+
+
+def _check_number_of_values(out: object, n_states: int, called: str) -> None:
+    """Raise ObjectError if a neuron returned fewer values than spikes and its new states.
+
+    Most neurons return the spikes and then all states, which is one value more than the states. But
+    the spikes of RLeaky and RSynaptic are a state, too, which they feed back. They are the first of
+    the returned values and the first state at once, so that there are only as many values as
+    states.
+    """
+    n_values = len(out) if isinstance(out, tuple | list) else 1
+    if n_values < max(2, n_states):
+        returned = "one value" if not isinstance(out, tuple | list) else f"{n_values} values"
         raise ObjectError(
-            f"{name}: {type(lif).__name__} returned {returned} for currents and {len(state)} "
-            f"states. {FORM}"
+            f"{called} returned {returned} for currents and {n_states} states. {FORM}"
         )
-    state = tuple(out[-len(state) :])
-    for what, value in (("spikes", out[0]), *((f"state {k}", s) for k, s in enumerate(state, 1))):
-        if not isinstance(value, torch.Tensor) or value.shape != cur.shape:
-            shape = tuple(getattr(value, "shape", ())) or type(value).__name__
-            raise ObjectError(
-                f"{name}: {type(lif).__name__} returned {what} of shape {shape} for currents of "
-                f"shape {tuple(cur.shape)}. {FORM}"
-            )
-    return out[0], state
+
+
+def _check_shape(values: object, what: str, cur: torch.Tensor, called: str) -> None:
+    """Raise ObjectError if what a neuron returned isn't a tensor of the shape of its currents."""
+    if isinstance(values, torch.Tensor) and values.shape == cur.shape:
+        return
+    # Numbers and texts have no shape, and a tensor of one number has an empty one.
+    shape = tuple(getattr(values, "shape", ())) or type(values).__name__
+    raise ObjectError(
+        f"{called} returned {what} of shape {shape} for currents of shape {tuple(cur.shape)}. "
+        f"{FORM}"
+    )
 
 
 def _try_out(lif: nn.Module, n: int, name: str) -> None:

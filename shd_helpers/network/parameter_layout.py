@@ -23,7 +23,7 @@ from shd_helpers.network.kernels import (
     THRESHOLDS,
     Layer,
 )
-from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork
+from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork, WindowSizes
 
 
 def aligned(*shape: int) -> np.ndarray:
@@ -84,19 +84,17 @@ class WindowLayout(NamedTuple):
     band: int  # neurons in a row, in whole vectors
     first_neurons: np.ndarray  # (inputs,) the first neuron in an input's row, int64
     inputs: np.ndarray  # (windows, weights of a window) the input that a weight belongs to
-    # (windows, weights of a window) where the window begins in that input's row
-    columns: np.ndarray
+    # (windows, weights of a window) in that input's row, the entry of the window's first neuron
+    first_entries: np.ndarray
 
 
 @lru_cache(maxsize=16)  # otherwise it would be computed anew for every batch
-def window_layout(
-    n_units: int, n_delays: int, n_channels: int, kernel_size: int, stride: int
-) -> WindowLayout:
-    """Return the `WindowLayout` of a `ChannelConv1d` that has these parameters.
+def window_layout(sizes: WindowSizes) -> WindowLayout:
+    """Return the `WindowLayout` of a `ChannelConv1d` of these sizes.
 
     Parameters
     ----------
-    n_units, n_delays, n_channels, kernel_size, stride : int
+    sizes : WindowSizes
         See `ChannelConv1d`.
 
     Returns
@@ -104,22 +102,33 @@ def window_layout(
     WindowLayout
         The arrays are shared by all callers; don't write to them.
     """
-    fc = ChannelConv1d(n_units, n_delays, n_channels, kernel_size, stride)
-    inputs = fc.columns[:, 0].numpy()
-    n_windows = len(inputs)
-    first_window = np.zeros(fc.in_features, np.int64)
-    last_window = np.zeros(fc.in_features, np.int64)
-    for window in range(n_windows):
-        last_window[inputs[window]] = window
-    for window in reversed(range(n_windows)):
-        first_window[inputs[window]] = window
-    width = padded(fc.out_features)
+    fc = ChannelConv1d(*sizes)
+    inputs = fc.window_inputs.numpy()
+    first_window, last_window = _first_and_last_window(inputs, fc.in_features)
     most_windows = int((last_window - first_window + 1).max())
-    band = min(width, padded(most_windows * n_channels))
+    width = padded(fc.out_features)
+    band = min(width, padded(most_windows * sizes.n_channels))
     # The last rows begin earlier than they need to, so that no row ends behind the last neuron.
-    first_neurons = np.minimum(first_window * n_channels, width - band)
-    columns = np.arange(n_windows)[:, None] * n_channels - first_neurons[inputs]
-    return WindowLayout(band, first_neurons, inputs, columns)
+    first_neurons = np.minimum(first_window * sizes.n_channels, width - band)
+    first_neuron_of_window = np.arange(len(inputs))[:, None] * sizes.n_channels
+    first_entries = first_neuron_of_window - first_neurons[inputs]
+    return WindowLayout(band, first_neurons, inputs, first_entries)
+
+
+def _first_and_last_window(inputs: np.ndarray, n_inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last window that sees each input, (inputs,) each.
+
+    `inputs` are those of `WindowLayout`. Both are 0 for an input that no window sees. It needs a
+    row like the others, which has no weights.
+    """
+    first = np.zeros(n_inputs, np.int64)
+    last = np.zeros(n_inputs, np.int64)
+    # A window overwrites what the windows before it in the loop have written to its inputs.
+    for window in range(len(inputs)):
+        last[inputs[window]] = window
+    for window in reversed(range(len(inputs))):
+        first[inputs[window]] = window
+    return first, last
 
 
 def _rows_of_neurons(layer: Layer) -> int:
@@ -213,9 +222,9 @@ class ParameterLayout:
             width = padded(fc.out_features)
             band = width
             if isinstance(fc, ChannelConv1d):
-                windows = window_layout(*fc.shape)
+                windows = window_layout(fc.sizes)
                 band = windows.band
-            surrogate = surrogates.named(lif.spike_grad.surrogate)
+            surrogate = surrogates.surrogate_named(lif.spike_grad.surrogate)
             kind = READOUT if model.accumulates_only(lif) else surrogate.kind
             assert kind is not None  # see `engine.unsupported_reason`
             adapts = isinstance(lif, AdaptiveLeaky)
@@ -349,8 +358,9 @@ class ParameterLayout:
             if isinstance(fc, ChannelConv1d):
                 assert self.windows is not None
                 by_input = np.ascontiguousarray(weight.T)
-                kernels.spread_windows(by_input, self.windows.inputs, self.windows.columns, rows)
-                bias = np.tile(bias, len(self.windows.inputs))
+                windows = self.windows
+                kernels.spread_windows(by_input, windows.inputs, windows.first_entries, rows)
+                bias = np.tile(bias, len(windows.inputs))
             else:
                 rows[:, :n] = weight.T
             neurons = self.neurons(i, parameters)
@@ -417,8 +427,9 @@ class ParameterLayout:
             return torch.from_numpy(d_rows[:, :n]).t().contiguous().numpy(), d_bias
         assert self.windows is not None
         # A shared weight acts in all windows, so its gradient is the sum over them.
+        windows = self.windows
         by_input = np.zeros(fc.weight.shape[::-1], np.float32)
-        kernels.gather_windows(d_rows, self.windows.inputs, self.windows.columns, by_input)
+        kernels.gather_windows(d_rows, windows.inputs, windows.first_entries, by_input)
         return np.ascontiguousarray(by_input.T), d_bias.reshape(-1, len(fc.bias)).sum(0)
 
 

@@ -41,14 +41,14 @@ SPREAD = 4.0
 
 
 def integers(
-    circuit: Quantization, weight: torch.Tensor, threshold: torch.Tensor, bits: int
+    circuit: Quantization, weight: torch.Tensor, largest_potential: torch.Tensor, bits: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weights as integers, and the scale of each neuron.
 
-    A neuron's largest weight becomes the largest integer, with two exceptions. The threshold,
-    times the headroom, has to fit into the membrane. And no neuron's scale, counted in its
-    threshold, is below a `SPREAD`-th of the layer's largest: otherwise it would take bits from
-    the membranes of all others.
+    A neuron's largest weight becomes the largest integer, with two exceptions. The neuron's largest
+    membrane potential, counted in its scale, has to fit into the bits of a membrane. And no
+    neuron's scale, as a share of its largest potential, is below a `SPREAD`-th of the layer's
+    largest share: otherwise it would take bits from the membranes of all others.
 
     Parameters
     ----------
@@ -56,8 +56,8 @@ def integers(
         The circuit's bits.
     weight : Tensor
         (neurons, inputs).
-    threshold : Tensor
-        One for all neurons, or (neurons,).
+    largest_potential : Tensor
+        From `membrane_range`: one for all neurons, or (neurons,).
     bits : int
         Of a weight, sign included.
 
@@ -68,11 +68,12 @@ def integers(
     scale : Tensor
         (neurons,), what a 1 means: the weight is about `whole` times `scale`.
     """
-    threshold = threshold.detach().expand(len(weight)).double()
+    largest_potential = largest_potential.detach().expand(len(weight)).double()
     largest_integer = (1 << (bits - 1)) - 1
-    in_thresholds = weight.detach().abs().amax(1).double() / threshold / largest_integer
-    lowest = (in_thresholds.max() / SPREAD).clamp(min=HEADROOM / circuit.high)
-    scale = in_thresholds.clamp(min=lowest) * threshold
+    largest_weight = weight.detach().abs().amax(1).double()
+    share = largest_weight / largest_potential / largest_integer
+    lowest_share = (share.max() / SPREAD).clamp(min=1 / circuit.high)
+    scale = share.clamp(min=lowest_share) * largest_potential
     return torch.round(weight.detach().double() / scale[:, None]), scale
 
 
@@ -116,8 +117,8 @@ def layer_integers(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the `integers` of a network's layer.
 
-    Where weights are shared, a channel has one scale, that of its highest threshold. A readout
-    from membrane potentials has one scale, because its membranes are compared.
+    Where weights are shared, a channel has one scale, that of its largest range. A readout from
+    membrane potentials has one scale, because its membranes are compared.
 
     Parameters
     ----------
@@ -138,11 +139,11 @@ def layer_integers(
         (neurons or channels,).
     """
     weight = fc.weight
-    threshold = membrane_range(fc, lif) / HEADROOM
+    largest_potential = membrane_range(fc, lif)
     if SpikingNetwork.accumulates_only(lif):
-        whole, scale = integers(circuit, weight.reshape(1, -1), threshold[:1], bits)
+        whole, scale = integers(circuit, weight.reshape(1, -1), largest_potential[:1], bits)
         return whole.view_as(weight), scale.expand(len(weight))
-    by_channel = threshold.unflatten(0, (-1, len(weight)))  # (windows, channels)
+    by_channel = largest_potential.unflatten(0, (-1, len(weight)))  # (windows, channels)
     return integers(circuit, weight, by_channel.amax(0), bits)
 
 

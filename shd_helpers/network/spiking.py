@@ -1,7 +1,7 @@
 """The spiking network: layers of weights, each followed by leaky integrate-and-fire neurons."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,16 @@ class LayerStates(NamedTuple):
         )
 
 
+class WindowSizes(NamedTuple):
+    """The arguments of a `ChannelConv1d`, which describes them."""
+
+    n_units: int
+    n_delays: int
+    n_channels: int
+    kernel_size: int
+    stride: int
+
+
 class ChannelConv1d(nn.Module):
     """A convolution over the input channels: in each window, neurons share the same weights.
 
@@ -72,6 +82,14 @@ class ChannelConv1d(nn.Module):
         Units in a window.
     stride : int
         Units from the beginning of one window to that of the next.
+
+    Attributes
+    ----------
+    sizes : WindowSizes
+        The parameters above.
+    window_inputs : Tensor
+        (windows, delays x kernel_size), int64: the inputs that each window sees. Delayed copy k of
+        unit u is input u + k n_units. The order is that of the weights.
     """
 
     def __init__(
@@ -80,14 +98,14 @@ class ChannelConv1d(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(n_channels, n_delays * kernel_size))
         self.bias = nn.Parameter(torch.empty(n_channels))
-        self.shape = n_units, n_delays, n_channels, kernel_size, stride
-        first_units = torch.arange(0, n_units - kernel_size + 1, stride)
-        copies = torch.arange(n_delays)[:, None] * n_units
-        seen_by_first = (copies + torch.arange(kernel_size)).flatten()
-        inputs = first_units[:, None] + seen_by_first  # (windows, delays x kernel_size)
-        self.columns: torch.Tensor  # (windows, channels, delays x kernel_size): of `unfolded`
+        self.sizes = WindowSizes(n_units, n_delays, n_channels, kernel_size, stride)
+        first_units = torch.arange(0, n_units - kernel_size + 1, stride)  # of each window
+        first_inputs = torch.arange(n_delays) * n_units  # of each copy
+        seen_by_first_window = (first_inputs[:, None] + torch.arange(kernel_size)).flatten()
+        self.window_inputs: torch.Tensor
+        # It follows from the sizes, so that it isn't saved with the weights.
         self.register_buffer(
-            "columns", inputs[:, None].expand(-1, n_channels, -1), persistent=False
+            "window_inputs", first_units[:, None] + seen_by_first_window, persistent=False
         )
         self.in_features = n_delays * n_units
         self.out_features = len(first_units) * n_channels
@@ -102,9 +120,13 @@ class ChannelConv1d(nn.Module):
         bias : Tensor
             (neurons,).
         """
-        n_windows = len(self.columns)
-        full = self.weight.new_zeros(n_windows, len(self.bias), self.in_features)
-        full = full.scatter(2, self.columns, self.weight.expand(n_windows, -1, -1))
+        n_windows = len(self.window_inputs)
+        n_channels = len(self.bias)
+        # In each window all channels see the same inputs, and each channel has the same weights.
+        inputs = self.window_inputs[:, None].expand(-1, n_channels, -1)
+        weight = self.weight.expand(n_windows, -1, -1)
+        full = self.weight.new_zeros(n_windows, n_channels, self.in_features)
+        full = full.scatter(2, inputs, weight)
         return full.flatten(0, 1), self.bias.repeat(n_windows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -141,21 +163,26 @@ def weight_and_bias(fc: nn.Linear | ChannelConv1d) -> tuple[torch.Tensor, torch.
     return fc.unfolded() if isinstance(fc, ChannelConv1d) else (fc.weight, fc.bias)
 
 
+# Which method snntorch's neurons compute their states with if reset_mechanism is "none".
+_WITHOUT_RESET = "_base_int"
+
+
 class SpikingNetwork(nn.Module):
     """Layers of spiking neurons that classify spike trains; by default the study's network.
 
     A layer's current is I = W x + b. The membrane potential of the study's neurons, snntorch's
     `Leaky`, follows U[t] = beta U[t-1] + I[t] - threshold (U[t-1] > threshold), and they spike
-    where U[t] > threshold. Thresholds are 1 at first. The class scores are the output neurons'
-    spike counts. With the readout "membrane" they are the means over the steps of the output
-    neurons' membrane potentials, and these neurons never spike. With the readout "softmax" they
-    never spike either. The softmax of the membrane potentials then gives each class a share of
-    every step. A class score is the mean of its shares over the steps, times the number of classes,
-    so that 1 is chance. So no single step can decide, however high its membranes are. Hammouamri et
-    al. (2024), "Learning Delays in Spiking Neural Networks using Dilated Convolutions with
-    Learnable Spacings", ICLR, add up the shares of about 100 steps of 10 ms instead. With the more
-    than 300 steps of this study, such sums would be so far apart that their cross-entropy starts at
-    tens of nats.
+    where U[t] > threshold. Thresholds are 1 at first.
+
+    The readout makes class scores of the output neurons:
+
+    * ``"spikes"``: a class score is the number of spikes of the class's output neuron.
+    * ``"membrane"``: it is the mean over the steps of that neuron's membrane potential. The output
+      neurons never spike.
+    * ``"softmax"``: the softmax of the membrane potentials gives each class a share of every step.
+      A class score is the mean of its shares over the steps, times the number of classes, so that 1
+      is chance. So no single step can decide, however high its membranes are. The output neurons
+      never spike here either.
 
     Parameters
     ----------
@@ -198,6 +225,17 @@ class SpikingNetwork(nn.Module):
         number of `hidden_delays` for each hidden layer.
     ObjectError
         If the surrogate or the neuron can't be used.
+
+    Notes
+    -----
+    Hammouamri et al. add up the shares of the softmax over about 100 steps of 10 ms, where this
+    network takes their mean. With the more than 300 steps of this study, such sums would be so far
+    apart that their cross-entropy starts at tens of nats.
+
+    References
+    ----------
+    Hammouamri et al. (2024), "Learning Delays in Spiking Neural Networks using Dilated Convolutions
+    with Learnable Spacings", ICLR.
     """
 
     def __init__(
@@ -217,34 +255,23 @@ class SpikingNetwork(nn.Module):
         generator = generator or _seeded_generator()
         self.n_layers = _checked_number_of_layers(sizes)
         _check_given_once(sizes, config, spike_grad, neuron)
-        is_given_surrogate = spike_grad is not None
         self.layer_delays = _checked_delays(config, self.n_layers, step_ms, delays)
         self.readout = config.readout
         self.config = config
         self.ensemble_members: tuple[SpikingNetwork, ...] = ()
-        if spike_grad is None:
-            spike_grad = surrogates.spike_grad(config.surrogate, config.slope)
-        else:
-            surrogates.of_function(spike_grad, "spike_grad")
-        neuron = neuron_of(config, neuron)
+        surrogate = _checked_surrogate(config, spike_grad)
+        make_neurons = _neuron_factory(config, neuron, surrogate, step_ms, generator)
         n_before = sizes[0]
-        for i in range(self.n_layers):
-            fc = self._new_weights(i, n_before, sizes[i + 1], generator)
+        for i, n_neurons in enumerate(sizes[1:]):
+            fc = self._new_weights(i, n_before, n_neurons, generator)
             is_last = i == self.n_layers - 1
-            lif: nn.Module
-            if neuron:
-                accumulates_only = is_last and config.has_silent_outputs
-                name = f"lif{i + 1}"
-                lif = foreign_neurons(
-                    neuron, fc.out_features, accumulates_only, spike_grad, generator, name
-                )
-                if is_given_surrogate:
-                    check_surrogate_is_used(lif, spike_grad, name)
-            else:
-                lif = own_neurons(fc.out_features, config, step_ms, is_last, spike_grad, generator)
+            lif = make_neurons(fc.out_features, is_last, f"lif{i + 1}")
             self.add_module(f"fc{i + 1}", fc)
             self.add_module(f"lif{i + 1}", lif)
             n_before = fc.out_features
+        if spike_grad is not None:
+            for i, (_, lif) in enumerate(self.layers, start=1):
+                check_surrogate_is_used(lif, spike_grad, f"lif{i}")
 
     def _new_weights(
         self, i: int, n_before: int, n_neurons: int, generator: torch.Generator
@@ -295,8 +322,12 @@ class SpikingNetwork(nn.Module):
         bool
             True if they have no reset and infinite thresholds.
         """
+        # When a neuron of snntorch is made, `reset_mechanism` decides which of its methods computes
+        # the next state. Changing the attribute later has no effect, so only the method tells what
+        # the neuron does. Leaky, Synaptic and the others each have their own method, all of the
+        # same name. A neuron of the user's own has none.
         state_function = getattr(lif, "state_function", None)
-        has_no_reset = getattr(state_function, "__name__", "") == "_base_int"
+        has_no_reset = getattr(state_function, "__name__", "") == _WITHOUT_RESET
         return has_no_reset and bool(torch.isinf(lif.threshold).all())
 
     def scores(self, recording: LayerStates) -> torch.Tensor:
@@ -396,6 +427,41 @@ def _late_copies(steps: Sequence[torch.Tensor], delays: Sequence[int]) -> torch.
     return torch.cat(copies, dim=1)
 
 
+def _checked_surrogate(config: NetworkConfig, given: SpikeGrad | None) -> SpikeGrad:
+    """Return the surrogate of a network; ObjectError if the one that was given can't be used."""
+    if given is None:
+        return surrogates.spike_grad(config.surrogate, config.slope)
+    surrogates.check_function(given, "spike_grad")
+    return given
+
+
+def _neuron_factory(
+    config: NetworkConfig,
+    given: NeuronFactory | None,
+    surrogate: SpikeGrad,
+    step_ms: float,
+    generator: torch.Generator,
+) -> Callable[[int, bool, str], nn.Module]:
+    """Return a function that makes the neurons of a layer: the study's own, or a user's.
+
+    It takes the number of neurons, whether they are those of the output layer, and what messages
+    call them, such as ``lif1``.
+    """
+    make_foreign = neuron_of(config, given)
+
+    def own(n: int, is_last: bool, _name: str) -> nn.Module:
+        return own_neurons(n, config, step_ms, is_last, surrogate, generator)
+
+    if make_foreign is None:
+        return own
+
+    def foreign(n: int, is_last: bool, name: str) -> nn.Module:
+        accumulates_only = is_last and config.has_silent_outputs
+        return foreign_neurons(make_foreign, n, accumulates_only, surrogate, generator, name)
+
+    return foreign
+
+
 def _seeded_generator() -> torch.Generator:
     """Return a generator whose seed torch's global generator draws."""
     return torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
@@ -446,17 +512,19 @@ def _checked_delays(
     return (first, *config.later_layer_delays(step_ms, n_layers - 1))
 
 
-# The methods that determine a network's currents, spikes and scores.
-_METHODS = (
-    "forward",
-    "record",
-    "scores",
-    "delayed_copies",
-    "delays",
-    "layers",
-    "accumulates_only",
-    "synapses",
-)
+# This method only builds a network. `unfamiliar_component` looks at the layers that it builds.
+_BUILDING_METHOD = "_new_weights"
+
+
+def _computing_methods() -> list[str]:
+    """Return the names of SpikingNetwork's methods and properties, except those that build it.
+
+    They determine a network's currents, spikes and scores, so a network in which one of them was
+    replaced may compute something else.
+    """
+    names = [name for name in vars(SpikingNetwork) if not name.startswith("__")]
+    names.remove(_BUILDING_METHOD)
+    return names
 
 
 def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leaky,)) -> str | None:
@@ -480,7 +548,7 @@ def unfamiliar_component(model: nn.Module, neurons: tuple[type, ...] = (snn.Leak
     """
     if not isinstance(model, SpikingNetwork):
         return f"it is a {class_name(model)}, not a SpikingNetwork"
-    for name in _METHODS:
+    for name in _computing_methods():
         if inspect.getattr_static(model, name) is not vars(SpikingNetwork)[name]:
             return f"its {name} is not SpikingNetwork's"
     for i, (fc, lif) in enumerate(model.layers, start=1):

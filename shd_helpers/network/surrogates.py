@@ -1,4 +1,4 @@
-"""Surrogates: the function that snntorch takes, its curve and derivative, and the kernel's number.
+"""Surrogates: the function that snntorch takes, its curve, its derivative and the kernel's number.
 
 A spike is a step of the membrane's distance from the threshold, whose derivative is zero almost
 everywhere, so that no gradient would get through. A surrogate leaves the spike as it is. Only the
@@ -7,8 +7,14 @@ backward pass replaces the step's derivative by that of a smooth curve: Neftci, 
 36(6).
 
 Any function that snntorch takes as `spike_grad` is a surrogate. The study's three are the entries
-of `TABLE`, with a formula each. For a function of the user's own, autograd gives the derivative and
-a running integral of it the curve (`of_function`).
+of `TABLE`. Each of them has three parts, which the names below mean:
+
+* `spike_grad` is the function for snntorch, whose backward pass replaces the derivative;
+* `curve` is the smooth curve that replaces the step in the backward pass, by its formula;
+* `derivative` is the derivative of that curve, by its formula.
+
+A function of the user's own has no formula. Autograd gives its derivative (`autograd_derivative`),
+and the running integral of the derivative is its curve (`running_integral`).
 """
 
 from collections.abc import Callable
@@ -35,8 +41,8 @@ class Surrogate:
 
     Parameters
     ----------
-    step : callable
-        Returns snntorch's spike function for a slope.
+    make_spike_grad : callable
+        Returns, for a slope, the function that snntorch takes as `spike_grad`.
     curve : callable
         The smooth curve at distances x from the threshold, for a slope: an array shaped as x.
     derivative : callable
@@ -49,7 +55,7 @@ class Surrogate:
     """
 
     # No curve has a default, so that a new surrogate can't get that of another one by mistake.
-    step: Callable[[float], SpikeGrad]
+    make_spike_grad: Callable[[float], SpikeGrad]
     curve: Curve
     derivative: Curve
     kind: int | None = None
@@ -85,25 +91,28 @@ def _sigmoid_derivative(x: np.ndarray, slope: float) -> np.ndarray:
 # `kernels.step_back` to be compiled.
 TABLE = {
     "fast_sigmoid": Surrogate(
-        step=surrogate.fast_sigmoid,
+        make_spike_grad=surrogate.fast_sigmoid,
         curve=_fast_sigmoid,
         derivative=_fast_sigmoid_derivative,
         kind=kernels.FAST_SIGMOID,
     ),
     "atan": Surrogate(
-        step=surrogate.atan,
+        make_spike_grad=surrogate.atan,
         curve=_atan,
         derivative=_atan_derivative,
         kind=kernels.ATAN,
         kernel_slope=np.pi / 2,  # of x in the formula above
     ),
     "sigmoid": Surrogate(
-        step=surrogate.sigmoid, curve=_sigmoid, derivative=_sigmoid_derivative, kind=kernels.SIGMOID
+        make_spike_grad=surrogate.sigmoid,
+        curve=_sigmoid,
+        derivative=_sigmoid_derivative,
+        kind=kernels.SIGMOID,
     ),
 }
 
 
-def named(name: str) -> Surrogate:
+def surrogate_named(name: str) -> Surrogate:
     """Return the surrogate of a name, or of a reference to the user's own.
 
     Parameters
@@ -123,12 +132,12 @@ def named(name: str) -> Surrogate:
         If the name is unknown, or the reference doesn't mean a function that can be used.
     """
     if is_reference(name):
-        return of_function(load_object(name), name)
+        return surrogate_of_function(load_object(name), name)
     check_choice("surrogate", name, tuple(TABLE))
     return TABLE[name]
 
 
-def of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
+def surrogate_of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
     """Return a user's function as a `Surrogate`; the setting `slope` has no effect on it.
 
     Parameters
@@ -147,31 +156,42 @@ def of_function(function: SpikeGrad, name: str = "the surrogate") -> Surrogate:
     Raises
     ------
     ObjectError
+        As `check_function` does.
+    """
+    check_function(function, name)
+    # Each takes a slope, too, because the study's surrogates do.
+    return Surrogate(
+        make_spike_grad=lambda _slope: _as_plain_function(function),
+        curve=lambda x, _slope: running_integral(function, x),
+        derivative=lambda x, _slope: autograd_derivative(function, x),
+    )
+
+
+def _as_plain_function(function: SpikeGrad) -> SpikeGrad:
+    """Wrap a callable in a function, which can have attributes; some callables can't."""
+
+    def wrapped(x: torch.Tensor) -> torch.Tensor:
+        return function(x)
+
+    return wrapped
+
+
+def check_function(function: SpikeGrad, name: str) -> None:
+    """Check that a user's function can be a surrogate.
+
+    Parameters
+    ----------
+    function : callable
+        What snntorch takes as `spike_grad`.
+    name : str
+        What messages call it.
+
+    Raises
+    ------
+    ObjectError
         If it isn't such a function: it raises an error, returns something else than a tensor of the
         same shape, or its spikes or its gradients aren't finite numbers.
     """
-    _check_function(function, name)
-
-    def derivative(x: np.ndarray, _: float) -> np.ndarray:
-        return gradient(function, x)[1]
-
-    def curve(x: np.ndarray, _: float) -> np.ndarray:
-        return integral(function, x)
-
-    return Surrogate(step=lambda _: _plain(function), curve=curve, derivative=derivative)
-
-
-def _plain(function: SpikeGrad) -> SpikeGrad:
-    """Wrap a callable in a function, which can have attributes; some callables can't."""
-
-    def step(x: torch.Tensor) -> torch.Tensor:
-        return function(x)
-
-    return step
-
-
-def _check_function(function: SpikeGrad, name: str) -> None:
-    """Raise ObjectError if a function can't be a surrogate."""
     form = "A surrogate takes a tensor x and returns (x > 0), with a gradient of its own."
     if isinstance(function, str):
         raise ObjectError(
@@ -222,12 +242,12 @@ def true_step(x: torch.Tensor) -> torch.Tensor:
 
 
 def spike_grad(name: str, slope: float) -> SpikeGrad:
-    """Return snntorch's step function with the gradient of the named surrogate.
+    """Return the function that snntorch takes as `spike_grad`, of the named surrogate.
 
     Parameters
     ----------
     name : str
-        One of `config.SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
     slope : float
         The larger, the narrower is the surrogate: snntorch's ``slope``, for atan its ``alpha``.
 
@@ -242,14 +262,14 @@ def spike_grad(name: str, slope: float) -> SpikeGrad:
     ValueError
         If the name is unknown.
     """
-    step = named(name).step(slope)
+    function = surrogate_named(name).make_spike_grad(slope)
     # snntorch hides both in a closure, and the engine needs them.
-    step.surrogate = name  # type: ignore[attr-defined]
-    step.slope = slope  # type: ignore[attr-defined]
-    return step
+    function.surrogate = name  # type: ignore[attr-defined]
+    function.slope = slope  # type: ignore[attr-defined]
+    return function
 
 
-def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
+def curve(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     """Return the smooth curve whose derivative replaces that of the step.
 
     With slope k it is x / (1 + k |x|), arctan(pi x k / 2) / pi or 1 / (1 + exp(-k x)).
@@ -257,7 +277,7 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     Parameters
     ----------
     name : str
-        One of `config.SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -273,16 +293,16 @@ def smooth(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     ValueError
         If the name is unknown.
     """
-    return named(name).curve(x, slope)
+    return surrogate_named(name).curve(x, slope)
 
 
 def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
-    """Return the derivative of `smooth`, by its formula.
+    """Return the derivative of `curve`, by its formula.
 
     Parameters
     ----------
     name : str
-        One of `config.SURROGATES`, or a reference: see `named`.
+        One of `config.SURROGATES`, or a reference: see `surrogate_named`.
     x : ndarray
         Membrane potential minus threshold.
     slope : float
@@ -298,38 +318,11 @@ def derivative(name: str, x: np.ndarray, slope: float) -> np.ndarray:
     ValueError
         If the name is unknown.
     """
-    return named(name).derivative(x, slope)
+    return surrogate_named(name).derivative(x, slope)
 
 
-def autograd(name: str, x: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the step, and the gradient that snntorch's autograd gives it.
-
-    Parameters
-    ----------
-    name : str
-        One of `config.SURROGATES`, or a reference: see `named`.
-    x : ndarray
-        Membrane potential minus threshold.
-    slope : float
-        As in `spike_grad`.
-
-    Returns
-    -------
-    spk : ndarray
-        Zeros and ones, shaped as `x`.
-    gradient : ndarray
-        Shaped as `x`.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    return gradient(spike_grad(name, slope), x)
-
-
-def gradient(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the spikes of a surrogate and, by autograd, its derivative.
+def spikes_and_derivative(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spikes of a surrogate, and the derivative that its backward pass uses.
 
     Parameters
     ----------
@@ -342,8 +335,8 @@ def gradient(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray
     -------
     spk : ndarray
         Zeros and ones, shaped as `x`.
-    gradient : ndarray
-        Shaped as `x`.
+    derivative : ndarray
+        By autograd, shaped as `x`.
     """
     leaf = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     spk = function(leaf)
@@ -351,7 +344,26 @@ def gradient(function: SpikeGrad, x: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return spk.detach().numpy(), slopes.numpy()
 
 
-def integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
+def autograd_derivative(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
+    """Return the derivative that a surrogate's backward pass uses.
+
+    Parameters
+    ----------
+    function : callable
+        What snntorch takes as `spike_grad`.
+    x : ndarray
+        Membrane potential minus threshold.
+
+    Returns
+    -------
+    ndarray
+        Shaped as `x`.
+    """
+    _, slopes = spikes_and_derivative(function, x)
+    return slopes
+
+
+def running_integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
     """Return the curve whose derivative a surrogate has: the running integral, 0 at the threshold.
 
     It is added up by the trapezoidal rule in steps of 0.001, from the threshold to each side.
@@ -373,6 +385,6 @@ def integral(function: SpikeGrad, x: np.ndarray) -> np.ndarray:
     farthest = max(float(np.abs(x).max(initial=0)), FINE)
     n_points = int(np.ceil(farthest / FINE)) + 1
     away = np.linspace(0, farthest, n_points)
-    above = cumulative_trapezoid(gradient(function, away)[1], away, initial=0)
-    below = cumulative_trapezoid(gradient(function, -away)[1], away, initial=0)
+    above = cumulative_trapezoid(autograd_derivative(function, away), away, initial=0)
+    below = cumulative_trapezoid(autograd_derivative(function, -away), away, initial=0)
     return np.where(x >= 0, np.interp(x, away, above), -np.interp(-x, away, below))

@@ -52,7 +52,7 @@ ABSOLUTE_TOLERANCE = 2e-4
 SPIKE_TOLERANCE = 2e-3
 ONE_SPIKE = 1.0  # also one millisecond of a mean time
 
-# What it means for old results when a number is raised.
+# By the name of a version number in versions.py: what it means for old results when it is raised.
 CONSEQUENCES = {
     "SPIKES": "data sets that were made by this code are made again, and runs that trained on the "
     "old ones no longer count as done",
@@ -83,14 +83,15 @@ NETWORKS: dict[str, dict] = {
 AUGMENTATION = Augmentation(shift_units=3, shift_ms=9.0, stretch=0.2, dropout=0.2)
 LOW_PRECISION = Quantization(fc1_bits=3, fc2_bits=8, mem_bits=12, quantized_epochs=2)
 
-Numbers = Mapping[str, list[float] | str]  # a text is a digest of whole numbers, compared exactly
+# What a case computes, by name; a text is a digest of whole numbers, which is compared exactly.
+CaseValues = Mapping[str, list[float] | str]
 
 
 class BehaviorError(ValueError):
     """Code that computes something else than its version number says; names what to do."""
 
 
-def cochlea() -> Numbers:
+def cochlea() -> CaseValues:
     """Encode a fixed sound, once made at 48 kHz and once resampled from 16 kHz.
 
     Returns
@@ -113,7 +114,7 @@ def cochlea() -> Numbers:
     return values
 
 
-def augmented_recording() -> Numbers:
+def augmented_recording() -> CaseValues:
     """Apply the waveform augmentation to a fixed sound.
 
     Returns
@@ -139,7 +140,7 @@ def augmented_recording() -> Numbers:
     return values
 
 
-def downsampling_and_splits() -> Numbers:
+def downsampling_and_splits() -> CaseValues:
     """Downsample fixed utterances, and split them by each protocol.
 
     Returns
@@ -153,9 +154,9 @@ def downsampling_and_splits() -> Numbers:
         events = downsample(_utterances(seed=0), grid, "both")
         values[f"events, {name}"] = _digest(events.steps, events.units, events.offsets)
     files = []
-    for number in (0, 1):  # of the file
-        events = downsample(_utterances(seed=number), grids["coarse"], "german")
-        files.append(replace(events, file=np.full(len(events), number, np.uint8)))
+    for file_number in (0, 1):
+        events = downsample(_utterances(seed=file_number), grids["coarse"], "german")
+        files.append(replace(events, file=np.full(len(events), file_number, np.uint8)))
     train, test = files
     splits = {
         "official": Split(),
@@ -172,7 +173,7 @@ def downsampling_and_splits() -> Numbers:
     return values
 
 
-def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> Numbers:
+def one_update(network: Mapping, engine: str, step_ms: float = 3.0) -> CaseValues:
     """Take a batch forward and backward through a small network.
 
     Parameters
@@ -213,7 +214,7 @@ def training(
     quantization: Quantization | None = None,
     schedule: str = "step",
     weight_decay: float = 0.0,
-) -> Numbers:
+) -> CaseValues:
     """Train a small network for three epochs with a learning rate that changes.
 
     Parameters
@@ -255,7 +256,7 @@ def training(
     return values
 
 
-def measured_costs() -> Numbers:
+def measured_costs() -> CaseValues:
     """Count what an utterance costs, as a row of a table has it.
 
     Returns
@@ -270,9 +271,9 @@ def measured_costs() -> Numbers:
     return {name: [float(value)] for name, value in values.items()}
 
 
-def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
-    """Return the computations by version number and name."""
-    numerics: dict[str, Callable[[], Numbers]] = {
+def _cases() -> dict[str, dict[str, Callable[[], CaseValues]]]:
+    """Return the computations, by the name of their version number and by their own name."""
+    numerics: dict[str, Callable[[], CaseValues]] = {
         "downsampling and splits": downsampling_and_splits
     }
     for engine in ENGINES:
@@ -295,7 +296,7 @@ def _cases() -> dict[str, dict[str, Callable[[], Numbers]]]:
 
 def differences(
     wanted: Mapping[str, Any],
-    numbers: Sequence[str] = tuple(CONSEQUENCES),
+    version_names: Sequence[str] = tuple(CONSEQUENCES),
     without: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """Compute the cases of some version numbers, and compare them with the wanted values.
@@ -304,64 +305,69 @@ def differences(
     ----------
     wanted : mapping
         The content of ``behavior.json``.
-    numbers : sequence of str
-        The version numbers whose cases are computed.
+    version_names : sequence of str
+        The version numbers whose cases are computed, such as ``NUMERICS``.
     without : sequence of str
         Names of cases that aren't computed.
 
     Returns
     -------
     dict
-        The cases that differ, such as ``training (losses)``, by version number; empty where all
-        agree.
+        The cases that differ, such as ``training (losses)``, by the name of their version number;
+        empty where all agree.
     """
     different: dict[str, list[str]] = {}
-    for number, cases in compute(numbers, without).items():
+    for version_name, cases in compute(version_names, without).items():
         for case, today in cases.items():
-            committed = wanted["values"][number].get(case, {})
+            committed = wanted["values"][version_name].get(case, {})
             names = []
             for name in today | committed:
-                if not _agree(today.get(name), committed.get(name), number):
+                if not _agree(today.get(name), committed.get(name), version_name):
                     names.append(name)
             if names:
-                different.setdefault(number, []).append(f"{case} ({', '.join(names)})")
+                described = f"{case} ({', '.join(names)})"
+                different.setdefault(version_name, []).append(described)
     return different
 
 
 def compute(
-    numbers: Sequence[str], without: Sequence[str] = ()
+    version_names: Sequence[str], without: Sequence[str] = ()
 ) -> dict[str, dict[str, dict[str, list[float] | str]]]:
     """Compute all cases of some version numbers.
 
     Parameters
     ----------
-    numbers : sequence of str
-        The version numbers.
+    version_names : sequence of str
+        The version numbers whose cases are computed, such as ``NUMERICS``.
     without : sequence of str
         Names of cases that aren't computed.
 
     Returns
     -------
     dict
-        The values of each case, by version number and by the case's name.
+        The values of each case, by the name of its version number and by its own name.
     """
     cases = _cases()
     computed = {}
     with one_thread():  # for products this small, waiting for a second thread takes longer
-        for number in numbers:
-            computed[number] = {
-                name: dict(case()) for name, case in cases[number].items() if name not in without
+        for version_name in version_names:
+            computed[version_name] = {
+                name: dict(case())
+                for name, case in cases[version_name].items()
+                if name not in without
             }
     return computed
 
 
-def _agree(today: list[float] | str | None, wanted: list[float] | str | None, number: str) -> bool:
+def _agree(
+    today: list[float] | str | None, wanted: list[float] | str | None, version_name: str
+) -> bool:
     """Return whether a value is the committed one, up to how processors round."""
     if not isinstance(today, list) or not isinstance(wanted, list):
         return today == wanted
     relative = RELATIVE_TOLERANCE
     absolute = ABSOLUTE_TOLERANCE
-    if number == "SPIKES":
+    if version_name == "SPIKES":
         relative = SPIKE_TOLERANCE
         absolute = ONE_SPIKE
     return len(today) == len(wanted) and np.allclose(today, wanted, relative, absolute)
@@ -392,7 +398,7 @@ def idle_cases(recipe: Recipe) -> tuple[str, ...]:
 
 @cache
 def check_behavior(
-    numbers: tuple[str, ...] = tuple(CONSEQUENCES), without: tuple[str, ...] = ()
+    version_names: tuple[str, ...] = tuple(CONSEQUENCES), without: tuple[str, ...] = ()
 ) -> None:
     """Raise BehaviorError if this code's results are not those of its version numbers.
 
@@ -400,7 +406,7 @@ def check_behavior(
 
     Parameters
     ----------
-    numbers : tuple of str
+    version_names : tuple of str
         The version numbers to check. Default: all. Whoever writes a run needs `NUMERICS` alone,
         because the run's hash holds the content of its data files.
     without : tuple of str
@@ -411,7 +417,7 @@ def check_behavior(
     BehaviorError
         If the results differ from a number's. The message names cases, number and remedy.
     """
-    message = report(numbers, without)
+    message = report(version_names, without)
     if message:
         raise BehaviorError(message)
 
@@ -419,9 +425,11 @@ def check_behavior(
 def check_code() -> None:
     """Do the same as `check_behavior`, but only once for the same code on this machine.
 
-    The computation takes less than a second, but its imports take several. So a passed check leaves
-    an empty file in ``data/cache``. Its name depends on all files of the package, the versions of
-    the packages that it uses, and the processor.
+    In a new process the check takes several seconds, although the computation alone takes less than
+    one. The rest goes into what nothing but the check needs at once: it imports the cochlea and
+    pandas, and loads the compiled code of every kernel. So a passed check leaves an empty file in
+    ``data/cache``. Its name depends on all files of the package, the versions of the packages that
+    it uses, and the processor.
 
     Raises
     ------
@@ -445,13 +453,14 @@ def check_code() -> None:
         passed.touch()
 
 
-def report(checked: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] = ()) -> str:
+def report(version_names: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] = ()) -> str:
     """Check version numbers, and say what is wrong with them and what to do.
 
     Parameters
     ----------
-    checked : sequence of str
-        The version numbers.
+    version_names : sequence of str
+        The version numbers to check, such as ``NUMERICS``. That none was raised without new values
+        in ``behavior.json`` is checked for all of them.
     without : sequence of str
         Names of cases that aren't computed.
 
@@ -461,32 +470,34 @@ def report(checked: Sequence[str] = tuple(CONSEQUENCES), without: Sequence[str] 
         A message, or an empty text if all is well.
     """
     wanted = json.loads(VALUES.read_text(encoding="utf-8"))
-    numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
     write = "write the values of today's code: python -m shd_helpers.study.behavior --write"
-    raised = [number for number in CONSEQUENCES if numbers[number] != wanted["versions"][number]]
-    if raised:
-        return (
-            f"{VALUES.name}: has the results of {raised[0]} {wanted['versions'][raised[0]]}, but "
-            f"versions.py says {numbers[raised[0]]}. If you have raised it, {write}. Otherwise "
-            "restore versions.py: git checkout HEAD -- shd_helpers/versions.py"
+    current = _current_versions()
+    for name, version_number in current.items():
+        if version_number != wanted["versions"][name]:
+            return (
+                f"{VALUES.name}: has the results of {name} {wanted['versions'][name]}, but "
+                f"versions.py says {version_number}. If you have raised it, {write}. Otherwise "
+                "restore versions.py: git checkout HEAD -- shd_helpers/versions.py"
+            )
+    sentences = []
+    for name, cases in differences(wanted, version_names, without).items():
+        sentences.append(
+            f"shd_helpers/versions.py: {name} is {current[name]}, but this code computes different "
+            f"results than that version: {'; '.join(cases)}. If the change is a mistake, undo it. "
+            f"If it is intended, raise {name} to {current[name] + 1} and {write}. "
+            f"Then {CONSEQUENCES[name]}."
         )
-    different = differences(wanted, checked, without)
-    if not different:
-        return ""
-    sentences = [
-        f"shd_helpers/versions.py: {number} is {numbers[number]}, but this code computes different "
-        f"results than that version: {'; '.join(cases)}. If the change is a mistake, undo it. If "
-        f"it is intended, raise {number} to {numbers[number] + 1} and {write}. "
-        f"Then {CONSEQUENCES[number]}."
-        for number, cases in different.items()
-    ]
     return " ".join(sentences)
+
+
+def _current_versions() -> dict[str, int]:
+    """Return the version numbers of versions.py, by name."""
+    return {name: getattr(versions, name) for name in CONSEQUENCES}
 
 
 def write_values() -> None:
     """Compute the values of today's code, and write them to ``behavior.json``."""
-    numbers = {number: getattr(versions, number) for number in CONSEQUENCES}
-    content = {"versions": numbers, "values": compute(tuple(CONSEQUENCES))}
+    content = {"versions": _current_versions(), "values": compute(tuple(CONSEQUENCES))}
     with atomic(VALUES) as unfinished:
         unfinished.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -538,7 +549,14 @@ def _events(step_ms: float = 3.0) -> Events:
 
 
 def _model(network: Mapping, step_ms: float = 3.0) -> Network:
-    """Return a small network that spikes often enough for gradients everywhere."""
+    """Return a small network that spikes often enough for gradients everywhere.
+
+    The weights of the combined network of an ensemble are scaled separately from those of its
+    members: by a ramp over the hidden neurons of all members together, while each member has a ramp
+    of its own. So this combined network isn't the mean of its members, as `combine_members` would
+    make it. The case checks what the combined network computes and what its members compute, each
+    by itself. That the one is the mean of the others is checked in tests/test_ensemble.py.
+    """
     config = NetworkConfig(**{"n_hidden": 20, **network})
     generator = torch.Generator().manual_seed(5)
     model = build_network(config, N_UNITS, N_CLASSES, step_ms, generator)
@@ -578,8 +596,8 @@ def main() -> None:
     elif message := report():
         sys.exit(message)
     else:
-        numbers = (f"{number} {getattr(versions, number)}" for number in CONSEQUENCES)
-        print(f"The code computes the results of {', '.join(numbers)}.")
+        listed = [f"{name} {number}" for name, number in _current_versions().items()]
+        print(f"The code computes the results of {', '.join(listed)}.")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from shd_helpers.files import atomic, reading
-from shd_helpers.network.surrogates import SAMPLED, gradient, spike_grad
+from shd_helpers.network.neurons import initial_state, take_step
+from shd_helpers.network.surrogates import SAMPLED, autograd_derivative, spike_grad
 from shd_helpers.objects import ObjectError, load_function, parse_reference, reference_sha256
 from shd_helpers.study.behavior import ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE
 from shd_helpers.study.identity import references
@@ -57,28 +58,43 @@ def samples_of(parameters: Mapping[str, Any], n_units: int) -> Samples:
     samples = {}
     for setting, text in references(parameters).items():
         label = parse_reference(text).label
-        computed = _SAMPLERS[setting](text, n_units)
-        samples[f"{label} {reference_sha256(text)}"] = np.asarray(computed, float).tolist()
+        samples[f"{label} {reference_sha256(text)}"] = _sample(setting, text, n_units)
     return samples
+
+
+def _sample(setting: str, text: str, n_units: int) -> list[float]:
+    """Compute the sample of the object that a setting refers to.
+
+    The object is a user's code, which may raise anything. Whatever it raises becomes an ObjectError
+    that names the object.
+    """
+    try:
+        return np.asarray(_SAMPLERS[setting](text, n_units), float).tolist()
+    except ObjectError:  # it names the object already
+        raise
+    except Exception as error:
+        raise ObjectError(
+            f"{setting} {parse_reference(text).label}: computing a sample of it raised "
+            f"{type(error).__name__}: {error}. Correct the code in its file."
+        ) from error
 
 
 def _of_surrogate(text: str, _: int) -> np.ndarray:
     """Return the gradient of a surrogate at 64 distances from the threshold."""
-    return gradient(spike_grad(text, 1.0), SAMPLED)[1]
+    return autograd_derivative(spike_grad(text, 1.0), SAMPLED)
 
 
 def _of_neuron(text: str, _: int) -> np.ndarray:
     """Return the spikes and the membranes of four neurons, each with another constant current."""
     neuron = load_function(text)(N_NEURONS, spike_grad=spike_grad("fast_sigmoid", 2.0))
-    state = neuron.reset_mem()
-    state = state if isinstance(state, tuple) else (state,)
+    state = initial_state(neuron)
     current = torch.linspace(0.1, 0.7, N_NEURONS)[None]
+    name = f"neuron {parse_reference(text).label}"
     recorded = []
     with torch.no_grad():
-        for _step in range(N_STEPS):
-            output = neuron(current, *state)
-            state = output[-len(state) :]
-            recorded += [output[0], state[-1]]
+        for _ in range(N_STEPS):
+            spk, state = take_step(neuron, current, state, name)
+            recorded += [spk, state[-1]]
     return torch.cat(recorded).numpy()
 
 

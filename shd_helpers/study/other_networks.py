@@ -15,7 +15,7 @@ from torch import nn
 
 from shd_helpers.network import Network, SpikingNetwork, build_network
 from shd_helpers.network.adaptive import AdaptiveLeaky
-from shd_helpers.network.surrogates import SAMPLED, gradient
+from shd_helpers.network.surrogates import SAMPLED, autograd_derivative
 from shd_helpers.objects import class_name, object_identity
 from shd_helpers.study.recipe import Recipe
 
@@ -100,7 +100,7 @@ def _surrogate_of(neuron: SpikingNeuron) -> str:
     name = getattr(function, "__qualname__", type(function).__qualname__)
     full_name = f"{getattr(function, '__module__', type(function).__module__)}.{name}"
     # The text of the code isn't enough: fast_sigmoid(2) and fast_sigmoid(25) have the same.
-    _, slopes = gradient(function, SAMPLED)
+    slopes = autograd_derivative(function, SAMPLED)
     digits = " ".join(f"{slope:.4g}" for slope in slopes)
     sample = hashlib.sha256(digits.encode()).hexdigest()[:N_DIGITS]
     return f"{full_name}{_origin(function)}, gradient sample {sample}"

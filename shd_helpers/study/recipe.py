@@ -1,7 +1,7 @@
 """A run's recipe: all its settings, with defaults, ranges, and what they need of each other."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from shd_helpers.network import NetworkConfig, Quantization
 from shd_helpers.small import small_version
 from shd_helpers.study.parameters import check_run_name
 from shd_helpers.study.train_config import TrainConfig
+
+# `MOST_GROUPS` of `network.engine`, which can't be imported here because it needs torch.
+GRADIENT_GROUPS = 16
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,10 @@ class Recipe:
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """Return the data set's two files, for training and test, made or downloaded if needed."""
+        """Return the data set's two files, for training and test.
+
+        Where they are missing they are made or downloaded, which may take minutes or hours.
+        """
         dataset, _ = small_version(self.dataset, 1)
         return locate(dataset, self.language)
 
@@ -168,11 +174,10 @@ class Recipe:
         DatasetError
             If the data can't be used; the message names file and remedy.
         """
-        parts = load_subsets(self.files, self.input, self.language, self.split, self.seed)
+        files = self.files
+        parts = load_subsets(files, self.input, self.language, self.split, self.seed)
         if self.augmented_copies:
-            copies = partial(
-                locate_augmented, self.dataset, self.files, copies=self.augmented_copies
-            )
+            copies = partial(locate_augmented, self.dataset, files, copies=self.augmented_copies)
             training = add_augmented_copies(parts.training, copies, self.input, self.language)
             parts = parts._replace(training=training)
         return parts
@@ -213,23 +218,41 @@ class Recipe:
     def check_memory(self) -> None:
         """Check that the network can fit into this machine's memory.
 
-        This is a lower bound with two terms. The first is for the states that snnTorch's loop keeps
-        for the gradient. By measurement they take twice the input and 3.5 times the hidden neurons
-        of each step, for the 32 utterances of a figure. The second is for the weights up to the
-        last hidden layer, with gradients and the state of Adam.
-
         Raises
         ------
         ValueError
-            If even these don't fit; the message names the settings and both sizes.
+            If even a lower bound of what a run takes doesn't fit; the message names the settings
+            and both sizes.
         """
         if self.network.network != "spiking":
             return
+        n_bytes = self._least_bytes()
+        available = psutil.virtual_memory().total
+        if n_bytes > available:
+            layers = f"n_hidden {self.network.n_hidden}"
+            if self.network.hidden:
+                layers = f"hidden {self.network.hidden}"
+            raise ValueError(
+                f"{layers}, n_delays {self.network.n_delays}: with {self.input.n_units} units x "
+                f"{self.input.n_steps} steps (pool_units, pool_steps) a run takes about "
+                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}. "
+                "Choose fewer neurons or delays, or larger pools"
+            )
+
+    def _least_bytes(self) -> float:
+        """Return a lower bound of the memory that a run with a spiking network takes.
+
+        It has two terms. The first is for the states that snnTorch's loop keeps for the gradient.
+        By measurement they take twice the input and 3.5 times the hidden neurons of each step, for
+        the 32 utterances of a figure. The second is for the weights up to the last hidden layer. A
+        weight takes four numbers: itself, its gradient and the two moments of Adam. Besides, the
+        compiled engine adds up the gradient of a batch in groups of utterances, each with a number
+        for every weight.
+        """
         n_utterances = 32
-        bytes_per_state = 4  # float32
-        bytes_per_weight = 80
+        bytes_per_number = 4  # float32
+        numbers_per_weight = 4 + GRADIENT_GROUPS
         n_units = self.input.n_units
-        n_steps = self.input.n_steps
         n_inputs = n_units * self.network.n_delays
         n_members = self.network.ensemble_size
         sizes = [n_members * size for size in self.network.hidden_sizes]
@@ -243,19 +266,9 @@ class Recipe:
         # members that aren't combined into one network are computed one after the other
         n_at_once = sum(sizes) if self.network.is_combined else sum(sizes) / n_members
         n_states = 2 * n_inputs + 3.5 * n_at_once
-        n_bytes = bytes_per_state * n_utterances * n_steps * n_states
-        n_bytes += bytes_per_weight * n_weights
-        available = psutil.virtual_memory().total
-        if n_bytes > available:
-            layers = f"n_hidden {self.network.n_hidden}"
-            if self.network.hidden:
-                layers = f"hidden {self.network.hidden}"
-            raise ValueError(
-                f"{layers}, n_delays {self.network.n_delays}: with "
-                f"{n_units} units x {n_steps} steps (pool_units, pool_steps) a run takes about "
-                f"{n_bytes / 1e9:,.0f} GB of memory; this machine has {available / 1e9:,.0f}. "
-                "Choose fewer neurons or delays, or larger pools"
-            )
+        n_numbers = n_utterances * self.input.n_steps * n_states
+        n_numbers += numbers_per_weight * n_weights
+        return bytes_per_number * n_numbers
 
 
 # The groups of settings: the name of the field of `Recipe`, and its class.
@@ -271,8 +284,17 @@ def _own_settings(kind: type, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: parameters[name] for name in setting_names(kind) if name in parameters}
 
 
-# All fields of all groups, by name.
-_FIELDS = {each.name: each for kind in (Recipe, *_GROUPS.values()) for each in fields(kind)}
+def _fields_by_name() -> dict[str, Field]:
+    """Return the fields of the recipe and of all groups, by name, without those that hold a group.
+
+    `network` is the name of a group and of a setting in it, and the setting is meant.
+    """
+    own = [each for each in fields(Recipe) if each.name not in _GROUPS]
+    of_groups = [each for kind in _GROUPS.values() for each in fields(kind)]
+    return {each.name: each for each in (*own, *of_groups)}
+
+
+_FIELDS = _fields_by_name()
 
 
 def _setting_names() -> tuple[str, ...]:
@@ -291,7 +313,8 @@ def _setting_names() -> tuple[str, ...]:
 
 
 SETTINGS = _setting_names()
-# The values at which settings that were added after results existed change nothing.
+# By the name of a setting that was added after results existed: the value at which it changes
+# nothing. At this value it isn't part of a run's hash. See `later` in checks.py.
 NEUTRAL = {
     name: each.metadata["neutral"] for name, each in _FIELDS.items() if "neutral" in each.metadata
 }
