@@ -1,6 +1,7 @@
 """The compiled engine against snntorch's loop and against arithmetic in float64."""
 
 import copy
+import inspect
 from typing import NamedTuple
 
 import numpy as np
@@ -560,3 +561,46 @@ def test_rows_are_added_one_after_the_other(n):
     kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)
     kernels.add_rows(rows, index, 1, 1, 0, out, 0, 0, n)  # none
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "message"),
+    [
+        ("UNROLLED_ROWS = 5", "4", "written out"),
+        ("UNROLLED_STEPS = 2", "4", "written out"),
+        ("STEPS_PER_BLOCK = 4", "5", "whole pairs"),
+        ("WEIGHT_ROWS_PER_BLOCK = 20", "16", "whole fives"),
+    ],
+)
+def test_block_sizes_that_do_not_fit_what_is_written_out_are_refused(constant, value, message):
+    """They would drop products, or read other numbers, without any error."""
+    source = inspect.getsource(kernels)
+    assert source.count(f"\n{constant}") == 1
+    name = constant.partition(" ")[0]
+    changed = source.replace(f"\n{constant}", f"\n{name} = {value}")
+    with pytest.raises(AssertionError, match=message):
+        exec(compile(changed, kernels.__file__, "exec"), {"__name__": kernels.__name__})
+
+
+@pytest.mark.parametrize("n_rows", [5, 20, 45])
+def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows):
+    """An oracle in float64: each copy of a spike has the gradient of the row where it arrives."""
+    rng = np.random.default_rng(n_rows)
+    n_steps, n_next, width = 9, n_rows // 5, 32
+    delays = np.array([0, 1, 3, 4, 20])
+    gradients = rng.normal(size=(n_steps + 2, 16)).astype(np.float32)
+    weights = rng.normal(size=(n_rows, width)).astype(np.float32)
+    next_layer = kernels.NextLayer(n_next, delays, gradients, weights)
+    for last_row in (9, 6, 2):
+        spike_errors = np.full((5, width), np.nan, np.float32)
+        space = np.zeros((kernels.STEPS_PER_BLOCK, n_rows), np.float32)
+        kernels.block_errors(next_layer, last_row, n_steps, space, spike_errors)
+        for slot in range(min(4, last_row)):
+            wanted = np.zeros(width)
+            for k, delay in enumerate(delays):
+                arrival = last_row - slot + delay
+                if arrival <= n_steps:
+                    of_copy = weights[k * n_next : (k + 1) * n_next].astype(float)
+                    wanted += gradients[arrival, :n_next].astype(float) @ of_copy
+            np.testing.assert_allclose(spike_errors[slot], wanted, rtol=1e-5, atol=1e-5)
+        assert np.isnan(spike_errors[4]).all()
