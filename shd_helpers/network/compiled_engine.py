@@ -238,14 +238,13 @@ def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None
     kernels.Batch
         The arrays of `events` themselves, not copies.
     """
-    if labels is None:
-        labels = np.empty(0, np.int64)
     return kernels.Batch(
         steps=events.steps,
         units=events.units,
         offsets=events.offsets,
         utterances=index,
-        labels=labels,
+        labels=np.empty(0, np.int64) if labels is None else labels,
+        has_labels=labels is not None,
         n_steps=events.n_steps,
     )
 
@@ -305,10 +304,12 @@ def new_results(
     n_kept = n_utterances if keep_states else n_workers
     return kernels.Results(
         states=aligned(n_kept, layout.n_states(batch.n_steps)),
+        keeps_states=keep_states,
         gradients=aligned(n_groups, n_parameters),
         losses=np.zeros(n_utterances),
         scores=np.zeros((n_utterances, layout.layers[-1].n_neurons), np.float32),
         n_spikes=np.empty((n_utterances, len(layout.layers)), np.int64),
+        is_valid=np.empty(n_utterances, np.bool_),
     )
 
 
@@ -341,7 +342,7 @@ def compute(
         kernels.work(0, n_workers, batch, network, results)
     for other in others:
         other.result()  # raises what the thread has raised
-    if (results.n_spikes < 0).any():
+    if not results.is_valid.all():
         raise ValueError(
             "events: some are out of order, or outside of the grid of steps and units. Sort each "
             "utterance's events by step, and check n_steps and n_units"

@@ -170,19 +170,25 @@ class Batch(NamedTuple):
     units: np.ndarray  # (events,) uint16
     offsets: np.ndarray  # (utterances of the data set + 1,) first event of each, int64
     utterances: np.ndarray  # (batch,) utterances in the batch, int64
-    labels: np.ndarray  # (batch,) classes, int64; or empty if there is no backward pass
+    labels: np.ndarray  # (batch,) classes, int64; or empty if `has_labels` is False
+    has_labels: bool  # there is a backward pass
     n_steps: int
 
 
 class Results(NamedTuple):
     """Where the kernels write what they compute."""
 
-    # membranes of all layers: (batch, ...) if they are to be kept, else (threads, ...), float32
+    # membranes of all layers: (batch, ...) if `keeps_states`, else (threads, ...), float32
     states: np.ndarray
-    gradients: np.ndarray  # (groups, parameters) as the parameters lie, float32; (groups, 0)
+    keeps_states: bool  # of each utterance, not only of those that are being computed
+    # (groups, parameters) as the parameters lie, float32; (groups, 0) without a backward pass
+    gradients: np.ndarray
     losses: np.ndarray  # (batch,) float64
     scores: np.ndarray  # (batch, classes) float32, zero at first
-    n_spikes: np.ndarray  # (batch, layers) int64; -1 where events are invalid
+    n_spikes: np.ndarray  # (batch, layers) int64
+    # (batch,) bool: whether the events are in order and within the grid; where False, the
+    # utterance's other results mean nothing
+    is_valid: np.ndarray
 
 
 class EventList(NamedTuple):
@@ -195,12 +201,13 @@ class EventList(NamedTuple):
 class Workspace(NamedTuple):
     """What one thread uses for each utterance anew."""
 
-    starts: np.ndarray  # (layers + 1, steps + 1) int32: of the events into each layer, and out
-    units: np.ndarray  # (layers + 1, events) int32
+    # Lists of the events into each layer, and out of the last one: see `event_list`.
+    starts: np.ndarray  # (layers + 1, steps + 1) int32
+    units: np.ndarray  # (layers + 1, most events + 8) int32; 8: see `layer_forward`
     spiked: np.ndarray  # (widest layer,) uint8
     error: np.ndarray  # (widest layer,) gradient of the loss with respect to the scores, float32
     unit_starts: np.ndarray  # (most inputs + 2,) int32: see `sort_by_unit`
-    arrivals: np.ndarray  # (events,) int32: see `sort_by_unit`
+    arrivals: np.ndarray  # (most events,) int32: see `sort_by_unit`
     all_rows: np.ndarray  # (steps + 2,) 0, 1, 2, ..., int32
 
 
@@ -590,7 +597,7 @@ def event_list(space, i):
     EventList
         Views.
     """
-    return EventList(space.starts[i], space.units[i])
+    return EventList(starts=space.starts[i], units=space.units[i])
 
 
 @compiled
@@ -689,9 +696,10 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
     events_out.starts[n_steps] = n_events
 
 
-# What a step does, forward and back. These functions take whole arrays and the row of the step, and
-# each loop writes one array. Given rows, numba would count references to each of them; and if a
-# loop wrote two arrays, LLVM would take no vectors. Either takes longer than the arithmetic.
+# What a step does, forward and back. These functions take whole arrays and the number of the step's
+# row, and each loop writes one array. Given views of single rows, numba would count references to
+# each of them; and if a loop wrote two arrays, LLVM would take no vectors. Either takes longer than
+# the arithmetic.
 
 
 @compiled
@@ -1275,13 +1283,13 @@ def forward(b, batch, network, state, space, results):
     n_steps = batch.n_steps
     n_units = layers[0].n_inputs // layers[0].n_copies
     scores = results.scores
-    is_valid = read_events(batch, b, n_units, event_list(space, 0))
+    results.is_valid[b] = read_events(batch, b, n_units, event_list(space, 0))
     for i in range(n_layers):
         mem = membranes(layers[i], n_steps, state)
         events = event_list(space, i)
         events_out = event_list(space, i + 1)
         layer_forward(layers[i], network, events, mem, space.spiked, events_out)
-        results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
+        results.n_spikes[b, i] = space.starts[i + 1, n_steps]
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
     if layers[n_layers - 1].softmax:
@@ -1315,15 +1323,20 @@ def layer_behind(i, network, n_steps, state):
     if i + 1 == len(layers):
         no_weights = network.weights_by_neuron[:0].reshape(0, 0)
         # numba needs arrays, even if none is read
-        return NextLayer(0, network.delays[:0], membranes(layers[i], n_steps, state), no_weights)
+        return NextLayer(
+            n_neurons=0,
+            delays=network.delays[:0],
+            gradients=membranes(layers[i], n_steps, state),
+            weights=no_weights,
+        )
     behind = layers[i + 1]
     n_rows = behind.n_copies * behind.n_neurons
     n_padded = (n_rows + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
     return NextLayer(
-        behind.n_neurons,
-        delays_of(behind, network),
-        membranes(behind, n_steps, state),
-        matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
+        n_neurons=behind.n_neurons,
+        delays=delays_of(behind, network),
+        gradients=membranes(behind, n_steps, state),
+        weights=matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
     )
 
 
@@ -1388,13 +1401,13 @@ def new_workspace(batch, network):
         n_events = batch.offsets[batch.utterances[b] + 1] - batch.offsets[batch.utterances[b]]
         most_events = max(most_events, n_events)
     return Workspace(
-        np.empty((n_layers + 1, n_steps + 1), np.int32),
-        np.empty((n_layers + 1, most_events + 8), np.int32),  # 8: see `layer_forward`
-        np.empty(widest, np.uint8),
-        np.empty(max(most_inputs, widest), np.float32),
-        np.empty(max(most_inputs, widest) + 2, np.int32),
-        np.empty(most_events, np.int32),
-        np.arange(n_steps + 2).astype(np.int32),
+        starts=np.empty((n_layers + 1, n_steps + 1), np.int32),
+        units=np.empty((n_layers + 1, most_events + 8), np.int32),
+        spiked=np.empty(widest, np.uint8),
+        error=np.empty(widest, np.float32),
+        unit_starts=np.empty(most_inputs + 2, np.int32),
+        arrivals=np.empty(most_events, np.int32),
+        all_rows=np.arange(n_steps + 2).astype(np.int32),
     )
 
 
@@ -1411,8 +1424,8 @@ def work(worker, n_workers, batch, network, results):
     network : Network
         The network; only read.
     results : Results
-        Where the results are written. Its numbers of rows say how the batch is cut into groups, and
-        whether each utterance's membranes are kept.
+        Where the results are written. The batch is cut into as many groups as its gradients have
+        rows.
     """
     space = new_workspace(batch, network)
     n_groups = len(results.gradients)
@@ -1422,9 +1435,9 @@ def work(worker, n_workers, batch, network, results):
         gradients = results.gradients[group]
         gradients[:] = ZERO
         for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            state = results.states[b if len(results.states) == n_utterances else worker]
+            state = results.states[b if results.keeps_states else worker]
             forward(b, batch, network, state, space, results)
-            if len(batch.labels):
+            if batch.has_labels:
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:
