@@ -35,23 +35,23 @@ class Mutation(NamedTuple):
 MUTATIONS = {
     "the input current is doubled": Mutation(
         "network/kernels.py",
-        "(beta * mem[t, j] + mem[t + 1, j]) - reset",
-        "(beta * mem[t, j] + 2 * mem[t + 1, j]) - reset",
+        "(beta * mem[row - 1, j] + mem[row, j]) - reset",
+        "(beta * mem[row - 1, j] + 2 * mem[row, j]) - reset",
     ),
     "the reset subtracts twice": Mutation(
-        "network/kernels.py", "+ mem[t + 1, j]) - reset", "+ mem[t + 1, j]) - 2 * reset"
+        "network/kernels.py", "+ mem[row, j]) - reset", "+ mem[row, j]) - 2 * reset"
     ),
     "the fast sigmoid's derivative isn't squared": Mutation(
-        "network/kernels.py", "grads[row, j] / (d * d) + neurons", "grads[row, j] / d + neurons"
+        "network/kernels.py", "spike_errors[slot, j] / (x * x)", "spike_errors[slot, j] / x"
     ),
     "the arctangent loses its factor": Mutation(
-        "network/kernels.py", "d = ONE / (d * d + ONE) * half_slope", "d = ONE / (d * d + ONE)"
+        "network/kernels.py", "ONE / (x * x + ONE) * half_slope", "ONE / (x * x + ONE)"
     ),
     "the gradient of a learned threshold ignores the reset": Mutation(
-        "network/kernels.py", "d[THRESHOLDS, j] -= if_reset if", "d[THRESHOLDS, j] -= ZERO if"
+        "network/kernels.py", "[THRESHOLDS, j] -= if_reset if", "[THRESHOLDS, j] -= ZERO if"
     ),
     "the adaptation is added to the current": Mutation(
-        "network/kernels.py", "mem[t + 1, j] -= adaptation[j]", "mem[t + 1, j] += adaptation[j]"
+        "network/kernels.py", "mem[row, j] -= adaptation[j]", "mem[row, j] += adaptation[j]"
     ),
     "the gradient of the adaptation ignores its decay": Mutation(
         "network/kernels.py",
@@ -59,7 +59,7 @@ MUTATIONS = {
         "d_fed[j] = d_adaptation[j]",
     ),
     "late copies of hidden spikes get the gradient of another step": Mutation(
-        "network/kernels.py", "if t > r and arrival <= n_steps:", "if t > r and arrival < n_steps:"
+        "network/kernels.py", "row > 0 and arrival <= n_steps:", "row > 0 and arrival < n_steps:"
     ),
     "the loop's membrane readout is a sum": Mutation(
         "network/spiking.py", "return recording.mem.mean(0)", "return recording.mem.sum(0)"

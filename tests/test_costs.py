@@ -84,9 +84,9 @@ def test_weights_of_zero_are_no_synapses(trained):
     with torch.no_grad():
         kept = [fc.weight.clone() for fc, _ in trained.layers]
         trained.fc3.weight[:, 4:] = 0  # two thirds of the 12 senders have none of their 5 synapses
-        now = accumulates(trained.synapses, trained.delays, EVENTS, n_spikes)
+        now = accumulates(trained.synapse_counts(), trained.delays, EVENTS, n_spikes)
         trained.fc3.weight.copy_(kept[2])
-    before = accumulates(trained.synapses, trained.delays, EVENTS, n_spikes)
+    before = accumulates(trained.synapse_counts(), trained.delays, EVENTS, n_spikes)
     np.testing.assert_allclose(before - now, 3 * (5 - 5 / 3))
 
 

@@ -1,6 +1,7 @@
 """The compiled engine against snntorch's loop and against arithmetic in float64."""
 
 import copy
+import inspect
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from shd_helpers.events.downsampling import Events
-from shd_helpers.network import engine, kernels
+from shd_helpers.network import compiled_engine, engine_support, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.spiking import SpikingNetwork
@@ -206,9 +207,9 @@ def test_same_currents_same_bits(shape, ties, surrogate, slope, betas, threshold
         model.lif1.threshold = torch.from_numpy(rng.uniform(-0.2, 2, shape[2]).astype(np.float32))
     index = np.arange(shape[1])
     rec, grad = by_autograd(model, events, index)
-    assert torch.equal(engine.record(model, events, index).mem, rec.mem)
-    assert torch.equal(engine.record(model, events, index).spk, rec.spk)
-    _, counts = engine.forward_backward(model, events, index)
+    assert torch.equal(compiled_engine.record(model, events, index).mem, rec.mem)
+    assert torch.equal(compiled_engine.record(model, events, index).spk, rec.spk)
+    _, counts = compiled_engine.forward_backward(model, events, index)
     assert torch.equal(counts, rec.spk.sum(0))
     assert torch.equal(model.fc1.weight.grad, grad)
 
@@ -225,7 +226,7 @@ def test_the_sigmoid_is_exact_where_snntorch_s_is_infinite():
     model.lif1.spike_grad = spike_grad("sigmoid", 25.0)
     _, grad = by_autograd(model, events, [0])
     assert not grad.isfinite().all()
-    engine.forward_backward(model, events, [0])
+    compiled_engine.forward_backward(model, events, [0])
     wanted = float64(model, events, [0]).gradients["fc1.weight"].ravel()
     np.testing.assert_allclose(model.fc1.weight.grad.ravel(), wanted, rtol=1e-5, atol=1e-37)
 
@@ -238,7 +239,7 @@ def test_spikes_of_ten_million_neuron_steps():
     model = make_model([183, 256, 10], "fast_sigmoid", 25.0, beta=0.95, gain=3.0)
     events = random_events(114, 333, 183, 10, 0.022)
     index = np.arange(len(events))
-    rec = engine.record(model, events, index)
+    rec = compiled_engine.record(model, events, index)
     with torch.no_grad():
         want = model.record(torch.from_numpy(events.to_frames(index)))
     exact = float64(model, events, index)
@@ -285,9 +286,9 @@ def test_any_network_computes_what_snntorch_and_float64_compute(
     events = make_events(cells, sizes[-1], seed)
     index = rng.permutation(batch + 2)[:batch]
 
-    rec = engine.record(model, events, index)
-    counts, n_spikes = engine.evaluate_batch(model, events, index)
-    loss, counts_of_step = engine.forward_backward(model, events, index)
+    rec = compiled_engine.record(model, events, index)
+    counts, n_spikes = compiled_engine.evaluate_batch(model, events, index)
+    loss, counts_of_step = compiled_engine.forward_backward(model, events, index)
     ours = gradients(model)
     assert set(ours) == {name for name, _ in model.named_parameters()}
     want_loss, want = reference_step(model, events, index)
@@ -343,7 +344,7 @@ def test_every_neuron_spikes_at_every_step():
             fc.weight.fill_(1.0)
             fc.bias.fill_(3.0)
     events = random_events(3, 21, 3, 18, 0.5)
-    counts, n_spikes = engine.evaluate_batch(model, events, [0, 1, 2])
+    counts, n_spikes = compiled_engine.evaluate_batch(model, events, [0, 1, 2])
     assert (counts == 21).all()
     assert n_spikes.tolist() == [[21 * 37, 21 * 18]] * 3
 
@@ -361,7 +362,7 @@ def test_no_bit_depends_on_threads_or_neighbors():
         for n_threads in (1, 2, 2, 3, 7, 64):
             torch.set_num_threads(n_threads)
             results.append(
-                (engine.forward_backward(model, events, np.arange(70)), gradients(model))
+                (compiled_engine.forward_backward(model, events, np.arange(70)), gradients(model))
             )
     finally:
         torch.set_num_threads(before)
@@ -369,7 +370,7 @@ def test_no_bit_depends_on_threads_or_neighbors():
     for (other_loss, other_counts), other in results[1:]:
         assert loss == other_loss and torch.equal(counts, other_counts)
         assert all(torch.equal(grads[name], other[name]) for name in grads)
-    alone, _ = engine.evaluate_batch(model, events, [33])
+    alone, _ = compiled_engine.evaluate_batch(model, events, [33])
     assert torch.equal(alone[0], counts[33])
 
 
@@ -378,10 +379,10 @@ def test_gradients_are_replaced_and_frozen_parameters_get_none():
     model.fc1.bias.requires_grad_(False)
     model.fc2.weight.requires_grad_(False)
     events = random_events(5, 20, 12, 4, 0.3)
-    engine.forward_backward(model, events, [0, 1, 2])
+    compiled_engine.forward_backward(model, events, [0, 1, 2])
     first = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     state = copy.deepcopy(model.state_dict())
-    engine.forward_backward(model, events, torch.tensor([0, 1, 2]))
+    compiled_engine.forward_backward(model, events, torch.tensor([0, 1, 2]))
     assert model.fc1.bias.grad is None and model.fc2.weight.grad is None
     for name, grad in first.items():
         assert torch.equal(model.get_parameter(name).grad, grad)
@@ -430,9 +431,9 @@ def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
                 lif.beta *= torch.from_numpy(rng.uniform(0.5, 1.2, fc.out_features)).float()
     events = random_events(9, 30, 20, 6, 0.2)
     index = np.array([4, 0, 1, 5, 3, 8])
-    loss, scores = engine.forward_backward(model, events, index)
+    loss, scores = compiled_engine.forward_backward(model, events, index)
     ours = gradients(model)
-    states = engine.record(model, events, index)
+    states = compiled_engine.record(model, events, index)
     want_loss, want_scores = reference.forward_backward(model, events, index)
     want_states = reference.record(model, events, index)
     for (spk, mem), (want_spk, want_mem) in zip(
@@ -442,7 +443,7 @@ def test_each_option_computes_what_snntorch_computes(options, surrogate, slope):
         torch.testing.assert_close(mem, want_mem, rtol=1e-5, atol=1e-5)
     assert states.hidden_spk[0].sum() > 100 and states.hidden_spk[1].sum() > 100
     torch.testing.assert_close(scores, want_scores, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(engine.evaluate_batch(model, events, index)[0], scores)
+    torch.testing.assert_close(compiled_engine.evaluate_batch(model, events, index)[0], scores)
     assert loss == pytest.approx(want_loss, rel=1e-5)
     assert set(ours) == {name for name, _ in model.named_parameters()}
     # autograd rounds the shares of each step to float32, the engine has them in float64
@@ -466,11 +467,11 @@ def test_shared_weights_compute_what_snntorch_computes(kernel_size, stride, n_ch
         model.fc1.bias += torch.linspace(0.01, 0.1, n_channels)
     events = random_events(5, 30, 40, 4, 0.2)
     index = np.array([4, 0, 3])
-    _, scores = engine.forward_backward(model, events, index)
+    _, scores = compiled_engine.forward_backward(model, events, index)
     ours = gradients(model)
     _, want_scores = reference.forward_backward(model, events, index)
     assert torch.equal(scores, want_scores)  # true for this seed
-    assert engine.record(model, events, index).hidden_spk[0].sum() > 20
+    assert compiled_engine.record(model, events, index).hidden_spk[0].sum() > 20
     for name, grad in gradients(model).items():
         assert grad.abs().max() > 0, name
         assert relative(ours[name], grad) < 1e-5, name
@@ -513,26 +514,26 @@ REFUSED = {
 @pytest.mark.parametrize("change, reason", REFUSED.values(), ids=REFUSED.keys())
 def test_the_engine_says_why_it_cannot_compute_a_network(change, reason):
     model = make_model([12, 9, 4])
-    assert engine.unsupported_reason(model) is None
+    assert engine_support.unsupported_by_compiled_engine(model) is None
     change(model)
-    assert reason in engine.unsupported_reason(model)
+    assert reason in engine_support.unsupported_by_compiled_engine(model)
     with pytest.raises(ValueError, match=reason):
-        engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
+        compiled_engine.forward_backward(model, random_events(2, 5, 12, 4, 0.3), [0])
 
 
 def test_events_and_indices_that_do_not_fit_are_refused():
     model = make_model([12, 9, 4])
     events = random_events(4, 20, 12, 4, 0.3)
     with pytest.raises(ValueError, match="have 13 units, but the network was built for 12"):
-        engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
+        compiled_engine.forward_backward(model, random_events(4, 20, 13, 4, 0.3), [0])
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):
-            engine.evaluate_batch(model, events, index)
+            compiled_engine.evaluate_batch(model, events, index)
     with pytest.raises(ValueError, match="labels"):
-        engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
+        compiled_engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
     with pytest.raises(ValueError, match="needs utterances"):
-        engine.forward_backward(model, events, [])
-    counts, n_spikes = engine.evaluate_batch(model, events, [])
+        compiled_engine.forward_backward(model, events, [])
+    counts, n_spikes = compiled_engine.evaluate_batch(model, events, [])
     assert counts.shape == (0, 4) and n_spikes.shape == (0, 2)
 
 
@@ -545,7 +546,7 @@ def test_events_out_of_order_or_outside_of_the_grid_are_refused(steps, units):
     names = ("a", "b")
     events = Events(steps, units, np.array([0, 2]), one, one, names, 5, 4)
     with pytest.raises(ValueError, match="out of order"):
-        engine.forward_backward(make_model([4, 2]), events, [0])
+        compiled_engine.forward_backward(make_model([4, 2]), events, [0])
 
 
 @pytest.mark.parametrize("n", [16, 64, 80, 128, 336])
@@ -560,3 +561,46 @@ def test_rows_are_added_one_after_the_other(n):
     kernels.add_rows(rows, index, 1, 5, 16, out, 3, 32, n)
     kernels.add_rows(rows, index, 1, 1, 0, out, 0, 0, n)  # none
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    ("constant", "value", "message"),
+    [
+        ("UNROLLED_ROWS = 5", "4", "written out"),
+        ("UNROLLED_STEPS = 2", "4", "written out"),
+        ("STEPS_PER_BLOCK = 4", "5", "whole pairs"),
+        ("WEIGHT_ROWS_PER_BLOCK = 20", "16", "whole fives"),
+    ],
+)
+def test_block_sizes_that_do_not_fit_what_is_written_out_are_refused(constant, value, message):
+    """They would drop products, or read other numbers, without any error."""
+    source = inspect.getsource(kernels)
+    assert source.count(f"\n{constant}") == 1
+    name = constant.partition(" ")[0]
+    changed = source.replace(f"\n{constant}", f"\n{name} = {value}")
+    with pytest.raises(AssertionError, match=message):
+        exec(compile(changed, kernels.__file__, "exec"), {"__name__": kernels.__name__})
+
+
+@pytest.mark.parametrize("n_rows", [5, 20, 45])
+def test_a_block_of_steps_gets_the_product_of_late_gradients_and_weights(n_rows):
+    """An oracle in float64: each copy of a spike has the gradient of the row where it arrives."""
+    rng = np.random.default_rng(n_rows)
+    n_steps, n_next, width = 9, n_rows // 5, 32
+    delays = np.array([0, 1, 3, 4, 20])
+    gradients = rng.normal(size=(n_steps + 2, 16)).astype(np.float32)
+    weights = rng.normal(size=(n_rows, width)).astype(np.float32)
+    next_layer = kernels.NextLayer(n_next, delays, gradients, weights)
+    for last_row in (9, 6, 2):
+        spike_errors = np.full((5, width), np.nan, np.float32)
+        space = np.zeros((kernels.STEPS_PER_BLOCK, n_rows), np.float32)
+        kernels.block_errors(next_layer, last_row, n_steps, space, spike_errors)
+        for slot in range(min(4, last_row)):
+            wanted = np.zeros(width)
+            for k, delay in enumerate(delays):
+                arrival = last_row - slot + delay
+                if arrival <= n_steps:
+                    of_copy = weights[k * n_next : (k + 1) * n_next].astype(float)
+                    wanted += gradients[arrival, :n_next].astype(float) @ of_copy
+            np.testing.assert_allclose(spike_errors[slot], wanted, rtol=1e-5, atol=1e-5)
+        assert np.isnan(spike_errors[4]).all()

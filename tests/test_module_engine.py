@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from shd_helpers.network import choose_engine, module_engine
-from shd_helpers.network.engine import MODULE, unsupported_reason
+from shd_helpers.network.engine import MODULE
+from shd_helpers.network.engine_support import unsupported_by_compiled_engine
 from shd_helpers.network.operation_counts import costs, uncounted_reason
 from shd_helpers.network.spiking import LayerStates
 from shd_helpers.study import TrainConfig, evaluate, fit, overfit, record_examples
@@ -190,8 +191,9 @@ def test_frames_go_where_the_parameters_are():
     assert model(module_engine.frames_for(model, EVENTS, [0, 1])).shape == (2, 4)
     assert module_engine.device_of(nn.ReLU()).type == "cpu"
     spiking = spiking_network([20, 4], 0.9, "atan", 2.0, torch.Generator())
-    assert unsupported_reason(spiking) is None
-    assert unsupported_reason(spiking.to("meta")) == "its parameters are on the device meta"
+    assert unsupported_by_compiled_engine(spiking) is None
+    reason = unsupported_by_compiled_engine(spiking.to("meta"))
+    assert reason == "its parameters are on the device meta"
 
 
 def test_a_spiking_network_with_another_forward_is_run_by_it():

@@ -11,8 +11,7 @@ from shd_circuit import circuit_predictions, circuit_scores, integer_network
 from shd_helpers.data import speech
 from shd_helpers.data.shd_file import read_shd
 from shd_helpers.events import Downsampling, downsample
-from shd_helpers.network import NetworkConfig, Quantization, build_network
-from shd_helpers.network import engine as fused
+from shd_helpers.network import NetworkConfig, Quantization, build_network, compiled_engine
 from shd_helpers.network.quantization import (
     HEADROOM,
     integers,
@@ -75,7 +74,7 @@ def test_a_threshold_with_its_headroom_fits_into_the_membrane():
 def test_with_many_bits_the_circuit_does_what_the_floats_do(options):
     model, config, events = network(**options)
     counts, n_spikes = integer_network(model, config, GRID, FINE).evaluate(events)
-    floats, spikes = fused.evaluate_batch(model, events, np.arange(12))
+    floats, spikes = compiled_engine.evaluate_batch(model, events, np.arange(12))
     assert spikes.sum(0).min() > 50
     assert abs(counts - floats.numpy()).max() <= 1 and abs(n_spikes - spikes.numpy()).max() <= 2
     assert (counts == floats.numpy()).mean() > 0.9
@@ -105,7 +104,7 @@ def test_with_many_bits_the_small_circuit_does_what_the_floats_do():
     """Its scores are the floats' mean membranes, times the steps, in units of the readout."""
     model, config, events = small()
     made = integer_network(model, config, GRID, PRODUCT)
-    floats = fused.record(model, events, np.arange(12))
+    floats = compiled_engine.record(model, events, np.arange(12))
     counts, n_spikes = made.evaluate(events)
     unit = (
         float(layer_integers(PRODUCT, model.fc2, model.lif2, 16)[1][0]) / 2 ** made.layers[1].shift
@@ -202,11 +201,11 @@ def test_a_step_goes_straight_through_to_the_floats():
     model, _, events = network()
     tuned = copy.deepcopy(model)
     round_weights(BITS, tuned)
-    fused.forward_backward(tuned, events, np.arange(12))
+    compiled_engine.forward_backward(tuned, events, np.arange(12))
     own = model.fc1.weight.detach().clone()
     with low_precision_weights(BITS, model):
         assert torch.equal(model.fc1.weight, tuned.fc1.weight)
-        fused.forward_backward(model, events, np.arange(12))
+        compiled_engine.forward_backward(model, events, np.arange(12))
     assert torch.equal(model.fc1.weight, own) and not torch.equal(own, tuned.fc1.weight)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter.grad, tuned.get_parameter(name).grad), name

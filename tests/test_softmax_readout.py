@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, engine
+from shd_helpers.network import NetworkConfig, Quantization, SpikingNetwork, compiled_engine
 from shd_helpers.network import loop as snntorch_loop
 from shd_helpers.study.recipe import Recipe
 from tests.builders.events import random_events
 
 BETA = 0.8
 EVENTS = random_events(5, 12, 6, 4, 0.3, seed=2)
-ENGINES = pytest.mark.parametrize("run", [engine, snntorch_loop], ids=["fused", "snntorch"])
+ENGINES = pytest.mark.parametrize(
+    "run", [compiled_engine, snntorch_loop], ids=["fused", "snntorch"]
+)
 
 
 def one_layer(gain=1.0):

@@ -8,7 +8,7 @@ import torch
 from snntorch import surrogate as snntorch_surrogate
 
 from shd_helpers.figures import plot_surrogate
-from shd_helpers.network import engine, kernels, surrogates
+from shd_helpers.network import compiled_engine, kernels, surrogates
 from shd_helpers.network.config import SURROGATES
 from shd_helpers.network.surrogates import TABLE, Surrogate
 from tests.builders.events import random_events
@@ -76,7 +76,7 @@ def test_a_fourth_surrogate_has_its_own_curves_and_is_not_compiled(monkeypatch):
     model = spiking_network((4, 3, 2), 0.9, "sigmoid", 2.0, torch.Generator())
     model.lif1.spike_grad = surrogates.spike_grad("triangular", 3.0)
     with pytest.raises(ValueError, match="lif1 is triangular, not one of fast_sigmoid, atan, sig"):
-        engine.forward_backward(model, random_events(2, 5, 4, 2, 0.3), [0])
+        compiled_engine.forward_backward(model, random_events(2, 5, 4, 2, 0.3), [0])
 
 
 def test_nothing_of_a_surrogate_has_a_default_that_another_one_has_set():

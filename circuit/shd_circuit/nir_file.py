@@ -24,7 +24,7 @@ from shd_helpers.data.shd_file import N_CHANNELS
 from shd_helpers.events.downsampling import Downsampling
 from shd_helpers.files import atomic
 from shd_helpers.network import ConvolutionalNetwork, Network, NetworkConfig, SpikingNetwork
-from shd_helpers.network.engine import unsupported_forward
+from shd_helpers.network.engine_support import unsupported_by_circuit
 
 STEP_S = 1e-4  # what a step is called: snntorch and SpikingJelly take every graph's to be this
 UPDATE = (
@@ -57,7 +57,7 @@ def unwritable_reasons(model: Network) -> list[str]:
     """
     if isinstance(model, ConvolutionalNetwork):
         return ["network 'convolutional': it has no spikes"]
-    if reason := unsupported_forward(model):
+    if reason := unsupported_by_circuit(model):
         return [reason]
     assert isinstance(model, SpikingNetwork)
     reasons = []

@@ -11,7 +11,7 @@ from torch import nn
 from shd_circuit.integer import FACTOR_BITS, OWN_FACTOR_BITS, IntegerLayer, IntegerNetwork
 from shd_helpers.events.downsampling import Downsampling, Events
 from shd_helpers.network import Network, NetworkConfig, Quantization, SpikingNetwork, answers
-from shd_helpers.network.engine import unsupported_forward
+from shd_helpers.network.engine_support import unsupported_by_circuit
 from shd_helpers.network.quantization import layer_integers, membrane_range
 from shd_helpers.network.spiking import ChannelConv1d
 from shd_helpers.objects import class_name
@@ -155,7 +155,7 @@ def _check_network(model: Network, beta: float) -> None:
     remedy = "A circuit is made of a SpikingNetwork of snntorch's Leaky neurons, and no subclass."
     if type(model) is not SpikingNetwork:
         raise ValueError(f"the network is a {class_name(model)}. {remedy}")
-    if reason := unsupported_forward(model):
+    if reason := unsupported_by_circuit(model):
         raise ValueError(f"the network has what no circuit computes: {reason}. {remedy}")
     if model.n_layers != 2:
         raise ValueError(

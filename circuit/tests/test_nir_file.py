@@ -10,8 +10,7 @@ import torch
 from shd_circuit import nir_file
 
 from shd_helpers.events.downsampling import Downsampling
-from shd_helpers.network import NetworkConfig, build_network
-from shd_helpers.network import engine as fused
+from shd_helpers.network import NetworkConfig, build_network, compiled_engine
 from tests.builders.events import random_events
 from tests.networks import spiking_network
 
@@ -47,7 +46,7 @@ def test_read_back_it_gives_the_same_spikes_and_membranes(tmp_path, delays, lear
     write(model, tmp_path / "a.nir")
     again, grid = nir_file.read_nir(tmp_path / "a.nir")
     assert grid == GRID and again.delays == delays
-    wanted, found = (fused.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
+    wanted, found = (compiled_engine.record(m, EVENTS, range(len(EVENTS))) for m in (model, again))
     assert wanted.spk.sum() > 100 and wanted.hidden_spk[0].sum() > 100
     assert torch.equal(found.mem, wanted.mem) and torch.equal(found.spk, wanted.spk)
     assert torch.equal(found.hidden_mem[0], wanted.hidden_mem[0])
@@ -85,7 +84,7 @@ def by_nir_equations(graph, x, subtract=False):
 def test_all_but_the_reset_is_what_nir_defines_and_the_file_says_so(tmp_path, delays):
     model = network(delays)
     graph = write(model, tmp_path / "a.nir")
-    own = fused.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
+    own = compiled_engine.evaluate_batch(model, EVENTS, range(len(EVENTS)))[0].numpy()
     x = EVENTS.to_frames(range(len(EVENTS))).astype(float)
     found = by_nir_equations(graph, x, subtract=True)
     assert (found == own).mean() > 0.95  # but for sums that round across a threshold
@@ -160,5 +159,5 @@ def test_every_option_is_kept_or_refused(tmp_path, name):
         fc.bias.data += 0.1
     nir_file.write_nir(model, GRID, tmp_path / "a.nir")
     again, _ = nir_file.read_nir(tmp_path / "a.nir")
-    wanted, found = (fused.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
+    wanted, found = (compiled_engine.evaluate_batch(m, EVENTS, range(12)) for m in (model, again))
     assert wanted[1].min() > 0 and all(map(torch.equal, wanted, found))

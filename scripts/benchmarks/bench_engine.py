@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from shd_helpers.data.datasets import locate
 from shd_helpers.events import Downsampling, Events, load_pair
-from shd_helpers.network import NetworkConfig, SpikingNetwork, engine
+from shd_helpers.network import NetworkConfig, SpikingNetwork, compiled_engine
 from shd_helpers.network import loop as reference
 from shd_helpers.paths import data_dir
 
@@ -89,8 +89,8 @@ def fused(events: Events, index: np.ndarray):
     """Set up this repository's engine."""
     model = network()
     return (
-        lambda: engine.forward_backward(model, events, index),
-        lambda: engine.evaluate_batch(model, events, index),
+        lambda: compiled_engine.forward_backward(model, events, index),
+        lambda: compiled_engine.evaluate_batch(model, events, index),
         SNNTORCH,
     )
 
@@ -280,7 +280,7 @@ def pairwise(events: Events, batch: int, rounds: int) -> list[dict]:
 
 def larger(events: Events, rounds: int) -> list[dict]:
     """Time a training step of larger networks with both engines, round by round."""
-    engines = {"fused": engine, "snntorch loop": reference}
+    engines = {"fused": compiled_engine, "snntorch loop": reference}
     late = tuple(range(0, 80, 10))
     networks: dict[str, tuple[tuple, tuple, dict]] = {
         "eight delays": (SIZES, late, {}),
@@ -321,7 +321,11 @@ def growth(rounds: int) -> list[dict]:
         for _ in range(rounds):
             for (_, events, batch), column in zip(cases, times, strict=True):
                 column.append(
-                    clock(lambda e=events, b=batch: engine.forward_backward(model, e, np.arange(b)))
+                    clock(
+                        lambda e=events, b=batch: compiled_engine.forward_backward(
+                            model, e, np.arange(b)
+                        )
+                    )
                 )
         x = np.array([n for n, *_ in cases], float)
         y = np.array([median(t) for t in times])
@@ -338,7 +342,7 @@ def growth(rounds: int) -> list[dict]:
 
 def task_memory(which: str) -> None:
     """Print by how many bytes one step raises the process's peak."""
-    run = {"fused": engine, "snntorch loop": reference}[which]
+    run = {"fused": compiled_engine, "snntorch loop": reference}[which]
     events = utterances()[0]
     model = network()
     run.forward_backward(model, events, np.arange(2))
@@ -360,7 +364,7 @@ def task_first_call() -> None:
     model = network()
     for _ in range(2):
         start = time.perf_counter()
-        engine.forward_backward(model, events, np.arange(8))
+        compiled_engine.forward_backward(model, events, np.arange(8))
         print(time.perf_counter() - start)
 
 
@@ -368,13 +372,13 @@ def task_worker(seconds: float = 4.0) -> None:
     """Wait for a line, then print how many steps a second are done."""
     events = utterances()[0]
     model = network()
-    engine.forward_backward(model, events, np.arange(128))
+    compiled_engine.forward_backward(model, events, np.arange(128))
     print("ready", flush=True)
     sys.stdin.readline()
     start = time.perf_counter()
     n = 0
     while time.perf_counter() < start + seconds:
-        engine.forward_backward(model, events, np.arange(128))
+        compiled_engine.forward_backward(model, events, np.arange(128))
         n += 1
     print(n / (time.perf_counter() - start), flush=True)
 
@@ -433,7 +437,7 @@ def processes() -> list[dict]:
 def least_work(events: Events, batch: int) -> tuple[int, int]:
     """Return how many operations a training step needs at least, and how many bytes it moves."""
     _, hidden, classes = SIZES
-    _, n_spikes = engine.evaluate_batch(network(), events, np.arange(batch))
+    _, n_spikes = compiled_engine.evaluate_batch(network(), events, np.arange(batch))
     n_events = int(events.offsets[batch] - events.offsets[0])
     cells = batch * events.n_steps * hidden
     operations = (

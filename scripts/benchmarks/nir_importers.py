@@ -22,8 +22,7 @@ from shd_circuit.nir_file import read_nir, write_nir
 from tqdm import tqdm
 
 from shd_helpers.files import atomic
-from shd_helpers.network import answers
-from shd_helpers.network import engine as fused
+from shd_helpers.network import answers, compiled_engine
 from shd_helpers.paths import results_dir, runs_dir
 from shd_helpers.study import load_network, load_utterances, read_run
 from shd_helpers.study.recipe import Recipe
@@ -177,7 +176,7 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
     events = load_utterances(trained).predicted
     grid = Recipe.from_flat(run.info["parameters"]).input
     everything = np.arange(len(events))
-    own_counts = fused.evaluate_batch(model, events, everything)[0].numpy()
+    own_counts = compiled_engine.evaluate_batch(model, events, everything)[0].numpy()
     about = {
         "run_name": name,
         "utterances": len(events),
@@ -196,7 +195,8 @@ def rows(name: str, done: set[str]) -> Iterator[dict]:
             counts: np.ndarray | None
             if reader.function == "here":
                 versions = {"version": version(PYTHON, "snntorch"), "nir": version(PYTHON, "nir")}
-                counts = fused.evaluate_batch(read_nir(file)[0], events, everything)[0].numpy()
+                read_back = read_nir(file)[0]
+                counts = compiled_engine.evaluate_batch(read_back, events, everything)[0].numpy()
             else:
                 versions, counts = read(reader, file, inputs)
             row = about | {"reader": label} | versions

@@ -1,21 +1,26 @@
 """The compiled engine's inner loops: one utterance through all layers, and back.
 
-**How an event reaches a hidden neuron.** An utterance is a list of events, ordered by step.
-`read_events` writes it as an `EventList`, in which the units that are active at step t are
-``units[starts[t]:starts[t + 1]]``. `layer_forward` takes such a list through one layer. The layer
-has a matrix ``mem`` with a row for each step and a column for each neuron, and row u of its weights
-holds the weights from unit u to all neurons, side by side::
+**Steps, rows and slots.** `step` counts from 0. Its row in the matrix ``mem`` of a layer's
+membranes is ``row = step + 1``, because row 0 is the state before the first step. `slot` is a row
+of ``spike_errors``, a small buffer with the gradients of a few steps' spikes. The functions that
+compute a single step, forward or back, take its row.
 
-    event: unit u is active at step t
-      |                                     mem
-      |                             row 0   resting potential, before the first step
-      |   + row u of the weights            ...
-      +-------------------------> row t + 1   current of step t, then its membrane potential
-      |                                     ...
-      |   + row u + k n_units               ...
-      +-----------> row t + 1 + delays[k]   the same event, later, with weights of its own
-                                            ...
-                      row n_steps + 1       used by the backward pass only: zeros
+**How an event reaches a hidden neuron.** An utterance is a list of events, ordered by step.
+`read_events` writes it as an `EventList`, in which the units that are active at a step are
+``units[starts[step]:starts[step + 1]]``. `layer_forward` takes such a list through one layer. The
+layer has a matrix ``mem`` with a row for each step and a column for each neuron, and row u of its
+weights holds the weights from unit u to all neurons, side by side::
+
+    event: unit u is active at a step
+      |                                   mem
+      |                           row 0   resting potential, before the first step
+      |   + row u of the weights          ...
+      +----------------> row = step + 1   current of the step, then its membrane potential
+      |                                   ...
+      |   + row u + k n_units             ...
+      +---------------> row + delays[k]   the same event, later, with weights of its own
+                                          ...
+                      row n_steps + 1     used by the backward pass only: zeros
 
 The units are those of the input or the neurons of the layer before. Each layer has delays of its
 own, often only one of no steps (`delays_of`).
@@ -25,20 +30,20 @@ own, often only one of no steps (`delays_of`).
    product of weights and input, without its multiplications by zero. A delayed copy of the events
    needs no memory of its own: its row of weights is added to a later row of ``mem`` right away. An
    event that would arrive after the last step is ignored.
-3. `step_forward` goes through the steps in order. It turns the current in row t + 1 into the
-   membrane potential of step t, in place.
+3. `step_forward` is called for the steps in order. It turns the currents in the step's row into
+   membrane potentials, in place.
 4. The neurons above their threshold form the layer's own `EventList`, which the next layer reads.
 
 **How neurons adapt.** In a layer of the study's `AdaptiveLeaky`, a vector with a number for each
 neuron goes from step to step beside ``mem``. Other layers pass over both functions::
 
-                                    row t         membrane of step t - 1
-    adaptation of step t - 1  ----------+               |
-                                        v               v
-      `subtract_adaptation`         row t + 1     current, less the adaptation
-      `step_forward`                row t + 1     membrane of step t --+
-                                                                       v
-      `add_to_adaptation`           adaptation of step t, fed by membrane and spike of step t
+                                       row - 1    membrane of the step before
+    adaptation of the step before  -------+               |
+                                          v               v
+      `subtract_adaptation`              row      current, less the adaptation
+      `step_forward`                     row      membrane of this step --+
+                                                                          v
+      `add_to_adaptation`              adaptation of this step, fed by its membrane and spike
 
 **What is stored for the backward pass.** While an utterance is computed, its membranes stay in
 memory, all layers and all steps (`membranes`), and so do the event lists of all layers
@@ -49,14 +54,17 @@ respect to that step's current. The gradient of row u of the weights is then the
 of ``mem`` at which an event of unit u has arrived, which is again an addition of rows
 (`add_weight_gradients`).
 
-**How an error comes back to a spike.** A spike of step t has acted wherever a copy of it arrived in
-the layer behind. So its gradient is a sum over the copies, which `copy_errors` lays side by side to
-make one product of it::
+**How an error comes back to a spike.** A spike has acted wherever a copy of it arrived in the layer
+behind. So its gradient is a sum over the copies, which `copy_errors` lays side by side to make one
+product of it::
 
-    gradients of the layer behind               errors                      weights, by neuron
-      row t + delays[0]  ------------------> | copy 0 | copy 1 | ... |   x  | from copy 0 |
-      row t + delays[1]  ---------------------------------^                 | from copy 1 |
+    gradients of the layer behind           next_errors                     weights, by neuron
+      row + delays[0]  --------------------> | copy 0 | copy 1 | ... |   x  | from copy 0 |
+      row + delays[1]  -----------------------------------^                 | from copy 1 |
       a row behind the last step: zeros                                     | ...         |
+
+`block_errors` computes this product for a block of steps at once, so that each weight is read from
+memory once for all of them. The result is ``spike_errors``, with a slot for each step of the block.
 
 **How the threads share the work.** Each thread calls `work` once. A batch is cut into groups of
 neighboring utterances. Thread number w of n takes the groups w, w + n, w + 2 n and so on, and adds
@@ -84,9 +92,16 @@ from numba.extending import intrinsic
 from shd_helpers.compiled import compiled
 
 LANES = 16  # rows are padded to whole vectors of this many float32, and begin at a cache line
-STEPS_TOGETHER = 4  # whose products with the next layer's weights are computed together
-ROWS_TOGETHER = 20  # of these weights, which stay in the cache for all of these steps
-ROWS_AT_ONCE = 5  # of these weights, which are added up in registers
+
+# `block_errors` multiplies a block of steps by a block of rows of the weights at a time.
+STEPS_PER_BLOCK = 4
+WEIGHT_ROWS_PER_BLOCK = 20  # they stay in the cache for all steps of the block
+# How many steps and rows of weights `add_products` takes at once. They are written out there.
+UNROLLED_STEPS = 2
+UNROLLED_ROWS = 5
+assert (UNROLLED_STEPS, UNROLLED_ROWS) == (2, 5), "`add_products` is written out for 2 and 5"
+assert STEPS_PER_BLOCK % UNROLLED_STEPS == 0, "a block must have whole pairs of steps"
+assert WEIGHT_ROWS_PER_BLOCK % UNROLLED_ROWS == 0, "a block must have whole fives of rows"
 
 # What a layer's backward pass multiplies errors by: the derivative of a surrogate, or, for a
 # readout from membrane potentials, which never spikes, one.
@@ -155,23 +170,29 @@ class Batch(NamedTuple):
     units: np.ndarray  # (events,) uint16
     offsets: np.ndarray  # (utterances of the data set + 1,) first event of each, int64
     utterances: np.ndarray  # (batch,) utterances in the batch, int64
-    labels: np.ndarray  # (batch,) classes, int64; or empty if there is no backward pass
+    labels: np.ndarray  # (batch,) classes, int64; or empty if `has_labels` is False
+    has_labels: bool  # there is a backward pass
     n_steps: int
 
 
 class Results(NamedTuple):
     """Where the kernels write what they compute."""
 
-    # membranes of all layers: (batch, ...) if they are to be kept, else (threads, ...), float32
+    # membranes of all layers: (batch, ...) if `keeps_states`, else (threads, ...), float32
     states: np.ndarray
-    gradients: np.ndarray  # (groups, parameters) as the parameters lie, float32; (groups, 0)
+    keeps_states: bool  # of each utterance, not only of those that are being computed
+    # (groups, parameters) as the parameters lie, float32; (groups, 0) without a backward pass
+    gradients: np.ndarray
     losses: np.ndarray  # (batch,) float64
     scores: np.ndarray  # (batch, classes) float32, zero at first
-    n_spikes: np.ndarray  # (batch, layers) int64; -1 where events are invalid
+    n_spikes: np.ndarray  # (batch, layers) int64
+    # (batch,) bool: whether the events are in order and within the grid; where False, the
+    # utterance's other results mean nothing
+    is_valid: np.ndarray
 
 
 class EventList(NamedTuple):
-    """An utterance's events: ``units[starts[t]:starts[t + 1]]`` are the units active at step t."""
+    """An utterance's events: at a step, ``units[starts[step]:starts[step + 1]]`` are active."""
 
     starts: np.ndarray  # (steps + 1,) int32
     units: np.ndarray  # (events or more,) int32
@@ -180,12 +201,13 @@ class EventList(NamedTuple):
 class Workspace(NamedTuple):
     """What one thread uses for each utterance anew."""
 
-    starts: np.ndarray  # (layers + 1, steps + 1) int32: of the events into each layer, and out
-    units: np.ndarray  # (layers + 1, events) int32
+    # Lists of the events into each layer, and out of the last one: see `event_list`.
+    starts: np.ndarray  # (layers + 1, steps + 1) int32
+    units: np.ndarray  # (layers + 1, most events + 8) int32; 8: see `layer_forward`
     spiked: np.ndarray  # (widest layer,) uint8
     error: np.ndarray  # (widest layer,) gradient of the loss with respect to the scores, float32
     unit_starts: np.ndarray  # (most inputs + 2,) int32: see `sort_by_unit`
-    arrivals: np.ndarray  # (events,) int32: see `sort_by_unit`
+    arrivals: np.ndarray  # (most events,) int32: see `sort_by_unit`
     all_rows: np.ndarray  # (steps + 2,) 0, 1, 2, ..., int32
 
 
@@ -195,7 +217,7 @@ class NextLayer(NamedTuple):
     n_neurons: int  # 0 if there is no layer behind
     delays: np.ndarray  # (copies,) steps by which each copy of this layer's spikes is late, int64
     gradients: np.ndarray  # (steps + 2, width of the next layer) of its currents, float32
-    # (copies x neurons of the next layer, padded to fives, width of this layer)
+    # (copies x neurons of the next layer, padded to UNROLLED_ROWS, width of this layer)
     weights: np.ndarray
 
 
@@ -222,10 +244,10 @@ def read_events(batch, b, n_units, events):
     first = batch.offsets[batch.utterances[b]]
     end = batch.offsets[batch.utterances[b] + 1]
     e = first
-    for t in range(batch.n_steps):
-        events.starts[t] = e - first
+    for step in range(batch.n_steps):
+        events.starts[step] = e - first
         previous = 0
-        while e < end and batch.steps[e] == t and previous <= batch.units[e] < n_units:
+        while e < end and batch.steps[e] == step and previous <= batch.units[e] < n_units:
             previous = batch.units[e]
             events.units[e - first] = previous
             e += 1
@@ -259,10 +281,11 @@ def sort_by_unit(events, n_units, unit_starts, arrivals):
         unit_starts[events.units[k] + 2] += 1
     for u in range(2, n_units + 2):
         unit_starts[u] += unit_starts[u - 1]
-    for t in range(n_steps):
-        for k in range(events.starts[t], events.starts[t + 1]):
+    for step in range(n_steps):
+        row = step + 1
+        for k in range(events.starts[step], events.starts[step + 1]):
             u = events.units[k]
-            arrivals[unit_starts[u + 1]] = t + 1
+            arrivals[unit_starts[u + 1]] = row
             unit_starts[u + 1] += 1
 
 
@@ -372,56 +395,60 @@ def add_rows(rows, index, first, last, low, out, r, at, n):  # noqa: PLR0913
 
 
 @compiled
-def add_products(v, w, out, r, is_first):  # noqa: PLR0914
-    """Add v[r] w to out[r], and v[r + 1] w to out[r + 1].
+def add_products(errors, weights, out, slot, is_first):  # noqa: PLR0914
+    """Add ``errors[slot] @ weights`` to ``out[slot]``, and the same for the next slot.
 
-    Two rows for each time that w is read, and five rows of w (`ROWS_AT_ONCE`) for each time that
-    the sums are, because reading takes longer than arithmetic. The number of rows of w is divisible
-    by five. With `is_first` the first products replace what was there.
+    The loop over the rows of `weights` is written out by hand: a pass over the columns takes
+    `UNROLLED_STEPS` (2) slots and `UNROLLED_ROWS` (5) rows of weights. Reading takes longer than
+    arithmetic here. So a weight is read once for two slots, and a sum is read and written once for
+    five weights, where a plain loop would do so for every product. The products are added in the
+    order of the rows, however many of them a pass takes, so no bit depends on these numbers.
 
     Parameters
     ----------
-    v : ndarray
-        (rows, inner); two of its rows are used.
-    w : ndarray
-        (inner, columns); `inner` is divisible by five.
+    errors : ndarray
+        (slots, rows of weights); two of its rows are used.
+    weights : ndarray
+        (rows of weights, columns). Their number is divisible by UNROLLED_ROWS.
     out : ndarray
-        (rows, columns).
-    r : int
-        The first of the two rows of `v` and `out`.
+        (slots, columns).
+    slot : int
+        The first of the two rows of `errors` and `out`.
     is_first : bool
         Replace what is in `out`, instead of adding to it.
     """
-    s = r + 1
-    for k in range(0, len(w), 5):
-        a0 = v[r, k]
-        a1 = v[r, k + 1]
-        a2 = v[r, k + 2]
-        a3 = v[r, k + 3]
-        a4 = v[r, k + 4]
-        b0 = v[s, k]
-        b1 = v[s, k + 1]
-        b2 = v[s, k + 2]
-        b3 = v[s, k + 3]
-        b4 = v[s, k + 4]
+    next_slot = slot + 1
+    for k in range(0, len(weights), UNROLLED_ROWS):
+        a0 = errors[slot, k]
+        a1 = errors[slot, k + 1]
+        a2 = errors[slot, k + 2]
+        a3 = errors[slot, k + 3]
+        a4 = errors[slot, k + 4]
+        b0 = errors[next_slot, k]
+        b1 = errors[next_slot, k + 1]
+        b2 = errors[next_slot, k + 2]
+        b3 = errors[next_slot, k + 3]
+        b4 = errors[next_slot, k + 4]
         if k == 0 and is_first:
             for j in range(out.shape[1]):
-                w0 = w[k, j]
-                w1 = w[k + 1, j]
-                w2 = w[k + 2, j]
-                w3 = w[k + 3, j]
-                w4 = w[k + 4, j]
-                out[r, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-                out[s, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+                w0 = weights[k, j]
+                w1 = weights[k + 1, j]
+                w2 = weights[k + 2, j]
+                w3 = weights[k + 3, j]
+                w4 = weights[k + 4, j]
+                out[slot, j] = (((a0 * w0 + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[next_slot, j] = (((b0 * w0 + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
         else:
             for j in range(out.shape[1]):
-                w0 = w[k, j]
-                w1 = w[k + 1, j]
-                w2 = w[k + 2, j]
-                w3 = w[k + 3, j]
-                w4 = w[k + 4, j]
-                out[r, j] = ((((out[r, j] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
-                out[s, j] = ((((out[s, j] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
+                w0 = weights[k, j]
+                w1 = weights[k + 1, j]
+                w2 = weights[k + 2, j]
+                w3 = weights[k + 3, j]
+                w4 = weights[k + 4, j]
+                a = out[slot, j]
+                b = out[next_slot, j]
+                out[slot, j] = ((((a + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3) + a4 * w4
+                out[next_slot, j] = ((((b + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3) + b4 * w4
 
 
 @compiled
@@ -570,7 +597,7 @@ def event_list(space, i):
     EventList
         Views.
     """
-    return EventList(space.starts[i], space.units[i])
+    return EventList(starts=space.starts[i], units=space.units[i])
 
 
 @compiled
@@ -590,7 +617,7 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
     events : EventList
         The events that go into the layer.
     mem : ndarray
-        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+        The layer's membranes, (steps + 2, width).
     """
     n_steps = len(events.starts) - 1
     n_units = len(weights) // len(delays)
@@ -603,21 +630,20 @@ def add_events(layer, weights, first_neurons, delays, events, mem):
     # level of the cache.
     for k in range(len(delays)):
         copy = weights[k * n_units : (k + 1) * n_units]
-        row_of_first_step = delays[k] + 1
-        for t in range(n_steps - delays[k]):
-            row = t + row_of_first_step
+        for step in range(n_steps - delays[k]):
+            row = step + 1 + delays[k]  # in which this copy arrives
             if is_banded:
                 # Rows of different units begin at different neurons, so each is added alone. A call
                 # of `add_rows` would take as long as the addition. All delayed copies of a unit
                 # begin at the same neuron.
-                for e in range(starts[t], starts[t + 1]):
+                for e in range(starts[step], starts[step + 1]):
                     low = first_neurons[units[e]]
                     for j in range(0, n_in_fours, 4 * LANES):
                         _add_four_vectors(copy, units, e, e + 1, j, mem, row, low + j)
                     for j in range(n_in_fours, band, LANES):
                         _add_one_vector(copy, units, e, e + 1, j, mem, row, low + j)
             else:
-                add_rows(copy, units, starts[t], starts[t + 1], 0, mem, row, 0, band)
+                add_rows(copy, units, starts[step], starts[step + 1], 0, mem, row, 0, band)
 
 
 @compiled
@@ -645,20 +671,21 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
     width = mem.shape[1]
     adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     mem[0] = ZERO
-    for t in range(n_steps):
+    for row in range(1, n_steps + 1):
         for j in range(width):  # numba's assignment of slices is many times slower
-            mem[t + 1, j] = neurons[BIASES, j]
+            mem[row, j] = neurons[BIASES, j]
     delays = delays_of(layer, network)
     add_events(layer, weights, network.first_neurons, delays, events, mem)
     n_events = 0
     eights = spiked.view(np.uint64)  # not zero if any of eight neurons spikes
-    for t in range(n_steps):
+    for step in range(n_steps):
+        row = step + 1
         if layer.adapts:
-            subtract_adaptation(adaptation, mem, t)
-        step_forward(neurons, mem, t, spiked)
+            subtract_adaptation(adaptation, mem, row)
+        step_forward(neurons, mem, row, spiked)
         if layer.adapts:
-            add_to_adaptation(neurons, mem, t, spiked, adaptation)
-        events_out.starts[t] = n_events
+            add_to_adaptation(neurons, mem, row, spiked, adaptation)
+        events_out.starts[step] = n_events
         for eight in range(width // 8):
             if eights[eight]:  # few neurons spike: most eights are skipped
                 for j in range(8 * eight, 8 * eight + 8):
@@ -669,75 +696,83 @@ def layer_forward(layer, network, events, mem, spiked, events_out):
     events_out.starts[n_steps] = n_events
 
 
-# What a step does, forward and back. These functions take whole arrays and a row's number, and each
-# loop writes one array. Given rows, numba would count references to each of them; and if a loop
-# wrote two arrays, LLVM would take no vectors. Either takes longer than the arithmetic.
+# What a step does, forward and back. These functions take whole arrays and the number of the step's
+# row, and each loop writes one array. Given views of single rows, numba would count references to
+# each of them; and if a loop wrote two arrays, LLVM would take no vectors. Either takes longer than
+# the arithmetic.
 
 
 @compiled
-def subtract_adaptation(adaptation, mem, t):
-    """Subtract from the currents mem[t + 1] of step t the adaptation of the step before.
+def subtract_adaptation(adaptation, mem, row):
+    """Subtract the adaptation of the step before from the currents in a row.
+
+    It does ``mem[row] -= adaptation``.
 
     Parameters
     ----------
     adaptation : ndarray
-        The adaptation of each neuron, (width,).
+        The adaptation of each neuron after the step before, (width,).
     mem : ndarray
-        The layer's membranes, (steps + 2, width); row t + 1 is step t.
-    t : int
-        The step.
+        (steps + 2, width); this row still has the step's currents.
+    row : int
+        The row of the step.
     """
     for j in range(mem.shape[1]):
-        mem[t + 1, j] -= adaptation[j]
+        mem[row, j] -= adaptation[j]
 
 
 @compiled
-def add_to_adaptation(neurons, mem, t, spiked, adaptation):
-    """Turn the adaptation of step t - 1 into that of step t, as `AdaptiveLeaky` does.
+def add_to_adaptation(neurons, mem, row, spiked, adaptation):
+    """Turn the adaptation of the step before into that of this step, as `AdaptiveLeaky` does.
+
+    It does ``adaptation = LEFT * adaptation + (1 - LEFT) * (FROM_MEM * mem[row] + FROM_SPK *
+    spiked)``.
 
     Parameters
     ----------
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        The layer's membranes, (steps + 2, width); row t + 1 is step t.
-    t : int
-        The step.
+        (steps + 2, width); this row has the step's membranes.
+    row : int
+        The row of the step.
     spiked : ndarray
-        1 for each neuron that spikes in step t, uint8 (width,) or more.
+        1 for each neuron that spikes in this step, uint8 (width,) or more.
     adaptation : ndarray
         The adaptation of each neuron, (width,), which is overwritten.
     """
     for j in range(mem.shape[1]):
         left = neurons[LEFT, j]
-        fed = neurons[FROM_MEM, j] * mem[t + 1, j] + neurons[FROM_SPK, j] * np.float32(spiked[j])
+        fed = neurons[FROM_MEM, j] * mem[row, j] + neurons[FROM_SPK, j] * np.float32(spiked[j])
         adaptation[j] = left * adaptation[j] + (ONE - left) * fed
 
 
 @compiled
-def step_forward(neurons, mem, t, spiked):
-    """Turn the currents mem[t + 1] into the membranes of step t; say in `spiked` which spike.
+def step_forward(neurons, mem, row, spiked):
+    """Turn the currents in a row into the membranes of that step; say in `spiked` which spike.
 
-    The neuron is snntorch's `Leaky` with a reset by subtraction, rounded in the same order.
+    It does ``mem[row] = beta * mem[row - 1] + mem[row] - reset``. The reset is the threshold where
+    the neuron has spiked in the step before, else 0. The neuron is snntorch's `Leaky` with a reset
+    by subtraction, rounded in the same order.
 
     Parameters
     ----------
     neurons : ndarray
         BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
-        The layer's membranes, (steps + 2, width); row t + 1 is step t.
-    t : int
-        The step.
+        (steps + 2, width); this row has currents, those before it have membranes.
+    row : int
+        The row of the step.
     spiked : ndarray
         Written: 1 for each neuron that spikes, uint8 (width,) or more.
     """
     for j in range(mem.shape[1]):
         beta = neurons[BETAS, j]
         threshold = neurons[THRESHOLDS, j]
-        reset = threshold if mem[t, j] - threshold > ZERO else ZERO
-        mem[t + 1, j] = (beta * mem[t, j] + mem[t + 1, j]) - reset
+        reset = threshold if mem[row - 1, j] - threshold > ZERO else ZERO
+        mem[row, j] = (beta * mem[row - 1, j] + mem[row, j]) - reset
     for j in range(mem.shape[1]):
-        spiked[j] = mem[t + 1, j] - neurons[THRESHOLDS, j] > ZERO
+        spiked[j] = mem[row, j] - neurons[THRESHOLDS, j] > ZERO
 
 
 @compiled
@@ -754,11 +789,12 @@ def check_surrogate(kind):
 
 
 @compiled
-def step_back(layer, neurons, mem, t, grads, row):
-    """Let mem[t] = grads[row] surrogate'(mem[t] - threshold) + beta mem[t + 1].
+def step_back(layer, neurons, mem, row, spike_errors, slot):
+    """Replace the membranes in a row by the gradients of that step's currents.
 
-    It is rounded as snntorch's derivatives are. `check_surrogate` refuses a number that no
-    surrogate has, once for all steps: with another branch here, whether it raises or not, every
+    It does ``mem[row] = spike_errors[slot] * surrogate'(mem[row] - threshold) + beta *
+    mem[row + 1]``, rounded as snntorch's derivatives are. `check_surrogate` refuses a number that
+    no surrogate has, once for all steps: with another branch here, whether it raises or not, every
     step back takes a tenth to a fifth longer.
 
     Parameters
@@ -768,13 +804,13 @@ def step_back(layer, neurons, mem, t, grads, row):
     neurons : ndarray
         BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
-        (steps + 2, width); rows behind t are gradients already.
-    t : int
-        The row.
-    grads : ndarray
-        dL/dspk of some steps, (STEPS_TOGETHER or more, width).
+        (steps + 2, width); rows behind this one are gradients already.
     row : int
-        The row of `grads` that is that of the step.
+        The row of the step.
+    spike_errors : ndarray
+        dL/dspk of some steps, (STEPS_PER_BLOCK or more, width).
+    slot : int
+        The row of `spike_errors` that is the step's.
     """
     kind = layer.surrogate
     slope = layer.slope
@@ -782,81 +818,88 @@ def step_back(layer, neurons, mem, t, grads, row):
     width = mem.shape[1]
     if kind == FAST_SIGMOID:
         for j in range(width):
-            d = slope * abs(mem[t, j] - neurons[THRESHOLDS, j]) + ONE
-            mem[t, j] = grads[row, j] / (d * d) + neurons[BETAS, j] * mem[t + 1, j]
+            x = slope * abs(mem[row, j] - neurons[THRESHOLDS, j]) + ONE
+            mem[row, j] = spike_errors[slot, j] / (x * x) + neurons[BETAS, j] * mem[row + 1, j]
     elif kind == ATAN:
         for j in range(width):
-            d = slope * (mem[t, j] - neurons[THRESHOLDS, j])
-            d = ONE / (d * d + ONE) * half_slope
-            mem[t, j] = d * grads[row, j] + neurons[BETAS, j] * mem[t + 1, j]
+            x = slope * (mem[row, j] - neurons[THRESHOLDS, j])
+            derivative = ONE / (x * x + ONE) * half_slope
+            mem[row, j] = derivative * spike_errors[slot, j] + neurons[BETAS, j] * mem[row + 1, j]
     elif kind == READOUT:
         for j in range(width):
-            mem[t, j] = grads[row, j] + neurons[BETAS, j] * mem[t + 1, j]
+            mem[row, j] = spike_errors[slot, j] + neurons[BETAS, j] * mem[row + 1, j]
     elif kind == SIGMOID:
         for j in range(width):
             # The derivative is even, so it can be computed on the side where exp doesn't overflow.
             # snntorch's exp(-slope x) is NaN (inf / inf) below -89 / slope, where many membranes
             # are. Below -87 float32 has no normal numbers.
-            x = slope * (mem[t, j] - neurons[THRESHOLDS, j])
+            x = slope * (mem[row, j] - neurons[THRESHOLDS, j])
             e = exp(max(-abs(x), np.float32(-87)))
             d = e + ONE
-            mem[t, j] = grads[row, j] * slope * e / (d * d) + neurons[BETAS, j] * mem[t + 1, j]
+            through_spike = spike_errors[slot, j] * slope * e / (d * d)
+            mem[row, j] = through_spike + neurons[BETAS, j] * mem[row + 1, j]
 
 
 @compiled
-def adaptation_back(neurons, mem, t, d_adaptation, d_fed):
-    """Take the gradient of the adaptation one step back, to the step whose row is t.
+def adaptation_back(neurons, mem, row, d_adaptation, d_fed):
+    """Take the gradient of the adaptation one step back.
 
-    The adaptation A[t] is subtracted from the current of the next step, whose gradient is g[t + 1],
-    and LEFT of it remains in A[t + 1]. So dL/dA[t] = LEFT dL/dA[t + 1] - g[t + 1]. What feeds A[t]
-    counts with 1 - LEFT.
+    The adaptation A of a step is subtracted from the current of the next step, whose gradient is
+    ``mem[row + 1]``, and LEFT of it remains in the next step's adaptation. So it does
+    ``d_adaptation = LEFT * d_adaptation - mem[row + 1]``. What feeds the adaptation counts with
+    1 - LEFT: ``d_fed = (1 - LEFT) * d_adaptation``.
 
     Parameters
     ----------
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        (steps + 2, width); rows behind t are gradients g already.
-    t : int
-        The row.
+        (steps + 2, width); rows behind this one are gradients already.
+    row : int
+        The row of the step.
     d_adaptation : ndarray
         dL/dA of the step behind, (width,), which becomes that of this step.
     d_fed : ndarray
         Written: the gradient of what feeds the adaptation in this step, (width,).
     """
     for j in range(mem.shape[1]):
-        d_adaptation[j] = neurons[LEFT, j] * d_adaptation[j] - mem[t + 1, j]
+        d_adaptation[j] = neurons[LEFT, j] * d_adaptation[j] - mem[row + 1, j]
     for j in range(mem.shape[1]):
         d_fed[j] = (ONE - neurons[LEFT, j]) * d_adaptation[j]
 
 
 @compiled
-def add_adaptation_gradients(neurons, mem, t, d_fed, d):
-    """Add the gradients of FROM_MEM and FROM_SPK in a step whose row is t.
+def add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons):
+    """Add the gradients of FROM_MEM and FROM_SPK in a step.
+
+    They are ``d_fed * mem[row]``, and ``d_fed`` where the neuron spikes.
 
     Parameters
     ----------
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        (steps + 2, width); row t is still a membrane.
-    t : int
-        The row.
+        (steps + 2, width); this row still has membranes.
+    row : int
+        The row of the step.
     d_fed : ndarray
         From `adaptation_back`, (width,).
-    d : ndarray
+    d_neurons : ndarray
         Gradients, (6, width), that are added to.
     """
     for j in range(mem.shape[1]):
-        d[FROM_MEM, j] += d_fed[j] * mem[t, j]
+        d_neurons[FROM_MEM, j] += d_fed[j] * mem[row, j]
     for j in range(mem.shape[1]):
         if_spiked = d_fed[j]
-        d[FROM_SPK, j] += if_spiked if mem[t, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+        has_spiked = mem[row, j] - neurons[THRESHOLDS, j] > ZERO
+        d_neurons[FROM_SPK, j] += if_spiked if has_spiked else ZERO
 
 
 @compiled
-def adaptation_to_spikes(neurons, d_fed, grads, row, total):
+def adaptation_to_spikes(neurons, d_fed, spike_errors, slot, total_slot):
     """Write dL/dspk of a step with what comes back through the adaptation.
+
+    It does ``spike_errors[total_slot] = spike_errors[slot] + d_fed * FROM_SPK``.
 
     Parameters
     ----------
@@ -864,51 +907,51 @@ def adaptation_to_spikes(neurons, d_fed, grads, row, total):
         The rows of the layer's neurons, (6, width).
     d_fed : ndarray
         From `adaptation_back`, (width,).
-    grads : ndarray
-        dL/dspk of some steps, (rows, width).
-    row : int
-        The row of `grads` that has what comes back from the layer behind.
-    total : int
-        The row of `grads` that is written.
+    spike_errors : ndarray
+        dL/dspk of some steps, (slots, width).
+    slot : int
+        The slot that has what comes back from the layer behind.
+    total_slot : int
+        The slot that is written.
     """
-    for j in range(grads.shape[1]):
-        grads[total, j] = grads[row, j] + d_fed[j] * neurons[FROM_SPK, j]
+    for j in range(spike_errors.shape[1]):
+        spike_errors[total_slot, j] = spike_errors[slot, j] + d_fed[j] * neurons[FROM_SPK, j]
 
 
 @compiled
-def adaptation_to_membranes(neurons, mem, t, d_fed, d):
-    """Add to the gradient mem[t] what comes back from the adaptation that the membrane has fed.
+def adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons):
+    """Add to the gradients in a row what comes back from the adaptation that the membranes fed.
 
-    The threshold isn't in this path, but `add_neuron_gradients` finds it in mem[t] and subtracts
-    it. So it is added here.
+    It does ``mem[row] += d_fed * FROM_MEM``. The threshold isn't in this path, but
+    `add_neuron_gradients` finds it in mem[row] and subtracts it. So it is added here.
 
     Parameters
     ----------
     neurons : ndarray
         The rows of the layer's neurons, (6, width).
     mem : ndarray
-        (steps + 2, width); row t and those behind it are gradients already.
-    t : int
-        The row.
+        (steps + 2, width); this row and those behind it are gradients already.
+    row : int
+        The row of the step.
     d_fed : ndarray
         From `adaptation_back`, (width,).
-    d : ndarray
+    d_neurons : ndarray
         Gradients, (6, width), of which the thresholds' are added to.
     """
     for j in range(mem.shape[1]):
-        mem[t, j] += d_fed[j] * neurons[FROM_MEM, j]
+        mem[row, j] += d_fed[j] * neurons[FROM_MEM, j]
     for j in range(mem.shape[1]):
-        d[THRESHOLDS, j] += d_fed[j] * neurons[FROM_MEM, j]
+        d_neurons[THRESHOLDS, j] += d_fed[j] * neurons[FROM_MEM, j]
 
 
 @compiled
-def add_neuron_gradients(neurons, mem, t, d):
-    """Add the gradients of beta and threshold in a step whose row is t.
+def add_neuron_gradients(neurons, mem, row, d_neurons):
+    """Add the gradients of beta and threshold in a step.
 
-    mem[t] and those behind it are gradients g already, mem[t - 1] is still a membrane U. Beta
-    multiplies U[t - 1], so its gradient is g[t] U[t - 1]. The threshold counts twice. The surrogate
-    has the distance U[t] - threshold, whose gradient is g[t] - beta g[t + 1]. And the threshold is
-    subtracted from U[t] if the neuron has spiked in the step before.
+    Row `row` and those behind it are gradients g already, row - 1 is still a membrane U. Beta
+    multiplies U[row - 1], so its gradient is g[row] U[row - 1]. The threshold counts twice. The
+    surrogate has the distance U[row] - threshold, whose gradient is g[row] - beta g[row + 1]. And
+    the threshold is subtracted from U[row] if the neuron has spiked in the step before.
 
     Parameters
     ----------
@@ -916,18 +959,19 @@ def add_neuron_gradients(neurons, mem, t, d):
         BIASES, BETAS and THRESHOLDS of the layer, (3, width) or more rows.
     mem : ndarray
         (steps + 2, width).
-    t : int
-        The row.
-    d : ndarray
+    row : int
+        The row of the step.
+    d_neurons : ndarray
         Gradients, (3, width) or more rows, that are added to.
     """
     for j in range(mem.shape[1]):
-        d[BETAS, j] += mem[t, j] * mem[t - 1, j]
+        d_neurons[BETAS, j] += mem[row, j] * mem[row - 1, j]
     for j in range(mem.shape[1]):
-        d[THRESHOLDS, j] -= mem[t, j] - neurons[BETAS, j] * mem[t + 1, j]
+        d_neurons[THRESHOLDS, j] -= mem[row, j] - neurons[BETAS, j] * mem[row + 1, j]
     for j in range(mem.shape[1]):
-        if_reset = mem[t, j]
-        d[THRESHOLDS, j] -= if_reset if mem[t - 1, j] - neurons[THRESHOLDS, j] > ZERO else ZERO
+        if_reset = mem[row, j]
+        is_reset = mem[row - 1, j] - neurons[THRESHOLDS, j] > ZERO
+        d_neurons[THRESHOLDS, j] -= if_reset if is_reset else ZERO
 
 
 @compiled
@@ -940,15 +984,15 @@ def add_softmax(mem, scores):
     Parameters
     ----------
     mem : ndarray
-        The output layer's membranes, (steps + 2, width); row t + 1 is step t.
+        The output layer's membranes, (steps + 2, width).
     scores : ndarray
         (classes,) float32, added to.
     """
     n_classes = len(scores)
     shares = np.empty(n_classes)
     sums = np.zeros(n_classes)
-    for t in range(1, len(mem) - 1):
-        softmax_of_step(mem, t, shares)
+    for row in range(1, len(mem) - 1):
+        softmax_of_step(mem, row, shares)
         for c in range(n_classes):
             sums[c] += shares[c]
     for c in range(n_classes):
@@ -956,116 +1000,146 @@ def add_softmax(mem, scores):
 
 
 @compiled
-def softmax_of_step(mem, t, shares):
-    """Write the softmax of the output neurons' membranes in row t.
+def softmax_of_step(mem, row, shares):
+    """Write the softmax of the output neurons' membranes in a step.
 
     Parameters
     ----------
     mem : ndarray
         The output layer's membranes, (steps + 2, width).
-    t : int
-        The row.
+    row : int
+        The row of the step.
     shares : ndarray
         Written, (classes,) float64; they add up to 1.
     """
-    top = mem[t, 0]  # subtracted, so that exp can't overflow
+    top = mem[row, 0]  # subtracted, so that exp can't overflow
     for c in range(1, len(shares)):
-        top = max(top, mem[t, c])
+        top = max(top, mem[row, c])
     total = 0.0
     for c in range(len(shares)):
-        shares[c] = np.exp(np.float64(mem[t, c]) - np.float64(top))
+        shares[c] = np.exp(np.float64(mem[row, c]) - np.float64(top))
         total += shares[c]
     for c in range(len(shares)):
         shares[c] /= total
 
 
 @compiled
-def repeat_error(output_error, grads):
-    """Write the errors of the output neurons to the rows of `STEPS_TOGETHER` steps.
+def repeat_error(output_error, spike_errors):
+    """Write the errors of the output neurons to the slots of a block of steps.
 
     Parameters
     ----------
     output_error : ndarray
         dL/dspk of each output neuron, (width,) or more.
-    grads : ndarray
-        Written, (STEPS_TOGETHER or more, width).
+    spike_errors : ndarray
+        Written, (STEPS_PER_BLOCK or more, width).
     """
-    for r in range(STEPS_TOGETHER):
-        grads[r] = output_error[: grads.shape[1]]
+    for slot in range(STEPS_PER_BLOCK):
+        spike_errors[slot] = output_error[: spike_errors.shape[1]]
 
 
 @compiled
-def softmax_back(mem, t, output_error, shares, grads, row):
-    """Write the gradients that come back to the output membranes of row t through the softmax.
+def softmax_back(mem, row, output_error, shares, spike_errors, slot):
+    """Write the gradients that come back to a step's output membranes through the softmax.
 
     With the shares p of a step and the error e = dL/dp, which is the same in all steps:
-    dL/dU[c] = p[c] (e[c] - sum over k of e[k] p[k]).
+    spike_errors[slot, c] = p[c] (e[c] - sum over k of e[k] p[k]).
 
     Parameters
     ----------
     mem : ndarray
-        The output layer's membranes, (steps + 2, width); this row is still a membrane.
-    t : int
-        The row.
+        The output layer's membranes, (steps + 2, width); this row still has membranes.
+    row : int
+        The row of the step.
     output_error : ndarray
         dL/dp of each class, (classes,) or more.
     shares : ndarray
         Space for the shares, (classes,) float64.
-    grads : ndarray
-        Its row is written, (rows, width); columns behind the classes stay.
-    row : int
-        Which row.
+    spike_errors : ndarray
+        Its slot is written, (slots, width); columns behind the classes stay.
+    slot : int
+        The row of `spike_errors` that is the step's.
     """
-    softmax_of_step(mem, t, shares)
+    softmax_of_step(mem, row, shares)
     mean_error = 0.0
     for c in range(len(shares)):
         mean_error += shares[c] * output_error[c]
     for c in range(len(shares)):
-        grads[row, c] = np.float32(shares[c] * (output_error[c] - mean_error))
+        spike_errors[slot, c] = np.float32(shares[c] * (output_error[c] - mean_error))
 
 
 @compiled
-def copy_errors(next_layer, t, n_steps, errors):
-    """Copy the gradients that come back to a layer's spikes of the step with row t, and before it.
+def copy_errors(next_layer, last_row, n_steps, next_errors):
+    """Copy the gradients of the next layer that come back to the spikes of a block of steps.
 
-    Row r of `errors` is for row t - r of ``mem``. It has, copy after copy, the gradients of the
-    next layer's neurons at the step at which this copy of the spikes has arrived.
+    A slot of `next_errors` has, copy after copy of the spikes, the gradients of the next layer's
+    neurons in the row in which this copy has arrived. The last step of the block has slot 0.
 
     Parameters
     ----------
     next_layer : NextLayer
         The layer behind.
-    t : int
-        The row of the last of these steps.
+    last_row : int
+        The row of the last step of the block.
     n_steps : int
         Steps of the utterance.
-    errors : ndarray
-        Written, (STEPS_TOGETHER, copies x neurons or more).
+    next_errors : ndarray
+        Written, (STEPS_PER_BLOCK, copies x neurons or more).
     """
     n_next = next_layer.n_neurons
-    for r in range(STEPS_TOGETHER):
+    for slot in range(STEPS_PER_BLOCK):
+        row = last_row - slot
         for k in range(len(next_layer.delays)):
-            arrival = t - r + next_layer.delays[k]
-            if t > r and arrival <= n_steps:
+            arrival = row + next_layer.delays[k]
+            if row > 0 and arrival <= n_steps:
                 for j in range(n_next):
-                    errors[r, k * n_next + j] = next_layer.gradients[arrival, j]
+                    next_errors[slot, k * n_next + j] = next_layer.gradients[arrival, j]
             else:  # before the first step, or this copy would arrive after the last one
                 for j in range(n_next):
-                    errors[r, k * n_next + j] = ZERO
+                    next_errors[slot, k * n_next + j] = ZERO
 
 
 @compiled
-def layer_backward(layer, neurons, mem, output_error, next_layer, d):
+def block_errors(next_layer, last_row, n_steps, next_errors, spike_errors):
+    """Write dL/dspk of a block of steps: the next layer's gradients times its weights.
+
+    It does ``spike_errors[:STEPS_PER_BLOCK] = next_errors @ next_layer.weights``.
+
+    Parameters
+    ----------
+    next_layer : NextLayer
+        The layer behind.
+    last_row : int
+        The row of the last step of the block, which has slot 0.
+    n_steps : int
+        Steps of the utterance.
+    next_errors : ndarray
+        Space for what `copy_errors` writes, (STEPS_PER_BLOCK, rows of weights); zero behind the
+        copies.
+    spike_errors : ndarray
+        Written, (STEPS_PER_BLOCK or more, width).
+    """
+    copy_errors(next_layer, last_row, n_steps, next_errors)
+    weights = next_layer.weights
+    for low in range(0, len(weights), WEIGHT_ROWS_PER_BLOCK):
+        some_errors = next_errors[:, low : low + WEIGHT_ROWS_PER_BLOCK]
+        some_weights = weights[low : low + WEIGHT_ROWS_PER_BLOCK]
+        for slot in range(0, STEPS_PER_BLOCK, UNROLLED_STEPS):
+            add_products(some_errors, some_weights, spike_errors, slot, low == 0)
+
+
+@compiled
+def layer_backward(layer, neurons, mem, output_error, next_layer, d_neurons):
     """Turn a layer's membranes into the gradients of its currents, in place.
 
-    With g[t] = dL/dI[t] = dL/dU[t], because the current I is added to the membrane U:
-    g[t] = dL/dspk[t] surrogate'(U[t] - threshold) + beta g[t + 1]; snntorch detaches the reset.
-    dL/dspk[t] is the next layer's g[t] times its weights, added up over the delayed copies of the
-    spikes. In the output layer it is `output_error` at all steps, or what comes back through the
-    softmax of each step (`softmax_back`). If the layer
-    learns betas or thresholds, d gets their gradients: what is subtracted at a reset is the
-    threshold, and only the moment of the reset is detached. If it adapts, both dL/dspk[t] and g[t]
-    also get what comes back through the adaptation.
+    The gradient of a step's current I is that of its membrane U, because the current is added to
+    the membrane. It is g[row] = dL/dspk surrogate'(U[row] - threshold) + beta g[row + 1]; snntorch
+    detaches the reset. dL/dspk is the next layer's g times its weights, added up over the delayed
+    copies of the spikes (`block_errors`). In the output layer it is `output_error` at all steps, or
+    what comes back through the softmax of each step (`softmax_back`). If the layer learns betas or
+    thresholds, `d_neurons` gets their gradients: what is subtracted at a reset is the threshold,
+    and only the moment of the reset is detached. If it adapts, both dL/dspk and g also get what
+    comes back through the adaptation.
 
     Parameters
     ----------
@@ -1074,49 +1148,44 @@ def layer_backward(layer, neurons, mem, output_error, next_layer, d):
     neurons : ndarray
         The rows of the layer's neurons, (3, width), or (6, width) if it adapts.
     mem : ndarray
-        The layer's membranes, (steps + 2, width); row t + 1 is step t.
+        The layer's membranes, (steps + 2, width).
     output_error : ndarray
         dL/dspk of each output neuron, (width,) or more; for the output layer.
     next_layer : NextLayer
         The layer behind; for all others.
-    d : ndarray
+    d_neurons : ndarray
         Gradients of the layer's neurons, shaped as `neurons`, that are added to.
     """
     check_surrogate(layer.surrogate)
     n_steps = len(mem) - 2
     width = mem.shape[1]
     is_output = next_layer.n_neurons == 0
-    weights = next_layer.weights
-    errors = np.zeros((STEPS_TOGETHER, len(weights)), np.float32)
-    # dL/dspk of some steps; the last row is for a step to which the adaptation adds something
-    grads = np.empty((STEPS_TOGETHER + 1, width), np.float32)
+    next_errors = np.zeros((STEPS_PER_BLOCK, len(next_layer.weights)), np.float32)
+    # The slots of a block, and one for a step to which the adaptation adds something.
+    adapted_slot = STEPS_PER_BLOCK
+    spike_errors = np.empty((STEPS_PER_BLOCK + 1, width), np.float32)
     d_adaptation = np.zeros(width if layer.adapts else 0, np.float32)
     d_fed = np.empty(len(d_adaptation), np.float32)
     mem[n_steps + 1] = ZERO  # no gradient comes from behind the last step
     shares = np.empty(layer.n_neurons if layer.softmax else 0)
     if is_output:
-        repeat_error(output_error, grads)
-    for t in range(n_steps, 0, -1):
-        row = (n_steps - t) % STEPS_TOGETHER
+        repeat_error(output_error, spike_errors)
+    for row in range(n_steps, 0, -1):
+        slot = (n_steps - row) % STEPS_PER_BLOCK
         if layer.softmax:
-            softmax_back(mem, t, output_error, shares, grads, row)
-        if not is_output and row == 0:  # for this step and those before it
-            copy_errors(next_layer, t, n_steps, errors)
-            for low in range(0, len(weights), ROWS_TOGETHER):
-                some_errors = errors[:, low : low + ROWS_TOGETHER]
-                some_weights = weights[low : low + ROWS_TOGETHER]
-                for r in range(0, STEPS_TOGETHER, 2):
-                    add_products(some_errors, some_weights, grads, r, low == 0)
+            softmax_back(mem, row, output_error, shares, spike_errors, slot)
+        if not is_output and slot == 0:
+            block_errors(next_layer, row, n_steps, next_errors, spike_errors)
         if layer.adapts:
-            adaptation_back(neurons, mem, t, d_adaptation, d_fed)
-            add_adaptation_gradients(neurons, mem, t, d_fed, d)
-            adaptation_to_spikes(neurons, d_fed, grads, row, STEPS_TOGETHER)
-            row = STEPS_TOGETHER
-        step_back(layer, neurons, mem, t, grads, row)
+            adaptation_back(neurons, mem, row, d_adaptation, d_fed)
+            add_adaptation_gradients(neurons, mem, row, d_fed, d_neurons)
+            adaptation_to_spikes(neurons, d_fed, spike_errors, slot, adapted_slot)
+            slot = adapted_slot
+        step_back(layer, neurons, mem, row, spike_errors, slot)
         if layer.adapts:
-            adaptation_to_membranes(neurons, mem, t, d_fed, d)
+            adaptation_to_membranes(neurons, mem, row, d_fed, d_neurons)
         if layer.learns_neurons:
-            add_neuron_gradients(neurons, mem, t, d)
+            add_neuron_gradients(neurons, mem, row, d_neurons)
 
 
 @compiled
@@ -1214,13 +1283,13 @@ def forward(b, batch, network, state, space, results):
     n_steps = batch.n_steps
     n_units = layers[0].n_inputs // layers[0].n_copies
     scores = results.scores
-    is_valid = read_events(batch, b, n_units, event_list(space, 0))
+    results.is_valid[b] = read_events(batch, b, n_units, event_list(space, 0))
     for i in range(n_layers):
         mem = membranes(layers[i], n_steps, state)
         events = event_list(space, i)
         events_out = event_list(space, i + 1)
         layer_forward(layers[i], network, events, mem, space.spiked, events_out)
-        results.n_spikes[b, i] = space.starts[i + 1, n_steps] if is_valid else -1
+        results.n_spikes[b, i] = space.starts[i + 1, n_steps]
     for k in range(space.starts[n_layers, n_steps]):
         scores[b, space.units[n_layers, k]] += ONE
     if layers[n_layers - 1].softmax:
@@ -1254,15 +1323,20 @@ def layer_behind(i, network, n_steps, state):
     if i + 1 == len(layers):
         no_weights = network.weights_by_neuron[:0].reshape(0, 0)
         # numba needs arrays, even if none is read
-        return NextLayer(0, network.delays[:0], membranes(layers[i], n_steps, state), no_weights)
+        return NextLayer(
+            n_neurons=0,
+            delays=network.delays[:0],
+            gradients=membranes(layers[i], n_steps, state),
+            weights=no_weights,
+        )
     behind = layers[i + 1]
     n_rows = behind.n_copies * behind.n_neurons
-    n_padded = (n_rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    n_padded = (n_rows + UNROLLED_ROWS - 1) // UNROLLED_ROWS * UNROLLED_ROWS
     return NextLayer(
-        behind.n_neurons,
-        delays_of(behind, network),
-        membranes(behind, n_steps, state),
-        matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
+        n_neurons=behind.n_neurons,
+        delays=delays_of(behind, network),
+        gradients=membranes(behind, n_steps, state),
+        weights=matrix(network.weights_by_neuron, behind.by_neuron_at, n_padded, layers[i].width),
     )
 
 
@@ -1327,13 +1401,13 @@ def new_workspace(batch, network):
         n_events = batch.offsets[batch.utterances[b] + 1] - batch.offsets[batch.utterances[b]]
         most_events = max(most_events, n_events)
     return Workspace(
-        np.empty((n_layers + 1, n_steps + 1), np.int32),
-        np.empty((n_layers + 1, most_events + 8), np.int32),  # 8: see `layer_forward`
-        np.empty(widest, np.uint8),
-        np.empty(max(most_inputs, widest), np.float32),
-        np.empty(max(most_inputs, widest) + 2, np.int32),
-        np.empty(most_events, np.int32),
-        np.arange(n_steps + 2).astype(np.int32),
+        starts=np.empty((n_layers + 1, n_steps + 1), np.int32),
+        units=np.empty((n_layers + 1, most_events + 8), np.int32),
+        spiked=np.empty(widest, np.uint8),
+        error=np.empty(widest, np.float32),
+        unit_starts=np.empty(most_inputs + 2, np.int32),
+        arrivals=np.empty(most_events, np.int32),
+        all_rows=np.arange(n_steps + 2).astype(np.int32),
     )
 
 
@@ -1350,8 +1424,8 @@ def work(worker, n_workers, batch, network, results):
     network : Network
         The network; only read.
     results : Results
-        Where the results are written. Its numbers of rows say how the batch is cut into groups, and
-        whether each utterance's membranes are kept.
+        Where the results are written. The batch is cut into as many groups as its gradients have
+        rows.
     """
     space = new_workspace(batch, network)
     n_groups = len(results.gradients)
@@ -1361,9 +1435,9 @@ def work(worker, n_workers, batch, network, results):
         gradients = results.gradients[group]
         gradients[:] = ZERO
         for b in range(group * n_utterances // n_groups, (group + 1) * n_utterances // n_groups):
-            state = results.states[b if len(results.states) == n_utterances else worker]
+            state = results.states[b if results.keeps_states else worker]
             forward(b, batch, network, state, space, results)
-            if len(batch.labels):
+            if batch.has_labels:
                 error = space.error
                 results.losses[b] = loss(results.scores[b], batch.labels[b], n_utterances, error)
                 if last_layer.surrogate == READOUT:

@@ -1,6 +1,6 @@
 """The readable engine: snntorch's neurons in a loop over steps, gradients by autograd.
 
-`shd_helpers.network.engine` has the same functions, compiled. A training step is that of
+`shd_helpers.network.compiled_engine` has the same functions, compiled. A training step is that of
 `network.module_engine`, because a `SpikingNetwork` maps frames to class scores as any module does.
 This engine also counts the network's spikes, which that of other modules can't.
 """

@@ -83,7 +83,7 @@ def accumulates(
     ----------
     synapses : sequence of ndarray
         For each layer, how many weights each of its inputs meets: (delays x units,), then
-        (neurons,). See `SpikingNetwork.synapses`.
+        (neurons,). See `SpikingNetwork.synapse_counts`.
     delays : sequence of int
         Steps by which the copies of an event are late.
     events : Events
@@ -135,19 +135,20 @@ def network_accumulates(model: SpikingNetwork, events: Events, n_spikes: np.ndar
     ndarray
         (utterances,) float64.
     """
+    synapses = model.synapse_counts()
     if all(delays == (0,) for delays in model.layer_delays[1:]):
-        return accumulates(model.synapses, model.delays, events, n_spikes)
-    total = _input_accumulates(model.synapses[0], model.delays, events)
+        return accumulates(synapses, model.delays, events, n_spikes)
+    total = _input_accumulates(synapses[0], model.delays, events)
     engine = choose_engine("fused", model)
     for index in _batches(events):
         states = engine.record(model, events, index)
         for i, spk in enumerate(states.hidden_spk, start=1):
             spikes_per_step = spk.detach().cpu().sum(2).numpy()  # (steps, batch)
             delays = model.layer_delays[i]
-            by_copy = model.synapses[i].reshape(len(delays), -1)  # (copies, neurons)
-            for delay, synapses in zip(delays, by_copy, strict=True):
+            by_copy = synapses[i].reshape(len(delays), -1)  # (copies, neurons)
+            for delay, synapses_of_copy in zip(delays, by_copy, strict=True):
                 in_time = spikes_per_step[: max(0, events.n_steps - delay)]
-                total[index] += in_time.sum(0, dtype=np.float64) * synapses.mean()
+                total[index] += in_time.sum(0, dtype=np.float64) * synapses_of_copy.mean()
     return total
 
 
@@ -249,7 +250,7 @@ def _spiking_costs(model: SpikingNetwork, predictions: "pd.DataFrame", n_steps: 
     n_neurons = sum(fc.out_features for fc, _ in model.layers)
     n_states = sum(fc.out_features * STATES[type(lif)] for fc, lif in model.layers)
     return {
-        "unrolled_synapses": sum(int(of_layer.sum()) for of_layer in model.synapses),
+        "unrolled_synapses": sum(int(of_layer.sum()) for of_layer in model.synapse_counts()),
         "neuron_updates": n_steps * n_states,
         "effective_acs": float(predictions.effective_acs.mean()),
         "hidden_spikes": float(predictions.hidden_spikes.mean()),

@@ -19,8 +19,8 @@ from shd_helpers.network.kernels import (
     LANES,
     LEFT,
     READOUT,
-    ROWS_AT_ONCE,
     THRESHOLDS,
+    UNROLLED_ROWS,
     Layer,
 )
 from shd_helpers.network.spiking import ChannelConv1d, SpikingNetwork, WindowSizes
@@ -172,7 +172,7 @@ class ParameterLayout:
         | copy 0: n_neurons rows              |      |  ...
         | copy 1: n_neurons rows              |      |
         | ...                                 |      |
-        | padded to fives all together,       |      |
+        | padded to UNROLLED_ROWS,            |      |
         | of the width of the layer before    |      |
         +-------------------------------------+      +---------------
         ^ by_neuron_at                               ^ by_neuron_at
@@ -226,7 +226,7 @@ class ParameterLayout:
                 band = windows.band
             surrogate = surrogates.surrogate_named(lif.spike_grad.surrogate)
             kind = READOUT if model.accumulates_only(lif) else surrogate.kind
-            assert kind is not None  # see `engine.unsupported_reason`
+            assert kind is not None  # see `engine_support.unsupported_by_compiled_engine`
             adapts = isinstance(lif, AdaptiveLeaky)
             layer = Layer(
                 n_inputs=fc.in_features,
@@ -246,7 +246,7 @@ class ParameterLayout:
                 half_slope=lif.spike_grad.slope / 2,
             )
             if i:
-                n_rows = padded(layer.n_copies * layer.n_neurons, ROWS_AT_ONCE)
+                n_rows = padded(layer.n_copies * layer.n_neurons, UNROLLED_ROWS)
                 by_neuron_at += n_rows * layers[-1].width
             parameters_at += layer.n_inputs * band + _rows_of_neurons(layer) * width
             states_at += width

@@ -301,9 +301,14 @@ class SpikingNetwork(nn.Module):
         numbers = range(1, self.n_layers + 1)
         return [(getattr(self, f"fc{i}"), getattr(self, f"lif{i}")) for i in numbers]
 
-    @property
-    def synapses(self) -> list[np.ndarray]:
-        """Return how many weights that aren't 0 each input of a layer has, (inputs,) by layer."""
+    def synapse_counts(self) -> list[np.ndarray]:
+        """Count for each layer how many weights that aren't 0 each of its inputs has.
+
+        Returns
+        -------
+        list of ndarray
+            One array of int64 for each layer, (inputs,).
+        """
         return [(weight_and_bias(fc)[0] != 0).sum(0).cpu().numpy() for fc, _ in self.layers]
 
     @staticmethod

@@ -1,0 +1,349 @@
+"""The compiled engine: the arithmetic of snntorch's loop, compiled by numba.
+
+snntorch's loop passes over memory once for every operation of every step. The compiled engine takes
+one utterance through all steps, the loss and all steps back while its membranes stay in the cache,
+and adds a row of weights only where there is an event. Its loops are in `network.kernels`, whose
+docstring describes them, and `network.parameter_layout` says where parameters lie in memory. The
+results are snntorch's: the same operations in float32, rounded in the same order. Only sums over
+inputs, steps and utterances are added up in another order than a matrix product does.
+
+There are as many threads as torch has: ``OMP_NUM_THREADS`` in the environment, or the caller's
+`torch.set_num_threads`. Nothing is set here, and no bit of a result depends on their number.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from shd_helpers.events.downsampling import Events
+from shd_helpers.network import kernels
+from shd_helpers.network.engine_support import unsupported_by_compiled_engine
+from shd_helpers.network.module_engine import Index
+from shd_helpers.network.parameter_layout import ParameterLayout, aligned
+from shd_helpers.network.spiking import LayerStates, SpikingNetwork
+
+# Neurons x steps x utterances that are worth another thread: starting one takes as long.
+WORTH_A_THREAD = 1_000_000
+# Most partial sums of a gradient, so that no more threads work on a batch in training. With more,
+# adding them up would take longer.
+MOST_GROUPS = 16
+SMALLEST_GROUP = 4  # utterances
+
+
+def forward_backward(
+    model: SpikingNetwork, events: Events, index: Index
+) -> tuple[float, torch.Tensor]:
+    """Take a batch forward and back: what zero_grad, the loop over steps and backward() do.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        Its parameters' ``grad`` is replaced by the loss's gradient.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    loss : float
+        Mean over the batch of the cross-entropy of the softmax over the class scores.
+    scores : Tensor
+        Class scores as in `SpikingNetwork.scores`, shape (batch, classes).
+
+    Raises
+    ------
+    ValueError
+        If the engine can't compute the model (see `unsupported_by_compiled_engine`), or the events
+        don't fit it.
+    IndexError
+        If the index points at no utterance.
+    """
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    labels = labels_to_train_with(events, index, layout.layers[-1].n_neurons)
+    batch = batch_of(events, index, labels)
+    n_groups = min(MOST_GROUPS, -(-len(index) // SMALLEST_GROUP))
+    n_workers = workers_for(batch, layout, n_groups)
+    results = new_results(batch, layout, n_groups, n_workers, layout.n_parameters)
+    compute(batch, layout.pack(model), results, n_workers)
+    layout.set_gradients(model, results.gradients.sum(axis=0))  # numpy adds row after row
+    return float(results.losses.mean()), torch.from_numpy(results.scores)
+
+
+def evaluate_batch(
+    model: SpikingNetwork, events: Events, index: Index
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a batch forward; count spikes.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    scores : Tensor
+        Class scores as in `SpikingNetwork.scores`, (batch, classes).
+    n_spikes : Tensor
+        Spikes of all steps and neurons, (batch, layers), int64; the output layer is last.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
+    """
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    batch = batch_of(events, index)
+    n_workers = workers_for(batch, layout, n_groups=len(index))
+    results = new_results(batch, layout, len(index), n_workers)
+    compute(batch, layout.pack(model), results, n_workers)
+    return torch.from_numpy(results.scores), torch.from_numpy(results.n_spikes)
+
+
+def record(model: SpikingNetwork, events: Events, index: Index) -> LayerStates:
+    """Run a batch forward and keep the states, as `SpikingNetwork.record` does.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    LayerStates
+        Spikes and membranes of all layers, (steps, batch, neurons) each.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
+    """
+    index = checked_index(model, events, index)
+    layout = ParameterLayout.of(model)
+    batch = batch_of(events, index)
+    n_workers = workers_for(batch, layout, n_groups=len(index))
+    results = new_results(batch, layout, len(index), n_workers, keep_states=True)
+    compute(batch, layout.pack(model), results, n_workers)
+    spks = []
+    mems = []
+    for i, (_, lif) in enumerate(model.layers):
+        utterances_first = torch.from_numpy(layout.membranes(i, results.states, events.n_steps))
+        mem = utterances_first.transpose(0, 1).contiguous()
+        mems.append(mem)
+        spks.append((mem - lif.threshold > 0).float())
+    return LayerStates(spks[-1], mems[-1], tuple(spks[:-1]), tuple(mems[:-1]))
+
+
+def checked_index(model: SpikingNetwork, events: Events, index: Index) -> np.ndarray:
+    """Return the indices of a batch as an array, after checking that the engine can compute it.
+
+    Parameters
+    ----------
+    model : SpikingNetwork
+        The network.
+    events : Events
+        A data set.
+    index : sequence of int
+        The utterances in the batch, shape (batch,).
+
+    Returns
+    -------
+    ndarray
+        `index`, int64 (batch,).
+
+    Raises
+    ------
+    ValueError, IndexError
+        As `forward_backward` does.
+    """
+    if reason := unsupported_by_compiled_engine(model):
+        raise ValueError(
+            f"the fused engine can't compute this network: {reason}. Use the engine 'snntorch'"
+        )
+    index = np.asarray(index, dtype=np.int64)
+    n_inputs = model.layers[0][0].in_features
+    n_delays = len(model.delays)
+    if events.n_units * n_delays != n_inputs:
+        raise ValueError(
+            f"events: have {events.n_units} units, but the network was built for "
+            f"{n_inputs // n_delays}. Downsample the data as for its training, or build it anew"
+        )
+    if len(index) and not 0 <= index.min() <= index.max() < len(events):
+        raise IndexError(
+            f"index: has values from {index.min()} to {index.max()}, but there are "
+            f"{len(events)} utterances, which count from 0"
+        )
+    return index
+
+
+def labels_to_train_with(events: Events, index: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the labels of a batch's utterances.
+
+    Parameters
+    ----------
+    events : Events
+        A data set.
+    index : ndarray
+        The utterances in the batch, shape (batch,).
+    n_classes : int
+        The network's classes.
+
+    Returns
+    -------
+    ndarray
+        Classes, int64 (batch,).
+
+    Raises
+    ------
+    ValueError
+        If the batch is empty, or a label isn't one of the network's classes.
+    """
+    labels = events.labels[index]
+    if not (len(labels) and 0 <= labels.min() <= labels.max() < n_classes):
+        problem = "the batch has no utterances"
+        if len(labels):
+            problem = f"the labels are from {labels.min()} to {labels.max()}"
+        raise ValueError(
+            f"events: {problem}. Training needs utterances with labels from 0 to {n_classes - 1}, "
+            "because the network has as many classes"
+        )
+    return labels
+
+
+def batch_of(events: Events, index: np.ndarray, labels: np.ndarray | None = None) -> kernels.Batch:
+    """Return a batch as the kernels read it, with labels if there is a backward pass.
+
+    Parameters
+    ----------
+    events : Events
+        A data set.
+    index : ndarray
+        The utterances in the batch, shape (batch,).
+    labels : ndarray, optional
+        Their classes, shape (batch,).
+
+    Returns
+    -------
+    kernels.Batch
+        The arrays of `events` themselves, not copies.
+    """
+    return kernels.Batch(
+        steps=events.steps,
+        units=events.units,
+        offsets=events.offsets,
+        utterances=index,
+        labels=np.empty(0, np.int64) if labels is None else labels,
+        has_labels=labels is not None,
+        n_steps=events.n_steps,
+    )
+
+
+def workers_for(batch: kernels.Batch, layout: ParameterLayout, n_groups: int) -> int:
+    """Return how many threads shall compute a batch: more for more work.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    layout : ParameterLayout
+        The network's sizes.
+    n_groups : int
+        Groups of utterances, each of which one thread works on.
+
+    Returns
+    -------
+    int
+        At least 1, at most torch's number of threads.
+    """
+    n_states = len(batch.utterances) * layout.n_states(batch.n_steps)
+    return max(1, min(n_groups, torch.get_num_threads(), n_states // WORTH_A_THREAD))
+
+
+def new_results(
+    batch: kernels.Batch,
+    layout: ParameterLayout,
+    n_groups: int,
+    n_workers: int,
+    n_parameters: int = 0,
+    keep_states: bool = False,
+) -> kernels.Results:
+    """Return memory for the results of a batch.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    layout : ParameterLayout
+        The network's sizes.
+    n_groups : int
+        Groups of utterances, each of which has partial sums of gradients.
+    n_workers : int
+        Threads, each of which computes one utterance at a time.
+    n_parameters : int
+        Parameters that get gradients; 0 if there is no backward pass.
+    keep_states : bool
+        Keep the membranes of all utterances, not only of those that are being computed.
+
+    Returns
+    -------
+    kernels.Results
+        Scores and losses are zero, the rest is uninitialized.
+    """
+    n_utterances = len(batch.utterances)
+    n_kept = n_utterances if keep_states else n_workers
+    return kernels.Results(
+        states=aligned(n_kept, layout.n_states(batch.n_steps)),
+        keeps_states=keep_states,
+        gradients=aligned(n_groups, n_parameters),
+        losses=np.zeros(n_utterances),
+        scores=np.zeros((n_utterances, layout.layers[-1].n_neurons), np.float32),
+        n_spikes=np.empty((n_utterances, len(layout.layers)), np.int64),
+        is_valid=np.empty(n_utterances, np.bool_),
+    )
+
+
+def compute(
+    batch: kernels.Batch, network: kernels.Network, results: kernels.Results, n_workers: int
+) -> None:
+    """Compute a batch, with several threads if it is worth them, and write the results.
+
+    Parameters
+    ----------
+    batch : kernels.Batch
+        The utterances.
+    network : kernels.Network
+        The network, from `ParameterLayout.pack`.
+    results : kernels.Results
+        Memory for the results, from `new_results`.
+    n_workers : int
+        How many threads there are.
+
+    Raises
+    ------
+    ValueError
+        If an utterance's events are out of order or outside of the grid.
+    """
+    with ThreadPoolExecutor(max(1, n_workers - 1)) as pool:  # starts threads only when needed
+        others = [
+            pool.submit(kernels.work, worker, n_workers, batch, network, results)
+            for worker in range(1, n_workers)
+        ]
+        kernels.work(0, n_workers, batch, network, results)
+    for other in others:
+        other.result()  # raises what the thread has raised
+    if not results.is_valid.all():
+        raise ValueError(
+            "events: some are out of order, or outside of the grid of steps and units. Sort each "
+            "utterance's events by step, and check n_steps and n_units"
+        )
