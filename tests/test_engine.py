@@ -528,6 +528,9 @@ def test_events_and_indices_that_do_not_fit_are_refused():
     for index in ([4], [-1]):
         with pytest.raises(IndexError, match="4 utterances"):
             engine.evaluate_batch(model, events, index)
+    for mask in ([True, False, False, True], np.zeros(4, bool)):
+        with pytest.raises(ValueError, match=r"mask of True and False.*np\.flatnonzero\(mask\)"):
+            engine.evaluate_batch(model, events, mask)
     with pytest.raises(ValueError, match="labels"):
         engine.forward_backward(model, random_events(40, 20, 12, 9, 0.3), np.arange(40))
     with pytest.raises(ValueError, match="needs utterances"):
