@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
-from shd_helpers.events.downsampling import Events
+from shd_helpers.events.event_lists import Events
 from shd_helpers.network import engine, kernels
 from shd_helpers.network import loop as reference
 from shd_helpers.network.config import SURROGATES
